@@ -1,0 +1,1 @@
+"""Settings, task files, logging and the error types: what every other package may import."""

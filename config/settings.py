@@ -1,0 +1,309 @@
+"""Settings of the application: one frozen tree, read from defaults, `perennial.toml` and the environment."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from config.errors import UserError
+
+DEFAULTS_FILE = Path(__file__).with_name("defaults.toml")
+SHIPPED_TASKS_DIR = Path(__file__).with_name("tasks")
+ENV_PREFIX = "PERENNIAL_"
+ENV_FILE_VARIABLE = "PERENNIAL_CONFIG"
+DEFAULT_CONFIG_FILE = "perennial.toml"
+
+Positive = Annotated[float, Field(gt=0)]
+PositiveInt = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+NotNegativeInt = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LogSettings(_Section):
+    """How the process writes its log."""
+
+    format: Literal["auto", "console", "json"]
+    level: Literal["debug", "info", "warning", "error"]
+
+
+class EventsSettings(_Section):
+    """Where events live."""
+
+    backend: Literal["embedded"]
+    retention_days: Positive
+
+
+class IngestSettings(_Section):
+    """How events become durable rows."""
+
+    batch_events: PositiveInt
+    max_unflushed_bytes: PositiveInt
+    poll_timeout_s: Positive
+    max_event_bytes: PositiveInt
+    future_tolerance_s: NotNegative
+    min_free_disk_mib: NotNegativeInt
+
+
+class BufferSettings(_Section):
+    """How the LanceDB tables are kept."""
+
+    optimize_every: PositiveInt
+    keep_versions_hours: Annotated[float, Field(ge=1)]
+    retention_days: NotNegative
+
+
+class EnrichSettings(_Section):
+    """What is computed for each text behind ingest."""
+
+    encoder: str
+    batch_size: PositiveInt
+    story_similarity: Share
+    story_window_days: Positive
+    test_fraction: Annotated[float, Field(gt=0, lt=1)]
+    min_quality: Share
+    interval_s: Positive
+
+
+class TrainingSettings(_Section):
+    """Limits and resources of a training child."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "fp32", "bf16"]
+    threads: NotNegativeInt
+    time_limit_s: Positive
+    memory_limit_mib: NotNegativeInt
+    stop_grace_s: Positive
+    seed: NotNegativeInt
+    keep_runs: PositiveInt
+
+
+class ScheduleSettings(_Section):
+    """When triggers are looked at and when the weekly run is due."""
+
+    check_interval_s: Positive
+    weekly_day: Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    weekly_hour: Annotated[int, Field(ge=0, le=23)]
+    weekly: bool
+
+
+class RegistrySettings(_Section):
+    """Where versions, aliases and runs are recorded."""
+
+    url: str
+    lease_s: Positive
+
+
+class ServingSettings(_Section):
+    """The HTTP process that answers."""
+
+    host: str
+    port: Annotated[int, Field(ge=0, le=65535)]
+    token: SecretStr
+    refresh_interval_s: Positive
+    max_body_bytes: PositiveInt
+    max_texts: PositiveInt
+    threads: NotNegativeInt
+
+
+class TelemetrySettings(_Section):
+    """The daemon's own metrics."""
+
+    port: Annotated[int, Field(ge=-1, le=65535)]
+
+
+class _MappingSource(PydanticBaseSettingsSource):
+    """A settings source over one parsed TOML file."""
+
+    def __init__(self, settings_cls: type[BaseSettings], values: Mapping[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self._values = dict(values)
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ANN401, ARG002 - the base class's signature
+        return self._values.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return self._values
+
+
+class Settings(BaseSettings):
+    """All settings, frozen. Read them with `load_settings()`; every default stands in `config/defaults.toml`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    data_dir: Path
+    tasks_dir: str
+    log: LogSettings
+    events: EventsSettings
+    ingest: IngestSettings
+    buffer: BufferSettings
+    enrich: EnrichSettings
+    training: TrainingSettings
+    schedule: ScheduleSettings
+    registry: RegistrySettings
+    serving: ServingSettings
+    telemetry: TelemetrySettings
+
+    @classmethod
+    def settings_customise_sources(  # noqa: D102 - pydantic-settings' own hook
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - not used: one file format is enough
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - not used
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (
+            init_settings,
+            env_settings,
+            _MappingSource(settings_cls, _read_toml(config_file())),
+            _MappingSource(settings_cls, _read_toml(DEFAULTS_FILE)),
+        )
+
+    @property
+    def registry_url(self) -> str:
+        """The SQLAlchemy URL in force."""
+        return self.registry.url or f"sqlite:///{self.data_dir.resolve() / 'registry.db'}"
+
+    @property
+    def tasks_folder(self) -> Path:
+        """The folder that holds the task files in force."""
+        return Path(self.tasks_dir) if self.tasks_dir else SHIPPED_TASKS_DIR
+
+    @property
+    def buffer_dir(self) -> Path:
+        """Folder of the LanceDB tables."""
+        return self.data_dir / "buffer"
+
+    @property
+    def event_log_file(self) -> Path:
+        """File of the embedded event log."""
+        return self.data_dir / "events.db"
+
+    @property
+    def dead_letter_file(self) -> Path:
+        """File of the dead letters."""
+        return self.data_dir / "dead_letters.db"
+
+    @property
+    def artifacts_dir(self) -> Path:
+        """Folder of published model artifacts."""
+        return self.data_dir / "artifacts"
+
+    @property
+    def runs_dir(self) -> Path:
+        """Folder of training runs: frozen set, history, result."""
+        return self.data_dir / "runs"
+
+
+def config_file() -> Path:
+    """Return the path of the user's settings file (it need not exist)."""
+    return Path(os.environ.get(ENV_FILE_VARIABLE, DEFAULT_CONFIG_FILE))
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read defaults, `perennial.toml` and PERENNIAL_* variables, later ones winning.
+
+    `overrides` are top-level keys (sections as dicts) and win over everything. Raises `UserError` naming each
+    wrong key, what is wrong and where it was set.
+    """
+    if ENV_FILE_VARIABLE in os.environ and not config_file().exists():
+        message = f"{ENV_FILE_VARIABLE} names {config_file()}, which does not exist. Create it or unset the variable."
+        raise UserError(message)
+    _refuse_unknown_variables()
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # values are validated by pydantic
+    except ValidationError as error:
+        raise UserError(_explain(error)) from None
+
+
+def sources() -> dict[str, str]:
+    """Return for each dotted key the place its value came from: `default`, the file's path, or the variable."""
+    found: dict[str, str] = {}
+    for key in _flatten(_read_toml(DEFAULTS_FILE)):
+        found[key] = "default"
+    for key in _flatten(_read_toml(config_file())):
+        found[key] = str(config_file())
+    for variable in _variables():
+        found[_key_of(variable)] = variable
+    return found
+
+
+def known_keys() -> frozenset[str]:
+    """Return every dotted settings key."""
+    return frozenset(_flatten(_read_toml(DEFAULTS_FILE)))
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return PERENNIAL_* variables that make a child process read these very settings (the token included)."""
+    variables: dict[str, str] = {}
+    for key, value in _flatten(settings.model_dump(mode="python")).items():
+        plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+        text = str(plain).lower() if isinstance(plain, bool) else str(plain)
+        variables[ENV_PREFIX + key.upper().replace(".", "__")] = text
+    return variables
+
+
+def _variables() -> list[str]:
+    return sorted(name for name in os.environ if name.upper().startswith(ENV_PREFIX) and name.upper() != ENV_FILE_VARIABLE)
+
+
+def _key_of(variable: str) -> str:
+    return variable[len(ENV_PREFIX) :].lower().replace("__", ".")
+
+
+def _refuse_unknown_variables() -> None:
+    known = known_keys()
+    sections = {key.split(".")[0] for key in known}
+    unknown = [name for name in _variables() if _key_of(name) not in known and _key_of(name) not in sections]
+    if unknown:
+        message = (
+            f"unknown setting in the environment: {', '.join(unknown)}. "
+            "`perennial config` lists the keys; a nested key such as serving.port is PERENNIAL_SERVING__PORT."
+        )
+        raise UserError(message)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        message = f"{path} is not valid TOML: {error}. Mend the file; nothing was started."
+        raise UserError(message) from None
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(_flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _explain(error: ValidationError) -> str:
+    where = sources()
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        source = where.get(key, str(config_file()))
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"unknown setting `{key}` in {source}. `perennial config` lists the keys.")
+        else:
+            lines.append(f"setting `{key}` ({source}): {problem['msg']}, got {problem['input']!r}.")
+    return "\n".join(lines)

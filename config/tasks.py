@@ -1,0 +1,189 @@
+"""The schema of a task file: one thing to learn, with its labels, base model, triggers and promotion policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from config.errors import UserError
+
+Kind = Literal["ner", "classification"]
+METRICS: dict[str, tuple[str, ...]] = {"ner": ("entity_f1",), "classification": ("macro_f1", "accuracy")}
+BACKENDS: dict[str, str] = {"ner": "spacy", "classification": "transformer"}
+
+# Named in the design and refused until they exist: an option that is not built is never ignored.
+_NOT_BUILT_MODES = ("canary", "shadow")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Trigger(_Part):
+    """When a run starts."""
+
+    min_new_examples: Annotated[int, Field(gt=0, description="Effective new examples that start an incremental run.")] = 100
+    cooldown_minutes: Annotated[float, Field(ge=0, description="Wall time between two runs of this task.")] = 10.0
+    max_age_days: Annotated[
+        float, Field(gt=0, description="New examples older than this start a run even below the threshold ...")
+    ] = 7.0
+    max_age_min_examples: Annotated[int, Field(gt=0, description="... when there are at least this many.")] = 20
+    weekly: Annotated[bool, Field(description="Take part in the weekly full run.")] = True
+
+
+class Training(_Part):
+    """How a run learns."""
+
+    epochs: Annotated[int, Field(gt=0, description="Passes over the rows in an incremental run.")] = 2
+    full_epochs: Annotated[int, Field(gt=0, description="Passes over the rows in a full or first run.")] = 3
+    learning_rate: Annotated[float, Field(gt=0, description="Step size of an incremental run.")] = 2e-4
+    full_learning_rate: Annotated[float, Field(gt=0, description="Step size of a full or first run.")] = 2e-4
+    batch_size: Annotated[int, Field(gt=0, description="Rows per step.")] = 32
+    max_tokens: Annotated[int, Field(gt=0, description="A longer text is cut, in tokens (transformer).")] = 128
+    replay_ratio: Annotated[float, Field(ge=0, description="Older rows that join each new one in an incremental run.")] = 1.0
+    max_rows: Annotated[int, Field(gt=0, description="Most rows a run learns from; the newest stay.")] = 20_000
+    dropout: Annotated[float, Field(ge=0, lt=1, description="Share of activations dropped in training (spaCy).")] = 0.1
+
+
+class SliceGuard(_Part):
+    """A part of the test rows that must not get worse."""
+
+    slice: Annotated[str, Field(description="`newest`, `corrections`, `label:NAME` or `language:CODE`.")]
+    max_drop: Annotated[float, Field(ge=0, description="Largest drop of the metric allowed, in points (0..1).")]
+    min_rows: Annotated[int, Field(gt=0, description="The guard is silent below this many rows.")] = 50
+
+
+class Promotion(_Part):
+    """When a candidate becomes champion."""
+
+    metric: Annotated[str, Field(description="What decides: `entity_f1` (ner), `macro_f1` or `accuracy` (classification).")]
+    min_improvement: Annotated[float, Field(ge=0, description="The gain must exceed this.")] = 0.05
+    improvement: Annotated[
+        Literal["relative", "absolute", "error_reduction"],
+        Field(description="How the gain is read: share of the champion's score, points, or share of its errors."),
+    ] = "relative"
+    confidence: Annotated[float, Field(gt=0.5, lt=1, description="One-sided level of the lower bound.")] = 0.95
+    min_test_examples: Annotated[int, Field(gt=0, description="Held-out rows below which nothing is decided.")] = 200
+    window_days: Annotated[float, Field(gt=0, description="Held-out rows this far back from the newest decide (event time).")] = 90.0
+    max_forgetting: Annotated[float, Field(ge=0, description="Largest drop on the anchor set, in points (0..1).")] = 0.05
+    max_latency_ratio: Annotated[
+        float, Field(gt=0, description="Candidate's p99 latency over the champion's, both measured in the run.")
+    ] = 3.0
+    max_size_mib: Annotated[float, Field(gt=0, description="Largest artifact, in mebibytes.")] = 2048.0
+    slices: Annotated[tuple[SliceGuard, ...], Field(description="Parts that must not get worse.")] = ()
+    baseline: Annotated[
+        Literal["majority", "base"],
+        Field(description="What a first model must beat: the most frequent label (ner: no entity), or the untouched base."),
+    ] = "majority"
+    mode: Annotated[Literal["auto", "manual"], Field(description="Promote by itself, or wait for `perennial models promote`.")] = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_what_is_not_built(cls, values: Any) -> Any:  # noqa: ANN401 - pydantic hands over whatever the file holds
+        if isinstance(values, dict) and values.get("mode") in _NOT_BUILT_MODES:
+            message = f"mode {values['mode']!r} is not built yet; use auto or manual"
+            raise ValueError(message)
+        return values
+
+
+class FeedbackPolicy(_Part):
+    """What users' answers weigh."""
+
+    correction_weight: Annotated[float, Field(gt=0, le=1, description="Weight of a correction beside a gold row's 1.")] = 1.0
+    confirmation_weight: Annotated[float, Field(ge=0, le=1, description="Weight of a confirmation.")] = 0.3
+
+
+class TaskSpec(_Part):
+    """One task file."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="Lower-case letters, digits and dashes.")]
+    kind: Annotated[Kind, Field(description="`ner` or `classification`.")]
+    backend: Annotated[Literal["spacy", "transformer"], Field(description="`spacy` for ner, `transformer` for classification.")]
+    description: Annotated[str, Field(description="One sentence for people.")] = ""
+    base_model: Annotated[
+        str, Field(description="`minilm`, a Hugging Face id or a path; for spaCy `blank:LANG` or a pipeline's name or path.")
+    ]
+    labels: Annotated[Literal["open", "closed"], Field(description="Open: new labels join the model; closed: they are refused.")]
+    label_names: Annotated[tuple[str, ...], Field(description="Labels known from the start; all of them when closed.")] = ()
+    new_label_min_examples: Annotated[int, Field(gt=0, description="Rows that must carry a new label before it joins.")] = 5
+    renames: Annotated[dict[str, str], Field(description="Old label -> new label, applied when a training set is frozen.")] = {}
+    trigger: Trigger = Trigger()
+    training: Training = Training()
+    promotion: Promotion
+    feedback: FeedbackPolicy = FeedbackPolicy()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.backend != BACKENDS[self.kind]:
+            message = f"kind {self.kind} runs on backend {BACKENDS[self.kind]!r}; {self.backend!r} is not built for it"
+            raise ValueError(message)
+        if self.promotion.metric not in METRICS[self.kind]:
+            message = f"promotion.metric {self.promotion.metric!r} does not fit kind {self.kind}; choose one of {', '.join(METRICS[self.kind])}"
+            raise ValueError(message)
+        if self.labels == "closed" and not self.label_names:
+            message = "labels: closed needs label_names, the labels that are allowed"
+            raise ValueError(message)
+        if len(set(self.label_names)) != len(self.label_names):
+            message = "label_names names a label twice"
+            raise ValueError(message)
+        return self
+
+    def accepts_label(self, label: str) -> bool:
+        """Return whether an example may carry `label` (after renames)."""
+        return self.labels == "open" or self.renames.get(label, label) in self.label_names
+
+
+def load_task(path: Path) -> TaskSpec:
+    """Read one task file. Raises `UserError` naming file, key, what is wrong and the choices."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        message = f"{path} cannot be read as YAML: {error}"
+        raise UserError(message) from None
+    if not isinstance(content, dict):
+        message = f"{path} must hold a mapping of keys such as `name:` and `kind:`; it holds {type(content).__name__}"
+        raise UserError(message)
+    try:
+        return TaskSpec.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(problem) for problem in error.errors()]
+        raise UserError("\n".join(f"{path}: {line}" for line in lines)) from None
+
+
+def load_tasks(folder: Path) -> dict[str, TaskSpec]:
+    """Read every `*.yaml` in `folder`, keyed by task name. Raises `UserError` when one is wrong, doubled, or none is there."""
+    if not folder.is_dir():
+        message = f"the folder of task files {folder} does not exist; set tasks_dir or create it"
+        raise UserError(message)
+    tasks: dict[str, TaskSpec] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        task = load_task(path)
+        if task.name in tasks:
+            message = f"{path}: task {task.name!r} is defined in two files; rename one"
+            raise UserError(message)
+        tasks[task.name] = task
+    if not tasks:
+        message = f"no task file (*.yaml) in {folder}; copy one of the shipped ones there"
+        raise UserError(message)
+    return tasks
+
+
+def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        parent: type[BaseModel] = {
+            "trigger": Trigger, "training": Training, "promotion": Promotion, "feedback": FeedbackPolicy
+        }.get(str(problem["loc"][0]) if len(problem["loc"]) > 1 else "", TaskSpec)
+        return f"unknown key `{key}`; the keys there are {', '.join(parent.model_fields)}"
+    if problem["type"] == "missing":
+        return f"key `{key}` is missing; {_description(key)}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"`{key}`: {message}, got {problem['input']!r}" if key else message
+
+
+def _description(key: str) -> str:
+    field = TaskSpec.model_fields.get(key) or Promotion.model_fields.get(key.split(".")[-1])
+    return f"give {field.description}" if field and field.description else "add it"

@@ -1,0 +1,1 @@
+"""From events to training sets: event log, validation, buffer, enrichment."""

@@ -1,0 +1,355 @@
+"""Versioned event schemas and `parse()`: bytes become one validated, frozen event or a `DeadLetterError`.
+
+Two wire forms are read: plain JSON, and CloudEvents 1.0 in structured mode (the event is its `data`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from config.errors import DeadLetterError
+from config.tasks import TaskSpec
+
+SCHEMA_VERSION = 1
+ARTICLES_TOPIC = "perennial.articles"
+FEEDBACK_TOPIC = "perennial.feedback"
+PREDICTIONS_TOPIC = "perennial.predictions"
+LIFECYCLE_TOPIC = "perennial.lifecycle"
+
+MAX_TEXT_CHARS = 1_000_000
+_ID = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}$"
+
+EventId = Annotated[str, Field(pattern=_ID, description="Unique id of this event; a redelivery carries the same one.")]
+ArticleId = Annotated[str, Field(pattern=_ID, description="The publisher's stable id of the article.")]
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Span(_Frozen):
+    """One entity: code-point offsets into the text, end exclusive, and its type."""
+
+    start: Annotated[int, Field(ge=0, strict=True)]
+    end: Annotated[int, Field(gt=0, strict=True)]
+    label: Annotated[str, Field(min_length=1, max_length=100)]
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if self.end <= self.start:
+            message = f"span ends at {self.end}, before or where it starts ({self.start}); give code-point offsets, end exclusive"
+            raise ValueError(message)
+        return self
+
+
+class NerTarget(_Frozen):
+    """All entities of a text, or, when `partial`, only those the user spoke of."""
+
+    spans: tuple[Span, ...]
+    partial: bool = False
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> Self:
+        ordered = sorted(self.spans, key=lambda span: (span.start, span.end))
+        for left, right in zip(ordered, ordered[1:], strict=False):
+            if right.start < left.end:
+                message = (
+                    f"spans {left.start}-{left.end} ({left.label}) and {right.start}-{right.end} ({right.label}) overlap; "
+                    "keep one of them"
+                )
+                raise ValueError(message)
+        return self
+
+
+class LabelTarget(_Frozen):
+    """The one label of a text."""
+
+    label: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+Target = NerTarget | LabelTarget
+_TARGETS: Mapping[str, type[NerTarget | LabelTarget]] = {"ner": NerTarget, "classification": LabelTarget}
+
+
+class _Event(_Frozen):
+    schema_version: Literal[1] = 1
+    event_id: EventId
+    occurred_at: Annotated[AwareDatetime, Field(description="When it happened (event time), with a zone.")]
+    source: Annotated[str | None, Field(max_length=200, description="Who sent it.")] = None
+
+
+class Article(_Event):
+    """A crawled article; new content under an old `article_id` is a new revision."""
+
+    type: Literal["article"] = "article"
+    article_id: ArticleId
+    title: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] = ""
+    body: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] = ""
+    url: Annotated[str | None, Field(max_length=2_000)] = None
+    publisher: Annotated[str | None, Field(max_length=200)] = None
+    content_sha256: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$", description="Checked when given.")] = None
+
+    @model_validator(mode="after")
+    def _has_text(self) -> Self:
+        if not self.text.strip():
+            message = "title and body are both empty; send at least one of them"
+            raise ValueError(message)
+        if self.content_sha256 is not None and self.content_sha256 != content_sha256(self.text):
+            message = "content_sha256 does not fit title and body; it is the SHA-256 of title, blank line, body in UTF-8"
+            raise ValueError(message)
+        return self
+
+    @property
+    def text(self) -> str:
+        """Title, blank line, body: what spans are offsets into."""
+        return article_text(self.title, self.body)
+
+
+class _Answer(_Event):
+    task: Annotated[str, Field(min_length=1, max_length=63)]
+    article_id: ArticleId | None = None
+    text: Annotated[Text | None, Field(description="The text, when no article is named (or beside its id).")] = None
+    target: dict[str, Any]
+
+
+class Label(_Answer):
+    """A target chosen without looking at a model's answer."""
+
+    type: Literal["label"] = "label"
+    origin: Literal["gold", "import", "audit"] = "gold"
+    anchor: Annotated[bool, Field(description="Belongs to the anchor set: never trained on, measures forgetting.")] = False
+
+    @model_validator(mode="after")
+    def _names_a_text(self) -> Self:
+        if self.text is None and self.article_id is None:
+            message = "neither text nor article_id is given; send one of them"
+            raise ValueError(message)
+        return self
+
+
+class Feedback(_Answer):
+    """What a user said of an answer that was shown."""
+
+    type: Literal["feedback"] = "feedback"
+    user_id: Annotated[str, Field(pattern=_ID)]
+    verdict: Literal["correction", "confirmation"]
+    prediction_id: Annotated[str | None, Field(pattern=_ID)] = None
+    model_version: Annotated[str | None, Field(max_length=100, description="Version whose answer was shown.")] = None
+
+    @model_validator(mode="after")
+    def _names_a_text(self) -> Self:
+        if self.text is None and self.article_id is None and self.prediction_id is None:
+            message = "none of prediction_id, article_id and text is given; send one of them"
+            raise ValueError(message)
+        return self
+
+
+class PredictionMade(_Event):
+    """An answer that serving gave; feedback cites it by `prediction_id`."""
+
+    type: Literal["prediction"] = "prediction"
+    prediction_id: Annotated[str, Field(pattern=_ID)]
+    task: str
+    model_version: str
+    article_id: ArticleId | None = None
+    text: Text
+    answer: dict[str, Any]
+
+
+class TaskSchema(_Event):
+    """Labels of a task were renamed or merged."""
+
+    type: Literal["task_schema"] = "task_schema"
+    task: str
+    renames: Annotated[dict[str, str], Field(min_length=1, description="Old label -> new label.")]
+
+
+class Retrain(_Event):
+    """Somebody asks for a run now."""
+
+    type: Literal["retrain"] = "retrain"
+    task: str
+    full: bool = False
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class Erase(_Event):
+    """A user or an article must be forgotten."""
+
+    type: Literal["erase"] = "erase"
+    user_id: Annotated[str | None, Field(pattern=_ID)] = None
+    article_id: ArticleId | None = None
+
+
+Event = Annotated[Article | Label | Feedback | PredictionMade | TaskSchema | Retrain | Erase, Field(discriminator="type")]
+EVENT_TYPES: Mapping[str, type[_Event]] = {
+    "article": Article, "label": Label, "feedback": Feedback, "prediction": PredictionMade,
+    "task_schema": TaskSchema, "retrain": Retrain, "erase": Erase,
+}  # fmt: skip
+TOPIC_OF_TYPE: Mapping[str, str] = {
+    "article": ARTICLES_TOPIC, "prediction": PREDICTIONS_TOPIC,
+    "label": FEEDBACK_TOPIC, "feedback": FEEDBACK_TOPIC, "task_schema": FEEDBACK_TOPIC,
+    "retrain": FEEDBACK_TOPIC, "erase": FEEDBACK_TOPIC,
+}  # fmt: skip
+AnyEvent = Article | Label | Feedback | PredictionMade | TaskSchema | Retrain | Erase
+_ADAPTER: TypeAdapter[AnyEvent] = TypeAdapter(Event)
+
+
+def article_text(title: str, body: str) -> str:
+    """Return the text of an article: title, blank line, body (either may be missing)."""
+    return "\n\n".join(part for part in (title, body) if part)
+
+
+def content_sha256(text: str) -> str:
+    """Return the SHA-256 of a text in UTF-8 (lone surrogates kept), in lower-case hex."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def parse(
+    value: bytes, *, tasks: Mapping[str, TaskSpec], now: datetime, future_tolerance: timedelta = timedelta(minutes=5)
+) -> AnyEvent:
+    """Return the one event in `value`. Raises `DeadLetterError` naming the field, what is wrong and the remedy."""
+    payload = _payload(value)
+    try:
+        event = _ADAPTER.validate_python(payload) if isinstance(payload, dict) else _refuse_type(payload)
+    except ValidationError as error:
+        raise _explain(error) from None
+    if event.occurred_at > now + future_tolerance:
+        reason = (
+            f"occurred_at: {event.occurred_at.isoformat()} is more than {future_tolerance.total_seconds():.0f} s ahead of "
+            f"this machine's clock ({now.isoformat(timespec='seconds')}); send the time the event happened, and check both clocks"
+        )
+        raise DeadLetterError(reason, field="occurred_at")
+    if isinstance(event, Label | Feedback):
+        check_target(event, tasks)
+    elif isinstance(event, Retrain | TaskSchema | PredictionMade):
+        _task(event.task, tasks)
+    return event
+
+
+def check_target(event: Label | Feedback, tasks: Mapping[str, TaskSpec]) -> None:
+    """Refuse a target that does not fit its task or its text (`DeadLetterError`)."""
+    task = _task(event.task, tasks)
+    target = parse_target(task, event.target)
+    if event.text is not None:
+        check_spans(target, event.text)
+
+
+def parse_target(task: TaskSpec, target: Mapping[str, Any]) -> Target:
+    """Return the typed target of a task. Raises `DeadLetterError` naming the field."""
+    try:
+        parsed = _TARGETS[task.kind].model_validate(target)
+    except ValidationError as error:
+        raise _explain(error, prefix="target.") from None
+    labels = [span.label for span in parsed.spans] if isinstance(parsed, NerTarget) else [parsed.label]
+    for label in labels:
+        if not task.accepts_label(label):
+            reason = (
+                f"target: label {label!r} is not one of task {task.name!r}: {', '.join(task.label_names)}; "
+                "use one of them, or add the label to the task file"
+            )
+            raise DeadLetterError(reason, field="target")
+    return parsed
+
+
+def check_spans(target: Target, text: str) -> None:
+    """Refuse spans outside `text` (`DeadLetterError`)."""
+    for span in target.spans if isinstance(target, NerTarget) else ():
+        if span.end > len(text):
+            reason = (
+                f"target.spans: span {span.start}-{span.end} ({span.label}) ends outside the text, which has {len(text)} "
+                "code points; offsets count code points of title, blank line, body"
+            )
+            raise DeadLetterError(reason, field="target.spans")
+
+
+def to_bytes(event: AnyEvent) -> bytes:
+    """Return the plain JSON form of an event (UTF-8, keys without a value left out)."""
+    return event.model_dump_json(exclude_none=True).encode()
+
+
+def json_schemas() -> dict[str, dict[str, Any]]:
+    """Return the JSON Schema of every event type and of every kind's target, keyed by name."""
+    schemas = {name: model.model_json_schema() for name, model in EVENT_TYPES.items()}
+    return schemas | {f"target.{kind}": model.model_json_schema() for kind, model in _TARGETS.items()}
+
+
+def _payload(value: bytes) -> object:
+    try:
+        payload = json.loads(value.decode("utf-8"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        reason = f"the event is not UTF-8 (byte {error.start}: {error.reason}); send JSON encoded as UTF-8"
+        raise DeadLetterError(reason) from None
+    except (json.JSONDecodeError, RecursionError, ValueError) as error:
+        reason = f"the event is not JSON ({error}); send one JSON object per event"
+        raise DeadLetterError(reason) from None
+    if isinstance(payload, dict) and "specversion" in payload:
+        return _unwrap_cloud_event(payload)
+    return payload
+
+
+def _refuse_constant(name: str) -> object:
+    message = f"{name} is not JSON"
+    raise ValueError(message)
+
+
+def _unwrap_cloud_event(envelope: Mapping[str, Any]) -> object:
+    if envelope.get("specversion") != "1.0":
+        reason = f"specversion: CloudEvents {envelope.get('specversion')!r} is not read here; send 1.0"
+        raise DeadLetterError(reason, field="specversion")
+    for name in ("id", "source", "type"):
+        if not isinstance(envelope.get(name), str) or not envelope[name]:
+            reason = f"{name}: a CloudEvent must carry it as a string that is not empty"
+            raise DeadLetterError(reason, field=name)
+    data = envelope.get("data")
+    if not isinstance(data, dict):
+        reason = "data: a CloudEvent must carry the event as a JSON object in `data` (data_base64 is not read)"
+        raise DeadLetterError(reason, field="data")
+    # The envelope's attributes fill what the data leaves out; its type may carry a reverse-DNS prefix.
+    filled = {"event_id": envelope["id"], "source": envelope["source"], "type": envelope["type"].rsplit(".", 1)[-1]}
+    if "time" in envelope:
+        filled["occurred_at"] = envelope["time"]
+    return {**filled, **data}
+
+
+def _refuse_type(payload: object) -> AnyEvent:
+    reason = f"the event is a JSON {type(payload).__name__}; send one JSON object per event"
+    raise DeadLetterError(reason)
+
+
+def _task(name: str, tasks: Mapping[str, TaskSpec]) -> TaskSpec:
+    if name not in tasks:
+        reason = f"task: {name!r} is not defined here; the tasks are {', '.join(sorted(tasks))}"
+        raise DeadLetterError(reason, field="task")
+    return tasks[name]
+
+
+def _explain(error: ValidationError, prefix: str = "") -> DeadLetterError:
+    remedies: Mapping[str, Callable[[str], str]] = {
+        "missing": lambda field: f"{field} is missing; add it",
+        "extra_forbidden": lambda field: f"{field} is not a field of this event; remove it (see `perennial schema`)",
+        "timezone_aware": lambda field: f"{field} has no time zone; append one, e.g. Z",
+        "union_tag_not_found": lambda _field: f"type is missing; it is one of {', '.join(EVENT_TYPES)}",
+        "union_tag_invalid": lambda _field: f"type is unknown; it is one of {', '.join(EVENT_TYPES)}",
+    }
+    lines, fields = [], []
+    for problem in error.errors():
+        # The first part of a discriminated union's location is the tag, not a field.
+        parts = [str(part) for part in problem["loc"] if str(part) not in EVENT_TYPES]
+        field = prefix + ".".join(parts) if parts else prefix.rstrip(".")
+        fields.append(field)
+        if problem["type"] in remedies:
+            lines.append(remedies[problem["type"]](field))
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            shown = repr(problem["input"])
+            got = f", got {shown[:80]}{'…' if len(shown) > 80 else ''}" if parts else ""  # noqa: PLR2004 - a readable excerpt
+            lines.append(f"{field}: {message}{got}" if field else message)
+    return DeadLetterError("; ".join(lines), field=fields[0] or None)

@@ -1,0 +1,1 @@
+"""Importers: files of many formats become events."""

@@ -1,0 +1,1 @@
+"""The long-running process, its command line and its serving child."""

@@ -1,0 +1,1 @@
+"""The process that answers: predictions, feedback, hot reload."""

@@ -1,0 +1,1 @@
+"""From a candidate to a champion: versions, artifacts, the gate, promotion."""
