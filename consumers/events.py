@@ -176,7 +176,8 @@ class Retrain(_Event):
 
     type: Literal["retrain"] = "retrain"
     task: str
-    full: bool = False
+    full: Annotated[bool, Field(description="From the base model over the whole buffer.")] = False
+    promote: Annotated[bool, Field(description="False: compare, but leave the champion as it is.")] = True
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 

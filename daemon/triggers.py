@@ -1,0 +1,176 @@
+"""Why a run starts, or does not: a pure function of counts, ages and explicit requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from config.settings import ScheduleSettings
+from config.tasks import TaskSpec
+
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Somebody asked for a run (a `retrain` event)."""
+
+    event_id: str
+    reason: str
+    full: bool
+    promote: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the policy looks at, for one task."""
+
+    new_examples: int
+    """Effective new training examples since the last run froze its set."""
+    train_examples: int
+    oldest_new_at: datetime | None
+    """When the oldest of the new examples entered the buffer."""
+    has_champion: bool
+    running: bool
+    first_run_at: datetime | None
+    last_run_at: datetime | None
+    """When the last run ended, whatever became of it."""
+    used_keys: frozenset[str]
+    """Trigger keys of this task's recent runs."""
+    next_number: int
+    """Makes the keys of threshold and age runs unique."""
+    requests: tuple[Request, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A run that is due."""
+
+    kind: Literal["threshold", "age", "weekly", "request"]
+    key: str
+    """Unique per task: the same trigger never starts two runs."""
+    reason: str
+    full: bool
+    promote: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The outcome of one look at a task: what is due, if anything, and the reasons in words."""
+
+    trigger: Trigger | None
+    reasons: tuple[str, ...]
+
+
+def look(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: datetime) -> Look:
+    """Decide whether a run of `task` is due at `now`; requests first, then weekly, threshold, age."""
+    if evidence.running:
+        return Look(None, ("a run is under way",))
+    requested = _requested(evidence)
+    if requested is not None and evidence.train_examples > 0:
+        return Look(requested, (requested.reason,))
+    reasons: list[str] = []
+    if requested is not None:
+        reasons.append("a run was requested, but there are no training examples yet; it starts when the first one arrives")
+    weekly, why_not_weekly = _weekly(task, evidence, schedule, now)
+    if weekly is not None:
+        return Look(weekly, (weekly.reason,))
+    counted = _threshold(task, evidence) or _age(task, evidence, now)
+    if counted is None:
+        needed = task.trigger.min_new_examples
+        reasons.append(f"{evidence.new_examples} of {needed} new examples; {needed - evidence.new_examples} more start a run")
+        if evidence.oldest_new_at is not None:
+            reasons.append(_age_in_words(task, evidence, evidence.oldest_new_at))
+        return Look(None, (*reasons, why_not_weekly))
+    ready_at = _cooldown_ends(task, evidence)
+    if ready_at is not None and now < ready_at:
+        wait = f"cooling down until {_moment(ready_at)} ({_span(ready_at - now)} to go)"
+        return Look(None, (*reasons, f"{counted.reason}, but {wait}", why_not_weekly))
+    return Look(counted, (counted.reason,))
+
+
+def weekly_key(moment: datetime) -> str:
+    """Return the trigger key of the ISO week that holds `moment` (UTC)."""
+    year, week, _day = moment.astimezone(UTC).isocalendar()
+    return f"weekly:{year}-W{week:02d}"
+
+
+def last_weekly_moment(schedule: ScheduleSettings, now: datetime) -> datetime:
+    """Return the newest scheduled weekly moment at or before `now` (UTC, so no daylight saving moves it)."""
+    at = now.astimezone(UTC)
+    days_back = (at.weekday() - _WEEKDAYS.index(schedule.weekly_day)) % 7
+    moment = (at - timedelta(days=days_back)).replace(hour=schedule.weekly_hour, minute=0, second=0, microsecond=0)
+    return moment if moment <= at else moment - timedelta(days=7)
+
+
+def _requested(evidence: Evidence) -> Trigger | None:
+    for request in evidence.requests:
+        key = f"request:{request.event_id}"
+        if key not in evidence.used_keys:
+            full = request.full or not evidence.has_champion
+            return Trigger("request", key, f"requested: {request.reason}", full, request.promote)
+    return None
+
+
+def _weekly(
+    task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: datetime
+) -> tuple[Trigger | None, str]:
+    if not (schedule.weekly and task.trigger.weekly):
+        return None, "the weekly run is turned off"
+    moment = last_weekly_moment(schedule, now)
+    key = weekly_key(moment)
+    upcoming = f"the next weekly run is due {_moment(moment + timedelta(days=7))}"
+    if key in evidence.used_keys:
+        return None, upcoming
+    if evidence.first_run_at is None or evidence.first_run_at > moment:
+        # A fresh installation does not owe the weeks before its first run.
+        return None, upcoming
+    late = f", {_span(now - moment)} late" if now - moment > timedelta(minutes=5) else ""
+    return Trigger("weekly", key, f"weekly full run of {key.removeprefix('weekly:')} (due {_moment(moment)}{late})", full=True), ""
+
+
+def _threshold(task: TaskSpec, evidence: Evidence) -> Trigger | None:
+    needed = task.trigger.min_new_examples
+    if evidence.new_examples < needed:
+        return None
+    reason = f"{evidence.new_examples} new examples, {needed} start a run"
+    return Trigger("threshold", f"threshold:{evidence.next_number}", reason, full=not evidence.has_champion)
+
+
+def _age(task: TaskSpec, evidence: Evidence, now: datetime) -> Trigger | None:
+    policy = task.trigger
+    if evidence.oldest_new_at is None or evidence.new_examples < policy.max_age_min_examples:
+        return None
+    age = now - evidence.oldest_new_at
+    if age < timedelta(days=policy.max_age_days):
+        return None
+    reason = f"{evidence.new_examples} new examples, the oldest waiting {_span(age)} (limit {policy.max_age_days:g} days)"
+    return Trigger("age", f"age:{evidence.next_number}", reason, full=not evidence.has_champion)
+
+
+def _age_in_words(task: TaskSpec, evidence: Evidence, oldest: datetime) -> str:
+    policy = task.trigger
+    due_at = oldest + timedelta(days=policy.max_age_days)
+    if evidence.new_examples >= policy.max_age_min_examples:
+        return f"the oldest of them starts a run by its age at {_moment(due_at)}"
+    return f"{policy.max_age_min_examples} would start a run by age at {_moment(due_at)}"
+
+
+def _cooldown_ends(task: TaskSpec, evidence: Evidence) -> datetime | None:
+    if evidence.last_run_at is None:
+        return None
+    return evidence.last_run_at + timedelta(minutes=task.trigger.cooldown_minutes)
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%a %Y-%m-%d %H:%M UTC")
+
+
+def _span(delta: timedelta) -> str:
+    seconds = max(0, int(delta.total_seconds()))
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count} {unit}{'s' if count != 1 else ''}"
+    return f"{seconds} s"
