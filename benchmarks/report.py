@@ -80,12 +80,14 @@ def write(name: str, arguments: Namespace, results: Mapping[str, Any], path: Pat
 
 def show(name: str, results: Mapping[str, Any], described: Mapping[str, Any]) -> None:
     """Print results as a table, one line per figure; nested results are indented by their dotted name."""
-    table = Table(title=f"benchmarks.{name}", title_justify="left", caption=_caption(described), caption_justify="left")
+    table = Table(title=f"benchmarks.{name}", title_justify="left")
     table.add_column("figure")
     table.add_column("value", justify="right")
     for key, value in _flat(results):
         table.add_row(key, f"{value:,.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value))
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print(_caption(described), highlight=False)
 
 
 def _flat(results: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -105,10 +107,8 @@ def _processor() -> tuple[str, list[str]]:
     """Return the processor's name and which vector extensions that matter here it has (Linux tells both)."""
     if not _CPUINFO.exists():
         return platform.processor() or platform.machine(), []
-    lines = dict(
-        (part.strip() for part in line.split(":", 1)) for line in reversed(_CPUINFO.read_text().splitlines()) if ":" in line
-    )
-    flags = set(lines.get("flags", "").split())
+    lines = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in _CPUINFO.read_text().splitlines())}
+    flags = lines.get("flags", "").split()
     return lines.get("model name", platform.machine()), [feature for feature in _CPU_FEATURES if feature in flags]
 
 
@@ -118,7 +118,7 @@ def _usable_cores() -> int:
 
 
 def _accelerator() -> str | None:
-    import torch  # noqa: PLC0415 - heavy, and only asked for once a benchmark has ended
+    import torch  # heavy, and only asked for once a benchmark has ended
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
