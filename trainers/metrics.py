@@ -1,0 +1,159 @@
+"""How good answers are and how long they take. Pure functions over plain values; a score is 0..1, higher is better."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+SpanKey = tuple[int, int, str]
+"""Start, end (exclusive, code points) and type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """True positives, false positives and false negatives, and the ratios made of them (0 where undefined)."""
+
+    true_positive: int = 0
+    false_positive: int = 0
+    false_negative: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.true_positive + other.true_positive,
+            self.false_positive + other.false_positive,
+            self.false_negative + other.false_negative,
+        )
+
+    @property
+    def support(self) -> int:
+        """How many there are in the gold rows."""
+        return self.true_positive + self.false_negative
+
+    @property
+    def precision(self) -> float:
+        """Share of what was found that is right."""
+        return _ratio(self.true_positive, self.true_positive + self.false_positive)
+
+    @property
+    def recall(self) -> float:
+        """Share of what is there that was found."""
+        return _ratio(self.true_positive, self.support)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall."""
+        return _ratio(2 * self.true_positive, 2 * self.true_positive + self.false_positive + self.false_negative)
+
+
+@dataclass(frozen=True, slots=True)
+class EntityScores:
+    """Entities over many texts; an entity is right when start, end and type all are (CoNLL-2003 shared task)."""
+
+    overall: Counts
+    per_type: Mapping[str, Counts]
+    boundary_errors: int
+    """Missed entities that were found with the right type at another place that overlaps."""
+    type_errors: int
+    """Missed entities that were found at the right place with another type."""
+
+
+def spans_of(target: Mapping[str, Any]) -> frozenset[SpanKey]:
+    """Return the spans of a target or an answer in wire form (`{"spans": [{"start", "end", "label"}]}`)."""
+    return frozenset((int(span["start"]), int(span["end"]), str(span["label"])) for span in target["spans"])
+
+
+def entity_counts(gold: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Counts]:
+    """Return the counts of one text, per entity type.
+
+    Of a partial gold target only the listed spans are known, so a found entity that touches none of them counts for nothing.
+    """
+    expected, found = spans_of(gold), _known(spans_of(answer), gold)
+    counts: dict[str, Counts] = {}
+    for label in sorted({span[2] for span in expected | found}):
+        mine = {span for span in expected if span[2] == label}
+        theirs = {span for span in found if span[2] == label}
+        counts[label] = Counts(len(mine & theirs), len(theirs - mine), len(mine - theirs))
+    return counts
+
+
+def entity_scores(golds: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]]) -> EntityScores:
+    """Return entity precision, recall and F1 over all texts and per type, with the two usual kinds of error counted."""
+    per_type: defaultdict[str, Counts] = defaultdict(Counts)
+    boundary_errors = type_errors = 0
+    for gold, answer in zip(golds, answers, strict=True):
+        for label, counts in entity_counts(gold, answer).items():
+            per_type[label] += counts
+        expected, found = spans_of(gold), spans_of(answer)
+        for start, end, label in expected - found:
+            wrong = found - expected
+            type_errors += any(other[:2] == (start, end) for other in wrong)
+            boundary_errors += any(other[2] == label and other[0] < end and start < other[1] for other in wrong)
+    return EntityScores(sum(per_type.values(), Counts()), dict(sorted(per_type.items())), boundary_errors, type_errors)
+
+
+def class_counts(gold: Sequence[str], predicted: Sequence[str]) -> dict[str, Counts]:
+    """Return the counts per class, over every class that is either expected or predicted."""
+    right = Counter(label for label, answer in zip(gold, predicted, strict=True) if label == answer)
+    expected, answered = Counter(gold), Counter(predicted)
+    return {
+        label: Counts(right[label], answered[label] - right[label], expected[label] - right[label])
+        for label in sorted(expected.keys() | answered.keys())
+    }
+
+
+def macro_f1(gold: Sequence[str], predicted: Sequence[str]) -> float:
+    """Return the mean F1 of all classes that are expected or predicted (0 without rows)."""
+    counts = class_counts(gold, predicted)
+    return _ratio(sum(each.f1 for each in counts.values()), len(counts))
+
+
+def accuracy(gold: Sequence[str], predicted: Sequence[str]) -> float:
+    """Return the share of rows answered right (0 without rows)."""
+    return _ratio(sum(label == answer for label, answer in zip(gold, predicted, strict=True)), len(gold))
+
+
+def top_k_accuracy(gold: Sequence[str], scores: Sequence[Mapping[str, float]], k: int) -> float:
+    """Return the share of rows whose label is among the `k` with the highest score (ties go by name)."""
+    hits = 0
+    for label, row in zip(gold, scores, strict=True):
+        best = sorted(row, key=lambda name: (-row[name], name))[:k]
+        hits += label in best
+    return _ratio(hits, len(gold))
+
+
+def expected_calibration_error(confidences: Sequence[float], right: Sequence[bool], *, bins: int = 15) -> float:
+    """Return the mean gap between confidence and accuracy over equal-width bins, weighted by rows (Guo et al. 2017)."""
+    if len(confidences) != len(right):
+        message = f"{len(confidences)} confidences for {len(right)} answers"
+        raise ValueError(message)
+    if not confidences:
+        return 0.0
+    sure = np.asarray(confidences, dtype=np.float64)
+    hit = np.asarray(right, dtype=np.float64)
+    which = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
+    gaps = np.bincount(which, weights=sure - hit, minlength=bins)
+    return float(np.abs(gaps).sum() / len(sure))
+
+
+def percentiles_ms(durations_s: Sequence[float]) -> tuple[float, float]:
+    """Return the median and the 99th percentile, in milliseconds. Raises ValueError when nothing was timed."""
+    if not durations_s:
+        message = "no duration was measured"
+        raise ValueError(message)
+    median, tail = np.percentile(np.asarray(durations_s, dtype=np.float64) * 1000.0, [50, 99])
+    return float(median), float(tail)
+
+
+def _known(found: frozenset[SpanKey], gold: Mapping[str, Any]) -> frozenset[SpanKey]:
+    if not gold.get("partial", False):
+        return found
+    expected = spans_of(gold)
+    return frozenset(span for span in found if any(span[0] < known[1] and known[0] < span[1] for known in expected))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
