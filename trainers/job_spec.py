@@ -29,6 +29,8 @@ HISTORY_FILE = "history.jsonl"
 SCORES_FILE = "scores.parquet"
 LINEAGE_FILE = "learnt.parquet"
 MODEL_FOLDER = "model"
+WORK_FOLDER = "work"
+"""Checkpoints; removed after publishing."""
 
 
 class _Value(BaseModel):
@@ -52,6 +54,8 @@ class JobSpec(_Value):
     """For example `news-topics/v17`."""
     batch_size: int
     attempt: int = 1
+    looks: int = 1
+    """How often the held-out rows have been looked at, this run included."""
 
 
 class Progress(_Value):

@@ -1,0 +1,286 @@
+"""One run from trigger to decision: freeze -> train -> publish -> decide, resumable at each step.
+
+The state in the registry says which steps are done; every step can be repeated without harm, so that a daemon killed
+anywhere goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import shutil
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import structlog
+
+from config.clock import Clock, utc_now
+from config.errors import RunFailedError
+from config.settings import Settings
+from config.tasks import TaskSpec
+from consumers.buffer import Buffer
+from consumers.training_set import TrainingSet, load_training_set
+from daemon.runner import Runner, read_result
+from daemon.triggers import Trigger
+from registry import gate, promotion
+from registry.artifacts import Artifacts
+from registry.promotion import ChampionMovedError, PinnedError
+from registry.store import Registry
+from registry.runs import Run
+from registry.versions import Lineage, Version
+from trainers import job_spec
+from trainers.job_spec import JobResult, JobSpec, Progress
+
+TRAINING_SET_FOLDER = "training_set"
+ACTOR = "daemon"
+
+log = structlog.get_logger(__name__)
+
+
+class Cycle:
+    """Takes runs through their steps; one at a time, from one thread."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        tasks: Callable[[], Mapping[str, TaskSpec]],
+        registry: Registry,
+        buffer: Buffer,
+        artifacts: Artifacts,
+        runner: Runner,
+        fencing_token: int,
+        report: Callable[[Progress], None] = lambda _progress: None,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._settings = settings
+        self._tasks = tasks
+        self._registry = registry
+        self._buffer = buffer
+        self._artifacts = artifacts
+        self._runner = runner
+        self._token = fencing_token
+        self._report = report
+        self._clock = clock
+
+    def start(self, task: str, trigger: Trigger) -> Run | None:
+        """Record a new run; None when this trigger has already had one."""
+        run = self._registry.runs.create(
+            task, trigger.key, trigger.reason, trigger.full, promote=trigger.promote, fencing_token=self._token
+        )
+        if run is not None:
+            log.info("run.started", run_id=run.run_id, task=task, trigger=trigger.kind, reason=trigger.reason, full=trigger.full)
+            self._announce(run, "training.started", reason=run.reason, full=run.full)
+        return run
+
+    def advance(self, run: Run) -> Run:
+        """Take `run` as far as it goes: decided, failed, or stopped by a shutdown (then it goes on at the next start)."""
+        steps: Mapping[str, Callable[[Run], Run]] = {
+            "queued": self._freeze,
+            "frozen": self._train,
+            "training": self._train,
+            "trained": self._publish,
+            "published": self._decide,
+        }
+        with structlog.contextvars.bound_contextvars(run_id=run.run_id, task=run.task):
+            while run.state in steps:
+                before = run.state
+                try:
+                    run = steps[before](run)
+                except RunFailedError as error:
+                    run = self._fail(run, str(error))
+                if run.state == before:
+                    break
+        return run
+
+    def _freeze(self, run: Run) -> Run:
+        task = self._task(run)
+        champion = self._registry.versions.champion(run.task)
+        learnt = self._registry.versions.learnt(champion.version) if champion else frozenset()
+        run_dir = self._settings.runs_dir.resolve() / run.run_id
+        folder = run_dir / TRAINING_SET_FOLDER
+        if folder.exists():
+            # A set frozen just before a crash may be older than the champion read above.
+            shutil.rmtree(folder)
+        frozen = self._buffer.freeze(task, run_id=run.run_id, folder=folder, learnt=learnt, max_rows=task.training.max_rows)
+        log.info("run.frozen", counts=frozen.manifest.counts, new_rows=frozen.manifest.new_rows)
+        if frozen.manifest.counts.get("train", 0) == 0:
+            message = "the training set is empty: no enriched, usable example is in a training split yet"
+            raise RunFailedError(message)
+        spec = JobSpec(
+            run_id=run.run_id,
+            task=task,
+            training=self._settings.training,
+            full=run.full or champion is None,
+            training_set=folder,
+            run_dir=run_dir,
+            champion=self._champion_folder(champion.version) if champion else None,
+            champion_version=champion.version if champion else None,
+            batch_size=task.training.batch_size,
+            looks=self._looks(run.task, frozen),
+        )
+        self._runner.prepare(spec)
+        return self._registry.runs.update(
+            run.run_id, state="frozen", max_seq=frozen.manifest.max_seq, training_set_sha256=frozen.manifest.rows_sha256
+        )
+
+    def _train(self, run: Run) -> Run:
+        spec = self._spec(run)
+        attempt = run.attempt + 1 if run.state == "training" else run.attempt
+        run = self._registry.runs.update(run.run_id, state="training", started_at=run.started_at or self._clock(), attempt=attempt)
+        result = self._runner.run(spec.model_copy(update={"attempt": attempt}), self._report)
+        if result.status == "stopped":
+            log.info("run.stopped", reason=result.error)
+            return run
+        if result.status != "done":
+            raise RunFailedError(result.error)
+        log.info("run.trained", train_s=round(result.train_s, 1), examples_per_s=round(result.examples_per_s, 1))
+        return self._registry.runs.update(run.run_id, state="trained")
+
+    def _publish(self, run: Run) -> Run:
+        spec, result = self._spec(run), self._result(run)
+        if result.model is None:
+            message = f"run {run.run_id} says it is done but names no model; retrain with `perennial train {run.task}`"
+            raise RunFailedError(message)
+        version = self._registry.versions.of_run(run.run_id) or self._add_version(run, spec, result)
+        # The published folder is what counts from here on.
+        shutil.rmtree(spec.run_dir / job_spec.MODEL_FOLDER, ignore_errors=True)
+        shutil.rmtree(spec.run_dir / job_spec.WORK_FOLDER, ignore_errors=True)
+        log.info("run.published", version=version.name, size_mib=round(version.size_bytes / 2**20, 1))
+        return self._registry.runs.update(run.run_id, state="published", version=version.name)
+
+    def _add_version(self, run: Run, spec: JobSpec, result: JobResult) -> Version:
+        assert result.model is not None  # noqa: S101 - checked by the caller; narrows the type
+        number = self._registry.versions.next_number(run.task)
+        published = self._artifacts.publish(run.task, number, result.model)
+        learnt = pq.read_table(spec.run_dir / job_spec.LINEAGE_FILE, columns=["example_id"])["example_id"].to_pylist()
+        lineage = Lineage(
+            training_set_sha256=run.training_set_sha256 or "",
+            seed=spec.training.seed,
+            settings=spec.model_dump(mode="json", include={"task", "training", "full", "batch_size"}),
+            code=f"perennial {metadata.version('perennial')}, Python {platform.python_version()}, torch {metadata.version('torch')}",
+        )
+        return self._registry.versions.add(
+            run.task,
+            number,
+            run_id=run.run_id,
+            artifact_id=published.artifact_id,
+            manifest_sha256=published.manifest_sha256,
+            size_bytes=published.size_bytes,
+            # A full run starts from the base model: it has no parent to have learnt from.
+            parent=None if spec.full else spec.champion_version,
+            lineage=lineage,
+            metrics=result.model_dump(mode="json", exclude={"model"}),
+            learnt=learnt,
+        )
+
+    def _decide(self, run: Run) -> Run:
+        task, spec, result = self._task(run), self._spec(run), self._result(run)
+        if result.comparison is None or run.version is None:
+            message = f"run {run.run_id} left no comparison; retrain with `perennial train {run.task}`"
+            raise RunFailedError(message)
+        decision = gate.decide(result.comparison, task.promotion)
+        verdict, reasons = decision.verdict, decision.reasons
+        if verdict == "promote":
+            verdict, reasons = self._promote(run, task, spec, decision)
+        frozen = load_training_set(spec.training_set)
+        self._registry.looks.record(run.task, run.run_id, frozen.rows("test")["example_id"].to_pylist())
+        run = self._registry.runs.update(
+            run.run_id,
+            state="decided",
+            verdict=verdict,
+            reasons=reasons,
+            comparison=result.comparison.model_dump(mode="json"),
+            finished_at=self._clock(),
+        )
+        log.info("run.decided", verdict=verdict, reasons=list(reasons), version=run.version)
+        self._announce(run, "training.finished", verdict=verdict, reasons=list(reasons), version=run.version)
+        self._forget_old_runs()
+        return run
+
+    def _promote(
+        self, run: Run, task: TaskSpec, spec: JobSpec, decision: gate.Decision
+    ) -> tuple[gate.Verdict, tuple[str, ...]]:
+        assert run.version is not None  # noqa: S101 - checked by the caller; narrows the type
+        champion = self._registry.versions.champion(run.task)
+        if champion is not None and champion.version == run.version:
+            # Promoted just before a crash.
+            return "promote", decision.reasons
+        if task.promotion.mode == "manual" or not run.promote:
+            why = "the policy's mode is manual" if task.promotion.mode == "manual" else "asked not to promote"
+            return "keep", (*decision.reasons, f"not promoted: {why}; `perennial models promote {run.version}` does it")
+        try:
+            promotion.promote(
+                self._registry,
+                run.task,
+                run.version,
+                expected=spec.champion_version,
+                actor=ACTOR,
+                reason="; ".join(decision.reasons),
+                fencing_token=self._token,
+                event=self._event(run, "model.promoted", version=run.version, previous=spec.champion_version),
+            )
+        except (ChampionMovedError, PinnedError) as error:
+            return "keep", (*decision.reasons, f"not promoted: {error}")
+        log.info("model.promoted", version=run.version, previous=spec.champion_version)
+        return "promote", decision.reasons
+
+    def _fail(self, run: Run, message: str) -> Run:
+        log.error("run.failed", reason=message)
+        run = self._registry.runs.update(run.run_id, state="failed", error=message, finished_at=self._clock())
+        self._announce(run, "training.failed", error=message)
+        return run
+
+    def _announce(self, run: Run, kind: str, **details: object) -> None:
+        self._registry.outbox.add(self._event(run, kind, **details))
+
+    def _event(self, run: Run, kind: str, **details: object) -> dict[str, object]:
+        # The id is derived, so that a step repeated after a crash announces the same event again, not a second one.
+        return {
+            "event_id": f"{run.run_id}:{kind}",
+            "type": kind,
+            "occurred_at": self._clock().isoformat(),
+            "task": run.task,
+            "run_id": run.run_id,
+            **details,
+        }
+
+    def _looks(self, task: str, frozen: TrainingSet) -> int:
+        ids = frozen.rows("test")["example_id"].to_pylist()
+        if not ids:
+            return 1
+        seen = self._registry.looks.count(task, ids)
+        return 1 + math.ceil(sum(seen.values()) / len(ids))
+
+    def _champion_folder(self, name: str) -> Path:
+        version = self._registry.versions.get(name)
+        return self._artifacts.verify(version.artifact_id, version.manifest_sha256).resolve()
+
+    def _task(self, run: Run) -> TaskSpec:
+        task = self._tasks().get(run.task)
+        if task is None:
+            message = f"task {run.task!r} of run {run.run_id} has no task file any more; put it back or leave the run failed"
+            raise RunFailedError(message)
+        return task
+
+    def _spec(self, run: Run) -> JobSpec:
+        path = self._settings.runs_dir.resolve() / run.run_id / job_spec.SPEC_FILE
+        try:
+            return JobSpec.model_validate_json(path.read_bytes())
+        except (OSError, ValueError) as error:
+            message = f"the order of run {run.run_id} cannot be read ({error}); retrain with `perennial train {run.task}`"
+            raise RunFailedError(message) from None
+
+    def _result(self, run: Run) -> JobResult:
+        result = read_result(self._settings.runs_dir.resolve() / run.run_id)
+        if result is None:
+            message = f"the result of run {run.run_id} is missing; retrain with `perennial train {run.task}`"
+            raise RunFailedError(message)
+        return result
+
+    def _forget_old_runs(self) -> None:
+        finished = [run for run in self._registry.runs.list(limit=10_000) if run.state in {"decided", "failed"}]
+        for run in finished[self._settings.training.keep_runs :]:
+            shutil.rmtree(self._settings.runs_dir / run.run_id, ignore_errors=True)

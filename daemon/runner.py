@@ -1,0 +1,156 @@
+"""Runs one training child as a process of its own, watches its limits and retries once when memory ran out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import structlog
+from pydantic import ValidationError
+
+from config.durable import write_atomic
+from config.settings import TrainingSettings
+from trainers import job_spec
+from trainers.job_spec import JobResult, JobSpec, Progress
+
+LOG_FILE = "job.log"
+_KILLED_BY_KERNEL = -signal.SIGKILL
+_POLL_S = 0.1
+_LOG_TAIL_CHARS = 600
+
+log = structlog.get_logger(__name__)
+
+
+class Runner:
+    """Starts `python -m trainers.job` and waits for it.
+
+    Call `run` from a thread that lives as long as the process: on Linux the child is told to die with the *thread* that
+    created it.
+    """
+
+    def __init__(self, settings: TrainingSettings, stop: threading.Event) -> None:
+        self._settings = settings
+        self._stop = stop
+
+    def run(self, spec: JobSpec, report: Callable[[Progress], None]) -> JobResult:
+        """Return what the child found; after running out of memory it is started once more with half the batch."""
+        result = self._attempt(spec, report)
+        if result.status != "out_of_memory" or self._stop.is_set():
+            return result
+        if spec.batch_size == 1:
+            return _failed(spec, f"{result.error}; the batch cannot get smaller. Give the machine more memory or cut max_tokens")
+        smaller = spec.model_copy(update={"batch_size": spec.batch_size // 2, "attempt": spec.attempt + 1})
+        log.warning("training.retry", run_id=spec.run_id, reason=result.error, batch_size=smaller.batch_size)
+        result = self._attempt(smaller, report)
+        if result.status == "out_of_memory":
+            message = f"out of memory again at batch size {smaller.batch_size}; the run is parked. {result.error}"
+            return _failed(spec, message)
+        return result
+
+    @staticmethod
+    def prepare(spec: JobSpec) -> None:
+        """Write the order of a run, durably, before anything is started."""
+        write_atomic(spec.run_dir / job_spec.SPEC_FILE, spec.model_dump_json(indent=2).encode())
+
+    def _attempt(self, spec: JobSpec, report: Callable[[Progress], None]) -> JobResult:
+        spec.run_dir.mkdir(parents=True, exist_ok=True)
+        self.prepare(spec)
+        (spec.run_dir / job_spec.RESULT_FILE).unlink(missing_ok=True)
+        with (spec.run_dir / LOG_FILE).open("ab") as job_log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "trainers.job", str(spec.run_dir / job_spec.SPEC_FILE)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=job_log,
+                start_new_session=True,
+                env=_environment(self._settings),
+            )
+        assert child.stdout is not None  # noqa: S101 - asked for above; narrows the type
+        reader = threading.Thread(target=_forward, args=(child.stdout, report), name=f"progress-{spec.run_id}", daemon=True)
+        reader.start()
+        ended_by = self._wait(child)
+        reader.join(timeout=self._settings.stop_grace_s)
+        return self._outcome(spec, child.returncode, ended_by)
+
+    def _wait(self, child: subprocess.Popen[bytes]) -> str:
+        """Wait for the child; return why it was stopped from outside, or an empty string."""
+        deadline = time.monotonic() + self._settings.time_limit_s
+        while child.poll() is None:
+            if self._stop.is_set():
+                _end(child, self._settings.stop_grace_s)
+                return "stopped"
+            if time.monotonic() > deadline:
+                _end(child, self._settings.stop_grace_s)
+                return "timed out"
+            time.sleep(_POLL_S)
+        return ""
+
+    def _outcome(self, spec: JobSpec, exit_code: int, ended_by: str) -> JobResult:
+        if ended_by == "timed out":
+            limit = self._settings.time_limit_s
+            return _failed(spec, f"killed after {limit:.0f} s, the limit; raise training.time_limit_s or lower training.max_rows")
+        if ended_by == "stopped" or exit_code == job_spec.EXIT_STOPPED:
+            return JobResult(run_id=spec.run_id, status="stopped", error="stopped before it was done; it goes on at the next start")
+        if exit_code == _KILLED_BY_KERNEL:
+            return JobResult(run_id=spec.run_id, status="out_of_memory", error="the kernel killed the child (usually: out of memory)")
+        result = read_result(spec.run_dir)
+        if result is not None:
+            return result
+        tail = _tail(spec.run_dir / LOG_FILE)
+        return _failed(spec, f"the child ended with code {exit_code} and left no result; the end of its log: {tail}")
+
+
+def read_result(run_dir: Path) -> JobResult | None:
+    """Return a run's result, or None when there is none yet or it is not whole."""
+    try:
+        return JobResult.model_validate_json((run_dir / job_spec.RESULT_FILE).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def _failed(spec: JobSpec, message: str) -> JobResult:
+    return JobResult(run_id=spec.run_id, status="failed", error=message)
+
+
+def _environment(settings: TrainingSettings) -> dict[str, str]:
+    environment = dict(os.environ)
+    threads = settings.threads or max(1, (os.cpu_count() or 2) - 1)
+    # Before numpy or torch start: their pools are sized at import.
+    environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    return environment
+
+
+def _forward(stream: IO[bytes], report: Callable[[Progress], None]) -> None:
+    for line in stream:
+        try:
+            progress = Progress.model_validate_json(line)
+        except ValidationError:
+            log.warning("training.unreadable_line", line=line[:200].decode(errors="replace"))
+            continue
+        report(progress)
+
+
+def _end(child: subprocess.Popen[bytes], grace_s: float) -> None:
+    """Ask the child's whole group to stop, then kill it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(child.pid, number)
+        except ProcessLookupError:
+            return
+        try:
+            child.wait(timeout=grace_s)
+        except subprocess.TimeoutExpired:
+            continue
+        return
+
+
+def _tail(path: Path) -> str:
+    text = path.read_text(errors="replace").strip() if path.exists() else ""
+    return text[-_LOG_TAIL_CHARS:] or "(empty)"
