@@ -66,8 +66,13 @@ class EventSource(Protocol):
 class EventSink(Protocol):
     """Where events are published. Thread-safe."""
 
-    def publish(self, topic: str, value: bytes, *, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
-        """Hand over one event; it is durable once `flush` returned. Raises `RetryError` when the log takes none now."""
+    def publish(
+        self, topic: str, value: bytes | None, *, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> None:
+        """Hand over one event (None: a tombstone); it is durable once `flush` returned.
+
+        Raises `RetryError` when the log takes none now.
+        """
         ...
 
     def flush(self, timeout_s: float = 30.0) -> None:

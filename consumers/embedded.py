@@ -1,0 +1,337 @@
+"""The embedded event log: a durable SQLite file with the semantics of Kafka that matter.
+
+Each topic has one partition (0) of strictly ordered offsets without gaps. Any number of processes publish. A consumer group
+reads from its own committed position, which only `commit` moves: delivery is at least once.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+
+import structlog
+
+from config.clock import Clock, utc_now
+from config.errors import RetryError
+from consumers.source import EventSink, EventSource, Position, RawEvent, TopicPartition
+from consumers.sqlite_file import open_file, transaction, translated_errors
+
+PARTITION = 0
+FORMAT_VERSION = 1
+# The large column stands last: SQLite then finds the others without reading it.
+_SCHEMA = """
+CREATE TABLE topics (topic TEXT PRIMARY KEY, next_offset INTEGER NOT NULL);
+CREATE TABLE events (
+    topic TEXT NOT NULL, event_offset INTEGER NOT NULL, logged_at_us INTEGER NOT NULL,
+    key BLOB, headers TEXT, value BLOB, PRIMARY KEY (topic, event_offset)
+);
+CREATE TABLE positions (
+    consumer_group TEXT NOT NULL, topic TEXT NOT NULL, next_offset INTEGER NOT NULL, PRIMARY KEY (consumer_group, topic)
+)
+"""
+_FIRST_WAIT_S = 0.002
+_LONGEST_WAIT_S = 0.05
+_FETCH_MAX_BYTES = 64 << 20
+_BUFFER_MAX_BYTES = 32 << 20
+_FLUSH_TIMEOUT_S = 30.0
+_RETENTION_CHUNK = 5_000
+
+_log = structlog.get_logger(__name__)
+
+
+class EmbeddedLog:
+    """The log in one file; opens sources and sinks on it, each with its own connection. Thread-safe.
+
+    Raises `StopError` when the file is corrupt or newer than this version.
+    """
+
+    def __init__(self, path: Path, *, retention: timedelta, clock: Clock = utc_now) -> None:
+        self._path = path
+        self._retention = retention
+        self._clock = clock
+        self._lock = Lock()
+        self._connection = _open(path)
+
+    def source(self, group: str, topics: Sequence[str], *, fetch_max_bytes: int = _FETCH_MAX_BYTES) -> EventSource:
+        """Return `group`'s view of `topics`; a group seen for the first time starts at the earliest event.
+
+        One poll ends once it has read `fetch_max_bytes`. Only one source per group may be polled at a time (the leader
+        lease sees to it); a second one would read the same events.
+        """
+        return _EmbeddedSource(self._path, group, topics, fetch_max_bytes)
+
+    def sink(self) -> EventSink:
+        """Return a thread-safe publisher: `publish` buffers, `flush` writes the buffer in one durable transaction."""
+        return _EmbeddedSink(self._path, self._clock)
+
+    def positions(self, topic: str) -> tuple[int, int]:
+        """Return the first offset still kept and the next one to be given; equal when the topic is empty."""
+        with self._lock, translated_errors(self._path):
+            return _bounds(self._connection, topic)
+
+    def rewind(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        """Set a group's committed position back, so that events whose rows were lost come again. Call before `source`.
+
+        A position is never moved forward. Raises `RetryError`.
+        """
+        with self._lock, transaction(self._connection, self._path):
+            self._connection.executemany(
+                "UPDATE positions SET next_offset = min(next_offset, ?) WHERE consumer_group = ? AND topic = ?",
+                [(offset, group, part.topic) for part, offset in offsets.items()],
+            )
+        _log.warning("event_log.rewound", group=group, offsets={part.topic: offset for part, offset in offsets.items()})
+
+    def enforce_retention(self) -> int:
+        """Remove events older than the retention that every known group of their topic has read; return how many.
+
+        Freed pages are used again by later events; the file does not shrink.
+        """
+        cutoff_us = _microseconds(self._clock() - self._retention)
+        with self._lock, translated_errors(self._path):
+            topics = [row[0] for row in self._connection.execute("SELECT topic FROM topics ORDER BY topic").fetchall()]
+        return sum(self._remove_old(topic, cutoff_us) for topic in topics)
+
+    def close(self) -> None:
+        """Release the file; sources and sinks are closed on their own."""
+        with self._lock:
+            self._connection.close()
+
+    def _remove_old(self, topic: str, cutoff_us: int) -> int:
+        removed = 0
+        while True:
+            # Small transactions, so that producers wait for milliseconds only.
+            with self._lock, transaction(self._connection, self._path):
+                end = self._removable_end(topic, cutoff_us)
+                first, _next = _bounds(self._connection, topic)
+                last = min(end, first + _RETENTION_CHUNK)
+                gone = self._connection.execute("DELETE FROM events WHERE topic = ? AND event_offset < ?", (topic, last)).rowcount
+            removed += gone
+            if gone < _RETENTION_CHUNK:
+                return removed
+
+    def _removable_end(self, topic: str, cutoff_us: int) -> int:
+        """Return the offset before which everything is old and read. Only a prefix may go: offsets have no gaps."""
+        young = self._connection.execute(
+            "SELECT event_offset FROM events WHERE topic = ? AND logged_at_us >= ? ORDER BY event_offset LIMIT 1",
+            (topic, cutoff_us),
+        ).fetchone()
+        unread = self._connection.execute("SELECT min(next_offset) FROM positions WHERE topic = ?", (topic,)).fetchone()[0]
+        end = young[0] if young else _bounds(self._connection, topic)[1]
+        return int(end if unread is None else min(end, unread))
+
+
+class _EmbeddedSource:
+    """One group's view; not thread-safe."""
+
+    def __init__(self, path: Path, group: str, topics: Sequence[str], fetch_max_bytes: int) -> None:
+        self._path = path
+        self._group = group
+        self._topics = deque(topics)
+        self._fetch_max_bytes = fetch_max_bytes
+        self._connection = _open(path)
+        # Registered durably at once: retention keeps what this group has not read, even before its first commit.
+        with transaction(self._connection, path):
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO positions VALUES (?, ?, ?)",
+                [(group, topic, _bounds(self._connection, topic)[0]) for topic in topics],
+            )
+        self._next = self._committed()
+
+    def poll(self, *, timeout_s: float, max_events: int) -> Sequence[RawEvent]:
+        deadline = time.monotonic() + timeout_s
+        wait_s = _FIRST_WAIT_S
+        while True:
+            events = self._read(max_events)
+            left_s = deadline - time.monotonic()
+            if events or left_s <= 0:
+                return events
+            # Producers live in other processes; looking 20 times a second costs a fraction of a percent of a core.
+            time.sleep(min(wait_s, left_s))
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+    def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
+        with transaction(self._connection, self._path):
+            self._connection.executemany(
+                "UPDATE positions SET next_offset = max(next_offset, ?) WHERE consumer_group = ? AND topic = ?",
+                [(offset, self._group, part.topic) for part, offset in next_offsets.items()],
+            )
+
+    def lag(self) -> Mapping[TopicPartition, int]:
+        committed = self._committed()
+        with translated_errors(self._path):
+            bounds = {topic: _bounds(self._connection, topic) for topic in committed}
+        return {
+            TopicPartition(topic, PARTITION): max(0, following - max(first, committed[topic]))
+            for topic, (first, following) in bounds.items()
+        }
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _committed(self) -> dict[str, int]:
+        with translated_errors(self._path):
+            rows = self._connection.execute(
+                "SELECT topic, next_offset FROM positions WHERE consumer_group = ?", (self._group,)
+            ).fetchall()
+        return {topic: offset for topic, offset in rows if topic in self._topics}
+
+    def _read(self, max_events: int) -> list[RawEvent]:
+        # Another topic goes first each time: a flooded topic must not starve the others.
+        self._topics.rotate(-1)
+        events: list[RawEvent] = []
+        bytes_left = self._fetch_max_bytes
+        for topic in self._topics:
+            for event in self._read_topic(topic, max_events - len(events), bytes_left):
+                events.append(event)
+                bytes_left -= len(event.value or b"")
+            if len(events) >= max_events or bytes_left <= 0:
+                break
+        # Only now, when the whole read went well: a failed poll must not skip events.
+        for event in events:
+            self._next[event.position.topic] = event.position.offset + 1
+        return events
+
+    def _read_topic(self, topic: str, limit: int, bytes_left: int) -> list[RawEvent]:
+        query = (
+            "SELECT event_offset, value, key, headers, logged_at_us FROM events "
+            "WHERE topic = ? AND event_offset >= ? ORDER BY event_offset LIMIT ?"
+        )
+        events: list[RawEvent] = []
+        # An unfinished cursor would keep its read lock and hold up every producer.
+        with translated_errors(self._path), closing(self._connection.execute(query, (topic, self._next[topic], limit))) as rows:
+            for offset, value, key, headers, logged_at_us in rows:
+                position = Position(topic, PARTITION, offset)
+                events.append(RawEvent(position, value, key, _decode_headers(headers), _moment(logged_at_us)))
+                bytes_left -= len(value or b"")
+                if bytes_left <= 0:
+                    break
+        if events and events[0].position.offset > self._next[topic]:
+            self._report_gap(topic, events[0].position.offset)
+        return events
+
+    def _report_gap(self, topic: str, earliest: int) -> None:
+        _log.error(
+            "event_log.gap",
+            group=self._group, topic=topic, expected=self._next[topic], earliest=earliest, missing=earliest - self._next[topic],
+            consequence="reading goes on at the earliest event that is kept; the missing ones were removed unread",
+            remedy="raise events.retention_days, and publish the missing events again from where they came",
+        )  # fmt: skip
+
+
+class _Pending(NamedTuple):
+    topic: str
+    value: bytes | None
+    key: bytes | None
+    headers: str | None
+
+
+class _EmbeddedSink:
+    """Publishes by group commit: whoever flushes first writes what every thread has buffered. Thread-safe."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._connection = _open(path)
+        self._buffer: list[_Pending] = []
+        self._buffered_bytes = 0
+        self._closed = False
+        self._buffer_lock = Lock()
+        self._write_lock = Lock()
+
+    def publish(
+        self, topic: str, value: bytes | None, *, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> None:
+        if self._closed:
+            message = f"an event for {topic} was published after the sink was closed; it was not taken. Send it again."
+            raise RetryError(message)
+        if self._buffered_bytes >= _BUFFER_MAX_BYTES:
+            # Backpressure: memory stays bounded when nobody flushes, and a full disk shows here.
+            self.flush()
+        pending = _Pending(topic, value, key, _encode_headers(headers))
+        with self._buffer_lock:
+            self._buffer.append(pending)
+            self._buffered_bytes += _size(pending)
+
+    def flush(self, timeout_s: float = _FLUSH_TIMEOUT_S) -> None:
+        # Failed events stay buffered, in order, and go with the next flush: at least once.
+        deadline = time.monotonic() + timeout_s
+        if not self._write_lock.acquire(timeout=max(0.0, timeout_s)):
+            message = f"{self._path}: another thread has been writing for {timeout_s:g} s; the events stay buffered. Flush again."
+            raise RetryError(message)
+        try:
+            self._write_buffer(deadline)
+        finally:
+            self._write_lock.release()
+
+    def close(self) -> None:
+        self._closed = True
+        try:
+            self.flush()
+        finally:
+            with self._write_lock:
+                self._connection.close()
+
+    def _write_buffer(self, deadline: float) -> None:
+        with self._buffer_lock:
+            batch = list(self._buffer)
+        if not batch:
+            return
+        wait_ms = max(1, int(1000 * (deadline - time.monotonic())))
+        with translated_errors(self._path):
+            self._connection.execute(f"PRAGMA busy_timeout = {wait_ms:d}")
+        with transaction(self._connection, self._path):
+            _append(self._connection, batch, _microseconds(self._clock()))
+        with self._buffer_lock:
+            # Only the holder of the write lock takes from the front, so the batch still stands there.
+            del self._buffer[: len(batch)]
+            self._buffered_bytes -= sum(_size(pending) for pending in batch)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    return open_file(path, schema=_SCHEMA, format_version=FORMAT_VERSION)
+
+
+def _append(connection: sqlite3.Connection, batch: Sequence[_Pending], logged_at_us: int) -> None:
+    """Give each event the next offset of its topic; the caller's transaction holds the write lock."""
+    following = {topic: _bounds(connection, topic)[1] for topic in {pending.topic for pending in batch}}
+    rows = []
+    for topic, value, key, headers in batch:
+        rows.append((topic, following[topic], logged_at_us, key, headers, value))
+        following[topic] += 1
+    connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
+    connection.executemany("INSERT OR REPLACE INTO topics VALUES (?, ?)", list(following.items()))
+
+
+def _bounds(connection: sqlite3.Connection, topic: str) -> tuple[int, int]:
+    row = connection.execute("SELECT next_offset FROM topics WHERE topic = ?", (topic,)).fetchone()
+    following = int(row[0]) if row else 0
+    first = connection.execute("SELECT min(event_offset) FROM events WHERE topic = ?", (topic,)).fetchone()[0]
+    return (following if first is None else int(first)), following
+
+
+def _size(pending: _Pending) -> int:
+    return len(pending.value or b"") + len(pending.key or b"") + len(pending.headers or "") + 100
+
+
+def _encode_headers(headers: Sequence[tuple[str, bytes]]) -> str | None:
+    return json.dumps([[name, value.hex()] for name, value in headers]) if headers else None
+
+
+def _decode_headers(stored: str | None) -> tuple[tuple[str, bytes], ...]:
+    return tuple((name, bytes.fromhex(value)) for name, value in json.loads(stored)) if stored else ()
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
+
+
+def _moment(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)

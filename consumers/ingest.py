@@ -1,0 +1,191 @@
+"""Ingest: poll -> parse -> buffer or dead letter -> make durable -> commit. The order is what keeps events from being lost."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from config.clock import Clock, utc_now
+from config.durable import free_bytes
+from config.errors import DeadLetterError, RetryError
+from config.settings import IngestSettings
+from config.tasks import TaskSpec
+from consumers.buffer import Buffer, Stored
+from consumers.dead_letters import PREFIX_BYTES, DeadLetters, Rejected
+from consumers.events import AnyEvent, Erase, Retrain, parse
+from consumers.source import EventSource, RawEvent, TopicPartition
+
+_MIB = 1 << 20
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOutcome:
+    """What one step did. `retrains` only hints that somebody waits; the buffer's requests are what counts."""
+
+    polled: int = 0
+    inserted: int = 0
+    duplicates: int = 0
+    dead: int = 0
+    retrains: tuple[Retrain, ...] = ()
+    paused: str | None = None
+
+    def plus(self, other: IngestOutcome) -> IngestOutcome:
+        """Return both outcomes as one."""
+        return IngestOutcome(
+            self.polled + other.polled,
+            self.inserted + other.inserted,
+            self.duplicates + other.duplicates,
+            self.dead + other.dead,
+            self.retrains + other.retrains,
+            other.paused,
+        )
+
+
+class Ingest:
+    """Moves events from one source into the buffer, at-least-once and idempotent. One thread calls `step`."""
+
+    def __init__(
+        self,
+        source: EventSource,
+        buffer: Buffer,
+        dead_letters: DeadLetters,
+        *,
+        tasks: Callable[[], Mapping[str, TaskSpec]],
+        settings: IngestSettings,
+        data_dir: Path,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._source = source
+        self._buffer = buffer
+        self._dead_letters = dead_letters
+        self._tasks = tasks
+        self._settings = settings
+        self._data_dir = data_dir
+        self._clock = clock
+        # Polled but not committed. The source does not hand them out again within this process, so a failed step
+        # keeps them here; after a crash the log redelivers them.
+        self._unfinished: list[RawEvent] = []
+
+    def step(self) -> IngestOutcome:
+        """Take the next events from the log to durable rows or dead letters, then commit their positions.
+
+        Waits up to `poll_timeout_s`. Paused, with the reason in words, while the disk is nearly full. Raises `RetryError`
+        when the log, the buffer or the disk fails: nothing of the failed portion is committed, and the next step
+        takes the same events again.
+        """
+        paused = self._low_disk()
+        if paused is not None:
+            _log.warning("ingest.paused", reason=paused)
+            time.sleep(self._settings.poll_timeout_s)
+            return IngestOutcome(paused=paused)
+        if not self._unfinished:
+            timeout_s = self._settings.poll_timeout_s
+            self._unfinished.extend(self._source.poll(timeout_s=timeout_s, max_events=self._settings.batch_events))
+        outcome = IngestOutcome()
+        for portion in list(_portions(self._unfinished, self._settings.max_unflushed_bytes)):
+            outcome = outcome.plus(self._take(portion))
+            del self._unfinished[: len(portion)]
+        return outcome
+
+    def _take(self, portion: Sequence[RawEvent]) -> IngestOutcome:
+        stored, rejected = self._sort(portion)
+        inserted = duplicates = 0
+        raws = {raw.position: raw for raw in portion}
+        if stored:
+            try:
+                result = self._buffer.insert(stored)
+                rejected += [Rejected(raws[one.stored.position], one.reason, "event_id") for one in result.conflicts]
+                inserted, duplicates = result.inserted, result.duplicates
+                self._buffer.sync()
+            except OSError as error:
+                raise RetryError(self._write_failed(error, portion)) from error
+        self._dead_letters.add_all(rejected)
+        for one in rejected:
+            _log.warning("ingest.dead_letter", position=tuple(one.raw.position), field=one.field, reason=one.reason)
+        # Rows and dead letters are durable. Only now may the log forget that they were to come.
+        self._source.commit(_next_offsets(portion))
+        retrains = tuple(one.event for one in stored if isinstance(one.event, Retrain))
+        return IngestOutcome(len(portion), inserted, duplicates, len(rejected), retrains)
+
+    def _sort(self, portion: Sequence[RawEvent]) -> tuple[list[Stored], list[Rejected]]:
+        tasks = self._tasks()
+        stored: list[Stored] = []
+        rejected: list[Rejected] = []
+        for raw in portion:
+            if raw.value is None:
+                reason = "the event has no value (a tombstone); nothing is stored for it. Publish an event that has a value."
+                rejected.append(Rejected(raw, reason))
+            elif len(raw.value) > self._settings.max_event_bytes:
+                rejected.append(Rejected(raw, self._too_large(len(raw.value)), keep_bytes=False))
+            else:
+                try:
+                    stored.append(Stored(self._parse(raw.value, tasks), raw.position))
+                except DeadLetterError as error:
+                    rejected.append(Rejected(raw, error.reason, error.field))
+        return stored, rejected
+
+    def _parse(self, value: bytes, tasks: Mapping[str, TaskSpec]) -> AnyEvent:
+        tolerance = timedelta(seconds=self._settings.future_tolerance_s)
+        event = parse(value, tasks=tasks, now=self._clock(), future_tolerance=tolerance)
+        if isinstance(event, Erase):
+            reason = (
+                "type: erasure is not built into this version, so nothing was erased. The letter is kept: run `perennial "
+                "dlq replay` with its id once a version that erases is installed, and until then delete the data by hand where it must go"
+            )
+            raise DeadLetterError(reason, field="type")
+        return event
+
+    def _too_large(self, size: int) -> str:
+        return (
+            f"the event has {size} bytes, more than the {self._settings.max_event_bytes} that are read (ingest.max_event_bytes); "
+            f"its hash and first {PREFIX_BYTES} bytes are kept and it cannot be replayed. Shorten the text and send it again, or "
+            "raise the setting first"
+        )
+
+    def _low_disk(self) -> str | None:
+        free_mib = free_bytes(self._data_dir) // _MIB
+        if free_mib >= self._settings.min_free_disk_mib:
+            return None
+        return (
+            f"ingest is paused: {free_mib} MiB are free on the disk of {self._data_dir}, fewer than the "
+            f"{self._settings.min_free_disk_mib} MiB that must stay free (ingest.min_free_disk_mib). Events wait in the log and "
+            "none is lost. Free space or move data_dir to a larger disk; ingest goes on by itself."
+        )
+
+    def _write_failed(self, error: OSError, portion: Sequence[RawEvent]) -> str:
+        what = "the disk is full" if error.errno == errno.ENOSPC else "the disk refused a write"
+        first, last = portion[0].position, portion[-1].position
+        return (
+            f"the buffer under {self._data_dir} could not be written: {what} ({error}). The {len(portion)} events "
+            f"from {tuple(first)} to {tuple(last)} were not committed and are tried again. Free space and check the disk."
+        )
+
+
+def _portions(events: Sequence[RawEvent], max_bytes: int) -> Iterator[list[RawEvent]]:
+    """Cut a batch so that at most `max_bytes` (or one event) are ever read and not yet durable."""
+    portion: list[RawEvent] = []
+    size = 0
+    for event in events:
+        length = len(event.value or b"")
+        if portion and size + length > max_bytes:
+            yield portion
+            portion, size = [], 0
+        portion.append(event)
+        size += length
+    if portion:
+        yield portion
+
+
+def _next_offsets(portion: Sequence[RawEvent]) -> dict[TopicPartition, int]:
+    offsets: dict[TopicPartition, int] = {}
+    for event in portion:
+        topic, partition, offset = event.position
+        offsets[TopicPartition(topic, partition)] = offset + 1
+    return offsets
