@@ -1,0 +1,54 @@
+"""The command line: `perennial COMMAND`. Heavy libraries load inside the commands, so that help is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+import typer
+from rich.console import Console
+
+from config.errors import PerennialError, UserError
+from daemon.commands import data, dead_letters, inspect, models, operate
+
+EXIT_FAILED = 1
+EXIT_USER_ERROR = 2
+
+app = typer.Typer(
+    name="perennial",
+    help="Keeps news NLP models fresh: events in, retrained and compared models out, promoted only when they are better.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (operate, data, inspect):
+    group.register(app)
+app.add_typer(models.app, name="models")
+app.add_typer(dead_letters.app, name="dlq")
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends with a message and exit code 2, never with a traceback."""
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        app()
+    except UserError as error:
+        errors.print("[bold red]error:[/] ", end="")
+        errors.print(str(error), markup=False)
+        sys.exit(EXIT_USER_ERROR)
+    except PerennialError as error:
+        errors.print("[bold red]failed:[/] ", end="")
+        errors.print(str(error), markup=False)
+        sys.exit(EXIT_FAILED)
+    except click.Abort:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (`| head`) has gone; nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""`perennial dlq`: look at events that could not be used, and play them again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+
+from config.errors import UserError
+from config.settings import load_settings
+from consumers.dead_letters import DeadLetter, DeadLetters
+from consumers.embedded import EmbeddedLog
+from daemon.commands.output import AsJson, console, print_json, table
+
+app = typer.Typer(help="Events that could not be used: list, show, replay.", no_args_is_help=True)
+
+_EXCERPT_CHARS = 2_000
+
+
+@app.command("list")
+def list_(
+    limit: Annotated[int, typer.Option(help="Newest so many.", min=1)] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="Also those already replayed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List dead letters with their reasons."""
+    letters = _open().list(limit=limit, include_replayed=everything)
+    if as_json:
+        print_json([_plain(letter) for letter in letters])
+        return
+    rows = [
+        (letter.id, f"{letter.topic.removeprefix('perennial.')}/{letter.partition}@{letter.offset}", letter.reason,
+         "" if letter.replayable else "no", letter.dead_at.isoformat(timespec="seconds"))
+        for letter in letters
+    ]  # fmt: skip
+    table("Dead letters", ("id", "position", "reason", "replayable", "since"), rows)
+
+
+@app.command()
+def show(identifier: Annotated[int, typer.Argument(metavar="ID", help="As `dlq list` prints it.")], as_json: AsJson = False) -> None:
+    """Show one dead letter with its bytes."""
+    letter = _open().get(identifier)
+    if letter is None:
+        message = f"there is no dead letter {identifier}; `perennial dlq list --all` shows those there are"
+        raise UserError(message)
+    if as_json:
+        print_json(_plain(letter))
+        return
+    for name, value in _plain(letter).items():
+        console.print(f"[dim]{name:>13}[/]  ", end="")
+        console.print(str(value), markup=False)
+
+
+@app.command()
+def replay(
+    identifiers: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="Which ones.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that can be replayed and were not.")] = False,
+) -> None:
+    """Publish dead letters again, for example after a task file was mended."""
+    letters = _open()
+    if everything:
+        identifiers = [letter.id for letter in letters.list(limit=1_000_000) if letter.replayable]
+    elif not identifiers:
+        message = "name the dead letters to replay, or give --all"
+        raise UserError(message)
+    settings = load_settings()
+    event_log = EmbeddedLog(settings.event_log_file, retention=timedelta(days=settings.events.retention_days))
+    try:
+        count = letters.replay(identifiers or [], event_log.sink())
+    finally:
+        event_log.close()
+    console.print(f"{count} replayed; those that still fail come back as dead letters")
+
+
+def _open() -> DeadLetters:
+    settings = load_settings()
+    if not settings.dead_letter_file.exists():
+        message = f"nothing has run in {settings.data_dir} yet, so there are no dead letters"
+        raise UserError(message)
+    return DeadLetters(settings.dead_letter_file)
+
+
+def _plain(letter: DeadLetter) -> dict[str, Any]:
+    values = asdict(letter)
+    values["value"] = letter.value[:_EXCERPT_CHARS].decode("utf-8", "backslashreplace")
+    return values

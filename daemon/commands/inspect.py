@@ -1,0 +1,156 @@
+"""Commands that only look: status, tasks, config, schema."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import SecretStr
+
+from config.durable import write_atomic
+from config.settings import load_settings, sources
+from config.tasks import load_tasks
+from consumers import events
+from daemon.commands.output import AsJson, console, print_json, table
+
+if TYPE_CHECKING:
+    from daemon.status import Status, TaskStatus
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands to the application."""
+    app.command()(status)
+    app.command()(tasks)
+    app.command()(config)
+    app.command()(schema)
+
+
+def status(
+    as_json: AsJson = False,
+    watch: Annotated[float, typer.Option(help="Repeat every so many seconds; 0: once.", min=0)] = 0.0,
+) -> None:
+    """Show the daemon, the buffer and, in words, why each task is or is not due for training."""
+    settings = load_settings()
+    from daemon.status import StatusReader  # noqa: PLC0415 - heavy
+
+    reader = StatusReader(settings)
+    try:
+        while True:
+            found = reader.read()
+            if as_json:
+                print_json(found.as_json())
+            else:
+                _print_status(found)
+            if not watch:
+                return
+            time.sleep(watch)
+    finally:
+        reader.close()
+
+
+def tasks(as_json: AsJson = False) -> None:
+    """List the tasks that are defined, with their labels and policies."""
+    settings = load_settings()
+    defined = load_tasks(settings.tasks_folder)
+    if as_json:
+        print_json([task.model_dump(mode="json") for task in defined.values()])
+        return
+    rows = [
+        (
+            task.name,
+            f"{task.kind} ({task.backend})",
+            task.base_model,
+            f"{task.labels}: {', '.join(task.label_names) or 'as they come'}",
+            f"{task.trigger.min_new_examples} new{', weekly' if task.trigger.weekly else ''}",
+            f"{task.promotion.metric} better by more than {task.promotion.min_improvement:.0%} ({task.promotion.improvement})",
+        )
+        for task in defined.values()
+    ]
+    table(f"Tasks in {settings.tasks_folder}", ("task", "kind", "base model", "labels", "trains at", "promotes when"), rows)
+
+
+def config(as_json: AsJson = False) -> None:
+    """Print the effective settings and where each came from; secrets are masked."""
+    settings = load_settings()
+    where = sources()
+    flat = _flatten(settings.model_dump(mode="python"))
+    rows = [(key, _masked(value), where.get(key, "default")) for key, value in flat.items()]
+    if as_json:
+        print_json({key: {"value": value, "source": source} for key, value, source in rows})
+        return
+    table("Settings", ("key", "value", "source"), [(key, repr(value), source) for key, value, source in rows])
+
+
+def schema(
+    output: Annotated[Path | None, typer.Argument(help="Folder for one file per schema; without it all go to standard output.")] = None,
+) -> None:
+    """Write the JSON Schemas of the events, for the apps that post them."""
+    schemas = events.json_schemas()
+    if output is None:
+        print_json(schemas)
+        return
+    import json  # noqa: PLC0415 - only here
+
+    for name, document in schemas.items():
+        write_atomic(output / f"{name}.schema.json", (json.dumps(document, indent=2) + "\n").encode())
+    console.print(f"{len(schemas)} schemas written to {output}")
+
+
+def _print_status(found: Status) -> None:
+    console.print(f"[bold]Perennial[/] at {found.at}")
+    console.print(f"  leader   {found.leader or '[yellow]none: no daemon is running[/]'}")
+    console.print(f"  serving  {found.serving or '[yellow]not running[/]'}")
+    waiting = ", ".join(f"{topic.removeprefix('perennial.')} {count}" for topic, count in found.lag.items())
+    console.print(f"  waiting  {waiting} events not yet buffered")
+    console.print(f"  buffer   {', '.join(f'{count} {name}' for name, count in found.tables.items())}")
+    dead = f"{found.dead_letters}" if not found.dead_letters else f"[yellow]{found.dead_letters}[/] (`perennial dlq list`)"
+    console.print(f"  dead letters  {dead}")
+    for task in found.tasks:
+        _print_task(task)
+
+
+def _print_task(task: TaskStatus) -> None:
+    champion = f"{task.champion} since {task.champion_since}" if task.champion else "none yet"
+    console.print(f"\n[bold]{task.task}[/] ({task.kind})")
+    console.print(f"  champion  {champion}{' [yellow](pinned)[/]' if task.pinned else ''}")
+    counts = task.counts
+    console.print(
+        f"  examples  {counts.train} to train on ({task.new_examples} new), {counts.test} held out, {counts.anchor} anchor, "
+        f"{counts.waiting} waiting for their article, {counts.unenriched} not yet enriched"
+    )
+    if task.run:
+        console.print(f"  run       {task.run['run_id']}: {task.run['state']} ({task.run['reason']}){_progress(task.run['progress'])}")
+    else:
+        label = "[green]due[/]" if task.due else "not due"
+        console.print(f"  next run  {label}: {'; '.join(reason for reason in task.reasons if reason)}")
+    if task.last_run:
+        last = task.last_run
+        console.print(f"  last run  {last['verdict'] or last['state']} ({last['finished_at']}, {last['version'] or 'no version'})")
+        for reason in last["reasons"] or [last["error"]]:
+            console.print(f"            {reason}", markup=False)
+
+
+def _progress(progress: dict[str, Any] | None) -> str:
+    if not progress:
+        return ""
+    if progress["phase"] == "training" and progress["steps"]:
+        return f", step {progress['step']} of {progress['steps']}"
+    return f", {progress['phase']}"
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _masked(value: object) -> object:
+    if isinstance(value, SecretStr):
+        return "********" if value.get_secret_value() else ""
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,30 @@
+"""Publishes what the registry's outbox holds: `training.*` and `model.*` events that apps can follow."""
+
+from __future__ import annotations
+
+import json
+
+from consumers.events import LIFECYCLE_TOPIC
+from consumers.source import EventSink
+from registry.store import Registry
+
+_BATCH = 100
+_PAUSE_S = 1.0
+
+
+class Publisher:
+    """Moves outbox rows into the event log, at least once, in order."""
+
+    def __init__(self, registry: Registry, sink: EventSink) -> None:
+        self._registry = registry
+        self._sink = sink
+
+    def step(self) -> float:
+        """Publish one batch; return the seconds to wait before the next. Raises `RetryError` when the log takes none now."""
+        pending = self._registry.outbox.pending(_BATCH)
+        for row in pending:
+            self._sink.publish(LIFECYCLE_TOPIC, json.dumps(row.event).encode(), key=str(row.event["task"]).encode())
+        if pending:
+            self._sink.flush()
+            self._registry.outbox.mark_sent([row.id for row in pending])
+        return 0.0 if len(pending) == _BATCH else _PAUSE_S

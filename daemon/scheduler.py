@@ -1,0 +1,57 @@
+"""APScheduler drives the looks at the triggers: its jobs only set a flag, the work happens in the cycle's own thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC
+
+import structlog
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
+from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from config.settings import ScheduleSettings
+
+RETENTION_INTERVAL_S = 3600.0
+
+log = structlog.get_logger(__name__)
+
+
+class Scheduler:
+    """Wakes the cycle every `check_interval_s` and at the weekly moment (UTC), and housekeeping every hour.
+
+    Missed weeks are not the scheduler's business: `triggers.look` sees from the runs table that a week is owed.
+    """
+
+    def __init__(self, settings: ScheduleSettings, *, wake_cycle: threading.Event, housekeep: Callable[[], None]) -> None:
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC,
+            jobstores={"default": MemoryJobStore()},
+            # The library's default forgives only one second of delay and then skips the job.
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        )
+        self._scheduler.add_listener(_report, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
+        self._add("look", wake_cycle.set, IntervalTrigger(seconds=max(1, round(settings.check_interval_s)), timezone=UTC))
+        if settings.weekly:
+            # Weekday by name: cron numbers start at Monday here, at Sunday elsewhere.
+            weekly = CronTrigger(day_of_week=settings.weekly_day, hour=settings.weekly_hour, minute=0, timezone=UTC)
+            self._add("weekly", wake_cycle.set, weekly)
+        self._add("housekeeping", housekeep, IntervalTrigger(seconds=RETENTION_INTERVAL_S, timezone=UTC))
+
+    def _add(self, identifier: str, action: Callable[[], None], trigger: IntervalTrigger | CronTrigger) -> None:
+        self._scheduler.add_job(action, trigger, id=identifier, replace_existing=True)
+
+    def start(self) -> None:
+        """Start the scheduler's thread."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Stop it; its jobs only set flags, so nothing is waited for."""
+        self._scheduler.shutdown(wait=False)
+
+
+def _report(event: JobExecutionEvent) -> None:
+    log.error("schedule.trouble", job=event.job_id, code=event.code, error=str(getattr(event, "exception", "")) or None)

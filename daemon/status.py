@@ -1,0 +1,155 @@
+"""What the daemon is doing, read from outside it: registry, buffer, event log and run folders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from config.clock import Clock, utc_now
+from config.errors import UserError
+from config.settings import Settings
+from config.tasks import TaskSpec, load_tasks
+from consumers.buffer import Buffer, TaskCounts
+from consumers.dead_letters import DeadLetters
+from consumers.embedded import EmbeddedLog
+from daemon import evidence, triggers
+from daemon.groups import CONSUMERS
+from daemon.serving import presence
+from registry.runs import Run
+from registry.store import Registry
+from trainers import job_spec
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStatus:
+    """One task: its champion, its evidence, and in words why a run is or is not due."""
+
+    task: str
+    kind: str
+    champion: str | None
+    champion_since: str | None
+    pinned: bool
+    counts: TaskCounts
+    new_examples: int
+    due: bool
+    reasons: tuple[str, ...]
+    run: Mapping[str, Any] | None
+    """The run under way: id, state, reason and its newest line of progress."""
+    last_run: Mapping[str, Any] | None
+    """The newest run that ended: verdict and reasons."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The whole installation at one moment."""
+
+    at: str
+    leader: str | None
+    serving: str | None
+    lag: Mapping[str, int]
+    tables: Mapping[str, int]
+    dead_letters: int
+    tasks: tuple[TaskStatus, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        return plain
+
+
+class StatusReader:
+    """Reads the status again and again over open handles. Never writes; works beside a running daemon and without one."""
+
+    def __init__(self, settings: Settings, *, clock: Clock = utc_now) -> None:
+        if not settings.buffer_dir.exists():
+            message = f"nothing has run in {settings.data_dir} yet; start the daemon with `perennial run` (or try `perennial demo`)"
+            raise UserError(message)
+        self._settings = settings
+        self._clock = clock
+        self._tasks = load_tasks(settings.tasks_folder)
+        self._registry = Registry.open(settings.registry_url, read_only=True)
+        self._buffer = Buffer.open(
+            settings.buffer_dir, settings.buffer, tasks=self._tasks, writer=False, min_quality=settings.enrich.min_quality
+        )
+        self._log = EmbeddedLog(settings.event_log_file, retention=timedelta(days=settings.events.retention_days))
+        self._sources = {topic: self._log.source(group, [topic]) for group, topic in CONSUMERS.items()}
+        self._dead_letters = DeadLetters(settings.dead_letter_file)
+
+    def read(self) -> Status:
+        """Return the status now."""
+        here = presence.read(self._settings.data_dir)
+        return Status(
+            at=self._clock().isoformat(timespec="seconds"),
+            leader=self._registry.lease.holder(),
+            serving=here.address if here is not None and presence.is_alive(here) else None,
+            lag={topic: sum(source.lag().values()) for topic, source in self._sources.items()},
+            tables=self._buffer.table_counts(),
+            dead_letters=self._dead_letters.count(),
+            tasks=tuple(self._task(task) for task in self._tasks.values()),
+        )
+
+    def close(self) -> None:
+        """Release the handles."""
+        for source in self._sources.values():
+            source.close()
+        self._log.close()
+        self._dead_letters.close()
+        self._buffer.close()
+        self._registry.close()
+
+    def _task(self, task: TaskSpec) -> TaskStatus:
+        found = evidence.gather(task.name, self._registry, self._buffer)
+        look = triggers.look(task, found, self._settings.schedule, self._clock())
+        champion = self._registry.versions.champion(task.name)
+        runs = self._registry.runs.list(task.name, limit=50)
+        under_way = next((run for run in runs if run.finished_at is None), None)
+        ended = next((run for run in runs if run.finished_at is not None), None)
+        return TaskStatus(
+            task=task.name,
+            kind=task.kind,
+            champion=champion.version if champion else None,
+            champion_since=champion.moved_at.isoformat(timespec="seconds") if champion else None,
+            pinned=champion.pinned if champion else False,
+            counts=self._buffer.counts(task.name),
+            new_examples=found.new_examples,
+            due=look.trigger is not None,
+            reasons=look.reasons,
+            run=self._under_way(under_way) if under_way else None,
+            last_run=_ended(ended) if ended else None,
+        )
+
+    def _under_way(self, run: Run) -> dict[str, Any]:
+        progress = last_progress(self._settings.runs_dir / run.run_id)
+        return {"run_id": run.run_id, "state": run.state, "reason": run.reason, "full": run.full, "progress": progress}
+
+
+def last_progress(run_dir: Path) -> dict[str, Any] | None:
+    """Return the newest whole line of a run's history, or None before the first."""
+    path = run_dir / job_spec.HISTORY_FILE
+    if not path.exists():
+        return None
+    for line in reversed(path.read_text(errors="replace").splitlines()):
+        try:
+            progress: dict[str, Any] = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # the last line may be half written
+        return progress
+    return None
+
+
+def _ended(run: Run) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "state": run.state,
+        "trigger": run.reason,
+        "verdict": run.verdict,
+        "reasons": list(run.reasons),
+        "version": run.version,
+        "error": run.error,
+        "finished_at": run.finished_at.isoformat(timespec="seconds") if run.finished_at else None,
+        "comparison": run.comparison,
+    }

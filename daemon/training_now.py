@@ -1,0 +1,106 @@
+"""`perennial train`: a run asked for by hand, done by the daemon when one is up, else in this process."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from config.clock import utc_now
+from config.errors import RunFailedError, UserError
+from config.logging import configure_logging
+from config.settings import Settings
+from config.tasks import load_tasks
+from consumers import events
+from consumers.embedded import EmbeddedLog
+from daemon.app import Daemon
+from daemon.commands.output import console
+from daemon.status import last_progress
+from registry.runs import Run
+from registry.store import Registry
+
+_FOLLOW_S = 0.3
+_PICK_UP_LIMIT_S = 60.0
+_OVER = frozenset({"decided", "failed"})
+
+
+def train(settings: Settings, task: str, *, promote: bool, full: bool, quiet: bool = False) -> dict[str, Any]:
+    """Ask for a run, follow it to its end and return it as plain values. Raises `UserError` for an unknown task."""
+    tasks = load_tasks(settings.tasks_folder)
+    if task not in tasks:
+        message = f"task {task!r} is not defined in {settings.tasks_folder}; the tasks are {', '.join(sorted(tasks))}"
+        raise UserError(message)
+    configure_logging(settings.log.model_copy(update={"level": "warning"}))
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        registry = Registry.open(settings.registry_url)
+        stack.callback(registry.close)
+        event_id = f"train-{secrets.token_hex(8)}"
+        _publish(settings, events.Retrain(
+            event_id=event_id, occurred_at=utc_now(), source="perennial train", task=task, full=full, promote=promote,
+            reason="asked for on the command line",
+        ))  # fmt: skip
+        if registry.lease.holder() is None:
+            stack.enter_context(_daemon_here(settings))
+        return asdict(_follow(settings, registry, task, f"request:{event_id}", quiet=quiet))
+
+
+def _publish(settings: Settings, event: events.Retrain) -> None:
+    event_log = EmbeddedLog(settings.event_log_file, retention=timedelta(days=settings.events.retention_days))
+    try:
+        sink = event_log.sink()
+        sink.publish(events.FEEDBACK_TOPIC, events.to_bytes(event), key=event.task.encode())
+        sink.flush()
+    finally:
+        event_log.close()
+
+
+class _daemon_here:  # noqa: N801 - used like a function in a with statement
+    """A daemon without serving in this process, for as long as the block lasts."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._daemon = Daemon(settings, serve=False)
+        self._thread = threading.Thread(target=self._daemon.run, name="daemon")
+
+    def __enter__(self) -> None:
+        signal.signal(signal.SIGTERM, lambda _number, _frame: self._daemon.stop())
+        self._thread.start()
+
+    def __exit__(self, *_error: object) -> None:
+        self._daemon.stop()
+        self._thread.join()
+
+
+def _follow(settings: Settings, registry: Registry, task: str, key: str, *, quiet: bool) -> Run:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} of {task.total}"), TimeRemainingColumn())
+    started = time.monotonic()
+    with Progress(*columns, console=console, disable=quiet, transient=True) as bar:
+        shown = bar.add_task(f"{task}: waiting for the run to start", total=None)
+        while True:
+            run = next((entry for entry in registry.runs.list(task, limit=50) if entry.trigger_key == key), None)
+            if run is not None and run.state in _OVER:
+                return run
+            if run is None and time.monotonic() - started > _PICK_UP_LIMIT_S:
+                message = (
+                    f"no run of {task} started within {_PICK_UP_LIMIT_S:.0f} s; `perennial status` says what it waits for. "
+                    "The request stays and is served when the daemon gets to it"
+                )
+                raise RunFailedError(message)
+            if run is not None:
+                _show(bar, shown, settings, run)
+            time.sleep(_FOLLOW_S)
+
+
+def _show(bar: Progress, shown: TaskID, settings: Settings, run: Run) -> None:
+    progress = last_progress(settings.runs_dir / run.run_id)
+    if progress and progress["phase"] == "training":
+        bar.update(shown, description=f"{run.task}: training", completed=progress["step"], total=progress["steps"] or None)
+    else:
+        bar.update(shown, description=f"{run.task}: {progress['phase'] if progress else run.state}")
