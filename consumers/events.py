@@ -6,15 +6,17 @@ Two wire forms are read: plain JSON, and CloudEvents 1.0 in structured mode (the
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+import itertools
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from config.errors import DeadLetterError
 from config.tasks import TaskSpec
+from consumers.event_errors import explain
+from consumers.wire import decode
 
 SCHEMA_VERSION = 1
 ARTICLES_TOPIC = "perennial.articles"
@@ -25,9 +27,28 @@ LIFECYCLE_TOPIC = "perennial.lifecycle"
 MAX_TEXT_CHARS = 1_000_000
 _ID = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}$"
 
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        message = f"{moment.isoformat()} is outside the years 1 to 9999 in UTC; send the time the event happened"
+        raise ValueError(message) from None
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        message = "it is empty or only white space; fill it or leave it out"
+        raise ValueError(message)
+    return text
+
+
 EventId = Annotated[str, Field(pattern=_ID, description="Unique id of this event; a redelivery carries the same one.")]
 ArticleId = Annotated[str, Field(pattern=_ID, description="The publisher's stable id of the article.")]
-Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS)]
+TaskName = Annotated[str, Field(min_length=1, max_length=63)]
+ModelVersion = Annotated[str, Field(min_length=1, max_length=100, description="Version whose answer was shown.")]
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS), AfterValidator(_not_blank)]
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class _Frozen(BaseModel):
@@ -39,7 +60,7 @@ class Span(_Frozen):
 
     start: Annotated[int, Field(ge=0, strict=True)]
     end: Annotated[int, Field(gt=0, strict=True)]
-    label: Annotated[str, Field(min_length=1, max_length=100)]
+    label: Annotated[str, Field(max_length=100), AfterValidator(_not_blank)]
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
@@ -58,7 +79,7 @@ class NerTarget(_Frozen):
     @model_validator(mode="after")
     def _disjoint(self) -> Self:
         ordered = sorted(self.spans, key=lambda span: (span.start, span.end))
-        for left, right in zip(ordered, ordered[1:], strict=False):
+        for left, right in itertools.pairwise(ordered):
             if right.start < left.end:
                 message = (
                     f"spans {left.start}-{left.end} ({left.label}) and {right.start}-{right.end} ({right.label}) overlap; "
@@ -71,7 +92,7 @@ class NerTarget(_Frozen):
 class LabelTarget(_Frozen):
     """The one label of a text."""
 
-    label: Annotated[str, Field(min_length=1, max_length=200)]
+    label: Annotated[str, Field(max_length=200), AfterValidator(_not_blank)]
 
 
 Target = NerTarget | LabelTarget
@@ -81,7 +102,7 @@ _TARGETS: Mapping[str, type[NerTarget | LabelTarget]] = {"ner": NerTarget, "clas
 class _Event(_Frozen):
     schema_version: Literal[1] = 1
     event_id: EventId
-    occurred_at: Annotated[AwareDatetime, Field(description="When it happened (event time), with a zone.")]
+    occurred_at: Annotated[Moment, Field(description="When it happened (event time), with a zone.")]
     source: Annotated[str | None, Field(max_length=200, description="Who sent it.")] = None
 
 
@@ -113,7 +134,7 @@ class Article(_Event):
 
 
 class _Answer(_Event):
-    task: Annotated[str, Field(min_length=1, max_length=63)]
+    task: TaskName
     article_id: ArticleId | None = None
     text: Annotated[Text | None, Field(description="The text, when no article is named (or beside its id).")] = None
     target: dict[str, Any]
@@ -141,7 +162,7 @@ class Feedback(_Answer):
     user_id: Annotated[str, Field(pattern=_ID)]
     verdict: Literal["correction", "confirmation"]
     prediction_id: Annotated[str | None, Field(pattern=_ID)] = None
-    model_version: Annotated[str | None, Field(max_length=100, description="Version whose answer was shown.")] = None
+    model_version: ModelVersion | None = None
 
     @model_validator(mode="after")
     def _names_a_text(self) -> Self:
@@ -156,8 +177,8 @@ class PredictionMade(_Event):
 
     type: Literal["prediction"] = "prediction"
     prediction_id: Annotated[str, Field(pattern=_ID)]
-    task: str
-    model_version: str
+    task: TaskName
+    model_version: ModelVersion
     article_id: ArticleId | None = None
     text: Text
     answer: dict[str, Any]
@@ -167,7 +188,7 @@ class TaskSchema(_Event):
     """Labels of a task were renamed or merged."""
 
     type: Literal["task_schema"] = "task_schema"
-    task: str
+    task: TaskName
     renames: Annotated[dict[str, str], Field(min_length=1, description="Old label -> new label.")]
 
 
@@ -175,7 +196,7 @@ class Retrain(_Event):
     """Somebody asks for a run now."""
 
     type: Literal["retrain"] = "retrain"
-    task: str
+    task: TaskName
     full: Annotated[bool, Field(description="From the base model over the whole buffer.")] = False
     promote: Annotated[bool, Field(description="False: compare, but leave the champion as it is.")] = True
     reason: Annotated[str, Field(min_length=1, max_length=500)]
@@ -217,11 +238,11 @@ def parse(
     value: bytes, *, tasks: Mapping[str, TaskSpec], now: datetime, future_tolerance: timedelta = timedelta(minutes=5)
 ) -> AnyEvent:
     """Return the one event in `value`. Raises `DeadLetterError` naming the field, what is wrong and the remedy."""
-    payload = _payload(value)
+    payload = decode(value)
     try:
-        event = _ADAPTER.validate_python(payload) if isinstance(payload, dict) else _refuse_type(payload)
+        event = _ADAPTER.validate_python(payload)
     except ValidationError as error:
-        raise _explain(error) from None
+        raise explain(error, types=tuple(EVENT_TYPES)) from None
     if event.occurred_at > now + future_tolerance:
         reason = (
             f"occurred_at: {event.occurred_at.isoformat()} is more than {future_tolerance.total_seconds():.0f} s ahead of "
@@ -248,7 +269,7 @@ def parse_target(task: TaskSpec, target: Mapping[str, Any]) -> Target:
     try:
         parsed = _TARGETS[task.kind].model_validate(target)
     except ValidationError as error:
-        raise _explain(error, prefix="target.") from None
+        raise explain(error, prefix="target.") from None
     labels = [span.label for span in parsed.spans] if isinstance(parsed, NerTarget) else [parsed.label]
     for label in labels:
         if not task.accepts_label(label):
@@ -282,75 +303,8 @@ def json_schemas() -> dict[str, dict[str, Any]]:
     return schemas | {f"target.{kind}": model.model_json_schema() for kind, model in _TARGETS.items()}
 
 
-def _payload(value: bytes) -> object:
-    try:
-        payload = json.loads(value.decode("utf-8"), parse_constant=_refuse_constant)
-    except UnicodeDecodeError as error:
-        reason = f"the event is not UTF-8 (byte {error.start}: {error.reason}); send JSON encoded as UTF-8"
-        raise DeadLetterError(reason) from None
-    except (json.JSONDecodeError, RecursionError, ValueError) as error:
-        reason = f"the event is not JSON ({error}); send one JSON object per event"
-        raise DeadLetterError(reason) from None
-    if isinstance(payload, dict) and "specversion" in payload:
-        return _unwrap_cloud_event(payload)
-    return payload
-
-
-def _refuse_constant(name: str) -> object:
-    message = f"{name} is not JSON"
-    raise ValueError(message)
-
-
-def _unwrap_cloud_event(envelope: Mapping[str, Any]) -> object:
-    if envelope.get("specversion") != "1.0":
-        reason = f"specversion: CloudEvents {envelope.get('specversion')!r} is not read here; send 1.0"
-        raise DeadLetterError(reason, field="specversion")
-    for name in ("id", "source", "type"):
-        if not isinstance(envelope.get(name), str) or not envelope[name]:
-            reason = f"{name}: a CloudEvent must carry it as a string that is not empty"
-            raise DeadLetterError(reason, field=name)
-    data = envelope.get("data")
-    if not isinstance(data, dict):
-        reason = "data: a CloudEvent must carry the event as a JSON object in `data` (data_base64 is not read)"
-        raise DeadLetterError(reason, field="data")
-    # The envelope's attributes fill what the data leaves out; its type may carry a reverse-DNS prefix.
-    filled = {"event_id": envelope["id"], "source": envelope["source"], "type": envelope["type"].rsplit(".", 1)[-1]}
-    if "time" in envelope:
-        filled["occurred_at"] = envelope["time"]
-    return {**filled, **data}
-
-
-def _refuse_type(payload: object) -> AnyEvent:
-    reason = f"the event is a JSON {type(payload).__name__}; send one JSON object per event"
-    raise DeadLetterError(reason)
-
-
 def _task(name: str, tasks: Mapping[str, TaskSpec]) -> TaskSpec:
     if name not in tasks:
         reason = f"task: {name!r} is not defined here; the tasks are {', '.join(sorted(tasks))}"
         raise DeadLetterError(reason, field="task")
     return tasks[name]
-
-
-def _explain(error: ValidationError, prefix: str = "") -> DeadLetterError:
-    remedies: Mapping[str, Callable[[str], str]] = {
-        "missing": lambda field: f"{field} is missing; add it",
-        "extra_forbidden": lambda field: f"{field} is not a field of this event; remove it (see `perennial schema`)",
-        "timezone_aware": lambda field: f"{field} has no time zone; append one, e.g. Z",
-        "union_tag_not_found": lambda _field: f"type is missing; it is one of {', '.join(EVENT_TYPES)}",
-        "union_tag_invalid": lambda _field: f"type is unknown; it is one of {', '.join(EVENT_TYPES)}",
-    }
-    lines, fields = [], []
-    for problem in error.errors():
-        # The first part of a discriminated union's location is the tag, not a field.
-        parts = [str(part) for part in problem["loc"] if str(part) not in EVENT_TYPES]
-        field = prefix + ".".join(parts) if parts else prefix.rstrip(".")
-        fields.append(field)
-        if problem["type"] in remedies:
-            lines.append(remedies[problem["type"]](field))
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            shown = repr(problem["input"])
-            got = f", got {shown[:80]}{'…' if len(shown) > 80 else ''}" if parts else ""  # noqa: PLR2004 - a readable excerpt
-            lines.append(f"{field}: {message}{got}" if field else message)
-    return DeadLetterError("; ".join(lines), field=fields[0] or None)

@@ -137,7 +137,8 @@ class Ingest:
         if isinstance(event, Erase):
             reason = (
                 "type: erasure is not built into this version, so nothing was erased. The letter is kept: run `perennial "
-                "dlq replay` with its id once a version that erases is installed, and until then delete the data by hand where it must go"
+                "dlq replay` with its id once a version that erases is "
+                "installed, and until then delete the data by hand where it must go"
             )
             raise DeadLetterError(reason, field="type")
         return event
