@@ -1,0 +1,44 @@
+# Perennial. `make demo` and `make test` set everything up by themselves (GNU Make 3.81 or newer).
+PYTHON ?=
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: help setup demo run test check lint format types imports clean
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+$(VENV)/.ready: pyproject.toml constraints.txt scripts/setup.sh
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" TORCH_INDEX="$(TORCH_INDEX)" sh scripts/setup.sh
+
+setup: $(VENV)/.ready  ## make .venv with pinned versions (PYTHON=python3.12 chooses the interpreter)
+
+demo: $(VENV)/.ready  ## show the whole loop on generated news; ends by itself
+	@$(BIN)/perennial demo
+
+run: $(VENV)/.ready  ## run the daemon until Ctrl-C
+	@$(BIN)/perennial run
+
+test: $(VENV)/.ready  ## run every test (what needs a missing service or data set skips and says why)
+	@$(BIN)/python -m pytest
+
+check: lint types imports  ## lint, types and import contracts
+
+lint: $(VENV)/.ready  ## ruff
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(VENV)/.ready  ## let ruff rewrite the layout
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+types: $(VENV)/.ready  ## mypy, strict
+	@$(BIN)/mypy
+
+imports: $(VENV)/.ready  ## import-linter contracts
+	@$(BIN)/lint-imports
+
+clean:  ## remove the environment and caches (data folders stay)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

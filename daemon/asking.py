@@ -1,0 +1,96 @@
+"""`perennial predict`: ask the serving process, or the champion itself where none is up."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from config.errors import UserError
+from config.settings import Settings
+from config.tasks import load_tasks
+from daemon.serving import presence
+from registry.artifacts import Artifacts
+from registry.store import Registry
+
+_TIMEOUT_S = 60.0
+
+
+def ask(settings: Settings, task: str, texts: Sequence[str]) -> dict[str, Any]:
+    """Return `{"version", "by", "predictions"}`. Raises `UserError` when the task is unknown or has no champion."""
+    here = presence.read(settings.data_dir)
+    if here is not None and presence.is_alive(here):
+        return {**post(settings, here.address, f"/v1/tasks/{task}/predict", {"texts": list(texts)}), "by": here.address}
+    return _ask_here(settings, task, texts)
+
+
+def post(settings: Settings, address: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Post JSON to the serving process and return its answer. Raises `UserError` with its message for a 4xx or 503."""
+    request = urllib.request.Request(  # noqa: S310 - the address is our own serving process's
+        address + path, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
+    )
+    token = settings.serving.token.get_secret_value()
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310 - as above
+            answer: dict[str, Any] = json.loads(response.read())
+            return answer
+    except urllib.error.HTTPError as error:
+        message = _message(error.read())
+        raise UserError(message) from None
+
+
+def in_words(text: str, prediction: Mapping[str, Any]) -> Text:
+    """Return one line for a person: the label with its probability, or the text with its entities marked."""
+    answer = prediction.get("answer", prediction)
+    if "label" in answer:
+        share = answer.get("scores", {}).get(answer["label"])
+        shown = Text.assemble((str(answer["label"]), "bold green"))
+        if share is not None:
+            shown.append(f" {share:.0%}", "dim")
+        return shown.append("  ").append(text if len(text) <= 100 else text[:99] + "…")  # noqa: PLR2004 - a readable line
+    shown, at = Text(), 0
+    for span in sorted(answer["spans"], key=lambda span: int(span["start"])):
+        shown.append(text[at : span["start"]]).append(text[span["start"] : span["end"]], "bold green")
+        shown.append(f"[{span['label']}]", "dim")
+        at = span["end"]
+    return shown.append(text[at:])
+
+
+def _ask_here(settings: Settings, task: str, texts: Sequence[str]) -> dict[str, Any]:
+    tasks = load_tasks(settings.tasks_folder)
+    if task not in tasks:
+        message = f"task {task!r} is not defined in {settings.tasks_folder}; the tasks are {', '.join(sorted(tasks))}"
+        raise UserError(message)
+    if not settings.data_dir.exists():
+        message = f"nothing has run in {settings.data_dir} yet, so there is no model; start with `perennial run`"
+        raise UserError(message)
+    registry = Registry.open(settings.registry_url, read_only=True)
+    try:
+        champion = registry.versions.champion(task)
+        if champion is None:
+            message = f"task {task} has no champion yet; `perennial status` says what it waits for"
+            raise UserError(message)
+        version = registry.versions.get(champion.version)
+    finally:
+        registry.close()
+    folder = Artifacts(settings.artifacts_dir).verify(version.artifact_id, version.manifest_sha256)
+    from trainers import hardware  # noqa: PLC0415 - heavy, and not needed when serving answers
+    from trainers.tasks import catalog  # noqa: PLC0415 - heavy
+
+    predictor = catalog.task_for(tasks[task]).load(folder, hardware.resolve(settings.training))
+    answers = predictor.predict(list(texts))
+    return {"task": task, "version": version.name, "by": "this process (serving is not up)", "predictions": [dict(a) for a in answers]}
+
+
+def _message(body: bytes) -> str:
+    try:
+        error = json.loads(body)["error"]
+        return "; ".join(str(error[key]) for key in ("message", "remedy") if error.get(key))
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return body.decode("utf-8", "replace")[:500]
