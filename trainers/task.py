@@ -41,6 +41,8 @@ class TrainingStep:
     epoch: float
     loss: float
     examples_per_s: float
+    message: str = ""
+    """What the reader of the history should know, such as rows that could not be used."""
 
 
 @dataclass(frozen=True, slots=True)

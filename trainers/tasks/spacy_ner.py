@@ -1,0 +1,227 @@
+"""Entity recognition with spaCy: start from the champion, a blank language or an installed pipeline, and train only `ner`."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import spacy
+import structlog
+from spacy.language import Language
+from spacy.training.batchers import minibatch_by_words
+from spacy.util import fix_random_seed
+from thinc.api import Adam, require_cpu
+
+from config.errors import RunFailedError
+from config.tasks import TaskSpec
+from consumers.events import MAX_TEXT_CHARS
+from trainers.task import Answer, Example, Hardware, Predictor, TrainingPlan, TrainingStep
+from trainers.tasks.spacy_rows import TokenRow, lay_on_tokens, learnable_types, readable
+
+_LOG = structlog.get_logger(__name__)
+_BLANK = "blank:"
+_META_KEY = "perennial"
+_FIRST_BATCH_WORDS = 100
+_WORDS_PER_ROW = 32
+_BATCH_GROWTH = 1.001
+_INITIALIZE_ROWS = 10
+
+
+class SpacyNerTask:
+    """Learns and finds entities with spaCy's transition-based recogniser, on the CPU."""
+
+    def train(self, plan: TrainingPlan, output: Path) -> None:
+        """Learn from `plan.rows` and write a spaCy pipeline into the new folder `output`.
+
+        Tokens that a partial target does not speak of are left out of the loss, and so are spans that fit no token. A row
+        of weight w is seen in a share w of the epochs. Raises `RunFailedError` when nothing can be learnt from the rows.
+        """
+        require_cpu()
+        fix_random_seed(plan.seed)
+        warm = plan.warm_start is not None and not plan.full
+        nlp = _open(str(plan.warm_start)) if warm else _base(plan.spec)
+        name = _recogniser(nlp)
+        types = learnable_types(
+            plan.rows,
+            known={*plan.spec.label_names, *(nlp.get_pipe(name).labels if warm and name else ())},
+            open_set=plan.spec.labels == "open",
+            min_rows=plan.spec.new_label_min_examples,
+        )
+        rows, alignment = lay_on_tokens(nlp, plan.rows, types)
+        if not types or not rows:
+            message = (
+                f"task {plan.spec.name!r} has {len(rows)} rows with a word and {len(types)} entity types to learn; a type joins "
+                f"when {plan.spec.new_label_min_examples} rows carry it. Send more labels, or name the types in label_names"
+            )
+            raise RunFailedError(message)
+        _LOG.info("rows_laid_on_tokens", task=plan.spec.name, rows=len(rows), types=types, message=str(alignment))
+        name = _ready(nlp, name, types, rows)
+        nlp.meta[_META_KEY] = {"types": types if plan.spec.labels == "closed" else None}
+        averages = _learn(nlp, name, rows, plan, note=str(alignment))
+        # The mean of the weights over the steps is steadier than the last weights.
+        with nlp.use_params(averages):
+            nlp.to_disk(output)
+
+    def load(self, folder: Path, hardware: Hardware) -> Predictor:  # noqa: ARG002 - spaCy runs on the CPU whatever there is
+        """Return the pipeline in `folder`. Raises `RunFailedError` when it cannot be read."""
+        require_cpu()
+        nlp = _open(str(folder))
+        return SpacyPredictor(nlp, nlp.meta.get(_META_KEY, {}).get("types"))
+
+    def baseline(self, spec: TaskSpec, rows: Sequence[Example]) -> Predictor:  # noqa: ARG002 - finding nothing needs no rows
+        """Return the untouched base pipeline where the task asks for it and it has a recogniser, else one that finds nothing."""
+        if spec.promotion.baseline == "base" and not spec.base_model.startswith(_BLANK):
+            require_cpu()
+            nlp = _open(spec.base_model)
+            if _recogniser(nlp) is not None:
+                return SpacyPredictor(nlp, spec.label_names if spec.labels == "closed" else None)
+        return FindsNothing()
+
+
+class SpacyPredictor:
+    """A loaded pipeline. Memory that a call takes is given back at its end."""
+
+    def __init__(self, nlp: Language, types: Collection[str] | None) -> None:
+        """Answer with `nlp`, keeping only entities of `types` (None: all)."""
+        # The tokenizer and recogniser are linear in the text; spaCy's own limit guards its parser.
+        nlp.max_length = 2 * MAX_TEXT_CHARS + 2
+        self._nlp = nlp
+        self._types = None if types is None else frozenset(types)
+        self._disable = _without_influence(nlp)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The entity types this model may answer with, sorted."""
+        name = _recogniser(self._nlp)
+        known = self._nlp.get_pipe(name).labels if name else ()
+        return tuple(sorted(label for label in known if self._types is None or label in self._types))
+
+    def predict(self, texts: Sequence[str]) -> list[Answer]:
+        """Return `{"spans": [{"start", "end", "label"}]}` per text, offsets in code points, in order of the text."""
+        with self._nlp.memory_zone():
+            docs = self._nlp.pipe((readable(text) for text in texts), disable=self._disable)
+            return [
+                {
+                    "spans": [
+                        {"start": entity.start_char, "end": entity.end_char, "label": entity.label_}
+                        for entity in doc.ents
+                        if self._types is None or entity.label_ in self._types
+                    ]
+                }
+                for doc in docs
+            ]
+
+
+class FindsNothing:
+    """The majority answer of entity recognition: no entity anywhere."""
+
+    def predict(self, texts: Sequence[str]) -> list[Answer]:
+        """Return no span for every text."""
+        return [{"spans": []} for _text in texts]
+
+
+def _base(spec: TaskSpec) -> Language:
+    if not spec.base_model.startswith(_BLANK):
+        return _open(spec.base_model)
+    language = spec.base_model.removeprefix(_BLANK)
+    try:
+        return spacy.blank(language)
+    except ImportError:
+        message = (
+            f"base_model {spec.base_model!r} of task {spec.name!r}: spaCy has no language {language!r}, or a package it needs is "
+            "missing; use a code such as blank:en, or blank:xx for any language"
+        )
+        raise RunFailedError(message) from None
+
+
+def _open(name_or_path: str) -> Language:
+    try:
+        return spacy.load(name_or_path)
+    except Exception as error:  # a damaged folder fails in msgpack, JSON, config, numpy or thinc
+        message = (
+            f"the spaCy pipeline {name_or_path} cannot be loaded ({type(error).__name__}: {error}). Nothing was changed; check "
+            "that it is installed, fits this spaCy version, and is complete"
+        )
+        raise RunFailedError(message) from error
+
+
+def _recogniser(nlp: Language) -> str | None:
+    return next((name for name, factory in nlp.pipe_factories.items() if factory == "ner"), None)
+
+
+def _ready(nlp: Language, name: str | None, types: Sequence[str], rows: Sequence[TokenRow]) -> str:
+    """Give the pipeline a recogniser that knows `types` and owns its token vectors; return its name."""
+    new = name is None
+    # spaCy's default recogniser: HashEmbedCNN of width 96 and depth 4, about 4 MB.
+    recogniser = nlp.add_pipe("ner") if name is None else nlp.get_pipe(name)
+    name = recogniser.name
+    for label in types:
+        recogniser.add_label(label)
+    if new:
+        sample = [row.example(nlp) for row in rows[:_INITIALIZE_ROWS]]
+        recogniser.initialize(lambda: sample, nlp=nlp)
+    for source, pipe in nlp.pipeline:
+        # Training a shared layer would change the pipes that are to stay as they are.
+        if name in getattr(pipe, "listening_components", ()):
+            nlp.replace_listeners(source, name, ["model.tok2vec"])
+    return name
+
+
+def _learn(nlp: Language, name: str, rows: Sequence[TokenRow], plan: TrainingPlan, *, note: str) -> Any:
+    training = plan.spec.training
+    epochs, rate = (
+        (training.full_epochs, training.full_learning_rate) if plan.full else (training.epochs, training.learning_rate)
+    )
+    batches = list(_batches(rows, epochs, plan.batch_size, plan.seed))
+    optimizer = Adam(rate, L2=0.01, L2_is_weight_decay=True, grad_clip=1.0, use_averages=True)
+    recogniser = nlp.get_pipe(name)
+    seen, began = 0, time.monotonic()
+    for step, (epoch, batch) in enumerate(batches, start=1):
+        examples = [row.example(nlp) for row in batch]
+        losses = recogniser.update(examples, drop=training.dropout, sgd=optimizer)
+        seen += len(batch)
+        plan.report(
+            TrainingStep(
+                step=step,
+                steps=len(batches),
+                epoch=epoch,
+                loss=float(losses[name]) / sum(row.words for row in batch),
+                examples_per_s=seen / max(time.monotonic() - began, 1e-9),
+                message=note if step == 1 else "",
+            )
+        )
+    return optimizer.averages
+
+
+def _batches(rows: Sequence[TokenRow], epochs: int, batch_size: int, seed: int) -> Iterator[tuple[float, list[TokenRow]]]:
+    """Yield (epoch so far, rows) in shuffled batches that grow in words, so that early steps are many and late ones quick."""
+    order = random.Random(seed)  # noqa: S311 - shuffling
+    size = _growing(_FIRST_BATCH_WORDS, batch_size * _WORDS_PER_ROW)
+    for epoch in range(epochs):
+        drawn = [row for row in rows if row.weight >= 1.0 or order.random() < row.weight]
+        order.shuffle(drawn)
+        done = 0
+        for batch in minibatch_by_words(drawn, size, get_length=lambda row: row.words):
+            done += len(batch)
+            yield epoch + done / len(drawn), batch
+
+
+def _growing(start: float, stop: float) -> Iterator[int]:
+    size = min(start, stop)
+    while True:
+        yield int(size)
+        size = min(size * _BATCH_GROWTH, stop)
+
+
+def _without_influence(nlp: Language) -> list[str]:
+    """Return the pipes that entities do not depend on; none when a later pipe changes entities by rules of its own."""
+    name = _recogniser(nlp)
+    setters = [pipe for pipe in nlp.pipe_names if "doc.ents" in nlp.get_pipe_meta(pipe).assigns and pipe != name]
+    if name is None or setters:
+        return []
+    sources = [source for source, pipe in nlp.pipeline if name in getattr(pipe, "listening_components", ())]
+    return [pipe for pipe in nlp.pipe_names if pipe != name and pipe not in sources]

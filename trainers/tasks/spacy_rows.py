@@ -1,0 +1,134 @@
+"""Rows with code-point spans become spaCy training examples: spans are laid on tokens, and what is unknown stays unknown."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from spacy.language import Language
+from spacy.tokens import Doc, Span
+from spacy.training import Example as SpacyExample
+
+from trainers.task import Example
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+TokenSpan = tuple[int, int, str]
+"""First token, token after the last, type."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """One row laid on the tokens of its text."""
+
+    text: str
+    words: int
+    weight: float
+    entities: tuple[TokenSpan, ...]
+    unknown: tuple[tuple[int, int], ...]
+    """Token ranges whose annotation cannot be used; the loss leaves them out."""
+    partial: bool
+    """Only `entities` are known; every other token is left out of the loss."""
+
+    def example(self, nlp: Language) -> SpacyExample:
+        """Return spaCy's pair of a bare and an annotated document, made anew so that memory holds one batch at a time."""
+        predicted = nlp.make_doc(self.text)
+        reference = predicted.copy()
+        entities = [Span(reference, start, end, label=label) for start, end, label in self.entities]
+        unknown = [Span(reference, start, end) for start, end in self.unknown]
+        reference.set_ents(entities, missing=unknown, default="missing" if self.partial else "outside")
+        return SpacyExample(predicted, reference)
+
+
+@dataclass(slots=True)
+class AlignmentReport:
+    """What became of the spans; nothing is dropped without being counted here."""
+
+    exact: int = 0
+    expanded: int = 0
+    """Began or ended inside a token and were widened to its borders."""
+    skipped: int = 0
+    """Could not be laid on tokens (only whitespace, or another span already holds the token); their tokens count as unknown."""
+    not_yet_learnt: int = 0
+    """Carry a type that too few rows have; their tokens count as unknown."""
+    empty_rows: int = 0
+    """Texts without a token; not learnt from."""
+
+    def __str__(self) -> str:
+        parts = [
+            f"{self.expanded} spans widened to token borders" if self.expanded else "",
+            f"{self.skipped} spans skipped (no token of their own)" if self.skipped else "",
+            f"{self.not_yet_learnt} spans of types with too few rows left unknown" if self.not_yet_learnt else "",
+            f"{self.empty_rows} rows without a word skipped" if self.empty_rows else "",
+        ]
+        return "; ".join(part for part in parts if part)
+
+
+def readable(text: str) -> str:
+    """Return the text with lone surrogates replaced, which spaCy cannot encode; every offset stays valid."""
+    return _LONE_SURROGATE.sub("\ufffd", text)
+
+
+def learnable_types(rows: Iterable[Example], *, known: Collection[str], open_set: bool, min_rows: int) -> list[str]:
+    """Return the entity types to learn, sorted: the known ones and, in an open task, those that `min_rows` rows carry."""
+    carried = Counter(label for row in rows for label in {span["label"] for span in row.target["spans"]})
+    joined = {label for label, count in carried.items() if count >= min_rows} if open_set else set()
+    return sorted(joined.union(known))
+
+
+def lay_on_tokens(nlp: Language, rows: Sequence[Example], types: Collection[str]) -> tuple[list[TokenRow], AlignmentReport]:
+    """Return the rows that have a word, laid on tokens, and what became of their spans."""
+    report = AlignmentReport()
+    laid = []
+    for row in rows:
+        doc = nlp.make_doc(readable(row.text))
+        if len(doc) == 0:
+            report.empty_rows += 1
+            continue
+        laid.append(_lay(doc, row, types, report))
+    return laid, report
+
+
+def _lay(doc: Doc, row: Example, types: Collection[str], report: AlignmentReport) -> TokenRow:
+    entities: list[TokenSpan] = []
+    unknown: list[tuple[int, int]] = []
+    taken = np.zeros(len(doc), dtype=bool)
+    for span in sorted(row.target["spans"], key=lambda each: (each["start"], each["end"])):
+        start, end = _without_outer_space(doc.text, span["start"], span["end"])
+        tokens = doc.char_span(start, end, alignment_mode="expand") if start < end else None
+        if tokens is None or taken[tokens.start : tokens.end].any():
+            report.skipped += 1
+            free = [] if tokens is None else [at for at in range(tokens.start, tokens.end) if not taken[at]]
+            unknown += [(at, at + 1) for at in free]
+            taken[free] = True
+            continue
+        taken[tokens.start : tokens.end] = True
+        if span["label"] not in types:
+            report.not_yet_learnt += 1
+            unknown.append((tokens.start, tokens.end))
+            continue
+        if (tokens.start_char, tokens.end_char) == (start, end):
+            report.exact += 1
+        else:
+            report.expanded += 1
+        entities.append((tokens.start, tokens.end, span["label"]))
+    return TokenRow(
+        text=doc.text,
+        words=len(doc),
+        weight=row.weight,
+        entities=tuple(entities),
+        unknown=tuple(unknown),
+        partial=bool(row.target.get("partial", False)),
+    )
+
+
+def _without_outer_space(text: str, start: int, end: int) -> tuple[int, int]:
+    # spaCy refuses entities that begin or end with white space, and users mark it often.
+    while start < end and text[start].isspace():
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    return start, end
