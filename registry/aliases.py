@@ -1,0 +1,62 @@
+"""Which version an alias names, and every move it has made (reading; `promotion` moves them)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from registry import schema
+from registry.schema import CHAMPION
+
+MoveKind = Literal["promote", "rollback", "pin", "unpin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A name that points at one version of a task."""
+
+    task: str
+    name: str
+    version: str
+    generation: int
+    """Grows by one with every move of the champion; pinning is not a move."""
+    pinned: bool
+    moved_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AliasMove:
+    """One line of history: what was done to the champion alias, by whom and why."""
+
+    task: str
+    kind: MoveKind
+    generation: int
+    """The champion's generation afterwards."""
+    from_version: str | None
+    to_version: str
+    actor: str
+    reason: str
+    moved_at: datetime
+
+
+def champion(connection: Connection, task: str) -> Alias | None:
+    """Return the version in production, None before the first promotion."""
+    return next((alias for alias in of_task(connection, task) if alias.name == CHAMPION), None)
+
+
+def of_task(connection: Connection, task: str) -> list[Alias]:
+    """Return `champion` and `previous`, those that exist."""
+    query = sa.select(schema.aliases).where(schema.aliases.c.task == task).order_by(schema.aliases.c.name)
+    return [Alias(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's documented way to a row as a mapping
+
+
+def history(connection: Connection, task: str) -> list[AliasMove]:
+    """Return every move, oldest first."""
+    moves = schema.alias_moves
+    columns = [column for column in moves.c if column.name != "id"]
+    query = sa.select(*columns).where(moves.c.task == task).order_by(moves.c.id)
+    return [AliasMove(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - as above

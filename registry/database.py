@@ -1,0 +1,152 @@
+"""One database, SQLite or Postgres: read transactions see one moment, write transactions come one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+
+from config.errors import RetryError, StopError, UserError
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_S = 30.0
+_WRITES = "registry_writes"
+# Any constant that nobody else of this database uses: it stands for "the registry's one writer".
+_WRITE_LOCK_KEY = 0x7065_7265_6E6E
+# Below the 32,766 variables SQLite allows in one statement.
+_PORTION = 10_000
+
+
+class Database:
+    """Hands out transactions; knows the two things in which SQLite and Postgres differ, how to lock and how to sync."""
+
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        self.url = _parse(url)
+        self.read_only = read_only
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._engine = _sqlite_engine(self.url, read_only=read_only) if self.is_sqlite else _postgres_engine(self.url)
+
+    @property
+    def name(self) -> str:
+        """The URL as it may be shown: the password is masked."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction in which every query sees the same moment. Raises `RetryError` when the database does not answer."""
+        options: dict[str, Any] = {}
+        if not self.is_sqlite:
+            options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with self._explained(), self._engine.connect() as connection, connection.execution_options(**options).begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that no other writer overlaps, in this process or another: what it reads stays true until it ends.
+
+        Raises `RetryError` when the database does not answer or another writer holds it for too long.
+        """
+        if self.read_only:
+            message = (
+                f"the registry {self.name} is open for reading only here; write through `perennial run` or `perennial models`"
+            )
+            raise StopError(message)
+        with self._explained(), self._engine.connect() as connection, connection.execution_options(**{_WRITES: True}).begin():
+            if not self.is_sqlite:
+                connection.execute(sa.text(f"SET LOCAL lock_timeout = {int(BUSY_TIMEOUT_S * 1000)}"))
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITE_LOCK_KEY)))
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except exc.OperationalError as error:
+            message = (
+                f"the registry {self.name} did not answer ({error.orig}); nothing was changed and the step is tried again. "
+                "If it stays so, check that the database runs, its disk has room and no other program holds it"
+            )
+            raise RetryError(message) from error
+        except exc.IntegrityError:
+            raise
+        except exc.DatabaseError as error:
+            message = f"the registry {self.name} cannot be used ({error.orig}); check the file or database, or restore a backup"
+            raise StopError(message) from error
+
+
+def portions(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Cut `values` into parts that fit into one statement."""
+    return (values[start : start + _PORTION] for start in range(0, len(values), _PORTION))
+
+
+def insert_many(connection: Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert any number of rows."""
+    for some in portions(rows):
+        connection.execute(sa.insert(table), some)
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except exc.ArgumentError:
+        message = (
+            "registry.url is not a database URL; give e.g. sqlite:////var/lib/perennial/registry.db or postgresql://host/name"
+        )
+        raise UserError(message) from None
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        message = f"registry.url names {parsed.get_backend_name()!r}; the registry runs on sqlite and postgresql"
+        raise UserError(message)
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        message = "registry.url names no file; several processes share the registry, so give e.g. sqlite:////var/lib/perennial/registry.db"
+        raise UserError(message)
+    if parsed.get_backend_name() == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    return parsed
+
+
+def _postgres_engine(url: URL) -> Engine:
+    try:
+        return sa.create_engine(url, pool_pre_ping=True)
+    except ModuleNotFoundError:
+        message = "a Postgres registry needs the driver psycopg; install it with: pip install 'perennial[postgres]'"
+        raise UserError(message) from None
+
+
+def _sqlite_engine(url: URL, *, read_only: bool) -> Engine:
+    file = Path(str(url.database))
+    if read_only and not file.exists():
+        message = f"there is no registry at {file} yet; `perennial run` creates it"
+        raise RetryError(message)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's connection
+        # The driver must not begin transactions by itself: it would do so late, and never for DDL.
+        connection.isolation_level = None
+        # The rollback journal, not WAL: several processes would checkpoint, which SQLite before 3.51.3 is reported to
+        # survive badly. Truncated rather than deleted, a commit needs no sync of the folder to be durable.
+        connection.execute("PRAGMA journal_mode=TRUNCATE")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        if read_only:
+            # Not mode=ro: a reader must still be able to roll back what a killed writer left half written.
+            connection.execute("PRAGMA query_only=ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A writer locks before it reads; otherwise two could both read the old champion and one would fail at commit.
+        writes = connection.get_execution_options().get(_WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine

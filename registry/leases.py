@@ -1,0 +1,75 @@
+"""The leader lease: one process leads; a token that only grows keeps a former leader's late writes out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from config.clock import Clock
+from config.errors import StopError
+from registry.database import Database
+from registry.schema import lease
+
+_LEADER = "leader"
+
+
+class Lease:
+    """Who leads, until when, under which token. Time is the wall clock's."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def acquire(self, holder: str, ttl_s: float) -> int | None:
+        """Return a new token, higher than any before, or None while another holder leads."""
+        now = self._clock()
+        with self._database.write() as connection:
+            row = connection.execute(sa.select(lease).where(lease.c.name == _LEADER)).one_or_none()
+            values = {"holder": holder, "expires_at": now + timedelta(seconds=ttl_s)}
+            if row is None:
+                connection.execute(sa.insert(lease).values(name=_LEADER, token=1, **values))
+                return 1
+            if row.holder not in (None, holder) and row.expires_at > now:
+                return None
+            # A holder that asks again gets a new token too: it may be a restart whose former self still writes.
+            token = int(row.token) + 1
+            connection.execute(sa.update(lease).where(lease.c.name == _LEADER).values(token=token, **values))
+            return token
+
+    def renew(self, holder: str, token: int, ttl_s: float) -> bool:
+        """Prolong the lease; False when somebody else leads by now.
+
+        An expired lease that nobody took is renewed: no write of anybody else can have come between.
+        """
+        expires_at = self._clock() + timedelta(seconds=ttl_s)
+        with self._database.write() as connection:
+            held = (lease.c.name == _LEADER) & (lease.c.holder == holder) & (lease.c.token == token)
+            return connection.execute(sa.update(lease).where(held).values(expires_at=expires_at)).rowcount == 1
+
+    def release(self, holder: str, token: int) -> None:
+        """Give the lease up so that a standby need not wait; nothing happens when it is no longer held."""
+        with self._database.write() as connection:
+            held = (lease.c.name == _LEADER) & (lease.c.holder == holder) & (lease.c.token == token)
+            connection.execute(sa.update(lease).where(held).values(holder=None))
+
+    def holder(self) -> str | None:
+        """Return who leads now, None when nobody does."""
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(lease).where(lease.c.name == _LEADER)).one_or_none()
+        return None if row is None or row.expires_at <= self._clock() else row.holder
+
+
+def check_token(connection: Connection, token: int | None) -> None:
+    """Refuse (`StopError`) the write of a former leader; a write without a token is a person's and passes."""
+    if token is None:
+        return
+    row = connection.execute(sa.select(lease.c.holder, lease.c.token).where(lease.c.name == _LEADER)).one_or_none()
+    if row is None or row.token != token or row.holder is None:
+        current = "nobody" if row is None or row.holder is None else f"{row.holder!r} under token {row.token}"
+        message = (
+            f"this process leads no longer: its token is {token}, and {current} leads now. Nothing was written; this process "
+            "stops. Start it again and it stands by until the lease is free"
+        )
+        raise StopError(message)

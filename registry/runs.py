@@ -1,0 +1,174 @@
+"""Runs: one training attempt each, unique per task and trigger key, with the state it has reached."""
+
+from __future__ import annotations
+
+import builtins
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypedDict, Unpack
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from config.clock import Clock
+from config.errors import UserError
+from registry import aliases
+from registry.database import Database
+from registry.leases import check_token
+from registry.schema import FINISHED_STATES, RUN_STATES, runs
+
+RunState = Literal["queued", "frozen", "training", "trained", "published", "decided", "failed"]
+Verdict = Literal["promote", "keep", "insufficient_evidence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is known of one run."""
+
+    run_id: str
+    task: str
+    trigger_key: str
+    reason: str
+    full: bool
+    promote: bool
+    """False: asked not to promote, whatever the verdict."""
+    state: RunState
+    attempt: int
+    parent: str | None
+    """Champion when the run began; its artifact is kept while the run goes on."""
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    verdict: Verdict | None
+    reasons: tuple[str, ...]
+    comparison: dict[str, Any] | None
+    version: str | None
+    max_seq: int
+    """Highest enrichment number in its training set: later rows are new to the next trigger."""
+    training_set_sha256: str | None
+    error: str | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is decided or failed."""
+        return self.state in FINISHED_STATES
+
+
+class RunChanges(TypedDict, total=False):
+    """What of a run may change."""
+
+    attempt: int
+    parent: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    verdict: Verdict | None
+    reasons: Sequence[str]
+    comparison: dict[str, Any] | None
+    version: str | None
+    max_seq: int
+    training_set_sha256: str | None
+    error: str | None
+
+
+class Runs:
+    """The table of runs."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def create(
+        self, task: str, trigger_key: str, reason: str, full: bool, *, promote: bool = True, fencing_token: int | None = None
+    ) -> Run | None:
+        """Record a new run in state `queued`; None when this task has already had a run for this trigger key."""
+        now = self._clock()
+        run_id = f"{task}-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        with self._database.write() as connection:
+            check_token(connection, fencing_token)
+            same_key = (runs.c.task == task) & (runs.c.trigger_key == trigger_key)
+            if connection.execute(sa.select(runs.c.id).where(same_key)).first() is not None:
+                return None
+            champion = aliases.champion(connection, task)
+            connection.execute(
+                sa.insert(runs).values(
+                    run_id=run_id,
+                    task=task,
+                    trigger_key=trigger_key,
+                    reason=reason,
+                    full=full,
+                    promote=promote,
+                    state="queued",
+                    attempt=1,
+                    parent=None if champion is None else champion.version,
+                    created_at=now,
+                    reasons=[],
+                    max_seq=0,
+                )
+            )
+            return _run(connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).one())
+
+    def update(
+        self, run_id: str, *, state: RunState | None = None, fencing_token: int | None = None, **changes: Unpack[RunChanges]
+    ) -> Run:
+        """Change a run and return it. A state only moves forward; a finished run stays finished (`UserError`)."""
+        values: dict[str, Any] = {**changes}
+        if "reasons" in values:
+            values["reasons"] = list(values["reasons"])
+        with self._database.write() as connection:
+            check_token(connection, fencing_token)
+            row = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).one_or_none()
+            if row is None:
+                raise UserError(_unknown(run_id))
+            if state is not None:
+                _check_forward(run_id, row.state, state)
+                values["state"] = state
+                if state in FINISHED_STATES and row.finished_at is None:
+                    values.setdefault("finished_at", self._clock())
+            if values:
+                connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(**values))
+            return _run(connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).one())
+
+    def get(self, run_id: str) -> Run:
+        """Return one run. Raises `UserError` when there is none of that id."""
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).one_or_none()
+        if row is None:
+            raise UserError(_unknown(run_id))
+        return _run(row)
+
+    def list(self, task: str | None = None, limit: int = 20) -> builtins.list[Run]:
+        """Return the newest runs first, of one task or of all."""
+        query = sa.select(runs).order_by(runs.c.id.desc()).limit(limit)
+        return self._select(query if task is None else query.where(runs.c.task == task))
+
+    def unfinished(self) -> builtins.list[Run]:
+        """Return the runs to go on with after a restart, oldest first."""
+        return self._select(sa.select(runs).where(runs.c.state.not_in(FINISHED_STATES)).order_by(runs.c.id))
+
+    def last(self, task: str) -> Run | None:
+        """Return the newest run of a task, in whatever state."""
+        return next(iter(self.list(task, limit=1)), None)
+
+    def _select(self, query: sa.Select[Any]) -> builtins.list[Run]:
+        with self._database.read() as connection:
+            return [_run(row) for row in connection.execute(query)]
+
+
+def _run(row: Row[Any]) -> Run:
+    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's documented way to a row as a mapping
+    del values["id"]
+    return Run(**values | {"reasons": tuple(values["reasons"])})
+
+
+def _unknown(run_id: str) -> str:
+    return f"there is no run {run_id!r}; `perennial status` shows the newest runs of every task"
+
+
+def _check_forward(run_id: str, before: str, after: str) -> None:
+    if before == after:
+        return
+    if before in FINISHED_STATES or RUN_STATES.index(after) < RUN_STATES.index(before):
+        message = f"run {run_id} is {before!r} and cannot become {after!r}; nothing was changed. Start a new run instead"
+        raise UserError(message)

@@ -1,0 +1,172 @@
+"""The registry's tables (SQLAlchemy Core), the same for SQLite and Postgres; `migrations/` builds them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+HEAD = "0001"
+"""The newest migration: the schema this program reads and writes."""
+
+CHAMPION = "champion"
+PREVIOUS = "previous"
+RUN_STATES = ("queued", "frozen", "training", "trained", "published", "decided", "failed")
+FINISHED_STATES = ("decided", "failed")
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware moment in UTC; SQLite keeps no zone, so it is added back on reading."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002, D102 - SQLAlchemy's hook
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002, D102 - SQLAlchemy's hook
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class JsonText(TypeDecorator[Any]):
+    """JSON kept as text: nothing queries inside it, and infinity survives, which Postgres refuses in a JSON column."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ANN401, ARG002, D102 - SQLAlchemy's hook
+        return None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ANN401, ARG002, D102 - SQLAlchemy's hook
+        return None if value is None else json.loads(value)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("run_id", sa.Text, nullable=False, unique=True),
+    sa.Column("task", sa.Text, nullable=False, index=True),
+    sa.Column("trigger_key", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("full", sa.Boolean, nullable=False),
+    sa.Column("promote", sa.Boolean, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("parent", sa.Text),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("started_at", UtcTime),
+    sa.Column("finished_at", UtcTime),
+    sa.Column("verdict", sa.Text),
+    sa.Column("reasons", JsonText, nullable=False),
+    sa.Column("comparison", JsonText),
+    sa.Column("version", sa.Text),
+    sa.Column("max_seq", sa.BigInteger, nullable=False),
+    sa.Column("training_set_sha256", sa.Text),
+    sa.Column("error", sa.Text),
+    sa.UniqueConstraint("task", "trigger_key"),
+    sa.CheckConstraint(sa.column("state").in_(RUN_STATES), name="state"),
+)
+
+versions = sa.Table(
+    "versions",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    # No foreign key: a version outlives the record of its run.
+    sa.Column("run_id", sa.Text, nullable=False, unique=True),
+    sa.Column("artifact_id", sa.Text, nullable=False, unique=True),
+    sa.Column("manifest_sha256", sa.Text, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("parent_id", sa.Integer, sa.ForeignKey("versions.id")),
+    sa.Column("lineage", JsonText, nullable=False),
+    sa.Column("metrics", JsonText, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("collected_at", UtcTime),
+    sa.UniqueConstraint("task", "number"),
+    sa.CheckConstraint(sa.column("number") >= 1, name="number"),
+)
+
+# What a version learnt itself; its parents' rows are found through parent_id. SQLite: the key is the table.
+learnt = sa.Table(
+    "learnt",
+    metadata,
+    sa.Column("version_id", sa.Integer, sa.ForeignKey("versions.id"), primary_key=True, autoincrement=False),
+    sa.Column("example_id", sa.Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+aliases = sa.Table(
+    "aliases",
+    metadata,
+    sa.Column("task", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("version", sa.Text, sa.ForeignKey("versions.name"), nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("pinned", sa.Boolean, nullable=False),
+    sa.Column("moved_at", UtcTime, nullable=False),
+    sa.CheckConstraint(sa.column("name").in_((CHAMPION, PREVIOUS)), name="name"),
+)
+
+alias_moves = sa.Table(
+    "alias_moves",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("task", sa.Text, nullable=False, index=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("from_version", sa.Text),
+    sa.Column("to_version", sa.Text, sa.ForeignKey("versions.name"), nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("moved_at", UtcTime, nullable=False),
+    sa.CheckConstraint(sa.column("kind").in_(("promote", "rollback", "pin", "unpin")), name="kind"),
+)
+
+looks = sa.Table(
+    "looks",
+    metadata,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("example_id", sa.Text, primary_key=True),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Index(None, "task", "example_id"),
+    sqlite_with_rowid=False,
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("event_id", sa.Text, nullable=False, unique=True),
+    sa.Column("event", JsonText, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("sent_at", UtcTime, index=True),
+)
+
+lease = sa.Table(
+    "lease",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    # None: released. The token stays and only ever grows.
+    sa.Column("holder", sa.Text),
+    sa.Column("token", sa.Integer, nullable=False),
+    sa.Column("expires_at", UtcTime, nullable=False),
+)

@@ -1,0 +1,53 @@
+"""The registry: the one place that says which versions exist, which one answers, and how each came to be."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from config.clock import Clock, utc_now
+from registry.database import Database
+from registry.leases import Lease
+from registry.looks import Looks
+from registry.migrations import ensure_current
+from registry.outbox import Outbox
+from registry.runs import Runs
+from registry.versions import Versions
+
+
+class Registry:
+    """Opened once per process; safe to share between threads and with other processes."""
+
+    def __init__(self, database: Database, clock: Clock = utc_now) -> None:
+        self.database = database
+        self.clock = clock
+        self.runs = Runs(database, clock)
+        self.versions = Versions(database, clock)
+        self.looks = Looks(database)
+        self.outbox = Outbox(database, clock)
+        self.lease = Lease(database, clock)
+
+    @classmethod
+    def open(cls, url: str, *, clock: Clock = utc_now, read_only: bool = False) -> Self:
+        """Open the registry at an SQLAlchemy URL (SQLite file or Postgres) and migrate it to the newest schema.
+
+        Raises `UserError` for a URL that cannot be used, `StopError` when a newer program wrote the registry, and
+        `RetryError` when it cannot be reached, or is to be read only and does not exist yet.
+        """
+        database = Database(url, read_only=read_only)
+        try:
+            ensure_current(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, clock)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
