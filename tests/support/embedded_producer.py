@@ -1,0 +1,37 @@
+"""A process that publishes to an embedded log: `PATH TOPIC NAME EVENTS FLUSH_EVERY`; prints what is durable after each flush."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+sys.path.insert(0, os.fspath(Path(__file__).parents[2]))
+from consumers.embedded import EmbeddedLog
+
+
+def payload(name: str, number: int, size: int = 0) -> bytes:
+    """Return `NAME-NUMBER`, or that with filling and a checksum at the end when a size is wished."""
+    head = f"{name}-{number}".encode()
+    if not size:
+        return head
+    body = head + b" " + b"." * size
+    return body + hashlib.sha256(body).digest()
+
+
+def main() -> None:
+    path, topic, name, events, flush_every = sys.argv[1:6]
+    size = int(sys.argv[6]) if len(sys.argv) > 6 else 0
+    sink = EmbeddedLog(Path(path), retention=timedelta(days=1)).sink()
+    for number in range(int(events)):
+        sink.publish(topic, payload(name, number, size), key=name.encode())
+        if (number + 1) % int(flush_every) == 0:
+            sink.flush()
+            print(number + 1, flush=True)
+    sink.close()
+
+
+if __name__ == "__main__":
+    main()
