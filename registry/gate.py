@@ -134,10 +134,9 @@ def _change(seen: Comparison, policy: Promotion) -> str:
 
 
 def _needs_rows(seen: Comparison) -> str:
-    return (
-        f"needs about {_rounded(seen.required_rows):,} held-out rows, has {seen.rows}: the models differ on "
-        f"{_percent(seen.discordant)} of them, from which a gain of {_points(seen.required_gain)} must stand out; fresh labels of held-out stories bring them"
-    )
+    differ = f"the models differ on {_percent(seen.discordant)} of them, from which {_points(seen.required_gain)} must stand out"
+    bring = "fresh labels of held-out stories bring them"
+    return f"needs about {_rounded(seen.required_rows):,} held-out rows, has {seen.rows}: {differ}; {bring}"
 
 
 def _needed_gain(seen: Comparison) -> float:

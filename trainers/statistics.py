@@ -23,7 +23,8 @@ EQUAL_PASSES = 0.01
 """An equal candidate may pass in fewer than this share of first looks at the rows."""
 WORSE_PASSES = 0.001
 """A candidate that is worse by the minimum may pass in fewer than this share of looks."""
-_CELLS_AT_ONCE = 8_000_000  # bounds the memory of one block of replicates (64 MB of float64)
+_CELLS_AT_ONCE = 4_000_000  # bounds the memory of one block of replicates, to some tens of megabytes
+_ROUNDING = 1e-12  # two ways of adding up the same gain differ by less
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +92,13 @@ def weigh(tallies: PairedTallies, clusters: NDArray[np.intp], *, confidence: flo
 
 def bootstrap_gains(stories: PairedTallies, replicates: int, rng: np.random.Generator) -> Counts:
     """Return `replicates` gains over samples of the stories drawn with replacement (Efron 1979, on clusters)."""
-    columns = np.hstack(stories.arrays())
-    kinds, members = _kinds(columns)
+    columns = np.hstack(stories.arrays()).astype(np.float32)
+    count = len(columns)
     blocks = []
-    for size in _blocks(replicates, len(kinds)):
-        drawn = rng.multinomial(len(columns), members / len(columns), size=size)
-        gold, *rest = np.split(drawn.astype(np.float64) @ kinds, 5, axis=1)
+    for size in _blocks(replicates, count):
+        drawn = rng.integers(0, count, size=(size, count), dtype=np.int32) + count * np.arange(size, dtype=np.int32)[:, None]
+        times_drawn = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(np.float32)
+        gold, *rest = np.split((times_drawn @ columns).astype(np.float64), 5, axis=1)
         blocks.append(mean_f1(gold, rest[0], rest[1]) - mean_f1(gold, rest[2], rest[3]))
     return np.concatenate(blocks)
 
@@ -109,19 +111,18 @@ def swap_p_value(stories: PairedTallies, replicates: int, rng: np.random.Generat
     """
     candidate, opponent = stories.scores()
     apart = np.hstack([stories.candidate_hits - stories.opponent_hits, stories.candidate_predicted - stories.opponent_predicted])
-    kinds, members = _kinds(apart[np.any(apart != 0.0, axis=1)])
-    if len(kinds) == 0:
-        return 1.0
+    apart = apart[np.any(apart != 0.0, axis=1)].astype(np.float32)
     gold = stories.gold.sum(axis=0)
-    mean_hits = (stories.candidate_hits + stories.opponent_hits).sum(axis=0) / 2.0
-    mean_predicted = (stories.candidate_predicted + stories.opponent_predicted).sum(axis=0) / 2.0
+    both_hits = (stories.candidate_hits + stories.opponent_hits).sum(axis=0)
+    both_predicted = (stories.candidate_predicted + stories.opponent_predicted).sum(axis=0)
     observed = candidate - opponent
     as_large = 0
-    for size in _blocks(replicates, len(kinds)):
-        hits, predicted = np.split(_sides(members, size, rng) @ kinds / 2.0, 2, axis=1)
-        ours = mean_f1(gold, mean_hits + hits, mean_predicted + predicted)
-        theirs = mean_f1(gold, mean_hits - hits, mean_predicted - predicted)
-        as_large += int(np.count_nonzero(ours - theirs >= observed - 1e-12))
+    for size in _blocks(replicates, len(apart)):
+        sides = 2.0 * rng.integers(0, 2, size=(size, len(apart)), dtype=np.int8).astype(np.float32) - 1.0
+        hits, predicted = np.split((sides @ apart).astype(np.float64), 2, axis=1)
+        ours = mean_f1(gold, (both_hits + hits) / 2.0, (both_predicted + predicted) / 2.0)
+        theirs = mean_f1(gold, (both_hits - hits) / 2.0, (both_predicted - predicted) / 2.0)
+        as_large += int(np.count_nonzero(ours - theirs >= observed - _ROUNDING))
     return (1 + as_large) / (1 + replicates)
 
 
@@ -147,21 +148,6 @@ def required_rows(rows: int, standard_error: float, required_gain: float, *, loo
 def certainly_not_worse(gain: float, standard_error: float, minimum: float) -> bool:
     """Return whether a candidate truly worse by `minimum` would show this gain in fewer than 1 of 1,000 looks."""
     return gain + minimum >= -NormalDist().inv_cdf(WORSE_PASSES) * standard_error
-
-
-def _kinds(rows: Counts) -> tuple[Counts, NDArray[np.intp]]:
-    """Return the distinct rows and how often each occurs: equal stories are interchangeable, and drawing kinds is much faster."""
-    whole = np.ascontiguousarray(rows, dtype=np.int32)
-    _, first, members = np.unique(whole.view((np.void, whole.shape[1] * 4)).ravel(), return_index=True, return_counts=True)
-    return rows[first], members
-
-
-def _sides(members: NDArray[np.intp], size: int, rng: np.random.Generator) -> Counts:
-    """Return (size, kinds): of the stories of each kind, how many keep their sides less how many change them."""
-    sides = 2.0 * rng.integers(0, 2, size=(size, len(members)), dtype=np.int8) - 1.0
-    several = members > 1
-    sides[:, several] = 2.0 * rng.binomial(members[several], 0.5, size=(size, int(several.sum()))) - members[several]
-    return np.asarray(sides, dtype=np.float64)
 
 
 def _sum_by(clusters: NDArray[np.intp], array: Counts) -> Counts:

@@ -1,0 +1,166 @@
+"""How often the gate is wrong: simulated candidates, equal, worse and better, through the shipped policy's gate.
+
+What a user would pick instead stands beside it: promote when the point gain exceeds the minimum.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import report
+from config.tasks import Promotion
+from registry import gate
+from trainers import comparison, statistics
+
+POLICY = Promotion(metric="accuracy")
+LOOKS_A_YEAR = 52
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One kind of look: two models of known truth, answering `rows` held-out rows."""
+
+    accuracy: float
+    """Of the champion."""
+    discordant: float
+    """Share of rows on which exactly one is right."""
+    rows: int
+    clustered: bool
+    """Stories of 1 to 8 rows whose answers tend to be right or wrong together, instead of rows on their own."""
+    gain: float
+    """Of the candidate, in multiples of the minimum improvement: 0 equal, -1 worse by the minimum, 1.5 clearly better."""
+
+    @property
+    def points(self) -> float:
+        """The candidate's true gain."""
+        return self.gain * POLICY.min_improvement * self.accuracy
+
+    @property
+    def possible(self) -> bool:
+        """Whether two such models exist: neither beyond 0..1, and their gain not above their discordance."""
+        better, worse = (self.discordant + abs(self.points)) / 2, (self.discordant - abs(self.points)) / 2
+        right_alone = worse if self.points > 0 else better
+        return worse >= 0.0 and right_alone <= self.accuracy and self.accuracy + self.points + right_alone <= 1.0 + 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What became of the looks of one cell, as shares of all of them."""
+
+    promoted: float
+    naive: float
+    """The point gain alone exceeded the minimum."""
+    enough: float | None
+    """The gate had at least the rows that it says it needs (measured for better candidates only)."""
+    promoted_of_enough: float | None
+
+
+def simulate(cell: Cell, looks: int, seed: int) -> Rates:
+    """Return the rates over independent looks at fresh rows."""
+    rng = np.random.default_rng([seed, int(cell.accuracy * 1000), int(cell.discordant * 1000), cell.rows, cell.clustered])
+    promoted, naive, enough = (np.zeros(looks, dtype=bool) for _ in range(3))
+    for look in range(looks):
+        stories = _stories(cell, rng)
+        tallies = _answers(cell, stories, rng)
+        candidate_score, champion_score = tallies.scores()
+        naive[look] = candidate_score - champion_score > comparison.required_gain(POLICY, champion_score)
+        # The gate promotes nothing below the minimum, so resampling is spared where only promotions are counted.
+        if naive[look] or cell.gain > 0:
+            seen = _compare(tallies, stories, seed=look)
+            promoted[look] = gate.decide(seen, POLICY).verdict == "promote"
+            enough[look] = seen.rows >= seen.required_rows
+    return Rates(
+        promoted=float(promoted.mean()),
+        naive=float(naive.mean()),
+        enough=float(enough.mean()) if cell.gain > 0 else None,
+        promoted_of_enough=float(promoted[enough].mean()) if cell.gain > 0 and enough.any() else None,
+    )
+
+
+def _compare(tallies: statistics.PairedTallies, stories: NDArray[np.intp], *, seed: int) -> comparison.Comparison:
+    rows = len(stories)
+    evidence = statistics.weigh(tallies, stories, confidence=POLICY.confidence, seed=seed)
+    candidate_score, champion_score = tallies.scores()
+    needed = comparison.required_gain(POLICY, champion_score)
+    return comparison.Comparison(
+        task="simulated", metric="accuracy", candidate_run="simulated", champion_version="simulated/v1", opponent="simulated/v1",
+        rows=rows, stories=int(stories.max()) + 1, champion_score=champion_score, candidate_score=candidate_score,
+        gain=evidence.gain, confidence=POLICY.confidence, lower_bound=evidence.lower_bound, upper_bound=evidence.upper_bound,
+        standard_error=evidence.standard_error, p_equal=evidence.p_equal,
+        discordant=float(np.mean(tallies.candidate_hits != tallies.opponent_hits)),
+        required_gain=needed, required_rows=statistics.required_rows(rows, evidence.standard_error, needed),
+    )  # fmt: skip
+
+
+def _stories(cell: Cell, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return each row's story: on its own, or in stories of 1 to 8 rows."""
+    if not cell.clustered:
+        return np.arange(cell.rows)
+    sizes = rng.integers(1, 9, size=cell.rows)
+    return np.repeat(np.arange(cell.rows), sizes)[: cell.rows]
+
+
+def _answers(cell: Cell, stories: NDArray[np.intp], rng: np.random.Generator) -> statistics.PairedTallies:
+    """Return what both models have right; half the rows of a story share one fate."""
+    own = rng.random(cell.rows)
+    shared = rng.random(int(stories.max()) + 1)[stories]
+    draw = np.where(rng.random(cell.rows) < 0.5, shared, own) if cell.clustered else own
+    only_candidate = (cell.discordant + cell.points) / 2
+    only_champion = (cell.discordant - cell.points) / 2
+    both = cell.accuracy - only_champion
+    outcome = np.searchsorted(np.cumsum([only_candidate, only_champion, both]), draw, side="right")[:, None]
+    ones = np.ones((cell.rows, 1))
+    candidate, champion = (outcome == 0) | (outcome == 2), (outcome == 1) | (outcome == 2)
+    return statistics.PairedTallies(ones, candidate.astype(float), ones, champion.astype(float), ones)
+
+
+def cells(*, rows: Iterable[int], gain: float) -> Iterator[Cell]:
+    """Return every possible cell of the grid."""
+    for accuracy, discordant, count, clustered in itertools.product((0.5, 0.8, 0.93), (0.05, 0.15, 0.30), rows, (False, True)):
+        cell = Cell(accuracy=accuracy, discordant=discordant, rows=count, clustered=clustered, gain=gain)
+        if cell.possible:
+            yield cell
+
+
+def main() -> None:
+    """Simulate, print and write the rates."""
+    arguments = report.parser(__doc__ or "").parse_args()
+    rows = (200, 500) if arguments.quick else (200, 500, 2_000)
+    results: dict[str, object] = {}
+    for name, gain, looks in (("equal", 0.0, 5_000), ("worse_by_minimum", -1.0, 10_000), ("better_by_1.5_minimum", 1.5, 500)):
+        count = looks // 10 if arguments.quick else looks
+        found = {cell: simulate(cell, count, seed=20) for cell in cells(rows=rows, gain=gain)}
+        every = {_name(cell): dataclasses.asdict(rates) for cell, rates in found.items()}
+        results[name] = {"looks_per_cell": count, **_summary(list(found.values())), "cells": every}
+    report.write("gate_rates", arguments, results, arguments.json)
+
+
+def _summary(found: Sequence[Rates]) -> dict[str, float]:
+    promoted, naive = np.array([rates.promoted for rates in found]), np.array([rates.naive for rates in found])
+    summary = {
+        "promoted_mean": float(promoted.mean()),
+        "promoted_worst_cell": float(promoted.max()),
+        "promoted_within_a_year_mean": float(np.mean(1.0 - (1.0 - promoted) ** LOOKS_A_YEAR)),
+        "naive_mean": float(naive.mean()),
+        "naive_worst_cell": float(naive.max()),
+        "naive_within_a_year_mean": float(np.mean(1.0 - (1.0 - naive) ** LOOKS_A_YEAR)),
+    }
+    of_enough = [
+        rates.promoted_of_enough for rates in found if rates.promoted_of_enough is not None and (rates.enough or 0.0) > 0.1
+    ]
+    return summary | ({"promoted_of_enough_worst_cell": min(of_enough)} if of_enough else {})
+
+
+def _name(cell: Cell) -> str:
+    stories = "stories" if cell.clustered else "single"
+    return f"accuracy={cell.accuracy} discordant={cell.discordant} rows={cell.rows} {stories}"
+
+
+if __name__ == "__main__":
+    main()
