@@ -1,0 +1,161 @@
+"""`python -m daemon.serving`: listens, prints `{"event": "serving", "address": ...}` on standard output, answers until SIGTERM.
+
+Exit codes: 0 after SIGTERM or SIGINT, 2 when a setting is wrong, 1 otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from types import FrameType
+from typing import TextIO, cast
+
+import structlog
+import uvicorn
+
+from config.errors import PerennialError, UserError
+from config.logging import configure_logging
+from config.settings import ServingSettings, Settings, load_settings
+from daemon.serving import presence
+from daemon.serving.api import create_app
+from daemon.serving.security import refuse_open_bind
+from daemon.serving.service import Service
+
+IN_FLIGHT_LIMIT_S = 8
+"""After SIGTERM nothing new is taken and requests in flight have this long to be answered."""
+STOP_LIMIT_S = 18.0
+"""After SIGTERM the process is gone within this time, whatever hangs; the daemon kills it after 20 s."""
+_SWITCH_INTERVAL_S = 0.0005
+_BACKLOG = 2048
+
+log = structlog.get_logger("daemon.serving")
+
+
+def main() -> int:
+    """Run the process; return its exit code."""
+    try:
+        settings = load_settings()
+        configure_logging(settings.log, stream=cast("TextIO", _LastingStream(sys.stderr)))
+        refuse_open_bind(settings.serving)
+        listener = _listen(settings.serving)
+    except UserError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the process's edge: the message is for whoever started it
+        return 2
+    # A model that is being loaded computes in Python; the thread that answers gets its turn ten times sooner than by default.
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    try:
+        with contextlib.closing(listener), Service.open(settings) as service:
+            _serve(settings, service, listener)
+    except UserError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - as above
+        return 2
+    except PerennialError as error:
+        log.error("serving.stopped", reason=str(error))  # noqa: TRY400 - the message says it all
+        return 1
+    log.info("serving.stopped", reason="asked to")
+    return 0
+
+
+def _serve(settings: Settings, service: Service, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        create_app(service), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=IN_FLIGHT_LIMIT_S
+    )
+    address = _address(listener)
+    server = _Server(config, settings, address)
+    # uvicorn raises the signal again when it is done; with these handlers that ends nothing half-way.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
+    try:
+        server.run(sockets=[listener])
+    finally:
+        presence.remove(settings.data_dir)
+
+
+class _Server(uvicorn.Server):
+    """Tells its address once it listens, and sets a limit to its own stop."""
+
+    def __init__(self, config: uvicorn.Config, settings: Settings, address: str) -> None:
+        super().__init__(config)
+        self._settings = settings
+        self._address = address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen; write the presence file, then print the address."""
+        await super().startup(sockets)
+        other = presence.read(self._settings.data_dir)
+        if other is not None and other.pid != os.getpid() and presence.is_alive(other):
+            log.warning("serving.second", other=other.address, next="both answer; the daemon supervises the first one only")
+        else:
+            presence.write(self._settings.data_dir, self._address)
+        log.info("serving.started", address=self._address, pid=os.getpid())
+        with contextlib.suppress(OSError):  # nobody needs to read it
+            print(json.dumps({"event": "serving", "address": self._address}), flush=True)  # noqa: T201 - the contract with the daemon
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's own hook
+        """Begin to stop, and make sure that it ends."""
+        if not self.should_exit:
+            watchdog = threading.Timer(STOP_LIMIT_S, _give_up)
+            watchdog.daemon = True
+            watchdog.start()
+        self.should_exit = True
+
+
+def _give_up() -> None:
+    log.error("serving.killed_itself", reason=f"the stop took longer than {STOP_LIMIT_S:.0f} s")
+    os._exit(1)
+
+
+def _listen(settings: ServingSettings) -> socket.socket:
+    """Return a listening socket. Raises `UserError` when the address cannot be had."""
+    family, kind, protocol, _name, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        message = (
+            f"serving cannot listen on {settings.host} port {settings.port}: {error.strerror}. Nothing was started. "
+            "Stop what uses the port, or choose another: PERENNIAL_SERVING__PORT, or 0 for a free one."
+        )
+        raise UserError(message) from None
+    return listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _LastingStream(io.TextIOBase):
+    """A log stream that outlives its reader: this process answers on after the daemon, which may hold the other end, has died."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def write(self, text: str, /) -> int:
+        """Write what can be written."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what can be flushed."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Return whether people read along."""
+        return self._stream.isatty()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""Which feedback was acknowledged: a small durable file that makes the idempotency key hold across restarts."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from consumers.sqlite_file import open_file, transaction, translated_errors
+
+FORMAT_VERSION = 1
+_SCHEMA = """
+CREATE TABLE accepted (
+    event_id TEXT PRIMARY KEY, task TEXT NOT NULL, content_sha256 TEXT NOT NULL, value_sha256 TEXT NOT NULL,
+    accepted_at TEXT NOT NULL
+) WITHOUT ROWID
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """One acknowledged feedback event. `content_sha256` is of what the client sent, `value_sha256` of the event's bytes."""
+
+    event_id: str
+    task: str
+    content_sha256: str
+    value_sha256: str
+    accepted_at: datetime
+
+
+class AcceptedFeedback:
+    """The file. Thread-safe; several serving processes may share it. Raises `RetryError` when it cannot be used now."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._connection = open_file(path, schema=_SCHEMA, format_version=FORMAT_VERSION)
+
+    def get(self, event_id: str) -> Accepted | None:
+        """Return what was acknowledged under this id."""
+        with self._lock, translated_errors(self._path):
+            row = self._connection.execute(
+                "SELECT event_id, task, content_sha256, value_sha256, accepted_at FROM accepted WHERE event_id = ?", (event_id,)
+            ).fetchone()
+        if row is None:
+            return None
+        event_id, task, content_sha256, value_sha256, accepted_at = row
+        return Accepted(event_id, task, content_sha256, value_sha256, datetime.fromisoformat(accepted_at))
+
+    def add(self, accepted: Accepted) -> None:
+        """Record one durably; the first under an id stays."""
+        moment = accepted.accepted_at.isoformat()
+        values = (accepted.event_id, accepted.task, accepted.content_sha256, accepted.value_sha256, moment)
+        with self._lock, transaction(self._connection, self._path):
+            self._connection.execute("INSERT OR IGNORE INTO accepted VALUES (?, ?, ?, ?, ?)", values)
+
+    def prune(self, before: datetime) -> int:
+        """Forget what was acknowledged before then; return how many. The buffer's ledger knows them by now."""
+        with self._lock, transaction(self._connection, self._path):
+            return self._connection.execute("DELETE FROM accepted WHERE accepted_at < ?", (before.isoformat(),)).rowcount
+
+    def close(self) -> None:
+        """Release the file."""
+        with self._lock:
+            self._connection.close()

@@ -1,0 +1,224 @@
+"""The HTTP interface: predictions, feedback and its fate, tasks, models, health, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Header, Request
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from config.errors import DeadLetterError, RetryError
+from consumers import event_errors, events, wire
+from daemon.serving import errors, schemas
+from daemon.serving.batching import OverloadedError
+from daemon.serving.errors import ApiError
+from daemon.serving.metrics import Measured
+from daemon.serving.security import BodyLimit, TokenGuard
+from daemon.serving.service import Service
+from daemon.serving.slot import NoModelError, Slot
+
+_BODY_OF = "requestBody"
+
+
+def create_app(service: Service) -> FastAPI:
+    """Return the app over an open service. It neither opens nor closes the service."""
+    app = FastAPI(title="Perennial", docs_url=None, redoc_url=None)
+    errors.install(app)
+    settings = service.settings.serving
+    # The last one added sees a request first: measured, then identified, then read.
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    if token := settings.token.get_secret_value():
+        app.add_middleware(TokenGuard, token=token)
+    app.add_middleware(Measured, metrics=service.metrics)
+    _add_predict(app, service)
+    _add_feedback(app, service)
+    _add_views(app, service)
+    _add_health(app, service)
+    return app
+
+
+def _add_predict(app: FastAPI, service: Service) -> None:
+    @app.post(
+        "/v1/tasks/{task}/predict",
+        response_model=schemas.PredictResponse,
+        openapi_extra={_BODY_OF: _json_body(schemas.PredictRequest.model_json_schema())},
+    )
+    async def predict(task: str, request: Request) -> Response:
+        """Answer with the task's champion; every answer carries its version and prediction id."""
+        slot = _slot(service, task)
+        asked = _predict_request(await _json_bytes(request))
+        texts = asked.as_texts()
+        if len(texts) > service.settings.serving.max_texts:
+            message = f"texts: {len(texts)} texts are more than serving.max_texts ({service.settings.serving.max_texts})"
+            raise ApiError(422, message, "send them in several requests", field="texts")
+        try:
+            version, future = slot.predict(texts)
+        except NoModelError:
+            raise _no_model(slot) from None
+        except OverloadedError:
+            message = f"task {task!r} has too many texts waiting"
+            raise ApiError(503, message, "send it again in a second", field="task", headers={"Retry-After": "1"}) from None
+        answers = await asyncio.wrap_future(future)
+        ids = service.predictions.add(task, version, texts, answers, asked.article_id)
+        service.metrics.answered(task, version, len(texts))
+        predictions = [{"prediction_id": one, **answer} for one, answer in zip(ids, answers, strict=True)]
+        return JSONResponse({"task": task, "version": version, "predictions": predictions})
+
+
+def _add_feedback(app: FastAPI, service: Service) -> None:
+    @app.post(
+        "/v1/feedback",
+        status_code=202,
+        response_model=schemas.FeedbackAccepted,
+        openapi_extra={_BODY_OF: _json_body(events.Feedback.model_json_schema())},
+    )
+    async def accept(request: Request, idempotency_key: Annotated[str | None, Header()] = None) -> Response:
+        """Make feedback durable and acknowledge it; `event_id` and `occurred_at` may be left out."""
+        body = await _json_bytes(request)
+        accepted = await run_in_threadpool(service.desk.accept, body, idempotency_key)
+        answer = schemas.FeedbackAccepted(
+            event_id=accepted.event_id,
+            task=accepted.task,
+            accepted_at=accepted.accepted_at,
+            fate=f"/v1/feedback/{accepted.event_id}",
+        )
+        return JSONResponse(answer.model_dump(mode="json"), status_code=202)
+
+    @app.get("/v1/feedback/{event_id:path}", response_model=schemas.FeedbackFate)
+    async def fate(event_id: str) -> Response:
+        """Tell what became of one feedback event, up to the version that learnt from it."""
+        try:
+            found = await run_in_threadpool(service.fates.of, event_id)
+        except RetryError as error:
+            raise ApiError(503, str(error), "ask again in a moment", headers={"Retry-After": "2"}) from None
+        if found is None:
+            message = f"event_id: no feedback {event_id[:200]!r} is known here"
+            raise ApiError(404, message, "use the event_id of the 202 answer", field="event_id")
+        return JSONResponse(found.model_dump(mode="json"))
+
+
+def _add_views(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/tasks")
+    async def tasks() -> dict[str, list[schemas.TaskView]]:
+        """List the tasks, what answers for each and why one is not ready."""
+        return {"tasks": [_task_view(slot) for _name, slot in sorted(service.slots.items())]}
+
+    @app.get("/v1/models")
+    def models(task: str | None = None) -> dict[str, list[schemas.ModelView]]:
+        """List the registry's versions, newest first, of one task (`?task=`) or of all."""
+        if task is not None:
+            _slot(service, task)
+        try:
+            versions = service.registry.versions.list(task)
+            champions = {name: service.registry.versions.champion(name) for name in {version.task for version in versions}}
+        except RetryError as error:
+            raise ApiError(503, str(error), "ask again in a moment", headers={"Retry-After": "2"}) from None
+        serving = {slot.status().serving for slot in service.slots.values()}
+        views = [
+            schemas.ModelView(
+                name=version.name,
+                task=version.task,
+                created_at=version.created_at,
+                size_bytes=version.size_bytes,
+                parent=version.parent,
+                champion=(alias := champions[version.task]) is not None and alias.version == version.name,
+                serving=version.name in serving,
+                metrics=dict(version.metrics),
+            )
+            for version in versions
+        ]
+        return {"models": views}
+
+
+def _add_health(app: FastAPI, service: Service) -> None:
+    @app.get("/healthz")
+    async def alive() -> dict[str, Any]:
+        """Say that the process runs and its event loop turns."""
+        return {"status": "alive", "pid": os.getpid()}
+
+    @app.get("/readyz")
+    async def ready() -> Response:
+        """Answer 200 once every task that has a champion has a loaded model, else 503 with the reasons."""
+        views = [_task_view(slot) for _name, slot in sorted(service.slots.items())]
+        reasons = {view.name: view.problem for view in views if not view.ready}
+        notes = {view.name: view.problem for view in views if view.ready and view.problem}
+        body = {"ready": not reasons, "reasons": reasons, "notes": notes, "serving": {view.name: view.serving for view in views}}
+        return JSONResponse(body, status_code=503 if reasons else 200)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        """Expose the process's metrics in Prometheus' text format."""
+        return Response(service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _json_bytes(request: Request) -> bytes:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    # Insisting on JSON also keeps web pages from posting here through a visitor's browser without asking.
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        message = f"the body is declared as {kind[:80] or 'nothing'!r}"
+        raise ApiError(415, message, "send JSON with the header Content-Type: application/json", field="Content-Type")
+    return await request.body()
+
+
+def _predict_request(body: bytes) -> schemas.PredictRequest:
+    try:
+        return schemas.PredictRequest.model_validate(wire.decode(body))
+    except ValidationError as error:
+        raise errors.of_dead_letter(event_errors.explain(error)) from None
+    except DeadLetterError as error:
+        raise errors.of_dead_letter(error) from None
+
+
+def _slot(service: Service, task: str) -> Slot:
+    if task not in service.slots:
+        message = f"task: {task[:80]!r} is not defined here"
+        raise ApiError(404, message, f"the tasks are {', '.join(sorted(service.slots))}", field="task")
+    return service.slots[task]
+
+
+def _no_model(slot: Slot) -> ApiError:
+    status = slot.status()
+    if status.failure is not None:
+        message = f"task {status.task!r} has no working model: {status.failure}"
+        remedy = "tell the operator; loading is tried again by itself"
+    elif status.champion is None and status.looked:
+        message = f"task {status.task!r} has no champion yet"
+        remedy = "send labels for it, or import them; the first model that beats the baseline answers by itself"
+    else:
+        message, remedy = f"the champion of task {status.task!r} is being loaded", "send it again in a moment"
+    return ApiError(503, message, remedy, field="task", headers={"Retry-After": "1"})
+
+
+def _task_view(slot: Slot) -> schemas.TaskView:
+    status, spec = slot.status(), slot.spec
+    if not status.looked:
+        problem = "the registry was not read yet"
+    elif status.failure is not None:
+        problem = status.failure
+    elif status.champion is None:
+        problem = "no champion yet"
+    elif status.serving is None:
+        problem = f"{status.champion} is being loaded"
+    else:
+        problem = None
+    waits_for_nothing = status.looked and status.champion is None
+    return schemas.TaskView(
+        name=spec.name,
+        kind=spec.kind,
+        description=spec.description,
+        labels=spec.labels,
+        label_names=spec.label_names,
+        champion=status.champion,
+        serving=status.serving,
+        ready=status.serving is not None or waits_for_nothing,
+        problem=problem,
+    )
+
+
+def _json_body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": {"application/json": {"schema": schema}}}

@@ -1,0 +1,74 @@
+"""Every refusal has one shape: `{"error": {"field", "message", "remedy"}}`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from config.errors import DeadLetterError
+
+_DEFAULT_REMEDY = "send a value of that form; `perennial schema` prints the JSON Schema of every event"
+
+_ADDRESSES = "/v1/tasks, /v1/tasks/{task}/predict, /v1/feedback, /v1/feedback/{event_id}, /v1/models, /healthz, /readyz, /metrics"
+
+log = structlog.get_logger(__name__)
+
+
+class ApiError(Exception):
+    """A request that is answered with a refusal."""
+
+    def __init__(
+        self, status: int, message: str, remedy: str, *, field: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.remedy = remedy
+        self.field = field
+        self.headers = dict(headers or {})
+
+    def response(self) -> JSONResponse:
+        """Return the refusal as JSON."""
+        error = {"field": self.field, "message": self.message, "remedy": self.remedy}
+        return JSONResponse(
+            {"error": {key: _encodable(text) for key, text in error.items()}}, status_code=self.status, headers=self.headers
+        )
+
+
+def of_dead_letter(error: DeadLetterError) -> ApiError:
+    """Return the refusal that tells a client what ingest would write beside a dead letter: 400 when it is no JSON object."""
+    message, separator, remedy = error.reason.rpartition("; ")
+    status = 422 if error.field else 400
+    return ApiError(
+        status, message if separator else error.reason, remedy if separator else _DEFAULT_REMEDY, field=error.field or "body"
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of `app` leave in the one shape."""
+
+    @app.exception_handler(ApiError)
+    async def _refused(_request: Request, error: ApiError) -> Response:
+        return error.response()
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> Response:
+        unknown = error.status_code == HTTPStatus.NOT_FOUND
+        remedy = f"the addresses are {_ADDRESSES}" if unknown else "see /openapi.json for what each address takes"
+        message = f"{request.method} {request.url.path}: {error.detail}"
+        return ApiError(error.status_code, message, remedy, field="path", headers=error.headers).response()
+
+    @app.exception_handler(Exception)
+    async def _failed(request: Request, error: Exception) -> Response:
+        log.error("serving.request_failed", method=request.method, path=request.url.path, exc_info=error)
+        return ApiError(500, "the request failed inside the server", "see the serving log; sending it again is safe").response()
+
+
+def _encodable(text: str | None) -> str | None:
+    # A lone surrogate from the client's JSON must not break the answer that complains of it.
+    return None if text is None else text.encode("utf-8", "backslashreplace").decode()

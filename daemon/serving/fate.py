@@ -1,0 +1,99 @@
+"""What became of one feedback event: asked of the acknowledgements, the buffer's ledger, the dead letters and the registry."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import structlog
+
+from config.errors import PerennialError
+from consumers.dead_letters import DeadLetters
+from daemon.serving.accepted import Accepted, AcceptedFeedback
+from daemon.serving.schemas import FeedbackFate
+from registry.store import Registry
+
+if TYPE_CHECKING:  # LanceDB is slow to import and only a question about feedback needs it
+    from consumers.buffer import Buffer
+
+_QUEUED = "it is durable in the event log; ingest has not stored it yet"
+_HELD_OUT = "its story is held out to measure models, so it neither trains nor counts"
+_JOINED = "it is stored as an example; the next run of its task learns from it"
+
+log = structlog.get_logger(__name__)
+
+
+class Fates:
+    """Answers `GET /v1/feedback/{id}`. Thread-safe; blocks on files, so it is called off the event loop."""
+
+    def __init__(
+        self, accepted: AcceptedFeedback, dead_letters: DeadLetters, registry: Registry, open_buffer: Callable[[], Buffer | None]
+    ) -> None:
+        """`open_buffer` opens the buffer for reading, or returns None while there is none."""
+        self._accepted = accepted
+        self._dead_letters = dead_letters
+        self._registry = registry
+        self._open_buffer = open_buffer
+        self._buffer: Buffer | None = None
+        self._lock = threading.Lock()
+
+    def of(self, event_id: str) -> FeedbackFate | None:
+        """Return the fate; None when nobody here knows such an event. Raises `RetryError` when a file cannot be read now."""
+        accepted = self._accepted.get(event_id)
+        stored = self._stored(event_id, accepted)
+        if stored is not None:
+            return stored
+        if accepted is None:
+            return None
+        letter = self._dead_letters.find(accepted.value_sha256)
+        if letter is not None and letter.replayed_at is None:
+            reason = f"{letter.reason} (dead letter {letter.id}; once mended: `perennial dlq replay {letter.id}`)"
+            return _fate(event_id, accepted.task, "dead_letter", reason, accepted)
+        return _fate(event_id, accepted.task, "queued", _QUEUED, accepted)
+
+    def close(self) -> None:
+        """Release the buffer."""
+        with self._lock:
+            if self._buffer is not None:
+                self._buffer.close()
+
+    def _stored(self, event_id: str, accepted: Accepted | None) -> FeedbackFate | None:
+        with self._lock:
+            if self._buffer is None:
+                try:
+                    self._buffer = self._open_buffer()
+                except PerennialError as error:
+                    log.warning("serving.buffer_unreadable", reason=str(error), next="fates are told without it")
+            if self._buffer is None:
+                return None
+            ledger = self._buffer.feedback_fate(event_id)
+        if ledger is None or ledger.status == "queued":
+            return None
+        if ledger.status == "joined":
+            return self._joined(event_id, ledger.task, ledger.example_id or event_id, accepted)
+        reason = ledger.reason or (_HELD_OUT if ledger.status == "held_out" else ledger.status)
+        return _fate(event_id, ledger.task, ledger.status, reason, accepted, example_id=ledger.example_id)
+
+    def _joined(self, event_id: str, task: str, example_id: str, accepted: Accepted | None) -> FeedbackFate:
+        alias = self._registry.versions.champion(task)
+        champion = alias.version if alias else None
+        learners = self._registry.versions.who_learnt(task, example_id)
+        if not learners:
+            return _fate(event_id, task, "joined", _JOINED, accepted, example_id=example_id, champion=champion)
+        inside = self._descends_from(champion, learners)
+        told = f"{champion}, the champion, has it" if inside else f"the champion ({champion}) has not learnt from it"
+        return _fate(
+            event_id, task, "learnt", f"{learners[0]} learnt from it; {told}", accepted,
+            example_id=example_id, learnt_in=learners[0], in_champion=inside, champion=champion,
+        )  # fmt: skip
+
+    def _descends_from(self, version: str | None, learners: Sequence[str]) -> bool:
+        while version is not None and version not in learners:
+            version = self._registry.versions.get(version).parent
+        return version is not None
+
+
+def _fate(event_id: str, task: str, status: str, reason: str, accepted: Accepted | None, **more: object) -> FeedbackFate:
+    fields = {"event_id": event_id, "task": task, "status": status, "reason": reason, **more}
+    return FeedbackFate.model_validate({**fields, "accepted_at": accepted.accepted_at if accepted else None})

@@ -1,0 +1,139 @@
+"""Taking feedback: validated as ingest will validate it, durable in the log before it is acknowledged, once per key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from config.clock import Clock, utc_now
+from config.errors import DeadLetterError, RetryError
+from config.settings import IngestSettings
+from config.tasks import TaskSpec
+from consumers import events, wire
+from consumers.event_errors import explain
+from consumers.source import EventSink
+from daemon.serving.accepted import Accepted, AcceptedFeedback
+from daemon.serving.errors import ApiError, of_dead_letter
+
+Outcome = Literal["accepted", "repeated", "conflict", "refused", "unavailable"]
+
+_OUTCOMES: Mapping[int, Outcome] = {409: "conflict", 503: "unavailable"}
+_EVENT_ID: TypeAdapter[str] = TypeAdapter(events.EventId)
+
+
+class FeedbackDesk:
+    """Accepts feedback. Thread-safe; `accept` blocks for the durable write, so it is called off the event loop.
+
+    The key (header `Idempotency-Key`, or `event_id` in the body) becomes the event id. A key already acknowledged with the
+    same content gets the same answer and no second event; with other content it is refused, by any serving process that
+    shares the data folder and for as long as the log keeps events. Later, or from another producer, such an event is still
+    never mixed up: the buffer keeps the first and makes the other a dead letter.
+    """
+
+    def __init__(
+        self,
+        sink: EventSink,
+        accepted: AcceptedFeedback,
+        *,
+        tasks: Mapping[str, TaskSpec],
+        settings: IngestSettings,
+        known_prediction: Callable[[str], events.PredictionMade | None],
+        report: Callable[[str, Outcome], None],
+        clock: Clock = utc_now,
+    ) -> None:
+        """`known_prediction` looks up a recent prediction; `report(task, outcome)` is told of every attempt."""
+        self._sink = sink
+        self._accepted = accepted
+        self._tasks = tasks
+        self._settings = settings
+        self._known_prediction = known_prediction
+        self._report = report
+        self._clock = clock
+        # Two requests with one key must not both find it unused.
+        self._lock = threading.Lock()
+
+    def accept(self, body: bytes, key: str | None) -> Accepted:
+        """Make one feedback event durable and return its acknowledgement. Raises `ApiError` naming field and remedy."""
+        task = "unknown"
+        try:
+            payload = wire.decode(body)
+            if payload.get("task") in self._tasks:
+                task = str(payload["task"])
+            event_id = _event_id(payload, key)
+            event, content_sha256 = self._validated(payload, event_id)
+            accepted, outcome = self._once(event, content_sha256)
+        except DeadLetterError as error:
+            self._report(task, "refused")
+            raise of_dead_letter(error) from None
+        except ApiError as error:
+            self._report(task, _OUTCOMES.get(error.status, "refused"))
+            raise
+        self._report(task, outcome)
+        return accepted
+
+    def _validated(self, payload: Mapping[str, Any], event_id: str) -> tuple[events.Feedback, str]:
+        now = self._clock()
+        content = {name: value for name, value in payload.items() if name != "event_id"}
+        content_sha256 = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        filled = {"type": "feedback", "occurred_at": now.isoformat(), **content, "event_id": event_id}
+        if filled["type"] != "feedback":
+            reason = f"type: {str(filled['type'])[:80]!r} is not taken here; send feedback, or use `perennial import`"
+            raise DeadLetterError(reason, field="type")
+        tolerance = timedelta(seconds=self._settings.future_tolerance_s)
+        event = events.parse(json.dumps(filled).encode(), tasks=self._tasks, now=now, future_tolerance=tolerance)
+        assert isinstance(event, events.Feedback)  # noqa: S101 - by its type, checked above
+        if event.prediction_id is not None and (prediction := self._known_prediction(event.prediction_id)) is not None:
+            if prediction.task != event.task:
+                reason = f"task: prediction {event.prediction_id} was made for task {prediction.task!r}; name that task"
+                raise DeadLetterError(reason, field="task")
+            events.check_spans(events.parse_target(self._tasks[event.task], event.target), event.text or prediction.text)
+        return event, content_sha256
+
+    def _once(self, event: events.Feedback, content_sha256: str) -> tuple[Accepted, Outcome]:
+        value = events.to_bytes(event)
+        if len(value) > self._settings.max_event_bytes:
+            message = f"the event would have {len(value)} bytes; at most {self._settings.max_event_bytes} are taken"
+            raise ApiError(413, message, "send a shorter text, or name the article instead of its text", field="text")
+        try:
+            with self._lock:
+                earlier = self._accepted.get(event.event_id)
+                if earlier is not None and earlier.content_sha256 != content_sha256:
+                    when = earlier.accepted_at.isoformat()
+                    message = f"event_id: {event.event_id!r} was acknowledged at {when} with other content"
+                    raise ApiError(409, message, "send new feedback under a new key; the first stays as it is", field="event_id")
+                if earlier is not None:
+                    return earlier, "repeated"
+                self._sink.publish(events.FEEDBACK_TOPIC, value, key=event.event_id.encode())
+                self._sink.flush()
+                accepted = Accepted(event.event_id, event.task, content_sha256, hashlib.sha256(value).hexdigest(), self._clock())
+                # After the log, not before: a key must never be taken by feedback that is not durable. A crash between
+                # the two makes the client send again, which the buffer recognises by its id.
+                self._accepted.add(accepted)
+        except RetryError as error:
+            remedy = f"send it again under the key {event.event_id}: it is stored once however often it comes"
+            raise ApiError(
+                503, f"the feedback is not acknowledged: {error}", remedy, field="event_id", headers={"Retry-After": "2"}
+            ) from None
+        return accepted, "accepted"
+
+
+def _event_id(payload: Mapping[str, Any], key: str | None) -> str:
+    """Return the event's id. Raises `DeadLetterError` when header and body disagree or the header is no id."""
+    if key is None:
+        return payload.get("event_id") or f"fb-{uuid.uuid4().hex}"
+    try:
+        _EVENT_ID.validate_python(key)
+    except ValidationError as error:
+        raise explain(error, prefix="Idempotency-Key") from None
+    if payload.get("event_id") not in (None, key):
+        said = str(payload["event_id"])[:80]
+        reason = f"event_id: the body says {said!r} and the header Idempotency-Key {key!r}; send one of them"
+        raise DeadLetterError(reason, field="event_id")
+    return key

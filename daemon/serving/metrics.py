@@ -1,0 +1,143 @@
+"""The serving process's Prometheus metrics, fed from returned outcomes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector, generate_latest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from daemon.serving.slot import Refreshed
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_TEXTS = (1, 2, 4, 8, 16, 32)
+
+
+class ServingMetrics:
+    """Counters and gauges of one process, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        registry = self.registry
+        self._requests = Counter("perennial_http_requests", "Requests answered.", ["path", "status"], registry=registry)
+        self._request_s = Histogram(
+            "perennial_http_request_seconds", "Time to answer a request.", ["path"], buckets=_SECONDS, registry=registry
+        )
+        self._predictions = Counter("perennial_predictions", "Texts answered.", ["task", "version"], registry=registry)
+        self._batch_texts = Histogram(
+            "perennial_batch_texts", "Texts per call to a model.", ["task"], buckets=_TEXTS, registry=registry
+        )
+        self._unlogged = Counter(
+            "perennial_predictions_unlogged", "Answered predictions the event log never got.", registry=registry
+        )
+        self._feedback = Counter(
+            "perennial_feedback", "Feedback by what became of the request.", ["task", "outcome"], registry=registry
+        )
+        self._swaps = Counter("perennial_model_swaps", "Champions loaded and swapped in.", ["task"], registry=registry)
+        self._load_s = Gauge(
+            "perennial_model_load_seconds", "Time to verify, load and warm the version served.", ["task"], registry=registry
+        )
+        self._serving = Gauge(
+            "perennial_model_serving", "1 for the version that answers.", ["task", "version"], registry=registry
+        )
+        self._load_failures = Counter(
+            "perennial_model_load_failures", "Attempts to load a champion that failed.", ["task"], registry=registry
+        )
+        self._load_failing = Gauge(
+            "perennial_model_load_failing",
+            "ALARM when 1: the champion cannot be loaded, an older version answers.",
+            ["task"],
+            registry=registry,
+        )
+        self._unreadable = Gauge(
+            "perennial_registry_unreadable", "ALARM when 1: the registry cannot be read.", ["task"], registry=registry
+        )
+        self._waiting_texts = Gauge("perennial_waiting_texts", "Texts that wait for a model.", ["task"], registry=registry)
+        self._waiting_predictions = Gauge(
+            "perennial_predictions_not_yet_logged", "Predictions on their way to the log.", registry=registry
+        )
+        self._versions: dict[str, str] = {}
+
+    def watch_task(self, task: str, waiting_texts: Callable[[], int]) -> None:
+        """Show a task from the start, so that an alarm has a series to look at; `waiting_texts` is asked at each scrape."""
+        self._load_failures.labels(task)
+        self._load_failing.labels(task).set(0)
+        self._unreadable.labels(task).set(0)
+        self._swaps.labels(task)
+        self._waiting_texts.labels(task).set_function(waiting_texts)
+
+    def watch_prediction_log(self, waiting: Callable[[], int]) -> None:
+        """Ask `waiting` at each scrape for the predictions that are not in the log yet."""
+        self._waiting_predictions.set_function(waiting)
+
+    def refreshed(self, task: str, outcome: Refreshed) -> None:
+        """Count one look of a slot at its alias."""
+        self._unreadable.labels(task).set(outcome.kind == "unreadable")
+        if outcome.kind == "failed":
+            self._load_failures.labels(task).inc()
+            self._load_failing.labels(task).set(1)
+        elif outcome.kind in ("unchanged", "swapped"):
+            self._load_failing.labels(task).set(0)
+        if outcome.kind == "swapped" and outcome.version is not None:
+            self._swaps.labels(task).inc()
+            self._load_s.labels(task).set(outcome.load_s)
+            if task in self._versions:
+                self._serving.remove(task, self._versions[task])
+            self._serving.labels(task, outcome.version).set(1)
+            self._versions[task] = outcome.version
+
+    def answered(self, task: str, version: str, texts: int) -> None:
+        """Count one answered predict request."""
+        self._predictions.labels(task, version).inc(texts)
+
+    def batch(self, task: str, texts: int) -> None:
+        """Count one call to a model."""
+        self._batch_texts.labels(task).observe(texts)
+
+    def unlogged(self, count: int) -> None:
+        """Count predictions that the log never got."""
+        self._unlogged.inc(count)
+
+    def feedback(self, task: str, outcome: str) -> None:
+        """Count one feedback request."""
+        self._feedback.labels(task, outcome).inc()
+
+    def request(self, path: str, status: int, seconds: float) -> None:
+        """Count one request; `path` is the route's template, so that strangers cannot make series."""
+        self._requests.labels(path, str(status)).inc()
+        self._request_s.labels(path).observe(seconds)
+
+    def exposition(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class Measured:
+    """Counts and times each request that passes."""
+
+    def __init__(self, app: ASGIApp, *, metrics: ServingMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and time it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 500
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        finally:
+            path = getattr(scope.get("route"), "path", "other")
+            self._metrics.request(path, status, time.perf_counter() - started)

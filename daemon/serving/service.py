@@ -1,0 +1,133 @@
+"""Everything the serving process holds, opened in order and closed in the opposite one."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from config.clock import Clock, utc_now
+from config.errors import PerennialError
+from config.settings import Settings
+from config.tasks import TaskSpec, load_tasks
+from consumers.dead_letters import DeadLetters
+from consumers.embedded import EmbeddedLog
+from daemon.serving.accepted import AcceptedFeedback
+from daemon.serving.fate import Fates
+from daemon.serving.feedback import FeedbackDesk
+from daemon.serving.metrics import ServingMetrics
+from daemon.serving.models import RegistryChampions, loader
+from daemon.serving.prediction_log import PredictionLog
+from daemon.serving.slot import Load, Slot
+from registry.artifacts import Artifacts
+from registry.store import Registry
+
+if TYPE_CHECKING:  # LanceDB is slow to import and only a question about feedback needs it
+    from consumers.buffer import Buffer
+
+DRAIN_LIMIT_S = 5.0
+"""How long a stop waits for predictions on their way to the log, and for models to finish."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The parts that the API answers with."""
+
+    settings: Settings
+    tasks: Mapping[str, TaskSpec]
+    registry: Registry
+    slots: Mapping[str, Slot]
+    predictions: PredictionLog
+    desk: FeedbackDesk
+    fates: Fates
+    metrics: ServingMetrics
+    _stop: threading.Event
+    _parts: contextlib.ExitStack
+
+    @classmethod
+    def open(cls, settings: Settings, *, load: Load | None = None, clock: Clock = utc_now) -> Self:
+        """Open registry, log and files, and start one watching thread per task.
+
+        Raises `UserError` for wrong task files, `StopError` or `RetryError` when the data cannot be used.
+        """
+        with contextlib.ExitStack() as stack:
+            tasks = load_tasks(settings.tasks_folder)
+            metrics = ServingMetrics()
+            registry = Registry.open(settings.registry_url, clock=clock)
+            stack.callback(registry.close)
+            retention = timedelta(days=settings.events.retention_days)
+            event_log = EmbeddedLog(settings.event_log_file, retention=retention, clock=clock)
+            stack.callback(event_log.close)
+            dead_letters = DeadLetters(settings.dead_letter_file, clock=clock)
+            stack.callback(dead_letters.close)
+            accepted = AcceptedFeedback(settings.data_dir / "accepted_feedback.db")
+            stack.callback(accepted.close)
+            accepted.prune(clock() - retention)
+            fates = Fates(accepted, dead_letters, registry, partial(_open_buffer, settings, tasks))
+            stack.callback(fates.close)
+            # Two sinks: the flush of an acknowledgement must not wait for a pile of predictions.
+            feedback_sink, prediction_sink = event_log.sink(), event_log.sink()
+            stack.callback(_close_sink, feedback_sink.close)
+            stack.callback(_close_sink, prediction_sink.close)
+            predictions = PredictionLog(
+                prediction_sink, max_event_bytes=settings.ingest.max_event_bytes, on_unlogged=metrics.unlogged, clock=clock
+            )
+            stack.callback(predictions.close, DRAIN_LIMIT_S)
+            metrics.watch_prediction_log(predictions.waiting)
+            desk = FeedbackDesk(
+                feedback_sink, accepted, tasks=tasks, settings=settings.ingest, known_prediction=predictions.recent,
+                report=metrics.feedback, clock=clock,
+            )  # fmt: skip
+            champions = RegistryChampions(registry, Artifacts(settings.artifacts_dir))
+            load = load or loader(settings)
+            slots = {
+                name: Slot(spec, champions, load, clock=clock, on_batch=partial(metrics.batch, name))
+                for name, spec in tasks.items()
+            }
+            stop = threading.Event()
+            watchers = [_watcher(slot, settings.serving.refresh_interval_s, metrics, stop) for slot in slots.values()]
+            for slot, watcher in zip(slots.values(), watchers, strict=True):
+                metrics.watch_task(slot.spec.name, partial(_waiting_texts, slot))
+                stack.callback(slot.close, DRAIN_LIMIT_S)
+                watcher.start()
+            stack.callback(stop.set)
+            return cls(settings, tasks, registry, slots, predictions, desk, fates, metrics, stop, stack.pop_all())
+
+    def close(self) -> None:
+        """Stop watching, finish what models have taken, write what waits for the log, release everything."""
+        self._parts.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+
+def _watcher(slot: Slot, interval_s: float, metrics: ServingMetrics, stop: threading.Event) -> threading.Thread:
+    # Daemon threads: a model that loads for a minute must not hold up the end of the process.
+    return threading.Thread(
+        target=slot.watch, args=(stop, interval_s, metrics.refreshed), name=f"slot-{slot.spec.name}", daemon=True
+    )
+
+
+def _waiting_texts(slot: Slot) -> int:
+    return slot.status().waiting_texts
+
+
+def _open_buffer(settings: Settings, tasks: Mapping[str, TaskSpec]) -> Buffer | None:
+    if not settings.buffer_dir.exists():
+        return None
+    from consumers.buffer import Buffer  # noqa: PLC0415 - LanceDB is slow to import and only fates need it
+
+    return Buffer.open(settings.buffer_dir, settings.buffer, tasks=tasks, writer=False)
+
+
+def _close_sink(close: Callable[[], None]) -> None:
+    # What could not be written was counted and logged by whoever published it.
+    with contextlib.suppress(PerennialError):
+        close()

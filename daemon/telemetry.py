@@ -1,0 +1,99 @@
+"""The daemon's Prometheus metrics, fed from returned outcomes; the serving process has its own in `serving/metrics.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector, start_http_server
+
+from config.errors import UserError
+from consumers.source import TopicPartition
+from daemon.triggers import Evidence
+from registry.runs import Run
+from trainers.job_spec import Progress
+
+if TYPE_CHECKING:  # both import LanceDB, which a reader of metrics need not wait for
+    from consumers.enrich import EnrichOutcome
+    from consumers.ingest import IngestOutcome
+
+LOOPBACK = "127.0.0.1"
+_RUN_S = (10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400)
+_FINISHED = frozenset({"decided", "failed"})
+
+
+class DaemonMetrics:
+    """Counters and gauges of the daemon, in a registry of their own. Thread-safe."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        registry = self.registry
+        self._events = Counter(
+            "perennial_events", "Events taken from the log, by what became of them.", ["topic", "outcome"], registry=registry
+        )
+        self._lag = Gauge("perennial_ingest_lag_events", "Events that wait in the log.", ["topic"], registry=registry)
+        self._paused = Gauge(
+            "perennial_ingest_paused", "ALARM when 1: ingest pauses, its log says why.", ["topic"], registry=registry
+        )
+        self._enriched = Counter("perennial_enriched_rows", "Rows enriched.", ["table"], registry=registry)
+        self._joined = Counter("perennial_feedback_resolved", "Waiting feedback that found its text.", registry=registry)
+        self._examples = Gauge(
+            "perennial_examples", "Examples: new since the last run, or all for training.", ["task", "which"], registry=registry
+        )
+        self._runs = Counter(
+            "perennial_runs", "Ended runs, by state and verdict.", ["task", "state", "verdict"], registry=registry
+        )
+        self._run_s = Histogram(
+            "perennial_run_seconds", "Time from start to end of a run.", ["task"], buckets=_RUN_S, registry=registry
+        )
+        self._score = Gauge("perennial_run_score", "Scores of the last comparison, 0..1.", ["task", "side"], registry=registry)
+        self._progress = Gauge("perennial_training_progress", "Share of the present run's steps done, 0..1.", registry=registry)
+        self._speed = Gauge("perennial_training_examples_per_second", "Speed of the present run.", registry=registry)
+
+    def ingested(self, topic: str, outcome: IngestOutcome, lag: Mapping[TopicPartition, int]) -> None:
+        """Count one step of ingest."""
+        self._events.labels(topic, "inserted").inc(outcome.inserted)
+        self._events.labels(topic, "duplicate").inc(outcome.duplicates)
+        self._events.labels(topic, "dead_letter").inc(outcome.dead)
+        self._paused.labels(topic).set(outcome.paused is not None)
+        self._lag.labels(topic).set(sum(waiting for part, waiting in lag.items() if part.topic == topic))
+
+    def enriched(self, outcome: EnrichOutcome) -> None:
+        """Count one step of enrichment."""
+        self._joined.inc(outcome.resolved)
+        self._enriched.labels("articles").inc(outcome.articles)
+        self._enriched.labels("examples").inc(outcome.examples)
+
+    def counted(self, task: str, found: Evidence) -> None:
+        """Show what the trigger policy saw of a task."""
+        self._examples.labels(task, "new").set(found.new_examples)
+        self._examples.labels(task, "train").set(found.train_examples)
+
+    def progress(self, progress: Progress) -> None:
+        """Show how far the present run is."""
+        self._progress.set(progress.step / progress.steps if progress.steps else 0.0)
+        self._speed.set(progress.examples_per_s or 0.0)
+
+    def run_ended(self, run: Run) -> None:
+        """Count a run that is decided or failed; one that was only stopped goes on later and is not counted."""
+        if run.state not in _FINISHED:
+            return
+        self._runs.labels(run.task, run.state, run.verdict or "").inc()
+        if run.started_at is not None and run.finished_at is not None:
+            self._run_s.labels(run.task).observe((run.finished_at - run.started_at).total_seconds())
+        comparison = run.comparison or {}
+        for side in ("champion", "candidate") if comparison else ():
+            self._score.labels(run.task, side).set(comparison[f"{side}_score"])
+
+    def serve(self, port: int) -> str:
+        """Expose the metrics on loopback (0: a free port) and return the address. Raises `UserError` when the port is taken."""
+        try:
+            server, _thread = start_http_server(port, addr=LOOPBACK, registry=self.registry)
+        except OSError as error:
+            message = (
+                f"the daemon's metrics cannot have port {port} on {LOOPBACK}: {error.strerror}; set telemetry.port to 0 or -1"
+            )
+            raise UserError(message) from None
+        return f"http://{LOOPBACK}:{server.server_port}/metrics"
