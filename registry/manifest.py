@@ -71,9 +71,7 @@ class Manifest(BaseModel):
         except FileNotFoundError:
             raise RunFailedError(_refused(artifact_id, f"{MANIFEST_FILE} is missing in {folder}")) from None
         if hashlib.sha256(content).hexdigest() != sha256:
-            raise RunFailedError(
-                _refused(artifact_id, f"{MANIFEST_FILE} is not the one the registry recorded (its SHA-256 differs)")
-            )
+            raise RunFailedError(_refused(artifact_id, f"{MANIFEST_FILE} is not the one on record (its SHA-256 differs)"))
         try:
             return cls.model_validate_json(content)
         except ValidationError as error:
@@ -113,7 +111,7 @@ def check_publishable(source: Path) -> None:
         if _is_pickle(source / name):
             message = (
                 f"{source}: {name} is a pickle, or named like one, and loading a pickle runs whatever is in it; nothing was "
-                "published. Save weights as safetensors (or spaCy's own format, or ONNX) and leave checkpoints outside the model folder"
+                "published. Save weights as safetensors (or spaCy's own format, or ONNX) and keep checkpoints out of this folder"
             )
             raise RunFailedError(message)
 

@@ -132,11 +132,14 @@ class Runs:
 
     def get(self, run_id: str) -> Run:
         """Return one run. Raises `UserError` when there is none of that id."""
-        with self._database.read() as connection:
-            row = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).one_or_none()
-        if row is None:
+        run = self.find(run_id)
+        if run is None:
             raise UserError(_unknown(run_id))
-        return _run(row)
+        return run
+
+    def find(self, run_id: str) -> Run | None:
+        """Return one run, None when there is no record of it."""
+        return next(iter(self._select(sa.select(runs).where(runs.c.run_id == run_id))), None)
 
     def list(self, task: str | None = None, limit: int = 20) -> builtins.list[Run]:
         """Return the newest runs first, of one task or of all."""

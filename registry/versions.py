@@ -176,6 +176,11 @@ def find(connection: Connection, name: str) -> Version:
     return found[0]
 
 
+def select_all(connection: Connection) -> builtins.list[Version]:
+    """Return every version of every task, newest first."""
+    return _select(connection, sa.true())
+
+
 def _next_number(connection: Connection, task: str) -> int:
     highest = connection.execute(sa.select(sa.func.max(versions.c.number)).where(versions.c.task == task)).scalar_one()
     return 1 + (highest or 0)

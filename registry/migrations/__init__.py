@@ -30,7 +30,10 @@ def ensure_current(database: Database) -> None:
         )
         raise StopError(message)
     if database.read_only:
-        message = f"the registry {database.name} has schema {found or 'none'}, not {schema.HEAD} yet; start `perennial run` once to migrate it"
+        message = (
+            f"the registry {database.name} has schema {found or 'none'}, not {schema.HEAD} yet; start `perennial run` once "
+            "to migrate it"
+        )
         raise RetryError(message)
     # Two processes may start at once: the second one waits here and finds nothing left to do.
     with database.write() as connection:

@@ -1,0 +1,154 @@
+"""A version's model card: how it fared, why it was or was not promoted, what it was made from; Markdown with one plot."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from config.durable import write_atomic
+from registry.diff import flatten
+from registry.plots import plot
+from registry.runs import Run
+from registry.store import Registry
+from registry.versions import Version
+from trainers.comparison import Comparison, Slice
+from trainers.job_spec import Progress
+
+CARD_FILE = "card.md"
+PLOT_FILE = "card.png"
+
+_VERDICTS: Mapping[str | None, str] = {
+    "promote": "Promoted.",
+    "keep": "Not promoted: the champion was kept.",
+    "insufficient_evidence": "Not promoted: too little evidence to decide.",
+    None: "Not decided yet.",
+}
+
+
+def write_card(registry: Registry, name: str, folder: Path, *, history: Path | None = None) -> Path:
+    """Write `card.md` and `card.png` of a version into `folder`; return the path of the card.
+
+    `history` is the run's `history.jsonl`, where it still exists. Raises `UserError` when there is no such version.
+    """
+    version = registry.versions.get(name)
+    comparison = comparison_of(version)
+    picture = io.BytesIO()
+    plot(name, comparison, read_history(history)).savefig(picture, format="png", dpi=150)
+    write_atomic(folder / PLOT_FILE, picture.getvalue())
+    names = [alias.name for alias in registry.versions.aliases(version.task) if alias.version == name]
+    examples = len(registry.versions.learnt(name))
+    text = render(version, registry.runs.find(version.run_id), comparison, aliases=names, examples=examples)
+    write_atomic(folder / CARD_FILE, text.encode())
+    return folder / CARD_FILE
+
+
+def comparison_of(version: Version) -> Comparison | None:
+    """Return the comparison a version was decided by, None when its run recorded none."""
+    recorded = version.metrics.get("comparison")
+    return None if recorded is None else Comparison.model_validate(recorded)
+
+
+def read_history(path: Path | None) -> list[Progress]:
+    """Return the lines of a `history.jsonl`; none when the file is gone."""
+    if path is None or not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    # What follows the last line feed is a line that a killed child did not finish.
+    return [Progress.model_validate_json(line) for line in lines[:-1] if line]
+
+
+def render(version: Version, run: Run | None, comparison: Comparison | None, *, aliases: Sequence[str], examples: int) -> str:
+    """Return the card as Markdown; `examples` counts all it learnt from, parents included (pure)."""
+    parts = [
+        f"# {version.name}",
+        f"{' and '.join(aliases).capitalize() or 'Not in production'}; "
+        f"made on {version.created_at:%Y-%m-%d %H:%M} UTC by run `{version.run_id}`.",
+        "## Verdict",
+        _verdict(run),
+        f"![Training loss, and gain over the opponent with its interval]({PLOT_FILE})",
+        "## Comparison",
+        _comparison(comparison),
+        "## Made from",
+        _table(("", ""), _origin(version, run, examples)),
+        "## Training",
+        _table(("", ""), _effort(version)),
+        "## Settings",
+        _table(("Setting", "Value"), [(f"`{name}`", value) for name, value in sorted(flatten(version.lineage.settings).items())]),
+        "## Files",
+        _table(
+            ("", ""),
+            [
+                ("Artifact", f"`{version.artifact_id}`" + (" (removed)" if version.collected_at else "")),
+                ("Manifest SHA-256", f"`{version.manifest_sha256}`"),
+                ("Size", f"{version.size_bytes / 2**20:.1f} MiB"),
+            ],
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _verdict(run: Run | None) -> str:
+    if run is None:
+        return "The run's record is gone."
+    sentence = f"**{_VERDICTS[run.verdict]}** The run began because: {run.reason}."
+    return "\n\n".join([sentence, "\n".join(f"- {reason}" for reason in run.reasons)]).strip()
+
+
+def _comparison(seen: Comparison | None) -> str:
+    if seen is None:
+        return "The run recorded no comparison."
+    rows = [
+        _scores(f"deciding rows ({seen.metric})", seen.rows, seen.champion_score, seen.candidate_score),
+        *(_scores(part.name, part.rows, part.champion_score, part.candidate_score) for part in _parts(seen)),
+    ]
+    interval = (
+        f"Against {seen.opponent}, on {seen.rows} rows of {seen.stories} stories: gain {seen.gain:+.4f}, between "
+        f"{seen.lower_bound:+.4f} and {seen.upper_bound:+.4f} (paired bootstrap by story, each bound one-sided at "
+        f"{seen.confidence:.0%}); required: more than {seen.required_gain:.4f}. Look number {seen.looks} at these rows."
+    )
+    return "\n\n".join([interval, _table(("Rows", "Count", "Opponent", "This version", "Gain"), rows)])
+
+
+def _parts(seen: Comparison) -> Iterable[Slice]:
+    return (*([] if seen.anchor is None else [seen.anchor]), *seen.slices)
+
+
+def _scores(name: str, rows: int, opponent: float, candidate: float) -> tuple[object, ...]:
+    return name, rows, f"{opponent:.4f}", f"{candidate:.4f}", f"{candidate - opponent:+.4f}"
+
+
+def _origin(version: Version, run: Run | None, examples: int) -> list[tuple[object, ...]]:
+    counts = ", ".join(f"{count} {role}" for role, count in version.lineage.counts.items())
+    rows: list[tuple[object, ...]] = [
+        ("Went on from", version.parent or "the base model"),
+        ("Training set", f"`{version.lineage.training_set_sha256}`" + (f" ({counts})" if counts else "")),
+        ("Examples learnt, parents included", examples),
+        ("Seed", version.lineage.seed),
+        ("Code", version.lineage.code),
+    ]
+    return rows if run is None else [*rows, ("Kind of run", "full" if run.full else "incremental")]
+
+
+def _effort(version: Version) -> list[tuple[object, ...]]:
+    """Return what the run reported of its work, in the words of `JobResult`."""
+    shown = {
+        "hardware": "Hardware",
+        "rows_new": "New rows",
+        "rows_replayed": "Replayed rows",
+        "train_s": "Training, s",
+        "score_s": "Scoring, s",
+        "examples_per_s": "Examples per second",
+        "peak_memory_mib": "Peak memory, MiB",
+    }
+    known = {key: version.metrics[key] for key in shown if key in version.metrics}
+    return [(shown[key], f"{value:.1f}" if isinstance(value, float) else value) for key, value in known.items()]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(_cell(value) for value in line) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
