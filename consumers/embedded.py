@@ -110,22 +110,24 @@ class EmbeddedLog:
             # Small transactions, so that producers wait for milliseconds only.
             with self._lock, transaction(self._connection, self._path):
                 end = self._removable_end(topic, cutoff_us)
-                first, _next = _bounds(self._connection, topic)
-                last = min(end, first + _RETENTION_CHUNK)
-                gone = self._connection.execute("DELETE FROM events WHERE topic = ? AND event_offset < ?", (topic, last)).rowcount
+                gone = self._connection.execute("DELETE FROM events WHERE topic = ? AND event_offset < ?", (topic, end)).rowcount
             removed += gone
             if gone < _RETENTION_CHUNK:
                 return removed
 
     def _removable_end(self, topic: str, cutoff_us: int) -> int:
-        """Return the offset before which everything is old and read. Only a prefix may go: offsets have no gaps."""
+        """Return the offset, at most a chunk ahead, before which everything is old and read.
+
+        Only a prefix may go: offsets have no gaps.
+        """
+        first, following = _bounds(self._connection, topic)
+        end = min(following, first + _RETENTION_CHUNK)
         young = self._connection.execute(
-            "SELECT event_offset FROM events WHERE topic = ? AND logged_at_us >= ? ORDER BY event_offset LIMIT 1",
-            (topic, cutoff_us),
-        ).fetchone()
+            "SELECT min(event_offset) FROM events WHERE topic = ? AND event_offset < ? AND logged_at_us >= ?",
+            (topic, end, cutoff_us),
+        ).fetchone()[0]
         unread = self._connection.execute("SELECT min(next_offset) FROM positions WHERE topic = ?", (topic,)).fetchone()[0]
-        end = young[0] if young else _bounds(self._connection, topic)[1]
-        return int(end if unread is None else min(end, unread))
+        return min(int(bound) for bound in (end, young, unread) if bound is not None)
 
 
 class _EmbeddedSource:

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from config.errors import RetryError, UserError
+from consumers.dead_letters import PREFIX_BYTES, REPLAY_HEADER, DeadLetters, Rejected
+from consumers.embedded import EmbeddedLog
+from consumers.source import Position, RawEvent
+
+NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+def raw(offset: int, value: bytes | None = b"{", *, topic: str = "news") -> RawEvent:
+    return RawEvent(Position(topic, 0, offset), value, b"key", (("trace", b"\xff\x00"),), NOW)
+
+
+@pytest.fixture
+def letters(tmp_path: Path) -> Iterator[DeadLetters]:
+    with closing(DeadLetters(tmp_path / "dead.db", clock=lambda: NOW)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[EmbeddedLog]:
+    with closing(EmbeddedLog(tmp_path / "events.db", retention=timedelta(days=1))) as opened:
+        yield opened
+
+
+def test_a_letter_keeps_bytes_position_and_reason(letters: DeadLetters, tmp_path: Path) -> None:
+    letters.add(raw(7, b"\x00\xff"), "text: it is empty; fill it", "text")
+    with closing(DeadLetters(tmp_path / "dead.db")) as reopened:
+        (letter,) = reopened.list()
+    assert (letter.topic, letter.partition, letter.offset) == letter.position == ("news", 0, 7)
+    assert (letter.reason, letter.field, letter.value, letter.value_bytes) == (
+        "text: it is empty; fill it",
+        "text",
+        b"\x00\xff",
+        2,
+    )
+    assert letter.value_sha256 == hashlib.sha256(b"\x00\xff").hexdigest()
+    assert (letter.key, letter.headers) == (b"key", (("trace", b"\xff\x00"),))
+    assert (letter.replayable, letter.dead_at, letter.replayed_at) == (True, NOW, None)
+    assert letters.get(letter.id) == letter
+
+
+def test_the_same_event_at_the_same_position_is_kept_once(letters: DeadLetters) -> None:
+    letters.add(raw(1), "first reason")
+    letters.add(raw(1), "said again after a redelivery")
+    letters.add(raw(2), "another")
+    assert [(letter.offset, letter.reason) for letter in letters.list()] == [(2, "another"), (1, "first reason")]
+    assert letters.count() == 2
+
+
+def test_another_event_at_an_old_position_is_kept_too(letters: DeadLetters) -> None:
+    # The log was recreated: offsets began again.
+    letters.add(raw(1, b"old"), "r")
+    letters.add(raw(1, b"new"), "r")
+    assert {letter.value for letter in letters.list()} == {b"old", b"new"}
+
+
+def test_an_oversized_event_is_kept_as_hash_and_prefix(letters: DeadLetters) -> None:
+    value = b"x" * 1_000_000
+    letters.add_all([Rejected(raw(1, value), "too large", keep_bytes=False)])
+    (letter,) = letters.list()
+    assert (letter.value, letter.value_bytes, letter.replayable) == (value[:PREFIX_BYTES], 1_000_000, False)
+    assert letter.value_sha256 == hashlib.sha256(value).hexdigest()
+
+
+def test_replaying_publishes_the_same_bytes_to_the_same_topic_once_more(letters: DeadLetters, log: EmbeddedLog) -> None:
+    letters.add_all([Rejected(raw(1, b"a", topic="news"), "r"), Rejected(raw(2, b"b", topic="sport"), "r")])
+    with closing(log.sink()) as sink:
+        assert letters.replay([1, 2, 1], sink) == 2
+    with closing(log.source("g", ["news", "sport"])) as source:
+        events = sorted(source.poll(timeout_s=0, max_events=10), key=lambda event: event.position)
+    assert [(event.position.topic, event.value, event.key) for event in events] == [
+        ("news", b"a", b"key"),
+        ("sport", b"b", b"key"),
+    ]
+    assert events[0].headers == (("trace", b"\xff\x00"), (REPLAY_HEADER, b"1"))
+    assert letters.list() == []
+    assert letters.count() == 0
+    assert [letter.replayed_at for letter in letters.list(include_replayed=True)] == [NOW, NOW]
+
+
+def test_nothing_is_replayed_when_one_cannot_be(letters: DeadLetters, log: EmbeddedLog) -> None:
+    letters.add(raw(1, b"fine"), "r")
+    letters.add(raw(2, None), "tombstone")
+    with closing(log.sink()) as sink:
+        with pytest.raises(UserError, match=r"dead letter 2 cannot be replayed.*Nothing was replayed.*Send the event again"):
+            letters.replay([1, 2], sink)
+        with pytest.raises(UserError, match=r"no dead letter 99.*perennial dlq list"):
+            letters.replay([1, 99], sink)
+    assert log.positions("news") == (0, 0)
+    assert letters.count() == 2
+
+
+def test_a_letter_is_not_marked_when_publishing_failed(letters: DeadLetters) -> None:
+    class FullSink:
+        def publish(self, *args: object, **kwargs: object) -> None:
+            pass
+
+        def flush(self, timeout_s: float = 30.0) -> None:
+            raise RetryError
+
+        def close(self) -> None:
+            pass
+
+    letters.add(raw(1), "r")
+    with pytest.raises(RetryError):
+        letters.replay([1], FullSink())
+    assert letters.count() == 1
+
+
+def test_the_newest_letters_are_listed_first_up_to_a_limit(letters: DeadLetters) -> None:
+    letters.add_all(Rejected(raw(offset), "r") for offset in range(20))
+    assert [letter.offset for letter in letters.list(limit=3)] == [19, 18, 17]

@@ -1,0 +1,257 @@
+"""What only the embedded log does: retention, rewinding, gaps, and a file that is locked, full, newer or broken."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from config.errors import RetryError, StopError
+from consumers import embedded
+from consumers.embedded import EmbeddedLog
+from consumers.source import EventSource, TopicPartition
+
+PARTITION = TopicPartition("news", 0)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def log(tmp_path: Path, clock: Clock) -> Iterator[EmbeddedLog]:
+    opened = EmbeddedLog(tmp_path / "deep" / "events.db", retention=timedelta(days=14), clock=clock)
+    yield opened
+    opened.close()
+
+
+def publish(log: EmbeddedLog, count: int, *, topic: str = "news", size: int = 0) -> None:
+    with closing(log.sink()) as sink:
+        for number in range(count):
+            sink.publish(topic, b"%d" % number + b"." * size)
+
+
+def offsets(source: EventSource, max_events: int = 1000) -> list[int]:
+    return [event.position.offset for event in source.poll(timeout_s=0, max_events=max_events)]
+
+
+def test_retention_removes_what_is_old_and_read_by_every_group(log: EmbeddedLog, clock: Clock) -> None:
+    quick, slow = log.source("quick", ["news"]), log.source("slow", ["news"])
+    publish(log, 10)
+    quick.commit({PARTITION: 10})
+    slow.commit({PARTITION: 4})
+    assert log.enforce_retention() == 0, "read, but young"
+    clock.now += timedelta(days=15)
+    publish(log, 3)
+    assert log.enforce_retention() == 4, "old, but only the first four are read by both"
+    assert log.positions("news") == (4, 13)
+    slow.commit({PARTITION: 13})
+    quick.commit({PARTITION: 13})
+    assert log.enforce_retention() == 6, "the last three are young"
+    assert log.positions("news") == (10, 13)
+
+
+def test_a_group_that_never_committed_holds_its_events(log: EmbeddedLog, clock: Clock) -> None:
+    publish(log, 5)
+    log.source("opened once", ["news"]).close()
+    clock.now += timedelta(days=15)
+    assert log.enforce_retention() == 0
+    with closing(log.source("opened once", ["news"])) as source:
+        assert offsets(source) == [0, 1, 2, 3, 4]
+
+
+def test_a_topic_nobody_reads_ages_away_and_its_offsets_go_on(log: EmbeddedLog, clock: Clock) -> None:
+    publish(log, 3, topic="lifecycle")
+    clock.now += timedelta(days=15)
+    assert log.enforce_retention() == 3
+    assert log.positions("lifecycle") == (3, 3)
+    publish(log, 1, topic="lifecycle")
+    assert log.positions("lifecycle") == (3, 4)
+
+
+def test_retention_works_in_small_transactions(log: EmbeddedLog, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_RETENTION_CHUNK", 7)
+    publish(log, 50)
+    clock.now += timedelta(days=15)
+    assert log.enforce_retention() == 50
+    assert log.enforce_retention() == 0
+
+
+def test_retention_removes_only_a_prefix_when_the_clock_went_back(log: EmbeddedLog, clock: Clock) -> None:
+    publish(log, 2)
+    clock.now += timedelta(days=20)
+    publish(log, 2)
+    clock.now -= timedelta(days=20)
+    publish(log, 2)  # logged as long ago as the first two, behind two young ones
+    clock.now += timedelta(days=20)
+    assert log.enforce_retention() == 2
+    assert log.positions("news") == (2, 6)
+
+
+def test_a_gap_is_reported_and_reading_goes_on_at_the_earliest(log: EmbeddedLog, tmp_path: Path) -> None:
+    publish(log, 10)
+    source = log.source("g", ["news"])
+    with closing(sqlite3.connect(tmp_path / "deep" / "events.db")) as outsider:
+        outsider.execute("DELETE FROM events WHERE event_offset < 6")
+        outsider.commit()
+    with capture_logs() as lines:
+        assert offsets(source) == [6, 7, 8, 9]
+    (line,) = lines
+    assert (line["event"], line["log_level"]) == ("event_log.gap", "error")
+    assert (line["group"], line["topic"], line["expected"], line["earliest"], line["missing"]) == ("g", "news", 0, 6, 6)
+    assert source.lag() == {PARTITION: 4}
+    source.close()
+
+
+def test_rewinding_brings_events_again_and_never_skips(log: EmbeddedLog) -> None:
+    publish(log, 10)
+    with closing(log.source("g", ["news"])) as source:
+        source.commit({PARTITION: 8})
+    log.rewind("g", {PARTITION: 5})
+    log.rewind("g", {PARTITION: 9})
+    with closing(log.source("g", ["news"])) as source:
+        assert offsets(source) == [5, 6, 7, 8, 9]
+
+
+def test_one_poll_reads_a_bounded_number_of_bytes(log: EmbeddedLog) -> None:
+    publish(log, 10, size=1000)
+    with closing(log.source("g", ["news"], fetch_max_bytes=2500)) as source:
+        assert [offsets(source) for _ in range(4)] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
+
+
+def test_an_event_larger_than_the_bound_still_comes(log: EmbeddedLog) -> None:
+    publish(log, 2, size=5000)
+    with closing(log.source("g", ["news"], fetch_max_bytes=10)) as source:
+        assert [offsets(source), offsets(source)] == [[0], [1]]
+
+
+def test_a_sink_that_nobody_flushes_writes_by_itself(log: EmbeddedLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_BUFFER_MAX_BYTES", 10_000)
+    sink = log.sink()
+    for _ in range(30):
+        sink.publish("news", b"." * 1000)
+    assert 0 < log.positions("news")[1] < 30
+    sink.close()
+    assert log.positions("news") == (0, 30)
+
+
+def test_a_locked_file_is_a_retry_error_and_the_events_stay(log: EmbeddedLog, tmp_path: Path) -> None:
+    sink = log.sink()
+    sink.publish("news", b"patient")
+    with closing(sqlite3.connect(tmp_path / "deep" / "events.db", isolation_level=None)) as outsider:
+        outsider.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        with pytest.raises(RetryError, match="locked.*tried again"):
+            sink.flush(timeout_s=0.3)
+        assert time.monotonic() - began < 5
+        outsider.execute("ROLLBACK")
+    sink.flush()
+    assert log.positions("news") == (0, 1)
+    sink.close()
+
+
+def test_a_flush_waits_for_another_thread_no_longer_than_asked(log: EmbeddedLog, tmp_path: Path) -> None:
+    sink = log.sink()
+    sink.publish("news", b"x")
+    failures: list[Exception] = []
+
+    def hold() -> None:
+        try:
+            sink.flush(timeout_s=3)
+        except RetryError as error:
+            failures.append(error)
+
+    with closing(sqlite3.connect(tmp_path / "deep" / "events.db", isolation_level=None)) as outsider:
+        outsider.execute("BEGIN IMMEDIATE")
+        holder = threading.Thread(target=hold)
+        holder.start()
+        time.sleep(0.2)
+        began = time.monotonic()
+        with pytest.raises(RetryError, match="another thread"):
+            sink.flush(timeout_s=0.2)
+        assert time.monotonic() - began < 2
+        outsider.execute("ROLLBACK")
+        holder.join()
+    assert failures == []
+    sink.close()
+    assert log.positions("news") == (0, 1)
+
+
+def test_a_full_disk_is_a_retry_error_and_nothing_is_half_written(log: EmbeddedLog) -> None:
+    sink = log.sink()
+    pages = sink._connection.execute("PRAGMA page_count").fetchone()[0]
+    # SQLite's own ceiling gives the very error that a full disk gives.
+    sink._connection.execute(f"PRAGMA max_page_count = {pages + 20}")
+    for _ in range(100):
+        sink.publish("news", b"." * 4000)
+    with pytest.raises(RetryError, match="full.*Nothing was written.*free space"):
+        sink.flush()
+    assert log.positions("news") == (0, 0)
+    sink._connection.execute("PRAGMA max_page_count = 1000000")
+    sink.flush()
+    assert log.positions("news") == (0, 100)
+    sink.close()
+
+
+def test_a_failed_read_skips_no_event(log: EmbeddedLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(log, 3, topic="news")
+    publish(log, 3, topic="sport")
+    source = log.source("g", ["news", "sport"])
+    read_topic = source._read_topic
+
+    def fail_at_the_second(topic: str, limit: int, bytes_left: int) -> list[object]:
+        if topic == "news":
+            raise RetryError
+        return read_topic(topic, limit, bytes_left)
+
+    monkeypatch.setattr(source, "_read_topic", fail_at_the_second)
+    with pytest.raises(RetryError):
+        source.poll(timeout_s=0, max_events=10)
+    monkeypatch.undo()
+    assert sorted(offsets(source)) == [0, 0, 1, 1, 2, 2]
+    source.close()
+
+
+def test_publishing_after_close_says_that_the_event_was_not_taken(log: EmbeddedLog) -> None:
+    sink = log.sink()
+    sink.close()
+    with pytest.raises(RetryError, match="not taken"):
+        sink.publish("news", b"late")
+
+
+def test_a_newer_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    EmbeddedLog(path, retention=timedelta(days=1)).close()
+    with closing(sqlite3.connect(path)) as outsider:
+        outsider.execute("PRAGMA user_version = 99")
+    with pytest.raises(StopError, match=r"format 99.*newer version"):
+        EmbeddedLog(path, retention=timedelta(days=1))
+
+
+def test_a_broken_file_stops_and_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    path.write_bytes(b"this is no database" * 100)
+    with pytest.raises(StopError, match=r"cannot be read as an SQLite file.*backup"):
+        EmbeddedLog(path, retention=timedelta(days=1))
+    assert path.read_bytes() == b"this is no database" * 100
+
+
+def test_the_file_is_written_durably_without_wal(log: EmbeddedLog) -> None:
+    assert log._connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+    assert log._connection.execute("PRAGMA journal_mode").fetchone()[0] == "truncate"
