@@ -100,6 +100,8 @@ class Daemon:
             settings.buffer_dir, settings.buffer, tasks=self._tasks, min_quality=settings.enrich.min_quality
         )
         stack.callback(buffer.close)
+        for repair in buffer.repairs:
+            log.warning("buffer.repaired", repair=repair)
         artifacts = Artifacts(settings.artifacts_dir)
         artifacts.sweep_temporary()
         metrics = telemetry.DaemonMetrics()
@@ -156,6 +158,9 @@ class Daemon:
         dead_letters: DeadLetters,
         metrics: telemetry.DaemonMetrics,
     ) -> SideTask:
+        lost = {part: offset for part, offset in buffer.rewind.items() if part.topic == topic}
+        if lost:
+            event_log.rewind(group, lost)
         source = event_log.source(group, [topic])
         stack.callback(source.close)
         ingest = Ingest(

@@ -27,8 +27,8 @@ from daemon.triggers import Trigger
 from registry import gate, promotion
 from registry.artifacts import Artifacts
 from registry.promotion import ChampionMovedError, PinnedError
-from registry.store import Registry
 from registry.runs import Run
+from registry.store import Registry
 from registry.versions import Lineage, Version
 from trainers import job_spec
 from trainers.job_spec import JobResult, JobSpec, Progress
@@ -161,6 +161,7 @@ class Cycle:
             seed=spec.training.seed,
             settings=spec.model_dump(mode="json", include={"task", "training", "full", "batch_size"}),
             code=f"perennial {metadata.version('perennial')}, Python {platform.python_version()}, torch {metadata.version('torch')}",
+            counts=load_training_set(spec.training_set).manifest.counts,
         )
         return self._registry.versions.add(
             run.task,
@@ -220,7 +221,7 @@ class Cycle:
                 actor=ACTOR,
                 reason="; ".join(decision.reasons),
                 fencing_token=self._token,
-                event=self._event(run, "model.promoted", version=run.version, previous=spec.champion_version),
+                event={"run_id": run.run_id, "reasons": list(decision.reasons)},
             )
         except (ChampionMovedError, PinnedError) as error:
             return "keep", (*decision.reasons, f"not promoted: {error}")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from config.clock import utc_now
 from config.settings import Settings, load_settings
 from config.tasks import load_tasks
 from daemon.commands.output import AsJson, console, print_json, table
@@ -88,8 +87,7 @@ def promote(version: VersionName, reason: Reason = "promoted by hand") -> None:
         task = registry.versions.get(version).task
         champion = registry.versions.champion(task)
         expected = champion.version if champion else None
-        event = _event("model.promoted", task, version=version, previous=expected, reason=reason)
-        promotion.promote(registry, task, version, expected=expected, actor=_ACTOR, reason=reason, event=event)
+        promotion.promote(registry, task, version, expected=expected, actor=_ACTOR, reason=reason)
     console.print(f"{version} is the champion of {task}; serving follows within seconds")
 
 
@@ -103,8 +101,7 @@ def rollback(
     from registry import promotion  # noqa: PLC0415 - heavy
 
     with _registry() as (_settings, registry):
-        event = _event("model.rolled_back", task, reason=reason)
-        alias = promotion.rollback(registry, task, to=to, actor=_ACTOR, reason=reason, event=event)
+        alias = promotion.rollback(registry, task, to=to, actor=_ACTOR, reason=reason)
     console.print(f"{alias.version} is the champion of {task} again; serving follows within seconds")
 
 
@@ -114,7 +111,7 @@ def pin(task: TaskName, reason: Reason = "pinned by hand") -> None:
     from registry import promotion  # noqa: PLC0415 - heavy
 
     with _registry() as (_settings, registry):
-        alias = promotion.pin(registry, task, actor=_ACTOR, reason=reason, event=_event("model.pinned", task, reason=reason))
+        alias = promotion.pin(registry, task, actor=_ACTOR, reason=reason)
     console.print(f"{alias.version} stays the champion of {task} until `perennial models unpin {task}`")
 
 
@@ -124,8 +121,7 @@ def unpin(task: TaskName, reason: Reason = "unpinned by hand") -> None:
     from registry import promotion  # noqa: PLC0415 - heavy
 
     with _registry() as (_settings, registry):
-        event = _event("model.unpinned", task, reason=reason)
-        alias = promotion.unpin(registry, task, actor=_ACTOR, reason=reason, event=event)
+        alias = promotion.unpin(registry, task, actor=_ACTOR, reason=reason)
     console.print(f"{alias.version} can be replaced again")
 
 
@@ -137,8 +133,11 @@ def history(task: TaskName, as_json: AsJson = False) -> None:
     if as_json:
         print_json([asdict(move) for move in moves])
         return
-    rows = [(move.generation, move.version, move.previous, move.actor, move.reason, move.moved_at) for move in moves]
-    table(f"Champions of {task}", ("generation", "version", "before", "by", "reason", "at"), rows)
+    rows = [
+        (move.generation, move.kind, move.to_version, move.from_version, move.actor, move.reason, move.moved_at.isoformat(timespec="seconds"))
+        for move in moves
+    ]
+    table(f"Champions of {task}", ("generation", "move", "version", "before", "by", "reason", "at"), rows)
 
 
 @app.command()
@@ -183,7 +182,3 @@ def _registry() -> Iterator[tuple[Settings, Registry]]:
     finally:
         registry.close()
 
-
-def _event(kind: str, task: str, **details: object) -> dict[str, object]:
-    now = utc_now().isoformat()
-    return {"event_id": f"{task}:{kind}:{now}", "type": kind, "occurred_at": now, "task": task, **details}

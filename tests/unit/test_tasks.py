@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config.errors import UserError
+from config.settings import SHIPPED_TASKS_DIR
+from config.tasks import load_task, load_tasks
+
+GOOD = """
+name: mine
+kind: classification
+backend: transformer
+base_model: minilm
+labels: open
+promotion: {metric: accuracy}
+"""
+
+
+def written(folder: Path, text: str, name: str = "mine.yaml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_the_shipped_tasks_are_valid_and_cover_both_kinds() -> None:
+    tasks = load_tasks(SHIPPED_TASKS_DIR)
+    assert {name: task.kind for name, task in tasks.items()} == {"news-entities": "ner", "news-topics": "classification"}
+    wanted = {"NEWS_ORG", "POLICY_TERM", "FINANCIAL_METRIC", "POLITICAL_ROLE", "PERSON", "ORG", "GPE"}
+    assert wanted <= set(tasks["news-entities"].label_names)
+    assert all(task.promotion.min_improvement == 0.05 and task.trigger.min_new_examples == 100 for task in tasks.values())
+
+
+def test_a_short_file_takes_the_defaults(tmp_path: Path) -> None:
+    task = load_task(written(tmp_path, GOOD))
+    assert task.trigger.min_new_examples == 100
+    assert task.promotion.improvement == "relative"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("colour: red", r"unknown key `colour`; the keys there are name, kind"),
+        ("trigger: {min_examples: 5}", r"unknown key `trigger.min_examples`; the keys there are min_new_examples"),
+        ("kind: regression", r"`kind`: Input should be 'ner' or 'classification', got 'regression'"),
+        ("backend: spacy", r"kind classification runs on backend 'transformer'"),
+        ("promotion: {metric: entity_f1}", r"'entity_f1' does not fit kind classification; choose one of macro_f1, accuracy"),
+        ("promotion: {metric: accuracy, mode: canary}", r"mode 'canary' is not built yet; use auto or manual"),
+        ("labels: closed", r"closed needs label_names"),
+        ("label_names: [A, A]", r"names a label twice"),
+        ("name: Mine!", r"`name`: String should match pattern"),
+    ],
+)
+def test_a_wrong_key_is_named_with_the_choices(tmp_path: Path, change: str, said: str) -> None:
+    key = change.split(":")[0]
+    lines = [line for line in GOOD.strip().splitlines() if not line.startswith(f"{key}:")]
+    path = written(tmp_path, "\n".join([*lines, change]))
+    with pytest.raises(UserError, match=said) as caught:
+        load_task(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_key_says_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="key `base_model` is missing; give `minilm`"):
+        load_task(written(tmp_path, GOOD.replace("base_model: minilm\n", "")))
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "name: [", ""])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UserError, match=r"mine\.yaml"):
+        load_task(written(tmp_path, text))
+
+
+def test_two_files_with_one_name_are_refused(tmp_path: Path) -> None:
+    written(tmp_path, GOOD)
+    written(tmp_path, GOOD, "other.yaml")
+    with pytest.raises(UserError, match="'mine' is defined in two files"):
+        load_tasks(tmp_path)
+
+
+def test_a_folder_without_task_files_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no task file"):
+        load_tasks(tmp_path)
+    with pytest.raises(UserError, match="does not exist"):
+        load_tasks(tmp_path / "nowhere")
+
+
+def test_renames_widen_what_a_closed_task_accepts(tmp_path: Path) -> None:
+    text = GOOD.replace("labels: open", "labels: closed\nlabel_names: [NEW]\nrenames: {OLD: NEW}")
+    task = load_task(written(tmp_path, text))
+    assert task.accepts_label("OLD")
+    assert task.accepts_label("NEW")
+    assert not task.accepts_label("OTHER")

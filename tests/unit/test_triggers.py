@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from config.settings import SHIPPED_TASKS_DIR, load_settings
+from config.tasks import load_tasks
+from daemon import triggers
+from daemon.triggers import Evidence, Request
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)  # a Friday
+TASK = load_tasks(SHIPPED_TASKS_DIR)["news-topics"]
+SCHEDULE = load_settings().schedule
+QUIET = Evidence(
+    new_examples=0, train_examples=500, oldest_new_at=None, has_champion=True, running=False,
+    first_run_at=NOW - timedelta(hours=20), last_run_at=NOW - timedelta(hours=19), used_keys=frozenset(), next_number=3,
+)  # fmt: skip
+
+
+def look(**changes: object) -> triggers.Look:
+    return triggers.look(TASK, replace(QUIET, **changes), SCHEDULE, NOW)  # type: ignore[arg-type]
+
+
+def test_nothing_new_is_not_due_and_says_how_many_are_missing() -> None:
+    found = look(new_examples=37)
+    assert found.trigger is None
+    assert found.reasons[0] == "37 of 100 new examples; 63 more start a run"
+    assert "next weekly run is due Sun 2026-11-22 03:00 UTC" in found.reasons[-1]
+
+
+def test_the_hundredth_example_starts_an_incremental_run() -> None:
+    assert look(new_examples=99).trigger is None
+    found = look(new_examples=100).trigger
+    assert found is not None
+    assert (found.kind, found.full, found.key) == ("threshold", False, "threshold:3")
+    assert found.reason == "100 new examples, 100 start a run"
+
+
+def test_a_count_that_jumps_past_the_threshold_still_triggers() -> None:
+    assert look(new_examples=1_234).trigger is not None
+
+
+def test_without_a_champion_the_run_is_full() -> None:
+    found = look(new_examples=100, has_champion=False).trigger
+    assert found is not None
+    assert found.full
+
+
+def test_cooldown_holds_a_threshold_run_back_and_says_until_when() -> None:
+    found = look(new_examples=150, last_run_at=NOW - timedelta(minutes=4))
+    assert found.trigger is None
+    assert "cooling down until Fri 2026-11-20 12:06 UTC (6 minutes to go)" in found.reasons[0]
+
+
+def test_old_examples_start_a_run_below_the_threshold() -> None:
+    week_ago = NOW - timedelta(days=7)
+    found = look(new_examples=20, oldest_new_at=week_ago).trigger
+    assert found is not None
+    assert found.kind == "age"
+    assert look(new_examples=19, oldest_new_at=week_ago).trigger is None
+    assert look(new_examples=20, oldest_new_at=week_ago + timedelta(minutes=1)).trigger is None
+
+
+def test_a_request_wins_over_cooldown_and_runs_once() -> None:
+    asked = Request("r1", "the desk asks", full=True)
+    found = look(requests=(asked,), last_run_at=NOW).trigger
+    assert found is not None
+    assert (found.kind, found.key, found.full) == ("request", "request:r1", True)
+    assert look(requests=(asked,), used_keys=frozenset({"request:r1"})).trigger is None
+
+
+def test_a_request_without_examples_waits_in_words() -> None:
+    found = look(requests=(Request("r1", "please", full=False),), train_examples=0)
+    assert found.trigger is None
+    assert "requested, but there are no training examples yet" in found.reasons[0]
+
+
+def test_a_request_keeps_its_wish_not_to_promote() -> None:
+    found = look(requests=(Request("r1", "try", full=False, promote=False),)).trigger
+    assert found is not None
+    assert not found.promote
+
+
+def test_the_week_that_was_missed_is_caught_up_once() -> None:
+    # The daemon was down on Sunday; runs exist from before it.
+    found = look(first_run_at=NOW - timedelta(days=30)).trigger
+    assert found is not None
+    assert (found.kind, found.full, found.key) == ("weekly", True, "weekly:2026-W46")
+    assert "5 days late" in found.reason
+    again = look(first_run_at=NOW - timedelta(days=30), used_keys=frozenset({"weekly:2026-W46"}))
+    assert again.trigger is None
+
+
+def test_a_fresh_installation_owes_no_week() -> None:
+    assert look(first_run_at=None).trigger is None
+    assert look(first_run_at=NOW - timedelta(hours=1)).trigger is None
+
+
+def test_a_running_run_blocks_everything() -> None:
+    found = look(running=True, new_examples=1_000, requests=(Request("r1", "x", full=False),))
+    assert found.trigger is None
+    assert found.reasons == ("a run is under way",)
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        (datetime(2026, 11, 22, 2, 59, tzinfo=UTC), datetime(2026, 11, 15, 3, tzinfo=UTC)),
+        (datetime(2026, 11, 22, 3, 0, tzinfo=UTC), datetime(2026, 11, 22, 3, tzinfo=UTC)),
+        (datetime(2026, 11, 28, 23, 0, tzinfo=UTC), datetime(2026, 11, 22, 3, tzinfo=UTC)),
+    ],
+)
+def test_the_weekly_moment_is_the_newest_scheduled_one(moment: datetime, expected: datetime) -> None:
+    assert triggers.last_weekly_moment(SCHEDULE, moment) == expected
+
+
+def test_daylight_saving_moves_no_weekly_run() -> None:
+    # The nights on which Europe's clocks change: one weekly moment each, at 03:00 UTC, in a week of its own.
+    spring, autumn = datetime(2026, 3, 29, 12, tzinfo=UTC), datetime(2026, 10, 25, 12, tzinfo=UTC)
+    for day in (spring, autumn):
+        moment = triggers.last_weekly_moment(SCHEDULE, day)
+        assert (moment.date(), moment.hour) == (day.date(), 3)
+        assert triggers.weekly_key(moment) != triggers.weekly_key(moment + timedelta(days=7))
+
+
+def test_iso_week_keys_cross_the_year() -> None:
+    assert triggers.weekly_key(datetime(2026, 12, 31, tzinfo=UTC)) == "weekly:2026-W53"
+    assert triggers.weekly_key(datetime(2027, 1, 3, 23, 59, tzinfo=UTC)) == "weekly:2026-W53"
+    assert triggers.weekly_key(datetime(2027, 1, 4, tzinfo=UTC)) == "weekly:2027-W01"
