@@ -1,4 +1,4 @@
-"""A process that publishes to an embedded log: `PATH TOPIC NAME EVENTS FLUSH_EVERY`; prints what is durable after each flush."""
+"""A process that publishes to an embedded log: `PATH TOPIC NAME EVENTS FLUSH_EVERY`; writes how many are durable after each flush."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def main() -> None:
         sink.publish(topic, payload(name, number, size), key=name.encode())
         if (number + 1) % int(flush_every) == 0:
             sink.flush()
-            print(number + 1, flush=True)
+            sys.stdout.write(f"{number + 1}\n")
+            sys.stdout.flush()
     sink.close()
 
 

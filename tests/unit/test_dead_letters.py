@@ -105,7 +105,7 @@ def test_a_letter_is_not_marked_when_publishing_failed(letters: DeadLetters) -> 
         def publish(self, *args: object, **kwargs: object) -> None:
             pass
 
-        def flush(self, timeout_s: float = 30.0) -> None:
+        def flush(self) -> None:
             raise RetryError
 
         def close(self) -> None:

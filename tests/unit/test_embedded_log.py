@@ -157,7 +157,7 @@ def test_a_locked_file_is_a_retry_error_and_the_events_stay(log: EmbeddedLog, tm
     with closing(sqlite3.connect(tmp_path / "deep" / "events.db", isolation_level=None)) as outsider:
         outsider.execute("BEGIN IMMEDIATE")
         began = time.monotonic()
-        with pytest.raises(RetryError, match="locked.*tried again"):
+        with pytest.raises(RetryError, match=r"locked.*tried again"):
             sink.flush(timeout_s=0.3)
         assert time.monotonic() - began < 5
         outsider.execute("ROLLBACK")
@@ -200,7 +200,7 @@ def test_a_full_disk_is_a_retry_error_and_nothing_is_half_written(log: EmbeddedL
     sink._connection.execute(f"PRAGMA max_page_count = {pages + 20}")
     for _ in range(100):
         sink.publish("news", b"." * 4000)
-    with pytest.raises(RetryError, match="full.*Nothing was written.*free space"):
+    with pytest.raises(RetryError, match=r"full.*Nothing was written.*free space"):
         sink.flush()
     assert log.positions("news") == (0, 0)
     sink._connection.execute("PRAGMA max_page_count = 1000000")
