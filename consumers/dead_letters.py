@@ -116,6 +116,10 @@ class DeadLetters:
             raise UserError(message)
         return found[0]
 
+    def find(self, value_sha256: str) -> DeadLetter | None:
+        """Return the newest letter that holds an event of this SHA-256 (of its whole bytes), None when there is none."""
+        return next(iter(self._select("WHERE value_sha256 = ? ORDER BY id DESC LIMIT 1", (value_sha256,))), None)
+
     def count(self, include_replayed: bool = False) -> int:
         """Return how many letters are kept."""
         condition = "" if include_replayed else "WHERE replayed_at IS NULL"
@@ -152,7 +156,7 @@ class DeadLetters:
         with self._lock:
             self._connection.close()
 
-    def _select(self, rest: str, values: tuple[int, ...]) -> Sequence[DeadLetter]:
+    def _select(self, rest: str, values: tuple[int | str, ...]) -> Sequence[DeadLetter]:
         with self._lock, translated_errors(self._path):
             rows = self._connection.execute(f"SELECT {_COLUMNS} FROM dead_letters {rest}", values).fetchall()  # noqa: S608 - constants only
         return [_letter(row) for row in rows]

@@ -16,7 +16,7 @@ _TIME = "send ISO 8601 with a zone, e.g. 2024-05-01T12:00:00Z"
 # Keyed by pydantic's error type; {field} and {got} are ours, the rest is the error's context.
 _REMEDIES: Mapping[str, str] = {
     "missing": "{field} is missing; add it",
-    "extra_forbidden": "{field} is not a field of this event; remove it (see `perennial schema`)",
+    "extra_forbidden": "{field} is not a field of this {noun}; remove it (see `perennial schema`)",
     "timezone_aware": "{field} has no time zone, got {got}; append one, e.g. Z",
     "datetime_type": "{field} is not a time, got {got}; " + _TIME,
     "datetime_parsing": "{field} is not a time ({error}), got {got}; " + _TIME,
@@ -39,20 +39,21 @@ _REMEDIES: Mapping[str, str] = {
 }
 
 
-def explain(error: ValidationError, *, types: Sequence[str] = (), prefix: str = "") -> DeadLetterError:
+def explain(error: ValidationError, *, types: Sequence[str] = (), prefix: str = "", noun: str = "event") -> DeadLetterError:
     """Return the dead letter for `error`: every problem in words, the first five at most.
 
-    `types` are the event types when a tagged union was validated; `prefix` is where the validated part stands.
+    `types` are the event types when a tagged union was validated; `prefix` is where the validated part stands; `noun` is
+    what was validated.
     """
     problems = error.errors(include_url=False)
-    found = [_describe(problem, types, prefix) for problem in problems[:_MOST_PROBLEMS]]
+    found = [_describe(problem, types, prefix, noun) for problem in problems[:_MOST_PROBLEMS]]
     lines = [line for _field, line in found]
     if len(problems) > _MOST_PROBLEMS:
         lines.append(f"and {len(problems) - _MOST_PROBLEMS} more")
     return DeadLetterError("; ".join(lines), field=found[0][0] or None)
 
 
-def _describe(problem: Any, types: Sequence[str], prefix: str) -> tuple[str, str]:  # noqa: ANN401 - pydantic's ErrorDetails
+def _describe(problem: Any, types: Sequence[str], prefix: str, noun: str) -> tuple[str, str]:  # noqa: ANN401 - pydantic's ErrorDetails
     # Where a tagged union was validated, the location begins with the tag, which is no field.
     parts = problem["loc"][1:] if types else problem["loc"]
     field = (prefix + ".".join(str(part) for part in parts)).rstrip(".")[:_LONGEST_FIELD]
@@ -64,7 +65,7 @@ def _describe(problem: Any, types: Sequence[str], prefix: str) -> tuple[str, str
     message = problem["msg"].removeprefix("Value error, ")
     remedy = _REMEDIES.get(problem["type"])
     if remedy is not None:
-        return field, remedy.format(field=field, got=_excerpt(problem["input"]), **problem.get("ctx", {}))
+        return field, remedy.format(field=field, noun=noun, got=_excerpt(problem["input"]), **problem.get("ctx", {}))
     return field, f"{field}: {message}" if field else message
 
 

@@ -12,18 +12,21 @@ from config.errors import DeadLetterError
 MAX_DEPTH = 32
 
 
-def decode(value: bytes) -> dict[str, Any]:
-    """Return the event's object, taken out of its CloudEvents 1.0 envelope where it has one. Raises `DeadLetterError`."""
+def decode(value: bytes, *, noun: str = "event") -> dict[str, Any]:
+    """Return the event's object, taken out of its CloudEvents 1.0 envelope where it has one. Raises `DeadLetterError`.
+
+    `noun` is what the messages call the whole: an event, or the body of a request.
+    """
     try:
         payload = json.loads(value.decode("utf-8"), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
-        reason = f"the event is not UTF-8 (byte {error.start}: {error.reason}); send JSON encoded as UTF-8"
+        reason = f"the {noun} is not UTF-8 (byte {error.start}: {error.reason}); send JSON encoded as UTF-8"
         raise DeadLetterError(reason) from None
     except (RecursionError, ValueError) as error:
-        reason = f"the event is not JSON ({error}); send one JSON object per event"
+        reason = f"the {noun} is not JSON ({error}); send one JSON object"
         raise DeadLetterError(reason) from None
     if not isinstance(payload, dict):
-        reason = f"the event is a JSON {type(payload).__name__}; send one JSON object per event"
+        reason = f"the {noun} is a JSON {type(payload).__name__}; send one JSON object"
         raise DeadLetterError(reason)
     _refuse_unstorable(payload)
     return _unwrap_cloud_event(payload) if "specversion" in payload else payload

@@ -167,9 +167,9 @@ async def _json_bytes(request: Request) -> bytes:
 
 def _predict_request(body: bytes) -> schemas.PredictRequest:
     try:
-        return schemas.PredictRequest.model_validate(wire.decode(body))
+        return schemas.PredictRequest.model_validate(wire.decode(body, noun="body"))
     except ValidationError as error:
-        raise errors.of_dead_letter(event_errors.explain(error)) from None
+        raise errors.of_dead_letter(event_errors.explain(error, noun="request")) from None
     except DeadLetterError as error:
         raise errors.of_dead_letter(error) from None
 

@@ -222,8 +222,8 @@ class Slot:
         wait_s = min(MAX_BACKOFF_S, 2.0 ** (attempts - 1))
         serving = self._live.version if self._live else "nothing"
         reason = (
-            f"{champion.version} cannot be served: {error or type(error).__name__}; {serving} serves on, the next "
-            f"attempt is in {wait_s:.0f} s; restore the artifact, or move the alias with `perennial models rollback {self.spec.name}`"
+            f"{champion.version} cannot be served: {error or type(error).__name__}; {serving} serves on, the next attempt is in "
+            f"{wait_s:.0f} s; restore the artifact, or move the alias: `perennial models rollback {self.spec.name}`"
         )
         self._failure = _Failure(champion.generation, reason, attempts, time.monotonic() + wait_s)
         log.error("serving.model_load_failed", task=self.spec.name, version=champion.version, attempts=attempts, reason=reason)
