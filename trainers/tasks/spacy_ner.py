@@ -6,15 +6,13 @@ import random
 import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import spacy
 import structlog
 from spacy.language import Language
+from spacy.pipeline import EntityRecognizer
 from spacy.training.batchers import minibatch_by_words
-from spacy.util import fix_random_seed
-from thinc.api import Adam, require_cpu
+from thinc.api import Adam, Optimizer, fix_random_seed, require_cpu
 
 from config.errors import RunFailedError
 from config.tasks import TaskSpec
@@ -44,10 +42,9 @@ class SpacyNerTask:
         fix_random_seed(plan.seed)
         warm = plan.warm_start is not None and not plan.full
         nlp = _open(str(plan.warm_start)) if warm else _base(plan.spec)
-        name = _recogniser(nlp)
         types = learnable_types(
             plan.rows,
-            known={*plan.spec.label_names, *(nlp.get_pipe(name).labels if warm and name else ())},
+            known={*plan.spec.label_names, *(_types(nlp) if warm else ())},
             open_set=plan.spec.labels == "open",
             min_rows=plan.spec.new_label_min_examples,
         )
@@ -59,11 +56,11 @@ class SpacyNerTask:
             )
             raise RunFailedError(message)
         _LOG.info("rows_laid_on_tokens", task=plan.spec.name, rows=len(rows), types=types, message=str(alignment))
-        name = _ready(nlp, name, types, rows)
+        recogniser = _ready(nlp, types, rows)
         nlp.meta[_META_KEY] = {"types": types if plan.spec.labels == "closed" else None}
-        averages = _learn(nlp, name, rows, plan, note=str(alignment))
+        optimizer = _learn(nlp, recogniser, rows, plan, note=str(alignment))
         # The mean of the weights over the steps is steadier than the last weights.
-        with nlp.use_params(averages):
+        with nlp.use_params(optimizer.averages):
             nlp.to_disk(output)
 
     def load(self, folder: Path, hardware: Hardware) -> Predictor:  # noqa: ARG002 - spaCy runs on the CPU whatever there is
@@ -96,9 +93,7 @@ class SpacyPredictor:
     @property
     def labels(self) -> tuple[str, ...]:
         """The entity types this model may answer with, sorted."""
-        name = _recogniser(self._nlp)
-        known = self._nlp.get_pipe(name).labels if name else ()
-        return tuple(sorted(label for label in known if self._types is None or label in self._types))
+        return tuple(sorted(label for label in _types(self._nlp) if self._types is None or label in self._types))
 
     def predict(self, texts: Sequence[str]) -> list[Answer]:
         """Return `{"spans": [{"start", "end", "label"}]}` per text, offsets in code points, in order of the text."""
@@ -149,36 +144,42 @@ def _open(name_or_path: str) -> Language:
         raise RunFailedError(message) from error
 
 
-def _recogniser(nlp: Language) -> str | None:
-    return next((name for name, factory in nlp.pipe_factories.items() if factory == "ner"), None)
+def _recogniser(nlp: Language) -> EntityRecognizer | None:
+    return next((pipe for _name, pipe in nlp.pipeline if isinstance(pipe, EntityRecognizer)), None)
 
 
-def _ready(nlp: Language, name: str | None, types: Sequence[str], rows: Sequence[TokenRow]) -> str:
-    """Give the pipeline a recogniser that knows `types` and owns its token vectors; return its name."""
-    new = name is None
+def _types(nlp: Language) -> tuple[str, ...]:
+    recogniser = _recogniser(nlp)
+    return () if recogniser is None else recogniser.labels
+
+
+def _ready(nlp: Language, types: Sequence[str], rows: Sequence[TokenRow]) -> EntityRecognizer:
+    """Return the pipeline's recogniser, added where there is none, knowing `types` and owning its token vectors."""
+    found = _recogniser(nlp)
     # spaCy's default recogniser: HashEmbedCNN of width 96 and depth 4, about 4 MB.
-    recogniser = nlp.add_pipe("ner") if name is None else nlp.get_pipe(name)
-    name = recogniser.name
+    recogniser: EntityRecognizer = nlp.add_pipe("ner") if found is None else found
     for label in types:
         recogniser.add_label(label)
-    if new:
+    if found is None:
         sample = [row.example(nlp) for row in rows[:_INITIALIZE_ROWS]]
         recogniser.initialize(lambda: sample, nlp=nlp)
-    for source, pipe in nlp.pipeline:
+    for source in _vector_sources(nlp, recogniser):
         # Training a shared layer would change the pipes that are to stay as they are.
-        if name in getattr(pipe, "listening_components", ()):
-            nlp.replace_listeners(source, name, ["model.tok2vec"])
-    return name
+        nlp.replace_listeners(source, recogniser.name, ["model.tok2vec"])
+    return recogniser
 
 
-def _learn(nlp: Language, name: str, rows: Sequence[TokenRow], plan: TrainingPlan, *, note: str) -> Any:
+def _vector_sources(nlp: Language, recogniser: EntityRecognizer) -> list[str]:
+    """Return the pipes whose token vectors the recogniser listens to."""
+    return [name for name, pipe in nlp.pipeline if recogniser.name in getattr(pipe, "listening_components", ())]
+
+
+def _learn(nlp: Language, recogniser: EntityRecognizer, rows: Sequence[TokenRow], plan: TrainingPlan, *, note: str) -> Optimizer:
+    """Train the recogniser on all batches and return the optimizer, which holds the mean of the weights."""
     training = plan.spec.training
-    epochs, rate = (
-        (training.full_epochs, training.full_learning_rate) if plan.full else (training.epochs, training.learning_rate)
-    )
+    epochs, rate = (training.full_epochs, training.full_learning_rate) if plan.full else (training.epochs, training.learning_rate)
     batches = list(_batches(rows, epochs, plan.batch_size, plan.seed))
-    optimizer = Adam(rate, L2=0.01, L2_is_weight_decay=True, grad_clip=1.0, use_averages=True)
-    recogniser = nlp.get_pipe(name)
+    optimizer: Optimizer = Adam(rate, L2=0.01, L2_is_weight_decay=True, grad_clip=1.0, use_averages=True)
     seen, began = 0, time.monotonic()
     for step, (epoch, batch) in enumerate(batches, start=1):
         examples = [row.example(nlp) for row in batch]
@@ -189,12 +190,12 @@ def _learn(nlp: Language, name: str, rows: Sequence[TokenRow], plan: TrainingPla
                 step=step,
                 steps=len(batches),
                 epoch=epoch,
-                loss=float(losses[name]) / sum(row.words for row in batch),
+                loss=float(losses[recogniser.name]) / sum(row.words for row in batch),
                 examples_per_s=seen / max(time.monotonic() - began, 1e-9),
                 message=note if step == 1 else "",
             )
         )
-    return optimizer.averages
+    return optimizer
 
 
 def _batches(rows: Sequence[TokenRow], epochs: int, batch_size: int, seed: int) -> Iterator[tuple[float, list[TokenRow]]]:
@@ -205,7 +206,8 @@ def _batches(rows: Sequence[TokenRow], epochs: int, batch_size: int, seed: int) 
         drawn = [row for row in rows if row.weight >= 1.0 or order.random() < row.weight]
         order.shuffle(drawn)
         done = 0
-        for batch in minibatch_by_words(drawn, size, get_length=lambda row: row.words):
+        # A generator is right, whatever the annotation says: spaCy calls iter() on it.
+        for batch in minibatch_by_words(drawn, size, get_length=lambda row: row.words):  # type: ignore[arg-type]  # see above
             done += len(batch)
             yield epoch + done / len(drawn), batch
 
@@ -219,9 +221,9 @@ def _growing(start: float, stop: float) -> Iterator[int]:
 
 def _without_influence(nlp: Language) -> list[str]:
     """Return the pipes that entities do not depend on; none when a later pipe changes entities by rules of its own."""
-    name = _recogniser(nlp)
-    setters = [pipe for pipe in nlp.pipe_names if "doc.ents" in nlp.get_pipe_meta(pipe).assigns and pipe != name]
-    if name is None or setters:
+    recogniser = _recogniser(nlp)
+    setters = [name for name in nlp.pipe_names if "doc.ents" in nlp.get_pipe_meta(name).assigns]
+    if recogniser is None or setters != [recogniser.name]:
         return []
-    sources = [source for source, pipe in nlp.pipeline if name in getattr(pipe, "listening_components", ())]
-    return [pipe for pipe in nlp.pipe_names if pipe != name and pipe not in sources]
+    needed = {recogniser.name, *_vector_sources(nlp, recogniser)}
+    return [name for name in nlp.pipe_names if name not in needed]
