@@ -26,8 +26,8 @@ VALID: tuple[dict[str, Any], ...] = (
         "target": {"spans": [{"start": 4, "end": 7, "label": "ORG"}, {"start": 0, "end": 3, "label": "GPE"}], "partial": False},
     },
     {
-        "type": "prediction", **COMMON, "prediction_id": "p", "task": "news-topics", "model_version": "news-topics/v1", "text": "t",
-        "answer": {"label": "x", "scores": {"x": 0.5}},
+        "type": "prediction", **COMMON, "prediction_id": "p", "task": "news-topics", "model_version": "news-topics/v1",
+        "text": "t", "answer": {"label": "x", "scores": {"x": 0.5}},
     },
     {"type": "retrain", **COMMON, "task": "news-topics", "full": True, "reason": "r"},
     {"type": "task_schema", **COMMON, "task": "news-topics", "renames": {"a": "b"}},
@@ -72,10 +72,11 @@ def outcome(value: bytes) -> events.AnyEvent | None:
     try:
         return events.parse(value, tasks=TASKS, now=NOW)
     except DeadLetterError as error:
-        assert error.reason.encode("utf-8"), "a reason must be storable"
-        assert (error.field or "").encode("utf-8") is not None
-        assert len(error.reason) < 5_000
-        return None
+        refused = error
+    # Reason and field must be storable themselves: text of a bounded length.
+    assert 0 < len(refused.reason.encode("utf-8")) < 20_000
+    assert len((refused.field or "").encode("utf-8")) < 1_000
+    return None
 
 
 @given(st.binary(max_size=300))
@@ -88,7 +89,7 @@ def test_any_json_ends_as_an_event_or_a_dead_letter(payload: Any) -> None:
     outcome(json.dumps(payload).encode())
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(mutated())
 def test_a_mutated_event_is_refused_or_can_be_kept(payload: dict[str, Any]) -> None:
     event = outcome(json.dumps(payload).encode())
@@ -97,12 +98,8 @@ def test_a_mutated_event_is_refused_or_can_be_kept(payload: dict[str, Any]) -> N
     written = events.to_bytes(event)
     assert events.parse(written, tasks=TASKS, now=NOW) == event
     # What passes can be a row: every string is Unicode text, the time fits microseconds.
-    row = {
-        "event": written.decode(),
-        "at": event.occurred_at,
-        **{k: v for k, v in event.model_dump().items() if isinstance(v, str)},
-    }
-    table = pa.Table.from_pylist([row], schema=None)
+    strings = {name: value for name, value in event.model_dump().items() if isinstance(value, str)}
+    table = pa.Table.from_pylist([strings | {"json": written.decode(), "at": event.occurred_at}])
     assert table.column("at")[0].as_py() == event.occurred_at
 
 

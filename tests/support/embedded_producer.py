@@ -1,4 +1,4 @@
-"""A process that publishes to an embedded log: `PATH TOPIC NAME EVENTS FLUSH_EVERY`; writes how many are durable after each flush."""
+"""A process that publishes to an embedded log: `PATH TOPIC NAME EVENTS FLUSH_EVERY`; tells what is durable."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ BAD_INPUT: dict[str, tuple[Any, str | None, str, str]] = {
     "unknown task": (LABEL | {"task": "weather"}, "task", "'weather' is not defined", "the tasks are news-entities, news-topics"),
     "unknown task of a retrain": (RETRAIN | {"task": "weather"}, "task", "'weather' is not defined", "the tasks are"),
     "label outside a closed set": (spans(span(4, 7, "ORGG")), "target", "'ORGG' is not one of", "add the label to the task file"),
-    "span outside the text": (spans(span(4, 99)), "target.spans", "ends outside the text, which has 14", "offsets count code points"),
+    "span outside the text": (spans(span(4, 99)), "target.spans", "outside the text, which has 14", "offsets count code points"),
     "span before the text": (spans(span(-1, 3)), "target.spans.0.start", "at least 0, got -1", "mend the number"),
     "span that is empty": (spans(span(4, 4)), "target.spans.0", "ends at 4, before or where it starts", "end exclusive"),
     "span offset with a fraction": (spans(span(4, 7.5)), "target.spans.0.end", "not a whole number, got 7.5", "send one"),
@@ -102,13 +102,13 @@ BAD_INPUT: dict[str, tuple[Any, str | None, str, str]] = {
     "target of a wrong kind": (LABEL | {"target": "economy"}, "target", "not a JSON object, got 'economy'", "send one"),
     "target of another task kind": (LABEL | {"target": {"spans": []}}, "target.label", "missing", "add it"),
     "time without a zone": (LABEL | {"occurred_at": "2024-05-01T10:00:00"}, "occurred_at", "no time zone", "append one, e.g. Z"),
-    "time far ahead": (LABEL | {"occurred_at": "2024-05-01T12:05:01Z"}, "occurred_at", "more than 300 s ahead", "check both clocks"),
+    "time far ahead": (LABEL | {"occurred_at": "2024-05-01T12:05:01Z"}, "occurred_at", "300 s ahead", "check both clocks"),
     "no time": (LABEL | {"occurred_at": "yesterday"}, "occurred_at", "not a time", "send ISO 8601 with a zone"),
-    "time before the calendar": (LABEL | {"occurred_at": "0001-01-01T00:00:00+14:00"}, "occurred_at", "outside the years", "send"),
+    "time before the calendar": (LABEL | {"occurred_at": "0001-01-01T00:00:00+14:00"}, "occurred_at", "outside", "send the time"),
     "event id with a space": (ARTICLE | {"event_id": "a b"}, "event_id", "does not match", "use only those characters"),
     "unknown schema version": (ARTICLE | {"schema_version": 2}, "schema_version", "is 2", "send 1"),
     "unknown choice": (FEEDBACK | {"verdict": "meh"}, "verdict", "is 'meh'", "send 'correction' or 'confirmation'"),
-    "hash of another text": (ARTICLE | {"content_sha256": "0" * 64}, None, "content_sha256 does not fit", "SHA-256 of title, blank"),
+    "hash of another text": (ARTICLE | {"content_sha256": "0" * 64}, None, "content_sha256 does not fit", "SHA-256 of title"),
     "no renames": (TASK_SCHEMA | {"renames": {}}, "renames", "is empty", "at least 1"),
     "CloudEvents of another version": ({"specversion": "0.3"}, "specversion", "'0.3' is not read", "send 1.0"),
     "CloudEvent without id": ({"specversion": "1.0", "type": "x", "source": "y"}, "id", "must carry it as a string", "add it"),
@@ -197,7 +197,8 @@ def test_a_long_value_is_shown_cut() -> None:
 def test_a_cloud_event_fills_what_its_data_leaves_out() -> None:
     envelope = {
         "specversion": "1.0", "id": "ce-1", "source": "desk", "type": "org.example.news.label", "time": "2024-05-01T10:00:00Z",
-        "datacontenttype": "application/json", "traceparent": "00-1-1-00", "data": {"task": "news-topics", "text": "t", "target": {"label": "x"}},
+        "datacontenttype": "application/json", "traceparent": "00-1-1-00",
+        "data": {"task": "news-topics", "text": "t", "target": {"label": "x"}},
     }  # fmt: skip
     event = parse(envelope)
     assert isinstance(event, events.Label)
