@@ -218,9 +218,9 @@ class Daemon:
         log.info("daemon.housekeeping", events_removed=removed)
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, *, serve: bool = True) -> int:
     """Run the daemon in this process until SIGTERM or SIGINT; return its exit code."""
-    daemon = Daemon(settings)
+    daemon = Daemon(settings, serve=serve)
 
     def stop(_number: int, _frame: object) -> None:
         daemon.stop()

@@ -16,22 +16,24 @@ from daemon.commands.output import AsJson, console, print_json, table
 def register(app: typer.Typer) -> None:
     """Add this file's commands to the application."""
     app.command()(run)
-    app.command()(serve)
+    app.command("serve")(serve_)
     app.command()(demo)
     app.command()(train)
     app.command()(doctor)
 
 
-def run() -> None:
+def run(
+    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Start the serving child too.")] = True,
+) -> None:
     """Run the daemon: ingest, schedule, training supervision and a serving child. Ctrl-C or SIGTERM stops it."""
     settings = load_settings()
     configure_logging(settings.log)
     from daemon import app  # noqa: PLC0415 - heavy
 
-    raise typer.Exit(app.run(settings))
+    raise typer.Exit(app.run(settings, serve=serve))
 
 
-def serve() -> None:
+def serve_() -> None:
     """Answer predictions and take feedback, without training. Follows the champion in the registry."""
     settings = load_settings()
     # The very process that the daemon starts as its child.

@@ -1,0 +1,174 @@
+"""HuffPost by date through the whole daemon: does retraining by itself keep a model fresh?
+
+A first champion from 2012-2013; then 2014 streams in month by month, past the change of sections on 2014-04-18. The daemon
+buffers, triggers, trains, compares and promotes by itself, with the shipped policy. After each month the champion is asked
+about the *following* month, beside the frozen first champion and, at three points, a model trained from scratch on
+everything so far.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import huffpost, report
+from benchmarks.huffpost import TASK, Row
+from daemon.demo.installation import Installation
+from registry.artifacts import Artifacts
+from registry.store import Registry
+from trainers import hardware
+from trainers.task import Example, Predictor, TrainingPlan
+from trainers.tasks import catalog
+
+# Overrides, printed with the result: the stream plays a year in minutes, so no wall-clock pause may stand between two runs.
+OVERRIDES = {TASK: {"trigger.cooldown_minutes": 0.0, "trigger.weekly": False}}
+SCHEDULE = {"check_interval_s": 1.0, "weekly": False}
+ENRICH = {"interval_s": 0.2}
+_MONTH_LIMIT_S = 1_200.0
+
+
+def main() -> None:
+    """Run the stream and print one line a month."""
+    arguments = report.parser(__doc__ or "").parse_args()
+    first_rows, month_rows, asked_rows = (1_200, 250, 200) if arguments.quick else (4_000, 450, 400)
+    months = huffpost.by_month()
+    stream_months = [f"2014-{month:02d}" for month in (range(3, 6) if arguments.quick else range(1, 13))]
+    scratch_at = {stream_months[index] for index in {len(stream_months) // 3, 2 * len(stream_months) // 3, len(stream_months) - 1}}
+    history = [row for month, rows in sorted(months.items()) if month < "2014-01" for row in rows]
+    first = huffpost.sample(history, first_rows, seed=1)
+    started = time.monotonic()
+    lines: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        installation = Installation(Path(folder), task_overrides=OVERRIDES, serve=False, schedule=SCHEDULE, enrich=ENRICH)
+        with installation:
+            installation.publish(row.event() for row in first)
+            installation.wait_until_quiet(limit_s=_MONTH_LIMIT_S)
+            frozen_name = _champion(installation)
+            if frozen_name is None:
+                message = f"no first champion: {installation.task(TASK).last_run}"
+                raise SystemExit(message)
+            frozen = _load(installation, frozen_name)
+            print(f"first champion {frozen_name} from {len(first)} rows, {time.monotonic() - started:.0f} s")
+            so_far = list(first)
+            for month in stream_months:
+                streamed = huffpost.sample(months[month], month_rows, seed=2)
+                asked = huffpost.sample(months[_next(month)], asked_rows, seed=3)
+                installation.publish(row.event() for row in streamed)
+                installation.wait_until_quiet(limit_s=_MONTH_LIMIT_S)
+                so_far += streamed
+                line = _line(installation, month, frozen, asked)
+                if month in scratch_at:
+                    line |= _scratch(installation, so_far, asked, Path(folder) / f"scratch-{month}")
+                lines.append(line)
+                print(_in_words(line))
+            runs = _runs(installation)
+    results = {
+        "overrides": {**OVERRIDES[TASK], "schedule": SCHEDULE, "enrich": ENRICH},
+        "first_rows": len(first),
+        "rows_a_month": month_rows,
+        "asked_rows": asked_rows,
+        "mean_accuracy_champion": _mean(lines, "champion_accuracy"),
+        "mean_accuracy_frozen": _mean(lines, "frozen_accuracy"),
+        "ratio_champion_to_frozen": _mean(lines, "champion_accuracy") / max(1e-9, _mean(lines, "frozen_accuracy")),
+        "champion_at_scratch_points": _mean([line for line in lines if "scratch_accuracy" in line], "champion_accuracy"),
+        "scratch_accuracy": _mean([line for line in lines if "scratch_accuracy" in line], "scratch_accuracy"),
+        "runs": len(runs),
+        "promoted": sum(run["verdict"] == "promote" for run in runs),
+        "train_s_all_runs": sum(run["train_s"] or 0.0 for run in runs),
+        "train_s_scratch_points": sum(line.get("scratch_train_s", 0.0) for line in lines),
+        "wall_s": time.monotonic() - started,
+        "months": {line["month"]: line for line in lines},
+    }
+    report.write("huffpost_stream", arguments, results, arguments.json)
+
+
+def _line(installation: Installation, month: str, frozen: Predictor, asked: list[Row]) -> dict[str, Any]:
+    champion = _champion(installation)
+    assert champion is not None
+    last = installation.task(TASK).last_run or {}
+    return {
+        "month": month,
+        "asked_about": _next(month),
+        "champion": champion,
+        "champion_accuracy": _accuracy(_load(installation, champion), asked),
+        "frozen_accuracy": _accuracy(frozen, asked),
+        "last_verdict": last.get("verdict") or last.get("state"),
+        "last_reason": (last.get("reasons") or [last.get("error")])[0],
+    }
+
+
+def _scratch(installation: Installation, rows: list[Row], asked: list[Row], folder: Path) -> dict[str, Any]:
+    """Train from the base model on everything so far, as one would by hand."""
+    from config.tasks import load_tasks
+
+    spec = load_tasks(installation.settings.tasks_folder)[TASK]
+    resources = hardware.resolve(installation.settings.training)
+    plan = TrainingPlan(
+        spec=spec,
+        rows=[Example(row.identifier, row.text, {"label": row.label}) for row in rows],
+        full=True,
+        warm_start=None,
+        seed=installation.settings.training.seed,
+        hardware=resources,
+        batch_size=spec.training.batch_size,
+        work_dir=folder / "work",
+        report=lambda _step: None,
+    )
+    started = time.monotonic()
+    task = catalog.task_for(spec)
+    task.train(plan, folder / "model")
+    return {
+        "scratch_train_s": time.monotonic() - started,
+        "scratch_accuracy": _accuracy(task.load(folder / "model", resources), asked),
+    }
+
+
+def _champion(installation: Installation) -> str | None:
+    return installation.task(TASK).champion
+
+
+def _load(installation: Installation, name: str) -> Predictor:
+    from config.tasks import load_tasks
+
+    settings = installation.settings
+    with Registry.open(settings.registry_url, read_only=True) as registry:
+        version = registry.versions.get(name)
+    folder = Artifacts(settings.artifacts_dir).verify(version.artifact_id, version.manifest_sha256)
+    return catalog.task_for(load_tasks(settings.tasks_folder)[TASK]).load(folder, hardware.resolve(settings.training))
+
+
+def _runs(installation: Installation) -> list[dict[str, Any]]:
+    with Registry.open(installation.settings.registry_url, read_only=True) as registry:
+        versions = {version.run_id: version for version in registry.versions.list(TASK)}
+        return [
+            {"verdict": run.verdict, "train_s": versions[run.run_id].metrics["train_s"] if run.run_id in versions else None}
+            for run in registry.runs.list(TASK, limit=1_000)
+        ]
+
+
+def _accuracy(predictor: Predictor, rows: list[Row]) -> float:
+    answers = predictor.predict([row.text for row in rows])
+    return sum(answer["label"] == row.label for answer, row in zip(answers, rows, strict=True)) / len(rows)
+
+
+def _next(month: str) -> str:
+    year, number = int(month[:4]), int(month[5:])
+    return f"{year + number // 12}-{number % 12 + 1:02d}"
+
+
+def _mean(lines: list[dict[str, Any]], key: str) -> float:
+    return sum(line[key] for line in lines) / len(lines) if lines else float("nan")
+
+
+def _in_words(line: dict[str, Any]) -> str:
+    scratch = f", from scratch {line['scratch_accuracy']:.1%} ({line['scratch_train_s']:.0f} s)" if "scratch_accuracy" in line else ""
+    return (
+        f"{line['month']}: {line['champion']} answers {line['asked_about']} at {line['champion_accuracy']:.1%}, frozen "
+        f"{line['frozen_accuracy']:.1%}{scratch}; last run: {line['last_verdict']} ({line['last_reason']})"
+    )
+
+
+if __name__ == "__main__":
+    main()

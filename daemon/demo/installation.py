@@ -1,0 +1,198 @@
+"""A throw-away installation: a data folder, a real daemon process over it, and the ways to feed and watch it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from config.errors import PerennialError
+from config.settings import Settings, environment_of, load_settings
+from config.tasks import TaskSpec, load_tasks
+from consumers import events
+from consumers.embedded import EmbeddedLog
+from daemon.asking import post
+from daemon.serving import presence
+from daemon.status import Status, StatusReader, TaskStatus
+
+_POLL_S = 0.25
+_STOP_LIMIT_S = 60.0
+_LOG_TAIL_CHARS = 2_000
+_FLUSH_EVERY = 500
+
+
+class InstallationError(PerennialError):
+    """The daemon of a throw-away installation ended or did not get there in time."""
+
+
+class Installation:
+    """A daemon of its own in `folder`; leaving the `with` block stops it.
+
+    `task_overrides` maps task name -> dotted key -> value and changes copies of the shipped task files; `settings_overrides`
+    are top-level settings.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        task_overrides: Mapping[str, Mapping[str, Any]] | None = None,
+        serve: bool = True,
+        **settings_overrides: Any,  # noqa: ANN401 - any section of the settings
+    ) -> None:
+        self.folder = folder
+        shipped = load_settings()
+        tasks_dir = folder / "tasks"
+        _write_tasks(load_tasks(shipped.tasks_folder), tasks_dir, task_overrides or {})
+        sections: dict[str, Any] = {
+            name: {**getattr(shipped, name).model_dump(), **values} for name, values in settings_overrides.items()
+        }
+        # Free ports: nothing that runs on this machine is in the way.
+        sections.setdefault("serving", shipped.serving.model_dump())["port"] = 0
+        sections.setdefault("telemetry", shipped.telemetry.model_dump())["port"] = 0
+        self.settings: Settings = load_settings(data_dir=folder / "data", tasks_dir=str(tasks_dir), **sections)
+        self.log_file = folder / "daemon.log"
+        self._serve = serve
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reader: StatusReader | None = None
+        self._event_log: EmbeddedLog | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the daemon and return when it is up (and, with serving, when it answers)."""
+        command = [sys.executable, "-m", "daemon", "run", *([] if self._serve else ["--no-serve"])]
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | environment_of(self.settings)
+            )
+        self.wait_until(lambda: self._is_up(), limit_s=120, what="the daemon to start")
+
+    def kill(self) -> None:
+        """Kill the daemon as a crash would: no goodbye."""
+        assert self._process is not None  # noqa: S101 - a caller's mistake
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> int:
+        """Stop the daemon politely and release everything; return its exit code."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        if self._event_log is not None:
+            self._event_log.close()
+            self._event_log = None
+        if self._process is None:
+            return 0
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(_STOP_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        return self._process.wait()
+
+    def publish(self, stream: Iterable[events.AnyEvent], *, rate: float | None = None) -> int:
+        """Publish events as any producer would, at most `rate` a second; return how many."""
+        if self._event_log is None:
+            retention = timedelta(days=self.settings.events.retention_days)
+            self._event_log = EmbeddedLog(self.settings.event_log_file, retention=retention)
+        sink = self._event_log.sink()
+        started, count = time.monotonic(), 0
+        try:
+            for event in stream:
+                sink.publish(events.TOPIC_OF_TYPE[event.type], events.to_bytes(event), key=event.event_id.encode())
+                count += 1
+                if rate:
+                    sink.flush()
+                    time.sleep(max(0.0, started + count / rate - time.monotonic()))
+                elif count % _FLUSH_EVERY == 0:
+                    sink.flush()
+            sink.flush()
+        finally:
+            sink.close()
+        return count
+
+    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Post JSON to the serving process."""
+        here = presence.read(self.settings.data_dir)
+        if here is None:
+            message = "serving is not up"
+            raise InstallationError(message)
+        return post(self.settings, here.address, path, body)
+
+    def predict(self, task: str, texts: list[str]) -> dict[str, Any]:
+        """Ask the champion over HTTP."""
+        return self.post(f"/v1/tasks/{task}/predict", {"texts": texts})
+
+    def status(self) -> Status:
+        """Return what `perennial status` shows."""
+        if self._reader is None:
+            self._reader = StatusReader(self.settings)
+        return self._reader.read()
+
+    def task(self, name: str) -> TaskStatus:
+        """Return one task's status."""
+        return next(task for task in self.status().tasks if task.task == name)
+
+    def is_quiet(self) -> bool:
+        """Return whether every event is buffered and enriched and no run is under way or due."""
+        status = self.status()
+        return not any(status.lag.values()) and all(
+            task.run is None and not task.due and task.counts.unenriched == 0 for task in status.tasks
+        )
+
+    def wait_until_quiet(self, *, limit_s: float) -> None:
+        """Wait until `is_quiet`."""
+        self.wait_until(self.is_quiet, limit_s=limit_s, what="the daemon to deal with everything")
+
+    def wait_until(self, happened: Callable[[], bool], *, limit_s: float, what: str) -> None:
+        """Wait for `happened`. Raises `InstallationError` with the end of the daemon's log when it ended or time ran out."""
+        deadline = time.monotonic() + limit_s
+        while not happened():
+            if self._process is not None and self._process.poll() is not None:
+                message = f"the daemon ended with code {self._process.returncode} while waiting for {what}:\n{self.log_tail()}"
+                raise InstallationError(message)
+            if time.monotonic() > deadline:
+                message = f"waited {limit_s:.0f} s for {what}:\n{self.log_tail()}"
+                raise InstallationError(message)
+            time.sleep(_POLL_S)
+
+    def log_tail(self) -> str:
+        """Return the end of the daemon's log."""
+        return self.log_file.read_text(errors="replace")[-_LOG_TAIL_CHARS:]
+
+    def _is_up(self) -> bool:
+        if b'daemon.started' not in self.log_file.read_bytes():
+            return False
+        if not self._serve:
+            return True
+        here = presence.read(self.settings.data_dir)
+        return here is not None and presence.is_alive(here)
+
+
+def _write_tasks(tasks: Mapping[str, TaskSpec], folder: Path, overrides: Mapping[str, Mapping[str, Any]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, task in tasks.items():
+        content = task.model_dump(mode="json")
+        for dotted, value in overrides.get(name, {}).items():
+            place = content
+            *parents, key = dotted.split(".")
+            for parent in parents:
+                place = place[parent]
+            place[key] = value
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
