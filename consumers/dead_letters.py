@@ -28,7 +28,8 @@ CREATE TABLE dead_letters (
     value BLOB NOT NULL, value_sha256 TEXT NOT NULL, value_bytes INTEGER NOT NULL, replayable INTEGER NOT NULL,
     key BLOB, headers TEXT NOT NULL, dead_at TEXT NOT NULL, replayed_at TEXT,
     UNIQUE (topic, topic_partition, event_offset, value_sha256)
-)
+);
+CREATE INDEX dead_letters_by_hash ON dead_letters (value_sha256)
 """
 _COLUMNS = (
     "id, topic, topic_partition, event_offset, reason, field, value, value_sha256, value_bytes, replayable, key, headers, "
