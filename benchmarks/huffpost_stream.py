@@ -32,12 +32,13 @@ _MONTH_LIMIT_S = 1_200.0
 def main() -> None:
     """Run the stream and print one line a month."""
     arguments = report.parser(__doc__ or "").parse_args()
-    first_rows, month_rows, asked_rows = (1_200, 250, 200) if arguments.quick else (4_000, 450, 400)
+    old_rows, recent_rows, month_rows, asked_rows = (300, 1_150, 400, 200) if arguments.quick else (2_500, 1_500, 450, 400)
     months = huffpost.by_month()
-    stream_months = [f"2014-{month:02d}" for month in (range(3, 6) if arguments.quick else range(1, 13))]
+    stream_months = [f"2014-{month:02d}" for month in (range(4, 7) if arguments.quick else range(1, 13))]
     scratch_at = {stream_months[index] for index in {len(stream_months) // 3, 2 * len(stream_months) // 3, len(stream_months) - 1}}
-    history = [row for month, rows in sorted(months.items()) if month < "2014-01" for row in rows]
-    first = huffpost.sample(history, first_rows, seed=1)
+    # Denser in the last quarter: the policy decides on held-out rows of the last 90 days, and needs 200 of them.
+    first = huffpost.sample(_between(months, "2012-01", "2013-10"), old_rows, seed=1)
+    first += huffpost.sample(_between(months, "2013-10", "2014-01"), recent_rows, seed=1)
     started = time.monotonic()
     lines: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -82,6 +83,10 @@ def main() -> None:
         "months": {line["month"]: line for line in lines},
     }
     report.write("huffpost_stream", arguments, results, arguments.json)
+
+
+def _between(months: dict[str, list[Row]], since: str, before: str) -> list[Row]:
+    return [row for month, rows in sorted(months.items()) if since <= month < before for row in rows]
 
 
 def _line(installation: Installation, month: str, frozen: Predictor, asked: list[Row]) -> dict[str, Any]:

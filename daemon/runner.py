@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +21,7 @@ from config.settings import TrainingSettings
 from trainers import job_spec
 from trainers.job_spec import JobResult, JobSpec, Progress
 
+CHILD = (sys.executable, "-m", "trainers.job")
 LOG_FILE = "job.log"
 _KILLED_BY_KERNEL = -signal.SIGKILL
 _POLL_S = 0.1
@@ -35,9 +37,10 @@ class Runner:
     created it.
     """
 
-    def __init__(self, settings: TrainingSettings, stop: threading.Event) -> None:
+    def __init__(self, settings: TrainingSettings, stop: threading.Event, *, command: Sequence[str] = CHILD) -> None:
         self._settings = settings
         self._stop = stop
+        self._command = command
 
     def run(self, spec: JobSpec, report: Callable[[Progress], None]) -> JobResult:
         """Return what the child found; after running out of memory it is started once more with half the batch."""
@@ -65,7 +68,7 @@ class Runner:
         (spec.run_dir / job_spec.RESULT_FILE).unlink(missing_ok=True)
         with (spec.run_dir / LOG_FILE).open("ab") as job_log:
             child = subprocess.Popen(
-                [sys.executable, "-m", "trainers.job", str(spec.run_dir / job_spec.SPEC_FILE)],
+                [*self._command, str(spec.run_dir / job_spec.SPEC_FILE)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=job_log,
@@ -128,27 +131,26 @@ def _environment(settings: TrainingSettings) -> dict[str, str]:
 
 
 def _forward(stream: IO[bytes], report: Callable[[Progress], None]) -> None:
-    for line in stream:
-        try:
-            progress = Progress.model_validate_json(line)
-        except ValidationError:
-            log.warning("training.unreadable_line", line=line[:200].decode(errors="replace"))
-            continue
-        report(progress)
+    with stream:
+        for line in stream:
+            try:
+                progress = Progress.model_validate_json(line)
+            except ValidationError:
+                log.warning("training.unreadable_line", line=line[:200].decode(errors="replace"))
+                continue
+            report(progress)
 
 
 def _end(child: subprocess.Popen[bytes], grace_s: float) -> None:
-    """Ask the child's whole group to stop, then kill it."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(child.pid, number)
-        except ProcessLookupError:
-            return
-        try:
-            child.wait(timeout=grace_s)
-        except subprocess.TimeoutExpired:
-            continue
-        return
+    """Ask the child's whole group to stop, then kill what is left of it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(timeout=grace_s)
+    # Also where the child went politely: it may have left processes of its own.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def _tail(path: Path) -> str:

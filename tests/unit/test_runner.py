@@ -1,0 +1,124 @@
+"""The runner against small real children that behave as a training child can."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from config.settings import SHIPPED_TASKS_DIR, load_settings
+from config.tasks import load_tasks
+from daemon.runner import Runner
+from trainers.job_spec import JobSpec, Progress
+
+CHILD = """
+import json, os, signal, sys, time
+from pathlib import Path
+spec = json.loads(Path(sys.argv[1]).read_text())
+run_dir = Path(spec["run_dir"])
+def say(phase, **more):
+    print(json.dumps({"run_id": spec["run_id"], "at": "2026-11-20T00:00:00Z", "phase": phase, **more}), flush=True)
+def result(status, **more):
+    (run_dir / "result.json").write_text(json.dumps({"run_id": spec["run_id"], "status": status, **more}))
+with open(run_dir / "attempts", "a") as file:
+    file.write(f"{spec['batch_size']} {spec['attempt']} {os.environ['OMP_NUM_THREADS']}\\n")
+"""
+
+
+def spec(folder: Path, batch_size: int = 32) -> JobSpec:
+    return JobSpec(
+        run_id="news-topics-1", task=load_tasks(SHIPPED_TASKS_DIR)["news-topics"], training=load_settings().training, full=True,
+        training_set=folder / "set", run_dir=folder / "run", champion=None, champion_version=None, batch_size=batch_size,
+    )  # fmt: skip
+
+
+def runner(folder: Path, body: str, *, stop: threading.Event | None = None, **limits: float) -> Runner:
+    script = folder / "child.py"
+    script.write_text(CHILD + body)
+    settings = load_settings().training.model_copy(update={"threads": 1, "stop_grace_s": 0.5, **limits})
+    return Runner(settings, stop or threading.Event(), command=(sys.executable, str(script)))
+
+
+def attempts(folder: Path) -> list[str]:
+    return (folder / "run" / "attempts").read_text().splitlines()
+
+
+def test_progress_and_result_come_through_and_threads_are_capped(tmp_path: Path) -> None:
+    body = "say('training', step=1, steps=2); print('not json', flush=True); say('done'); result('done', train_s=1.5)"
+    seen: list[Progress] = []
+    found = runner(tmp_path, body).run(spec(tmp_path), seen.append)
+    assert (found.status, found.train_s) == ("done", 1.5)
+    assert [progress.phase for progress in seen] == ["training", "done"]
+    assert attempts(tmp_path) == ["32 1 1"]
+
+
+def test_out_of_memory_is_tried_once_more_at_half_the_batch(tmp_path: Path) -> None:
+    body = "result('out_of_memory', error='no memory') if spec['batch_size'] > 16 else result('done'); sys.exit(3 if spec['batch_size'] > 16 else 0)"
+    assert runner(tmp_path, body).run(spec(tmp_path), lambda _: None).status == "done"
+    assert attempts(tmp_path) == ["32 1 1", "16 2 1"]
+
+
+def test_a_child_killed_by_the_kernel_counts_as_out_of_memory_and_is_parked_after_the_second_time(tmp_path: Path) -> None:
+    found = runner(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)").run(spec(tmp_path), lambda _: None)
+    assert found.status == "failed"
+    assert found.error is not None
+    assert "out of memory again at batch size 16" in found.error
+    assert len(attempts(tmp_path)) == 2
+
+
+def test_a_batch_of_one_is_not_halved(tmp_path: Path) -> None:
+    found = runner(tmp_path, "result('out_of_memory', error='no memory'); sys.exit(3)").run(spec(tmp_path, 1), lambda _: None)
+    assert found.status == "failed"
+    assert len(attempts(tmp_path)) == 1
+
+
+def test_a_child_without_a_result_fails_the_run_with_the_end_of_its_log(tmp_path: Path) -> None:
+    found = runner(tmp_path, "raise RuntimeError('the tokenizer is broken')").run(spec(tmp_path), lambda _: None)
+    assert found.status == "failed"
+    assert found.error is not None
+    assert "code 1" in found.error
+    assert "the tokenizer is broken" in found.error
+
+
+def test_a_result_of_an_earlier_attempt_is_never_taken_for_this_ones(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "result.json").write_text('{"run_id": "news-topics-1", "status": "done"}')
+    assert runner(tmp_path, "sys.exit(1)").run(spec(tmp_path), lambda _: None).status == "failed"
+
+
+def test_a_hung_child_that_ignores_the_polite_stop_is_killed_with_its_children(tmp_path: Path) -> None:
+    body = """
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+import subprocess
+child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"])
+(run_dir / "grandchild").write_text(str(child.pid))
+time.sleep(60)
+"""
+    started = time.monotonic()
+    found = runner(tmp_path, body, time_limit_s=1.5).run(spec(tmp_path), lambda _: None)
+    assert found.status == "failed"
+    assert found.error is not None
+    assert "killed after 2 s, the limit" in found.error
+    assert time.monotonic() - started < 20
+    grandchild = int((tmp_path / "run" / "grandchild").read_text())
+    assert not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_stop_ends_the_child_and_leaves_the_run_to_go_on_later(tmp_path: Path) -> None:
+    stop = threading.Event()
+    found: list[str] = []
+    tested = runner(tmp_path, "say('training', step=1, steps=9); time.sleep(60)", stop=stop)
+    thread = threading.Thread(target=lambda: found.append(tested.run(spec(tmp_path), lambda _: stop.set()).status))
+    thread.start()
+    thread.join(timeout=20)
+    assert found == ["stopped"]
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"run_id": 1}'])
+def test_a_torn_result_is_no_result(tmp_path: Path, content: str) -> None:
+    found = runner(tmp_path, f"(run_dir / 'result.json').write_text({content!r})").run(spec(tmp_path), lambda _: None)
+    assert found.status == "failed"
