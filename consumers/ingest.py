@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -104,7 +105,9 @@ class Ingest:
                 rejected += [Rejected(raws[one.stored.position], one.reason, "event_id") for one in result.conflicts]
                 inserted, duplicates = result.inserted, result.duplicates
                 self._buffer.sync()
-            except OSError as error:
+            except (OSError, RuntimeError) as error:
+                if not _is_disk_error(error):
+                    raise
                 raise RetryError(self._write_failed(error, portion)) from error
         self._dead_letters.add_all(rejected)
         for one in rejected:
@@ -160,13 +163,18 @@ class Ingest:
             "none is lost. Free space or move data_dir to a larger disk; ingest goes on by itself."
         )
 
-    def _write_failed(self, error: OSError, portion: Sequence[RawEvent]) -> str:
-        what = "the disk is full" if error.errno == errno.ENOSPC else "the disk refused a write"
+    def _write_failed(self, error: Exception, portion: Sequence[RawEvent]) -> str:
+        what = "the disk is full" if os.strerror(errno.ENOSPC) in str(error) else "the disk refused a write"
         first, last = portion[0].position, portion[-1].position
         return (
             f"the buffer under {self._data_dir} could not be written: {what} ({error}). The {len(portion)} events "
             f"from {tuple(first)} to {tuple(last)} were not committed and are tried again. Free space and check the disk."
         )
+
+
+def _is_disk_error(error: Exception) -> bool:
+    # LanceDB 0.40 reports input and output errors as RuntimeError, told from its others only by their text.
+    return isinstance(error, OSError) or "LanceError(IO)" in str(error)
 
 
 def _portions(events: Sequence[RawEvent], max_bytes: int) -> Iterator[list[RawEvent]]:
