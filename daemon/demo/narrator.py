@@ -1,0 +1,153 @@
+"""Tells what the daemon reports: a live panel on a terminal, a line for everything that happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from daemon.demo.installation import Installation
+from daemon.status import Status, TaskStatus
+
+_LOOK_S = 0.5
+_PLAIN_INTERVAL_S = 5.0
+_MARKS = {"promote": ("promoted", "bold green"), "keep": ("kept the champion", "yellow"), "insufficient_evidence": ("not enough evidence", "yellow")}
+
+
+class Narrator:
+    """Compares one status with the one before and tells the difference."""
+
+    def __init__(self, console: Console, installation: Installation, tasks: Sequence[str]) -> None:
+        self._console = console
+        self._installation = installation
+        self._tasks = tasks
+        self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+        self._started = time.monotonic()
+        self._told_at = 0.0
+        self._runs: dict[str, str] = {}
+        self._ended: dict[str, list[Mapping[str, Any]]] = {task: [] for task in tasks}
+        self._champions: dict[str, str | None] = dict.fromkeys(tasks)
+        self._phases: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def say(self, text: str) -> None:
+        """Print one sentence of the demo's own."""
+        self._print(Text(text, "bold"))
+
+    def champion(self, task: str) -> str | None:
+        """Return the champion last seen."""
+        return self._champions[task]
+
+    def runs_since(self, task: str, champion: str | None) -> bool:
+        """Return whether a run has ended that was compared with `champion`, or that replaced it."""
+        return any((run["comparison"] or {}).get("champion_version") == champion for run in self._ended[task])
+
+    def look(self) -> None:
+        """Read the status once and tell what changed."""
+        status = self._installation.status()
+        for task in status.tasks:
+            if task.task in self._tasks:
+                self._tell(task)
+        if self._live is not None:
+            self._live.update(self._panel(status))
+        elif time.monotonic() - self._told_at > _PLAIN_INTERVAL_S:
+            self._told_at = time.monotonic()
+            self._plain(status)
+
+    def watch_until(self, happened: Callable[[], bool], *, limit_s: float) -> None:
+        """Look again and again until `happened`. Raises `InstallationError` when time runs out."""
+        def looked() -> bool:
+            self.look()
+            time.sleep(_LOOK_S)
+            return happened()
+
+        self._installation.wait_until(looked, limit_s=limit_s, what="the models to be trained and decided on")
+
+    def settle(self) -> None:
+        """Wait a moment for serving to follow the last promotion."""
+        def follows() -> bool:
+            return all(self._installation.predict(task, ["."])["version"] == self._champions[task] for task in self._tasks)
+
+        self.look()
+        self._installation.wait_until(follows, limit_s=30, what="serving to follow the champion")
+
+    def _tell(self, task: TaskStatus) -> None:
+        run, last = task.run, task.last_run
+        if run is not None and self._runs.get(task.task) != run["run_id"]:
+            self._runs[task.task] = run["run_id"]
+            kind = "full run" if run["full"] else "incremental run"
+            self._print(Text.assemble((f"{task.task} ", "bold cyan"), f"{kind} starts: {run['reason']}"))
+        if last is not None and all(last["run_id"] != ended["run_id"] for ended in self._ended[task.task]):
+            self._ended[task.task].append(last)
+            mark, style = _MARKS.get(last["verdict"] or "", (last["state"], "bold red"))
+            self._print(Text.assemble((f"{task.task} ", "bold cyan"), (mark, style), f"  {last['version'] or ''}"))
+            for reason in last["reasons"] or [last["error"]]:
+                self._print(Text(f"    {reason}"))
+        if task.champion != self._champions[task.task]:
+            self._champions[task.task] = task.champion
+            self._print(Text.assemble((f"{task.task} ", "bold cyan"), f"champion is now {task.champion}; serving swaps it in"))
+
+    def _print(self, text: Text) -> None:
+        stamp = Text(f"{time.monotonic() - self._started:4.0f} s  ", "dim")
+        (self._live.console if self._live is not None else self._console).print(Text.assemble(stamp, text))
+
+    def _plain(self, status: Status) -> None:
+        counts = ", ".join(f"{count} {name}" for name, count in status.tables.items())
+        self._print(Text(f"buffer: {counts}", "dim"))
+        for task in status.tasks:
+            if task.run is not None and task.task in self._tasks:
+                self._print(Text(f"{task.task}: {_stage(task)}", "dim"))
+
+    def _panel(self, status: Status) -> Group:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for column in ("task", "champion", "to train on", "new", "held out", "waiting", "now"):
+            table.add_column(column)
+        for task in status.tasks:
+            if task.task in self._tasks:
+                table.add_row(
+                    task.task, task.champion or "none yet", str(task.counts.train), str(task.new_examples), str(task.counts.test),
+                    str(task.counts.unenriched), self._now(task),
+                )  # fmt: skip
+        counts = "  ".join(f"{name} {count}" for name, count in status.tables.items())
+        lag = sum(status.lag.values())
+        return Group(Text(f"\nbuffer: {counts}   in the log, not yet buffered: {lag}", "dim"), table)
+
+    @staticmethod
+    def _now(task: TaskStatus) -> Table | Text:
+        if task.run is None:
+            return Text("; ".join(reason for reason in task.reasons[:1] if reason))
+        progress = task.run["progress"]
+        if not progress or progress["phase"] != "training" or not progress["steps"]:
+            return Text(_stage(task))
+        grid = Table.grid(padding=(0, 1))
+        loss = f"loss {progress['loss']:.2f}" if progress.get("loss") is not None else ""
+        grid.add_row(
+            ProgressBar(total=progress["steps"], completed=progress["step"], width=20),
+            Text(f"training {progress['step']}/{progress['steps']} {loss}"),
+        )
+        return grid
+
+
+def _stage(task: TaskStatus) -> str:
+    assert task.run is not None  # noqa: S101 - callers look first; narrows the type
+    progress = task.run["progress"]
+    if not progress:
+        return str(task.run["state"])
+    if progress["phase"] == "training" and progress["steps"]:
+        return f"training, step {progress['step']} of {progress['steps']}"
+    return {"scoring": "candidate and champion answer the same held-out rows"}.get(progress["phase"], str(progress["phase"]))

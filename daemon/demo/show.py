@@ -1,0 +1,163 @@
+"""`perennial demo`: the whole loop on generated news, told only by what the daemon itself reports."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from config.clock import utc_now
+from config.errors import PerennialError
+from daemon.asking import in_words
+from daemon.demo.installation import Installation
+from daemon.demo.narrator import Narrator
+from daemon.demo.stream import ENTITIES_TASK, TOPICS_TASK, NewsStream, Story, TaskName
+
+TASKS: tuple[TaskName, ...] = (TOPICS_TASK, ENTITIES_TASK)
+FIRST_STORIES = 640
+"""Labelled stories before the drift."""
+DRIFT_STORIES = 420
+"""Stories after it: readers answer every one, the desk labels them too."""
+SHOWN = 2
+TEST_FRACTION = 0.35
+RATE = 120.0
+LIMIT_S = 235.0
+
+# What differs from the shipped settings and policies, printed before anything runs.
+TASK_OVERRIDES: Mapping[str, Mapping[str, Any]] = {task: {"trigger.cooldown_minutes": 0.0} for task in TASKS}
+SETTINGS_OVERRIDES: Mapping[str, Mapping[str, Any]] = {
+    "enrich": {"test_fraction": TEST_FRACTION, "interval_s": 0.2},
+    "schedule": {"check_interval_s": 1.0},
+    "serving": {"refresh_interval_s": 0.5},
+}
+
+
+def run(*, seed: int, keep: bool) -> int:
+    """Play the demo; return the exit code: 0 when both tasks got a new champion or a reasoned refusal in time."""
+    console = Console(highlight=False)
+    folder = Path(tempfile.mkdtemp(prefix="perennial-demo-"))
+    started = time.monotonic()
+    try:
+        _introduce(console, seed)
+        installation = Installation(folder, task_overrides=TASK_OVERRIDES, **SETTINGS_OVERRIDES)
+        with installation:
+            _play(console, installation, seed, started)
+    except PerennialError as error:
+        console.print(Text(f"The demo could not go on: {error}", "bold red"))
+        console.print(f"Everything it wrote is kept in {folder}")
+        return 1
+    console.print(f"\n[bold]Done[/] in {time.monotonic() - started:.0f} s.")
+    if keep:
+        console.print(f"The data are kept: PERENNIAL_DATA_DIR={folder / 'data'} PERENNIAL_TASKS_DIR={folder / 'tasks'} perennial status")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    _next_steps(console)
+    return 0
+
+
+def _play(console: Console, installation: Installation, seed: int, started: float) -> None:
+    def left_s() -> float:
+        return max(1.0, LIMIT_S - (time.monotonic() - started))
+
+    every = timedelta(minutes=20)
+    news = NewsStream(seed=seed, start=utc_now() - every * (FIRST_STORIES + DRIFT_STORIES + 10), every=every)
+    with Narrator(console, installation, TASKS) as narrator:
+        narrator.say("The daemon is up. A desk labels stories; the first models are due at 100 new examples a task.")
+        first = news.phase_one(FIRST_STORIES)
+        _publish_gold(narrator, installation, news, first)
+        narrator.watch_until(lambda: all(narrator.champion(task) for task in TASKS) and installation.is_quiet(), limit_s=left_s())
+
+        narrator.say("Drift: new names appear, and a topic no model has seen. Production apps ask, readers correct.")
+        second = news.phase_two(DRIFT_STORIES)
+        shown = _telling(second)
+        before = {task: installation.predict(task, [story.text for story in shown]) for task in TASKS}
+        generations = {task: narrator.champion(task) for task in TASKS}
+        fed_back = _ask_and_correct(narrator, installation, news, second)
+        narrator.say(
+            f"{fed_back['asked']} answers shown to readers: {fed_back['correction']} corrected, {fed_back['confirmation']} confirmed. "
+            "The desk labels the same stories without looking at a model: those decide."
+        )
+        _publish_gold(narrator, installation, news, second)
+        narrator.watch_until(
+            lambda: installation.is_quiet() and all(narrator.runs_since(task, generations[task]) for task in TASKS), limit_s=left_s()
+        )
+        narrator.settle()
+    after = {task: installation.predict(task, [story.text for story in shown]) for task in TASKS}
+    _before_and_after(console, shown, before, after)
+
+
+def _publish_gold(narrator: Narrator, installation: Installation, news: NewsStream, stories: Sequence[Story]) -> None:
+    """Stream articles and the desk's labels in small portions, so that the counts are seen to rise."""
+    portion = 40
+    for at in range(0, len(stories), portion):
+        installation.publish(
+            event
+            for story in stories[at : at + portion]
+            for event in (news.article(story), *(news.gold(story, task) for task in TASKS))
+        )
+        narrator.look()
+        time.sleep(portion / RATE)
+
+
+def _ask_and_correct(
+    narrator: Narrator, installation: Installation, news: NewsStream, stories: Sequence[Story]
+) -> dict[str, int]:
+    """Ask over HTTP as a production app does and post each reader's verdict."""
+    counts = {"asked": 0, "correction": 0, "confirmation": 0}
+    portion = 20
+    for at in range(0, len(stories), portion):
+        asked = stories[at : at + portion]
+        for task in TASKS:
+            answered = installation.predict(task, [story.text for story in asked])
+            for story, prediction in zip(asked, answered["predictions"], strict=True):
+                feedback = news.feedback(
+                    story, task, prediction["answer"], prediction_id=prediction["prediction_id"],
+                    model_version=answered["version"], at=utc_now(),
+                )  # fmt: skip
+                installation.post("/v1/feedback", feedback.model_dump(mode="json", exclude_none=True, exclude={"type", "schema_version"}))
+                counts["asked"] += 1
+                counts[feedback.verdict] += 1
+        narrator.look()
+    return counts
+
+
+def _telling(stories: Sequence[Story]) -> list[Story]:
+    """Return the stories to show before and after: of the new topic, short enough for a line or two."""
+    new = [story for story in stories if story.topic == "spaceflight"]
+    return sorted(new, key=lambda story: len(story.text))[:SHOWN]
+
+
+def _before_and_after(
+    console: Console, shown: Sequence[Story], before: Mapping[str, Any], after: Mapping[str, Any]
+) -> None:
+    for task in TASKS:
+        console.print(f"\n[bold]{task}[/], the same texts before and after")
+        for number, story in enumerate(shown):
+            for answered in (before[task], after[task]):
+                console.print(Text.assemble((f"  {answered['version']:<18}", "dim"), in_words(story.text, answered["predictions"][number])))
+
+
+def _introduce(console: Console, seed: int) -> None:
+    console.print("[bold]Perennial demo[/]: generated news through a real daemon; nothing here is recorded or faked.")
+    changed = [f"{task}: {key} = {value}" for task, values in TASK_OVERRIDES.items() for key, value in values.items()]
+    changed += [f"{section}.{key} = {value}" for section, values in SETTINGS_OVERRIDES.items() for key, value in values.items()]
+    console.print(f"[dim]Seed {seed}. The shipped policy decides. Changed, so that minutes are enough: {'; '.join(changed)}; free ports.[/]")
+
+
+def _next_steps(console: Console) -> None:
+    console.print(
+        "\n[bold]Next[/]\n"
+        "  make run                                  keep a daemon up on your own data\n"
+        "  perennial import FILE --task news-topics  turn a JSONL, CSV, Parquet or CoNLL file into events\n"
+        "  perennial status                          see in words why each task is or is not due\n"
+        "  docs/quickstart.md                        the same, step by step"
+    )
+
+
