@@ -49,7 +49,7 @@ class Encoder:
         """Load the model. Raises `StopError` when it cannot be read."""
         place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         half = precision == "bf16" or (precision == "auto" and bf16_is_native(place))
-        transformers_logging.disable_progress_bar()
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the library leaves it without types
         try:
             model = SentenceTransformer(_source(name), device=place)
         except (OSError, ValueError) as error:

@@ -1,0 +1,71 @@
+"""Opening a file to import: `.xz` and `.gz` are unpacked on the way, and how much has been read is known."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TextIO, cast
+
+from config.errors import UserError
+
+COMPRESSIONS = (".xz", ".gz")
+
+
+class ImportFile:
+    """An open file to import, unpacked while it is read."""
+
+    def __init__(self, path: Path, raw: BinaryIO) -> None:
+        """Read from `raw`, the open file at `path`."""
+        self.path = path
+        self._raw = raw
+        self._size = max(path.stat().st_size, 1)
+        self.binary = _unpacked(raw, path.suffix.lower())
+
+    def text(self) -> TextIO:
+        """Return the content as text: UTF-8, a byte-order mark removed, line ends kept as they are.
+
+        Bytes that are not UTF-8 become lone surrogates, so that one bad row does not end the import: see `is_utf8`.
+        """
+        return io.TextIOWrapper(self.binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+    def share_read(self) -> float:
+        """Return how much of the file has been read, 0..1."""
+        return min(self._raw.tell() / self._size, 1.0)
+
+
+def _unpacked(raw: BinaryIO, suffix: str) -> BinaryIO:
+    if suffix == ".xz":
+        return cast("BinaryIO", lzma.open(raw, "rb"))
+    if suffix == ".gz":
+        return cast("BinaryIO", gzip.open(raw, "rb"))
+    return raw
+
+
+@contextmanager
+def open_import(path: Path) -> Iterator[ImportFile]:
+    """Open `path` for reading. Raises `UserError` when it is missing, unreadable, or (while it is read) damaged."""
+    try:
+        raw = path.open("rb")
+    except OSError as error:
+        message = f"{path} cannot be opened: {error.strerror or error}; nothing was imported from it"
+        raise UserError(message) from None
+    with raw:
+        try:
+            yield ImportFile(path, raw)
+        except (lzma.LZMAError, gzip.BadGzipFile, EOFError) as error:
+            message = f"{path} is damaged or not a {path.suffix} file ({error}); rows before the damage were read. Fetch it again"
+            raise UserError(message) from None
+
+
+def uncompressed_name(path: Path) -> Path:
+    """Return the name of the file inside: `eng.train.xz` is `eng.train`."""
+    return path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path
+
+
+def is_utf8(text: str) -> bool:
+    """Return whether text that `ImportFile.text` gave was UTF-8 in the file."""
+    return not any("\udc80" <= character <= "\udcff" for character in text) if not text.isascii() else True
