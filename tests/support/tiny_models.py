@@ -1,0 +1,73 @@
+"""A tiny random BERT and a toy problem, so that training tests take moments."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
+
+from config.tasks import TaskSpec
+from trainers.task import Example, Hardware, TrainingPlan, TrainingStep
+
+CPU = Hardware(device="cpu", precision="fp32", threads=1)
+TOPIC_WORDS: Mapping[str, tuple[str, ...]] = {
+    "SPORT": ("goal", "match", "coach", "league", "striker"),
+    "MARKETS": ("shares", "bond", "profit", "index", "trader"),
+    "WEATHER": ("storm", "rain", "wind", "snow", "flood"),
+}
+_COMMON_WORDS = ("the", "a", "in", "after", "today", "new", "big", "says", "week", "city")
+
+
+def make_tiny_bert(folder: Path) -> Path:
+    """Write a random BERT (2 layers, hidden size 32) with a whole-word vocabulary into `folder` and return it."""
+    folder.mkdir(parents=True)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *_COMMON_WORDS, *(word for words in TOPIC_WORDS.values() for word in words)]
+    vocabulary = folder / "vocab.txt"
+    vocabulary.write_text("\n".join(words) + "\n", encoding="utf-8")
+    BertTokenizer(vocab=str(vocabulary)).save_pretrained(folder)
+    torch.manual_seed(3)
+    config = BertConfig(
+        vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=64,
+    )  # fmt: skip
+    BertForSequenceClassification(config).save_pretrained(folder)
+    return folder
+
+
+def toy_rows(labels: Sequence[str], per_label: int, *, seed: int = 1) -> list[Example]:
+    """Return rows whose label can be told from one of its words; lengths vary."""
+    chance = random.Random(seed)
+    rows = []
+    for label in labels:
+        for number in range(per_label):
+            words = [chance.choice(_COMMON_WORDS) for _ in range(chance.randint(2, 12))]
+            words.insert(chance.randrange(len(words) + 1), chance.choice(TOPIC_WORDS[label]))
+            rows.append(Example(f"{label}-{seed}-{number}", " ".join(words), {"label": label}))
+    chance.shuffle(rows)
+    return rows
+
+
+def toy_spec(base_model: Path | str, **changes: object) -> TaskSpec:
+    """Return a task that the tiny model learns in a few steps."""
+    values: dict[str, object] = {
+        "name": "toy-topics", "kind": "classification", "backend": "transformer", "base_model": str(base_model), "labels": "open",
+        "training": {"epochs": 6, "full_epochs": 10, "learning_rate": 5e-3, "full_learning_rate": 5e-3, "max_tokens": 32},
+        "promotion": {"metric": "macro_f1"},
+    }  # fmt: skip
+    return TaskSpec.model_validate(values | changes)
+
+
+def toy_plan(spec: TaskSpec, rows: Sequence[Example], work_dir: Path, **changes: object) -> TrainingPlan:
+    """Return a plan for a run on one thread; `steps` in `changes` collects its progress."""
+    steps = changes.pop("steps", [])
+    values: dict[str, object] = {
+        "spec": spec, "rows": rows, "full": False, "warm_start": None, "seed": 5, "hardware": CPU, "batch_size": 16,
+        "work_dir": work_dir, "report": steps.append,  # type: ignore[attr-defined]  # a list
+    }  # fmt: skip
+    return TrainingPlan(**(values | changes))  # type: ignore[arg-type]  # the keys are the fields
+
+
+__all__ = ["CPU", "TOPIC_WORDS", "TrainingStep", "make_tiny_bert", "toy_plan", "toy_rows", "toy_spec"]

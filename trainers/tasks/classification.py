@@ -1,0 +1,155 @@
+"""One label per text, with a stock Hugging Face sequence classifier."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+import torch
+
+from config.errors import RunFailedError
+from config.tasks import TaskSpec
+from trainers import encoder as encoders
+from trainers.encoder import Encoder
+from trainers.fine_tuning import Recipe, Row, fine_tune
+from trainers.label_set import LabelSet, grow
+from trainers.task import Answer, Example, Hardware, Predictor, TrainingPlan
+from trainers.tasks.classification_baseline import MostFrequentLabel, NearestCentroid
+
+_ROWS_PER_BATCH = 32
+_LOG = structlog.get_logger(__name__)
+
+
+class ClassificationTask:
+    """Learns and predicts one label per text."""
+
+    def train(self, plan: TrainingPlan, output: Path) -> None:
+        """Fine-tune the champion on `plan.rows`, or the base model in a full or first run, and write a model folder.
+
+        Raises `RunFailedError` when fewer than two labels can be learnt, `UserError` when the base model cannot be loaded;
+        out-of-memory errors pass through.
+        """
+        champion = None if plan.full else _champion(plan)
+        counts = Counter(str(row.target["label"]) for row in plan.rows if row.weight > 0)
+        previous = LabelSet.read(plan.warm_start) if plan.warm_start else None
+        labels = grow(plan.spec, counts, previous, from_base=champion is None)
+        rows = [row for row in plan.rows if row.weight > 0 and row.target["label"] in labels.seen]
+        _check_learnable(plan, labels, rows, counts)
+        torch.manual_seed(plan.seed)
+        encoder = encoders.grown(champion, labels.names) if champion else _base(plan, labels)
+        ids = labels.ids
+        recipe = _recipe(plan, from_base=champion is None)
+        tokenised = encoder.tokenise([row.text for row in rows])
+        fine_tune(
+            encoder,
+            [Row(tokens, ids[row.target["label"]], row.weight) for row, tokens in zip(rows, tokenised, strict=True)],
+            labels.seen_ids,
+            recipe,
+            # Another plan never resumes from this one's checkpoints.
+            checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, labels, rows)}",
+            report=plan.report,
+        )
+        encoder.save(output)
+        labels.write(output)
+
+    def load(self, folder: Path, hardware: Hardware) -> Predictor:
+        """Return the model in `folder`. Raises `RunFailedError` when it cannot be read."""
+        labels = LabelSet.read(folder)
+        encoder = encoders.open_saved(folder)
+        if encoder.model.config.num_labels != len(labels.names):
+            message = f"the model in {folder} has {encoder.model.config.num_labels} outputs for {len(labels.names)} labels; it is not used"
+            raise RunFailedError(message)
+        return ClassificationPredictor(encoder, labels, hardware)
+
+    def baseline(self, spec: TaskSpec, rows: Sequence[Example]) -> Predictor:
+        """Return what a first model must beat.
+
+        `majority`: always the most frequent label of `rows`. `base`: the untouched base model; a text gets the label whose
+        mean training embedding (mean-pooled last layer) is nearest by cosine. Raises `RunFailedError` when there are no rows.
+        """
+        if not rows:
+            message = f"task {spec.name!r} has no training rows to make its baseline from; send labels first"
+            raise RunFailedError(message)
+        if spec.promotion.baseline == "base":
+            return NearestCentroid(spec, rows)
+        return MostFrequentLabel(rows)
+
+
+class ClassificationPredictor:
+    """A loaded classifier: answers limited to the labels its training rows have shown."""
+
+    def __init__(self, encoder: Encoder, labels: LabelSet, hardware: Hardware) -> None:
+        torch.set_num_threads(hardware.threads)
+        self._encoder = encoder
+        self._hardware = hardware
+        self._names = [labels.names[number] for number in labels.seen_ids]
+        self._seen = torch.tensor(labels.seen_ids, device=hardware.device)
+        dtype = torch.bfloat16 if hardware.precision == "bf16" else torch.float32
+        self._model = encoder.model.to(device=hardware.device, dtype=dtype).eval()  # type: ignore[call-overload]  # its stub knows fewer forms
+
+    def predict(self, texts: Sequence[str]) -> list[Answer]:
+        """Return `{"label", "scores"}` per text, in order; scores are probabilities over the answerable labels, highest first."""
+        answers: list[Answer] = [{}] * len(texts)
+        tokenised = self._encoder.tokenise(texts)
+        with torch.inference_mode():
+            for batch in encoders.by_length([len(tokens) for tokens in tokenised], _ROWS_PER_BATCH):
+                padded = self._encoder.pad([tokenised[index] for index in batch])
+                logits = self._model(**{key: tensor.to(self._hardware.device) for key, tensor in padded.items()}).logits
+                probabilities = logits.float()[:, self._seen].softmax(dim=-1).tolist()
+                for index, row in zip(batch, probabilities, strict=True):
+                    scores = dict(sorted(zip(self._names, row, strict=True), key=lambda pair: -pair[1]))
+                    answers[index] = {"label": next(iter(scores)), "scores": scores}
+        return answers
+
+
+def _champion(plan: TrainingPlan) -> Encoder | None:
+    """Return the model to go on from, unless there is none or the task's base model has changed since."""
+    if plan.warm_start is None:
+        return None
+    champion = encoders.open_saved(plan.warm_start, max_tokens=plan.spec.training.max_tokens)
+    if champion.base_name == plan.spec.base_model:
+        return champion
+    _LOG.info("base_model_changed", task=plan.spec.name, champion=champion.base_name, now=plan.spec.base_model, next="from base")
+    return None
+
+
+def _base(plan: TrainingPlan, labels: LabelSet) -> Encoder:
+    return encoders.open_base(plan.spec.base_model, label_names=labels.names, max_tokens=plan.spec.training.max_tokens)
+
+
+def _check_learnable(plan: TrainingPlan, labels: LabelSet, rows: Sequence[Example], counts: Counter[str]) -> None:
+    left_out = sorted(set(counts) - labels.seen)
+    if left_out:
+        _LOG.info("labels_left_out", task=plan.spec.name, labels=left_out, needed_rows=plan.spec.new_label_min_examples)
+    if len(labels.seen) >= 2 and rows:  # noqa: PLR2004 - one label alone is nothing to tell apart
+        return
+    message = (
+        f"task {plan.spec.name!r} has {len(rows)} usable rows with {len(labels.seen)} labels; at least two labels are needed to "
+        f"learn from, and a new one joins when {plan.spec.new_label_min_examples} rows carry it (left out: "
+        f"{', '.join(left_out[:5]) or 'none'}). Send more labelled examples; the next trigger tries again"
+    )
+    raise RunFailedError(message)
+
+
+def _recipe(plan: TrainingPlan, *, from_base: bool) -> Recipe:
+    training = plan.spec.training
+    return Recipe(
+        epochs=training.full_epochs if from_base else training.epochs,
+        learning_rate=training.full_learning_rate if from_base else training.learning_rate,
+        batch_size=plan.batch_size,
+        seed=plan.seed,
+        hardware=plan.hardware,
+    )
+
+
+def _fingerprint(plan: TrainingPlan, recipe: Recipe, labels: LabelSet, rows: Sequence[Example]) -> str:
+    """Return a short hash of everything that a checkpoint's steps depend on."""
+    digest = hashlib.sha256()
+    settings = (plan.spec.base_model, plan.spec.training.max_tokens, str(plan.warm_start), plan.full, labels.names, labels.seen_ids)
+    digest.update(repr((settings, recipe)).encode())
+    for row in rows:
+        digest.update(repr((row.example_id, row.text, row.target["label"], row.weight)).encode())
+    return digest.hexdigest()[:12]
