@@ -56,15 +56,15 @@ class Rates:
     promoted: float
     naive: float
     """The point gain alone exceeded the minimum."""
-    enough: float | None
-    """The gate had at least the rows that it says it needs (measured for better candidates only)."""
-    promoted_of_enough: float | None
+    decided: float | None
+    """The gate had evidence enough to promote or keep (measured for better candidates only)."""
+    promoted_of_decided: float | None
 
 
 def simulate(cell: Cell, looks: int, seed: int) -> Rates:
     """Return the rates over independent looks at fresh rows."""
     rng = np.random.default_rng([seed, int(cell.accuracy * 1000), int(cell.discordant * 1000), cell.rows, cell.clustered])
-    promoted, naive, enough = (np.zeros(looks, dtype=bool) for _ in range(3))
+    promoted, naive, decided = (np.zeros(looks, dtype=bool) for _ in range(3))
     for look in range(looks):
         stories = _stories(cell, rng)
         tallies = _answers(cell, stories, rng)
@@ -73,13 +73,14 @@ def simulate(cell: Cell, looks: int, seed: int) -> Rates:
         # The gate promotes nothing below the minimum, so resampling is spared where only promotions are counted.
         if naive[look] or cell.gain > 0:
             seen = _compare(tallies, stories, seed=look)
-            promoted[look] = gate.decide(seen, POLICY).verdict == "promote"
-            enough[look] = seen.rows >= seen.required_rows
+            verdict = gate.decide(seen, POLICY).verdict
+            promoted[look] = verdict == "promote"
+            decided[look] = verdict != "insufficient_evidence"
     return Rates(
         promoted=float(promoted.mean()),
         naive=float(naive.mean()),
-        enough=float(enough.mean()) if cell.gain > 0 else None,
-        promoted_of_enough=float(promoted[enough].mean()) if cell.gain > 0 and enough.any() else None,
+        decided=float(decided.mean()) if cell.gain > 0 else None,
+        promoted_of_decided=float(promoted[decided].mean()) if cell.gain > 0 and decided.any() else None,
     )
 
 
@@ -151,10 +152,10 @@ def _summary(found: Sequence[Rates]) -> dict[str, float]:
         "naive_worst_cell": float(naive.max()),
         "naive_within_a_year_mean": float(np.mean(1.0 - (1.0 - naive) ** LOOKS_A_YEAR)),
     }
-    of_enough = [
-        rates.promoted_of_enough for rates in found if rates.promoted_of_enough is not None and (rates.enough or 0.0) > 0.1
+    of_decided = [
+        rates.promoted_of_decided for rates in found if rates.promoted_of_decided is not None and (rates.decided or 0.0) > 0.1
     ]
-    return summary | ({"promoted_of_enough_worst_cell": min(of_enough)} if of_enough else {})
+    return summary | ({"promoted_of_decided_worst_cell": min(of_decided)} if of_decided else {})
 
 
 def _name(cell: Cell) -> str:

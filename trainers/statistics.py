@@ -19,10 +19,10 @@ Counts = NDArray[np.float64]
 
 BOOTSTRAP_REPLICATES = 2_000
 SWAP_REPLICATES = 10_000
-EQUAL_PASSES = 0.01
-"""An equal candidate may pass in fewer than this share of first looks at the rows."""
-WORSE_PASSES = 0.001
-"""A candidate that is worse by the minimum may pass in fewer than this share of looks."""
+EQUAL_LEVEL = 0.008
+"""Level of the test against an equal candidate: fewer than 1 of 100 looks is promised, and models are not quite exchangeable."""
+WORSE_LEVEL = 0.0005
+"""Level of the test against one worse by the minimum: fewer than 1 of 1,000 looks is promised, and the error's size is an estimate."""
 _CELLS_AT_ONCE = 4_000_000  # bounds the memory of one block of replicates, to some tens of megabytes
 _ROUNDING = 1e-12  # two ways of adding up the same gain differ by less
 
@@ -128,14 +128,14 @@ def swap_p_value(stories: PairedTallies, replicates: int, rng: np.random.Generat
 
 def alpha_at(looks: int) -> float:
     """Return the largest `p_equal` that may promote at this look at the same rows: Bonferroni over the looks so far."""
-    return EQUAL_PASSES / max(looks, 1)
+    return EQUAL_LEVEL / max(looks, 1)
 
 
 def required_rows(rows: int, standard_error: float, required_gain: float, *, looks: int = 1) -> int:
     """Return the rows at which chance alone shows an equal candidate the required gain in fewer than 1 of 100 first looks.
 
     From variance ~ 1/rows: rows * (z * standard_error / required_gain)^2. It grows with `looks` as `alpha_at` shrinks. At
-    accuracy 0.80 and a minimum of 4 points this gives about 300, 510 and 850 rows at 9, 15 and 25 % discordant answers. A
+    accuracy 0.80 and a minimum of 4 points this gives about 330, 540 and 910 rows at 9, 15 and 25 % discordant answers. A
     true gain of 1.5 times the minimum then passes with probability Phi(z / 2) >= 0.87. 0 when no number of rows changes the
     answer: no minimum, or one out of reach.
     """
@@ -147,7 +147,7 @@ def required_rows(rows: int, standard_error: float, required_gain: float, *, loo
 
 def certainly_not_worse(gain: float, standard_error: float, minimum: float) -> bool:
     """Return whether a candidate truly worse by `minimum` would show this gain in fewer than 1 of 1,000 looks."""
-    return gain + minimum >= -NormalDist().inv_cdf(WORSE_PASSES) * standard_error
+    return gain + minimum >= -NormalDist().inv_cdf(WORSE_LEVEL) * standard_error
 
 
 def _sum_by(clusters: NDArray[np.intp], array: Counts) -> Counts:
