@@ -16,10 +16,10 @@ _SCRIPT = re.compile(r"function\s*\(|\{\s*[\w-]+\s*:[^{}]{0,200};|var\s+\w+\s*=|
 _LINK = re.compile(r"https?://\S+|www\.\S+", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _BOILERPLATE = re.compile(
-    r"\b(?:accept (?:all )?cookies|cookie (?:policy|settings|preferences)|privacy policy|terms (?:of (?:use|service)|and conditions)"
-    r"|all rights reserved|sign (?:in|up)|log ?in|subscribe|newsletter|click here|read more|share (?:this|on)|follow us"
-    r"|enable javascript|advertisement|skip to (?:main )?content|related articles|most (?:read|popular)"
-    r"|page not found|access denied|are you a robot)\b",
+    r"\b(?:accept (?:all )?cookies|cookie (?:policy|settings|preferences)|privacy policy|terms of (?:use|service)"
+    r"|terms and conditions|all rights reserved|sign (?:in|up)|log ?in|subscribe|newsletter|click here|read more"
+    r"|share (?:this|on)|follow us|enable javascript|advertisement|skip to (?:main )?content|related articles"
+    r"|most (?:read|popular)|page not found|access denied|are you a robot)\b",
     re.IGNORECASE,
 )
 
