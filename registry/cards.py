@@ -60,10 +60,10 @@ def read_history(path: Path | None) -> list[Progress]:
 
 def render(version: Version, run: Run | None, comparison: Comparison | None, *, aliases: Sequence[str], examples: int) -> str:
     """Return the card as Markdown; `examples` counts all it learnt from, parents included (pure)."""
+    standing = " and ".join(aliases).capitalize() or "Not in production"
     parts = [
         f"# {version.name}",
-        f"{' and '.join(aliases).capitalize() or 'Not in production'}; "
-        f"made on {version.created_at:%Y-%m-%d %H:%M} UTC by run `{version.run_id}`.",
+        f"{standing}; made on {version.created_at:%Y-%m-%d %H:%M} UTC by run `{version.run_id}`.",
         "## Verdict",
         _verdict(run),
         f"![Training loss, and gain over the opponent with its interval]({PLOT_FILE})",

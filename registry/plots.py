@@ -21,7 +21,8 @@ _OPEN = "#4a6fa5"
 
 def plot(name: str, comparison: Comparison | None, history: Sequence[Progress]) -> Figure:
     """Return the figure: training loss over steps, and the gain over the opponent with its interval, in points."""
-    figure = Figure(figsize=(10, 3.8), layout="constrained", facecolor="white")
+    parts = 0 if comparison is None else 1 + len(comparison.slices)
+    figure = Figure(figsize=(10, max(3.8, 1.2 + 0.3 * parts)), layout="constrained", facecolor="white")
     # Agg by hand, not through pyplot: no global state, no display, safe in any thread.
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))

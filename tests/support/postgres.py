@@ -54,7 +54,17 @@ def running() -> Iterator[Server]:
 
     data = folder / "data"
     call("initdb", "-D", str(data), "-U", user, "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
-    call("pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", f"-k {folder} -c listen_addresses='' -c fsync=off", "start")
+    call(
+        "pg_ctl",
+        "-D",
+        str(data),
+        "-w",
+        "-l",
+        str(folder / "log"),
+        "-o",
+        f"-k {folder} -c listen_addresses='' -c fsync=off",
+        "start",
+    )
     try:
         yield Server(folder, user)
     finally:

@@ -17,7 +17,7 @@ from tests.support.registries import TASK
 
 def main(url: str, go: Path, what: str, *arguments: str) -> None:
     with Registry.open(url) as registry:
-        print("ready", flush=True)
+        say("ready")
         while not go.exists():
             time.sleep(0.001)
         if what == "lease":
@@ -29,7 +29,12 @@ def main(url: str, go: Path, what: str, *arguments: str) -> None:
                 outcome = "moved"
             except ChampionMovedError as error:
                 outcome = type(error).__name__
-        print(json.dumps(outcome), flush=True)
+        say(json.dumps(outcome))
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

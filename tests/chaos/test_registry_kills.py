@@ -1,0 +1,97 @@
+"""A process is killed (a real SIGKILL) at every step of a publication and of a promotion: old or new, never half."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from registry import promotion
+from registry.artifacts import Artifacts
+from registry.store import Registry
+from tests.support.registries import TASK, add_version, check_invariants
+
+REPOSITORY = Path(__file__).parents[2]
+VICTIM = REPOSITORY / "tests" / "support" / "registry_victim.py"
+
+
+def kill_at_every_step(what: str, folder: Path) -> int:
+    """Return how many processes were killed, one per step; the last one, which got through, comes on top."""
+    victims = subprocess.run(
+        [sys.executable, VICTIM, what, folder], cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert victims.returncode == 0, victims.stderr
+    return int(victims.stdout)
+
+
+def test_killed_while_publishing(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    (model / "ner").mkdir(parents=True)
+    (model / "config.json").write_text("{}")
+    (model / "ner" / "model").write_bytes(b"\x84" * 3_000_000)
+    killed = kill_at_every_step("publish", tmp_path)
+    (whole,) = Artifacts(tmp_path / f"killed-{killed}").list()
+    outcomes = []
+    for number in range(killed):
+        root = tmp_path / f"killed-{number}"
+        artifacts = Artifacts(root)
+        seen = artifacts.list()
+        # Whatever is visible is whole; the same publication, repeated after the restart, ends with the same artifact.
+        assert seen in ([], [whole])
+        published = artifacts.publish(TASK, 1, model)
+        assert published.artifact_id == whole
+        artifacts.verify(published.artifact_id, published.manifest_sha256)
+        artifacts.sweep_temporary()
+        assert [path.name for path in (root / TASK).iterdir()] == [published.folder.name]
+        outcomes.append(bool(seen))
+    # Not to be seen up to one moment, the rename, and there ever after.
+    assert outcomes == sorted(outcomes)
+    assert set(outcomes) == {False, True}
+
+
+def test_killed_while_promoting(tmp_path: Path) -> None:
+    with Registry.open(f"sqlite:///{tmp_path / 'base.db'}") as registry:
+        for _ in range(2):
+            add_version(registry)
+        promotion.promote(registry, TASK, f"{TASK}/v1", expected=None, actor="test", reason="first")
+    killed = kill_at_every_step("promote", tmp_path)
+    champions = []
+    for number in range(killed):
+        with Registry.open(f"sqlite:///{tmp_path / f'killed-{number}.db'}") as registry:
+            check_invariants(registry)
+            champion = registry.versions.champion(TASK)
+            assert champion is not None
+            champions.append(champion.version)
+            # Repeated after the restart, it ends as if nothing had happened.
+            promotion.promote(registry, TASK, f"{TASK}/v2", expected=f"{TASK}/v1", actor="test", reason="better")
+            assert [(line.kind, line.to_version) for line in registry.versions.history(TASK)] == [
+                ("promote", f"{TASK}/v1"),
+                ("promote", f"{TASK}/v2"),
+            ]
+            check_invariants(registry)
+    assert champions == sorted(champions)
+    assert set(champions) == {f"{TASK}/v1", f"{TASK}/v2"}
+
+
+def test_killed_at_any_moment_before_a_reader_comes(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'registry.db'}"
+    with Registry.open(url) as registry:
+        for _ in range(2):
+            add_version(registry)
+    dice = random.Random(20)
+    generation = 0
+    for _round in range(6):
+        with subprocess.Popen([sys.executable, VICTIM, "swing", url], cwd=REPOSITORY, stdout=subprocess.PIPE) as victim:
+            assert victim.stdout is not None
+            assert victim.stdout.readline() == b"moved\n"
+            time.sleep(dice.random() / 5)
+            victim.kill()
+        # It must be able to undo what the killed writer left half written.
+        with Registry.open(url, read_only=True) as reader:
+            check_invariants(reader)
+            champion = reader.versions.champion(TASK)
+            assert champion is not None
+            assert champion.generation > generation
+            generation = champion.generation

@@ -1,0 +1,123 @@
+"""The schema that migrations build is the one that the tables describe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+import registry.migrations
+from config.errors import RetryError, StopError, UserError
+from registry import schema
+from registry.database import Database
+from registry.store import Registry
+
+
+def test_migrating_an_empty_database_gives_the_tables_of_the_schema(tmp_path: Path) -> None:
+    migrated = Registry.open(f"sqlite:///{tmp_path / 'folder' / 'migrated.db'}").database
+    with migrated.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, schema.metadata) == []
+    declared = Database(f"sqlite:///{tmp_path / 'declared.db'}")
+    with declared.write() as connection:
+        schema.metadata.create_all(connection)
+    assert described(migrated) == described(declared)
+
+
+def described(database: Database) -> dict[str, Any]:
+    """Return what Alembic's comparison leaves out too: checks, keys, names."""
+    with database.read() as connection:
+        inspector = sa.inspect(connection)
+        return {
+            name: {
+                "checks": sorted((check["name"], check["sqltext"]) for check in inspector.get_check_constraints(name)),
+                "key": inspector.get_pk_constraint(name),
+                "foreign": sorted(map(str, inspector.get_foreign_keys(name))),
+                "unique": sorted(map(str, inspector.get_unique_constraints(name))),
+                "indexes": sorted(map(str, inspector.get_indexes(name))),
+                "columns": [(column["name"], str(column["type"]), column["nullable"]) for column in inspector.get_columns(name)],
+            }
+            for name in schema.metadata.tables
+        }
+
+
+def test_the_newest_revision_is_the_one_the_program_names() -> None:
+    script = ScriptDirectory(str(Path(registry.migrations.__file__).parent))
+    assert script.get_heads() == [schema.HEAD]
+    assert {revision.revision for revision in script.walk_revisions()} == registry.migrations._known_revisions()
+
+
+def test_a_newer_registry_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'registry.db'}"
+    with Registry.open(url) as opened, opened.database.write() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0999'"))
+    before = (tmp_path / "registry.db").read_bytes()
+    for read_only in (False, True):
+        with pytest.raises(StopError, match="schema 0999, which is newer than this program's"):
+            Registry.open(url, read_only=read_only)
+    assert (tmp_path / "registry.db").read_bytes() == before
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path / 'registry.db'}"
+    upgrade = registry.migrations._upgrade
+
+    def half(connection: sa.Connection) -> None:
+        upgrade(connection)
+        message = "power"
+        raise KeyboardInterrupt(message)
+
+    monkeypatch.setattr(registry.migrations, "_upgrade", half)
+    with pytest.raises(KeyboardInterrupt):
+        Registry.open(url)
+    with Database(url).read() as connection:
+        assert sa.inspect(connection).get_table_names() == []
+    monkeypatch.undo()
+    with Registry.open(url) as opened:
+        assert opened.versions.list() == []
+
+
+def test_what_is_no_registry_is_refused_in_words(tmp_path: Path) -> None:
+    for url, what in (
+        ("nonsense", "not a database URL"),
+        ("mysql://host/name", "runs on sqlite and postgresql"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+    ):
+        with pytest.raises(UserError, match=what):
+            Registry.open(url)
+    with pytest.raises(RetryError, match=r"no registry at .* yet; `perennial run` creates it"):
+        Registry.open(f"sqlite:///{tmp_path / 'nothing.db'}", read_only=True)
+    assert not (tmp_path / "nothing.db").exists()
+    (tmp_path / "text.db").write_text("this is not a database, however one looks at it" * 100)
+    with pytest.raises(StopError, match="file is not a database"):
+        Registry.open(f"sqlite:///{tmp_path / 'text.db'}")
+
+
+def test_a_password_is_never_shown() -> None:
+    pytest.importorskip("psycopg", reason="the postgres extra is not installed")
+    with pytest.raises(RetryError, match=r"postgresql\+psycopg://anna:\*\*\*@") as caught:
+        Registry.open("postgresql://anna:hunter2@127.0.0.1:1/registry?connect_timeout=2")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_sqlite_commits_survive_a_power_cut_and_writers_wait(tmp_path: Path) -> None:
+    database = Registry.open(f"sqlite:///{tmp_path / 'registry.db'}").database
+    with database.read() as connection:
+        settings = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in
+                    ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")}  # fmt: skip
+    assert settings == {"journal_mode": "truncate", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30_000}
+
+
+def test_a_writer_that_waits_too_long_is_told_to_try_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("registry.database.BUSY_TIMEOUT_S", 0.05)
+    url = f"sqlite:///{tmp_path / 'registry.db'}"
+    with Registry.open(url) as first, Registry.open(url) as second, first.database.write():
+        with pytest.raises(RetryError, match=r"did not answer .*locked"):
+            second.lease.acquire("b", ttl_s=1)
+        assert second.versions.list() == []

@@ -1,0 +1,209 @@
+"""What people read of the registry: collection, difference of two versions, model card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.errors import UserError
+from registry import cards, collection, promotion
+from registry.artifacts import Artifacts
+from registry.diff import diff, flatten
+from registry.plots import plot
+from registry.store import Registry
+from registry.versions import Lineage, Version
+from tests.support.registries import TASK
+from trainers.comparison import Comparison, Slice
+from trainers.job_spec import Progress
+
+COMPARISON = Comparison(
+    task=TASK, metric="macro_f1", candidate_run="r", champion_version=f"{TASK}/v1", opponent=f"{TASK}/v1", rows=640, stories=500,
+    champion_score=0.61, candidate_score=0.68, gain=0.07, confidence=0.95, lower_bound=0.031, upper_bound=0.104,
+    standard_error=0.02, p_equal=0.001, discordant=0.1, required_gain=0.0305, required_rows=400,
+    anchor=Slice(name="anchor", rows=120, champion_score=0.7, candidate_score=0.69),
+    slices=(Slice(name="newest", rows=200, champion_score=0.5, candidate_score=0.63),),
+)  # fmt: skip
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    with Registry.open(f"sqlite:///{tmp_path / 'registry.db'}") as opened:
+        yield opened
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Artifacts:
+    return Artifacts(tmp_path / "artifacts")
+
+
+def publish(registry: Registry, artifacts: Artifacts, folder: Path, *, parent: str | None = None, epochs: int = 2) -> Version:
+    """Take a run all the way to a published version, decided but not promoted."""
+    number = registry.versions.next_number(TASK)
+    run = registry.runs.create(TASK, f"key-{number}", "132 new examples", full=parent is None)
+    assert run is not None
+    model = folder / f"model-{number}"
+    model.mkdir()
+    (model / "weights.safetensors").write_bytes(bytes([number]) * 1000)
+    published = artifacts.publish(TASK, number, model)
+    version = registry.versions.add(
+        TASK,
+        number,
+        run_id=run.run_id,
+        artifact_id=published.artifact_id,
+        manifest_sha256=published.manifest_sha256,
+        size_bytes=published.size_bytes,
+        parent=parent,
+        lineage=Lineage(
+            training_set_sha256=str(number) * 64, seed=20, settings={"task": {"training": {"epochs": epochs}}, "batch_size": 32},
+            code="perennial 0.1.0", counts={"train": 100 * number, "test": 50},
+        ),
+        metrics={
+            "run_id": run.run_id, "train_s": 10.5 * number, "hardware": "cpu, bf16",
+            "comparison": COMPARISON.model_dump(mode="json"),
+        },
+        learnt=[f"example-{number}-{index}" for index in range(5)],
+    )  # fmt: skip
+    registry.runs.update(run.run_id, state="decided", verdict="keep", reasons=["too | few rows"], version=version.name)
+    return version
+
+
+class TestCollection:
+    def test_keeps_what_is_needed_and_removes_the_rest(self, registry: Registry, artifacts: Artifacts, tmp_path: Path) -> None:
+        versions = [publish(registry, artifacts, tmp_path) for _ in range(7)]
+        names = [version.name for version in versions]
+        promotion.promote(registry, TASK, names[1], expected=None, actor="a", reason="r")
+        run = registry.runs.create(TASK, "running", "because", full=False)
+        assert run is not None
+        assert run.parent == names[1]
+        promotion.promote(registry, TASK, names[2], expected=names[1], actor="a", reason="r")
+        promotion.promote(registry, TASK, names[4], expected=names[2], actor="a", reason="r")
+        planned = collection.collect(registry, artifacts, keep_last=1, dry_run=True)
+        assert len(artifacts.list()) == 7
+        done = collection.collect(registry, artifacts, keep_last=1)
+        assert done == planned
+        # v2 is the parent of a running run, v3 previous, v5 champion, v7 the newest.
+        assert done.versions == (names[0], names[3], names[5])
+        assert done.freed_bytes > 3000
+        assert artifacts.list() == sorted(versions[kept].artifact_id for kept in (1, 2, 4, 6))
+        assert registry.versions.get(names[0]).collected_at is not None
+        assert len(registry.versions.learnt(names[0])) == 5
+        with pytest.raises(UserError, match="files were removed"):
+            promotion.promote(registry, TASK, names[0], expected=names[4], actor="a", reason="r")
+        assert collection.collect(registry, artifacts, keep_last=1).versions == ()
+
+    def test_a_version_not_yet_decided_stays(self, registry: Registry, artifacts: Artifacts, tmp_path: Path) -> None:
+        for _ in range(2):
+            publish(registry, artifacts, tmp_path)
+        first, second = registry.versions.list(TASK)[1], registry.versions.list(TASK)[0]
+        run = registry.runs.get(second.run_id)
+        unfinished = [run, registry.runs.get(first.run_id)]
+        assert collection.choose([first, second], [], unfinished, keep_last=0) == []
+        assert collection.choose([first, second], [], [run], keep_last=0) == [first]
+        assert collection.choose([second, first], [], [], keep_last=0) == [first, second]
+        assert collection.choose([second, first], [], [], keep_last=9) == []
+
+    def test_orphans_go_unless_a_run_may_still_record_them(
+        self, registry: Registry, artifacts: Artifacts, tmp_path: Path
+    ) -> None:
+        version = publish(registry, artifacts, tmp_path)
+        left = artifacts.publish(TASK, 2, tmp_path / "model-1")
+        run = registry.runs.create(TASK, "running", "because", full=False)
+        assert run is not None
+        assert collection.collect(registry, artifacts, keep_last=5).orphans == ()
+        registry.runs.update(run.run_id, state="failed")
+        assert collection.collect(registry, artifacts, keep_last=5).orphans == (left.artifact_id,)
+        assert artifacts.list() == [version.artifact_id]
+
+    def test_files_that_a_killed_collection_left_go_next_time(
+        self, registry: Registry, artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        version = publish(registry, artifacts, tmp_path)
+        with monkeypatch.context() as patch:
+            patch.setattr(Artifacts, "remove", lambda _self, _artifact_id: None)
+            assert collection.collect(registry, artifacts, keep_last=0).versions == (version.name,)
+        assert artifacts.list() == [version.artifact_id]
+        assert collection.collect(registry, artifacts, keep_last=0).orphans == (version.artifact_id,)
+        assert artifacts.list() == []
+
+    def test_a_negative_count_is_refused(self, registry: Registry, artifacts: Artifacts) -> None:
+        with pytest.raises(UserError, match="keep_last is -1"):
+            collection.collect(registry, artifacts, keep_last=-1)
+
+
+class TestDiff:
+    def test_two_versions_side_by_side(self, registry: Registry, artifacts: Artifacts, tmp_path: Path) -> None:
+        first = publish(registry, artifacts, tmp_path)
+        second = publish(registry, artifacts, tmp_path, parent=first.name, epochs=3)
+        found = diff(registry, first.name, second.name)
+        assert [(line.name, line.left, line.right) for line in found.settings] == [("task.training.epochs", 2, 3)]
+        lineage = {line.name: line for line in found.lineage}
+        assert (lineage["parent"].left, lineage["parent"].right) == (None, first.name)
+        assert not lineage["seed"].differs
+        counts = {line.name: (line.left, line.right, line.change) for line in found.counts}
+        assert counts["train"] == (100, 200, 100)
+        assert counts["examples learnt"] == (5, 10, 5)
+        assert counts["learnt by this one only"] == (0, 5, 5)
+        metrics = {line.name: line for line in found.metrics}
+        assert metrics["train_s"].change == pytest.approx(10.5)
+        assert metrics["comparison.slices.newest.rows"].left == 200
+        assert metrics["hardware"].change is None
+        assert "run_id" not in metrics
+        with pytest.raises(UserError, match="no version 'topics/v9'"):
+            diff(registry, first.name, f"{TASK}/v9")
+
+    def test_flatten_names_every_leaf(self) -> None:
+        nested = {"a": {"b": [1, 2]}, "c": [{"slice": "label:X", "max_drop": 0.1}, {"x": None}], "d": []}
+        assert flatten(nested) == {"a.b": "1, 2", "c.label:X.slice": "label:X", "c.label:X.max_drop": 0.1, "c.1.x": None, "d": ""}
+
+
+class TestCards:
+    def test_a_card_says_how_it_fared_and_what_it_was_made_from(
+        self, registry: Registry, artifacts: Artifacts, tmp_path: Path
+    ) -> None:
+        first = publish(registry, artifacts, tmp_path)
+        version = publish(registry, artifacts, tmp_path, parent=first.name)
+        promotion.promote(registry, TASK, version.name, expected=None, actor="a", reason="r")
+        history = tmp_path / "history.jsonl"
+        lines = [
+            Progress(run_id="r", at="2026-01-01T00:00:00Z", phase="training", step=step, steps=9, loss=3 / (1 + step))
+            for step in range(9)
+        ]
+        history.write_text("".join(line.model_dump_json() + "\n" for line in lines) + '{"run_id": "r", "cut')
+        card = cards.write_card(registry, version.name, tmp_path / "card", history=history).read_text()
+        for part in (
+            f"# {TASK}/v2", "Champion; made on",
+            "**Not promoted: the champion was kept.** The run began because: 132 new examples.",
+            "- too | few rows", "gain +0.0700, between +0.0310 and +0.1040", "| newest | 200 | 0.5000 | 0.6300 | +0.1300 |",
+            "| anchor | 120 | 0.7000 | 0.6900 | -0.0100 |", f"| Went on from | {TASK}/v1 |",
+            "| Examples learnt, parents included | 10 |",
+            "| `task.training.epochs` | 2 |", "| Hardware | cpu, bf16 |", version.artifact_id, version.manifest_sha256,
+        ):  # fmt: skip
+            assert part in card
+        assert (tmp_path / "card" / cards.PLOT_FILE).read_bytes().startswith(b"\x89PNG")
+        assert len(cards.read_history(history)) == 9
+
+    def test_a_card_without_run_comparison_or_history_still_stands(self, registry: Registry, tmp_path: Path) -> None:
+        version = registry.versions.add(
+            TASK, 1, run_id="forgotten", artifact_id=f"{TASK}/v1-{0:012x}", manifest_sha256="0" * 64, size_bytes=1, parent=None,
+            lineage=Lineage(training_set_sha256="", seed=1, settings={"note": "a|b\nc"}, code=""), metrics={}, learnt=(),
+        )  # fmt: skip
+        card = cards.write_card(registry, version.name, tmp_path, history=tmp_path / "gone.jsonl").read_text()
+        assert "The run's record is gone." in card
+        assert "The run recorded no comparison." in card
+        assert r"| `note` | a\|b c |" in card
+
+    def test_the_plot_shows_the_interval_and_what_was_required(self) -> None:
+        figure = plot("topics/v2", COMPARISON, [])
+        _loss, gain = figure.axes
+        assert [label.get_text() for label in gain.get_yticklabels()] == [
+            "macro_f1, 640 rows",
+            "anchor, 120 rows",
+            "newest, 200 rows",
+        ]
+        drawn = [tuple(line.get_xdata()) for line in gain.lines]
+        assert (pytest.approx(3.1), pytest.approx(10.4)) in drawn
+        assert (pytest.approx(3.05), pytest.approx(3.05)) in drawn
+        unreachable = plot("topics/v2", COMPARISON.model_copy(update={"required_gain": float("inf")}), [])
+        assert not unreachable.axes[1].texts
