@@ -1,0 +1,209 @@
+"""The buffer: everything that arrived and what was found out about it, in LanceDB tables, behind one lock."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow.compute as pc
+
+from config import durable
+from config.clock import Clock, utc_now
+from config.errors import StopError
+from config.settings import BufferSettings
+from config.tasks import TaskSpec
+from consumers import buffer_audit, buffer_folder, counting, freezing
+from consumers import requests as stored_requests
+from consumers.counting import TaskCounts
+from consumers.enrichment_rows import Enrichment, EnrichmentRows, StoryMember, TextRow
+from consumers.event_rows import Stored
+from consumers.insertion import Conflict, Insertion, InsertOutcome
+from consumers.lance_tables import Tables
+from consumers.predictions import StoredPrediction, prediction
+from consumers.requests import Request
+from consumers.source import TopicPartition
+from consumers.tables import ARRIVED, TextTable, moment
+from consumers.training_set import TrainingSet
+from consumers.waiting import Fate, Ledger
+
+__all__ = [
+    "Buffer", "Conflict", "Enrichment", "Fate", "InsertOutcome", "Request", "Stored", "StoredPrediction", "StoryMember", "TaskCounts", "TextRow",
+]  # fmt: skip
+
+_RETAINED = ("articles", "examples", "predictions", "article_enrichment", "example_enrichment")
+
+
+class Buffer:
+    """All tables of one folder. Thread-safe; one process writes, others open it with `writer=False`."""
+
+    def __init__(
+        self, tables: Tables, settings: BufferSettings, tasks: Mapping[str, TaskSpec], min_quality: float, clock: Clock
+    ) -> None:
+        """Use `Buffer.open`."""
+        self._tables = tables
+        self._settings = settings
+        self._tasks = tasks
+        self._min_quality = min_quality
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._ledger = Ledger(tables)
+        self._write_lock: BinaryIO | None = None
+        self._insertion: Insertion | None = None
+        self._enrichment: EnrichmentRows | None = None
+        self.repairs: tuple[str, ...] = ()
+        """What was mended at start, in words."""
+        self.rewind: Mapping[TopicPartition, int] = {}
+        """Offsets from which the log must be read again after a repair."""
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        settings: BufferSettings,
+        *,
+        tasks: Mapping[str, TaskSpec],
+        writer: bool = True,
+        min_quality: float = 0.3,
+        clock: Clock = utc_now,
+    ) -> Buffer:
+        """Open the buffer in `folder`; a writer makes it, locks it and mends what a power cut left.
+
+        Raises `StopError` for a second writer and for a newer format, `UserError` for a reader where there is no buffer.
+        """
+        if not writer:
+            buffer_folder.check(folder)
+            return cls(Tables(folder, writer=False), settings, tasks, min_quality, clock)
+        buffer_folder.prepare(folder)
+        lock = buffer_folder.lock_for_writing(folder)
+        try:
+            audit = buffer_audit.mend(folder)
+            buffer = cls(Tables(folder, writer=True), settings, tasks, min_quality, clock)
+            buffer._begin_writing(lock, audit)
+        except BaseException:
+            lock.close()
+            raise
+        return buffer
+
+    def insert(self, batch: Sequence[Stored]) -> InsertOutcome:
+        """Store the new events of a batch; not durable before `sync`. Insert-only: what is there is never overwritten."""
+        with self._lock:
+            return self._writing()[0].insert(batch, self._clock())
+
+    def resolve_waiting(self, limit: int = 1000) -> int:
+        """Join answers that waited for their text; returns how many left the queue (joined or refused)."""
+        with self._lock:
+            return self._ledger.resolve(self._writing()[0], self._tasks, limit, self._clock())
+
+    def sync(self) -> None:
+        """Make everything stored so far durable; positions may be committed after this. Raises OSError."""
+        durable.sync_filesystem(self._tables.folder)
+
+    def optimize_if_due(self) -> tuple[str, ...]:
+        """Compact tables that had many writes; returns their names."""
+        with self._lock:
+            self._writing()
+            keep = timedelta(hours=self._settings.keep_versions_hours)
+            compacted = self._tables.optimize(self._settings.optimize_every, keep)
+        if compacted:
+            self.sync()
+        return compacted
+
+    def unenriched(self, table: TextTable, limit: int) -> list[TextRow]:
+        """Return up to `limit` texts that were not enriched yet, oldest event time first."""
+        with self._lock:
+            return self._writing()[1].unenriched(table, limit)
+
+    def apply_enrichment(self, table: TextTable, rows: Sequence[Enrichment]) -> int:
+        """Record findings about texts, once per row; returns how many were recorded."""
+        with self._lock:
+            return self._writing()[1].apply(table, rows)
+
+    def recent_stories(self, before: datetime, window: timedelta) -> list[StoryMember]:
+        """Return the members of stories with event time in [before - window, before], oldest first."""
+        with self._lock:
+            return self._writing()[1].recent_stories(before, window)
+
+    def drop_from_training(self, row_ids: Sequence[str], reason: str) -> int:
+        """Take training rows out for good, for instance because their story is held out; returns how many."""
+        with self._lock:
+            return self._writing()[1].drop(row_ids, reason)
+
+    def counts(self, task: str, *, after_seq: int = 0) -> TaskCounts:
+        """Count a task's examples; `new` are those enriched after number `after_seq`."""
+        with self._lock:
+            return counting.count(self._tables, task, after_seq=after_seq, min_quality=self._min_quality)
+
+    def freeze(
+        self, task: TaskSpec, *, run_id: str, folder: Path, learnt: frozenset[str], max_rows: int | None = None
+    ) -> TrainingSet:
+        """Write the task's training set into the new folder `folder`; `learnt` are the example ids in the champion's lineage."""
+        with self._lock:
+            snapshot = self._tables.pin(freezing.PINNED)
+        return freezing.freeze(
+            snapshot,
+            task,
+            run_id=run_id,
+            folder=folder,
+            learnt=learnt,
+            min_quality=self._min_quality,
+            max_rows=max_rows or task.training.max_rows,
+            now=self._clock(),
+        )
+
+    def feedback_fate(self, event_id: str) -> Fate | None:
+        """Return what became of a label or feedback event; None when it is not stored (it may still be in the log)."""
+        with self._lock:
+            return self._ledger.fate(event_id)
+
+    def prediction(self, prediction_id: str) -> StoredPrediction | None:
+        """Return the answer that serving gave under this id."""
+        with self._lock:
+            return prediction(self._tables, prediction_id)
+
+    def requests(self, kind: str = "retrain") -> list[Request]:
+        """Return the stored requests of one kind, oldest first."""
+        with self._lock:
+            return stored_requests.requests(self._tables, kind)
+
+    def table_counts(self) -> dict[str, int]:
+        """Return the rows of each table that events arrive in."""
+        with self._lock:
+            return {name: self._tables.count(name) for name in ARRIVED}
+
+    def versions(self) -> dict[str, int]:
+        """Return the LanceDB version of every table."""
+        with self._lock:
+            return self._tables.versions()
+
+    def enforce_retention(self) -> int:
+        """Remove articles, examples and predictions whose event time is past the retention; returns how many rows went."""
+        if self._settings.retention_days == 0:
+            return 0
+        with self._lock:
+            self._writing()
+            where = f"event_time < {moment(self._clock() - timedelta(days=self._settings.retention_days))}"
+            return sum(self._tables.delete(name, where) for name in _RETAINED)
+
+    def close(self) -> None:
+        """Free the writer's lock."""
+        with self._lock, contextlib.ExitStack() as stack:
+            if self._write_lock is not None:
+                stack.callback(self._write_lock.close)
+            self._write_lock = self._insertion = self._enrichment = None
+
+    def _begin_writing(self, lock: BinaryIO, audit: buffer_audit.Audit) -> None:
+        self._write_lock = lock
+        self.repairs, self.rewind = audit.repairs, audit.rewind
+        highest = [pc.max(self._tables.scan(name, ["stored_seq"])["stored_seq"]).as_py() or 0 for name in ARRIVED]
+        self._insertion = Insertion(self._tables, max(highest) + 1)
+        self._enrichment = EnrichmentRows(self._tables)
+
+    def _writing(self) -> tuple[Insertion, EnrichmentRows]:
+        if self._insertion is None or self._enrichment is None:
+            message = f"the buffer in {self._tables.folder} is not open for writing here; only the daemon that leads writes it"
+            raise StopError(message)
+        return self._insertion, self._enrichment

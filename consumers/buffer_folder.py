@@ -1,0 +1,58 @@
+"""The buffer's folder: its format, and the lock that lets one process write."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from config import durable
+from config.errors import StopError, UserError
+from consumers.tables import FORMAT_VERSION
+
+FORMAT_FILE = "format_version"
+LOCK_FILE = "writer.lock"
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder, or check that this version can read it (`StopError`)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / FORMAT_FILE).exists():
+        durable.write_atomic(folder / FORMAT_FILE, f"{FORMAT_VERSION}\n".encode())
+    check(folder)
+
+
+def check(folder: Path) -> None:
+    """Refuse a missing buffer (`UserError`) and one of a newer or unreadable format (`StopError`)."""
+    try:
+        text = (folder / FORMAT_FILE).read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        message = f"there is no buffer in {folder} yet; start the daemon with `perennial run`, which makes it"
+        raise UserError(message) from None
+    if not text.isdecimal() or int(text) > FORMAT_VERSION:
+        message = (
+            f"the buffer in {folder} has format {text!r}; this version of Perennial reads up to {FORMAT_VERSION}. Nothing was "
+            "changed. Install the version that wrote it, or set data_dir to another folder"
+        )
+        raise StopError(message)
+
+
+def lock_for_writing(folder: Path) -> BinaryIO:
+    """Return the held lock; closing it, or the end of the process, frees it. Raises `StopError` naming the holder."""
+    file = (folder / LOCK_FILE).open("a+b")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        holder = file.read().decode("ascii", "replace").strip() or "unknown"
+        file.close()
+        message = (
+            f"the buffer in {folder} is being written by process {holder}; two writers would double its rows. "
+            "Stop that process first, or set data_dir to another folder"
+        )
+        raise StopError(message) from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n".encode())
+    file.flush()
+    return file

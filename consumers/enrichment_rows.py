@@ -1,0 +1,168 @@
+"""What was found out about texts: handing out those not enriched yet, and recording the findings once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from consumers.lance_tables import Tables
+from consumers.seen import SeenIds
+from consumers.tables import ENRICHMENT_OF, EXAMPLE_FACTS, SCHEMAS, TextTable, is_one_of, moment
+
+Split = Literal["train", "test", "anchor", "dropped"]
+
+
+@dataclass(frozen=True, slots=True)
+class TextRow:
+    """A text that waits to be enriched."""
+
+    row_id: str
+    text: str
+    event_time: datetime
+    article_id: str | None
+    anchor: bool = False
+    """A label of the anchor set: its split is `anchor`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrichment:
+    """What was found out about one row."""
+
+    row_id: str
+    language: str
+    quality: float
+    """0..1."""
+    quality_reasons: tuple[str, ...]
+    embedding: Sequence[float] | npt.NDArray[np.float32] | None
+    encoder_id: str
+    story_id: str
+    split: Split
+    duplicate_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoryMember:
+    """One row's place in a story."""
+
+    row_id: str
+    story_id: str
+    split: Split
+    event_time: datetime
+    embedding: npt.NDArray[np.float32]
+
+
+class EnrichmentRows:
+    """The two enrichment tables. A row is enriched once; its split changes only to `dropped`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._seen: dict[str, SeenIds] = {}
+        self._answers = SeenIds()
+        self._done_up_to: dict[str, int] = {}
+        self._next_seq = 1
+        for table in ENRICHMENT_OF.values():
+            columns = ["row_id", "enriched_seq", *(["answer_sha256"] if table == "example_enrichment" else [])]
+            rows = tables.scan(table, columns)
+            self._seen[table] = SeenIds(rows["row_id"].to_pylist())
+            self._next_seq = max(self._next_seq, (pc.max(rows["enriched_seq"]).as_py() or 0) + 1)
+            if table == "example_enrichment":
+                self._answers = SeenIds(rows["answer_sha256"].to_pylist())
+
+    def unenriched(self, table: TextTable, limit: int) -> list[TextRow]:
+        """Return up to `limit` rows without enrichment, oldest event time first."""
+        # Everything up to this sequence number is enriched, so that a full table is not compared again at every call.
+        done = self._done_up_to.get(table, 0)
+        after = f"stored_seq > {done}"
+        arrived = self._tables.scan(table, ["row_id", "stored_seq", "event_time"], after, row_ids=True)
+        enriched = self._tables.scan(ENRICHMENT_OF[table], ["row_id"], after)
+        waiting = arrived.filter(pc.invert(pc.is_in(arrived["row_id"], value_set=enriched["row_id"].combine_chunks())))
+        if waiting.num_rows == 0:
+            self._done_up_to[table] = pc.max(arrived["stored_seq"]).as_py() or done
+            return []
+        self._done_up_to[table] = pc.min(waiting["stored_seq"]).as_py() - 1
+        order = pc.sort_indices(waiting, [("event_time", "ascending"), ("row_id", "ascending")])
+        chosen = waiting.take(order[:limit])
+        columns = ["row_id", "text", "event_time", "article_id", *(["anchor"] if table == "examples" else [])]
+        texts = self._tables.take(table, chosen["_rowid"].to_pylist(), columns)
+        found = {row["row_id"]: TextRow(**row) for row in texts.to_pylist()}
+        return [found[row_id] for row_id in chosen["row_id"].to_pylist()]
+
+    def apply(self, table: TextTable, findings: Sequence[Enrichment]) -> int:
+        """Record findings; a row that has some already, or is gone, is passed over. Returns how many were recorded."""
+        target = ENRICHMENT_OF[table]
+        suspects = self._seen[target].among([one.row_id for one in findings])
+        done = set(self._tables.lookup(target, "row_id", suspects, ["row_id"])["row_id"].to_pylist())
+        wanted = {one.row_id: one for one in findings if one.row_id not in done}
+        columns = [
+            "row_id",
+            "stored_seq",
+            "event_time",
+            "stored_at",
+            *((*EXAMPLE_FACTS, "anchor") if table == "examples" else ()),
+        ]
+        facts = self._tables.lookup(table, "row_id", sorted(wanted), columns)
+        # The oldest first, so that of two equal answers in one portion the older is the original.
+        facts = facts.sort_by([("event_time", "ascending"), ("row_id", "ascending")])
+        originals = self._originals(facts["answer_sha256"].to_pylist()) if table == "examples" else {}
+        rows: list[dict[str, Any]] = []
+        for fact in facts.to_pylist():
+            one = wanted[fact["row_id"]]
+            original = originals.setdefault(fact["answer_sha256"], one.row_id) if table == "examples" else one.row_id
+            rows.append(
+                fact
+                | {
+                    "enriched_seq": self._next_seq + len(rows), "split": one.split, "language": one.language,
+                    "quality": one.quality, "quality_reasons": json.dumps(one.quality_reasons), "encoder_id": one.encoder_id,
+                    "story_id": one.story_id, "dropped_because": None,
+                    "embedding": None if one.embedding is None else np.asarray(one.embedding, dtype=np.float32),
+                    "duplicate_of": one.duplicate_of or (original if original != one.row_id else None),
+                }
+            )  # fmt: skip
+        self._seen[target].add(row["row_id"] for row in rows)
+        if table == "examples":
+            self._answers.add(row["answer_sha256"] for row in rows)
+        self._tables.append(target, rows)
+        self._next_seq += len(rows)
+        return len(rows)
+
+    def recent_stories(self, before: datetime, window: timedelta) -> list[StoryMember]:
+        """Return the rows of both tables with a story and an embedding, event time in [before - window, before], oldest first."""
+        when = f"event_time >= {moment(before - window)} AND event_time <= {moment(before)}"
+        where = f"{when} AND story_id IS NOT NULL AND embedding IS NOT NULL"
+        columns = ["row_id", "story_id", "split", "event_time", "embedding"]
+        parts = [self._tables.scan(table, columns, where) for table in ENRICHMENT_OF.values()]
+        rows = pa.concat_tables(parts).sort_by([("event_time", "ascending"), ("row_id", "ascending")])
+        plain = zip(*(rows[name].to_pylist() for name in columns[:4]), rows["embedding"], strict=True)
+        return [StoryMember(*values, embedding.values.to_numpy()) for *values, embedding in plain]
+
+    def drop(self, row_ids: Sequence[str], reason: str) -> int:
+        """Take rows of split `train` out of training for good; returns how many there were."""
+        dropped = 0
+        for table in ENRICHMENT_OF.values() if row_ids else ():
+            where = f"split = 'train' AND {is_one_of('row_id', row_ids)}"
+            rows = self._tables.scan(table, SCHEMAS[table].names, where)
+            changes = {"split": "dropped", "dropped_because": reason}
+            for name, value in changes.items():
+                place = rows.schema.get_field_index(name)
+                rows = rows.set_column(place, rows.schema.field(name), pa.array([value] * rows.num_rows, pa.string()))
+            self._tables.replace(table, rows)
+            dropped += rows.num_rows
+        return dropped
+
+    def _originals(self, answers: Sequence[str]) -> dict[str, str]:
+        """Return the first enriched row of each answer (same task, text and target) that has one."""
+        suspects = sorted(set(self._answers.among(answers)))
+        columns = ["answer_sha256", "row_id", "enriched_seq"]
+        found = self._tables.lookup("example_enrichment", "answer_sha256", suspects, columns)
+        first: dict[str, str] = {}
+        for answer, row_id in zip(*(found.sort_by("enriched_seq")[name].to_pylist() for name in columns[:2]), strict=True):
+            first.setdefault(answer, row_id)
+        return first

@@ -1,0 +1,129 @@
+"""Events as rows: which tables an event goes to, and with what columns."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from consumers.events import AnyEvent, Article, Feedback, Label, PredictionMade, content_sha256, to_bytes
+from consumers.source import Position
+
+Row = dict[str, Any]
+# Labels and feedback share their ids: one event of either kind may stand in both tables.
+FAMILIES: Mapping[str, tuple[str, ...]] = {
+    "articles": ("articles",),
+    "answers": ("examples", "feedback"),
+    "predictions": ("predictions",),
+    "requests": ("requests",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An event and where it stands in the log."""
+
+    event: AnyEvent
+    position: Position
+
+
+def identity(event: AnyEvent) -> tuple[str, str]:
+    """Return the family of tables an event belongs to, and the id by which it is known there."""
+    if isinstance(event, Article):
+        return "articles", event.event_id
+    if isinstance(event, Label | Feedback):
+        return "answers", event.event_id
+    if isinstance(event, PredictionMade):
+        return "predictions", event.prediction_id
+    return "requests", event.event_id
+
+
+def payload_sha256(event: AnyEvent) -> str:
+    """Return the SHA-256 of what an event says; it tells a redelivery from other content under a used id."""
+    # A prediction is known by its own id: sent again under a new event id it is still the same prediction.
+    content = event.model_copy(update={"event_id": event.prediction_id}) if isinstance(event, PredictionMade) else event
+    return hashlib.sha256(to_bytes(content)).hexdigest()
+
+
+def revision_id(event: Article) -> str:
+    """Return the id of an article's revision: the same content under the same article id is the same revision."""
+    return hashlib.sha256(f"{event.article_id}\n{content_sha256(event.text)}".encode()).hexdigest()[:32]
+
+
+def canonical_json(value: object) -> str:
+    """Return JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def rows_of(stored: Stored, sha256: str, *, sequence: int, now: datetime) -> dict[str, Row]:
+    """Return the rows an event becomes, keyed by table."""
+    event = stored.event
+    arrival: Row = {
+        "payload_sha256": sha256, "topic": stored.position.topic, "partition": stored.position.partition,
+        "offset": stored.position.offset, "stored_seq": sequence, "event_time": event.occurred_at, "stored_at": now,
+    }  # fmt: skip
+    if isinstance(event, Article):
+        text = event.text
+        return {
+            "articles": {
+                "row_id": revision_id(event), "event_id": event.event_id, "article_id": event.article_id, "text": text,
+                "text_sha256": content_sha256(text), "url": event.url, "publisher": event.publisher, "source": event.source,
+                **arrival,
+            }
+        }  # fmt: skip
+    if isinstance(event, PredictionMade):
+        return {
+            "predictions": {
+                "prediction_id": event.prediction_id, "event_id": event.event_id, "task": event.task,
+                "model_version": event.model_version, "text": event.text, "answer": canonical_json(event.answer),
+                "article_id": event.article_id, **arrival,
+            }
+        }  # fmt: skip
+    if isinstance(event, Label | Feedback):
+        return _answer_rows(event, arrival)
+    task = getattr(event, "task", None)
+    return {
+        "requests": {"event_id": event.event_id, "kind": event.type, "task": task, "body": event.model_dump_json(), **arrival}
+    }
+
+
+def example_row(ledger: Row, text: str, *, sequence: int, now: datetime) -> Row:
+    """Return the example that a ledger row becomes once its text is known."""
+    shared = (
+        "task", "target", "origin", "verdict", "article_id", "prediction_id", "model_version", "user_id", "source", "anchor",
+        "payload_sha256", "topic", "partition", "offset", "event_time",
+    )  # fmt: skip
+    text_sha256 = content_sha256(text)
+    return {
+        **{name: ledger[name] for name in shared},
+        "row_id": ledger["event_id"], "text": text, "text_sha256": text_sha256, "selected_by": ledger["origin"],
+        "answer_sha256": hashlib.sha256("\n".join((ledger["task"], text_sha256, ledger["target"])).encode()).hexdigest(),
+        "stored_seq": sequence, "stored_at": now,
+    }  # fmt: skip
+
+
+def _answer_rows(event: Label | Feedback, arrival: Row) -> dict[str, Row]:
+    feedback = event if isinstance(event, Feedback) else None
+    has_text = event.text is not None
+    ledger: Row = {
+        "event_id": event.event_id, "task": event.task, "target": canonical_json(event.target), "source": event.source,
+        "origin": event.origin if isinstance(event, Label) else "feedback",
+        "anchor": event.anchor if isinstance(event, Label) else False,
+        "verdict": feedback.verdict if feedback else None,
+        "article_id": event.article_id,
+        "prediction_id": feedback.prediction_id if feedback else None,
+        "model_version": feedback.model_version if feedback else None,
+        "user_id": feedback.user_id if feedback else None,
+        "status": "joined" if has_text else "waiting",
+        "reason": "" if has_text else "its text has not arrived yet",
+        **arrival,
+    }  # fmt: skip
+    rows: dict[str, Row] = {}
+    if event.text is not None:
+        rows["examples"] = example_row(ledger, event.text, sequence=arrival["stored_seq"], now=arrival["stored_at"])
+    if feedback or not has_text:
+        rows["feedback"] = ledger
+    return rows

@@ -1,0 +1,108 @@
+"""Freezing: pinned tables become one immutable training set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from config.tasks import TaskSpec
+from consumers.lance_tables import Snapshot
+from consumers.selection import Candidate, Selection, select
+from consumers.tables import quoted
+from consumers.training_set import SCHEMA, TrainingSet, write_training_set
+
+PINNED = ("examples", "example_enrichment", "requests")
+
+
+def freeze(
+    snapshot: Snapshot,
+    task: TaskSpec,
+    *,
+    run_id: str,
+    folder: Path,
+    learnt: frozenset[str],
+    min_quality: float,
+    max_rows: int,
+    now: datetime,
+) -> TrainingSet:
+    """Write the training set of `task` into the new folder `folder`. Memory: the chosen rows, and small columns of the rest."""
+    chosen = select(
+        _candidates(snapshot, task.name),
+        task,
+        renames=_renames(snapshot, task.name),
+        learnt=learnt,
+        min_quality=min_quality,
+        max_rows=max_rows,
+    )
+    highest = pc.max(snapshot.scan("example_enrichment", ["enriched_seq"], _of(task.name))["enriched_seq"]).as_py()
+    return write_training_set(
+        folder,
+        _rows(snapshot, task.name, chosen),
+        run_id=run_id,
+        task=task.name,
+        created_at=now,
+        max_seq=highest or 0,
+        table_versions=snapshot.versions,
+        labels=chosen.labels,
+        left_out=chosen.left_out,
+    )
+
+
+def _candidates(snapshot: Snapshot, task: str) -> Iterator[Candidate]:
+    facts = ["row_id", "event_time", "text_sha256", "origin", "selected_by", "verdict", "split", "quality", "duplicate_of"]
+    enriched = snapshot.scan("example_enrichment", facts, _of(task))
+    targets = snapshot.scan("examples", ["row_id", "target"], _of(task))
+    joined = enriched.join(targets, "row_id", join_type="inner")
+    for batch in joined.to_batches():
+        for row in batch.to_pylist():
+            row["is_duplicate"] = row.pop("duplicate_of") is not None
+            yield Candidate(example_id=row.pop("row_id"), **row)
+
+
+def _renames(snapshot: Snapshot, task: str) -> list[dict[str, str]]:
+    """Return the label renames that were asked for by events, oldest first."""
+    asked = snapshot.scan("requests", ["body", "event_time", "event_id"], f"kind = 'task_schema' AND {_of(task)}")
+    ordered = asked.sort_by([("event_time", "ascending"), ("event_id", "ascending")])
+    return [json.loads(body)["renames"] for body in ordered["body"].to_pylist()]
+
+
+def _rows(snapshot: Snapshot, task: str, selection: Selection) -> pa.Table:
+    ids = pa.array(list(selection.rows), pa.string())
+    texts = _chosen(snapshot, "examples", ["row_id", "text", "event_time", "origin", "selected_by"], task, ids)
+    found = _chosen(snapshot, "example_enrichment", ["row_id", "story_id", "language", "embedding"], task, ids)
+    # Arrow cannot join list columns; both sides hold the same ids once sorted.
+    texts, found = texts.sort_by("row_id"), found.sort_by("row_id")
+    order = texts["row_id"].to_pylist()
+    chosen = [selection.rows[example_id] for example_id in order]
+    columns = {
+        "example_id": texts["row_id"],
+        "text": texts["text"],
+        "target": pa.array([one.target for one in chosen], pa.string()),
+        "weight": pa.array([one.weight for one in chosen], pa.float32()),
+        "origin": texts["origin"],
+        "selected_by": texts["selected_by"],
+        "story_id": pc.coalesce(found["story_id"], texts["row_id"]),
+        "event_time": texts["event_time"],
+        "language": pc.fill_null(found["language"], ""),
+        "is_new": pa.array([one.is_new for one in chosen], pa.bool_()),
+        "role": pa.array([one.role for one in chosen], pa.string()),
+        "embedding": found["embedding"],
+    }
+    return pa.table(columns, schema=SCHEMA)
+
+
+def _chosen(snapshot: Snapshot, table: str, columns: list[str], task: str, ids: pa.Array) -> pa.Table:
+    parts = [
+        pa.Table.from_batches([batch]).filter(pc.is_in(batch["row_id"], value_set=ids))
+        for batch in snapshot.batches(table, columns, _of(task))
+    ]
+    return pa.concat_tables(parts) if parts else snapshot.scan(table, columns, "false")
+
+
+def _of(task: str) -> str:
+    return f"task = {quoted(task)}"

@@ -1,0 +1,143 @@
+"""Insert-only ingest: every event once, whatever is delivered again; other content under a used id is a conflict."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from consumers.event_rows import FAMILIES, Row, Stored, identity, payload_sha256, revision_id, rows_of
+from consumers.events import Article
+from consumers.lance_tables import Tables
+from consumers.seen import SeenIds
+from consumers.source import Position
+from consumers.tables import ARRIVED, KEYS
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """An event whose id is in use for something else; nothing of it is stored."""
+
+    stored: Stored
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class InsertOutcome:
+    """What became of a batch."""
+
+    inserted: int
+    duplicates: int
+    conflicts: tuple[Conflict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the tables hold under the ids of one batch; kept up to date while the batch is walked through."""
+
+    payloads: dict[tuple[str, str], str]
+    """By family and id."""
+    rows: set[tuple[str, str]]
+    """Table and id of every row that is there."""
+    revisions: dict[str, Position]
+    """Where each revision of an article first stood in the log."""
+
+
+class Insertion:
+    """Appends events to the tables they belong to."""
+
+    def __init__(self, tables: Tables, next_sequence: int) -> None:
+        self._tables = tables
+        self.next_sequence = next_sequence
+        self.seen: dict[str, SeenIds] = {}
+        for name in ARRIVED:
+            self.seen[name] = SeenIds(tables.scan(name, [KEYS[name]])[KEYS[name]].to_pylist())
+        self._revisions = SeenIds(tables.scan("articles", ["row_id"])["row_id"].to_pylist())
+        self.article_ids = SeenIds(tables.scan("articles", ["article_id"])["article_id"].to_pylist())
+
+    def insert(self, batch: Sequence[Stored], now: datetime) -> InsertOutcome:
+        """Store what is new. Judged one after the other, in the order of the log, as if each had come alone."""
+        shas = [payload_sha256(stored.event) for stored in batch]
+        known = self._known(batch)
+        rows: dict[str, list[Row]] = defaultdict(list)
+        inserted = duplicates = 0
+        conflicts: list[Conflict] = []
+        for stored, sha256 in zip(batch, shas, strict=True):
+            family, event_id = identity(stored.event)
+            first = known.payloads.get((family, event_id), sha256)
+            if isinstance(stored.event, Article) and self._has_revision(stored.event, stored.position, known):
+                duplicates += 1
+            elif first != sha256:
+                conflicts.append(Conflict(stored, _conflict(family, event_id)))
+            else:
+                fresh = {
+                    table: row
+                    for table, row in rows_of(stored, sha256, sequence=self.next_sequence, now=now).items()
+                    if (table, event_id) not in known.rows
+                }
+                self._note(stored, sha256, fresh, known)
+                for table, row in fresh.items():
+                    rows[table].append(row)
+                self.next_sequence += bool(fresh)
+                inserted += bool(fresh)
+                duplicates += not fresh
+        # Examples before the ledger: a ledger row that says `joined` always has its example.
+        for table in ARRIVED:
+            self.append(table, rows[table])
+        return InsertOutcome(inserted, duplicates, tuple(conflicts))
+
+    def append(self, table: str, rows: Sequence[Row]) -> None:
+        """Append rows that are not there yet, and remember their ids."""
+        # Remembered first: should LanceDB fail after all was written, the next attempt still looks before it appends.
+        self.seen[table].add(row[KEYS[table]] for row in rows)
+        if table == "articles":
+            self._revisions.add(row["row_id"] for row in rows)
+            self.article_ids.add(row["article_id"] for row in rows)
+        self._tables.append(table, rows)
+
+    def present(self, table: str, ids: Sequence[str]) -> set[str]:
+        """Return those of `ids` that have a row in `table`."""
+        suspects = self.seen[table].among(ids)
+        return set(self._tables.lookup(table, KEYS[table], suspects, [KEYS[table]])[KEYS[table]].to_pylist())
+
+    def _known(self, batch: Sequence[Stored]) -> _Known:
+        ids: Mapping[str, set[str]] = defaultdict(set)
+        for stored in batch:
+            family, event_id = identity(stored.event)
+            ids[family].add(event_id)
+        known = _Known({}, set(), {})
+        for family, wanted in ids.items():
+            for table in FAMILIES[family]:
+                suspects = self.seen[table].among(sorted(wanted))
+                found = self._tables.lookup(table, KEYS[table], suspects, [KEYS[table], "payload_sha256"])
+                for event_id, sha256 in zip(*(column.to_pylist() for column in found.columns), strict=True):
+                    known.payloads[family, event_id] = sha256
+                    known.rows.add((table, event_id))
+        revisions = self._revisions.among(sorted({revision_id(one.event) for one in batch if isinstance(one.event, Article)}))
+        columns = ["row_id", "topic", "partition", "offset"]
+        for row in self._tables.lookup("articles", "row_id", revisions, columns).to_pylist():
+            known.revisions[row["row_id"]] = Position(row["topic"], row["partition"], row["offset"])
+        return known
+
+    @staticmethod
+    def _has_revision(event: Article, here: Position, known: _Known) -> bool:
+        there = known.revisions.get(revision_id(event))
+        # On a redelivery the table already holds what came later in the log; that must not change the judgement.
+        return there is not None and (there[:2] != here[:2] or there.offset <= here.offset)
+
+    @staticmethod
+    def _note(stored: Stored, sha256: str, fresh: Mapping[str, Row], known: _Known) -> None:
+        family, event_id = identity(stored.event)
+        known.payloads[family, event_id] = sha256
+        known.rows.update((table, event_id) for table in fresh)
+        if isinstance(stored.event, Article):
+            known.revisions.setdefault(revision_id(stored.event), stored.position)
+
+
+def _conflict(family: str, event_id: str) -> str:
+    name = "prediction_id" if family == "predictions" else "event_id"
+    return (
+        f"{name}: {event_id!r} was used before for other content; what came first stays. Give every event its own id and "
+        "send this one again under a new one"
+    )

@@ -1,0 +1,168 @@
+"""Which rows of a task enter a training set, in which role: pure, and the same whatever order the rows come in."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from config.tasks import TaskSpec
+from consumers.counting import INDEPENDENT
+from consumers.event_rows import canonical_json
+
+Target = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One enriched row of the task."""
+
+    example_id: str
+    event_time: datetime
+    text_sha256: str
+    target: str
+    """JSON."""
+    origin: str
+    selected_by: str
+    verdict: str | None
+    split: str
+    quality: float
+    is_duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A row of the training set, without its text."""
+
+    role: str
+    weight: float
+    is_new: bool
+    target: str
+    """JSON, renames applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The chosen rows by example id, and why others were left out."""
+
+    rows: Mapping[str, Chosen]
+    labels: Mapping[str, int]
+    """Training rows that carry each label."""
+    left_out: Mapping[str, int]
+
+
+def select(
+    candidates: Iterable[Candidate],
+    task: TaskSpec,
+    *,
+    renames: Sequence[Mapping[str, str]],
+    learnt: frozenset[str],
+    min_quality: float,
+    max_rows: int,
+) -> Selection:
+    """Choose the rows of one training set. `renames` are applied in order, then those of the task file."""
+    left_out: Counter[str] = Counter()
+    by_role: dict[str, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        role = _role(candidate, task, min_quality)
+        if role is None:
+            continue
+        renamed = replace(candidate, target=_renamed(candidate.target, [*renames, task.renames]))
+        if task.labels == "closed" and not labels_of(renamed.target) <= set(task.label_names):
+            left_out["label is not accepted any more"] += 1
+        else:
+            by_role[role].append(renamed)
+
+    measured = {row.text_sha256 for role in ("test", "anchor") for row in by_role[role]}
+    texts = _by_text(row for row in by_role["train"] if row.text_sha256 not in measured)
+    train = {best.example_id: Chosen("train", _weight(best, task), is_new, best.target) for best, is_new in _best(texts, learnt)}
+    times = {row.example_id: row.event_time for row in by_role["train"]}
+    if task.labels == "open":
+        train = _without_rare_labels(train, task, left_out)
+    train = _newest(train, times, max_rows, left_out)
+
+    rows = dict(train)
+    rows |= _held_out("test", _recent(by_role["test"], task.promotion.window_days), learnt)
+    rows |= _held_out("anchor", by_role["anchor"], frozenset())
+    rows |= _held_out("corrections", by_role["corrections"], learnt)
+    counts = Counter(label for row in train.values() for label in labels_of(row.target))
+    return Selection(rows, dict(sorted(counts.items())), dict(sorted(left_out.items())))
+
+
+def labels_of(target: str) -> set[str]:
+    """Return the labels a target (JSON) carries."""
+    parsed = json.loads(target)
+    return {span["label"] for span in parsed["spans"]} if "spans" in parsed else {parsed["label"]}
+
+
+def _role(row: Candidate, task: TaskSpec, min_quality: float) -> str | None:
+    if row.split == "train":
+        return "train" if row.quality >= min_quality and _weight(row, task) > 0 else None
+    if row.split == "anchor":
+        return "anchor"
+    if row.split == "test" and row.selected_by in INDEPENDENT:
+        return "test"
+    # What the champion was told it got wrong: reported, never deciding. Confirmations never test.
+    return "corrections" if row.split == "test" and row.verdict == "correction" else None
+
+
+def _weight(row: Candidate, task: TaskSpec) -> float:
+    weights = {"correction": task.feedback.correction_weight, "confirmation": task.feedback.confirmation_weight}
+    return weights[row.verdict] if row.verdict else 1.0
+
+
+def _renamed(target: str, renames: Sequence[Mapping[str, str]]) -> str:
+    parsed = json.loads(target)
+    for one in parsed.get("spans", [parsed]):
+        for mapping in renames:
+            one["label"] = mapping.get(one["label"], one["label"])
+    return canonical_json(parsed)
+
+
+def _by_text(rows: Iterable[Candidate]) -> dict[str, list[Candidate]]:
+    texts: dict[str, list[Candidate]] = defaultdict(list)
+    for row in rows:
+        texts[row.text_sha256].append(row)
+    return texts
+
+
+def _best(texts: Mapping[str, Sequence[Candidate]], learnt: frozenset[str]) -> Iterable[tuple[Candidate, bool]]:
+    """Yield one row per text, independent answers before feedback, then the newest; and whether its answer is new."""
+    for rows in texts.values():
+        if all(row.is_duplicate for row in rows):
+            continue
+        best = max(rows, key=lambda row: (row.selected_by in INDEPENDENT, row.event_time, row.example_id))
+        # Another row may have taught the same answer for the same text.
+        yield best, learnt.isdisjoint(row.example_id for row in rows if row.target == best.target)
+
+
+def _held_out(role: str, rows: Iterable[Candidate], learnt: frozenset[str]) -> dict[str, Chosen]:
+    unseen = _by_text(row for row in rows if row.example_id not in learnt)
+    return {best.example_id: Chosen(role, 1.0, is_new=False, target=best.target) for best, _ in _best(unseen, frozenset())}
+
+
+def _recent(rows: Sequence[Candidate], window_days: float) -> list[Candidate]:
+    newest = max((row.event_time for row in rows), default=None)
+    return [row for row in rows if newest is not None and row.event_time >= newest - timedelta(days=window_days)]
+
+
+def _without_rare_labels(train: Mapping[str, Chosen], task: TaskSpec, left_out: Counter[str]) -> dict[str, Chosen]:
+    counts = Counter(label for row in train.values() for label in labels_of(row.target))
+    rare = {name for name, count in counts.items() if count < task.new_label_min_examples and name not in task.label_names}
+    kept = {example_id: row for example_id, row in train.items() if rare.isdisjoint(labels_of(row.target))}
+    for name in rare:
+        left_out[f"fewer than {task.new_label_min_examples} rows carry label {name}"] += counts[name]
+    return kept
+
+
+def _newest(
+    train: Mapping[str, Chosen], times: Mapping[str, datetime], max_rows: int, left_out: Counter[str]
+) -> dict[str, Chosen]:
+    """Keep the new rows, newest first, then the newest of the others, `max_rows` in all."""
+    ordered = sorted(train, key=lambda example_id: (train[example_id].is_new, times[example_id], example_id), reverse=True)
+    if len(ordered) > max_rows:
+        left_out[f"more than the {max_rows} newest rows"] += len(ordered) - max_rows
+    return {example_id: train[example_id] for example_id in ordered[:max_rows]}

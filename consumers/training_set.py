@@ -1,0 +1,154 @@
+"""A training set: one immutable folder of `rows.parquet` and `manifest.json`, known by a hash of its content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from config import durable
+from config.errors import RunFailedError
+
+ROWS_FILE = "rows.parquet"
+MANIFEST_FILE = "manifest.json"
+FORMAT_VERSION = 1
+ROLES = ("train", "test", "anchor", "corrections")
+
+SCHEMA = pa.schema(
+    [
+        pa.field("example_id", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        # The target's wire form, as JSON.
+        pa.field("target", pa.string(), nullable=False),
+        pa.field("weight", pa.float32(), nullable=False),
+        pa.field("origin", pa.string(), nullable=False),
+        pa.field("selected_by", pa.string(), nullable=False),
+        pa.field("story_id", pa.string(), nullable=False),
+        pa.field("event_time", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("is_new", pa.bool_(), nullable=False),
+        pa.field("role", pa.string(), nullable=False),
+        pa.field("embedding", pa.list_(pa.float32())),
+    ]
+)
+
+
+class Manifest(BaseModel):
+    """What stands in a training set and where it came from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: int = FORMAT_VERSION
+    run_id: str
+    task: str
+    created_at: datetime
+    rows_sha256: str
+    """Over the rows' values in order; the same buffer content gives the same hash."""
+    file_sha256: str
+    """Of rows.parquet, checked when it is read."""
+    counts: Mapping[str, int]
+    """Rows per role."""
+    new_rows: int
+    """Training rows that the champion has not learnt."""
+    max_seq: int
+    """Highest enrichment number seen: later rows are new to the next trigger."""
+    table_versions: Mapping[str, int]
+    """The buffer's tables as they were read."""
+    labels: Mapping[str, int]
+    """Training rows that carry each label."""
+    left_out: Mapping[str, int] = {}
+    """Training rows not used, by reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """A training set on disk."""
+
+    folder: Path
+    manifest: Manifest
+
+    def rows(self, role: str) -> pa.Table:
+        """Return the rows of one role (train, test, anchor, corrections), in order of event time and id."""
+        return pq.read_table(self.folder / ROWS_FILE, filters=pc.field("role") == role)
+
+
+def write_training_set(
+    folder: Path,
+    table: pa.Table,
+    *,
+    run_id: str,
+    task: str,
+    created_at: datetime,
+    max_seq: int,
+    table_versions: Mapping[str, int],
+    labels: Mapping[str, int],
+    left_out: Mapping[str, int] | None = None,
+) -> TrainingSet:
+    """Write `table` (columns of `SCHEMA`) as a new training set in `folder`, atomically and durably.
+
+    Killed at any point it leaves the whole folder or only a temporary one beside it, which the next write removes. Raises
+    OSError when `folder` is there already: a training set is immutable.
+    """
+    ordered = table.select(SCHEMA.names).cast(SCHEMA).sort_by([("event_time", "ascending"), ("example_id", "ascending")])
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    pq.write_table(ordered, temporary / ROWS_FILE)
+    roles = ordered["role"].to_pylist()
+    manifest = Manifest(
+        run_id=run_id,
+        task=task,
+        created_at=created_at,
+        rows_sha256=content_hash(ordered),
+        file_sha256=durable.sha256_of_file(temporary / ROWS_FILE),
+        counts={role: roles.count(role) for role in ROLES},
+        new_rows=pc.sum(pc.and_(pc.equal(ordered["role"], "train"), ordered["is_new"])).as_py() or 0,
+        max_seq=max_seq,
+        table_versions=table_versions,
+        labels=labels,
+        left_out=left_out or {},
+    )
+    (temporary / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    durable.sync_tree(temporary)
+    temporary.rename(folder)
+    durable.sync_folder(folder.parent)
+    return TrainingSet(folder, manifest)
+
+
+def load_training_set(folder: Path) -> TrainingSet:
+    """Return the training set in `folder`. Raises `RunFailedError` when it is missing, torn, changed or of a newer format."""
+    again = "The run fails; the next one freezes a new set."
+    try:
+        content = json.loads((folder / MANIFEST_FILE).read_bytes())
+        written = content.get("format_version", 0)
+        if written > FORMAT_VERSION:
+            message = f"the training set in {folder} has format {written}; this version reads up to {FORMAT_VERSION}. {again}"
+            raise RunFailedError(message)
+        manifest = Manifest.model_validate(content)
+        found = durable.sha256_of_file(folder / ROWS_FILE)
+    except (OSError, ValueError, TypeError, AttributeError, ValidationError) as error:
+        message = f"the training set in {folder} cannot be read ({error}). {again}"
+        raise RunFailedError(message) from None
+    if found != manifest.file_sha256:
+        message = f"{folder / ROWS_FILE} is not what was frozen (its SHA-256 differs). {again}"
+        raise RunFailedError(message)
+    return TrainingSet(folder, manifest)
+
+
+def content_hash(table: pa.Table) -> str:
+    """Return the SHA-256 over the rows' values in order; how the file lays them out does not matter."""
+    digest = hashlib.sha256()
+    for batch in table.select(SCHEMA.names).to_batches(max_chunksize=1_000):
+        for row in batch.to_pylist():
+            row["event_time"] = row["event_time"].isoformat()
+            digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
+    return digest.hexdigest()

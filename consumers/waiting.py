@@ -1,0 +1,146 @@
+"""The feedback ledger: answers whose text came separately wait here until it arrives, then become examples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from config.errors import DeadLetterError
+from config.tasks import TaskSpec
+from consumers.event_rows import Row, example_row
+from consumers.events import check_spans, parse_target
+from consumers.insertion import Insertion
+from consumers.lance_tables import Tables
+from consumers.tables import SCHEMAS, quoted
+
+_HELD_OUT: Mapping[str, str] = {
+    "test": "its story is held out to measure models, so it neither trains nor counts",
+    "dropped": "it was taken out of training",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of one label or feedback event."""
+
+    event_id: str
+    task: str
+    status: Literal["queued", "waiting", "joined", "held_out", "refused"]
+    reason: str
+    example_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    text: str
+    task: str | None
+    """The task a prediction was made for; None for an article."""
+
+
+class Ledger:
+    """Joins waiting answers to their texts and tells what became of each."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def resolve(self, insertion: Insertion, tasks: Mapping[str, TaskSpec], limit: int, now: datetime) -> int:
+        """Join up to `limit` waiting answers whose text is there, oldest first; returns how many left the queue."""
+        ready = self._ready(insertion, limit)
+        if not ready:
+            return 0
+        texts = self._texts(ready)
+        settled: list[Row] = []
+        examples: list[Row] = []
+        there = insertion.present("examples", [row["event_id"] for row in ready])
+        for row in ready:
+            found = texts.get(row["event_id"])
+            if found is None:
+                continue
+            refusal = _refusal(row, found, tasks)
+            settled.append(row | {"status": "refused" if refusal else "joined", "reason": refusal or ""})
+            if refusal is None and row["event_id"] not in there:
+                examples.append(example_row(row, found.text, sequence=insertion.next_sequence, now=now))
+                insertion.next_sequence += 1
+        insertion.append("examples", examples)
+        # After the examples: a crash in between leaves answers waiting that are joined again, to nothing new.
+        self._tables.replace("feedback", pa.Table.from_pylist(settled, schema=SCHEMAS["feedback"]))
+        return len(settled)
+
+    def fate(self, event_id: str) -> Fate | None:
+        """Return what became of a label or feedback event, None when it is not stored (yet)."""
+        rows = self._tables.scan("feedback", ["task", "status", "reason"], f"event_id = {quoted(event_id)}").to_pylist()
+        if rows and rows[0]["status"] != "joined":
+            return Fate(event_id, rows[0]["task"], rows[0]["status"], rows[0]["reason"], None)
+        found = self._tables.scan(
+            "example_enrichment", ["task", "split", "dropped_because"], f"row_id = {quoted(event_id)}"
+        ).to_pylist()
+        if found and found[0]["split"] in _HELD_OUT:
+            reason = found[0]["dropped_because"] or _HELD_OUT[found[0]["split"]]
+            return Fate(event_id, found[0]["task"], "held_out", reason, event_id)
+        if not rows:
+            rows = self._tables.scan("examples", ["task"], f"row_id = {quoted(event_id)}").to_pylist()
+        return Fate(event_id, rows[0]["task"], "joined", "", event_id) if rows else None
+
+    def _ready(self, insertion: Insertion, limit: int) -> list[Row]:
+        waiting = self._tables.scan(
+            "feedback", ["event_id", "article_id", "prediction_id", "event_time"], "status = 'waiting'", row_ids=True
+        )
+        if waiting.num_rows == 0:
+            return []
+        # Only those whose text is (probably) there, so that answers that wait for ever do not stand in the others' way.
+        articles = insertion.article_ids.among(_present(waiting["article_id"]))
+        predictions = insertion.seen["predictions"].among(_present(waiting["prediction_id"]))
+        ready = waiting.filter(
+            pc.or_(
+                pc.is_in(waiting["article_id"], value_set=pa.array(articles, pa.string())),
+                pc.is_in(waiting["prediction_id"], value_set=pa.array(predictions, pa.string())),
+            )
+        )
+        chosen = ready.sort_by([("event_time", "ascending"), ("event_id", "ascending")]).slice(0, limit)
+        if chosen.num_rows == 0:
+            return []
+        rows = self._tables.take("feedback", chosen["_rowid"].to_pylist(), SCHEMAS["feedback"].names)
+        return sorted(rows.to_pylist(), key=lambda row: (row["event_time"], row["event_id"]))
+
+    def _texts(self, rows: Sequence[Row]) -> dict[str, _Text]:
+        """Return the text each answer speaks of: what the user saw, else the article as it stood at the time."""
+        wanted = sorted({row["prediction_id"] for row in rows if row["prediction_id"]})
+        found = self._tables.lookup("predictions", "prediction_id", wanted, ["prediction_id", "task", "text"])
+        predictions = {row["prediction_id"]: _Text(row["text"], row["task"]) for row in found.to_pylist()}
+        wanted = sorted({row["article_id"] for row in rows if row["article_id"]})
+        revisions: dict[str, list[Any]] = {}
+        order = [("event_time", "ascending"), ("stored_seq", "ascending")]
+        columns = ["article_id", "event_time", "stored_seq", "text"]
+        for article in self._tables.lookup("articles", "article_id", wanted, columns).sort_by(order).to_pylist():
+            revisions.setdefault(article["article_id"], []).append(article)
+        texts: dict[str, _Text] = {}
+        for row in rows:
+            if row["prediction_id"] in predictions:
+                texts[row["event_id"]] = predictions[row["prediction_id"]]
+            elif row["article_id"] in revisions:
+                known = revisions[row["article_id"]]
+                then = [article for article in known if article["event_time"] <= row["event_time"]]
+                texts[row["event_id"]] = _Text((then or known)[-1]["text"], None)
+        return texts
+
+
+def _refusal(row: Row, found: _Text, tasks: Mapping[str, TaskSpec]) -> str | None:
+    if found.task is not None and found.task != row["task"]:
+        return f"task: prediction {row['prediction_id']!r} was made for task {found.task!r}, not {row['task']!r}"
+    if row["task"] not in tasks:
+        return f"task: {row['task']!r} is not defined here any more"
+    try:
+        check_spans(parse_target(tasks[row["task"]], json.loads(row["target"])), found.text)
+    except DeadLetterError as error:
+        return error.reason
+    return None
+
+
+def _present(column: pa.ChunkedArray) -> list[str]:
+    return [str(value) for value in pc.unique(column.drop_null()).to_pylist()]
