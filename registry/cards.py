@@ -8,7 +8,6 @@ from pathlib import Path
 
 from config.durable import write_atomic
 from registry.diff import flatten
-from registry.plots import plot
 from registry.runs import Run
 from registry.store import Registry
 from registry.versions import Version
@@ -31,16 +30,42 @@ def write_card(registry: Registry, name: str, folder: Path, *, history: Path | N
 
     `history` is the run's `history.jsonl`, where it still exists. Raises `UserError` when there is no such version.
     """
-    version = registry.versions.get(name)
-    comparison = comparison_of(version)
-    picture = io.BytesIO()
-    plot(name, comparison, read_history(history)).savefig(picture, format="png", dpi=150)
-    write_atomic(folder / PLOT_FILE, picture.getvalue())
-    names = [alias.name for alias in registry.versions.aliases(version.task) if alias.version == name]
-    examples = len(registry.versions.learnt(name))
-    text = render(version, registry.runs.find(version.run_id), comparison, aliases=names, examples=examples)
+    # matplotlib takes half a second to import, and a card that is only printed needs none of it.
+    from registry.plots import plot  # noqa: PLC0415 - see above
+
+    text = card(registry, name, picture=PLOT_FILE)
+    figure = plot(name, comparison_of(registry.versions.get(name)), read_history(history))
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=150)
+    write_atomic(folder / PLOT_FILE, drawn.getvalue())
     write_atomic(folder / CARD_FILE, text.encode())
     return folder / CARD_FILE
+
+
+def card(registry: Registry, name: str, *, picture: str | None = None) -> str:
+    """Return the card of a version as Markdown, showing the image file `picture` when given."""
+    version = registry.versions.get(name)
+    run = registry.runs.find(version.run_id)
+    names = [alias.name for alias in registry.versions.aliases(version.task) if alias.version == name]
+    standing = " and ".join(names).capitalize() or "Not in production"
+    parts = [
+        f"# {version.name}",
+        f"{standing}; made on {version.created_at:%Y-%m-%d %H:%M} UTC by run `{version.run_id}`.",
+        "## Verdict",
+        _verdict(run),
+        *([] if picture is None else [f"![Training loss, and gain over the opponent with its interval]({picture})"]),
+        "## Comparison",
+        _comparison(comparison_of(version)),
+        "## Made from",
+        _table(("", ""), _origin(version, run, len(registry.versions.learnt(name)))),
+        "## Training",
+        _table(("", ""), _effort(version)),
+        "## Settings",
+        _table(("Setting", "Value"), [(f"`{key}`", value) for key, value in sorted(flatten(version.lineage.settings).items())]),
+        "## Files",
+        _table(("", ""), _files(version)),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def comparison_of(version: Version) -> Comparison | None:
@@ -56,36 +81,6 @@ def read_history(path: Path | None) -> list[Progress]:
     lines = path.read_bytes().split(b"\n")
     # What follows the last line feed is a line that a killed child did not finish.
     return [Progress.model_validate_json(line) for line in lines[:-1] if line]
-
-
-def render(version: Version, run: Run | None, comparison: Comparison | None, *, aliases: Sequence[str], examples: int) -> str:
-    """Return the card as Markdown; `examples` counts all it learnt from, parents included (pure)."""
-    standing = " and ".join(aliases).capitalize() or "Not in production"
-    parts = [
-        f"# {version.name}",
-        f"{standing}; made on {version.created_at:%Y-%m-%d %H:%M} UTC by run `{version.run_id}`.",
-        "## Verdict",
-        _verdict(run),
-        f"![Training loss, and gain over the opponent with its interval]({PLOT_FILE})",
-        "## Comparison",
-        _comparison(comparison),
-        "## Made from",
-        _table(("", ""), _origin(version, run, examples)),
-        "## Training",
-        _table(("", ""), _effort(version)),
-        "## Settings",
-        _table(("Setting", "Value"), [(f"`{name}`", value) for name, value in sorted(flatten(version.lineage.settings).items())]),
-        "## Files",
-        _table(
-            ("", ""),
-            [
-                ("Artifact", f"`{version.artifact_id}`" + (" (removed)" if version.collected_at else "")),
-                ("Manifest SHA-256", f"`{version.manifest_sha256}`"),
-                ("Size", f"{version.size_bytes / 2**20:.1f} MiB"),
-            ],
-        ),
-    ]
-    return "\n\n".join(parts) + "\n"
 
 
 def _verdict(run: Run | None) -> str:
@@ -143,6 +138,15 @@ def _effort(version: Version) -> list[tuple[object, ...]]:
     }
     known = {key: version.metrics[key] for key in shown if key in version.metrics}
     return [(shown[key], f"{value:.1f}" if isinstance(value, float) else value) for key, value in known.items()]
+
+
+def _files(version: Version) -> list[tuple[object, ...]]:
+    removed = "" if version.collected_at is None else f" (removed on {version.collected_at:%Y-%m-%d})"
+    return [
+        ("Artifact", f"`{version.artifact_id}`{removed}"),
+        ("Manifest SHA-256", f"`{version.manifest_sha256}`"),
+        ("Size", f"{version.size_bytes / 2**20:.1f} MiB"),
+    ]
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -17,61 +16,54 @@ from registry.store import Registry
 from registry.versions import Version
 
 
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """What was removed, or would be."""
+def collect(registry: Registry, artifacts: Artifacts, *, keep: int, dry_run: bool = False) -> list[str]:
+    """Remove the artifacts that nothing needs any more and return their ids; with `dry_run`, only return them.
 
-    versions: tuple[str, ...]
-    orphans: tuple[str, ...]
-    """Artifacts that no version on record needs: left by a failed run, or by a collection that was killed."""
-    freed_bytes: int
-
-
-def collect(registry: Registry, artifacts: Artifacts, *, keep_last: int, dry_run: bool = False) -> Collected:
-    """Remove the files of versions that nothing needs any more and mark those versions; report only when `dry_run`.
-
-    Kept are, per task, champion, previous, whatever an unfinished run came from or has published, and the newest
-    `keep_last` versions.
+    Kept are, per task, champion (so what is pinned), previous, what an unfinished run came from or has published, and the
+    newest `keep` versions. A version that lost its files is marked, and can never be promoted again. Artifacts that no
+    version needs go too: a failed run left them, or a collection that was killed.
     """
-    if keep_last < 0:
-        message = f"keep_last is {keep_last}; give 0 or more"
+    if keep < 0:
+        message = f"keep is {keep}; give 0 or more"
         raise UserError(message)
     # The disk is read before the records: an artifact seen here whose run has ended by then will get no record any more.
     on_disk = artifacts.list()
     unfinished = registry.runs.unfinished()
     with registry.database.read() if dry_run else registry.database.write() as connection:
         known = versions.select_all(connection)
-        pointed = {name: aliases.of_task(connection, name) for name in {version.task for version in known}}
+        tasks = sorted({version.task for version in known})
         going = [
             version
-            for task in sorted(pointed)
+            for task in tasks
             for version in choose(
-                [version for version in known if version.task == task], pointed[task], unfinished, keep_last=keep_last
+                [version for version in known if version.task == task],
+                aliases.of_task(connection, task),
+                unfinished,
+                keep=keep,
             )
         ]
-        if not dry_run:
-            names = [version.name for version in going]
-            marked = sa.update(version_table).where(version_table.c.name.in_(names)).values(collected_at=registry.clock())
-            connection.execute(marked)
-    chosen = [version.artifact_id for version in going if version.artifact_id in on_disk]
-    needed = {version.artifact_id for version in known if version.collected_at is None}
+        if not dry_run and going:
+            marked = version_table.c.name.in_([version.name for version in going])
+            connection.execute(sa.update(version_table).where(marked).values(collected_at=registry.clock()))
+    needed = {version.artifact_id for version in known if version.collected_at is None and version not in going}
     recorded = {version.artifact_id for version in known}
     busy = {run.task for run in unfinished}
-    orphans = [name for name in on_disk if name not in needed and (name in recorded or name.split("/")[0] not in busy)]
-    freed_bytes = sum(artifacts.size_bytes(artifact_id) for artifact_id in (*chosen, *orphans))
+    removed = [
+        artifact_id
+        for artifact_id in on_disk
+        if artifact_id not in needed and (artifact_id in recorded or artifact_id.split("/")[0] not in busy)
+    ]
     if not dry_run:
-        for artifact_id in (*chosen, *orphans):
+        for artifact_id in removed:
             artifacts.remove(artifact_id)
         artifacts.sweep_temporary()
-    return Collected(tuple(version.name for version in going), tuple(orphans), freed_bytes)
+    return removed
 
 
-def choose(
-    of_task: Sequence[Version], pointed: Collection[Alias], unfinished: Collection[Run], *, keep_last: int
-) -> list[Version]:
+def choose(of_task: Sequence[Version], pointed: Collection[Alias], unfinished: Collection[Run], *, keep: int) -> list[Version]:
     """Return the versions of one task whose files may go, oldest first (pure)."""
     present = sorted((version for version in of_task if version.collected_at is None), key=lambda version: version.number)
-    newest = {version.name for version in present[len(present) - min(keep_last, len(present)) :]}
+    newest = {version.name for version in present[max(0, len(present) - keep) :]}
     kept = newest | {alias.version for alias in pointed} | {run.parent for run in unfinished}
     runs = {run.run_id for run in unfinished}
     return [version for version in present if version.name not in kept and version.run_id not in runs]

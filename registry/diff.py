@@ -1,4 +1,4 @@
-"""`models diff`: two versions side by side, as a value."""
+"""`models diff`: what differs between two versions, as values."""
 
 from __future__ import annotations
 
@@ -9,66 +9,46 @@ from registry.store import Registry
 from registry.versions import Version
 
 Plain = str | float | int | bool | None
-_NOT_SHOWN = frozenset({"run_id", "status", "error", "comparison.task", "comparison.candidate_run"})
+
+# They name the run, and so always differ without saying anything.
+_NAMES_OF_THE_RUN = frozenset({"metrics.run_id", "metrics.comparison.candidate_run"})
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One named value on both sides; None where a side has none."""
+class Difference:
+    """One value that differs; None where a side does not have it."""
 
-    name: str
+    key: str
+    """Dotted; it begins with `settings`, `lineage`, `counts` or `metrics`."""
     left: Plain
     right: Plain
 
-    @property
-    def differs(self) -> bool:
-        """Whether the sides differ."""
-        return self.left != self.right
 
-    @property
-    def change(self) -> float | None:
-        """Right minus left, where both are numbers."""
-        if isinstance(self.left, bool | str | None) or isinstance(self.right, bool | str | None):
-            return None
-        return self.right - self.left
-
-
-@dataclass(frozen=True, slots=True)
-class VersionDiff:
-    """Two versions, section by section."""
-
-    left: str
-    right: str
-    settings: tuple[Line, ...]
-    """Only what differs: most settings never do."""
-    lineage: tuple[Line, ...]
-    counts: tuple[Line, ...]
-    """Rows of the training sets, and examples learnt, parents included."""
-    metrics: tuple[Line, ...]
-
-
-def diff(registry: Registry, left: str, right: str) -> VersionDiff:
-    """Compare two versions by name (`task/vN`). Raises `UserError` when one does not exist."""
-    a, b = registry.versions.get(left), registry.versions.get(right)
-    learnt_a, learnt_b = registry.versions.learnt(left), registry.versions.learnt(right)
-    settings = _side_by_side(a.lineage.settings, b.lineage.settings)
-    return VersionDiff(
-        left=left,
-        right=right,
-        settings=tuple(line for line in settings if line.differs),
-        lineage=_side_by_side(_origin(a), _origin(b)),
-        counts=(
-            *_side_by_side(a.lineage.counts, b.lineage.counts),
-            Line("examples learnt", len(learnt_a), len(learnt_b)),
-            Line("learnt by this one only", len(learnt_a - learnt_b), len(learnt_b - learnt_a)),
-        ),
-        metrics=tuple(line for line in _side_by_side(a.metrics, b.metrics) if line.name not in _NOT_SHOWN),
-    )
+def between(registry: Registry, left: str, right: str) -> list[Difference]:
+    """Return what differs between two versions (`task/vN`). Raises `UserError` when one does not exist."""
+    a, b = _described(registry, registry.versions.get(left)), _described(registry, registry.versions.get(right))
+    keys = (key for key in dict.fromkeys((*a, *b)) if key not in _NAMES_OF_THE_RUN)
+    return [Difference(key, a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)]
 
 
 def flatten(values: Mapping[str, object]) -> dict[str, Plain]:
     """Return nested values under dotted names; named items of a list go by their name, plain lists become one text."""
     return dict(_leaves(values, ""))
+
+
+def _described(registry: Registry, version: Version) -> dict[str, Plain]:
+    return flatten({
+        "settings": version.lineage.settings,
+        "lineage": {
+            "run": version.run_id,
+            "parent": version.parent,
+            "training_set": version.lineage.training_set_sha256,
+            "seed": version.lineage.seed,
+            "code": version.lineage.code,
+        },
+        "counts": {**version.lineage.counts, "learnt_with_parents": len(registry.versions.learnt(version.name))},
+        "metrics": {**version.metrics, "size_bytes": version.size_bytes},
+    })  # fmt: skip
 
 
 def _leaves(value: object, name: str) -> Iterator[tuple[str, Plain]]:
@@ -84,20 +64,3 @@ def _leaves(value: object, name: str) -> Iterator[tuple[str, Plain]]:
             yield from _leaves(item, f"{name}.{key}")
     elif isinstance(value, str | float | int | None):
         yield name, value
-
-
-def _origin(version: Version) -> dict[str, Plain]:
-    return {
-        "run": version.run_id,
-        "parent": version.parent,
-        "training set": version.lineage.training_set_sha256,
-        "seed": version.lineage.seed,
-        "code": version.lineage.code,
-        "size in MiB": round(version.size_bytes / 2**20, 2),
-        "created": version.created_at.isoformat(timespec="seconds"),
-    }
-
-
-def _side_by_side(left: Mapping[str, object], right: Mapping[str, object]) -> tuple[Line, ...]:
-    a, b = flatten(left), flatten(right)
-    return tuple(Line(name, a.get(name), b.get(name)) for name in dict.fromkeys((*a, *b)))

@@ -10,7 +10,7 @@ import pytest
 from config.errors import UserError
 from registry import cards, collection, promotion
 from registry.artifacts import Artifacts
-from registry.diff import diff, flatten
+from registry.diff import between, flatten
 from registry.plots import plot
 from registry.store import Registry
 from registry.versions import Lineage, Version
@@ -79,19 +79,17 @@ class TestCollection:
         assert run.parent == names[1]
         promotion.promote(registry, TASK, names[2], expected=names[1], actor="a", reason="r")
         promotion.promote(registry, TASK, names[4], expected=names[2], actor="a", reason="r")
-        planned = collection.collect(registry, artifacts, keep_last=1, dry_run=True)
+        planned = collection.collect(registry, artifacts, keep=1, dry_run=True)
         assert len(artifacts.list()) == 7
-        done = collection.collect(registry, artifacts, keep_last=1)
-        assert done == planned
+        done = collection.collect(registry, artifacts, keep=1)
         # v2 is the parent of a running run, v3 previous, v5 champion, v7 the newest.
-        assert done.versions == (names[0], names[3], names[5])
-        assert done.freed_bytes > 3000
+        assert done == planned == [versions[gone].artifact_id for gone in (0, 3, 5)]
         assert artifacts.list() == sorted(versions[kept].artifact_id for kept in (1, 2, 4, 6))
         assert registry.versions.get(names[0]).collected_at is not None
         assert len(registry.versions.learnt(names[0])) == 5
         with pytest.raises(UserError, match="files were removed"):
             promotion.promote(registry, TASK, names[0], expected=names[4], actor="a", reason="r")
-        assert collection.collect(registry, artifacts, keep_last=1).versions == ()
+        assert collection.collect(registry, artifacts, keep=1) == []
 
     def test_a_version_not_yet_decided_stays(self, registry: Registry, artifacts: Artifacts, tmp_path: Path) -> None:
         for _ in range(2):
@@ -99,10 +97,10 @@ class TestCollection:
         first, second = registry.versions.list(TASK)[1], registry.versions.list(TASK)[0]
         run = registry.runs.get(second.run_id)
         unfinished = [run, registry.runs.get(first.run_id)]
-        assert collection.choose([first, second], [], unfinished, keep_last=0) == []
-        assert collection.choose([first, second], [], [run], keep_last=0) == [first]
-        assert collection.choose([second, first], [], [], keep_last=0) == [first, second]
-        assert collection.choose([second, first], [], [], keep_last=9) == []
+        assert collection.choose([first, second], [], unfinished, keep=0) == []
+        assert collection.choose([first, second], [], [run], keep=0) == [first]
+        assert collection.choose([second, first], [], [], keep=0) == [first, second]
+        assert collection.choose([second, first], [], [], keep=9) == []
 
     def test_orphans_go_unless_a_run_may_still_record_them(
         self, registry: Registry, artifacts: Artifacts, tmp_path: Path
@@ -111,9 +109,9 @@ class TestCollection:
         left = artifacts.publish(TASK, 2, tmp_path / "model-1")
         run = registry.runs.create(TASK, "running", "because", full=False)
         assert run is not None
-        assert collection.collect(registry, artifacts, keep_last=5).orphans == ()
+        assert collection.collect(registry, artifacts, keep=5) == []
         registry.runs.update(run.run_id, state="failed")
-        assert collection.collect(registry, artifacts, keep_last=5).orphans == (left.artifact_id,)
+        assert collection.collect(registry, artifacts, keep=5) == [left.artifact_id]
         assert artifacts.list() == [version.artifact_id]
 
     def test_files_that_a_killed_collection_left_go_next_time(
@@ -122,36 +120,33 @@ class TestCollection:
         version = publish(registry, artifacts, tmp_path)
         with monkeypatch.context() as patch:
             patch.setattr(Artifacts, "remove", lambda _self, _artifact_id: None)
-            assert collection.collect(registry, artifacts, keep_last=0).versions == (version.name,)
+            assert collection.collect(registry, artifacts, keep=0) == [version.artifact_id]
         assert artifacts.list() == [version.artifact_id]
-        assert collection.collect(registry, artifacts, keep_last=0).orphans == (version.artifact_id,)
+        assert collection.collect(registry, artifacts, keep=0) == [version.artifact_id]
         assert artifacts.list() == []
 
     def test_a_negative_count_is_refused(self, registry: Registry, artifacts: Artifacts) -> None:
-        with pytest.raises(UserError, match="keep_last is -1"):
-            collection.collect(registry, artifacts, keep_last=-1)
+        with pytest.raises(UserError, match="keep is -1"):
+            collection.collect(registry, artifacts, keep=-1)
 
 
 class TestDiff:
-    def test_two_versions_side_by_side(self, registry: Registry, artifacts: Artifacts, tmp_path: Path) -> None:
+    def test_says_what_differs_and_nothing_else(self, registry: Registry, artifacts: Artifacts, tmp_path: Path) -> None:
         first = publish(registry, artifacts, tmp_path)
         second = publish(registry, artifacts, tmp_path, parent=first.name, epochs=3)
-        found = diff(registry, first.name, second.name)
-        assert [(line.name, line.left, line.right) for line in found.settings] == [("task.training.epochs", 2, 3)]
-        lineage = {line.name: line for line in found.lineage}
-        assert (lineage["parent"].left, lineage["parent"].right) == (None, first.name)
-        assert not lineage["seed"].differs
-        counts = {line.name: (line.left, line.right, line.change) for line in found.counts}
-        assert counts["train"] == (100, 200, 100)
-        assert counts["examples learnt"] == (5, 10, 5)
-        assert counts["learnt by this one only"] == (0, 5, 5)
-        metrics = {line.name: line for line in found.metrics}
-        assert metrics["train_s"].change == pytest.approx(10.5)
-        assert metrics["comparison.slices.newest.rows"].left == 200
-        assert metrics["hardware"].change is None
-        assert "run_id" not in metrics
+        found = {entry.key: (entry.left, entry.right) for entry in between(registry, first.name, second.name)}
+        assert found == {
+            "settings.task.training.epochs": (2, 3),
+            "lineage.run": (first.run_id, second.run_id),
+            "lineage.parent": (None, first.name),
+            "lineage.training_set": ("1" * 64, "2" * 64),
+            "counts.train": (100, 200),
+            "counts.learnt_with_parents": (5, 10),
+            "metrics.train_s": (10.5, 21.0),
+        }
+        assert between(registry, first.name, first.name) == []
         with pytest.raises(UserError, match="no version 'topics/v9'"):
-            diff(registry, first.name, f"{TASK}/v9")
+            between(registry, first.name, f"{TASK}/v9")
 
     def test_flatten_names_every_leaf(self) -> None:
         nested = {"a": {"b": [1, 2]}, "c": [{"slice": "label:X", "max_drop": 0.1}, {"x": None}], "d": []}
@@ -181,6 +176,8 @@ class TestCards:
             "| `task.training.epochs` | 2 |", "| Hardware | cpu, bf16 |", version.artifact_id, version.manifest_sha256,
         ):  # fmt: skip
             assert part in card
+        assert cards.PLOT_FILE in card
+        assert cards.PLOT_FILE not in cards.card(registry, version.name)
         assert (tmp_path / "card" / cards.PLOT_FILE).read_bytes().startswith(b"\x89PNG")
         assert len(cards.read_history(history)) == 9
 
