@@ -57,18 +57,17 @@ def tasks(as_json: AsJson = False) -> None:
     if as_json:
         print_json([task.model_dump(mode="json") for task in defined.values()])
         return
-    rows = [
-        (
-            task.name,
-            f"{task.kind} ({task.backend})",
-            task.base_model,
-            f"{task.labels}: {', '.join(task.label_names) or 'as they come'}",
-            f"{task.trigger.min_new_examples} new{', weekly' if task.trigger.weekly else ''}",
-            f"{task.promotion.metric} better by more than {task.promotion.min_improvement:.0%} ({task.promotion.improvement})",
+    console.print(f"[dim]{len(defined)} tasks in {settings.tasks_folder}[/]")
+    for task in defined.values():
+        policy = task.promotion
+        console.print(f"\n[bold]{task.name}[/]  {task.description}")
+        console.print(f"  kind      {task.kind} on {task.backend}, base model {task.base_model}")
+        console.print(f"  labels    {task.labels}: {', '.join(task.label_names) or 'as they come'}")
+        console.print(f"  trains    at {task.trigger.min_new_examples} new examples{', and weekly' if task.trigger.weekly else ''}")
+        console.print(
+            f"  promotes  when {policy.metric} is better by more than {policy.min_improvement:.0%} ({policy.improvement})"
+            f"{'' if policy.mode == 'auto' else ', by hand'}"
         )
-        for task in defined.values()
-    ]
-    table(f"Tasks in {settings.tasks_folder}", ("task", "kind", "base model", "labels", "trains at", "promotes when"), rows)
 
 
 def config(as_json: AsJson = False) -> None:

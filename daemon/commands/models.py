@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from config.errors import UserError
 from config.settings import Settings, load_settings
 from config.tasks import load_tasks
 from daemon.commands.output import AsJson, console, print_json, table
@@ -176,6 +177,9 @@ def _registry() -> Iterator[tuple[Settings, Registry]]:
     from registry.store import Registry  # noqa: PLC0415 - heavy
 
     settings = load_settings()
+    if not settings.registry.url and not settings.data_dir.exists():
+        message = f"nothing has run in {settings.data_dir} yet, so there are no models; start with `perennial run`"
+        raise UserError(message)
     registry = Registry.open(settings.registry_url)
     try:
         yield settings, registry
