@@ -22,7 +22,7 @@ SWAP_REPLICATES = 10_000
 EQUAL_LEVEL = 0.008
 """Level of the test against an equal candidate: fewer than 1 of 100 looks is promised, and models are not quite exchangeable."""
 WORSE_LEVEL = 0.0005
-"""Level of the test against one worse by the minimum: fewer than 1 of 1,000 looks is promised, and the error's size is an estimate."""
+"""Level of the test against one worse by the minimum: fewer than 1 of 1,000 is promised, and the error is an estimate."""
 _CELLS_AT_ONCE = 4_000_000  # bounds the memory of one block of replicates, to some tens of megabytes
 _ROUNDING = 1e-12  # two ways of adding up the same gain differ by less
 
