@@ -113,14 +113,17 @@ def _give_up() -> None:
 
 def _listen(settings: ServingSettings) -> socket.socket:
     """Return a listening socket. Raises `UserError` when the address cannot be had."""
-    family, kind, protocol, _name, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-    listener = socket.socket(family, kind, protocol)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = None
     try:
+        found = socket.getaddrinfo(settings.host or None, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _name, address = found[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError as error:
-        listener.close()
+        if listener is not None:
+            listener.close()
         message = (
             f"serving cannot listen on {settings.host} port {settings.port}: {error.strerror}. Nothing was started. "
             "Stop what uses the port, or choose another: PERENNIAL_SERVING__PORT, or 0 for a free one."

@@ -168,10 +168,10 @@ async def _json_bytes(request: Request) -> bytes:
 def _predict_request(body: bytes) -> schemas.PredictRequest:
     try:
         return schemas.PredictRequest.model_validate(wire.decode(body, noun="body"))
+    except DeadLetterError as error:
+        raise errors.of_malformed(error) from None
     except ValidationError as error:
         raise errors.of_dead_letter(event_errors.explain(error, noun="request")) from None
-    except DeadLetterError as error:
-        raise errors.of_dead_letter(error) from None
 
 
 def _slot(service: Service, task: str) -> Slot:

@@ -40,13 +40,17 @@ class ApiError(Exception):
         )
 
 
-def of_dead_letter(error: DeadLetterError) -> ApiError:
-    """Return the refusal that tells a client what ingest would write beside a dead letter: 400 when it is no JSON object."""
+def of_dead_letter(error: DeadLetterError, *, status: int = 422) -> ApiError:
+    """Return the refusal that tells a client what ingest would write beside a dead letter."""
     message, separator, remedy = error.reason.rpartition("; ")
-    status = 422 if error.field else 400
     return ApiError(
         status, message if separator else error.reason, remedy if separator else _DEFAULT_REMEDY, field=error.field or "body"
     )
+
+
+def of_malformed(error: DeadLetterError) -> ApiError:
+    """Return the refusal of a body that could not be decoded: 400 when it is no JSON object, 422 when one value is bad."""
+    return of_dead_letter(error, status=422 if error.field else 400)
 
 
 def install(app: FastAPI) -> None:

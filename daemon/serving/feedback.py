@@ -20,7 +20,7 @@ from consumers import events, wire
 from consumers.event_errors import explain
 from consumers.source import EventSink
 from daemon.serving.accepted import Accepted, AcceptedFeedback
-from daemon.serving.errors import ApiError, of_dead_letter
+from daemon.serving.errors import ApiError, of_dead_letter, of_malformed
 
 Outcome = Literal["accepted", "repeated", "conflict", "refused", "unavailable"]
 
@@ -63,9 +63,9 @@ class FeedbackDesk:
         """Make one feedback event durable and return its acknowledgement. Raises `ApiError` naming field and remedy."""
         task = "unknown"
         try:
-            payload = wire.decode(body)
-            if payload.get("task") in self._tasks:
-                task = str(payload["task"])
+            payload = _decoded(body)
+            named = payload.get("task")
+            task = named if isinstance(named, str) and named in self._tasks else "unknown"
             event_id = _event_id(payload, key)
             event, content_sha256 = self._validated(payload, event_id)
             accepted, outcome = self._once(event, content_sha256)
@@ -124,10 +124,18 @@ class FeedbackDesk:
         return accepted, "accepted"
 
 
+def _decoded(body: bytes) -> dict[str, Any]:
+    try:
+        return wire.decode(body, noun="body")
+    except DeadLetterError as error:
+        raise of_malformed(error) from None
+
+
 def _event_id(payload: Mapping[str, Any], key: str | None) -> str:
     """Return the event's id. Raises `DeadLetterError` when header and body disagree or the header is no id."""
     if key is None:
-        return payload.get("event_id") or f"fb-{uuid.uuid4().hex}"
+        # Whatever stands there, an empty string too, is validated with the event.
+        return f"fb-{uuid.uuid4().hex}" if payload.get("event_id") is None else payload["event_id"]
     try:
         _EVENT_ID.validate_python(key)
     except ValidationError as error:

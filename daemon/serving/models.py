@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -47,10 +46,10 @@ def loader(settings: Settings) -> Callable[[TaskSpec, Path], Predictor]:
         # The port must be open before these seconds-long imports, and a process without a champion needs none of them.
         import torch  # noqa: PLC0415 - see above
 
-        from trainers.hardware import resolve  # noqa: PLC0415 - see above
+        from trainers.hardware import resolve, usable_cores  # noqa: PLC0415 - see above
         from trainers.tasks.catalog import task_for  # noqa: PLC0415 - see above
 
-        threads = settings.serving.threads or os.cpu_count() or 1
+        threads = settings.serving.threads or usable_cores()
         with first:
             if not prepared:
                 torch.set_num_threads(threads)

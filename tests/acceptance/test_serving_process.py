@@ -1,0 +1,121 @@
+"""The real process: says where it listens, answers, stops in time with what is in flight, refuses wrong settings."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from consumers.embedded import EmbeddedLog
+from consumers.events import FEEDBACK_TOPIC, PREDICTIONS_TOPIC
+from daemon.serving import presence
+from tests.support.served import TASK, TEXT, ServedData, eventually
+from tests.support.serving_process import serving, spawn
+
+PREDICT = f"/v1/tasks/{TASK}/predict"
+STOP_S = 20
+FEEDBACK = {"task": TASK, "user_id": "u", "verdict": "correction", "text": TEXT, "target": {"spans": []}, "event_id": "fb-1"}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> ServedData:
+    made = ServedData(tmp_path)
+    made.champion()
+    return made
+
+
+def ready(address: str) -> None:
+    eventually(lambda: httpx.get(f"{address}/readyz").status_code == 200, within_s=60)
+
+
+def count(data: ServedData, topic: str) -> int:
+    log = EmbeddedLog(data.settings.event_log_file, retention=timedelta(days=1))
+    first, following = log.positions(topic)
+    log.close()
+    return following - first
+
+
+def test_from_start_to_sigterm_with_requests_in_flight(data: ServedData) -> None:
+    with serving(data.settings) as (process, address):
+        assert httpx.get(f"{address}/healthz").json()["pid"] == process.pid
+        here = presence.read(data.settings.data_dir)
+        assert (here.pid, here.address) == (process.pid, address)
+        assert presence.is_alive(here)
+        ready(address)
+
+        # 200 long texts a request keep the model busy for a while: they are in flight when the signal comes.
+        long = {"texts": [TEXT * 40] * 200}
+        outcomes: list[httpx.Response | Exception] = []
+
+        def ask() -> None:
+            try:
+                outcomes.append(httpx.post(f"{address}{PREDICT}", json=long, timeout=60))
+            except httpx.HTTPError as error:
+                outcomes.append(error)
+
+        askers = [threading.Thread(target=ask) for _ in range(4)]
+        for asker in askers:
+            asker.start()
+        eventually(lambda: "perennial_waiting_texts{" in (text := httpx.get(f"{address}/metrics").text) and waiting(text) > 0)
+        asked_at = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(STOP_S) == 0
+        assert time.monotonic() - asked_at < STOP_S
+        for asker in askers:
+            asker.join(STOP_S)
+        assert [getattr(one, "status_code", one) for one in outcomes] == [200] * 4
+        assert presence.read(data.settings.data_dir) is None
+    assert count(data, PREDICTIONS_TOPIC) == 800, "answered predictions were written before the process ended"
+
+
+def waiting(metrics: str) -> float:
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in metrics.splitlines()
+        if line.startswith(f'perennial_waiting_texts{{task="{TASK}"')
+    )
+
+
+def test_it_outlives_the_reader_of_its_output_and_a_sigkill_leaves_no_false_presence(data: ServedData) -> None:
+    process = spawn(data.settings, stderr=subprocess.PIPE)
+    try:
+        address = process.stdout.readline().split('"address": "')[1].split('"')[0]
+        process.stdout.close()
+        process.stderr.close()  # the daemon that held the other end has died
+        ready(address)
+        data.champion()
+        eventually(lambda: httpx.post(f"{address}{PREDICT}", json={"text": TEXT}).json().get("version") == f"{TASK}/v2")
+        assert httpx.post(f"{address}/v1/feedback", json=FEEDBACK).status_code == 202
+        process.kill()
+        process.wait()
+        assert not presence.is_alive(presence.read(data.settings.data_dir))
+        assert count(data, FEEDBACK_TOPIC) == 1, "what was acknowledged survives the kill"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_wrong_settings_are_refused_with_exit_code_2_and_a_remedy(data: ServedData) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        cases = [
+            (data.settings_with(port=port), [f"port {port}", "PERENNIAL_SERVING__PORT"]),
+            (data.settings_with(host="0.0.0.0"), ["serving.token is empty", "PERENNIAL_SERVING__TOKEN"]),  # noqa: S104 - what is tested
+            (data.settings.model_copy(update={"tasks_dir": str(data.folder / "none")}), ["none does not exist", "tasks_dir"]),
+        ]
+        started = [(spawn(settings, stderr=subprocess.PIPE), said) for settings, said in cases]
+        for process, said in started:
+            output, errors = process.communicate(timeout=60)
+            assert process.returncode == 2
+            assert output == ""
+            assert all(part in errors for part in said), errors
+            assert "Traceback" not in errors

@@ -1,0 +1,133 @@
+"""A data folder with real published models: spaCy pipelines whose one rule betrays which version answered."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import spacy
+import uvicorn
+
+from config.settings import Settings, load_settings
+from config.tasks import TaskSpec
+from daemon.serving.api import create_app
+from daemon.serving.service import Service
+from registry import promotion
+from registry.artifacts import Artifacts
+from registry.store import Registry
+from registry.versions import Lineage
+from trainers.task import Hardware, Predictor
+from trainers.tasks.spacy_ner import SpacyNerTask
+
+TASK = "entities"
+TOPICS = "topics"
+TEXT = "The Riksdag met on Monday."
+"""Every version finds one entity here, whose label is the version's own."""
+
+_ENTITIES = """
+name: entities
+kind: ner
+backend: spacy
+base_model: blank:xx
+labels: open
+promotion: {metric: entity_f1}
+"""
+_TOPICS = """
+name: topics
+kind: classification
+backend: transformer
+base_model: minilm
+labels: closed
+label_names: [sports, politics]
+promotion: {metric: macro_f1}
+"""
+
+
+class ServedData:
+    """Publishes and promotes versions in one data folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        tasks = folder / "tasks"
+        tasks.mkdir(parents=True)
+        (tasks / "entities.yaml").write_text(_ENTITIES, encoding="utf-8")
+        (tasks / "topics.yaml").write_text(_TOPICS, encoding="utf-8")
+        self.settings = self.settings_with()
+        self.registry = Registry.open(self.settings.registry_url)
+        self.artifacts = Artifacts(self.settings.artifacts_dir)
+
+    def settings_with(self, **serving: Any) -> Settings:
+        sections = {"serving": {"port": 0, "refresh_interval_s": 0.05, "threads": 1, **serving}}
+        return load_settings(data_dir=self.folder / "data", tasks_dir=str(self.folder / "tasks"), **sections)
+
+    def publish(self, *, learnt: tuple[str, ...] = (), parent: str | None = None) -> str:
+        """Publish the next version; its answers carry the label `V<number>`. Return its name."""
+        number = self.registry.versions.next_number(TASK)
+        nlp = spacy.blank("xx")  # the few rules of its tokenizer load quickly
+        nlp.add_pipe("entity_ruler").add_patterns([{"label": f"V{number}", "pattern": "Riksdag"}])
+        source = self.folder / f"model-{number}"
+        nlp.to_disk(source)
+        published = self.artifacts.publish(TASK, number, source)
+        version = self.registry.versions.add(
+            TASK,
+            number,
+            run_id=f"run-{number}",
+            artifact_id=published.artifact_id,
+            manifest_sha256=published.manifest_sha256,
+            size_bytes=published.size_bytes,
+            parent=parent,
+            lineage=Lineage(training_set_sha256="0" * 64, seed=1, settings={}, code="test"),
+            metrics={},
+            learnt=learnt,
+        )
+        return version.name
+
+    def promote(self, version: str) -> None:
+        """Move the champion alias to `version`, wherever it stands."""
+        champion = self.registry.versions.champion(TASK)
+        expected = champion.version if champion else None
+        promotion.promote(self.registry, TASK, version, expected=expected, actor="test", reason="test")
+
+    def champion(self) -> str:
+        """Publish a version and promote it."""
+        version = self.publish()
+        self.promote(version)
+        return version
+
+    def artifact_file(self, version: str) -> Path:
+        """Return a file of the version's artifact."""
+        folder = self.artifacts.folder(self.registry.versions.get(version).artifact_id)
+        return folder / "entity_ruler" / "patterns.jsonl"
+
+
+@contextmanager
+def listening(service: Service) -> Iterator[str]:
+    """Answer over a real socket on a free loopback port; yield the address."""
+    server = uvicorn.Server(uvicorn.Config(create_app(service), port=0, log_config=None, lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        threading.Event().wait(0.005)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+def load_on_cpu(spec: TaskSpec, folder: Path) -> Predictor:
+    """Load a spaCy model without waiting for torch."""
+    assert spec.kind == "ner"
+    return SpacyNerTask().load(folder, Hardware("cpu", "fp32", 1))
+
+
+def eventually(condition: Callable[[], object], *, within_s: float = 20.0) -> None:
+    """Wait until `condition` holds. Raises AssertionError when it does not in time."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)

@@ -1,0 +1,138 @@
+"""Micro-batching: order, grouping, isolation of failures, bounds, draining."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+
+import pytest
+
+from daemon.serving import batching
+from daemon.serving.batching import Batcher, ClosedError, OverloadedError
+from trainers.task import Answer
+
+LIMIT_S = 10
+
+
+class Echo:
+    """Answers each text with itself; can be held, and notes every call."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+        self.go = threading.Event()
+        self.go.set()
+        self.busy = threading.Event()
+
+    def predict(self, texts: Sequence[str]) -> list[Answer]:
+        self.calls.append(list(texts))
+        self.busy.set()
+        assert self.go.wait(LIMIT_S)
+        if "poison" in texts:
+            message = "this text breaks the model"
+            raise ValueError(message)
+        return [{"label": text} for text in texts]
+
+
+@pytest.fixture
+def model() -> Echo:
+    return Echo()
+
+
+@pytest.fixture
+def batcher(model: Echo) -> Iterator[Batcher]:
+    made = Batcher(model, name="test")
+    yield made
+    model.go.set()
+    made.close()
+    assert made.join(LIMIT_S)
+
+
+def hold(model: Echo, batcher: Batcher) -> Future[list[Answer]]:
+    """Keep the model busy with one text, so that what follows waits."""
+    model.go.clear()
+    future = batcher.submit(["first"])
+    assert model.busy.wait(LIMIT_S)
+    return future
+
+
+def test_an_idle_model_answers_a_request_by_itself_and_in_order(model: Echo, batcher: Batcher) -> None:
+    answers = batcher.submit(["a", "b", "c"]).result(LIMIT_S)
+    assert [answer["label"] for answer in answers] == ["a", "b", "c"]
+    assert model.calls == [["a", "b", "c"]]
+
+
+def test_what_waits_while_the_model_is_busy_goes_in_one_call(model: Echo, batcher: Batcher) -> None:
+    first = hold(model, batcher)
+    others = [batcher.submit([f"text {number}"]) for number in range(8)]
+    assert batcher.waiting_texts == 8
+    model.go.set()
+    assert first.result(LIMIT_S)
+    assert [future.result(LIMIT_S)[0]["label"] for future in others] == [f"text {number}" for number in range(8)]
+    assert [len(call) for call in model.calls] == [1, 8]
+
+
+def test_a_large_request_lets_small_ones_pass_between_its_parts(model: Echo, batcher: Batcher) -> None:
+    hold(model, batcher)
+    large = batcher.submit([f"large {number}" for number in range(80)])
+    small = batcher.submit(["small"])
+    model.go.set()
+    assert [answer["label"] for answer in large.result(LIMIT_S)] == [f"large {number}" for number in range(80)]
+    assert small.result(LIMIT_S) == [{"label": "small"}]
+    assert max(len(call) for call in model.calls) == batching.MAX_BATCH_TEXTS
+    position = next(number for number, call in enumerate(model.calls) if "small" in call)
+    assert position < len(model.calls) - 1, "the small request waited for the whole large one"
+
+
+def test_one_request_that_breaks_the_model_does_not_fail_its_neighbours(model: Echo, batcher: Batcher) -> None:
+    hold(model, batcher)
+    good, bad, also_good = (batcher.submit([text]) for text in ("good", "poison", "also good"))
+    model.go.set()
+    assert good.result(LIMIT_S) == [{"label": "good"}]
+    assert also_good.result(LIMIT_S) == [{"label": "also good"}]
+    with pytest.raises(ValueError, match="breaks the model"):
+        bad.result(LIMIT_S)
+
+
+def test_a_model_that_answers_too_little_fails_the_request_and_not_the_worker(
+    batcher: Batcher, model: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "predict", lambda _texts: [])
+    with pytest.raises(ValueError, match="0 answers to 1 texts"):
+        batcher.submit(["a"]).result(LIMIT_S)
+    monkeypatch.undo()
+    assert batcher.submit(["b"]).result(LIMIT_S) == [{"label": "b"}]
+
+
+def test_a_cancelled_request_is_left_out(model: Echo, batcher: Batcher) -> None:
+    hold(model, batcher)
+    cancelled, kept = batcher.submit(["cancelled"]), batcher.submit(["kept"])
+    assert cancelled.cancel()
+    model.go.set()
+    assert kept.result(LIMIT_S)
+    assert all("cancelled" not in call for call in model.calls)
+    assert batcher.waiting_texts == 0
+
+
+def test_waiting_texts_are_bounded(model: Echo, batcher: Batcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "MAX_WAITING_TEXTS", 10)
+    hold(model, batcher)
+    kept = batcher.submit(["a"] * 10)
+    with pytest.raises(OverloadedError):
+        batcher.submit(["b"])
+    model.go.set()
+    assert len(kept.result(LIMIT_S)) == 10
+
+
+def test_closing_answers_what_was_taken_refuses_more_and_releases_the_model(model: Echo) -> None:
+    batcher = Batcher(model, name="test")
+    first = hold(model, batcher)
+    second = batcher.submit(["second"])
+    batcher.close()
+    with pytest.raises(ClosedError):
+        batcher.submit(["third"])
+    model.go.set()
+    assert batcher.join(LIMIT_S)
+    assert first.result(0)
+    assert second.result(0) == [{"label": "second"}]
+    assert batcher._predictor is None

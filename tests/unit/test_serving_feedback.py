@@ -1,0 +1,342 @@
+"""Feedback over HTTP: acknowledged only when durable, once per key, refused with a reason, and its fate in every state."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from config.errors import RetryError
+from consumers.dead_letters import DeadLetters
+from consumers.embedded import EmbeddedLog
+from consumers.events import FEEDBACK_TOPIC, Feedback, parse
+from consumers.source import Position, RawEvent
+from daemon.serving.accepted import Accepted, AcceptedFeedback
+from daemon.serving.service import Service
+from tests.support.served import TASK, TEXT, TOPICS, ServedData, eventually, listening, load_on_cpu
+
+GOOD = {
+    "task": TASK,
+    "user_id": "editor-1",
+    "verdict": "correction",
+    "text": TEXT,
+    "target": {"spans": [{"start": 4, "end": 11, "label": "ORG"}]},
+}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> ServedData:
+    return ServedData(tmp_path)
+
+
+@pytest.fixture
+def service(data: ServedData) -> Iterator[Service]:
+    with Service.open(data.settings, load=load_on_cpu) as opened:
+        yield opened
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[httpx.Client]:
+    with listening(service) as address, httpx.Client(base_url=address, timeout=30) as opened:
+        yield opened
+
+
+def logged(data: ServedData) -> list[RawEvent]:
+    log = EmbeddedLog(data.settings.event_log_file, retention=timedelta(days=1))
+    source = log.source(f"reader-{datetime.now(UTC).timestamp()}", [FEEDBACK_TOPIC])
+    try:
+        return list(source.poll(timeout_s=0.05, max_events=1000))
+    finally:
+        source.close()
+        log.close()
+
+
+def test_an_acknowledged_feedback_stands_in_the_log_as_a_valid_event(
+    client: httpx.Client, service: Service, data: ServedData
+) -> None:
+    response = client.post("/v1/feedback", json=GOOD, headers={"Idempotency-Key": "key-1"})
+    assert response.status_code == 202
+    assert response.json()["event_id"] == "key-1"
+    assert response.json()["fate"] == "/v1/feedback/key-1"
+    [raw] = logged(data)
+    event = parse(raw.value, tasks=service.tasks, now=datetime.now(UTC))
+    assert isinstance(event, Feedback)
+    assert (event.event_id, event.task, event.text, event.user_id) == ("key-1", TASK, TEXT, "editor-1")
+
+
+def test_without_a_key_each_post_is_its_own_event(client: httpx.Client, data: ServedData) -> None:
+    ids = {client.post("/v1/feedback", json=GOOD).json()["event_id"] for _ in range(2)}
+    assert len(ids) == 2
+    assert len(logged(data)) == 2
+
+
+def test_the_same_key_with_the_same_content_gets_the_same_answer_and_no_second_event(
+    client: httpx.Client, data: ServedData
+) -> None:
+    first = client.post("/v1/feedback", json=GOOD, headers={"Idempotency-Key": "key-1"})
+    again = client.post("/v1/feedback", json=dict(reversed(GOOD.items())), headers={"Idempotency-Key": "key-1"})
+    in_body = client.post("/v1/feedback", json={**GOOD, "event_id": "key-1"})
+    assert first.json() == again.json() == in_body.json()
+    assert again.status_code == 202
+    assert len(logged(data)) == 1
+
+
+def test_the_same_key_with_other_content_is_refused(client: httpx.Client, data: ServedData) -> None:
+    client.post("/v1/feedback", json=GOOD, headers={"Idempotency-Key": "key-1"})
+    response = client.post("/v1/feedback", json={**GOOD, "user_id": "editor-2"}, headers={"Idempotency-Key": "key-1"})
+    assert response.status_code == 409
+    assert response.json()["error"]["field"] == "event_id"
+    assert "new key" in response.json()["error"]["remedy"]
+    assert len(logged(data)) == 1
+
+
+def test_the_key_holds_after_a_restart(client: httpx.Client, data: ServedData) -> None:
+    first = client.post("/v1/feedback", json=GOOD, headers={"Idempotency-Key": "key-1"}).json()
+    with Service.open(data.settings, load=load_on_cpu) as second, listening(second) as address:
+        again = httpx.post(f"{address}/v1/feedback", json=GOOD, headers={"Idempotency-Key": "key-1"})
+        other = httpx.post(f"{address}/v1/feedback", json={**GOOD, "user_id": "x"}, headers={"Idempotency-Key": "key-1"})
+    assert again.json() == first
+    assert other.status_code == 409
+    assert len(logged(data)) == 1
+
+
+def test_one_key_posted_at_once_by_many_becomes_one_event(client: httpx.Client, data: ServedData) -> None:
+    answers: list[httpx.Response] = []
+
+    def post() -> None:
+        answers.append(client.post("/v1/feedback", json=GOOD, headers={"Idempotency-Key": "key-1"}))
+
+    posters = [threading.Thread(target=post) for _ in range(8)]
+    for poster in posters:
+        poster.start()
+    for poster in posters:
+        poster.join()
+    assert [answer.status_code for answer in answers] == [202] * 8
+    assert len({answer.text for answer in answers}) == 1
+    assert len(logged(data)) == 1
+
+
+def test_a_cloud_event_is_taken_too(client: httpx.Client, data: ServedData) -> None:
+    envelope = {"specversion": "1.0", "id": "ce-1", "source": "app", "type": "com.example.feedback", "data": GOOD}
+    assert client.post("/v1/feedback", json=envelope).json()["event_id"] == "ce-1"
+    assert client.post("/v1/feedback", json={**envelope, "type": "com.example.article"}).json()["error"]["field"] == "type"
+    assert len(logged(data)) == 1
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    return {name: value for name, value in {**GOOD, **changes}.items() if value is not None}
+
+
+def spans(*found: tuple[int, int, str]) -> dict[str, Any]:
+    return {"spans": [{"start": start, "end": end, "label": label} for start, end, label in found]}
+
+
+LATER = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+
+BAD = [
+    (changed(task=None), 422, "task"),
+    (changed(task="weather"), 422, "task"),
+    (changed(user_id=None), 422, "user_id"),
+    (changed(verdict="maybe"), 422, "verdict"),
+    (changed(colour="red"), 422, "colour"),
+    (changed(text=""), 422, "text"),
+    (changed(text=None), 422, "body"),
+    (changed(target={"label": "x"}), 422, "target.spans"),
+    (changed(target=spans((4, 99, "ORG"))), 422, "target.spans"),
+    (changed(target=spans((4, 11, "ORG"), (8, 14, "GPE"))), 422, "target"),
+    (changed(target=spans((11, 4, "ORG"))), 422, "target.spans.0"),
+    (changed(task=TOPICS, target={"label": "weather"}), 422, "target"),
+    (changed(occurred_at="2024-05-01T12:00:00"), 422, "occurred_at"),
+    (changed(occurred_at=LATER), 422, "occurred_at"),
+    (changed(event_id="has spaces"), 422, "event_id"),
+    (changed(event_id=7), 422, "event_id"),
+    (changed(event_id=""), 422, "event_id"),
+    (changed(task=[]), 422, "task"),
+    (changed(type="label"), 422, "type"),
+    ([GOOD], 400, "body"),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "field"), BAD, ids=lambda value: str(value)[-40:])
+def test_bad_feedback_is_refused_before_the_log_with_field_and_remedy(
+    client: httpx.Client, data: ServedData, body: Any, status: Any, field: str | None
+) -> None:
+    response = client.post("/v1/feedback", json=body)
+    error = response.json()["error"]
+    assert (response.status_code, error["field"]) == (status, field), error
+    assert error["message"]
+    assert error["remedy"]
+    assert client.post("/v1/feedback", json=GOOD).status_code == 202, "its neighbour is taken"
+    assert len(logged(data)) == 1
+
+
+@pytest.mark.parametrize(("body", "said"), [(b"{", "JSON"), (b"\xff", "UTF-8"), (b"", "JSON")])
+def test_feedback_that_is_no_json_is_refused(client: httpx.Client, body: Any, said: str) -> None:
+    response = client.post("/v1/feedback", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+    assert said in response.json()["error"]["message"]
+
+
+def test_a_bad_key_or_two_keys_are_refused(client: httpx.Client) -> None:
+    bad = client.post("/v1/feedback", json=GOOD, headers={"Idempotency-Key": "no spaces"})
+    assert (bad.status_code, bad.json()["error"]["field"]) == (422, "Idempotency-Key")
+    two = client.post("/v1/feedback", json={**GOOD, "event_id": "a"}, headers={"Idempotency-Key": "b"})
+    assert (two.status_code, two.json()["error"]["field"]) == (422, "event_id")
+
+
+def test_spans_are_checked_against_the_text_of_a_recent_prediction(
+    client: httpx.Client, service: Service, data: ServedData
+) -> None:
+    data.champion()
+    eventually(lambda: service.slots[TASK].status().serving)
+    prediction = client.post(f"/v1/tasks/{TASK}/predict", json={"text": TEXT}).json()["predictions"][0]["prediction_id"]
+    cited = changed(text=None, prediction_id=prediction)
+    assert client.post("/v1/feedback", json=cited).status_code == 202
+    outside = client.post("/v1/feedback", json={**cited, "target": spans((0, len(TEXT) + 1, "ORG"))})
+    assert (outside.status_code, outside.json()["error"]["field"]) == (422, "target.spans")
+    elsewhere = client.post("/v1/feedback", json={**cited, "task": TOPICS, "target": {"label": "sports"}})
+    assert (elsewhere.status_code, elsewhere.json()["error"]["field"]) == (422, "task")
+
+
+def test_nothing_is_acknowledged_that_is_not_durable(
+    client: httpx.Client, service: Service, data: ServedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_timeout_s: float = 30.0) -> None:
+        message = "the disk is full"
+        raise RetryError(message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service.desk._sink, "flush", full)
+        response = client.post("/v1/feedback", json=GOOD, headers={"Idempotency-Key": "key-1"})
+    assert response.status_code == 503
+    assert "not acknowledged" in response.json()["error"]["message"]
+    assert "key-1" in response.json()["error"]["remedy"]
+    assert client.get("/v1/feedback/key-1").status_code == 404
+    again = client.post("/v1/feedback", json=GOOD, headers={"Idempotency-Key": "key-1"})
+    assert again.status_code == 202
+    assert {raw.key for raw in logged(data)} == {b"key-1"}, "at least once, under one id"
+
+
+def test_an_event_too_large_for_ingest_is_refused(data: ServedData) -> None:
+    settings = data.settings.model_copy(update={"ingest": data.settings.ingest.model_copy(update={"max_event_bytes": 300})})
+    with Service.open(settings, load=load_on_cpu) as service, listening(service) as address:
+        response = httpx.post(f"{address}/v1/feedback", json={**GOOD, "text": TEXT * 20})
+    assert response.status_code == 413
+    assert logged(data) == []
+
+
+@dataclass
+class Ledger:
+    """What the buffer says of one event."""
+
+    event_id: str
+    task: str
+    status: str
+    reason: str = ""
+    example_id: str | None = None
+
+
+class LedgerOnly:
+    """Stands where the buffer stands, with one entry."""
+
+    def __init__(self, entry: Ledger | None) -> None:
+        self.entry = entry
+
+    def feedback_fate(self, event_id: str) -> Ledger | None:
+        return self.entry if self.entry and self.entry.event_id == event_id else None
+
+    def close(self) -> None:
+        pass
+
+
+def fate_with(service: Service, client: httpx.Client, entry: Ledger | None) -> dict[str, Any]:
+    service.fates._buffer = LedgerOnly(entry)
+    return client.get("/v1/feedback/key-1").json()
+
+
+def accept(client: httpx.Client) -> None:
+    assert client.post("/v1/feedback", json=GOOD, headers={"Idempotency-Key": "key-1"}).status_code == 202
+
+
+def test_fate_unknown(client: httpx.Client) -> None:
+    response = client.get("/v1/feedback/nobody")
+    assert response.status_code == 404
+    assert response.json()["error"]["field"] == "event_id"
+
+
+def test_fate_queued(client: httpx.Client, service: Service) -> None:
+    accept(client)
+    fate = client.get("/v1/feedback/key-1").json()
+    assert (fate["status"], fate["task"]) == ("queued", TASK)
+    assert "event log" in fate["reason"]
+    assert fate["accepted_at"]
+
+
+@pytest.mark.parametrize("status", ["waiting", "held_out", "refused"])
+def test_fate_as_the_ledger_tells_it(client: httpx.Client, service: Service, status: Any) -> None:
+    accept(client)
+    fate = fate_with(service, client, Ledger("key-1", TASK, status, reason="because"))
+    assert (fate["status"], fate["reason"]) == (status, "because")
+
+
+def test_fate_joined_then_learnt_then_in_the_champion(client: httpx.Client, service: Service, data: ServedData) -> None:
+    accept(client)
+    entry = Ledger("key-1", TASK, "joined", example_id="key-1")
+    assert fate_with(service, client, entry)["status"] == "joined"
+    candidate = data.publish(learnt=("key-1", "other"))
+    learnt = fate_with(service, client, entry)
+    assert (learnt["status"], learnt["learnt_in"], learnt["in_champion"], learnt["champion"]) == (
+        "learnt",
+        candidate,
+        False,
+        None,
+    )
+    data.promote(candidate)
+    assert fate_with(service, client, entry)["in_champion"]
+    child = data.publish(parent=candidate)
+    data.promote(child)
+    inherited = fate_with(service, client, entry)
+    assert (inherited["learnt_in"], inherited["in_champion"], inherited["champion"]) == (candidate, True, child)
+    data.promote(data.publish())
+    assert not fate_with(service, client, entry)["in_champion"]
+
+
+def test_fate_dead_letter(client: httpx.Client, service: Service, data: ServedData) -> None:
+    accept(client)
+    [raw] = logged(data)
+    letters = DeadLetters(data.settings.dead_letter_file)
+    letters.add(raw, "label: gone; add it again", "target")
+    letters.close()
+    fate = client.get("/v1/feedback/key-1").json()
+    assert fate["status"] == "dead_letter"
+    assert "label: gone" in fate["reason"]
+    assert "perennial dlq replay 1" in fate["reason"]
+
+
+def test_the_acknowledgements_are_forgotten_after_the_retention(tmp_path: Path) -> None:
+    file = AcceptedFeedback(tmp_path / "accepted.db")
+    now = datetime(2026, 5, 1, tzinfo=UTC)
+    digest = hashlib.sha256(json.dumps(GOOD).encode()).hexdigest()
+    for number, age in enumerate((20, 1)):
+        file.add(Accepted(f"key-{number}", TASK, digest, digest, now - timedelta(days=age)))
+    assert file.prune(now - timedelta(days=14)) == 1
+    assert file.get("key-0") is None
+    assert file.get("key-1") == Accepted("key-1", TASK, digest, digest, now - timedelta(days=1))
+    file.close()
+
+
+def test_positions_of_dead_letters_do_not_confuse_fates(client: httpx.Client, service: Service, data: ServedData) -> None:
+    accept(client)
+    letters = DeadLetters(data.settings.dead_letter_file)
+    other = RawEvent(Position(FEEDBACK_TOPIC, 0, 0), b"other bytes", None, (), datetime.now(UTC))
+    letters.add(other, "broken", None)
+    letters.close()
+    assert client.get("/v1/feedback/key-1").json()["status"] == "queued"

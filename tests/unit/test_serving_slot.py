@@ -1,0 +1,184 @@
+"""The slot, with real published models: loads, swaps without a mixed answer, keeps the old one, tries again."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from config.tasks import TaskSpec, load_task
+from daemon.serving.models import RegistryChampions
+from daemon.serving.slot import NoModelError, Refreshed, Slot
+from tests.support.served import TASK, TEXT, ServedData, eventually, load_on_cpu
+from trainers.task import Answer, Predictor
+
+LIMIT_S = 20
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> ServedData:
+    return ServedData(tmp_path)
+
+
+@pytest.fixture
+def slot(data: ServedData) -> Iterator[Slot]:
+    spec = load_task(data.folder / "tasks" / "entities.yaml")
+    made = Slot(spec, RegistryChampions(data.registry, data.artifacts), load_on_cpu)
+    yield made
+    made.close()
+
+
+def answer(slot: Slot) -> tuple[str, str]:
+    version, future = slot.predict([TEXT])
+    return version, future.result(LIMIT_S)[0]["spans"][0]["label"]
+
+
+def test_a_task_without_champion_has_no_model(slot: Slot) -> None:
+    assert slot.refresh().kind == "no_champion"
+    with pytest.raises(NoModelError):
+        slot.predict([TEXT])
+    assert slot.status().looked
+    assert slot.status().serving is None
+
+
+def test_the_champion_is_loaded_and_the_next_one_replaces_it(slot: Slot, data: ServedData) -> None:
+    data.champion()
+    assert slot.refresh().kind == "swapped"
+    assert answer(slot) == (f"{TASK}/v1", "V1")
+    assert slot.refresh().kind == "unchanged"
+    data.champion()
+    assert slot.refresh().kind == "swapped"
+    assert answer(slot) == (f"{TASK}/v2", "V2")
+    assert slot.status().generation == 2
+
+
+def test_the_old_model_is_released_after_the_swap(data: ServedData, slot: Slot) -> None:
+    seen = []
+
+    def load_and_note(spec: TaskSpec, folder: Path) -> Predictor:
+        predictor = load_on_cpu(spec, folder)
+        seen.append(weakref.ref(predictor))
+        return predictor
+
+    slot._load = load_and_note
+    data.champion()
+    slot.refresh()
+    assert answer(slot)
+    data.champion()
+    slot.refresh()
+    gc.collect()
+    assert seen[0]() is None
+    assert seen[1]() is not None
+
+
+def test_answers_stay_whole_while_the_alias_moves_under_load(slot: Slot, data: ServedData) -> None:
+    versions = [data.publish() for _ in range(3)]
+    data.promote(versions[0])
+    slot.refresh()
+    stop = threading.Event()
+    answers: list[tuple[str, str]] = []
+
+    def ask() -> None:
+        while not stop.is_set():
+            answers.append(answer(slot))
+
+    askers = [threading.Thread(target=ask) for _ in range(4)]
+    for asker in askers:
+        asker.start()
+    for number in range(1, 7):
+        data.promote(versions[number % 3])
+        assert slot.refresh().kind == "swapped"
+    stop.set()
+    for asker in askers:
+        asker.join(LIMIT_S)
+    assert len({version for version, _label in answers}) == 3
+    assert all(version == f"{TASK}/{label.lower()}" for version, label in answers), "an answer carries another model's version"
+
+
+def test_a_corrupt_artifact_leaves_the_old_model_serving(slot: Slot, data: ServedData) -> None:
+    data.champion()
+    slot.refresh()
+    bad = data.publish()
+    file = data.artifact_file(bad)
+    good_bytes = file.read_bytes()
+    file.write_bytes(good_bytes.replace(b"V2", b"VX"))
+    data.promote(bad)
+    outcome = slot.refresh()
+    assert outcome.kind == "failed"
+    assert answer(slot) == (f"{TASK}/v1", "V1")
+    status = slot.status()
+    assert status.champion == bad
+    assert status.serving == f"{TASK}/v1"
+    assert "patterns.jsonl" in status.failure
+    assert "perennial models rollback" in status.failure
+    # It is tried again after a pause, not at every look.
+    assert slot.refresh().kind == "backing_off"
+    file.write_bytes(good_bytes)
+    eventually(lambda: slot.refresh().kind == "swapped")
+    assert answer(slot) == (bad, "V2")
+    assert slot.status().failure is None
+
+
+def test_a_moved_alias_is_tried_at_once_and_going_back_clears_the_failure(slot: Slot, data: ServedData) -> None:
+    first = data.champion()
+    slot.refresh()
+    bad = data.publish()
+    data.artifact_file(bad).unlink()
+    data.promote(bad)
+    assert slot.refresh().kind == "failed"
+    data.champion()
+    assert slot.refresh().kind == "swapped"
+    data.promote(bad)
+    assert slot.refresh().kind == "failed"
+    data.promote(first)
+    assert slot.refresh().kind == "swapped"
+    assert slot.status().failure is None
+
+
+def test_a_verified_model_that_cannot_answer_is_refused(data: ServedData, slot: Slot) -> None:
+    class Silent:
+        def predict(self, texts: Sequence[str]) -> list[Answer]:
+            return [{"score": float("nan")} for _text in texts]
+
+    data.champion()
+    slot.refresh()
+    slot._load = lambda _spec, _folder: Silent()
+    data.champion()
+    assert slot.refresh().kind == "failed"
+    assert answer(slot) == (f"{TASK}/v1", "V1")
+
+
+def test_an_unreadable_registry_is_reported_and_survived(data: ServedData, slot: Slot, monkeypatch: pytest.MonkeyPatch) -> None:
+    data.champion()
+    slot.refresh()
+    outcomes = []
+    stop = threading.Event()
+
+    def report(_task: str, outcome: Refreshed) -> None:
+        outcomes.append(outcome)
+        stop.set()
+
+    def unreadable(_task: str) -> NoReturn:
+        message = "disk I/O error"
+        raise OSError(message)
+
+    monkeypatch.setattr(slot._source, "champion", unreadable)
+    slot.watch(stop, 0.01, report)
+    assert outcomes[0].kind == "unreadable"
+    assert "disk I/O error" in outcomes[0].reason
+    assert answer(slot) == (f"{TASK}/v1", "V1")
+
+
+def test_a_closed_slot_has_answered_what_it_took(data: ServedData, slot: Slot) -> None:
+    data.champion()
+    slot.refresh()
+    futures = [slot.predict([TEXT])[1] for _ in range(50)]
+    slot.close()
+    assert all(future.result(0)[0]["spans"] for future in futures)
+    with pytest.raises(NoModelError):
+        slot.predict([TEXT])
