@@ -24,8 +24,7 @@ from trainers.tasks import catalog
 
 # Overrides, printed with the result: the stream plays a year in minutes, so no wall-clock pause may stand between two runs.
 OVERRIDES = {TASK: {"trigger.cooldown_minutes": 0.0, "trigger.weekly": False}}
-SCHEDULE = {"check_interval_s": 1.0, "weekly": False}
-ENRICH = {"interval_s": 0.2}
+SETTINGS = {"schedule": {"check_interval_s": 1.0, "weekly": False}, "enrich": {"interval_s": 0.2}}
 _MONTH_LIMIT_S = 1_200.0
 
 
@@ -35,14 +34,16 @@ def main() -> None:
     old_rows, recent_rows, month_rows, asked_rows = (300, 1_150, 400, 200) if arguments.quick else (2_500, 1_500, 450, 400)
     months = huffpost.by_month()
     stream_months = [f"2014-{month:02d}" for month in (range(4, 7) if arguments.quick else range(1, 13))]
-    scratch_at = {stream_months[index] for index in {len(stream_months) // 3, 2 * len(stream_months) // 3, len(stream_months) - 1}}
+    scratch_at = {
+        stream_months[index] for index in {len(stream_months) // 3, 2 * len(stream_months) // 3, len(stream_months) - 1}
+    }
     # Denser in the last quarter: the policy decides on held-out rows of the last 90 days, and needs 200 of them.
     first = huffpost.sample(_between(months, "2012-01", "2013-10"), old_rows, seed=1)
     first += huffpost.sample(_between(months, "2013-10", "2014-01"), recent_rows, seed=1)
     started = time.monotonic()
     lines: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        installation = Installation(Path(folder), task_overrides=OVERRIDES, serve=False, schedule=SCHEDULE, enrich=ENRICH)
+        installation = Installation(Path(folder), task_overrides=OVERRIDES, serve=False, settings_overrides=SETTINGS)
         with installation:
             installation.publish(row.event() for row in first)
             installation.wait_until_quiet(limit_s=_MONTH_LIMIT_S)
@@ -66,7 +67,7 @@ def main() -> None:
                 print(_in_words(line))
             runs = _runs(installation)
     results = {
-        "overrides": {**OVERRIDES[TASK], "schedule": SCHEDULE, "enrich": ENRICH},
+        "overrides": {**OVERRIDES[TASK], **SETTINGS},
         "first_rows": len(first),
         "rows_a_month": month_rows,
         "asked_rows": asked_rows,
@@ -168,7 +169,9 @@ def _mean(lines: list[dict[str, Any]], key: str) -> float:
 
 
 def _in_words(line: dict[str, Any]) -> str:
-    scratch = f", from scratch {line['scratch_accuracy']:.1%} ({line['scratch_train_s']:.0f} s)" if "scratch_accuracy" in line else ""
+    scratch = (
+        f", from scratch {line['scratch_accuracy']:.1%} ({line['scratch_train_s']:.0f} s)" if "scratch_accuracy" in line else ""
+    )
     return (
         f"{line['month']}: {line['champion']} answers {line['asked_about']} at {line['champion_accuracy']:.1%}, frozen "
         f"{line['frozen_accuracy']:.1%}{scratch}; last run: {line['last_verdict']} ({line['last_reason']})"

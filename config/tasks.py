@@ -67,7 +67,9 @@ class Promotion(_Part):
     ] = "relative"
     confidence: Annotated[float, Field(gt=0.5, lt=1, description="One-sided level of the lower bound.")] = 0.95
     min_test_examples: Annotated[int, Field(gt=0, description="Held-out rows below which nothing is decided.")] = 200
-    window_days: Annotated[float, Field(gt=0, description="Held-out rows this far back from the newest decide (event time).")] = 90.0
+    window_days: Annotated[float, Field(gt=0, description="Held-out rows this far back from the newest decide (event time).")] = (
+        90.0
+    )
     max_forgetting: Annotated[float, Field(ge=0, description="Largest drop on the anchor set, in points (0..1).")] = 0.05
     max_latency_ratio: Annotated[
         float, Field(gt=0, description="Candidate's p99 latency over the champion's, both measured in the run.")
@@ -78,7 +80,9 @@ class Promotion(_Part):
         Literal["majority", "base"],
         Field(description="What a first model must beat: the most frequent label (ner: no entity), or the untouched base."),
     ] = "majority"
-    mode: Annotated[Literal["auto", "manual"], Field(description="Promote by itself, or wait for `perennial models promote`.")] = "auto"
+    mode: Annotated[
+        Literal["auto", "manual"], Field(description="Promote by itself, or wait for `perennial models promote`.")
+    ] = "auto"
 
     @model_validator(mode="before")
     @classmethod
@@ -121,7 +125,8 @@ class TaskSpec(_Part):
             message = f"kind {self.kind} runs on backend {BACKENDS[self.kind]!r}; {self.backend!r} is not built for it"
             raise ValueError(message)
         if self.promotion.metric not in METRICS[self.kind]:
-            message = f"promotion.metric {self.promotion.metric!r} does not fit kind {self.kind}; choose one of {', '.join(METRICS[self.kind])}"
+            choices = ", ".join(METRICS[self.kind])
+            message = f"promotion.metric {self.promotion.metric!r} does not fit kind {self.kind}; choose one of {choices}"
             raise ValueError(message)
         if self.labels == "closed" and not self.label_names:
             message = "labels: closed needs label_names, the labels that are allowed"
@@ -174,9 +179,13 @@ def load_tasks(folder: Path) -> dict[str, TaskSpec]:
 def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        parent: type[BaseModel] = {
-            "trigger": Trigger, "training": Training, "promotion": Promotion, "feedback": FeedbackPolicy
-        }.get(str(problem["loc"][0]) if len(problem["loc"]) > 1 else "", TaskSpec)
+        parts: dict[str, type[BaseModel]] = {
+            "trigger": Trigger,
+            "training": Training,
+            "promotion": Promotion,
+            "feedback": FeedbackPolicy,
+        }
+        parent = parts.get(str(problem["loc"][0]) if len(problem["loc"]) > 1 else "", TaskSpec)
         return f"unknown key `{key}`; the keys there are {', '.join(parent.model_fields)}"
     if problem["type"] == "missing":
         return f"key `{key}` is missing; {_description(key)}"
@@ -185,5 +194,5 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
 
 
 def _description(key: str) -> str:
-    field = TaskSpec.model_fields.get(key) or Promotion.model_fields.get(key.split(".")[-1])
+    field = TaskSpec.model_fields.get(key) or Promotion.model_fields.get(key.rpartition(".")[2])
     return f"give {field.description}" if field and field.description else "add it"

@@ -10,6 +10,7 @@ import threading
 from datetime import timedelta
 
 import structlog
+from consumers.enrich import Enricher
 
 from config.clock import utc_now
 from config.errors import StopError
@@ -18,7 +19,6 @@ from config.tasks import load_tasks
 from consumers.buffer import Buffer
 from consumers.dead_letters import DeadLetters
 from consumers.embedded import EmbeddedLog
-from consumers.enrich import Enricher
 from consumers.ingest import Ingest
 from daemon import evidence, outbox, telemetry, triggers
 from daemon.cycle import Cycle
@@ -96,9 +96,7 @@ class Daemon:
         stack.callback(event_log.close)
         dead_letters = DeadLetters(settings.dead_letter_file)
         stack.callback(dead_letters.close)
-        buffer = Buffer.open(
-            settings.buffer_dir, settings.buffer, tasks=self._tasks, min_quality=settings.enrich.min_quality
-        )
+        buffer = Buffer.open(settings.buffer_dir, settings.buffer, tasks=self._tasks, min_quality=settings.enrich.min_quality)
         stack.callback(buffer.close)
         for repair in buffer.repairs:
             log.warning("buffer.repaired", repair=repair)
@@ -109,7 +107,8 @@ class Daemon:
             address = metrics.serve(settings.telemetry.port)
             log.info("daemon.metrics", address=address)
         side_tasks = [
-            self._ingest(stack, group, topic, event_log, buffer, dead_letters, metrics) for group, topic in CONSUMERS.items()
+            self._ingest(stack, group, topic, event_log=event_log, buffer=buffer, dead_letters=dead_letters, metrics=metrics)
+            for group, topic in CONSUMERS.items()
         ]
         enricher = Enricher(buffer, settings.enrich)
         cycle = Cycle(
@@ -153,6 +152,7 @@ class Daemon:
         stack: contextlib.ExitStack,
         group: str,
         topic: str,
+        *,
         event_log: EmbeddedLog,
         buffer: Buffer,
         dead_letters: DeadLetters,

@@ -85,7 +85,12 @@ def _ask_here(settings: Settings, task: str, texts: Sequence[str]) -> dict[str, 
 
     predictor = catalog.task_for(tasks[task]).load(folder, hardware.resolve(settings.training))
     answers = predictor.predict(list(texts))
-    return {"task": task, "version": version.name, "by": "this process (serving is not up)", "predictions": [dict(a) for a in answers]}
+    return {
+        "task": task,
+        "version": version.name,
+        "by": "this process (serving is not up)",
+        "predictions": [dict(a) for a in answers],
+    }
 
 
 def _message(body: bytes) -> str:

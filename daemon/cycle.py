@@ -35,6 +35,7 @@ from trainers.job_spec import JobResult, JobSpec, Progress
 
 TRAINING_SET_FOLDER = "training_set"
 ACTOR = "daemon"
+_CODE = ("perennial", "torch", "transformers", "spacy")
 
 log = structlog.get_logger(__name__)
 
@@ -129,7 +130,9 @@ class Cycle:
     def _train(self, run: Run) -> Run:
         spec = self._spec(run)
         attempt = run.attempt + 1 if run.state == "training" else run.attempt
-        run = self._registry.runs.update(run.run_id, state="training", started_at=run.started_at or self._clock(), attempt=attempt)
+        run = self._registry.runs.update(
+            run.run_id, state="training", started_at=run.started_at or self._clock(), attempt=attempt
+        )
         result = self._runner.run(spec.model_copy(update={"attempt": attempt}), self._report)
         if result.status == "stopped":
             log.info("run.stopped", reason=result.error)
@@ -160,7 +163,7 @@ class Cycle:
             training_set_sha256=run.training_set_sha256 or "",
             seed=spec.training.seed,
             settings=spec.model_dump(mode="json", include={"task", "training", "full", "batch_size"}),
-            code=f"perennial {metadata.version('perennial')}, Python {platform.python_version()}, torch {metadata.version('torch')}",
+            code=", ".join([f"Python {platform.python_version()}", *(f"{name} {metadata.version(name)}" for name in _CODE)]),
             counts=load_training_set(spec.training_set).manifest.counts,
         )
         return self._registry.versions.add(
@@ -201,9 +204,7 @@ class Cycle:
         self._forget_old_runs()
         return run
 
-    def _promote(
-        self, run: Run, task: TaskSpec, spec: JobSpec, decision: gate.Decision
-    ) -> tuple[gate.Verdict, tuple[str, ...]]:
+    def _promote(self, run: Run, task: TaskSpec, spec: JobSpec, decision: gate.Decision) -> tuple[gate.Verdict, tuple[str, ...]]:
         assert run.version is not None  # noqa: S101 - checked by the caller; narrows the type
         champion = self._registry.versions.champion(run.task)
         if champion is not None and champion.version == run.version:

@@ -24,6 +24,7 @@ Level = Literal["ok", "warning", "problem"]
 _MIB = 2**20
 _OLDEST_PYTHON, _NEWEST_PYTHON = (3, 11), (3, 13)
 _CONNECT_S = 2.0
+_EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound to
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,9 @@ def _encoder(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
     name = settings.enrich.encoder
     if _transformer_is_here(name):
         return Finding("encoder", "ok", name)
-    return Finding("encoder", "warning", f"{name} is not on this machine", "it is downloaded at the first run; offline use minilm")
+    return Finding(
+        "encoder", "warning", f"{name} is not on this machine", "it is downloaded at the first run; offline use minilm"
+    )
 
 
 def _hardware(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
@@ -269,6 +272,4 @@ def _transformer_is_here(name: str) -> bool:
 def _port_is_taken(host: str, port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(_CONNECT_S)
-        return probe.connect_ex((host if host not in {"0.0.0.0", "::"} else "127.0.0.1", port)) == 0
-
-
+        return probe.connect_ex(("127.0.0.1" if host in _EVERYWHERE else host, port)) == 0

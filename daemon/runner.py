@@ -100,9 +100,13 @@ class Runner:
             limit = self._settings.time_limit_s
             return _failed(spec, f"killed after {limit:.0f} s, the limit; raise training.time_limit_s or lower training.max_rows")
         if ended_by == "stopped" or exit_code == job_spec.EXIT_STOPPED:
-            return JobResult(run_id=spec.run_id, status="stopped", error="stopped before it was done; it goes on at the next start")
+            return JobResult(
+                run_id=spec.run_id, status="stopped", error="stopped before it was done; it goes on at the next start"
+            )
         if exit_code == _KILLED_BY_KERNEL:
-            return JobResult(run_id=spec.run_id, status="out_of_memory", error="the kernel killed the child (usually: out of memory)")
+            return JobResult(
+                run_id=spec.run_id, status="out_of_memory", error="the kernel killed the child (usually: out of memory)"
+            )
         result = read_result(spec.run_dir)
         if result is not None:
             return result

@@ -50,7 +50,7 @@ class SideTask:
                     pause_s, backoff_s = backoff_s, min(_LONGEST_BACKOFF_S, backoff_s * 2)
                 if pause_s:
                     self._stop.wait(pause_s)
-        except Exception as error:  # noqa: BLE001 - the edge of a thread: nothing above it would see the exception
+        except Exception as error:  # the edge of a thread: nothing above it would see the exception
             self.failure = error
             log.exception("side_task.died", side_task=self.name, next="the daemon stops; mend the cause and start it again")
             self._stop.set()

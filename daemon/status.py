@@ -66,7 +66,9 @@ class StatusReader:
 
     def __init__(self, settings: Settings, *, clock: Clock = utc_now) -> None:
         if not settings.buffer_dir.exists():
-            message = f"nothing has run in {settings.data_dir} yet; start the daemon with `perennial run` (or try `perennial demo`)"
+            message = (
+                f"nothing has run in {settings.data_dir} yet; start the daemon with `perennial run` (or try `perennial demo`)"
+            )
             raise UserError(message)
         self._settings = settings
         self._clock = clock

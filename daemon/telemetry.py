@@ -15,6 +15,7 @@ from trainers.job_spec import Progress
 
 if TYPE_CHECKING:  # both import LanceDB, which a reader of metrics need not wait for
     from consumers.enrich import EnrichOutcome
+
     from consumers.ingest import IngestOutcome
 
 LOOPBACK = "127.0.0.1"

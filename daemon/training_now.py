@@ -79,7 +79,12 @@ class _daemon_here:  # noqa: N801 - used like a function in a with statement
 
 
 def _follow(settings: Settings, registry: Registry, task: str, key: str, *, quiet: bool) -> Run:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} of {task.total}"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed} of {task.total}"),
+        TimeRemainingColumn(),
+    )
     started = time.monotonic()
     with Progress(*columns, console=console, disable=quiet, transient=True) as bar:
         shown = bar.add_task(f"{task}: waiting for the run to start", total=None)

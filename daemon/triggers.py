@@ -113,9 +113,7 @@ def _requested(evidence: Evidence) -> Trigger | None:
     return None
 
 
-def _weekly(
-    task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: datetime
-) -> tuple[Trigger | None, str]:
+def _weekly(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: datetime) -> tuple[Trigger | None, str]:
     if not (schedule.weekly and task.trigger.weekly):
         return None, "the weekly run is turned off"
     moment = last_weekly_moment(schedule, now)
@@ -127,7 +125,9 @@ def _weekly(
         # A fresh installation does not owe the weeks before its first run.
         return None, upcoming
     late = f", {_span(now - moment)} late" if now - moment > timedelta(minutes=5) else ""
-    return Trigger("weekly", key, f"weekly full run of {key.removeprefix('weekly:')} (due {_moment(moment)}{late})", full=True), ""
+    return Trigger(
+        "weekly", key, f"weekly full run of {key.removeprefix('weekly:')} (due {_moment(moment)}{late})", full=True
+    ), ""
 
 
 def _threshold(task: TaskSpec, evidence: Evidence) -> Trigger | None:

@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
     app.command()(predict)
 
 
-def import_(
+def import_(  # noqa: PLR0917 - typer gives every option by name
     file: Annotated[Path, typer.Argument(help="JSONL, CSV, TSV, Parquet or CoNLL, also .xz or .gz.")],
     task: Annotated[str | None, typer.Option(help="Rows become labels of this task; without it, articles.")] = None,
     format_: Annotated[
@@ -48,7 +48,9 @@ def import_(
         str | None, typer.Option("--time", help="Column with the event time; without it rows take import order.")
     ] = None,
     identifier: Annotated[str | None, typer.Option("--id", help="Column with a stable id.")] = None,
-    header: Annotated[bool, typer.Option("--header/--no-header", help="Whether a CSV file's first row names its columns.")] = True,
+    header: Annotated[
+        bool, typer.Option("--header/--no-header", help="Whether a CSV file's first row names its columns.")
+    ] = True,
     label_map: Annotated[str, typer.Option(help="Renames labels, e.g. PER=PERSON,MISC=; an empty name drops the label.")] = "",
     since: Annotated[datetime | None, typer.Option(help="Only rows at or after this time (UTC).")] = None,
     until: Annotated[datetime | None, typer.Option(help="Only rows before this time (UTC).")] = None,
@@ -152,4 +154,3 @@ def predict(
     console.print(f"[dim]{answered['version']}, by {answered['by']}[/]")
     for asked, prediction in zip(texts, answered["predictions"], strict=True):
         console.print(asking.in_words(asked, prediction))
-

@@ -39,7 +39,9 @@ def list_(
 
 
 @app.command()
-def show(identifier: Annotated[int, typer.Argument(metavar="ID", help="As `dlq list` prints it.")], as_json: AsJson = False) -> None:
+def show(
+    identifier: Annotated[int, typer.Argument(metavar="ID", help="As `dlq list` prints it.")], as_json: AsJson = False
+) -> None:
     """Show one dead letter with its bytes."""
     letter = _open().get(identifier)
     if letter is None:

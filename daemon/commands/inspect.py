@@ -63,7 +63,9 @@ def tasks(as_json: AsJson = False) -> None:
         console.print(f"\n[bold]{task.name}[/]  {task.description}")
         console.print(f"  kind      {task.kind} on {task.backend}, base model {task.base_model}")
         console.print(f"  labels    {task.labels}: {', '.join(task.label_names) or 'as they come'}")
-        console.print(f"  trains    at {task.trigger.min_new_examples} new examples{', and weekly' if task.trigger.weekly else ''}")
+        console.print(
+            f"  trains    at {task.trigger.min_new_examples} new examples{', and weekly' if task.trigger.weekly else ''}"
+        )
         console.print(
             f"  promotes  when {policy.metric} is better by more than {policy.min_improvement:.0%} ({policy.improvement})"
             f"{'' if policy.mode == 'auto' else ', by hand'}"
@@ -83,7 +85,9 @@ def config(as_json: AsJson = False) -> None:
 
 
 def schema(
-    output: Annotated[Path | None, typer.Argument(help="Folder for one file per schema; without it all go to standard output.")] = None,
+    output: Annotated[
+        Path | None, typer.Argument(help="Folder for one file per schema; without it all go to standard output.")
+    ] = None,
 ) -> None:
     """Write the JSON Schemas of the events, for the apps that post them."""
     schemas = events.json_schemas()
@@ -120,13 +124,17 @@ def _print_task(task: TaskStatus) -> None:
         f"{counts.waiting} waiting for their article, {counts.unenriched} not yet enriched"
     )
     if task.run:
-        console.print(f"  run       {task.run['run_id']}: {task.run['state']} ({task.run['reason']}){_progress(task.run['progress'])}")
+        console.print(
+            f"  run       {task.run['run_id']}: {task.run['state']} ({task.run['reason']}){_progress(task.run['progress'])}"
+        )
     else:
         label = "[green]due[/]" if task.due else "not due"
         console.print(f"  next run  {label}: {'; '.join(reason for reason in task.reasons if reason)}")
     if task.last_run:
         last = task.last_run
-        console.print(f"  last run  {last['verdict'] or last['state']} ({last['finished_at']}, {last['version'] or 'no version'})")
+        console.print(
+            f"  last run  {last['verdict'] or last['state']} ({last['finished_at']}, {last['version'] or 'no version'})"
+        )
         for reason in last["reasons"] or [last["error"]]:
             console.print(f"            {reason}", markup=False)
 

@@ -27,9 +27,7 @@ VersionName = Annotated[str, typer.Argument(metavar="VERSION", help="For example
 
 
 @app.command("list")
-def list_(
-    task: Annotated[str | None, typer.Argument(help="Only this task.")] = None, as_json: AsJson = False
-) -> None:
+def list_(task: Annotated[str | None, typer.Argument(help="Only this task.")] = None, as_json: AsJson = False) -> None:
     """List versions, newest first, with the alias each one carries."""
     with _registry() as (settings, registry):
         names = [task] if task else sorted(load_tasks(settings.tasks_folder))
@@ -135,7 +133,15 @@ def history(task: TaskName, as_json: AsJson = False) -> None:
         print_json([asdict(move) for move in moves])
         return
     rows = [
-        (move.generation, move.kind, move.to_version, move.from_version, move.actor, move.reason, move.moved_at.isoformat(timespec="seconds"))
+        (
+            move.generation,
+            move.kind,
+            move.to_version,
+            move.from_version,
+            move.actor,
+            move.reason,
+            move.moved_at.isoformat(timespec="seconds"),
+        )
         for move in moves
     ]
     table(f"Champions of {task}", ("generation", "move", "version", "before", "by", "reason", "at"), rows)
@@ -151,7 +157,12 @@ def diff(left: VersionName, right: VersionName, as_json: AsJson = False) -> None
     if as_json:
         print_json([asdict(entry) for entry in found])
         return
-    table(f"{left} -> {right}", ("what", left, right), [(entry.key, entry.left, entry.right) for entry in found], empty="no difference")
+    table(
+        f"{left} -> {right}",
+        ("what", left, right),
+        [(entry.key, entry.left, entry.right) for entry in found],
+        empty="no difference",
+    )
 
 
 @app.command()
@@ -169,7 +180,9 @@ def gc(
     if as_json:
         print_json(removed)
         return
-    console.print(f"{'would remove' if dry_run else 'removed'} {len(removed)} artifacts{': ' if removed else ''}{', '.join(removed)}")
+    console.print(
+        f"{'would remove' if dry_run else 'removed'} {len(removed)} artifacts{': ' if removed else ''}{', '.join(removed)}"
+    )
 
 
 @contextmanager
@@ -185,4 +198,3 @@ def _registry() -> Iterator[tuple[Settings, Registry]]:
         yield settings, registry
     finally:
         registry.close()
-

@@ -38,7 +38,7 @@ class Installation:
     """A daemon of its own in `folder`; leaving the `with` block stops it.
 
     `task_overrides` maps task name -> dotted key -> value and changes copies of the shipped task files; `settings_overrides`
-    are top-level settings.
+    maps section -> key -> value.
     """
 
     def __init__(
@@ -47,14 +47,14 @@ class Installation:
         *,
         task_overrides: Mapping[str, Mapping[str, Any]] | None = None,
         serve: bool = True,
-        **settings_overrides: Any,  # noqa: ANN401 - any section of the settings
+        settings_overrides: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self.folder = folder
         shipped = load_settings()
         tasks_dir = folder / "tasks"
         _write_tasks(load_tasks(shipped.tasks_folder), tasks_dir, task_overrides or {})
         sections: dict[str, Any] = {
-            name: {**getattr(shipped, name).model_dump(), **values} for name, values in settings_overrides.items()
+            name: {**getattr(shipped, name).model_dump(), **values} for name, values in (settings_overrides or {}).items()
         }
         # Free ports: nothing that runs on this machine is in the way.
         sections.setdefault("serving", shipped.serving.model_dump())["port"] = 0
@@ -80,7 +80,7 @@ class Installation:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | environment_of(self.settings)
             )
-        self.wait_until(lambda: self._is_up(), limit_s=120, what="the daemon to start")
+        self.wait_until(self._is_up, limit_s=120, what="the daemon to start")
 
     def kill(self) -> None:
         """Kill the daemon as a crash would: no goodbye."""
@@ -177,7 +177,7 @@ class Installation:
         return self.log_file.read_text(errors="replace")[-_LOG_TAIL_CHARS:]
 
     def _is_up(self) -> bool:
-        if b'daemon.started' not in self.log_file.read_bytes():
+        if b"daemon.started" not in self.log_file.read_bytes():
             return False
         if not self._serve:
             return True

@@ -18,7 +18,11 @@ from daemon.status import Status, TaskStatus
 
 _LOOK_S = 0.5
 _PLAIN_INTERVAL_S = 5.0
-_MARKS = {"promote": ("promoted", "bold green"), "keep": ("kept the champion", "yellow"), "insufficient_evidence": ("not enough evidence", "yellow")}
+_MARKS = {
+    "promote": ("promoted", "bold green"),
+    "keep": ("kept the champion", "yellow"),
+    "insufficient_evidence": ("not enough evidence", "yellow"),
+}
 
 
 class Narrator:
@@ -71,6 +75,7 @@ class Narrator:
 
     def watch_until(self, happened: Callable[[], bool], *, limit_s: float) -> None:
         """Look again and again until `happened`. Raises `InstallationError` when time runs out."""
+
         def looked() -> bool:
             self.look()
             time.sleep(_LOOK_S)
@@ -80,6 +85,7 @@ class Narrator:
 
     def settle(self) -> None:
         """Wait a moment for serving to follow the last promotion."""
+
         def follows() -> bool:
             return all(self._installation.predict(task, ["."])["version"] == self._champions[task] for task in self._tasks)
 

@@ -31,8 +31,8 @@ RATE = 120.0
 LIMIT_S = 235.0
 
 # What differs from the shipped settings and policies, printed before anything runs.
-TASK_OVERRIDES: Mapping[str, Mapping[str, Any]] = {task: {"trigger.cooldown_minutes": 0.0} for task in TASKS}
-SETTINGS_OVERRIDES: Mapping[str, Mapping[str, Any]] = {
+TASK_OVERRIDES: dict[str, dict[str, Any]] = {task: {"trigger.cooldown_minutes": 0.0} for task in TASKS}
+SETTINGS_OVERRIDES: dict[str, dict[str, Any]] = {
     "enrich": {"test_fraction": TEST_FRACTION, "interval_s": 0.2},
     "schedule": {"check_interval_s": 1.0},
     "serving": {"refresh_interval_s": 0.5},
@@ -46,7 +46,7 @@ def run(*, seed: int, keep: bool) -> int:
     started = time.monotonic()
     try:
         _introduce(console, seed)
-        installation = Installation(folder, task_overrides=TASK_OVERRIDES, **SETTINGS_OVERRIDES)
+        installation = Installation(folder, task_overrides=TASK_OVERRIDES, settings_overrides=SETTINGS_OVERRIDES)
         with installation:
             _play(console, installation, seed, started)
     except PerennialError as error:
@@ -55,7 +55,9 @@ def run(*, seed: int, keep: bool) -> int:
         return 1
     console.print(f"\n[bold]Done[/] in {time.monotonic() - started:.0f} s.")
     if keep:
-        console.print(f"The data are kept: PERENNIAL_DATA_DIR={folder / 'data'} PERENNIAL_TASKS_DIR={folder / 'tasks'} perennial status")
+        console.print(
+            f"The data are kept: PERENNIAL_DATA_DIR={folder / 'data'} PERENNIAL_TASKS_DIR={folder / 'tasks'} perennial status"
+        )
     else:
         shutil.rmtree(folder, ignore_errors=True)
     _next_steps(console)
@@ -81,12 +83,13 @@ def _play(console: Console, installation: Installation, seed: int, started: floa
         generations = {task: narrator.champion(task) for task in TASKS}
         fed_back = _ask_and_correct(narrator, installation, news, second)
         narrator.say(
-            f"{fed_back['asked']} answers shown to readers: {fed_back['correction']} corrected, {fed_back['confirmation']} confirmed. "
-            "The desk labels the same stories without looking at a model: those decide."
+            f"{fed_back['asked']} answers shown to readers: {fed_back['correction']} corrected, "
+            f"{fed_back['confirmation']} confirmed. The desk labels the same stories without looking at a model: those decide."
         )
         _publish_gold(narrator, installation, news, second)
         narrator.watch_until(
-            lambda: installation.is_quiet() and all(narrator.runs_since(task, generations[task]) for task in TASKS), limit_s=left_s()
+            lambda: installation.is_quiet() and all(narrator.runs_since(task, generations[task]) for task in TASKS),
+            limit_s=left_s(),
         )
         narrator.settle()
     after = {task: installation.predict(task, [story.text for story in shown]) for task in TASKS}
@@ -118,10 +121,12 @@ def _ask_and_correct(
             answered = installation.predict(task, [story.text for story in asked])
             for story, prediction in zip(asked, answered["predictions"], strict=True):
                 feedback = news.feedback(
-                    story, task, prediction["answer"], prediction_id=prediction["prediction_id"],
+                    story, task, prediction, prediction_id=prediction["prediction_id"],
                     model_version=answered["version"], at=utc_now(),
                 )  # fmt: skip
-                installation.post("/v1/feedback", feedback.model_dump(mode="json", exclude_none=True, exclude={"type", "schema_version"}))
+                installation.post(
+                    "/v1/feedback", feedback.model_dump(mode="json", exclude_none=True, exclude={"type", "schema_version"})
+                )
                 counts["asked"] += 1
                 counts[feedback.verdict] += 1
         narrator.look()
@@ -135,20 +140,24 @@ def _telling(stories: Sequence[Story]) -> list[Story]:
 
 
 def _before_and_after(
-    console: Console, shown: Sequence[Story], before: Mapping[str, Any], after: Mapping[str, Any]
+    console: Console, shown: Sequence[Story], before: Mapping[TaskName, Any], after: Mapping[TaskName, Any]
 ) -> None:
     for task in TASKS:
         console.print(f"\n[bold]{task}[/], the same texts before and after")
         for number, story in enumerate(shown):
             for answered in (before[task], after[task]):
-                console.print(Text.assemble((f"  {answered['version']:<18}", "dim"), in_words(story.text, answered["predictions"][number])))
+                console.print(
+                    Text.assemble((f"  {answered['version']:<18}", "dim"), in_words(story.text, answered["predictions"][number]))
+                )
 
 
 def _introduce(console: Console, seed: int) -> None:
     console.print("[bold]Perennial demo[/]: generated news through a real daemon; nothing here is recorded or faked.")
     changed = [f"{task}: {key} = {value}" for task, values in TASK_OVERRIDES.items() for key, value in values.items()]
     changed += [f"{section}.{key} = {value}" for section, values in SETTINGS_OVERRIDES.items() for key, value in values.items()]
-    console.print(f"[dim]Seed {seed}. The shipped policy decides. Changed, so that minutes are enough: {'; '.join(changed)}; free ports.[/]")
+    console.print(
+        f"[dim]Seed {seed}. The shipped policy decides. Changed, so that minutes are enough: {'; '.join(changed)}; free ports.[/]"
+    )
 
 
 def _next_steps(console: Console) -> None:
@@ -159,5 +168,3 @@ def _next_steps(console: Console) -> None:
         "  perennial status                          see in words why each task is or is not due\n"
         "  docs/quickstart.md                        the same, step by step"
     )
-
-

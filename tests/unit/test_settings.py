@@ -62,7 +62,7 @@ def test_toml_that_cannot_be_read_is_named(empty_folder: Path) -> None:
 
 def test_a_missing_named_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERENNIAL_CONFIG", "nowhere.toml")
-    with pytest.raises(UserError, match="nowhere.toml"):
+    with pytest.raises(UserError, match=r"nowhere\.toml"):
         load_settings()
 
 

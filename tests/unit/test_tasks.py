@@ -53,7 +53,7 @@ def test_a_short_file_takes_the_defaults(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_key_is_named_with_the_choices(tmp_path: Path, change: str, said: str) -> None:
-    key = change.split(":")[0]
+    key = change.split(":", maxsplit=1)[0]
     lines = [line for line in GOOD.strip().splitlines() if not line.startswith(f"{key}:")]
     path = written(tmp_path, "\n".join([*lines, change]))
     with pytest.raises(UserError, match=said) as caught:
