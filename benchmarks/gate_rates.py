@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +22,10 @@ from trainers import comparison, statistics
 
 POLICY = Promotion(metric="accuracy")
 LOOKS_A_YEAR = 52
+_SIZES = np.arange(1, 9)
+_SHARED = 0.5
+# Kish: 1 + (mean size met by a row - 1) * correlation; two rows correlate where both share the story's fate.
+_DESIGN_EFFECT = 1.0 + (float((_SIZES**2).sum() / _SIZES.sum()) - 1.0) * _SHARED**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,39 +54,41 @@ class Cell:
         right_alone = worse if self.points > 0 else better
         return worse >= 0.0 and right_alone <= self.accuracy and self.accuracy + self.points + right_alone <= 1.0 + 1e-9
 
+    @property
+    def has_enough(self) -> bool:
+        """Whether the rows are as many as the gate asks for, given the true discordance and how stories repeat themselves."""
+        error = math.sqrt(self.discordant * (_DESIGN_EFFECT if self.clustered else 1.0) / self.rows)
+        return self.rows >= statistics.required_rows(self.rows, error, POLICY.min_improvement * self.accuracy)
+
 
 @dataclass(frozen=True, slots=True)
 class Rates:
     """What became of the looks of one cell, as shares of all of them."""
 
     promoted: float
+    kept: float | None
+    """The gate held the candidate to be no improvement (counted for better candidates only); the rest is insufficient evidence."""
     naive: float
     """The point gain alone exceeded the minimum."""
-    decided: float | None
-    """The gate had evidence enough to promote or keep (measured for better candidates only)."""
-    promoted_of_decided: float | None
 
 
 def simulate(cell: Cell, looks: int, seed: int) -> Rates:
     """Return the rates over independent looks at fresh rows."""
     rng = np.random.default_rng([seed, int(cell.accuracy * 1000), int(cell.discordant * 1000), cell.rows, cell.clustered])
-    promoted, naive, decided = (np.zeros(looks, dtype=bool) for _ in range(3))
+    verdicts: Counter[str] = Counter()
     for look in range(looks):
         stories = _stories(cell, rng)
         tallies = _answers(cell, stories, rng)
         candidate_score, champion_score = tallies.scores()
-        naive[look] = candidate_score - champion_score > comparison.required_gain(POLICY, champion_score)
+        above = candidate_score - champion_score > comparison.required_gain(POLICY, champion_score)
+        verdicts["naive"] += above
         # The gate promotes nothing below the minimum, so resampling is spared where only promotions are counted.
-        if naive[look] or cell.gain > 0:
-            seen = _compare(tallies, stories, seed=look)
-            verdict = gate.decide(seen, POLICY).verdict
-            promoted[look] = verdict == "promote"
-            decided[look] = verdict != "insufficient_evidence"
+        if above or cell.gain > 0:
+            verdicts[gate.decide(_compare(tallies, stories, seed=look), POLICY).verdict] += 1
     return Rates(
-        promoted=float(promoted.mean()),
-        naive=float(naive.mean()),
-        decided=float(decided.mean()) if cell.gain > 0 else None,
-        promoted_of_decided=float(promoted[decided].mean()) if cell.gain > 0 and decided.any() else None,
+        promoted=verdicts["promote"] / looks,
+        kept=verdicts["keep"] / looks if cell.gain > 0 else None,
+        naive=verdicts["naive"] / looks,
     )
 
 
@@ -103,7 +111,7 @@ def _stories(cell: Cell, rng: np.random.Generator) -> NDArray[np.intp]:
     """Return each row's story: on its own, or in stories of 1 to 8 rows."""
     if not cell.clustered:
         return np.arange(cell.rows)
-    sizes = rng.integers(1, 9, size=cell.rows)
+    sizes = rng.choice(_SIZES, size=cell.rows)
     return np.repeat(np.arange(cell.rows), sizes)[: cell.rows]
 
 
@@ -111,7 +119,7 @@ def _answers(cell: Cell, stories: NDArray[np.intp], rng: np.random.Generator) ->
     """Return what both models have right; half the rows of a story share one fate."""
     own = rng.random(cell.rows)
     shared = rng.random(int(stories.max()) + 1)[stories]
-    draw = np.where(rng.random(cell.rows) < 0.5, shared, own) if cell.clustered else own
+    draw = np.where(rng.random(cell.rows) < _SHARED, shared, own) if cell.clustered else own
     only_candidate = (cell.discordant + cell.points) / 2
     only_champion = (cell.discordant - cell.points) / 2
     both = cell.accuracy - only_champion
@@ -138,12 +146,12 @@ def main() -> None:
         count = looks // 10 if arguments.quick else looks
         found = {cell: simulate(cell, count, seed=20) for cell in cells(rows=rows, gain=gain)}
         every = {_name(cell): dataclasses.asdict(rates) for cell, rates in found.items()}
-        results[name] = {"looks_per_cell": count, **_summary(list(found.values())), "cells": every}
+        results[name] = {"looks_per_cell": count, **_summary(found), "cells": every}
     report.write("gate_rates", arguments, results, arguments.json)
 
 
-def _summary(found: Sequence[Rates]) -> dict[str, float]:
-    promoted, naive = np.array([rates.promoted for rates in found]), np.array([rates.naive for rates in found])
+def _summary(found: Mapping[Cell, Rates]) -> dict[str, float]:
+    promoted, naive = np.array([rates.promoted for rates in found.values()]), np.array([rates.naive for rates in found.values()])
     summary = {
         "promoted_mean": float(promoted.mean()),
         "promoted_worst_cell": float(promoted.max()),
@@ -152,10 +160,10 @@ def _summary(found: Sequence[Rates]) -> dict[str, float]:
         "naive_worst_cell": float(naive.max()),
         "naive_within_a_year_mean": float(np.mean(1.0 - (1.0 - naive) ** LOOKS_A_YEAR)),
     }
-    of_decided = [
-        rates.promoted_of_decided for rates in found if rates.promoted_of_decided is not None and (rates.decided or 0.0) > 0.1
-    ]
-    return summary | ({"promoted_of_decided_worst_cell": min(of_decided)} if of_decided else {})
+    if next(iter(found)).gain > 0:
+        summary["promoted_with_enough_rows_worst_cell"] = min(rates.promoted for cell, rates in found.items() if cell.has_enough)
+        summary["kept_worst_cell"] = max(rates.kept or 0.0 for rates in found.values())
+    return summary
 
 
 def _name(cell: Cell) -> str:
