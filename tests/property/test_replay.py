@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from config.tasks import Training
+from trainers import replay
+
+rows = st.lists(st.tuples(st.sampled_from(["a", "b", "c", "rare", ""]), st.integers(0, 10**6)), min_size=1, max_size=120)
+
+
+def embeddings_of(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, 8)).astype(np.float32)
+
+
+@given(rows=rows, count=st.integers(0, 150), seed=st.integers(0, 99), embedded=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_the_sample_has_the_asked_size_no_row_twice_and_is_the_same_again(
+    rows: list[tuple[str, int]], count: int, seed: int, embedded: bool
+) -> None:
+    labels, times = [label for label, _ in rows], np.array([time for _, time in rows], dtype=np.int64)
+    embeddings = embeddings_of(len(rows)) if embedded else None
+
+    chosen = replay.choose(labels=labels, times=times, embeddings=embeddings, count=count, seed=seed)
+    again = replay.choose(labels=labels, times=times, embeddings=embeddings, count=count, seed=seed)
+
+    assert len(chosen) == min(count, len(rows))
+    assert len(set(chosen.tolist())) == len(chosen)
+    assert chosen.tolist() == sorted(chosen.tolist()) == again.tolist()
+
+
+@given(rows=rows, seed=st.integers(0, 99), spare=st.integers(0, 30))
+@settings(max_examples=60, deadline=None)
+def test_every_label_and_age_band_is_there_when_there_is_room(rows: list[tuple[str, int]], seed: int, spare: int) -> None:
+    labels, times = [label for label, _ in rows], np.array([time for _, time in rows], dtype=np.int64)
+    rank = np.argsort(np.argsort(times, kind="stable"), kind="stable")
+    strata = list(zip(labels, (rank * replay.AGE_BANDS // len(rows)).tolist(), strict=True))
+
+    chosen = replay.choose(
+        labels=labels, times=times, embeddings=embeddings_of(len(rows)), count=len(set(strata)) + spare, seed=seed
+    )
+
+    assert {strata[at] for at in chosen} == set(strata)
+
+
+def test_a_rare_label_gets_more_than_its_share_and_a_common_one_still_most() -> None:
+    labels = ["common"] * 900 + ["rare"] * 100
+    order = np.random.default_rng(1).permutation(1000)
+    chosen = replay.choose(
+        labels=[labels[at] for at in order], times=np.arange(1000), embeddings=None, count=200, seed=1
+    )
+    counts = Counter(labels[order[at]] for at in chosen)
+    assert counts["common"] > counts["rare"] > 40
+
+
+def test_copies_of_one_text_do_not_fill_the_sample() -> None:
+    points = np.zeros((100, 4), dtype=np.float32)
+    points[90:] = np.eye(10, 4, dtype=np.float32) * 5 + np.arange(10)[:, None]
+
+    chosen = replay.choose(labels=["a"] * 100, times=np.zeros(100, dtype=np.int64), embeddings=points, count=40, seed=2)
+
+    distinct = {tuple(points[at]) for at in chosen}
+    at_random = replay.choose(labels=["a"] * 100, times=np.zeros(100, dtype=np.int64), embeddings=None, count=40, seed=2)
+    assert len(distinct) >= 9 > len({tuple(points[at]) for at in at_random})
+
+
+def test_a_stratum_without_embeddings_is_drawn_at_random() -> None:
+    points = embeddings_of(50)
+    points[7] = np.nan
+    chosen = replay.choose(labels=["a"] * 50, times=np.arange(50), embeddings=points, count=20, seed=0)
+    assert len(set(chosen.tolist())) == 20
+
+
+def table_of(count: int, new: int, labels: str = "ab") -> pa.Table:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    return pa.table(
+        {
+            "example_id": [f"e{at}" for at in range(count)],
+            "target": [json.dumps({"label": labels[at % len(labels)]}) for at in range(count)],
+            "event_time": pa.array([start + timedelta(hours=at) for at in range(count)], pa.timestamp("us", "UTC")),
+            "is_new": [at >= count - new for at in range(count)],
+            "embedding": [[float(at), 1.0] for at in range(count)],
+        }
+    )
+
+
+def test_an_incremental_run_takes_the_new_rows_and_the_ratio_of_old_ones() -> None:
+    selection = replay.select(table_of(100, new=10), Training(replay_ratio=2.0), full=False, seed=0)
+
+    assert (selection.new, selection.replayed) == (10, 20)
+    assert selection.table.num_rows == 30
+    ids = selection.table["example_id"].to_pylist()
+    assert ids[-10:] == [f"e{at}" for at in range(90, 100)]
+    assert selection.table["event_time"].to_pylist() == sorted(selection.table["event_time"].to_pylist())
+
+
+@pytest.mark.parametrize(
+    ("max_rows", "new", "replayed"),
+    [(12, 10, 2), (10, 10, 0), (5, 5, 0)],
+)
+def test_the_budget_is_for_new_and_old_rows_together(max_rows: int, new: int, replayed: int) -> None:
+    selection = replay.select(table_of(100, new=10), Training(max_rows=max_rows), full=False, seed=0)
+    assert (selection.new, selection.replayed) == (new, replayed)
+    assert selection.table["example_id"].to_pylist()[-1] == "e99"
+
+
+def test_a_full_run_takes_the_newest_rows() -> None:
+    selection = replay.select(table_of(100, new=10), Training(max_rows=30), full=True, seed=0)
+    assert selection.table["example_id"].to_pylist() == [f"e{at}" for at in range(70, 100)]
+    assert (selection.new, selection.replayed) == (30, 0)
+
+
+def test_a_run_without_older_rows_replays_nothing() -> None:
+    selection = replay.select(table_of(10, new=10), Training(), full=False, seed=0)
+    assert (selection.new, selection.replayed) == (10, 0)
+
+
+def test_a_row_with_many_types_is_filed_under_its_rarest() -> None:
+    def row(*labels: str) -> dict[str, object]:
+        return {"spans": [{"start": 0, "end": 1, "label": label} for label in labels]}
+
+    assert replay.stratum_labels([row("A", "B"), row("A"), row(), row("A")]) == ["B", "A", "", "A"]
