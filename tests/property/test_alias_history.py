@@ -109,5 +109,5 @@ class AliasMachine(RuleBasedStateMachine):
 
 TestAliasHistory = AliasMachine.TestCase
 TestAliasHistory.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=20, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
