@@ -18,8 +18,9 @@ from config.settings import BufferSettings
 from config.tasks import TaskSpec
 from consumers import buffer_audit, buffer_folder, counting, freezing
 from consumers import requests as stored_requests
+from consumers.backlog import Backlog, TextRow
 from consumers.counting import TaskCounts
-from consumers.enrichment_rows import Enrichment, EnrichmentRows, StoryMember, TextRow
+from consumers.enrichment_rows import Enrichment, EnrichmentRows, StoryMember, recent_stories
 from consumers.event_rows import Stored
 from consumers.insertion import Conflict, Insertion, InsertOutcome
 from consumers.lance_tables import Tables
@@ -31,7 +32,8 @@ from consumers.training_set import TrainingSet
 from consumers.waiting import Fate, Ledger
 
 __all__ = [
-    "Buffer", "Conflict", "Enrichment", "Fate", "InsertOutcome", "Request", "Stored", "StoredPrediction", "StoryMember", "TaskCounts", "TextRow",
+    "Buffer", "Conflict", "Enrichment", "Fate", "InsertOutcome", "Request", "Stored", "StoredPrediction",
+    "StoryMember", "TaskCounts", "TextRow",
 ]  # fmt: skip
 
 _RETAINED = ("articles", "examples", "predictions", "article_enrichment", "example_enrichment")
@@ -51,6 +53,7 @@ class Buffer:
         self._clock = clock
         self._lock = threading.RLock()
         self._ledger = Ledger(tables)
+        self._backlog = Backlog(tables)
         self._write_lock: BinaryIO | None = None
         self._insertion: Insertion | None = None
         self._enrichment: EnrichmentRows | None = None
@@ -115,7 +118,7 @@ class Buffer:
     def unenriched(self, table: TextTable, limit: int) -> list[TextRow]:
         """Return up to `limit` texts that were not enriched yet, oldest event time first."""
         with self._lock:
-            return self._writing()[1].unenriched(table, limit)
+            return self._backlog.oldest(table, limit)
 
     def apply_enrichment(self, table: TextTable, rows: Sequence[Enrichment]) -> int:
         """Record findings about texts, once per row; returns how many were recorded."""
@@ -125,7 +128,12 @@ class Buffer:
     def recent_stories(self, before: datetime, window: timedelta) -> list[StoryMember]:
         """Return the members of stories with event time in [before - window, before], oldest first."""
         with self._lock:
-            return self._writing()[1].recent_stories(before, window)
+            return recent_stories(self._tables, before, window)
+
+    def equal_texts(self, text_sha256s: Sequence[str]) -> list[StoryMember]:
+        """Return the members of stories, of whatever time, whose text is one of these (by SHA-256)."""
+        with self._lock:
+            return self._writing()[1].equal_texts(text_sha256s)
 
     def drop_from_training(self, row_ids: Sequence[str], reason: str) -> int:
         """Take training rows out for good, for instance because their story is held out; returns how many."""

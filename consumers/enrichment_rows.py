@@ -1,4 +1,4 @@
-"""What was found out about texts: handing out those not enriched yet, and recording the findings once."""
+"""What was found out about texts, recorded once."""
 
 from __future__ import annotations
 
@@ -18,18 +18,6 @@ from consumers.seen import SeenIds
 from consumers.tables import ENRICHMENT_OF, EXAMPLE_FACTS, SCHEMAS, TextTable, is_one_of, moment
 
 Split = Literal["train", "test", "anchor", "dropped"]
-
-
-@dataclass(frozen=True, slots=True)
-class TextRow:
-    """A text that waits to be enriched."""
-
-    row_id: str
-    text: str
-    event_time: datetime
-    article_id: str | None
-    anchor: bool = False
-    """A label of the anchor set: its split is `anchor`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +44,8 @@ class StoryMember:
     story_id: str
     split: Split
     event_time: datetime
+    text_sha256: str
+    encoder_id: str
     embedding: npt.NDArray[np.float32]
 
 
@@ -66,34 +56,16 @@ class EnrichmentRows:
         self._tables = tables
         self._seen: dict[str, SeenIds] = {}
         self._answers = SeenIds()
-        self._done_up_to: dict[str, int] = {}
+        self._texts = SeenIds()
         self._next_seq = 1
         for table in ENRICHMENT_OF.values():
-            columns = ["row_id", "enriched_seq", *(["answer_sha256"] if table == "example_enrichment" else [])]
+            columns = ["row_id", "enriched_seq", "text_sha256", *(["answer_sha256"] if table == "example_enrichment" else [])]
             rows = tables.scan(table, columns)
             self._seen[table] = SeenIds(rows["row_id"].to_pylist())
+            self._texts.add(rows["text_sha256"].to_pylist())
             self._next_seq = max(self._next_seq, (pc.max(rows["enriched_seq"]).as_py() or 0) + 1)
             if table == "example_enrichment":
                 self._answers = SeenIds(rows["answer_sha256"].to_pylist())
-
-    def unenriched(self, table: TextTable, limit: int) -> list[TextRow]:
-        """Return up to `limit` rows without enrichment, oldest event time first."""
-        # Everything up to this sequence number is enriched, so that a full table is not compared again at every call.
-        done = self._done_up_to.get(table, 0)
-        after = f"stored_seq > {done}"
-        arrived = self._tables.scan(table, ["row_id", "stored_seq", "event_time"], after, row_ids=True)
-        enriched = self._tables.scan(ENRICHMENT_OF[table], ["row_id"], after)
-        waiting = arrived.filter(pc.invert(pc.is_in(arrived["row_id"], value_set=enriched["row_id"].combine_chunks())))
-        if waiting.num_rows == 0:
-            self._done_up_to[table] = pc.max(arrived["stored_seq"]).as_py() or done
-            return []
-        self._done_up_to[table] = pc.min(waiting["stored_seq"]).as_py() - 1
-        order = pc.sort_indices(waiting, [("event_time", "ascending"), ("row_id", "ascending")])
-        chosen = waiting.take(order[:limit])
-        columns = ["row_id", "text", "event_time", "article_id", *(["anchor"] if table == "examples" else [])]
-        texts = self._tables.take(table, chosen["_rowid"].to_pylist(), columns)
-        found = {row["row_id"]: TextRow(**row) for row in texts.to_pylist()}
-        return [found[row_id] for row_id in chosen["row_id"].to_pylist()]
 
     def apply(self, table: TextTable, findings: Sequence[Enrichment]) -> int:
         """Record findings; a row that has some already, or is gone, is passed over. Returns how many were recorded."""
@@ -106,7 +78,7 @@ class EnrichmentRows:
             "stored_seq",
             "event_time",
             "stored_at",
-            *((*EXAMPLE_FACTS, "anchor") if table == "examples" else ()),
+            *((*EXAMPLE_FACTS, "anchor") if table == "examples" else ("text_sha256",)),
         ]
         facts = self._tables.lookup(table, "row_id", sorted(wanted), columns)
         # The oldest first, so that of two equal answers in one portion the older is the original.
@@ -127,21 +99,12 @@ class EnrichmentRows:
                 }
             )  # fmt: skip
         self._seen[target].add(row["row_id"] for row in rows)
+        self._texts.add(row["text_sha256"] for row in rows)
         if table == "examples":
             self._answers.add(row["answer_sha256"] for row in rows)
         self._tables.append(target, rows)
         self._next_seq += len(rows)
         return len(rows)
-
-    def recent_stories(self, before: datetime, window: timedelta) -> list[StoryMember]:
-        """Return the rows of both tables with a story and an embedding, event time in [before - window, before], oldest first."""
-        when = f"event_time >= {moment(before - window)} AND event_time <= {moment(before)}"
-        where = f"{when} AND story_id IS NOT NULL AND embedding IS NOT NULL"
-        columns = ["row_id", "story_id", "split", "event_time", "embedding"]
-        parts = [self._tables.scan(table, columns, where) for table in ENRICHMENT_OF.values()]
-        rows = pa.concat_tables(parts).sort_by([("event_time", "ascending"), ("row_id", "ascending")])
-        plain = zip(*(rows[name].to_pylist() for name in columns[:4]), rows["embedding"], strict=True)
-        return [StoryMember(*values, embedding.values.to_numpy()) for *values, embedding in plain]
 
     def drop(self, row_ids: Sequence[str], reason: str) -> int:
         """Take rows of split `train` out of training for good; returns how many there were."""
@@ -157,6 +120,11 @@ class EnrichmentRows:
             dropped += rows.num_rows
         return dropped
 
+    def equal_texts(self, text_sha256s: Sequence[str]) -> list[StoryMember]:
+        """Return the rows of both tables, of whatever time, that hold one of these very texts and have a story."""
+        suspects = sorted(set(self._texts.among(text_sha256s)))
+        return _members(self._tables, is_one_of("text_sha256", suspects)) if suspects else []
+
     def _originals(self, answers: Sequence[str]) -> dict[str, str]:
         """Return the first enriched row of each answer (same task, text and target) that has one."""
         suspects = sorted(set(self._answers.among(answers)))
@@ -166,3 +134,20 @@ class EnrichmentRows:
         for answer, row_id in zip(*(found.sort_by("enriched_seq")[name].to_pylist() for name in columns[:2]), strict=True):
             first.setdefault(answer, row_id)
         return first
+
+
+def recent_stories(tables: Tables, before: datetime, window: timedelta) -> list[StoryMember]:
+    """Return the rows of both tables with a story and an embedding, event time in [before - window, before], oldest first."""
+    return _members(tables, f"event_time >= {moment(before - window)} AND event_time <= {moment(before)}")
+
+
+def _members(tables: Tables, where: str) -> list[StoryMember]:
+    columns = ["row_id", "story_id", "split", "event_time", "text_sha256", "encoder_id", "embedding"]
+    where = f"{where} AND story_id IS NOT NULL AND embedding IS NOT NULL"
+    parts = [tables.scan(table, columns, where) for table in ENRICHMENT_OF.values()]
+    rows = pa.concat_tables(parts).sort_by([("event_time", "ascending"), ("row_id", "ascending")])
+    places = zip(*(rows[name].to_pylist() for name in columns[:-1]), rows["embedding"], strict=True)
+    return [
+        StoryMember(row_id, story_id, split, event_time, text_sha256, encoder_id, embedding.values.to_numpy())
+        for row_id, story_id, split, event_time, text_sha256, encoder_id, embedding in places
+    ]

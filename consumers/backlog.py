@@ -1,0 +1,50 @@
+"""Texts that wait to be enriched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow.compute as pc
+
+from consumers.lance_tables import Tables
+from consumers.tables import ENRICHMENT_OF, TextTable
+
+
+@dataclass(frozen=True, slots=True)
+class TextRow:
+    """A text that waits to be enriched."""
+
+    row_id: str
+    text: str
+    event_time: datetime
+    article_id: str | None
+    anchor: bool = False
+    """A label of the anchor set: its split is `anchor`."""
+
+
+class Backlog:
+    """Hands out texts without enrichment."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        # Everything up to this sequence number is enriched, so that a full table is not compared again at every call.
+        self._done_up_to: dict[str, int] = {}
+
+    def oldest(self, table: TextTable, limit: int) -> list[TextRow]:
+        """Return up to `limit` rows without enrichment, oldest event time first."""
+        done = self._done_up_to.get(table, 0)
+        after = f"stored_seq > {done}"
+        arrived = self._tables.scan(table, ["row_id", "stored_seq", "event_time"], after, row_ids=True)
+        enriched = self._tables.scan(ENRICHMENT_OF[table], ["row_id"], after)
+        waiting = arrived.filter(pc.invert(pc.is_in(arrived["row_id"], value_set=enriched["row_id"].combine_chunks())))
+        if waiting.num_rows == 0:
+            self._done_up_to[table] = pc.max(arrived["stored_seq"]).as_py() or done
+            return []
+        self._done_up_to[table] = pc.min(waiting["stored_seq"]).as_py() - 1
+        order = pc.sort_indices(waiting, [("event_time", "ascending"), ("row_id", "ascending")])
+        chosen = waiting.take(order[:limit])
+        columns = ["row_id", "text", "event_time", "article_id", *(["anchor"] if table == "examples" else [])]
+        texts = self._tables.take(table, chosen["_rowid"].to_pylist(), columns)
+        found = {row["row_id"]: TextRow(**row) for row in texts.to_pylist()}
+        return [found[row_id] for row_id in chosen["row_id"].to_pylist()]
