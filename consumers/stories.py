@@ -41,12 +41,12 @@ class NewText:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A text that has its story, as the buffer keeps it."""
+    """A text that has its story, as the buffer keeps it. Without a vector it counts for its story's side but leads nothing."""
 
     row_id: str
     text_key: str
     event_time: datetime
-    vector: Vector
+    vector: Vector | None
     story_id: str
     split: Split
 
@@ -183,7 +183,7 @@ class StoryIndex:
         self._rows[member.story_id][member.row_id] = member.split
         self._story_of_text[member.text_key] = member.story_id
         # The leader's own text leads again wherever it reappears; that much can be read back after a restart.
-        if member.story_id == story_id_of(member.text_key):
+        if member.vector is not None and member.story_id == story_id_of(member.text_key):
             period.lead(member.story_id, member.vector, _seconds(member.event_time))
 
     def _near(self, texts: Sequence[NewText], sizes: dict[int, int]) -> list[dict[str, float]]:
@@ -198,9 +198,10 @@ class StoryIndex:
             for start in range(0, size if len(columns) else 0, _LEADERS_PER_BLOCK):
                 rows = slice(start, min(start + _LEADERS_PER_BLOCK, size))
                 scores = period.vectors[rows] @ batch[columns].T
-                scores[np.abs(period.seconds[rows, None] - seconds[columns]) > self._window_s] = -1
                 for row, column in np.argwhere(scores >= self._similarity):
-                    _keep_best(found[columns[column]], period.leaders[start + row], float(scores[row, column]))
+                    text = columns[column]
+                    if abs(period.seconds[start + row] - seconds[text]) <= self._window_s:
+                        _keep_best(found[text], period.leaders[start + row], float(scores[row, column]))
         return found
 
     def _near_newest(self, text: NewText, sizes: dict[int, int]) -> dict[str, float]:
@@ -211,9 +212,9 @@ class StoryIndex:
             period = self._periods[neighbour]
             start, size = sizes[neighbour], len(period.leaders)
             scores = period.vectors[start:size] @ text.vector
-            scores[np.abs(period.seconds[start:size] - _seconds(text.event_time)) > self._window_s] = -1
             for row in np.flatnonzero(scores >= self._similarity):
-                _keep_best(found, period.leaders[start + row], float(scores[row]))
+                if abs(period.seconds[start + row] - _seconds(text.event_time)) <= self._window_s:
+                    _keep_best(found, period.leaders[start + row], float(scores[row]))
         return found
 
     def _make_present(self, numbers: set[int]) -> None:

@@ -40,7 +40,7 @@ _ENRICHMENT = [
     *_required("row_id"),
     *_required("enriched_seq", "stored_seq", kind=pa.int64()),
     *_required("event_time", "stored_at", kind=_TIME),
-    *_required("split"),
+    *_required("text_sha256", "split"),
     *_columns("language", "quality_reasons", "encoder_id", "story_id", "duplicate_of", "dropped_because"),
     *_required("quality", kind=pa.float32()),
     # Not a fixed-size list: another encoder may have another width.
@@ -81,7 +81,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "example_enrichment": pa.schema(
         [
             *_ENRICHMENT,
-            *_required(*(name for name in EXAMPLE_FACTS if name != "verdict")),
+            *_required(*(name for name in EXAMPLE_FACTS if name not in ("verdict", "text_sha256"))),
             *_columns("verdict"),
             *_required("anchor", kind=pa.bool_()),
         ]

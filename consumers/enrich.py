@@ -1,0 +1,176 @@
+"""Enrichment, behind ingest: language, quality, embedding, story and split of every text that has none yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from config.clock import Clock, utc_now
+from config.settings import EnrichSettings
+from consumers import language, quality
+from consumers.buffer import Buffer, Enrichment, StoryMember, TextRow
+from consumers.events import content_sha256
+from consumers.stories import EqualText, Member, NewText, Placement, StoryIndex
+from consumers.tables import TextTable
+
+if TYPE_CHECKING:
+    from consumers.embedding import Encoder
+
+_log = structlog.get_logger(__name__)
+_SHORTEST_STEP = timedelta(microseconds=1)
+
+
+class TextEncoder(Protocol):
+    """What turns texts into vectors. `encoder_id` changes whenever the same text would get another vector."""
+
+    encoder_id: str
+    dimensions: int
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Return one vector of length 1 per text: float32, shape (texts, dimensions)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EnrichOutcome:
+    """What one step did, in rows."""
+
+    resolved: int = 0
+    """Answers that had waited for their text and left the queue."""
+    articles: int = 0
+    examples: int = 0
+    dropped: int = 0
+    """Rows taken out of training because their story turned out to touch a held-out one."""
+
+
+class Enricher:
+    """Enriches a batch of articles and a batch of examples per step. One thread steps."""
+
+    def __init__(
+        self, buffer: Buffer, settings: EnrichSettings, *, encoder: TextEncoder | None = None, clock: Clock = utc_now
+    ) -> None:
+        """Use `encoder`, or load the one that the settings name at the first text."""
+        self._buffer = buffer
+        self._settings = settings
+        self._encoder = encoder
+        self._clock = clock
+        self._index: StoryIndex | None = None
+
+    def step(self) -> EnrichOutcome:
+        """Join waiting answers to their texts, then enrich the oldest texts without enrichment; all zero when nothing waits.
+
+        Raises `StopError` when the encoder cannot be loaded.
+        """
+        resolved = self._buffer.resolve_waiting()
+        articles, dropped_by_articles = self._enrich("articles")
+        examples, dropped_by_examples = self._enrich("examples")
+        if resolved or articles or examples:
+            self._buffer.optimize_if_due()
+        return EnrichOutcome(resolved, articles, examples, dropped_by_articles + dropped_by_examples)
+
+    def _enrich(self, table: TextTable) -> tuple[int, int]:
+        rows = self._buffer.unenriched(table, self._settings.batch_size)
+        if not rows:
+            return 0, 0
+        started = self._clock()
+        keys = {row.row_id: content_sha256(row.text) for row in rows}
+        equal = self._buffer.equal_texts(sorted(set(keys.values())))
+        vectors = self._vectors(rows, keys, equal)
+        texts = [
+            NewText(row.row_id, keys[row.row_id], row.event_time, vectors[keys[row.row_id]], anchor=row.anchor) for row in rows
+        ]
+        placements = self._stories().place(
+            texts, [EqualText(member.row_id, member.text_sha256, member.story_id, member.split) for member in equal]
+        )
+        dropped = self._drop(placements)
+        taken_out = {row_id for placement in placements for row_id in placement.dropped}
+        findings = [
+            self._finding(row, placement, vectors[keys[row.row_id]], dropped=row.row_id in taken_out)
+            for row, placement in zip(rows, placements, strict=True)
+        ]
+        self._buffer.apply_enrichment(table, findings)
+        _log.debug("enriched", table=table, rows=len(rows), seconds=round((self._clock() - started).total_seconds(), 3))
+        return len(rows), dropped
+
+    def _vectors(
+        self, rows: Sequence[TextRow], keys: dict[str, str], equal: Sequence[StoryMember]
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """Return the vector of each different text; an article's vector serves the example with the same text."""
+        encoder = self._loaded_encoder()
+        vectors = {member.text_sha256: member.embedding for member in equal if member.encoder_id == encoder.encoder_id}
+        missing = {keys[row.row_id]: row.text for row in rows if keys[row.row_id] not in vectors}
+        fresh = encoder.encode(list(missing.values()))
+        return vectors | dict(zip(missing, fresh, strict=True))
+
+    def _drop(self, placements: Sequence[Placement]) -> int:
+        """Take older rows out of training *before* the texts that tie them are stored.
+
+        After a crash in between, those texts are placed again and find the story dropped; the other way round nothing would
+        ever drop it.
+        """
+        new = {placement.row_id for placement in placements}
+        dropped = 0
+        for placement in placements:
+            older = [row_id for row_id in placement.dropped if row_id not in new]
+            if older:
+                reason = f"its story is tied to held-out story {placement.story_id} by row {placement.row_id}"
+                dropped += self._buffer.drop_from_training(older, reason)
+                _log.info("story_dropped", rows=len(older), tied_by=placement.row_id, held_out=placement.story_id)
+        return dropped
+
+    def _finding(self, row: TextRow, placement: Placement, vector: npt.NDArray[np.float32], *, dropped: bool) -> Enrichment:
+        found = quality.assess(row.text)
+        return Enrichment(
+            row_id=row.row_id,
+            language=language.identify(row.text),
+            quality=found.score,
+            quality_reasons=found.reasons,
+            embedding=vector,
+            encoder_id=self._loaded_encoder().encoder_id,
+            story_id=placement.story_id,
+            split="dropped" if dropped else placement.split,
+        )
+
+    def _stories(self) -> StoryIndex:
+        if self._index is None:
+            self._index = StoryIndex(
+                similarity=self._settings.story_similarity,
+                window=timedelta(days=self._settings.story_window_days),
+                test_fraction=self._settings.test_fraction,
+                dimensions=self._loaded_encoder().dimensions,
+                load=self._members,
+            )
+        return self._index
+
+    def _members(self, start: datetime, end: datetime) -> Iterator[Member]:
+        """Yield the placed rows of [start, end); the vectors of another encoder say nothing beside this one's."""
+        last = end - _SHORTEST_STEP
+        for member in self._buffer.recent_stories(last, last - start):
+            comparable = member.encoder_id == self._loaded_encoder().encoder_id
+            yield Member(
+                row_id=member.row_id,
+                text_key=member.text_sha256,
+                event_time=member.event_time,
+                vector=member.embedding if comparable else None,
+                story_id=member.story_id,
+                split=member.split,
+            )
+
+    def _loaded_encoder(self) -> TextEncoder:
+        if self._encoder is None:
+            self._encoder = _load(self._settings.encoder)
+            _log.info("encoder_loaded", encoder=self._encoder.encoder_id)
+        return self._encoder
+
+
+def _load(name: str) -> Encoder:
+    # Only the process that enriches pays for torch, and only once there is a text.
+    from consumers.embedding import Encoder  # noqa: PLC0415 - loads torch: see above
+
+    return Encoder(name)
