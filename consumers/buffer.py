@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -36,7 +36,8 @@ __all__ = [
     "StoryMember", "TaskCounts", "TextRow",
 ]  # fmt: skip
 
-_RETAINED = ("articles", "examples", "predictions", "article_enrichment", "example_enrichment")
+# Findings before what they were found about: a crash in between leaves rows that are enriched again, not orphans.
+_RETAINED = ("article_enrichment", "example_enrichment", "articles", "examples", "predictions")
 
 
 class Buffer:
@@ -83,8 +84,8 @@ class Buffer:
         buffer_folder.prepare(folder)
         lock = buffer_folder.lock_for_writing(folder)
         try:
-            audit = buffer_audit.mend(folder)
-            buffer = cls(Tables(folder, writer=True), settings, tasks, min_quality, clock)
+            tables, audit = buffer_audit.open_mended(folder)
+            buffer = cls(tables, settings, tasks, min_quality, clock)
             buffer._begin_writing(lock, audit)
         except BaseException:
             lock.close()
@@ -97,8 +98,8 @@ class Buffer:
             return self._writing()[0].insert(batch, self._clock())
 
     def resolve_waiting(self, limit: int = 1000) -> int:
-        """Join answers that waited for their text; returns how many left the queue (joined or refused)."""
-        with self._lock:
+        """Join answers that waited for their text; returns how many left the queue (joined or refused). Durable."""
+        with self._lock, self._made_durable():
             return self._ledger.resolve(self._writing()[0], self._tasks, limit, self._clock())
 
     def sync(self) -> None:
@@ -121,8 +122,8 @@ class Buffer:
             return self._backlog.oldest(table, limit)
 
     def apply_enrichment(self, table: TextTable, rows: Sequence[Enrichment]) -> int:
-        """Record findings about texts, once per row; returns how many were recorded."""
-        with self._lock:
+        """Record findings about texts, once per row; returns how many were recorded. Durable."""
+        with self._lock, self._made_durable():
             return self._writing()[1].apply(table, rows)
 
     def recent_stories(self, before: datetime, window: timedelta) -> list[StoryMember]:
@@ -136,8 +137,8 @@ class Buffer:
             return self._writing()[1].equal_texts(text_sha256s)
 
     def drop_from_training(self, row_ids: Sequence[str], reason: str) -> int:
-        """Take training rows out for good, for instance because their story is held out; returns how many."""
-        with self._lock:
+        """Take training rows out for good, for instance because their story is held out; returns how many. Durable."""
+        with self._lock, self._made_durable():
             return self._writing()[1].drop(row_ids, reason)
 
     def counts(self, task: str, *, after_seq: int = 0) -> TaskCounts:
@@ -191,7 +192,7 @@ class Buffer:
         """Remove articles, examples and predictions whose event time is past the retention; returns how many rows went."""
         if self._settings.retention_days == 0:
             return 0
-        with self._lock:
+        with self._lock, self._made_durable():
             self._writing()
             where = f"event_time < {moment(self._clock() - timedelta(days=self._settings.retention_days))}"
             return sum(self._tables.delete(name, where) for name in _RETAINED)
@@ -202,6 +203,14 @@ class Buffer:
             if self._write_lock is not None:
                 stack.callback(self._write_lock.close)
             self._write_lock = self._insertion = self._enrichment = None
+
+    @contextlib.contextmanager
+    def _made_durable(self) -> Iterator[None]:
+        # Each write is durable before the next begins, so that the audit at start need only read the newest fragments.
+        before = self._tables.writes
+        yield
+        if self._tables.writes != before:
+            self.sync()
 
     def _begin_writing(self, lock: BinaryIO, audit: buffer_audit.Audit) -> None:
         self._write_lock = lock

@@ -1,22 +1,197 @@
-"""Audit and repair at start."""
+"""Audit at start: what a power cut tore is taken back to the last good version, and doubled rows are removed.
+
+LanceDB syncs nothing by itself. Whatever was written after the last `syncfs` may be torn, and that is at most the last few
+manifests and fragments of each table. Events that are lost this way are still in the log: `Audit.rewind` says from where it
+must be read again.
+"""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import lancedb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from config import durable
+from config.errors import StopError
+from consumers.events import TOPIC_OF_TYPE, content_sha256
+from consumers.lance_tables import Tables
 from consumers.source import TopicPartition
+from consumers.tables import ARRIVED, ENRICHMENT_OF, KEYS, SCHEMAS, is_one_of
+
+TORN_FOLDER = "torn"
+_MANIFEST_END = b"LANC"
+_NEWEST_FRAGMENTS = 3
+_ROWS_PER_READ = 10_000
+_ROWS_PER_FRAGMENT_ID = 1 << 32
+# LanceDB 0.40 reports unreadable files by any of these.
+_UNREADABLE = (RuntimeError, OSError, ValueError, KeyError, pa.ArrowException)
+_TYPES_IN: Mapping[str, tuple[str, ...]] = {
+    "articles": ("article",),
+    "examples": ("label", "feedback"),
+    "feedback": ("label", "feedback"),
+    "predictions": ("prediction",),
+    "requests": ("retrain", "task_schema", "erase"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What was found and mended."""
+    """What was mended, in words, and from which offsets the log must be read again."""
 
     repairs: tuple[str, ...]
     rewind: Mapping[TopicPartition, int]
 
 
-def mend(folder: Path) -> Audit:
-    """Check the tables."""
-    return Audit((), {})
+def open_mended(folder: Path) -> tuple[Tables, Audit]:
+    """Open the tables for writing, mended. Raises `StopError` when a table cannot be read in any version."""
+    repairs: list[str] = []
+    restored: set[str] = set()
+    for name in SCHEMAS:
+        mended = [*_set_aside_torn_manifests(folder, name), *_restore_last_good_version(folder, name)]
+        if mended:
+            repairs += mended
+            restored.add(name)
+    tables = Tables(folder, writer=True)
+    repairs += _remove_doubled_rows(tables)
+    if "examples" in restored:
+        _let_wait_again(tables)
+    for name, enrichment in ENRICHMENT_OF.items():
+        if name in restored:
+            _forget_orphans(tables, name, enrichment)
+    rewind = _rewind(tables, restored)
+    if repairs:
+        durable.sync_filesystem(folder)
+    return tables, Audit(tuple(repairs), rewind)
+
+
+def _set_aside_torn_manifests(folder: Path, name: str) -> list[str]:
+    table = folder / f"{name}.lance"
+    # The number in a manifest's name counts down: the newest sorts first.
+    manifests = sorted((table / "_versions").glob("*.manifest"))
+    torn = []
+    while manifests and not manifests[0].read_bytes().endswith(_MANIFEST_END):
+        torn.append(manifests.pop(0))
+    for manifest in torn:
+        (folder / TORN_FOLDER).mkdir(exist_ok=True)
+        manifest.rename(folder / TORN_FOLDER / f"{name}-{manifest.name}")
+    if table.exists() and not manifests:
+        # Nothing of this table ever became durable; it is made anew.
+        shutil.rmtree(table)
+        return [f"{name}: the table was never completely written and was made anew"]
+    return [f"{name}: {len(torn)} torn manifest(s) were set aside; the table is as it was before"] if torn else []
+
+
+def _restore_last_good_version(folder: Path, name: str) -> list[str]:
+    if not (folder / f"{name}.lance").exists():
+        return []
+    try:
+        table = lancedb.connect(folder).open_table(name)
+        newest = table.version
+        problem = _problem(table, name)
+        versions = sorted((entry["version"] for entry in table.list_versions()), reverse=True) if problem else []
+    except _UNREADABLE as error:
+        raise StopError(_unreadable(folder, name, error)) from error
+    if problem is None:
+        return []
+    for version in versions:
+        if version < newest and _is_good(table, name, version):
+            table.restore()
+            return [f"{name}: version {newest} could not be read ({problem}); version {version} was restored"]
+    raise StopError(_unreadable(folder, name, problem))
+
+
+def _is_good(table: Any, name: str, version: int) -> bool:  # noqa: ANN401 - LanceDB ships no types
+    try:
+        table.checkout(version)
+    except _UNREADABLE:
+        # Cleaned up, or as torn as the newest.
+        return False
+    return _problem(table, name) is None
+
+
+def _problem(table: Any, name: str) -> str | None:  # noqa: ANN401 - LanceDB ships no types
+    """Read the newest fragments completely; return what is wrong with them."""
+    try:
+        if not table.count_rows():
+            return None
+        row_ids = table.search().select([KEYS[name]]).with_row_id(with_row_id=True).limit(None).to_arrow()["_rowid"].to_numpy()
+        fragments = np.unique(row_ids // _ROWS_PER_FRAGMENT_ID)[-_NEWEST_FRAGMENTS:]
+        newest = row_ids[np.isin(row_ids // _ROWS_PER_FRAGMENT_ID, fragments)]
+        for start in range(0, len(newest), _ROWS_PER_READ):
+            rows = table.take_row_ids(newest[start : start + _ROWS_PER_READ].tolist()).to_arrow()
+            rows.validate(full=True)
+            if "text_sha256" in rows.column_names and "text" in rows.column_names:
+                for text, sha256 in zip(rows["text"].to_pylist(), rows["text_sha256"].to_pylist(), strict=True):
+                    if content_sha256(text) != sha256:
+                        return "a text is not what was stored"
+    except _UNREADABLE as error:
+        return str(error).partition("\n")[0][:200]
+    return None
+
+
+def _remove_doubled_rows(tables: Tables) -> list[str]:
+    """Keep the first of rows with the same key: two writers at once, in spite of the lock, are the only way to get them."""
+    repairs = []
+    for name, key in KEYS.items():
+        order = "stored_seq" if name in ARRIVED else "enriched_seq"
+        rows = tables.scan(name, [key, order], row_ids=True)
+        if pc.count_distinct(rows[key]).as_py() == rows.num_rows:
+            continue
+        kept: set[str] = set()
+        doubled = []
+        for value, row_id in zip(*(rows.sort_by(order)[column].to_pylist() for column in (key, "_rowid")), strict=True):
+            if value in kept:
+                doubled.append(row_id)
+            kept.add(value)
+        tables.delete(name, f"_rowid IN ({', '.join(map(str, doubled))})")
+        repairs.append(f"{name}: {len(doubled)} doubled row(s) were removed")
+    return repairs
+
+
+def _let_wait_again(tables: Tables) -> None:
+    """Answers that were joined to an example which is gone wait again."""
+    examples = tables.scan("examples", ["row_id"])["row_id"].combine_chunks()
+    joined = tables.scan("feedback", SCHEMAS["feedback"].names, "status = 'joined'")
+    lost = joined.filter(pc.invert(pc.is_in(joined["event_id"], value_set=examples)))
+    place = lost.schema.get_field_index("status")
+    tables.replace("feedback", lost.set_column(place, "status", pa.array(["waiting"] * lost.num_rows, pa.string())))
+
+
+def _forget_orphans(tables: Tables, name: str, enrichment: str) -> None:
+    """Rows that are gone come again and are enriched again."""
+    present = tables.scan(name, ["row_id"])["row_id"].combine_chunks()
+    enriched = tables.scan(enrichment, ["row_id"])
+    orphans = enriched.filter(pc.invert(pc.is_in(enriched["row_id"], value_set=present)))["row_id"].to_pylist()
+    if orphans:
+        tables.delete(enrichment, is_one_of("row_id", orphans))
+
+
+def _rewind(tables: Tables, restored: set[str]) -> dict[TopicPartition, int]:
+    """Return the offset after the last event that each restored table still holds, per partition that feeds it."""
+    stored = {name: _highest_offsets(tables, name) for name in ARRIVED}
+    rewind: dict[TopicPartition, int] = {}
+    for name in restored.intersection(ARRIVED):
+        topics = {TOPIC_OF_TYPE[kind] for kind in _TYPES_IN[name]}
+        fed_by = {part for offsets in stored.values() for part in offsets if part.topic in topics} | stored[name].keys()
+        for part in fed_by | {TopicPartition(topic, 0) for topic in topics}:
+            rewind[part] = min(rewind.get(part, stored[name].get(part, -1) + 1), stored[name].get(part, -1) + 1)
+    return rewind
+
+
+def _highest_offsets(tables: Tables, name: str) -> dict[TopicPartition, int]:
+    rows = tables.scan(name, ["topic", "partition", "offset"]).group_by(["topic", "partition"]).aggregate([("offset", "max")])
+    return {TopicPartition(row["topic"], row["partition"]): row["offset_max"] for row in rows.to_pylist()}
+
+
+def _unreadable(folder: Path, name: str, problem: object) -> str:
+    return (
+        f"the table {name} of the buffer in {folder} cannot be read in any version that is still there ({problem}). Nothing was "
+        "changed. Check the disk and the folder's permissions, or restore the folder from a backup"
+    )

@@ -52,7 +52,9 @@ class Tables:
             for name in SCHEMAS.keys() - set(self._database.list_tables(limit=len(SCHEMAS) + 100).tables):
                 self._database.create_table(name, schema=SCHEMAS[name])
         self._handles = {name: self._database.open_table(name) for name in SCHEMAS}
-        self._writes = dict.fromkeys(SCHEMAS, 0)
+        self.writes = 0
+        """How often anything was written through these handles."""
+        self._since_compacted = dict.fromkeys(SCHEMAS, 0)
 
     def scan(self, name: str, columns: Sequence[str], where: str | None = None, *, row_ids: bool = False) -> pa.Table:
         """Return the columns of all rows that fulfil the SQL filter, in no particular order.
@@ -81,7 +83,7 @@ class Tables:
         """Add rows in one step: all of them or, after a failure, none."""
         if rows:
             self._handles[name].add(pa.Table.from_pylist(list(rows), schema=SCHEMAS[name]))
-            self._writes[name] += 1
+            self._wrote(name)
 
     def replace(self, name: str, rows: pa.Table) -> None:
         """Put whole rows in the place of those with the same key, in one step.
@@ -91,14 +93,14 @@ class Tables:
         """
         if rows.num_rows:
             self._handles[name].merge_insert(KEYS[name]).when_matched_update_all().execute(rows.cast(SCHEMAS[name]))
-            self._writes[name] += 1
+            self._wrote(name)
 
     def delete(self, name: str, where: str) -> int:
         """Remove the rows that fulfil the filter; return how many there were."""
         found = self.count(name, where)
         if found:
             self._handles[name].delete(where)
-            self._writes[name] += 1
+            self._wrote(name)
         return found
 
     def pin(self, names: Sequence[str]) -> Snapshot:
@@ -119,15 +121,20 @@ class Tables:
         Returns the names of the tables it compacted.
         """
         due = []
-        for name, writes in self._writes.items():
+        for name, writes in self._since_compacted.items():
             if writes >= every:
                 intervals = self.count(name) / _ROWS_PER_INTERVAL
                 if writes >= every * min(max(1.0, intervals), _MOST_INTERVALS):
                     due.append(name)
         for name in due:
             self._handles[name].optimize(cleanup_older_than=keep)
-            self._writes[name] = 0
+            self._since_compacted[name] = 0
+        self.writes += len(due)
         return tuple(due)
+
+    def _wrote(self, name: str) -> None:
+        self.writes += 1
+        self._since_compacted[name] += 1
 
 
 def _query(handle: Any, columns: Sequence[str], where: str | None) -> Any:  # noqa: ANN401 - LanceDB ships no types

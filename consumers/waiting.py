@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -60,11 +61,15 @@ class Ledger:
         there = insertion.present("examples", [row["event_id"] for row in ready])
         for row in ready:
             found = texts.get(row["event_id"])
+            if row["event_id"] in there:
+                # A crash came between the example and this; or the log was read again after a repair.
+                settled.append(row | {"status": "joined", "reason": ""})
+                continue
             if found is None:
                 continue
             refusal = _refusal(row, found, tasks)
             settled.append(row | {"status": "refused" if refusal else "joined", "reason": refusal or ""})
-            if refusal is None and row["event_id"] not in there:
+            if refusal is None:
                 examples.append(example_row(row, found.text, sequence=insertion.next_sequence, now=now))
                 insertion.next_sequence += 1
         insertion.append("examples", examples)
@@ -96,11 +101,10 @@ class Ledger:
         # Only those whose text is (probably) there, so that answers that wait for ever do not stand in the others' way.
         articles = insertion.article_ids.among(_present(waiting["article_id"]))
         predictions = insertion.seen["predictions"].among(_present(waiting["prediction_id"]))
+        examples = insertion.seen["examples"].among(_present(waiting["event_id"]))
+        hopes = {"article_id": articles, "prediction_id": predictions, "event_id": examples}
         ready = waiting.filter(
-            pc.or_(
-                pc.is_in(waiting["article_id"], value_set=pa.array(articles, pa.string())),
-                pc.is_in(waiting["prediction_id"], value_set=pa.array(predictions, pa.string())),
-            )
+            reduce(pc.or_, (pc.is_in(waiting[name], value_set=pa.array(ids, pa.string())) for name, ids in hopes.items()))
         )
         chosen = ready.sort_by([("event_time", "ascending"), ("event_id", "ascending")]).slice(0, limit)
         if chosen.num_rows == 0:
