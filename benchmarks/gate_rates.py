@@ -67,7 +67,7 @@ class Rates:
 
     promoted: float
     kept: float | None
-    """The gate held the candidate to be no improvement (counted for better candidates only); the rest is insufficient evidence."""
+    """The gate saw no improvement (counted for better candidates only); the rest is insufficient evidence."""
     naive: float
     """The point gain alone exceeded the minimum."""
 

@@ -72,7 +72,7 @@ def _doubts(seen: Comparison, needed: float, alpha: float) -> tuple[str, ...]:
             f"an equally good candidate would look this much better in {_odds(seen.p_equal)};{again} fewer than {_odds(alpha)} "
             "are accepted"
         )
-    if not statistics.certainly_not_worse(seen.gain, seen.standard_error, needed):
+    if needed > 0.0 and not statistics.certainly_not_worse(seen.gain, seen.standard_error, needed):
         doubts.append("a candidate that is worse by the minimum would look this much better in more than 1 of 1,000 looks")
     if doubts and seen.rows < seen.required_rows:
         return (_needs_rows(seen), *doubts)

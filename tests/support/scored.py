@@ -1,0 +1,51 @@
+"""Scores tables as a training child writes them, from plain labels or spans."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+_START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def labelled(
+    gold: Sequence[str],
+    candidate: Sequence[str],
+    opponent: Sequence[str],
+    *,
+    stories: Sequence[str | None] | None = None,
+    role: str = "test",
+    languages: Sequence[str] | None = None,
+) -> pa.Table:
+    """Return the scores of a classification task, one row an hour."""
+    as_answers = [[{"label": label} for label in labels] for labels in (gold, candidate, opponent)]
+    return table(*as_answers, stories=stories, role=role, languages=languages)
+
+
+def table(
+    gold: Sequence[dict[str, Any]],
+    candidate: Sequence[dict[str, Any]],
+    opponent: Sequence[dict[str, Any]],
+    *,
+    stories: Sequence[str | None] | None = None,
+    role: str = "test",
+    languages: Sequence[str] | None = None,
+) -> pa.Table:
+    """Return a scores table from targets and answers in wire form, one row an hour."""
+    count = len(gold)
+    return pa.table(
+        {
+            "example_id": pa.array([f"{role}-{index}" for index in range(count)], pa.string()),
+            "role": pa.array([role] * count, pa.string()),
+            "story_id": pa.array(list(stories) if stories else [f"{role}-story-{index}" for index in range(count)], pa.string()),
+            "event_time": pa.array([_START + timedelta(hours=index) for index in range(count)], pa.timestamp("us", tz="UTC")),
+            "language": pa.array(list(languages) if languages else ["en"] * count, pa.string()),
+            "gold": pa.array([json.dumps(each) for each in gold], pa.string()),
+            "candidate": pa.array([json.dumps(each) for each in candidate], pa.string()),
+            "opponent": pa.array([json.dumps(each) for each in opponent], pa.string()),
+        }
+    )

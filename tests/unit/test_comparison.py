@@ -1,0 +1,139 @@
+import json
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.metrics import accuracy_score, f1_score
+
+from config.tasks import Promotion, TaskSpec
+from tests.support.scored import labelled, table
+from trainers.comparison import Comparison, Latency, compare, required_gain
+from trainers.job_spec import JobResult
+
+
+def topics(**promotion: object) -> TaskSpec:
+    policy = {"metric": "macro_f1", **promotion}
+    return TaskSpec(
+        name="news-topics", kind="classification", backend="transformer", base_model="minilm", labels="open", promotion=policy
+    )
+
+
+def entities() -> TaskSpec:
+    return TaskSpec(
+        name="news-entities", kind="ner", backend="spacy", base_model="blank:en", labels="open", promotion={"metric": "entity_f1"}
+    )
+
+
+def compared(task: TaskSpec, scores: pa.Table, *, champion: str | None = "news-topics/v3", looks: int = 1) -> Comparison:
+    return compare(
+        task, run_id="run-1", champion_version=champion, opponent=champion or "baseline: most frequent label", scores=scores,
+        candidate_latency=Latency(p50_ms=4.0, p99_ms=9.0), champion_latency=None, size_mib=87.5, looks=looks, seed=1,
+    )  # fmt: skip
+
+
+def some_labels(rows: int = 300, classes: str = "abcd") -> tuple[list[str], list[str], list[str]]:
+    rng = np.random.default_rng(2)
+    gold = rng.choice(list(classes), rows)
+    candidate = np.where(rng.random(rows) < 0.8, gold, rng.choice(list(classes), rows))
+    opponent = np.where(rng.random(rows) < 0.6, gold, rng.choice([*classes, "never in gold"], rows))
+    return [str(each) for each in gold], [str(each) for each in candidate], [str(each) for each in opponent]
+
+
+def test_macro_f1_is_over_the_labels_in_gold() -> None:
+    gold, candidate, opponent = some_labels()
+    seen = compared(topics(), labelled(gold, candidate, opponent))
+    assert seen.candidate_score == pytest.approx(f1_score(gold, candidate, average="macro", labels=sorted(set(gold))))
+    assert seen.champion_score == pytest.approx(f1_score(gold, opponent, average="macro", labels=sorted(set(gold))))
+    assert seen.gain == pytest.approx(seen.candidate_score - seen.champion_score)
+    assert seen.required_gain == pytest.approx(0.05 * seen.champion_score)
+
+
+def test_accuracy_and_discordance() -> None:
+    gold, candidate, opponent = some_labels()
+    seen = compared(topics(metric="accuracy"), labelled(gold, candidate, opponent))
+    assert seen.candidate_score == pytest.approx(accuracy_score(gold, candidate))
+    right = [(g == c) != (g == o) for g, c, o in zip(gold, candidate, opponent, strict=True)]
+    assert seen.discordant == pytest.approx(sum(right) / len(right))
+
+
+def test_entity_f1_is_micro_over_spans() -> None:
+    def spans(*found: tuple[int, int, str]) -> dict[str, object]:
+        return {"spans": [{"start": start, "end": end, "label": label} for start, end, label in found]}
+
+    gold = [spans((0, 4, "ORG"), (10, 14, "GPE")), spans((0, 3, "PERSON")), spans()]
+    candidate = [spans((0, 4, "ORG"), (10, 14, "ORG")), spans((0, 3, "PERSON")), spans((5, 6, "DATE"))]
+    opponent = [spans(), spans(), spans()]
+    seen = compared(entities(), table(gold, candidate, opponent))
+    assert seen.candidate_score == pytest.approx(2 * 2 / (3 + 4))
+    assert seen.champion_score == 0.0
+    assert seen.discordant == pytest.approx(2 / 3)
+
+
+def test_only_test_rows_decide_and_the_others_are_slices() -> None:
+    gold, candidate, opponent = some_labels(100)
+    deciding = labelled(gold, candidate, opponent)
+    anchor = labelled(gold[:40], gold[:40], opponent[:40], role="anchor")
+    corrections = labelled(gold[:20], gold[:20], ["wrong"] * 20, role="corrections")
+    seen = compared(topics(), pa.concat_tables([corrections, deciding, anchor]))
+    alone = compared(topics(), deciding)
+    assert (seen.rows, seen.gain, seen.lower_bound) == (100, alone.gain, alone.lower_bound)
+    assert seen.anchor is not None
+    assert (seen.anchor.rows, seen.anchor.candidate_score) == (40, 1.0)
+    by_name = {part.name: part for part in seen.slices}
+    assert by_name["corrections"].champion_score == 0.0
+    assert by_name["corrections"].gain == 1.0
+
+
+def test_slices_are_the_newest_quarter_languages_and_labels_with_ten_rows() -> None:
+    gold = ["common"] * 88 + ["rare"] * 12
+    languages = ["en"] * 80 + ["sv"] * 15 + ["de"] * 5
+    shuffled = labelled(gold, gold, ["common"] * 100, languages=languages).take(
+        pa.array(np.random.default_rng(0).permutation(100))
+    )
+    by_name = {part.name: part for part in compared(topics(), shuffled).slices}
+    assert set(by_name) == {"newest", "language:en", "language:sv", "label:common", "label:rare"}
+    assert (by_name["newest"].rows, by_name["newest"].champion_score) == (25, pytest.approx(0.5 * (2 * 13 / (25 + 13))))
+    assert (by_name["label:rare"].rows, by_name["label:rare"].champion_score, by_name["label:rare"].candidate_score) == (
+        12,
+        0.0,
+        1.0,
+    )
+    assert by_name["label:common"].champion_score == pytest.approx(f1_score(gold, ["common"] * 100, pos_label="common"))
+
+
+def test_stories_are_counted_and_a_row_without_one_stands_alone() -> None:
+    gold, candidate, opponent = some_labels(6)
+    seen = compared(topics(), labelled(gold, candidate, opponent, stories=["s1", "s1", "s2", "s2", None, None]))
+    assert (seen.rows, seen.stories) == (6, 4)
+
+
+def test_no_test_rows_at_all() -> None:
+    gold, candidate, opponent = some_labels(20)
+    seen = compared(topics(), labelled(gold, candidate, opponent, role="corrections"))
+    assert (seen.rows, seen.stories, seen.gain, seen.p_equal, seen.required_rows) == (0, 0, 0.0, 1.0, 0)
+
+
+def test_a_first_model_has_no_minimum() -> None:
+    gold, candidate, opponent = some_labels()
+    assert compared(topics(), labelled(gold, candidate, opponent), champion=None).required_gain == 0.0
+
+
+@pytest.mark.parametrize(
+    ("improvement", "champion", "points"),
+    [("relative", 0.8, 0.04), ("absolute", 0.8, 0.05), ("error_reduction", 0.8, 0.01), ("relative", 0.0, 0.0),
+     ("relative", 0.96, math.inf), ("absolute", 0.951, math.inf), ("error_reduction", 0.999, 0.00005)],
+)  # fmt: skip
+def test_required_gain_in_points(improvement: str, champion: float, points: float) -> None:
+    policy = Promotion.model_validate({"metric": "accuracy", "min_improvement": 0.05, "improvement": improvement})
+    assert required_gain(policy, champion) == pytest.approx(points)
+
+
+def test_an_infinite_required_gain_survives_json() -> None:
+    gold = ["a", "b"] * 100
+    seen = compared(topics(), labelled(gold, gold, gold))
+    assert seen.required_gain == math.inf
+    result = JobResult(run_id="run-1", status="done", comparison=seen)
+    assert JobResult.model_validate_json(result.model_dump_json()) == result
+    stored = json.loads(json.dumps(seen.model_dump(mode="json"), allow_nan=False))
+    assert Comparison.model_validate(stored) == seen
