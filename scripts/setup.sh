@@ -15,7 +15,7 @@ if [ -n "${PYTHON:-}" ]; then
     if ! usable "$PYTHON"; then
         found=$("$PYTHON" --version 2>&1 || true)
         echo "PYTHON=$PYTHON is not Python 3.11, 3.12 or 3.13 (it says: $found). Nothing was downloaded." >&2
-        echo "Install one of them, or name another: make $* PYTHON=python3.12" >&2
+        echo "Install one of them, or name another: make demo PYTHON=python3.12" >&2
         exit 2
     fi
     python=$PYTHON
@@ -41,7 +41,7 @@ if ! "$python" -c 'import venv, ensurepip' >/dev/null 2>&1; then
     exit 2
 fi
 
-echo "Setting up $venv with $("$python" --version) (the first time this downloads about 2.6 GB; see the README for less)"
+echo "Setting up $venv with $("$python" --version) (the first time this downloads up to 3.2 GB; the README says how to need less)"
 "$python" -m venv "$venv"
 # An interrupted set-up must not be taken for a finished one.
 rm -f "$venv/.ready"
