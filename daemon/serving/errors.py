@@ -70,7 +70,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _failed(request: Request, error: Exception) -> Response:
         log.error("serving.request_failed", method=request.method, path=request.url.path, exc_info=error)
-        return ApiError(500, "the request failed inside the server", "see the serving log; sending it again is safe").response()
+        # The server closes the connection after an unexpected error; a client that is told so does not send on it again.
+        headers = {"Connection": "close"}
+        remedy = "see the serving log; sending it again is safe"
+        return ApiError(500, "the request failed inside the server", remedy, headers=headers).response()
 
 
 def _encodable(text: str | None) -> str | None:

@@ -37,6 +37,7 @@ class ServingMetrics:
         self._request_s = Histogram(
             "perennial_http_request_seconds", "Time to answer a request.", ["path"], buckets=_SECONDS, registry=registry
         )
+        self.in_flight = Gauge("perennial_http_requests_in_flight", "Requests taken and not answered yet.", registry=registry)
         self._predictions = Counter("perennial_predictions", "Texts answered.", ["task", "version"], registry=registry)
         self._batch_texts = Histogram(
             "perennial_batch_texts", "Texts per call to a model.", ["task"], buckets=_TEXTS, registry=registry
@@ -147,8 +148,10 @@ class Measured:
                 status = message["status"]
             await send(message)
 
+        self._metrics.in_flight.inc()
         try:
             await self._app(scope, receive, watched)
         finally:
+            self._metrics.in_flight.dec()
             path = getattr(scope.get("route"), "path", "other")
             self._metrics.request(path, status, time.perf_counter() - started)

@@ -203,6 +203,8 @@ def test_a_failing_model_gives_a_500_in_the_same_shape(
     assert response.status_code == 500
     assert response.json()["error"]["remedy"]
     assert "secret" not in response.text
+    monkeypatch.undo()
+    assert client.post(PREDICT, json={"text": TEXT}).status_code == 200
 
 
 def test_tasks_and_models_say_what_answers(client: httpx.Client) -> None:
