@@ -73,13 +73,8 @@ class EnrichmentRows:
         suspects = self._seen[target].among([one.row_id for one in findings])
         done = set(self._tables.lookup(target, "row_id", suspects, ["row_id"])["row_id"].to_pylist())
         wanted = {one.row_id: one for one in findings if one.row_id not in done}
-        columns = [
-            "row_id",
-            "stored_seq",
-            "event_time",
-            "stored_at",
-            *((*EXAMPLE_FACTS, "anchor") if table == "examples" else ("text_sha256",)),
-        ]
+        columns = ["row_id", "text_sha256", "stored_seq", "event_time", "stored_at"]
+        columns += [*EXAMPLE_FACTS, "anchor"] if table == "examples" else []
         facts = self._tables.lookup(table, "row_id", sorted(wanted), columns)
         # The oldest first, so that of two equal answers in one portion the older is the original.
         facts = facts.sort_by([("event_time", "ascending"), ("row_id", "ascending")])

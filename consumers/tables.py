@@ -47,7 +47,7 @@ _ENRICHMENT = [
     *_columns("embedding", kind=pa.list_(pa.float32())),
 ]
 # Copied from the example, so that counting and selecting need no join.
-EXAMPLE_FACTS = ("task", "origin", "selected_by", "verdict", "text_sha256", "answer_sha256")
+EXAMPLE_FACTS = ("task", "origin", "selected_by", "verdict", "answer_sha256")
 
 SCHEMAS: Mapping[str, pa.Schema] = {
     "articles": pa.schema(
@@ -81,7 +81,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "example_enrichment": pa.schema(
         [
             *_ENRICHMENT,
-            *_required(*(name for name in EXAMPLE_FACTS if name not in ("verdict", "text_sha256"))),
+            *_required(*(name for name in EXAMPLE_FACTS if name != "verdict")),
             *_columns("verdict"),
             *_required("anchor", kind=pa.bool_()),
         ]
@@ -107,7 +107,8 @@ def quoted(value: str) -> str:
 
 def moment(value: datetime) -> str:
     """Return an aware time as a SQL timestamp literal in UTC."""
-    return f"timestamp '{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}'"
+    plain = value.astimezone(UTC).replace(tzinfo=None)
+    return f"timestamp '{plain.isoformat(' ', 'microseconds')}'"
 
 
 def is_one_of(column: str, values: Iterable[str]) -> str:
