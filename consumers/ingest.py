@@ -109,6 +109,7 @@ class Ingest:
                 if not _is_disk_error(error):
                     raise
                 raise RetryError(self._write_failed(error, portion)) from error
+        rejected.sort(key=lambda one: one.raw.position)
         self._dead_letters.add_all(rejected)
         for one in rejected:
             _log.warning("ingest.dead_letter", position=tuple(one.raw.position), field=one.field, reason=one.reason)
