@@ -1,4 +1,4 @@
-"""Feedback over HTTP: acknowledged only when durable, once per key, refused with a reason, and its fate in every state."""
+"""Feedback over HTTP: acknowledged only when durable, once per key, refused with a reason, and its fate before ingest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -233,35 +232,6 @@ def test_an_event_too_large_for_ingest_is_refused(data: ServedData) -> None:
     assert logged(data) == []
 
 
-@dataclass
-class Ledger:
-    """What the buffer says of one event."""
-
-    event_id: str
-    task: str
-    status: str
-    reason: str = ""
-    example_id: str | None = None
-
-
-class LedgerOnly:
-    """Stands where the buffer stands, with one entry."""
-
-    def __init__(self, entry: Ledger | None) -> None:
-        self.entry = entry
-
-    def feedback_fate(self, event_id: str) -> Ledger | None:
-        return self.entry if self.entry and self.entry.event_id == event_id else None
-
-    def close(self) -> None:
-        pass
-
-
-def fate_with(service: Service, client: httpx.Client, entry: Ledger | None) -> dict[str, Any]:
-    service.fates._buffer = LedgerOnly(entry)
-    return client.get("/v1/feedback/key-1").json()
-
-
 def accept(client: httpx.Client) -> None:
     assert client.post("/v1/feedback", json=GOOD, headers={"Idempotency-Key": "key-1"}).status_code == 202
 
@@ -278,35 +248,6 @@ def test_fate_queued(client: httpx.Client, service: Service) -> None:
     assert (fate["status"], fate["task"]) == ("queued", TASK)
     assert "event log" in fate["reason"]
     assert fate["accepted_at"]
-
-
-@pytest.mark.parametrize("status", ["waiting", "held_out", "refused"])
-def test_fate_as_the_ledger_tells_it(client: httpx.Client, service: Service, status: Any) -> None:
-    accept(client)
-    fate = fate_with(service, client, Ledger("key-1", TASK, status, reason="because"))
-    assert (fate["status"], fate["reason"]) == (status, "because")
-
-
-def test_fate_joined_then_learnt_then_in_the_champion(client: httpx.Client, service: Service, data: ServedData) -> None:
-    accept(client)
-    entry = Ledger("key-1", TASK, "joined", example_id="key-1")
-    assert fate_with(service, client, entry)["status"] == "joined"
-    candidate = data.publish(learnt=("key-1", "other"))
-    learnt = fate_with(service, client, entry)
-    assert (learnt["status"], learnt["learnt_in"], learnt["in_champion"], learnt["champion"]) == (
-        "learnt",
-        candidate,
-        False,
-        None,
-    )
-    data.promote(candidate)
-    assert fate_with(service, client, entry)["in_champion"]
-    child = data.publish(parent=candidate)
-    data.promote(child)
-    inherited = fate_with(service, client, entry)
-    assert (inherited["learnt_in"], inherited["in_champion"], inherited["champion"]) == (candidate, True, child)
-    data.promote(data.publish())
-    assert not fate_with(service, client, entry)["in_champion"]
 
 
 def test_fate_dead_letter(client: httpx.Client, service: Service, data: ServedData) -> None:
