@@ -62,10 +62,6 @@ class _Job:
     progress: ProgressLog
 
     @property
-    def full(self) -> bool:
-        return self.spec.full or self.spec.champion is None
-
-    @property
     def model(self) -> Path:
         return self.spec.run_dir / MODEL_FOLDER
 
@@ -77,9 +73,11 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
     """
     progress.write("starting", message=f"attempt {spec.attempt}: loading the libraries and the training set")
     training_set = load_training_set(spec.training_set)
+    selection = _select(spec, training_set)
+    stop.check()
+    # From here on the model libraries are loaded, which takes seconds.
     job = _Job(spec, task_for(spec.task), _resources(spec), training_set, stop, progress)
     stop.check()
-    selection = _select(job)
     trained = _already_trained(job)
     if trained is None:
         trained = _train(job, selection)
@@ -102,6 +100,10 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
     )
 
 
+def _from_the_base(spec: JobSpec) -> bool:
+    return spec.full or spec.champion is None
+
+
 def _resources(spec: JobSpec) -> Hardware:
     settings = spec.training
     if spec.task.backend == "spacy":  # it computes on the CPU whatever there is
@@ -112,19 +114,20 @@ def _resources(spec: JobSpec) -> Hardware:
     return resources
 
 
-def _select(job: _Job) -> Selection:
-    spec = job.spec
-    selection = select(job.training_set.rows("train"), spec.task.training, full=job.full, seed=spec.training.seed)
+def _select(spec: JobSpec, training_set: TrainingSet) -> Selection:
+    full = _from_the_base(spec)
+    selection = select(training_set.rows("train"), spec.task.training, full=full, seed=spec.training.seed)
     if selection.new == 0:
-        message = f"run {spec.run_id} has nothing to learn: " + (
+        why = (
             "no usable training row is there; send labels"
-            if job.full
-            else f"no training row is new since {spec.champion_version}, which stays; send labels or corrections, or ask for a full run"
+            if full
+            else f"no training row is new since {spec.champion_version}, which stays; send labels or ask for a full run"
         )
+        message = f"run {spec.run_id} has nothing to learn: {why}"
         raise RunFailedError(message)
     # What a version has learnt from is its lineage; the training set names more rows than an incremental run takes.
     _write_table(spec.run_dir / LINEAGE_FILE, selection.table.select(["example_id"]))
-    _LOG.info("rows_selected", new=selection.new, replayed=selection.replayed, full=job.full)
+    _LOG.info("rows_selected", new=selection.new, replayed=selection.replayed, full=full)
     return selection
 
 
@@ -161,8 +164,8 @@ def _train(job: _Job, selection: Selection) -> Trained:
     plan = TrainingPlan(
         spec=spec.task,
         rows=examples_of(selection.table),
-        full=job.full,
-        warm_start=None if job.full else spec.champion,
+        full=_from_the_base(spec),
+        warm_start=None if _from_the_base(spec) else spec.champion,
         seed=spec.training.seed,
         hardware=job.hardware,
         batch_size=spec.batch_size,

@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spacy
+
+from config.errors import RunFailedError
+from config.settings import SHIPPED_TASKS_DIR
+from config.tasks import TaskSpec, load_task
+from tests.support.ner_rows import example, examples
+from trainers.metrics import entity_scores
+from trainers.task import Example, Hardware, TrainingPlan, TrainingStep
+from trainers.tasks.spacy_ner import SpacyNerTask
+from trainers.tasks.spacy_rows import lay_on_tokens, learnable_types
+
+CPU = Hardware("cpu", "fp32", 1)
+
+
+def spec_with(**training: Any) -> TaskSpec:
+    shipped = load_task(SHIPPED_TASKS_DIR / "news-entities.yaml")
+    values = shipped.model_dump() | {"labels": "open", "label_names": (), "new_label_min_examples": 3}
+    values |= {key: training.pop(key) for key in list(training) if key in values}
+    values["training"] = values["training"] | training
+    return TaskSpec.model_validate(values)
+
+
+def learn(
+    output: Path,
+    rows: Sequence[Example],
+    *,
+    spec: TaskSpec | None = None,
+    warm_start: Path | None = None,
+    seed: int = 20,
+    steps: list[TrainingStep] | None = None,
+) -> Path:
+    plan = TrainingPlan(
+        spec=spec or spec_with(full_epochs=6, epochs=6, full_learning_rate=4e-3, learning_rate=2e-3),
+        rows=rows,
+        full=warm_start is None,
+        warm_start=warm_start,
+        seed=seed,
+        hardware=CPU,
+        batch_size=32,
+        work_dir=output.parent,
+        report=(steps if steps is not None else []).append,
+    )
+    SpacyNerTask().train(plan, output)
+    return output
+
+
+def spans_of(text: str, *triples: tuple[int, int, str]) -> Example:
+    return Example("e", text, {"spans": [{"start": start, "end": end, "label": label} for start, end, label in triples]})
+
+
+def f1(folder: Path, rows: Sequence[Example]) -> dict[str, float]:
+    answers = SpacyNerTask().load(folder, CPU).predict([row.text for row in rows])
+    scores = entity_scores([row.target for row in rows], answers)
+    return {label: counts.f1 for label, counts in scores.per_type.items()}
+
+
+@pytest.fixture(scope="module")
+def champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that knows people and places."""
+    return learn(tmp_path_factory.mktemp("champion") / "model", examples(60, types=("PERSON", "GPE")))
+
+
+def test_custom_types_are_learnt_from_a_blank_pipeline_in_seconds(tmp_path: Path) -> None:
+    steps: list[TrainingStep] = []
+    began = time.process_time()
+    model = learn(tmp_path / "model", examples(60), steps=steps)
+    assert time.process_time() - began < 30
+
+    assert all(score > 0.9 for score in f1(model, examples(40, seed=1)).values())
+    assert SpacyNerTask().load(model, CPU).labels == ("GPE", "NEWS_ORG", "PERSON")  # type: ignore[attr-defined]  # spaCy's own
+    assert [step.step for step in steps] == list(range(1, steps[0].steps + 1))
+    assert steps[-1].epoch == pytest.approx(6)
+    assert steps[-1].loss < steps[0].loss / 5
+    assert steps[-1].examples_per_s > 0
+
+
+def test_a_warm_start_keeps_the_old_types_and_adds_the_new_one(champion: Path, tmp_path: Path) -> None:
+    assert f1(champion, examples(40, seed=1, types=("PERSON", "GPE")))["GPE"] > 0.9
+
+    model = learn(tmp_path / "model", examples(40, seed=2), warm_start=champion)
+
+    scores = f1(model, examples(40, seed=3))
+    assert set(scores) == {"PERSON", "GPE", "NEWS_ORG"}
+    assert min(scores.values()) > 0.85
+
+
+def test_a_partial_target_does_not_teach_that_the_rest_is_no_entity(champion: Path, tmp_path: Path) -> None:
+    whole = examples(30, seed=4, types=("NEWS_ORG",))
+    partial = [Example(row.example_id, row.text, {**row.target, "partial": True}, row.weight) for row in whole]
+    replayed, test = examples(15, seed=6), examples(40, seed=5)
+
+    from_partial = f1(learn(tmp_path / "partial", [*partial, *replayed], warm_start=champion), test)
+    from_whole = f1(learn(tmp_path / "whole", [*whole, *replayed], warm_start=champion), test)
+
+    # Rows that say "this and nothing else" unlearn people and places; rows that say "this, the rest is unknown" do not.
+    assert min(from_partial.values()) > 0.85
+    assert from_whole["PERSON"] < 0.7
+    assert from_whole["GPE"] < 0.7
+
+
+def test_tokens_a_partial_target_does_not_speak_of_are_missing_not_outside() -> None:
+    nlp = spacy.blank("en")
+    row = example("Ada Lovelace reads the Evening Post", ("Evening Post", "NEWS_ORG"), partial=True)
+    (laid,), _report = lay_on_tokens(nlp, [row], ("NEWS_ORG",))
+    _entities, tags = laid.example(nlp).get_aligned_ents_and_ner()
+    assert tags == [None, None, None, None, "B-NEWS_ORG", "L-NEWS_ORG"]
+
+
+def test_the_same_seed_gives_the_same_answers_and_bytes(tmp_path: Path) -> None:
+    rows = examples(20)
+    spec = spec_with(full_epochs=3)
+    first, second = (learn(tmp_path / name, rows, spec=spec) for name in ("first", "second"))
+    other = learn(tmp_path / "other", rows, spec=spec, seed=21)
+    assert (first / "ner" / "model").read_bytes() == (second / "ner" / "model").read_bytes()
+    assert (first / "ner" / "model").read_bytes() != (other / "ner" / "model").read_bytes()
+
+
+def test_offsets_are_code_points(champion: Path) -> None:
+    text = "😀😀 Ada Lovelace arrived in Paris on Monday ."
+    (answer,) = SpacyNerTask().load(champion, CPU).predict([text])
+    assert [text[span["start"] : span["end"]] for span in answer["spans"]] == ["Ada Lovelace", "Paris"]
+
+
+def test_odd_texts_are_answered(champion: Path) -> None:
+    answers = SpacyNerTask().load(champion, CPU).predict(["", "   \n", "\ud800 broken \udfff", "Ada Lovelace arrived in Paris ."])
+    assert len(answers) == 4
+    assert answers[0] == answers[1] == {"spans": []}
+    assert [span["label"] for span in answers[3]["spans"]] == ["PERSON", "GPE"]
+
+
+def test_spans_that_fit_no_token_are_widened_or_left_unknown_and_counted() -> None:
+    rows = [
+        example("Londoners met Turing today", ("London", "GPE"), ("Turing", "PERSON")),  # begins in a token
+        example("He saw Ada Lovelace there", ("Ada", "PERSON"), (" Lovelace ", "PERSON")),  # white space around it
+        example("The\n\nend", ("\n\n", "GPE")),
+        spans_of("Parisian", (0, 5, "GPE"), (5, 8, "GPE")),  # both in one token: the first has it
+    ]
+
+    laid, report = lay_on_tokens(spacy.blank("en"), [*rows, example("")], ("GPE", "PERSON"))
+
+    assert [row.entities for row in laid] == [
+        ((0, 1, "GPE"), (2, 3, "PERSON")),
+        ((2, 3, "PERSON"), (3, 4, "PERSON")),
+        (),
+        ((0, 1, "GPE"),),
+    ]
+    assert (report.exact, report.expanded, report.skipped, report.empty_rows) == (3, 2, 2, 1)
+    assert str(report) == (
+        "2 spans widened to token borders; 2 spans skipped (no token of their own); 1 rows without a word skipped"
+    )
+
+
+def test_a_skipped_span_leaves_its_tokens_out_of_the_loss() -> None:
+    nlp = spacy.blank("en")
+    (laid,), report = lay_on_tokens(nlp, [spans_of("abcd efgh ijkl", (0, 2, "GPE"), (2, 9, "GPE"))], ("GPE",))
+    _entities, tags = laid.example(nlp).get_aligned_ents_and_ner()
+    assert report.skipped == 1
+    assert tags == ["U-GPE", None, "O"]
+
+
+def test_alignment_counts_reach_the_history(tmp_path: Path) -> None:
+    rows = [*examples(10), example("Londoners met Turing today", ("London", "GPE"))]
+    steps: list[TrainingStep] = []
+    learn(tmp_path / "model", rows, spec=spec_with(full_epochs=1), steps=steps)
+    assert steps[0].message == "1 spans widened to token borders"
+
+
+def test_a_new_type_joins_once_enough_rows_carry_it() -> None:
+    rows = [example("A b", ("A", "RARE")), example("A b", ("A", "RARE")), *[example("C d", ("C", "COMMON"))] * 3]
+    assert learnable_types(rows, known=(), open_set=True, min_rows=3) == ["COMMON"]
+    assert learnable_types(rows, known=("OLD",), open_set=True, min_rows=2) == ["COMMON", "OLD", "RARE"]
+    assert learnable_types(rows, known=("OLD",), open_set=False, min_rows=1) == ["OLD"]
+
+    laid, report = lay_on_tokens(spacy.blank("en"), rows, ("COMMON",))
+    assert report.not_yet_learnt == 2
+    assert laid[0].unknown == ((0, 1),)
+
+
+def test_rows_without_a_type_to_learn_fail_the_run_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(RunFailedError, match="a type joins when 3 rows carry it"):
+        learn(tmp_path / "model", [example("Paris is big", ("Paris", "GPE"))])
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_light_row_is_seen_in_a_share_of_the_epochs(tmp_path: Path) -> None:
+    rows = [Example(row.example_id, row.text, row.target, 0.3) for row in examples(100)]
+    steps: list[TrainingStep] = []
+    learn(tmp_path / "light", rows, spec=spec_with(full_epochs=1), steps=steps)
+    light = steps[0].steps
+    learn(tmp_path / "whole", examples(100), spec=spec_with(full_epochs=1), steps=steps)
+    assert light < steps[-1].steps * 0.6
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline as spaCy ships them: one tok2vec that a tagger and the recogniser listen to, and a rule-based pipe."""
+    listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 96, "upstream": "*"}
+    nlp = spacy.blank("en")
+    nlp.add_pipe("tok2vec")
+    nlp.add_pipe("tagger", config={"model": {"tok2vec": listener}}).add_label("NN")
+    nlp.add_pipe("ner", config={"model": {"tok2vec": listener}}).add_label("CARDINAL")
+    nlp.add_pipe("sentencizer")
+    nlp.initialize()
+    folder = tmp_path_factory.mktemp("installed") / "pipeline"
+    nlp.to_disk(folder)
+    return folder
+
+
+def test_an_installed_pipeline_keeps_its_other_pipes_untouched(installed: Path, tmp_path: Path) -> None:
+    spec = spec_with(base_model=str(installed), full_epochs=6, full_learning_rate=4e-3)
+    model = learn(tmp_path / "model", examples(60), spec=spec)
+
+    before, after = spacy.load(installed), spacy.load(model)
+    assert after.pipe_names == before.pipe_names
+    for name in ("tok2vec", "tagger"):
+        assert after.get_pipe(name).to_bytes() == before.get_pipe(name).to_bytes()
+    assert min(f1(model, examples(30, seed=1)).values()) > 0.8
+
+
+def test_the_untouched_base_is_the_baseline_where_the_task_says_so(installed: Path) -> None:
+    texts = ["Ada Lovelace arrived in Paris on Monday ."] * 2
+    values = spec_with(base_model=str(installed)).model_dump()
+    values["promotion"] = values["promotion"] | {"baseline": "base"}
+    task = SpacyNerTask()
+    answers = task.baseline(TaskSpec.model_validate(values), []).predict(texts)
+    assert [set(answer) for answer in answers] == [{"spans"}, {"spans"}]
+
+    closed = TaskSpec.model_validate(values | {"labels": "closed", "label_names": ("PERSON",)})
+    assert all(span["label"] == "PERSON" for answer in task.baseline(closed, []).predict(texts) for span in answer["spans"])
+    assert task.baseline(spec_with(), []).predict(texts) == [{"spans": []}, {"spans": []}]
+
+
+def test_a_closed_task_answers_only_with_its_own_types(installed: Path, tmp_path: Path) -> None:
+    spec = spec_with(base_model=str(installed), labels="closed", label_names=("PERSON", "GPE"), full_epochs=4)
+    model = learn(tmp_path / "model", examples(40), spec=spec)
+    predictor = SpacyNerTask().load(model, CPU)
+    assert predictor.labels == ("GPE", "PERSON")  # type: ignore[attr-defined]  # spaCy's own
+    spans = [span for answer in predictor.predict([row.text for row in examples(30)]) for span in answer["spans"]]
+    assert {span["label"] for span in spans} <= {"GPE", "PERSON"}
+
+
+@pytest.mark.parametrize("base", ["blank:nolanguage", "no_such_pipeline"])
+def test_a_base_that_is_not_there_fails_the_run_and_says_what_to_do(base: str, tmp_path: Path) -> None:
+    with pytest.raises(RunFailedError, match=r"blank:en|check that it is installed"):
+        learn(tmp_path / "model", examples(10), spec=spec_with(base_model=base))
+
+
+def test_a_damaged_model_folder_is_named(champion: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for path in champion.rglob("*"):
+        if path.is_file():
+            (broken / path.relative_to(champion)).parent.mkdir(parents=True, exist_ok=True)
+            (broken / path.relative_to(champion)).write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(RunFailedError, match=str(broken)):
+        SpacyNerTask().load(broken, CPU)
