@@ -53,9 +53,7 @@ def test_every_label_and_age_band_is_there_when_there_is_room(rows: list[tuple[s
 def test_a_rare_label_gets_more_than_its_share_and_a_common_one_still_most() -> None:
     labels = ["common"] * 900 + ["rare"] * 100
     order = np.random.default_rng(1).permutation(1000)
-    chosen = replay.choose(
-        labels=[labels[at] for at in order], times=np.arange(1000), embeddings=None, count=200, seed=1
-    )
+    chosen = replay.choose(labels=[labels[at] for at in order], times=np.arange(1000), embeddings=None, count=200, seed=1)
     counts = Counter(labels[order[at]] for at in chosen)
     assert counts["common"] > counts["rare"] > 40
 
