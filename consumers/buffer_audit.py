@@ -150,7 +150,7 @@ def _remove_doubled_rows(tables: Tables) -> list[str]:
             if value in kept:
                 doubled.append(row_id)
             kept.add(value)
-        tables.delete(name, f"_rowid IN ({', '.join(map(str, doubled))})")
+        tables.delete_rows(name, doubled)
         repairs.append(f"{name}: {len(doubled)} doubled row(s) were removed")
     return repairs
 

@@ -137,7 +137,7 @@ def test_odd_characters_are_stored_as_they_are(tmp_path: Path) -> None:
 def test_offsets_are_committed_only_after_everything_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(tmp_path / "b") as buffer:
         versions = []
-        monkeypatch.setattr(durable, "sync_filesystem", lambda path: versions.append(buffer.versions()))
+        monkeypatch.setattr(durable, "sync_filesystem", lambda _path: versions.append(buffer.versions()))
         before = buffer.versions()
         buffer.insert(EVERYTHING)
         assert versions == [], "insert leaves it to the caller to say when"

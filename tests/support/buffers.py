@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from config.settings import SHIPPED_TASKS_DIR, BufferSettings
-from config.tasks import TaskSpec, load_tasks
+from config.tasks import load_tasks
 from consumers.buffer import Buffer, Enrichment, Stored, TextRow
 from consumers.events import TOPIC_OF_TYPE, AnyEvent, Article, Feedback, Label, PredictionMade, Retrain, TaskSchema
 from consumers.source import Position
