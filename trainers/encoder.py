@@ -18,8 +18,8 @@ from transformers.utils import logging as transformers_logging
 
 from config.errors import RunFailedError, UserError
 
-transformers_logging.set_verbosity_error()
-transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the library leaves it without types
+transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # the library leaves it without types
+transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # same
 
 MINILM = "minilm"
 _BASE_KEY = "perennial_base_model"
@@ -78,9 +78,9 @@ def open_base(name: str, *, label_names: Sequence[str], max_tokens: int) -> Enco
     except _UNREADABLE as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         message = (
-            f"base_model {name!r} cannot be loaded ({reason}); nothing was trained. Give `minilm` (packaged, needs no network), a "
-            "folder with config.json, tokenizer and model.safetensors, or a Hugging Face id that is in this machine's cache or "
-            "that it can download"
+            f"base_model {name!r} cannot be loaded ({reason}); nothing was trained. Give `minilm` (packaged, needs no network), "
+            "a folder with config.json, tokenizer and model.safetensors, or a Hugging Face id that is in this machine's cache "
+            "or that it can download"
         )
         raise UserError(message) from error
 
@@ -109,7 +109,7 @@ def grown(encoder: Encoder, label_names: Sequence[str]) -> Encoder:
     """Return the model with a head for `label_names`: rows that were there are kept in place, further ones start at random."""
     old = encoder.model
     config = _named(type(old.config).from_dict(old.config.to_dict()), label_names)
-    model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]  # same
     before = old.state_dict()
     with torch.no_grad():
         for name, parameter in model.state_dict().items():

@@ -10,7 +10,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
 
 from config.tasks import TaskSpec
-from trainers.task import Example, Hardware, TrainingPlan, TrainingStep
+from trainers.task import Example, Hardware, TrainingPlan
 
 CPU = Hardware(device="cpu", precision="fp32", threads=1)
 TOPIC_WORDS: Mapping[str, tuple[str, ...]] = {
@@ -24,7 +24,8 @@ _COMMON_WORDS = ("the", "a", "in", "after", "today", "new", "big", "says", "week
 def make_tiny_bert(folder: Path) -> Path:
     """Write a random BERT (2 layers, hidden size 32) with a whole-word vocabulary into `folder` and return it."""
     folder.mkdir(parents=True)
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *_COMMON_WORDS, *(word for words in TOPIC_WORDS.values() for word in words)]
+    topic_words = [word for words in TOPIC_WORDS.values() for word in words]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *_COMMON_WORDS, *topic_words]
     vocabulary = folder / "vocab.txt"
     vocabulary.write_text("\n".join(words) + "\n", encoding="utf-8")
     BertTokenizer(vocab=str(vocabulary)).save_pretrained(folder)
@@ -68,6 +69,3 @@ def toy_plan(spec: TaskSpec, rows: Sequence[Example], work_dir: Path, **changes:
         "work_dir": work_dir, "report": steps.append,  # type: ignore[attr-defined]  # a list
     }  # fmt: skip
     return TrainingPlan(**(values | changes))  # type: ignore[arg-type]  # the keys are the fields
-
-
-__all__ = ["CPU", "TOPIC_WORDS", "TrainingStep", "make_tiny_bert", "toy_plan", "toy_rows", "toy_spec"]

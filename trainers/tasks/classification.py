@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -16,7 +17,7 @@ from trainers import encoder as encoders
 from trainers.encoder import Encoder
 from trainers.fine_tuning import Recipe, Row, fine_tune
 from trainers.label_set import LabelSet, grow
-from trainers.task import Answer, Example, Hardware, Predictor, TrainingPlan
+from trainers.task import Answer, Example, Hardware, Predictor, TrainingPlan, TrainingStep
 from trainers.tasks.classification_baseline import MostFrequentLabel, NearestCentroid
 
 _ROWS_PER_BATCH = 32
@@ -37,7 +38,7 @@ class ClassificationTask:
         previous = LabelSet.read(plan.warm_start) if plan.warm_start else None
         labels = grow(plan.spec, counts, previous, from_base=champion is None)
         rows = [row for row in plan.rows if row.weight > 0 and row.target["label"] in labels.seen]
-        _check_learnable(plan, labels, rows, counts)
+        left_out = _left_out(plan, labels, rows, counts)
         torch.manual_seed(plan.seed)
         encoder = encoders.grown(champion, labels.names) if champion else _base(plan, labels)
         ids = labels.ids
@@ -50,7 +51,7 @@ class ClassificationTask:
             recipe,
             # Another plan never resumes from this one's checkpoints.
             checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, labels, rows)}",
-            report=plan.report,
+            report=_with_note(plan.report, left_out),
         )
         encoder.save(output)
         labels.write(output)
@@ -60,7 +61,8 @@ class ClassificationTask:
         labels = LabelSet.read(folder)
         encoder = encoders.open_saved(folder)
         if encoder.model.config.num_labels != len(labels.names):
-            message = f"the model in {folder} has {encoder.model.config.num_labels} outputs for {len(labels.names)} labels; it is not used"
+            outputs = encoder.model.config.num_labels
+            message = f"the model in {folder} has {outputs} outputs for {len(labels.names)} labels; it is not used"
             raise RunFailedError(message)
         return ClassificationPredictor(encoder, labels, hardware)
 
@@ -88,7 +90,8 @@ class ClassificationPredictor:
         self._names = [labels.names[number] for number in labels.seen_ids]
         self._seen = torch.tensor(labels.seen_ids, device=hardware.device)
         dtype = torch.bfloat16 if hardware.precision == "bf16" else torch.float32
-        self._model = encoder.model.to(device=hardware.device, dtype=dtype).eval()  # type: ignore[call-overload]  # its stub knows fewer forms
+        # The decorated method's type loses its self.
+        self._model = encoder.model.to(device=hardware.device, dtype=dtype).eval()  # type: ignore[call-arg]
 
     def predict(self, texts: Sequence[str]) -> list[Answer]:
         """Return `{"label", "scores"}` per text, in order; scores are probabilities over the answerable labels, highest first."""
@@ -120,18 +123,24 @@ def _base(plan: TrainingPlan, labels: LabelSet) -> Encoder:
     return encoders.open_base(plan.spec.base_model, label_names=labels.names, max_tokens=plan.spec.training.max_tokens)
 
 
-def _check_learnable(plan: TrainingPlan, labels: LabelSet, rows: Sequence[Example], counts: Counter[str]) -> None:
-    left_out = sorted(set(counts) - labels.seen)
-    if left_out:
-        _LOG.info("labels_left_out", task=plan.spec.name, labels=left_out, needed_rows=plan.spec.new_label_min_examples)
+def _left_out(plan: TrainingPlan, labels: LabelSet, rows: Sequence[Example], counts: Counter[str]) -> str:
+    """Say which rows cannot be learnt from yet. Raises `RunFailedError` when too few are left to tell labels apart."""
+    absent = sorted(set(counts) - labels.seen)
+    reason = f"a new label joins when {plan.spec.new_label_min_examples} rows carry it"
+    note = f"left out {len(plan.rows) - len(rows)} rows with labels {', '.join(absent)}; {reason}" if absent else ""
     if len(labels.seen) >= 2 and rows:  # noqa: PLR2004 - one label alone is nothing to tell apart
-        return
+        return note
     message = (
-        f"task {plan.spec.name!r} has {len(rows)} usable rows with {len(labels.seen)} labels; at least two labels are needed to "
-        f"learn from, and a new one joins when {plan.spec.new_label_min_examples} rows carry it (left out: "
-        f"{', '.join(left_out[:5]) or 'none'}). Send more labelled examples; the next trigger tries again"
+        f"task {plan.spec.name!r} has {len(rows)} usable rows with {len(labels.seen)} labels, and at least two labels are needed "
+        f"({note or reason}). Send more labelled examples; the next trigger tries again"
     )
     raise RunFailedError(message)
+
+
+def _with_note(report: Callable[[TrainingStep], None], note: str) -> Callable[[TrainingStep], None]:
+    """Put `note` on the first step reported."""
+    waiting = [note] if note else []
+    return lambda step: report(replace(step, message=waiting.pop()) if waiting else step)
 
 
 def _recipe(plan: TrainingPlan, *, from_base: bool) -> Recipe:
@@ -148,8 +157,8 @@ def _recipe(plan: TrainingPlan, *, from_base: bool) -> Recipe:
 def _fingerprint(plan: TrainingPlan, recipe: Recipe, labels: LabelSet, rows: Sequence[Example]) -> str:
     """Return a short hash of everything that a checkpoint's steps depend on."""
     digest = hashlib.sha256()
-    settings = (plan.spec.base_model, plan.spec.training.max_tokens, str(plan.warm_start), plan.full, labels.names, labels.seen_ids)
-    digest.update(repr((settings, recipe)).encode())
+    start = (plan.spec.base_model, plan.spec.training.max_tokens, str(plan.warm_start), plan.full)
+    digest.update(repr((start, recipe, labels.names, labels.seen_ids)).encode())
     for row in rows:
         digest.update(repr((row.example_id, row.text, row.target["label"], row.weight)).encode())
     return digest.hexdigest()[:12]

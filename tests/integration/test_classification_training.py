@@ -1,0 +1,338 @@
+"""ClassificationTask with a tiny random BERT: learning, growing, resuming, and what the model folder holds."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub.constants
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from config.errors import RunFailedError, UserError
+from tests.support.tiny_models import CPU, make_tiny_bert, toy_plan, toy_rows, toy_spec
+from trainers import fine_tuning
+from trainers.checkpoints import Pace
+from trainers.label_set import LabelSet
+from trainers.task import Example, TrainingStep
+from trainers.tasks.catalog import task_for
+from trainers.tasks.classification import ClassificationTask
+
+TASK = ClassificationTask()
+TEST_ROWS = toy_rows(["SPORT", "MARKETS", "WEATHER"], 40, seed=99)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_bert(tmp_path_factory.mktemp("models") / "base")
+
+
+@pytest.fixture(scope="module")
+def champion(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that tells sport from markets."""
+    folder = tmp_path_factory.mktemp("champion")
+    return learn(folder, toy_spec(base), toy_rows(["SPORT", "MARKETS"], 60))
+
+
+def learn(folder: Path, spec: Any, rows: Sequence[Example], **changes: Any) -> Path:
+    model = folder / f"model-{time.monotonic_ns()}"
+    TASK.train(toy_plan(spec, rows, folder / "work", **changes), model)
+    return model
+
+
+def short(base: Path) -> Any:
+    """Return a task of two epochs, for tests that ask how a run goes and not what it learns."""
+    return toy_spec(base, training={"full_epochs": 2, "max_tokens": 32})
+
+
+def accuracy(model: Path, rows: Sequence[Example]) -> float:
+    answers = TASK.load(model, CPU).predict([row.text for row in rows])
+    return sum(answer["label"] == row.target["label"] for answer, row in zip(answers, rows, strict=True)) / len(rows)
+
+
+def of(*labels: str) -> list[Example]:
+    return [row for row in TEST_ROWS if row.target["label"] in labels]
+
+
+def weights(model: Path) -> dict[str, torch.Tensor]:
+    return load_file(model / "model.safetensors")
+
+
+def test_the_catalog_gives_this_task_for_its_kind(base: Path):
+    assert isinstance(task_for(toy_spec(base)), ClassificationTask)
+
+
+def test_a_separable_problem_is_learnt(champion: Path):
+    assert accuracy(champion, of("SPORT", "MARKETS")) >= 0.98
+
+
+def test_no_weight_is_nan(champion: Path):
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in weights(champion).values())
+
+
+def test_answers_are_probabilities_in_order_of_the_texts_whatever_the_batch(champion: Path):
+    predictor = TASK.load(champion, CPU)
+    texts = [row.text for row in TEST_ROWS] + ["", "goal " * 500, "\n\n"]
+    together = predictor.predict(texts)
+    for text, answer in list(zip(texts, together, strict=True))[::9]:
+        alone = predictor.predict([text])[0]
+        assert alone["label"] == answer["label"]
+        assert alone["scores"] == pytest.approx(answer["scores"], abs=1e-5)
+    for answer in together:
+        assert math.isclose(sum(answer["scores"].values()), 1.0, rel_tol=1e-5)
+        assert answer["label"] == max(answer["scores"], key=answer["scores"].get)
+    assert predictor.predict([]) == []
+
+
+def test_the_folder_is_a_stock_model_that_any_program_can_load(champion: Path):
+    assert {path.name for path in champion.iterdir()} >= {"model.safetensors", "config.json", "tokenizer.json", "labels.json"}
+    model = AutoModelForSequenceClassification.from_pretrained(champion).eval()
+    tokenizer = AutoTokenizer.from_pretrained(champion)
+    text = "the striker says goal"
+    with torch.inference_mode():
+        probabilities = model(**tokenizer(text, return_tensors="pt")).logits.softmax(-1)[0]
+    ours = TASK.load(champion, CPU).predict([text])[0]
+    assert {model.config.id2label[i]: float(p) for i, p in enumerate(probabilities)} == pytest.approx(ours["scores"], abs=1e-5)
+
+
+def test_progress_begins_with_the_first_step_and_ends_with_the_last(base: Path, tmp_path: Path):
+    steps: list[TrainingStep] = []
+    rows = toy_rows(["SPORT", "MARKETS"], 32)
+    learn(tmp_path, toy_spec(base), [*rows, Example("odd", "rain", {"label": "WEATHER"})], steps=steps)
+    assert (steps[0].step, steps[-1].step, steps[-1].steps) == (1, 40, 40)
+    assert steps[-1].epoch == pytest.approx(10)
+    assert steps[-1].loss < steps[0].loss
+    assert steps[-1].examples_per_s > 0
+    assert steps[0].message == "left out 1 rows with labels WEATHER; a new label joins when 5 rows carry it"
+    assert steps[-1].message == ""
+
+
+def test_training_is_a_function_of_the_seed(base: Path, tmp_path: Path):
+    rows, spec = toy_rows(["SPORT", "MARKETS"], 20), short(base)
+    first, again, other = (learn(tmp_path / name, spec, rows, seed=seed) for name, seed in (("a", 5), ("b", 5), ("c", 6)))
+    assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(first).items())
+    assert any(not torch.equal(tensor, weights(other)[name]) for name, tensor in weights(first).items())
+
+
+def test_a_new_label_joins_the_champion_and_old_ids_and_answers_stay(base: Path, champion: Path, tmp_path: Path):
+    rows = toy_rows(["WEATHER"], 40, seed=2) + toy_rows(["SPORT", "MARKETS"], 20, seed=2)
+    spec = toy_spec(base, training={"epochs": 25, "learning_rate": 2e-3, "max_tokens": 32})
+    grown = learn(tmp_path, spec, rows, warm_start=champion)
+    old, new = LabelSet.read(champion).ids, LabelSet.read(grown).ids
+    assert {name: new[name] for name in old} == old
+    assert new["WEATHER"] == len(old)
+    assert accuracy(grown, of("WEATHER")) >= 0.95
+    assert accuracy(grown, of("SPORT", "MARKETS")) >= 0.95
+
+
+def test_a_warm_start_begins_where_the_champion_ended(base: Path, champion: Path, tmp_path: Path):
+    spec = toy_spec(base, training={"epochs": 1, "learning_rate": 1e-9, "max_tokens": 32})
+    rows = toy_rows(["SPORT", "MARKETS"], 16, seed=4)
+    steps: list[TrainingStep] = []
+    warm = learn(tmp_path, spec, rows, warm_start=champion, steps=steps)
+    assert steps[0].loss < 0.1
+    assert accuracy(warm, of("SPORT", "MARKETS")) == accuracy(champion, of("SPORT", "MARKETS"))
+    full = learn(tmp_path, spec, rows, warm_start=champion, full=True, steps=(cold := []))
+    assert cold[0].loss > 0.5, "a full run starts from the base model"
+    assert LabelSet.read(full).names == LabelSet.read(champion).names
+
+
+def test_a_changed_base_model_starts_from_that_base(base: Path, champion: Path, tmp_path: Path):
+    other = make_tiny_bert(tmp_path / "other")
+    steps: list[TrainingStep] = []
+    learn(tmp_path, toy_spec(other), toy_rows(["SPORT", "MARKETS"], 16), warm_start=champion, steps=steps)
+    assert steps[0].loss > 0.5
+
+
+def test_weights_matter_and_a_weightless_row_teaches_nothing(base: Path, tmp_path: Path):
+    rows = toy_rows(["SPORT", "MARKETS"], 40)
+    wrong = {"SPORT": "MARKETS", "MARKETS": "SPORT"}
+    contradictions = [replace(row, example_id=f"x{row.example_id}", target={"label": wrong[row.target["label"]]}) for row in rows]
+    test = of("SPORT", "MARKETS")
+    trusting = learn(tmp_path, toy_spec(base), rows + [replace(row, weight=0.1) for row in contradictions])
+    turned = learn(tmp_path, toy_spec(base), [replace(row, weight=0.1) for row in rows] + contradictions)
+    assert accuracy(trusting, test) >= 0.95
+    assert accuracy(turned, test) <= 0.05
+    spec = short(base)
+    silent = learn(tmp_path / "s", spec, rows + [replace(row, weight=0.0) for row in contradictions])
+    alone = learn(tmp_path / "a", spec, rows)
+    assert all(torch.equal(tensor, weights(alone)[name]) for name, tensor in weights(silent).items())
+
+
+def test_a_closed_task_answers_only_declared_labels_that_rows_have_shown(base: Path, tmp_path: Path):
+    spec = toy_spec(base, labels="closed", label_names=("WEATHER", "SPORT", "MARKETS"))
+    rows = [*toy_rows(["SPORT", "MARKETS"], 30), *(Example(f"t{i}", "storm", {"label": "TYPO"}) for i in range(30))]
+    model = learn(tmp_path, spec, rows)
+    assert LabelSet.read(model).names == ("WEATHER", "SPORT", "MARKETS")
+    for answer in TASK.load(model, CPU).predict([row.text for row in TEST_ROWS]):
+        assert set(answer["scores"]) == {"SPORT", "MARKETS"}
+
+
+def test_one_label_alone_fails_the_run_and_says_what_is_missing(base: Path, tmp_path: Path):
+    with pytest.raises(RunFailedError, match="at least two labels are needed.*left out 2 rows with labels WEATHER"):
+        learn(tmp_path, toy_spec(base), toy_rows(["SPORT"], 30) + toy_rows(["WEATHER"], 2))
+    with pytest.raises(RunFailedError, match="0 usable rows"):
+        learn(tmp_path, toy_spec(base), [])
+
+
+class Killed(BaseException):
+    """Ends training as abruptly as a signal would, without ending the test."""
+
+
+def interrupt(folder: Path, spec: Any, rows: Sequence[Example], at_step: int) -> Path:
+    """Train until `at_step`, then die; return the folder with the checkpoints."""
+
+    def report(step: TrainingStep) -> None:
+        if step.step >= at_step:
+            raise Killed
+
+    with pytest.raises(Killed):
+        TASK.train(toy_plan(spec, rows, folder / "work", report=report), folder / "never")
+    assert not (folder / "never").exists()
+    return next((folder / "work").glob("checkpoints-*"))
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint and a report after every step."""
+    monkeypatch.setattr(fine_tuning, "Pace", lambda: Pace(interval_s=0, max_share=1e9))
+    monkeypatch.setattr(fine_tuning, "_REPORT_EVERY_S", 0.0)
+
+
+def test_a_killed_run_resumes_and_ends_as_if_nothing_had_happened(base: Path, tmp_path: Path, eager: None):
+    spec, rows = short(base), toy_rows(["SPORT", "MARKETS"], 37)
+    unbroken = learn(tmp_path / "unbroken", spec, rows)
+    checkpoints = interrupt(tmp_path, spec, rows, at_step=8)
+    assert len(list(checkpoints.glob("checkpoint-*"))) == 2, "bounded in number"
+    steps: list[TrainingStep] = []
+    resumed = learn(tmp_path, spec, rows, steps=steps)
+    assert steps[0].step == 8, "it goes on after the last checkpoint, in the middle of the second epoch"
+    assert steps[-1].step == steps[-1].steps == 10
+    assert all(torch.equal(tensor, weights(unbroken)[name]) for name, tensor in weights(resumed).items())
+
+
+def test_a_corrupt_newest_checkpoint_falls_back_to_the_one_before(base: Path, tmp_path: Path, eager: None):
+    spec, rows = short(base), toy_rows(["SPORT", "MARKETS"], 37)
+    newest = interrupt(tmp_path, spec, rows, at_step=8) / "checkpoint-7"
+    content = (newest / "model.safetensors").read_bytes()
+    (newest / "model.safetensors").write_bytes(content[: len(content) // 2])
+    steps: list[TrainingStep] = []
+    learn(tmp_path, spec, rows, steps=steps)
+    assert steps[0].step == 7
+
+
+def test_another_plan_never_resumes_from_these_checkpoints(base: Path, tmp_path: Path, eager: None):
+    spec, rows = short(base), toy_rows(["SPORT", "MARKETS"], 37)
+    interrupt(tmp_path, spec, rows, at_step=4)
+    for changes in ({"batch_size": 8}, {"seed": 6}):
+        steps: list[TrainingStep] = []
+        learn(tmp_path, spec, rows, steps=steps, **changes)
+        assert steps[0].step == 1
+
+
+def test_out_of_memory_passes_through(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def exhausted(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(fine_tuning, "cross_entropy", exhausted)
+    with pytest.raises(torch.OutOfMemoryError):
+        learn(tmp_path, toy_spec(base), toy_rows(["SPORT", "MARKETS"], 16))
+
+
+def test_a_model_that_cannot_be_had_is_the_users_to_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    rows = toy_rows(["SPORT", "MARKETS"], 10)
+    with pytest.raises(UserError, match=r"'no-such-org/no-such-model' cannot be loaded .*`minilm`"):
+        learn(tmp_path, toy_spec("no-such-org/no-such-model"), rows)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="cannot be loaded"):
+        learn(tmp_path, toy_spec(tmp_path / "empty"), rows)
+
+
+def drop_the_head(model: Path) -> None:
+    from safetensors.torch import save_file  # noqa: PLC0415 - only here
+
+    save_file({k: v for k, v in weights(model).items() if not k.startswith("classifier")}, model / "model.safetensors")
+
+
+def tear_the_weights(model: Path) -> None:
+    (model / "model.safetensors").write_bytes((model / "model.safetensors").read_bytes()[:2_000])
+
+
+def lose_the_labels(model: Path) -> None:
+    (model / "labels.json").unlink()
+
+
+def miscount_the_labels(model: Path) -> None:
+    LabelSet(("ONE", "TWO", "THREE"), frozenset({"ONE"})).write(model)
+
+
+@pytest.mark.parametrize("damage", [drop_the_head, tear_the_weights, lose_the_labels, miscount_the_labels])
+def test_a_damaged_model_is_refused_never_answered_from(base: Path, tmp_path: Path, damage: Any):
+    model = learn(tmp_path, short(base), toy_rows(["SPORT", "MARKETS"], 8))
+    damage(model)
+    with pytest.raises(RunFailedError, match=r"cannot be read|lacks classifier|outputs for"):
+        TASK.load(model, CPU)
+
+
+def test_the_majority_baseline_answers_the_most_frequent_label(base: Path):
+    rows = toy_rows(["SPORT"], 6) + toy_rows(["MARKETS"], 3) + toy_rows(["WEATHER"], 1)
+    answer = TASK.baseline(toy_spec(base), rows).predict(["rain", "goal"])
+    assert answer == [{"label": "SPORT", "scores": {"SPORT": 0.6, "MARKETS": 0.3, "WEATHER": 0.1}}] * 2
+    with pytest.raises(RunFailedError, match="no training rows"):
+        TASK.baseline(toy_spec(base), [])
+
+
+@pytest.mark.slow
+def test_the_base_baseline_uses_the_untouched_model_and_beats_chance():
+    spec = toy_spec("minilm", promotion={"metric": "macro_f1", "baseline": "base"})
+    predictor = TASK.baseline(spec, toy_rows(["SPORT", "MARKETS", "WEATHER"], 10))
+    rows = TEST_ROWS[:30]
+    answers = predictor.predict([row.text for row in rows])
+    assert sum(answer["label"] == row.target["label"] for answer, row in zip(answers, rows, strict=True)) >= 20
+    assert all(math.isclose(sum(answer["scores"].values()), 1.0, rel_tol=1e-4) for answer in answers)
+    assert predictor.predict([]) == []
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from tests.support.tiny_models import toy_plan, toy_rows, toy_spec
+from trainers import fine_tuning
+from trainers.checkpoints import Pace
+from trainers.tasks.classification import ClassificationTask
+
+fine_tuning.Pace = lambda: Pace(interval_s=0, max_share=1e9)
+fine_tuning._REPORT_EVERY_S = 0.0
+base, folder = Path(sys.argv[1]), Path(sys.argv[2])
+plan = toy_plan(toy_spec(base), toy_rows(["SPORT", "MARKETS"], 80), folder / "work", report=lambda step: print(step.step, flush=True))
+ClassificationTask().train(plan, folder / "model")
+"""
+
+
+@pytest.mark.slow
+def test_a_run_killed_by_sigkill_resumes_in_the_next_process(base: Path, tmp_path: Path):
+    command = [sys.executable, "-c", CHILD, str(base), str(tmp_path)]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=root, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    ) as child:
+        assert child.stdout is not None
+        reached = next(int(line) for line in child.stdout if int(line) >= 12)
+        os.kill(child.pid, signal.SIGKILL)
+    assert child.returncode == -signal.SIGKILL
+    again = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)
+    steps = [int(line) for line in again.stdout.split()]
+    assert reached - 2 <= steps[0] <= reached + 5, "from the last sealed checkpoint, not from the start"
+    assert steps[-1] == 100
+    assert accuracy(tmp_path / "model", of("SPORT", "MARKETS")) >= 0.95

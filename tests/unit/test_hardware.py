@@ -1,0 +1,74 @@
+import os
+from typing import Any
+
+import pytest
+import torch
+
+from config.errors import UserError
+from config.settings import TrainingSettings
+from trainers import hardware
+
+
+def settings(**changes: Any) -> TrainingSettings:
+    values = {
+        "device": "auto", "precision": "auto", "threads": 0, "time_limit_s": 1.0, "memory_limit_mib": 0, "stop_grace_s": 1.0,
+        "seed": 1, "keep_runs": 1,
+    }  # fmt: skip
+    return TrainingSettings.model_validate(values | changes)
+
+
+@pytest.fixture
+def capable(monkeypatch: pytest.MonkeyPatch):
+    """Pretend to be a machine with these abilities."""
+
+    def pretend(*, cuda: bool = False, cuda_bf16: bool = False, **cpu: bool) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: cuda_bf16)
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: cpu)
+
+    return pretend
+
+
+def test_auto_is_cuda_where_there_is_one_else_cpu(capable):
+    capable(cuda=True, cuda_bf16=True)
+    assert (hardware.resolve(settings()).device, hardware.resolve(settings()).precision) == ("cuda", "bf16")
+    capable()
+    assert (hardware.resolve(settings()).device, hardware.resolve(settings()).precision) == ("cpu", "fp32")
+
+
+@pytest.mark.parametrize(
+    ("abilities", "precision"),
+    [({"avx512_f": True}, "fp32"), ({"avx512_bf16": True}, "bf16"), ({"amx_tile": True}, "bf16"), ({"amx_tile": False}, "fp32")],
+)
+def test_auto_takes_bf16_only_where_the_processor_computes_it(capable, abilities: dict[str, bool], precision: str):
+    capable(**abilities)
+    assert hardware.resolve(settings()).precision == precision
+
+
+def test_what_is_asked_for_is_taken(capable):
+    capable(cuda=True, cuda_bf16=True, amx_tile=True)
+    found = hardware.resolve(settings(device="cpu", precision="fp32", threads=3))
+    assert (found.device, found.precision, found.threads) == ("cpu", "fp32", 3)
+    assert hardware.resolve(settings(device="cpu", precision="bf16")).precision == "bf16"
+
+
+def test_what_is_not_there_is_refused_with_the_setting_to_change(capable):
+    capable()
+    with pytest.raises(UserError, match=r"training\.device is cuda"):
+        hardware.resolve(settings(device="cuda"))
+    capable(cuda=True, cuda_bf16=False)
+    with pytest.raises(UserError, match=r"training\.precision is bf16"):
+        hardware.resolve(settings(precision="bf16"))
+
+
+def test_one_core_stays_free(capable, monkeypatch: pytest.MonkeyPatch):
+    capable()
+    for cores, threads in ((8, 7), (1, 1)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _pid, count=cores: set(range(count)), raising=False)
+        assert hardware.resolve(settings()).threads == threads
+
+
+def test_description_is_for_people(capable):
+    capable()
+    assert hardware.describe(hardware.resolve(settings(threads=1))) == "CPU, fp32, 1 thread"
+    assert hardware.describe(hardware.resolve(settings(threads=4))) == "CPU, fp32, 4 threads"

@@ -1,0 +1,77 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from config.errors import RunFailedError
+from tests.support.tiny_models import toy_spec
+from trainers.label_set import LABELS_FILE, LabelSet, grow
+
+OPEN = toy_spec("minilm", new_label_min_examples=5)
+
+
+def test_first_labels_come_declared_first_then_by_name():
+    spec = toy_spec("minilm", label_names=("WORLD",))
+    labels = grow(spec, {"SPORT": 9, "ARTS": 5}, None, from_base=True)
+    assert labels.names == ("WORLD", "ARTS", "SPORT")
+    assert labels.seen == {"ARTS", "SPORT"}, "a declared label without a row is never answered"
+
+
+def test_old_labels_keep_their_ids_and_new_ones_are_appended():
+    champion = LabelSet(("SPORT", "MARKETS"), frozenset({"SPORT", "MARKETS"}))
+    labels = grow(OPEN, {"ARTS": 5, "MARKETS": 1}, champion, from_base=False)
+    assert labels.ids == {"SPORT": 0, "MARKETS": 1, "ARTS": 2}
+    assert labels.seen == {"SPORT", "MARKETS", "ARTS"}
+
+
+def test_a_new_label_waits_for_enough_rows_but_a_known_one_does_not():
+    champion = LabelSet(("SPORT",), frozenset({"SPORT"}))
+    labels = grow(OPEN, {"ARTS": 4, "SPORT": 1}, champion, from_base=False)
+    assert labels.names == ("SPORT",)
+
+
+def test_from_base_only_labels_with_rows_count_as_seen():
+    champion = LabelSet(("SPORT", "MARKETS"), frozenset({"SPORT", "MARKETS"}))
+    labels = grow(OPEN, {"MARKETS": 8}, champion, from_base=True)
+    assert labels.names == ("SPORT", "MARKETS")
+    assert labels.seen == {"MARKETS"}
+    assert labels.seen_ids == [1]
+
+
+def test_closed_labels_never_grow_and_answer_only_the_declared():
+    spec = toy_spec("minilm", labels="closed", label_names=("SPORT", "MARKETS"))
+    champion = LabelSet(("OLD", "SPORT"), frozenset({"OLD", "SPORT"}))
+    labels = grow(spec, {"TYPO": 50, "MARKETS": 3}, champion, from_base=False)
+    assert labels.names == ("OLD", "SPORT", "MARKETS")
+    assert labels.seen == {"SPORT", "MARKETS"}
+
+
+def test_a_renamed_label_keeps_its_row():
+    spec = toy_spec("minilm", renames={"FINANCE": "MARKETS"})
+    champion = LabelSet(("SPORT", "FINANCE"), frozenset({"SPORT", "FINANCE"}))
+    labels = grow(spec, {"MARKETS": 7}, champion, from_base=False)
+    assert labels.names == ("SPORT", "MARKETS")
+    assert labels.seen == {"SPORT", "MARKETS"}
+
+
+def test_a_merged_label_keeps_a_row_that_nobody_answers():
+    spec = toy_spec("minilm", renames={"FINANCE": "MARKETS", "STOCKS": "MARKETS"})
+    champion = LabelSet(("FINANCE", "MARKETS", "STOCKS"), frozenset({"FINANCE", "MARKETS", "STOCKS"}))
+    labels = grow(spec, {}, champion, from_base=False)
+    assert labels.names == ("FINANCE", "MARKETS", "STOCKS")
+    assert labels.seen == {"MARKETS"}
+
+
+def test_labels_survive_the_file(tmp_path: Path):
+    labels = LabelSet(("Föreläsning", "SPORT", "ARTS"), frozenset({"ARTS", "Föreläsning"}))
+    labels.write(tmp_path)
+    assert LabelSet.read(tmp_path) == labels
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"format_version": 1}', json.dumps({"format_version": 9, "labels": [], "seen": []})]
+)
+def test_a_torn_or_newer_file_fails_the_run_and_names_it(tmp_path: Path, content: str):
+    (tmp_path / LABELS_FILE).write_text(content)
+    with pytest.raises(RunFailedError, match=r"labels\.json"):
+        LabelSet.read(tmp_path)
