@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-import click
 import typer
 from rich.console import Console
 
@@ -42,7 +41,7 @@ def main() -> None:
         errors.print("[bold red]failed:[/] ", end="")
         errors.print(str(error), markup=False)
         sys.exit(EXIT_FAILED)
-    except click.Abort:
+    except typer.Abort:
         sys.exit(130)
     except BrokenPipeError:
         # The reader (`| head`) has gone; nothing is wrong.

@@ -157,18 +157,19 @@ def _champions(settings: Settings, tasks: Mapping[str, TaskSpec]) -> Finding:
 
     artifacts = Artifacts(settings.artifacts_dir)
     names = []
-    with _open_registry(settings) as registry:
-        for task in tasks:
-            champion = registry.versions.champion(task)
-            if champion is None:
-                continue
-            version = registry.versions.get(champion.version)
-            try:
-                artifacts.verify(version.artifact_id, version.manifest_sha256)
-            except PerennialError as error:
-                remedy = f"`perennial models rollback {task}`, or restore the artifact from a backup"
-                return Finding("champions", "problem", f"{champion.version}: {error}", remedy)
-            names.append(champion.version)
+    try:
+        with _open_registry(settings) as registry:
+            champions = [registry.versions.champion(task) for task in tasks]
+            versions = [registry.versions.get(champion.version) for champion in champions if champion is not None]
+    except PerennialError as error:
+        return Finding("champions", "problem", f"not checked: {error}", "mend the registry first")
+    for version in versions:
+        try:
+            artifacts.verify(version.artifact_id, version.manifest_sha256)
+        except PerennialError as error:
+            remedy = f"`perennial models rollback {version.task}`, or restore the artifact from a backup"
+            return Finding("champions", "problem", f"{version.name}: {error}", remedy)
+        names.append(version.name)
     return Finding("champions", "ok", f"{', '.join(names)}: every byte as published" if names else "none yet")
 
 

@@ -57,7 +57,12 @@ def test_progress_and_result_come_through_and_threads_are_capped(tmp_path: Path)
 
 
 def test_out_of_memory_is_tried_once_more_at_half_the_batch(tmp_path: Path) -> None:
-    body = "result('out_of_memory', error='no memory') if spec['batch_size'] > 16 else result('done'); sys.exit(3 if spec['batch_size'] > 16 else 0)"
+    body = """
+if spec["batch_size"] > 16:
+    result("out_of_memory", error="no memory")
+    sys.exit(3)
+result("done")
+"""
     assert runner(tmp_path, body).run(spec(tmp_path), lambda _: None).status == "done"
     assert attempts(tmp_path) == ["32 1 1", "16 2 1"]
 
@@ -94,7 +99,8 @@ def test_a_hung_child_that_ignores_the_polite_stop_is_killed_with_its_children(t
     body = """
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 import subprocess
-child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"])
+stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+child = subprocess.Popen([sys.executable, "-c", stubborn])
 (run_dir / "grandchild").write_text(str(child.pid))
 time.sleep(60)
 """

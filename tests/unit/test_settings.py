@@ -88,7 +88,10 @@ def test_every_key_of_the_schema_has_a_default_and_a_comment() -> None:
 
 def test_a_child_reads_the_very_same_settings(empty_folder: Path) -> None:
     settings = load_settings(data_dir=empty_folder / "elsewhere", serving={"token": "s3cret", "port": 0})
-    code = "from config.settings import load_settings as l; s = l(); print(s.data_dir, s.serving.token.get_secret_value(), s.serving.port)"
+    code = (
+        "from config.settings import load_settings; s = load_settings(); "
+        "print(s.data_dir, s.serving.token.get_secret_value(), s.serving.port)"
+    )
     root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment_of(settings) | {"PYTHONPATH": str(root)}, cwd=empty_folder,

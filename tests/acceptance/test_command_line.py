@@ -1,0 +1,137 @@
+"""The real `perennial` as a process: what it prints, how it ends, and that no mistake shows a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+class Shell:
+    """Runs `perennial` in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PERENNIAL_")}
+        self.environment |= {"PERENNIAL_SERVING__PORT": "0", "COLUMNS": "200"}
+
+    def __call__(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "daemon", *arguments], cwd=self.folder, env=self.environment, input=stdin,
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    def json(self, *arguments: str) -> Any:
+        done = self(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def perennial(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+def test_help_lists_the_commands_without_loading_models(perennial: Shell) -> None:
+    done = perennial("--help")
+    assert done.returncode == 0
+    for command in ("run", "serve", "demo", "import", "status", "train", "models", "predict", "dlq", "doctor"):
+        assert command in done.stdout
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, daemon.cli; print({'torch', 'spacy', 'lancedb', 'transformers'} & set(sys.modules))"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert loaded.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["status"], "perennial run"),
+        (["dlq", "list"], "nothing has run"),
+        (["models", "list"], "nothing has run"),
+        (["predict", "news-topics", "hello"], "nothing has run"),
+        (["predict", "nothing", "hello"], "news-topics"),
+        (["train", "nothing"], "the tasks are news-entities, news-topics"),
+        (["import", "nowhere.csv"], "nowhere.csv"),
+        (["import", "nowhere.csv", "--task", "nothing"], "the tasks are"),
+        (["import", "file.xyz"], "--format"),
+    ],
+)
+def test_a_mistake_ends_with_a_message_and_code_2(perennial: Shell, arguments: list[str], said: str) -> None:
+    (perennial.folder / "file.xyz").write_text("x")
+    done = perennial(*arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_wrong_settings_name_the_key(perennial: Shell) -> None:
+    (perennial.folder / "perennial.toml").write_text("[serving]\nmax_texts = 'many'\n")
+    done = perennial("config")
+    assert done.returncode == 2
+    assert "serving.max_texts" in done.stderr
+    assert "perennial.toml" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_config_shows_sources_and_masks_the_token(perennial: Shell) -> None:
+    perennial.environment["PERENNIAL_SERVING__TOKEN"] = "hush-hush"
+    shown = perennial("config")
+    assert "hush-hush" not in shown.stdout
+    values = perennial.json("config")
+    assert values["serving.token"] == {"value": "********", "source": "PERENNIAL_SERVING__TOKEN"}
+    assert values["serving.port"]["source"] == "PERENNIAL_SERVING__PORT"
+    assert values["log.level"] == {"value": "info", "source": "default"}
+
+
+def test_schemas_are_written_for_every_event(perennial: Shell) -> None:
+    assert perennial("schema", "schemas").returncode == 0
+    written = {path.name for path in (perennial.folder / "schemas").iterdir()}
+    assert {"article.schema.json", "feedback.schema.json", "label.schema.json", "target.ner.schema.json"} <= written
+    feedback = json.loads((perennial.folder / "schemas" / "feedback.schema.json").read_text())
+    assert {"event_id", "user_id", "verdict", "target"} <= set(feedback["required"])
+
+
+def test_tasks_are_listed(perennial: Shell) -> None:
+    assert [task["name"] for task in perennial.json("tasks")] == ["news-entities", "news-topics"]
+    assert "better by more than 5%" in perennial("tasks").stdout
+
+
+def test_an_import_counts_what_it_sent_and_shows_what_it_left_out(perennial: Shell) -> None:
+    rows = [{"text": f"story number {number} of the day", "label": "sports", "when": "2026-01-02"} for number in range(5)]
+    rows[2]["text"] = ""
+    (perennial.folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + "not json\n")
+    done = perennial("import", "rows.jsonl", "--task", "news-topics", "--time", "when", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) | {"seconds": 0} == {"sent": 4, "bad": 2, "seconds": 0}
+    assert "row 3 left out" in done.stderr
+    assert "row 6 left out" in done.stderr
+    wrong = perennial("import", "rows.jsonl", "--task", "news-topics", "--label", "topic")
+    assert wrong.returncode == 2
+    assert "label" in wrong.stderr
+    assert "when" in wrong.stderr
+
+
+def test_doctor_says_what_to_mend_and_fails(perennial: Shell) -> None:
+    well = perennial("doctor")
+    assert well.returncode == 0, well.stdout
+    perennial.environment["PERENNIAL_SERVING__HOST"] = "0.0.0.0"  # noqa: S104 - the mistake under test
+    ill = perennial("doctor", "--json")
+    assert ill.returncode == 1
+    problems = [finding for finding in json.loads(ill.stdout) if finding["level"] == "problem"]
+    assert [problem["check"] for problem in problems] == ["serving address"]
+    assert "serving.token" in problems[0]["remedy"]
+
+
+def test_serving_refuses_a_wide_bind_without_a_token(perennial: Shell) -> None:
+    perennial.environment["PERENNIAL_SERVING__HOST"] = "0.0.0.0"  # noqa: S104 - the mistake under test
+    done = perennial("serve")
+    assert done.returncode == 2
+    assert "serving.token" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,155 @@
+"""Every check of `perennial doctor` has a test that breaks it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import torch
+
+from consumers.dead_letters import DeadLetters
+from consumers.source import Position, RawEvent
+from daemon import doctor
+from daemon.doctor import Finding
+from tests.support.served import ServedData
+
+SetEnv = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PERENNIAL_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("PERENNIAL_SERVING__PORT", "0")
+    return tmp_path
+
+
+def found(check: str) -> Finding:
+    findings = {finding.check: finding for finding in doctor.examine()}
+    assert check in findings, f"no finding {check!r} among {sorted(findings)}"
+    return findings[check]
+
+
+def assert_problem(check: str, *, says: str, remedy: str) -> None:
+    finding = found(check)
+    assert finding.level == "problem"
+    assert says in finding.found
+    assert remedy in finding.remedy
+
+
+def test_a_fresh_installation_is_well() -> None:
+    findings = doctor.examine()
+    assert [finding for finding in findings if finding.level != "ok"] == []
+    assert len(findings) >= 15
+
+
+def test_an_old_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_OLDEST_PYTHON", (3, 99))
+    assert_problem("python", says="3.", remedy="install Python 3.11, 3.12 or 3.13")
+
+
+def test_a_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = doctor.metadata.requires
+    monkeypatch.setattr(doctor.metadata, "requires", lambda name: [*(real(name) or []), "no-such-library>=1"])
+    assert_problem("libraries", says="no-such-library", remedy="make setup")
+
+
+def test_settings_that_cannot_be_read(installation: Path) -> None:
+    (installation / "perennial.toml").write_text("[serving]\nprot = 1\n")
+    assert_problem("settings", says="serving.prot", remedy="mend perennial.toml")
+
+
+def test_a_wrong_task_file(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (installation / "tasks").mkdir()
+    (installation / "tasks" / "mine.yaml").write_text("name: mine\n")
+    monkeypatch.setenv("PERENNIAL_TASKS_DIR", "tasks")
+    assert_problem("task files", says="`kind` is missing", remedy="mend the file in tasks")
+
+
+def test_a_data_folder_that_cannot_be_written(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (installation / "occupied").write_text("a file, not a folder")
+    monkeypatch.setenv("PERENNIAL_DATA_DIR", str(installation / "occupied" / "data"))
+    assert_problem("data folder", says="occupied", remedy="set data_dir")
+
+
+def test_a_disk_that_is_nearly_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_INGEST__MIN_FREE_DISK_MIB", str(2**40))
+    assert_problem("disk", says="ingest pauses below", remedy="free some space")
+
+
+@pytest.mark.parametrize(
+    ("check", "name", "remedy"),
+    [
+        ("event log", "events.db", "restore"),
+        ("registry", "registry.db", "restore"),
+        ("dead letters", "dead_letters.db", "restore"),
+    ],
+)
+def test_a_database_file_that_is_none(installation: Path, check: str, name: str, remedy: str) -> None:
+    (installation / "data").mkdir()
+    (installation / "data" / name).write_bytes(b"this is no database" * 100)
+    assert_problem(check, says="", remedy=remedy)
+
+
+def test_a_buffer_of_a_newer_version(installation: Path) -> None:
+    (installation / "data" / "buffer").mkdir(parents=True)
+    (installation / "data" / "buffer" / "format_version").write_text("99\n")
+    assert_problem("buffer", says="format '99'", remedy="restore a backup")
+
+
+def test_a_champion_whose_files_were_changed(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = ServedData(installation)
+    version = served.publish()
+    served.promote(version)
+    monkeypatch.setenv("PERENNIAL_TASKS_DIR", str(installation / "tasks"))
+    assert found("champions").level == "ok"
+    artifact = served.registry.versions.get(version).artifact_id
+    victim = next(path for path in served.artifacts.folder(artifact).rglob("*") if path.name == "patterns.jsonl")
+    victim.write_bytes(victim.read_bytes()[:-1] + b"!")
+    assert_problem("champions", says="patterns.jsonl", remedy="perennial models rollback")
+
+
+def test_a_base_model_and_an_encoder_that_are_not_here(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (installation / "tasks").mkdir()
+    (installation / "tasks" / "mine.yaml").write_text(
+        "name: mine\nkind: classification\nbackend: transformer\nbase_model: nobody/nothing\nlabels: open\n"
+        "promotion: {metric: accuracy}\n"
+    )
+    monkeypatch.setenv("PERENNIAL_TASKS_DIR", "tasks")
+    monkeypatch.setenv("PERENNIAL_ENRICH__ENCODER", "nobody/nothing")
+    for check in ("base models", "encoder"):
+        finding = found(check)
+        assert finding.level == "warning"
+        assert "nobody/nothing" in finding.found
+        assert "minilm" in finding.remedy
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for the GPU that this machine must not have")
+def test_hardware_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_TRAINING__DEVICE", "cuda")
+    assert_problem("hardware", says="cuda", remedy="auto")
+
+
+def test_a_wide_bind_without_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_SERVING__HOST", "0.0.0.0")  # noqa: S104 - the mistake under test
+    assert_problem("serving address", says="token", remedy="set serving.token")
+    monkeypatch.setenv("PERENNIAL_SERVING__TOKEN", "s3cret")
+    assert found("serving address").level == "ok"
+
+
+def test_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        monkeypatch.setenv("PERENNIAL_SERVING__PORT", str(taken.getsockname()[1]))
+        assert_problem("serving", says="is taken", remedy="set serving.port")
+
+
+def test_dead_letters_are_pointed_at(installation: Path) -> None:
+    (installation / "data").mkdir()
+    with contextlib.closing(DeadLetters(installation / "data" / "dead_letters.db")) as letters:
+        letters.add(RawEvent(Position("perennial.articles", 0, 7), b"{", None, (), datetime.now(UTC)), "not JSON")
+    finding = found("dead letters")
+    assert (finding.level, finding.remedy) == ("warning", "`perennial dlq list` says why")
