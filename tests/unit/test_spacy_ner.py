@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import spacy
 
@@ -93,17 +94,17 @@ def test_a_warm_start_keeps_the_old_types_and_adds_the_new_one(champion: Path, t
 
 
 def test_a_partial_target_does_not_teach_that_the_rest_is_no_entity(champion: Path, tmp_path: Path) -> None:
-    whole = examples(30, seed=4, types=("NEWS_ORG",))
+    whole = examples(40, seed=4, types=("NEWS_ORG",))
     partial = [Example(row.example_id, row.text, {**row.target, "partial": True}, row.weight) for row in whole]
-    replayed, test = examples(15, seed=6), examples(40, seed=5)
+    replayed, test = examples(10, seed=6), examples(40, seed=5)
 
     from_partial = f1(learn(tmp_path / "partial", [*partial, *replayed], warm_start=champion), test)
     from_whole = f1(learn(tmp_path / "whole", [*whole, *replayed], warm_start=champion), test)
 
     # Rows that say "this and nothing else" unlearn people and places; rows that say "this, the rest is unknown" do not.
     assert min(from_partial.values()) > 0.85
-    assert from_whole["PERSON"] < 0.7
-    assert from_whole["GPE"] < 0.7
+    assert from_whole["PERSON"] < from_partial["PERSON"] - 0.1
+    assert from_whole["GPE"] < from_partial["GPE"] - 0.1
 
 
 def test_tokens_a_partial_target_does_not_speak_of_are_missing_not_outside() -> None:
@@ -214,6 +215,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def weights(pipe: Any) -> list[Any]:
+    layers = list(pipe.model.walk())
+    return [layer.get_param(name) for layer in layers for name in layer.param_names if layer.has_param(name)]
+
+
 def test_an_installed_pipeline_keeps_its_other_pipes_untouched(installed: Path, tmp_path: Path) -> None:
     spec = spec_with(base_model=str(installed), full_epochs=6, full_learning_rate=4e-3)
     model = learn(tmp_path / "model", examples(60), spec=spec)
@@ -221,7 +227,8 @@ def test_an_installed_pipeline_keeps_its_other_pipes_untouched(installed: Path, 
     before, after = spacy.load(installed), spacy.load(model)
     assert after.pipe_names == before.pipe_names
     for name in ("tok2vec", "tagger"):
-        assert after.get_pipe(name).to_bytes() == before.get_pipe(name).to_bytes()
+        for left, right in zip(weights(before.get_pipe(name)), weights(after.get_pipe(name)), strict=True):
+            np.testing.assert_array_equal(left, right)
     assert min(f1(model, examples(30, seed=1)).values()) > 0.8
 
 
