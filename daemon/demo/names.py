@@ -1,14 +1,15 @@
 """Who and what the made-up news are about: names per entity type, before the drift and the new ones after it.
 
-None of the new names occurs in an earlier text. Many surnames, companies and papers are single made-up words that could be any
-of the three, so that a model has to know them or read the sentence.
+None of the new names occurs in an earlier text. Surnames, companies and papers are made-up words that could be any of the three,
+so that a model has to know them or read the sentence.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,183 +32,92 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-def _lines(text: str) -> tuple[str, ...]:
-    return tuple(line.strip() for line in text.strip().splitlines())
+def _cross(starts: Iterable[str], ends: Iterable[str], glue: str = " ") -> tuple[str, ...]:
+    """Return every start with every end."""
+    return tuple(f"{start}{glue}{end}" for start in starts for end in ends)
 
 
-BEFORE = Names(
+def _named(made_up: Sequence[str], **others: tuple[str, ...]) -> Names:
+    """Deal the made-up words out to people, companies and papers, so that the look of a word tells nothing of its type."""
+    papers = made_up[2::3]
+    return Names(
+        last=tuple(made_up[0::3]),
+        org=tuple(made_up[1::3]),
+        news_org=(*papers, *(f"The {name} {kind}" for name, kind in zip(papers, cycle(others.pop("papers")), strict=False))),
+        **others,
+    )
+
+
+BEFORE = _named(
+    _cross(
+        _words("Nor Hal Kes Mar Vel Bran Cas Dun Fen Gar Lin Sol Tor Wex Ash Bel Cor Elm Hart Lock Pen Red Stel Whit"),
+        _words("vale den trel low wick burn mere ström ford by hurst ton quist sen"),
+        glue="",
+    ),
+    papers=_words("Courier Ledger Times Post Gazette"),
     first=_words(
-        "Anna Luis Mira Tomas Elena Victor Grace Samuel Irina Peter Nadia Oscar Helen Karim Julia Martin Rosa David "
-        "Ingrid Felix Clara Hugo Amina Jonas Sofia Erik Laila Daniel Petra Marcus Ruth Adrian Leonie Paul Zoë René"
+        "Anna Luis Mira Tomas Elena Victor Grace Samuel Irina Peter Nadia Oscar Helen Karim Julia Martin Rosa David Ingrid "
+        "Felix Clara Hugo Amina Jonas Sofia Erik Laila Daniel Petra Marcus Ruth Adrian Leonie Paul Zoë René"
     ),
-    last=_words(
-        "Albrecht Halvorsen Castell Marlow Okafor Brandt Keller Lindqvist Moreau Pereira Novak Sandoval Whitaker Yilmaz "
-        "Drummond Falk Grimaldi Hartley Ibarra Jansen Kovacs Laurent Meridian Norling Osei Pardo Quist Rahman Sterling "
-        "Tanaka Ulrich Varga Winslow Ashford Belmont Corrigan Delacroix Eriksen Fontaine Garrick Hale Kessler Lockhart "
-        "Müller Núñez"
-    ),
-    org=_words(
-        "Norvale Castor Brightwater Halden Meridian Orbison Kestrel Lumen Sterling Vantage Tessera Corvus Belmont Arcadia "
-        "Pinewood Solberg Ironbridge Marlow Fairmont Quantia Redmere Stellan Trident Umbra Veltis Wexford Ashford Dunmore "
-        "Elara Fenwick"
-    ),
-    org_kind=(
-        "Group",
-        "Holdings",
-        "Bank",
-        "Motors",
-        "Foods",
-        "Energy",
-        "Institute",
-        "Partners",
-        "Airlines",
-        "Studios",
-        "University",
-    ),
+    org_kind=_words("Group Holdings Bank Motors Foods Energy Institute Partners Airlines Studios University"),
     gpe=_words(
-        "Lisbon Oslo Kenya Toronto Chile Vienna Bristol Ghana Osaka Norway Marseille Denver Peru Dublin Jakarta Poland "
-        "Leeds Porto Hamburg Vietnam Boston Morocco Geneva Quito Finland Adelaide Krakow Senegal Málaga Ottawa Uruguay "
-        "Antwerp Lagos Bergen Texas Catalonia Brazil Utrecht Tunisia Glasgow"
+        "Lisbon Oslo Kenya Toronto Chile Vienna Bristol Ghana Osaka Norway Marseille Denver Peru Dublin Jakarta Poland Leeds "
+        "Porto Hamburg Vietnam Boston Morocco Geneva Quito Finland Adelaide Krakow Senegal Málaga Ottawa Uruguay Antwerp Lagos "
+        "Bergen Texas Catalonia Brazil Utrecht Tunisia Glasgow"
     ),
-    product=_lines(
-        """Aurora 7
-        Nimbus Pad
-        Kestrel X2
-        HomeLoop
-        Paxovir
-        Cardiolen
-        Meridian S
-        TrailOne
-        Pulse Band
-        Skylane 300
-        Veltis Go
-        Quickleaf"""
+    product=_cross(
+        _words("Aurora Nimbus Pulse Skylane Cardiolen Paxovir Trail Quickleaf Homeloop"), _words("7 Pad X2 Band Plus Go 300")
     ),
-    news_org=_lines(
-        """The Northern Courier
-        Harbour Radio
-        Delta News Agency
-        The Evening Ledger
-        Channel Nine
-        The Castor Times
-        Halden Post
-        The Sunday Mirror Weekly
-        Capital Broadcasting
-        The Marlow Gazette
-        Meridian
-        Continental Press"""
+    event=_cross(
+        _words("Harbour Alpine Lakeside Copper Northern Coastal Autumn Winter"), _words("Cup Open Festival Games Forum Fair")
     ),
-    event=_lines(
-        """Harbour Cup
-        Alpine Open
-        Lakeside Film Festival
-        Copper Summit
-        Spring Book Fair
-        Northern Games
-        Autumn Design Week
-        Coastal Marathon
-        Global Finance Forum
-        Winter Carnival"""
+    policy=_cross(
+        (
+            "Clean Rivers",
+            "Housing Relief",
+            "School Meals",
+            "Fair Wages",
+            "Rural Roads",
+            "Open Records",
+            "Patient Rights",
+            "Small Firms",
+        ),
+        _words("Act Bill Programme Plan Scheme"),
     ),
-    policy=_lines(
-        """Clean Rivers Act
-        Housing Relief Bill
-        School Meals Programme
-        Fair Wages Act
-        Rural Broadband Plan
-        Open Records Bill
-        Patient Rights Act
-        Tourism Levy
-        Coastal Protection Programme
-        Small Firms Relief Scheme
-        Stadium Safety Act
-        Public Transport Pact"""
-    ),
-    metric=_lines(
-        """core inflation
-        earnings per share
-        gross domestic product
-        operating margin
-        net debt
-        consumer confidence
-        free cash flow
-        unemployment rate
-        same-store sales
-        producer prices"""
+    metric=(
+        *_cross(_words("core headline producer"), _words("inflation prices")),
+        *_cross(_words("operating gross net"), _words("margin debt income")),
+        *("earnings per share", "gross domestic product", "consumer confidence", "free cash flow", "unemployment rate"),
     ),
 )
 
-AFTER = Names(
+AFTER = _named(
+    _cross(_words("Zeph Xan Vyr Oct Quor Thal Ryd Galb Peri Ulm"), _words("yrine arix ell olan ander ova ski gee aro"), glue=""),
+    papers=_words("Dispatch Newswire Review"),
     first=_words("Thandiwe Bogdan Xiomara Kaito Freya Tariq Ilse Mateus Noor Sindri Yelena Caio Wanjiru Dmitri Aoife Björn"),
-    last=_words(
-        "Adeyemi Zhurova Takahara Vossberg Mbeki-Lowe Ostrander Rydell Kincannon Quintero Salonen Thackeray Urquhart "
-        "Wierzbicki Yamaguro Balthus Crane-Dufour Helion Ferncastle Galbrae Ortolan"
-    ),
-    org=_words(
-        "Helion Zephyrine Polarix Galbrae Ortolan Nexterra Thornquist Vyrell Kairos Ostrava Bluefinch Cindral Perigee Solquest"
-    ),
-    org_kind=("Aerospace", "Launch Services", "Dynamics", "Orbital", "Collective", "Robotics", "Capital"),
+    org_kind=_words("Aerospace Dynamics Orbital Collective Robotics Ventures"),
     gpe=_words("Windhoek Tromsø Guyana Kourou Bergamo Mongolia Darwin Reykjavik Botswana Tallinn Perth Nairobi"),
-    product=_lines(
-        """Perigee Heavy
-        Galbrae One
-        Zephyr Tug
-        StarLattice
-        Ortolan Lens
-        Vyrell Mini"""
-    ),
-    news_org=_lines(
-        """The Orbit Dispatch
-        Polar Newswire
-        Thornquist Daily
-        Kairos
-        Radio Equator
-        The Daybreak Review"""
-    ),
-    event=_lines(
-        """Equinox Launch Forum
-        Polar Relay
-        Island Jazz Days
-        Youth Robotics Final"""
-    ),
-    policy=_lines(
-        """Orbital Debris Accord
-        Night Trains Subsidy
-        Data Dividend Act
-        Spaceport Noise Rules
-        Heat Shelter Programme"""
-    ),
-    metric=_lines(
-        """launch backlog
-        free float
-        order intake
-        capacity utilisation"""
-    ),
+    product=_cross(_words("Heron Zephyr Starlattice Meteora"), _words("Heavy Tug Lens Nine")),
+    event=_cross(_words("Equinox Polar Island"), _words("Relay Congress Jubilee")),
+    policy=_cross(("Orbital Debris", "Night Trains", "Data Dividend", "Heat Shelter"), _words("Accord Subsidy Charter")),
+    metric=("launch backlog", "free float", "order intake", "capacity utilisation", "book value"),
 )
 
-LOC = _lines(
-    """the Danube
-    Lake Constance
-    the Andes
-    the North Sea
-    Mount Elbrus
-    the Amazon basin
-    the Baltic
-    the Sahel
-    the Rhine valley
-    the Pacific coast"""
+LOC = (
+    "the Danube",
+    "Lake Constance",
+    "the Andes",
+    "the North Sea",
+    "Mount Elbrus",
+    "the Amazon basin",
+    "the Baltic",
+    "the Sahel",
+    "the Rhine valley",
+    "the Pacific coast",
 )
-ROLE = _lines(
-    """prime minister
-    finance secretary
-    health minister
-    governor
-    mayor
-    foreign minister
-    interior secretary
-    deputy speaker
-    transport commissioner
-    president"""
+ROLE = (
+    *_cross(_words("prime finance health foreign interior transport"), _words("minister secretary")),
+    *("governor", "mayor", "deputy speaker", "president"),
 )
 _MONTHS = _words("January February March April June July August September October November December")
 _DAYS = _words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from consumers.events import Article, Feedback, Label, Span, article_text
-from daemon.demo import topics
+from daemon.demo import between_topics, topics
 from daemon.demo.grammar import Cast, join, realise
 
 TOPICS_TASK = "news-topics"
@@ -143,8 +143,8 @@ class NewsStream:
         if drifted and rng.random() < _NEW_TOPIC_SHARE:
             return topics.NEW, self._deal(topics.NEW), topics.NEW
         if rng.random() < _BORDER_SHARE:
-            subject = self._deal(topics.BORDER)
-            return _BY_NAME[rng.choice(topics.DESKS[subject])], subject, topics.BORDER
+            subject = self._deal(between_topics.BORDER)
+            return _BY_NAME[rng.choice(between_topics.DESKS[subject])], subject, between_topics.BORDER
         topic = rng.choice(topics.BEFORE_DRIFT)
         return topic, self._deal(topic), topic
 
@@ -158,8 +158,8 @@ class NewsStream:
     def _followers(self, frame: topics.Topic) -> list[str]:
         """Return what follows the lead: details of the topic, sentences of none, now and then one borrowed from another."""
         rng = self._rng
-        details = rng.sample(frame.details, rng.choice((0, 1, 1, 2))) if frame.details else []
-        sentences = details + rng.sample(topics.NEUTRAL, rng.choice((1, 2)))
+        details = rng.sample(frame.details, rng.choice((0, 1, 1))) if frame.details else []
+        sentences = details + rng.sample(between_topics.NEUTRAL, rng.choice((1, 2)))
         if rng.random() < _BORROWED_SHARE:
             sentences.append(rng.choice(rng.choice(topics.BEFORE_DRIFT).details))
         rng.shuffle(sentences)

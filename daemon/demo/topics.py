@@ -1,4 +1,4 @@
-"""What the made-up news say: per topic its subjects and sentences, and what all topics share.
+"""What the made-up news say: per topic its subjects and sentences (what belongs to none is in `between_topics.py`).
 
 `{subject}` is the story's subject, `{PERSON}` a name of that type, `{PERSON2}` another one, `{PERSON~}` its short form; a DATE is
 `{DATE}` (a day), `{YEAR}` (what follows "in") or `{PAST}`.
@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -21,17 +20,19 @@ class Topic:
     details: tuple[str, ...]
 
 
-def _listed(text: str) -> tuple[str, ...]:
+def listed(text: str) -> tuple[str, ...]:
+    """Return the parts between semicolons, each on one line."""
     return tuple(" ".join(part.split()) for part in text.strip().split(";"))
 
 
-def _lines(text: str) -> tuple[str, ...]:
+def lines(text: str) -> tuple[str, ...]:
+    """Return the lines, stripped."""
     return tuple(line.strip() for line in text.strip().splitlines())
 
 
 POLITICS = Topic(
     "politics",
-    _listed(
+    listed(
         """a secret ballot on fishing quotas; the merger of two coalition parties; voting rights for sixteen-year-olds; a
         border treaty; the ban on second jobs for lawmakers; a corruption inquiry into road contracts; asylum
         rules; a referendum on island autonomy; the pension reform; sanctions against arms dealers; the
@@ -40,7 +41,7 @@ POLITICS = Topic(
         against toll roads; leaked cabinet minutes; the ceasefire talks; a plan to shorten the school year; the
         capital's rent freeze; language rights in courts; a strike by prison officers"""
     ),
-    _lines(
+    lines(
         """{GPE} votes on {subject}
         {POLITICAL_ROLE} under pressure over {subject}
         Opposition walks out over {subject}
@@ -48,7 +49,7 @@ POLITICS = Topic(
         {PERSON} to lead talks on {subject}
         After months of debate, a deal on {subject}"""
     ),
-    _lines(
+    lines(
         """{POLITICAL_ROLE} {PERSON} told lawmakers on {DATE} that {subject} would be settled before the election.
         Members of parliament in {GPE} clashed for hours over {subject}.
         The government of {GPE} lost a key vote on {subject} by a handful of seats.
@@ -56,7 +57,7 @@ POLITICS = Topic(
         {PERSON}, the {POLITICAL_ROLE}, promised a commission on {subject} by {DATE}.
         Party leaders from {GPE} and {GPE2} met on {DATE} to settle {subject}."""
     ),
-    _lines(
+    lines(
         """The {POLICY_TERM} needs a two-thirds majority in both chambers.
         {PERSON~} denied having promised ministers a vote on the {POLICY_TERM}.
         A poll gives the ruling party {PERCENT} of the vote.
@@ -67,7 +68,7 @@ POLITICS = Topic(
 )
 BUSINESS = Topic(
     "business",
-    _listed(
+    listed(
         """the sale of its packaging arm; a chain of discount bakeries; a dispute over container fees; the closure of four
         car plants; a bid for a rival brewer; the price of cocoa; a bond issue; cheaper mortgages; the
         bankruptcy of a furniture maker; a warehouse fire and its insurers; the return of cash dividends; steel
@@ -76,7 +77,7 @@ BUSINESS = Topic(
         supermarkets; the end of free parcel returns; olive oil margins; a family feud over a shipyard; office
         vacancies"""
     ),
-    _lines(
+    lines(
         """{ORG} shares fall on {subject}
         {ORG} to spend {MONEY} on {subject}
         Investors punish {ORG} for {subject}
@@ -84,7 +85,7 @@ BUSINESS = Topic(
         {subject}: what shareholders should know
         {ORG} and {ORG2} in talks over {subject}"""
     ),
-    _lines(
+    lines(
         """{ORG} reported a loss of {MONEY} on {DATE}, blaming {subject}.
         Shares in {ORG} dropped {PERCENT} after news about {subject}.
         {PERSON}, chief executive of {ORG}, expects {subject} to weigh on {FINANCIAL_METRIC} until {DATE}.
@@ -92,7 +93,7 @@ BUSINESS = Topic(
         Analysts at {ORG2} doubt that {subject} will pay off for {ORG}.
         Regulators in {GPE} will examine {subject} before the annual meeting of {ORG}."""
     ),
-    _lines(
+    lines(
         """{FINANCIAL_METRIC} rose to {PERCENT} in {YEAR}.
         The group cut its forecast for {FINANCIAL_METRIC} to {MONEY}.
         {ORG~} will cut {PERCENT} of its jobs in {GPE}.
@@ -103,7 +104,7 @@ BUSINESS = Topic(
 )
 SPORT = Topic(
     "sport",
-    _listed(
+    listed(
         """a goalkeeper's broken thumb; the youngest squad in the league; a doping appeal; a missed penalty; a frozen
         pitch; the switch to artificial turf; a record transfer; relegation fears; the women's relay team; a
         disputed photo finish; a walkout by referees; an unbeaten run of nineteen matches; the veteran
@@ -111,7 +112,7 @@ SPORT = Topic(
         tour's mountain stage; a wheelchair racer's title; the search for a new coach; a swimming world record;
         the boxing rematch; a judo scandal; ticket prices for away fans; the rowing eight"""
     ),
-    _lines(
+    lines(
         """Win in {GPE} overshadowed by {subject}
         {PERSON} shrugs off {subject}
         {GPE} stunned: {subject} decided {EVENT}
@@ -119,7 +120,7 @@ SPORT = Topic(
         {EVENT}: all eyes on {subject}
         Late drama and {subject} in {GPE}"""
     ),
-    _lines(
+    lines(
         """{PERSON} won the {EVENT} in {GPE} on {DATE} in spite of {subject}.
         The coach of {GPE}, {PERSON}, spoke of {subject} after a narrow defeat.
         {subject} became the talk of the {EVENT} as {PERSON} beat {PERSON2}.
@@ -127,7 +128,7 @@ SPORT = Topic(
         Two late goals and {subject} turned the match between {GPE} and {GPE2}.
         Team captain {PERSON} will miss the {EVENT} because of {subject}."""
     ),
-    _lines(
+    lines(
         """{PERSON~} finished {PERCENT} faster than last season.
         The club paid {MONEY} for {PERSON2}.
         {GPE2} meet the winners on {DATE}.
@@ -138,7 +139,7 @@ SPORT = Topic(
 )
 SCIENCE = Topic(
     "science",
-    _listed(
+    listed(
         """a beetle that survives boiling water; the genome of the cave bear; glacier melt; a hidden Roman harbour; whale
         songs; the age of a meteorite; bacteria that eat plastic; a new kind of ice; fossil footprints; crows
         that count; coral bleaching; a quantum clock; ancient pollen; deep-sea vents; the sleep of octopuses; a
@@ -146,7 +147,7 @@ SCIENCE = Topic(
         superconducting crystal; the smell of comets' dust; mole-rat ageing; moss on buildings; salt lakes
         turning pink"""
     ),
-    _lines(
+    lines(
         """Researchers puzzled by {subject}
         What {subject} can tell us about the past
         {subject}: a study from {GPE} surprises experts
@@ -154,7 +155,7 @@ SCIENCE = Topic(
         Rare find near {LOC}: {subject}
         New data on {subject}"""
     ),
-    _lines(
+    lines(
         """Researchers at {ORG} have described {subject} in a study published on {DATE}.
         A team led by {PERSON} spent three years near {LOC} measuring {subject}.
         {PERSON} of {ORG} found the first evidence of {subject} by accident.
@@ -162,7 +163,7 @@ SCIENCE = Topic(
         A new microscope in {GPE} has made {subject} visible.
         Scientists from {GPE} and {GPE2} disagree about {subject}."""
     ),
-    _lines(
+    lines(
         """The effect was seen in {PERCENT} of the samples.
         {PERSON~} wants to repeat the experiment on {DATE}.
         The project received {MONEY} from a foundation.
@@ -173,7 +174,7 @@ SCIENCE = Topic(
 )
 HEALTH = Topic(
     "health",
-    _listed(
+    listed(
         """a measles outbreak; long waits for knee surgery; a cheaper asthma inhaler; the shortage of night nurses;
         contaminated eye drops; teenagers and vaping; a blood test for dementia; closing maternity wards; the
         flu season; antibiotic resistance; a recalled pacemaker; sleepless shift workers; tick bites; school
@@ -181,7 +182,7 @@ HEALTH = Topic(
         waiting list for kidneys; rural ambulances; malaria nets; burnout among doctors; a salmonella scare;
         hearing loss from headphones; home births"""
     ),
-    _lines(
+    lines(
         """Doctors alarmed by {subject}
         {GPE} clinics struggle with {subject}
         Hospital in {GPE} changes course on {subject}
@@ -189,7 +190,7 @@ HEALTH = Topic(
         Trial raises hope against {subject}
         Health officials warn about {subject}"""
     ),
-    _lines(
+    lines(
         """Hospitals in {GPE} reported on {DATE} that cases linked to {subject} had doubled within a year.
         Patients in {GPE} have been waiting for answers about {subject} since {PAST}.
         {PERSON}, a doctor from {GPE}, calls {subject} the greatest worry on her ward.
@@ -197,7 +198,7 @@ HEALTH = Topic(
         The health authority of {GPE} will spend {MONEY} on measures concerning {subject}.
         Nurses and doctors met in {GPE} to discuss {subject}."""
     ),
-    _lines(
+    lines(
         """{PRODUCT} reduced symptoms in {PERCENT} of patients.
         Side effects were mild, the clinic of {ORG} said.
         The {POLICY_TERM} would oblige clinics to report every case.
@@ -208,7 +209,7 @@ HEALTH = Topic(
 )
 TECHNOLOGY = Topic(
     "technology",
-    _listed(
+    listed(
         """a password leak; folding screens; chatbots in call centres; a chip that needs no fan; satellite phones; forged
         videos; a bug in parking meters; delivery robots; an open-source office suite; old phones without
         updates; smart glasses; a ransom attack on a library; self-driving buses; face recognition at stadium
@@ -216,7 +217,7 @@ TECHNOLOGY = Topic(
         ruling on app stores; children's tablets; web addresses for sale; quantum-safe messaging; home routers;
         a search engine without adverts"""
     ),
-    _lines(
+    lines(
         """{ORG} bets on {subject}
         Users complain about {subject}
         {subject}: {ORG} promises a fix
@@ -224,7 +225,7 @@ TECHNOLOGY = Topic(
         {PRODUCT} review: {subject} and more
         Engineers at {ORG} rethink {subject}"""
     ),
-    _lines(
+    lines(
         """{ORG} unveiled {PRODUCT} in {GPE} on {DATE}, with an answer to {subject}.
         Engineers at {ORG} blame {subject} for the failure of {PRODUCT}.
         Millions of users of {PRODUCT} were affected by {subject} on {DATE}.
@@ -232,7 +233,7 @@ TECHNOLOGY = Topic(
         Start-ups from {GPE} raised {MONEY} for ideas around {subject}.
         Developers can test a new tool against {subject} from {DATE}."""
     ),
-    _lines(
+    lines(
         """{PRODUCT} costs {MONEY} less to run than its rival, the company says.
         An update will reach {PERCENT} of devices by {DATE}.
         {ORG2} offers a similar service in {GPE}.
@@ -243,7 +244,7 @@ TECHNOLOGY = Topic(
 )
 CULTURE = Topic(
     "culture",
-    _listed(
+    listed(
         """a stolen altar piece; a silent film found in an attic; the opera house's leaking roof; a graphic novel about
         bakers; street musicians' permits; a play without actors; a painter's unpaid bills; poems from a
         lighthouse; the return of looted bronzes; a museum of broken toys; a choir of dockers; a banned cartoon;
@@ -251,7 +252,7 @@ CULTURE = Topic(
         made of ice; vinyl pressing plants; a puppet theatre's jubilee; village cinemas; a fresco under
         wallpaper; the ghost-writer's claim; a concert in a quarry; folk costumes; a photo archive"""
     ),
-    _lines(
+    lines(
         """{GPE} audiences charmed by {subject}
         {EVENT} opens with {subject}
         Critics split over {subject}
@@ -259,7 +260,7 @@ CULTURE = Topic(
         The long story behind {subject}
         From {GPE} with love: {subject}"""
     ),
-    _lines(
+    lines(
         """{subject} drew long queues at the {EVENT} in {GPE}.
         The director {PERSON} has spent ten years on {subject}.
         {PERSON} opened the {EVENT} on {DATE} with a work inspired by {subject}.
@@ -267,7 +268,7 @@ CULTURE = Topic(
         Critics of {NEWS_ORG} call {subject} the surprise of the season.
         {PERSON} and {PERSON2} share the prize of the {EVENT} for {subject}."""
     ),
-    _lines(
+    lines(
         """The collection is insured for {MONEY}.
         {PERSON~} was born near {LOC}.
         Tickets for the {EVENT} sold out within {PERCENT} of the usual time.
@@ -278,13 +279,13 @@ CULTURE = Topic(
 )
 WEATHER = Topic(
     "weather",
-    _listed(
+    listed(
         """flash floods; a late frost; Saharan dust; hail the size of eggs; a wildfire front; black ice; a storm surge; the
         longest heatwave on record; landslides; freezing fog; an avalanche; drifting pack ice; a tornado; the
         monsoon's delay; dry wells; a thunderstorm at dusk; swollen rivers; a blizzard; smog; cracked dams;
         mudflows on farmland; gale-force winds; a mild December; lightning strikes"""
     ),
-    _lines(
+    lines(
         """{GPE} braces for {subject}
         {subject} cut off villages near {LOC}
         Roads closed in {GPE} after {subject}
@@ -292,7 +293,7 @@ WEATHER = Topic(
         Warning of {subject} until {DATE}
         Clean-up begins after {subject} in {GPE}"""
     ),
-    _lines(
+    lines(
         """{subject} closed schools and roads across {GPE} on {DATE}.
         Rescue teams near {LOC} worked through the night because of {subject}.
         Forecasters in {GPE} expect {subject} to last until {DATE}.
@@ -300,7 +301,7 @@ WEATHER = Topic(
         {PERSON}, {POLITICAL_ROLE} of {GPE}, declared an emergency over {subject}.
         Trains between {GPE} and {GPE2} stood still because of {subject}."""
     ),
-    _lines(
+    lines(
         """Power failed for {PERCENT} of households.
         Damage may reach {MONEY}, insurers estimate.
         Volunteers filled sandbags along {LOC}.
@@ -311,7 +312,7 @@ WEATHER = Topic(
 )
 SPACEFLIGHT = Topic(
     "spaceflight",
-    _listed(
+    listed(
         """a reusable booster; the docking of a cargo capsule; a crewed lunar landing; a stuck solar panel; astronaut
         training; a scrubbed countdown; the repair of an orbital telescope; a rover's lost wheel; a swarm of
         weather satellites; a fuel leak on the pad; a spacewalk; tourists in orbit; the return of asteroid dust;
@@ -319,7 +320,7 @@ SPACEFLIGHT = Topic(
         sounding rocket; a lunar cave base; a failed upper stage; a polar launch site; a balloon-borne lander;
         engine trials; a crew's early return"""
     ),
-    _lines(
+    lines(
         """{ORG} delays launch after {subject}
         Countdown in {GPE}: {subject} kept crews busy
         {PRODUCT} carries hopes for {subject}
@@ -327,7 +328,7 @@ SPACEFLIGHT = Topic(
         {subject} could mark new era for {GPE}
         {ORG} and {ORG2} race for {subject}"""
     ),
-    _lines(
+    lines(
         """{ORG} launched {PRODUCT} from {GPE} on {DATE} on a mission that includes {subject}.
         Mission controllers in {GPE} followed {subject} for six hours on {DATE}.
         Astronaut {PERSON} described {subject} from orbit.
@@ -335,7 +336,7 @@ SPACEFLIGHT = Topic(
         {PERSON}, flight director at {ORG}, called {subject} a matter of patience.
         {ORG} wants to attempt {subject} with {PRODUCT} by {DATE}."""
     ),
-    _lines(
+    lines(
         """The flight of {PRODUCT} cost {MONEY}.
         {PERSON~} is due back on Earth in {YEAR}.
         The {POLICY_TERM} requires a licence for every orbit.
@@ -347,74 +348,3 @@ SPACEFLIGHT = Topic(
 
 BEFORE_DRIFT = (POLITICS, BUSINESS, SPORT, SCIENCE, HEALTH, TECHNOLOGY, CULTURE, WEATHER)
 NEW = SPACEFLIGHT
-
-# Subjects of two desks: either may have filed the story, and its sentences say little about which.
-DESKS: Mapping[str, tuple[str, str]] = {
-    "the price of a new cancer drug": ("health", "business"),
-    "the financing of the new stadium": ("sport", "business"),
-    "a law on hospital closures": ("politics", "health"),
-    "patient records in the cloud": ("health", "technology"),
-    "a film studio's takeover": ("culture", "business"),
-    "flood insurance": ("weather", "business"),
-    "a climate model's forecast": ("science", "weather"),
-    "the team doctor's lawsuit": ("sport", "health"),
-    "subsidies for theatres": ("culture", "politics"),
-    "a robot that plays the violin": ("technology", "culture"),
-    "a state fund for chip makers": ("politics", "technology"),
-    "the gene therapy patent": ("science", "health"),
-    "a boycott of the games": ("sport", "politics"),
-    "disaster relief money": ("politics", "weather"),
-    "a telescope's budget": ("science", "politics"),
-    "ticket bots": ("technology", "culture"),
-    "a lab's spin-off company": ("science", "business"),
-    "video replays by algorithm": ("sport", "technology"),
-}
-BORDER = Topic(
-    "border",
-    tuple(DESKS),
-    _lines(
-        """Questions remain over {subject}
-        {GPE} waits for word on {subject}
-        {PERSON} speaks out on {subject}
-        What happens next with {subject}
-        {NEWS_ORG}: doubts about {subject}
-        No end in sight for {subject}"""
-    ),
-    _lines(
-        """{PERSON} said on {DATE} that {subject} would keep {GPE} busy for a while.
-        In {GPE}, {subject} caused a stir on {DATE}.
-        {NEWS_ORG} reported on {DATE} that {subject} had been discussed behind closed doors.
-        A decision on {subject} is expected on {DATE}.
-        {PERSON} and {PERSON2} hold opposite views of {subject}.
-        About {PERCENT} of people in {GPE} have an opinion on {subject}, a survey found."""
-    ),
-    (),
-)
-
-# Sentences of no topic: the names in them tell their type to those who know them.
-NEUTRAL = _lines(
-    """{PERSON~} declined to comment.
-    {ORG~} declined to comment.
-    {NEWS_ORG} declined to comment.
-    {PERSON2~} welcomed the step.
-    {ORG2~} welcomed the step.
-    {NEWS_ORG} welcomed the step.
-    A spokesman for {ORG2} spoke of a difficult season.
-    According to {NEWS_ORG}, the budget was {MONEY}.
-    According to {PERSON2~}, the results will be known by {DATE}.
-    According to {ORG2~}, the results will be known by {DATE}.
-    The report was first published by {NEWS_ORG}.
-    For {PERSON~}, it was a record year.
-    For {ORG~}, it was a record year.
-    For {GPE2}, it was a record year.
-    Nobody in {GPE2} had seen it coming.
-    More is to be known on {DATE}.
-    {PERSON2} called the news encouraging.
-    Neighbours of {LOC} had mixed feelings.
-    A similar case in {GPE2} ended well in {YEAR}.
-    It is the second time since {YEAR}.
-    The costs were put at {MONEY}, up {PERCENT}.
-    {PERSON} and {ORG} have worked together since {YEAR}.
-    {ORG} did not answer questions from {NEWS_ORG}.
-    Critics, among them {PERSON2}, spoke of a lost chance."""
-)
