@@ -85,7 +85,7 @@ def _mostly_digits(reading: _Reading) -> _Finding | None:
     if share <= 0.5:  # noqa: PLR2004 - most of what carries meaning
         return None
     # A line of a results table still names teams and places; a page of numbers teaches nothing.
-    penalty = 0.8 if len(reading.text) > 400 else 0.4  # noqa: PLR2004 - longer than any sentence
+    penalty = 0.8 if len(reading.text) > 400 else 0.25  # noqa: PLR2004 - longer than any sentence
     return _Finding(penalty, f"mostly digits: {share:.0%} of letters and digits")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import lzma
@@ -24,17 +25,23 @@ class ImportFile:
         self._raw = raw
         self._size = max(path.stat().st_size, 1)
         self.binary = _unpacked(raw, path.suffix.lower())
+        self._text: TextIO | None = None
 
     def text(self) -> TextIO:
         """Return the content as text: UTF-8, a byte-order mark removed, line ends kept as they are.
 
         Bytes that are not UTF-8 become lone surrogates, so that one bad row does not end the import: see `is_utf8`.
         """
-        return io.TextIOWrapper(self.binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        self._text = io.TextIOWrapper(self.binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        return self._text
 
     def share_read(self) -> float:
         """Return how much of the file has been read, 0..1."""
         return min(self._raw.tell() / self._size, 1.0)
+
+    def close(self) -> None:
+        """Release what was opened on top of the raw file."""
+        (self._text or self.binary).close()
 
 
 def _unpacked(raw: BinaryIO, suffix: str) -> BinaryIO:
@@ -55,7 +62,8 @@ def open_import(path: Path) -> Iterator[ImportFile]:
         raise UserError(message) from None
     with raw:
         try:
-            yield ImportFile(path, raw)
+            with contextlib.closing(ImportFile(path, raw)) as file:
+                yield file
         except (lzma.LZMAError, gzip.BadGzipFile, EOFError) as error:
             message = f"{path} is damaged or not a {path.suffix} file ({error}); rows before the damage were read. Fetch it again"
             raise UserError(message) from None

@@ -1,0 +1,120 @@
+"""Splits stay what they are, whatever order texts arrive in, how they are portioned, and wherever the process restarts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consumers.stories import EqualText, Member, NewText, Split, StoryIndex, is_test, story_id_of
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+WINDOW = timedelta(days=30)
+ANGLES = 12
+"""Texts lie on a half circle: neighbours are 15 degrees (0.97) apart, so that stories touch and are bridged."""
+
+
+def vector(angle: int) -> np.ndarray:
+    radians = np.pi * angle / ANGLES
+    return np.array([np.cos(radians), np.sin(radians)], dtype=np.float32)
+
+
+class Store:
+    """What the buffer does for the index: keeps each placement, and rows once dropped as dropped."""
+
+    def __init__(self) -> None:
+        self.members: dict[str, Member] = {}
+        self.history: dict[str, list[Split]] = {}
+        self.index = self.fresh()
+
+    def fresh(self) -> StoryIndex:
+        return StoryIndex(similarity=0.9, window=WINDOW, test_fraction=0.4, dimensions=2, load=self.load)
+
+    def load(self, start: datetime, end: datetime) -> list[Member]:
+        return [member for member in self.members.values() if start <= member.event_time < end]
+
+    def add(self, texts: list[NewText]) -> None:
+        keys = {text.text_key for text in texts}
+        equal = [
+            EqualText(member.row_id, member.text_key, member.story_id, member.split)
+            for member in self.members.values()
+            if member.text_key in keys
+        ]
+        placements = self.index.place(texts, equal)
+        for text, placed in zip(texts, placements, strict=True):
+            self.write(Member(text.row_id, text.text_key, text.event_time, text.vector, placed.story_id, placed.split))
+        for row_id in (row_id for placed in placements for row_id in placed.dropped):
+            old = self.members[row_id]
+            self.write(Member(old.row_id, old.text_key, old.event_time, old.vector, old.story_id, "dropped"))
+
+    def write(self, member: Member) -> None:
+        self.members[member.row_id] = member
+        self.history.setdefault(member.row_id, []).append(member.split)
+
+
+arrivals = st.lists(
+    st.tuples(st.integers(0, ANGLES), st.integers(0, 4), st.integers(0, 120), st.booleans()), min_size=1, max_size=40
+)
+
+
+def texts_of(drawn: list[tuple[int, int, int, bool]]) -> list[NewText]:
+    """Return rows; the same angle and copy is the same text, possibly at another time."""
+    return [
+        NewText(f"row {number}", f"{angle}/{copy}", START + timedelta(days=day), vector(angle), anchor=anchor and copy == 0)
+        for number, (angle, copy, day, anchor) in enumerate(drawn)
+    ]
+
+
+@settings(deadline=None, max_examples=150)
+@given(arrivals, st.data())
+def test_sides_never_mix_and_splits_only_ever_become_dropped(
+    drawn: list[tuple[int, int, int, bool]], data: st.DataObject
+) -> None:
+    store = Store()
+    waiting = data.draw(st.permutations(texts_of(drawn)))
+    while waiting:
+        size = data.draw(st.integers(1, 8))
+        store.add(waiting[:size])
+        waiting = waiting[size:]
+        if data.draw(st.booleans()):
+            store.index = store.fresh()
+    for history in store.history.values():
+        assert len(history) == 1 or history == ["train", "dropped"]
+    sides: dict[str, set[Split]] = {}
+    stories: dict[str, set[str]] = {}
+    for member in store.members.values():
+        sides.setdefault(member.story_id, set()).add(member.split)
+        stories.setdefault(member.text_key, set()).add(member.story_id)
+    assert not any({"train", "test"} <= side or {"train", "anchor"} <= side for side in sides.values())
+    assert all(len(ids) == 1 for ids in stories.values()), "equal texts share their story"
+
+
+@settings(deadline=None, max_examples=60)
+@given(arrivals, st.lists(st.integers(1, 6), min_size=1, max_size=10))
+def test_a_restart_changes_no_placement(drawn: list[tuple[int, int, int, bool]], portions: list[int]) -> None:
+    lived, restarted = Store(), Store()
+    texts = texts_of(drawn)
+    for number in range(len(texts)):
+        size = portions[number % len(portions)]
+        portion, texts = texts[:size], texts[size:]
+        if portion:
+            lived.add(portion)
+            restarted.index = restarted.fresh()
+            restarted.add(portion)
+    assert {row: (one.story_id, one.split) for row, one in lived.members.items()} == {
+        row: (one.story_id, one.split) for row, one in restarted.members.items()
+    }
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.permutations(range(0, ANGLES, 4)), st.integers(1, 4))
+def test_texts_without_near_duplicates_split_alike_in_any_order(order: list[int], portion: int) -> None:
+    store = Store()
+    texts = [NewText(f"row {angle}", f"text {angle}", START, vector(angle)) for angle in order]
+    for first in range(0, len(texts), portion):
+        store.add(texts[first : first + portion])
+    for angle in order:
+        story_id = story_id_of(f"text {angle}")
+        assert store.members[f"row {angle}"].split == ("test" if is_test(story_id, 0.4) else "train")
