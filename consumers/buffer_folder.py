@@ -15,6 +15,10 @@ FORMAT_FILE = "format_version"
 LOCK_FILE = "writer.lock"
 
 
+class WriterHeldError(StopError):
+    """Another process writes the buffer."""
+
+
 def prepare(folder: Path) -> None:
     """Make the folder, or check that this version can read it (`StopError`)."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +43,7 @@ def check(folder: Path) -> None:
 
 
 def lock_for_writing(folder: Path) -> BinaryIO:
-    """Return the held lock; closing it, or the end of the process, frees it. Raises `StopError` naming the holder."""
+    """Return the held lock; closing it, or the end of the process, frees it. Raises `WriterHeldError` naming the holder."""
     file = (folder / LOCK_FILE).open("a+b")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -51,7 +55,7 @@ def lock_for_writing(folder: Path) -> BinaryIO:
             f"the buffer in {folder} is being written by process {holder}; two writers would double its rows. "
             "Stop that process first, or set data_dir to another folder"
         )
-        raise StopError(message) from None
+        raise WriterHeldError(message) from None
     file.truncate(0)
     file.write(f"{os.getpid()}\n".encode())
     file.flush()

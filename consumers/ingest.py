@@ -73,6 +73,7 @@ class Ingest:
         # Polled but not committed. The source does not hand them out again within this process, so a failed step
         # keeps them here; after a crash the log redelivers them.
         self._unfinished: list[RawEvent] = []
+        self._paused = False
 
     def step(self) -> IngestOutcome:
         """Take the next events from the log to durable rows or dead letters, then commit their positions.
@@ -83,9 +84,14 @@ class Ingest:
         """
         paused = self._low_disk()
         if paused is not None:
-            _log.warning("ingest.paused", reason=paused)
+            if not self._paused:
+                _log.error("ingest.paused", reason=paused)
+            self._paused = True
             time.sleep(self._settings.poll_timeout_s)
             return IngestOutcome(paused=paused)
+        if self._paused:
+            _log.info("ingest.resumed", data_dir=str(self._data_dir))
+            self._paused = False
         if not self._unfinished:
             timeout_s = self._settings.poll_timeout_s
             self._unfinished.extend(self._source.poll(timeout_s=timeout_s, max_events=self._settings.batch_events))

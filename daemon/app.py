@@ -7,20 +7,22 @@ import os
 import signal
 import socket
 import threading
+import time
+from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
-from consumers.enrich import Enricher
 
-from config.clock import utc_now
-from config.errors import StopError
+from config.errors import RetryError, StopError
 from config.settings import Settings
 from config.tasks import load_tasks
 from consumers.buffer import Buffer
+from consumers.buffer_folder import WriterHeldError
 from consumers.dead_letters import DeadLetters
 from consumers.embedded import EmbeddedLog
+from consumers.enrich import Enricher
 from consumers.ingest import Ingest
-from daemon import evidence, outbox, telemetry, triggers
+from daemon import outbox, telemetry
 from daemon.cycle import Cycle
 from daemon.groups import CONSUMERS
 from daemon.runner import Runner
@@ -30,14 +32,16 @@ from daemon.supervision import ServingChild
 from registry.artifacts import Artifacts
 from registry.store import Registry
 
-_JOIN_S = 30.0
+SIDE_TASKS_LIMIT_S = 30.0
+"""Beside `training.stop_grace_s`, how long a stop waits for the side tasks before it abandons them."""
 _STANDBY_LOOK_S = 1.0
+_HOUSEKEEPING_S = 3600.0
 
 log = structlog.get_logger(__name__)
 
 
 class Daemon:
-    """The leader's process. `run` returns the exit code: 0 after a signal, 1 when a side task died."""
+    """The leader's process. `run` returns the exit code: 0 after a signal, 1 when a side task died or hung."""
 
     def __init__(self, settings: Settings, *, serve: bool = True) -> None:
         self._settings = settings
@@ -53,27 +57,37 @@ class Daemon:
 
     def run(self) -> int:
         """Run until stopped. Raises `StopError` when the data cannot be used safely."""
-        settings = self._settings
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        self._settings.data_dir.mkdir(parents=True, exist_ok=True)
         holder = f"{socket.gethostname()}:{os.getpid()}"
-        with contextlib.ExitStack() as stack:
-            registry = Registry.open(settings.registry_url)
-            stack.callback(registry.close)
+        with contextlib.ExitStack() as outer:
+            registry = Registry.open(self._settings.registry_url)
+            outer.callback(registry.close)
             token = self._become_leader(registry, holder)
             if token is None:
                 return 0
-            stack.callback(registry.lease.release, holder, token)
-            side_tasks = self._wire(stack, registry, holder, token)
-            for side_task in side_tasks:
-                side_task.start()
-            log.info("daemon.started", data_dir=str(settings.data_dir), tasks=sorted(self._tasks), leader=holder)
-            self._stop.wait()
-            self._wake_cycle.set()
-            log.info("daemon.stopping")
-            still_up = [side_task.name for side_task in side_tasks if not side_task.join(_JOIN_S)]
-            if still_up:
-                log.error("daemon.slow_stop", side_tasks=still_up, next="they are abandoned; uncommitted events come again")
-        failed = [side_task.name for side_task in side_tasks if side_task.failure is not None]
+            outer.callback(registry.lease.release, holder, token)
+            lease = self._keep_lease(outer, registry, holder, token)
+            with contextlib.ExitStack() as inner:
+                buffer = self._open_buffer()
+                if buffer is None:
+                    return 1 if lease.failure else 0
+                inner.callback(buffer.close)
+                side_tasks = self._wire(inner, registry, buffer, token)
+                if self._serve:
+                    child = ServingChild(self._settings, self._stop)
+                    outer.callback(child.stop)
+                    side_tasks.append(SideTask("serving", child.step, self._stop))
+                for side_task in side_tasks:
+                    side_task.start()
+                log.info("daemon.started", data_dir=str(self._settings.data_dir), tasks=sorted(self._tasks), leader=holder)
+                self._stop.wait()
+                log.info("daemon.stopping")
+                self._wake_cycle.set()
+                still_up = self._join(side_tasks)
+                if still_up:
+                    # What a hung thread holds cannot be closed under it; the end of the process frees it.
+                    inner.pop_all()
+        failed = [side_task.name for side_task in (lease, *side_tasks) if side_task.failure is not None]
         log.info("daemon.stopped", failed=failed)
         return 1 if failed or still_up else 0
 
@@ -81,33 +95,65 @@ class Daemon:
         """Wait for the lease; None when asked to stop while standing by."""
         waiting = False
         while not self._stop.is_set():
-            token = registry.lease.acquire(holder, self._settings.registry.lease_s)
-            if token is not None:
-                return token
-            if not waiting:
-                log.info("daemon.standby", leader=registry.lease.holder(), next="it takes over when the leader's lease runs out")
-                waiting = True
+            try:
+                token = registry.lease.acquire(holder, self._settings.registry.lease_s)
+            except RetryError as error:
+                log.warning("daemon.standby", reason=str(error), next="it asks for the lease again")
+            else:
+                if token is not None:
+                    return token
+                if not waiting:
+                    leader = registry.lease.holder()
+                    log.info("daemon.standby", leader=leader, next="it takes over when the leader's lease runs out")
+                    waiting = True
             self._stop.wait(_STANDBY_LOOK_S)
         return None
 
-    def _wire(self, stack: contextlib.ExitStack, registry: Registry, holder: str, token: int) -> list[SideTask]:
+    def _keep_lease(self, outer: contextlib.ExitStack, registry: Registry, holder: str, token: int) -> SideTask:
+        """Renew the lease from now on until all else has ended: opening a buffer or stopping may outlast a lease."""
+        ended = threading.Event()
+        lease_s = self._settings.registry.lease_s
+
+        def renew() -> float:
+            if not registry.lease.renew(holder, token, lease_s):
+                message = (
+                    f"the leader's lease was taken over by {registry.lease.holder()}; this daemon stops so that two never write. "
+                    "Start it again and it stands by"
+                )
+                raise StopError(message)
+            return lease_s / 3
+
+        lease = SideTask("lease", renew, self._stop, until=ended)
+        outer.callback(lease.join)
+        outer.callback(ended.set)
+        lease.start()
+        return lease
+
+    def _join(self, side_tasks: Sequence[SideTask]) -> list[str]:
+        """Wait for the side tasks; return the names of those that did not end in time."""
+        deadline = time.monotonic() + self._settings.training.stop_grace_s + SIDE_TASKS_LIMIT_S
+        still_up = [side_task.name for side_task in side_tasks if not side_task.join(max(0.0, deadline - time.monotonic()))]
+        if still_up:
+            log.error("daemon.slow_stop", side_tasks=still_up, next="they are abandoned; uncommitted events come again")
+        return still_up
+
+    def _wire(self, inner: contextlib.ExitStack, registry: Registry, buffer: Buffer, token: int) -> list[SideTask]:
         settings = self._settings
-        event_log = EmbeddedLog(settings.event_log_file, retention=timedelta(days=settings.events.retention_days))
-        stack.callback(event_log.close)
-        dead_letters = DeadLetters(settings.dead_letter_file)
-        stack.callback(dead_letters.close)
-        buffer = Buffer.open(settings.buffer_dir, settings.buffer, tasks=self._tasks, min_quality=settings.enrich.min_quality)
-        stack.callback(buffer.close)
         for repair in buffer.repairs:
             log.warning("buffer.repaired", repair=repair)
+        event_log = EmbeddedLog(settings.event_log_file, retention=timedelta(days=settings.events.retention_days))
+        inner.callback(event_log.close)
+        dead_letters = DeadLetters(settings.dead_letter_file)
+        inner.callback(dead_letters.close)
         artifacts = Artifacts(settings.artifacts_dir)
         artifacts.sweep_temporary()
         metrics = telemetry.DaemonMetrics()
         if settings.telemetry.port >= 0:
             address = metrics.serve(settings.telemetry.port)
+            inner.callback(metrics.close)
             log.info("daemon.metrics", address=address)
         side_tasks = [
-            self._ingest(stack, group, topic, event_log=event_log, buffer=buffer, dead_letters=dead_letters, metrics=metrics)
+            self._ingest(inner, group, topic, event_log=event_log, buffer=buffer, dead_letters=dead_letters, metrics=metrics)
             for group, topic in CONSUMERS.items()
         ]
         enricher = Enricher(buffer, settings.enrich)
@@ -118,38 +164,49 @@ class Daemon:
             buffer=buffer,
             artifacts=artifacts,
             runner=Runner(settings.training, self._stop),
+            metrics=metrics,
+            stop=self._stop,
             fencing_token=token,
-            report=metrics.progress,
         )
-        publisher = outbox.Publisher(registry, event_log.sink())
-        scheduler = Scheduler(
-            settings.schedule,
-            wake_cycle=self._wake_cycle,
-            housekeep=lambda: self._housekeep(buffer, event_log),
-        )
+        sink = event_log.sink()
+        inner.callback(sink.close)
+        publisher = outbox.Publisher(registry, sink)
+        scheduler = Scheduler(settings.schedule, wake_cycle=self._wake_cycle)
         scheduler.start()
-        stack.callback(scheduler.stop)
+        inner.callback(scheduler.stop)
 
         def enrich() -> float:
             outcome = enricher.step()
             metrics.enriched(outcome)
             return 0.0 if outcome.articles or outcome.examples or outcome.resolved else settings.enrich.interval_s
 
-        side_tasks += [
+        return [
+            *side_tasks,
             SideTask("enrich", enrich, self._stop),
-            SideTask("cycle", lambda: self._look(cycle, registry, buffer, metrics), self._stop),
+            SideTask("cycle", lambda: self._look(cycle), self._stop),
             SideTask("outbox", publisher.step, self._stop),
-            SideTask("lease", lambda: self._renew(registry, holder, token), self._stop),
+            SideTask("housekeeping", lambda: _housekeep(buffer, event_log), self._stop),
         ]
-        if self._serve:
-            child = ServingChild(settings)
-            stack.callback(child.stop)
-            side_tasks.append(SideTask("serving", child.step, self._stop))
-        return side_tasks
+
+    def _open_buffer(self) -> Buffer | None:
+        """Open the buffer for writing; None when asked to stop while a former leader, which has yet to notice, holds it."""
+        settings = self._settings
+        waiting = False
+        while not self._stop.is_set():
+            try:
+                return Buffer.open(
+                    settings.buffer_dir, settings.buffer, tasks=self._tasks, min_quality=settings.enrich.min_quality
+                )
+            except WriterHeldError as error:
+                if not waiting:
+                    log.warning("daemon.standby", reason=str(error), next="it goes on when that process has ended")
+                    waiting = True
+            self._stop.wait(_STANDBY_LOOK_S)
+        return None
 
     def _ingest(
         self,
-        stack: contextlib.ExitStack,
+        inner: contextlib.ExitStack,
         group: str,
         topic: str,
         *,
@@ -162,7 +219,7 @@ class Daemon:
         if lost:
             event_log.rewind(group, lost)
         source = event_log.source(group, [topic])
-        stack.callback(source.close)
+        inner.callback(source.close)
         ingest = Ingest(
             source,
             buffer,
@@ -171,51 +228,27 @@ class Daemon:
             settings=self._settings.ingest,
             data_dir=self._settings.data_dir,
         )
-        paused: list[str] = []
 
         def step() -> float:
-            outcome = ingest.step()
-            metrics.ingested(topic, outcome, source.lag())
-            if outcome.paused:
-                if not paused:
-                    log.error("ingest.paused", topic=topic, reason=outcome.paused)
-                paused[:] = [outcome.paused]
-                return self._settings.ingest.poll_timeout_s
-            if paused:
-                log.info("ingest.resumed", topic=topic)
-                paused.clear()
+            # It waits by itself where there is nothing to do.
+            metrics.ingested(topic, ingest.step(), source.lag())
             return 0.0
 
         return SideTask(f"ingest {topic}", step, self._stop)
 
-    def _look(self, cycle: Cycle, registry: Registry, buffer: Buffer, metrics: telemetry.DaemonMetrics) -> float:
-        """Finish what an earlier process left, then see for each task whether a run is due."""
+    def _look(self, cycle: Cycle) -> float:
+        # Cleared before the look: whoever wakes the cycle during it, a stop included, is not missed.
         self._wake_cycle.clear()
-        for run in registry.runs.unfinished():
-            if not self._stop.is_set():
-                metrics.run_ended(cycle.advance(run))
-        for name, task in self._tasks.items():
-            if self._stop.is_set():
-                break
-            found = evidence.gather(name, registry, buffer)
-            trigger = triggers.look(task, found, self._settings.schedule, utc_now()).trigger
-            metrics.counted(name, found)
-            if trigger is not None and (started := cycle.start(name, trigger)) is not None:
-                metrics.run_ended(cycle.advance(started))
-        self._wake_cycle.wait(self._settings.schedule.check_interval_s)
+        if not self._stop.is_set():
+            cycle.look()
+            self._wake_cycle.wait(self._settings.schedule.check_interval_s)
         return 0.0
 
-    def _renew(self, registry: Registry, holder: str, token: int) -> float:
-        if not registry.lease.renew(holder, token, self._settings.registry.lease_s):
-            message = f"the leader's lease was taken over by {registry.lease.holder()}; this daemon stops so that two never write"
-            raise StopError(message)
-        return self._settings.registry.lease_s / 3
 
-    def _housekeep(self, buffer: Buffer, event_log: EmbeddedLog) -> None:
-        if self._settings.buffer.retention_days:
-            buffer.enforce_retention()
-        removed = event_log.enforce_retention()
-        log.info("daemon.housekeeping", events_removed=removed)
+def _housekeep(buffer: Buffer, event_log: EmbeddedLog) -> float:
+    rows_removed = buffer.enforce_retention()
+    log.info("daemon.housekeeping", rows_removed=rows_removed, events_removed=event_log.enforce_retention())
+    return _HOUSEKEEPING_S
 
 
 def run(settings: Settings, *, serve: bool = True) -> int:

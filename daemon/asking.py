@@ -18,6 +18,8 @@ from registry.artifacts import Artifacts
 from registry.store import Registry
 
 _TIMEOUT_S = 60.0
+# Serving is on this machine or beside it: a proxy set for the web must not get between.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def ask(settings: Settings, task: str, texts: Sequence[str]) -> dict[str, Any]:
@@ -29,7 +31,7 @@ def ask(settings: Settings, task: str, texts: Sequence[str]) -> dict[str, Any]:
 
 
 def post(settings: Settings, address: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Post JSON to the serving process and return its answer. Raises `UserError` with its message for a 4xx or 503."""
+    """Post JSON to the serving process and return its answer. Raises `UserError` with its message for a 4xx or 503, or where it is gone."""
     request = urllib.request.Request(  # noqa: S310 - the address is our own serving process's
         address + path, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
     )
@@ -37,11 +39,14 @@ def post(settings: Settings, address: str, path: str, body: Mapping[str, Any]) -
     if token:
         request.add_header("Authorization", f"Bearer {token}")
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310 - as above
+        with _DIRECT.open(request, timeout=_TIMEOUT_S) as response:
             answer: dict[str, Any] = json.loads(response.read())
             return answer
     except urllib.error.HTTPError as error:
         message = _message(error.read())
+        raise UserError(message) from None
+    except urllib.error.URLError as error:
+        message = f"the serving process at {address} did not answer ({error.reason}); `perennial status` says whether it is up"
         raise UserError(message) from None
 
 

@@ -9,29 +9,32 @@ from __future__ import annotations
 import math
 import platform
 import shutil
+import threading
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Unpack
 
 import pyarrow.parquet as pq
 import structlog
 
 from config.clock import Clock, utc_now
-from config.errors import RunFailedError
+from config.errors import RunFailedError, UserError
 from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.buffer import Buffer
 from consumers.training_set import TrainingSet, load_training_set
+from daemon import evidence, triggers
 from daemon.runner import Runner, read_result
+from daemon.telemetry import DaemonMetrics
 from daemon.triggers import Trigger
-from registry import gate, promotion
+from registry import cards, gate, promotion
 from registry.artifacts import Artifacts
-from registry.promotion import ChampionMovedError, PinnedError
-from registry.runs import Run
+from registry.runs import Run, RunChanges, RunState
 from registry.store import Registry
 from registry.versions import Lineage, Version
 from trainers import job_spec
-from trainers.job_spec import JobResult, JobSpec, Progress
+from trainers.job_spec import JobResult, JobSpec
 
 TRAINING_SET_FOLDER = "training_set"
 ACTOR = "daemon"
@@ -41,7 +44,7 @@ log = structlog.get_logger(__name__)
 
 
 class Cycle:
-    """Takes runs through their steps; one at a time, from one thread."""
+    """Takes runs through their steps; one at a time, from one thread, until `stop` is set."""
 
     def __init__(
         self,
@@ -52,8 +55,9 @@ class Cycle:
         buffer: Buffer,
         artifacts: Artifacts,
         runner: Runner,
+        metrics: DaemonMetrics,
+        stop: threading.Event,
         fencing_token: int,
-        report: Callable[[Progress], None] = lambda _progress: None,
         clock: Clock = utc_now,
     ) -> None:
         self._settings = settings
@@ -62,9 +66,23 @@ class Cycle:
         self._buffer = buffer
         self._artifacts = artifacts
         self._runner = runner
+        self._metrics = metrics
+        self._stop = stop
         self._token = fencing_token
-        self._report = report
         self._clock = clock
+
+    def look(self) -> None:
+        """Finish what an earlier process left, then carry out what is due, task after task."""
+        for run in self._registry.runs.unfinished():
+            self.advance(run)
+        for name, task in self._tasks().items():
+            if self._stop.is_set():
+                return
+            found = evidence.gather(name, self._registry, self._buffer)
+            self._metrics.counted(name, found)
+            trigger = triggers.look(task, found, self._settings.schedule, self._clock()).trigger
+            if trigger is not None and (started := self.start(name, trigger)) is not None:
+                self.advance(started)
 
     def start(self, task: str, trigger: Trigger) -> Run | None:
         """Record a new run; None when this trigger has already had one."""
@@ -73,7 +91,6 @@ class Cycle:
         )
         if run is not None:
             log.info("run.started", run_id=run.run_id, task=task, trigger=trigger.kind, reason=trigger.reason, full=trigger.full)
-            self._announce(run, "training.started", reason=run.reason, full=run.full)
         return run
 
     def advance(self, run: Run) -> Run:
@@ -86,27 +103,34 @@ class Cycle:
             "published": self._decide,
         }
         with structlog.contextvars.bound_contextvars(run_id=run.run_id, task=run.task):
-            while run.state in steps:
-                before = run.state
+            while run.state in steps and not self._stop.is_set():
                 try:
-                    run = steps[before](run)
+                    run = steps[run.state](run)
                 except RunFailedError as error:
                     run = self._fail(run, str(error))
-                if run.state == before:
-                    break
+            self._metrics.run_ended(run)
         return run
 
     def _freeze(self, run: Run) -> Run:
+        self._announce(run, "training.started", reason=run.reason, full=run.full)
         task = self._task(run)
         champion = self._registry.versions.champion(run.task)
         learnt = self._registry.versions.learnt(champion.version) if champion else frozenset()
-        run_dir = self._settings.runs_dir.resolve() / run.run_id
+        run_dir = self._folder(run)
         folder = run_dir / TRAINING_SET_FOLDER
         if folder.exists():
             # A set frozen just before a crash may be older than the champion read above.
             shutil.rmtree(folder)
         frozen = self._buffer.freeze(task, run_id=run.run_id, folder=folder, learnt=learnt, max_rows=task.training.max_rows)
         log.info("run.frozen", counts=frozen.manifest.counts, new_rows=frozen.manifest.new_rows)
+        # Recorded before anything can fail: a run that fails must not be started again by the same examples. And from here on
+        # the champion's files are kept.
+        run = self._update(
+            run,
+            parent=champion.version if champion else None,
+            max_seq=frozen.manifest.max_seq,
+            training_set_sha256=frozen.manifest.rows_sha256,
+        )
         if frozen.manifest.counts.get("train", 0) == 0:
             message = "the training set is empty: no enriched, usable example is in a training split yet"
             raise RunFailedError(message)
@@ -123,24 +147,20 @@ class Cycle:
             looks=self._looks(run.task, frozen),
         )
         self._runner.prepare(spec)
-        return self._registry.runs.update(
-            run.run_id, state="frozen", max_seq=frozen.manifest.max_seq, training_set_sha256=frozen.manifest.rows_sha256
-        )
+        return self._update(run, state="frozen")
 
     def _train(self, run: Run) -> Run:
         spec = self._spec(run)
         attempt = run.attempt + 1 if run.state == "training" else run.attempt
-        run = self._registry.runs.update(
-            run.run_id, state="training", started_at=run.started_at or self._clock(), attempt=attempt
-        )
-        result = self._runner.run(spec.model_copy(update={"attempt": attempt}), self._report)
+        run = self._update(run, state="training", started_at=run.started_at or self._clock(), attempt=attempt)
+        result = self._runner.run(spec.model_copy(update={"attempt": attempt}), self._metrics.progress)
         if result.status == "stopped":
             log.info("run.stopped", reason=result.error)
             return run
         if result.status != "done":
             raise RunFailedError(result.error)
         log.info("run.trained", train_s=round(result.train_s, 1), examples_per_s=round(result.examples_per_s, 1))
-        return self._registry.runs.update(run.run_id, state="trained")
+        return self._update(run, state="trained")
 
     def _publish(self, run: Run) -> Run:
         spec, result = self._spec(run), self._result(run)
@@ -152,7 +172,7 @@ class Cycle:
         shutil.rmtree(spec.run_dir / job_spec.MODEL_FOLDER, ignore_errors=True)
         shutil.rmtree(spec.run_dir / job_spec.WORK_FOLDER, ignore_errors=True)
         log.info("run.published", version=version.name, size_mib=round(version.size_bytes / 2**20, 1))
-        return self._registry.runs.update(run.run_id, state="published", version=version.name)
+        return self._update(run, state="published", version=version.name)
 
     def _add_version(self, run: Run, spec: JobSpec, result: JobResult) -> Version:
         assert result.model is not None  # noqa: S101 - checked by the caller; narrows the type
@@ -178,6 +198,7 @@ class Cycle:
             lineage=lineage,
             metrics=result.model_dump(mode="json", exclude={"model"}),
             learnt=learnt,
+            fencing_token=self._token,
         )
 
     def _decide(self, run: Run) -> Run:
@@ -185,34 +206,30 @@ class Cycle:
         if result.comparison is None or run.version is None:
             message = f"run {run.run_id} left no comparison; retrain with `perennial train {run.task}`"
             raise RunFailedError(message)
+        # Read before the alias moves: a run that has promoted can fail no more.
+        looked_at = load_training_set(spec.training_set).rows("test")["example_id"].to_pylist()
         decision = gate.decide(result.comparison, task.promotion)
+        if decision.verdict == "promote":
+            decision = self._promote(run, task, spec, decision)
         verdict, reasons = decision.verdict, decision.reasons
-        if verdict == "promote":
-            verdict, reasons = self._promote(run, task, spec, decision)
-        frozen = load_training_set(spec.training_set)
-        self._registry.looks.record(run.task, run.run_id, frozen.rows("test")["example_id"].to_pylist())
-        run = self._registry.runs.update(
-            run.run_id,
-            state="decided",
-            verdict=verdict,
-            reasons=reasons,
-            comparison=result.comparison.model_dump(mode="json"),
-            finished_at=self._clock(),
-        )
-        log.info("run.decided", verdict=verdict, reasons=list(reasons), version=run.version)
+        self._registry.looks.record(run.task, run.run_id, looked_at, fencing_token=self._token)
         self._announce(run, "training.finished", verdict=verdict, reasons=list(reasons), version=run.version)
+        comparison = result.comparison.model_dump(mode="json")
+        run = self._update(run, state="decided", verdict=verdict, reasons=reasons, comparison=comparison)
+        log.info("run.decided", verdict=verdict, reasons=list(reasons), version=run.version)
+        self._write_card(run)
         self._forget_old_runs()
         return run
 
-    def _promote(self, run: Run, task: TaskSpec, spec: JobSpec, decision: gate.Decision) -> tuple[gate.Verdict, tuple[str, ...]]:
+    def _promote(self, run: Run, task: TaskSpec, spec: JobSpec, decision: gate.Decision) -> gate.Decision:
+        """Move the alias; return the decision that became of it, with the reason in front when it did not move."""
         assert run.version is not None  # noqa: S101 - checked by the caller; narrows the type
-        champion = self._registry.versions.champion(run.task)
-        if champion is not None and champion.version == run.version:
-            # Promoted just before a crash.
-            return "promote", decision.reasons
+        if any(move.kind == "promote" and move.to_version == run.version for move in self._registry.versions.history(run.task)):
+            # Promoted just before a crash; whatever somebody did to the alias since then stands.
+            return decision
         if task.promotion.mode == "manual" or not run.promote:
             why = "the policy's mode is manual" if task.promotion.mode == "manual" else "asked not to promote"
-            return "keep", (*decision.reasons, f"not promoted: {why}; `perennial models promote {run.version}` does it")
+            return _kept(decision, f"{why}; `perennial models promote {run.version}` does it")
         try:
             promotion.promote(
                 self._registry,
@@ -224,30 +241,38 @@ class Cycle:
                 fencing_token=self._token,
                 event={"run_id": run.run_id, "reasons": list(decision.reasons)},
             )
-        except (ChampionMovedError, PinnedError) as error:
-            return "keep", (*decision.reasons, f"not promoted: {error}")
+        except UserError as error:  # the champion moved meanwhile, it is pinned, or somebody removed the candidate's files
+            return _kept(decision, str(error))
         log.info("model.promoted", version=run.version, previous=spec.champion_version)
-        return "promote", decision.reasons
+        return decision
 
     def _fail(self, run: Run, message: str) -> Run:
         log.error("run.failed", reason=message)
-        run = self._registry.runs.update(run.run_id, state="failed", error=message, finished_at=self._clock())
         self._announce(run, "training.failed", error=message)
+        run = self._update(run, state="failed", error=message)
+        # It never goes on, so its checkpoints are of no use.
+        shutil.rmtree(self._folder(run) / job_spec.WORK_FOLDER, ignore_errors=True)
+        self._forget_old_runs()
         return run
 
-    def _announce(self, run: Run, kind: str, **details: object) -> None:
-        self._registry.outbox.add(self._event(run, kind, **details))
+    def _update(self, run: Run, *, state: RunState | None = None, **changes: Unpack[RunChanges]) -> Run:
+        return self._registry.runs.update(run.run_id, state=state, fencing_token=self._token, **changes)
 
-    def _event(self, run: Run, kind: str, **details: object) -> dict[str, object]:
-        # The id is derived, so that a step repeated after a crash announces the same event again, not a second one.
-        return {
-            "event_id": f"{run.run_id}:{kind}",
-            "type": kind,
-            "occurred_at": self._clock().isoformat(),
-            "task": run.task,
-            "run_id": run.run_id,
-            **details,
-        }
+    def _announce(self, run: Run, kind: str, **details: object) -> None:
+        """Queue an event before the state that it tells of is recorded.
+
+        Its id is derived: a step repeated after a crash announces the same event again, which is then queued once.
+        """
+        event = {"event_id": f"{run.run_id}:{kind}", "type": kind, "task": run.task, "run_id": run.run_id, **details}
+        self._registry.outbox.add(event, fencing_token=self._token)
+
+    def _write_card(self, run: Run) -> None:
+        assert run.version is not None  # noqa: S101 - a decided run has one; narrows the type
+        folder = self._folder(run)
+        try:
+            cards.write_card(self._registry, run.version, folder, history=folder / job_spec.HISTORY_FILE)
+        except Exception:  # drawing a picture never undoes a decision
+            log.exception("run.card_failed", version=run.version, next=f"`perennial models show {run.version}` tells the same")
 
     def _looks(self, task: str, frozen: TrainingSet) -> int:
         ids = frozen.rows("test")["example_id"].to_pylist()
@@ -268,7 +293,7 @@ class Cycle:
         return task
 
     def _spec(self, run: Run) -> JobSpec:
-        path = self._settings.runs_dir.resolve() / run.run_id / job_spec.SPEC_FILE
+        path = self._folder(run) / job_spec.SPEC_FILE
         try:
             return JobSpec.model_validate_json(path.read_bytes())
         except (OSError, ValueError) as error:
@@ -276,13 +301,21 @@ class Cycle:
             raise RunFailedError(message) from None
 
     def _result(self, run: Run) -> JobResult:
-        result = read_result(self._settings.runs_dir.resolve() / run.run_id)
+        result = read_result(self._folder(run))
         if result is None:
             message = f"the result of run {run.run_id} is missing; retrain with `perennial train {run.task}`"
             raise RunFailedError(message)
         return result
 
     def _forget_old_runs(self) -> None:
-        finished = [run for run in self._registry.runs.list(limit=10_000) if run.state in {"decided", "failed"}]
-        for run in finished[self._settings.training.keep_runs :]:
-            shutil.rmtree(self._settings.runs_dir / run.run_id, ignore_errors=True)
+        found = (self._registry.runs.find(folder.name) for folder in self._settings.runs_dir.glob("*"))
+        ended = sorted((run.finished_at, run.run_id) for run in found if run is not None and run.finished_at is not None)
+        for _finished_at, run_id in ended[: -self._settings.training.keep_runs]:
+            shutil.rmtree(self._settings.runs_dir / run_id, ignore_errors=True)
+
+    def _folder(self, run: Run) -> Path:
+        return self._settings.runs_dir.resolve() / run.run_id
+
+
+def _kept(decision: gate.Decision, why: str) -> gate.Decision:
+    return gate.Decision("keep", (f"not promoted: {why}", *decision.reasons))

@@ -18,12 +18,17 @@ class Publisher:
     def __init__(self, registry: Registry, sink: EventSink) -> None:
         self._registry = registry
         self._sink = sink
+        self._newest_published = 0
 
     def step(self) -> float:
         """Publish one batch; return the seconds to wait before the next. Raises `RetryError` when the log takes none now."""
         pending = self._registry.outbox.pending(_BATCH)
         for row in pending:
+            if row.id <= self._newest_published:
+                # The sink still holds it, or the log already does: a flush or a mark failed before.
+                continue
             self._sink.publish(LIFECYCLE_TOPIC, json.dumps(row.event).encode(), key=str(row.event["task"]).encode())
+            self._newest_published = row.id
         if pending:
             self._sink.flush()
             self._registry.outbox.mark_sent([row.id for row in pending])

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from config.durable import write_atomic
 from config.settings import TrainingSettings
-from trainers import job_spec
+from trainers import guards, job_spec
 from trainers.job_spec import JobResult, JobSpec, Progress
 
 CHILD = (sys.executable, "-m", "trainers.job")
@@ -76,7 +76,9 @@ class Runner:
                 env=_environment(self._settings),
             )
         assert child.stdout is not None  # noqa: S101 - asked for above; narrows the type
-        reader = threading.Thread(target=_forward, args=(child.stdout, report), name=f"progress-{spec.run_id}", daemon=True)
+        reader = threading.Thread(
+            target=_forward, args=(spec.run_id, child.stdout, report), name=f"progress-{spec.run_id}", daemon=True
+        )
         reader.start()
         ended_by = self._wait(child)
         reader.join(timeout=self._settings.stop_grace_s)
@@ -131,16 +133,16 @@ def _environment(settings: TrainingSettings) -> dict[str, str]:
     threads = settings.threads or max(1, (os.cpu_count() or 2) - 1)
     # Before numpy or torch start: their pools are sized at import.
     environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
-    return environment
+    return environment | {guards.PARENT_VARIABLE: str(os.getpid())}
 
 
-def _forward(stream: IO[bytes], report: Callable[[Progress], None]) -> None:
+def _forward(run_id: str, stream: IO[bytes], report: Callable[[Progress], None]) -> None:
     with stream:
         for line in stream:
             try:
                 progress = Progress.model_validate_json(line)
             except ValidationError:
-                log.warning("training.unreadable_line", line=line[:200].decode(errors="replace"))
+                log.warning("training.unreadable_line", run_id=run_id, line=line[:200].decode(errors="replace"))
                 continue
             report(progress)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from collections.abc import Callable
 
 import structlog
 
-from config.errors import RetryError
+from config.errors import PerennialError, RetryError
 
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 30.0
@@ -16,18 +18,23 @@ log = structlog.get_logger(__name__)
 
 
 class SideTask:
-    """Runs `step` again and again until `stop` is set.
+    """Runs `step` again and again until `until` (by default `stop`) is set.
 
-    `step` returns the seconds to wait before the next one (0: at once). A `RetryError` is logged and the step repeated
-    with a growing pause; any other exception ends the thread, is kept in `failure` and sets `stop` for the whole daemon.
+    `step` returns the seconds to wait before the next one (0: at once). After a `RetryError` or on a full disk the step is
+    repeated with a growing pause; any other exception ends the thread, is kept in `failure` and sets `stop` for the whole
+    daemon.
     """
 
-    def __init__(self, name: str, step: Callable[[], float], stop: threading.Event) -> None:
+    def __init__(
+        self, name: str, step: Callable[[], float], stop: threading.Event, *, until: threading.Event | None = None
+    ) -> None:
         self.name = name
         self.failure: Exception | None = None
         self._step = step
         self._stop = stop
-        self._thread = threading.Thread(target=self._run, name=name)
+        self._until = until or stop
+        # A daemon thread: one that hangs cannot keep the process alive.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
@@ -41,16 +48,30 @@ class SideTask:
     def _run(self) -> None:
         backoff_s = _FIRST_BACKOFF_S
         try:
-            while not self._stop.is_set():
+            while not self._until.is_set():
                 try:
                     pause_s = self._step()
                     backoff_s = _FIRST_BACKOFF_S
-                except RetryError as error:
+                except (RetryError, OSError, RuntimeError) as error:
+                    if not (isinstance(error, RetryError) or _disk_is_full(error)):
+                        raise
                     log.warning("side_task.retry", side_task=self.name, reason=str(error), again_in_s=backoff_s)
                     pause_s, backoff_s = backoff_s, min(_LONGEST_BACKOFF_S, backoff_s * 2)
                 if pause_s:
-                    self._stop.wait(pause_s)
+                    self._until.wait(pause_s)
         except Exception as error:  # the edge of a thread: nothing above it would see the exception
             self.failure = error
-            log.exception("side_task.died", side_task=self.name, next="the daemon stops; mend the cause and start it again")
+            log.error(  # noqa: TRY400 - see exc_info
+                "side_task.died",
+                side_task=self.name,
+                reason=str(error) or type(error).__name__,
+                next="the daemon stops; mend the cause and start it again",
+                # What the program foresaw explains itself; the rest needs its traceback.
+                exc_info=not isinstance(error, PerennialError),
+            )
             self._stop.set()
+
+
+def _disk_is_full(error: Exception) -> bool:
+    # By its text: LanceDB 0.40 reports a full disk as a RuntimeError.
+    return os.strerror(errno.ENOSPC) in str(error)

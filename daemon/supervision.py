@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
@@ -26,66 +27,92 @@ log = structlog.get_logger(__name__)
 
 
 class ServingChild:
-    """The one serving process that belongs to this data folder."""
+    """The one serving process that belongs to this data folder. One thread steps; `stop` comes after it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, stop: threading.Event) -> None:
         self._settings = settings
+        self._stop = stop
         self._child: subprocess.Popen[bytes] | None = None
         self.address: str | None = None
 
     def step(self) -> float:
-        """Make sure that serving is up; return the seconds until the next look."""
-        if self._child is not None and (exit_code := self._child.poll()) is not None:
-            log.error("serving.died", exit_code=exit_code, next="it is started again")
-            self._child, self.address = None, None
+        """Make sure that serving is up; return the seconds until the next look.
+
+        Raises `UserError` when it refuses its settings, `RetryError` when it does not come up.
+        """
         here = presence.read(self._settings.data_dir)
         if here is not None and presence.is_alive(here):
             if self.address != here.address:
                 log.info("serving.up", address=here.address, pid=here.pid, adopted=self._child is None)
                 self.address = here.address
             return _CHECK_S
+        if self.address is not None:
+            exit_code = self._child.poll() if self._child is not None else None
+            log.error("serving.died", address=self.address, exit_code=exit_code, next="it is started again")
+        self._end_child()
         self._start()
         return _CHECK_S
 
     def stop(self) -> None:
         """Stop serving, adopted or started; it answers what is in flight first."""
         here = presence.read(self._settings.data_dir)
-        if here is None or not presence.is_alive(here):
-            return
-        try:
-            process = psutil.Process(here.pid)
-            process.send_signal(signal.SIGTERM)
-            process.wait(_STOP_LIMIT_S)
-        except psutil.NoSuchProcess:
-            pass
-        except psutil.TimeoutExpired:
-            log.warning("serving.killed", pid=here.pid, reason=f"it did not stop within {_STOP_LIMIT_S:.0f} s")
-            process.kill()
-        log.info("serving.stopped", pid=here.pid)
+        if here is not None and presence.is_alive(here):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                _end(psutil.Process(here.pid))
+        self._end_child()
 
     def _start(self) -> None:
         # A session of its own: a crash or Ctrl-C of the daemon leaves it answering.
-        child = subprocess.Popen(
+        self._child = subprocess.Popen(
             [sys.executable, "-m", "daemon.serving"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             start_new_session=True,
             env=os.environ | environment_of(self._settings),
         )
-        self._child = child
-        assert child.stdout is not None  # noqa: S101 - asked for above; narrows the type
-        deadline = time.monotonic() + _START_LIMIT_S
-        line = b""
-        while time.monotonic() < deadline and child.poll() is None and not line:
-            if select.select([child.stdout], [], [], _CHECK_S)[0]:
-                line = child.stdout.readline()
+        line = self._first_line(self._child)
         if line:
             self.address = json.loads(line)["address"]
-            log.info("serving.up", address=self.address, pid=child.pid, adopted=False)
+            log.info("serving.up", address=self.address, pid=self._child.pid, adopted=False)
             return
-        if child.poll() == _USER_ERROR_EXIT:
+        exit_code = self._child.poll()
+        self._end_child()
+        if self._stop.is_set():
+            return
+        if exit_code == _USER_ERROR_EXIT:
             message = "serving refused its settings (see its message above); mend them and start again"
             raise UserError(message)
-        child.kill()
-        message = f"serving did not come up within {_START_LIMIT_S:.0f} s; it is started again"
+        what = f"did not come up within {_START_LIMIT_S:.0f} s" if exit_code is None else f"ended at once with code {exit_code}"
+        message = f"serving {what} (see its log above); it is started again"
         raise RetryError(message)
+
+    def _first_line(self, child: subprocess.Popen[bytes]) -> bytes:
+        """Return what the child says once it listens; nothing when it ends, takes too long or this daemon stops."""
+        assert child.stdout is not None  # noqa: S101 - asked for; narrows the type
+        deadline = time.monotonic() + _START_LIMIT_S
+        while time.monotonic() < deadline and not self._stop.is_set():
+            if select.select([child.stdout], [], [], _CHECK_S)[0]:
+                return child.stdout.readline()  # nothing: it has ended
+        return b""
+
+    def _end_child(self) -> None:
+        """Forget the child that was started here, ended if it still runs."""
+        if self._child is not None:
+            if self._child.poll() is None:
+                _end(psutil.Process(self._child.pid))
+            if self._child.stdout is not None:
+                self._child.stdout.close()
+            self._child.wait()
+        self._child, self.address = None, None
+
+
+def _end(process: psutil.Process) -> None:
+    """Ask a process to stop, and kill it when it takes too long."""
+    process.terminate()
+    try:
+        process.wait(_STOP_LIMIT_S)
+    except psutil.TimeoutExpired:
+        log.warning("serving.killed", pid=process.pid, reason=f"it did not stop within {_STOP_LIMIT_S:.0f} s")
+        process.kill()
+        process.wait()
+    log.info("serving.stopped", pid=process.pid)

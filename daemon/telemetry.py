@@ -13,9 +13,10 @@ from daemon.triggers import Evidence
 from registry.runs import Run
 from trainers.job_spec import Progress
 
-if TYPE_CHECKING:  # both import LanceDB, which a reader of metrics need not wait for
-    from consumers.enrich import EnrichOutcome
+if TYPE_CHECKING:  # the first two import LanceDB, which a reader of metrics need not wait for
+    from wsgiref.simple_server import WSGIServer
 
+    from consumers.enrich import EnrichOutcome
     from consumers.ingest import IngestOutcome
 
 LOOPBACK = "127.0.0.1"
@@ -28,6 +29,7 @@ class DaemonMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._server: WSGIServer | None = None
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         registry = self.registry
@@ -91,10 +93,16 @@ class DaemonMetrics:
     def serve(self, port: int) -> str:
         """Expose the metrics on loopback (0: a free port) and return the address. Raises `UserError` when the port is taken."""
         try:
-            server, _thread = start_http_server(port, addr=LOOPBACK, registry=self.registry)
+            self._server, _thread = start_http_server(port, addr=LOOPBACK, registry=self.registry)
         except OSError as error:
             message = (
                 f"the daemon's metrics cannot have port {port} on {LOOPBACK}: {error.strerror}; set telemetry.port to 0 or -1"
             )
             raise UserError(message) from None
-        return f"http://{LOOPBACK}:{server.server_port}/metrics"
+        return f"http://{LOOPBACK}:{self._server.server_port}/metrics"
+
+    def close(self) -> None:
+        """Stop exposing them."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()

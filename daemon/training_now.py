@@ -6,15 +6,16 @@ import secrets
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from config.clock import utc_now
-from config.errors import RunFailedError, UserError
+from config.errors import PerennialError, RunFailedError, UserError
 from config.logging import configure_logging
 from config.settings import Settings
 from config.tasks import load_tasks
@@ -47,9 +48,10 @@ def train(settings: Settings, task: str, *, promote: bool, full: bool, quiet: bo
             event_id=event_id, occurred_at=utc_now(), source="perennial train", task=task, full=full, promote=promote,
             reason="asked for on the command line",
         ))  # fmt: skip
+        check = _nothing_to_check
         if registry.lease.holder() is None:
-            stack.enter_context(_daemon_here(settings))
-        return asdict(_follow(settings, registry, task, f"request:{event_id}", quiet=quiet))
+            check = stack.enter_context(_DaemonHere(settings)).check
+        return asdict(_follow(settings, registry, task, f"request:{event_id}", check=check, quiet=quiet))
 
 
 def _publish(settings: Settings, event: events.Retrain) -> None:
@@ -62,23 +64,41 @@ def _publish(settings: Settings, event: events.Retrain) -> None:
         event_log.close()
 
 
-class _daemon_here:  # noqa: N801 - used like a function in a with statement
+class _DaemonHere:
     """A daemon without serving in this process, for as long as the block lasts."""
 
     def __init__(self, settings: Settings) -> None:
         self._daemon = Daemon(settings, serve=False)
-        self._thread = threading.Thread(target=self._daemon.run, name="daemon")
+        self._thread = threading.Thread(target=self._run, name="daemon")
+        self._error: Exception | None = None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         signal.signal(signal.SIGTERM, lambda _number, _frame: self._daemon.stop())
         self._thread.start()
+        return self
 
     def __exit__(self, *_error: object) -> None:
         self._daemon.stop()
         self._thread.join()
 
+    def check(self) -> None:
+        """Raise what ended the daemon before its time."""
+        if not self._thread.is_alive():
+            message = "the daemon in this process has ended (see its log above); the request stays for the next one"
+            raise self._error or RunFailedError(message)
 
-def _follow(settings: Settings, registry: Registry, task: str, key: str, *, quiet: bool) -> Run:
+    def _run(self) -> None:
+        try:
+            self._daemon.run()
+        except PerennialError as error:  # told by `check`; anything else shows its traceback here
+            self._error = error
+
+
+def _nothing_to_check() -> None:
+    """Do nothing: a daemon elsewhere does the work, and the registry tells."""
+
+
+def _follow(settings: Settings, registry: Registry, task: str, key: str, *, check: Callable[[], None], quiet: bool) -> Run:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -92,6 +112,7 @@ def _follow(settings: Settings, registry: Registry, task: str, key: str, *, quie
             run = next((entry for entry in registry.runs.list(task, limit=50) if entry.trigger_key == key), None)
             if run is not None and run.state in _OVER:
                 return run
+            check()
             if run is None and time.monotonic() - started > _PICK_UP_LIMIT_S:
                 message = (
                     f"no run of {task} started within {_PICK_UP_LIMIT_S:.0f} s; `perennial status` says what it waits for. "

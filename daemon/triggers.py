@@ -37,9 +37,9 @@ class Evidence:
     last_run_at: datetime | None
     """When the last run ended, whatever became of it."""
     used_keys: frozenset[str]
-    """Trigger keys of this task's recent runs."""
-    next_number: int
-    """Makes the keys of threshold and age runs unique."""
+    """Trigger keys of all runs this task ever had."""
+    newest_seq: int
+    """Number of the newest enriched example; threshold and age runs are called by it, so that no key comes twice."""
     requests: tuple[Request, ...] = ()
 
 
@@ -83,10 +83,9 @@ def look(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: da
         if evidence.oldest_new_at is not None:
             reasons.append(_age_in_words(task, evidence, evidence.oldest_new_at))
         return Look(None, (*reasons, why_not_weekly))
-    ready_at = _cooldown_ends(task, evidence)
-    if ready_at is not None and now < ready_at:
-        wait = f"cooling down until {_moment(ready_at)} ({_span(ready_at - now)} to go)"
-        return Look(None, (*reasons, f"{counted.reason}, but {wait}", why_not_weekly))
+    held_back = _held_back(task, evidence, counted, now)
+    if held_back is not None:
+        return Look(None, (*reasons, f"{counted.reason}, but {held_back}", why_not_weekly))
     return Look(counted, (counted.reason,))
 
 
@@ -135,7 +134,7 @@ def _threshold(task: TaskSpec, evidence: Evidence) -> Trigger | None:
     if evidence.new_examples < needed:
         return None
     reason = f"{evidence.new_examples} new examples, {needed} start a run"
-    return Trigger("threshold", f"threshold:{evidence.next_number}", reason, full=not evidence.has_champion)
+    return Trigger("threshold", f"threshold:{evidence.newest_seq}", reason, full=not evidence.has_champion)
 
 
 def _age(task: TaskSpec, evidence: Evidence, now: datetime) -> Trigger | None:
@@ -146,7 +145,7 @@ def _age(task: TaskSpec, evidence: Evidence, now: datetime) -> Trigger | None:
     if age < timedelta(days=policy.max_age_days):
         return None
     reason = f"{evidence.new_examples} new examples, the oldest waiting {_span(age)} (limit {policy.max_age_days:g} days)"
-    return Trigger("age", f"age:{evidence.next_number}", reason, full=not evidence.has_champion)
+    return Trigger("age", f"age:{evidence.newest_seq}", reason, full=not evidence.has_champion)
 
 
 def _age_in_words(task: TaskSpec, evidence: Evidence, oldest: datetime) -> str:
@@ -157,10 +156,13 @@ def _age_in_words(task: TaskSpec, evidence: Evidence, oldest: datetime) -> str:
     return f"{policy.max_age_min_examples} would start a run by age at {_moment(due_at)}"
 
 
-def _cooldown_ends(task: TaskSpec, evidence: Evidence) -> datetime | None:
+def _held_back(task: TaskSpec, evidence: Evidence, counted: Trigger, now: datetime) -> str | None:
+    if counted.key in evidence.used_keys:
+        return f"the run on them failed early; a newer example or `perennial train {task.name}` starts another"
     if evidence.last_run_at is None:
         return None
-    return evidence.last_run_at + timedelta(minutes=task.trigger.cooldown_minutes)
+    ready_at = evidence.last_run_at + timedelta(minutes=task.trigger.cooldown_minutes)
+    return f"cooling down until {_moment(ready_at)} ({_span(ready_at - now)} to go)" if now < ready_at else None
 
 
 def _moment(moment: datetime) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from config.durable import write_atomic
 from registry.diff import flatten
@@ -75,12 +78,15 @@ def comparison_of(version: Version) -> Comparison | None:
 
 
 def read_history(path: Path | None) -> list[Progress]:
-    """Return the lines of a `history.jsonl`; none when the file is gone."""
+    """Return the lines of a `history.jsonl` that are whole; none when the file is gone."""
     if path is None or not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")
-    # What follows the last line feed is a line that a killed child did not finish.
-    return [Progress.model_validate_json(line) for line in lines[:-1] if line]
+    history = []
+    for line in path.read_bytes().splitlines():
+        # A killed child may leave half a line, and the next attempt goes on behind it.
+        with contextlib.suppress(ValidationError):
+            history.append(Progress.model_validate_json(line))
+    return history
 
 
 def _verdict(run: Run | None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 import sqlalchemy as sa
 
 from registry.database import Database, insert_many, portions
+from registry.leases import check_token
 from registry.schema import looks
 
 
@@ -29,9 +30,10 @@ class Looks:
                 counts.update({example_id: int(number) for example_id, number in connection.execute(query)})
         return counts
 
-    def record(self, task: str, run_id: str, example_ids: Collection[str]) -> None:
+    def record(self, task: str, run_id: str, example_ids: Collection[str], *, fencing_token: int | None = None) -> None:
         """Count one look of this run at each row; a run repeated after a crash is not counted twice."""
         with self._database.write() as connection:
+            check_token(connection, fencing_token)
             known = set(connection.execute(sa.select(looks.c.example_id).where(looks.c.run_id == run_id)).scalars())
             rows = [{"run_id": run_id, "example_id": example_id, "task": task} for example_id in sorted(set(example_ids) - known)]
             insert_many(connection, looks, rows)

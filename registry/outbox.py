@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from config.clock import Clock
 from registry.database import Database
+from registry.leases import check_token
 from registry.schema import outbox
 
 
@@ -33,13 +34,14 @@ class Outbox:
         self._database = database
         self._clock = clock
 
-    def add(self, event: Mapping[str, Any], *, connection: Connection | None = None) -> None:
-        """Queue an event, in the transaction of `connection` when given.
+    def add(self, event: Mapping[str, Any], *, connection: Connection | None = None, fencing_token: int | None = None) -> None:
+        """Queue an event, in the transaction of `connection` when given, else only while `fencing_token` leads.
 
         `event_id` and `occurred_at` are filled when missing; an `event_id` that was queued before is not queued again.
         """
         if connection is None:
             with self._database.write() as own:
+                check_token(own, fencing_token)
                 self.add(event, connection=own)
             return
         now = self._clock()

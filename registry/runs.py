@@ -56,6 +56,18 @@ class Run:
         return self.state in FINISHED_STATES
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What all runs a task ever had amount to, for the trigger policy."""
+
+    trigger_keys: frozenset[str]
+    max_seq: int
+    """Highest enrichment number that any of them froze; 0 before the first."""
+    first_created_at: datetime | None
+    last_finished_at: datetime | None
+    running: bool
+
+
 class RunChanges(TypedDict, total=False):
     """What of a run may change."""
 
@@ -153,6 +165,18 @@ class Runs:
     def last(self, task: str) -> Run | None:
         """Return the newest run of a task, in whatever state."""
         return next(iter(self.list(task, limit=1)), None)
+
+    def past(self, task: str) -> Past:
+        """Return what all runs of a task amount to, without reading their comparisons."""
+        mine = runs.c.task == task
+        highest, first, last = sa.func.max(runs.c.max_seq), sa.func.min(runs.c.created_at), sa.func.max(runs.c.finished_at)
+        with self._database.read() as connection:
+            max_seq, first_created_at, last_finished_at = connection.execute(sa.select(highest, first, last).where(mine)).one()
+            keys = connection.execute(sa.select(runs.c.trigger_key).where(mine)).scalars()
+            going = sa.select(runs.c.id).where(mine, runs.c.state.not_in(FINISHED_STATES)).limit(1)
+            return Past(
+                frozenset(keys), max_seq or 0, first_created_at, last_finished_at, connection.execute(going).first() is not None
+            )
 
     def _select(self, query: sa.Select[Any]) -> builtins.list[Run]:
         with self._database.read() as connection:

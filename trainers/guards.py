@@ -17,6 +17,7 @@ import psutil
 from config.errors import PerennialError
 from trainers.hardware import usable_cores
 
+PARENT_VARIABLE = "TRAINING_PARENT_PID"
 _PR_SET_PDEATHSIG = 1
 _MIB = 1 << 20
 _WATCH_INTERVAL_S = 0.1
@@ -57,12 +58,15 @@ def cap_threads(threads: int) -> None:
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when the thread that started it ends (Linux; elsewhere `watch` does it)."""
+    """Have the kernel kill this process when the thread that started it ends (Linux; elsewhere `watch` does it).
+
+    A parent that gives its process id in `PARENT_VARIABLE` is missed even when it died while this process was starting.
+    """
+    parent = int(os.environ.get(PARENT_VARIABLE, os.getppid()))
     if sys.platform == "linux":
-        parent = os.getppid()
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died in between: the signal will not come
-            os.kill(os.getpid(), signal.SIGKILL)
+    if os.getppid() != parent:  # it died before: the signal will not come
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def limit_data(limit_mib: int) -> None:

@@ -61,6 +61,7 @@ class Installation:
         sections.setdefault("telemetry", shipped.telemetry.model_dump())["port"] = 0
         self.settings: Settings = load_settings(data_dir=folder / "data", tasks_dir=str(tasks_dir), **sections)
         self.log_file = folder / "daemon.log"
+        self._log_start = 0
         self._serve = serve
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: StatusReader | None = None
@@ -77,6 +78,7 @@ class Installation:
         """Start the daemon and return when it is up (and, with serving, when it answers)."""
         command = [sys.executable, "-m", "daemon", "run", *([] if self._serve else ["--no-serve"])]
         with self.log_file.open("ab") as log:
+            self._log_start = log.tell()
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | environment_of(self.settings)
             )
@@ -177,7 +179,7 @@ class Installation:
         return self.log_file.read_text(errors="replace")[-_LOG_TAIL_CHARS:]
 
     def _is_up(self) -> bool:
-        if b"daemon.started" not in self.log_file.read_bytes():
+        if b"daemon.started" not in self.log_file.read_bytes()[self._log_start :]:
             return False
         if not self._serve:
             return True

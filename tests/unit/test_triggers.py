@@ -15,7 +15,7 @@ TASK = load_tasks(SHIPPED_TASKS_DIR)["news-topics"]
 SCHEDULE = load_settings().schedule
 QUIET = Evidence(
     new_examples=0, train_examples=500, oldest_new_at=None, has_champion=True, running=False,
-    first_run_at=NOW - timedelta(hours=20), last_run_at=NOW - timedelta(hours=19), used_keys=frozenset(), next_number=3,
+    first_run_at=NOW - timedelta(hours=20), last_run_at=NOW - timedelta(hours=19), used_keys=frozenset(), newest_seq=3,
 )  # fmt: skip
 
 
@@ -36,6 +36,13 @@ def test_the_hundredth_example_starts_an_incremental_run() -> None:
     assert found is not None
     assert (found.kind, found.full, found.key) == ("threshold", False, "threshold:3")
     assert found.reason == "100 new examples, 100 start a run"
+
+
+def test_the_same_examples_start_no_second_run() -> None:
+    found = look(new_examples=100, used_keys=frozenset({"threshold:3"}))
+    assert found.trigger is None
+    assert "the run on them failed early; a newer example" in found.reasons[0]
+    assert look(new_examples=101, newest_seq=4, used_keys=frozenset({"threshold:3"})).trigger is not None
 
 
 def test_a_count_that_jumps_past_the_threshold_still_triggers() -> None:
