@@ -68,19 +68,19 @@ def weights(model: Path) -> dict[str, torch.Tensor]:
     return load_file(model / "model.safetensors")
 
 
-def test_the_catalog_gives_this_task_for_its_kind(base: Path):
+def test_the_catalog_gives_this_task_for_its_kind(base: Path) -> None:
     assert isinstance(task_for(toy_spec(base)), ClassificationTask)
 
 
-def test_a_separable_problem_is_learnt(champion: Path):
+def test_a_separable_problem_is_learnt(champion: Path) -> None:
     assert accuracy(champion, of("SPORT", "MARKETS")) >= 0.98
 
 
-def test_no_weight_is_nan(champion: Path):
+def test_no_weight_is_nan(champion: Path) -> None:
     assert all(bool(torch.isfinite(tensor).all()) for tensor in weights(champion).values())
 
 
-def test_answers_are_probabilities_in_order_of_the_texts_whatever_the_batch(champion: Path):
+def test_answers_are_probabilities_in_order_of_the_texts_whatever_the_batch(champion: Path) -> None:
     predictor = TASK.load(champion, CPU)
     texts = [row.text for row in TEST_ROWS] + ["", "goal " * 500, "\n\n"]
     together = predictor.predict(texts)
@@ -94,7 +94,7 @@ def test_answers_are_probabilities_in_order_of_the_texts_whatever_the_batch(cham
     assert predictor.predict([]) == []
 
 
-def test_the_folder_is_a_stock_model_that_any_program_can_load(champion: Path):
+def test_the_folder_is_a_stock_model_that_any_program_can_load(champion: Path) -> None:
     assert {path.name for path in champion.iterdir()} >= {"model.safetensors", "config.json", "tokenizer.json", "labels.json"}
     model = AutoModelForSequenceClassification.from_pretrained(champion).eval()
     tokenizer = AutoTokenizer.from_pretrained(champion)
@@ -105,7 +105,7 @@ def test_the_folder_is_a_stock_model_that_any_program_can_load(champion: Path):
     assert {model.config.id2label[i]: float(p) for i, p in enumerate(probabilities)} == pytest.approx(ours["scores"], abs=1e-5)
 
 
-def test_progress_begins_with_the_first_step_and_ends_with_the_last(base: Path, tmp_path: Path):
+def test_progress_begins_with_the_first_step_and_ends_with_the_last(base: Path, tmp_path: Path) -> None:
     steps: list[TrainingStep] = []
     rows = toy_rows(["SPORT", "MARKETS"], 32)
     learn(tmp_path, toy_spec(base), [*rows, Example("odd", "rain", {"label": "WEATHER"})], steps=steps)
@@ -117,14 +117,14 @@ def test_progress_begins_with_the_first_step_and_ends_with_the_last(base: Path, 
     assert steps[-1].message == ""
 
 
-def test_training_is_a_function_of_the_seed(base: Path, tmp_path: Path):
+def test_training_is_a_function_of_the_seed(base: Path, tmp_path: Path) -> None:
     rows, spec = toy_rows(["SPORT", "MARKETS"], 20), short(base)
     first, again, other = (learn(tmp_path / name, spec, rows, seed=seed) for name, seed in (("a", 5), ("b", 5), ("c", 6)))
     assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(first).items())
     assert any(not torch.equal(tensor, weights(other)[name]) for name, tensor in weights(first).items())
 
 
-def test_a_new_label_joins_the_champion_and_old_ids_and_answers_stay(base: Path, champion: Path, tmp_path: Path):
+def test_a_new_label_joins_the_champion_and_old_ids_and_answers_stay(base: Path, champion: Path, tmp_path: Path) -> None:
     rows = toy_rows(["WEATHER"], 40, seed=2) + toy_rows(["SPORT", "MARKETS"], 20, seed=2)
     spec = toy_spec(base, training={"epochs": 25, "learning_rate": 2e-3, "max_tokens": 32})
     grown = learn(tmp_path, spec, rows, warm_start=champion)
@@ -135,7 +135,7 @@ def test_a_new_label_joins_the_champion_and_old_ids_and_answers_stay(base: Path,
     assert accuracy(grown, of("SPORT", "MARKETS")) >= 0.95
 
 
-def test_a_warm_start_begins_where_the_champion_ended(base: Path, champion: Path, tmp_path: Path):
+def test_a_warm_start_begins_where_the_champion_ended(base: Path, champion: Path, tmp_path: Path) -> None:
     spec = toy_spec(base, training={"epochs": 1, "learning_rate": 1e-9, "max_tokens": 32})
     rows = toy_rows(["SPORT", "MARKETS"], 16, seed=4)
     steps: list[TrainingStep] = []
@@ -147,14 +147,14 @@ def test_a_warm_start_begins_where_the_champion_ended(base: Path, champion: Path
     assert LabelSet.read(full).names == LabelSet.read(champion).names
 
 
-def test_a_changed_base_model_starts_from_that_base(base: Path, champion: Path, tmp_path: Path):
+def test_a_changed_base_model_starts_from_that_base(base: Path, champion: Path, tmp_path: Path) -> None:
     other = make_tiny_bert(tmp_path / "other")
     steps: list[TrainingStep] = []
     learn(tmp_path, toy_spec(other), toy_rows(["SPORT", "MARKETS"], 16), warm_start=champion, steps=steps)
     assert steps[0].loss > 0.5
 
 
-def test_weights_matter_and_a_weightless_row_teaches_nothing(base: Path, tmp_path: Path):
+def test_weights_matter_and_a_weightless_row_teaches_nothing(base: Path, tmp_path: Path) -> None:
     rows = toy_rows(["SPORT", "MARKETS"], 40)
     wrong = {"SPORT": "MARKETS", "MARKETS": "SPORT"}
     contradictions = [replace(row, example_id=f"x{row.example_id}", target={"label": wrong[row.target["label"]]}) for row in rows]
@@ -169,7 +169,7 @@ def test_weights_matter_and_a_weightless_row_teaches_nothing(base: Path, tmp_pat
     assert all(torch.equal(tensor, weights(alone)[name]) for name, tensor in weights(silent).items())
 
 
-def test_a_closed_task_answers_only_declared_labels_that_rows_have_shown(base: Path, tmp_path: Path):
+def test_a_closed_task_answers_only_declared_labels_that_rows_have_shown(base: Path, tmp_path: Path) -> None:
     spec = toy_spec(base, labels="closed", label_names=("WEATHER", "SPORT", "MARKETS"))
     rows = [*toy_rows(["SPORT", "MARKETS"], 30), *(Example(f"t{i}", "storm", {"label": "TYPO"}) for i in range(30))]
     model = learn(tmp_path, spec, rows)
@@ -178,8 +178,8 @@ def test_a_closed_task_answers_only_declared_labels_that_rows_have_shown(base: P
         assert set(answer["scores"]) == {"SPORT", "MARKETS"}
 
 
-def test_one_label_alone_fails_the_run_and_says_what_is_missing(base: Path, tmp_path: Path):
-    with pytest.raises(RunFailedError, match="at least two labels are needed.*left out 2 rows with labels WEATHER"):
+def test_one_label_alone_fails_the_run_and_says_what_is_missing(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunFailedError, match=r"at least two labels are needed.*left out 2 rows with labels WEATHER"):
         learn(tmp_path, toy_spec(base), toy_rows(["SPORT"], 30) + toy_rows(["WEATHER"], 2))
     with pytest.raises(RunFailedError, match="0 usable rows"):
         learn(tmp_path, toy_spec(base), [])
@@ -209,7 +209,7 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fine_tuning, "_REPORT_EVERY_S", 0.0)
 
 
-def test_a_killed_run_resumes_and_ends_as_if_nothing_had_happened(base: Path, tmp_path: Path, eager: None):
+def test_a_killed_run_resumes_and_ends_as_if_nothing_had_happened(base: Path, tmp_path: Path, eager: None) -> None:
     spec, rows = short(base), toy_rows(["SPORT", "MARKETS"], 37)
     unbroken = learn(tmp_path / "unbroken", spec, rows)
     checkpoints = interrupt(tmp_path, spec, rows, at_step=8)
@@ -221,7 +221,7 @@ def test_a_killed_run_resumes_and_ends_as_if_nothing_had_happened(base: Path, tm
     assert all(torch.equal(tensor, weights(unbroken)[name]) for name, tensor in weights(resumed).items())
 
 
-def test_a_corrupt_newest_checkpoint_falls_back_to_the_one_before(base: Path, tmp_path: Path, eager: None):
+def test_a_corrupt_newest_checkpoint_falls_back_to_the_one_before(base: Path, tmp_path: Path, eager: None) -> None:
     spec, rows = short(base), toy_rows(["SPORT", "MARKETS"], 37)
     newest = interrupt(tmp_path, spec, rows, at_step=8) / "checkpoint-7"
     content = (newest / "model.safetensors").read_bytes()
@@ -231,7 +231,7 @@ def test_a_corrupt_newest_checkpoint_falls_back_to_the_one_before(base: Path, tm
     assert steps[0].step == 7
 
 
-def test_another_plan_never_resumes_from_these_checkpoints(base: Path, tmp_path: Path, eager: None):
+def test_another_plan_never_resumes_from_these_checkpoints(base: Path, tmp_path: Path, eager: None) -> None:
     spec, rows = short(base), toy_rows(["SPORT", "MARKETS"], 37)
     interrupt(tmp_path, spec, rows, at_step=4)
     for changes in ({"batch_size": 8}, {"seed": 6}):
@@ -240,7 +240,7 @@ def test_another_plan_never_resumes_from_these_checkpoints(base: Path, tmp_path:
         assert steps[0].step == 1
 
 
-def test_out_of_memory_passes_through(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_out_of_memory_passes_through(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError
 
@@ -249,7 +249,7 @@ def test_out_of_memory_passes_through(base: Path, tmp_path: Path, monkeypatch: p
         learn(tmp_path, toy_spec(base), toy_rows(["SPORT", "MARKETS"], 16))
 
 
-def test_a_model_that_cannot_be_had_is_the_users_to_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_model_that_cannot_be_had_is_the_users_to_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     rows = toy_rows(["SPORT", "MARKETS"], 10)
     with pytest.raises(UserError, match=r"'no-such-org/no-such-model' cannot be loaded .*`minilm`"):
@@ -278,14 +278,14 @@ def miscount_the_labels(model: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [drop_the_head, tear_the_weights, lose_the_labels, miscount_the_labels])
-def test_a_damaged_model_is_refused_never_answered_from(base: Path, tmp_path: Path, damage: Any):
+def test_a_damaged_model_is_refused_never_answered_from(base: Path, tmp_path: Path, damage: Any) -> None:
     model = learn(tmp_path, short(base), toy_rows(["SPORT", "MARKETS"], 8))
     damage(model)
     with pytest.raises(RunFailedError, match=r"cannot be read|lacks classifier|outputs for"):
         TASK.load(model, CPU)
 
 
-def test_the_majority_baseline_answers_the_most_frequent_label(base: Path):
+def test_the_majority_baseline_answers_the_most_frequent_label(base: Path) -> None:
     rows = toy_rows(["SPORT"], 6) + toy_rows(["MARKETS"], 3) + toy_rows(["WEATHER"], 1)
     answer = TASK.baseline(toy_spec(base), rows).predict(["rain", "goal"])
     assert answer == [{"label": "SPORT", "scores": {"SPORT": 0.6, "MARKETS": 0.3, "WEATHER": 0.1}}] * 2
@@ -294,7 +294,7 @@ def test_the_majority_baseline_answers_the_most_frequent_label(base: Path):
 
 
 @pytest.mark.slow
-def test_the_base_baseline_uses_the_untouched_model_and_beats_chance():
+def test_the_base_baseline_uses_the_untouched_model_and_beats_chance() -> None:
     spec = toy_spec("minilm", promotion={"metric": "macro_f1", "baseline": "base"})
     predictor = TASK.baseline(spec, toy_rows(["SPORT", "MARKETS", "WEATHER"], 10))
     rows = TEST_ROWS[:30]
@@ -321,7 +321,7 @@ ClassificationTask().train(plan, folder / "model")
 
 
 @pytest.mark.slow
-def test_a_run_killed_by_sigkill_resumes_in_the_next_process(base: Path, tmp_path: Path):
+def test_a_run_killed_by_sigkill_resumes_in_the_next_process(base: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", CHILD, str(base), str(tmp_path)]
     root = Path(__file__).parents[2]
     with subprocess.Popen(

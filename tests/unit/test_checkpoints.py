@@ -20,11 +20,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_newest_is_the_one_with_most_steps(folder: Path):
+def test_the_newest_is_the_one_with_most_steps(folder: Path) -> None:
     assert newest_valid(folder) == folder / "checkpoint-10"
 
 
-def test_nothing_there_is_no_checkpoint(tmp_path: Path):
+def test_nothing_there_is_no_checkpoint(tmp_path: Path) -> None:
     assert newest_valid(tmp_path / "absent") is None
 
 
@@ -51,7 +51,7 @@ def tear_the_seal(checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [truncate, flip_one_bit, lose_a_file, die_before_the_seal, tear_the_seal])
-def test_a_damaged_newest_is_dropped_and_the_one_before_is_used(folder: Path, damage: Any):
+def test_a_damaged_newest_is_dropped_and_the_one_before_is_used(folder: Path, damage: Any) -> None:
     damage(folder / "checkpoint-10")
     assert newest_valid(folder) == folder / "checkpoint-9"
     assert not (folder / "checkpoint-10").exists()
@@ -67,7 +67,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return held
 
 
-def test_pace_bounds_number_and_cost(clock: SimpleNamespace, tmp_path: Path):
+def test_pace_bounds_number_and_cost(clock: SimpleNamespace, tmp_path: Path) -> None:
     pace = Pace(interval_s=10, max_share=0.05)
     arguments, state = SimpleNamespace(output_dir=str(tmp_path)), SimpleNamespace(global_step=1, max_steps=1_000)
 

@@ -10,27 +10,27 @@ from trainers.label_set import LABELS_FILE, LabelSet, grow
 OPEN = toy_spec("minilm", new_label_min_examples=5)
 
 
-def test_first_labels_come_declared_first_then_by_name():
+def test_first_labels_come_declared_first_then_by_name() -> None:
     spec = toy_spec("minilm", label_names=("WORLD",))
     labels = grow(spec, {"SPORT": 9, "ARTS": 5}, None, from_base=True)
     assert labels.names == ("WORLD", "ARTS", "SPORT")
     assert labels.seen == {"ARTS", "SPORT"}, "a declared label without a row is never answered"
 
 
-def test_old_labels_keep_their_ids_and_new_ones_are_appended():
+def test_old_labels_keep_their_ids_and_new_ones_are_appended() -> None:
     champion = LabelSet(("SPORT", "MARKETS"), frozenset({"SPORT", "MARKETS"}))
     labels = grow(OPEN, {"ARTS": 5, "MARKETS": 1}, champion, from_base=False)
     assert labels.ids == {"SPORT": 0, "MARKETS": 1, "ARTS": 2}
     assert labels.seen == {"SPORT", "MARKETS", "ARTS"}
 
 
-def test_a_new_label_waits_for_enough_rows_but_a_known_one_does_not():
+def test_a_new_label_waits_for_enough_rows_but_a_known_one_does_not() -> None:
     champion = LabelSet(("SPORT",), frozenset({"SPORT"}))
     labels = grow(OPEN, {"ARTS": 4, "SPORT": 1}, champion, from_base=False)
     assert labels.names == ("SPORT",)
 
 
-def test_from_base_only_labels_with_rows_count_as_seen():
+def test_from_base_only_labels_with_rows_count_as_seen() -> None:
     champion = LabelSet(("SPORT", "MARKETS"), frozenset({"SPORT", "MARKETS"}))
     labels = grow(OPEN, {"MARKETS": 8}, champion, from_base=True)
     assert labels.names == ("SPORT", "MARKETS")
@@ -38,7 +38,7 @@ def test_from_base_only_labels_with_rows_count_as_seen():
     assert labels.seen_ids == [1]
 
 
-def test_closed_labels_never_grow_and_answer_only_the_declared():
+def test_closed_labels_never_grow_and_answer_only_the_declared() -> None:
     spec = toy_spec("minilm", labels="closed", label_names=("SPORT", "MARKETS"))
     champion = LabelSet(("OLD", "SPORT"), frozenset({"OLD", "SPORT"}))
     labels = grow(spec, {"TYPO": 50, "MARKETS": 3}, champion, from_base=False)
@@ -46,7 +46,7 @@ def test_closed_labels_never_grow_and_answer_only_the_declared():
     assert labels.seen == {"SPORT", "MARKETS"}
 
 
-def test_a_renamed_label_keeps_its_row():
+def test_a_renamed_label_keeps_its_row() -> None:
     spec = toy_spec("minilm", renames={"FINANCE": "MARKETS"})
     champion = LabelSet(("SPORT", "FINANCE"), frozenset({"SPORT", "FINANCE"}))
     labels = grow(spec, {"MARKETS": 7}, champion, from_base=False)
@@ -54,7 +54,7 @@ def test_a_renamed_label_keeps_its_row():
     assert labels.seen == {"SPORT", "MARKETS"}
 
 
-def test_a_merged_label_keeps_a_row_that_nobody_answers():
+def test_a_merged_label_keeps_a_row_that_nobody_answers() -> None:
     spec = toy_spec("minilm", renames={"FINANCE": "MARKETS", "STOCKS": "MARKETS"})
     champion = LabelSet(("FINANCE", "MARKETS", "STOCKS"), frozenset({"FINANCE", "MARKETS", "STOCKS"}))
     labels = grow(spec, {}, champion, from_base=False)
@@ -62,7 +62,7 @@ def test_a_merged_label_keeps_a_row_that_nobody_answers():
     assert labels.seen == {"MARKETS"}
 
 
-def test_labels_survive_the_file(tmp_path: Path):
+def test_labels_survive_the_file(tmp_path: Path) -> None:
     labels = LabelSet(("Föreläsning", "SPORT", "ARTS"), frozenset({"ARTS", "Föreläsning"}))
     labels.write(tmp_path)
     assert LabelSet.read(tmp_path) == labels
@@ -71,7 +71,7 @@ def test_labels_survive_the_file(tmp_path: Path):
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"format_version": 1}', json.dumps({"format_version": 9, "labels": [], "seen": []})]
 )
-def test_a_torn_or_newer_file_fails_the_run_and_names_it(tmp_path: Path, content: str):
+def test_a_torn_or_newer_file_fails_the_run_and_names_it(tmp_path: Path, content: str) -> None:
     (tmp_path / LABELS_FILE).write_text(content)
     with pytest.raises(RunFailedError, match=r"labels\.json"):
         LabelSet.read(tmp_path)
