@@ -1,6 +1,7 @@
 """Ingest: the order of its steps, what it does when one fails, and that bad events never take their neighbours along.
 
-The buffer here is a double that records calls and fails on request; `tests/integration/test_ingest_buffer.py` uses the real one.
+The buffer here is a double that records calls and fails on request; `tests/integration/test_ingest_buffer.py`,
+`tests/property/test_ingest_idempotence.py` and `tests/chaos/test_ingest_*.py` use the real one.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from consumers.buffer import Conflict, InsertOutcome, Stored
 from structlog.testing import capture_logs
 
 from config.errors import RetryError
 from config.settings import IngestSettings
 from consumers import ingest as module
+from consumers.buffer import Conflict, InsertOutcome, Stored
 from consumers.dead_letters import DeadLetters, Rejected
 from consumers.embedded import EmbeddedLog
 from consumers.ingest import Ingest, IngestOutcome
