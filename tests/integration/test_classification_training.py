@@ -315,7 +315,8 @@ from trainers.tasks.classification import ClassificationTask
 fine_tuning.Pace = lambda: Pace(interval_s=0, max_share=1e9)
 fine_tuning._REPORT_EVERY_S = 0.0
 base, folder = Path(sys.argv[1]), Path(sys.argv[2])
-plan = toy_plan(toy_spec(base), toy_rows(["SPORT", "MARKETS"], 80), folder / "work", report=lambda step: print(step.step, flush=True))
+rows = toy_rows(["SPORT", "MARKETS"], 80)
+plan = toy_plan(toy_spec(base), rows, folder / "work", report=lambda step: print(step.step, flush=True))
 ClassificationTask().train(plan, folder / "model")
 """
 
