@@ -42,10 +42,9 @@ class ProgressLog:
         self._run_id, self._stream, self._clock, self._monotonic = run_id, stream, clock, monotonic
         self._lock = threading.Lock()
         self._last_step_at = float("-inf")
-        torn = history.exists() and not history.read_bytes().endswith(b"\n") and history.stat().st_size > 0
-        self._history = history.open("a", encoding="utf-8", buffering=1)
-        if torn:
-            self._history.write("\n")
+        self._history = history
+        if history.exists() and not history.read_bytes().endswith(b"\n"):
+            self._append("\n")
 
     def write(
         self,
@@ -55,7 +54,7 @@ class ProgressLog:
         """Write one line; `fields` are those of `Progress`."""
         line = Progress(run_id=self._run_id, at=self._clock().isoformat(), phase=phase, **fields).model_dump_json() + "\n"
         with self._lock:
-            self._history.write(line)
+            self._append(line)
             if self._stream is not None:
                 self._send(self._stream, line)
 
@@ -74,6 +73,10 @@ class ProgressLog:
             examples_per_s=round(step.examples_per_s, 1),
             message=step.message,
         )
+
+    def _append(self, text: str) -> None:
+        with self._history.open("a", encoding="utf-8") as file:
+            file.write(text)
 
     def _send(self, stream: TextIO, line: str) -> None:
         try:

@@ -23,7 +23,7 @@ from trainers.tasks.spacy_rows import TokenRow, lay_on_tokens, learnable_types, 
 _LOG = structlog.get_logger(__name__)
 _BLANK = "blank:"
 _META_KEY = "perennial"
-_FIRST_BATCH_WORDS = 100
+_FIRST_BATCH_WORDS = 300
 _WORDS_PER_ROW = 32
 _BATCH_GROWTH = 1.001
 _INITIALIZE_ROWS = 10

@@ -1,0 +1,152 @@
+"""What the edge of the training child makes of everything that can happen inside."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.errors import RunFailedError
+from config.settings import SHIPPED_TASKS_DIR, TrainingSettings
+from config.tasks import load_task
+from trainers import guards, job_run, job_spec, job_steps
+from trainers.job_spec import JobResult, JobSpec
+from trainers.progress import ProgressLog
+from trainers.task import TrainingStep
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> JobSpec:
+    return JobSpec(
+        run_id="r1",
+        task=load_task(SHIPPED_TASKS_DIR / "news-entities.yaml"),
+        training=TrainingSettings(
+            device="cpu", precision="fp32", threads=1, time_limit_s=60, memory_limit_mib=0, stop_grace_s=1, seed=0, keep_runs=1
+        ),
+        full=True,
+        training_set=tmp_path / "set",
+        run_dir=tmp_path / "run",
+        champion=None,
+        champion_version=None,
+        batch_size=16,
+    )
+
+
+def outcome(spec: JobSpec, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> JobResult:
+    def fail(*_: object) -> JobResult:
+        raise error
+
+    monkeypatch.setattr(job_steps, "execute", fail)
+    spec.run_dir.mkdir(exist_ok=True)
+    return job_run._outcome(spec, guards.StopRequest(), ProgressLog("r1", spec.run_dir / "history.jsonl", None))
+
+
+def wrapped(inner: Exception) -> RunFailedError:
+    error = RunFailedError("the pipeline cannot be loaded")
+    error.__cause__ = inner
+    return error
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch names its own."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"),
+        wrapped(MemoryError()),
+    ],
+)
+def test_every_form_of_running_out_of_memory_asks_for_half_the_batch(
+    spec: JobSpec, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    result = outcome(spec, monkeypatch, error)
+    assert result.status == "out_of_memory"
+    assert "at batch size 16" in (result.error or "")
+
+
+def test_a_stop_is_recognised_through_a_library_that_wraps_it(spec: JobSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = RuntimeError("callback failed")
+    error.__cause__ = guards.StoppedError("stopped by SIGTERM")
+    assert outcome(spec, monkeypatch, error).status == "stopped"
+
+
+def test_a_run_that_cannot_succeed_keeps_its_message(spec: JobSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = outcome(spec, monkeypatch, RunFailedError("no rows; send labels"))
+    assert (result.status, result.error) == ("failed", "no rows; send labels")
+
+
+def test_an_unexpected_error_is_told_in_words_a_person_understands(spec: JobSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = outcome(spec, monkeypatch, ZeroDivisionError("division by zero"))
+    assert result.status == "failed"
+    assert "unexpected ZeroDivisionError ended the run: division by zero" in (result.error or "")
+    assert "The champion stays" in (result.error or "")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "last"),
+    [("done", 0, "done"), ("failed", 1, "failed"), ("out_of_memory", 3, "failed"), ("stopped", 4, None)],
+)
+def test_the_end_is_written_three_times_over(spec: JobSpec, status: Any, code: int, last: str | None) -> None:
+    spec.run_dir.mkdir()
+    stream = io.StringIO()
+    progress = ProgressLog("r1", spec.run_dir / "history.jsonl", stream)
+
+    assert job_run._finish(spec, progress, JobResult(run_id="r1", status=status, error="why")) == code
+
+    written = JobResult.model_validate_json((spec.run_dir / job_spec.RESULT_FILE).read_bytes())
+    assert written.status == status
+    assert written.peak_memory_mib > 0
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["phase"] for line in lines] == ([last] if last else [])
+
+
+def step(number: int, message: str = "") -> TrainingStep:
+    return TrainingStep(step=number, steps=100, epoch=number / 100, loss=1.0, examples_per_s=5.0, message=message)
+
+
+def test_quick_steps_are_thinned_out_but_never_the_last_or_one_with_a_message(tmp_path: Path) -> None:
+    now = [0.0]
+    progress = ProgressLog("r1", tmp_path / "history.jsonl", None, monotonic=lambda: now[0])
+    for number in range(1, 101):
+        now[0] += 0.01
+        progress.step(step(number, "2 spans skipped" if number == 7 else ""))
+    written = [json.loads(line)["step"] for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert written == [1, 7, 32, 57, 82, 100]
+
+
+def test_a_reader_that_went_away_does_not_end_the_run(tmp_path: Path) -> None:
+    class Gone(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise BrokenPipeError
+
+    progress = ProgressLog("r1", tmp_path / "history.jsonl", Gone())
+    progress.write("starting")
+    progress.write("done")
+    assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_line_torn_by_a_kill_does_not_spoil_the_next(tmp_path: Path) -> None:
+    (tmp_path / "history.jsonl").write_text('{"run_id": "r1", "ph')
+    ProgressLog("r1", tmp_path / "history.jsonl", None).write("starting")
+    assert json.loads((tmp_path / "history.jsonl").read_text().splitlines()[1])["phase"] == "starting"
+
+
+@pytest.mark.parametrize(
+    ("kind", "baseline", "name"),
+    [
+        ("news-entities", "majority", "baseline: finds no entity"),
+        ("news-entities", "base", "baseline: untouched blank:en"),
+        ("news-topics", "majority", "baseline: most frequent label"),
+    ],
+)
+def test_the_baseline_has_a_name_people_read(kind: str, baseline: Any, name: str) -> None:
+    task = load_task(SHIPPED_TASKS_DIR / f"{kind}.yaml")
+    named = task.model_copy(update={"promotion": task.promotion.model_copy(update={"baseline": baseline})})
+    assert job_steps.baseline_name(named) == name
