@@ -22,6 +22,7 @@ from trainers import comparison, statistics
 
 POLICY = Promotion(metric="accuracy")
 LOOKS_A_YEAR = 52
+_WINDOW_WEEKS = 13
 _SIZES = np.arange(1, 9)
 _SHARED = 0.5
 # Kish: 1 + (mean size met by a row - 1) * correlation; two rows correlate where both share the story's fate.
@@ -92,7 +93,7 @@ def simulate(cell: Cell, looks: int, seed: int) -> Rates:
     )
 
 
-def _compare(tallies: statistics.PairedTallies, stories: NDArray[np.intp], *, seed: int) -> comparison.Comparison:
+def _compare(tallies: statistics.PairedTallies, stories: NDArray[np.intp], *, seed: int, looks: int = 1) -> comparison.Comparison:
     rows = len(stories)
     evidence = statistics.weigh(tallies, stories, confidence=POLICY.confidence, seed=seed)
     candidate_score, champion_score = tallies.scores()
@@ -103,7 +104,8 @@ def _compare(tallies: statistics.PairedTallies, stories: NDArray[np.intp], *, se
         gain=evidence.gain, confidence=POLICY.confidence, lower_bound=evidence.lower_bound, upper_bound=evidence.upper_bound,
         standard_error=evidence.standard_error, p_equal=evidence.p_equal,
         discordant=float(np.mean(tallies.candidate_hits != tallies.opponent_hits)),
-        required_gain=needed, required_rows=statistics.required_rows(rows, evidence.standard_error, needed),
+        required_gain=needed, looks=looks,
+        required_rows=statistics.required_rows(rows, evidence.standard_error, needed, looks=looks),
     )  # fmt: skip
 
 
@@ -129,6 +131,28 @@ def _answers(cell: Cell, stories: NDArray[np.intp], rng: np.random.Generator) ->
     return statistics.PairedTallies(ones, candidate.astype(float), ones, champion.astype(float), ones)
 
 
+def promotions_in_a_year(*, weekly_rows: int, counted: bool, rng: np.random.Generator) -> int:
+    """Return how many of 52 equal candidates, one a week against one champion, the gate lets pass in a year.
+
+    Each week brings `weekly_rows` new held-out rows, and those of the last 13 weeks (90 days) decide, so that a row is looked at
+    up to 13 times. `counted`: the gate is told so; else every look passes for the first.
+    """
+    accuracy, discordant = 0.8, 0.15
+    champion = rng.random(weekly_rows * (LOOKS_A_YEAR + _WINDOW_WEEKS)) < accuracy
+    passed = 0
+    for week in range(LOOKS_A_YEAR):
+        seen = champion[weekly_rows * week : weekly_rows * (week + _WINDOW_WEEKS)]
+        changed = rng.random(len(seen)) < np.where(seen, discordant / 2 / accuracy, discordant / 2 / (1.0 - accuracy))
+        ones = np.ones((len(seen), 1))
+        tallies = statistics.PairedTallies(ones, (seen ^ changed)[:, None].astype(float), ones, seen[:, None].astype(float), ones)
+        candidate_score, champion_score = tallies.scores()
+        if candidate_score - champion_score > comparison.required_gain(POLICY, champion_score):
+            looks = math.ceil((_WINDOW_WEEKS + 1) / 2) if counted else 1
+            found = _compare(tallies, np.arange(len(seen)), seed=week, looks=looks)
+            passed += gate.decide(found, POLICY).verdict == "promote"
+    return passed
+
+
 def cells(*, rows: Iterable[int], gain: float) -> Iterator[Cell]:
     """Return every possible cell of the grid."""
     for accuracy, discordant, count, clustered in itertools.product((0.5, 0.8, 0.93), (0.05, 0.15, 0.30), rows, (False, True)):
@@ -147,6 +171,15 @@ def main() -> None:
         found = {cell: simulate(cell, count, seed=20) for cell in cells(rows=rows, gain=gain)}
         every = {_name(cell): dataclasses.asdict(rates) for cell, rates in found.items()}
         results[name] = {"looks_per_cell": count, **_summary(found), "cells": every}
+    years = 30 if arguments.quick else 300
+    for weekly_rows, counted in itertools.product((16, 40), (False, True)):
+        rng = np.random.default_rng(weekly_rows)
+        passed = [promotions_in_a_year(weekly_rows=weekly_rows, counted=counted, rng=rng) for _ in range(years)]
+        results[f"year of equal candidates, {weekly_rows} rows a week, looks {'' if counted else 'not '}counted"] = {
+            "years": years,
+            "promotions_a_year": float(np.mean(passed)),
+            "years_with_one": float(np.mean(np.array(passed) > 0)),
+        }
     report.write("gate_rates", arguments, results, arguments.json)
 
 
