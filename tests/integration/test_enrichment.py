@@ -1,0 +1,213 @@
+"""Enrichment on the real buffer: what is found out is stored once, survives a restart, and keeps held-out stories apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from config.settings import EnrichSettings, load_settings
+from consumers.buffer import Buffer, Stored
+from consumers.enrich import Enricher, EnrichOutcome
+from consumers.events import AnyEvent, Article, Feedback, Label, content_sha256
+from consumers.source import Position
+from consumers.stories import is_test, story_id_of
+from tests.support.encoders import WordEncoder
+from tests.support.sample_events import TASKS
+
+START = datetime(2024, 5, 1, tzinfo=UTC)
+TOPIC = "news-topics"
+LONG = "the central bank raised its main rate by a quarter point on thursday and said that inflation falls slowly"
+
+
+def enrich_settings(**changes: Any) -> EnrichSettings:
+    return load_settings().enrich.model_copy(update=changes)
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Buffer]:
+    buffer = Buffer.open(folder, load_settings().buffer, tasks=TASKS)
+    try:
+        yield buffer
+    finally:
+        buffer.close()
+
+
+def store(buffer: Buffer, *events: AnyEvent) -> None:
+    outcome = buffer.insert([Stored(event, Position("t", 0, number)) for number, event in enumerate(events)])
+    assert outcome.inserted == len(events)
+
+
+def label(name: str, text: str, *, day: float = 0, target: str = "economy", anchor: bool = False) -> Label:
+    return Label(
+        event_id=name, occurred_at=START + timedelta(days=day), task=TOPIC, text=text, target={"label": target}, anchor=anchor
+    )
+
+
+def article(name: str, text: str, *, day: float = 0) -> Article:
+    return Article(event_id=f"e-{name}", occurred_at=START + timedelta(days=day), article_id=name, title=text)
+
+
+def all_steps(enricher: Enricher) -> EnrichOutcome:
+    """Step until nothing waits; return the sum."""
+    total = EnrichOutcome()
+    while (one := enricher.step()) != EnrichOutcome():
+        total = EnrichOutcome(
+            *(getattr(total, name) + getattr(one, name) for name in ("resolved", "articles", "examples", "dropped"))
+        )
+    return total
+
+
+def splits(buffer: Buffer) -> Mapping[str, str]:
+    return {member.row_id: member.split for member in buffer.recent_stories(START + timedelta(days=400), timedelta(days=800))}
+
+
+def on_side(side: str, variants: list[str]) -> str:
+    return next(text for text in variants if is_test(story_id_of(content_sha256(text)), 0.2) == (side == "test"))
+
+
+def test_every_text_is_enriched_once_and_counts(tmp_path: Path) -> None:
+    encoder = WordEncoder()
+    with opened(tmp_path) as buffer:
+        store(buffer, *(label(f"l-{n}", f"subject {n} does thing {n} near place {n}") for n in range(150)))
+        store(buffer, *(article(f"a-{n}", f"article {n} about matter {n}") for n in range(10)))
+        assert all_steps(Enricher(buffer, enrich_settings(), encoder=encoder)) == EnrichOutcome(articles=10, examples=150)
+        counts = buffer.counts(TOPIC)
+        assert (counts.unenriched, counts.train + counts.test) == (0, 150)
+        assert 10 < counts.test < 60
+        assert Enricher(buffer, enrich_settings(), encoder=encoder).step() == EnrichOutcome()
+    assert len(encoder.encoded) == 160
+
+
+def test_an_example_of_an_article_reuses_its_vector_and_shares_its_story(tmp_path: Path) -> None:
+    encoder = WordEncoder()
+    with opened(tmp_path) as buffer:
+        enricher = Enricher(buffer, enrich_settings(), encoder=encoder)
+        feedback = Feedback(
+            event_id="f-1",
+            occurred_at=START,
+            task=TOPIC,
+            article_id="a-1",
+            target={"label": "economy"},
+            user_id="u",
+            verdict="correction",
+        )
+        store(buffer, feedback)
+        assert enricher.step() == EnrichOutcome()
+        store(buffer, article("a-1", LONG))
+        assert all_steps(enricher) == EnrichOutcome(resolved=1, articles=1, examples=1)
+        members = buffer.equal_texts([content_sha256(LONG)])
+    assert encoder.encoded == [LONG]
+    assert len(members) == 2
+    assert len({member.story_id for member in members}) == 1
+
+
+def test_an_equal_text_a_year_later_shares_its_story_even_after_a_restart(tmp_path: Path) -> None:
+    near = LONG.replace("thursday", "friday")
+    with opened(tmp_path) as buffer:
+        store(buffer, label("l-1", LONG), label("l-2", near))
+        all_steps(Enricher(buffer, enrich_settings(), encoder=WordEncoder()))
+    with opened(tmp_path) as buffer:
+        store(buffer, label("l-3", near, day=365))
+        all_steps(Enricher(buffer, enrich_settings(), encoder=WordEncoder()))
+        members = buffer.equal_texts([content_sha256(LONG), content_sha256(near)])
+        assert buffer.counts(TOPIC).train + buffer.counts(TOPIC).test == 2, "the third is a duplicate"
+    assert {member.row_id for member in members} == {"l-1", "l-2", "l-3"}
+    assert len({member.story_id for member in members}) == 1
+
+
+def test_a_bridging_text_drops_the_train_story(tmp_path: Path) -> None:
+    # The bridge shares half its words with each of the two, which share none.
+    train = on_side("train", [f"alpha{n} beta gamma delta" for n in range(99)])
+    test = on_side("test", [f"one{n} two three four" for n in range(99)])
+    with opened(tmp_path) as buffer:
+        enricher = Enricher(buffer, enrich_settings(story_similarity=0.6), encoder=WordEncoder(dimensions=512))
+        store(buffer, label("train", train), label("test", test))
+        all_steps(enricher)
+        assert splits(buffer) == {"train": "train", "test": "test"}
+        store(buffer, label("bridge", f"{train} {test}", day=1))
+        with capture_logs() as logs:
+            assert all_steps(enricher).dropped == 1
+        assert splits(buffer) == {"train": "dropped", "test": "test", "bridge": "test"}
+        assert buffer.counts(TOPIC).train == 0
+    assert [log["tied_by"] for log in logs if log["event"] == "story_dropped"] == ["bridge"]
+
+
+def test_a_bridge_in_the_same_batch_drops_too(tmp_path: Path) -> None:
+    train = on_side("train", [f"alpha{n} beta gamma delta" for n in range(99)])
+    test = on_side("test", [f"one{n} two three four" for n in range(99)])
+    with opened(tmp_path) as buffer:
+        store(buffer, label("train", train), label("test", test), label("bridge", f"{train} {test}", day=1))
+        all_steps(Enricher(buffer, enrich_settings(story_similarity=0.6), encoder=WordEncoder(dimensions=512)))
+        assert splits(buffer) == {"train": "dropped", "test": "test", "bridge": "test"}
+
+
+def test_a_crash_between_dropping_and_storing_leaves_nothing_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = on_side("train", [f"alpha{n} beta gamma delta" for n in range(99)])
+    test = on_side("test", [f"one{n} two three four" for n in range(99)])
+    settings = enrich_settings(story_similarity=0.6)
+    with opened(tmp_path) as buffer:
+        store(buffer, label("train", train), label("test", test))
+        all_steps(Enricher(buffer, settings, encoder=WordEncoder(dimensions=512)))
+        store(buffer, label("bridge", f"{train} {test}", day=1))
+        with monkeypatch.context() as patch:
+            patch.setattr(buffer, "apply_enrichment", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                Enricher(buffer, settings, encoder=WordEncoder(dimensions=512)).step()
+    with opened(tmp_path) as buffer:
+        all_steps(Enricher(buffer, settings, encoder=WordEncoder(dimensions=512)))
+        assert splits(buffer) == {"train": "dropped", "test": "test", "bridge": "test"}
+
+
+def test_an_anchor_label_takes_its_story_out_of_training(tmp_path: Path) -> None:
+    train = on_side("train", [f"alpha{n} beta gamma delta epsilon zeta" for n in range(99)])
+    with opened(tmp_path) as buffer:
+        enricher = Enricher(buffer, enrich_settings(), encoder=WordEncoder())
+        store(buffer, label("train", train))
+        all_steps(enricher)
+        store(buffer, label("anchor", train, day=1, anchor=True), label("again", train, day=2, target="sport"))
+        all_steps(enricher)
+        assert splits(buffer) == {"train": "dropped", "anchor": "anchor", "again": "dropped"}
+
+
+def test_a_new_encoder_never_compares_its_vectors_with_the_old_ones(tmp_path: Path) -> None:
+    with opened(tmp_path) as buffer:
+        store(buffer, label("old", LONG))
+        all_steps(Enricher(buffer, enrich_settings(), encoder=WordEncoder("words@1", 64)))
+        store(buffer, label("new", LONG.upper(), day=1), label("same", LONG, day=2, target="sport"))
+        all_steps(Enricher(buffer, enrich_settings(), encoder=WordEncoder("words@2", 32)))
+        members = {m.row_id: m for m in buffer.recent_stories(START + timedelta(days=9), timedelta(days=99))}
+    assert (members["same"].encoder_id, len(members["same"].embedding)) == ("words@2", 32)
+    assert members["same"].story_id == members["old"].story_id
+    assert members["new"].story_id != members["old"].story_id
+
+
+def test_quality_and_language_are_stored_and_poor_rows_do_not_count(tmp_path: Path) -> None:
+    boilerplate = "Sign up for our newsletter. Privacy policy. Terms of use. All rights reserved. Accept cookies."
+    good = on_side("train", [f"{LONG} again {n}" for n in range(99)])
+    poor = on_side("train", [f"{boilerplate} Page {n}" for n in range(99)])
+    with opened(tmp_path) as buffer:
+        store(buffer, label("good", good), label("poor", poor))
+        all_steps(Enricher(buffer, enrich_settings(), encoder=WordEncoder()))
+        assert splits(buffer) == {"good": "train", "poor": "train"}
+        assert buffer.counts(TOPIC).train == 1
+
+
+def test_the_packaged_encoder_joins_near_duplicates_and_keeps_others_apart(tmp_path: Path) -> None:
+    texts = {
+        "l-1": "Utah judge orders new congressional maps for 2026 in another redistricting twist",
+        "l-2": "Utah judge orders state to draw new congressional maps before 2026",
+        "l-3": "Chefs share their favourite recipes for a quick summer dinner",
+    }
+    with opened(tmp_path) as buffer:
+        store(buffer, *(label(name, text) for name, text in texts.items()))
+        assert all_steps(Enricher(buffer, enrich_settings())).examples == 3
+        members = {m.row_id: m for m in buffer.equal_texts([content_sha256(text) for text in texts.values()])}
+    assert members["l-1"].story_id == members["l-2"].story_id != members["l-3"].story_id
+    assert members["l-1"].encoder_id.startswith("minilm@")
+    assert len(members["l-1"].embedding) == 384
