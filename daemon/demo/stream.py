@@ -22,7 +22,7 @@ TaskName = Literal["news-topics", "news-entities"]
 _BORDER_SHARE = 0.16
 """Stories that two desks might have filed: no model can know which did."""
 _NEW_TOPIC_SHARE = 0.3
-_NEW_NAMES_SHARE = 0.7
+_NEW_NAMES_SHARE = 0.85
 _BORROWED_SHARE = 0.25
 """Stories with a sentence of another topic in them."""
 MIN_WORDS = 25

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 
 from config.tasks import Promotion
 from registry.gate import decide
-from tests.support.scored import labelled
-from tests.unit.test_comparison import compared, topics
+from tests.support.scored import compared, labelled, topics
 from trainers import statistics
 from trainers.comparison import Comparison
 

@@ -7,29 +7,15 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from config.tasks import Promotion, TaskSpec
-from tests.support.scored import labelled, table
-from trainers.comparison import Comparison, Latency, compare, required_gain
+from tests.support.scored import compared, labelled, table, topics
+from trainers.comparison import Comparison, required_gain
 from trainers.job_spec import JobResult
-
-
-def topics(**promotion: object) -> TaskSpec:
-    policy = {"metric": "macro_f1", **promotion}
-    return TaskSpec(
-        name="news-topics", kind="classification", backend="transformer", base_model="minilm", labels="open", promotion=policy
-    )
 
 
 def entities() -> TaskSpec:
     return TaskSpec(
         name="news-entities", kind="ner", backend="spacy", base_model="blank:en", labels="open", promotion={"metric": "entity_f1"}
     )
-
-
-def compared(task: TaskSpec, scores: pa.Table, *, champion: str | None = "news-topics/v3", looks: int = 1) -> Comparison:
-    return compare(
-        task, run_id="run-1", champion_version=champion, opponent=champion or "baseline: most frequent label", scores=scores,
-        candidate_latency=Latency(p50_ms=4.0, p99_ms=9.0), champion_latency=None, size_mib=87.5, looks=looks, seed=1,
-    )  # fmt: skip
 
 
 def some_labels(rows: int = 300, classes: str = "abcd") -> tuple[list[str], list[str], list[str]]:
