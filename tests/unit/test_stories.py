@@ -154,3 +154,13 @@ def test_forgotten_periods_are_read_again() -> None:
 def test_the_share_of_held_out_stories_follows_the_setting() -> None:
     held_out = sum(is_test(story_id_of(str(number)), 0.2) for number in range(5_000))
     assert 0.18 < held_out / 5_000 < 0.22
+
+
+def test_the_nearest_of_several_leaders_wins() -> None:
+    stories = index(similarity=0.5)
+    leaders = [f"leader {number}" for number in range(40) if not is_test(story_id_of(f"leader {number}"), 0.2)][:2]
+    apart = stories.place([new(leaders[0], X), new(leaders[1], unit(-0.1, 1, 0))])
+    for number, vector in enumerate([unit(1, 0.8, 0), unit(0.8, 1, 0)]):
+        [placement] = stories.place([new(f"follower {number}", vector)])
+        assert placement.story_id == apart[number].story_id
+        assert placement.split == "train"
