@@ -16,10 +16,10 @@ from config.clock import Clock, utc_now
 from config.errors import StopError
 from config.settings import BufferSettings
 from config.tasks import TaskSpec
-from consumers import buffer_audit, buffer_folder, counting, freezing
+from consumers import buffer_audit, buffer_folder, freezing
 from consumers import requests as stored_requests
 from consumers.backlog import Backlog, TextRow
-from consumers.counting import TaskCounts
+from consumers.counting import Counting, TaskCounts
 from consumers.enrichment_rows import Enrichment, EnrichmentRows, StoryMember, recent_stories
 from consumers.event_rows import Stored
 from consumers.insertion import Conflict, Insertion, InsertOutcome
@@ -53,6 +53,7 @@ class Buffer:
         self._min_quality = min_quality
         self._clock = clock
         self._lock = threading.RLock()
+        self._counting = Counting(tables, min_quality)
         self._ledger = Ledger(tables)
         self._backlog = Backlog(tables)
         self._write_lock: BinaryIO | None = None
@@ -144,7 +145,7 @@ class Buffer:
     def counts(self, task: str, *, after_seq: int = 0) -> TaskCounts:
         """Count a task's examples; `new` are those enriched after number `after_seq`."""
         with self._lock:
-            return counting.count(self._tables, task, after_seq=after_seq, min_quality=self._min_quality)
+            return self._counting.count(task, after_seq)
 
     def freeze(
         self, task: TaskSpec, *, run_id: str, folder: Path, learnt: frozenset[str], max_rows: int | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from consumers.tables import KEYS, SCHEMAS, is_one_of
 
 # A longer IN list makes one filter slow to plan.
 _IDS_PER_FILTER = 1_000
+_ROWS_PER_BATCH = 1 << 16
 # Compaction rewrites a whole table (up to Lance's million rows a fragment), so a table of this size is compacted at
 # `optimize_every` writes, one of twice the size at twice as many: a write then costs the same at any size ...
 _ROWS_PER_INTERVAL = 50_000
@@ -34,7 +35,7 @@ class Snapshot:
 
     def scan(self, name: str, columns: Sequence[str], where: str | None = None) -> pa.Table:
         """Return the columns of all rows that fulfil the SQL filter, in no particular order."""
-        return _query(self._handles[name], columns, where).to_arrow()
+        return _read(_query(self._handles[name], columns, where))
 
     def batches(self, name: str, columns: Sequence[str], where: str | None = None) -> Iterator[pa.RecordBatch]:
         """Yield what `scan` returns piece by piece, for columns too large to hold at once."""
@@ -61,7 +62,7 @@ class Tables:
 
         With `row_ids` a column `_rowid` is added, by which `take` finds the rows until the next write.
         """
-        return _query(self._handles[name], columns, where).with_row_id(row_ids).to_arrow()
+        return _read(_query(self._handles[name], columns, where).with_row_id(row_ids))
 
     def take(self, name: str, row_ids: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Return columns of the rows with these `_rowid`s, in no particular order."""
@@ -117,9 +118,9 @@ class Tables:
             handles[name].checkout(self._handles[name].version)
         return Snapshot(handles)
 
-    def versions(self) -> dict[str, int]:
-        """Return each table's version."""
-        return {name: int(handle.version) for name, handle in self._handles.items()}
+    def versions(self, names: Iterable[str] = tuple(SCHEMAS)) -> dict[str, int]:
+        """Return the tables' versions."""
+        return {name: int(self._handles[name].version) for name in names}
 
     def optimize(self, every: int, keep: timedelta) -> tuple[str, ...]:
         """Compact the tables that had `every` writes (large ones: more) and remove versions older than `keep`.
@@ -146,3 +147,8 @@ class Tables:
 def _query(handle: Any, columns: Sequence[str], where: str | None) -> Any:  # noqa: ANN401 - LanceDB ships no types
     query = handle.search().select(list(columns)).limit(None)
     return query.where(where) if where else query
+
+
+def _read(query: Any) -> pa.Table:  # noqa: ANN401 - LanceDB ships no types
+    # Not `to_arrow`: with its small batches 60,000 rows of seven narrow columns took three times as long (58 against 19 ms).
+    return query.to_batches(_ROWS_PER_BATCH).read_all()

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from config.tasks import TaskSpec
@@ -64,13 +65,15 @@ def select(
     max_rows: int,
 ) -> Selection:
     """Choose the rows of one training set. `renames` are applied in order, then those of the task file."""
+    all_renames = tuple(mapping for mapping in (*renames, task.renames) if mapping)
     left_out: Counter[str] = Counter()
     by_role: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         role = _role(candidate, task, min_quality)
         if role is None:
             continue
-        renamed = replace(candidate, target=_renamed(candidate.target, [*renames, task.renames]))
+        target = _renamed(candidate.target, all_renames)
+        renamed = candidate if target == candidate.target else replace(candidate, target=target)
         if task.labels == "closed" and not labels_of(renamed.target) <= set(task.label_names):
             left_out["label is not accepted any more"] += 1
         else:
@@ -92,10 +95,11 @@ def select(
     return Selection(rows, dict(sorted(counts.items())), dict(sorted(left_out.items())))
 
 
-def labels_of(target: str) -> set[str]:
+@lru_cache(maxsize=10_000)
+def labels_of(target: str) -> frozenset[str]:
     """Return the labels a target (JSON) carries."""
     parsed = json.loads(target)
-    return {span["label"] for span in parsed["spans"]} if "spans" in parsed else {parsed["label"]}
+    return frozenset(span["label"] for span in parsed.get("spans", [parsed]))
 
 
 def _role(row: Candidate, task: TaskSpec, min_quality: float) -> str | None:
@@ -115,6 +119,8 @@ def _weight(row: Candidate, task: TaskSpec) -> float:
 
 
 def _renamed(target: str, renames: Sequence[Mapping[str, str]]) -> str:
+    if not renames:
+        return target
     parsed = json.loads(target)
     for one in parsed.get("spans", [parsed]):
         for mapping in renames:
