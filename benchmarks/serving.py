@@ -1,0 +1,247 @@
+"""Prediction latency over HTTP: idle, while a training child runs, and while the model is changed under load.
+
+Ours is the real serving process over real published models; beside it, in the same run and on the same models, what a user
+would write: FastAPI calling transformers' pipeline (or spaCy) in its endpoint, changed by `/reload` or by a restart.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks import report
+from benchmarks.serving_load import Order
+from benchmarks.serving_models import CLASSIFICATION, NER, Models
+from config.settings import environment_of, load_settings
+from daemon.runner import Runner
+from trainers.job_spec import JobSpec, Progress
+
+CLIENTS = 4
+_KINDS = {CLASSIFICATION: "classification", NER: "ner"}
+_CHANGE_PAUSE_S = 0.5
+_READY_S = 180.0
+
+Measured = dict[str, Any]
+
+
+def main() -> None:
+    """Measure both kinds and write the ratios."""
+    arguments = report.parser(__doc__ or "").parse_args()
+    quick = arguments.quick
+    with tempfile.TemporaryDirectory() as folder:
+        settings = load_settings(data_dir=Path(folder), serving={"port": 0, "refresh_interval_s": 0.2})
+        models = Models(settings)
+        results: dict[str, Any] = {"clients": CLIENTS}
+        for task in (CLASSIFICATION, NER):
+            results[_KINDS[task]] = _measure(models, task, quick=quick)
+    results["failures_in_ours"] = sum(phase["failures"] for kind in _KINDS.values() for phase in results[kind]["ours"].values())
+    results["requests_during_swaps"] = sum(results[kind]["ours"]["swaps"]["requests"] for kind in _KINDS.values())
+    report.write("serving", arguments, results, arguments.json)
+    assert results["failures_in_ours"] == 0, "a request failed; 0 are owed"
+
+
+def _measure(models: Models, task: str, *, quick: bool) -> dict[str, Any]:
+    labels = models.labels(task, 600 if quick else 2_000)
+    job = models.job(task, f"bench-{task}", labels, epochs=1)
+    versions = models.publish(job, models.train(job), copies=2)
+    models.promote(task, versions[0])
+    print(f"{task}: model trained and published", flush=True)
+    texts = [str(label.text) for label in labels[:500]]
+    idle, busy, swaps = (200, 300, 600) if quick else (2_000, 2_000, 5_000)
+    training = models.job(task, f"bench-{task}-busy", models.labels(task, 4_000 if quick else 14_000), epochs=500)
+
+    def phases(ask: Callable[[int, int], Measured], change: Callable[[], None]) -> dict[str, Measured]:
+        ask(50, 1)
+        found = {"idle_one_client": ask(idle, 1), "idle": ask(idle, CLIENTS)}
+        _say(task, found)
+        with _training(models, training):
+            found["training"] = ask(busy, CLIENTS)
+        _say(task, found)
+        with _changing(change) as count:
+            found["swaps"] = ask(swaps, CLIENTS)
+        found["swaps"]["changes"] = count[0]
+        _say(task, found)
+        return found
+
+    with _ours(models) as port:
+        wait = _wait_for(f"http://127.0.0.1:{port}/readyz")
+        bodies = [json.dumps({"text": text}) for text in texts]
+        at = [0]
+
+        def move_alias() -> None:
+            at[0] += 1
+            models.promote(task, versions[at[0] % 2])
+            _until(lambda: _get(port, "/v1/tasks")[task] == versions[at[0] % 2])
+
+        wait()
+        ours = phases(lambda number, clients: _load(port, f"/v1/tasks/{task}/predict", bodies, number, clients), move_alias)
+
+    bodies = [json.dumps({"texts": [text]}) for text in texts]
+    with _stock(task, models.folder(versions[0])) as (port, _process):
+        at = [0]
+
+        def reload() -> None:
+            at[0] += 1
+            _post(port, "/reload", {"folder": str(models.folder(versions[at[0] % 2]))})
+
+        stock = phases(lambda number, clients: _load(port, "/predict", bodies, number, clients), reload)
+    stock["restart"] = _restart(task, models.folder(versions[0]), bodies, requests=swaps)
+    shared = [name for name in ours if name in stock]
+    ratios = {
+        name: {key: stock[name][key] / ours[name][key] for key in ("p50_ms", "p99_ms")}
+        | {"throughput": ours[name]["requests_per_s"] / stock[name]["requests_per_s"]}
+        for name in shared
+    }
+    return {"ours": ours, "stock": stock, "stock_over_ours": ratios}
+
+
+def _say(task: str, found: dict[str, Measured]) -> None:
+    name, last = list(found.items())[-1]
+    line = f"p50 {last['p50_ms']:.1f} ms, p99 {last['p99_ms']:.1f} ms, {last['failures']} failures in {last['requests']} requests"
+    print(f"{task}, {name}: {line}", flush=True)
+
+
+def _load(port: int, path: str, bodies: Sequence[str], requests: int, clients: int) -> Measured:
+    order = Order("127.0.0.1", port, path, bodies, requests, clients)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.serving_load"],
+        input=json.dumps(asdict(order)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: Measured = json.loads(done.stdout)
+    found.pop("versions")
+    return found
+
+
+@contextmanager
+def _ours(models: Models) -> Iterator[int]:
+    log = models.settings.data_dir / "serving.log"
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-X", "faulthandler", "-m", "daemon.serving"], env=os.environ | environment_of(models.settings),
+            stdout=subprocess.PIPE, stderr=errors, text=True,
+        )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        yield int(json.loads(process.stdout.readline())["address"].rpartition(":")[2])
+    finally:
+        process.terminate()
+        exit_code = process.wait(30)
+        assert exit_code == 0, f"serving ended with {exit_code}: {log.read_text()[-4000:]}"
+
+
+@contextmanager
+def _stock(task: str, folder: Path, port: int = 0) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.serving_stock", _KINDS[task], str(folder), str(port)], stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        yield int(process.stdout.readline()), process
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _restart(task: str, folder: Path, bodies: Sequence[str], requests: int) -> Measured:
+    """Change the model by one restart on the same port while requests run; clients try again every 10 ms."""
+    found: dict[str, Measured] = {}
+    with _stock(task, folder) as (port, process):
+        asker = threading.Thread(target=lambda: found.update(restart=_load(port, "/predict", bodies, requests, CLIENTS)))
+        asker.start()
+        time.sleep(1.0)
+        process.terminate()
+        process.wait(30)
+        stopped = time.monotonic()
+        with _stock(task, folder, port):
+            away_s = time.monotonic() - stopped
+            asker.join()
+    return found["restart"] | {"away_s": away_s}
+
+
+@contextmanager
+def _training(models: Models, job: JobSpec) -> Iterator[None]:
+    """Keep the real training child at work."""
+    stop, started = threading.Event(), threading.Event()
+    runner = Runner(models.settings.training, stop)
+
+    def report_progress(progress: Progress) -> None:
+        if progress.phase == "training" and progress.step:
+            started.set()
+
+    thread = threading.Thread(target=runner.run, args=(job, report_progress))
+    thread.start()
+    try:
+        assert started.wait(_READY_S), "the training child took no step"
+        yield
+        assert thread.is_alive(), "training ended before the requests did"
+    finally:
+        stop.set()
+        thread.join()
+
+
+@contextmanager
+def _changing(change: Callable[[], None]) -> Iterator[list[int]]:
+    """Change the model again and again; yields the count."""
+    stop, count = threading.Event(), [0]
+
+    def keep_changing() -> None:
+        while not stop.wait(_CHANGE_PAUSE_S):
+            change()
+            count[0] += 1
+
+    thread = threading.Thread(target=keep_changing)
+    thread.start()
+    try:
+        yield count
+    finally:
+        stop.set()
+        thread.join()
+        assert count[0], "the model did not change once while requests ran"
+
+
+def _wait_for(url: str) -> Callable[[], None]:
+    def ready() -> bool:
+        try:
+            return bool(urllib.request.urlopen(url, timeout=5).status == 200)  # noqa: S310 - our own address
+        except OSError:
+            return False
+
+    return lambda: _until(ready)
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _READY_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def _get(port: int, path: str) -> dict[str, str | None]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+        return {task["name"]: task["serving"] for task in json.load(answer)["tasks"]}
+
+
+def _post(port: int, path: str, body: dict[str, Any]) -> None:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    urllib.request.urlopen(request, timeout=120).read()  # noqa: S310 - our own address
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What a user would write instead: a plain FastAPI app that calls the library in its endpoint, the model in a global variable.
+
+`python -m benchmarks.serving_stock KIND FOLDER PORT` prints its port (0: a free one). `POST /reload` loads a folder into
+the global variable, the usual way to change a model without a restart.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+Model = Callable[[list[str]], list[Any]]
+
+
+class Texts(BaseModel):
+    """A request."""
+
+    texts: list[str]
+
+
+class Folder(BaseModel):
+    """Where the next model lies."""
+
+    folder: str
+
+
+def load(kind: str, folder: str) -> Model:
+    """Load as the libraries' front pages show."""
+    if kind == "ner":
+        import spacy
+
+        nlp = spacy.load(folder)
+        return lambda texts: [
+            [{"start": ent.start_char, "end": ent.end_char, "label": ent.label_} for ent in nlp(text).ents] for text in texts
+        ]
+    from transformers import pipeline
+
+    classify = pipeline("text-classification", model=folder, top_k=None, truncation=True, device=-1)
+    return lambda texts: list(classify(texts))
+
+
+def main() -> None:
+    """Serve until stopped."""
+    kind, folder, port = sys.argv[1:]
+    app = FastAPI()
+    held: dict[str, Any] = {"model": load(kind, folder), "version": folder}
+
+    @app.post("/predict")
+    def predict(asked: Texts) -> dict[str, Any]:
+        return {"version": held["version"], "predictions": held["model"](asked.texts)}
+
+    @app.post("/reload")
+    def reload(asked: Folder) -> dict[str, Any]:
+        held["model"] = load(kind, asked.folder)
+        held["version"] = asked.folder
+        return {}
+
+    listener = socket.create_server(("127.0.0.1", int(port)))
+    print(listener.getsockname()[1], flush=True)
+    uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False)).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()
