@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -106,7 +108,8 @@ def _follow(settings: Settings, registry: Registry, task: str, key: str, *, chec
         TimeRemainingColumn(),
     )
     started = time.monotonic()
-    with Progress(*columns, console=console, disable=quiet, transient=True) as bar:
+    lines = ProgressLines() if not console.is_terminal else None
+    with Progress(*columns, console=console, disable=quiet or lines is not None, transient=True) as bar:
         shown = bar.add_task(f"{task}: waiting for the run to start", total=None)
         while True:
             run = next((entry for entry in registry.runs.list(task, limit=50) if entry.trigger_key == key), None)
@@ -120,13 +123,29 @@ def _follow(settings: Settings, registry: Registry, task: str, key: str, *, chec
                 )
                 raise RunFailedError(message)
             if run is not None:
-                _show(bar, shown, settings, run)
+                progress = last_progress(settings.runs_dir / run.run_id)
+                _show(bar, shown, run, progress)
+                if lines is not None:
+                    lines.tell(progress)
             time.sleep(_FOLLOW_S)
 
 
-def _show(bar: Progress, shown: TaskID, settings: Settings, run: Run) -> None:
-    progress = last_progress(settings.runs_dir / run.run_id)
+def _show(bar: Progress, shown: TaskID, run: Run, progress: dict[str, Any] | None) -> None:
     if progress and progress["phase"] == "training":
         bar.update(shown, description=f"{run.task}: training", completed=progress["step"], total=progress["steps"] or None)
     else:
         bar.update(shown, description=f"{run.task}: {progress['phase'] if progress else run.state}")
+
+
+class ProgressLines:
+    """Where no terminal shows a bar: each new line of progress as JSON on standard error."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Any] | None = None
+
+    def tell(self, progress: dict[str, Any] | None) -> None:
+        """Write `progress` unless it was written before."""
+        if progress is not None and progress != self._last:
+            self._last = progress
+            sys.stderr.write(json.dumps(progress) + "\n")
+            sys.stderr.flush()

@@ -1,0 +1,128 @@
+"""From the hundredth correction to the new champion answering, for both kinds of task.
+
+A first champion learns the demo's news; then the world drifts, readers correct the served answers over HTTP, and the clock
+runs from the acknowledgement of the hundredth correction that counts until `/predict` answers with the new version.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from benchmarks import report
+from config.clock import utc_now
+from consumers import events, stories
+from daemon.demo.installation import Installation
+from daemon.demo.stream import ENTITIES_TASK, TOPICS_TASK, NewsStream, Story, TaskName, same_answer
+from registry.store import Registry
+
+# Printed with the result: ten minutes of cooldown would be measured instead of the loop.
+OVERRIDES = {task: {"trigger.cooldown_minutes": 0.0, "trigger.weekly": False} for task in (TOPICS_TASK, ENTITIES_TASK)}
+TEST_FRACTION = 0.4
+SETTINGS = {
+    "enrich": {"test_fraction": TEST_FRACTION, "interval_s": 0.2},
+    "schedule": {"check_interval_s": 1.0, "weekly": False},
+    "serving": {"refresh_interval_s": 0.5},
+}
+CORRECTIONS = 100
+_LIMIT_S = 900.0
+_PORTION = 10
+
+
+def main() -> None:
+    """Measure one kind after the other, each on an installation of its own."""
+    arguments = report.parser(__doc__ or "").parse_args()
+    tasks: Sequence[TaskName] = (ENTITIES_TASK,) if arguments.quick else (ENTITIES_TASK, TOPICS_TASK)
+    results: dict[str, Any] = {"overrides": {**OVERRIDES[TOPICS_TASK], **SETTINGS}}
+    for task in tasks:
+        with tempfile.TemporaryDirectory() as folder:
+            results[task] = _measure(task, Path(folder))
+    report.write("correction_latency", arguments, results, arguments.json)
+
+
+def _measure(task: TaskName, folder: Path) -> dict[str, Any]:
+    news = NewsStream(start=utc_now() - timedelta(days=20))
+    # Rows chosen independently must decide: enough stories that the split's hash holds out.
+    first = news.phase_one(560)
+    later = news.phase_two(900)
+    held_out = [story for story in later if _is_held_out(story)][:260]
+    corrected = [story for story in later if not _is_held_out(story)]
+    with Installation(folder, task_overrides=OVERRIDES, settings_overrides=SETTINGS) as installation:
+        installation.publish(event for story in first for event in (news.article(story), news.gold(story, task)))
+        installation.wait_until(lambda: installation.task(task).champion is not None, limit_s=_LIMIT_S, what="a first champion")
+        installation.wait_until_quiet(limit_s=_LIMIT_S)
+        installation.publish(event for story in held_out for event in (news.article(story), news.gold(story, task)))
+        installation.wait_until_quiet(limit_s=_LIMIT_S)
+        before = installation.task(task).champion
+        posted, acknowledged = 0, time.monotonic()
+        for event in _corrections(installation, news, task, corrected):
+            if installation.task(task).run is not None or installation.task(task).champion != before:
+                break
+            installation.post(
+                "/v1/feedback", event.model_dump(mode="json", exclude_none=True, exclude={"type", "schema_version"})
+            )
+            posted, acknowledged = posted + 1, time.monotonic()
+            if posted >= CORRECTIONS and installation.task(task).new_examples >= CORRECTIONS:
+                break
+        text = [corrected[0].text]
+        installation.wait_until(
+            lambda: installation.predict(task, text)["version"] != before or _kept(installation, task, before),
+            limit_s=_LIMIT_S,
+            what="the new champion to answer",
+        )
+        seconds = time.monotonic() - acknowledged
+        with Registry.open(installation.settings.registry_url, read_only=True) as registry:
+            run = registry.runs.list(task, limit=1)[0]
+        metrics = (run.comparison or {}) | {}
+        assert run.started_at is not None
+        assert run.finished_at is not None
+        return {
+            "corrections_posted": posted,
+            "before": before,
+            "after": installation.predict(task, text)["version"],
+            "verdict": run.verdict,
+            "reason": run.reasons[0],
+            "last_correction_to_answer_s": seconds,
+            "frozen_s": (run.started_at - run.created_at).total_seconds(),
+            "training_and_comparison_s": (run.finished_at - run.started_at).total_seconds(),
+            "champion_score": metrics.get("champion_score"),
+            "candidate_score": metrics.get("candidate_score"),
+        }
+
+
+def _corrections(
+    installation: Installation, news: NewsStream, task: TaskName, told: Sequence[Story]
+) -> Iterator[events.Feedback]:
+    """Ask about each story; yield a correction where the answer is wrong."""
+    for at in range(0, len(told), _PORTION):
+        asked = told[at : at + _PORTION]
+        answered = installation.predict(task, [story.text for story in asked])
+        for story, prediction in zip(asked, answered["predictions"], strict=True):
+            if same_answer(task, prediction, story.target(task)):
+                continue
+            yield _correction(story, task, prediction, answered["version"])
+
+
+def _correction(story: Story, task: TaskName, prediction: Mapping[str, Any], version: str) -> events.Feedback:
+    return events.Feedback(
+        event_id=f"{prediction['prediction_id']}:feedback", occurred_at=utc_now(), task=task, user_id="reader-1",
+        prediction_id=prediction["prediction_id"], model_version=version, verdict="correction", target=story.target(task),
+    )  # fmt: skip
+
+
+def _is_held_out(story: Story) -> bool:
+    return stories.is_test(stories.story_id_of(events.content_sha256(story.text)), TEST_FRACTION)
+
+
+def _kept(installation: Installation, task: str, before: str | None) -> bool:
+    last = installation.task(task).last_run
+    comparison = (last or {}).get("comparison") or {}
+    return bool(comparison.get("champion_version") == before and (last or {}).get("verdict") != "promote")
+
+
+if __name__ == "__main__":
+    main()
