@@ -11,6 +11,8 @@ from trainers.task import Answer, Predictor
 
 MAX_BATCH_TEXTS = 32
 """Texts handed to the model in one call; a larger request is answered in parts, so that small ones pass between them."""
+MAX_BATCH_CHARS = 50_000
+"""Characters in one call, the last text's excess aside: long texts must not hold up short ones for seconds either."""
 MAX_WAITING_TEXTS = 4096
 """Texts that may wait for one model; beyond that a request is refused, so that memory stays bounded."""
 
@@ -106,20 +108,23 @@ class Batcher:
 
     def _take(self) -> list[_Part]:
         batch: list[_Part] = []
-        room = MAX_BATCH_TEXTS
-        while self._waiting and room:
+        room, chars = MAX_BATCH_TEXTS, MAX_BATCH_CHARS
+        while self._waiting and room > 0 and chars > 0:
             request, done = self._waiting.popleft()
-            left = len(request.texts) - done
+            texts = request.texts
             if request.future.done():  # cancelled, or an earlier part of it failed
-                self._waiting_texts -= left
+                self._waiting_texts -= len(texts) - done
                 continue
-            part = request.texts[done : done + room]
-            batch.append((request, part))
-            room -= len(part)
-            self._waiting_texts -= len(part)
-            if len(part) < left:
+            end = done
+            while end < len(texts) and room > 0 and chars > 0:
+                chars -= len(texts[end])
+                room -= 1
+                end += 1
+            batch.append((request, texts[done:end]))
+            self._waiting_texts -= end - done
+            if end < len(texts):
                 # To the end of the line: requests that came meanwhile need not wait for the whole of a large one.
-                self._waiting.append((request, done + len(part)))
+                self._waiting.append((request, end))
                 break
         return batch
 

@@ -84,6 +84,13 @@ def test_a_large_request_lets_small_ones_pass_between_its_parts(model: Echo, bat
     assert position < len(model.calls) - 1, "the small request waited for the whole large one"
 
 
+def test_long_texts_go_in_smaller_calls(model: Echo, batcher: Batcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "MAX_BATCH_CHARS", 100)
+    texts = ["a" * 60, "b" * 60, "c" * 500, "d" * 10, "e" * 10]
+    assert [answer["label"] for answer in batcher.submit(texts).result(LIMIT_S)] == texts
+    assert [len(call) for call in model.calls] == [2, 1, 2]
+
+
 def test_one_request_that_breaks_the_model_does_not_fail_its_neighbours(model: Echo, batcher: Batcher) -> None:
     hold(model, batcher)
     good, bad, also_good = (batcher.submit([text]) for text in ("good", "poison", "also good"))
