@@ -112,7 +112,7 @@ class Buffer:
         with self._lock:
             self._writing()
             keep = timedelta(hours=self._settings.keep_versions_hours)
-            compacted = self._tables.optimize(self._settings.optimize_every, keep)
+            compacted = self._tables.compact(self._settings.optimize_every, keep)
         if compacted:
             self.sync()
         return compacted

@@ -10,16 +10,12 @@ from typing import Any
 import lancedb
 import pyarrow as pa
 
+from consumers import compaction
 from consumers.tables import KEYS, SCHEMAS, is_one_of
 
 # A longer IN list makes one filter slow to plan.
 _IDS_PER_FILTER = 1_000
 _ROWS_PER_BATCH = 1 << 16
-# Compaction rewrites a whole table (up to Lance's million rows a fragment), so a table of this size is compacted at
-# `optimize_every` writes, one of twice the size at twice as many: a write then costs the same at any size ...
-_ROWS_PER_INTERVAL = 50_000
-# ... up to here, because every further fragment slows each read.
-_MOST_INTERVALS = 10
 
 
 class Snapshot:
@@ -122,22 +118,22 @@ class Tables:
         """Return the tables' versions."""
         return {name: int(self._handles[name].version) for name in names}
 
-    def optimize(self, every: int, keep: timedelta) -> tuple[str, ...]:
-        """Compact the tables that had `every` writes (large ones: more) and remove versions older than `keep`.
+    def compact(self, every: int, keep: timedelta) -> tuple[str, ...]:
+        """Merge small fragments of the tables that had `every` writes, and remove versions older than `keep`.
 
-        Returns the names of the tables it compacted.
+        Returns the names of the tables it wrote.
         """
-        due = []
-        for name, writes in self._since_compacted.items():
-            if writes >= every:
-                intervals = self.count(name) / _ROWS_PER_INTERVAL
-                if writes >= every * min(max(1.0, intervals), _MOST_INTERVALS):
-                    due.append(name)
+        due = [name for name, writes in self._since_compacted.items() if writes >= every]
+        written = []
         for name in due:
-            self._handles[name].optimize(cleanup_older_than=keep)
             self._since_compacted[name] = 0
-        self.writes += len(due)
-        return tuple(due)
+            if compaction.is_due_for_cleanup(self.folder / f"{name}.lance", keep):
+                self._handles[name].optimize(cleanup_older_than=keep)
+                written.append(name)
+            elif compaction.merge_small_fragments(self._handles[name], KEYS[name]):
+                written.append(name)
+        self.writes += len(written)
+        return tuple(written)
 
     def _wrote(self, name: str) -> None:
         self.writes += 1
