@@ -59,7 +59,7 @@ def _measure(task: TaskName, folder: Path) -> dict[str, Any]:
         installation.wait_until_quiet(limit_s=_LIMIT_S)
         before = installation.task(task).champion
         posted, acknowledged = 0, time.monotonic()
-        for event in _corrections(installation, news, task, corrected):
+        for event in _corrections(installation, task, corrected):
             if installation.task(task).run is not None or installation.task(task).champion != before:
                 break
             installation.post(
@@ -94,9 +94,7 @@ def _measure(task: TaskName, folder: Path) -> dict[str, Any]:
         }
 
 
-def _corrections(
-    installation: Installation, news: NewsStream, task: TaskName, told: Sequence[Story]
-) -> Iterator[events.Feedback]:
+def _corrections(installation: Installation, task: TaskName, told: Sequence[Story]) -> Iterator[events.Feedback]:
     """Ask about each story; yield a correction where the answer is wrong."""
     for at in range(0, len(told), _PORTION):
         asked = told[at : at + _PORTION]
