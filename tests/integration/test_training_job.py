@@ -27,7 +27,7 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def order(run_dir: Path, frozen: Path, *, epochs: int = 6, settings: dict[str, Any] | None = None, **fields: Any) -> JobSpec:
+def order(run_dir: Path, frozen: Path, *, epochs: int = 10, settings: dict[str, Any] | None = None, **fields: Any) -> JobSpec:
     values = load_task(SHIPPED_TASKS_DIR / "news-entities.yaml").model_dump()
     values["training"] |= {
         "full_epochs": epochs,
@@ -40,7 +40,7 @@ def order(run_dir: Path, frozen: Path, *, epochs: int = 6, settings: dict[str, A
         {
             "run_id": "r1", "task": TaskSpec.model_validate(values), "full": True, "training_set": frozen, "run_dir": run_dir,
             "training": TrainingSettings.model_validate(SETTINGS | (settings or {})),
-            "champion": None, "champion_version": None, "batch_size": 32,
+            "champion": None, "champion_version": None, "batch_size": 4,
         }
         | fields
     )  # fmt: skip
@@ -190,7 +190,7 @@ def test_an_incremental_run_starts_from_the_champion_and_is_compared_with_it(
 
 def test_sigterm_stops_politely_and_the_next_attempt_starts_over_in_a_fresh_folder(tmp_path: Path) -> None:
     training_set(tmp_path / "set", train=examples(60), test=examples(10, seed=1))
-    spec = order(tmp_path / "run", tmp_path / "set", epochs=100_000)
+    spec = order(tmp_path / "run", tmp_path / "set", epochs=5_000)
     child = start(spec)
     # Readable while it runs.
     wait_for(lambda: sum(line.phase == "training" for line in history(spec)) >= 2, child)
@@ -218,13 +218,13 @@ def test_sigterm_stops_politely_and_the_next_attempt_starts_over_in_a_fresh_fold
 
 def test_above_the_memory_limit_it_ends_with_the_code_that_asks_for_half_the_batch(tmp_path: Path) -> None:
     training_set(tmp_path / "set", train=examples(20))
-    spec = order(tmp_path / "run", tmp_path / "set", epochs=100_000, settings={"memory_limit_mib": 150})
+    spec = order(tmp_path / "run", tmp_path / "set", epochs=5_000, settings={"memory_limit_mib": 150})
 
     code, lines, result, err = carry_out(spec)
 
     assert code == job_spec.EXIT_OUT_OF_MEMORY, err
     assert result.status == "out_of_memory"
-    assert "batch size 32" in (result.error or "")
+    assert "batch size 4" in (result.error or "")
     assert lines[-1].phase == "failed"
 
 

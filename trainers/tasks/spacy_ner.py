@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import spacy
 import structlog
@@ -16,9 +17,8 @@ from thinc.api import Adam, Optimizer, fix_random_seed, require_cpu
 
 from config.errors import RunFailedError
 from config.tasks import TaskSpec
-from consumers.events import MAX_TEXT_CHARS
 from trainers.task import Answer, Example, Hardware, Predictor, TrainingPlan, TrainingStep
-from trainers.tasks.spacy_rows import TokenRow, lay_on_tokens, learnable_types, readable
+from trainers.tasks.spacy_rows import TokenRow, lay_on_tokens, learnable_types, pieces, readable
 
 _LOG = structlog.get_logger(__name__)
 _BLANK = "blank:"
@@ -27,6 +27,7 @@ _FIRST_BATCH_WORDS = 300
 _WORDS_PER_ROW = 32
 _BATCH_GROWTH = 1.001
 _INITIALIZE_ROWS = 10
+_PORTION_CHARS = 50_000
 
 
 class SpacyNerTask:
@@ -84,8 +85,6 @@ class SpacyPredictor:
 
     def __init__(self, nlp: Language, types: Collection[str] | None) -> None:
         """Answer with `nlp`, keeping only entities of `types` (None: all)."""
-        # The tokenizer and recogniser are linear in the text; spaCy's own limit guards its parser.
-        nlp.max_length = 2 * MAX_TEXT_CHARS + 2
         self._nlp = nlp
         self._types = None if types is None else frozenset(types)
         self._disable = _without_influence(nlp)
@@ -97,18 +96,17 @@ class SpacyPredictor:
 
     def predict(self, texts: Sequence[str]) -> list[Answer]:
         """Return `{"spans": [{"start", "end", "label"}]}` per text, offsets in code points, in order of the text."""
-        with self._nlp.memory_zone():
-            docs = self._nlp.pipe((readable(text) for text in texts), disable=self._disable)
-            return [
-                {
-                    "spans": [
-                        {"start": entity.start_char, "end": entity.end_char, "label": entity.label_}
+        spans: list[list[dict[str, Any]]] = [[] for _text in texts]
+        for portion in _portions([readable(text) for text in texts]):
+            with self._nlp.memory_zone():
+                docs = self._nlp.pipe((text for _at, _offset, text in portion), disable=self._disable, batch_size=len(portion))
+                for (at, offset, _text), doc in zip(portion, docs, strict=True):
+                    spans[at] += [
+                        {"start": offset + entity.start_char, "end": offset + entity.end_char, "label": entity.label_}
                         for entity in doc.ents
                         if self._types is None or entity.label_ in self._types
                     ]
-                }
-                for doc in docs
-            ]
+        return [{"spans": found} for found in spans]
 
 
 class FindsNothing:
@@ -217,6 +215,21 @@ def _growing(start: float, stop: float) -> Iterator[int]:
     while True:
         yield int(size)
         size = min(size * _BATCH_GROWTH, stop)
+
+
+def _portions(texts: Sequence[str]) -> Iterator[list[tuple[int, int, str]]]:
+    """Yield (number of the text, offset in it, piece) in portions of bounded size."""
+    portion: list[tuple[int, int, str]] = []
+    chars = 0
+    for at, text in enumerate(texts):
+        for start, end in pieces(text):
+            portion.append((at, start, text[start:end]))
+            chars += end - start
+            if chars >= _PORTION_CHARS:
+                yield portion
+                portion, chars = [], 0
+    if portion:
+        yield portion
 
 
 def _without_influence(nlp: Language) -> list[str]:

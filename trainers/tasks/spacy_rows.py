@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from spacy.language import Language
@@ -14,6 +15,7 @@ from spacy.training import Example as SpacyExample
 
 from trainers.task import Example
 
+PIECE_CHARS = 10_000
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 TokenSpan = tuple[int, int, str]
@@ -72,6 +74,23 @@ def readable(text: str) -> str:
     return _LONE_SURROGATE.sub("\ufffd", text)
 
 
+def pieces(text: str, spans: Sequence[Mapping[str, Any]] = (), *, longest: int = PIECE_CHARS) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of parts of a long text, cut where a paragraph, line or word ends and never inside one of `spans`.
+
+    spaCy needs some 2.5 KB of memory per character while it works; parts bound that, and entities do not reach across them.
+    """
+    start = 0
+    while len(text) - start > longest:
+        ends = (text.rfind(mark, start + longest // 2, start + longest) + len(mark) for mark in ("\n\n", "\n", " "))
+        end = next((end for end in ends if end > start + longest // 2), start + longest)
+        around = next((span for span in spans if span["start"] < end < span["end"]), None)
+        if around is not None:
+            end = around["start"] if around["start"] > start else around["end"]
+        yield start, end
+        start = end
+    yield start, len(text)
+
+
 def learnable_types(rows: Iterable[Example], *, known: Collection[str], open_set: bool, min_rows: int) -> list[str]:
     """Return the entity types to learn, sorted: the known ones and, in an open task, those that `min_rows` rows carry."""
     carried = Counter(label for row in rows for label in {span["label"] for span in row.target["spans"]})
@@ -80,15 +99,22 @@ def learnable_types(rows: Iterable[Example], *, known: Collection[str], open_set
 
 
 def lay_on_tokens(nlp: Language, rows: Sequence[Example], types: Collection[str]) -> tuple[list[TokenRow], AlignmentReport]:
-    """Return the rows that have a word, laid on tokens, and what became of their spans."""
+    """Return the rows that have a word, laid on tokens and long ones in pieces, and what became of their spans."""
     report = AlignmentReport()
     laid = []
     for row in rows:
-        doc = nlp.make_doc(readable(row.text))
-        if len(doc) == 0:
+        text, spans = readable(row.text), row.target["spans"]
+        if not text.strip():
             report.empty_rows += 1
             continue
-        laid.append(_lay(doc, row, types, report))
+        for start, end in pieces(text, spans):
+            inside = [
+                {"start": span["start"] - start, "end": span["end"] - start, "label": span["label"]}
+                for span in spans
+                if start <= span["start"] < end
+            ]
+            part = Example(row.example_id, text[start:end], {**row.target, "spans": inside}, row.weight)
+            laid.append(_lay(nlp.make_doc(part.text), part, types, report))
     return laid, report
 
 
