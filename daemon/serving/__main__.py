@@ -32,6 +32,8 @@ IN_FLIGHT_LIMIT_S = 8
 STOP_LIMIT_S = 18.0
 """After SIGTERM the process is gone within this time, whatever hangs; the daemon kills it after 20 s."""
 _SWITCH_INTERVAL_S = 0.0005
+_KEEP_ALIVE_S = 75
+"""Longer than the pools of common clients keep a connection: a request must not meet one that is just being closed."""
 _BACKLOG = 2048
 
 log = structlog.get_logger("daemon.serving")
@@ -64,7 +66,12 @@ def main() -> int:
 
 def _serve(settings: Settings, service: Service, listener: socket.socket) -> None:
     config = uvicorn.Config(
-        create_app(service), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=IN_FLIGHT_LIMIT_S
+        create_app(service),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=IN_FLIGHT_LIMIT_S,
     )
     address = _address(listener)
     server = _Server(config, settings, address)
@@ -161,4 +168,7 @@ class _LastingStream(io.TextIOBase):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = main()
+    sys.stdout.flush()
+    # A model may still be loading on its thread; tearing the interpreter down under native code can crash. All is closed.
+    os._exit(exit_code)

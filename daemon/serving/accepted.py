@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from consumers.sqlite_file import open_file, transaction, translated_errors
@@ -14,7 +14,8 @@ _SCHEMA = """
 CREATE TABLE accepted (
     event_id TEXT PRIMARY KEY, task TEXT NOT NULL, content_sha256 TEXT NOT NULL, value_sha256 TEXT NOT NULL,
     accepted_at TEXT NOT NULL
-) WITHOUT ROWID
+) WITHOUT ROWID;
+CREATE INDEX accepted_at ON accepted (accepted_at)
 """
 
 
@@ -30,10 +31,14 @@ class Accepted:
 
 
 class AcceptedFeedback:
-    """The file. Thread-safe; several serving processes may share it. Raises `RetryError` when it cannot be used now."""
+    """The file. Thread-safe; several serving processes may share it. Raises `RetryError` when it cannot be used now.
 
-    def __init__(self, path: Path) -> None:
+    What is older than `keep` is forgotten: the buffer's ledger knows it by then.
+    """
+
+    def __init__(self, path: Path, *, keep: timedelta) -> None:
         self._path = path
+        self._keep = keep
         self._lock = threading.Lock()
         self._connection = open_file(path, schema=_SCHEMA, format_version=FORMAT_VERSION)
 
@@ -52,13 +57,10 @@ class AcceptedFeedback:
         """Record one durably; the first under an id stays."""
         moment = accepted.accepted_at.isoformat()
         values = (accepted.event_id, accepted.task, accepted.content_sha256, accepted.value_sha256, moment)
+        oldest = (accepted.accepted_at - self._keep).isoformat()
         with self._lock, transaction(self._connection, self._path):
             self._connection.execute("INSERT OR IGNORE INTO accepted VALUES (?, ?, ?, ?, ?)", values)
-
-    def prune(self, before: datetime) -> int:
-        """Forget what was acknowledged before then; return how many. The buffer's ledger knows them by now."""
-        with self._lock, transaction(self._connection, self._path):
-            return self._connection.execute("DELETE FROM accepted WHERE accepted_at < ?", (before.isoformat(),)).rowcount
+            self._connection.execute("DELETE FROM accepted WHERE accepted_at < ?", (oldest,))
 
     def close(self) -> None:
         """Release the file."""

@@ -45,7 +45,6 @@ class Service:
     desk: FeedbackDesk
     fates: Fates
     metrics: ServingMetrics
-    _stop: threading.Event
     _parts: contextlib.ExitStack
 
     @classmethod
@@ -64,9 +63,8 @@ class Service:
             stack.callback(event_log.close)
             dead_letters = DeadLetters(settings.dead_letter_file, clock=clock)
             stack.callback(dead_letters.close)
-            accepted = AcceptedFeedback(settings.data_dir / "accepted_feedback.db")
+            accepted = AcceptedFeedback(settings.data_dir / "accepted_feedback.db", keep=retention)
             stack.callback(accepted.close)
-            accepted.prune(clock() - retention)
             fates = Fates(accepted, dead_letters, registry, partial(_open_buffer, settings, tasks))
             stack.callback(fates.close)
             # Two sinks: the flush of an acknowledgement must not wait for a pile of predictions.
@@ -95,7 +93,7 @@ class Service:
                 stack.callback(slot.close, DRAIN_LIMIT_S)
                 watcher.start()
             stack.callback(stop.set)
-            return cls(settings, tasks, registry, slots, predictions, desk, fates, metrics, stop, stack.pop_all())
+            return cls(settings, tasks, registry, slots, predictions, desk, fates, metrics, stack.pop_all())
 
     def close(self) -> None:
         """Stop watching, finish what models have taken, write what waits for the log, release everything."""

@@ -76,6 +76,12 @@ def test_from_start_to_sigterm_with_requests_in_flight(data: ServedData) -> None
     assert count(data, PREDICTIONS_TOPIC) == 240, "answered predictions were written before the process ended"
 
 
+def test_a_sigterm_while_the_first_model_is_still_loading_ends_cleanly(data: ServedData) -> None:
+    with serving(data.settings) as (process, _address):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(STOP_S) == 0
+
+
 def test_it_outlives_the_reader_of_its_output_and_a_sigkill_leaves_no_false_presence(data: ServedData) -> None:
     process = spawn(data.settings, stderr=subprocess.PIPE)
     try:
