@@ -283,13 +283,14 @@ def test_the_untouched_base_is_the_baseline_where_the_task_says_so(installed: Pa
     assert task.baseline(spec_with(), []).predict(texts) == [{"spans": []}, {"spans": []}]
 
 
-def test_a_closed_task_answers_only_with_its_own_types(installed: Path, tmp_path: Path) -> None:
-    spec = spec_with(base_model=str(installed), labels="closed", label_names=("PERSON", "GPE"), full_epochs=4)
-    model = learn(tmp_path / "model", examples(40), spec=spec)
-    predictor = SpacyNerTask().load(model, CPU)
-    assert predictor.labels == ("GPE", "PERSON")  # type: ignore[attr-defined]  # spaCy's own
-    spans = [span for answer in predictor.predict([row.text for row in examples(30)]) for span in answer["spans"]]
-    assert {span["label"] for span in spans} <= {"GPE", "PERSON"}
+def test_a_closed_task_answers_only_with_its_own_types_and_goes_on_so(installed: Path, tmp_path: Path) -> None:
+    spec = spec_with(base_model=str(installed), labels="closed", label_names=("PERSON", "GPE"), full_epochs=4, epochs=1)
+    model = learn(tmp_path / "first", examples(40), spec=spec)
+    for folder in (model, learn(tmp_path / "second", examples(10), spec=spec, warm_start=model)):
+        predictor = SpacyNerTask().load(folder, CPU)
+        assert predictor.labels == ("GPE", "PERSON")  # type: ignore[attr-defined]  # spaCy's own
+        spans = [span for answer in predictor.predict([row.text for row in examples(30)]) for span in answer["spans"]]
+        assert {span["label"] for span in spans} <= {"GPE", "PERSON"}
 
 
 @pytest.mark.parametrize("base", ["blank:nolanguage", "no_such_pipeline"])

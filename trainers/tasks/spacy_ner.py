@@ -43,10 +43,12 @@ class SpacyNerTask:
         fix_random_seed(plan.seed)
         warm = plan.warm_start is not None and not plan.full
         nlp = _open(str(plan.warm_start)) if warm else _base(plan.spec)
+        is_open = plan.spec.labels == "open"
         types = learnable_types(
             plan.rows,
-            known={*plan.spec.label_names, *(_types(nlp) if warm else ())},
-            open_set=plan.spec.labels == "open",
+            # A closed task keeps to its own types, though the pipeline it began with may know others.
+            known={*plan.spec.label_names, *(_types(nlp) if warm and is_open else ())},
+            open_set=is_open,
             min_rows=plan.spec.new_label_min_examples,
         )
         rows, alignment = lay_on_tokens(nlp, plan.rows, types)
@@ -58,7 +60,7 @@ class SpacyNerTask:
             raise RunFailedError(message)
         _LOG.info("rows_laid_on_tokens", task=plan.spec.name, rows=len(rows), types=types, message=str(alignment))
         recogniser = _ready(nlp, types, rows)
-        nlp.meta[_META_KEY] = {"types": types if plan.spec.labels == "closed" else None}
+        nlp.meta[_META_KEY] = {"types": None if is_open else types}
         optimizer = _learn(nlp, recogniser, rows, plan, note=str(alignment))
         # The mean of the weights over the steps is steadier than the last weights.
         with nlp.use_params(optimizer.averages):
