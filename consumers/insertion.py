@@ -33,6 +33,18 @@ class InsertOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class _Incoming:
+    """An event of the batch, with what is hashed of it only once."""
+
+    stored: Stored
+    family: str
+    event_id: str
+    payload_sha256: str
+    revision: str | None
+    """Of an article."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Known:
     """What the tables hold under the ids of one batch; kept up to date while the batch is walked through."""
 
@@ -58,25 +70,23 @@ class Insertion:
 
     def insert(self, batch: Sequence[Stored], now: datetime) -> InsertOutcome:
         """Store what is new. Judged one after the other, in the order of the log, as if each had come alone."""
-        shas = [payload_sha256(stored.event) for stored in batch]
-        known = self._known(batch)
+        incoming = [_incoming(stored) for stored in batch]
+        known = self._known(incoming)
         rows: dict[str, list[Row]] = defaultdict(list)
         inserted = duplicates = 0
         conflicts: list[Conflict] = []
-        for stored, sha256 in zip(batch, shas, strict=True):
-            family, event_id = identity(stored.event)
-            first = known.payloads.get((family, event_id), sha256)
-            if isinstance(stored.event, Article) and self._has_revision(stored.event, stored.position, known):
+        for one in incoming:
+            if _has_revision(one, known):
                 duplicates += 1
-            elif first != sha256:
-                conflicts.append(Conflict(stored, _conflict(family, event_id)))
+            elif known.payloads.get((one.family, one.event_id), one.payload_sha256) != one.payload_sha256:
+                conflicts.append(Conflict(one.stored, _conflict(one)))
             else:
                 fresh = {
                     table: row
-                    for table, row in rows_of(stored, sha256, sequence=self.next_sequence, now=now).items()
-                    if (table, event_id) not in known.rows
+                    for table, row in rows_of(one.stored, one.payload_sha256, sequence=self.next_sequence, now=now).items()
+                    if (table, one.event_id) not in known.rows
                 }
-                self._note(stored, sha256, fresh, known)
+                _note(one, fresh, known)
                 for table, row in fresh.items():
                     rows[table].append(row)
                 self.next_sequence += bool(fresh)
@@ -101,11 +111,10 @@ class Insertion:
         suspects = self.seen[table].among(ids)
         return set(self._tables.lookup(table, KEYS[table], suspects, [KEYS[table]])[KEYS[table]].to_pylist())
 
-    def _known(self, batch: Sequence[Stored]) -> _Known:
+    def _known(self, incoming: Sequence[_Incoming]) -> _Known:
         ids: Mapping[str, set[str]] = defaultdict(set)
-        for stored in batch:
-            family, event_id = identity(stored.event)
-            ids[family].add(event_id)
+        for one in incoming:
+            ids[one.family].add(one.event_id)
         known = _Known({}, set(), {})
         for family, wanted in ids.items():
             for table in FAMILIES[family]:
@@ -114,30 +123,35 @@ class Insertion:
                 for event_id, sha256 in zip(*(column.to_pylist() for column in found.columns), strict=True):
                     known.payloads[family, event_id] = sha256
                     known.rows.add((table, event_id))
-        revisions = self._revisions.among(sorted({revision_id(one.event) for one in batch if isinstance(one.event, Article)}))
+        revisions = self._revisions.among(sorted({one.revision for one in incoming if one.revision is not None}))
         columns = ["row_id", "topic", "partition", "offset"]
         for row in self._tables.lookup("articles", "row_id", revisions, columns).to_pylist():
             known.revisions[row["row_id"]] = Position(row["topic"], row["partition"], row["offset"])
         return known
 
-    @staticmethod
-    def _has_revision(event: Article, here: Position, known: _Known) -> bool:
-        there = known.revisions.get(revision_id(event))
-        # On a redelivery the table already holds what came later in the log; that must not change the judgement.
-        return there is not None and (there[:2] != here[:2] or there.offset <= here.offset)
 
-    @staticmethod
-    def _note(stored: Stored, sha256: str, fresh: Mapping[str, Row], known: _Known) -> None:
-        family, event_id = identity(stored.event)
-        known.payloads[family, event_id] = sha256
-        known.rows.update((table, event_id) for table in fresh)
-        if isinstance(stored.event, Article):
-            known.revisions.setdefault(revision_id(stored.event), stored.position)
+def _incoming(stored: Stored) -> _Incoming:
+    family, event_id = identity(stored.event)
+    revision = revision_id(stored.event) if isinstance(stored.event, Article) else None
+    return _Incoming(stored, family, event_id, payload_sha256(stored.event), revision)
 
 
-def _conflict(family: str, event_id: str) -> str:
-    name = "prediction_id" if family == "predictions" else "event_id"
+def _has_revision(one: _Incoming, known: _Known) -> bool:
+    there, here = known.revisions.get(one.revision or ""), one.stored.position
+    # On a redelivery the table already holds what came later in the log; that must not change the judgement.
+    return there is not None and (there[:2] != here[:2] or there.offset <= here.offset)
+
+
+def _note(one: _Incoming, fresh: Mapping[str, Row], known: _Known) -> None:
+    known.payloads[one.family, one.event_id] = one.payload_sha256
+    known.rows.update((table, one.event_id) for table in fresh)
+    if one.revision is not None:
+        known.revisions.setdefault(one.revision, one.stored.position)
+
+
+def _conflict(one: _Incoming) -> str:
+    name = "prediction_id" if one.family == "predictions" else "event_id"
     return (
-        f"{name}: {event_id!r} was used before for other content; what came first stays. Give every event its own id and "
+        f"{name}: {one.event_id!r} was used before for other content; what came first stays. Give every event its own id and "
         "send this one again under a new one"
     )
