@@ -31,7 +31,7 @@ def ask(settings: Settings, task: str, texts: Sequence[str]) -> dict[str, Any]:
 
 
 def post(settings: Settings, address: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Post JSON to the serving process and return its answer. Raises `UserError` with its message for a 4xx or 503, or where it is gone."""
+    """Post JSON to the serving process and return its answer. Raises `UserError` for a 4xx or 503, and when it is gone."""
     request = urllib.request.Request(  # noqa: S310 - the address is our own serving process's
         address + path, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
     )

@@ -1,0 +1,390 @@
+"""The cycle's steps and promises, with a made-up training child; the real one is in test_cycle_training.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from structlog.testing import capture_logs
+
+from config.errors import RetryError, StopError
+from consumers.embedded import EmbeddedLog
+from consumers.events import LIFECYCLE_TOPIC
+from daemon import cycle as module
+from daemon.outbox import Publisher
+from registry import promotion, schema
+from registry.looks import Looks
+from registry.runs import Run
+from tests.support import buffers
+from tests.support.cycles import HOLDER, NAME, MadeUpRunner, World, better, failing, task, worse
+from trainers import job_spec
+from trainers.job_spec import JobResult, JobSpec
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path, task(), train=better, keep_runs=2) as made:
+        yield made
+
+
+def only_run(world: World) -> Run:
+    (run,) = world.registry.runs.list()
+    return run
+
+
+def train_with(world: World, train: Any) -> None:
+    assert isinstance(world.runner, MadeUpRunner)
+    world.runner.train = train
+
+
+def test_enough_new_examples_become_a_champion_and_the_counter_starts_over(world: World) -> None:
+    world.grow(9)
+    world.cycle.look()
+    assert world.registry.runs.list() == []
+    world.grow(1)
+    world.cycle.look()
+    run = only_run(world)
+    assert (run.state, run.verdict, run.version, run.full, run.attempt) == ("decided", "promote", f"{NAME}/v1", True, 1)
+    assert run.reason == "10 new examples, 10 start a run"
+    assert world.champion() == f"{NAME}/v1"
+    world.cycle.look()
+    assert only_run(world) == run
+    assert world.look().reasons[0] == "0 of 10 new examples; 10 more start a run"
+    assert world.told() == ["training.started", "model.promoted", "training.finished"]
+
+
+def test_what_is_recorded_is_enough_to_make_the_version_again(world: World) -> None:
+    world.grow(10)
+    world.cycle.look()
+    world.grow(10, "more")
+    world.cycle.look()
+    second = world.registry.versions.get(f"{NAME}/v2")
+    run = world.registry.runs.get(second.run_id)
+    manifest = json.loads((world.run_folder(run) / "training_set" / "manifest.json").read_text())
+    assert second.parent == f"{NAME}/v1" == run.parent
+    assert second.lineage.training_set_sha256 == run.training_set_sha256 == manifest["rows_sha256"]
+    assert second.lineage.counts["train"] == 20
+    assert second.lineage.settings["task"]["name"] == NAME
+    assert "torch" in second.lineage.code
+    assert world.registry.versions.learnt(second.name) == {f"train-{n}" for n in range(10)} | {f"more-{n}" for n in range(10, 20)}
+    # Both runs looked at the same ten held-out rows; the second was told so.
+    assert set(world.registry.looks.count(NAME, [f"test-{n}" for n in range(10)]).values()) == {2}
+    assert run.comparison is not None
+    assert run.comparison["looks"] == 2
+
+
+def test_after_publishing_neither_model_nor_checkpoints_stay_in_the_run_folder_but_a_card_does(world: World) -> None:
+    world.grow(10)
+    world.cycle.look()
+    run = only_run(world)
+    folder = world.run_folder(run)
+    assert not (folder / job_spec.MODEL_FOLDER).exists()
+    assert not (folder / job_spec.WORK_FOLDER).exists()
+    version = world.registry.versions.get(f"{NAME}/v1")
+    assert world.artifacts.verify(version.artifact_id, version.manifest_sha256).is_dir()
+    assert "**Promoted.**" in (folder / "card.md").read_text()
+    assert (folder / "card.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_card_that_cannot_be_drawn_fails_no_run_and_is_logged(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_args: object, **_kwargs: object) -> None:
+        message = "no font"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(module.cards, "write_card", broken)
+    world.grow(10)
+    with capture_logs() as lines:
+        world.cycle.look()
+    assert only_run(world).verdict == "promote"
+    assert [line["version"] for line in lines if line["event"] == "run.card_failed"] == [f"{NAME}/v1"]
+
+
+def test_folders_of_old_runs_are_forgotten_and_their_records_stay(world: World) -> None:
+    runs = []
+    for number in range(3):
+        world.grow(10)
+        world.clock.forward(60)
+        runs.append(world.ask(f"request:{number}"))
+    assert [world.run_folder(run).exists() for run in runs] == [False, True, True]
+    assert len(world.registry.runs.list()) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "reason"),
+    [
+        ({}, "keep", "no better"),
+        (
+            {"promotion": {"metric": "macro_f1", "min_test_examples": 5000}},
+            "insufficient_evidence",
+            "600 held-out rows are too few",
+        ),
+    ],
+)
+def test_a_candidate_that_is_not_better_is_kept_aside_with_reasons(
+    tmp_path: Path, changes: dict[str, object], verdict: str, reason: str
+) -> None:
+    with World(tmp_path, task(**changes), train=worse) as world:
+        world.grow(10)
+        world.cycle.look()
+        run = only_run(world)
+        assert (run.state, run.verdict, run.version) == ("decided", verdict, f"{NAME}/v1")
+        assert reason in run.reasons[0]
+        assert world.champion() is None
+        assert world.told() == ["training.started", "training.finished"]
+        # Its rows had their turn as a trigger, and are still new to the next training.
+        assert world.look().trigger is None
+        world.grow(10)
+        world.cycle.look()
+        newest = world.registry.runs.list(limit=1)[0]
+        assert newest.trigger_key != run.trigger_key
+        assert newest.comparison is not None
+        assert json.loads((world.run_folder(newest) / "training_set" / "manifest.json").read_text())["new_rows"] == 20
+
+
+def test_a_champion_that_moved_meanwhile_stands(world: World) -> None:
+    for _ in range(2):
+        world.grow(10)
+        world.cycle.look()
+
+    def rolled_back_meanwhile(spec: JobSpec) -> JobResult:
+        promotion.rollback(world.registry, NAME, actor="a person", reason="v2 swears")
+        return better(spec)
+
+    train_with(world, rolled_back_meanwhile)
+    world.grow(10)
+    world.cycle.look()
+    run = world.registry.runs.list(limit=1)[0]
+    assert (run.verdict, run.version) == ("keep", f"{NAME}/v3")
+    assert f"not promoted: the champion of '{NAME}' is {NAME}/v1 by now, not {NAME}/v2" in run.reasons[0]
+    assert world.champion() == f"{NAME}/v1"
+
+
+def test_a_pinned_champion_stands(world: World) -> None:
+    world.grow(10)
+    world.cycle.look()
+    promotion.pin(world.registry, NAME, actor="a person", reason="election night")
+    world.grow(10)
+    world.cycle.look()
+    run = world.registry.runs.list(limit=1)[0]
+    assert run.verdict == "keep"
+    assert "not promoted" in run.reasons[0]
+    assert f"`perennial models unpin {NAME}`" in run.reasons[0]
+    assert world.champion() == f"{NAME}/v1"
+
+
+def test_a_run_asked_not_to_promote_does_not(world: World) -> None:
+    world.grow(10)
+    run = world.ask(promote=False)
+    assert (run.verdict, run.version) == ("keep", f"{NAME}/v1")
+    assert run.reasons[0] == f"not promoted: asked not to promote; `perennial models promote {NAME}/v1` does it"
+    assert "better" in run.reasons[1]
+    assert world.champion() is None
+
+
+def test_in_manual_mode_the_candidate_waits_for_a_person(tmp_path: Path) -> None:
+    manual = task(promotion={"metric": "macro_f1", "min_test_examples": 5, "mode": "manual"})
+    with World(tmp_path, manual, train=better) as world:
+        world.grow(10)
+        world.cycle.look()
+        run = only_run(world)
+        assert run.verdict == "keep"
+        assert run.reasons[0].startswith("not promoted: the policy's mode is manual")
+        assert world.champion() is None
+
+
+def test_a_run_that_fails_is_recorded_and_does_not_loop(world: World) -> None:
+    train_with(world, failing)
+    world.grow(10)
+    with capture_logs() as lines:
+        for _ in range(3):
+            world.cycle.look()
+    run = only_run(world)
+    assert (run.state, run.error, run.verdict) == ("failed", "the loss is not a number", None)
+    assert not (world.run_folder(run) / job_spec.WORK_FOLDER).exists()
+    assert world.told() == ["training.started", "training.failed"]
+    assert [line["reason"] for line in lines if line["event"] == "run.failed"] == ["the loss is not a number"]
+    world.grow(9)
+    assert world.look().trigger is None
+    world.grow(1)
+    train_with(world, better)
+    world.cycle.look()
+    assert [ran.state for ran in world.registry.runs.list()] == ["decided", "failed"]
+
+
+def test_a_run_without_a_usable_row_fails_once(tmp_path: Path) -> None:
+    with World(tmp_path, task(new_label_min_examples=50), train=better) as world:
+        world.grow(10)
+        for _ in range(3):
+            world.cycle.look()
+        run = only_run(world)
+        assert run.state == "failed"
+        assert "training set is empty" in str(run.error)
+        assert world.look().trigger is None
+
+
+def test_an_unfinished_run_whose_task_file_vanished_fails_once(world: World) -> None:
+    world.grow(10)
+    trigger = world.look().trigger
+    assert trigger is not None
+    world.cycle.start(NAME, trigger)
+    world.tasks.clear()
+    for _ in range(2):
+        world.next_cycle().look()
+    run = only_run(world)
+    assert run.state == "failed"
+    assert "has no task file any more" in str(run.error)
+
+
+def test_a_damaged_champion_fails_the_run_and_does_not_loop(world: World) -> None:
+    world.grow(10)
+    world.cycle.look()
+    version = world.registry.versions.get(f"{NAME}/v1")
+    (world.artifacts.folder(version.artifact_id) / "config.json").write_text("{}")
+    world.grow(10)
+    for _ in range(2):
+        world.cycle.look()
+    newest, _first = world.registry.runs.list()
+    assert newest.state == "failed"
+    assert "file config.json is not the one that was published" in str(newest.error)
+    assert newest.parent == version.name
+
+
+def test_a_run_stopped_by_a_shutdown_goes_on_at_the_next_start_and_is_announced_once(world: World) -> None:
+    def stopped(spec: JobSpec) -> JobResult:
+        world.stop.set()
+        return JobResult(run_id=spec.run_id, status="stopped", error="stopped; it goes on at the next start")
+
+    train_with(world, stopped)
+    world.grow(10)
+    with capture_logs() as lines:
+        world.cycle.look()
+    assert [line["event"] for line in lines].count("run.stopped") == 1
+    assert (only_run(world).state, only_run(world).attempt) == ("training", 1)
+    train_with(world, better)
+    world.next_cycle().look()
+    run = only_run(world)
+    assert (run.state, run.verdict, run.attempt) == ("decided", "promote", 2)
+    assert isinstance(world.runner, MadeUpRunner)
+    assert world.runner.attempts == [1, 2]
+    assert world.told() == ["training.started", "model.promoted", "training.finished"]
+
+
+def test_interrupted_between_promotion_and_decision_the_run_is_decided_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.grow(10)
+    with monkeypatch.context() as patch:
+        patch.setattr(Looks, "record", unreachable)
+        with pytest.raises(RetryError):
+            world.cycle.look()
+    assert only_run(world).state == "published"
+    world.next_cycle().look()
+    run = only_run(world)
+    assert (run.state, run.verdict) == ("decided", "promote")
+    assert [(move.kind, move.to_version) for move in world.registry.versions.history(NAME)] == [("promote", f"{NAME}/v1")]
+    assert len(set(world.told())) == len(world.told()) == 3
+
+
+def test_what_a_person_does_between_promotion_and_decision_stands(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.grow(10)
+    world.cycle.look()
+    world.grow(10)
+    with monkeypatch.context() as patch:
+        patch.setattr(Looks, "record", unreachable)
+        with pytest.raises(RetryError):
+            world.cycle.look()
+    promotion.rollback(world.registry, NAME, actor="a person", reason="v2 swears")
+    world.next_cycle().look()
+    assert world.registry.runs.list(limit=1)[0].verdict == "promote"
+    assert world.champion() == f"{NAME}/v1"
+
+
+def unreachable(*_args: object, **_kwargs: object) -> None:
+    message = "the registry does not answer"
+    raise RetryError(message)
+
+
+@pytest.mark.parametrize("state", ["queued", "training", "published"])
+def test_a_former_leader_writes_nothing_more(world: World, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def deposed(*_args: object, **_kwargs: object) -> None:
+        world.clock.forward(7200)
+        assert world.registry.lease.acquire("another", 60) is not None
+
+    def overtaken(spec: JobSpec) -> JobResult:
+        deposed()
+        return better(spec)
+
+    world.grow(10)
+    if state == "queued":
+        deposed()
+    elif state == "training":
+        train_with(world, overtaken)
+    else:
+        monkeypatch.setattr(module.gate, "decide", lambda *_: deposed() or module.gate.Decision("promote", ("better",)))
+    with pytest.raises(StopError, match="leads no longer"):
+        world.cycle.look()
+    assert [run.state for run in world.registry.runs.list()] == ([] if state == "queued" else [state])
+    assert world.champion() is None
+    assert world.told() == ([] if state == "queued" else ["training.started"])
+    assert HOLDER not in str(world.registry.lease.holder())
+
+
+def test_events_reach_the_log_once_each_although_a_flush_failed(world: World, tmp_path: Path) -> None:
+    world.grow(10)
+    world.cycle.look()
+    with closing(EmbeddedLog(tmp_path / "events.db", retention=timedelta(days=1))) as log:
+        sink = log.sink()
+        flush, failures = sink.flush, iter([RetryError("locked"), None, None])
+
+        def flaky() -> None:
+            if error := next(failures):
+                raise error
+            flush()
+
+        sink.flush = flaky  # type: ignore[method-assign]  # the fault
+        publisher = Publisher(world.registry, sink)
+        with pytest.raises(RetryError):
+            publisher.step()
+        assert publisher.step() > 0
+        publisher.step()
+        source = log.source("reader", [LIFECYCLE_TOPIC])
+        events = [json.loads(raw.value or b"") for raw in source.poll(timeout_s=0.1, max_events=100)]
+        source.close()
+        sink.flush = flush  # type: ignore[method-assign]  # mended
+        sink.close()
+    assert [event["type"] for event in events] == ["training.started", "model.promoted", "training.finished"]
+    assert len({event["event_id"] for event in events}) == 3
+    assert events[-1]["verdict"] == "promote"
+    assert world.registry.outbox.pending() == []
+
+
+def test_a_request_served_long_ago_blocks_no_later_run(world: World) -> None:
+    # Requests stay in the buffer for ever, so the policy must know every key that was ever used.
+    world.buffer.insert(buffers.stored(buffers.retrain("long-ago", NAME)))
+    world.grow(10)
+    world.cycle.look()
+    assert only_run(world).trigger_key == "request:long-ago"
+    rows = [
+        {
+            "run_id": f"old-{n}",
+            "task": NAME,
+            "trigger_key": f"old:{n}",
+            "reason": "",
+            "full": False,
+            "promote": True,
+            "attempt": 1,
+        }
+        | {"state": "failed", "created_at": world.clock(), "finished_at": world.clock(), "reasons": [], "max_seq": 0}
+        for n in range(1000)
+    ]
+    with world.registry.database.write() as connection:
+        connection.execute(sa.insert(schema.runs), rows)
+    world.grow(10)
+    world.cycle.look()
+    assert world.registry.runs.list(limit=1)[0].trigger_key.startswith("threshold:")

@@ -1,0 +1,170 @@
+"""A real cycle over a real buffer, registry and artifacts, its clock held; the training child is real or made up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from config.durable import write_atomic
+from config.settings import Settings, load_settings
+from config.tasks import TaskSpec
+from consumers.buffer import Buffer
+from consumers.training_set import load_training_set
+from daemon import evidence, triggers
+from daemon.cycle import Cycle
+from daemon.runner import Runner
+from daemon.telemetry import DaemonMetrics
+from daemon.triggers import Trigger
+from registry.artifacts import Artifacts
+from registry.runs import Run
+from registry.store import Registry
+from tests.support import buffers
+from tests.support.registries import Clock
+from trainers import job_spec
+from trainers.comparison import Comparison
+from trainers.job_spec import JobResult, JobSpec, Progress
+
+NAME = "toy-topics"
+HOLDER = "test:1"
+LEASE_S = 3600.0
+
+Train = Callable[[JobSpec], JobResult]
+
+
+def task(**changes: object) -> TaskSpec:
+    """A small classification task whose runs start at ten new examples, without a pause between them."""
+    values: dict[str, object] = {
+        "name": NAME, "kind": "classification", "backend": "transformer", "base_model": "minilm", "labels": "open",
+        "trigger": {"min_new_examples": 10, "cooldown_minutes": 0, "weekly": False},
+        "promotion": {"metric": "macro_f1", "min_test_examples": 5, "max_latency_ratio": 1000.0},
+    }  # fmt: skip
+    return TaskSpec.model_validate(values | changes)
+
+
+class World:
+    """One installation in a folder, driven by hand: `learn`, then `cycle.look()`."""
+
+    def __init__(self, folder: Path, spec: TaskSpec, *, train: Train | None = None, **training: Any) -> None:
+        self.settings: Settings = load_settings(
+            data_dir=folder / "data", training={"device": "cpu", "precision": "fp32", "threads": 1, **training}
+        )
+        self.clock = Clock()
+        self.clock.now = buffers.NOW
+        self.tasks = {spec.name: spec}
+        self.metrics = DaemonMetrics()
+        self.stop = threading.Event()
+        self._stack = ExitStack()
+        self.registry = Registry.open(self.settings.registry_url, clock=self.clock)
+        self._stack.callback(self.registry.close)
+        self.buffer = Buffer.open(self.settings.buffer_dir, self.settings.buffer, tasks=self.tasks, clock=self.clock)
+        self._stack.callback(self.buffer.close)
+        self.artifacts = Artifacts(self.settings.artifacts_dir)
+        self.runner: Runner | MadeUpRunner = MadeUpRunner(train) if train else Runner(self.settings.training, self.stop)
+        self.cycle = self.next_cycle()
+
+    def next_cycle(self) -> Cycle:
+        """What the next process has: a new lease and nothing remembered."""
+        self.stop.clear()
+        token = self.registry.lease.acquire(HOLDER, LEASE_S)
+        assert token is not None
+        self.cycle = Cycle(
+            settings=self.settings, tasks=lambda: self.tasks, registry=self.registry, buffer=self.buffer,
+            artifacts=self.artifacts, runner=self.runner,  # type: ignore[arg-type]  # the made-up one has the same methods
+            metrics=self.metrics, stop=self.stop, fencing_token=token, clock=self.clock,
+        )  # fmt: skip
+        return self.cycle
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+
+    def learn(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        """Store and enrich labels (id, text, label); ids that begin with `test` are held out."""
+        self.buffer.insert(buffers.stored(*(buffers.label(key, text, name, task=NAME) for key, text, name in rows)))
+        buffers.enrich(self.buffer, split=lambda row: "test" if row.row_id.startswith("test") else "train")
+
+    def grow(self, count: int, prefix: str = "train") -> None:
+        """Store `count` more texts of two labels, and at the first time ten that are held out."""
+        known = self.buffer.counts(NAME)
+        if known.test == 0:
+            self.learn((f"test-{number}", f"held out text {number}", "AB"[number % 2]) for number in range(10))
+        start = known.train
+        self.learn((f"{prefix}-{start + n}", f"text {start + n}", "AB"[n % 2]) for n in range(count))
+
+    def ask(self, key: str = "request:by-hand", *, full: bool = False, promote: bool = True) -> Run:
+        """Start a run by hand and take it as far as it goes."""
+        run = self.cycle.start(NAME, Trigger("request", key, f"asked for as {key}", full, promote))
+        assert run is not None
+        return self.cycle.advance(run)
+
+    def look(self) -> triggers.Look:
+        """What the trigger policy says now."""
+        found = evidence.gather(NAME, self.registry, self.buffer)
+        return triggers.look(self.tasks[NAME], found, self.settings.schedule, self.clock())
+
+    def run_folder(self, run: Run) -> Path:
+        return self.settings.runs_dir / run.run_id
+
+    def told(self) -> list[str]:
+        """The types of all events that were announced, in order."""
+        return [row.event["type"] for row in self.registry.outbox.pending(limit=1000)]
+
+    def champion(self) -> str | None:
+        alias = self.registry.versions.champion(NAME)
+        return alias.version if alias else None
+
+
+class MadeUpRunner:
+    """Stands in for the training child: `train` decides what comes out, in no time."""
+
+    def __init__(self, train: Train) -> None:
+        self.train = train
+        self.attempts: list[int] = []
+
+    prepare = staticmethod(Runner.prepare)
+
+    def run(self, spec: JobSpec, report: Callable[[Progress], None]) -> JobResult:
+        self.attempts.append(spec.attempt)
+        report(Progress(run_id=spec.run_id, at="2024-05-01T12:00:00+00:00", phase="training", step=1, steps=1, loss=0.5))
+        result = self.train(spec)
+        write_atomic(spec.run_dir / job_spec.RESULT_FILE, result.model_dump_json().encode())
+        return result
+
+
+def better(spec: JobSpec, *, gain: float = 0.2) -> JobResult:
+    """A model that is clearly better (or, without a gain, the same): what a real child would leave."""
+    rows = load_training_set(spec.training_set)
+    ids: Sequence[str] = rows.rows("train")["example_id"].to_pylist()
+    pq.write_table(pa.table({"example_id": ids}), spec.run_dir / job_spec.LINEAGE_FILE)
+    model = spec.run_dir / job_spec.MODEL_FOLDER
+    model.mkdir(exist_ok=True)
+    (model / "config.json").write_text(f'{{"run": "{spec.run_id}"}}', encoding="utf-8")
+    (spec.run_dir / job_spec.WORK_FOLDER).mkdir(exist_ok=True)
+    comparison = Comparison(
+        task=spec.task.name, metric="macro_f1", candidate_run=spec.run_id, champion_version=spec.champion_version,
+        opponent=spec.champion_version or "baseline: most frequent label", rows=600, stories=600, champion_score=0.5,
+        candidate_score=0.5 + gain, gain=gain, confidence=0.95, lower_bound=gain - 0.02, upper_bound=gain + 0.02,
+        standard_error=0.012, p_equal=1e-9 if gain > 0 else 0.5, discordant=0.3, required_gain=0.025, required_rows=500,
+        looks=spec.looks,
+    )  # fmt: skip
+    return JobResult(run_id=spec.run_id, status="done", model=model, comparison=comparison, rows_new=len(ids), train_s=1.0)
+
+
+def worse(spec: JobSpec) -> JobResult:
+    """A model that is no better."""
+    return better(spec, gain=0.0)
+
+
+def failing(spec: JobSpec) -> JobResult:
+    """A run that cannot succeed; it leaves a checkpoint."""
+    (spec.run_dir / job_spec.WORK_FOLDER).mkdir()
+    return JobResult(run_id=spec.run_id, status="failed", error="the loss is not a number")
