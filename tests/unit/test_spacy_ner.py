@@ -16,7 +16,7 @@ from tests.support.ner_rows import example, examples
 from trainers.metrics import entity_scores
 from trainers.task import Example, Hardware, TrainingPlan, TrainingStep
 from trainers.tasks.spacy_ner import SpacyNerTask, _batches
-from trainers.tasks.spacy_rows import lay_on_tokens, learnable_types, pieces
+from trainers.tasks.spacy_rows import TokenRow, lay_on_tokens, learnable_types, pieces
 
 CPU = Hardware("cpu", "fp32", 1)
 
@@ -236,6 +236,13 @@ def test_a_light_row_is_seen_in_a_share_of_the_epochs() -> None:
     seen = [row for _epoch, batch in _batches(laid, epochs=20, batch_size=32, seed=1) for row in batch]
     assert sum(row.weight == 1.0 for row in seen) == 50 * 20
     assert sum(row.weight < 1.0 for row in seen) == pytest.approx(50 * 20 * 0.3, rel=0.15)
+
+
+@pytest.mark.parametrize(("count", "first_words"), [(20, 64), (700, 126), (3_000, 300)])
+def test_the_first_batches_are_small_where_rows_are_few(count: int, first_words: int) -> None:
+    row = TokenRow("w " * 9, words=9, weight=1.0, entities=(), unknown=(), partial=False)
+    _epoch, batch = next(_batches([row] * count, epochs=1, batch_size=32, seed=1))
+    assert sum(each.words for each in batch) == pytest.approx(first_words, rel=0.3)
 
 
 @pytest.fixture(scope="module")
