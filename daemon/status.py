@@ -62,7 +62,7 @@ class Status:
 
 
 class StatusReader:
-    """Reads the status again and again over open handles. Never writes; works beside a running daemon and without one."""
+    """Reads the status again and again over open handles. Changes no data; works beside a running daemon and without one."""
 
     def __init__(self, settings: Settings, *, clock: Clock = utc_now) -> None:
         if not settings.buffer_dir.exists():
@@ -73,7 +73,7 @@ class StatusReader:
         self._settings = settings
         self._clock = clock
         self._tasks = load_tasks(settings.tasks_folder)
-        self._registry = Registry.open(settings.registry_url, read_only=True)
+        self._registry = Registry.open(settings.registry_url, clock=clock, read_only=True)
         self._buffer = Buffer.open(
             settings.buffer_dir, settings.buffer, tasks=self._tasks, writer=False, min_quality=settings.enrich.min_quality
         )

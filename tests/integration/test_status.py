@@ -1,0 +1,131 @@
+"""What `perennial status` says is what registry, buffer and event log hold, with a daemon or without one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from config.errors import UserError
+from config.settings import Settings, load_settings
+from consumers import events
+from consumers.embedded import EmbeddedLog
+from daemon.status import Status, StatusReader, last_progress
+from daemon.triggers import Trigger
+from registry import promotion
+from tests.support import buffers
+from tests.support.cycles import HOLDER, NAME, World, better, failing, task
+from trainers import job_spec
+from trainers.job_spec import JobResult, JobSpec
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path, task(), train=better) as made:
+        folder = tmp_path / "tasks"
+        folder.mkdir()
+        (folder / "toy.yaml").write_text(yaml.safe_dump(made.tasks[NAME].model_dump(mode="json")), encoding="utf-8")
+        made.settings = made.settings.model_copy(update={"tasks_dir": str(folder)})
+        yield made
+
+
+def read(world: World) -> Status:
+    with closing(StatusReader(world.settings, clock=world.clock)) as reader:
+        return reader.read()
+
+
+def test_a_quiet_installation_with_a_champion(world: World) -> None:
+    world.grow(10)
+    world.cycle.look()
+    world.grow(3)
+    status = read(world)
+    (toy,) = status.tasks
+    assert (toy.task, toy.kind, toy.champion, toy.pinned) == (NAME, "classification", f"{NAME}/v1", False)
+    assert (toy.counts.train, toy.counts.test, toy.new_examples) == (13, 10, 3)
+    assert (toy.due, toy.run) == (False, None)
+    assert toy.reasons[0] == "3 of 10 new examples; 7 more start a run"
+    assert toy.last_run is not None
+    assert (toy.last_run["verdict"], toy.last_run["version"]) == ("promote", f"{NAME}/v1")
+    assert "better by 20.0 points" in toy.last_run["reasons"][0]
+    assert status.tables["examples"] == 23
+    assert status.lag == {events.ARTICLES_TOPIC: 0, events.FEEDBACK_TOPIC: 0, events.PREDICTIONS_TOPIC: 0}
+    assert (status.dead_letters, status.serving) == (0, None)
+    assert json.loads(json.dumps(status.as_json()))["tasks"][0]["champion"] == f"{NAME}/v1"
+
+
+def test_a_due_run_a_pinned_champion_and_events_that_wait(world: World) -> None:
+    world.grow(10)
+    world.cycle.look()
+    promotion.pin(world.registry, NAME, actor="a person", reason="election night")
+    world.grow(12)
+    with closing(EmbeddedLog(world.settings.event_log_file, retention=timedelta(days=14))) as log, closing(log.sink()) as sink:
+        for number in range(4):
+            sink.publish(events.FEEDBACK_TOPIC, events.to_bytes(buffers.label(f"waits-{number}", task=NAME)))
+    status = read(world)
+    (toy,) = status.tasks
+    assert (toy.due, toy.reasons, toy.pinned) == (True, ("12 new examples, 10 start a run",), True)
+    assert status.lag[events.FEEDBACK_TOPIC] == 4
+
+
+def test_a_run_under_way_shows_its_newest_progress(world: World) -> None:
+    seen: list[Status] = []
+
+    def watched(spec: JobSpec) -> JobResult:
+        whole = '{"phase": "training", "step": 7, "steps": 9}\n'
+        (spec.run_dir / job_spec.HISTORY_FILE).write_text(whole + '{"phase": "training", "st')
+        seen.append(read(world))
+        return failing(spec)
+
+    world.runner.train = watched  # type: ignore[union-attr]  # a made-up runner
+    world.grow(10)
+    world.cycle.look()
+    (toy,) = seen[0].tasks
+    assert toy.run is not None
+    assert (toy.run["state"], toy.run["reason"]) == ("training", "10 new examples, 10 start a run")
+    assert toy.run["progress"] == {"phase": "training", "step": 7, "steps": 9}
+    assert toy.reasons == ("a run is under way",)
+    (after,) = read(world).tasks
+    assert (after.run, after.champion) == (None, None)
+    assert after.last_run is not None
+    assert (after.last_run["state"], after.last_run["error"]) == ("failed", "the loss is not a number")
+
+
+def test_the_leader_is_named_while_its_lease_lasts_and_nothing_else_needs_one(world: World) -> None:
+    assert read(world).leader == HOLDER
+    left = world.cycle.start(NAME, Trigger("request", "request:x", "left by a crash", full=True))
+    assert left is not None
+    world.clock.forward(7200)
+    status = read(world)
+    assert status.leader is None
+    assert status.tasks[0].run is not None
+    assert status.tasks[0].run["run_id"] == left.run_id
+
+
+def test_reading_changes_nothing_and_stands_beside_the_writer(world: World) -> None:
+    world.grow(10)
+    versions = world.buffer.versions()
+    with closing(StatusReader(world.settings, clock=world.clock)) as reader:
+        assert reader.read().tasks[0].new_examples == 10
+        world.grow(2)
+        assert reader.read().tasks[0].new_examples == 12, "an open reader sees what was written since"
+    assert world.buffer.versions().keys() == versions.keys()
+    world.cycle.look()
+    assert world.champion() == f"{NAME}/v1"
+
+
+def test_before_the_first_run_the_error_says_what_to_do(tmp_path: Path) -> None:
+    settings: Settings = load_settings(data_dir=tmp_path / "nothing")
+    with pytest.raises(UserError, match=r"nothing has run in .*nothing yet; start the daemon with `perennial run`"):
+        StatusReader(settings)
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_history_without_a_whole_line_is_no_progress(tmp_path: Path) -> None:
+    assert last_progress(tmp_path) is None
+    (tmp_path / job_spec.HISTORY_FILE).write_text('{"phase": "tra')
+    assert last_progress(tmp_path) is None

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+from structlog.testing import capture_logs
+
+from config.errors import RetryError, StopError
+from daemon import side_task as module
+from daemon.side_task import SideTask
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FIRST_BACKOFF_S", 0.01)
+
+
+def run(side_task: SideTask) -> list[dict[str, object]]:
+    with capture_logs() as lines:
+        side_task.start()
+        assert side_task.join(20)
+    return [dict(line) for line in lines]
+
+
+def test_a_step_is_repeated_until_the_stop() -> None:
+    stop, steps = threading.Event(), 0
+
+    def step() -> float:
+        nonlocal steps
+        steps += 1
+        if steps == 3:
+            stop.set()
+        return 0.0
+
+    task = SideTask("counter", step, stop)
+    assert run(task) == []
+    assert (steps, task.failure) == (3, None)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        RetryError("the log is locked"),
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        RuntimeError(f"lance error: LanceError(IO): {os.strerror(errno.ENOSPC)} (os error 28)"),
+    ],
+)
+def test_what_passes_by_itself_is_tried_again_with_growing_pauses(fault: Exception) -> None:
+    stop = threading.Event()
+    faults: Iterator[Exception | None] = iter([fault, fault, None])
+
+    def step() -> float:
+        if (error := next(faults)) is not None:
+            raise error
+        stop.set()
+        return 0.0
+
+    task = SideTask("writer", step, stop)
+    lines = run(task)
+    assert task.failure is None
+    assert [(line["event"], line["reason"], line["again_in_s"]) for line in lines] == [
+        ("side_task.retry", str(fault), 0.01),
+        ("side_task.retry", str(fault), 0.02),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "traceback"), [(KeyError("text"), True), (OSError(errno.EACCES, "no"), True), (StopError("two lead"), False)]
+)
+def test_anything_else_ends_it_loudly_and_stops_the_daemon(fault: Exception, traceback: bool) -> None:
+    stop = threading.Event()
+
+    def step() -> float:
+        raise fault
+
+    task = SideTask("cycle", step, stop)
+    (line,) = run(task)
+    assert (line["event"], line["side_task"], line["reason"], line["exc_info"]) == (
+        "side_task.died", "cycle", str(fault), traceback,
+    )  # fmt: skip
+    assert task.failure is fault
+    assert stop.is_set()
+
+
+def test_one_that_must_outlive_the_others_ends_by_its_own_event_and_still_stops_them_when_it_dies() -> None:
+    stop, until = threading.Event(), threading.Event()
+    stop.set()
+    steps = 0
+
+    def step() -> float:
+        nonlocal steps
+        steps += 1
+        if steps == 2:
+            until.set()
+        return 0.0
+
+    assert run(SideTask("lease", step, stop, until=until)) == []
+    assert steps == 2
+    stop.clear()
+    until.clear()
+
+    def dying() -> float:
+        message = "taken over"
+        raise StopError(message)
+
+    run(SideTask("lease", dying, stop, until=until))
+    assert stop.is_set()
+    assert not until.is_set()
