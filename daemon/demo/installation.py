@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -74,15 +74,26 @@ class Installation:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
-    def start(self) -> None:
+    @property
+    def pid(self) -> int:
+        """The daemon's process id."""
+        assert self._process is not None  # noqa: S101 - a caller's mistake
+        return self._process.pid
+
+    def start(self, program: Sequence[str] = ("-m", "daemon")) -> None:
         """Start the daemon and return when it is up (and, with serving, when it answers)."""
-        command = [sys.executable, "-m", "daemon", "run", *([] if self._serve else ["--no-serve"])]
+        command = [sys.executable, *program, "run", *([] if self._serve else ["--no-serve"])]
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | environment_of(self.settings)
             )
         self.wait_until(self._is_up, limit_s=120, what="the daemon to start")
+
+    def wait(self, limit_s: float) -> int:
+        """Wait until the daemon has ended by itself; return its exit code."""
+        assert self._process is not None  # noqa: S101 - a caller's mistake
+        return self._process.wait(limit_s)
 
     def kill(self) -> None:
         """Kill the daemon as a crash would: no goodbye."""

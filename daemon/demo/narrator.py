@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from config.errors import UserError
 from daemon.demo.installation import Installation
 from daemon.status import Status, TaskStatus
 
@@ -87,7 +88,11 @@ class Narrator:
         """Wait a moment for serving to follow the last promotion."""
 
         def follows() -> bool:
-            return all(self._installation.predict(task, ["."])["version"] == self._champions[task] for task in self._tasks)
+            try:
+                answered = {task: self._installation.predict(task, ["."])["version"] for task in self._tasks}
+            except UserError:
+                return False  # the first champion of a task is still being loaded
+            return answered == self._champions
 
         self.look()
         self._installation.wait_until(follows, limit_s=30, what="serving to follow the champion")
