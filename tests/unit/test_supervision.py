@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from config.errors import RetryError, UserError
+from config.settings import load_settings
+from daemon import supervision as module
+from daemon.supervision import ServingChild
+
+
+def child(folder: Path, body: str, monkeypatch: pytest.MonkeyPatch, stop: threading.Event | None = None) -> ServingChild:
+    """A supervisor whose serving process is a shell script."""
+    program = folder / "serving"
+    program.write_text(f"#!/bin/sh\necho $$ > {folder}/pid\n{body}\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    return ServingChild(load_settings(data_dir=folder), stop or threading.Event())
+
+
+def pid_of(folder: Path) -> int:
+    deadline = time.monotonic() + 10
+    while not (folder / "pid").exists() or not (folder / "pid").read_text().strip():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return int((folder / "pid").read_text())
+
+
+def test_settings_that_serving_refuses_are_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="refused its settings"):
+        child(tmp_path, "exit 2", monkeypatch).step()
+
+
+def test_a_serving_process_that_ends_at_once_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor = child(tmp_path, "exit 7", monkeypatch)
+    for _ in range(2):
+        with pytest.raises(RetryError, match="ended at once with code 7"):
+            supervisor.step()
+
+
+def test_one_that_does_not_come_up_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_START_LIMIT_S", 0.3)
+    with pytest.raises(RetryError, match="did not come up"):
+        child(tmp_path, "exec sleep 60", monkeypatch).step()
+    assert not psutil.pid_exists(pid_of(tmp_path))
+
+
+def test_a_stop_does_not_wait_for_one_that_is_still_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = threading.Event()
+    supervisor = child(tmp_path, "exec sleep 60", monkeypatch, stop)
+    starting = threading.Thread(target=supervisor.step)
+    starting.start()
+    pid = pid_of(tmp_path)
+    stop.set()
+    starting.join(10)
+    assert not starting.is_alive()
+    assert not psutil.pid_exists(pid)
+    supervisor.stop()
+
+
+def test_one_that_ignores_the_polite_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_STOP_LIMIT_S", 0.3)
+    body = """trap '' TERM\necho '{"address": "http://127.0.0.1:1"}'\nwhile :; do sleep 0.1; done"""
+    supervisor = child(tmp_path, body, monkeypatch)
+    supervisor.step()
+    assert supervisor.address == "http://127.0.0.1:1"
+    supervisor.stop()
+    assert not psutil.pid_exists(pid_of(tmp_path))
+    assert supervisor.address is None
