@@ -74,6 +74,9 @@ class Cycle:
     def look(self) -> None:
         """Finish what an earlier process left, then carry out what is due, task after task."""
         for run in self._registry.runs.unfinished():
+            if self._stop.is_set():
+                return
+            log.info("run.resumed", run_id=run.run_id, task=run.task, state=run.state)
             self.advance(run)
         for name, task in self._tasks().items():
             if self._stop.is_set():

@@ -124,6 +124,21 @@ def test_a_stop_ends_the_child_and_leaves_the_run_to_go_on_later(tmp_path: Path)
     assert found == ["stopped"]
 
 
+def test_a_child_whose_daemon_died_while_it_was_starting_does_not_live_on(tmp_path: Path) -> None:
+    body = """
+from trainers import guards
+guards.die_with_parent()  # passes: the daemon lives
+os.environ[guards.PARENT_VARIABLE] = "1"  # as if another process had taken this one over meanwhile
+if os.getppid() != 1:
+    guards.die_with_parent()
+say('training', step=1, steps=1)
+"""
+    seen: list[Progress] = []
+    found = runner(tmp_path, body).run(spec(tmp_path), seen.append)
+    assert found.status == "failed", "killed by itself, twice, which looks like the kernel's doing"
+    assert seen == []
+
+
 @pytest.mark.parametrize("content", ["", "{", '{"run_id": 1}'])
 def test_a_torn_result_is_no_result(tmp_path: Path, content: str) -> None:
     found = runner(tmp_path, f"(run_dir / 'result.json').write_text({content!r})").run(spec(tmp_path), lambda _: None)

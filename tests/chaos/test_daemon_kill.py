@@ -1,0 +1,315 @@
+"""Real daemons that are killed: no acknowledged event is lost, one champion, every run is finished exactly once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+from config.clock import utc_now
+from config.settings import environment_of
+from consumers.buffer import Buffer
+from consumers.embedded import EmbeddedLog
+from consumers.events import LIFECYCLE_TOPIC, Label, Retrain
+from daemon.demo.installation import Installation
+from daemon.serving import presence
+from registry.artifacts import Artifacts
+from registry.runs import Run
+from registry.store import Registry
+from tests.support import ner_rows
+from tests.support.tiny_models import make_tiny_bert, toy_rows
+
+pytestmark = pytest.mark.slow
+
+TOPICS, ENTITIES = "news-topics", "news-entities"
+VICTIM = str(Path(__file__).parents[1] / "support" / "daemon_victim.py")
+LIMIT_S = 150.0
+STOP_WITHIN_S = 15.0
+"""A stop in the middle of training: the child ends between two steps, and nothing else takes long."""
+LEASE_S = 2.0
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BERT to train, and the same as a sentence encoder."""
+    folder = tmp_path_factory.mktemp("models")
+    bert = str(make_tiny_bert(folder / "bert"))
+    word = Transformer(bert, max_seq_length=32)
+    SentenceTransformer(modules=[word, Pooling(word.get_embedding_dimension())], device="cpu").save(str(folder / "encoder"))
+    return folder
+
+
+def installation(folder: Path, models: Path, *, serve: bool = False) -> Installation:
+    topics = {
+        "base_model": str(models / "bert"),
+        "trigger.min_new_examples": 100_000,  # runs start when a test asks for one
+        "training.full_epochs": 45, "training.full_learning_rate": 5e-3, "training.batch_size": 16, "training.max_tokens": 32,
+        "promotion.min_test_examples": 20,
+    }  # fmt: skip
+    entities = {"trigger.min_new_examples": 100_000, "training.full_epochs": 80, "promotion.min_test_examples": 5}
+    settings: dict[str, dict[str, Any]] = {
+        # Random vectors are all alike: only equal texts make a story.
+        "enrich": {
+            "encoder": str(models / "encoder"), "story_similarity": 1.0, "min_quality": 0.0, "test_fraction": 0.3,
+            "interval_s": 0.2,
+        },
+        "ingest": {"batch_events": 20, "min_free_disk_mib": 1},
+        "training": {"device": "cpu", "precision": "fp32", "threads": 1},
+        "schedule": {"check_interval_s": 0.5},
+        "registry": {"lease_s": LEASE_S},
+        "serving": {"refresh_interval_s": 0.5},
+    }  # fmt: skip
+    return Installation(folder, task_overrides={TOPICS: topics, ENTITIES: entities}, settings_overrides=settings, serve=serve)
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, models: Path) -> Iterator[Installation]:
+    made = installation(tmp_path, models)
+    yield made
+    made.stop()
+
+
+def labels(count: int) -> Iterator[Label]:
+    for row in toy_rows(("SPORT", "MARKETS"), count // 2, seed=8):
+        yield Label(event_id=row.example_id, occurred_at=utc_now(), task=TOPICS, text=row.text, target=dict(row.target))
+
+
+def spans(count: int) -> Iterator[Label]:
+    for number, row in enumerate(ner_rows.examples(count, seed=2)):
+        yield Label(event_id=f"e-{number}", occurred_at=utc_now(), task=ENTITIES, text=row.text, target=dict(row.target))
+
+
+def ask(daemon: Installation, task: str) -> None:
+    """Have everything enriched, then ask for a run."""
+    daemon.wait_until(daemon.is_quiet, limit_s=LIMIT_S, what="enrichment")
+    daemon.publish([Retrain(event_id=f"ask-{task}", occurred_at=utc_now(), task=task, full=True, reason="the test asks")])
+
+
+def wait_for_training(daemon: Installation, task: str) -> psutil.Process:
+    """Wait until the child is among its steps; return it."""
+
+    def among_its_steps() -> bool:
+        run = daemon.task(task).run
+        return run is not None and (run["progress"] or {}).get("phase") == "training"
+
+    daemon.wait_until(among_its_steps, limit_s=LIMIT_S, what="training")
+    (child,) = [child for child in psutil.Process(daemon.pid).children() if "trainers.job" in child.cmdline()]
+    return child
+
+
+def wait_for_decision(daemon: Installation, task: str) -> None:
+    daemon.wait_until(lambda: daemon.task(task).last_run is not None, limit_s=LIMIT_S, what="the decision")
+
+
+def wait_until(happened: Callable[[], bool], limit_s: float) -> float:
+    """Wait beside any daemon; return the seconds it took."""
+    began = time.monotonic()
+    while not happened():
+        assert time.monotonic() - began < limit_s, "it did not happen in time"
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def is_gone(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+@contextmanager
+def registry_of(daemon: Installation) -> Iterator[Registry]:
+    with Registry.open(daemon.settings.registry_url, read_only=True) as registry:
+        yield registry
+
+
+def only_run(daemon: Installation, task: str) -> Run:
+    with registry_of(daemon) as registry:
+        (run,) = registry.runs.list(task)
+        return run
+
+
+def stored_ids(daemon: Installation) -> list[str]:
+    with closing(Buffer.open(daemon.settings.buffer_dir, daemon.settings.buffer, tasks={}, writer=False)) as buffer:
+        ids: list[str] = buffer._tables.scan("examples", ["row_id"])["row_id"].to_pylist()
+        return sorted(ids)
+
+
+def announced(daemon: Installation) -> list[dict[str, Any]]:
+    """Everything that the daemon published for other programs."""
+    with (
+        closing(EmbeddedLog(daemon.settings.event_log_file, retention=timedelta(days=1))) as log,
+        closing(log.source("test", [LIFECYCLE_TOPIC])) as source,
+    ):
+        return [json.loads(raw.value or b"") for raw in source.poll(timeout_s=0.1, max_events=1000)]
+
+
+def logged(daemon: Installation, event: str) -> list[dict[str, Any]]:
+    lines = (line for line in daemon.log_file.read_text(errors="replace").splitlines() if line.startswith("{"))
+    return [line for line in map(json.loads, lines) if line.get("event") == event]
+
+
+def dies(daemon: Installation, fault: str) -> None:
+    """Start a daemon with a fault put in, and see it killed by that."""
+    daemon.start([VICTIM, fault])
+    assert daemon.wait(LIMIT_S) == -signal.SIGKILL
+
+
+def test_killed_at_every_stage_it_finishes_the_run_once_and_loses_nothing(daemon: Installation) -> None:
+    sent = sorted(label.event_id for label in labels(160))
+    daemon.publish(labels(160))
+    dies(daemon, "mid-ingest")
+    stored = stored_ids(daemon)
+    assert len(stored) == 60
+    assert sum(daemon.status().lag.values()) == 160 - 40, "the third batch was stored, its positions were not committed"
+
+    daemon.start()
+    ask(daemon, TOPICS)
+    assert stored_ids(daemon) == sent
+    child = wait_for_training(daemon, TOPICS)
+    daemon.kill()
+    assert wait_until(lambda: is_gone(child), 10) < 10
+    killed = only_run(daemon, TOPICS)
+    assert (killed.state, killed.attempt) == ("training", 1)
+
+    dies(daemon, "half-copied")
+    resumed = only_run(daemon, TOPICS)
+    assert (resumed.run_id, resumed.state, resumed.attempt) == (killed.run_id, "trained", 2)
+    assert Artifacts(daemon.settings.artifacts_dir).list() == []
+
+    dies(daemon, "published-unrecorded")
+    assert only_run(daemon, TOPICS).state == "trained"
+    with registry_of(daemon) as registry:
+        assert registry.versions.list() == []
+
+    dies(daemon, "promoted-undecided")
+    assert (only_run(daemon, TOPICS).state, only_run(daemon, TOPICS).verdict) == ("published", None)
+
+    daemon.start()
+    wait_for_decision(daemon, TOPICS)
+    run = only_run(daemon, TOPICS)
+    assert (run.run_id, run.state, run.verdict, run.attempt) == (killed.run_id, "decided", "promote", 2)
+    with registry_of(daemon) as registry:
+        (version,) = registry.versions.list()
+        (move,) = registry.versions.history(TOPICS)
+        (champion,) = registry.versions.aliases(TOPICS)
+        assert version.name == run.version == move.to_version == champion.version
+        wait_until(lambda: not registry.outbox.pending(), 20)
+    folder = Artifacts(daemon.settings.artifacts_dir).verify(version.artifact_id, version.manifest_sha256)
+    assert list(folder.parent.iterdir()) == [folder], "nothing half copied is left"
+    assert stored_ids(daemon) == sent
+    events = announced(daemon)
+    assert [event["type"] for event in events] == ["training.started", "model.promoted", "training.finished"]
+    assert daemon.status().dead_letters == 0
+    assert daemon.stop() == 0
+
+
+def test_a_stop_in_the_middle_of_training_is_quick_and_the_run_goes_on_later(daemon: Installation) -> None:
+    daemon.publish(spans(80))
+    daemon.start()
+    ask(daemon, ENTITIES)
+    child = wait_for_training(daemon, ENTITIES)
+    began = time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - began < STOP_WITHIN_S
+    assert is_gone(child)
+    stopped = only_run(daemon, ENTITIES)
+    assert (stopped.state, stopped.attempt) == ("training", 1)
+    (line,) = logged(daemon, "run.stopped")
+    assert line["run_id"] == stopped.run_id
+    assert logged(daemon, "daemon.stopped")[0]["failed"] == []
+    with registry_of(daemon) as registry:
+        assert registry.lease.holder() is None, "the next one need not wait for the lease to run out"
+
+    daemon.start()
+    wait_for_decision(daemon, ENTITIES)
+    run = only_run(daemon, ENTITIES)
+    assert (run.run_id, run.state, run.attempt) == (stopped.run_id, "decided", 2)
+    assert run.training_set_sha256 == stopped.training_set_sha256
+    assert [line["state"] for line in logged(daemon, "run.resumed")] == ["training"]
+
+
+def test_a_side_task_that_dies_stops_the_daemon_loudly(daemon: Installation) -> None:
+    daemon.start([VICTIM, "broken-outbox"])
+    assert daemon.wait(60) == 1
+    (died,) = logged(daemon, "side_task.died")
+    assert (died["side_task"], died["reason"]) == ("outbox", "the outbox is upside down")
+    assert "Traceback" in died["exception"]
+    assert logged(daemon, "daemon.stopped")[0]["failed"] == ["outbox"]
+
+
+def test_a_standby_takes_over_within_seconds(daemon: Installation, tmp_path: Path) -> None:
+    daemon.start()
+    log_file = tmp_path / "standby.log"
+    with log_file.open("wb") as log:
+        standby = subprocess.Popen(
+            [sys.executable, "-m", "daemon", "run", "--no-serve"],
+            env=os.environ | environment_of(daemon.settings), stdout=log, stderr=log,
+        )  # fmt: skip
+    with standby:
+        try:
+            wait_until(lambda: b"daemon.standby" in log_file.read_bytes(), 60)
+            leader = daemon.status().leader
+            daemon.kill()
+            took_s = wait_until(lambda: b"daemon.started" in log_file.read_bytes(), 60)
+            assert daemon.status().leader not in (leader, None)
+            daemon.publish(labels(4))
+            wait_until(lambda: len(stored_ids(daemon)) == 4, 30)
+            standby.send_signal(signal.SIGTERM)
+            assert standby.wait(60) == 0
+        finally:
+            standby.kill()
+    # The lease, one look a second, and opening the buffer; the rest is room for a busy machine.
+    assert took_s < LEASE_S + 10
+
+
+def test_serving_outlives_a_killed_daemon_is_adopted_restarted_and_stopped(tmp_path: Path, models: Path) -> None:
+    daemon = installation(tmp_path, models, serve=True)
+    daemon.start()
+    try:
+        first = serving(daemon)
+        daemon.kill()
+        assert answers(first.address)
+        daemon.start()
+        wait_until(lambda: logged(daemon, "serving.up")[-1]["adopted"], 30)
+        assert serving(daemon) == first
+        psutil.Process(first.pid).kill()
+        wait_until(lambda: (here := presence.read(daemon.settings.data_dir)) is not None and here.pid != first.pid, 60)
+        second = serving(daemon)
+        assert answers(second.address)
+        assert [line["address"] for line in logged(daemon, "serving.died")] == [first.address]
+    finally:
+        exit_code = daemon.stop()
+    assert exit_code == 0
+    assert not presence.is_alive(second)
+    assert not answers(second.address)
+
+
+def serving(daemon: Installation) -> presence.Presence:
+    here = presence.read(daemon.settings.data_dir)
+    assert here is not None
+    assert presence.is_alive(here)
+    return here
+
+
+def answers(address: str) -> bool:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(f"{address}/healthz", timeout=10) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
