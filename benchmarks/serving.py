@@ -16,7 +16,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,47 +29,62 @@ from trainers.job_spec import JobSpec, Progress
 
 CLIENTS = 4
 _KINDS = {CLASSIFICATION: "classification", NER: "ner"}
-_CHANGE_PAUSE_S = 0.5
+_CHANGE_PAUSE_S = 2.0
 _READY_S = 180.0
 
 Measured = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured: rows of the served model and of the training child beside it, requests per phase and kind."""
+
+    served_rows: int
+    training_rows: int
+    idle: int
+    training: int
+    swaps: int
+
+
+# Both kinds together make 10,000 requests during swaps.
+FULL = Sizes(served_rows=2_000, training_rows=14_000, idle=2_000, training=2_000, swaps=5_000)
+QUICK = Sizes(served_rows=400, training_rows=4_000, idle=100, training=200, swaps=400)
+
+
 def main() -> None:
     """Measure both kinds and write the ratios."""
     arguments = report.parser(__doc__ or "").parse_args()
-    quick = arguments.quick
+    sizes = QUICK if arguments.quick else FULL
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings(data_dir=Path(folder), serving={"port": 0, "refresh_interval_s": 0.2})
         models = Models(settings)
         results: dict[str, Any] = {"clients": CLIENTS}
         for task in (CLASSIFICATION, NER):
-            results[_KINDS[task]] = _measure(models, task, quick=quick)
+            results[_KINDS[task]] = _measure(models, task, sizes)
     results["failures_in_ours"] = sum(phase["failures"] for kind in _KINDS.values() for phase in results[kind]["ours"].values())
     results["requests_during_swaps"] = sum(results[kind]["ours"]["swaps"]["requests"] for kind in _KINDS.values())
     report.write("serving", arguments, results, arguments.json)
     assert results["failures_in_ours"] == 0, "a request failed; 0 are owed"
 
 
-def _measure(models: Models, task: str, *, quick: bool) -> dict[str, Any]:
-    labels = models.labels(task, 600 if quick else 2_000)
+def _measure(models: Models, task: str, sizes: Sizes) -> dict[str, Any]:
+    labels = models.labels(task, sizes.served_rows)
     job = models.job(task, f"bench-{task}", labels, epochs=1)
     versions = models.publish(job, models.train(job), copies=2)
     models.promote(task, versions[0])
     print(f"{task}: model trained and published", flush=True)
     texts = [str(label.text) for label in labels[:500]]
-    idle, busy, swaps = (200, 300, 600) if quick else (2_000, 2_000, 5_000)
-    training = models.job(task, f"bench-{task}-busy", models.labels(task, 4_000 if quick else 14_000), epochs=500)
+    training = models.job(task, f"bench-{task}-busy", models.labels(task, sizes.training_rows), epochs=500)
 
     def phases(ask: Callable[[int, int], Measured], change: Callable[[], None]) -> dict[str, Measured]:
         ask(50, 1)
-        found = {"idle_one_client": ask(idle, 1), "idle": ask(idle, CLIENTS)}
+        found = {"idle_one_client": ask(sizes.idle, 1), "idle": ask(sizes.idle, CLIENTS)}
         _say(task, found)
         with _training(models, training):
-            found["training"] = ask(busy, CLIENTS)
+            found["training"] = ask(sizes.training, CLIENTS)
         _say(task, found)
         with _changing(change) as count:
-            found["swaps"] = ask(swaps, CLIENTS)
+            found["swaps"] = ask(sizes.swaps, CLIENTS)
         found["swaps"]["changes"] = count[0]
         _say(task, found)
         return found
@@ -96,7 +111,7 @@ def _measure(models: Models, task: str, *, quick: bool) -> dict[str, Any]:
             _post(port, "/reload", {"folder": str(models.folder(versions[at[0] % 2]))})
 
         stock = phases(lambda number, clients: _load(port, "/predict", bodies, number, clients), reload)
-    stock["restart"] = _restart(task, models.folder(versions[0]), bodies, requests=swaps)
+    stock["restart"] = _restart(task, models.folder(versions[0]), bodies, requests=sizes.swaps)
     shared = [name for name in ours if name in stock]
     ratios = {
         name: {key: stock[name][key] / ours[name][key] for key in ("p50_ms", "p99_ms")}

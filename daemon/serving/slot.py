@@ -27,7 +27,7 @@ _WARM_TEXTS = (
     "The central bank left its policy rate unchanged, while core inflation eased to 2.1 percent in October. " * 3,
     "Reporters in Stockholm said the prime minister would meet the finance secretary before the vote. " * 12,
 )
-_WARM_BATCHES = (1, 2, 8, MAX_BATCH_TEXTS)
+_WARM_BATCHES = (1, 8, MAX_BATCH_TEXTS)
 
 log = structlog.get_logger(__name__)
 
