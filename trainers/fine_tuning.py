@@ -17,7 +17,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.utils.data import Dataset, Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
-from transformers.trainer_pt_utils import LengthGroupedSampler
+from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from trainers.checkpoints import KEPT, Pace, newest_valid
 from trainers.encoder import Encoder
@@ -26,6 +26,8 @@ from trainers.task import Hardware, TrainingStep
 
 _WARMUP_SHARE = 0.06
 _REPORT_EVERY_S = 1.0
+_GROUP_BATCHES = 50
+"""Batches that are sorted by length together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,28 +134,34 @@ class _Collator:
         return batch
 
 
-class _GroupedByLength(LengthGroupedSampler):
-    """The library's grouping, with an order that is a function of seed and epoch alone.
+class _GroupedByLength(Sampler[int]):
+    """The library's grouping, in an order that is a function of seed and epoch alone, so that a resumed epoch goes on in it.
 
-    So a resumed epoch goes on in the order it began in. Batches are shuffled, because rows of like length are alike in
-    other ways too; the longest batch stays first, so that memory runs out at once or not at all.
+    The library groups within as few as one batch when rows are few; here always within `_GROUP_BATCHES`. Batches are
+    shuffled, because rows of like length are alike in other ways too; the longest stays first, so that memory runs out at
+    once or not at all.
     """
 
     def __init__(self, batch_size: int, lengths: list[int], seed: int) -> None:
-        super().__init__(batch_size, lengths=lengths)
+        self._batch_size = batch_size
+        self._lengths = lengths
         self._seed = seed
-        self.set_epoch(0)
+        self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of an epoch; the library calls it before each."""
-        self.generator = torch.Generator().manual_seed(self._seed * 1_000 + epoch)
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
 
     def __iter__(self) -> Iterator[int]:
-        order = list(super().__iter__())  # type: ignore[no-untyped-call]  # the library leaves it without types
-        batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
+        chance = torch.Generator().manual_seed(self._seed * 1_000 + self._epoch)
+        order = get_length_grouped_indices(self._lengths, self._batch_size, _GROUP_BATCHES, chance)  # type: ignore[no-untyped-call]  # the library leaves it without types
+        batches = [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
         # The last may be smaller; anywhere else it would shift the borders of those behind it.
         middle = batches[1:-1]
-        shuffled = torch.randperm(len(middle), generator=self.generator).tolist()
+        shuffled = torch.randperm(len(middle), generator=chance).tolist()
         for batch in [*batches[:1], *(middle[index] for index in shuffled), *batches[1:][-1:]]:
             yield from batch
 

@@ -41,7 +41,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def champion(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that tells sport from markets."""
     folder = tmp_path_factory.mktemp("champion")
-    return learn(folder, toy_spec(base), toy_rows(["SPORT", "MARKETS"], 60))
+    return learn(folder, toy_spec(base), toy_rows(["SPORT", "MARKETS"], 100))
 
 
 def learn(folder: Path, spec: Any, rows: Sequence[Example], **changes: Any) -> Path:
@@ -125,8 +125,8 @@ def test_training_is_a_function_of_the_seed(base: Path, tmp_path: Path) -> None:
 
 
 def test_a_new_label_joins_the_champion_and_old_ids_and_answers_stay(base: Path, champion: Path, tmp_path: Path) -> None:
-    rows = toy_rows(["WEATHER"], 40, seed=2) + toy_rows(["SPORT", "MARKETS"], 20, seed=2)
-    spec = toy_spec(base, training={"epochs": 25, "learning_rate": 2e-3, "max_tokens": 32})
+    rows = toy_rows(["WEATHER"], 80, seed=2) + toy_rows(["SPORT", "MARKETS"], 40, seed=2)
+    spec = toy_spec(base, training={"epochs": 12, "learning_rate": 5e-3, "max_tokens": 32})
     grown = learn(tmp_path, spec, rows, warm_start=champion)
     old, new = LabelSet.read(champion).ids, LabelSet.read(grown).ids
     assert {name: new[name] for name in old} == old
@@ -155,7 +155,7 @@ def test_a_changed_base_model_starts_from_that_base(base: Path, champion: Path, 
 
 
 def test_weights_matter_and_a_weightless_row_teaches_nothing(base: Path, tmp_path: Path) -> None:
-    rows = toy_rows(["SPORT", "MARKETS"], 40)
+    rows = toy_rows(["SPORT", "MARKETS"], 60)
     wrong = {"SPORT": "MARKETS", "MARKETS": "SPORT"}
     contradictions = [replace(row, example_id=f"x{row.example_id}", target={"label": wrong[row.target["label"]]}) for row in rows]
     test = of("SPORT", "MARKETS")
