@@ -92,7 +92,12 @@ class ServingChild:
         deadline = time.monotonic() + _START_LIMIT_S
         while time.monotonic() < deadline and not self._stop.is_set():
             if select.select([child.stdout], [], [], _CHECK_S)[0]:
-                return child.stdout.readline()  # nothing: it has ended
+                line = child.stdout.readline()
+                if not line:
+                    # It is ending: its exit code, which says why, comes a moment after the end of its output.
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        child.wait(_STOP_LIMIT_S)
+                return line
         return b""
 
     def _end_child(self) -> None:

@@ -60,7 +60,7 @@ def installation(folder: Path, models: Path, *, serve: bool = False) -> Installa
         "training.full_epochs": 45, "training.full_learning_rate": 5e-3, "training.batch_size": 16, "training.max_tokens": 32,
         "promotion.min_test_examples": 20,
     }  # fmt: skip
-    entities = {"trigger.min_new_examples": 100_000, "training.full_epochs": 80, "promotion.min_test_examples": 5}
+    entities = {"trigger.min_new_examples": 100_000, "training.full_epochs": 12, "promotion.min_test_examples": 5}
     settings: dict[str, dict[str, Any]] = {
         # Random vectors are all alike: only equal texts make a story.
         "enrich": {
