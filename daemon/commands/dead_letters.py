@@ -44,9 +44,6 @@ def show(
 ) -> None:
     """Show one dead letter with its bytes."""
     letter = _open().get(identifier)
-    if letter is None:
-        message = f"there is no dead letter {identifier}; `perennial dlq list --all` shows those there are"
-        raise UserError(message)
     if as_json:
         print_json(_plain(letter))
         return

@@ -9,15 +9,15 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from consumers.events import Article, Feedback, Label, Span, article_text
 from daemon.demo import between_topics, topics
 from daemon.demo.grammar import Cast, join, realise
 
-TOPICS_TASK = "news-topics"
-ENTITIES_TASK = "news-entities"
 TaskName = Literal["news-topics", "news-entities"]
+TOPICS_TASK: Final = "news-topics"
+ENTITIES_TASK: Final = "news-entities"
 
 _BORDER_SHARE = 0.16
 """Stories that two desks might have filed: no model can know which did."""
