@@ -38,6 +38,7 @@ class Narrator:
         self._told_at = 0.0
         self._runs: dict[str, str] = {}
         self._ended: dict[str, list[Mapping[str, Any]]] = {task: [] for task in tasks}
+        self._started_runs = dict.fromkeys(tasks, 0)
         self._champions: dict[str, str | None] = dict.fromkeys(tasks)
         self._phases: dict[str, str] = {}
 
@@ -62,8 +63,12 @@ class Narrator:
         """Return whether a run has ended that was compared with `champion`, or that replaced it."""
         return any((run["comparison"] or {}).get("champion_version") == champion for run in self._ended[task])
 
-    def look(self) -> None:
-        """Read the status once and tell what changed."""
+    def runs_started(self, task: str) -> int:
+        """Return how many runs of `task` have been seen to start."""
+        return self._started_runs[task]
+
+    def look(self) -> Status:
+        """Read the status once, tell what changed, and return it."""
         status = self._installation.status()
         for task in status.tasks:
             if task.task in self._tasks:
@@ -73,6 +78,7 @@ class Narrator:
         elif time.monotonic() - self._told_at > _PLAIN_INTERVAL_S:
             self._told_at = time.monotonic()
             self._plain(status)
+        return status
 
     def watch_until(self, happened: Callable[[], bool], *, limit_s: float) -> None:
         """Look again and again until `happened`. Raises `InstallationError` when time runs out."""
@@ -101,6 +107,7 @@ class Narrator:
         run, last = task.run, task.last_run
         if run is not None and self._runs.get(task.task) != run["run_id"]:
             self._runs[task.task] = run["run_id"]
+            self._started_runs[task.task] += 1
             kind = "full run" if run["full"] else "incremental run"
             self._print(Text.assemble((f"{task.task} ", "bold cyan"), f"{kind} starts: {run['reason']}"))
         if last is not None and all(last["run_id"] != ended["run_id"] for ended in self._ended[task.task]):

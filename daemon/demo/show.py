@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,20 @@ from daemon.demo.narrator import Narrator
 from daemon.demo.stream import ENTITIES_TASK, TOPICS_TASK, NewsStream, Story, TaskName
 
 TASKS: tuple[TaskName, ...] = (TOPICS_TASK, ENTITIES_TASK)
-FIRST_STORIES = 350
-"""Labelled stories before the drift."""
-DRIFT_STORIES = 380
-"""Stories after it: readers answer every one, the desk labels them too."""
+PORTION = 20
+"""Stories told at a time, before the drift and after it, until the hundredth new example of each task is there."""
+MOST_STORIES = 600
+ASKED_SHARE = 3
+"""Readers are shown answers for one story in so many; the desk labels all."""
+BACKLOG = 40
+"""Examples waiting for enrichment above which the stream holds back."""
 SHOWN = 2
 TEST_FRACTION = 0.7
 """Much is held out, so that the rows suffice to decide when the hundredth training example arrives."""
-RATE = 120.0
-LIMIT_S = 235.0
+NEEDED = 100
+"""The shipped threshold of both tasks."""
+LOOK_S = 0.3
+LIMIT_S = 600.0
 
 # What differs from the shipped settings and policies, printed before anything runs.
 TASK_OVERRIDES: dict[str, dict[str, Any]] = {task: {"trigger.cooldown_minutes": 0.0} for task in TASKS}
@@ -73,44 +78,55 @@ def _play(console: Console, installation: Installation, seed: int, started: floa
     def left_s() -> float:
         return max(1.0, LIMIT_S - (time.monotonic() - started))
 
-    every = timedelta(minutes=20)
-    news = NewsStream(seed=seed, start=utc_now() - every * (FIRST_STORIES + DRIFT_STORIES + 10), every=every)
+    # So far apart that the policy's window of 90 days holds about as many stories as one phase tells.
+    every = timedelta(hours=6)
+    news = NewsStream(seed=seed, start=utc_now() - every * (2 * MOST_STORIES), every=every)
     with Narrator(console, installation, TASKS) as narrator:
         narrator.say("The daemon is up. A desk labels stories; the first models are due at 100 new examples a task.")
-        first = news.phase_one(FIRST_STORIES)
-        _publish_gold(narrator, installation, news, first)
-        narrator.watch_until(lambda: all(narrator.champion(task) for task in TASKS) and installation.is_quiet(), limit_s=left_s())
+        _stream(narrator, news.phase_one, lambda stories: installation.publish(_desk(news, stories)))
+        narrator.watch_until(lambda: all(narrator.champion(task) for task in TASKS), limit_s=left_s())
         narrator.settle()
 
         narrator.say(
             "Drift: new names appear, and a topic no model has seen. Production apps ask, readers correct; "
             "the desk labels the same stories without looking at a model, and those decide."
         )
-        second = news.phase_two(DRIFT_STORIES)
-        shown = _telling(second)
-        before = {task: installation.predict(task, [story.text for story in shown]) for task in TASKS}
         generations = {task: narrator.champion(task) for task in TASKS}
-        fed_back = _ask_and_correct(narrator, installation, news, second)
+        shown = _telling(news.phase_two(PORTION))
+        before = {task: installation.predict(task, [story.text for story in shown]) for task in TASKS}
+        counts = {"asked": 0, "correction": 0, "confirmation": 0}
+
+        def drifted(stories: Sequence[Story]) -> None:
+            _ask_and_correct(installation, news, stories[::ASKED_SHARE], counts)
+            installation.publish(_desk(news, stories))
+
+        _stream(narrator, news.phase_two, drifted)
         narrator.say(
-            f"{fed_back['asked']} answers shown to readers: {fed_back['correction']} corrected, "
-            f"{fed_back['confirmation']} confirmed."
+            f"{counts['asked']} answers shown to readers: {counts['correction']} corrected, {counts['confirmation']} confirmed."
         )
-        narrator.watch_until(
-            lambda: installation.is_quiet() and all(narrator.runs_since(task, generations[task]) for task in TASKS),
-            limit_s=left_s(),
-        )
+        narrator.watch_until(lambda: all(narrator.runs_since(task, generations[task]) for task in TASKS), limit_s=left_s())
         narrator.settle()
     after = {task: installation.predict(task, [story.text for story in shown]) for task in TASKS}
     _before_and_after(console, shown, before, after)
 
 
-def _publish_gold(narrator: Narrator, installation: Installation, news: NewsStream, stories: Sequence[Story]) -> None:
-    """Stream articles and the desk's labels in small portions, so that the counts are seen to rise."""
-    portion = 40
-    for at in range(0, len(stories), portion):
-        installation.publish(_desk(news, stories[at : at + portion]))
-        narrator.look()
-        time.sleep(portion / RATE)
+def _stream(
+    narrator: Narrator,
+    tell: Callable[[int], list[Story]],
+    deal_with: Callable[[Sequence[Story]], object],
+) -> None:
+    """Tell stories in small portions, so that counts are seen to rise, until each task has the examples that start a run."""
+    started: dict[str, int] = {task: narrator.runs_started(task) for task in TASKS}
+    for _portion in range(MOST_STORIES // PORTION):
+        deal_with(tell(PORTION))
+        while True:
+            status = narrator.look()
+            counted = [task for task in status.tasks if task.task in TASKS]
+            if all(task.new_examples >= NEEDED or narrator.runs_started(task.task) > started[task.task] for task in counted):
+                return
+            if sum(task.counts.unenriched for task in counted) < BACKLOG:
+                break
+            time.sleep(LOOK_S)
 
 
 def _desk(news: NewsStream, stories: Sequence[Story]) -> Iterator[events.AnyEvent]:
@@ -119,29 +135,19 @@ def _desk(news: NewsStream, stories: Sequence[Story]) -> Iterator[events.AnyEven
         yield from (news.gold(story, task) for task in TASKS)
 
 
-def _ask_and_correct(
-    narrator: Narrator, installation: Installation, news: NewsStream, stories: Sequence[Story]
-) -> dict[str, int]:
-    """Ask over HTTP as a production app does and post each reader's verdict."""
-    counts = {"asked": 0, "correction": 0, "confirmation": 0}
-    portion = 20
-    for at in range(0, len(stories), portion):
-        asked = stories[at : at + portion]
-        for task in TASKS:
-            answered = installation.predict(task, [story.text for story in asked])
-            for story, prediction in zip(asked, answered["predictions"], strict=True):
-                feedback = news.feedback(
-                    story, task, prediction, prediction_id=prediction["prediction_id"],
-                    model_version=answered["version"], at=utc_now(),
-                )  # fmt: skip
-                installation.post(
-                    "/v1/feedback", feedback.model_dump(mode="json", exclude_none=True, exclude={"type", "schema_version"})
-                )
-                counts["asked"] += 1
-                counts[feedback.verdict] += 1
-        installation.publish(_desk(news, asked))
-        narrator.look()
-    return counts
+def _ask_and_correct(installation: Installation, news: NewsStream, stories: Sequence[Story], counts: dict[str, int]) -> None:
+    """Ask over HTTP as a production app does, post each reader's verdict, and count them."""
+    for task in TASKS:
+        answered = installation.predict(task, [story.text for story in stories])
+        for story, prediction in zip(stories, answered["predictions"], strict=True):
+            feedback = news.feedback(
+                story, task, prediction, prediction_id=prediction["prediction_id"],
+                model_version=answered["version"], at=utc_now(),
+            )  # fmt: skip
+            body = feedback.model_dump(mode="json", exclude_none=True, exclude={"type", "schema_version"})
+            installation.post("/v1/feedback", body)
+            counts["asked"] += 1
+            counts[feedback.verdict] += 1
 
 
 def _telling(stories: Sequence[Story]) -> list[Story]:
