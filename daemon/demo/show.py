@@ -39,7 +39,10 @@ LOOK_S = 0.3
 LIMIT_S = 600.0
 
 # What differs from the shipped settings and policies, printed before anything runs.
-TASK_OVERRIDES: dict[str, dict[str, Any]] = {task: {"trigger.cooldown_minutes": 0.0} for task in TASKS}
+TASK_OVERRIDES: dict[str, dict[str, Any]] = {
+    TOPICS_TASK: {"trigger.cooldown_minutes": 0.0},
+    ENTITIES_TASK: {"trigger.cooldown_minutes": 0.0, "training.full_epochs": 5, "training.epochs": 4},
+}
 SETTINGS_OVERRIDES: dict[str, dict[str, Any]] = {
     "enrich": {"test_fraction": TEST_FRACTION, "interval_s": 0.2},
     "schedule": {"check_interval_s": 1.0},
