@@ -21,12 +21,11 @@ from config.tasks import load_tasks
 from consumers import events
 from consumers.events import Feedback, Label
 from consumers.formats.importing import ImportOptions, import_events
+from daemon.asking import load_version
 from daemon.demo.installation import Installation
-from registry.artifacts import Artifacts
 from registry.store import Registry
-from trainers import hardware, metrics
+from trainers import metrics
 from trainers.task import Predictor
-from trainers.tasks import catalog
 
 TASK = "news-entities"
 LABELS = ("PERSON", "ORG", "LOC", "MISC")
@@ -170,9 +169,7 @@ def _f1(predictor: Predictor, asked: Sequence[Label]) -> float:
 def _load(installation: Installation, name: str) -> Predictor:
     settings = installation.settings
     with Registry.open(settings.registry_url, read_only=True) as registry:
-        version = registry.versions.get(name)
-    folder = Artifacts(settings.artifacts_dir).verify(version.artifact_id, version.manifest_sha256)
-    return catalog.task_for(load_tasks(settings.tasks_folder)[TASK]).load(folder, hardware.resolve(settings.training))
+        return load_version(settings, load_tasks(settings.tasks_folder)[TASK], registry.versions.get(name))
 
 
 if __name__ == "__main__":

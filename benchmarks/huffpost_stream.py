@@ -15,8 +15,9 @@ from typing import Any
 
 from benchmarks import huffpost, report
 from benchmarks.huffpost import TASK, Row
+from config.tasks import load_tasks
+from daemon.asking import load_version
 from daemon.demo.installation import Installation
-from registry.artifacts import Artifacts
 from registry.store import Registry
 from trainers import hardware
 from trainers.task import Example, Predictor, TrainingPlan
@@ -108,8 +109,6 @@ def _line(installation: Installation, month: str, frozen: Predictor, asked: list
 
 def _scratch(installation: Installation, rows: list[Row], asked: list[Row], folder: Path) -> dict[str, Any]:
     """Train from the base model on everything so far, as one would by hand."""
-    from config.tasks import load_tasks
-
     spec = load_tasks(installation.settings.tasks_folder)[TASK]
     resources = hardware.resolve(installation.settings.training)
     plan = TrainingPlan(
@@ -137,13 +136,9 @@ def _champion(installation: Installation) -> str | None:
 
 
 def _load(installation: Installation, name: str) -> Predictor:
-    from config.tasks import load_tasks
-
     settings = installation.settings
     with Registry.open(settings.registry_url, read_only=True) as registry:
-        version = registry.versions.get(name)
-    folder = Artifacts(settings.artifacts_dir).verify(version.artifact_id, version.manifest_sha256)
-    return catalog.task_for(load_tasks(settings.tasks_folder)[TASK]).load(folder, hardware.resolve(settings.training))
+        return load_version(settings, load_tasks(settings.tasks_folder)[TASK], registry.versions.get(name))
 
 
 def _runs(installation: Installation) -> list[dict[str, Any]]:

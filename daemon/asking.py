@@ -12,10 +12,12 @@ from rich.text import Text
 
 from config.errors import UserError
 from config.settings import Settings
-from config.tasks import load_tasks
+from config.tasks import TaskSpec, load_tasks
 from daemon.serving import presence
 from registry.artifacts import Artifacts
 from registry.store import Registry
+from registry.versions import Version
+from trainers.task import Predictor
 
 _TIMEOUT_S = 60.0
 # Serving is on this machine or beside it: a proxy set for the web must not get between.
@@ -48,6 +50,16 @@ def post(settings: Settings, address: str, path: str, body: Mapping[str, Any]) -
     except urllib.error.URLError as error:
         message = f"the serving process at {address} did not answer ({error.reason}); `perennial status` says whether it is up"
         raise UserError(message) from None
+
+
+def load_version(settings: Settings, task: TaskSpec, version: Version) -> Predictor:
+    """Return the model of a version, every byte checked. Raises `RunFailedError` naming the file that is not as published."""
+    # Heavy, and not needed where serving answers.
+    from trainers import hardware  # noqa: PLC0415
+    from trainers.tasks import catalog  # noqa: PLC0415
+
+    folder = Artifacts(settings.artifacts_dir).verify(version.artifact_id, version.manifest_sha256)
+    return catalog.task_for(task).load(folder, hardware.resolve(settings.training))
 
 
 def in_words(text: str, prediction: Mapping[str, Any]) -> Text:
@@ -84,11 +96,7 @@ def _ask_here(settings: Settings, task: str, texts: Sequence[str]) -> dict[str, 
         version = registry.versions.get(champion.version)
     finally:
         registry.close()
-    folder = Artifacts(settings.artifacts_dir).verify(version.artifact_id, version.manifest_sha256)
-    from trainers import hardware  # noqa: PLC0415 - heavy, and not needed when serving answers
-    from trainers.tasks import catalog  # noqa: PLC0415 - heavy
-
-    predictor = catalog.task_for(tasks[task]).load(folder, hardware.resolve(settings.training))
+    predictor = load_version(settings, tasks[task], version)
     answers = predictor.predict(list(texts))
     return {
         "task": task,
