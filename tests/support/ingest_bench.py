@@ -7,9 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from consumers.buffer import Buffer
-
 from config.settings import BufferSettings
+from consumers.buffer import Buffer
 from consumers.embedded import EmbeddedLog
 from tests.support.sample_events import NOW, TASKS, wire
 

@@ -14,9 +14,8 @@ from datetime import timedelta
 from pathlib import Path
 
 sys.path.insert(0, os.fspath(Path(__file__).parents[2]))
-from consumers.buffer import Buffer
-
 from config.settings import load_settings
+from consumers.buffer import Buffer
 from consumers.dead_letters import DeadLetters
 from consumers.embedded import EmbeddedLog
 from consumers.events import ARTICLES_TOPIC, FEEDBACK_TOPIC
