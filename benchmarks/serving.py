@@ -31,6 +31,8 @@ CLIENTS = 4
 _KINDS = {CLASSIFICATION: "classification", NER: "ner"}
 _CHANGE_PAUSE_S = 2.0
 _READY_S = 180.0
+_ALONE_S = 10.0
+"""How long a training child runs before the first request, to know its speed alone."""
 
 Measured = dict[str, Any]
 
@@ -80,8 +82,11 @@ def _measure(models: Models, task: str, sizes: Sizes) -> dict[str, Any]:
         ask(50, 1)
         found = {"idle_one_client": ask(sizes.idle, 1), "idle": ask(sizes.idle, CLIENTS)}
         _say(task, found)
-        with _training(models, training):
+        with _training(models, training) as pace:
+            time.sleep(_ALONE_S)
+            alone = pace.steps_per_s()
             found["training"] = ask(sizes.training, CLIENTS)
+            found["training"]["training_speed_kept"] = pace.steps_per_s() / alone
         _say(task, found)
         with _changing(change) as count:
             found["swaps"] = ask(sizes.swaps, CLIENTS)
@@ -188,21 +193,38 @@ def _restart(task: str, folder: Path, bodies: Sequence[str], requests: int) -> M
     return found["restart"] | {"away_s": away_s}
 
 
+class _Pace:
+    """How fast a training child takes its steps, told by its own progress."""
+
+    def __init__(self) -> None:
+        self.started = threading.Event()
+        self._seen: list[tuple[float, int]] = []
+        self._asked = 0
+
+    def take(self, progress: Progress) -> None:
+        """Note one line of progress."""
+        if progress.phase == "training" and progress.step:
+            self._seen.append((time.monotonic(), progress.step))
+            self.started.set()
+
+    def steps_per_s(self) -> float:
+        """Return the speed since the last call."""
+        (began, first), (ended, last) = self._seen[self._asked], self._seen[-1]
+        self._asked = len(self._seen) - 1
+        return (last - first) / max(1e-9, ended - began)
+
+
 @contextmanager
-def _training(models: Models, job: JobSpec) -> Iterator[None]:
+def _training(models: Models, job: JobSpec) -> Iterator[_Pace]:
     """Keep the real training child at work."""
-    stop, started = threading.Event(), threading.Event()
+    stop, pace = threading.Event(), _Pace()
     runner = Runner(models.settings.training, stop)
 
-    def report_progress(progress: Progress) -> None:
-        if progress.phase == "training" and progress.step:
-            started.set()
-
-    thread = threading.Thread(target=runner.run, args=(job, report_progress))
+    thread = threading.Thread(target=runner.run, args=(job, pace.take))
     thread.start()
     try:
-        assert started.wait(_READY_S), "the training child took no step"
-        yield
+        assert pace.started.wait(_READY_S), "the training child took no step"
+        yield pace
         assert thread.is_alive(), "training ended before the requests did"
     finally:
         stop.set()

@@ -126,10 +126,15 @@ def main() -> None:
     arguments = report.parser(__doc__ or "")
     arguments.add_argument("--steps", type=int, help=f"steps per run (default {_STEPS}, quick {_QUICK_STEPS})")
     arguments.add_argument("--threads", type=int, default=usable_cores(), help="threads of each run (default: all cores)")
+    arguments.add_argument(
+        "--case", action="append", choices=[case.name for case in CASES], help="only this case; may be given several times"
+    )
     chosen = arguments.parse_args()
     steps = chosen.steps or (_QUICK_STEPS if chosen.quick else _STEPS)
     held_out = 0 if chosen.quick else _HELD_OUT
     cases = QUICK_CASES if chosen.quick else CASES
+    if chosen.case:
+        cases = tuple(case for case in CASES if case.name in chosen.case)
     results: dict[str, Any] = {"steps": steps, "batch_size": BATCH_SIZE, "owed_ratio": OWED}
     for case in cases:
         results[case.name] = race(case, steps, held_out, chosen.threads, run=in_own_process)

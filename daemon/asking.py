@@ -65,6 +65,8 @@ def load_version(settings: Settings, task: TaskSpec, version: Version) -> Predic
 def in_words(text: str, prediction: Mapping[str, Any]) -> Text:
     """Return one line for a person: the label with its probability, or the text with its entities marked."""
     answer = prediction.get("answer", prediction)
+    # One space for each break, so that the offsets of spans stay what they are.
+    text = text.replace("\n", " ")
     if "label" in answer:
         share = answer.get("scores", {}).get(answer["label"])
         shown = Text.assemble((str(answer["label"]), "bold green"))

@@ -36,6 +36,7 @@ class Narrator:
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
         self._started = time.monotonic()
         self._told_at = 0.0
+        self._counts = ""
         self._runs: dict[str, str] = {}
         self._ended: dict[str, list[Mapping[str, Any]]] = {task: [] for task in tasks}
         self._started_runs = dict.fromkeys(tasks, 0)
@@ -121,12 +122,16 @@ class Narrator:
             self._print(Text.assemble((f"{task.task} ", "bold cyan"), f"champion is now {task.champion}; serving swaps it in"))
 
     def _print(self, text: Text) -> None:
-        stamp = Text(f"{time.monotonic() - self._started:4.0f} s  ", "dim")
-        (self._live.console if self._live is not None else self._console).print(Text.assemble(stamp, text))
+        # A grid, so that a line too long for the terminal goes on under its own beginning.
+        line = Table.grid(padding=(0, 2, 0, 0))
+        line.add_row(Text(f"{time.monotonic() - self._started:4.0f} s", "dim", no_wrap=True), text)
+        (self._live.console if self._live is not None else self._console).print(line)
 
     def _plain(self, status: Status) -> None:
         counts = ", ".join(f"{count} {name}" for name, count in status.tables.items())
-        self._print(Text(f"buffer: {counts}", "dim"))
+        if counts != self._counts:
+            self._counts = counts
+            self._print(Text(f"buffer: {counts}", "dim"))
         for task in status.tasks:
             if task.run is not None and task.task in self._tasks:
                 self._print(Text(f"{task.task}: {_stage(task)}", "dim"))

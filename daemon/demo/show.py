@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from config.clock import utc_now
@@ -164,11 +165,13 @@ def _before_and_after(
 ) -> None:
     for task in TASKS:
         console.print(f"\n[bold]{task}[/], the same texts before and after")
+        lines = Table.grid(padding=(0, 0, 0, 2))
         for number, story in enumerate(shown):
             for answered in (before[task], after[task]):
-                console.print(
-                    Text.assemble((f"  {answered['version']:<18}", "dim"), in_words(story.text, answered["predictions"][number]))
+                lines.add_row(
+                    Text(answered["version"], "dim", no_wrap=True), in_words(story.text, answered["predictions"][number])
                 )
+        console.print(lines)
 
 
 def _introduce(console: Console, seed: int) -> None:
