@@ -21,7 +21,8 @@ def collect(registry: Registry, artifacts: Artifacts, *, keep: int, dry_run: boo
 
     Kept are, per task, champion (so what is pinned), previous, what an unfinished run came from or has published, and the
     newest `keep` versions. A version that lost its files is marked, and can never be promoted again. Artifacts that no
-    version needs go too: a failed run left them, or a collection that was killed.
+    version needs go too: a failed run left them, or a collection that was killed. Of a task without any version nothing is
+    removed: this may be the wrong registry for these artifacts.
     """
     if keep < 0:
         message = f"keep is {keep}; give 0 or more"
@@ -47,11 +48,12 @@ def collect(registry: Registry, artifacts: Artifacts, *, keep: int, dry_run: boo
             connection.execute(sa.update(version_table).where(marked).values(collected_at=registry.clock()))
     needed = {version.artifact_id for version in known if version.collected_at is None and version not in going}
     recorded = {version.artifact_id for version in known}
-    busy = {run.task for run in unfinished}
+    # Where no version is known, or a run may still record what it has published, an unrecorded artifact is nobody's leftover.
+    with_leftovers = set(tasks) - {run.task for run in unfinished}
     removed = [
         artifact_id
         for artifact_id in on_disk
-        if artifact_id not in needed and (artifact_id in recorded or artifact_id.split("/")[0] not in busy)
+        if artifact_id not in needed and (artifact_id in recorded or artifact_id.split("/")[0] in with_leftovers)
     ]
     if not dry_run:
         for artifact_id in removed:

@@ -26,16 +26,29 @@ _PORTION = 10_000
 class Database:
     """Hands out transactions; knows the two things in which SQLite and Postgres differ, how to lock and how to sync."""
 
-    def __init__(self, url: str, *, read_only: bool = False) -> None:
+    def __init__(self, url: str, *, read_only: bool = False, create: bool = True) -> None:
+        """Without `create` an SQLite file that is not there is refused (`UserError`)."""
         self.url = _parse(url)
         self.read_only = read_only
+        self.create = create
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite and not create and not Path(str(self.url.database)).exists():
+            raise self.nothing_here()
         self._engine = _sqlite_engine(self.url, read_only=read_only) if self.is_sqlite else _postgres_engine(self.url)
 
     @property
     def name(self) -> str:
         """The URL as it may be shown: the password is masked."""
         return self.url.render_as_string(hide_password=True)
+
+    def nothing_here(self) -> UserError:
+        """Return the error of who expected a registry and must not create one."""
+        message = (
+            f"there is no registry at {self.name}, and none was created. If an installation exists, give its settings to this "
+            "command too (registry.url or data_dir, for example PERENNIAL_REGISTRY__URL; `perennial config` shows those in "
+            "force); a new installation begins with `perennial run`"
+        )
+        return UserError(message)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -28,13 +28,13 @@ class Registry:
         self.lease = Lease(database, clock)
 
     @classmethod
-    def open(cls, url: str, *, clock: Clock = utc_now, read_only: bool = False) -> Self:
+    def open(cls, url: str, *, clock: Clock = utc_now, read_only: bool = False, create: bool = True) -> Self:
         """Open the registry at an SQLAlchemy URL (SQLite file or Postgres) and migrate it to the newest schema.
 
-        Raises `UserError` for a URL that cannot be used, `StopError` when a newer program wrote the registry, and
-        `RetryError` when it cannot be reached, or is to be read only and does not exist yet.
+        Raises `UserError` for a URL that cannot be used or, without `create`, at which there is no registry; `StopError` when
+        a newer program wrote the registry; `RetryError` when it cannot be reached, or is to be read only and does not exist yet.
         """
-        database = Database(url, read_only=read_only)
+        database = Database(url, read_only=read_only, create=create)
         try:
             ensure_current(database)
         except BaseException:

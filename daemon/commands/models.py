@@ -193,7 +193,8 @@ def _registry() -> Iterator[tuple[Settings, Registry]]:
     if not settings.registry.url and not settings.data_dir.exists():
         message = f"nothing has run in {settings.data_dir} yet, so there are no models; start with `perennial run`"
         raise UserError(message)
-    registry = Registry.open(settings.registry_url)
+    # What an operator does here is about models that exist; an empty registry made by mistake would look like none do.
+    registry = Registry.open(settings.registry_url, create=False)
     try:
         yield settings, registry
     finally:

@@ -17,7 +17,8 @@ _REVISION = sa.table("alembic_version", sa.column("version_num"))
 def ensure_current(database: Database) -> None:
     """Migrate to the newest schema; a read-only registry is only checked.
 
-    Raises `StopError` when a newer program wrote the registry, `RetryError` when it is read-only and not migrated yet.
+    Raises `StopError` when a newer program wrote the registry, `RetryError` when it is read-only and not migrated yet,
+    `UserError` when there is none and none may be created.
     """
     with database.read() as connection:
         found = _revision(connection)
@@ -29,6 +30,8 @@ def ensure_current(database: Database) -> None:
             "nothing was changed. Install the newer Perennial, or point registry.url elsewhere"
         )
         raise StopError(message)
+    if found is None and not database.create:
+        raise database.nothing_here()
     if database.read_only:
         message = (
             f"the registry {database.name} has schema {found or 'none'}, not {schema.HEAD} yet; start `perennial run` once "

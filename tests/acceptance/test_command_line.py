@@ -71,6 +71,14 @@ def test_a_mistake_ends_with_a_message_and_code_2(perennial: Shell, arguments: l
     assert "Traceback" not in done.stderr + done.stdout
 
 
+def test_models_commands_create_no_registry(perennial: Shell) -> None:
+    (perennial.folder / "perennial-data").mkdir()
+    done = perennial("models", "gc")
+    assert done.returncode == 2
+    assert f"there is no registry at sqlite:///{perennial.folder / 'perennial-data' / 'registry.db'}" in done.stderr
+    assert not list((perennial.folder / "perennial-data").iterdir())
+
+
 def test_wrong_settings_name_the_key(perennial: Shell) -> None:
     (perennial.folder / "perennial.toml").write_text("[serving]\nmax_texts = 'many'\n")
     done = perennial("config")

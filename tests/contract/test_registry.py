@@ -468,6 +468,13 @@ class TestOpening:
         with pytest.raises(RetryError, match="perennial run"):
             Registry.open(url, read_only=True)
 
+    def test_none_is_created_where_one_must_exist(self, url: str) -> None:
+        for _ in range(2):
+            with pytest.raises(UserError, match="none was created"):
+                Registry.open(url, create=False)
+        Registry.open(url).close()
+        Registry.open(url, create=False).close()
+
     def test_a_newer_schema_is_refused_and_left_alone(self, registry: Registry, url: str) -> None:
         with registry.database.write() as connection:
             connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))

@@ -114,6 +114,12 @@ class TestCollection:
         assert collection.collect(registry, artifacts, keep=5) == [left.artifact_id]
         assert artifacts.list() == [version.artifact_id]
 
+    def test_with_the_wrong_registry_nothing_goes(self, registry: Registry, artifacts: Artifacts, tmp_path: Path) -> None:
+        version = publish(registry, artifacts, tmp_path)
+        with Registry.open(f"sqlite:///{tmp_path / 'other.db'}") as empty:
+            assert collection.collect(empty, artifacts, keep=0) == []
+        assert artifacts.list() == [version.artifact_id]
+
     def test_files_that_a_killed_collection_left_go_next_time(
         self, registry: Registry, artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
