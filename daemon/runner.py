@@ -21,7 +21,8 @@ from config.settings import TrainingSettings
 from trainers import guards, job_spec
 from trainers.job_spec import JobResult, JobSpec, Progress
 
-CHILD = (sys.executable, "-m", "trainers.job")
+# -P: modules are not looked for in the folder that the daemon was started in; a user may have a `config.py` there.
+CHILD = (sys.executable, "-P", "-m", "trainers.job")
 LOG_FILE = "job.log"
 _KILLED_BY_KERNEL = -signal.SIGKILL
 _POLL_S = 0.1

@@ -18,6 +18,8 @@ from config.errors import RetryError, UserError
 from config.settings import Settings, environment_of
 from daemon.serving import presence
 
+PROGRAM = ("-P", "-m", "daemon.serving")
+"""What Python is told to run. -P: modules are not looked for in the working folder; a user may have a `config.py` there."""
 _START_LIMIT_S = 120.0
 _STOP_LIMIT_S = 20.0
 _CHECK_S = 0.5
@@ -64,7 +66,7 @@ class ServingChild:
     def _start(self) -> None:
         # A session of its own: a crash or Ctrl-C of the daemon leaves it answering.
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "daemon.serving"],
+            [sys.executable, *PROGRAM],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             start_new_session=True,

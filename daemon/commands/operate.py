@@ -36,8 +36,10 @@ def run(
 def serve_() -> None:
     """Answer predictions and take feedback, without training. Follows the champion in the registry."""
     settings = load_settings()
+    from daemon.supervision import PROGRAM  # noqa: PLC0415 - needed here only
+
     # The very process that the daemon starts as its child.
-    os.execve(sys.executable, [sys.executable, "-m", "daemon.serving"], os.environ | environment_of(settings))  # noqa: S606 - our own module
+    os.execve(sys.executable, [sys.executable, *PROGRAM], os.environ | environment_of(settings))  # noqa: S606 - our own module
 
 
 def demo(

@@ -80,7 +80,7 @@ class Installation:
         assert self._process is not None  # noqa: S101 - a caller's mistake
         return self._process.pid
 
-    def start(self, program: Sequence[str] = ("-m", "daemon")) -> None:
+    def start(self, program: Sequence[str] = ("-P", "-m", "daemon")) -> None:
         """Start the daemon and return when it is up (and, with serving, when it answers)."""
         command = [sys.executable, *program, "run", *([] if self._serve else ["--no-serve"])]
         with self.log_file.open("ab") as log:

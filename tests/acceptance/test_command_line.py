@@ -22,7 +22,8 @@ class Shell:
 
     def __call__(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "daemon", *arguments], cwd=self.folder, env=self.environment, input=stdin,
+            # As the installed script does, it looks for no modules in the working folder.
+            [sys.executable, "-P", "-m", "daemon", *arguments], cwd=self.folder, env=self.environment, input=stdin,
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
@@ -139,6 +140,8 @@ def test_doctor_says_what_to_mend_and_fails(perennial: Shell) -> None:
 
 def test_serving_refuses_a_wide_bind_without_a_token(perennial: Shell) -> None:
     perennial.environment["PERENNIAL_SERVING__HOST"] = "0.0.0.0"  # noqa: S104 - the mistake under test
+    # A user's own module of the same name as one of ours is not in the way.
+    (perennial.folder / "config.py").write_text("raise SystemExit('not the one that was meant')")
     done = perennial("serve")
     assert done.returncode == 2
     assert "serving.token" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_tasks
+from daemon.runner import CHILD as TRAINING
 from daemon.runner import Runner
 from trainers.job_spec import JobSpec, Progress
 
@@ -54,6 +56,13 @@ def test_progress_and_result_come_through_and_threads_are_capped(tmp_path: Path)
     assert (found.status, found.train_s) == ("done", 1.5)
     assert [progress.phase for progress in seen] == ["training", "done"]
     assert attempts(tmp_path) == ["32 1 1"]
+
+
+def test_a_module_in_the_working_folder_is_not_taken_for_ours(tmp_path: Path) -> None:
+    (tmp_path / "config.py").write_text("raise SystemExit('not the one that was meant')")
+    done = subprocess.run([*TRAINING, "nothing.json"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "nothing.json" in done.stderr
+    assert "not the one that was meant" not in done.stderr
 
 
 def test_out_of_memory_is_tried_once_more_at_half_the_batch(tmp_path: Path) -> None:
