@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from config.clock import MAX_DAYS
 from config.errors import UserError
 
 DEFAULTS_FILE = Path(__file__).with_name("defaults.toml")
@@ -41,7 +42,7 @@ class EventsSettings(_Section):
     """Where events live."""
 
     backend: Literal["embedded"]
-    retention_days: Positive
+    retention_days: Annotated[float, Field(gt=0, le=MAX_DAYS)]
 
 
 class IngestSettings(_Section):
@@ -60,7 +61,7 @@ class BufferSettings(_Section):
 
     optimize_every: PositiveInt
     keep_versions_hours: Annotated[float, Field(ge=1)]
-    retention_days: NotNegative
+    retention_days: Annotated[float, Field(ge=0, le=MAX_DAYS)]
 
 
 class EnrichSettings(_Section):
@@ -69,7 +70,7 @@ class EnrichSettings(_Section):
     encoder: str
     batch_size: PositiveInt
     story_similarity: Share
-    story_window_days: Positive
+    story_window_days: Annotated[float, Field(gt=0, le=MAX_DAYS)]
     test_fraction: Annotated[float, Field(gt=0, lt=1)]
     min_quality: Share
     interval_s: Positive

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from config.clock import MAX_DAYS
 from config.errors import UserError
 
 Kind = Literal["ner", "classification"]
@@ -28,7 +29,7 @@ class Trigger(_Part):
     min_new_examples: Annotated[int, Field(gt=0, description="Effective new examples that start an incremental run.")] = 100
     cooldown_minutes: Annotated[float, Field(ge=0, description="Wall time between two runs of this task.")] = 10.0
     max_age_days: Annotated[
-        float, Field(gt=0, description="New examples older than this start a run even below the threshold ...")
+        float, Field(gt=0, le=MAX_DAYS, description="New examples older than this start a run even below the threshold ...")
     ] = 7.0
     max_age_min_examples: Annotated[int, Field(gt=0, description="... when there are at least this many.")] = 20
     weekly: Annotated[bool, Field(description="Take part in the weekly full run.")] = True
@@ -67,9 +68,9 @@ class Promotion(_Part):
     ] = "relative"
     confidence: Annotated[float, Field(gt=0.5, lt=1, description="One-sided level of the lower bound.")] = 0.95
     min_test_examples: Annotated[int, Field(gt=0, description="Held-out rows below which nothing is decided.")] = 200
-    window_days: Annotated[float, Field(gt=0, description="Held-out rows this far back from the newest decide (event time).")] = (
-        90.0
-    )
+    window_days: Annotated[
+        float, Field(gt=0, le=MAX_DAYS, description="Held-out rows this far back from the newest decide (event time).")
+    ] = 90.0
     max_forgetting: Annotated[float, Field(ge=0, description="Largest drop on the anchor set, in points (0..1).")] = 0.05
     max_latency_ratio: Annotated[
         float, Field(gt=0, description="Candidate's p99 latency over the champion's, both measured in the run.")

@@ -7,11 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from config.errors import DeadLetterError
 from config.tasks import TaskSpec
@@ -25,15 +35,22 @@ PREDICTIONS_TOPIC = "perennial.predictions"
 LIFECYCLE_TOPIC = "perennial.lifecycle"
 
 MAX_TEXT_CHARS = 1_000_000
+MAX_SPANS = 10_000
+# Windows and retention subtract up to a hundred years from an event's time; nothing before this is news on the web.
+_EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 _ID = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}$"
 
 
 def _in_utc(moment: datetime) -> datetime:
     try:
-        return moment.astimezone(UTC)
+        in_utc = moment.astimezone(UTC)
     except OverflowError:
         message = f"{moment.isoformat()} is outside the years 1 to 9999 in UTC; send the time the event happened"
         raise ValueError(message) from None
+    if in_utc < _EARLIEST:
+        message = f"{moment.isoformat()} is before the year {_EARLIEST.year}; send the time the event happened"
+        raise ValueError(message)
+    return in_utc
 
 
 def _not_blank(text: str) -> str:
@@ -49,6 +66,14 @@ TaskName = Annotated[str, Field(min_length=1, max_length=63)]
 ModelVersion = Annotated[str, Field(min_length=1, max_length=100, description="Version whose answer was shown.")]
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS), AfterValidator(_not_blank)]
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+
+
+def _not_too_many(spans: object) -> object:
+    # Before pydantic looks at each: a `max_length` alone still collects every fault of every entry, a gigabyte from 2 MB of `{}`.
+    if isinstance(spans, Sized) and len(spans) > MAX_SPANS:
+        message = f"it has {len(spans)} entries; at most {MAX_SPANS} are read; split the text or leave some out"
+        raise ValueError(message)
+    return spans
 
 
 class _Frozen(BaseModel):
@@ -73,7 +98,7 @@ class Span(_Frozen):
 class NerTarget(_Frozen):
     """All entities of a text, or, when `partial`, only those the user spoke of."""
 
-    spans: tuple[Span, ...]
+    spans: Annotated[tuple[Span, ...], Field(max_length=MAX_SPANS), BeforeValidator(_not_too_many)]
     partial: bool = False
 
     @model_validator(mode="after")

@@ -101,6 +101,11 @@ BAD_INPUT: dict[str, tuple[Any, str | None, str, str]] = {
     "time far ahead": (LABEL | {"occurred_at": "2024-05-01T12:05:01Z"}, "occurred_at", "300 s ahead", "check both clocks"),
     "no time": (LABEL | {"occurred_at": "yesterday"}, "occurred_at", "not a time", "send ISO 8601 with a zone"),
     "time before the calendar": (LABEL | {"occurred_at": "0001-01-01T00:00:00+14:00"}, "occurred_at", "outside", "send the time"),
+    "time long ago": (
+        LABEL | {"occurred_at": "0001-01-01T00:00:00Z"}, "occurred_at", "is before the year 1900", "send the time",
+    ),
+    "time just too early": (LABEL | {"occurred_at": "1900-01-01T00:00:00+00:01"}, "occurred_at", "before the year 1900", "send"),
+    "more spans than are read": (spans(*[{}] * 10_001), "target.spans", "10001 entries; at most 10000", "split the text"),
     "event id with a space": (ARTICLE | {"event_id": "a b"}, "event_id", "does not match", "use only those characters"),
     "unknown schema version": (ARTICLE | {"schema_version": 2}, "schema_version", "is 2", "send 1"),
     "unknown choice": (FEEDBACK | {"verdict": "meh"}, "verdict", "is 'meh'", "send 'correction' or 'confirmation'"),

@@ -54,6 +54,16 @@ def test_a_wrong_value_names_key_source_and_value(monkeypatch: pytest.MonkeyPatc
         load_settings()
 
 
+@pytest.mark.parametrize("key", ["events.retention_days", "buffer.retention_days", "enrich.story_window_days"])
+def test_no_span_is_longer_than_a_date_can_lie_back(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    variable = f"PERENNIAL_{key.upper().replace('.', '__')}"
+    monkeypatch.setenv(variable, "36500")
+    load_settings()
+    monkeypatch.setenv(variable, "36501")
+    with pytest.raises(UserError, match=rf"`{key}` .* less than or equal to 36500, got '36501'"):
+        load_settings()
+
+
 def test_toml_that_cannot_be_read_is_named(empty_folder: Path) -> None:
     (empty_folder / "perennial.toml").write_text("serving = [")
     with pytest.raises(UserError, match=r"perennial\.toml is not valid TOML"):

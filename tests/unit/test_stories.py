@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from config.clock import MAX_DAYS
 from consumers.stories import EqualText, Member, NewText, Placement, StoryIndex, is_test, story_id_of
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
@@ -50,6 +51,17 @@ def test_the_first_text_leads_and_similar_ones_join() -> None:
     assert first == Placement("row of " + TRAIN, story_id_of(TRAIN), "train")
     assert second.story_id == first.story_id
     assert third.story_id == story_id_of("b") != first.story_id
+
+
+def test_the_earliest_time_an_event_may_have_finds_its_place_in_the_longest_window() -> None:
+    asked: list[datetime] = []
+    widest = StoryIndex(
+        similarity=0.8, window=timedelta(days=MAX_DAYS), test_fraction=0.2, dimensions=3,
+        load=lambda start, _end: asked.append(start) or (),  # type: ignore[func-returns-value]  # a list keeps the calls
+    )  # fmt: skip
+    (placement,) = widest.place([new(TRAIN, X, at=datetime(1900, 1, 1, tzinfo=UTC))])
+    assert placement.split == "train"
+    assert min(asked).year > 1
 
 
 def test_members_do_not_chain() -> None:

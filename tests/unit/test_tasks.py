@@ -47,6 +47,8 @@ def test_a_short_file_takes_the_defaults(tmp_path: Path) -> None:
         ("backend: spacy", r"kind classification runs on backend 'transformer'"),
         ("promotion: {metric: entity_f1}", r"'entity_f1' does not fit kind classification; choose one of macro_f1, accuracy"),
         ("promotion: {metric: accuracy, mode: canary}", r"mode 'canary' is not built yet; use auto or manual"),
+        ("trigger: {max_age_days: 1000000000}", r"`trigger.max_age_days`: Input should be less than or equal to 36500"),
+        ("promotion: {metric: accuracy, window_days: 36501}", r"`promotion.window_days`: .* less than or equal to 36500"),
         ("labels: closed", r"closed needs label_names"),
         ("label_names: [A, A]", r"names a label twice"),
         ("name: Mine!", r"`name`: String should match pattern"),
