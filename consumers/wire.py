@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from config.errors import DeadLetterError
@@ -39,47 +39,56 @@ def _refuse_constant(name: str) -> object:
 
 def _refuse_unstorable(payload: dict[str, Any]) -> None:
     """Refuse what JSON can write and Arrow, SQLite or JSON itself cannot keep."""
-    # A list instead of recursion: the depth of a stranger's JSON must not become the depth of our stack.
-    waiting: list[tuple[str, object, int]] = [("", payload, 0)]
-    while waiting:
-        field, value, depth = waiting.pop()
-        if depth > MAX_DEPTH:
-            reason = f"{_shown(field)}: nested more than {MAX_DEPTH} levels deep; send a flatter object"
-            raise DeadLetterError(reason, field=_shown(field))
+    # A stack instead of recursion: the depth of a stranger's JSON must not become the depth of our calls. It holds one iterator
+    # and one name per level; paths are put together only to refuse, for a long name before each of many entries fills memory.
+    levels = [_parts(payload)]
+    names: list[str | int] = [""]
+    while levels:
+        try:
+            names[-1], value = next(levels[-1])
+        except StopIteration:
+            levels.pop()
+            names.pop()
+            continue
+        if len(levels) > MAX_DEPTH:
+            field = _shown(names)
+            reason = f"{field}: nested more than {MAX_DEPTH} levels deep; send a flatter object"
+            raise DeadLetterError(reason, field=field)
+        if isinstance(names[-1], str):
+            _refuse_surrogates(names, names[-1])
         if isinstance(value, str):
-            _refuse_surrogates(field, value)
+            _refuse_surrogates(names, value)
         elif isinstance(value, float) and not math.isfinite(value):
+            field = _shown(names)
             reason = f"{field}: the number is too large for a 64-bit float; send a finite number"
             raise DeadLetterError(reason, field=field)
         elif isinstance(value, dict | list):
-            waiting.extend((part_field, part, depth + 1) for part_field, part in _parts(field, value))
+            levels.append(_parts(value))
+            names.append("")
 
 
-def _parts(field: str, value: dict[str, Any] | list[Any]) -> Iterator[tuple[str, object]]:
-    prefix = f"{field}." if field else ""
-    if isinstance(value, list):
-        yield from ((f"{prefix}{index}", part) for index, part in enumerate(value))
-        return
-    for name, part in value.items():
-        _refuse_surrogates(f"{prefix}{name.encode('utf-8', 'backslashreplace').decode()}", name)
-        yield f"{prefix}{name}", part
+def _parts(value: dict[str, Any] | list[Any]) -> Iterator[tuple[str | int, object]]:
+    return iter(value.items()) if isinstance(value, dict) else enumerate(value)
 
 
-def _refuse_surrogates(field: str, text: str) -> None:
+def _refuse_surrogates(names: Sequence[str | int], text: str) -> None:
     if text.isascii():
         return
     try:
         text.encode()
     except UnicodeEncodeError as error:
+        field = _shown(names)
         reason = (
-            f"{_shown(field)}: character {error.start} is half of a surrogate pair (\\u{ord(text[error.start]):04x}), which is "
+            f"{field}: character {error.start} is half of a surrogate pair (\\u{ord(text[error.start]):04x}), which is "
             "no Unicode text; send the whole pair, or U+FFFD in its place"
         )
-        raise DeadLetterError(reason, field=_shown(field)) from None
+        raise DeadLetterError(reason, field=field) from None
 
 
-def _shown(field: str) -> str:
+def _shown(names: Sequence[str | int]) -> str:
+    """Return the path to a part, such as `target.spans.0`, as Unicode text of a bounded length."""
     longest = 200
+    field = ".".join(str(name).encode("utf-8", "backslashreplace").decode() for name in names)
     return field if len(field) <= longest else f"{field[:longest]}…"
 
 

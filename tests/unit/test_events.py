@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from datetime import UTC, timedelta, timezone
 from typing import Any
 
@@ -91,6 +92,20 @@ def test_a_long_value_is_shown_cut() -> None:
     with pytest.raises(DeadLetterError) as caught:
         parse(LABEL | {"event_id": "x " * 50_000})
     assert len(caught.value.reason) < 300
+
+
+def test_many_entries_under_a_long_name_do_not_fill_memory() -> None:
+    long, entries = "n" * 100_000, 5_000
+    payload = wire({long: [*[0] * entries, "half \ud800"]})
+    tracemalloc.start()
+    try:
+        with pytest.raises(DeadLetterError, match="half of a surrogate pair") as caught:
+            parse(payload)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(caught.value.reason) < 400
+    assert peak < 20 * len(payload), "one path per entry would be some 500 MB"
 
 
 def test_a_cloud_event_fills_what_its_data_leaves_out() -> None:
