@@ -22,6 +22,7 @@ from consumers.backlog import Backlog, TextRow
 from consumers.counting import Counting, TaskCounts
 from consumers.enrichment_rows import Enrichment, EnrichmentRows, StoryMember, recent_stories
 from consumers.event_rows import Stored
+from consumers.explaining import Explanation, explain
 from consumers.insertion import Conflict, Insertion, InsertOutcome
 from consumers.lance_tables import Tables
 from consumers.predictions import StoredPrediction, prediction
@@ -168,6 +169,11 @@ class Buffer:
         """Return what became of a label or feedback event; None when it is not stored (it may still be in the log)."""
         with self._lock:
             return self._ledger.fate(event_id)
+
+    def explain(self, fate: Fate) -> Explanation:
+        """Return why an answer waits or is not learnt from, and which examples teach the same."""
+        with self._lock:
+            return explain(self._tables, fate, tasks=self._tasks, min_quality=self._min_quality, now=self._clock())
 
     def prediction(self, prediction_id: str) -> StoredPrediction | None:
         """Return the answer that serving gave under this id."""

@@ -16,10 +16,11 @@ from registry.store import Registry
 
 if TYPE_CHECKING:  # LanceDB is slow to import and only a question about feedback needs it
     from consumers.buffer import Buffer
+    from consumers.explaining import Explanation
+    from consumers.waiting import Fate
 
 _QUEUED = "it is durable in the event log; ingest has not stored it yet"
 _HELD_OUT = "its story is held out to measure models, so it neither trains nor counts"
-_JOINED = "it is stored as an example; the next run of its task learns from it"
 
 log = structlog.get_logger(__name__)
 
@@ -68,19 +69,24 @@ class Fates:
             if self._buffer is None:
                 return None
             ledger = self._buffer.feedback_fate(event_id)
-        if ledger is None or ledger.status == "queued":
-            return None
+            if ledger is None or ledger.status == "queued":
+                return None
+            explanation = self._buffer.explain(ledger)
         if ledger.status == "joined":
-            return self._joined(event_id, ledger.task, ledger.example_id or event_id, accepted)
-        reason = ledger.reason or (_HELD_OUT if ledger.status == "held_out" else ledger.status)
+            return self._joined(ledger, explanation, accepted)
+        reason = explanation.reason or (_HELD_OUT if ledger.status == "held_out" else ledger.status)
         return _fate(event_id, ledger.task, ledger.status, reason, accepted, example_id=ledger.example_id)
 
-    def _joined(self, event_id: str, task: str, example_id: str, accepted: Accepted | None) -> FeedbackFate:
-        alias = self._registry.versions.champion(task)
+    def _joined(self, ledger: Fate, explanation: Explanation, accepted: Accepted | None) -> FeedbackFate:
+        event_id, task, versions = ledger.event_id, ledger.task, self._registry.versions
+        alias = versions.champion(task)
         champion = alias.version if alias else None
-        learners = self._registry.versions.who_learnt(task, example_id)
+        example_id = ledger.example_id or event_id
+        # A training set takes one row per text: who said the same has taught the same, whoever's row was taken.
+        learnt_from = {name for one in explanation.same_answer for name in versions.who_learnt(task, one)}
+        learners = sorted(learnt_from, key=lambda name: versions.get(name).number)
         if not learners:
-            return _fate(event_id, task, "joined", _JOINED, accepted, example_id=example_id, champion=champion)
+            return _fate(event_id, task, "joined", explanation.reason, accepted, example_id=example_id, champion=champion)
         inside = self._descends_from(champion, learners)
         told = f"{champion}, the champion, has it" if inside else f"the champion ({champion}) has not learnt from it"
         return _fate(

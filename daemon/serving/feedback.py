@@ -94,6 +94,10 @@ class FeedbackDesk:
                 reason = f"task: prediction {event.prediction_id} was made for task {prediction.task!r}; name that task"
                 raise DeadLetterError(reason, field="task")
             events.check_spans(events.parse_target(self._tasks[event.task], event.target), event.text or prediction.text)
+            if event.text is None:
+                # The prediction itself may never reach the log (its queue full, this process killed): the feedback then
+                # would wait for its text for ever.
+                event = event.model_copy(update={"text": prediction.text})
         return event, content_sha256
 
     def _once(self, event: events.Feedback, content_sha256: str) -> tuple[Accepted, Outcome]:

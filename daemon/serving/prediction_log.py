@@ -33,8 +33,8 @@ class PredictionLog:
     """A bounded queue that one thread empties into the event log.
 
     When the log takes nothing, predictions are still answered: the queue fills, then further ones go unlogged. Each is
-    counted through `on_unlogged` and the loss is logged once per 30 s; feedback that cites such a prediction must
-    carry its text. `close` empties the queue first, within a time limit.
+    counted through `on_unlogged` and the loss is logged once per 30 s; feedback that cites such a prediction after
+    `recent` has forgotten it must carry its text. `close` empties the queue first, within a time limit.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class PredictionLog:
         return [one.prediction_id for one in made]
 
     def recent(self, prediction_id: str) -> PredictionMade | None:
-        """Return a prediction this process made lately, so that feedback on it is checked against its text at once."""
+        """Return a prediction this process made lately, so that feedback on it is checked at once and takes its text along."""
         with self._changed:
             return self._recent.get(prediction_id)
 
@@ -158,7 +158,7 @@ class PredictionLog:
             self._warned_at = time.monotonic()
             log.warning(
                 "serving.predictions_unlogged", count=self._unlogged, waiting=len(self._waiting), reason=reason,
-                next="predictions are answered on; feedback citing an unlogged one must carry its text",
+                next="predictions are answered on; feedback citing an unlogged one later must carry its text",
                 remedy="free the disk or the file named here",
             )  # fmt: skip
 

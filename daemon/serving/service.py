@@ -65,7 +65,7 @@ class Service:
             stack.callback(dead_letters.close)
             accepted = AcceptedFeedback(settings.data_dir / "accepted_feedback.db", keep=retention)
             stack.callback(accepted.close)
-            fates = Fates(accepted, dead_letters, registry, partial(_open_buffer, settings, tasks))
+            fates = Fates(accepted, dead_letters, registry, partial(_open_buffer, settings, tasks, clock))
             stack.callback(fates.close)
             # Two sinks: the flush of an acknowledgement must not wait for a pile of predictions.
             feedback_sink, prediction_sink = event_log.sink(), event_log.sink()
@@ -117,12 +117,14 @@ def _waiting_texts(slot: Slot) -> int:
     return slot.status().waiting_texts
 
 
-def _open_buffer(settings: Settings, tasks: Mapping[str, TaskSpec]) -> Buffer | None:
+def _open_buffer(settings: Settings, tasks: Mapping[str, TaskSpec], clock: Clock) -> Buffer | None:
     if not settings.buffer_dir.exists():
         return None
     from consumers.buffer import Buffer  # noqa: PLC0415 - LanceDB is slow to import and only fates need it
 
-    return Buffer.open(settings.buffer_dir, settings.buffer, tasks=tasks, writer=False)
+    return Buffer.open(
+        settings.buffer_dir, settings.buffer, tasks=tasks, writer=False, min_quality=settings.enrich.min_quality, clock=clock
+    )
 
 
 def _close_sink(close: Callable[[], None]) -> None:

@@ -97,6 +97,28 @@ def test_a_correction_is_followed_into_the_champion(loop: Loop) -> None:
     assert not loop.fate("fb-1")["in_champion"]
 
 
+def test_two_readers_who_say_the_same_are_both_told_that_it_was_learnt(loop: Loop) -> None:
+    loop.post("fb-1")
+    loop.post("fb-2", user_id="editor-2")
+    loop.ingest.step()
+    for key in ("fb-1", "fb-2"):
+        loop.split(key, "train")
+    version = loop.data.publish(learnt=("fb-2",))
+    assert [loop.fate(key)["learnt_in"] for key in ("fb-1", "fb-2")] == [version, version]
+
+
+def test_a_correction_that_another_overrules_says_which(loop: Loop) -> None:
+    loop.post("fb-1", occurred_at="2026-05-01T12:00:00Z")
+    loop.post("fb-2", occurred_at="2026-05-01T13:00:00Z", target={"spans": [{"start": 4, "end": 11, "label": "ORG"}]})
+    loop.ingest.step()
+    for key in ("fb-1", "fb-2"):
+        loop.split(key, "train")
+    loop.data.publish(learnt=("fb-2",))
+    overruled = loop.fate("fb-1")
+    assert (overruled["status"], overruled["learnt_in"]) == ("joined", None)
+    assert "newer feedback fb-2 says otherwise" in overruled["reason"]
+
+
 def test_a_correction_without_its_article_waits_visibly(loop: Loop) -> None:
     loop.post("fb-1", text=None, article_id="a-1")
     loop.ingest.step()

@@ -199,6 +199,10 @@ def test_spans_are_checked_against_the_text_of_a_recent_prediction(
     prediction = client.post(f"/v1/tasks/{TASK}/predict", json={"text": TEXT}).json()["predictions"][0]["prediction_id"]
     cited = changed(text=None, prediction_id=prediction)
     assert client.post("/v1/feedback", json=cited).status_code == 202
+    [raw] = logged(data)
+    event = parse(raw.value, tasks=service.tasks, now=datetime.now(UTC))
+    assert isinstance(event, Feedback)
+    assert (event.prediction_id, event.text) == (prediction, TEXT), "it does not wait for a prediction that may never be logged"
     outside = client.post("/v1/feedback", json={**cited, "target": spans((0, len(TEXT) + 1, "ORG"))})
     assert (outside.status_code, outside.json()["error"]["field"]) == (422, "target.spans")
     elsewhere = client.post("/v1/feedback", json={**cited, "task": TOPICS, "target": {"label": "sports"}})

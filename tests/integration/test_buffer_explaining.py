@@ -1,0 +1,116 @@
+"""Why an answer is not learnt from: told from the rows of its text, by the rules that a training set follows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from consumers.buffer import Buffer
+from consumers.explaining import Explanation
+from tests.support.buffers import NOW, SETTINGS, TASKS, TOPICS, enrich, feedback, label, opened, renaming, stored
+
+NEXT_RUN = "the next run of its task learns from it"
+
+
+def explained(buffer: Buffer, event_id: str) -> Explanation:
+    fate = buffer.feedback_fate(event_id)
+    assert fate is not None
+    return buffer.explain(fate)
+
+
+def tasks_with(**changes: Any) -> dict[str, Any]:
+    return {**TASKS, TOPICS.name: TOPICS.model_copy(update=changes)}
+
+
+LENIENT = tasks_with(new_label_min_examples=1)
+
+
+def test_those_who_say_the_same_of_one_text_teach_it_together(tmp_path: Path) -> None:
+    with opened(tmp_path / "b", tasks=LENIENT) as buffer:
+        buffer.insert(stored(feedback("f-1", "one", hours=2), feedback("f-2", "one", hours=1), feedback("other", "two")))
+        fresh = explained(buffer, "f-1")
+        assert fresh.same_answer == ("f-1", "f-2")
+        assert "is being looked at" in fresh.reason
+        enrich(buffer)
+        assert explained(buffer, "f-2").same_answer == ("f-2", "f-1")
+        assert NEXT_RUN in explained(buffer, "f-1").reason, "the newer row is taken, but it says the same"
+        assert NEXT_RUN in explained(buffer, "f-2").reason
+
+
+def test_a_newer_answer_or_a_label_that_says_otherwise_is_named(tmp_path: Path) -> None:
+    with opened(tmp_path / "b", tasks=LENIENT) as buffer:
+        buffer.insert(stored(feedback("old", "one", "sport", hours=2), feedback("new", "one", "economy", hours=1)))
+        buffer.insert(stored(feedback("user", "two", "sport"), label("gold", "two", "economy", hours=9), offset=9))
+        enrich(buffer)
+        assert "no run learns from it: the newer feedback new says otherwise" in explained(buffer, "old").reason
+        assert NEXT_RUN in explained(buffer, "new").reason
+        assert "no run learns from it: label gold (gold) says otherwise" in explained(buffer, "user").reason
+
+
+def test_answers_that_renames_make_equal_are_equal(tmp_path: Path) -> None:
+    with opened(tmp_path / "b", tasks=LENIENT) as buffer:
+        buffer.insert(stored(feedback("old", "one", "money", hours=2), feedback("new", "one", "economy", hours=1)))
+        buffer.insert(stored(renaming("s-1", money="economy"), offset=9))
+        enrich(buffer)
+        assert NEXT_RUN in explained(buffer, "old").reason
+
+
+def test_poor_quality_is_told_with_its_reasons(tmp_path: Path) -> None:
+    with opened(tmp_path / "b", tasks=LENIENT) as buffer:
+        buffer.insert(stored(feedback("f-1", "Hm")))
+        enrich(buffer, quality=0.2, quality_reasons=("too short: 2 letters",))
+        reason = explained(buffer, "f-1").reason
+        assert "quality of its text is 0.20 (too short: 2 letters), below 0.3 (enrich.min_quality)" in reason
+
+
+def test_a_confirmation_without_weight_says_so(tmp_path: Path) -> None:
+    silent = tasks_with(feedback=TOPICS.feedback.model_copy(update={"confirmation_weight": 0.0}))
+    with opened(tmp_path / "b", tasks=silent) as buffer:
+        buffer.insert(stored(feedback("f-1", "one", verdict="confirmation")))
+        enrich(buffer)
+        assert "confirmations weigh 0 in task news-topics" in explained(buffer, "f-1").reason
+
+
+def test_a_label_that_too_few_rows_carry_says_how_many_are_missing(tmp_path: Path) -> None:
+    with opened(tmp_path / "b", tasks=tasks_with(new_label_min_examples=2, labels="open", label_names=())) as buffer:
+        buffer.insert(stored(feedback("f-1", "one", "crypto's")))
+        enrich(buffer)
+        assert 'label "crypto\'s" is new, and a run learns it once 2 rows carry it (1 do now)' in explained(buffer, "f-1").reason
+        buffer.insert(stored(label("l-1", "two", "crypto's"), offset=9))
+        enrich(buffer)
+        assert NEXT_RUN in explained(buffer, "f-1").reason
+
+
+def test_a_label_no_longer_accepted_and_a_text_that_measures_say_so(tmp_path: Path) -> None:
+    with opened(tmp_path / "b", tasks=tasks_with(labels="closed", label_names=("sport",))) as buffer:
+        buffer.insert(stored(feedback("f-1", "one", "economy"), feedback("f-2", "two", "sport"), label("t", "two", "sport")))
+        buffer.insert(stored(label("a", "three", "sport", anchor=True), offset=9))
+        enrich(buffer, split=lambda row: "anchor" if row.anchor else "test" if row.row_id == "t" else "train")
+        assert "does not accept its label any more" in explained(buffer, "f-1").reason
+        assert "the same text is held out" in explained(buffer, "f-2").reason
+        assert "anchor set" in explained(buffer, "a").reason
+
+
+def test_an_example_past_the_retention_or_of_a_removed_task_says_so(tmp_path: Path) -> None:
+    kept = SETTINGS.model_copy(update={"retention_days": 1.0})
+    with opened(tmp_path / "b", kept) as buffer:
+        buffer.insert(stored(feedback("old", "one", hours=48), feedback("f-1", "two")))
+        enrich(buffer)
+        buffer.enforce_retention()
+        assert "buffer.retention_days" in explained(buffer, "old").reason
+    with opened(tmp_path / "b", tasks={}) as buffer:
+        assert "task 'news-topics' is not defined here any more" in explained(buffer, "f-1").reason
+
+
+def test_a_prediction_an_hour_late_is_called_lost(tmp_path: Path) -> None:
+    now = [NOW]
+    with opened(tmp_path / "b", clock=lambda: now[0]) as buffer:
+        buffer.insert(stored(feedback("f-1", prediction_id="p-1"), feedback("f-2", article_id="a-1"), offset=0))
+        buffer.resolve_waiting()
+        assert explained(buffer, "f-1").reason == "its text has not arrived yet"
+        now[0] += timedelta(minutes=61)
+        late = explained(buffer, "f-1").reason
+        assert "prediction 'p-1' has not arrived since 2024-05-01T12:00+00:00" in late
+        assert "send it again under a new key with the text itself" in late
+        assert explained(buffer, "f-2").reason == "its text has not arrived yet", "an article may still be crawled"
