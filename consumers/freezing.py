@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from config.tasks import TaskSpec
 from consumers.lance_tables import Snapshot
+from consumers.renames import composed
 from consumers.selection import Candidate, Selection, select
 from consumers.tables import quoted
 from consumers.training_set import SCHEMA, TrainingSet, write_training_set
@@ -31,10 +32,11 @@ def freeze(
     now: datetime,
 ) -> TrainingSet:
     """Write the training set of `task` into the new folder `folder`. Memory: the chosen rows, and small columns of the rest."""
+    renames = _renames(snapshot, task.name)
     chosen = select(
         _candidates(snapshot, task.name),
         task,
-        renames=_renames(snapshot, task.name),
+        renames=renames,
         learnt=learnt,
         min_quality=min_quality,
         max_rows=max_rows,
@@ -50,6 +52,7 @@ def freeze(
         table_versions=snapshot.versions,
         labels=chosen.labels,
         left_out=chosen.left_out,
+        renames=composed((*renames, task.renames)),
     )
 
 

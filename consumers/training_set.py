@@ -67,6 +67,8 @@ class Manifest(BaseModel):
     """Training rows that carry each label."""
     left_out: Mapping[str, int] = {}
     """Training rows not used, by reason."""
+    renames: Mapping[str, str] = {}
+    """Old label -> the name in force; the targets carry the names in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ def write_training_set(
     table_versions: Mapping[str, int],
     labels: Mapping[str, int],
     left_out: Mapping[str, int] | None = None,
+    renames: Mapping[str, str] | None = None,
 ) -> TrainingSet:
     """Write `table` (columns of `SCHEMA`) as a new training set in `folder`, atomically and durably.
 
@@ -116,6 +119,7 @@ def write_training_set(
         table_versions=table_versions,
         labels=labels,
         left_out=left_out or {},
+        renames=renames or {},
     )
     (temporary / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     durable.sync_tree(temporary)

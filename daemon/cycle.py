@@ -139,9 +139,10 @@ class Cycle:
             raise RunFailedError(message)
         spec = JobSpec(
             run_id=run.run_id,
-            task=task,
+            # Renames come by events too; the trainer must know those that the targets carry.
+            task=task.model_copy(update={"renames": dict(frozen.manifest.renames)}),
             training=self._settings.training,
-            full=run.full or champion is None,
+            full=run.full or champion is None or _has_another_base(self._registry.versions.get(champion.version), task),
             training_set=folder,
             run_dir=run_dir,
             champion=self._champion_folder(champion.version) if champion else None,
@@ -318,6 +319,16 @@ class Cycle:
 
     def _folder(self, run: Run) -> Path:
         return self._settings.runs_dir.resolve() / run.run_id
+
+
+def _has_another_base(champion: Version, task: TaskSpec) -> bool:
+    """Return whether the task's base model has changed since: then nothing of the champion can be gone on from."""
+    before = champion.lineage.settings.get("task", {}).get("base_model", task.base_model)
+    if before != task.base_model:
+        log.info(
+            "run.base_model_changed", task=task.name, champion=champion.name, was=before, now=task.base_model, next="full run"
+        )
+    return bool(before != task.base_model)
 
 
 def _kept(decision: gate.Decision, why: str) -> gate.Decision:

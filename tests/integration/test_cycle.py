@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -388,3 +388,27 @@ def test_a_request_served_long_ago_blocks_no_later_run(world: World) -> None:
     world.grow(10)
     world.cycle.look()
     assert world.registry.runs.list(limit=1)[0].trigger_key.startswith("threshold:")
+
+
+def test_renames_that_came_by_events_reach_the_trainer(world: World) -> None:
+    world.grow(10)
+    world.buffer.insert(buffers.stored(buffers.renaming("s-1", A="Z").model_copy(update={"task": NAME})))
+    assert made_with(world, world.ask())["task"]["renames"] == {"A": "Z"}
+
+
+def test_another_base_model_means_a_full_run(world: World) -> None:
+    world.grow(10)
+    world.ask("first")
+    world.grow(10)
+    assert not made_with(world, world.ask("second"))["full"]
+    world.tasks[NAME] = world.tasks[NAME].model_copy(update={"base_model": "some/other-model"})
+    world.grow(10)
+    run = world.ask("third")
+    assert made_with(world, run)["full"]
+    assert run.version is not None
+    assert world.registry.versions.get(run.version).parent is None
+
+
+def made_with(world: World, run: Run) -> Mapping[str, Any]:
+    assert run.version is not None
+    return world.registry.versions.get(run.version).lineage.settings

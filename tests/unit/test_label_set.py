@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import RunFailedError
+from consumers.renames import composed
 from tests.support.tiny_models import toy_spec
 from trainers.label_set import LABELS_FILE, LabelSet, grow
 
@@ -75,3 +76,11 @@ def test_a_torn_or_newer_file_fails_the_run_and_names_it(tmp_path: Path, content
     (tmp_path / LABELS_FILE).write_text(content)
     with pytest.raises(RunFailedError, match=r"labels\.json"):
         LabelSet.read(tmp_path)
+
+
+def test_renames_one_after_the_other_become_one() -> None:
+    assert composed([{"money": "economy"}, {"economy": "business"}, {"business": "finance", "cash": "finance"}]) == {
+        "money": "finance", "economy": "finance", "business": "finance", "cash": "finance",
+    }  # fmt: skip
+    assert composed([{"sport": "sports"}, {"sports": "sport"}]) == {"sports": "sport"}, "there and back is no rename"
+    assert composed([]) == {}

@@ -46,10 +46,11 @@ class SpacyNerTask:
         warm = plan.warm_start is not None and not plan.full
         nlp = _open(str(plan.warm_start)) if warm else _base(plan.spec)
         is_open = plan.spec.labels == "open"
+        known = {*plan.spec.label_names, *(_types(nlp) if is_open else ())} - plan.spec.renames.keys()
         types = learnable_types(
             plan.rows,
             # A closed task keeps to its own types, though the pipeline it began with may know others.
-            known={*plan.spec.label_names, *(_types(nlp) if is_open else ())},
+            known=known,
             open_set=is_open,
             min_rows=plan.spec.new_label_min_examples,
         )
@@ -62,7 +63,7 @@ class SpacyNerTask:
             raise RunFailedError(message)
         _LOG.info("rows_laid_on_tokens", task=plan.spec.name, rows=len(rows), types=types, message=str(alignment))
         recogniser = _ready(nlp, types, rows)
-        nlp.meta[_META_KEY] = {"types": None if is_open else types}
+        nlp.meta[_META_KEY] = {"types": types}
         optimizer = _learn(nlp, recogniser, rows, plan, note=str(alignment))
         # The mean of the weights over the steps is steadier than the last weights.
         with nlp.use_params(optimizer.averages):
