@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
 
-from config.errors import UserError
+from config.errors import RetryError, UserError
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
 from daemon.serving import presence
@@ -20,20 +22,25 @@ from registry.versions import Version
 from trainers.task import Predictor
 
 _TIMEOUT_S = 60.0
+_SERVER_ERROR, _UNAVAILABLE = 500, 503
 # Serving is on this machine or beside it: a proxy set for the web must not get between.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def ask(settings: Settings, task: str, texts: Sequence[str]) -> dict[str, Any]:
-    """Return `{"version", "by", "predictions"}`. Raises `UserError` when the task is unknown or has no champion."""
+    """Return `{"version", "by", "predictions"}`. Raises as `post` does."""
     here = presence.read(settings.data_dir)
     if here is not None and presence.is_alive(here):
-        return {**post(settings, here.address, f"/v1/tasks/{task}/predict", {"texts": list(texts)}), "by": here.address}
+        path = f"/v1/tasks/{urllib.parse.quote(task, safe='')}/predict"
+        return {**post(settings, here.address, path, {"texts": list(texts)}), "by": here.address}
     return _ask_here(settings, task, texts)
 
 
 def post(settings: Settings, address: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Post JSON to the serving process and return its answer. Raises `UserError` for a 4xx or 503, and when it is gone."""
+    """Post JSON to the serving process and return its answer.
+
+    Raises `UserError` for a 4xx and while the task has no champion (503), `RetryError` when serving failed or did not answer.
+    """
     request = urllib.request.Request(  # noqa: S310 - the address is our own serving process's
         address + path, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
     )
@@ -46,10 +53,13 @@ def post(settings: Settings, address: str, path: str, body: Mapping[str, Any]) -
             return answer
     except urllib.error.HTTPError as error:
         message = _message(error.read())
+        if error.code >= _SERVER_ERROR and error.code != _UNAVAILABLE:
+            raise RetryError(message) from None
         raise UserError(message) from None
-    except urllib.error.URLError as error:
-        message = f"the serving process at {address} did not answer ({error.reason}); `perennial status` says whether it is up"
-        raise UserError(message) from None
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
+        message = f"the serving process at {address} did not answer ({reason}); ask again once `perennial status` says it is up"
+        raise RetryError(message) from None
 
 
 def load_version(settings: Settings, task: TaskSpec, version: Version) -> Predictor:
