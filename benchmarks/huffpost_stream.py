@@ -24,21 +24,24 @@ from trainers.task import Example, Predictor, TrainingPlan
 from trainers.tasks import catalog
 
 # Overrides, printed with the result: the stream plays a year in minutes, so no wall-clock pause may stand between two runs;
-# nothing is served beside training, so both cores may train.
+# nothing is served beside training, so both cores may train; and a quarter is held out, because a tenth of so small a sample
+# would not hold the 200 rows in 90 days that the shipped policy asks for.
 OVERRIDES = {TASK: {"trigger.cooldown_minutes": 0.0, "trigger.weekly": False}}
-SETTINGS = {"schedule": {"check_interval_s": 1.0, "weekly": False}, "enrich": {"interval_s": 0.2}, "training": {"threads": 2}}
+SETTINGS = {
+    "schedule": {"check_interval_s": 1.0, "weekly": False},
+    "enrich": {"interval_s": 0.2, "test_fraction": 0.25},
+    "training": {"threads": 2},
+}
 _MONTH_LIMIT_S = 1_200.0
 
 
 def main() -> None:
     """Run the stream and print one line a month."""
     arguments = report.parser(__doc__ or "").parse_args()
-    old_rows, recent_rows, month_rows, asked_rows = (300, 1_150, 400, 200) if arguments.quick else (900, 1_200, 360, 400)
+    old_rows, recent_rows, month_rows, asked_rows = (100, 850, 220, 200) if arguments.quick else (400, 1_000, 420, 400)
     months = huffpost.by_month()
-    stream_months = [f"2014-{month:02d}" for month in (range(4, 7) if arguments.quick else range(1, 13))]
-    scratch_at = {
-        stream_months[index] for index in {len(stream_months) // 3, 2 * len(stream_months) // 3, len(stream_months) - 1}
-    }
+    stream_months = [f"2014-{month:02d}" for month in (range(4, 6) if arguments.quick else range(1, 13))]
+    scratch_at = {"2014-05"} if arguments.quick else {"2014-05", "2014-09", "2014-12"}
     # Denser in the last quarter: the policy decides on held-out rows of the last 90 days, and needs 200 of them.
     first = huffpost.sample(_between(months, "2012-01", "2013-10"), old_rows, seed=1)
     first += huffpost.sample(_between(months, "2013-10", "2014-01"), recent_rows, seed=1)
