@@ -220,9 +220,6 @@ def load_settings(**overrides: object) -> Settings:
     `overrides` are top-level keys (sections as dicts) and win over everything. Raises `UserError` naming each
     wrong key, what is wrong and where it was set.
     """
-    if ENV_FILE_VARIABLE in os.environ and not config_file().exists():
-        message = f"{ENV_FILE_VARIABLE} names {config_file()}, which does not exist. Create it or unset the variable."
-        raise UserError(message)
     _refuse_unknown_variables()
     try:
         return Settings(**overrides)  # type: ignore[arg-type]  # values are validated by pydantic
@@ -253,7 +250,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
     for key, value in _flatten(settings.model_dump(mode="python")).items():
         plain = value.get_secret_value() if isinstance(value, SecretStr) else value
         text = str(plain).lower() if isinstance(plain, bool) else str(plain)
-        variables[ENV_PREFIX + key.upper().replace(".", "__")] = text
+        variables[_variable_of(key)] = text
     return variables
 
 
@@ -265,10 +262,19 @@ def _key_of(variable: str) -> str:
     return variable[len(ENV_PREFIX) :].lower().replace("__", ".")
 
 
+def _variable_of(key: str) -> str:
+    return ENV_PREFIX + key.upper().replace(".", "__")
+
+
 def _refuse_unknown_variables() -> None:
     known = known_keys()
-    sections = {key.split(".")[0] for key in known}
-    unknown = [name for name in _variables() if _key_of(name) not in known and _key_of(name) not in sections]
+    for name in _variables():
+        inside = sorted(key for key in known if key.startswith(f"{_key_of(name)}."))
+        if inside:
+            forms = ", ".join(_variable_of(key) for key in inside)
+            message = f"{name} names a whole section of settings. Set one of its keys instead: {forms}"
+            raise UserError(message)
+    unknown = [name for name in _variables() if _key_of(name) not in known]
     if unknown:
         message = (
             f"unknown setting in the environment: {', '.join(unknown)}. "
@@ -278,10 +284,17 @@ def _refuse_unknown_variables() -> None:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        if ENV_FILE_VARIABLE not in os.environ:
+            return {}
+        message = f"{ENV_FILE_VARIABLE} names {path}, which does not exist. Create it or unset the variable."
+        raise UserError(message) from None
+    except OSError as error:
+        message = f"{path} cannot be read ({error.strerror}). Give this user the right to read it, or name another file in "
+        message += f"{ENV_FILE_VARIABLE}; nothing was started."
+        raise UserError(message) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         message = f"{path} is not valid TOML: {error}. Mend the file; nothing was started."
         raise UserError(message) from None
@@ -298,7 +311,7 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _explain(error: ValidationError) -> str:
-    where = sources()
+    where, secrets = sources(), _secret_keys()
     lines = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
@@ -306,5 +319,14 @@ def _explain(error: ValidationError) -> str:
         if problem["type"] == "extra_forbidden":
             lines.append(f"unknown setting `{key}` in {source}. `perennial config` lists the keys.")
         else:
-            lines.append(f"setting `{key}` ({source}): {problem['msg']}, got {problem['input']!r}.")
+            # Messages end in logs and bug reports: they never tell a secret.
+            got = "" if key in secrets else f", got {problem['input']!r}"
+            lines.append(f"setting `{key}` ({source}): {problem['msg']}{got}.")
     return "\n".join(lines)
+
+
+def _secret_keys() -> frozenset[str]:
+    sections = {name: getattr(field.annotation, "model_fields", {}) for name, field in Settings.model_fields.items()}
+    return frozenset(
+        f"{name}.{key}" for name, fields in sections.items() for key, field in fields.items() if field.annotation is SecretStr
+    )

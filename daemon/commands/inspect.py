@@ -18,6 +18,8 @@ from daemon.commands.output import AsJson, console, print_json, table
 if TYPE_CHECKING:
     from daemon.status import Status, TaskStatus
 
+_MASK = "********"
+
 
 def register(app: typer.Typer) -> None:
     """Add this file's commands to the application."""
@@ -77,7 +79,7 @@ def config(as_json: AsJson = False) -> None:
     settings = load_settings()
     where = sources()
     flat = _flatten(settings.model_dump(mode="python"))
-    rows = [(key, _masked(value), where.get(key, "default")) for key, value in flat.items()]
+    rows = [(key, _shown(key, value), where.get(key, "default")) for key, value in flat.items()]
     if as_json:
         print_json({key: {"value": value, "source": source} for key, value, source in rows})
         return
@@ -157,7 +159,24 @@ def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _masked(value: object) -> object:
+def _shown(key: str, value: object) -> object:
     if isinstance(value, SecretStr):
-        return "********" if value.get_secret_value() else ""
+        return _MASK if value.get_secret_value() else ""
+    if key == "registry.url" and value:
+        return _without_password(str(value))
     return str(value) if isinstance(value, Path) else value
+
+
+def _without_password(url: str) -> str:
+    """Return a database URL as it may be shown; one that cannot be read is masked as a whole."""
+    from sqlalchemy import make_url  # noqa: PLC0415 - heavy, and only this needs it
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415 - same
+
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return _MASK
+    # The drivers also take passwords behind the question mark, which SQLAlchemy shows.
+    return parsed.update_query_dict({name: "hidden" for name in parsed.query if "password" in name}).render_as_string(
+        hide_password=True
+    )

@@ -99,6 +99,20 @@ def test_config_shows_sources_and_masks_the_token(perennial: Shell) -> None:
     assert values["log.level"] == {"value": "info", "source": "default"}
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:hush-hush@db/news", "postgresql://me:***@db/news"),
+        ("postgresql://me@db/news?password=hush-hush", "postgresql://me@db/news?password=hidden"),
+        ("me:hush-hush@db", "********"),
+    ],
+)
+def test_config_masks_the_password_of_the_registry(perennial: Shell, url: str, shown: str) -> None:
+    perennial.environment["PERENNIAL_REGISTRY__URL"] = url
+    assert perennial.json("config")["registry.url"]["value"] == shown
+    assert "hush-hush" not in perennial("config").stdout
+
+
 def test_schemas_are_written_for_every_event(perennial: Shell) -> None:
     assert perennial("schema", "schemas").returncode == 0
     written = {path.name for path in (perennial.folder / "schemas").iterdir()}

@@ -48,6 +48,26 @@ def test_unknown_variables_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         load_settings()
 
 
+def test_a_section_as_a_variable_is_refused_and_the_right_form_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_LOG", "debug")
+    with pytest.raises(UserError, match=r"PERENNIAL_LOG names a whole section.*PERENNIAL_LOG__LEVEL"):
+        load_settings()
+
+
+def test_a_settings_file_that_cannot_be_opened_is_named(empty_folder: Path) -> None:
+    (empty_folder / "perennial.toml").mkdir()
+    with pytest.raises(UserError, match=r"perennial\.toml cannot be read \(Is a directory\).*PERENNIAL_CONFIG"):
+        load_settings()
+
+
+def test_a_wrong_secret_is_not_told(empty_folder: Path) -> None:
+    (empty_folder / "perennial.toml").write_text("[serving]\ntoken = 12345\nport = 'many'\n")
+    with pytest.raises(UserError, match=r"`serving\.token` \(perennial\.toml\): Input should be a valid string") as refused:
+        load_settings()
+    assert "12345" not in str(refused.value)
+    assert "got 'many'" in str(refused.value)
+
+
 def test_a_wrong_value_names_key_source_and_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERENNIAL_ENRICH__TEST_FRACTION", "1.5")
     with pytest.raises(UserError, match=r"`enrich\.test_fraction` \(PERENNIAL_ENRICH__TEST_FRACTION\).*'1\.5'"):
