@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -14,6 +14,9 @@ from config.errors import UserError
 Kind = Literal["ner", "classification"]
 METRICS: dict[str, tuple[str, ...]] = {"ner": ("entity_f1",), "classification": ("macro_f1", "accuracy")}
 BACKENDS: dict[str, str] = {"ner": "spacy", "classification": "transformer"}
+
+Verdict = Literal["correction", "confirmation"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 # Named in the design and refused until they exist: an option that is not built is never ignored.
 _NOT_BUILT_MODES = ("canary", "shadow")
@@ -99,6 +102,11 @@ class FeedbackPolicy(_Part):
 
     correction_weight: Annotated[float, Field(gt=0, le=1, description="Weight of a correction beside a gold row's 1.")] = 1.0
     confirmation_weight: Annotated[float, Field(ge=0, le=1, description="Weight of a confirmation.")] = 0.3
+
+    def weight(self, verdict: str | None) -> float:
+        """Return what a row weighs: 1 for an answer that nobody gave as a verdict."""
+        weights = {"correction": self.correction_weight, "confirmation": self.confirmation_weight}
+        return weights[verdict] if verdict else 1.0
 
 
 class TaskSpec(_Part):

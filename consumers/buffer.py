@@ -54,7 +54,7 @@ class Buffer:
         self._min_quality = min_quality
         self._clock = clock
         self._lock = threading.RLock()
-        self._counting = Counting(tables, min_quality)
+        self._counting = Counting(tables, tasks, min_quality)
         self._ledger = Ledger(tables)
         self._backlog = Backlog(tables)
         self._write_lock: BinaryIO | None = None
@@ -147,6 +147,11 @@ class Buffer:
         """Count a task's examples; `new` are those enriched after number `after_seq`."""
         with self._lock:
             return self._counting.count(task, after_seq)
+
+    def unenriched_before(self, task: str, stored_seq: int) -> int:
+        """Count a task's examples that were stored before number `stored_seq` (of a request) and are not enriched yet."""
+        with self._lock:
+            return self._counting.unenriched_before(task, stored_seq)
 
     def freeze(
         self, task: TaskSpec, *, run_id: str, folder: Path, learnt: frozenset[str], max_rows: int | None = None

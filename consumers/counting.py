@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from config.tasks import VERDICTS, TaskSpec
 from consumers.lance_tables import Tables
+from consumers.numbering import Numbering, Numbers
 from consumers.tables import quoted
 
 # Chosen without looking at a model's answer: only these may decide a comparison.
@@ -18,12 +23,15 @@ _COUNTED = ("examples", "example_enrichment", "feedback")
 
 @dataclass(frozen=True, slots=True)
 class TaskCounts:
-    """What the buffer holds for one task. Effective: enriched, in the training split, good enough, no duplicate."""
+    """What the buffer holds for one task. Each text counts once per role, as it does in a training set.
+
+    Effective: enriched, in the training split, good enough, and of some weight.
+    """
 
     train: int
     """Effective training examples."""
     new: int
-    """Effective training examples enriched after the asked-for sequence number."""
+    """Effective training examples enriched after the asked-for number that say something no older one says."""
     test: int
     """Held-out examples that decide comparisons."""
     anchor: int
@@ -41,8 +49,10 @@ class TaskCounts:
 class Counting:
     """Counts, again only when a table has changed."""
 
-    def __init__(self, tables: Tables, min_quality: float) -> None:
+    def __init__(self, tables: Tables, tasks: Mapping[str, TaskSpec], min_quality: float) -> None:
         self._tables = tables
+        self._tasks = tasks
+        self._numbering = Numbering(tables)
         self._min_quality = min_quality
         self._counted: dict[tuple[str, int], tuple[dict[str, int], TaskCounts]] = {}
 
@@ -56,28 +66,50 @@ class Counting:
             known = self._counted[task, after_seq] = (versions, self._fresh(task, after_seq))
         return known[1]
 
+    def unenriched_before(self, task: str, stored_seq: int) -> int:
+        """Count the task's examples that were stored before number `stored_seq` and are not enriched yet."""
+        earlier = f"task = {quoted(task)} AND stored_seq < {stored_seq}"
+        # In this order: what is enriched between the two counts is told as waiting once more, never left out.
+        enriched = self._tables.count("example_enrichment", earlier)
+        return max(0, self._tables.count("examples", earlier) - enriched)
+
     def _fresh(self, task: str, after_seq: int) -> TaskCounts:
         own = f"task = {quoted(task)}"
-        columns = ["split", "selected_by", "verdict", "quality", "duplicate_of", "enriched_seq", "stored_at"]
+        columns = ["split", "selected_by", "verdict", "quality", "enriched_seq", "stored_at"]
         # One look at the narrow columns costs less than a filter for each figure.
         rows = self._tables.scan("example_enrichment", columns, own)
-        original = rows.filter(pc.is_null(rows["duplicate_of"]))
-        good = pc.greater_equal(original["quality"], self._min_quality)
-        train = original.filter(pc.and_(pc.equal(original["split"], "train"), good))
-        new = train.filter(pc.greater(train["enriched_seq"], after_seq))
-        held_out = original.filter(pc.equal(original["split"], "test"))
+        seqs = rows["enriched_seq"].to_numpy()
+        texts, answers = self._numbering.of(seqs)
+        train = _among(rows["split"], ["train"]) & (rows["quality"].to_numpy() >= self._min_quality)
+        train &= ~_among(rows["verdict"], self._unheard(task))
+        # What an older training row says already is not new, whatever else the same row was compared with when it came in.
+        said = np.zeros(answers.max(initial=0) + 1, dtype=bool)
+        said[answers[train & (seqs <= after_seq)]] = True
+        new = train & (seqs > after_seq) & ~said[answers]
+        held_out = _among(rows["split"], ["test"])
         return TaskCounts(
-            train=train.num_rows,
-            new=new.num_rows,
-            test=_how_many(pc.is_in(held_out["selected_by"], value_set=pa.array(INDEPENDENT))),
-            anchor=_how_many(pc.equal(original["split"], "anchor")),
-            corrections=_how_many(pc.equal(held_out["verdict"], "correction")),
+            train=_different(texts[train]),
+            new=_different(texts[new]),
+            test=_different(texts[held_out & _among(rows["selected_by"], INDEPENDENT)]),
+            anchor=_different(texts[_among(rows["split"], ["anchor"])]),
+            corrections=_different(texts[held_out & _among(rows["verdict"], ["correction"])]),
             waiting=self._tables.count("feedback", f"{own} AND status = 'waiting'"),
             unenriched=max(0, self._tables.count("examples", own) - rows.num_rows),
-            oldest_new_at=pc.min(new["stored_at"]).as_py(),
-            max_seq=pc.max(rows["enriched_seq"]).as_py() or 0,
+            oldest_new_at=pc.min(rows["stored_at"].filter(pa.array(new))).as_py(),
+            max_seq=int(seqs.max(initial=0)),
         )
 
+    def _unheard(self, task: str) -> list[str]:
+        """Return the verdicts that weigh nothing in a task: such rows never train."""
+        spec = self._tasks.get(task)
+        return [verdict for verdict in VERDICTS if spec is not None and spec.feedback.weight(verdict) == 0]
 
-def _how_many(mask: pa.ChunkedArray) -> int:
-    return pc.sum(mask).as_py() or 0
+
+def _among(column: pa.ChunkedArray, values: Sequence[str]) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = pc.is_in(column, value_set=pa.array(values, pa.string())).to_numpy()
+    return found
+
+
+def _different(numbers: Numbers) -> int:
+    """Return how many different ones there are of small numbers."""
+    return int(np.count_nonzero(np.bincount(numbers)))

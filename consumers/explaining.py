@@ -120,8 +120,7 @@ def _trained(
 
 def _candidate(row: Mapping[str, Any], target: str) -> Candidate:
     facts = {name: value for name, value in row.items() if name not in ("row_id", "quality_reasons")}
-    # A repeated answer teaches what the first of its kind taught.
-    return Candidate(example_id=row["row_id"], target=target, is_duplicate=False, **facts)
+    return Candidate(example_id=row["row_id"], target=target, **facts)
 
 
 def _rare_label(tables: Tables, task: TaskSpec, target: str, renames: Sequence[Mapping[str, str]]) -> str | None:

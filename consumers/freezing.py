@@ -57,13 +57,12 @@ def freeze(
 
 
 def _candidates(snapshot: Snapshot, task: str) -> Iterator[Candidate]:
-    facts = ["row_id", "event_time", "text_sha256", "origin", "selected_by", "verdict", "split", "quality", "duplicate_of"]
+    facts = ["row_id", "event_time", "text_sha256", "origin", "selected_by", "verdict", "split", "quality"]
     enriched = snapshot.scan("example_enrichment", facts, _of(task))
     targets = snapshot.scan("examples", ["row_id", "target"], _of(task))
     joined = enriched.join(targets, "row_id", join_type="inner")
     for batch in joined.to_batches():
         for row in batch.to_pylist():
-            row["is_duplicate"] = row.pop("duplicate_of") is not None
             yield Candidate(example_id=row.pop("row_id"), **row)
 
 

@@ -31,7 +31,6 @@ class Candidate:
     verdict: str | None
     split: str
     quality: float
-    is_duplicate: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,10 @@ def select(
 
     measured = {row.text_sha256 for role in ("test", "anchor") for row in by_role[role]}
     texts = _by_text(row for row in by_role["train"] if row.text_sha256 not in measured)
-    train = {best.example_id: Chosen("train", _weight(best, task), is_new, best.target) for best, is_new in _best(texts, learnt)}
+    train = {
+        best.example_id: Chosen("train", task.feedback.weight(best.verdict), is_new, best.target)
+        for best, is_new in _best(texts, learnt)
+    }
     times = {row.example_id: row.event_time for row in by_role["train"]}
     if task.labels == "open":
         train = _without_rare_labels(train, task, left_out)
@@ -104,18 +106,13 @@ def labels_of(target: str) -> frozenset[str]:
 
 def _role(row: Candidate, task: TaskSpec, min_quality: float) -> str | None:
     if row.split == "train":
-        return "train" if row.quality >= min_quality and _weight(row, task) > 0 else None
+        return "train" if row.quality >= min_quality and task.feedback.weight(row.verdict) > 0 else None
     if row.split == "anchor":
         return "anchor"
     if row.split == "test" and row.selected_by in INDEPENDENT:
         return "test"
     # What the champion was told it got wrong: reported, never deciding. Confirmations never test.
     return "corrections" if row.split == "test" and row.verdict == "correction" else None
-
-
-def _weight(row: Candidate, task: TaskSpec) -> float:
-    weights = {"correction": task.feedback.correction_weight, "confirmation": task.feedback.confirmation_weight}
-    return weights[row.verdict] if row.verdict else 1.0
 
 
 def _renamed(target: str, renames: Sequence[Mapping[str, str]]) -> str:
@@ -138,8 +135,6 @@ def _by_text(rows: Iterable[Candidate]) -> dict[str, list[Candidate]]:
 def _best(texts: Mapping[str, Sequence[Candidate]], learnt: frozenset[str]) -> Iterable[tuple[Candidate, bool]]:
     """Yield one row per text, independent answers before feedback, then the newest; and whether its answer is new."""
     for rows in texts.values():
-        if all(row.is_duplicate for row in rows):
-            continue
         best = max(rows, key=lambda row: (row.selected_by in INDEPENDENT, row.event_time, row.example_id))
         # Another row may have taught the same answer for the same text.
         yield best, learnt.isdisjoint(row.example_id for row in rows if row.target == best.target)

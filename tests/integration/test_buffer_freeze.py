@@ -16,6 +16,8 @@ from consumers.training_set import MANIFEST_FILE, ROWS_FILE, TrainingSet, load_t
 from tests.support.buffers import (
     ENTITIES,
     NOW,
+    SETTINGS,
+    TASKS,
     TOPICS,
     article,
     enrich,
@@ -111,10 +113,40 @@ def test_one_target_per_text(tmp_path: Path) -> None:
         enrich(buffer)
         frozen = freeze(buffer, tmp_path / "set")
         assert sorted(ids(frozen)) == ["again", "gold-old", "new"], "independent over feedback, then the newest"
-        assert buffer.counts("news-topics").train == 5, "only `again` is a duplicate: the others say something else"
+        assert buffer.counts("news-topics").train == 3, "one row per text trains"
         relearnt = freeze(buffer, tmp_path / "relearnt", learnt=frozenset({"first"}))
         new = {row["example_id"]: row["is_new"] for row in relearnt.rows("train").to_pylist()}
         assert new == {"again": False, "gold-old": True, "new": True}, "the same answer to the same text was learnt before"
+
+
+def test_a_row_counts_in_its_role_whatever_the_first_of_its_kind_became(tmp_path: Path) -> None:
+    """A confirmation that weighs nothing, a poor row, one not chosen independently or one deleted takes nobody's place."""
+    policy = TASK.feedback.model_copy(update={"confirmation_weight": 0.0})
+    task = TASK.model_copy(update={"feedback": policy})
+    with opened(tmp_path / "b", SETTINGS.model_copy(update={"retention_days": 1.0}), tasks=TASKS | {task.name: task}) as buffer:
+        buffer.insert(
+            stored(
+                feedback("conf", "one", verdict="confirmation", hours=9), label("gold-1", "one", hours=8),
+                label("poor", "two", hours=9), label("gold-2", "two", hours=8),
+                feedback("told", "test three", hours=9), label("gold-3", "test three", hours=8),
+                label("too-old", "test four", hours=24 * 91), label("gold-4", "test four", hours=8),
+                label("anchor-1", "anchor five", hours=9, anchor=True), label("anchor-2", "anchor five", hours=8, anchor=True),
+            )
+        )  # fmt: skip
+        for row in buffer.unenriched("examples", 99):
+            poor = row.row_id == "poor"
+            buffer.apply_enrichment("examples", [finding(row, by_prefix(row), quality=0.1 if poor else 0.9)])
+        assert buffer.enforce_retention() == 2, "the oldest of the held-out rows and what was found out about it"
+        frozen = freeze(buffer, tmp_path / "set", task)
+        assert (ids(frozen), ids(frozen, "test"), ids(frozen, "anchor"), ids(frozen, "corrections")) == (
+            ["gold-1", "gold-2"], ["gold-3", "gold-4"], ["anchor-2"], ["told"],
+        )  # fmt: skip
+        counts = buffer.counts(task.name)
+        assert (counts.train, counts.new, counts.test, counts.anchor, counts.corrections) == (2, 2, 2, 1, 1)
+        buffer.insert(stored(label("again", "one"), label("other", "one", "sport"), offset=50))
+        enrich(buffer)
+        later = buffer.counts(task.name, after_seq=counts.max_seq)
+        assert (later.train, later.new) == (2, 1), "the same answer again is not new, another answer to a known text is"
 
 
 def test_a_text_is_never_on_both_sides(tmp_path: Path) -> None:
