@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+from tests.support.missing import missing
 
 # PostgreSQL refuses to run as root; any other user will do.
 _UNPRIVILEGED = "nobody"
@@ -36,12 +36,11 @@ class Server:
 
 @contextmanager
 def running() -> Iterator[Server]:
-    """Start a server on a Unix socket of its own and stop it afterwards; skip the test where that cannot be done."""
+    """Start a server on a Unix socket of its own and stop it afterwards; where it is not installed, skip, or fail in CI."""
     programs = _programs()
     if programs is None:
-        pytest.skip("PostgreSQL is not installed here (no pg_ctl and initdb found)")
-    if importlib.util.find_spec("psycopg") is None:
-        pytest.skip("the driver psycopg is not installed; install it with: pip install 'perennial[postgres]'")
+        missing("PostgreSQL is not installed here (no pg_ctl and initdb found); on Debian: apt-get install -y postgresql")
+    need_driver()
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     account = _UNPRIVILEGED if os.geteuid() == 0 else None
     if account is not None:
@@ -70,6 +69,12 @@ def running() -> Iterator[Server]:
     finally:
         call("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
         shutil.rmtree(folder)
+
+
+def need_driver() -> None:
+    """Skip the test, or fail it in CI, where the driver is not installed."""
+    if importlib.util.find_spec("psycopg") is None:
+        missing("the driver psycopg is not installed; `make setup` installs it")
 
 
 def _programs() -> Path | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-import pytest
+from tests.support.missing import missing
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -14,8 +13,5 @@ def real(relative: str) -> Path:
     """Return the path of one real file."""
     path = FOLDER / relative
     if not path.exists():
-        reason = f"real data is missing: {relative} is looked for in shared/data beside the repository"
-        if os.environ.get("CI", "").lower() in ("1", "true"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing(f"real data is missing: {relative} is looked for in shared/data beside the repository")
     return path

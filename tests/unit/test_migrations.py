@@ -16,6 +16,7 @@ from config.errors import RetryError, StopError, UserError
 from registry import schema
 from registry.database import Database
 from registry.store import Registry
+from tests.support import postgres
 
 
 def test_migrating_an_empty_database_gives_the_tables_of_the_schema(tmp_path: Path) -> None:
@@ -100,7 +101,7 @@ def test_what_is_no_registry_is_refused_in_words(tmp_path: Path) -> None:
 
 
 def test_a_password_is_never_shown() -> None:
-    pytest.importorskip("psycopg", reason="the postgres extra is not installed")
+    postgres.need_driver()
     with pytest.raises(RetryError, match=r"postgresql\+psycopg://anna:\*\*\*@") as caught:
         Registry.open("postgresql://anna:hunter2@127.0.0.1:1/registry?connect_timeout=2")
     assert "hunter2" not in str(caught.value)
