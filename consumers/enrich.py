@@ -70,8 +70,8 @@ class Enricher:
         resolved = self._buffer.resolve_waiting()
         articles, dropped_by_articles = self._enrich("articles")
         examples, dropped_by_examples = self._enrich("examples")
-        if resolved or articles or examples:
-            self._buffer.optimize_if_due()
+        # Also when nothing waited: predictions are written by ingest alone, and nobody else compacts their table.
+        self._buffer.optimize_if_due()
         return EnrichOutcome(resolved, articles, examples, dropped_by_articles + dropped_by_examples)
 
     def _enrich(self, table: TextTable) -> tuple[int, int]:
@@ -85,16 +85,22 @@ class Enricher:
         texts = [
             NewText(row.row_id, keys[row.row_id], row.event_time, vectors[keys[row.row_id]], anchor=row.anchor) for row in rows
         ]
-        placements = self._stories().place(
-            texts, [EqualText(member.row_id, member.text_sha256, member.story_id, member.split) for member in equal]
-        )
-        dropped = self._drop(placements)
-        taken_out = {row_id for placement in placements for row_id in placement.dropped}
-        findings = [
-            self._finding(row, placement, vectors[keys[row.row_id]], dropped=row.row_id in taken_out)
-            for row, placement in zip(rows, placements, strict=True)
-        ]
-        self._buffer.apply_enrichment(table, findings)
+        try:
+            placements = self._stories().place(
+                texts, [EqualText(member.row_id, member.text_sha256, member.story_id, member.split) for member in equal]
+            )
+            dropped = self._drop(placements)
+            taken_out = {row_id for placement in placements for row_id in placement.dropped}
+            findings = [
+                self._finding(row, placement, vectors[keys[row.row_id]], dropped=row.row_id in taken_out)
+                for row, placement in zip(rows, placements, strict=True)
+            ]
+            self._buffer.apply_enrichment(table, findings)
+        except BaseException:
+            # The index is ahead of the buffer now: it would hold rows for placed or dropped that are stored as neither. The next
+            # attempt reads what is stored.
+            self._index = None
+            raise
         _log.debug("enriched", table=table, rows=len(rows), seconds=round((self._clock() - started).total_seconds(), 3))
         return len(rows), dropped
 

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from config.settings import EnrichSettings, load_settings
 from consumers.buffer import Buffer, Stored
 from consumers.enrich import Enricher, EnrichOutcome
-from consumers.events import AnyEvent, Article, Feedback, Label, content_sha256
+from consumers.events import AnyEvent, Article, Feedback, Label, PredictionMade, content_sha256
 from consumers.source import Position
 from consumers.stories import is_test, story_id_of
 from tests.support.encoders import WordEncoder
@@ -162,6 +162,38 @@ def test_a_crash_between_dropping_and_storing_leaves_nothing_mixed(tmp_path: Pat
     with opened(tmp_path) as buffer:
         all_steps(Enricher(buffer, settings, encoder=WordEncoder(dimensions=512)))
         assert splits(buffer) == {"train": "dropped", "test": "test", "bridge": "test"}
+
+
+@pytest.mark.parametrize("failing", ["drop_from_training", "apply_enrichment"])
+def test_a_failed_write_is_made_up_for_by_the_next_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
+    train = on_side("train", [f"alpha{n} beta gamma delta" for n in range(99)])
+    test = on_side("test", [f"one{n} two three four" for n in range(99)])
+    with opened(tmp_path) as buffer:
+        enricher = Enricher(buffer, enrich_settings(story_similarity=0.6), encoder=WordEncoder(dimensions=512))
+        store(buffer, label("train", train), label("test", test))
+        all_steps(enricher)
+        store(buffer, label("bridge", f"{train} {test}", day=1))
+        with monkeypatch.context() as patch:
+            patch.setattr(buffer, failing, lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+            with pytest.raises(OSError, match="disk full"):
+                enricher.step()
+        all_steps(enricher)
+        assert splits(buffer) == {"train": "dropped", "test": "test", "bridge": "test"}
+
+
+def test_predictions_are_compacted_though_nothing_waits_for_enrichment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(tmp_path) as buffer:
+        compacted: list[str] = []
+        optimize = buffer.optimize_if_due
+        monkeypatch.setattr(buffer, "optimize_if_due", lambda: compacted.extend(optimize()))
+        for number in range(load_settings().buffer.optimize_every):
+            made = PredictionMade(
+                event_id=f"p-{number}", prediction_id=f"p-{number}", occurred_at=START, task=TOPIC, model_version="v1", text=LONG,
+                answer={"label": "economy"},
+            )  # fmt: skip
+            store(buffer, made)
+        assert Enricher(buffer, enrich_settings(), encoder=WordEncoder()).step() == EnrichOutcome()
+        assert compacted == ["predictions"]
 
 
 def test_an_anchor_label_takes_its_story_out_of_training(tmp_path: Path) -> None:
