@@ -205,7 +205,9 @@ class Buffer:
         if self._settings.retention_days == 0:
             return 0
         with self._lock, self._made_durable():
-            self._writing()
+            # First: were the row with the highest number gone and forgotten, its number would be given again after a restart, and
+            # the new row would count as known to every run that has seen the old one.
+            buffer_folder.remember_highest_seq(self._tables.folder, self._writing()[1].highest_seq)
             where = f"event_time < {moment(self._clock() - timedelta(days=self._settings.retention_days))}"
             return sum(self._tables.delete(name, where) for name in _RETAINED)
 
@@ -229,7 +231,7 @@ class Buffer:
         self.repairs, self.rewind = audit.repairs, audit.rewind
         highest = [pc.max(self._tables.scan(name, ["stored_seq"])["stored_seq"]).as_py() or 0 for name in ARRIVED]
         self._insertion = Insertion(self._tables, max(highest) + 1)
-        self._enrichment = EnrichmentRows(self._tables)
+        self._enrichment = EnrichmentRows(self._tables, buffer_folder.highest_seq(self._tables.folder))
 
     def _writing(self) -> tuple[Insertion, EnrichmentRows]:
         if self._insertion is None or self._enrichment is None:

@@ -1,4 +1,4 @@
-"""The buffer's folder: its format, and the lock that lets one process write."""
+"""The buffer's folder: its format, the lock that lets one process write, and the number that outlives the rows."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from consumers.tables import FORMAT_VERSION
 
 FORMAT_FILE = "format_version"
 LOCK_FILE = "writer.lock"
+HIGHEST_SEQ_FILE = "highest_enriched_seq"
 
 
 class WriterHeldError(StopError):
@@ -40,6 +41,28 @@ def check(folder: Path) -> None:
             "changed. Install the version that wrote it, or set data_dir to another folder"
         )
         raise StopError(message)
+
+
+def remember_highest_seq(folder: Path, seq: int) -> None:
+    """Keep the highest enrichment number durably: runs compare with it long after retention removed the row that had it."""
+    if seq > highest_seq(folder):
+        durable.write_atomic(folder / HIGHEST_SEQ_FILE, f"{seq}\n".encode())
+
+
+def highest_seq(folder: Path) -> int:
+    """Return the enrichment number that was kept, 0 when none was. Raises `StopError` when it cannot be read."""
+    path = folder / HIGHEST_SEQ_FILE
+    try:
+        text = path.read_text(encoding="ascii", errors="replace").strip()
+    except FileNotFoundError:
+        return 0
+    if not text.isdecimal():
+        message = (
+            f"{path} holds {text[:80]!r} instead of a number; without it new examples could be taken for old ones. Nothing was "
+            "changed. Restore the file from a backup, or write the highest `max_seq` of the training sets under runs into it"
+        )
+        raise StopError(message)
+    return int(text)
 
 
 def lock_for_writing(folder: Path) -> BinaryIO:

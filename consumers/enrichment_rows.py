@@ -52,12 +52,13 @@ class StoryMember:
 class EnrichmentRows:
     """The two enrichment tables. A row is enriched once; its split changes only to `dropped`."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, highest_seq: int = 0) -> None:
+        """Number what is enriched from here on above `highest_seq` and above every row that is there."""
         self._tables = tables
         self._seen: dict[str, SeenIds] = {}
         self._answers = SeenIds()
         self._texts = SeenIds()
-        self._next_seq = 1
+        self._next_seq = highest_seq + 1
         for table in ENRICHMENT_OF.values():
             columns = ["row_id", "enriched_seq", "text_sha256", *(["answer_sha256"] if table == "example_enrichment" else [])]
             rows = tables.scan(table, columns)
@@ -66,6 +67,11 @@ class EnrichmentRows:
             self._next_seq = max(self._next_seq, (pc.max(rows["enriched_seq"]).as_py() or 0) + 1)
             if table == "example_enrichment":
                 self._answers = SeenIds(rows["answer_sha256"].to_pylist())
+
+    @property
+    def highest_seq(self) -> int:
+        """The highest enrichment number ever given, 0 before the first."""
+        return self._next_seq - 1
 
     def apply(self, table: TextTable, findings: Sequence[Enrichment]) -> int:
         """Record findings; a row that has some already, or is gone, is passed over. Returns how many were recorded."""

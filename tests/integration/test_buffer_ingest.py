@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from config import durable
+from config.errors import StopError
 from consumers.buffer import Buffer
 from consumers.source import Position
 from tests.support.buffers import (
@@ -276,6 +277,33 @@ def test_retention_goes_by_event_time(tmp_path: Path) -> None:
         assert buffer.enforce_retention() == 0
     with opened(tmp_path / "b") as buffer:
         assert buffer.enforce_retention() == 0, "0 days keeps all"
+
+
+def test_numbers_are_never_given_again_after_retention_removed_every_row(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"retention_days": 1.0})
+    with opened(tmp_path / "b", settings) as buffer:
+        buffer.insert(stored(*(label(f"l-{n}", f"text {n}", hours=99) for n in range(3)), article("e-1", hours=99)))
+        enrich(buffer)
+        enrich(buffer, "articles")
+        seen_by_a_run = buffer.counts("news-topics").max_seq
+        assert buffer.enforce_retention() == 8
+    for _ in range(2):
+        with opened(tmp_path / "b", settings) as buffer:
+            assert buffer.repairs == ()
+            assert buffer.enforce_retention() == 0
+    with opened(tmp_path / "b", settings) as buffer:
+        buffer.insert(stored(label("l-9", "a later text"), offset=9))
+        enrich(buffer)
+        counts = buffer.counts("news-topics", after_seq=seen_by_a_run)
+        assert (counts.new, counts.train, counts.max_seq) == (1, 1, 5)
+
+
+def test_a_number_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
+    with opened(tmp_path / "b"):
+        pass
+    (tmp_path / "b" / "highest_enriched_seq").write_text("many")
+    with pytest.raises(StopError, match="holds 'many' instead of a number"), opened(tmp_path / "b"):
+        pass
 
 
 def test_many_batches_stay_in_few_fragments(tmp_path: Path) -> None:
