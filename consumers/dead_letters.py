@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -113,8 +113,7 @@ class DeadLetters:
         """Return one letter. Raises `UserError` when there is none with this id."""
         found = self._select("WHERE id = ?", (letter_id,))
         if not found:
-            message = f"there is no dead letter {letter_id}. `perennial dlq list` shows the ids."
-            raise UserError(message)
+            raise UserError(_no_letter(letter_id))
         return found[0]
 
     def find(self, value_sha256: str) -> DeadLetter | None:
@@ -152,15 +151,38 @@ class DeadLetters:
             )
         return len(letters)
 
+    def died_before(self, moment: datetime) -> Sequence[int]:
+        """Return the ids of the letters, replayed ones too, that were kept before `moment` (with a zone), oldest first."""
+        return self._ids("WHERE dead_at < ?", (moment.astimezone(UTC).isoformat(),))
+
+    def drop(self, ids: Sequence[int]) -> int:
+        """Remove letters for good; return how many. Nothing is removed when one of them is unknown (`UserError`)."""
+        unknown = sorted(set(ids).difference(self._ids()))
+        if unknown:
+            raise UserError(_no_letter(unknown[0]))
+        wanted = [(letter_id,) for letter_id in dict.fromkeys(ids)]
+        with self._lock, transaction(self._connection, self._path):
+            self._connection.executemany("DELETE FROM dead_letters WHERE id = ?", wanted)
+        return len(wanted)
+
     def close(self) -> None:
         """Release the file."""
         with self._lock:
             self._connection.close()
 
+    def _ids(self, condition: str = "", values: tuple[str, ...] = ()) -> Sequence[int]:
+        with self._lock, translated_errors(self._path):
+            rows = self._connection.execute(f"SELECT id FROM dead_letters {condition} ORDER BY id", values).fetchall()  # noqa: S608 - constants only
+        return [int(row[0]) for row in rows]
+
     def _select(self, rest: str, values: tuple[int | str, ...]) -> Sequence[DeadLetter]:
         with self._lock, translated_errors(self._path):
             rows = self._connection.execute(f"SELECT {_COLUMNS} FROM dead_letters {rest}", values).fetchall()  # noqa: S608 - constants only
         return [_letter(row) for row in rows]
+
+
+def _no_letter(letter_id: int) -> str:
+    return f"there is no dead letter {letter_id}. `perennial dlq list` shows the ids."
 
 
 def _row(rejected: Rejected, dead_at: str) -> tuple[object, ...]:

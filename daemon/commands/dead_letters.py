@@ -1,9 +1,9 @@
-"""`perennial dlq`: look at events that could not be used, and play them again."""
+"""`perennial dlq`: look at events that could not be used, play them again, or drop them."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +14,7 @@ from consumers.dead_letters import DeadLetter, DeadLetters
 from consumers.embedded import EmbeddedLog
 from daemon.commands.output import AsJson, console, print_json, table
 
-app = typer.Typer(help="Events that could not be used: list, show, replay.", no_args_is_help=True)
+app = typer.Typer(help="Events that could not be used: list, show, replay, drop.", no_args_is_help=True)
 
 _EXCERPT_CHARS = 2_000
 
@@ -71,6 +71,27 @@ def replay(
     finally:
         event_log.close()
     console.print(f"{count} replayed; those that still fail come back as dead letters")
+
+
+@app.command()
+def drop(
+    identifiers: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="Which ones.")] = None,
+    before: Annotated[datetime | None, typer.Option(help="All kept before this time (UTC), replayed ones too.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove dead letters for good, with their bytes; they cannot be replayed after that."""
+    if bool(identifiers) == (before is not None):
+        message = "name the dead letters to drop, or give --before DATE; not both"
+        raise UserError(message)
+    letters = _open()
+    # An unknown id is told before anything is asked.
+    chosen = {letters.get(identifier).id for identifier in identifiers or []}
+    if before is not None:
+        chosen = set(letters.died_before(before.replace(tzinfo=UTC)))
+    if chosen and not yes:
+        named = f"{len(chosen)} dead letter{'s' if len(chosen) > 1 else ''}"
+        typer.confirm(f"Remove {named} for good? They cannot be replayed after that", abort=True)
+    console.print(f"{letters.drop(sorted(chosen))} dropped; {letters.count(include_replayed=True)} are kept")
 
 
 def _open() -> DeadLetters:

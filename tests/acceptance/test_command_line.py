@@ -6,10 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from consumers.dead_letters import DeadLetters
+from consumers.source import Position, RawEvent
 
 
 class Shell:
@@ -160,3 +165,19 @@ def test_serving_refuses_a_wide_bind_without_a_token(perennial: Shell) -> None:
     assert done.returncode == 2
     assert "serving.token" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_dead_letters_are_dropped_once_that_is_confirmed(perennial: Shell) -> None:
+    file = perennial.folder / "perennial-data" / "dead_letters.db"
+    file.parent.mkdir()
+    with closing(DeadLetters(file)) as letters:
+        for offset in range(3):
+            letters.add(RawEvent(Position("perennial.articles", 0, offset), b"{", None, (), datetime.now(UTC)), "not JSON")
+    for wrong in (["drop"], ["drop", "1", "--before", "2026-01-01"], ["drop", "99"]):
+        assert perennial("dlq", *wrong).returncode == 2
+    asked = perennial("dlq", "drop", "1", stdin="n\n")
+    assert asked.returncode != 0
+    assert "Remove 1 dead letter for good?" in asked.stdout + asked.stderr
+    assert "0 dropped; 3 are kept" in perennial("dlq", "drop", "--before", "2026-01-01").stdout
+    assert "1 dropped; 2 are kept" in perennial("dlq", "drop", "1", stdin="y\n").stdout
+    assert "2 dropped; 0 are kept" in perennial("dlq", "drop", "--before", "2999-01-01", "--yes").stdout

@@ -3,7 +3,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -120,3 +120,25 @@ def test_a_letter_is_not_marked_when_publishing_failed(letters: DeadLetters) -> 
 def test_the_newest_letters_are_listed_first_up_to_a_limit(letters: DeadLetters) -> None:
     letters.add_all(Rejected(raw(offset), "r") for offset in range(20))
     assert [letter.offset for letter in letters.list(limit=3)] == [19, 18, 17]
+
+
+def test_dropped_letters_are_gone_and_an_unknown_one_drops_nothing(letters: DeadLetters) -> None:
+    letters.add_all(Rejected(raw(offset), "r") for offset in range(3))
+    with pytest.raises(UserError, match="no dead letter 99"):
+        letters.drop([1, 99])
+    assert letters.count() == 3
+    assert letters.drop([1, 3, 3]) == 2
+    assert [letter.id for letter in letters.list()] == [2]
+
+
+def test_letters_of_before_a_time_are_found_replayed_ones_too(tmp_path: Path, log: EmbeddedLog) -> None:
+    now = [NOW]
+    with closing(DeadLetters(tmp_path / "dead.db", clock=lambda: now[0])) as letters:
+        letters.add(raw(1), "r")
+        letters.add(raw(2), "r")
+        letters.replay([1], log.sink())
+        now[0] += timedelta(milliseconds=1)
+        letters.add(raw(3), "r")
+        assert letters.died_before(NOW) == []
+        assert letters.died_before(NOW + timedelta(milliseconds=1)) == [1, 2]
+        assert letters.died_before(NOW.astimezone(timezone(timedelta(hours=5))) + timedelta(hours=1)) == [1, 2, 3]
