@@ -10,7 +10,7 @@ import math
 import platform
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Unpack
@@ -72,20 +72,32 @@ class Cycle:
         self._clock = clock
 
     def look(self) -> None:
-        """Finish what an earlier process left, then carry out what is due, task after task."""
+        """Finish what an earlier process left, then carry out what is due, requests first."""
         for run in self._registry.runs.unfinished():
             if self._stop.is_set():
                 return
             log.info("run.resumed", run_id=run.run_id, task=run.task, state=run.state)
             self.advance(run)
+        had: set[str] = set()
+        while not self._stop.is_set() and (due := self._next_due(had)) is not None:
+            name, trigger = due
+            had.add(name)
+            if (started := self.start(name, trigger)) is not None:
+                self.advance(started)
+
+    def _next_due(self, had: Collection[str]) -> tuple[str, Trigger] | None:
+        """Return what comes next: what somebody asked for, of any task; else what is due of a task that had no run in this look.
+
+        Asked anew after every run: a request may have come during it, and must not wait for the runs of all other tasks.
+        """
+        due = []
         for name, task in self._tasks().items():
-            if self._stop.is_set():
-                return
             found = evidence.gather(name, self._registry, self._buffer)
             self._metrics.counted(name, found)
             trigger = triggers.look(task, found, self._settings.schedule, self._clock()).trigger
-            if trigger is not None and (started := self.start(name, trigger)) is not None:
-                self.advance(started)
+            if trigger is not None and (trigger.kind == "request" or name not in had):
+                due.append((name, trigger))
+        return min(due, key=lambda entry: entry[1].kind != "request", default=None)
 
     def start(self, task: str, trigger: Trigger) -> Run | None:
         """Record a new run; None when this trigger has already had one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from consumers.buffer import Buffer
+from daemon import triggers
 from daemon.triggers import Evidence, Request
 from registry.store import Registry
 
@@ -24,8 +25,14 @@ def gather(task: str, registry: Registry, buffer: Buffer) -> Evidence:
         used_keys=past.trigger_keys,
         newest_seq=counts.max_seq,
         requests=tuple(
-            Request(request.event_id, request.reason, request.full, request.promote)
+            Request(
+                request.event_id,
+                request.reason,
+                request.full,
+                request.promote,
+                texts_ahead=buffer.unenriched_before(task, request.stored_seq) if counts.unenriched else 0,
+            )
             for request in buffer.requests("retrain")
-            if request.task == task
+            if request.task == task and triggers.request_key(request.event_id) not in past.trigger_keys
         ),
     )

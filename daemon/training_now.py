@@ -22,10 +22,13 @@ from config.logging import configure_logging
 from config.settings import Settings
 from config.tasks import load_tasks
 from consumers import events
+from consumers.buffer import Buffer
 from consumers.embedded import EmbeddedLog
 from daemon.app import Daemon
 from daemon.commands.output import console
+from daemon.groups import CONSUMERS
 from daemon.status import last_progress
+from daemon.triggers import request_key
 from registry.runs import Run
 from registry.store import Registry
 
@@ -50,10 +53,13 @@ def train(settings: Settings, task: str, *, promote: bool, full: bool, quiet: bo
             event_id=event_id, occurred_at=utc_now(), source="perennial train", task=task, full=full, promote=promote,
             reason="asked for on the command line",
         ))  # fmt: skip
+        queue = Queue(settings, task)
+        stack.callback(queue.close)
         check = _nothing_to_check
         if registry.lease.holder() is None:
             check = stack.enter_context(_DaemonHere(settings)).check
-        return asdict(_follow(settings, registry, task, f"request:{event_id}", check=check, quiet=quiet))
+        run = _follow(settings, registry, task, request_key(event_id), queue=queue, check=check, quiet=quiet)
+        return asdict(run)
 
 
 def _publish(settings: Settings, event: events.Retrain) -> None:
@@ -100,14 +106,68 @@ def _nothing_to_check() -> None:
     """Do nothing: a daemon elsewhere does the work, and the registry tells."""
 
 
-def _follow(settings: Settings, registry: Registry, task: str, key: str, *, check: Callable[[], None], quiet: bool) -> Run:
+class Queue:
+    """What the daemon has to deal with before it can serve a request that was just published."""
+
+    def __init__(self, settings: Settings, task: str) -> None:
+        self._settings = settings
+        self._task = task
+        self._buffer: Buffer | None = None
+        self._log = EmbeddedLog(settings.event_log_file, retention=timedelta(days=settings.events.retention_days))
+        group = next(name for name, topic in CONSUMERS.items() if topic == events.FEEDBACK_TOPIC)
+        self._source = self._log.source(group, [events.FEEDBACK_TOPIC])
+
+    def ahead(self) -> tuple[int, int]:
+        """Return the events of the request's topic not buffered yet and, once there are none, the task's texts not enriched."""
+        if unread := sum(self._source.lag().values()):
+            return unread, 0
+        if self._buffer is None:
+            # The request itself has been buffered, so by now there is a buffer.
+            self._buffer = Buffer.open(self._settings.buffer_dir, self._settings.buffer, tasks={}, writer=False)
+        return 0, self._buffer.counts(self._task).unenriched
+
+    def close(self) -> None:
+        """Release the handles."""
+        self._source.close()
+        self._log.close()
+        if self._buffer is not None:
+            self._buffer.close()
+
+
+class Patience:
+    """Runs out after `limit_s` in which neither a run was under way nor the queue became shorter than ever before."""
+
+    def __init__(self, limit_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit_s = limit_s
+        self._clock = clock
+        self._since = clock()
+        self._shortest: tuple[int, int] | None = None
+
+    def is_out(self, ahead: tuple[int, int] | None) -> bool:
+        """Take in what is ahead (None: a run is under way) and return whether waiting longer is of no use."""
+        if ahead is None or self._shortest is None or ahead < self._shortest:
+            self._since = self._clock()
+            self._shortest = self._shortest if ahead is None else ahead
+        return self._clock() - self._since > self._limit_s
+
+
+def _follow(
+    settings: Settings,
+    registry: Registry,
+    task: str,
+    key: str,
+    *,
+    queue: Queue,
+    check: Callable[[], None],
+    quiet: bool,
+) -> Run:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed} of {task.total}"),
         TimeRemainingColumn(),
     )
-    started = time.monotonic()
+    patience = Patience(_PICK_UP_LIMIT_S)
     lines = ProgressLines() if not console.is_terminal else None
     with Progress(*columns, console=console, disable=quiet or lines is not None, transient=True) as bar:
         shown = bar.add_task(f"{task}: waiting for the run to start", total=None)
@@ -116,9 +176,10 @@ def _follow(settings: Settings, registry: Registry, task: str, key: str, *, chec
             if run is not None and run.state in _OVER:
                 return run
             check()
-            if run is None and time.monotonic() - started > _PICK_UP_LIMIT_S:
+            if run is None and patience.is_out(_ahead(registry, queue)):
                 message = (
-                    f"no run of {task} started within {_PICK_UP_LIMIT_S:.0f} s; `perennial status` says what it waits for. "
+                    f"no run of {task} started, and for {_PICK_UP_LIMIT_S:.0f} s nothing was done that it would wait for; "
+                    "`perennial status` says why. "
                     "The request stays and is served when the daemon gets to it"
                 )
                 raise RunFailedError(message)
@@ -128,6 +189,12 @@ def _follow(settings: Settings, registry: Registry, task: str, key: str, *, chec
                 if lines is not None:
                     lines.tell(progress)
             time.sleep(_FOLLOW_S)
+
+
+def _ahead(registry: Registry, queue: Queue) -> tuple[int, int] | None:
+    """Return what is ahead of the request; None while a daemon is busy with a run."""
+    busy = registry.lease.holder() is not None and registry.runs.unfinished()
+    return None if busy else queue.ahead()
 
 
 def _show(bar: Progress, shown: TaskID, run: Run, progress: dict[str, Any] | None) -> None:

@@ -20,6 +20,8 @@ class Request:
     reason: str
     full: bool
     promote: bool = True
+    texts_ahead: int = 0
+    """Texts of the task that were stored before the request and are not enriched yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +69,11 @@ def look(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: da
     """Decide whether a run of `task` is due at `now`; requests first, then weekly, threshold, age."""
     if evidence.running:
         return Look(None, ("a run is under way",))
-    requested = _requested(evidence)
-    if requested is not None and evidence.train_examples > 0:
-        return Look(requested, (requested.reason,))
+    request = next((one for one in evidence.requests if request_key(one.event_id) not in evidence.used_keys), None)
+    if request is not None and (request.texts_ahead > 0 or evidence.train_examples > 0):
+        return _requested(request, evidence)
     reasons: list[str] = []
-    if requested is not None:
+    if request is not None:
         reasons.append("a run was requested, but there are no training examples yet; it starts when the first one arrives")
     weekly, why_not_weekly = _weekly(task, evidence, schedule, now)
     if weekly is not None:
@@ -89,6 +91,11 @@ def look(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: da
     return Look(counted, (counted.reason,))
 
 
+def request_key(event_id: str) -> str:
+    """Return the trigger key of a request."""
+    return f"request:{event_id}"
+
+
 def weekly_key(moment: datetime) -> str:
     """Return the trigger key of the ISO week that holds `moment` (UTC)."""
     year, week, _day = moment.astimezone(UTC).isocalendar()
@@ -103,13 +110,13 @@ def last_weekly_moment(schedule: ScheduleSettings, now: datetime) -> datetime:
     return moment if moment <= at else moment - timedelta(days=7)
 
 
-def _requested(evidence: Evidence) -> Trigger | None:
-    for request in evidence.requests:
-        key = f"request:{request.event_id}"
-        if key not in evidence.used_keys:
-            full = request.full or not evidence.has_champion
-            return Trigger("request", key, f"requested: {request.reason}", full, request.promote)
-    return None
+def _requested(request: Request, evidence: Evidence) -> Look:
+    if request.texts_ahead > 0:
+        # Who asks means all that was sent before. Nothing else starts meanwhile, or the request would wait for that run too.
+        return Look(None, (f"a run was requested; it waits for {request.texts_ahead} texts to be enriched",))
+    full = request.full or not evidence.has_champion
+    reason = f"requested: {request.reason}"
+    return Look(Trigger("request", request_key(request.event_id), reason, full, request.promote), (reason,))
 
 
 def _weekly(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: datetime) -> tuple[Trigger | None, str]:

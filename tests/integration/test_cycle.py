@@ -390,6 +390,39 @@ def test_a_request_served_long_ago_blocks_no_later_run(world: World) -> None:
     assert world.registry.runs.list(limit=1)[0].trigger_key.startswith("threshold:")
 
 
+def test_a_request_waits_until_the_texts_stored_before_it_are_enriched(world: World) -> None:
+    world.grow(3)
+    late = (buffers.label(f"late-{number}", f"late text {number}", "A", task=NAME) for number in range(5))
+    world.buffer.insert(buffers.stored(*late, buffers.retrain("r-1", NAME)))
+    world.buffer.insert(buffers.stored(buffers.label("after", "sent after the request", "A", task=NAME), offset=100))
+    world.cycle.look()
+    assert world.registry.runs.list() == []
+    assert world.look().reasons == ("a run was requested; it waits for 5 texts to be enriched",)
+    rows = world.buffer.unenriched("examples", 100)
+    world.buffer.apply_enrichment("examples", [buffers.finding(row) for row in rows if row.row_id != "after"])
+    world.cycle.look()
+    assert only_run(world).trigger_key == "request:r-1"
+
+
+def test_requests_of_all_tasks_come_before_other_triggers(world: World) -> None:
+    other = "other-topics"
+    world.tasks[other] = task(name=other)
+    world.grow(10)
+    labels = (buffers.label(f"o-{number}", f"other text {number}", "A", task=other) for number in range(9))
+    world.buffer.insert(buffers.stored(*labels))
+    buffers.enrich(world.buffer)
+
+    def asked_meanwhile(spec: JobSpec) -> JobResult:
+        world.buffer.insert(buffers.stored(buffers.retrain("r-2", other), offset=200))
+        return better(spec)
+
+    world.buffer.insert(buffers.stored(buffers.retrain("r-1", other), offset=100))
+    train_with(world, asked_meanwhile)
+    world.cycle.look()
+    keys = [run.trigger_key.partition(":")[0] for run in reversed(world.registry.runs.list())]
+    assert keys == ["request", "request", "threshold"]
+
+
 def test_renames_that_came_by_events_reach_the_trainer(world: World) -> None:
     world.grow(10)
     world.buffer.insert(buffers.stored(buffers.renaming("s-1", A="Z").model_copy(update={"task": NAME})))

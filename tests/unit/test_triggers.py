@@ -84,6 +84,12 @@ def test_a_request_without_examples_waits_in_words() -> None:
     assert "requested, but there are no training examples yet" in found.reasons[0]
 
 
+def test_a_request_waits_for_the_texts_before_it_and_nothing_else_starts_meanwhile() -> None:
+    found = look(requests=(Request("r1", "please", full=False, texts_ahead=4_000),), new_examples=1_000)
+    assert found.trigger is None
+    assert found.reasons == ("a run was requested; it waits for 4000 texts to be enriched",)
+
+
 def test_a_request_keeps_its_wish_not_to_promote() -> None:
     found = look(requests=(Request("r1", "try", full=False, promote=False),)).trigger
     assert found is not None
