@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from consumers.events import AnyEvent, Article, Feedback, Label, PredictionMade, content_sha256, to_bytes
+from consumers.events import AnyEvent, Article, Feedback, Label, PredictionMade, content_sha256
 from consumers.source import Position
 
 Row = dict[str, Any]
@@ -45,7 +45,10 @@ def payload_sha256(event: AnyEvent) -> str:
     """Return the SHA-256 of what an event says; it tells a redelivery from other content under a used id."""
     # A prediction is known by its own id: sent again under a new event id it is still the same prediction.
     content = event.model_copy(update={"event_id": event.prediction_id}) if isinstance(event, PredictionMade) else event
-    return hashlib.sha256(to_bytes(content)).hexdigest()
+    # Without its time, which is often not the sender's: an undated import takes the file's, and feedback without one the moment
+    # of its arrival. The same file copied, or the same feedback sent again, would look like other content.
+    timeless = content.model_dump_json(exclude={"occurred_at"}, exclude_none=True)
+    return hashlib.sha256(timeless.encode()).hexdigest()
 
 
 def revision_id(event: Article) -> str:

@@ -130,7 +130,9 @@ class Ledger:
             elif row["article_id"] in revisions:
                 known = revisions[row["article_id"]]
                 then = [article for article in known if article["event_time"] <= row["event_time"]]
-                texts[row["event_id"]] = _Text((then or known)[-1]["text"], None)
+                # Where the clocks disagree, or the first revisions never came, the earliest is nearest to what the user saw.
+                nearest = then[-1] if then else known[0]
+                texts[row["event_id"]] = _Text(nearest["text"], None)
         return texts
 
 

@@ -11,6 +11,7 @@ import pytest
 from config import durable
 from config.errors import StopError
 from consumers.buffer import Buffer
+from consumers.events import AnyEvent
 from consumers.source import Position
 from tests.support.buffers import (
     ENTITIES,
@@ -63,6 +64,16 @@ def test_a_batch_may_carry_the_same_event_twice(tmp_path: Path) -> None:
         outcome = buffer.insert(stored(label("l-1"), label("l-1"), article("a-1"), article("a-1")))
         assert (outcome.inserted, outcome.duplicates) == (2, 2)
         assert buffer.table_counts()["examples"] == 1
+
+
+@pytest.mark.parametrize("event", [one.event for one in EVERYTHING], ids=lambda event: event.event_id)
+def test_the_same_event_dated_anew_is_a_redelivery(tmp_path: Path, event: AnyEvent) -> None:
+    """An undated file gets another date when it is copied, feedback without a time when it is posted again."""
+    dated_anew = event.model_copy(update={"occurred_at": NOW - timedelta(hours=5)})
+    with opened(tmp_path / "b") as buffer:
+        buffer.insert(stored(event))
+        outcome = buffer.insert(stored(dated_anew, offset=1))
+        assert (outcome.inserted, outcome.duplicates, outcome.conflicts) == (0, 1, ())
 
 
 @pytest.mark.parametrize("separate", [False, True])
@@ -197,7 +208,9 @@ class TestWaiting:
             buffer.insert(stored(*(feedback(f"f-{hours}", article_id="a-1", hours=hours) for hours in (10, 6, 0)), offset=9))
             buffer.resolve_waiting()
             texts = {row.row_id: row.text for row in buffer.unenriched("examples", 9)}
-            assert texts == {"f-6": "9 hours ago", "f-0": "1 hours ago", "f-10": "1 hours ago"}
+            assert texts == {"f-6": "9 hours ago", "f-0": "1 hours ago", "f-10": "9 hours ago"}, (
+                "an answer older than every revision means the earliest"
+            )
 
     def test_spans_that_do_not_fit_are_refused_with_the_reason(self, tmp_path: Path) -> None:
         with opened(tmp_path / "b") as buffer:
