@@ -48,7 +48,9 @@ class Training(_Part):
     batch_size: Annotated[int, Field(gt=0, description="Rows per step.")] = 32
     max_tokens: Annotated[int, Field(gt=0, description="A longer text is cut, in tokens (transformer).")] = 128
     replay_ratio: Annotated[float, Field(ge=0, description="Older rows that join each new one in an incremental run.")] = 1.0
-    max_rows: Annotated[int, Field(gt=0, description="Most rows a run learns from; the newest stay.")] = 20_000
+    max_rows: Annotated[
+        int, Field(gt=0, description="Most rows a run learns from: the new ones, newest first, then older ones of all ages.")
+    ] = 20_000
     dropout: Annotated[float, Field(ge=0, lt=1, description="Share of activations dropped in training (spaCy).")] = 0.1
 
 

@@ -85,9 +85,10 @@ def select(
         for best, is_new in _best(texts, learnt)
     }
     times = {row.example_id: row.event_time for row in by_role["train"]}
-    if task.labels == "open":
+    # A text with one rare entity still teaches its others: the NER task leaves the rare one unknown by itself.
+    if task.labels == "open" and task.kind == "classification":
         train = _without_rare_labels(train, task, left_out)
-    train = _newest(train, times, max_rows, left_out)
+    train = _within_budget(train, times, max_rows, left_out)
 
     rows = dict(train)
     rows |= _held_out("test", _recent(by_role["test"], task.promotion.window_days), learnt)
@@ -159,11 +160,16 @@ def _without_rare_labels(train: Mapping[str, Chosen], task: TaskSpec, left_out: 
     return kept
 
 
-def _newest(
+def _within_budget(
     train: Mapping[str, Chosen], times: Mapping[str, datetime], max_rows: int, left_out: Counter[str]
 ) -> dict[str, Chosen]:
-    """Keep the new rows, newest first, then the newest of the others, `max_rows` in all."""
-    ordered = sorted(train, key=lambda example_id: (train[example_id].is_new, times[example_id], example_id), reverse=True)
-    if len(ordered) > max_rows:
-        left_out[f"more than the {max_rows} newest rows"] += len(ordered) - max_rows
-    return {example_id: train[example_id] for example_id in ordered[:max_rows]}
+    """Keep `max_rows`: the new rows, newest first, then as many of the others as there is room for, from all ages alike."""
+    newest_first = sorted(train, key=lambda example_id: (times[example_id], example_id), reverse=True)
+    new = [example_id for example_id in newest_first if train[example_id].is_new][:max_rows]
+    old = [example_id for example_id in newest_first if not train[example_id].is_new]
+    # Not the newest of them: replay samples from what stays here, and what it never sees is forgotten.
+    room = min(max_rows - len(new), len(old))
+    kept = [*new, *(old[at * len(old) // room] for at in range(room))]
+    if len(train) > len(kept):
+        left_out[f"more than {max_rows} rows (training.max_rows)"] += len(train) - len(kept)
+    return {example_id: train[example_id] for example_id in kept}

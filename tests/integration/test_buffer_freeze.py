@@ -220,13 +220,32 @@ def test_spans_keep_their_offsets_and_say_when_they_are_partial(tmp_path: Path) 
         assert frozen.manifest.labels == {"ORG": 2, "PERSON": 1}
 
 
-def test_at_most_max_rows_new_ones_first_then_the_newest(tmp_path: Path) -> None:
+def test_a_rare_type_does_not_cost_an_entity_task_the_whole_row(tmp_path: Path) -> None:
+    task = ENTITIES.model_copy(update={"labels": "open", "label_names": ("ORG",), "new_label_min_examples": 3})
+    with opened(tmp_path / "b") as buffer:
+        buffer.insert(stored(spans("l-1", "The ECB cut the repo rate.", (4, 7, "ORG"), (16, 25, "RATE"))))
+        enrich(buffer)
+        frozen = freeze(buffer, tmp_path / "set", task)
+        assert (ids(frozen), frozen.manifest.left_out) == (["l-1"], {})
+
+
+def test_at_most_max_rows_new_ones_first_then_older_ones_of_all_ages(tmp_path: Path) -> None:
     with opened(tmp_path / "b") as buffer:
         buffer.insert(stored(*(label(f"l-{n}", f"text {n}", hours=n) for n in range(6))))
         enrich(buffer)
         frozen = freeze(buffer, tmp_path / "set", learnt=frozenset({"l-0", "l-1", "l-2", "l-3"}), max_rows=4)
-        assert ids(frozen) == ["l-5", "l-4", "l-1", "l-0"]
-        assert frozen.manifest.left_out == {"more than the 4 newest rows": 2}
+        assert ids(frozen) == ["l-5", "l-4", "l-2", "l-0"]
+        assert frozen.manifest.left_out == {"more than 4 rows (training.max_rows)": 2}
+        new_only = freeze(buffer, tmp_path / "new", learnt=frozenset({"l-0"}), max_rows=4)
+        assert ids(new_only) == ["l-4", "l-3", "l-2", "l-1"], "the newest of the new ones; there is no room for older ones"
+
+
+def test_old_rows_of_every_age_stay_for_replay(tmp_path: Path) -> None:
+    with opened(tmp_path / "b") as buffer:
+        buffer.insert(stored(*(label(f"l-{n:03}", f"text {n}", hours=n) for n in range(100)), label("new", "news")))
+        enrich(buffer)
+        frozen = freeze(buffer, tmp_path / "set", learnt=frozenset(f"l-{n:03}" for n in range(100)), max_rows=11)
+        assert ids(frozen) == [*(f"l-{n:03}" for n in range(90, 0, -10)), "l-000", "new"]
 
 
 def test_the_same_content_gives_the_same_hash_and_other_content_another(tmp_path: Path) -> None:
