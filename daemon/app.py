@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import threading
@@ -58,7 +59,8 @@ class Daemon:
     def run(self) -> int:
         """Run until stopped. Raises `StopError` when the data cannot be used safely."""
         self._settings.data_dir.mkdir(parents=True, exist_ok=True)
-        holder = f"{socket.gethostname()}:{os.getpid()}"
+        # Drawn anew by every process: two containers may have the same host name, and both the process id 1.
+        holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         with contextlib.ExitStack() as outer:
             registry = Registry.open(self._settings.registry_url)
             outer.callback(registry.close)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -196,6 +197,17 @@ def test_a_standby_waits_for_the_lease_and_ends_when_asked(settings: Settings, l
         registry.lease.release("elsewhere:7", token)
         wait_for(lines, "daemon.started")
         assert running.stop() == 0
+
+
+def test_another_host_of_the_same_name_is_not_taken_for_itself(settings: Settings, lines: list[Any]) -> None:
+    settings.data_dir.mkdir(parents=True)
+    namesake = f"{socket.gethostname()}:{os.getpid()}"
+    with Registry.open(settings.registry_url) as registry:
+        assert registry.lease.acquire(namesake, 600.0) is not None
+        running = Running(settings)
+        assert wait_for(lines, "daemon.standby")["leader"] == namesake
+        assert running.stop() == 0
+        assert registry.lease.holder() == namesake
 
 
 def test_a_new_leader_waits_for_the_buffer_of_the_former_one(settings: Settings, lines: list[Any]) -> None:
