@@ -15,6 +15,8 @@ MAX_BATCH_CHARS = 50_000
 """Characters in one call, the last text's excess aside: long texts must not hold up short ones for seconds either."""
 MAX_WAITING_TEXTS = 4096
 """Texts that may wait for one model; beyond that a request is refused, so that memory stays bounded."""
+MAX_WAITING_CHARS = 32_000_000
+"""Characters that may wait: as many texts of the largest size would take gigabytes."""
 
 
 class ClosedError(Exception):
@@ -55,6 +57,7 @@ class Batcher:
         self._on_batch = on_batch
         self._waiting: deque[tuple[_Request, int]] = deque()  # request, how many of its texts were handed out
         self._waiting_texts = 0
+        self._waiting_chars = 0
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name=f"predict-{name}", daemon=True)
@@ -68,13 +71,17 @@ class Batcher:
     def submit(self, texts: Sequence[str]) -> Future[list[Answer]]:
         """Return a future of one answer per text, in order. Raises `ClosedError` or `OverloadedError`."""
         request = _Request(texts)
+        chars = sum(map(len, texts))
         with self._changed:
             if self._closed:
                 raise ClosedError
-            if self._waiting_texts and self._waiting_texts + len(texts) > MAX_WAITING_TEXTS:
+            too_many = self._waiting_texts + len(texts) > MAX_WAITING_TEXTS or self._waiting_chars + chars > MAX_WAITING_CHARS
+            # A request that finds nobody waiting is taken, however large: its own limits are those of the interface.
+            if self._waiting_texts and too_many:
                 raise OverloadedError
             self._waiting.append((request, 0))
             self._waiting_texts += len(texts)
+            self._waiting_chars += chars
             self._changed.notify()
         return request.future
 
@@ -114,6 +121,7 @@ class Batcher:
             texts = request.texts
             if request.future.done():  # cancelled, or an earlier part of it failed
                 self._waiting_texts -= len(texts) - done
+                self._waiting_chars -= sum(map(len, texts[done:]))
                 continue
             end = done
             while end < len(texts) and room > 0 and chars > 0:
@@ -122,6 +130,7 @@ class Batcher:
                 end += 1
             batch.append((request, texts[done:end]))
             self._waiting_texts -= end - done
+            self._waiting_chars -= sum(map(len, texts[done:end]))
             if end < len(texts):
                 # To the end of the line: requests that came meanwhile need not wait for the whole of a large one.
                 self._waiting.append((request, end))

@@ -131,6 +131,20 @@ def test_waiting_texts_are_bounded(model: Echo, batcher: Batcher, monkeypatch: p
     assert len(kept.result(LIMIT_S)) == 10
 
 
+def test_waiting_characters_are_bounded(model: Echo, batcher: Batcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "MAX_WAITING_CHARS", 100)
+    hold(model, batcher)
+    cancelled = batcher.submit(["c" * 60])
+    with pytest.raises(OverloadedError):
+        batcher.submit(["b" * 41])
+    kept = batcher.submit(["a" * 20] * 2)
+    cancelled.cancel()
+    model.go.set()
+    assert len(kept.result(LIMIT_S)) == 2
+    # All that left the queue, answered or not, makes room again.
+    assert batcher._waiting_chars == 0
+
+
 def test_closing_answers_what_was_taken_refuses_more_and_releases_the_model(model: Echo) -> None:
     batcher = Batcher(model, name="test")
     first = hold(model, batcher)
