@@ -73,7 +73,9 @@ def _doubts(seen: Comparison, needed: float, alpha: float) -> tuple[str, ...]:
             "are accepted"
         )
     if needed > 0.0 and not statistics.certainly_not_worse(seen.gain, seen.standard_error, needed):
-        doubts.append("a candidate that is worse by the minimum would look this much better in more than 1 of 1,000 looks")
+        doubts.append(
+            f"a candidate that is worse by the minimum would look this much better in more than {_odds(statistics.WORSE_LEVEL)}"
+        )
     if doubts and seen.rows < seen.required_rows:
         return (_needs_rows(seen), *doubts)
     return tuple(doubts)
