@@ -118,7 +118,8 @@ class FeedbackDesk:
                 self._sink.flush()
                 accepted = Accepted(event.event_id, event.task, content_sha256, hashlib.sha256(value).hexdigest(), self._clock())
                 # After the log, not before: a key must never be taken by feedback that is not durable. A crash between
-                # the two makes the client send again, which the buffer recognises by its id.
+                # the two makes the client send again, which the buffer recognises: the same content under the same id, whatever
+                # time it was given here.
                 self._accepted.add(accepted)
         except RetryError as error:
             remedy = f"send it again under the key {event.event_id}: it is stored once however often it comes"

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from config.errors import RetryError
 from consumers import events
 from consumers.buffer import Buffer
 from consumers.dead_letters import DeadLetters
@@ -95,6 +96,24 @@ def test_a_correction_is_followed_into_the_champion(loop: Loop) -> None:
     assert (inherited["learnt_in"], inherited["in_champion"], inherited["champion"]) == (candidate, True, child)
     loop.data.promote(loop.data.publish())
     assert not loop.fate("fb-1")["in_champion"]
+
+
+def test_feedback_sent_again_after_a_503_is_one_example(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"task": TASK, "user_id": "editor", "verdict": "correction", "text": TEXT, "target": {"spans": []}}
+
+    def full(_timeout_s: float = 30.0) -> None:
+        message = "the disk is full"
+        raise RetryError(message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.service.desk._sink, "flush", full)
+        refused = loop.client.post("/v1/feedback", json=body, headers={"Idempotency-Key": "fb-1"})
+    assert refused.status_code == 503
+    # Without a time of its own each copy carries the moment at which it came.
+    loop.post("fb-1")
+    taken = loop.ingest.step()
+    assert (taken.inserted, taken.duplicates, taken.dead) == (1, 1, 0)
+    assert loop.fate("fb-1")["status"] == "joined"
 
 
 def test_two_readers_who_say_the_same_are_both_told_that_it_was_learnt(loop: Loop) -> None:
