@@ -30,6 +30,8 @@ VersionName = Annotated[str, typer.Argument(metavar="VERSION", help="For example
 def list_(task: Annotated[str | None, typer.Argument(help="Only this task.")] = None, as_json: AsJson = False) -> None:
     """List versions, newest first, with the alias each one carries."""
     with _registry() as (settings, registry):
+        if task is not None:
+            _refuse_unknown(task, settings, registry)
         names = [task] if task else sorted(load_tasks(settings.tasks_folder))
         rows = []
         for name in names:
@@ -127,7 +129,8 @@ def unpin(task: TaskName, reason: Reason = "unpinned by hand") -> None:
 @app.command()
 def history(task: TaskName, as_json: AsJson = False) -> None:
     """Show every move of the champion, with who and why."""
-    with _registry() as (_settings, registry):
+    with _registry() as (settings, registry):
+        _refuse_unknown(task, settings, registry)
         moves = registry.versions.history(task)
     if as_json:
         print_json([asdict(move) for move in moves])
@@ -183,6 +186,17 @@ def gc(
     console.print(
         f"{'would remove' if dry_run else 'removed'} {len(removed)} artifacts{': ' if removed else ''}{', '.join(removed)}"
     )
+
+
+def _refuse_unknown(task: str, settings: Settings, registry: Registry) -> None:
+    """Raise `UserError` for a task that has neither a task file nor a version (one whose file is gone has its versions)."""
+    if registry.versions.list(task):
+        return
+    tasks = load_tasks(settings.tasks_folder)
+    if task not in tasks:
+        known = ", ".join(sorted(tasks))
+        message = f"task {task!r} is not defined in {settings.tasks_folder} and has no versions; the tasks are {known}"
+        raise UserError(message)
 
 
 @contextmanager

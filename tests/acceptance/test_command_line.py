@@ -15,6 +15,8 @@ import pytest
 
 from consumers.dead_letters import DeadLetters
 from consumers.source import Position, RawEvent
+from registry.store import Registry
+from tests.support.registries import add_version
 
 
 class Shell:
@@ -83,6 +85,21 @@ def test_models_commands_create_no_registry(perennial: Shell) -> None:
     assert done.returncode == 2
     assert f"there is no registry at sqlite:///{perennial.folder / 'perennial-data' / 'registry.db'}" in done.stderr
     assert not list((perennial.folder / "perennial-data").iterdir())
+
+
+def test_models_of_an_unknown_task_are_a_mistake_and_of_one_without_file_are_not(perennial: Shell) -> None:
+    folder = perennial.folder / "perennial-data"
+    folder.mkdir()
+    with Registry.open(f"sqlite:///{folder / 'registry.db'}") as registry:
+        run = registry.runs.create("former-task", "request:1", "asked for", full=True)
+        assert run is not None
+        add_version(registry, "former-task", run_id=run.run_id)
+    for command in ("list", "history"):
+        wrong = perennial("models", command, "news-topisc")
+        assert wrong.returncode == 2
+        assert "the tasks are news-entities, news-topics" in wrong.stderr
+        for known in ("news-topics", "former-task"):
+            assert perennial("models", command, known).returncode == 0
 
 
 def test_wrong_settings_name_the_key(perennial: Shell) -> None:
