@@ -103,6 +103,7 @@ class RegistrySettings(_Section):
 
     url: str
     lease_s: Positive
+    keep_versions: NotNegativeInt
 
 
 class ServingSettings(_Section):

@@ -30,6 +30,7 @@ from daemon.runner import Runner
 from daemon.scheduler import Scheduler
 from daemon.side_task import SideTask
 from daemon.supervision import ServingChild
+from registry import collection
 from registry.artifacts import Artifacts
 from registry.store import Registry
 
@@ -182,12 +183,23 @@ class Daemon:
             metrics.enriched(outcome)
             return 0.0 if outcome.articles or outcome.examples or outcome.resolved else settings.enrich.interval_s
 
+        def housekeep() -> float:
+            # 0 keeps all here; for `collect` it would mean champion and previous version only.
+            keep = settings.registry.keep_versions
+            log.info(
+                "daemon.housekeeping",
+                rows_removed=buffer.enforce_retention(),
+                events_removed=event_log.enforce_retention(),
+                artifacts_removed=collection.collect(registry, artifacts, keep=keep) if keep else [],
+            )
+            return _HOUSEKEEPING_S
+
         return [
             *side_tasks,
             SideTask("enrich", enrich, self._stop),
             SideTask("cycle", lambda: self._look(cycle), self._stop),
             SideTask("outbox", publisher.step, self._stop),
-            SideTask("housekeeping", lambda: _housekeep(buffer, event_log), self._stop),
+            SideTask("housekeeping", housekeep, self._stop),
         ]
 
     def _open_buffer(self) -> Buffer | None:
@@ -245,12 +257,6 @@ class Daemon:
             cycle.look()
             self._wake_cycle.wait(self._settings.schedule.check_interval_s)
         return 0.0
-
-
-def _housekeep(buffer: Buffer, event_log: EmbeddedLog) -> float:
-    rows_removed = buffer.enforce_retention()
-    log.info("daemon.housekeeping", rows_removed=rows_removed, events_removed=event_log.enforce_retention())
-    return _HOUSEKEEPING_S
 
 
 def run(settings: Settings, *, serve: bool = True) -> int:

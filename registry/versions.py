@@ -121,10 +121,10 @@ class Versions:
             insert_many(connection, learnt_table, rows)
             return _select(connection, versions.c.id == version_id)[0]
 
-    def list(self, task: str | None = None) -> builtins.list[Version]:
-        """Return all versions, newest first, of one task or of all."""
+    def list(self, task: str | None = None, limit: int | None = None) -> builtins.list[Version]:
+        """Return all versions or the newest `limit`, newest first, of one task or of all."""
         with self._database.read() as connection:
-            return _select(connection, sa.true() if task is None else versions.c.task == task)
+            return _select(connection, sa.true() if task is None else versions.c.task == task, limit)
 
     def get(self, name: str) -> Version:
         """Return the version called `task/vN`. Raises `UserError` when there is none."""
@@ -200,13 +200,14 @@ def _learnt(connection: Connection, version_id: int) -> frozenset[str]:
     return frozenset(connection.execute(query).scalars())
 
 
-def _select(connection: Connection, condition: sa.ColumnElement[bool]) -> builtins.list[Version]:
+def _select(connection: Connection, condition: sa.ColumnElement[bool], limit: int | None = None) -> builtins.list[Version]:
     parents = versions.alias("parents")
     query = (
         sa.select(versions, parents.c.name.label("parent"))
         .outerjoin(parents, versions.c.parent_id == parents.c.id)
         .where(condition)
         .order_by(versions.c.id.desc())
+        .limit(limit)
     )
     return [_version(row) for row in connection.execute(query)]
 

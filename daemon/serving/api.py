@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Request
+from fastapi import FastAPI, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
@@ -109,12 +109,12 @@ def _add_views(app: FastAPI, service: Service) -> None:
         return {"tasks": [_task_view(slot) for _name, slot in sorted(service.slots.items())]}
 
     @app.get("/v1/models")
-    def models(task: str | None = None) -> dict[str, list[schemas.ModelView]]:
-        """List the registry's versions, newest first, of one task (`?task=`) or of all."""
+    def models(task: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> dict[str, list[schemas.ModelView]]:
+        """List the registry's newest versions (`?limit=`), newest first, of one task (`?task=`) or of all."""
         if task is not None:
             _slot(service, task)
         try:
-            versions = service.registry.versions.list(task)
+            versions = service.registry.versions.list(task, limit)
             champions = {name: service.registry.versions.champion(name) for name in {version.task for version in versions}}
         except RetryError as error:
             raise ApiError(503, str(error), "ask again in a moment", headers={"Retry-After": "2"}) from None

@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 import structlog
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
@@ -66,6 +67,12 @@ def install(app: FastAPI) -> None:
         remedy = f"the addresses are {_ADDRESSES}" if unknown else "see /openapi.json for what each address takes"
         message = f"{request.method} {request.url.path}: {error.detail}"
         return ApiError(error.status_code, message, remedy, field="path", headers=error.headers).response()
+
+    @app.exception_handler(RequestValidationError)
+    async def _wrong_parameter(_request: Request, error: RequestValidationError) -> Response:
+        problem = error.errors()[0]
+        name = str(problem["loc"][-1])
+        return ApiError(422, f"{name}: {problem['msg']}", "see /openapi.json for what each address takes", field=name).response()
 
     @app.exception_handler(Exception)
     async def _failed(request: Request, error: Exception) -> Response:

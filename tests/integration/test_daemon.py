@@ -23,8 +23,10 @@ from consumers.buffer_folder import WriterHeldError
 from consumers.enrich import Enricher
 from daemon import app as module
 from daemon.app import Daemon
+from registry.artifacts import Artifacts
 from registry.leases import Lease
 from registry.store import Registry
+from tests.support.registries import TASK, add_version
 
 LIMIT_S = 30.0
 
@@ -100,6 +102,26 @@ def test_it_starts_and_stops_and_leaves_everything_free(settings: Settings, line
     assert time.monotonic() - started < 4
     assert wait_for(lines, "daemon.stopped")["failed"] == []
     check_free(settings)
+
+
+@pytest.mark.parametrize(("keep", "left"), [(1, [3]), (0, [1, 2, 3])])
+def test_versions_beyond_those_to_keep_lose_their_files_by_themselves(
+    tmp_path: Path, settings: Settings, lines: list[Any], keep: int, left: list[int]
+) -> None:
+    wanted = settings.model_copy(update={"registry": settings.registry.model_copy(update={"keep_versions": keep})})
+    artifacts = Artifacts(wanted.artifacts_dir)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    wanted.data_dir.mkdir()
+    with Registry.open(wanted.registry_url) as registry:
+        published = [artifacts.publish(TASK, number, tmp_path / "model") for number in (1, 2, 3)]
+        for one in published:
+            add_version(registry, artifact_id=one.artifact_id)
+    running = Running(wanted)
+    done = wait_for(lines, "daemon.housekeeping")
+    assert running.stop() == 0
+    assert done["artifacts_removed"] == [one.artifact_id for number, one in enumerate(published, 1) if number not in left]
+    assert artifacts.list() == [published[number - 1].artifact_id for number in left]
 
 
 def test_a_start_that_fails_half_way_frees_what_it_had_taken(settings: Settings) -> None:

@@ -27,7 +27,13 @@ class Clock:
 
 
 def add_version(
-    registry: Registry, task: str = TASK, *, run_id: str | None = None, parent: str | None = None, learnt: Collection[str] = ()
+    registry: Registry,
+    task: str = TASK,
+    *,
+    run_id: str | None = None,
+    parent: str | None = None,
+    learnt: Collection[str] = (),
+    artifact_id: str | None = None,
 ) -> Version:
     """Record a next version without files."""
     number = registry.versions.next_number(task)
@@ -35,7 +41,7 @@ def add_version(
         task,
         number,
         run_id=run_id or f"{task}-run-{number}",
-        artifact_id=f"{task}/v{number}-{number:012x}",
+        artifact_id=artifact_id or f"{task}/v{number}-{number:012x}",
         manifest_sha256="0" * 64,
         size_bytes=2**20,
         parent=parent,

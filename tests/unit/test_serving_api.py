@@ -16,6 +16,7 @@ from consumers.embedded import EmbeddedLog
 from consumers.events import PREDICTIONS_TOPIC, PredictionMade, parse
 from daemon.serving.batching import OverloadedError
 from daemon.serving.service import Service
+from tests.support.registries import add_version
 from tests.support.served import TASK, TEXT, TOPICS, ServedData, eventually, listening, load_on_cpu
 
 PREDICT = f"/v1/tasks/{TASK}/predict"
@@ -215,6 +216,16 @@ def test_tasks_and_models_say_what_answers(client: httpx.Client) -> None:
     assert (model["name"], model["champion"], model["serving"]) == (f"{TASK}/v1", True, True)
     assert client.get("/v1/models", params={"task": TOPICS}).json() == {"models": []}
     assert client.get("/v1/models", params={"task": "weather"}).status_code == 404
+
+
+def test_models_are_limited_to_the_newest(client: httpx.Client, service: Service) -> None:
+    newest = add_version(service.registry, TASK)
+    assert len(client.get("/v1/models").json()["models"]) == 2
+    [model] = client.get("/v1/models", params={"limit": 1}).json()["models"]
+    assert model["name"] == newest.name
+    refused = client.get("/v1/models", params={"limit": 0})
+    assert refused.status_code == 422
+    assert refused.json()["error"]["field"] == "limit"
 
 
 def test_health_and_readiness(client: httpx.Client) -> None:
