@@ -228,6 +228,40 @@ def load_settings(**overrides: object) -> Settings:
         raise UserError(_explain(error)) from None
 
 
+class _ShippedSettings(Settings):
+    """Settings that read neither `perennial.toml` nor the environment by themselves."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the base class's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - not read: see above
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def shipped_settings(section_from_environment: str, **overrides: object) -> Settings:
+    """Return the shipped defaults whatever `perennial.toml` says: for a throw-away installation that must work anywhere.
+
+    PERENNIAL_* variables count for the one section named; `overrides` (sections as dicts) win. Raises `UserError` as
+    `load_settings` does.
+    """
+    tree = _read_toml(DEFAULTS_FILE)
+    for variable in _variables():
+        section, _, key = _key_of(variable).partition(".")
+        if section == section_from_environment:
+            tree[section][key] = os.environ[variable]
+    for name, value in overrides.items():
+        tree[name] = {**tree[name], **value} if isinstance(value, Mapping) else value
+    try:
+        return _ShippedSettings(**tree)
+    except ValidationError as error:
+        raise UserError(_explain(error)) from None
+
+
 def sources() -> dict[str, str]:
     """Return for each dotted key the place its value came from: `default`, the file's path, or the variable."""
     found: dict[str, str] = {}

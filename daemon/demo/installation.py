@@ -16,7 +16,7 @@ from typing import Any, Self
 import yaml
 
 from config.errors import PerennialError
-from config.settings import Settings, environment_of, load_settings
+from config.settings import ENV_FILE_VARIABLE, SHIPPED_TASKS_DIR, Settings, environment_of, shipped_settings
 from config.tasks import TaskSpec, load_tasks
 from consumers import events
 from consumers.embedded import EmbeddedLog
@@ -37,6 +37,9 @@ class InstallationError(PerennialError):
 class Installation:
     """A daemon of its own in `folder`; leaving the `with` block stops it.
 
+    It uses the shipped tasks and settings, whatever the user's own installation has; only PERENNIAL_TRAINING__* variables
+    (device, precision, threads) count.
+
     `task_overrides` maps task name -> dotted key -> value and changes copies of the shipped task files; `settings_overrides`
     maps section -> key -> value.
     """
@@ -50,16 +53,16 @@ class Installation:
         settings_overrides: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self.folder = folder
-        shipped = load_settings()
         tasks_dir = folder / "tasks"
-        _write_tasks(load_tasks(shipped.tasks_folder), tasks_dir, task_overrides or {})
-        sections: dict[str, Any] = {
-            name: {**getattr(shipped, name).model_dump(), **values} for name, values in (settings_overrides or {}).items()
-        }
+        _write_tasks(load_tasks(SHIPPED_TASKS_DIR), tasks_dir, task_overrides or {})
+        sections: dict[str, dict[str, Any]] = {name: dict(values) for name, values in (settings_overrides or {}).items()}
         # Free ports: nothing that runs on this machine is in the way.
-        sections.setdefault("serving", shipped.serving.model_dump())["port"] = 0
-        sections.setdefault("telemetry", shipped.telemetry.model_dump())["port"] = 0
-        self.settings: Settings = load_settings(data_dir=folder / "data", tasks_dir=str(tasks_dir), **sections)
+        for name in ("serving", "telemetry"):
+            sections.setdefault(name, {})["port"] = 0
+        self.settings: Settings = shipped_settings("training", data_dir=folder / "data", tasks_dir=str(tasks_dir), **sections)
+        # Empty: the processes of this installation must not read the user's.
+        self._settings_file = folder / "perennial.toml"
+        self._settings_file.touch()
         self.log_file = folder / "daemon.log"
         self._log_start = 0
         self._serve = serve
@@ -68,7 +71,12 @@ class Installation:
         self._event_log: EmbeddedLog | None = None
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            # Without the block's end nobody else would stop it.
+            self.stop()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -86,7 +94,7 @@ class Installation:
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | environment_of(self.settings)
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | self._environment()
             )
         self.wait_until(self._is_up, limit_s=120, what="the daemon to start")
 
@@ -188,6 +196,9 @@ class Installation:
     def log_tail(self) -> str:
         """Return the end of the daemon's log."""
         return self.log_file.read_text(errors="replace")[-_LOG_TAIL_CHARS:]
+
+    def _environment(self) -> dict[str, str]:
+        return {**environment_of(self.settings), ENV_FILE_VARIABLE: str(self._settings_file)}
 
     def _is_up(self) -> bool:
         if b"daemon.started" not in self.log_file.read_bytes()[self._log_start :]:

@@ -36,7 +36,6 @@ TEST_FRACTION = 0.7
 """Much is held out, so that the rows suffice to decide when the hundredth training example arrives."""
 NEEDED = 100
 """The shipped threshold of both tasks."""
-LOOK_S = 0.3
 LIMIT_S = 600.0
 
 # What differs from the shipped settings and policies, printed before anything runs.
@@ -87,7 +86,7 @@ def _play(console: Console, installation: Installation, seed: int, started: floa
     news = NewsStream(seed=seed, start=utc_now() - every * (2 * MOST_STORIES), every=every)
     with Narrator(console, installation, TASKS) as narrator:
         narrator.say("The daemon is up. A desk labels stories; the first models are due at 100 new examples a task.")
-        _stream(narrator, news.phase_one, lambda stories: installation.publish(_desk(news, stories)))
+        _stream(narrator, installation, left_s, news.phase_one, lambda stories: installation.publish(_desk(news, stories)))
         narrator.watch_until(lambda: all(narrator.champion(task) for task in TASKS), limit_s=left_s())
         narrator.settle()
 
@@ -104,7 +103,7 @@ def _play(console: Console, installation: Installation, seed: int, started: floa
             _ask_and_correct(installation, news, stories[::ASKED_SHARE], counts)
             installation.publish(_desk(news, stories))
 
-        _stream(narrator, news.phase_two, drifted)
+        _stream(narrator, installation, left_s, news.phase_two, drifted)
         narrator.say(
             f"{counts['asked']} answers shown to readers: {counts['correction']} corrected, {counts['confirmation']} confirmed."
         )
@@ -116,21 +115,26 @@ def _play(console: Console, installation: Installation, seed: int, started: floa
 
 def _stream(
     narrator: Narrator,
+    installation: Installation,
+    left_s: Callable[[], float],
     tell: Callable[[int], list[Story]],
     deal_with: Callable[[Sequence[Story]], object],
 ) -> None:
     """Tell stories in small portions, so that counts are seen to rise, until each task has the examples that start a run."""
     started: dict[str, int] = {task: narrator.runs_started(task) for task in TASKS}
+    enough = False
+
+    def taken_in() -> bool:
+        nonlocal enough
+        counted = [task for task in narrator.look().tasks if task.task in TASKS]
+        enough = all(task.new_examples >= NEEDED or narrator.runs_started(task.task) > started[task.task] for task in counted)
+        return enough or sum(task.counts.unenriched for task in counted) < BACKLOG
+
     for _portion in range(MOST_STORIES // PORTION):
         deal_with(tell(PORTION))
-        while True:
-            status = narrator.look()
-            counted = [task for task in status.tasks if task.task in TASKS]
-            if all(task.new_examples >= NEEDED or narrator.runs_started(task.task) > started[task.task] for task in counted):
-                return
-            if sum(task.counts.unenriched for task in counted) < BACKLOG:
-                break
-            time.sleep(LOOK_S)
+        installation.wait_until(taken_in, limit_s=left_s(), what="the stories told so far to be enriched")
+        if enough:
+            return
 
 
 def _desk(news: NewsStream, stories: Sequence[Story]) -> Iterator[events.AnyEvent]:
