@@ -1,8 +1,12 @@
-"""Keeps the serving process alive: starts it, adopts one that outlived a crashed daemon, restarts it when it dies."""
+"""Keeps the serving process alive: starts it, adopts one that outlived a crashed daemon, restarts it when it dies.
+
+One that somebody started with `perennial serve` is let be: while it answers, none is started beside it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import select
@@ -34,6 +38,7 @@ class ServingChild:
     def __init__(self, settings: Settings, stop: threading.Event) -> None:
         self._settings = settings
         self._stop = stop
+        self._digest = _digest(settings)
         self._child: subprocess.Popen[bytes] | None = None
         self.address: str | None = None
 
@@ -44,10 +49,13 @@ class ServingChild:
         """
         here = presence.read(self._settings.data_dir)
         if here is not None and presence.is_alive(here):
-            if self.address != here.address:
-                log.info("serving.up", address=here.address, pid=here.pid, adopted=self._child is None)
-                self.address = here.address
-            return _CHECK_S
+            if here.started_under in ("", self._digest):
+                self._note(here)
+                return _CHECK_S
+            log.warning(
+                "serving.other_settings", address=here.address, pid=here.pid, next="it is started anew with the present ones"
+            )
+            _end_if_there(here.pid)
         if self.address is not None:
             exit_code = self._child.poll() if self._child is not None else None
             log.error("serving.died", address=self.address, exit_code=exit_code, next="it is started again")
@@ -56,17 +64,33 @@ class ServingChild:
         return _CHECK_S
 
     def stop(self) -> None:
-        """Stop serving, adopted or started; it answers what is in flight first."""
+        """Stop serving that a daemon has started, this one or one that crashed; it answers what is in flight first."""
         here = presence.read(self._settings.data_dir)
         if here is not None and presence.is_alive(here):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                _end(psutil.Process(here.pid))
+            if here.started_under:
+                _end_if_there(here.pid)
+            else:
+                log.info("serving.left_running", address=here.address, pid=here.pid, reason="no daemon started it")
         self._end_child()
+
+    def _note(self, here: presence.Presence) -> None:
+        if self.address == here.address:
+            return
+        self.address = here.address
+        if here.started_under:
+            log.info("serving.up", address=here.address, pid=here.pid, adopted=self._child is None)
+        else:
+            log.info(
+                "serving.independent",
+                address=here.address,
+                pid=here.pid,
+                next="it answers under its own settings, and goes on when this daemon stops; when it ends, the daemon starts one",
+            )
 
     def _start(self) -> None:
         # A session of its own: a crash or Ctrl-C of the daemon leaves it answering.
         self._child = subprocess.Popen(
-            [sys.executable, *PROGRAM],
+            [sys.executable, *PROGRAM, self._digest],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -111,6 +135,16 @@ class ServingChild:
                 self._child.stdout.close()
             self._child.wait()
         self._child, self.address = None, None
+
+
+def _digest(settings: Settings) -> str:
+    # Short: enough to see a change, and too little to guess the token from, which others on this machine could then try.
+    return hashlib.sha256(json.dumps(environment_of(settings), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _end_if_there(pid: int) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        _end(psutil.Process(pid))
 
 
 def _end(process: psutil.Process) -> None:

@@ -1,5 +1,7 @@
 """`python -m daemon.serving`: listens, prints `{"event": "serving", "address": ...}` on standard output, answers until SIGTERM.
 
+A daemon gives a digest of its settings as the one argument, by which it knows its own child again.
+
 Exit codes: 0 after SIGTERM or SIGINT, 2 when a setting is wrong, 1 otherwise.
 """
 
@@ -99,7 +101,7 @@ class _Server(uvicorn.Server):
         if other is not None and other.pid != os.getpid() and presence.is_alive(other):
             log.warning("serving.second", other=other.address, next="both answer; the daemon supervises the first one only")
         else:
-            presence.write(self._settings.data_dir, self._address)
+            presence.write(self._settings.data_dir, self._address, started_under="".join(sys.argv[1:2]))
         log.info("serving.started", address=self._address, pid=os.getpid())
         with contextlib.suppress(OSError):  # nobody needs to read it
             print(json.dumps({"event": "serving", "address": self._address}), flush=True)  # noqa: T201 - the contract with the daemon

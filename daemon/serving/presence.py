@@ -24,11 +24,13 @@ class Presence:
     started_s_after_boot: float
     boot_id: str
     address: str
+    started_under: str = ""
+    """Digest of the settings under which a daemon started it; empty: it was started on its own (`perennial serve`)."""
 
 
-def write(data_dir: Path, address: str) -> Presence:
+def write(data_dir: Path, address: str, *, started_under: str = "") -> Presence:
     """Record this process as the one that serves `data_dir`, atomically."""
-    here = Presence(os.getpid(), _started_s_after_boot(os.getpid()), _boot_id(), address)
+    here = Presence(os.getpid(), _started_s_after_boot(os.getpid()), _boot_id(), address, started_under)
     write_atomic(data_dir / FILE_NAME, json.dumps(asdict(here)).encode())
     return here
 
@@ -38,7 +40,11 @@ def read(data_dir: Path) -> Presence | None:
     try:
         content = json.loads((data_dir / FILE_NAME).read_text(encoding="utf-8"))
         return Presence(
-            int(content["pid"]), float(content["started_s_after_boot"]), str(content["boot_id"]), str(content["address"])
+            int(content["pid"]),
+            float(content["started_s_after_boot"]),
+            str(content["boot_id"]),
+            str(content["address"]),
+            str(content.get("started_under", "")),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import psutil
@@ -11,6 +15,7 @@ import pytest
 from config.errors import RetryError, UserError
 from config.settings import load_settings
 from daemon import supervision as module
+from daemon.serving import presence
 from daemon.supervision import ServingChild
 
 
@@ -29,6 +34,52 @@ def pid_of(folder: Path) -> int:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return int((folder / "pid").read_text())
+
+
+@pytest.fixture
+def other() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that could be a server which an earlier daemon, or a person, has started."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield process
+        process.kill()
+
+
+def serves(folder: Path, process: subprocess.Popen[bytes], started_under: str) -> None:
+    """Write what the process would write of itself."""
+    here = presence.write(folder, "http://127.0.0.1:2", started_under=started_under)
+    began = psutil.Process(process.pid).create_time() - psutil.boot_time()
+    content = asdict(replace(here, pid=process.pid, started_s_after_boot=began))
+    (folder / presence.FILE_NAME).write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_a_server_that_no_daemon_started_is_used_and_not_stopped(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
+    serves(tmp_path, other, "")
+    supervisor = ServingChild(load_settings(data_dir=tmp_path), threading.Event())
+    supervisor.step()
+    assert supervisor.address == "http://127.0.0.1:2"
+    supervisor.stop()
+    assert other.poll() is None
+
+
+def test_one_that_a_crashed_daemon_started_is_adopted_and_stopped(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
+    settings = load_settings(data_dir=tmp_path)
+    serves(tmp_path, other, module._digest(settings))
+    supervisor = ServingChild(settings, threading.Event())
+    supervisor.step()
+    assert supervisor.address == "http://127.0.0.1:2"
+    supervisor.stop()
+    assert other.poll() is not None
+
+
+def test_one_under_other_settings_is_started_anew(
+    tmp_path: Path, other: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serves(tmp_path, other, module._digest(load_settings(data_dir=tmp_path, serving={"token": "former"})))
+    supervisor = child(tmp_path, """echo '{"address": "http://127.0.0.1:1"}'\nexec sleep 60""", monkeypatch)
+    supervisor.step()
+    assert other.poll() is not None
+    assert supervisor.address == "http://127.0.0.1:1"
+    supervisor.stop()
 
 
 def test_settings_that_serving_refuses_are_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
