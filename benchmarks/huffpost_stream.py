@@ -24,8 +24,8 @@ from trainers.task import Example, Predictor, TrainingPlan
 from trainers.tasks import catalog
 
 # Overrides, printed with the result: the stream plays a year in minutes, so no wall-clock pause may stand between two runs;
-# nothing is served beside training, so both cores may train; and a quarter is held out, because the shipped fifth of so small a sample
-# would hardly hold the 200 rows in 90 days that the shipped policy asks for.
+# nothing is served beside training, so both cores may train; and a quarter is held out, because the shipped fifth of so small
+# a sample would hardly hold the 200 rows in 90 days that the shipped policy asks for.
 OVERRIDES = {TASK: {"trigger.cooldown_minutes": 0.0, "trigger.weekly": False}}
 SETTINGS = {
     "schedule": {"check_interval_s": 1.0, "weekly": False},

@@ -16,6 +16,7 @@ from config.tasks import TaskSpec
 from trainers import encoder as encoders
 from trainers.encoder import Encoder
 from trainers.fine_tuning import Recipe, Row, fine_tune
+from trainers.imprinting import imprint
 from trainers.label_set import LabelSet, grow
 from trainers.task import Answer, Example, Hardware, Predictor, TrainingPlan, TrainingStep
 from trainers.tasks.classification_baseline import MostFrequentLabel, NearestCentroid
@@ -44,9 +45,12 @@ class ClassificationTask:
         ids = labels.ids
         recipe = _recipe(plan, from_base=champion is None)
         tokenised = encoder.tokenise([row.text for row in rows])
+        learning = [Row(tokens, ids[row.target["label"]], row.weight) for row, tokens in zip(rows, tokenised, strict=True)]
+        known = previous.seen_ids if champion and previous else ()
+        imprint(encoder, learning, set(labels.seen_ids).difference(known), plan.hardware)
         fine_tune(
             encoder,
-            [Row(tokens, ids[row.target["label"]], row.weight) for row, tokens in zip(rows, tokenised, strict=True)],
+            learning,
             labels.seen_ids,
             recipe,
             # Another plan never resumes from this one's checkpoints.
