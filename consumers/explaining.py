@@ -11,6 +11,7 @@ from typing import Any
 from config.tasks import TaskSpec
 from consumers.counting import INDEPENDENT
 from consumers.lance_tables import Tables
+from consumers.renames import asked_for
 from consumers.selection import Candidate, Chosen, labels_of, select
 from consumers.tables import quoted
 from consumers.waiting import Fate
@@ -76,7 +77,7 @@ def _what_becomes_of_it(
     enriched = {row["row_id"]: row for row in tables.scan("example_enrichment", facts, same_text).to_pylist()}
     if example_id not in enriched:
         return f"it is stored as an example and is being looked at; then {_NEXT_RUN}"
-    renames = _renames(tables, task)
+    renames = asked_for(tables, task.name)
     rows = [_candidate(row, targets[row_id]) for row_id, row in enriched.items() if row_id in targets]
     alone = _trained([row for row in rows if row.example_id == example_id], task, renames, min_quality)
     if not alone:
@@ -135,11 +136,3 @@ def _rare_label(tables: Tables, task: TaskSpec, target: str, renames: Sequence[M
                 f"rows carry it ({count} do now)"
             )
     return None
-
-
-def _renames(tables: Tables, task: TaskSpec) -> list[Mapping[str, str]]:
-    """Return the renames that were asked for by events, oldest first, as freezing applies them."""
-    where = f"kind = 'task_schema' AND task = {quoted(task.name)}"
-    asked = tables.scan("requests", ["body", "event_time", "event_id"], where)
-    ordered = asked.sort_by([("event_time", "ascending"), ("event_id", "ascending")])
-    return [json.loads(body)["renames"] for body in ordered["body"].to_pylist()]

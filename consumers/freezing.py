@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ import pyarrow.compute as pc
 
 from config.tasks import TaskSpec
 from consumers.lance_tables import Snapshot
-from consumers.renames import composed
+from consumers.renames import asked_for, composed
 from consumers.selection import Candidate, Selection, select
 from consumers.tables import quoted
 from consumers.training_set import SCHEMA, TrainingSet, write_training_set
@@ -32,7 +31,7 @@ def freeze(
     now: datetime,
 ) -> TrainingSet:
     """Write the training set of `task` into the new folder `folder`. Memory: the chosen rows, and small columns of the rest."""
-    renames = _renames(snapshot, task.name)
+    renames = asked_for(snapshot, task.name)
     chosen = select(
         _candidates(snapshot, task.name),
         task,
@@ -64,13 +63,6 @@ def _candidates(snapshot: Snapshot, task: str) -> Iterator[Candidate]:
     for batch in joined.to_batches():
         for row in batch.to_pylist():
             yield Candidate(example_id=row.pop("row_id"), **row)
-
-
-def _renames(snapshot: Snapshot, task: str) -> list[dict[str, str]]:
-    """Return the label renames that were asked for by events, oldest first."""
-    asked = snapshot.scan("requests", ["body", "event_time", "event_id"], f"kind = 'task_schema' AND {_of(task)}")
-    ordered = asked.sort_by([("event_time", "ascending"), ("event_id", "ascending")])
-    return [json.loads(body)["renames"] for body in ordered["body"].to_pylist()]
 
 
 def _rows(snapshot: Snapshot, task: str, selection: Selection) -> pa.Table:
