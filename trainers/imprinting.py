@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from typing import Protocol
 
 import structlog
 import torch
 from torch import Tensor, nn
 
 from trainers.encoder import Encoder, by_length
+from trainers.fine_tuning import Row
 from trainers.task import Hardware
 
 MOST_ROWS = 64
@@ -24,19 +24,7 @@ _ROWS_PER_BATCH = 32
 _LOG = structlog.get_logger(__name__)
 
 
-class LabelledRow(Protocol):
-    """One tokenised example."""
-
-    @property
-    def input_ids(self) -> Sequence[int]:
-        """The token ids of the text."""
-
-    @property
-    def label(self) -> int:
-        """The label's row in the head."""
-
-
-def imprint(encoder: Encoder, rows: Sequence[LabelledRow], unlearnt: Collection[int], hardware: Hardware) -> None:
+def imprint(encoder: Encoder, rows: Sequence[Row], unlearnt: Collection[int], hardware: Hardware) -> None:
     """Set the head's weights of the labels in `unlearnt` from their rows; a label without rows keeps what it has.
 
     With f the head's input, m_k its mean over rows of label k and m the mean of all m_k, row k becomes (m_k - m) / |m_k - m|,
@@ -44,7 +32,8 @@ def imprint(encoder: Encoder, rows: Sequence[LabelledRow], unlearnt: Collection[
     """
     head = _head(encoder)
     chosen = _chosen(rows)
-    if head is None or len(chosen) < 2:  # noqa: PLR2004 - one label has nothing to differ from
+    # Most incremental runs bring no new label and need no pass; one label alone has nothing to differ from.
+    if head is None or chosen.keys().isdisjoint(unlearnt) or len(chosen) < 2:  # noqa: PLR2004 - see above
         return
     means = _means(encoder, head, chosen, hardware)
     if means is None:
@@ -69,17 +58,15 @@ def _head(encoder: Encoder) -> nn.Linear | None:
     return found[-1] if found and found[-1].bias is not None else None
 
 
-def _chosen(rows: Sequence[LabelledRow]) -> dict[int, list[LabelledRow]]:
+def _chosen(rows: Sequence[Row]) -> dict[int, list[Row]]:
     """Return up to `MOST_ROWS` rows of each label, spread evenly over all it has."""
-    by_label: dict[int, list[LabelledRow]] = defaultdict(list)
+    by_label: dict[int, list[Row]] = defaultdict(list)
     for row in rows:
         by_label[row.label].append(row)
     return {number: found[:: -(-len(found) // MOST_ROWS)] for number, found in sorted(by_label.items())}
 
 
-def _means(
-    encoder: Encoder, head: nn.Linear, chosen: dict[int, list[LabelledRow]], hardware: Hardware
-) -> dict[int, Tensor] | None:
+def _means(encoder: Encoder, head: nn.Linear, chosen: dict[int, list[Row]], hardware: Hardware) -> dict[int, Tensor] | None:
     """Return the mean of the head's input over each label's rows; None when it is not one vector per text."""
     rows = [(number, row.input_ids) for number, found in chosen.items() for row in found]
     seen: list[Tensor] = []
