@@ -121,10 +121,14 @@ def test_an_equal_text_a_year_later_shares_its_story_even_after_a_restart(tmp_pa
     assert len({member.story_id for member in members}) == 1
 
 
-def test_a_bridging_text_drops_the_train_story(tmp_path: Path) -> None:
-    # The bridge shares half its words with each of the two, which share none.
+def apart() -> tuple[str, str]:
+    """Return a training and a held-out text that share no word; a text of both shares half its words with each."""
     train = on_side("train", [f"alpha{n} beta gamma delta" for n in range(99)])
-    test = on_side("test", [f"one{n} two three four" for n in range(99)])
+    return train, on_side("test", [f"one{n} two three four" for n in range(99)])
+
+
+def test_a_bridging_text_drops_the_train_story(tmp_path: Path) -> None:
+    train, test = apart()
     with opened(tmp_path) as buffer:
         enricher = Enricher(buffer, enrich_settings(story_similarity=0.6), encoder=WordEncoder(dimensions=512))
         store(buffer, label("train", train), label("test", test))
@@ -139,8 +143,7 @@ def test_a_bridging_text_drops_the_train_story(tmp_path: Path) -> None:
 
 
 def test_a_bridge_in_the_same_batch_drops_too(tmp_path: Path) -> None:
-    train = on_side("train", [f"alpha{n} beta gamma delta" for n in range(99)])
-    test = on_side("test", [f"one{n} two three four" for n in range(99)])
+    train, test = apart()
     with opened(tmp_path) as buffer:
         store(buffer, label("train", train), label("test", test), label("bridge", f"{train} {test}", day=1))
         all_steps(Enricher(buffer, enrich_settings(story_similarity=0.6), encoder=WordEncoder(dimensions=512)))
@@ -148,8 +151,7 @@ def test_a_bridge_in_the_same_batch_drops_too(tmp_path: Path) -> None:
 
 
 def test_a_crash_between_dropping_and_storing_leaves_nothing_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train = on_side("train", [f"alpha{n} beta gamma delta" for n in range(99)])
-    test = on_side("test", [f"one{n} two three four" for n in range(99)])
+    train, test = apart()
     settings = enrich_settings(story_similarity=0.6)
     with opened(tmp_path) as buffer:
         store(buffer, label("train", train), label("test", test))
@@ -166,8 +168,7 @@ def test_a_crash_between_dropping_and_storing_leaves_nothing_mixed(tmp_path: Pat
 
 @pytest.mark.parametrize("failing", ["drop_from_training", "apply_enrichment"])
 def test_a_failed_write_is_made_up_for_by_the_next_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
-    train = on_side("train", [f"alpha{n} beta gamma delta" for n in range(99)])
-    test = on_side("test", [f"one{n} two three four" for n in range(99)])
+    train, test = apart()
     with opened(tmp_path) as buffer:
         enricher = Enricher(buffer, enrich_settings(story_similarity=0.6), encoder=WordEncoder(dimensions=512))
         store(buffer, label("train", train), label("test", test))
