@@ -141,14 +141,10 @@ class Versions:
         with self._database.read() as connection:
             return _learnt(connection, _id(connection, name))
 
-    def who_learnt(self, task: str, example_id: str) -> builtins.list[str]:
-        """Return the names of the versions that learnt from an example themselves (not through a parent), oldest first."""
-        query = (
-            sa.select(versions.c.name)
-            .join(learnt_table, learnt_table.c.version_id == versions.c.id)
-            .where(versions.c.task == task, learnt_table.c.example_id == example_id)
-            .order_by(versions.c.number)
-        )
+    def who_learnt(self, task: str, example_ids: Collection[str]) -> builtins.list[str]:
+        """Return the names of the versions that learnt from any of these examples (not through a parent), oldest first."""
+        learners = sa.select(learnt_table.c.version_id).where(learnt_table.c.example_id.in_(example_ids))
+        query = sa.select(versions.c.name).where(versions.c.task == task, versions.c.id.in_(learners)).order_by(versions.c.number)
         with self._database.read() as connection:
             return builtins.list(connection.execute(query).scalars())
 

@@ -83,8 +83,7 @@ class Fates:
         champion = alias.version if alias else None
         example_id = ledger.example_id or event_id
         # A training set takes one row per text: who said the same has taught the same, whoever's row was taken.
-        learnt_from = {name for one in explanation.same_answer for name in versions.who_learnt(task, one)}
-        learners = sorted(learnt_from, key=lambda name: versions.get(name).number)
+        learners = versions.who_learnt(task, explanation.same_answer)
         if not learners:
             return _fate(event_id, task, "joined", explanation.reason, accepted, example_id=example_id, champion=champion)
         inside = self._descends_from(champion, learners)

@@ -149,8 +149,8 @@ class TestVersions:
         third = add_version(registry, parent=second.name, learnt=["c", "d"])
         add_version(registry, parent=first.name, learnt=["e"])
         assert registry.versions.learnt(third.name) == {"a", "b", "c", "d"}
-        assert registry.versions.who_learnt(TASK, "b") == [first.name]
-        assert registry.versions.who_learnt(TASK, "nobody") == registry.versions.who_learnt("entities", "b") == []
+        assert registry.versions.who_learnt(TASK, ["b", "nobody"]) == [first.name]
+        assert registry.versions.who_learnt(TASK, ["nobody"]) == registry.versions.who_learnt("entities", ["b"]) == []
         with registry.database.read() as connection:
             assert connection.execute(sa.select(sa.func.count()).select_from(schema.learnt)).scalar_one() == 5
 
