@@ -28,7 +28,8 @@ def imprint(encoder: Encoder, rows: Sequence[Row], unlearnt: Collection[int], ha
     """Set the head's weights of the labels in `unlearnt` from their rows; a label without rows keeps what it has.
 
     With f the head's input, m_k its mean over rows of label k and m the mean of all m_k, row k becomes (m_k - m) / |m_k - m|,
-    as long as the learnt rows are on average (1 where there are none). A head that is not linear is left as it is.
+    as long as the learnt rows are on average (1 where there are none). At m it scores what the learnt rows score there on average
+    (0 where there are none). A head that is not linear is left as it is.
     """
     head = _head(encoder)
     chosen = _chosen(rows)
@@ -43,12 +44,13 @@ def imprint(encoder: Encoder, rows: Sequence[Row], unlearnt: Collection[int], ha
     learnt = [number for number in means if number not in unlearnt]
     with torch.no_grad():
         length = head.weight[learnt].norm(dim=1).mean() if learnt else torch.tensor(1.0)
+        level = (head.weight[learnt] @ centre + head.bias[learnt]).mean() if learnt else torch.tensor(0.0)
         for number in sorted(means.keys() & set(unlearnt)):
             away = means[number] - centre
             weight = away / away.norm().clamp_min(1e-9) * length
             head.weight[number] = weight
-            # The middle of all labels decides for none of them.
-            head.bias[number] = head.bias[learnt].mean() if learnt else -(weight @ centre)
+            # In the middle of all labels a new one scores as the learnt ones do on average: it decides for none.
+            head.bias[number] = level - weight @ centre
 
 
 def _head(encoder: Encoder) -> nn.Linear | None:
