@@ -8,7 +8,7 @@ from typing import TextIO
 
 import structlog
 
-from config.settings import LogSettings
+from config.sections import LogSettings
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 

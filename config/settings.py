@@ -6,122 +6,29 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from config.clock import MAX_DAYS
 from config.errors import UserError
+from config.keys import ENV_FILE_VARIABLE, ENV_PREFIX, flatten, key_of, variable_of, variables
+from config.sections import (
+    BufferSettings,
+    EnrichSettings,
+    EventsSettings,
+    IngestSettings,
+    LogSettings,
+    RegistrySettings,
+    ScheduleSettings,
+    ServingSettings,
+    TelemetrySettings,
+    TrainingSettings,
+)
 
 DEFAULTS_FILE = Path(__file__).with_name("defaults.toml")
 SHIPPED_TASKS_DIR = Path(__file__).with_name("tasks")
-ENV_PREFIX = "PERENNIAL_"
-ENV_FILE_VARIABLE = "PERENNIAL_CONFIG"
 DEFAULT_CONFIG_FILE = "perennial.toml"
-
-Positive = Annotated[float, Field(gt=0)]
-PositiveInt = Annotated[int, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-NotNegativeInt = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class LogSettings(_Section):
-    """How the process writes its log."""
-
-    format: Literal["auto", "console", "json"]
-    level: Literal["debug", "info", "warning", "error"]
-
-
-class EventsSettings(_Section):
-    """Where events live."""
-
-    backend: Literal["embedded"]
-    retention_days: Annotated[float, Field(gt=0, le=MAX_DAYS)]
-
-
-class IngestSettings(_Section):
-    """How events become durable rows."""
-
-    batch_events: PositiveInt
-    max_unflushed_bytes: PositiveInt
-    poll_timeout_s: Positive
-    max_event_bytes: PositiveInt
-    future_tolerance_s: NotNegative
-    min_free_disk_mib: NotNegativeInt
-
-
-class BufferSettings(_Section):
-    """How the LanceDB tables are kept."""
-
-    optimize_every: PositiveInt
-    keep_versions_hours: Annotated[float, Field(ge=1)]
-    retention_days: Annotated[float, Field(ge=0, le=MAX_DAYS)]
-
-
-class EnrichSettings(_Section):
-    """What is computed for each text behind ingest."""
-
-    encoder: str
-    batch_size: PositiveInt
-    story_similarity: Share
-    story_window_days: Annotated[float, Field(gt=0, le=MAX_DAYS)]
-    test_fraction: Annotated[float, Field(gt=0, lt=1)]
-    min_quality: Share
-    interval_s: Positive
-
-
-class TrainingSettings(_Section):
-    """Limits and resources of a training child."""
-
-    device: Literal["auto", "cpu", "cuda"]
-    precision: Literal["auto", "fp32", "bf16"]
-    threads: NotNegativeInt
-    time_limit_s: Positive
-    memory_limit_mib: NotNegativeInt
-    stop_grace_s: Positive
-    seed: NotNegativeInt
-    keep_runs: PositiveInt
-
-
-class ScheduleSettings(_Section):
-    """When triggers are looked at and when the weekly run is due."""
-
-    check_interval_s: Positive
-    weekly_day: Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-    weekly_hour: Annotated[int, Field(ge=0, le=23)]
-    weekly: bool
-
-
-class RegistrySettings(_Section):
-    """Where versions, aliases and runs are recorded."""
-
-    url: str
-    lease_s: Positive
-    keep_versions: NotNegativeInt
-
-
-class ServingSettings(_Section):
-    """The HTTP process that answers."""
-
-    host: str
-    port: Annotated[int, Field(ge=0, le=65535)]
-    token: SecretStr
-    refresh_interval_s: Positive
-    max_body_bytes: PositiveInt
-    max_texts: PositiveInt
-    threads: NotNegativeInt
-
-
-class TelemetrySettings(_Section):
-    """The daemon's own metrics."""
-
-    port: Annotated[int, Field(ge=-1, le=65535)]
 
 
 class _MappingSource(PydanticBaseSettingsSource):
@@ -250,8 +157,8 @@ def shipped_settings(section_from_environment: str, **overrides: object) -> Sett
     `load_settings` does.
     """
     tree = _read_toml(DEFAULTS_FILE)
-    for variable in _variables():
-        section, _, key = _key_of(variable).partition(".")
+    for variable in variables():
+        section, _, key = key_of(variable).partition(".")
         if section == section_from_environment:
             tree[section][key] = os.environ[variable]
     for name, value in overrides.items():
@@ -265,51 +172,39 @@ def shipped_settings(section_from_environment: str, **overrides: object) -> Sett
 def sources() -> dict[str, str]:
     """Return for each dotted key the place its value came from: `default`, the file's path, or the variable."""
     found: dict[str, str] = {}
-    for key in _flatten(_read_toml(DEFAULTS_FILE)):
+    for key in flatten(_read_toml(DEFAULTS_FILE)):
         found[key] = "default"
-    for key in _flatten(_read_toml(config_file())):
+    for key in flatten(_read_toml(config_file())):
         found[key] = str(config_file())
-    for variable in _variables():
-        found[_key_of(variable)] = variable
+    for variable in variables():
+        found[key_of(variable)] = variable
     return found
 
 
 def known_keys() -> frozenset[str]:
     """Return every dotted settings key."""
-    return frozenset(_flatten(_read_toml(DEFAULTS_FILE)))
+    return frozenset(flatten(_read_toml(DEFAULTS_FILE)))
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
     """Return PERENNIAL_* variables that make a child process read these very settings (the token included)."""
-    variables: dict[str, str] = {}
-    for key, value in _flatten(settings.model_dump(mode="python")).items():
+    environment: dict[str, str] = {}
+    for key, value in flatten(settings.model_dump(mode="python")).items():
         plain = value.get_secret_value() if isinstance(value, SecretStr) else value
         text = str(plain).lower() if isinstance(plain, bool) else str(plain)
-        variables[_variable_of(key)] = text
-    return variables
-
-
-def _variables() -> list[str]:
-    return sorted(name for name in os.environ if name.upper().startswith(ENV_PREFIX) and name.upper() != ENV_FILE_VARIABLE)
-
-
-def _key_of(variable: str) -> str:
-    return variable[len(ENV_PREFIX) :].lower().replace("__", ".")
-
-
-def _variable_of(key: str) -> str:
-    return ENV_PREFIX + key.upper().replace(".", "__")
+        environment[variable_of(key)] = text
+    return environment
 
 
 def _refuse_unknown_variables() -> None:
     known = known_keys()
-    for name in _variables():
-        inside = sorted(key for key in known if key.startswith(f"{_key_of(name)}."))
+    for name in variables():
+        inside = sorted(key for key in known if key.startswith(f"{key_of(name)}."))
         if inside:
-            forms = ", ".join(_variable_of(key) for key in inside)
+            forms = ", ".join(variable_of(key) for key in inside)
             message = f"{name} names a whole section of settings. Set one of its keys instead: {forms}"
             raise UserError(message)
-    unknown = [name for name in _variables() if _key_of(name) not in known]
+    unknown = [name for name in variables() if key_of(name) not in known]
     if unknown:
         message = (
             f"unknown setting in the environment: {', '.join(unknown)}. "
@@ -333,16 +228,6 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         message = f"{path} is not valid TOML: {error}. Mend the file; nothing was started."
         raise UserError(message) from None
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat.update(_flatten(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 def _explain(error: ValidationError) -> str:

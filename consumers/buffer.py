@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from config import durable
 from config.clock import Clock, utc_now
 from config.errors import StopError
-from config.settings import BufferSettings
+from config.sections import BufferSettings
 from config.tasks import TaskSpec
 from consumers import buffer_audit, buffer_folder, freezing
 from consumers import requests as stored_requests

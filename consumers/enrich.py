@@ -12,7 +12,7 @@ import numpy.typing as npt
 import structlog
 
 from config.clock import Clock, utc_now
-from config.settings import EnrichSettings
+from config.sections import EnrichSettings
 from consumers import language, quality
 from consumers.buffer import Buffer, Enrichment, StoryMember, TextRow
 from consumers.events import content_sha256

@@ -33,7 +33,6 @@ class Enrichment:
     encoder_id: str
     story_id: str
     split: Split
-    duplicate_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +55,13 @@ class EnrichmentRows:
         """Number what is enriched from here on above `highest_seq` and above every row that is there."""
         self._tables = tables
         self._seen: dict[str, SeenIds] = {}
-        self._answers = SeenIds()
         self._texts = SeenIds()
         self._next_seq = highest_seq + 1
         for table in ENRICHMENT_OF.values():
-            columns = ["row_id", "enriched_seq", "text_sha256", *(["answer_sha256"] if table == "example_enrichment" else [])]
-            rows = tables.scan(table, columns)
+            rows = tables.scan(table, ["row_id", "enriched_seq", "text_sha256"])
             self._seen[table] = SeenIds(rows["row_id"].to_pylist())
             self._texts.add(rows["text_sha256"].to_pylist())
             self._next_seq = max(self._next_seq, (pc.max(rows["enriched_seq"]).as_py() or 0) + 1)
-            if table == "example_enrichment":
-                self._answers = SeenIds(rows["answer_sha256"].to_pylist())
 
     @property
     def highest_seq(self) -> int:
@@ -82,13 +77,11 @@ class EnrichmentRows:
         columns = ["row_id", "text_sha256", "stored_seq", "event_time", "stored_at"]
         columns += [*EXAMPLE_FACTS, "anchor"] if table == "examples" else []
         facts = self._tables.lookup(table, "row_id", sorted(wanted), columns)
-        # The oldest first, so that of two equal answers in one portion the older is the original.
+        # In one order, whatever order the table gives them in: numbers are the same when a portion is enriched again.
         facts = facts.sort_by([("event_time", "ascending"), ("row_id", "ascending")])
-        originals = self._originals(facts["answer_sha256"].to_pylist()) if table == "examples" else {}
         rows: list[dict[str, Any]] = []
         for fact in facts.to_pylist():
             one = wanted[fact["row_id"]]
-            original = originals.setdefault(fact["answer_sha256"], one.row_id) if table == "examples" else one.row_id
             rows.append(
                 fact
                 | {
@@ -96,13 +89,10 @@ class EnrichmentRows:
                     "quality": one.quality, "quality_reasons": json.dumps(one.quality_reasons), "encoder_id": one.encoder_id,
                     "story_id": one.story_id, "dropped_because": None,
                     "embedding": None if one.embedding is None else np.asarray(one.embedding, dtype=np.float32),
-                    "duplicate_of": one.duplicate_of or (original if original != one.row_id else None),
                 }
             )  # fmt: skip
         self._seen[target].add(row["row_id"] for row in rows)
         self._texts.add(row["text_sha256"] for row in rows)
-        if table == "examples":
-            self._answers.add(row["answer_sha256"] for row in rows)
         self._tables.append(target, rows)
         self._next_seq += len(rows)
         return len(rows)
@@ -125,16 +115,6 @@ class EnrichmentRows:
         """Return the rows of both tables, of whatever time, that hold one of these very texts and have a story."""
         suspects = sorted(set(self._texts.among(text_sha256s)))
         return _members(self._tables, is_one_of("text_sha256", suspects)) if suspects else []
-
-    def _originals(self, answers: Sequence[str]) -> dict[str, str]:
-        """Return the first enriched row of each answer (same task, text and target) that has one."""
-        suspects = sorted(set(self._answers.among(answers)))
-        columns = ["answer_sha256", "row_id", "enriched_seq"]
-        found = self._tables.lookup("example_enrichment", "answer_sha256", suspects, columns)
-        first: dict[str, str] = {}
-        for answer, row_id in zip(*(found.sort_by("enriched_seq")[name].to_pylist() for name in columns[:2]), strict=True):
-            first.setdefault(answer, row_id)
-        return first
 
 
 def recent_stories(tables: Tables, before: datetime, window: timedelta) -> list[StoryMember]:

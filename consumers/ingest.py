@@ -15,7 +15,7 @@ import structlog
 from config.clock import Clock, utc_now
 from config.durable import free_bytes
 from config.errors import DeadLetterError, RetryError
-from config.settings import IngestSettings
+from config.sections import IngestSettings
 from config.tasks import TaskSpec
 from consumers.buffer import Buffer, Stored
 from consumers.dead_letters import PREFIX_BYTES, DeadLetters, Rejected

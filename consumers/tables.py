@@ -41,7 +41,7 @@ _ENRICHMENT = [
     *_required("enriched_seq", "stored_seq", kind=pa.int64()),
     *_required("event_time", "stored_at", kind=_TIME),
     *_required("text_sha256", "split"),
-    *_columns("language", "quality_reasons", "encoder_id", "story_id", "duplicate_of", "dropped_because"),
+    *_columns("language", "quality_reasons", "encoder_id", "story_id", "dropped_because"),
     *_required("quality", kind=pa.float32()),
     # Not a fixed-size list: another encoder may have another width.
     *_columns("embedding", kind=pa.list_(pa.float32())),

@@ -17,7 +17,7 @@ import structlog
 from pydantic import ValidationError
 
 from config.durable import write_atomic
-from config.settings import TrainingSettings
+from config.sections import TrainingSettings
 from trainers import guards, job_spec
 from trainers.job_spec import JobResult, JobSpec, Progress
 

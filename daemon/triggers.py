@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from config.settings import ScheduleSettings
+from config.sections import ScheduleSettings
 from config.tasks import TaskSpec
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

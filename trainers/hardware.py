@@ -8,7 +8,7 @@ import sys
 from typing import Literal
 
 from config.errors import UserError
-from config.settings import TrainingSettings
+from config.sections import TrainingSettings
 from trainers.task import Hardware
 
 Device = Literal["cpu", "cuda"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from config.logging import configure_logging
-from config.settings import LogSettings
+from config.sections import LogSettings
 from trainers import guards
 
 _LOG = structlog.get_logger(__name__)

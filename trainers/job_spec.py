@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from config.settings import TrainingSettings
+from config.sections import TrainingSettings
 from config.tasks import TaskSpec
 from trainers.comparison import Comparison
 

@@ -10,6 +10,7 @@ import typer
 from pydantic import SecretStr
 
 from config.durable import write_atomic
+from config.keys import flatten
 from config.settings import load_settings, sources
 from config.tasks import load_tasks
 from consumers import events
@@ -78,7 +79,7 @@ def config(as_json: AsJson = False) -> None:
     """Print the effective settings and where each came from; secrets are masked."""
     settings = load_settings()
     where = sources()
-    flat = _flatten(settings.model_dump(mode="python"))
+    flat = flatten(settings.model_dump(mode="python"))
     rows = [(key, _shown(key, value), where.get(key, "default")) for key, value in flat.items()]
     if as_json:
         print_json({key: {"value": value, "source": source} for key, value, source in rows})
@@ -147,16 +148,6 @@ def _progress(progress: dict[str, Any] | None) -> str:
     if progress["phase"] == "training" and progress["steps"]:
         return f", step {progress['step']} of {progress['steps']}"
     return f", {progress['phase']}"
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 def _shown(key: str, value: object) -> object:

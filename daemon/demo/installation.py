@@ -16,7 +16,8 @@ from typing import Any, Self
 import yaml
 
 from config.errors import PerennialError
-from config.settings import ENV_FILE_VARIABLE, SHIPPED_TASKS_DIR, Settings, environment_of, shipped_settings
+from config.keys import ENV_FILE_VARIABLE
+from config.settings import SHIPPED_TASKS_DIR, Settings, environment_of, shipped_settings
 from config.tasks import TaskSpec, load_tasks
 from consumers import events
 from consumers.embedded import EmbeddedLog

@@ -23,7 +23,8 @@ import uvicorn
 
 from config.errors import PerennialError, UserError
 from config.logging import configure_logging
-from config.settings import ServingSettings, Settings, load_settings
+from config.sections import ServingSettings
+from config.settings import Settings, load_settings
 from daemon.serving import presence
 from daemon.serving.api import create_app
 from daemon.serving.security import refuse_open_bind

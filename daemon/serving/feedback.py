@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from config.clock import Clock, utc_now
 from config.errors import DeadLetterError, RetryError
-from config.settings import IngestSettings
+from config.sections import IngestSettings
 from config.tasks import TaskSpec
 from consumers import events, wire
 from consumers.event_errors import explain

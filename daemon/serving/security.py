@@ -9,7 +9,7 @@ import socket
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.errors import UserError
-from config.settings import ServingSettings
+from config.sections import ServingSettings
 from daemon.serving.errors import ApiError
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})

@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 from config.errors import RetryError
-from config.settings import IngestSettings
+from config.sections import IngestSettings
 from consumers.dead_letters import DeadLetters
 from consumers.embedded import EmbeddedLog
 from consumers.events import FEEDBACK_TOPIC

@@ -376,6 +376,11 @@ def test_imprinting_leaves_learnt_labels_as_they_are(base: Path) -> None:
     assert torch.equal(after_bias[:2], bias[:2])
     assert not torch.equal(after_weight[2], weight[2])
     torch.testing.assert_close(after_weight[2].norm(), weight[:2].norm(dim=1).mean())
+    scores = made.model(**made.pad([row.input_ids for row in rows])).logits
+    by_label = torch.stack([scores[[row.label == number for row in rows]].mean(dim=0) for number in range(3)]).mean(dim=0)
+    torch.testing.assert_close(
+        by_label[2], by_label[:2].mean(), msg="in the middle of all labels the new one decides for nothing"
+    )
     with_one_label = [row for row in rows if row.label == 2]
     unchanged = after_weight.detach().clone()
     imprinting.imprint(made, with_one_label, {2}, CPU)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from config.settings import EnrichSettings, load_settings
+from config.sections import EnrichSettings
+from config.settings import load_settings
 from consumers.buffer import Buffer, Stored
 from consumers.enrich import Enricher, EnrichOutcome
 from consumers.events import AnyEvent, Article, Feedback, Label, PredictionMade, content_sha256

@@ -45,7 +45,7 @@ class Loop:
         """Do what enrichment does to one example."""
         row = Enrichment(
             row_id=key, language="en", quality=1.0, quality_reasons=(), embedding=None, encoder_id="none", story_id=key,
-            split=split, duplicate_of=None,
+            split=split,
         )  # fmt: skip
         assert self.buffer.apply_enrichment("examples", [row]) == 1
 

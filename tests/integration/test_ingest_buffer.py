@@ -6,7 +6,7 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
-from config.settings import IngestSettings
+from config.sections import IngestSettings
 from consumers.dead_letters import DeadLetters
 from consumers.embedded import EmbeddedLog
 from consumers.events import FEEDBACK_TOPIC

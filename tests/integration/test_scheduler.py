@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from config.settings import ScheduleSettings, load_settings
+from config.sections import ScheduleSettings
+from config.settings import load_settings
 from daemon.scheduler import Scheduler
 from tests.support.cycles import World, better, task
 

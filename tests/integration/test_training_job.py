@@ -15,7 +15,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from config.settings import SHIPPED_TASKS_DIR, TrainingSettings
+from config.sections import TrainingSettings
+from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import TaskSpec, load_task
 from tests.support.ner_rows import examples, training_set
 from trainers import job_spec

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.settings import IngestSettings
+from config.sections import IngestSettings
 from consumers.buffer import Buffer, InsertOutcome, Stored
 from consumers.dead_letters import DeadLetters, Rejected
 from consumers.embedded import EmbeddedLog

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from config.settings import SHIPPED_TASKS_DIR, BufferSettings
+from config.sections import BufferSettings
+from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import load_tasks
 from consumers.buffer import Buffer, Enrichment, Stored, TextRow
 from consumers.events import TOPIC_OF_TYPE, AnyEvent, Article, Feedback, Label, PredictionMade, Retrain, TaskSchema

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from config.settings import BufferSettings
+from config.sections import BufferSettings
 from consumers.buffer import Buffer
 from consumers.embedded import EmbeddedLog
 from tests.support.sample_events import NOW, TASKS, wire

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from config.errors import UserError
-from config.settings import TrainingSettings
+from config.sections import TrainingSettings
 from trainers import hardware
 
 Pretend = Callable[..., None]

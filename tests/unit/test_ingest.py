@@ -19,7 +19,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.errors import RetryError
-from config.settings import IngestSettings
+from config.sections import IngestSettings
 from consumers import ingest as module
 from consumers.buffer import Conflict, InsertOutcome, Stored
 from consumers.dead_letters import DeadLetters, Rejected

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from config.errors import RunFailedError
-from config.settings import SHIPPED_TASKS_DIR, TrainingSettings
+from config.sections import TrainingSettings
+from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import load_task
 from trainers import guards, job_run, job_spec, job_steps
 from trainers.job_spec import JobResult, JobSpec

@@ -1,0 +1,114 @@
+"""The sections of the settings: what each key may hold. Their defaults and what they mean stand in `config/defaults.toml`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from config.clock import MAX_DAYS
+
+Positive = Annotated[float, Field(gt=0)]
+PositiveInt = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+NotNegativeInt = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """One table of the settings file: frozen, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LogSettings(Section):
+    """How the process writes its log."""
+
+    format: Literal["auto", "console", "json"]
+    level: Literal["debug", "info", "warning", "error"]
+
+
+class EventsSettings(Section):
+    """Where events live."""
+
+    backend: Literal["embedded"]
+    retention_days: Annotated[float, Field(gt=0, le=MAX_DAYS)]
+
+
+class IngestSettings(Section):
+    """How events become durable rows."""
+
+    batch_events: PositiveInt
+    max_unflushed_bytes: PositiveInt
+    poll_timeout_s: Positive
+    max_event_bytes: PositiveInt
+    future_tolerance_s: NotNegative
+    min_free_disk_mib: NotNegativeInt
+
+
+class BufferSettings(Section):
+    """How the LanceDB tables are kept."""
+
+    optimize_every: PositiveInt
+    keep_versions_hours: Annotated[float, Field(ge=1)]
+    retention_days: Annotated[float, Field(ge=0, le=MAX_DAYS)]
+
+
+class EnrichSettings(Section):
+    """What is computed for each text behind ingest."""
+
+    encoder: str
+    batch_size: PositiveInt
+    story_similarity: Share
+    story_window_days: Annotated[float, Field(gt=0, le=MAX_DAYS)]
+    test_fraction: Annotated[float, Field(gt=0, lt=1)]
+    min_quality: Share
+    interval_s: Positive
+
+
+class TrainingSettings(Section):
+    """Limits and resources of a training child."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "fp32", "bf16"]
+    threads: NotNegativeInt
+    time_limit_s: Positive
+    memory_limit_mib: NotNegativeInt
+    stop_grace_s: Positive
+    seed: NotNegativeInt
+    keep_runs: PositiveInt
+
+
+class ScheduleSettings(Section):
+    """When triggers are looked at and when the weekly run is due."""
+
+    check_interval_s: Positive
+    weekly_day: Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    weekly_hour: Annotated[int, Field(ge=0, le=23)]
+    weekly: bool
+
+
+class RegistrySettings(Section):
+    """Where versions, aliases and runs are recorded."""
+
+    url: str
+    lease_s: Positive
+    keep_versions: NotNegativeInt
+
+
+class ServingSettings(Section):
+    """The HTTP process that answers."""
+
+    host: str
+    port: Annotated[int, Field(ge=0, le=65535)]
+    token: SecretStr
+    refresh_interval_s: Positive
+    max_body_bytes: PositiveInt
+    max_texts: PositiveInt
+    threads: NotNegativeInt
+
+
+class TelemetrySettings(Section):
+    """The daemon's own metrics."""
+
+    port: Annotated[int, Field(ge=-1, le=65535)]
