@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -188,10 +190,16 @@ def _introduce(console: Console, seed: int) -> None:
 
 
 def _next_steps(console: Console) -> None:
-    console.print(
-        "\n[bold]Next[/]\n"
-        "  make run                                  keep a daemon up on your own data\n"
-        "  perennial import FILE --task news-topics  turn a JSONL, CSV, Parquet or CoNLL file into events\n"
-        "  perennial status                          see in words why each task is or is not due\n"
-        "  docs/quickstart.md                        the same, step by step"
-    )
+    # `make demo` calls the command by its path; that is how this person can call it, too.
+    command = "perennial" if shutil.which("perennial") else sys.argv[0]
+    steps = Table.grid(padding=(0, 2))
+    steps.add_column(no_wrap=True, overflow="fold")
+    for typed, told in (
+        ("make run", "keep a daemon up"),
+        (f"{command} import FILE --task news-topics", "turn a file into events"),
+        (f"{command} status", "what is due, and why"),
+        ("docs/quickstart.md", "the same, step by step"),
+    ):
+        steps.add_row(f"  {escape(typed)}", told)
+    console.print("\n[bold]Next[/]")
+    console.print(steps)
