@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import closing
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,10 @@ def test_help_lists_the_commands_without_loading_models(perennial: Shell) -> Non
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert loaded.stdout.strip() == "set()"
+
+
+def test_the_version_is_told(perennial: Shell) -> None:
+    assert perennial("--version").stdout == f"perennial {metadata.version('perennial')}\n"
 
 
 @pytest.mark.parametrize(
