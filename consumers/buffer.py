@@ -94,6 +94,11 @@ class Buffer:
             raise
         return buffer
 
+    @property
+    def writes(self) -> int:
+        """How often the tables were written since the writer opened them: while it stands still, a look finds nothing new."""
+        return self._tables.writes
+
     def insert(self, batch: Sequence[Stored]) -> InsertOutcome:
         """Store the new events of a batch; not durable before `sync`. Insert-only: what is there is never overwritten."""
         with self._lock:

@@ -61,17 +61,24 @@ class Enricher:
         self._encoder = encoder
         self._clock = clock
         self._index: StoryIndex | None = None
+        self._nothing_waited_at: int | None = None
+        """The buffer's writes before a step that found nothing to do."""
 
     def step(self) -> EnrichOutcome:
         """Join waiting answers to their texts, then enrich the oldest texts without enrichment; all zero when nothing waits.
 
         Raises `StopError` when the encoder cannot be loaded.
         """
+        writes = self._buffer.writes
+        if writes == self._nothing_waited_at:
+            # Looking costs tens of milliseconds of a core, which a training child beside it needs.
+            return EnrichOutcome()
         resolved = self._buffer.resolve_waiting()
         articles, dropped_by_articles = self._enrich("articles")
         examples, dropped_by_examples = self._enrich("examples")
         # Also when nothing waited: predictions are written by ingest alone, and nobody else compacts their table.
         self._buffer.optimize_if_due()
+        self._nothing_waited_at = None if resolved or articles or examples else writes
         return EnrichOutcome(resolved, articles, examples, dropped_by_articles + dropped_by_examples)
 
     def _enrich(self, table: TextTable) -> tuple[int, int]:

@@ -17,7 +17,6 @@ from config.errors import UserError
 from daemon.demo.installation import Installation
 from daemon.status import Status, TaskStatus
 
-_LOOK_S = 0.5
 _PLAIN_INTERVAL_S = 5.0
 _MARKS = {
     "promote": ("promoted", "bold green"),
@@ -86,7 +85,6 @@ class Narrator:
 
         def looked() -> bool:
             self.look()
-            time.sleep(_LOOK_S)
             return happened()
 
         self._installation.wait_until(looked, limit_s=limit_s, what="the models to be trained and decided on")
