@@ -3,7 +3,7 @@
 A first champion from 2012-2013; then 2014 streams in month by month, past the change of sections on 2014-04-18. The daemon
 buffers, triggers, trains, compares and promotes by itself, with the shipped policy. After each month the champion is asked
 about the *following* month, beside the frozen first champion and, at three points, a model trained from scratch on
-everything so far.
+everything so far. `--quick` is one month after the change, beside the frozen champion only.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ _MONTH_LIMIT_S = 1_200.0
 def main() -> None:
     """Run the stream and print one line a month."""
     arguments = report.parser(__doc__ or "").parse_args()
-    old_rows, recent_rows, month_rows, asked_rows = (0, 520, 520, 200) if arguments.quick else (400, 1_000, 420, 400)
+    old_rows, recent_rows, month_rows, asked_rows = (0, 430, 430, 200) if arguments.quick else (400, 1_000, 420, 400)
     overrides, settings = OVERRIDES, SETTINGS
     if arguments.quick:
         # So few rows hold the 200 only when half of them are held out, and only once nearly all have come.
         settings = SETTINGS | {"enrich": SETTINGS["enrich"] | {"test_fraction": 0.5}}
-        overrides = {TASK: OVERRIDES[TASK] | {"trigger.min_new_examples": 230}}
+        overrides = {TASK: OVERRIDES[TASK] | {"trigger.min_new_examples": 190}}
     months = huffpost.by_month()
     stream_months = ["2014-05"] if arguments.quick else [f"2014-{month:02d}" for month in range(1, 13)]
-    scratch_at = {"2014-05"} if arguments.quick else {"2014-05", "2014-09", "2014-12"}
+    scratch_at = set() if arguments.quick else {"2014-05", "2014-09", "2014-12"}
     # Denser in the last quarter: the policy decides on held-out rows of the last 90 days, and needs 200 of them.
     first = huffpost.sample(_between(months, "2012-01", "2013-10"), old_rows, seed=1)
     first += huffpost.sample(_between(months, "2013-10", "2014-01"), recent_rows, seed=1)
@@ -84,12 +84,10 @@ def main() -> None:
         "mean_accuracy_champion": _mean(lines, "champion_accuracy"),
         "mean_accuracy_frozen": _mean(lines, "frozen_accuracy"),
         "ratio_champion_to_frozen": _mean(lines, "champion_accuracy") / max(1e-9, _mean(lines, "frozen_accuracy")),
-        "champion_at_scratch_points": _mean([line for line in lines if "scratch_accuracy" in line], "champion_accuracy"),
-        "scratch_accuracy": _mean([line for line in lines if "scratch_accuracy" in line], "scratch_accuracy"),
+        **_beside_scratch([line for line in lines if "scratch_accuracy" in line]),
         "runs": len(runs),
         "promoted": sum(run["verdict"] == "promote" for run in runs),
         "train_s_all_runs": sum(run["train_s"] or 0.0 for run in runs),
-        "train_s_scratch_points": sum(line.get("scratch_train_s", 0.0) for line in lines),
         "wall_s": time.monotonic() - started,
         "months": {line["month"]: line for line in lines},
     }
@@ -98,6 +96,16 @@ def main() -> None:
 
 def _between(months: dict[str, list[Row]], since: str, before: str) -> list[Row]:
     return [row for month, rows in sorted(months.items()) if since <= month < before for row in rows]
+
+
+def _beside_scratch(lines: list[dict[str, Any]]) -> dict[str, float]:
+    if not lines:
+        return {}
+    return {
+        "champion_at_scratch_points": _mean(lines, "champion_accuracy"),
+        "scratch_accuracy": _mean(lines, "scratch_accuracy"),
+        "train_s_scratch_points": sum(line["scratch_train_s"] for line in lines),
+    }
 
 
 def _line(installation: Installation, month: str, frozen: Predictor, asked: list[Row]) -> dict[str, Any]:
