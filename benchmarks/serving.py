@@ -54,17 +54,18 @@ QUICK = Sizes(served_rows=400, training_rows=4_000, idle=100, training=200, swap
 
 
 def main() -> None:
-    """Measure both kinds and write the ratios."""
+    """Measure both kinds (`--quick`: entities only) and write the ratios."""
     arguments = report.parser(__doc__ or "").parse_args()
     sizes = QUICK if arguments.quick else FULL
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings(data_dir=Path(folder), serving={"port": 0, "refresh_interval_s": 0.2})
         models = Models(settings)
-        results: dict[str, Any] = {"clients": CLIENTS}
-        for task in (CLASSIFICATION, NER):
-            results[_KINDS[task]] = _measure(models, task, sizes)
-    results["failures_in_ours"] = sum(phase["failures"] for kind in _KINDS.values() for phase in results[kind]["ours"].values())
-    results["requests_during_swaps"] = sum(results[kind]["ours"]["swaps"]["requests"] for kind in _KINDS.values())
+        tasks = (NER,) if arguments.quick else (CLASSIFICATION, NER)
+        kinds = {_KINDS[task]: _measure(models, task, sizes) for task in tasks}
+    ours = [kind["ours"] for kind in kinds.values()]
+    results: dict[str, Any] = {"clients": CLIENTS, **kinds}
+    results["failures_in_ours"] = sum(phase["failures"] for phases in ours for phase in phases.values())
+    results["requests_during_swaps"] = sum(phases["swaps"]["requests"] for phases in ours)
     report.write("serving", arguments, results, arguments.json)
     assert results["failures_in_ours"] == 0, "a request failed; 0 are owed"
 
