@@ -192,7 +192,12 @@ class _EmbeddedSource:
 
     def _modified_ns(self) -> int | None:
         """Return when the file was last written, None when so lately that a further write might bear the same time."""
-        modified_ns = self._path.stat().st_mtime_ns
+        try:
+            modified_ns = self._path.stat().st_mtime_ns
+        except OSError as error:
+            message = f"the event log {self._path} cannot be read ({error.strerror}). Nothing was committed; it is tried again. "
+            message += "Put the file back; if it is lost, restore it from a backup and start the daemon anew."
+            raise RetryError(message) from error
         return modified_ns if time.time_ns() - modified_ns > _CLOCK_TICK_NS else None
 
     def _read(self, max_events: int) -> list[RawEvent]:

@@ -122,6 +122,18 @@ def test_an_equal_text_a_year_later_shares_its_story_even_after_a_restart(tmp_pa
     assert len({member.story_id for member in members}) == 1
 
 
+def test_where_nothing_was_written_an_idle_step_reads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(tmp_path) as buffer:
+        enricher = Enricher(buffer, enrich_settings(), encoder=WordEncoder())
+        store(buffer, label("l1", LONG))
+        all_steps(enricher)
+        with monkeypatch.context() as patched:
+            patched.setattr(Buffer, "resolve_waiting", lambda _buffer: pytest.fail("it looked"))
+            assert enricher.step() == EnrichOutcome()
+        buffer.insert([Stored(label("l2", LONG + " again"), Position("t", 0, 7))])
+        assert all_steps(enricher).examples == 1
+
+
 def apart() -> tuple[str, str]:
     """Return a training and a held-out text that share no word; a text of both shares half its words with each."""
     train = on_side("train", [f"alpha{n} beta gamma delta" for n in range(99)])

@@ -255,3 +255,26 @@ def test_a_broken_file_stops_and_is_left_alone(tmp_path: Path) -> None:
 def test_the_file_is_written_durably_without_wal(log: EmbeddedLog) -> None:
     assert log._connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
     assert log._connection.execute("PRAGMA journal_mode").fetchone()[0] == "truncate"
+
+
+def test_a_waiting_poll_reads_the_file_only_when_it_was_written(log: EmbeddedLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_CLOCK_TICK_NS", 0)
+    with closing(log.source("g", ["news"])) as source:
+        reads: list[int] = []
+        read = source._read  # type: ignore[attr-defined]
+        monkeypatch.setattr(source, "_read", lambda count: reads.append(count) or read(count))
+        assert source.poll(timeout_s=0.3, max_events=5) == []
+        assert len(reads) == 1
+        publish(log, 1)
+        assert len(source.poll(timeout_s=5, max_events=5)) == 1
+
+
+def test_a_log_file_that_is_gone_is_told_and_tried_again(log: EmbeddedLog, tmp_path: Path) -> None:
+    file, aside = tmp_path / "deep" / "events.db", tmp_path / "aside.db"
+    publish(log, 1)
+    with closing(log.source("g", ["news"])) as source:
+        file.rename(aside)
+        with pytest.raises(RetryError, match="Put the file back"):
+            source.poll(timeout_s=0.1, max_events=5)
+        aside.rename(file)
+        assert len(source.poll(timeout_s=5, max_events=5)) == 1
