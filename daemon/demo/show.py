@@ -182,11 +182,13 @@ def _before_and_after(
 
 def _introduce(console: Console, seed: int) -> None:
     console.print("[bold]Perennial demo[/]: generated news through a real daemon; nothing here is recorded or faked.")
-    changed = [f"{task}: {key} = {value}" for task, values in TASK_OVERRIDES.items() for key, value in values.items()]
-    changed += [f"{section}.{key} = {value}" for section, values in SETTINGS_OVERRIDES.items() for key, value in values.items()]
-    console.print(
-        f"[dim]Seed {seed}. The shipped policy decides. Changed, so that minutes are enough: {'; '.join(changed)}; free ports.[/]"
-    )
+    console.print(f"[dim]Seed {seed}. The shipped policy decides. Changed, so that minutes are enough (ports are free ones):[/]")
+    changes = Table.grid(padding=(0, 2))
+    settings = {f"{section}.{key}": value for section, values in SETTINGS_OVERRIDES.items() for key, value in values.items()}
+    for owner, values in (*TASK_OVERRIDES.items(), ("settings", settings)):
+        new = ", ".join(f"{key} = {value}" for key, value in values.items())
+        changes.add_row(Text(f"  {owner}", "dim"), Text(new, "dim"))
+    console.print(changes)
 
 
 def _next_steps(console: Console) -> None:
