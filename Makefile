@@ -3,7 +3,7 @@ PYTHON ?=
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help setup demo run test check lint format types imports clean
+.PHONY: help setup demo run kafka test check lint format types imports clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -19,6 +19,9 @@ demo: $(VENV)/.ready  ## show the whole loop on generated news; ends by itself
 
 run: $(VENV)/.ready  ## run the daemon until Ctrl-C
 	@$(BIN)/perennial run
+
+kafka: $(VENV)/.ready  ## start a real Apache Kafka on a free port (needs Java 17 and Maven, no Docker)
+	@$(BIN)/python -m tests.kafka.broker
 
 test: $(VENV)/.ready  ## run every test (what needs a missing service or data set skips and says why)
 	@$(BIN)/python -m pytest

@@ -12,14 +12,14 @@ from datetime import timedelta
 from pathlib import Path
 
 from consumers.embedded import EmbeddedLog
-from tests.support.event_logs import EMBEDDED_PRODUCER, read
+from tests.support.event_logs import PRODUCER, read
 
 SIZE = 20_000
 
 
 def kill_while_publishing(path: Path, name: str, chance: random.Random) -> int:
     """Start a producer, kill it somewhere after its first flush, and return how many events it knew to be durable."""
-    command = [sys.executable, str(EMBEDDED_PRODUCER), str(path), "news", name, "1000000", "30", str(SIZE)]
+    command = [sys.executable, str(PRODUCER), str(path), "news", name, "1000000", "30", str(SIZE)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as producer:
         assert producer.stdout is not None
         acknowledged = int(producer.stdout.readline())
@@ -50,7 +50,7 @@ def test_a_killed_producer_leaves_whole_events_and_loses_no_acknowledged_one(tmp
 
 def test_two_producers_go_on_while_a_third_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "events.db"
-    command = [sys.executable, str(EMBEDDED_PRODUCER), str(path), "news"]
+    command = [sys.executable, str(PRODUCER), str(path), "news"]
     steady = [subprocess.Popen([*command, name, "300", "10"], stdout=subprocess.DEVNULL) for name in ("a", "b")]
     kill_while_publishing(path, "victim", random.Random(3))
     assert [producer.wait(60) for producer in steady] == [0, 0]

@@ -11,8 +11,9 @@ from typing import Protocol
 
 from consumers.embedded import EmbeddedLog
 from consumers.source import EventSink, EventSource, RawEvent
+from tests.support.kafka_logs import KafkaUnderTest
 
-EMBEDDED_PRODUCER = Path(__file__).with_name("embedded_producer.py")
+PRODUCER = Path(__file__).with_name("producer.py")
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -50,13 +51,13 @@ class EmbeddedUnderTest:
         return self.log.sink()
 
     def producer_command(self, topic: str, name: str, events: int) -> list[str]:
-        return [sys.executable, str(EMBEDDED_PRODUCER), str(self.path), topic, name, str(events), "10"]
+        return [sys.executable, str(PRODUCER), str(self.path), topic, name, str(events), "10"]
 
     def close(self) -> None:
         self.log.close()
 
 
-IMPLEMENTATIONS: dict[str, Callable[[Path], LogUnderTest]] = {"embedded": EmbeddedUnderTest}
+IMPLEMENTATIONS: dict[str, Callable[[Path], LogUnderTest]] = {"embedded": EmbeddedUnderTest, "kafka": KafkaUnderTest}
 
 
 def read(source: EventSource, count: int, *, within_s: float = 20.0) -> list[RawEvent]:

@@ -1,4 +1,4 @@
-"""A process that publishes to an embedded log: `PATH TOPIC NAME EVENTS FLUSH_EVERY`; tells what is durable."""
+"""A process that publishes: `LOG TOPIC NAME EVENTS FLUSH_EVERY`, LOG a file or `kafka:HOST:PORT`; tells what is durable."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.fspath(Path(__file__).parents[2]))
 from consumers.embedded import EmbeddedLog
+from consumers.kafka import KafkaLog
 
 
 def payload(name: str, number: int, size: int = 0) -> bytes:
@@ -24,7 +25,9 @@ def payload(name: str, number: int, size: int = 0) -> bytes:
 def main() -> None:
     path, topic, name, events, flush_every = sys.argv[1:6]
     size = int(sys.argv[6]) if len(sys.argv) > 6 else 0
-    sink = EmbeddedLog(Path(path), retention=timedelta(days=1)).sink()
+    servers = path.removeprefix("kafka:")
+    log = EmbeddedLog(Path(path), retention=timedelta(days=1)) if servers == path else KafkaLog([servers])
+    sink = log.sink()
     for number in range(int(events)):
         sink.publish(topic, payload(name, number, size), key=name.encode())
         if (number + 1) % int(flush_every) == 0:

@@ -1,0 +1,188 @@
+"""What only Kafka does to its clients: absent, killed and returning brokers, missing topics, members that share partitions."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from kafka.admin import KafkaAdminClient, NewTopic
+from structlog.testing import capture_logs
+
+from config.errors import RetryError
+from consumers import kafka as kafka_log
+from consumers.kafka import KafkaLog
+from consumers.source import EventSource, TopicPartition
+from tests.kafka.broker import Broker, free_port
+from tests.support.event_logs import read
+from tests.support.kafka_logs import shared_broker
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return shared_broker()
+
+
+@pytest.fixture
+def log(broker: Broker) -> Iterator[KafkaLog]:
+    opened = KafkaLog([broker.address])
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up within a second instead of ten."""
+    monkeypatch.setattr(kafka_log, "_CONNECT_MS", 500)
+    monkeypatch.setattr(kafka_log, "_REQUEST_MS", 1_000)
+
+
+def topic(broker: Broker, partitions: int = 1) -> str:
+    name = uuid.uuid4().hex
+    with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin:
+        admin.create_topics([NewTopic(name, num_partitions=partitions, replication_factor=1)])
+    return name
+
+
+def publish(log: KafkaLog, name: str, values: range, keyed: bool = False) -> None:
+    with closing(log.sink()) as sink:
+        for number in values:
+            sink.publish(name, b"%d" % number, key=b"%d" % number if keyed else None)
+
+
+def numbers(source: EventSource, count: int) -> list[int]:
+    return [int(event.value or b"-1") for event in read(source, count)]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_broker_that_is_absent_is_told_and_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    # What pytest captures holds the exceptions, and those the sockets.
+    caplog.set_level(logging.CRITICAL, "kafka")
+    absent = KafkaLog([f"127.0.0.1:{free_port()}"])
+
+    def held() -> tuple[int, int]:
+        gc.collect()
+        return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+
+    before = held()
+    for _ in range(3):
+        with closing(absent.source("g", ["news"])) as source, pytest.raises(RetryError, match="no Kafka broker answers at 127"):
+            source.poll(timeout_s=0.1, max_events=1)
+        with closing(absent.sink()) as sink, pytest.raises(RetryError, match="no Kafka broker answers"):
+            sink.publish("news", b"1")
+    assert held() == before
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_topic_that_does_not_exist_is_never_made_by_accident(broker: Broker, log: KafkaLog) -> None:
+    name = uuid.uuid4().hex
+    with closing(log.sink()) as sink, pytest.raises(RetryError, match="create it on the broker first"):
+        sink.publish(name, b"1")
+    with closing(log.source("g", [name])) as source:
+        assert source.poll(timeout_s=0.5, max_events=1) == []
+        with pytest.raises(RetryError, match="does not exist"):
+            source.lag()
+    with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin:
+        assert name not in admin.list_topics()
+
+
+def test_members_share_the_partitions_and_a_leaver_loses_nothing(broker: Broker, log: KafkaLog) -> None:
+    name, group = topic(broker, partitions=4), uuid.uuid4().hex
+    publish(log, name, range(400), keyed=True)
+    seen: set[int] = set()
+    with closing(log.source(group, [name])) as stays:
+        with closing(log.source(group, [name])) as leaves:
+            shared = {"stays": 0, "leaves": 0}
+            for _ in range(100):
+                for who, source in (("stays", stays), ("leaves", leaves)):
+                    events = source.poll(timeout_s=0.1, max_events=20)
+                    shared[who] += len(events)
+                    if who == "stays":
+                        # Only one of them commits: what the other has read must come again.
+                        seen |= {int(event.value or b"-1") for event in events}
+                        source.commit({TopicPartition(*event.position[:2]): event.position.offset + 1 for event in events})
+                if shared["leaves"] and shared["stays"]:
+                    break
+            assert all(shared.values()), f"one member got everything: {shared}"
+        for _ in range(100):
+            events = stays.poll(timeout_s=0.2, max_events=100)
+            seen |= {int(event.value or b"-1") for event in events}
+            stays.commit({TopicPartition(*event.position[:2]): event.position.offset + 1 for event in events})
+            if len(seen) == 400:
+                break
+        assert seen == set(range(400))
+        assert sum(stays.lag().values()) == 0
+
+
+def test_a_commit_for_a_partition_that_another_member_took_over_is_left_out(broker: Broker, log: KafkaLog) -> None:
+    name, group = topic(broker), uuid.uuid4().hex
+    publish(log, name, range(5))
+    with closing(log.source(group, [name])) as source:
+        assert numbers(source, 5) == list(range(5))
+        source.commit({TopicPartition(name, 0): 2, TopicPartition("taken over", 3): 9})
+    with closing(log.source(group, [name])) as source:
+        assert numbers(source, 3) == [2, 3, 4]
+
+
+def test_events_removed_unread_are_alarmed(broker: Broker, log: KafkaLog) -> None:
+    from kafka.structs import TopicPartition as KafkaPartition  # noqa: PLC0415 - the admin's own type, for this test alone
+
+    name, group = topic(broker), uuid.uuid4().hex
+    publish(log, name, range(10))
+    with closing(log.source(group, [name])) as source:
+        numbers(source, 3)
+        source.commit({TopicPartition(name, 0): 3})
+    with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin:
+        admin.delete_records({KafkaPartition(name, 0): 7})
+    with capture_logs() as logs, closing(log.source(group, [name])) as source:
+        assert numbers(source, 3) == [7, 8, 9]
+    [gap] = [entry for entry in logs if entry["event"] == "event_log.gap"]
+    assert (gap["expected"], gap["earliest"], gap["missing"]) == (3, 7, 4)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
+def test_a_killed_broker_is_waited_for_and_no_event_is_lost(tmp_path: Path) -> None:
+    shared_broker()  # skips where no broker can run
+    own = Broker(tmp_path / "kafka").start()
+    try:
+        log = KafkaLog([own.address])
+        name = topic(own)
+        publish(log, name, range(3))
+        with closing(log.source("g", [name])) as source:
+            assert numbers(source, 3) == [0, 1, 2]
+            source.commit({TopicPartition(name, 0): 3})
+            sink = log.sink()
+            sink.publish(name, b"3")
+            sink.flush()
+            own.kill()
+            sink.publish(name, b"4")
+            with pytest.raises(RetryError, match="They are kept"):
+                sink.flush(timeout_s=4)
+            own.start()
+            flushed = False
+            for _ in range(30):
+                try:
+                    sink.flush()
+                except RetryError:
+                    continue
+                flushed = True
+                break
+            assert flushed
+            sink.close()
+            found: set[int] = set()
+            for _ in range(100):
+                try:
+                    found |= {int(event.value or b"-1") for event in source.poll(timeout_s=0.5, max_events=10)}
+                except RetryError:
+                    continue
+                if found >= {3, 4}:
+                    break
+            assert found == {3, 4}
+    finally:
+        own.kill()

@@ -1,0 +1,203 @@
+"""Starts a real Apache Kafka (KRaft, one node) on a free loopback port: `python -m tests.kafka.broker [--port N] [--folder DIR]`.
+
+The broker's jars come by Maven (`pom.xml` beside this file) into `.kafka/lib` of the checkout, once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+from filelock import FileLock
+
+HERE = Path(__file__).parent
+LIBRARY = HERE.parents[1] / ".kafka" / "lib"
+_START_LIMIT_S = 90.0
+_STOP_LIMIT_S = 20.0
+# One node, small: no second broker could hold a replica, and a rebalance need not wait for members that may yet come.
+_PROPERTIES = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+log.dirs={logs}
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+message.max.bytes=67108864
+"""
+
+
+class MissingError(Exception):
+    """What a broker needs is not on this machine."""
+
+
+class Broker:
+    """One running broker; stopping it keeps its data, so that it can be started again on the same port."""
+
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self._controller = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where clients connect: host and port."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def log_file(self) -> Path:
+        """What the broker says."""
+        return self.folder / "broker.log"
+
+    def start(self) -> Self:
+        """Format the storage the first time, start, and return when the broker takes connections."""
+        properties = self.folder / "server.properties"
+        if not properties.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            values = {"port": self.port, "controller": self._controller, "logs": self.folder / "logs"}
+            properties.write_text(_PROPERTIES.format(**values))
+            _java(["kafka.tools.StorageTool", "format", "--standalone", "-t", _cluster_id(), "-c", str(properties)])
+        with self.log_file.open("ab") as log:
+            said_before = log.tell()
+            self._process = subprocess.Popen(
+                _command(["kafka.Kafka", str(properties)]), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder
+            )
+        deadline = time.monotonic() + _START_LIMIT_S
+        while b"Kafka Server started" not in self.log_file.read_bytes()[said_before:]:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                message = f"the broker did not start; the end of {self.log_file}:\n{self.log_file.read_text()[-3000:]}"
+                raise RuntimeError(message)
+            time.sleep(0.1)
+        return self
+
+    def stop(self) -> None:
+        """End the broker politely."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the broker as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Stop it without ending it: it answers nothing, its connections stay."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def wait(self) -> int:
+        """Wait until the broker has ended."""
+        assert self._process is not None
+        return self._process.wait()
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def _end(self, number: int) -> None:
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+            try:
+                self._process.wait(_STOP_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._process = None
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def resolve_jars() -> None:
+    """Bring the broker's jars here by Maven unless they are. Raises `MissingError` without Java 17 or Maven."""
+    if shutil.which("java") is None:
+        message = (
+            "Java is not installed (no `java` on PATH); Apache Kafka needs 17 or newer. On Debian: apt-get install -y default-jre"
+        )
+        raise MissingError(message)
+    LIBRARY.parent.mkdir(exist_ok=True)
+    with FileLock(LIBRARY.parent / "lock"):
+        complete = LIBRARY.parent / "complete"
+        pom = (HERE / "pom.xml").read_text()
+        if complete.exists() and complete.read_text() == pom:
+            return
+        if shutil.which("mvn") is None:
+            message = "Maven is not here (no `mvn` on PATH) to fetch the broker's jars with. Debian: apt-get install -y maven"
+            raise MissingError(message)
+        shutil.rmtree(LIBRARY, ignore_errors=True)
+        command = ["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), "dependency:copy-dependencies", f"-DoutputDirectory={LIBRARY}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            message = f"Maven could not fetch the broker's jars: {(done.stdout + done.stderr)[-2000:]}"
+            raise MissingError(message)
+        complete.write_text(pom)
+
+
+def _command(arguments: list[str]) -> list[str]:
+    logging = f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"
+    return ["java", "-Xms256m", "-Xmx1g", logging, "-cp", f"{LIBRARY}/*", *arguments]
+
+
+def _java(arguments: list[str]) -> None:
+    done = subprocess.run(_command(arguments), capture_output=True, text=True, check=False)
+    if done.returncode:
+        message = f"{arguments[0]} failed: {(done.stdout + done.stderr)[-2000:]}"
+        raise RuntimeError(message)
+
+
+def _cluster_id() -> str:
+    done = subprocess.run(_command(["kafka.tools.StorageTool", "random-uuid"]), capture_output=True, text=True, check=True)
+    return done.stdout.split()[-1]
+
+
+def main() -> None:
+    """Run a broker until Ctrl-C; its data goes with it unless a folder is named."""
+    arguments = argparse.ArgumentParser(description=main.__doc__)
+    arguments.add_argument("--port", type=int, default=0, help="0: a free one")
+    arguments.add_argument("--folder", type=Path, help="keep the broker's data here")
+    chosen = arguments.parse_args()
+    try:
+        resolve_jars()
+    except MissingError as error:
+        sys.exit(str(error))
+    folder = chosen.folder or Path(tempfile.mkdtemp(prefix="kafka-"))
+    broker = Broker(folder, chosen.port).start()
+    sys.stdout.write(f"Apache Kafka answers at {broker.address} (data in {folder}). Ctrl-C ends it.\n")
+    sys.stdout.flush()
+    signal.signal(signal.SIGTERM, lambda *_: broker.stop())
+    try:
+        broker.wait()
+    except KeyboardInterrupt:
+        broker.stop()
+    finally:
+        if chosen.folder is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""A real Apache Kafka for tests: one broker for the whole run, and topics of its own for every test."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import sys
+import tempfile
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from kafka.admin import KafkaAdminClient, NewTopic
+
+from consumers.kafka import KafkaLog
+from consumers.source import EventSink, EventSource, RawEvent, TopicPartition
+from tests.kafka.broker import Broker, MissingError, resolve_jars
+from tests.support.missing import missing
+
+PRODUCER = Path(__file__).with_name("producer.py")
+TOPICS = ("news", "sport", "weather", "flood", "feedback")
+
+
+@functools.cache
+def shared_broker() -> Broker:
+    """Return the broker of this test run, started at its first use; where it cannot run, skip, or fail in CI."""
+    try:
+        resolve_jars()
+    except MissingError as error:
+        missing(str(error))
+    folder = tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True)
+    broker = Broker(Path(folder.name)).start()
+    atexit.register(folder.cleanup)
+    atexit.register(broker.kill)
+    return broker
+
+
+class KafkaUnderTest:
+    """An empty log: topics that no other test uses, under the names that the test knows."""
+
+    def __init__(self, _folder: Path) -> None:
+        self._broker = shared_broker()
+        self._prefix = f"{uuid.uuid4().hex[:8]}."
+        admin = KafkaAdminClient(bootstrap_servers=self._broker.address)
+        admin.create_topics([NewTopic(self._prefix + topic, num_partitions=1, replication_factor=1) for topic in TOPICS])
+        admin.close()
+        self._log = KafkaLog([self._broker.address])
+
+    def source(self, group: str, topics: Sequence[str]) -> EventSource:
+        return _Source(self._log.source(self._prefix + group, [self._prefix + topic for topic in topics]), self._prefix)
+
+    def sink(self) -> EventSink:
+        return _Sink(self._log.sink(), self._prefix)
+
+    def producer_command(self, topic: str, name: str, events: int) -> list[str]:
+        return [sys.executable, str(PRODUCER), f"kafka:{self._broker.address}", self._prefix + topic, name, str(events), "10"]
+
+    def close(self) -> None:
+        self._log.close()
+
+
+class _Source:
+    def __init__(self, source: EventSource, prefix: str) -> None:
+        self._source = source
+        self._prefix = prefix
+
+    def poll(self, *, timeout_s: float, max_events: int) -> Sequence[RawEvent]:
+        return [
+            replace(event, position=event.position._replace(topic=event.position.topic.removeprefix(self._prefix)))
+            for event in self._source.poll(timeout_s=timeout_s, max_events=max_events)
+        ]
+
+    def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
+        self._source.commit({part._replace(topic=self._prefix + part.topic): offset for part, offset in next_offsets.items()})
+
+    def lag(self) -> Mapping[TopicPartition, int]:
+        return {part._replace(topic=part.topic.removeprefix(self._prefix)): lag for part, lag in self._source.lag().items()}
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class _Sink:
+    def __init__(self, sink: EventSink, prefix: str) -> None:
+        self._sink = sink
+        self._prefix = prefix
+
+    def publish(
+        self, topic: str, value: bytes | None, *, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> None:
+        self._sink.publish(self._prefix + topic, value, key=key, headers=headers)
+
+    def flush(self, timeout_s: float = 30.0) -> None:
+        self._sink.flush(timeout_s)
+
+    def close(self) -> None:
+        self._sink.close()
