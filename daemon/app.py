@@ -10,7 +10,6 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 
 import structlog
 
@@ -22,6 +21,7 @@ from consumers.buffer_folder import WriterHeldError
 from consumers.dead_letters import DeadLetters
 from consumers.embedded import EmbeddedLog
 from consumers.enrich import Enricher
+from consumers.event_log import open_event_log
 from consumers.ingest import Ingest
 from daemon import outbox, telemetry
 from daemon.cycle import Cycle
@@ -144,7 +144,7 @@ class Daemon:
         settings = self._settings
         for repair in buffer.repairs:
             log.warning("buffer.repaired", repair=repair)
-        event_log = EmbeddedLog(settings.event_log_file, retention=timedelta(days=settings.events.retention_days))
+        event_log = open_event_log(settings)
         inner.callback(event_log.close)
         dead_letters = DeadLetters(settings.dead_letter_file)
         inner.callback(dead_letters.close)

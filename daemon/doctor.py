@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -111,11 +110,11 @@ def _disk(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
 def _event_log(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
     if not settings.event_log_file.exists():
         return Finding("event log", "ok", "none yet (made at the first run)")
-    from consumers.embedded import EmbeddedLog  # noqa: PLC0415 - loaded only where it is checked
+    from consumers.event_log import open_event_log  # noqa: PLC0415 - loaded only where it is checked
     from daemon.groups import CONSUMERS  # noqa: PLC0415
 
     try:
-        log = EmbeddedLog(settings.event_log_file, retention=timedelta(days=settings.events.retention_days))
+        log = open_event_log(settings)
         with contextlib.closing(log):
             held = {topic: log.positions(topic) for topic in CONSUMERS.values()}
     except PerennialError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
 from consumers.buffer import Buffer, TaskCounts
 from consumers.dead_letters import DeadLetters
-from consumers.embedded import EmbeddedLog
+from consumers.event_log import open_event_log
 from daemon import evidence, triggers
 from daemon.groups import CONSUMERS
 from daemon.serving import presence
@@ -77,7 +76,7 @@ class StatusReader:
         self._buffer = Buffer.open(
             settings.buffer_dir, settings.buffer, tasks=self._tasks, writer=False, min_quality=settings.enrich.min_quality
         )
-        self._log = EmbeddedLog(settings.event_log_file, retention=timedelta(days=settings.events.retention_days))
+        self._log = open_event_log(settings)
         self._sources = {topic: self._log.source(group, [topic]) for group, topic in CONSUMERS.items()}
         self._dead_letters = DeadLetters(settings.dead_letter_file)
 

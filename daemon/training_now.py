@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
-from datetime import timedelta
 from typing import Any, Self
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -23,7 +22,7 @@ from config.settings import Settings
 from config.tasks import load_tasks
 from consumers import events
 from consumers.buffer import Buffer
-from consumers.embedded import EmbeddedLog
+from consumers.event_log import open_event_log
 from daemon.app import Daemon
 from daemon.commands.output import console
 from daemon.groups import CONSUMERS
@@ -63,7 +62,7 @@ def train(settings: Settings, task: str, *, promote: bool, full: bool, quiet: bo
 
 
 def _publish(settings: Settings, event: events.Retrain) -> None:
-    event_log = EmbeddedLog(settings.event_log_file, retention=timedelta(days=settings.events.retention_days))
+    event_log = open_event_log(settings)
     try:
         sink = event_log.sink()
         sink.publish(events.FEEDBACK_TOPIC, events.to_bytes(event), key=event.task.encode())
@@ -113,7 +112,7 @@ class Queue:
         self._settings = settings
         self._task = task
         self._buffer: Buffer | None = None
-        self._log = EmbeddedLog(settings.event_log_file, retention=timedelta(days=settings.events.retention_days))
+        self._log = open_event_log(settings)
         group = next(name for name, topic in CONSUMERS.items() if topic == events.FEEDBACK_TOPIC)
         self._source = self._log.source(group, [events.FEEDBACK_TOPIC])
 

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -99,13 +99,13 @@ def import_(  # noqa: PLR0917 - typer gives every option by name
 
 def _send(settings: Settings, rows: Iterable[events.AnyEvent | BadRow], rate: float | None) -> tuple[int, int, float]:
     """Publish events; return how many were sent, how many rows gave none, and the seconds it took."""
-    from consumers.embedded import EmbeddedLog  # noqa: PLC0415 - heavy
+    from consumers.event_log import open_event_log  # noqa: PLC0415 - heavy
 
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     sent = bad = 0
     with ExitStack() as stack:
-        event_log = EmbeddedLog(settings.event_log_file, retention=timedelta(days=settings.events.retention_days))
+        event_log = open_event_log(settings)
         stack.callback(event_log.close)
         sink = event_log.sink()
         stack.callback(sink.close)

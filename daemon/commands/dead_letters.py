@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +11,7 @@ import typer
 from config.errors import UserError
 from config.settings import load_settings
 from consumers.dead_letters import DeadLetter, DeadLetters
-from consumers.embedded import EmbeddedLog
+from consumers.event_log import open_event_log
 from daemon.commands.output import AsJson, console, print_json, table
 
 app = typer.Typer(help="Events that could not be used: list, show, replay, drop.", no_args_is_help=True)
@@ -65,7 +65,7 @@ def replay(
         message = "name the dead letters to replay, or give --all"
         raise UserError(message)
     settings = load_settings()
-    event_log = EmbeddedLog(settings.event_log_file, retention=timedelta(days=settings.events.retention_days))
+    event_log = open_event_log(settings)
     try:
         count = letters.replay(identifiers or [], event_log.sink())
     finally:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +20,7 @@ from config.settings import SHIPPED_TASKS_DIR, Settings, environment_of, shipped
 from config.tasks import TaskSpec, load_tasks
 from consumers import events
 from consumers.embedded import EmbeddedLog
+from consumers.event_log import open_event_log
 from daemon.asking import post
 from daemon.serving import presence
 from daemon.status import Status, StatusReader, TaskStatus
@@ -131,8 +131,7 @@ class Installation:
     def publish(self, stream: Iterable[events.AnyEvent], *, rate: float | None = None) -> int:
         """Publish events as any producer would, at most `rate` a second; return how many."""
         if self._event_log is None:
-            retention = timedelta(days=self.settings.events.retention_days)
-            self._event_log = EmbeddedLog(self.settings.event_log_file, retention=retention)
+            self._event_log = open_event_log(self.settings)
         sink = self._event_log.sink()
         started, count = time.monotonic(), 0
         try:

@@ -15,7 +15,7 @@ from config.errors import PerennialError
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
 from consumers.dead_letters import DeadLetters
-from consumers.embedded import EmbeddedLog
+from consumers.event_log import open_event_log
 from daemon.serving.accepted import AcceptedFeedback
 from daemon.serving.fate import Fates
 from daemon.serving.feedback import FeedbackDesk
@@ -59,7 +59,7 @@ class Service:
             registry = Registry.open(settings.registry_url, clock=clock)
             stack.callback(registry.close)
             retention = timedelta(days=settings.events.retention_days)
-            event_log = EmbeddedLog(settings.event_log_file, retention=retention, clock=clock)
+            event_log = open_event_log(settings, clock=clock)
             stack.callback(event_log.close)
             dead_letters = DeadLetters(settings.dead_letter_file, clock=clock)
             stack.callback(dead_letters.close)
