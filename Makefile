@@ -43,5 +43,5 @@ imports: $(VENV)/.ready  ## import-linter contracts
 	@$(BIN)/lint-imports
 
 clean:  ## remove the environment and caches (data folders stay)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .kafka build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -24,14 +24,13 @@ from kafka.structs import OffsetAndMetadata
 from kafka.structs import TopicPartition as KafkaPartition
 
 from config.errors import RetryError
-from consumers.source import EventSink, EventSource, Position, RawEvent, TopicPartition
+from consumers.gap import report_gap
+from consumers.source import FETCH_MAX_BYTES, PUBLISH_BUFFER_BYTES, EventSink, EventSource, Position, RawEvent, TopicPartition
 
 _CONNECT_MS = 10_000
 _REQUEST_MS = 15_000
 _CLOSE_MS = 5_000
 _REJOIN_MS = 500
-_FETCH_MAX_BYTES = 64 << 20
-_BUFFER_BYTES = 32 << 20
 _LINGER_MS = 5
 _COMMIT_ATTEMPTS = 10
 
@@ -48,7 +47,7 @@ class KafkaLog:
         """`security` are kafka-python's own settings for SASL and TLS."""
         self._connection = {"bootstrap_servers": list(bootstrap_servers), "bootstrap_timeout_ms": _CONNECT_MS, **(security or {})}
 
-    def source(self, group: str, topics: Sequence[str], *, fetch_max_bytes: int = _FETCH_MAX_BYTES) -> EventSource:
+    def source(self, group: str, topics: Sequence[str], *, fetch_max_bytes: int = FETCH_MAX_BYTES) -> EventSource:
         """Return `group`'s view of `topics`, shared with the group's other members; a new group starts at the earliest event.
 
         One answer of a broker holds at most `fetch_max_bytes`, or one event that is larger.
@@ -119,7 +118,7 @@ class _KafkaSource:
             while not found and (left_s := deadline - time.monotonic()) > 0:
                 found = consumer.poll(timeout_ms=int(1000 * left_s) + 1, max_records=max_events)
             for part, records in found.items():
-                self._report_gap(consumer, part, records[0].offset)
+                self._alarm_over_gap(consumer, part, records[0].offset)
         return [self._event(record) for records in found.values() for record in records]
 
     def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
@@ -164,12 +163,16 @@ class _KafkaSource:
         except RetryError:
             raise
         except (kafka_errors.KafkaError, OSError, ValueError, RuntimeError) as error:
-            with contextlib.suppress(Exception):
-                self.close()
-            self._consumer = None
+            self._abandon()
             message = f"group {self._group!r} could not read {', '.join(self._topics)} ({error or type(error).__name__}). "
             message += "Its connections are opened anew; uncommitted events come again."
             raise RetryError(message) from error
+
+    def _abandon(self) -> None:
+        try:
+            self.close()
+        except (kafka_errors.KafkaError, OSError, RuntimeError) as error:
+            _log.warning("kafka.close_failed", group=self._group, reason=str(error), next="it is left to the garbage collector")
 
     def _of_topics_not_served_last(self, consumer: KafkaConsumer, max_events: int) -> dict[KafkaPartition, list[Any]]:
         """Return what was fetched already of other topics than the one that was handed out last."""
@@ -192,20 +195,16 @@ class _KafkaSource:
         logged_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
         return RawEvent(position, record.value, record.key, headers, logged_at)
 
-    def _report_gap(self, consumer: KafkaConsumer, part: KafkaPartition, offset: int) -> None:
+    def _alarm_over_gap(self, consumer: KafkaConsumer, part: KafkaPartition, offset: int) -> None:
         expected = self._expected.get(part)
-        if expected is None:
-            expected = consumer.committed(part, timeout_ms=_REQUEST_MS) or offset
+        if expected is None or offset > expected:
+            # Another member may have read on meanwhile.
+            committed = consumer.committed(part, timeout_ms=_REQUEST_MS)
+            expected = max(expected or 0, offset if committed is None else committed)
         # Offsets may be missing for other reasons (transactions, compaction): only what retention removed is lost.
-        if offset <= expected or (earliest := consumer.beginning_offsets([part])[part]) <= expected:
-            return
-        _log.error(
-            "event_log.gap",
-            group=self._group, topic=part.topic, partition=part.partition, expected=expected, earliest=earliest,
-            missing=earliest - expected,
-            consequence="reading goes on at the earliest event that is kept; the missing ones were removed unread",
-            remedy="raise the topic's retention, and publish the missing events again from where they came",
-        )  # fmt: skip
+        if offset > expected and (earliest := consumer.beginning_offsets([part])[part]) > expected:
+            remedy = "raise the topic's retention"
+            report_gap(self._group, TopicPartition(*part), expected=expected, earliest=earliest, remedy=remedy)
 
     def _own_and_ahead(self, consumer: KafkaConsumer, next_offsets: Mapping[TopicPartition, int]) -> dict[KafkaPartition, int]:
         """Leave out what another member has taken over: it reads those events again."""
@@ -258,7 +257,7 @@ class _KafkaSink:
     def publish(
         self, topic: str, value: bytes | None, *, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()
     ) -> None:
-        if self._bytes >= _BUFFER_BYTES:
+        if self._bytes >= PUBLISH_BUFFER_BYTES:
             # Backpressure: the library itself buffers without a bound.
             self.flush()
         event = {"topic": topic, "value": value, "key": key, "headers": list(headers)}
@@ -305,7 +304,7 @@ class _KafkaSink:
 def _producer(connection: Mapping[str, Any]) -> KafkaProducer:
     return _opened(
         KafkaProducer, connection, acks="all", enable_idempotence=True, allow_auto_create_topics=False, compression_type="lz4",
-        max_request_size=_FETCH_MAX_BYTES, max_block_ms=_CONNECT_MS, request_timeout_ms=_REQUEST_MS,
+        max_request_size=FETCH_MAX_BYTES, max_block_ms=_CONNECT_MS, request_timeout_ms=_REQUEST_MS,
         delivery_timeout_ms=2 * _REQUEST_MS, linger_ms=_LINGER_MS,
     )  # fmt: skip
 

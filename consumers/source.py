@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+FETCH_MAX_BYTES = 64 << 20
+"""One read of the log ends at so many bytes, or after one event that is larger."""
+PUBLISH_BUFFER_BYTES = 32 << 20
+"""A sink that holds so many bytes which are not durable flushes before it takes more."""
+
 
 class TopicPartition(NamedTuple):
     """One ordered sequence of events."""

@@ -6,6 +6,7 @@ The broker's jars come by Maven (`pom.xml` beside this file) into `.kafka/lib` o
 from __future__ import annotations
 
 import argparse
+import base64
 import shutil
 import signal
 import socket
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from pathlib import Path
 from typing import Self
 
@@ -97,22 +99,10 @@ class Broker:
         """End the broker as a crash would."""
         self._end(signal.SIGKILL)
 
-    def freeze(self) -> None:
-        """Stop it without ending it: it answers nothing, its connections stay."""
-        self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let it go on."""
-        self._signal(signal.SIGCONT)
-
     def wait(self) -> int:
         """Wait until the broker has ended."""
         assert self._process is not None
         return self._process.wait()
-
-    def _signal(self, number: int) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
 
     def _end(self, number: int) -> None:
         if self._process is None:
@@ -171,8 +161,7 @@ def _java(arguments: list[str]) -> None:
 
 
 def _cluster_id() -> str:
-    done = subprocess.run(_command(["kafka.tools.StorageTool", "random-uuid"]), capture_output=True, text=True, check=True)
-    return done.stdout.split()[-1]
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 def main() -> None:

@@ -142,7 +142,7 @@ def test_an_event_larger_than_the_bound_still_comes(log: EmbeddedLog) -> None:
 
 
 def test_a_sink_that_nobody_flushes_writes_by_itself(log: EmbeddedLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "_BUFFER_MAX_BYTES", 10_000)
+    monkeypatch.setattr(embedded, "PUBLISH_BUFFER_BYTES", 10_000)
     sink = log.sink()
     for _ in range(30):
         sink.publish("news", b"." * 1000)
