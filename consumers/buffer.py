@@ -96,7 +96,7 @@ class Buffer:
 
     @property
     def writes(self) -> int:
-        """How often the tables were written since the writer opened them: while it stands still, a look finds nothing new."""
+        """How many writes were begun since the writer opened the tables: while it stands still, a look finds nothing new."""
         return self._tables.writes
 
     def insert(self, batch: Sequence[Stored]) -> InsertOutcome:

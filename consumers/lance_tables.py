@@ -50,7 +50,7 @@ class Tables:
                 self._database.create_table(name, schema=SCHEMAS[name])
         self._handles = {name: self._database.open_table(name) for name in SCHEMAS}
         self.writes = 0
-        """How often anything was written through these handles."""
+        """How often a write was begun through these handles."""
         self._since_compacted = dict.fromkeys(SCHEMAS, 0)
 
     def scan(self, name: str, columns: Sequence[str], where: str | None = None, *, row_ids: bool = False) -> pa.Table:
@@ -79,8 +79,8 @@ class Tables:
     def append(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows in one step: all of them or, after a failure, none."""
         if rows:
+            self._will_write(name)
             self._handles[name].add(pa.Table.from_pylist(list(rows), schema=SCHEMAS[name]))
-            self._wrote(name)
 
     def replace(self, name: str, rows: pa.Table) -> None:
         """Put whole rows in the place of those with the same key, in one step.
@@ -89,22 +89,22 @@ class Tables:
         0.07 s when every column was given.
         """
         if rows.num_rows:
+            self._will_write(name)
             self._handles[name].merge_insert(KEYS[name]).when_matched_update_all().execute(rows.cast(SCHEMAS[name]))
-            self._wrote(name)
 
     def delete(self, name: str, where: str) -> int:
         """Remove the rows that fulfil the filter; return how many there were."""
         found = self.count(name, where)
         if found:
+            self._will_write(name)
             self._handles[name].delete(where)
-            self._wrote(name)
         return found
 
     def delete_rows(self, name: str, row_ids: Sequence[int]) -> None:
         """Remove the rows with these `_rowid`s."""
         # Apart from `delete`: LanceDB 0.40 deletes by `_rowid` but fails to count by it.
+        self._will_write(name)
         self._handles[name].delete(f"_rowid IN ({', '.join(map(str, row_ids))})")
-        self._wrote(name)
 
     def pin(self, names: Sequence[str]) -> Snapshot:
         """Return these tables as they are now."""
@@ -135,7 +135,8 @@ class Tables:
         self.writes += len(written)
         return tuple(written)
 
-    def _wrote(self, name: str) -> None:
+    def _will_write(self, name: str) -> None:
+        # Counted before: a write that fails may have reached the table all the same.
         self.writes += 1
         self._since_compacted[name] += 1
 

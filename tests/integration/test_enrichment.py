@@ -134,6 +134,26 @@ def test_where_nothing_was_written_an_idle_step_reads_nothing(tmp_path: Path, mo
         assert all_steps(enricher).examples == 1
 
 
+def test_rows_of_a_write_that_failed_after_it_reached_the_table_are_enriched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path) as buffer:
+        enricher = Enricher(buffer, enrich_settings(), encoder=WordEncoder())
+        assert enricher.step() == EnrichOutcome()
+        handle = buffer._tables._handles["examples"]
+        add = handle.add
+
+        def reaches_the_table_and_fails(rows: Any) -> None:
+            add(rows)
+            message = "lance error: LanceError(IO)"
+            raise RuntimeError(message)
+
+        monkeypatch.setattr(handle, "add", reaches_the_table_and_fails)
+        with pytest.raises(RuntimeError, match="LanceError"):
+            store(buffer, label("l1", LONG))
+        assert all_steps(enricher).examples == 1
+
+
 def apart() -> tuple[str, str]:
     """Return a training and a held-out text that share no word; a text of both shares half its words with each."""
     train = on_side("train", [f"alpha{n} beta gamma delta" for n in range(99)])

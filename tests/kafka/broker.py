@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import re
 import shutil
 import signal
 import socket
@@ -22,6 +23,7 @@ from filelock import FileLock
 
 HERE = Path(__file__).parent
 LIBRARY = HERE.parents[1] / ".kafka" / "lib"
+_OLDEST_JAVA = 17
 _START_LIMIT_S = 90.0
 _STOP_LIMIT_S = 20.0
 # One node, small: no second broker could hold a replica, and a rebalance need not wait for members that may yet come.
@@ -125,10 +127,8 @@ def free_port() -> int:
 
 def resolve_jars() -> None:
     """Bring the broker's jars here by Maven unless they are. Raises `MissingError` without Java 17 or Maven."""
-    if shutil.which("java") is None:
-        message = (
-            "Java is not installed (no `java` on PATH); Apache Kafka needs 17 or newer. On Debian: apt-get install -y default-jre"
-        )
+    if _java_version() < _OLDEST_JAVA:
+        message = f"Apache Kafka needs Java {_OLDEST_JAVA} or newer on PATH. Debian: apt-get install -y default-jre-headless"
         raise MissingError(message)
     LIBRARY.parent.mkdir(exist_ok=True)
     with FileLock(LIBRARY.parent / "lock"):
@@ -146,6 +146,15 @@ def resolve_jars() -> None:
             message = f"Maven could not fetch the broker's jars: {(done.stdout + done.stderr)[-2000:]}"
             raise MissingError(message)
         complete.write_text(pom)
+
+
+def _java_version() -> int:
+    """Return the major version of `java` on PATH, 0 when there is none."""
+    if shutil.which("java") is None:
+        return 0
+    told = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r'version "(\d+)', told)
+    return int(found[1]) if found else 0
 
 
 def _command(arguments: list[str]) -> list[str]:
