@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from config.clock import MAX_DAYS
 
@@ -31,8 +31,45 @@ class LogSettings(Section):
 class EventsSettings(Section):
     """Where events live."""
 
-    backend: Literal["embedded"]
+    backend: Literal["embedded", "kafka"]
     retention_days: Annotated[float, Field(gt=0, le=MAX_DAYS)]
+
+
+class KafkaSettings(Section):
+    """How the cluster is reached when events live in Kafka."""
+
+    bootstrap_servers: Annotated[str, Field(pattern=r"^[^\s,]+:\d+(\s*,\s*[^\s,]+:\d+)*$")]
+    group_prefix: Annotated[str, Field(min_length=1, max_length=100)]
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
+    username: str
+    password: SecretStr
+    oauth_token_url: Annotated[str, Field(pattern=r"^(https?://\S+)?$")]
+    oauth_client_id: str
+    oauth_client_secret: SecretStr
+    oauth_scope: str
+    tls_ca: str
+    tls_certificate: str
+    tls_key: str
+    tls_key_password: SecretStr
+    tls_check_hostname: bool
+
+    @property
+    def servers(self) -> list[str]:
+        """The bootstrap servers, one by one."""
+        return [server.strip() for server in self.bootstrap_servers.split(",")]
+
+    @model_validator(mode="after")
+    def _credentials_are_there(self) -> Self:
+        if not self.security_protocol.startswith("SASL"):
+            return self
+        needed = ("oauth_token_url", "oauth_client_id") if self.sasl_mechanism == "OAUTHBEARER" else ("username", "password")
+        missing = [name for name in needed if not _plain(getattr(self, name))]
+        if missing:
+            keys = " and ".join(f"kafka.{name}" for name in missing)
+            message = f"{self.security_protocol} with {self.sasl_mechanism} needs {keys}"
+            raise ValueError(message)
+        return self
 
 
 class IngestSettings(Section):
@@ -112,3 +149,7 @@ class TelemetrySettings(Section):
     """The daemon's own metrics."""
 
     port: Annotated[int, Field(ge=-1, le=65535)]
+
+
+def _plain(value: str | SecretStr) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value

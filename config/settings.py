@@ -18,6 +18,7 @@ from config.sections import (
     EnrichSettings,
     EventsSettings,
     IngestSettings,
+    KafkaSettings,
     LogSettings,
     RegistrySettings,
     ScheduleSettings,
@@ -56,6 +57,7 @@ class Settings(BaseSettings):
     tasks_dir: str
     log: LogSettings
     events: EventsSettings
+    kafka: KafkaSettings
     ingest: IngestSettings
     buffer: BufferSettings
     enrich: EnrichSettings
@@ -240,7 +242,8 @@ def _explain(error: ValidationError) -> str:
             lines.append(f"unknown setting `{key}` in {source}. `perennial config` lists the keys.")
         else:
             # Messages end in logs and bug reports: they never tell a secret.
-            got = "" if key in secrets else f", got {problem['input']!r}"
+            hidden = key in secrets or isinstance(problem["input"], Mapping)
+            got = "" if hidden else f", got {problem['input']!r}"
             lines.append(f"setting `{key}` ({source}): {problem['msg']}{got}.")
     return "\n".join(lines)
 

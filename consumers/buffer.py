@@ -99,6 +99,12 @@ class Buffer:
         """How many writes were begun since the writer opened the tables: while it stands still, a look finds nothing new."""
         return self._tables.writes
 
+    def rewound(self, topic: str) -> None:
+        """Record, durably, that the log's groups read `topic` from where `rewind` says; a start says it again until then."""
+        self.rewind = {part: offset for part, offset in self.rewind.items() if part.topic != topic}
+        if not self.rewind:
+            buffer_audit.log_was_rewound(self._tables.folder)
+
     def insert(self, batch: Sequence[Stored]) -> InsertOutcome:
         """Store the new events of a batch; not durable before `sync`. Insert-only: what is there is never overwritten."""
         with self._lock:

@@ -7,6 +7,7 @@ must be read again.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from consumers.source import TopicPartition
 from consumers.tables import ARRIVED, ENRICHMENT_OF, KEYS, SCHEMAS, is_one_of
 
 TORN_FOLDER = "torn"
+_RESTORED_FILE = "restored.json"
 _MANIFEST_END = b"LANC"
 _NEWEST_FRAGMENTS = 3
 _ROWS_PER_READ = 10_000
@@ -52,7 +54,8 @@ class Audit:
 def open_mended(folder: Path) -> tuple[Tables, Audit]:
     """Open the tables for writing, mended. Raises `StopError` when a table cannot be read in any version."""
     repairs: list[str] = []
-    restored: set[str] = set()
+    # A crash between a repair and the rewind of the log must not make the rows that were lost be forgotten.
+    restored = _not_yet_read_again(folder)
     for name in SCHEMAS:
         mended = [*_set_aside_torn_manifests(folder, name), *_restore_last_good_version(folder, name)]
         if mended:
@@ -71,6 +74,22 @@ def open_mended(folder: Path) -> tuple[Tables, Audit]:
     return tables, Audit(tuple(repairs), rewind)
 
 
+def log_was_rewound(folder: Path) -> None:
+    """Record that the log's groups stand where `Audit.rewind` said; the next start does not say so again."""
+    (folder / _RESTORED_FILE).unlink(missing_ok=True)
+    durable.sync_folder(folder)
+
+
+def _not_yet_read_again(folder: Path) -> set[str]:
+    path = folder / _RESTORED_FILE
+    return set(json.loads(path.read_text())) if path.exists() else set()
+
+
+def _note_restoring(folder: Path, name: str) -> None:
+    names = sorted(_not_yet_read_again(folder) | {name})
+    durable.write_atomic(folder / _RESTORED_FILE, json.dumps(names).encode())
+
+
 def _set_aside_torn_manifests(folder: Path, name: str) -> list[str]:
     table = folder / f"{name}.lance"
     # The number in a manifest's name counts down: the newest sorts first.
@@ -78,6 +97,8 @@ def _set_aside_torn_manifests(folder: Path, name: str) -> list[str]:
     torn = []
     while manifests and not manifests[0].read_bytes().endswith(_MANIFEST_END):
         torn.append(manifests.pop(0))
+    if torn:
+        _note_restoring(folder, name)
     for manifest in torn:
         (folder / TORN_FOLDER).mkdir(exist_ok=True)
         manifest.rename(folder / TORN_FOLDER / f"{name}-{manifest.name}")
@@ -102,6 +123,7 @@ def _restore_last_good_version(folder: Path, name: str) -> list[str]:
         return []
     for version in versions:
         if version < newest and _is_good(table, name, version):
+            _note_restoring(folder, name)
             table.restore()
             return [f"{name}: version {newest} could not be read ({problem}); version {version} was restored"]
     raise StopError(_unreadable(folder, name, problem))

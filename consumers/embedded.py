@@ -74,6 +74,11 @@ class EmbeddedLog:
         with self._lock, translated_errors(self._path):
             return bounds_of(self._connection, topic)
 
+    def kept(self, topic: str) -> int:
+        """Return how many events of a topic are kept."""
+        first, following = self.positions(topic)
+        return following - first
+
     def rewind(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Set a group's committed position back, so that events whose rows were lost come again. Call before `source`.
 
@@ -158,6 +163,10 @@ class _EmbeddedSource:
                 return events
             time.sleep(min(wait_s, left_s))
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+    def hold(self) -> None:
+        # Nobody else takes this group's place.
+        pass
 
     def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         with transaction(self._connection, self._path):

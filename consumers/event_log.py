@@ -7,8 +7,16 @@ from datetime import timedelta
 from config.clock import Clock, utc_now
 from config.settings import Settings
 from consumers.embedded import EmbeddedLog
+from consumers.source import EventLog
 
 
-def open_event_log(settings: Settings, *, clock: Clock = utc_now) -> EmbeddedLog:
-    """Open the log; who opens it closes it. Raises `StopError` when it is corrupt or newer than this version."""
+def open_event_log(settings: Settings, *, clock: Clock = utc_now) -> EventLog:
+    """Open the log; who opens it closes it. Raises `StopError` when the embedded file is corrupt or newer than this version."""
+    if settings.events.backend == "kafka":
+        from consumers.kafka.connection import security_of  # noqa: PLC0415 - the embedded log needs none of Kafka's client
+        from consumers.kafka.log import KafkaLog  # noqa: PLC0415
+
+        return KafkaLog(
+            settings.kafka.servers, security=security_of(settings.kafka), group_prefix=f"{settings.kafka.group_prefix}."
+        )
     return EmbeddedLog(settings.event_log_file, retention=timedelta(days=settings.events.retention_days), clock=clock)

@@ -33,6 +33,7 @@ ARTICLES_TOPIC = "perennial.articles"
 FEEDBACK_TOPIC = "perennial.feedback"
 PREDICTIONS_TOPIC = "perennial.predictions"
 LIFECYCLE_TOPIC = "perennial.lifecycle"
+DEAD_LETTERS_TOPIC = "perennial.dead-letters"
 
 MAX_TEXT_CHARS = 1_000_000
 MAX_SPANS = 10_000
@@ -315,6 +316,11 @@ def check_spans(target: Target, text: str) -> None:
                 "code points; offsets count code points of title, blank line, body"
             )
             raise DeadLetterError(reason, field="target.spans")
+
+
+def key_of(event: AnyEvent) -> bytes:
+    """Return the key to publish an event under: what has one key stays in order, so an article's revisions share theirs."""
+    return (event.article_id if isinstance(event, Article) else event.event_id).encode()
 
 
 def to_bytes(event: AnyEvent) -> bytes:

@@ -18,6 +18,7 @@ from config.errors import DeadLetterError, RetryError
 from config.sections import IngestSettings
 from config.tasks import TaskSpec
 from consumers.buffer import Buffer, Stored
+from consumers.dead_letter_topic import DeadLetterTopic
 from consumers.dead_letters import PREFIX_BYTES, DeadLetters, Rejected
 from consumers.events import AnyEvent, Erase, Retrain, parse
 from consumers.source import EventSource, RawEvent, TopicPartition
@@ -61,11 +62,13 @@ class Ingest:
         tasks: Callable[[], Mapping[str, TaskSpec]],
         settings: IngestSettings,
         data_dir: Path,
+        dead_letter_topic: DeadLetterTopic | None = None,
         clock: Clock = utc_now,
     ) -> None:
         self._source = source
         self._buffer = buffer
         self._dead_letters = dead_letters
+        self._dead_letter_topic = dead_letter_topic
         self._tasks = tasks
         self._settings = settings
         self._data_dir = data_dir
@@ -73,6 +76,7 @@ class Ingest:
         # Polled but not committed. The source does not hand them out again within this process, so a failed step
         # keeps them here; after a crash the log redelivers them.
         self._unfinished: list[RawEvent] = []
+        self._failed = False
         self._paused = False
 
     def step(self) -> IngestOutcome:
@@ -87,6 +91,7 @@ class Ingest:
             if not self._paused:
                 _log.error("ingest.paused", reason=paused)
             self._paused = True
+            self._source.hold()
             time.sleep(self._settings.poll_timeout_s)
             return IngestOutcome(paused=paused)
         if self._paused:
@@ -95,10 +100,15 @@ class Ingest:
         if not self._unfinished:
             timeout_s = self._settings.poll_timeout_s
             self._unfinished.extend(self._source.poll(timeout_s=timeout_s, max_events=self._settings.batch_events))
+        elif self._failed:
+            # The same events again, perhaps for long: the group must not take this member for dead.
+            self._source.hold()
         outcome = IngestOutcome()
+        self._failed = True
         for portion in list(_portions(self._unfinished, self._settings.max_unflushed_bytes)):
             outcome = outcome.plus(self._take(portion))
             del self._unfinished[: len(portion)]
+        self._failed = False
         return outcome
 
     def _take(self, portion: Sequence[RawEvent]) -> IngestOutcome:
@@ -117,6 +127,8 @@ class Ingest:
                 raise RetryError(self._write_failed(error, portion)) from error
         rejected.sort(key=lambda one: one.raw.position)
         self._dead_letters.add_all(rejected)
+        if self._dead_letter_topic is not None:
+            self._dead_letter_topic.publish(rejected)
         for one in rejected:
             _log.warning("ingest.dead_letter", position=tuple(one.raw.position), field=one.field, reason=one.reason)
         # Rows and dead letters are durable. Only now may the log forget that they were to come.
@@ -129,7 +141,9 @@ class Ingest:
         stored: list[Stored] = []
         rejected: list[Rejected] = []
         for raw in portion:
-            if raw.value is None:
+            if raw.unreadable is not None:
+                rejected.append(Rejected(raw, raw.unreadable, keep_bytes=False))
+            elif raw.value is None:
                 reason = "the event has no value (a tombstone); nothing is stored for it. Publish an event that has a value."
                 rejected.append(Rejected(raw, reason))
             elif len(raw.value) > self._settings.max_event_bytes:

@@ -1,4 +1,4 @@
-"""The two protocols every event log fulfils, and the raw event they carry."""
+"""The protocols that every event log fulfils, and the raw event they carry."""
 
 from __future__ import annotations
 
@@ -30,13 +30,17 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RawEvent:
-    """An event as the log keeps it: bytes, undecoded. `value` is None for a tombstone."""
+    """An event as the log keeps it: bytes, undecoded. `value` is None for a tombstone.
+
+    `unreadable` says in words that the log could not hand out one or more events, the last of which stands at `position`.
+    """
 
     position: Position
     value: bytes | None
     key: bytes | None
     headers: tuple[tuple[str, bytes], ...]
     logged_at: datetime
+    unreadable: str | None = None
 
 
 class EventSource(Protocol):
@@ -49,6 +53,13 @@ class EventSource(Protocol):
         """Return the next events, in order per partition; empty when none came within `timeout_s`.
 
         Raises `RetryError` when the log cannot be read now.
+        """
+        ...
+
+    def hold(self) -> None:
+        """Stay a member of the group without being handed events; called while what was polled cannot be stored yet.
+
+        Raises `RetryError` when the log cannot be reached.
         """
         ...
 
@@ -76,14 +87,48 @@ class EventSink(Protocol):
     ) -> None:
         """Hand over one event (None: a tombstone); it is durable once `flush` returned.
 
-        Raises `RetryError` when the log takes none now.
+        Raises `RetryError` when the log takes none now, `UserError` when it never takes an event of this size.
         """
         ...
 
     def flush(self, timeout_s: float = 30.0) -> None:
-        """Return when everything published by this thread is durable. Raises `RetryError` after `timeout_s`."""
+        """Return when everything published by this thread is durable.
+
+        Raises `RetryError` after `timeout_s`, `UserError` when the log refused some for good; the others are durable then.
+        """
         ...
 
     def close(self) -> None:
         """Flush and release everything."""
+        ...
+
+
+class EventLog(Protocol):
+    """Where events live. Opens sources and sinks, each of which is closed by whoever opened it. Thread-safe."""
+
+    def source(self, group: str, topics: Sequence[str], *, fetch_max_bytes: int = FETCH_MAX_BYTES) -> EventSource:
+        """Return `group`'s view of `topics`; a group seen for the first time starts at the earliest event."""
+        ...
+
+    def sink(self) -> EventSink:
+        """Return a publisher."""
+        ...
+
+    def kept(self, topic: str) -> int:
+        """Return how many events of a topic are kept. Raises `RetryError`."""
+        ...
+
+    def rewind(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        """Set a group's committed positions back, never forward, so that events whose rows were lost come again.
+
+        Call before `source`. Raises `RetryError`.
+        """
+        ...
+
+    def enforce_retention(self) -> int:
+        """Remove what is too old, where the log does not do so by itself; return how many events."""
+        ...
+
+    def close(self) -> None:
+        """Release everything."""
         ...

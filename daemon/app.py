@@ -19,13 +19,12 @@ from config.tasks import load_tasks
 from consumers.buffer import Buffer
 from consumers.buffer_folder import WriterHeldError
 from consumers.dead_letters import DeadLetters
-from consumers.embedded import EmbeddedLog
 from consumers.enrich import Enricher
 from consumers.event_log import open_event_log
-from consumers.ingest import Ingest
 from daemon import outbox, telemetry
 from daemon.cycle import Cycle
 from daemon.groups import CONSUMERS
+from daemon.ingest_task import STEP_LIMIT_S, IngestTask
 from daemon.runner import Runner
 from daemon.scheduler import Scheduler
 from daemon.side_task import SideTask
@@ -38,6 +37,7 @@ SIDE_TASKS_LIMIT_S = 30.0
 """Beside `training.stop_grace_s`, how long a stop waits for the side tasks before it abandons them."""
 _STANDBY_LOOK_S = 1.0
 _HOUSEKEEPING_S = 3600.0
+_WATCH_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +83,9 @@ class Daemon:
                 for side_task in side_tasks:
                     side_task.start()
                 log.info("daemon.started", data_dir=str(self._settings.data_dir), tasks=sorted(self._tasks), leader=holder)
-                self._stop.wait()
+                while not self._stop.wait(_WATCH_S):
+                    for side_task in side_tasks:
+                        side_task.check_progress()
                 log.info("daemon.stopping")
                 self._wake_cycle.set()
                 still_up = self._join(side_tasks)
@@ -155,10 +157,15 @@ class Daemon:
             address = metrics.serve(settings.telemetry.port)
             inner.callback(metrics.close)
             log.info("daemon.metrics", address=address)
-        side_tasks = [
-            self._ingest(inner, group, topic, event_log=event_log, buffer=buffer, dead_letters=dead_letters, metrics=metrics)
+        ingests = {
+            topic: IngestTask(
+                group, topic, event_log=event_log, buffer=buffer, dead_letters=dead_letters, tasks=lambda: self._tasks,
+                settings=settings, metrics=metrics,
+            )
             for group, topic in CONSUMERS.items()
-        ]
+        }  # fmt: skip
+        for ingest in ingests.values():
+            inner.callback(ingest.close)
         enricher = Enricher(buffer, settings.enrich)
         cycle = Cycle(
             settings=settings,
@@ -195,7 +202,10 @@ class Daemon:
             return _HOUSEKEEPING_S
 
         return [
-            *side_tasks,
+            *(
+                SideTask(f"ingest {topic}", ingest.step, self._stop, step_limit_s=STEP_LIMIT_S)
+                for topic, ingest in ingests.items()
+            ),
             SideTask("enrich", enrich, self._stop),
             SideTask("cycle", lambda: self._look(cycle), self._stop),
             SideTask("outbox", publisher.step, self._stop),
@@ -217,38 +227,6 @@ class Daemon:
                     waiting = True
             self._stop.wait(_STANDBY_LOOK_S)
         return None
-
-    def _ingest(
-        self,
-        inner: contextlib.ExitStack,
-        group: str,
-        topic: str,
-        *,
-        event_log: EmbeddedLog,
-        buffer: Buffer,
-        dead_letters: DeadLetters,
-        metrics: telemetry.DaemonMetrics,
-    ) -> SideTask:
-        lost = {part: offset for part, offset in buffer.rewind.items() if part.topic == topic}
-        if lost:
-            event_log.rewind(group, lost)
-        source = event_log.source(group, [topic])
-        inner.callback(source.close)
-        ingest = Ingest(
-            source,
-            buffer,
-            dead_letters,
-            tasks=lambda: self._tasks,
-            settings=self._settings.ingest,
-            data_dir=self._settings.data_dir,
-        )
-
-        def step() -> float:
-            # It waits by itself where there is nothing to do.
-            metrics.ingested(topic, ingest.step(), source.lag())
-            return 0.0
-
-        return SideTask(f"ingest {topic}", step, self._stop)
 
     def _look(self, cycle: Cycle) -> float:
         # Cleared before the look: whoever wakes the cycle during it, a stop included, is not missed.

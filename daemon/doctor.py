@@ -108,6 +108,8 @@ def _disk(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
 
 
 def _event_log(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
+    if settings.events.backend == "kafka":
+        return _kafka(settings)
     if not settings.event_log_file.exists():
         return Finding("event log", "ok", "none yet (made at the first run)")
     from consumers.event_log import open_event_log  # noqa: PLC0415 - loaded only where it is checked
@@ -116,11 +118,25 @@ def _event_log(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
     try:
         log = open_event_log(settings)
         with contextlib.closing(log):
-            held = {topic: log.positions(topic) for topic in CONSUMERS.values()}
+            held = {topic: log.kept(topic) for topic in CONSUMERS.values()}
     except PerennialError as error:
         return Finding("event log", "problem", str(error), "restore the file from a backup, or move it away to start a new log")
-    counts = ", ".join(f"{topic.removeprefix('perennial.')} {end - first}" for topic, (first, end) in held.items())
+    counts = ", ".join(f"{topic.removeprefix('perennial.')} {count}" for topic, count in held.items())
     return Finding("event log", "ok", f"events kept: {counts}")
+
+
+def _kafka(settings: Settings) -> Finding:
+    from consumers.kafka import topics  # noqa: PLC0415 - loaded only where it is checked
+
+    try:
+        states = topics.describe(settings)
+    except PerennialError as error:
+        return Finding("event log", "problem", str(error), "start the broker, or mend [kafka] in perennial.toml")
+    if missing := [name for name in topics.TOPICS if name not in {state.name for state in states}]:
+        return Finding("event log", "problem", f"topics missing: {', '.join(missing)}", "run `perennial topics create`")
+    if stale := [f"{state.name}: {', '.join(state.differs)}" for state in states if state.differs]:
+        return Finding("event log", "warning", "; ".join(stale), "run `perennial topics create --update`")
+    return Finding("event log", "ok", f"Kafka at {', '.join(settings.kafka.servers)}, {len(states)} topics")
 
 
 def _registry(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
+import time
+import traceback
 from collections.abc import Callable
 
 import structlog
 
-from config.errors import PerennialError, RetryError
+from config.errors import PerennialError, RetryError, StopError
 
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 30.0
@@ -26,9 +29,18 @@ class SideTask:
     """
 
     def __init__(
-        self, name: str, step: Callable[[], float], stop: threading.Event, *, until: threading.Event | None = None
+        self,
+        name: str,
+        step: Callable[[], float],
+        stop: threading.Event,
+        *,
+        until: threading.Event | None = None,
+        step_limit_s: float | None = None,
     ) -> None:
+        """`step_limit_s`: a step that takes longer is taken for hung by `check_progress`."""
         self.name = name
+        self._step_limit_s = step_limit_s
+        self._step_began_at: float | None = None
         self.failure: Exception | None = None
         self._step = step
         self._stop = stop
@@ -40,6 +52,23 @@ class SideTask:
         """Start the thread."""
         self._thread.start()
 
+    def check_progress(self) -> None:
+        """Stop the daemon, loudly, when a step has taken longer than its limit; called from another thread."""
+        began_at = self._step_began_at
+        if self._step_limit_s is None or began_at is None or time.monotonic() - began_at <= self._step_limit_s:
+            return
+        frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 - the one way to see where a thread stands
+        message = f"no step of {self.name} has ended for {self._step_limit_s:.0f} s"
+        self.failure = StopError(message)
+        log.error(
+            "side_task.hung",
+            side_task=self.name,
+            reason=message,
+            next="the daemon stops, and uncommitted events come again; start it again, and report where it stood",
+            stack="".join(traceback.format_stack(frame)) if frame else None,
+        )
+        self._stop.set()
+
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait for the thread to end; return whether it did."""
         self._thread.join(timeout_s)
@@ -50,6 +79,7 @@ class SideTask:
         try:
             while not self._until.is_set():
                 try:
+                    self._step_began_at = time.monotonic()
                     pause_s = self._step()
                     backoff_s = _FIRST_BACKOFF_S
                 except (RetryError, OSError, RuntimeError) as error:
@@ -57,6 +87,7 @@ class SideTask:
                         raise
                     log.warning("side_task.retry", side_task=self.name, reason=str(error), again_in_s=backoff_s)
                     pause_s, backoff_s = backoff_s, min(_LONGEST_BACKOFF_S, backoff_s * 2)
+                self._step_began_at = None
                 if pause_s:
                     self._until.wait(pause_s)
         except Exception as error:  # the edge of a thread: nothing above it would see the exception

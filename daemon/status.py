@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from config.clock import Clock, utc_now
-from config.errors import UserError
+from config.errors import RetryError, UserError
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
 from consumers.buffer import Buffer, TaskCounts
@@ -50,6 +50,8 @@ class Status:
     leader: str | None
     serving: str | None
     lag: Mapping[str, int]
+    """Events per topic that are not yet buffered; empty when the log does not answer."""
+    log_problem: str | None
     tables: Mapping[str, int]
     dead_letters: int
     tasks: tuple[TaskStatus, ...]
@@ -83,11 +85,13 @@ class StatusReader:
     def read(self) -> Status:
         """Return the status now."""
         here = presence.read(self._settings.data_dir)
+        lag, log_problem = self._lag()
         return Status(
             at=self._clock().isoformat(timespec="seconds"),
             leader=self._registry.lease.holder(),
             serving=here.address if here is not None and presence.is_alive(here) else None,
-            lag={topic: sum(source.lag().values()) for topic, source in self._sources.items()},
+            lag=lag,
+            log_problem=log_problem,
             tables=self._buffer.table_counts(),
             dead_letters=self._dead_letters.count(),
             tasks=tuple(self._task(task) for task in self._tasks.values()),
@@ -101,6 +105,12 @@ class StatusReader:
         self._dead_letters.close()
         self._buffer.close()
         self._registry.close()
+
+    def _lag(self) -> tuple[dict[str, int], str | None]:
+        try:
+            return {topic: sum(source.lag().values()) for topic, source in self._sources.items()}, None
+        except RetryError as error:
+            return {}, str(error)
 
     def _task(self, task: TaskSpec) -> TaskStatus:
         found = evidence.gather(task.name, self._registry, self._buffer)

@@ -37,6 +37,10 @@ class DaemonMetrics:
             "perennial_events", "Events taken from the log, by what became of them.", ["topic", "outcome"], registry=registry
         )
         self._lag = Gauge("perennial_ingest_lag_events", "Events that wait in the log.", ["topic"], registry=registry)
+        self._answered = Gauge(
+            "perennial_log_last_answer_timestamp_seconds", "When the log last answered, in seconds since 1970.", ["topic"],
+            registry=registry,
+        )  # fmt: skip
         self._paused = Gauge(
             "perennial_ingest_paused", "ALARM when 1: ingest pauses, its log says why.", ["topic"], registry=registry
         )
@@ -55,12 +59,16 @@ class DaemonMetrics:
         self._progress = Gauge("perennial_training_progress", "Share of the present run's steps done, 0..1.", registry=registry)
         self._speed = Gauge("perennial_training_examples_per_second", "Speed of the present run.", registry=registry)
 
-    def ingested(self, topic: str, outcome: IngestOutcome, lag: Mapping[TopicPartition, int]) -> None:
+    def ingested(self, topic: str, outcome: IngestOutcome) -> None:
         """Count one step of ingest."""
         self._events.labels(topic, "inserted").inc(outcome.inserted)
         self._events.labels(topic, "duplicate").inc(outcome.duplicates)
         self._events.labels(topic, "dead_letter").inc(outcome.dead)
         self._paused.labels(topic).set(outcome.paused is not None)
+
+    def log_answered(self, topic: str, lag: Mapping[TopicPartition, int]) -> None:
+        """Show how many events wait, and that the log answered just now."""
+        self._answered.labels(topic).set_to_current_time()
         self._lag.labels(topic).set(sum(waiting for part, waiting in lag.items() if part.topic == topic))
 
     def enriched(self, outcome: EnrichOutcome) -> None:

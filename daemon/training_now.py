@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -62,13 +62,9 @@ def train(settings: Settings, task: str, *, promote: bool, full: bool, quiet: bo
 
 
 def _publish(settings: Settings, event: events.Retrain) -> None:
-    event_log = open_event_log(settings)
-    try:
-        sink = event_log.sink()
-        sink.publish(events.FEEDBACK_TOPIC, events.to_bytes(event), key=event.task.encode())
+    with closing(open_event_log(settings)) as event_log, closing(event_log.sink()) as sink:
+        sink.publish(events.FEEDBACK_TOPIC, events.to_bytes(event), key=events.key_of(event))
         sink.flush()
-    finally:
-        event_log.close()
 
 
 class _DaemonHere:

@@ -115,7 +115,7 @@ def _send(settings: Settings, rows: Iterable[events.AnyEvent | BadRow], rate: fl
                 if bad <= _SHOWN_BAD_ROWS:
                     sys.stderr.write(f"row {row.line} left out: {row.reason}\n")
                 continue
-            sink.publish(events.TOPIC_OF_TYPE[row.type], events.to_bytes(row), key=row.event_id.encode())
+            sink.publish(events.TOPIC_OF_TYPE[row.type], events.to_bytes(row), key=events.key_of(row))
             sent += 1
             if rate or sent % _FLUSH_EVERY == 0:
                 sink.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -64,12 +65,8 @@ def replay(
     elif not identifiers:
         message = "name the dead letters to replay, or give --all"
         raise UserError(message)
-    settings = load_settings()
-    event_log = open_event_log(settings)
-    try:
-        count = letters.replay(identifiers or [], event_log.sink())
-    finally:
-        event_log.close()
+    with closing(open_event_log(load_settings())) as event_log, closing(event_log.sink()) as sink:
+        count = letters.replay(identifiers or [], sink)
     console.print(f"{count} replayed; those that still fail come back as dead letters")
 
 

@@ -109,7 +109,10 @@ def _print_status(found: Status) -> None:
     console.print(f"  leader   {found.leader or '[yellow]none: no daemon is running[/]'}")
     console.print(f"  serving  {found.serving or '[yellow]not running[/]'}")
     waiting = ", ".join(f"{topic.removeprefix('perennial.')} {count}" for topic, count in found.lag.items())
-    console.print(f"  waiting  {waiting} events not yet buffered")
+    if found.log_problem:
+        console.print(f"  waiting  [red]unknown[/]: {found.log_problem}")
+    else:
+        console.print(f"  waiting  {waiting} events not yet buffered")
     console.print(f"  buffer   {', '.join(f'{count} {name}' for name, count in found.tables.items())}")
     dead = f"{found.dead_letters}" if not found.dead_letters else f"[yellow]{found.dead_letters}[/] (`perennial dlq list`)"
     console.print(f"  dead letters  {dead}")

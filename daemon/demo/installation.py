@@ -19,8 +19,8 @@ from config.keys import ENV_FILE_VARIABLE
 from config.settings import SHIPPED_TASKS_DIR, Settings, environment_of, shipped_settings
 from config.tasks import TaskSpec, load_tasks
 from consumers import events
-from consumers.embedded import EmbeddedLog
 from consumers.event_log import open_event_log
+from consumers.source import EventLog
 from daemon.asking import post
 from daemon.serving import presence
 from daemon.status import Status, StatusReader, TaskStatus
@@ -69,7 +69,7 @@ class Installation:
         self._serve = serve
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: StatusReader | None = None
-        self._event_log: EmbeddedLog | None = None
+        self._event_log: EventLog | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -136,7 +136,7 @@ class Installation:
         started, count = time.monotonic(), 0
         try:
             for event in stream:
-                sink.publish(events.TOPIC_OF_TYPE[event.type], events.to_bytes(event), key=event.event_id.encode())
+                sink.publish(events.TOPIC_OF_TYPE[event.type], events.to_bytes(event), key=events.key_of(event))
                 count += 1
                 if rate:
                     sink.flush()

@@ -114,7 +114,7 @@ class FeedbackDesk:
                     raise ApiError(409, message, "send new feedback under a new key; the first stays as it is", field="event_id")
                 if earlier is not None:
                     return earlier, "repeated"
-                self._sink.publish(events.FEEDBACK_TOPIC, value, key=event.event_id.encode())
+                self._sink.publish(events.FEEDBACK_TOPIC, value, key=events.key_of(event))
                 self._sink.flush()
                 accepted = Accepted(event.event_id, event.task, content_sha256, hashlib.sha256(value).hexdigest(), self._clock())
                 # After the log, not before: a key must never be taken by feedback that is not durable. A crash between

@@ -15,8 +15,11 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from structlog.testing import capture_logs
 
 from config.errors import RetryError
-from consumers import kafka as kafka_log
-from consumers.kafka import KafkaLog
+from consumers.kafka import connection
+from consumers.kafka import log as logs
+from consumers.kafka import sink as sinks
+from consumers.kafka import source as sources
+from consumers.kafka.log import KafkaLog
 from consumers.source import EventSource, TopicPartition
 from tests.kafka.broker import Broker, free_port
 from tests.support.event_logs import read
@@ -38,8 +41,9 @@ def log(broker: Broker) -> Iterator[KafkaLog]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up within a second instead of ten."""
-    monkeypatch.setattr(kafka_log, "_CONNECT_MS", 500)
-    monkeypatch.setattr(kafka_log, "_REQUEST_MS", 1_000)
+    for module in (connection, sinks, sources, logs):
+        for name, milliseconds in (("CONNECT_MS", 500), ("REQUEST_MS", 1_000)):
+            monkeypatch.setattr(module, name, milliseconds, raising=False)
 
 
 def topic(broker: Broker, partitions: int = 1) -> str:
@@ -81,7 +85,7 @@ def test_a_broker_that_is_absent_is_told_and_leaves_nothing_behind(caplog: pytes
 @pytest.mark.usefixtures("impatient")
 def test_a_topic_that_does_not_exist_is_never_made_by_accident(broker: Broker, log: KafkaLog) -> None:
     name = uuid.uuid4().hex
-    with closing(log.sink()) as sink, pytest.raises(RetryError, match="create it on the broker first"):
+    with closing(log.sink()) as sink, pytest.raises(RetryError, match="perennial topics create"):
         sink.publish(name, b"1")
     with closing(log.source("g", [name])) as source:
         assert source.poll(timeout_s=0.5, max_events=1) == []
@@ -139,9 +143,9 @@ def test_events_removed_unread_are_alarmed(broker: Broker, log: KafkaLog) -> Non
         source.commit({TopicPartition(name, 0): 3})
     with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin:
         admin.delete_records({KafkaPartition(name, 0): 7})
-    with capture_logs() as logs, closing(log.source(group, [name])) as source:
+    with capture_logs() as said, closing(log.source(group, [name])) as source:
         assert numbers(source, 3) == [7, 8, 9]
-    [gap] = [entry for entry in logs if entry["event"] == "event_log.gap"]
+    [gap] = [entry for entry in said if entry["event"] == "event_log.gap"]
     assert (gap["expected"], gap["earliest"], gap["missing"]) == (3, 7, 4)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from consumers.kafka import KafkaLog
+from consumers.kafka.log import KafkaLog
 from consumers.source import EventSink, EventSource, RawEvent, TopicPartition
 from tests.kafka.broker import Broker, MissingError, resolve_jars
 from tests.support.missing import missing

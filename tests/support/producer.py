@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.fspath(Path(__file__).parents[2]))
 from consumers.embedded import EmbeddedLog
-from consumers.kafka import KafkaLog
+from consumers.kafka.log import KafkaLog
 
 
 def payload(name: str, number: int, size: int = 0) -> bytes:

@@ -50,7 +50,7 @@ def test_every_command_and_option_is_documented(path: str, command: Any) -> None
 
 def test_the_docs_name_no_command_that_does_not_exist() -> None:
     known = {path for path, _ in ALL}
-    groups = {"perennial models", "perennial dlq"}
+    groups = {"perennial models", "perennial dlq", "perennial topics"}
     for text in [path.read_text() for path in [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]]:
         for found in re.findall(r"`(perennial [a-z]+(?: [a-z]+)?)", text):
             words = found.split()

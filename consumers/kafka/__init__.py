@@ -1,0 +1,1 @@
+"""Apache Kafka as the event log; the only package that imports kafka-python."""
