@@ -45,3 +45,5 @@ def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) ->
     root.handlers = [handler]
     # Libraries report at info what only they care about; our own log carries what an operator needs.
     root.setLevel(max(_LEVELS[settings.level], logging.WARNING))
+    # Of one broker that is away, kafka-python writes several lines a second, none of which says what to do; our own errors do.
+    logging.getLogger("kafka").setLevel(logging.DEBUG if settings.level == "debug" else logging.CRITICAL)

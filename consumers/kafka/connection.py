@@ -12,7 +12,7 @@ from config.errors import RetryError
 from config.sections import KafkaSettings
 from consumers.kafka.oauth import ClientCredentials
 
-CONNECT_MS = 10_000
+CONNECT_MS = 5_000
 """How long a client looks for a broker before it gives up."""
 REQUEST_MS = 15_000
 """How long one request waits for its answer."""

@@ -16,6 +16,7 @@ from consumers.kafka.connection import CLOSE_MS, CONNECT_MS, REQUEST_MS, Connect
 from consumers.source import FETCH_MAX_BYTES, PUBLISH_BUFFER_BYTES
 
 _LINGER_MS = 5
+_FAIL_FAST_S = 1.0
 _CLOSING_FLUSH_S = 10.0
 _REFUSED_FOR_GOOD = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
 
@@ -38,6 +39,7 @@ class KafkaSink:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._producer: KafkaProducer | None = None
+        self._refused_at = float("-inf")
         self._on_the_way: list[_OnTheWay] = []
         self._bytes = 0
         self._lock = threading.Lock()
@@ -91,11 +93,7 @@ class KafkaSink:
             producer.close(timeout=CLOSE_MS / 1000)
 
     def _send(self, event: Mapping[str, Any]) -> Any:  # noqa: ANN401 - kafka-python ships no types
-        self._producer = self._producer or opened(
-            KafkaProducer, self._connection, acks="all", enable_idempotence=True, allow_auto_create_topics=False,
-            compression_type="lz4", max_request_size=FETCH_MAX_BYTES, max_block_ms=CONNECT_MS, request_timeout_ms=REQUEST_MS,
-            delivery_timeout_ms=2 * REQUEST_MS, linger_ms=_LINGER_MS,
-        )  # fmt: skip
+        self._producer = self._producer or self._opened()
         try:
             return self._producer.send(**event)
         except _REFUSED_FOR_GOOD as error:
@@ -105,6 +103,22 @@ class KafkaSink:
             message = f"Kafka took no event for topic {event['topic']!r} ({in_words(error)}). Send it again. "
             message += "If the topic does not exist, make it with `perennial topics create`."
             raise RetryError(message) from error
+
+    def _opened(self) -> KafkaProducer:
+        if time.monotonic() - self._refused_at < _FAIL_FAST_S:
+            # Threads that waited for the lock while another looked for a broker must not look one after the other.
+            servers = ", ".join(self._connection["bootstrap_servers"])
+            message = f"no Kafka broker answered at {servers} a moment ago; the event was not taken. Send it again."
+            raise RetryError(message)
+        try:
+            return opened(
+                KafkaProducer, self._connection, acks="all", enable_idempotence=True, allow_auto_create_topics=False,
+                compression_type="lz4", max_request_size=FETCH_MAX_BYTES, max_block_ms=CONNECT_MS, request_timeout_ms=REQUEST_MS,
+                delivery_timeout_ms=2 * REQUEST_MS, linger_ms=_LINGER_MS,
+            )  # fmt: skip
+        except RetryError:
+            self._refused_at = time.monotonic()
+            raise
 
 
 def _failure(one: _OnTheWay, deadline: float) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import SecretStr
+from rich.markup import escape
 
 from config.durable import write_atomic
 from config.keys import flatten
@@ -110,7 +111,7 @@ def _print_status(found: Status) -> None:
     console.print(f"  serving  {found.serving or '[yellow]not running[/]'}")
     waiting = ", ".join(f"{topic.removeprefix('perennial.')} {count}" for topic, count in found.lag.items())
     if found.log_problem:
-        console.print(f"  waiting  [red]unknown[/]: {found.log_problem}")
+        console.print(f"  waiting  [red]unknown[/]: {escape(found.log_problem)}")
     else:
         console.print(f"  waiting  {waiting} events not yet buffered")
     console.print(f"  buffer   {', '.join(f'{count} {name}' for name, count in found.tables.items())}")

@@ -25,6 +25,8 @@ from daemon.serving.errors import ApiError, of_dead_letter, of_malformed
 Outcome = Literal["accepted", "repeated", "conflict", "refused", "unavailable"]
 
 _OUTCOMES: Mapping[int, Outcome] = {409: "conflict", 503: "unavailable"}
+_LOCKS = 64
+_ACKNOWLEDGE_S = 10.0
 _EVENT_ID: TypeAdapter[str] = TypeAdapter(events.EventId)
 
 
@@ -56,8 +58,8 @@ class FeedbackDesk:
         self._known_prediction = known_prediction
         self._report = report
         self._clock = clock
-        # Two requests with one key must not both find it unused.
-        self._lock = threading.Lock()
+        # Two requests with one key must not both find it unused; those with other keys need not wait for a slow log.
+        self._locks = tuple(threading.Lock() for _ in range(_LOCKS))
 
     def accept(self, body: bytes, key: str | None) -> Accepted:
         """Make one feedback event durable and return its acknowledgement. Raises `ApiError` naming field and remedy."""
@@ -106,7 +108,7 @@ class FeedbackDesk:
             message = f"the event would have {len(value)} bytes; at most {self._settings.max_event_bytes} are taken"
             raise ApiError(413, message, "send a shorter text, or name the article instead of its text", field="text")
         try:
-            with self._lock:
+            with self._locks[hash(event.event_id) % _LOCKS]:
                 earlier = self._accepted.get(event.event_id)
                 if earlier is not None and earlier.content_sha256 != content_sha256:
                     when = earlier.accepted_at.isoformat()
@@ -115,7 +117,7 @@ class FeedbackDesk:
                 if earlier is not None:
                     return earlier, "repeated"
                 self._sink.publish(events.FEEDBACK_TOPIC, value, key=events.key_of(event))
-                self._sink.flush()
+                self._sink.flush(_ACKNOWLEDGE_S)
                 accepted = Accepted(event.event_id, event.task, content_sha256, hashlib.sha256(value).hexdigest(), self._clock())
                 # After the log, not before: a key must never be taken by feedback that is not durable. A crash between
                 # the two makes the client send again, which the buffer recognises: the same content under the same id, whatever

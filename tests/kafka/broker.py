@@ -55,9 +55,12 @@ class MissingError(Exception):
 class Broker:
     """One running broker; stopping it keeps its data, so that it can be started again on the same port."""
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
+    def __init__(self, folder: Path, port: int = 0, *, properties: str = "", scram: str = "") -> None:
+        """`properties` win over the broker's own and may name `{port}`; `scram` is a user to make, as StorageTool takes it."""
         self.folder = folder
         self.port = port or free_port()
+        self._extra_properties = properties
+        self._scram = scram
         self._controller = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -76,9 +79,12 @@ class Broker:
         properties = self.folder / "server.properties"
         if not properties.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
-            values = {"port": self.port, "controller": self._controller, "logs": self.folder / "logs"}
-            properties.write_text(_PROPERTIES.format(**values))
-            _java(["kafka.tools.StorageTool", "format", "--standalone", "-t", _cluster_id(), "-c", str(properties)])
+            text = _PROPERTIES + self._extra_properties
+            for name, value in (("port", self.port), ("controller", self._controller), ("logs", self.folder / "logs")):
+                text = text.replace(f"{{{name}}}", str(value))
+            properties.write_text(text)
+            scram = ["--add-scram", self._scram] if self._scram else []
+            _java(["kafka.tools.StorageTool", "format", "--standalone", "-t", _cluster_id(), "-c", str(properties), *scram])
         with self.log_file.open("ab") as log:
             said_before = log.tell()
             self._process = subprocess.Popen(

@@ -71,6 +71,9 @@ class _Source:
             for event in self._source.poll(timeout_s=timeout_s, max_events=max_events)
         ]
 
+    def hold(self) -> None:
+        self._source.hold()
+
     def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         self._source.commit({part._replace(topic=self._prefix + part.topic): offset for part, offset in next_offsets.items()})
 

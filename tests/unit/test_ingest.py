@@ -79,6 +79,10 @@ class RecordingSource:
         self.faults.called("poll")
         return self.source.poll(timeout_s=timeout_s, max_events=max_events)
 
+    def hold(self) -> None:
+        self.faults.called("hold")
+        self.source.hold()
+
     def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         self.faults.called("commit")
         self.source.commit(next_offsets)
@@ -288,7 +292,7 @@ def test_a_nearly_full_disk_pauses_without_polling_and_says_so(bench: Bench, mon
     ingest = bench.build(SETTINGS.model_copy(update={"min_free_disk_mib": 512}))
     with capture_logs() as lines:
         outcome = ingest.step()
-    assert bench.faults.calls == []
+    assert bench.faults.calls == ["hold"], "it stays a member of its group"
     assert outcome.polled == 0
     assert outcome.paused is not None
     assert "100 MiB are free" in outcome.paused

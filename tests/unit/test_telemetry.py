@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import urllib.request
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -27,12 +28,18 @@ def value(metrics: DaemonMetrics, name: str, **labels: str) -> float | None:
 
 def test_ingest_outcomes_are_counted_and_a_pause_is_an_alarm(metrics: DaemonMetrics) -> None:
     outcome = SimpleNamespace(inserted=5, duplicates=2, dead=1, paused=None)
-    metrics.ingested(TOPIC, outcome, {TopicPartition(TOPIC, 0): 7, TopicPartition("other", 0): 100})
-    metrics.ingested(TOPIC, SimpleNamespace(inserted=1, duplicates=0, dead=0, paused="disk"), {TopicPartition(TOPIC, 0): 6})
+    metrics.ingested(TOPIC, outcome)
+    metrics.ingested(TOPIC, SimpleNamespace(inserted=1, duplicates=0, dead=0, paused="disk"))
     assert value(metrics, "perennial_events_total", topic=TOPIC, outcome="inserted") == 6
     assert value(metrics, "perennial_events_total", topic=TOPIC, outcome="dead_letter") == 1
-    assert value(metrics, "perennial_ingest_lag_events", topic=TOPIC) == 6
     assert value(metrics, "perennial_ingest_paused", topic=TOPIC) == 1
+
+
+def test_the_lag_and_when_the_log_answered_last(metrics: DaemonMetrics) -> None:
+    before = time.time()
+    metrics.log_answered(TOPIC, {TopicPartition(TOPIC, 0): 6, TopicPartition(TOPIC, 1): 1, TopicPartition("other", 0): 100})
+    assert value(metrics, "perennial_ingest_lag_events", topic=TOPIC) == 7
+    assert before <= (value(metrics, "perennial_log_last_answer_timestamp_seconds", topic=TOPIC) or 0) <= time.time()
 
 
 def test_enrichment_and_evidence(metrics: DaemonMetrics) -> None:
