@@ -117,7 +117,7 @@ def test_wrong_settings_name_the_key(perennial: Shell) -> None:
 
 
 def test_config_shows_sources_and_masks_the_token(perennial: Shell) -> None:
-    perennial.environment["PERENNIAL_SERVING__TOKEN"] = "hush-hush"  # noqa: S105 - made up
+    perennial.environment["PERENNIAL_SERVING__TOKEN"] = "hush-hush"
     shown = perennial("config")
     assert "hush-hush" not in shown.stdout
     values = perennial.json("config")

@@ -20,7 +20,7 @@ from tests.support.registries import add_version
 from tests.support.served import TASK, TEXT, TOPICS, ServedData, eventually, listening, load_on_cpu
 
 PREDICT = f"/v1/tasks/{TASK}/predict"
-TOKEN = "s3cret"  # noqa: S105 - made up here
+TOKEN = "s3cret"
 JSON = {"Content-Type": "application/json"}
 
 
