@@ -4,17 +4,23 @@ A first champion from 2012-2013; then 2014 streams in month by month, past the c
 buffers, triggers, trains, compares and promotes by itself, with the shipped policy. After each month the champion is asked
 about the *following* month, beside the frozen first champion and, at three points, a model trained from scratch on
 everything so far. `--quick` is one month after the change, beside the frozen champion only.
+
+`--kafka` sends the stream through a real Apache Kafka, kills the daemon twice on the way (while it ingests, while it trains),
+and at the end compares what is stored with what the same events give through the embedded log.
 """
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 from benchmarks import huffpost, report
 from benchmarks.huffpost import TASK, Row
+from benchmarks.kafka_broker import kafka_sections
 from config.tasks import load_tasks
 from daemon.asking import load_version
 from daemon.demo.installation import Installation
@@ -36,8 +42,15 @@ _MONTH_LIMIT_S = 1_200.0
 
 
 def main() -> None:
-    """Run the stream and print one line a month."""
-    arguments = report.parser(__doc__ or "").parse_args()
+    """Read the arguments, run the stream, report."""
+    parser = report.parser(__doc__ or "")
+    parser.add_argument("--kafka", action="store_true", help="through a real Apache Kafka, with the daemon killed twice")
+    arguments = parser.parse_args()
+    report.write("huffpost_stream", arguments, _stream(arguments), arguments.json)
+
+
+def _stream(arguments: Namespace) -> dict[str, Any]:
+    """Play the stream, printing one line a month; return the figures."""
     old_rows, recent_rows, month_rows, asked_rows = (0, 430, 430, 200) if arguments.quick else (400, 1_000, 420, 400)
     overrides, settings = OVERRIDES, SETTINGS
     if arguments.quick:
@@ -52,7 +65,10 @@ def main() -> None:
     first += huffpost.sample(_between(months, "2013-10", "2014-01"), recent_rows, seed=1)
     started = time.monotonic()
     lines: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
+    kills: list[str] = []
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        if arguments.kafka:
+            settings = settings | stack.enter_context(kafka_sections(Path(folder) / "kafka"))
         installation = Installation(Path(folder), task_overrides=overrides, serve=False, settings_overrides=settings)
         with installation:
             installation.publish(row.event() for row in first)
@@ -68,6 +84,10 @@ def main() -> None:
                 streamed = huffpost.sample(months[month], month_rows, seed=2)
                 asked = huffpost.sample(months[_next(month)], asked_rows, seed=3)
                 installation.publish(row.event() for row in streamed)
+                if arguments.kafka and len(kills) < 2:
+                    kills += _killed(installation, at_once=not kills)
+                if arguments.quick and len(kills) == 1:
+                    kills += _killed(installation, at_once=False)
                 installation.wait_until_quiet(limit_s=_MONTH_LIMIT_S)
                 so_far += streamed
                 line = _line(installation, month, frozen, asked)
@@ -76,7 +96,11 @@ def main() -> None:
                 lines.append(line)
                 print(_in_words(line))
             runs = _runs(installation)
-    results = {
+            stored = dict(installation.status().tables)
+        if arguments.kafka:
+            through_embedded = _through_embedded(Path(folder) / "embedded", overrides, settings, so_far)
+            assert stored["examples"] == through_embedded["examples"] == len(so_far), (stored, through_embedded, len(so_far))
+    return {
         "overrides": {**overrides[TASK], **settings},
         "first_rows": len(first),
         "rows_a_month": month_rows,
@@ -87,11 +111,39 @@ def main() -> None:
         **_beside_scratch([line for line in lines if "scratch_accuracy" in line]),
         "runs": len(runs),
         "promoted": sum(run["verdict"] == "promote" for run in runs),
+        "events_sent": len(so_far),
+        "examples_stored": stored["examples"],
+        "killed_while": kills,
         "train_s_all_runs": sum(run["train_s"] or 0.0 for run in runs),
         "wall_s": time.monotonic() - started,
         "months": {line["month"]: line for line in lines},
     }
-    report.write("huffpost_stream", arguments, results, arguments.json)
+
+
+def _killed(installation: Installation, *, at_once: bool) -> list[str]:
+    """Kill the daemon, at once (it has events to read) or when it trains, and start it again; return what it was doing."""
+    if not at_once:
+        limit = time.monotonic() + _MONTH_LIMIT_S
+        while time.monotonic() < limit and not _is_training(installation):
+            time.sleep(0.2)
+    doing = "training" if _is_training(installation) else f"{sum(installation.status().lag.values())} events waited"
+    installation.kill()
+    installation.start()
+    return [doing]
+
+
+def _is_training(installation: Installation) -> bool:
+    return (installation.task(TASK).run or {}).get("state") == "training"
+
+
+def _through_embedded(folder: Path, overrides: Any, settings: Any, rows: list[Row]) -> dict[str, int]:  # noqa: ANN401 - passed on
+    """Return what the tables hold once the same events came through the embedded log, without a run."""
+    idle = {TASK: overrides[TASK] | {"trigger.min_new_examples": 1_000_000}}
+    embedded = {name: section for name, section in settings.items() if name not in {"events", "kafka"}}
+    with Installation(folder, task_overrides=idle, serve=False, settings_overrides=embedded) as installation:
+        installation.publish(row.event() for row in rows)
+        installation.wait_until_quiet(limit_s=_MONTH_LIMIT_S)
+        return dict(installation.status().tables)
 
 
 def _between(months: dict[str, list[Row]], since: str, before: str) -> list[Row]:

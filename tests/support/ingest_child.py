@@ -32,6 +32,7 @@ class KillingSource:
         self._commits = 0
         self._kill_at = kill_at
         self.poll = source.poll
+        self.hold = source.hold
         self.lag = source.lag
         self.close = source.close
 
