@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+import structlog
+
+from config.errors import DeadLetterError
 from consumers.dead_letters import PREFIX_BYTES, Rejected
 from consumers.events import DEAD_LETTERS_TOPIC
 from consumers.source import EventSink
 
 FLUSH_S = 10.0
+
+_log = structlog.get_logger(__name__)
 
 
 class DeadLetterTopic:
@@ -33,5 +38,10 @@ class DeadLetterTopic:
             # An event too large to be read is too large to be sent on.
             kept = value if one.keep_bytes else value[:PREFIX_BYTES]
             self._sink.publish(DEAD_LETTERS_TOPIC, kept, key=one.raw.key, headers=headers)
-        if rejected:
+        if not rejected:
+            return
+        try:
             self._sink.flush(FLUSH_S)
+        except DeadLetterError as error:
+            # Kept in the file already; a topic with a small limit must not stop ingest for ever.
+            _log.error("dead_letter_topic.refused", reason=str(error), next="these letters are in `perennial dlq list` only")  # noqa: TRY400 - foreseen

@@ -87,14 +87,14 @@ class EventSink(Protocol):
     ) -> None:
         """Hand over one event (None: a tombstone); it is durable once `flush` returned.
 
-        Raises `RetryError` when the log takes none now, `UserError` when it never takes an event of this size.
+        Raises `RetryError` when the log takes none now, `DeadLetterError` when it never takes an event of this size.
         """
         ...
 
     def flush(self, timeout_s: float = 30.0) -> None:
         """Return when everything published by this thread is durable.
 
-        Raises `RetryError` after `timeout_s`, `UserError` when the log refused some for good; the others are durable then.
+        Raises `RetryError` after `timeout_s`, `DeadLetterError` when the log refused some for good; the others are durable then.
         """
         ...
 

@@ -11,7 +11,7 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 
-from config.errors import RetryError, UserError
+from config.errors import DeadLetterError, RetryError
 from consumers.kafka.connection import CLOSE_MS, CONNECT_MS, REQUEST_MS, Connection, in_words, opened
 from consumers.source import FETCH_MAX_BYTES, PUBLISH_BUFFER_BYTES
 
@@ -30,6 +30,8 @@ class _OnTheWay:
     future: Any
     thread: int = field(default_factory=threading.get_ident)
     durable: bool = False
+    too_large: bool = False
+    """Somebody's event was; only an event sent alone knows that it was its own."""
     refused: bool = False
 
 
@@ -60,27 +62,51 @@ class KafkaSink:
         """As `EventSink.flush`; what is not taken in time is kept and sent again by the next flush."""
         deadline = time.monotonic() + timeout_s
         with self._lock:
-            for one in self._on_the_way:
-                # At least once: what failed before goes again, behind what was published since.
-                one.future = one.future or self._send(one.event)
-            waited_for = list(self._on_the_way)
+            waited_for = [one for one in self._on_the_way if not one.refused or one.thread == threading.get_ident()]
+            for one in waited_for:
+                if not one.refused:
+                    # At least once: what failed before goes again, behind what was published since.
+                    one.future = one.future or self._send(one.event)
         failures = {one: failure for one in waited_for if (failure := _failure(one, deadline)) is not None}
-        # Each thread must hear of its own events, so another's refused ones stay until that thread flushes.
-        refused = [one for one in failures if one.refused and one.thread == threading.get_ident()]
-        with self._lock:
-            self._on_the_way = [one for one in self._on_the_way if not one.durable and one not in refused]
-            self._bytes = sum(one.size for one in self._on_the_way)
+        if suspects := [one for one in failures if one.too_large and not one.refused]:
+            failures = {one: failure for one, failure in failures.items() if one not in suspects}
+            failures |= self._each_alone(suspects, deadline)
         waiting = [one for one in failures if not one.refused]
+        # Each thread must hear of its own events, and of one kind of failure after the other.
+        told = [] if waiting else [one for one in failures if one.thread == threading.get_ident()]
+        with self._lock:
+            self._on_the_way = [one for one in self._on_the_way if not one.durable and one not in told]
+            self._bytes = sum(one.size for one in self._on_the_way)
         if waiting:
             message = f"Kafka has not taken {len(waiting)} of {len(waited_for)} events ({failures[waiting[0]]}). "
             message += "They are kept. Flush again."
             raise RetryError(message)
-        if refused:
+        if told:
             message = (
-                f"Kafka refuses {len(refused)} of {len(waited_for)} events for good ({failures[refused[0]]}); they were not "
-                f"stored. Send a shorter event, or raise max.message.bytes of topic {refused[0].event['topic']!r} first."
+                f"Kafka refuses {len(told)} of {len(waited_for)} events for good ({failures[told[0]]}); they were not "
+                f"stored. Send a shorter event, or raise max.message.bytes of topic {told[0].event['topic']!r} first."
             )
-            raise UserError(message)
+            raise DeadLetterError(message)
+
+    def _each_alone(self, suspects: Sequence[_OnTheWay], deadline: float) -> dict[_OnTheWay, str]:
+        """Send each on a producer of its own: one that was refused an event gives up all it holds, with the same error."""
+        failures: dict[_OnTheWay, str] = {}
+        with self._lock:
+            for one in suspects:
+                self._drop_producer()
+                one.future = self._send(one.event)
+                failure = _failure(one, deadline)
+                one.refused = one.too_large
+                if failure is not None:
+                    failures[one] = failure
+            if any(one.refused for one in suspects):
+                self._drop_producer()
+        return failures
+
+    def _drop_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.close(timeout=0)
 
     def close(self) -> None:
         """Flush, for ten seconds at most, and release the connections."""
@@ -98,8 +124,10 @@ class KafkaSink:
             return self._producer.send(**event)
         except _REFUSED_FOR_GOOD as error:
             message = f"an event for topic {event['topic']!r} is larger than Kafka takes ({in_words(error)}); it was not stored."
-            raise UserError(message) from error
+            raise DeadLetterError(message) from error
         except kafka_errors.KafkaError as error:
+            if not error.retriable:
+                self._drop_producer()
             message = f"Kafka took no event for topic {event['topic']!r} ({in_words(error)}). Send it again. "
             message += "If the topic does not exist, make it with `perennial topics create`."
             raise RetryError(message) from error
@@ -123,11 +151,14 @@ class KafkaSink:
 
 def _failure(one: _OnTheWay, deadline: float) -> str | None:
     """Wait for one event; return why it is not durable, None when it is."""
+    future, one.too_large = one.future, False
+    if future is None:
+        return "another thread's flush found it failed; the next one sends it again"
     try:
-        one.future.get(timeout=max(0.0, deadline - time.monotonic()))
+        future.get(timeout=max(0.0, deadline - time.monotonic()))
     except kafka_errors.KafkaError as error:
-        one.refused = isinstance(error, _REFUSED_FOR_GOOD)
-        if one.future.is_done and not one.refused:
+        one.too_large = isinstance(error, _REFUSED_FOR_GOOD)
+        if future.is_done and not one.refused:
             one.future = None
         return in_words(error)
     one.durable = True

@@ -30,6 +30,7 @@ _HOLD_MS = 100
 _REJOIN_MS = 500
 _COMMIT_ATTEMPTS = 20
 _UNKNOWN = -1
+_METADATA_MS = 5_000
 _SESSION_MS = 10_000
 """A member that was killed is counted out after this long, and the next leader gets its partitions."""
 
@@ -125,6 +126,8 @@ class KafkaSource:
             allow_auto_create_topics=False,
             partition_assignment_strategy=[CooperativeStickyAssignor()],
             session_timeout_ms=_SESSION_MS,
+            # A topic that was made, or got partitions, after this consumer began is found within so long.
+            metadata_max_age_ms=_METADATA_MS,
             fetch_max_bytes=self._fetch_max_bytes,
             max_partition_fetch_bytes=self._fetch_max_bytes,
         )
