@@ -44,4 +44,4 @@ class DeadLetterTopic:
             self._sink.flush(FLUSH_S)
         except DeadLetterError as error:
             # Kept in the file already; a topic with a small limit must not stop ingest for ever.
-            _log.error("dead_letter_topic.refused", reason=str(error), next="these letters are in `perennial dlq list` only")  # noqa: TRY400 - foreseen
+            _log.error("dead_letter_topic.refused", reason=str(error), next="these letters are in `perennial dlq list` only")

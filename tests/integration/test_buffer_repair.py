@@ -191,3 +191,16 @@ def test_a_table_that_cannot_be_read_at_all_stops_the_start_and_stays(hopeless: 
     with pytest.raises(StopError, match=told), opened(hopeless):
         pass
     assert sorted(path.name for path in (hopeless / "examples.lance").rglob("*")) == before
+
+
+def test_a_start_says_from_where_to_read_until_the_log_was_rewound(folder: Path) -> None:
+    truncate(newest(folder, "examples", "data/*.lance"))
+    with opened(folder) as buffer:
+        assert buffer.rewind == {FEEDBACK: 20}
+    # Killed before the log was rewound: nothing is torn any more, and yet ten rows are missing.
+    with opened(folder) as buffer:
+        assert (buffer.repairs, buffer.rewind) == ((), {FEEDBACK: 20})
+        buffer.rewound(FEEDBACK.topic)
+        assert buffer.rewind == {}
+    with opened(folder) as buffer:
+        assert buffer.rewind == {}

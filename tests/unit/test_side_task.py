@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -109,3 +110,46 @@ def test_one_that_must_outlive_the_others_ends_by_its_own_event_and_still_stops_
     run(SideTask("lease", dying, stop, until=until))
     assert stop.is_set()
     assert not until.is_set()
+
+
+def test_a_step_that_hangs_stops_the_daemon_and_says_where() -> None:
+    stop, release = threading.Event(), threading.Event()
+
+    def hang_here() -> float:
+        release.wait(20)
+        return 0.0
+
+    task = SideTask("ingest", hang_here, stop, step_limit_s=0.05)
+    with capture_logs() as lines:
+        task.check_progress()
+        assert not stop.is_set(), "it has not begun"
+        task.start()
+        deadline = time.monotonic() + 20
+        while not stop.is_set() and time.monotonic() < deadline:
+            task.check_progress()
+            time.sleep(0.01)
+        assert stop.is_set()
+        release.set()
+        assert task.join(20)
+    (line,) = [line for line in lines if line["event"] == "side_task.hung"]
+    assert isinstance(task.failure, StopError)
+    assert "hang_here" in line["stack"]
+
+
+def test_many_short_steps_are_no_hanging_step() -> None:
+    stop, steps = threading.Event(), 0
+
+    def step() -> float:
+        nonlocal steps
+        steps += 1
+        time.sleep(0.02)
+        return 0.0
+
+    task = SideTask("ingest", step, stop, step_limit_s=5.0)
+    task.start()
+    while steps < 5:
+        task.check_progress()
+        time.sleep(0.01)
+    assert not stop.is_set()
+    stop.set()
+    assert task.join(20)
