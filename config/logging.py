@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TextIO
+from collections.abc import Callable, Collection
+from typing import TextIO, cast
 
 import structlog
 
+from config.secrets import masker
 from config.sections import LogSettings
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
-def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) -> None:
-    """Send structlog and the standard library's log to `stream` (standard error by default) in the chosen format."""
+def configure_logging(settings: LogSettings, *, secrets: Collection[str] = (), stream: TextIO | None = None) -> None:
+    """Send structlog and the standard library's log to `stream` (standard error by default) in the chosen format.
+
+    `secrets` (see `config.secrets.secrets_of`) and whatever looks like a key or password are masked in every line.
+    """
     target = stream or sys.stderr
     console = settings.format == "console" or (settings.format == "auto" and target.isatty())
     shared: list[structlog.typing.Processor] = [
@@ -28,7 +33,9 @@ def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) ->
         if console
         else structlog.processors.JSONRenderer()
     )
-    tail = [renderer] if console else [structlog.processors.format_exc_info, renderer]
+    # Last, over the finished line: a secret in a nested value, a traceback or another library's message is caught as well.
+    masked = _over_the_line(masker(secrets))
+    tail = [renderer, masked] if console else [structlog.processors.format_exc_info, renderer, masked]
     structlog.configure(
         processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),
@@ -45,3 +52,11 @@ def configure_logging(settings: LogSettings, *, stream: TextIO | None = None) ->
     root.handlers = [handler]
     # Libraries report at info what only they care about; our own log carries what an operator needs.
     root.setLevel(max(_LEVELS[settings.level], logging.WARNING))
+
+
+def _over_the_line(mask: Callable[[str], str]) -> structlog.typing.Processor:
+    def masked(_logger: object, _method: str, line: object) -> str:
+        return mask(str(line))
+
+    # structlog types a processor as one over the event's dict; after the renderer it is the line.
+    return cast("structlog.typing.Processor", masked)
