@@ -59,7 +59,7 @@ class ApiKeys:
 
         Raises `UserError` for a name that is taken or no name, and for scopes that do not exist or are none.
         """
-        _check(name, scopes)
+        check(name, scopes)
         now = self._clock()
         secret = f"{PREFIX}{secrets.token_hex(_ID_BYTES)}_{secrets.token_hex(_SECRET_BYTES)}"
         key = ApiKey(
@@ -125,7 +125,8 @@ def hash_of(presented: str) -> str:
     return hashlib.sha256(presented.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _check(name: str, scopes: Collection[str]) -> None:
+def check(name: str, scopes: Collection[str]) -> None:
+    """Refuse what is no name for a key, and scopes that do not exist or are none (`UserError`)."""
     if not _NAME.fullmatch(name):
         message = f"{name[:80]!r} is no name for a key; use 1 to 63 of a-z, 0-9, dot, hyphen and underscore, for example desk-7"
         raise UserError(message)

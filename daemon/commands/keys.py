@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -35,6 +35,10 @@ def create(
     if expires is not None and not 0 < expires <= MAX_DAYS:
         message = f"--expires {expires:g}: give more than 0 and at most {MAX_DAYS} days, or leave it out"
         raise UserError(message)
+    from registry import api_keys  # noqa: PLC0415 - heavy
+
+    # Before a registry is made for it.
+    api_keys.check(name, scope)
     with _registry(create=True) as registry:
         ends = None if expires is None else timedelta(days=expires)
         key, secret = registry.api_keys.create(name, scope, expires_in=ends)
@@ -44,7 +48,7 @@ def create(
         return
     # Alone on standard output, whole: it is meant to be piped into a file or a secret store.
     typer.echo(secret)
-    until = f"until {key.expires_at:%Y-%m-%d %H:%M} UTC" if key.expires_at else "until it is revoked"
+    until = f"until {_minute(key.expires_at)} UTC" if key.expires_at else "until it is revoked"
     typer.echo(f"{name} may {', '.join(key.scopes)}, {until}; its hash is kept in {where}. It is not shown again.", err=True)
 
 
@@ -52,13 +56,21 @@ def create(
 def list_(as_json: AsJson = False) -> None:
     """List every key with its scopes and state; the keys themselves are nowhere."""
     with _registry(create=False) as registry:
-        rows = [_plain(key) for key in registry.api_keys.list()]
+        keys = registry.api_keys.list()
     if as_json:
-        print_json(rows)
+        print_json([_plain(key) for key in keys])
         return
-    columns = ("name", "id", "scopes", "state", "created_at", "last_used_at", "expires_at", "revoked_at")
-    shown = [tuple(", ".join(row[name]) if name == "scopes" else row[name] for name in columns) for row in rows]
-    table("API keys", tuple(name.removesuffix("_at").replace("_", " ") for name in columns), shown, empty="none made yet")
+    shown = [
+        (
+            key.name,
+            key.key_id,
+            " ".join(key.scopes),
+            key.state(utc_now()),
+            *map(_minute, (key.created_at, key.last_used_at, key.expires_at)),
+        )
+        for key in keys
+    ]
+    table("API keys", ("name", "id", "scopes", "state", "created (UTC)", "last used", "expires"), shown, empty="none made yet")
 
 
 @app.command()
@@ -81,6 +93,10 @@ def _plain(key: ApiKey) -> dict[str, Any]:
         "state": key.state(utc_now()),
         **{name: moment.isoformat(timespec="seconds") if moment else None for name, moment in moments.items()},
     }
+
+
+def _minute(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}" if moment else ""
 
 
 @contextmanager

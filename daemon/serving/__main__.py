@@ -51,6 +51,7 @@ def main() -> int:
         configure_logging(settings.log, secrets=secrets_of(settings), stream=cast("TextIO", _LastingStream(sys.stderr)))
         refuse_open_bind(settings.serving, lambda: _has_keys(settings))
         certificate = tls.Certificate(settings.serving) if tls.wanted(settings.serving) else None
+        _warn(settings.serving, certificate)
         listener = _listen(settings.serving)
     except UserError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the process's edge: the message is for whoever started it
@@ -58,7 +59,6 @@ def main() -> int:
     except PerennialError as error:
         log.error("serving.stopped", reason=str(error))  # noqa: TRY400 - the message says it all
         return 1
-    _warn(settings.serving, certificate)
     # A model that is being loaded computes in Python; the thread that answers gets its turn ten times sooner than by default.
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:

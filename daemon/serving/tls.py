@@ -50,13 +50,13 @@ class Certificate:
             return
         self._seen = seen
         try:
-            _loaded(self._settings)
+            examined = examine(self._settings)
             self.context.load_cert_chain(self._settings.tls_certificate, self._settings.tls_key)
         except (UserError, OSError) as error:
             log.warning("serving.certificate_unusable", reason=str(error), next="the former certificate goes on")
             return
         log.info("serving.certificate_renewed")
-        warn(examine(self._settings))
+        warn(examined)
 
 
 def wanted(settings: ServingSettings) -> bool:
