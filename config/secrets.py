@@ -59,17 +59,10 @@ def masker(secrets: Collection[str]) -> Callable[[str], str]:
 
 
 def _spellings(secret: str) -> set[str]:
-    """Return a secret as it stands, as JSON and `repr` escape it, and as a URL carries it."""
+    """Return a secret as it stands, as a URL carries it, and as `repr` and JSON escape it, also one after the other."""
     plain = {secret, unquote(secret), unquote_plus(secret)}
-    in_urls = {spelling for one in plain for spelling in (quote(one, safe=""), quote_plus(one))}
-    escaped = {
-        spelling
-        for one in plain
-        for spelling in (
-            json.dumps(one)[1:-1],
-            json.dumps(one, ensure_ascii=False)[1:-1],
-            repr(one)[1:-1],
-            json.dumps(repr(one))[2:-2],
-        )
-    }
-    return plain | in_urls | escaped
+    in_urls = {encode(one, safe="", errors="surrogatepass") for one in plain for encode in (quote, quote_plus)}
+    in_python = {repr(one)[1:-1] for one in plain} | {repr(one.encode("utf-8", "surrogatepass"))[2:-1] for one in plain}
+    # Python escapes a quote only in a text that holds both kinds.
+    spelled = plain | in_urls | in_python | {one.replace("'", "\\'") for one in in_python}
+    return spelled | {json.dumps(one, ensure_ascii=ascii_only)[1:-1] for one in spelled for ascii_only in (True, False)}

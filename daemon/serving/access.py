@@ -5,14 +5,15 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal, NoReturn
 
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
+from config.clock import Clock
 from config.sections import ServingSettings
 from daemon.serving.errors import ApiError
 from daemon.serving.key_ring import KeyRing
@@ -45,8 +46,8 @@ class Access:
     """Admits requests. Everything here happens on the event loop's one thread, in memory."""
 
     def __init__(
-        self, settings: ServingSettings, keys: KeyRing, *, loopback: bool, clock: Callable[[], datetime],
-        report: Callable[[Refusal], None] = lambda _reason: None,
+        self, settings: ServingSettings, keys: KeyRing, *, loopback: bool, clock: Clock,
+        report: Callable[[Refusal], None] = lambda _reason: None, elapsed: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         """`loopback` tells whether only this machine can reach the port; `report` is told of every refusal."""
         self._settings = settings
@@ -56,10 +57,10 @@ class Access:
         self._report = report
         self._token = settings.token.get_secret_value().encode()
         # A whole request must fit into the bucket, or it could never pass.
-        self._texts = RateLimit(settings.texts_per_s, max(settings.max_texts, settings.texts_per_s * settings.burst_s))
-        self._requests = RateLimit(settings.requests_per_s, max(1.0, settings.requests_per_s * settings.burst_s))
-        guesses = settings.wrong_keys_per_min
-        self._guesses = RateLimit(guesses / 60, guesses)
+        texts, requests, guesses = settings.texts_per_s, settings.requests_per_s, settings.wrong_keys_per_min
+        self._texts = RateLimit(texts, max(settings.max_texts, texts * settings.burst_s), elapsed=elapsed)
+        self._requests = RateLimit(requests, max(1.0, requests * settings.burst_s), elapsed=elapsed)
+        self._guesses = RateLimit(guesses / 60, guesses, elapsed=elapsed)
 
     def admit(self, method: str, path: str, address: str, authorization: bytes) -> Caller:
         """Return who asks. Raises `ApiError` (401, 403, 429, 503) for one who may not, or not now."""
