@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+import traceback
 from collections.abc import Callable, Collection
+from types import TracebackType
 from typing import TextIO, cast
 
 import structlog
@@ -52,6 +55,20 @@ def configure_logging(settings: LogSettings, *, secrets: Collection[str] = (), s
     root.handlers = [handler]
     # Libraries report at info what only they care about; our own log carries what an operator needs.
     root.setLevel(max(_LEVELS[settings.level], logging.WARNING))
+
+
+def mask_crashes(secrets: Collection[str]) -> None:
+    """Let the traceback of an error that nobody caught tell no secret either; for the main function of a process."""
+    mask = masker(secrets)
+
+    def crashed(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+        sys.stderr.write(mask("".join(traceback.format_exception(kind, error, trace))))
+
+    def thread_crashed(about: threading.ExceptHookArgs) -> None:
+        if about.exc_type is not SystemExit:
+            crashed(about.exc_type, about.exc_value, about.exc_traceback)
+
+    sys.excepthook, threading.excepthook = crashed, thread_crashed
 
 
 def _over_the_line(mask: Callable[[str], str]) -> structlog.typing.Processor:

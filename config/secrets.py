@@ -9,8 +9,9 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from pydantic import SecretStr
 
+from config.errors import UserError
 from config.keys import flatten
-from config.settings import Settings
+from config.settings import Settings, load_settings
 
 MASK = "********"
 # A shorter secret is masked as a whole word only: a token `a` must not eat every `a` of the log.
@@ -36,6 +37,15 @@ def secrets_of(settings: Settings) -> frozenset[str]:
             found.update(_IN_USERINFO.findall(value))
             found.update(_IN_QUERY.findall(value))
     return frozenset(found - {""})
+
+
+def told(error: Exception) -> str:
+    """Return an error's message as it may stand on a terminal or in a service's log."""
+    try:
+        secrets = secrets_of(load_settings())
+    except UserError:
+        secrets = frozenset()  # settings that cannot be read; their messages tell no secret
+    return masker(secrets)(str(error))
 
 
 def masker(secrets: Collection[str]) -> Callable[[str], str]:

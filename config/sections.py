@@ -102,7 +102,7 @@ class ServingSettings(Section):
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
     token: SecretStr
-    keys_grace_s: NotNegative
+    keys_grace_s: Annotated[float, Field(ge=10)]
     tls_certificate: str
     tls_key: str
     texts_per_s: NotNegative

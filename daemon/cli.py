@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from config.errors import PerennialError, UserError
+from config.secrets import told
 from daemon.commands import data, dead_letters, inspect, keys, models, operate
 
 EXIT_FAILED = 1
@@ -55,11 +56,11 @@ def main() -> None:
         app()
     except UserError as error:
         errors.print("[bold red]error:[/] ", end="")
-        errors.print(str(error), markup=False)
+        errors.print(told(error), markup=False)
         sys.exit(EXIT_USER_ERROR)
     except PerennialError as error:
         errors.print("[bold red]failed:[/] ", end="")
-        errors.print(str(error), markup=False)
+        errors.print(told(error), markup=False)
         sys.exit(EXIT_FAILED)
     except typer.Abort:
         sys.exit(130)

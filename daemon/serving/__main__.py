@@ -22,8 +22,8 @@ import structlog
 import uvicorn
 
 from config.errors import PerennialError, UserError
-from config.logging import configure_logging
-from config.secrets import secrets_of
+from config.logging import configure_logging, mask_crashes
+from config.secrets import secrets_of, told
 from config.sections import ServingSettings
 from config.settings import Settings, load_settings
 from daemon.serving import presence, tls
@@ -48,13 +48,15 @@ def main() -> int:
     """Run the process; return its exit code."""
     try:
         settings = load_settings()
-        configure_logging(settings.log, secrets=secrets_of(settings), stream=cast("TextIO", _LastingStream(sys.stderr)))
+        secrets = secrets_of(settings)
+        configure_logging(settings.log, secrets=secrets, stream=cast("TextIO", _LastingStream(sys.stderr)))
+        mask_crashes(secrets)
         refuse_open_bind(settings.serving, lambda: _has_keys(settings))
         certificate = tls.Certificate(settings.serving) if tls.wanted(settings.serving) else None
         _warn(settings.serving, certificate)
         listener = _listen(settings.serving)
     except UserError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - the process's edge: the message is for whoever started it
+        print(told(error), file=sys.stderr)  # noqa: T201 - the process's edge: the message is for whoever started it
         return 2
     except PerennialError as error:
         log.error("serving.stopped", reason=str(error))  # noqa: TRY400 - the message says it all
@@ -65,7 +67,7 @@ def main() -> int:
         with contextlib.closing(listener), Service.open(settings) as service:
             _serve(settings, service, listener, certificate)
     except UserError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - as above
+        print(told(error), file=sys.stderr)  # noqa: T201 - as above
         return 2
     except PerennialError as error:
         log.error("serving.stopped", reason=str(error))  # noqa: TRY400 - the message says it all

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -14,11 +16,13 @@ import structlog
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from config.errors import UserError
 from config.logging import configure_logging
-from config.secrets import MASK, masker, secrets_of
+from config.secrets import MASK, masker, secrets_of, told
 from config.sections import LogSettings
 from config.settings import load_settings
 
+ROOT = Path(__file__).parents[2]
 KEY = "prn_0123456789ab_" + "c0ffee" * 10 + "0000"
 TOKEN = 'tok"en\\ åäö <&> 4711'  # noqa: S105 - made up: whatever a log format could escape
 PASSWORD = "p:w/1"  # noqa: S105 - made up: must be escaped in a URL
@@ -116,3 +120,27 @@ def test_the_log_of_a_process_without_settings_masks_what_looks_like_a_secret(tm
         )
     text = (tmp_path / "log").read_text()
     assert not any(secret in text for secret in ("c0ffee", "pw-of-redis", "hush-hush"))
+
+
+def test_a_crash_tells_none_either() -> None:
+    code = (
+        "import threading; from config.logging import mask_crashes; mask_crashes(['hush-hush'])\n"
+        "def fail(message): raise ValueError(message)\n"
+        "for step in (lambda: fail('thread hush-hush'), lambda: exit('quiet')):\n"
+        "    thread = threading.Thread(target=step); thread.start(); thread.join()\n"
+        "fail('main hush-hush at postgresql://me:pw-of-the-url@host')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "hush-hush" not in done.stderr
+    assert "pw-of-the-url" not in done.stderr
+    assert done.stderr.count("Traceback") == 2
+    assert f"ValueError: thread {MASK}" in done.stderr
+    assert f"ValueError: main {MASK} at postgresql://me:{MASK}@host" in done.stderr
+
+
+def test_the_message_a_command_ends_with_tells_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_SERVING__TOKEN", "hush-hush")
+    assert told(UserError("the token hush-hush is wrong")) == f"the token {MASK} is wrong"
+    monkeypatch.setenv("PERENNIAL_SERVING__NOTHING", "x")
+    assert told(UserError(f"the key {KEY} is wrong")) == f"the key prn_0123456789ab_{MASK} is wrong"
