@@ -76,7 +76,9 @@ class KeyRing:
                 self.refresh()
             except PerennialError as error:
                 if not self._trouble:
-                    log.warning("serving.keys_unread", reason=str(error), next="the last known keys go on for a while")
+                    log.warning(
+                        "serving.keys_unread", reason=str(error), next="what was read last goes on, for serving.keys_grace_s"
+                    )
                 self._trouble = str(error)
             else:
                 if self._trouble:

@@ -90,17 +90,17 @@ class Service:
                 name: Slot(spec, champions, load, clock=clock, on_batch=partial(metrics.batch, name))
                 for name, spec in tasks.items()
             }
-            stop = threading.Event()
             keys = KeyRing(registry.api_keys, clock=clock)
             access = Access(
                 settings.serving, keys, loopback=is_loopback(settings.serving.host), clock=clock, report=metrics.turned_away
             )
-            threading.Thread(target=keys.watch, args=(stop,), name="api-keys", daemon=True).start()
+            stop = threading.Event()
             watchers = [_watcher(slot, settings.serving.refresh_interval_s, metrics, stop) for slot in slots.values()]
             for slot, watcher in zip(slots.values(), watchers, strict=True):
                 metrics.watch_task(slot.spec.name, partial(_waiting_texts, slot))
                 stack.callback(slot.close, DRAIN_LIMIT_S)
                 watcher.start()
+            threading.Thread(target=keys.watch, args=(stop,), name="api-keys", daemon=True).start()
             stack.callback(stop.set)
             return cls(settings, tasks, registry, slots, predictions, desk, fates, metrics, access, stack.pop_all())
 
