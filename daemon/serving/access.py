@@ -81,7 +81,8 @@ class Access:
     def charge(self, caller: Caller, texts: int) -> None:
         """Count the texts of an admitted predict request, before they are answered. Raises `ApiError` (429)."""
         if self._texts.take(caller.counted_as, texts - 1):
-            # It will come again as a whole, its first text included.
+            # Or refused requests would eat what a large one waits for.
+            self._texts.give_back(caller.counted_as, 1)
             wait_s = self._texts.wait_s(caller.counted_as, texts)
             self._hold_to("texts_per_s", self._texts.rate_per_s, caller, wait_s)
 

@@ -43,6 +43,12 @@ class RateLimit:
                 self._buckets.popitem(last=False)
         return wait_s
 
+    def give_back(self, caller: str, amount: float) -> None:
+        """Undo a `take` for something that was not done after all."""
+        if caller in self._buckets:
+            now = self._elapsed()
+            self._buckets[caller] = (min(self._capacity, self._level(caller, now) + amount), now)
+
     def wait_s(self, caller: str, amount: float = 1.0) -> float:
         """Return the seconds until `amount` is there (0: now). What is more than a full bucket waits for a full one."""
         if not self.rate_per_s:

@@ -69,6 +69,24 @@ def test_one_caller_never_takes_from_another(rate: float, capacity: float, asked
             assert alone.take("a", amount) == answered
 
 
+@given(RATES, CAPACITIES, ASKED, st.floats(0.1, 500))
+def test_what_is_given_back_is_as_if_it_had_not_been_taken(
+    rate: float, capacity: float, asked: list[tuple[float, str, float]], amount: float
+) -> None:
+    elapsed = Elapsed()
+    limit = RateLimit(rate, capacity, elapsed=elapsed)
+    for seconds, caller, taken in asked:
+        elapsed.now += seconds
+        limit.take(caller, taken)
+    before = limit.wait_s("a", capacity)
+    if not limit.take("a", min(amount, capacity)):
+        limit.give_back("a", min(amount, capacity))
+    assert limit.wait_s("a", capacity) <= before + 1e-6
+    assert limit.wait_s("a", capacity) >= before - 1e-6 / rate - 1e-6
+    limit.give_back("nobody", amount)
+    assert limit.wait_s("nobody", capacity) == 0
+
+
 @given(RATES, CAPACITIES, st.lists(st.integers(0, 500), max_size=300))
 def test_no_number_of_callers_grows_it(rate: float, capacity: float, callers: list[int]) -> None:
     limit = RateLimit(rate, capacity, max_callers=20, elapsed=Elapsed())
