@@ -3,7 +3,7 @@ PYTHON ?=
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help setup demo run kafka test check lint format types imports clean
+.PHONY: help setup demo run kafka test check lint format types imports audit clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -41,6 +41,9 @@ types: $(VENV)/.ready  ## mypy, strict
 
 imports: $(VENV)/.ready  ## import-linter contracts
 	@$(BIN)/lint-imports
+
+audit: $(VENV)/.ready  ## known vulnerabilities of the pinned versions; says NOT AUDITED where no advisory service answers
+	@$(BIN)/python scripts/audit.py || [ $$? -eq 3 ]
 
 clean:  ## remove the environment and caches (data folders stay)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .kafka build

@@ -58,7 +58,9 @@ def main() -> None:
     arguments = report.parser(__doc__ or "").parse_args()
     sizes = QUICK if arguments.quick else FULL
     with tempfile.TemporaryDirectory() as folder:
-        settings = load_settings(data_dir=Path(folder), serving={"port": 0, "refresh_interval_s": 0.2})
+        settings = load_settings(
+            data_dir=Path(folder), serving={"port": 0, "refresh_interval_s": 0.2, "texts_per_s": 0, "requests_per_s": 0}
+        )
         models = Models(settings)
         tasks = (NER,) if arguments.quick else (CLASSIFICATION, NER)
         kinds = {_KINDS[task]: _measure(models, task, sizes) for task in tasks}

@@ -139,6 +139,13 @@ class ServingSettings(Section):
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
     token: SecretStr
+    keys_grace_s: Annotated[float, Field(ge=10)]
+    tls_certificate: str
+    tls_key: str
+    texts_per_s: NotNegative
+    requests_per_s: NotNegative
+    burst_s: Positive
+    wrong_keys_per_min: NotNegative
     refresh_interval_s: Positive
     max_body_bytes: PositiveInt
     max_texts: PositiveInt

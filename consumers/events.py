@@ -35,6 +35,9 @@ PREDICTIONS_TOPIC = "perennial.predictions"
 LIFECYCLE_TOPIC = "perennial.lifecycle"
 DEAD_LETTERS_TOPIC = "perennial.dead-letters"
 
+KEY_SOURCE = "key:"
+"""Begins the `source` of feedback that was posted with an API key; the key's name follows. Serving takes it from nobody else."""
+
 MAX_TEXT_CHARS = 1_000_000
 MAX_SPANS = 10_000
 # Windows and retention subtract up to a hundred years from an event's time; nothing before this is news on the web.

@@ -15,7 +15,7 @@ from rich.text import Text
 from config.errors import RetryError, UserError
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
-from daemon.serving import presence
+from daemon.serving import presence, tls
 from registry.artifacts import Artifacts
 from registry.store import Registry
 from registry.versions import Version
@@ -24,7 +24,7 @@ from trainers.task import Predictor
 _TIMEOUT_S = 60.0
 _SERVER_ERROR, _UNAVAILABLE = 500, 503
 # Serving is on this machine or beside it: a proxy set for the web must not get between.
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_NO_PROXY = urllib.request.ProxyHandler({})
 
 
 def ask(settings: Settings, task: str, texts: Sequence[str]) -> dict[str, Any]:
@@ -47,8 +47,9 @@ def post(settings: Settings, address: str, path: str, body: Mapping[str, Any]) -
     token = settings.serving.token.get_secret_value()
     if token:
         request.add_header("Authorization", f"Bearer {token}")
+    handlers = [urllib.request.HTTPSHandler(context=tls.client_context(settings.serving))] if address.startswith("https:") else []
     try:
-        with _DIRECT.open(request, timeout=_TIMEOUT_S) as response:
+        with urllib.request.build_opener(_NO_PROXY, *handlers).open(request, timeout=_TIMEOUT_S) as response:
             answer: dict[str, Any] = json.loads(response.read())
             return answer
     except urllib.error.HTTPError as error:

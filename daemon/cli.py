@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 
 from config.errors import PerennialError, UserError
-from daemon.commands import data, dead_letters, inspect, models, operate, topics
+from config.secrets import told
+from daemon.commands import data, dead_letters, inspect, keys, models, operate, topics
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
@@ -46,6 +47,7 @@ for group in (operate, data, inspect):
 app.add_typer(models.app, name="models")
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(topics.app, name="topics")
+app.add_typer(keys.app, name="keys")
 
 
 def main() -> None:
@@ -55,11 +57,11 @@ def main() -> None:
         app()
     except UserError as error:
         errors.print("[bold red]error:[/] ", end="")
-        errors.print(str(error), markup=False)
+        errors.print(told(error), markup=False)
         sys.exit(EXIT_USER_ERROR)
     except PerennialError as error:
         errors.print("[bold red]failed:[/] ", end="")
-        errors.print(str(error), markup=False)
+        errors.print(told(error), markup=False)
         sys.exit(EXIT_FAILED)
     except typer.Abort:
         sys.exit(130)

@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from config.durable import free_bytes
 from config.errors import PerennialError, UserError
 from config.settings import Settings, load_settings
 from config.tasks import TaskSpec, load_tasks
+
+if TYPE_CHECKING:
+    from daemon.serving import tls
 
 Level = Literal["ok", "warning", "problem"]
 
@@ -54,7 +57,7 @@ def examine() -> list[Finding]:
         return [*findings, Finding("task files", "problem", str(error), f"mend the file in {settings.tasks_folder}")]
     findings.append(Finding("task files", "ok", f"{', '.join(tasks)} in {settings.tasks_folder}"))
     checks: list[Callable[[Settings, Mapping[str, TaskSpec]], Finding]] = [
-        _data_folder, _disk, _event_log, _registry, _buffer, _champions, _base_models, _encoder, _hardware, _bind, _port,
+        _data_folder, _disk, _event_log, _registry, _buffer, _champions, _base_models, _encoder, _hardware, _bind, _tls, _port,
         _dead_letters,
     ]  # fmt: skip
     return findings + [check(settings, tasks) for check in checks]
@@ -219,10 +222,47 @@ def _bind(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
     from daemon.serving import security  # noqa: PLC0415 - loaded only where it is checked
 
     try:
-        security.refuse_open_bind(settings.serving)
+        security.refuse_open_bind(settings.serving, lambda: _has_keys(settings))
     except UserError as error:
-        return Finding("serving address", "problem", str(error), "set serving.token, or serving.host to 127.0.0.1")
+        remedy = "make a key with `perennial keys create`, set serving.token, or set serving.host to 127.0.0.1"
+        return Finding("serving address", "problem", str(error), remedy)
     return Finding("serving address", "ok", settings.serving.host)
+
+
+def _tls(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
+    from daemon.serving import security, tls  # noqa: PLC0415 - loaded only where it is checked
+
+    serving = settings.serving
+    try:
+        if tls.wanted(serving):
+            return _certificate(tls.examine(serving))
+        wide = not security.is_loopback(serving.host)
+    except UserError as error:
+        return Finding("TLS", "problem", str(error), "name the PEM files of one certificate and its key")
+    if wide:
+        found = f"{serving.host} is served without TLS: keys, texts and answers cross the network readable"
+        remedy = "set serving.tls_certificate and serving.tls_key, or let only a proxy that speaks TLS reach the port"
+        return Finding("TLS", "warning", found, remedy)
+    return Finding("TLS", "ok", "none; only this machine reaches the port")
+
+
+def _certificate(examined: tls.Examined) -> Finding:
+    if examined.expires_at is None:
+        return Finding("TLS", "problem", f"clients will refuse the certificate: {examined.problem}", "renew the certificate")
+    until = f"the certificate is good until {examined.expires_at:%Y-%m-%d}"
+    if examined.expires_soon:
+        return Finding("TLS", "warning", until, "renew it; serving loads it by itself")
+    return Finding("TLS", "ok", until)
+
+
+def _has_keys(settings: Settings) -> bool:
+    if not _has_registry(settings):
+        return False
+    try:
+        with _open_registry(settings) as registry:
+            return bool(registry.api_keys.list())
+    except PerennialError:
+        return False  # told by the registry's own check
 
 
 def _port(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from config.clock import utc_now
 from config.errors import PerennialError, RunFailedError, UserError
 from config.logging import configure_logging
+from config.secrets import secrets_of
 from config.settings import Settings
 from config.tasks import load_tasks
 from consumers import events
@@ -42,7 +43,7 @@ def train(settings: Settings, task: str, *, promote: bool, full: bool, quiet: bo
     if task not in tasks:
         message = f"task {task!r} is not defined in {settings.tasks_folder}; the tasks are {', '.join(sorted(tasks))}"
         raise UserError(message)
-    configure_logging(settings.log.model_copy(update={"level": "warning"}))
+    configure_logging(settings.log.model_copy(update={"level": "warning"}), secrets=secrets_of(settings))
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         registry = Registry.open(settings.registry_url)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration: the schema this program reads and writes."""
 
 CHAMPION = "champion"
@@ -169,4 +169,19 @@ lease = sa.Table(
     sa.Column("holder", sa.Text),
     sa.Column("token", sa.Integer, nullable=False),
     sa.Column("expires_at", UtcTime, nullable=False),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("key_id", sa.Text, nullable=False, unique=True),
+    # Unique for ever, revoked keys included: feedback is recorded under the name.
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("scopes", JsonText, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("expires_at", UtcTime),
+    sa.Column("revoked_at", UtcTime),
+    sa.Column("last_used_at", UtcTime),
 )

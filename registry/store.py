@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from config.clock import Clock, utc_now
+from registry.api_keys import ApiKeys
 from registry.database import Database
 from registry.leases import Lease
 from registry.looks import Looks
@@ -26,6 +27,7 @@ class Registry:
         self.looks = Looks(database)
         self.outbox = Outbox(database, clock)
         self.lease = Lease(database, clock)
+        self.api_keys = ApiKeys(database, clock)
 
     @classmethod
     def open(cls, url: str, *, clock: Clock = utc_now, read_only: bool = False, create: bool = True) -> Self:

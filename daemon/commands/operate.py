@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from config.logging import configure_logging
+from config.logging import configure_logging, mask_crashes
+from config.secrets import secrets_of
 from config.settings import environment_of, load_settings
 from daemon.commands.output import AsJson, console, print_json, table
 
@@ -27,7 +28,9 @@ def run(
 ) -> None:
     """Run the daemon: ingest, schedule, training supervision and a serving child. Ctrl-C or SIGTERM stops it."""
     settings = load_settings()
-    configure_logging(settings.log)
+    secrets = secrets_of(settings)
+    configure_logging(settings.log, secrets=secrets)
+    mask_crashes(secrets)
     from daemon import app  # noqa: PLC0415 - heavy
 
     raise typer.Exit(app.run(settings, serve=serve))

@@ -22,13 +22,15 @@ import structlog
 import uvicorn
 
 from config.errors import PerennialError, UserError
-from config.logging import configure_logging
+from config.logging import configure_logging, mask_crashes
+from config.secrets import secrets_of, told
 from config.sections import ServingSettings
 from config.settings import Settings, load_settings
-from daemon.serving import presence
+from daemon.serving import presence, tls
 from daemon.serving.api import create_app
-from daemon.serving.security import refuse_open_bind
+from daemon.serving.security import is_loopback, refuse_open_bind
 from daemon.serving.service import Service
+from registry.store import Registry
 
 IN_FLIGHT_LIMIT_S = 8
 """After SIGTERM nothing new is taken and requests in flight have this long to be answered."""
@@ -46,19 +48,26 @@ def main() -> int:
     """Run the process; return its exit code."""
     try:
         settings = load_settings()
-        configure_logging(settings.log, stream=cast("TextIO", _LastingStream(sys.stderr)))
-        refuse_open_bind(settings.serving)
+        secrets = secrets_of(settings)
+        configure_logging(settings.log, secrets=secrets, stream=cast("TextIO", _LastingStream(sys.stderr)))
+        mask_crashes(secrets)
+        refuse_open_bind(settings.serving, lambda: _has_keys(settings))
+        certificate = tls.Certificate(settings.serving) if tls.wanted(settings.serving) else None
+        _warn(settings.serving, certificate)
         listener = _listen(settings.serving)
     except UserError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - the process's edge: the message is for whoever started it
+        print(told(error), file=sys.stderr)  # noqa: T201 - the process's edge: the message is for whoever started it
         return 2
+    except PerennialError as error:
+        log.error("serving.stopped", reason=str(error))  # noqa: TRY400 - the message says it all
+        return 1
     # A model that is being loaded computes in Python; the thread that answers gets its turn ten times sooner than by default.
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
         with contextlib.closing(listener), Service.open(settings) as service:
-            _serve(settings, service, listener)
+            _serve(settings, service, listener, certificate)
     except UserError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - as above
+        print(told(error), file=sys.stderr)  # noqa: T201 - as above
         return 2
     except PerennialError as error:
         log.error("serving.stopped", reason=str(error))  # noqa: TRY400 - the message says it all
@@ -67,16 +76,39 @@ def main() -> int:
     return 0
 
 
-def _serve(settings: Settings, service: Service, listener: socket.socket) -> None:
+def _has_keys(settings: Settings) -> bool:
+    try:
+        with Registry.open(settings.registry_url, create=False) as registry:
+            return bool(registry.api_keys.list())
+    except UserError:
+        return False  # no registry yet; a URL that cannot be used is told where the service opens
+
+
+def _warn(settings: ServingSettings, certificate: tls.Certificate | None) -> None:
+    if certificate is not None:
+        tls.warn(tls.examine(settings))
+    elif not is_loopback(settings.host):
+        log.warning(
+            "serving.no_tls", host=settings.host, reason="keys, texts and answers cross the network readable",
+            next="set serving.tls_certificate and serving.tls_key, or let only a proxy that speaks TLS reach this port",
+        )  # fmt: skip
+
+
+def _serve(settings: Settings, service: Service, listener: socket.socket, certificate: tls.Certificate | None) -> None:
     config = uvicorn.Config(
         create_app(service),
         log_config=None,
         access_log=False,
         lifespan="off",
+        ws="none",
+        # Addresses are the connection's own: a header that says otherwise would let a client choose its rate limit.
+        proxy_headers=False,
+        ssl_context_factory=(lambda _config, _default: certificate.context) if certificate else None,
+        callback_notify=certificate.renew if certificate else None,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=IN_FLIGHT_LIMIT_S,
     )
-    address = _address(listener)
+    address = _address(listener, "https" if certificate else "http")
     server = _Server(config, settings, address)
     # uvicorn raises the signal again when it is done; with these handlers that ends nothing half-way.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -142,9 +174,9 @@ def _listen(settings: ServingSettings) -> socket.socket:
     return listener
 
 
-def _address(listener: socket.socket) -> str:
+def _address(listener: socket.socket, scheme: str) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class _LastingStream(io.TextIOBase):

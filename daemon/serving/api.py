@@ -15,10 +15,11 @@ from starlette.concurrency import run_in_threadpool
 from config.errors import DeadLetterError, RetryError
 from consumers import event_errors, events, wire
 from daemon.serving import errors, schemas
+from daemon.serving.access import Guard
 from daemon.serving.batching import OverloadedError
 from daemon.serving.errors import ApiError
 from daemon.serving.metrics import Measured
-from daemon.serving.security import BodyLimit, TokenGuard
+from daemon.serving.security import BodyLimit
 from daemon.serving.service import Service
 from daemon.serving.slot import NoModelError, Slot
 
@@ -32,8 +33,7 @@ def create_app(service: Service) -> FastAPI:
     settings = service.settings.serving
     # The last one added sees a request first: measured, then identified, then read.
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    if token := settings.token.get_secret_value():
-        app.add_middleware(TokenGuard, token=token)
+    app.add_middleware(Guard, access=service.access, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(Measured, metrics=service.metrics)
     _add_predict(app, service)
     _add_feedback(app, service)
@@ -56,6 +56,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         if len(texts) > service.settings.serving.max_texts:
             message = f"texts: {len(texts)} texts are more than serving.max_texts ({service.settings.serving.max_texts})"
             raise ApiError(422, message, "send them in several requests", field="texts")
+        service.access.charge(request.state.caller, len(texts))
         try:
             version, future = slot.predict(texts)
         except NoModelError:
@@ -80,7 +81,7 @@ def _add_feedback(app: FastAPI, service: Service) -> None:
     async def accept(request: Request, idempotency_key: Annotated[str | None, Header()] = None) -> Response:
         """Make feedback durable and acknowledge it; `event_id` and `occurred_at` may be left out."""
         body = await _json_bytes(request)
-        accepted = await run_in_threadpool(service.desk.accept, body, idempotency_key)
+        accepted = await run_in_threadpool(service.desk.accept, body, idempotency_key, api_key=request.state.caller.key)
         answer = schemas.FeedbackAccepted(
             event_id=accepted.event_id,
             task=accepted.task,

@@ -61,15 +61,18 @@ class FeedbackDesk:
         # Two requests with one key must not both find it unused; those with other keys need not wait for a slow log.
         self._locks = tuple(threading.Lock() for _ in range(_LOCKS))
 
-    def accept(self, body: bytes, key: str | None) -> Accepted:
-        """Make one feedback event durable and return its acknowledgement. Raises `ApiError` naming field and remedy."""
+    def accept(self, body: bytes, key: str | None, *, api_key: str | None = None) -> Accepted:
+        """Make one feedback event durable and return its acknowledgement. Raises `ApiError` naming field and remedy.
+
+        `key` is the idempotency key; `api_key` the name of the API key that posts, which becomes the event's `source`.
+        """
         task = "unknown"
         try:
             payload = _decoded(body)
             named = payload.get("task")
             task = named if isinstance(named, str) and named in self._tasks else "unknown"
             event_id = _event_id(payload, key)
-            event, content_sha256 = self._validated(payload, event_id)
+            event, content_sha256 = self._validated(payload, event_id, api_key)
             accepted, outcome = self._once(event, content_sha256)
         except DeadLetterError as error:
             self._report(task, "refused")
@@ -80,7 +83,7 @@ class FeedbackDesk:
         self._report(task, outcome)
         return accepted
 
-    def _validated(self, payload: Mapping[str, Any], event_id: str) -> tuple[events.Feedback, str]:
+    def _validated(self, payload: Mapping[str, Any], event_id: str, api_key: str | None) -> tuple[events.Feedback, str]:
         now = self._clock()
         content = {name: value for name, value in payload.items() if name != "event_id"}
         content_sha256 = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -89,6 +92,7 @@ class FeedbackDesk:
             reason = f"type: {str(filled['type'])[:80]!r} is not taken here; send feedback, or use `perennial import`"
             raise DeadLetterError(reason, field="type")
         tolerance = timedelta(seconds=self._settings.future_tolerance_s)
+        filled["source"] = _source(filled.get("source"), api_key)
         event = events.parse(json.dumps(filled).encode(), tasks=self._tasks, now=now, future_tolerance=tolerance)
         assert isinstance(event, events.Feedback)  # noqa: S101 - by its type, checked above
         if event.prediction_id is not None and (prediction := self._known_prediction(event.prediction_id)) is not None:
@@ -136,6 +140,16 @@ def _decoded(body: bytes) -> dict[str, Any]:
         return wire.decode(body, noun="body")
     except DeadLetterError as error:
         raise of_malformed(error) from None
+
+
+def _source(said: object, api_key: str | None) -> object:
+    """Return who an event comes from. Raises `DeadLetterError` for one that claims to come from a key that did not post it."""
+    if api_key is not None:
+        return f"{events.KEY_SOURCE}{api_key}"
+    if isinstance(said, str) and said.startswith(events.KEY_SOURCE):
+        reason = f"source: {said[:80]!r} names an API key, which serving itself writes; leave it out, or post with that key"
+        raise DeadLetterError(reason, field="source")
+    return said
 
 
 def _event_id(payload: Mapping[str, Any], key: str | None) -> str:

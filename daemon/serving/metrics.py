@@ -48,6 +48,9 @@ class ServingMetrics:
         self._feedback = Counter(
             "perennial_feedback", "Feedback by what became of the request.", ["task", "outcome"], registry=registry
         )
+        self._turned_away = Counter(
+            "perennial_http_turned_away", "Requests refused before they were read, by reason.", ["reason"], registry=registry
+        )
         self._swaps = Counter("perennial_model_swaps", "Champions loaded and swapped in.", ["task"], registry=registry)
         self._load_s = Gauge(
             "perennial_model_load_seconds", "Time to verify, load and warm the version served.", ["task"], registry=registry
@@ -116,6 +119,10 @@ class ServingMetrics:
     def feedback(self, task: str, outcome: str) -> None:
         """Count one feedback request."""
         self._feedback.labels(task, outcome).inc()
+
+    def turned_away(self, reason: str) -> None:
+        """Count one request that access refused."""
+        self._turned_away.labels(reason).inc()
 
     def request(self, path: str, status: int, seconds: float) -> None:
         """Count one request; `path` is the route's template, so that strangers cannot make series."""

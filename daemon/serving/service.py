@@ -17,11 +17,14 @@ from config.tasks import TaskSpec, load_tasks
 from consumers.dead_letters import DeadLetters
 from consumers.event_log import open_event_log
 from daemon.serving.accepted import AcceptedFeedback
+from daemon.serving.access import Access
 from daemon.serving.fate import Fates
 from daemon.serving.feedback import FeedbackDesk
+from daemon.serving.key_ring import KeyRing
 from daemon.serving.metrics import ServingMetrics
 from daemon.serving.models import RegistryChampions, loader
 from daemon.serving.prediction_log import PredictionLog
+from daemon.serving.security import is_loopback
 from daemon.serving.slot import Load, Slot
 from registry.artifacts import Artifacts
 from registry.store import Registry
@@ -45,6 +48,7 @@ class Service:
     desk: FeedbackDesk
     fates: Fates
     metrics: ServingMetrics
+    access: Access
     _parts: contextlib.ExitStack
 
     @classmethod
@@ -86,14 +90,19 @@ class Service:
                 name: Slot(spec, champions, load, clock=clock, on_batch=partial(metrics.batch, name))
                 for name, spec in tasks.items()
             }
+            keys = KeyRing(registry.api_keys, clock=clock)
+            access = Access(
+                settings.serving, keys, loopback=is_loopback(settings.serving.host), clock=clock, report=metrics.turned_away
+            )
             stop = threading.Event()
             watchers = [_watcher(slot, settings.serving.refresh_interval_s, metrics, stop) for slot in slots.values()]
             for slot, watcher in zip(slots.values(), watchers, strict=True):
                 metrics.watch_task(slot.spec.name, partial(_waiting_texts, slot))
                 stack.callback(slot.close, DRAIN_LIMIT_S)
                 watcher.start()
+            threading.Thread(target=keys.watch, args=(stop,), name="api-keys", daemon=True).start()
             stack.callback(stop.set)
-            return cls(settings, tasks, registry, slots, predictions, desk, fates, metrics, stack.pop_all())
+            return cls(settings, tasks, registry, slots, predictions, desk, fates, metrics, access, stack.pop_all())
 
     def close(self) -> None:
         """Stop watching, finish what models have taken, write what waits for the log, release everything."""

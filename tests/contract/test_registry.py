@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,37 +22,10 @@ from registry.aliases import Alias
 from registry.promotion import ChampionMovedError, PinnedError
 from registry.runs import Run
 from registry.store import Registry
-from tests.support import postgres
 from tests.support.registries import TASK, Clock, add_version, check_invariants
 
 REPOSITORY = Path(__file__).parents[2]
 RACER = REPOSITORY / "tests" / "support" / "registry_racer.py"
-
-
-@pytest.fixture(scope="module")
-def postgres_server() -> Iterator[postgres.Server]:
-    with postgres.running() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the URL of an empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'registry.db'}"
-    server: postgres.Server = request.getfixturevalue("postgres_server")
-    return server.empty_database()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def registry(url: str, clock: Clock) -> Iterator[Registry]:
-    with Registry.open(url, clock=clock) as opened:
-        yield opened
 
 
 def new_run(registry: Registry, key: str = "key", task: str = TASK) -> Run:

@@ -15,6 +15,8 @@ from consumers.dead_letters import DeadLetters
 from consumers.source import Position, RawEvent
 from daemon import doctor
 from daemon.doctor import Finding
+from registry.store import Registry
+from tests.support.certificates import expired, self_signed
 from tests.support.served import ServedData
 
 SetEnv = Callable[..., None]
@@ -159,6 +161,33 @@ def test_a_wide_bind_without_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_problem("serving address", says="token", remedy="set serving.token")
     monkeypatch.setenv("PERENNIAL_SERVING__TOKEN", "s3cret")
     assert found("serving address").level == "ok"
+
+
+def test_a_wide_bind_with_a_key(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_SERVING__HOST", "0.0.0.0")  # noqa: S104 - what is tested
+    with Registry.open(f"sqlite:///{installation / 'data' / 'registry.db'}") as registry:
+        registry.api_keys.create("desk", ["predict"])
+    assert found("serving address").level == "ok"
+
+
+def test_tls(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found("TLS").level == "ok"
+    monkeypatch.setenv("PERENNIAL_SERVING__HOST", "0.0.0.0")  # noqa: S104 - what is tested
+    without = found("TLS")
+    assert (without.level, "served without TLS" in without.found) == ("warning", True)
+    monkeypatch.setenv("PERENNIAL_SERVING__TLS_KEY", "nowhere.pem")
+    assert_problem("TLS", says="tls_certificate is not", remedy="PEM files")
+    monkeypatch.setenv("PERENNIAL_SERVING__TLS_CERTIFICATE", "nowhere.pem")
+    assert_problem("TLS", says="nowhere.pem cannot be read", remedy="PEM files")
+    for pair, level, said in (
+        (self_signed(installation), "ok", "good until"),
+        (self_signed(installation, "short", days=3), "warning", "good until"),
+        (expired(installation), "problem", "certificate has expired"),
+    ):
+        monkeypatch.setenv("PERENNIAL_SERVING__TLS_CERTIFICATE", str(pair.certificate))
+        monkeypatch.setenv("PERENNIAL_SERVING__TLS_KEY", str(pair.key))
+        finding = found("TLS")
+        assert (finding.level, said in finding.found) == (level, True)
 
 
 def test_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,147 @@
+"""API keys: `prn_<id>_<secret>`, of which only a hash is kept. ADR 0010 says why a plain hash is right here."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal, get_args
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from config.clock import Clock
+from config.errors import UserError
+from registry import schema
+from registry.database import Database
+
+Scope = Literal["predict", "feedback", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+PREFIX = "prn_"
+_ID_BYTES, _SECRET_BYTES = 6, 32
+_FORM = re.compile(r"prn_([0-9a-f]{12})_[0-9a-f]{64}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """One key as the registry knows it; the secret itself is nowhere."""
+
+    key_id: str
+    name: str
+    scopes: tuple[Scope, ...]
+    sha256: str = field(repr=False)
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    """Coarse: serving notes a use some seconds late, and at most once in a while."""
+
+    def state(self, now: datetime) -> Literal["active", "expired", "revoked"]:
+        """Return whether the key counts at `now`."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.expires_at is not None and self.expires_at <= now else "active"
+
+
+class ApiKeys:
+    """Makes, lists and revokes keys. Nothing is ever deleted, so a name means one key for ever."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def create(self, name: str, scopes: Collection[str], *, expires_in: timedelta | None = None) -> tuple[ApiKey, str]:
+        """Record a new key and return it with the key itself, which nobody can be told again.
+
+        Raises `UserError` for a name that is taken or no name, and for scopes that do not exist or are none.
+        """
+        check(name, scopes)
+        now = self._clock()
+        secret = f"{PREFIX}{secrets.token_hex(_ID_BYTES)}_{secrets.token_hex(_SECRET_BYTES)}"
+        key = ApiKey(
+            key_id=id_of(secret),
+            name=name,
+            scopes=tuple(scope for scope in SCOPES if scope in scopes),
+            sha256=hash_of(secret),
+            created_at=now,
+            expires_at=None if expires_in is None else now + expires_in,
+            revoked_at=None,
+            last_used_at=None,
+        )
+        with self._database.write() as connection:
+            if (former := _find(connection, name)) is not None:
+                message = (
+                    f"the name {name!r} belongs to the key made at {former.created_at.isoformat(timespec='seconds')} "
+                    f"({former.state(now)}) and stays its own, because feedback is recorded under it; nothing was made. "
+                    f"Choose another, for example {name}-2"
+                )
+                raise UserError(message)
+            columns = [column.name for column in schema.api_keys.c if column.name != "id"]
+            connection.execute(sa.insert(schema.api_keys).values({column: getattr(key, column) for column in columns}))
+        return key, secret
+
+    def list(self) -> list[ApiKey]:
+        """Return every key, oldest first, revoked and expired ones too."""
+        with self._database.read() as connection:
+            return [_key(row) for row in connection.execute(sa.select(schema.api_keys).order_by(schema.api_keys.c.id))]
+
+    def revoke(self, name: str) -> ApiKey:
+        """Make a key worthless from now on and return it; one that was revoked before stays as it was.
+
+        Raises `UserError` for a name that no key has.
+        """
+        with self._database.write() as connection:
+            key = _find(connection, name)
+            if key is None:
+                message = f"there is no API key {name!r}; `perennial keys list` names them"
+                raise UserError(message)
+            if key.revoked_at is None:
+                table = schema.api_keys
+                connection.execute(sa.update(table).where(table.c.name == name).values(revoked_at=self._clock()))
+                key = _find(connection, name)
+                assert key is not None  # noqa: S101 - found above, in the same transaction
+        return key
+
+    def note_used(self, key_ids: Sequence[str], at: datetime) -> None:
+        """Record that these keys were used; an earlier time than the recorded one changes nothing."""
+        table = schema.api_keys
+        older = table.c.last_used_at.is_(None) | (table.c.last_used_at < at)
+        with self._database.write() as connection:
+            connection.execute(sa.update(table).where(table.c.key_id.in_(key_ids) & older).values(last_used_at=at))
+
+
+def id_of(presented: str) -> str:
+    """Return the public id inside a key; empty when it has not a key's form."""
+    found = _FORM.fullmatch(presented)
+    return found[1] if found else ""
+
+
+def hash_of(presented: str) -> str:
+    """Return the SHA-256 of a key, in lower-case hex."""
+    return hashlib.sha256(presented.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def check(name: str, scopes: Collection[str]) -> None:
+    """Refuse what is no name for a key, and scopes that do not exist or are none (`UserError`)."""
+    if not _NAME.fullmatch(name):
+        message = f"{name[:80]!r} is no name for a key; use 1 to 63 of a-z, 0-9, dot, hyphen and underscore, for example desk-7"
+        raise UserError(message)
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown or not scopes:
+        what = f"there is no scope {', '.join(unknown)}" if unknown else "a key needs at least one scope"
+        message = f"{what}; the scopes are {', '.join(SCOPES)}, for example --scope predict"
+        raise UserError(message)
+
+
+def _find(connection: Connection, name: str) -> ApiKey | None:
+    row = connection.execute(sa.select(schema.api_keys).where(schema.api_keys.c.name == name)).one_or_none()
+    return None if row is None else _key(row)
+
+
+def _key(row: Row[tuple[object, ...]]) -> ApiKey:
+    values = {name: value for name, value in row._mapping.items() if name != "id"}  # noqa: SLF001 - SQLAlchemy's documented way
+    return ApiKey(**{**values, "scopes": tuple(values["scopes"])})
