@@ -168,7 +168,7 @@ def _used(operator: Operator) -> set[str]:
 
 
 def test_rate_limits_of_a_real_process_tell_when_to_come_again(data: ServedData) -> None:
-    settings = data.settings_with(token="s3cret", texts_per_s=2, burst_s=1, max_texts=4, wrong_keys_per_min=3)  # noqa: S106 - made up
+    settings = data.settings_with(token="s3cret", texts_per_s=2, burst_s=1, max_texts=4, wrong_keys_per_min=3)
     with serving(settings) as (_process, address), httpx.Client(base_url=address, timeout=30, headers=bearer("s3cret")) as client:
         eventually(lambda: client.get("/readyz").status_code == 200, within_s=60)
         body = {"texts": [TEXT] * 4}
@@ -190,7 +190,7 @@ def test_rate_limits_of_a_real_process_tell_when_to_come_again(data: ServedData)
 
 @pytest.mark.parametrize("spoofed", ["203.0.113.9", "203.0.113.10"])
 def test_a_header_does_not_choose_the_address_that_is_limited(data: ServedData, spoofed: str) -> None:
-    settings = data.settings_with(token="s3cret", wrong_keys_per_min=1)  # noqa: S106 - made up
+    settings = data.settings_with(token="s3cret", wrong_keys_per_min=1)
     with serving(settings) as (_process, address), httpx.Client(base_url=address, timeout=30) as client:
         assert client.get("/v1/tasks", headers=bearer("guess")).status_code == 401
         assert client.get("/v1/tasks", headers={**bearer("guess"), "X-Forwarded-For": spoofed}).status_code == 429

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import SaslAuthenticationFailedError
 
@@ -25,6 +23,7 @@ from config.settings import Settings, shipped_settings
 from consumers.event_log import open_event_log
 from consumers.kafka.oauth import ClientCredentials
 from tests.kafka.broker import Broker, free_port
+from tests.support.certificates import self_signed
 from tests.support.event_logs import read
 from tests.support.kafka_logs import shared_broker
 
@@ -36,19 +35,11 @@ class Cluster:
     """One broker with a listener per way of proving who one is."""
 
     def __init__(self, folder: Path) -> None:
-        self.authority = trustme.CA()
-        certificate, client = self.authority.issue_cert("127.0.0.1"), self.authority.issue_cert("app@example.org")
-        self.ca = folder / "ca.pem"
-        self.authority.cert_pem.write_to_path(self.ca)
-        key = load_pem_private_key(certificate.private_key_pem.bytes(), None)
+        own, client = self_signed(folder, "broker", host="127.0.0.1"), self_signed(folder, "client", host="app.example")
+        # Signed by themselves: each side trusts the other's very certificate.
+        self.ca, self.client_certificate, self.client_key = own.certificate, client.certificate, client.key
         store = folder / "broker.pem"
-        # Kafka reads PKCS #8 only.
-        store.write_bytes(
-            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate.cert_chain_pems[0].bytes()
-        )
-        self.client_certificate, self.client_key = folder / "client.pem", folder / "client.key"
-        client.cert_chain_pems[0].write_to_path(self.client_certificate)
-        client.private_key_pem.write_to_path(self.client_key)
+        store.write_bytes(own.key.read_bytes() + own.certificate.read_bytes())
         self.ports = {name: free_port() for name in ("plain", "scram", "oauth", "tls", "scramtls", "mutual")}
         protocols = {
             "plain": "SASL_PLAINTEXT", "scram": "SASL_PLAINTEXT", "oauth": "SASL_PLAINTEXT", "tls": "SSL", "scramtls": "SASL_SSL",
@@ -70,7 +61,7 @@ listener.name.oauth.oauthbearer.sasl.jaas.config={
 ssl.keystore.type=PEM
 ssl.keystore.location={store}
 ssl.truststore.type=PEM
-ssl.truststore.location={self.ca}
+ssl.truststore.location={self.client_certificate}
 listener.name.mutual.ssl.client.auth=required
 """
         for name in ("scram", "scramtls"):

@@ -19,11 +19,15 @@ class Pair:
 
 
 def self_signed(folder: Path, name: str = "served", *, days: int = 90, passphrase: str = "", host: str = "news.example") -> Pair:
-    """Make a certificate for `host`, good for so many days; where openssl is not installed, skip, or fail in CI."""
+    """Make a certificate for `host` (a name or address), good for so many days.
+
+    Where openssl is not installed, skip, or fail in CI.
+    """
+    kind = "IP" if host.replace(".", "").isdigit() else "DNS"
     pair = Pair(folder / f"{name}.crt", folder / f"{name}.key")
     _openssl(
         "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-keyout", str(pair.key), "-out",
-        str(pair.certificate), "-days", str(days), "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}",
+        str(pair.certificate), "-days", str(days), "-subj", f"/CN={host}", "-addext", f"subjectAltName={kind}:{host}",
         *(["-passout", f"pass:{passphrase}"] if passphrase else ["-nodes"]),
     )  # fmt: skip
     return pair

@@ -24,8 +24,8 @@ from config.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
 KEY = "prn_0123456789ab_" + "c0ffee" * 10 + "0000"
-TOKEN = 'tok"en\\ åäö <&> 4711'  # noqa: S105 - made up: whatever a log format could escape
-PASSWORD = "p:w/1"  # noqa: S105 - made up: must be escaped in a URL
+TOKEN = 'tok"en\\ åäö <&> 4711'
+PASSWORD = "p:w/1"
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_log_shows_none_of_them(form: str, restored: None) -> None:
         assert [json.loads(line)["event"] for line in text.splitlines()][:2] == ["asked", f"with the key prn_0123456789ab_{MASK}"]
 
 
-@example(secret="it's-mine", before='said "', after="")  # noqa: S106 - made up
+@example(secret="it's-mine", before='said "', after="")
 @given(st.text(st.characters(), min_size=6, max_size=40), st.text(max_size=40), st.text(max_size=40))
 def test_a_secret_of_any_characters_is_masked_in_every_spelling(secret: str, before: str, after: str) -> None:
     assume(secret not in MASK)

@@ -26,7 +26,7 @@ from tests.support.served import TASK, TEXT, ServedData, eventually, listening, 
 PREDICT = f"/v1/tasks/{TASK}/predict"
 FEEDBACK = {"task": TASK, "user_id": "u", "verdict": "correction", "text": TEXT, "target": {"spans": []}}
 HERE, THERE = "192.0.2.1", "192.0.2.2"
-TOKEN = "s3cret-token"  # noqa: S105 - made up here
+TOKEN = "s3cret-token"
 # Every address of the API and the scope it needs.
 SCOPE_OF = {
     ("POST", "/v1/tasks/{task}/predict"): "predict",

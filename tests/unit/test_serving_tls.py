@@ -71,7 +71,7 @@ def test_without_files_there_is_no_tls_and_with_one_of_two_it_is_refused() -> No
 
 def test_files_that_cannot_be_used_are_named_with_the_remedy(tmp_path: Path) -> None:
     good, other = self_signed(tmp_path), self_signed(tmp_path, "other")
-    locked = self_signed(tmp_path, "locked", passphrase="hush-hush")  # noqa: S106 - made up
+    locked = self_signed(tmp_path, "locked", passphrase="hush-hush")
     (tmp_path / "text").write_text("no certificate")
     for certificate, key, said in (
         (tmp_path / "nowhere", good.key, r"serving\.tls_certificate .*nowhere cannot be read \(No such file"),
