@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,10 +23,14 @@ from consumers.kafka import topics
 from consumers.source import Position, RawEvent, TopicPartition
 from daemon.cli import app
 from daemon.groups import CONSUMERS
+from daemon.outbox import Publisher
+from registry.store import Registry
 from tests.kafka.broker import Broker, free_port
 from tests.support.buffers import NOW
 from tests.support.event_logs import read
 from tests.support.kafka_logs import shared_broker
+
+ABSENT = f"127.0.0.1:{free_port()}"
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +178,21 @@ def test_dead_letters_go_to_their_topic_with_position_and_reason(made: Settings)
     assert told[0]["perennial-position"] == f"{events.FEEDBACK_TOPIC}/0/7".encode()
     assert (told[0]["perennial-reason"], told[0]["perennial-field"]) == (b"not JSON", b"body")
     assert told[2]["perennial-bytes"] == b"10000"
+
+
+def test_what_happens_to_models_can_be_followed_also_when_the_broker_was_away(made: Settings, tmp_path: Path) -> None:
+    with Registry.open(f"sqlite:///{tmp_path / 'registry.db'}") as registry, closing(open_event_log(made)) as log:
+        for number in range(250):
+            registry.outbox.add({"type": "model.promoted", "task": "news-topics", "version": f"news-topics/v{number}"})
+        away = open_event_log(made.model_copy(update={"kafka": made.kafka.model_copy(update={"bootstrap_servers": ABSENT})}))
+        with closing(away.sink()) as unreachable, pytest.raises(RetryError):
+            Publisher(registry, unreachable).step()
+        assert len(registry.outbox.pending(limit=1000)) == 250
+        with closing(log.sink()) as sink:
+            publisher = Publisher(registry, sink)
+            assert [publisher.step() for _ in range(3)] == [0.0, 0.0, 1.0]
+        assert registry.outbox.pending() == []
+        with closing(log.source(uuid.uuid4().hex, [events.LIFECYCLE_TOPIC])) as source:
+            followed = [json.loads(event.value or b"") for event in read(source, 250)]
+    assert [event["version"] for event in followed] == [f"news-topics/v{number}" for number in range(250)]
+    assert len({event["event_id"] for event in followed}) == 250
