@@ -32,15 +32,22 @@ class TopicState:
 
 def wanted_settings(settings: Settings, replication_factor: int) -> dict[str, str]:
     """Return the topic settings that follow from ours."""
+    retention = timedelta(days=settings.events.retention_days)
     return {
         "cleanup.policy": "delete",
-        "retention.ms": str(int(timedelta(days=settings.events.retention_days).total_seconds() * 1000)),
+        "retention.ms": _milliseconds(retention),
+        # Only closed segments are removed: with Kafka's week for one, an event would outlive its retention by a week.
+        "segment.ms": _milliseconds(min(retention, timedelta(days=1))),
         # An event somewhat too large becomes a dead letter; a huge one is refused to its producer.
         "max.message.bytes": str(2 * settings.ingest.max_event_bytes),
         # With three replicas one broker may be away, and an acknowledged event still stands on two.
         "min.insync.replicas": "2" if replication_factor >= _QUORUM_OF else "1",
         "unclean.leader.election.enable": "false",
     }
+
+
+def _milliseconds(span: timedelta) -> str:
+    return str(int(span.total_seconds() * 1000))
 
 
 def create_missing(settings: Settings, *, partitions: int, replication_factor: int, update: bool = False) -> Sequence[TopicState]:
