@@ -228,11 +228,18 @@ class Retrain(_Event):
 
 
 class Erase(_Event):
-    """A user or an article must be forgotten."""
+    """A user or an article must be forgotten: everything of it is removed, and refused from then on."""
 
     type: Literal["erase"] = "erase"
     user_id: Annotated[str | None, Field(pattern=_ID)] = None
     article_id: ArticleId | None = None
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if self.user_id is None and self.article_id is None:
+            message = "neither user_id nor article_id is given; name what is to be erased"
+            raise ValueError(message)
+        return self
 
 
 Event = Annotated[Article | Label | Feedback | PredictionMade | TaskSchema | Retrain | Erase, Field(discriminator="type")]

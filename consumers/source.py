@@ -11,6 +11,8 @@ FETCH_MAX_BYTES = 64 << 20
 """One read of the log ends at so many bytes, or after one event that is larger."""
 PUBLISH_BUFFER_BYTES = 32 << 20
 """A sink that holds so many bytes which are not durable flushes before it takes more."""
+ERASED_HEADER = "perennial-erased"
+"""The one header of an event whose value and key were erased; it keeps its offset."""
 
 
 class TopicPartition(NamedTuple):
@@ -37,6 +39,11 @@ class RawEvent:
     key: bytes | None
     headers: tuple[tuple[str, bytes], ...]
     logged_at: datetime
+
+    @property
+    def erased(self) -> bool:
+        """Whether its bytes were erased where it stands in the log."""
+        return self.value is None and any(name == ERASED_HEADER for name, _value in self.headers)
 
 
 class EventSource(Protocol):

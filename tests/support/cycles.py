@@ -129,6 +129,10 @@ class MadeUpRunner:
     def __init__(self, train: Train) -> None:
         self.train = train
         self.attempts: list[int] = []
+        self.ended: list[str] = []
+
+    def end(self, run_id: str) -> None:
+        self.ended.append(run_id)
 
     prepare = staticmethod(Runner.prepare)
 
