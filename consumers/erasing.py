@@ -67,8 +67,10 @@ def erased_rows(tables: Tables, stones: Tombstones) -> dict[str, ErasedRows]:
         for column, kind in columns.items():
             erased = pc.or_(erased, pc.is_in(rows[column], value_set=_erased(rows[column], stones, kind)))
         if more:
-            same_text = pc.is_in(rows["text_sha256"], value_set=_erased(rows["text_sha256"], stones, "text"))
-            erased = pc.or_(erased, pc.and_(same_text, pc.is_null(rows["article_id"])))
+            erased = pc.or_(erased, _hold_an_erased_text(tables, rows, stones))
+        if name == "feedback" and "examples" in found:
+            # An answer that brought its text along stands in both; the ledger alone does not tell what the text was.
+            erased = pc.or_(erased, pc.is_in(rows[key], value_set=pa.array(sorted(found["examples"].keys), pa.string())))
         gone = rows.filter(erased)
         if gone.num_rows:
             found[name] = ErasedRows(tuple(gone["_rowid"].to_pylist()), frozenset(gone[key].to_pylist()))
@@ -77,7 +79,8 @@ def erased_rows(tables: Tables, stones: Tombstones) -> dict[str, ErasedRows]:
 
 def remove(tables: Tables, rows: Mapping[str, ErasedRows]) -> int:
     """Remove rows, and every finding about texts that are gone; return how many rows went."""
-    removed = sum(_delete(tables, name, some.row_ids) for name, some in rows.items())
+    # The ledger before the examples: a killed process must still find both.
+    removed = sum(_delete(tables, name, rows[name].row_ids) for name in reversed(_COLUMN_OF) if name in rows)
     # By what is missing, not by what was removed just now: a killed process may have removed the texts alone.
     for name, enrichment in ENRICHMENT_OF.items():
         present = tables.scan(name, ["row_id"])["row_id"].combine_chunks()
@@ -160,6 +163,16 @@ def _of_users(tables: Tables, stones: Tombstones) -> _OfUsers:
     about_articles = set(found.filter(pc.is_valid(found["article_id"]))["prediction_id"].to_pylist())
     predictions = [Derived("prediction", one, cause) for one, cause in own.items() if one not in about_articles]
     return _OfUsers(predictions, texts, frozenset(cited_by_others))
+
+
+def _hold_an_erased_text(tables: Tables, examples: pa.Table, stones: Tombstones) -> pa.ChunkedArray:
+    """Return which examples hold the text of an erased article and name no article, not through a prediction either."""
+    same = pc.is_in(examples["text_sha256"], value_set=_erased(examples["text_sha256"], stones, "text"))
+    same = pc.and_(same, pc.is_null(examples["article_id"]))
+    cited = sorted(set(examples.filter(same)["prediction_id"].drop_null().to_pylist()))
+    made = tables.lookup("predictions", "prediction_id", cited, ["prediction_id", "article_id"])
+    about_others = made.filter(pc.is_valid(made["article_id"]))["prediction_id"].combine_chunks()
+    return pc.and_(same, pc.invert(pc.is_in(examples["prediction_id"], value_set=about_others)))
 
 
 def _texts_without_article(tables: Tables) -> Iterator[tuple[str, str]]:

@@ -330,9 +330,7 @@ class Erasures:
 
 def _erasure(row: tuple[Any, ...]) -> Erasure:
     number, what, requested_at, *reached, note = row
-    removed_at, rewritten_at, purged_at, retrain_at, done_at = (
-        None if at is None else datetime.fromisoformat(at) for at in reached
-    )
+    removed_at, rewritten_at, purged_at, retrain_at, done_at = (at and datetime.fromisoformat(at) for at in reached)
     return Erasure(
         number, what, datetime.fromisoformat(requested_at), removed_at, rewritten_at, purged_at, retrain_at, done_at, note
     )

@@ -272,7 +272,7 @@ class Daemon:
             source,
             buffer,
             dead_letters,
-            erasures,
+            erasures=erasures,
             tasks=lambda: self._tasks,
             settings=self._settings.ingest,
             data_dir=self._settings.data_dir,
