@@ -242,18 +242,28 @@ class Eraser:
         if not waiting:
             return
         left = erasing.affected(self._registry)
-        if any(not self._is_champion(version) for version in left):
-            removed = erasing.collect(self._registry, self._artifacts, fencing_token=self._token)
-            log.info("erasure.models_removed", artifacts=removed)
+        if not all(map(self._is_champion, left)):
+            self._collect()
             left = erasing.affected(self._registry)
+        # What was marked later belongs to a later erasure.
+        in_the_way_of = {
+            one.number: [version for version in left if _moment(version.affected_at) <= _moment(one.retrain_at)]
+            for one in waiting
+        }
+        if not all(in_the_way_of.values()):
+            # A process may have been killed between the record and the files.
+            self._collect()
         for one in waiting:
-            # What was marked later belongs to a later erasure.
-            in_its_way = [version for version in left if _moment(version.affected_at) <= _moment(one.retrain_at)]
-            if in_its_way:
+            if in_its_way := in_the_way_of[one.number]:
                 self._note(one, "; ".join(self._why_it_stays(version, one) for version in in_its_way))
             else:
                 self._erasures.reached("done_at", [one.number])
                 log.info("erasure.done", erasure=one.number, took=str(self._clock() - one.requested_at))
+
+    def _collect(self) -> None:
+        removed = erasing.collect(self._registry, self._artifacts, fencing_token=self._token)
+        if removed:
+            log.info("erasure.models_removed", artifacts=removed)
 
     def _why_it_stays(self, version: Version, erasure: Erasure) -> str:
         if not self._is_champion(version):

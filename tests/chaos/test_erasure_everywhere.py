@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from daemon.demo.installation import Installation, InstallationError
 from daemon.status import StatusReader
 from registry.store import Registry
 from tests.support import markers, ner_rows
+from tests.support.hasty_daemon import ROAD
 from tests.support.tiny_models import make_tiny_bert, toy_rows
 
 pytestmark = pytest.mark.slow
@@ -178,13 +180,30 @@ def groups(places: dict[str, set[str]]) -> set[str]:
     return {path.split("/")[0].split(".")[0] if "buffer" not in path else path.split("/")[1].split(".")[0] for path in places}
 
 
-def fill(town: Installation) -> dict[str, set[str]]:
-    """Let everybody speak, train, predict, correct, and return what of the others must stay."""
-    town.publish(everybody())
-    town.wait_until(town.is_quiet, limit_s=LIMIT_S, what="the others' events")
-    others = keys_of(town)
-    town.publish(the_erased_ones())
+def others() -> dict[str, set[str]]:
+    """The rows that must stay."""
+    keys: dict[str, set[str]] = {"articles": set(), "examples": set(), "feedback": set()}
+    for event in everybody():
+        keys["articles" if isinstance(event, Article) else "examples"].add(event.event_id)
+        if isinstance(event, Feedback):
+            keys["feedback"].add(event.event_id)
+    return keys
+
+
+def publish_all(town: Installation) -> None:
+    """Everybody at once, so that the erased ones share files with the others."""
+    mixed = [*everybody(), *the_erased_ones()]
+    random.Random(4).shuffle(mixed)
+    town.publish(mixed)
     publish_broken(town)
+    town.wait_until(lambda: not any(town.status().lag.values()), limit_s=LIMIT_S, what="ingest")
+    stored = keys_of(town)
+    assert all(keys < stored[table] for table, keys in others().items())
+
+
+def fill(town: Installation) -> None:
+    """Let everybody speak, train, predict, correct."""
+    publish_all(town)
     train(town, "first")
     assert champions(town) == {TOPICS: f"{TOPICS}/v1", ENTITIES: f"{ENTITIES}/v1"}, [one.last_run for one in town.status().tasks]
     town.wait_until(lambda: ready(town), limit_s=60, what="serving")
@@ -197,7 +216,6 @@ def fill(town: Installation) -> dict[str, set[str]]:
     town.post("/v1/feedback", said | {"event_id": "f-http"})
     town.wait_until(lambda: len(keys_of(town)["predictions"]) >= 6, limit_s=60, what="predictions")
     town.wait_until(town.is_quiet, limit_s=LIMIT_S, what="the correction")
-    return others
 
 
 def ready(town: Installation) -> bool:
@@ -208,18 +226,15 @@ def ready(town: Installation) -> bool:
     return True
 
 
-def check_nothing_is_left(town: Installation, others: dict[str, set[str]]) -> None:
+def check_nothing_is_left(town: Installation) -> None:
     assert markers.places_of(WORDS, town.settings.data_dir) == {}
     kept = keys_of(town)
-    for table, keys in others.items():
-        assert keys <= kept[table], f"rows of others went from {table}"
-    assert kept["examples"] - others["examples"] == set()
-    assert kept["articles"] == {"a-other"}
+    assert {table: kept[table] for table in others()} == others()
 
 
 def test_after_an_erasure_no_byte_holds_what_was_erased(town: Installation) -> None:
     town.start([HASTY])
-    others = fill(town)
+    fill(town)
     before = markers.places_of(WORDS, town.settings.data_dir)
     assert groups(before) == {"articles", "examples", "feedback", "predictions", "events", "dead_letters", "runs"}
     with Registry.open(town.settings.registry_url, read_only=True) as registry:
@@ -249,39 +264,33 @@ def test_after_an_erasure_no_byte_holds_what_was_erased(town: Installation) -> N
     town.wait_until(lambda: markers.places_of(WORDS, town.settings.data_dir) == {}, limit_s=60, what="the log to be cleaned")
     assert town.status().dead_letters == 0
     assert town.stop() == 0
-    check_nothing_is_left(town, others)
+    check_nothing_is_left(town)
 
 
 def test_killed_before_any_write_it_comes_to_the_same_end(tmp_path: Path, models: Path) -> None:
     town = installation(tmp_path, models, serve=False)
     try:
         town.start([HASTY])
-        town.publish(everybody())
-        town.wait_until(town.is_quiet, limit_s=LIMIT_S, what="the others' events")
-        others = keys_of(town)
-        town.publish(the_erased_ones())
-        publish_broken(town)
+        publish_all(town)
         train(town, "first")
-        town.publish([
-            events.Erase(event_id="x-user", occurred_at=utc_now(), user_id=USER),
-            events.Erase(event_id="x-article", occurred_at=utc_now(), article_id=ARTICLE),
-        ])  # fmt: skip
         town.stop()
-        deaths = 0
-        while killed_before_the_end(town, write=deaths + 1):
-            deaths += 1
-        assert deaths > 10
+        user, article = {"user_id": USER}, {"article_id": ARTICLE}
+        town.publish(
+            events.Erase(event_id=f"x-{name}", occurred_at=utc_now(), **what) for name, what in enumerate((user, article))
+        )
+        for write in ROAD:
+            dies_before(town, write)
+        town.start([HASTY])
+        town.wait_until(lambda: len(listed(town)) == 2 and all_are(town, "done"), limit_s=LIMIT_S, what="the end")
         town.stop()
-        check_nothing_is_left(town, others)
+        check_nothing_is_left(town)
     finally:
         town.stop()
 
 
-def killed_before_the_end(town: Installation, *, write: int) -> bool:
-    """Let a daemon live until its so-manieth write; return whether it died before all was done."""
-    town.start([HASTY, str(write)])
+def dies_before(town: Installation, write: str) -> None:
+    """Let a daemon live until an erasure would first write this."""
     with contextlib.suppress(InstallationError):
-        town.wait_until(lambda: len(listed(town)) == 2 and all_are(town, "done"), limit_s=LIMIT_S, what="the end")
-        return False
-    assert town.wait(1) == -signal.SIGKILL, town.log_tail()
-    return True
+        town.start([HASTY, write])
+        town.wait_until(lambda: False, limit_s=90, what="its death")
+    assert town.wait(5) == -signal.SIGKILL, f"it did not die before {write}: {town.log_tail()}"

@@ -1,6 +1,6 @@
-"""`perennial`, for which the hour that other readers have is two seconds: `hasty_daemon.py [KILL_AT] run --serve`.
+"""`perennial`, for which the hour that other readers have is two seconds: `hasty_daemon.py [WRITE] run`.
 
-With KILL_AT it dies, as in a crash, before the so-manieth thing that an erasure writes.
+With WRITE it dies, as in a crash, before an erasure first writes that.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,22 +17,27 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from consumers import embedded_erasing
+from consumers import erasing as rows
 from consumers.dead_letters import DeadLetters
 from consumers.erasures import Erasures
 from consumers.lance_tables import Tables
 from daemon import cli, erased_runs, erasure
 from daemon.erasure import Eraser
-from daemon.serving.accepted import AcceptedFeedback
 from registry import erasing
+from registry.artifacts import Artifacts
 
 KEEP = timedelta(seconds=2)
-WRITES: tuple[tuple[Any, str], ...] = (
-    (Erasures, "derive"), (Erasures, "add_work"), (Erasures, "drop_work"), (Erasures, "add_positions"),
-    (Erasures, "drop_positions"), (Erasures, "rewritten"), (Erasures, "reached"), (Erasures, "vacuum"),
-    (Tables, "delete_rows"), (Tables, "purge"), (embedded_erasing, "empty"), (embedded_erasing, "compact"),
-    (DeadLetters, "erase"), (DeadLetters, "compact"), (AcceptedFeedback, "forget"), (AcceptedFeedback, "compact"),
-    (erasing, "mark_versions"), (erasing, "mark_runs"), (erasing, "collect"), (erased_runs, "remove"), (shutil, "rmtree"),
-)  # fmt: skip
+ROAD: Mapping[str, tuple[Any, str]] = {
+    "request": (Erasures, "request"), "derive": (Erasures, "derive"), "work": (Erasures, "add_work"),
+    "rows": (Tables, "delete_rows"), "letters": (DeadLetters, "erase"), "log": (embedded_erasing, "empty"),
+    "positions": (Erasures, "drop_positions"), "versions": (erasing, "mark_versions"), "runs": (erasing, "mark_runs"),
+    "folders": (erased_runs, "remove"), "half a folder": (shutil, "rmtree"), "removed_at": (Erasures, "reached"),
+    "rewrite": (rows, "rewrite"), "rewritten": (Erasures, "rewritten"), "purge": (Tables, "purge"),
+    "compact": (embedded_erasing, "compact"), "letters compact": (DeadLetters, "compact"),
+    "purged_at": (Erasures, "reached"), "vacuum": (Erasures, "vacuum"), "retrain_at": (Erasures, "reached"),
+    "models": (erasing, "collect"), "a model": (Artifacts, "remove"), "done_at": (Erasures, "reached"),
+}  # fmt: skip
+"""What an erasure writes, in its order."""
 
 
 def hurry() -> None:
@@ -46,26 +52,21 @@ def hurry() -> None:
     erasure._PURGE_AGAIN_S = 0.5
 
 
-def die_before(write: int) -> None:
-    """Kill the process at the begin of the `write`-th write of an erasure."""
-    count = 0
+def die_before(write: str) -> None:
+    """Kill the process when it first comes to one of `ROAD`."""
+    owner, name = ROAD[write]
+    function = getattr(owner, name)
 
-    def counted(function: Any) -> Any:
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == write:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return function(*args, **kwargs)
+    def deadly(*args: Any, **kwargs: Any) -> Any:
+        if name != "reached" or write in args:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args, **kwargs)
 
-        return wrapped
-
-    for owner, name in WRITES:
-        setattr(owner, name, counted(getattr(owner, name)))
+    setattr(owner, name, deadly)
 
 
 if __name__ == "__main__":
     hurry()
-    if sys.argv[1].isdecimal():
-        die_before(int(sys.argv.pop(1)))
+    if sys.argv[1] in ROAD:
+        die_before(sys.argv.pop(1))
     cli.main()
