@@ -221,18 +221,22 @@ def _steps(address: str, group: str, folder: Path, count: int, *, batch: int = _
     """Ingest until `count` events of the topic are dealt with; yield after every step."""
     from consumers.buffer import Buffer
     from consumers.dead_letters import DeadLetters
+    from consumers.erasures import Erasures
     from consumers.ingest import Ingest
     from consumers.kafka.log import KafkaLog
 
     configure_logging(LogSettings(format="console", level="error"))
     settings = shipped_settings("training", data_dir=folder, ingest={"batch_events": batch})
     tasks = load_tasks(SHIPPED_TASKS_DIR)
-    buffer = Buffer.open(settings.buffer_dir, settings.buffer, tasks=tasks)
+    erasures = Erasures(folder)
+    buffer = Buffer.open(settings.buffer_dir, settings.buffer, tasks=tasks, erasures=erasures)
     with (
         closing(DeadLetters(settings.dead_letter_file)) as letters,
         closing(KafkaLog([address]).source(group, [ARTICLES_TOPIC])) as source,
     ):
-        ingest = Ingest(source, buffer, letters, tasks=lambda: tasks, settings=settings.ingest, data_dir=folder)
+        ingest = Ingest(
+            source, buffer, letters, erasures=erasures, tasks=lambda: tasks, settings=settings.ingest, data_dir=folder
+        )
         done = 0
         while done < count:
             outcome = ingest.step()

@@ -91,6 +91,12 @@ class BufferSettings(Section):
     retention_days: Annotated[float, Field(ge=0, le=MAX_DAYS)]
 
 
+class ErasureSettings(Section):
+    """How soon what must be forgotten is gone."""
+
+    limit_hours: Positive
+
+
 class EnrichSettings(Section):
     """What is computed for each text behind ingest."""
 

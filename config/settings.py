@@ -6,9 +6,9 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.errors import UserError
@@ -16,6 +16,7 @@ from config.keys import ENV_FILE_VARIABLE, ENV_PREFIX, flatten, key_of, variable
 from config.sections import (
     BufferSettings,
     EnrichSettings,
+    ErasureSettings,
     EventsSettings,
     IngestSettings,
     KafkaSettings,
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings
     ingest: IngestSettings
     buffer: BufferSettings
+    erasure: ErasureSettings
     enrich: EnrichSettings
     training: TrainingSettings
     schedule: ScheduleSettings
@@ -82,6 +84,17 @@ class Settings(BaseSettings):
             _MappingSource(settings_cls, _read_toml(config_file())),
             _MappingSource(settings_cls, _read_toml(DEFAULTS_FILE)),
         )
+
+    @model_validator(mode="after")
+    def _erasures_can_be_done_in_time(self) -> Self:
+        keep_hours = self.buffer.keep_versions_hours
+        if self.erasure.limit_hours <= keep_hours:
+            message = (
+                f"erasure.limit_hours is {self.erasure.limit_hours:g}, but old table versions are kept for {keep_hours:g} hours "
+                "(buffer.keep_versions_hours), so no erasure could be done in time; raise the first or lower the second"
+            )
+            raise ValueError(message)
+        return self
 
     @property
     def registry_url(self) -> str:
@@ -107,6 +120,11 @@ class Settings(BaseSettings):
     def dead_letter_file(self) -> Path:
         """File of the dead letters."""
         return self.data_dir / "dead_letters.db"
+
+    @property
+    def accepted_feedback_file(self) -> Path:
+        """File of the feedback that serving has acknowledged."""
+        return self.data_dir / "accepted_feedback.db"
 
     @property
     def artifacts_dir(self) -> Path:
@@ -240,6 +258,8 @@ def _explain(error: ValidationError) -> str:
         source = where.get(key, str(config_file()))
         if problem["type"] == "extra_forbidden":
             lines.append(f"unknown setting `{key}` in {source}. `perennial config` lists the keys.")
+        elif not key:  # about several settings together; its input is the whole tree, the token too
+            lines.append(f"{problem['msg'].removeprefix('Value error, ')}.")
         else:
             # Messages end in logs and bug reports: they never tell a secret.
             hidden = key in secrets or isinstance(problem["input"], Mapping)

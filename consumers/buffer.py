@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -16,11 +17,12 @@ from config.clock import Clock, utc_now
 from config.errors import StopError
 from config.sections import BufferSettings
 from config.tasks import TaskSpec
-from consumers import buffer_audit, buffer_folder, freezing
+from consumers import buffer_audit, buffer_folder, erasing, freezing
 from consumers import requests as stored_requests
 from consumers.backlog import Backlog, TextRow
 from consumers.counting import Counting, TaskCounts
 from consumers.enrichment_rows import Enrichment, EnrichmentRows, StoryMember, recent_stories
+from consumers.erasures import Erasures
 from consumers.event_rows import Stored
 from consumers.explaining import Explanation, explain
 from consumers.insertion import Conflict, Insertion, InsertOutcome
@@ -58,8 +60,11 @@ class Buffer:
         self._ledger = Ledger(tables)
         self._backlog = Backlog(tables)
         self._write_lock: BinaryIO | None = None
+        self._erasures: Erasures | None = None
         self._insertion: Insertion | None = None
         self._enrichment: EnrichmentRows | None = None
+        self.erasings = 0
+        """How often rows were erased through this buffer: what was read of them before must not be used again."""
         self.repairs: tuple[str, ...] = ()
         """What was mended at start, in words."""
         self.rewind: Mapping[TopicPartition, int] = {}
@@ -73,10 +78,13 @@ class Buffer:
         *,
         tasks: Mapping[str, TaskSpec],
         writer: bool = True,
+        erasures: Erasures | None = None,
         min_quality: float = 0.3,
         clock: Clock = utc_now,
     ) -> Buffer:
         """Open the buffer in `folder`; a writer makes it, locks it and mends what a power cut left.
+
+        A writer stores nothing of what `erasures` says was erased.
 
         Raises `StopError` for a second writer and for a newer format, `UserError` for a reader where there is no buffer.
         """
@@ -88,7 +96,7 @@ class Buffer:
         try:
             tables, audit = buffer_audit.open_mended(folder)
             buffer = cls(tables, settings, tasks, min_quality, clock)
-            buffer._begin_writing(lock, audit)
+            buffer._begin_writing(lock, audit, erasures)
         except BaseException:
             lock.close()
             raise
@@ -108,7 +116,14 @@ class Buffer:
     def insert(self, batch: Sequence[Stored]) -> InsertOutcome:
         """Store the new events of a batch; not durable before `sync`. Insert-only: what is there is never overwritten."""
         with self._lock:
-            return self._writing()[0].insert(batch, self._clock())
+            insertion = self._writing()[0]
+            # Under the lock that erasing holds too: nothing slips in between the look and the removal.
+            stones = self._erasures.tombstones() if self._erasures else None
+            kept: list[Stored] = []
+            erased: list[Stored] = []
+            for one in batch:
+                (erased if stones and stones.covers(one.event) else kept).append(one)
+            return replace(insertion.insert(kept, self._clock()), erased=tuple(erased))
 
     def resolve_waiting(self, limit: int = 1000) -> int:
         """Join answers that waited for their text; returns how many left the queue (joined or refused). Durable."""
@@ -222,6 +237,53 @@ class Buffer:
             where = f"event_time < {moment(self._clock() - timedelta(days=self._settings.retention_days))}"
             return sum(self._tables.delete(name, where) for name in _RETAINED)
 
+    def holds_erased(self) -> bool:
+        """Return whether rows of something erased stand in the tables: before `erase`, or after a backup was restored."""
+        with self._lock:
+            return bool(erasing.erased_rows(self._tables, self._erasing().tombstones()))
+
+    def erase(self) -> int:
+        """Remove the rows of everything that was erased, and note what is left to do; returns how many rows went. Durable.
+
+        Killed at any point it goes on at the next call: what is derived from rows is kept before they go.
+        """
+        with self._lock:
+            erasures = self._erasing()
+            buffer_folder.remember_highest_seq(self._tables.folder, self._writing()[1].highest_seq)
+            erasures.derive(erasing.derived(self._tables, erasures.tombstones()))
+            rows = erasing.erased_rows(self._tables, erasures.tombstones())
+            examples, answers = (rows[name].keys if name in rows else frozenset() for name in ("examples", "feedback"))
+            erasures.add_work("example", examples)
+            erasures.add_work("event", examples | answers)
+            with self._made_durable():
+                removed = erasing.remove(self._tables, rows)
+            self.erasings += 1
+            erasures.add_work("fragment", erasing.fragments_with_deletions(self._tables))
+            return removed
+
+    def rewrite_erased(self) -> dict[str, int] | None:
+        """Rewrite a part of what still holds removed rows; returns the tables' versions once nothing does, else None. Durable."""
+        with self._lock, self._made_durable():
+            erasures = self._erasing()
+            fragments = sorted(erasures.work("fragment"))
+            if not fragments:
+                return self._tables.versions()
+            if erasing.rewrite(self._tables, fragments[0]):
+                erasures.drop_work("fragment", fragments[:1])
+            return None
+
+    def purge(self, keep: timedelta) -> dict[str, int]:
+        """Remove all versions older than `keep` from disk; returns the oldest version of each table that is left. Durable."""
+        with self._lock, self._made_durable():
+            self._writing()
+            self._tables.purge(keep)
+            return self._tables.oldest_versions()
+
+    def example_ids(self) -> frozenset[str]:
+        """Return the ids of all examples."""
+        with self._lock:
+            return frozenset(self._tables.scan("examples", ["row_id"])["row_id"].to_pylist())
+
     def close(self) -> None:
         """Free the writer's lock."""
         with self._lock, contextlib.ExitStack() as stack:
@@ -237,12 +299,21 @@ class Buffer:
         if self._tables.writes != before:
             self.sync()
 
-    def _begin_writing(self, lock: BinaryIO, audit: buffer_audit.Audit) -> None:
-        self._write_lock = lock
+    def _begin_writing(self, lock: BinaryIO, audit: buffer_audit.Audit, erasures: Erasures | None) -> None:
+        self._write_lock, self._erasures = lock, erasures
         self.repairs, self.rewind = audit.repairs, audit.rewind
         highest = [pc.max(self._tables.scan(name, ["stored_seq"])["stored_seq"]).as_py() or 0 for name in ARRIVED]
         self._insertion = Insertion(self._tables, max(highest) + 1)
         self._enrichment = EnrichmentRows(self._tables, buffer_folder.highest_seq(self._tables.folder))
+
+    def _erasing(self) -> Erasures:
+        self._writing()
+        if self._erasures is None:
+            message = (
+                f"the buffer in {self._tables.folder} was opened without the list of erasures, so nothing can be erased in it"
+            )
+            raise StopError(message)
+        return self._erasures
 
     def _writing(self) -> tuple[Insertion, EnrichmentRows]:
         if self._insertion is None or self._enrichment is None:

@@ -21,7 +21,8 @@ import numpy as np
 _WIDTH = 4
 # A fragment this large costs a read little, and much to rewrite.
 _LARGE_ROWS = _WIDTH**7
-_FRAGMENT_BITS = 32
+FRAGMENT_BITS = 32
+"""A `_rowid` is the number of its fragment, then so many bits for the row's place in it."""
 
 
 def to_merge(sizes: Mapping[int, int]) -> list[int]:
@@ -39,7 +40,7 @@ def merge_small_fragments(table: Any, key: str) -> bool:  # noqa: ANN401 - Lance
     # `to_batches` with large batches: `to_arrow` takes three times as long.
     keys = table.search().select([key]).with_row_id(with_row_id=True).limit(None).to_batches(1 << 16).read_all()
     row_ids = keys["_rowid"].to_numpy()
-    fragments = row_ids >> _FRAGMENT_BITS
+    fragments = row_ids >> FRAGMENT_BITS
     chosen = to_merge(dict(zip(*(each.tolist() for each in np.unique(fragments, return_counts=True)), strict=True)))
     if not chosen:
         return False

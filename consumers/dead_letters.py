@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from config.clock import Clock, utc_now
 from config.errors import UserError
 from consumers.source import EventSink, Position, RawEvent
-from consumers.sqlite_file import open_file, transaction, translated_errors
+from consumers.sqlite_file import open_file, transaction, translated_errors, vacuum
 
 FORMAT_VERSION = 1
 PREFIX_BYTES = 4096
@@ -164,6 +164,26 @@ class DeadLetters:
         with self._lock, transaction(self._connection, self._path):
             self._connection.executemany("DELETE FROM dead_letters WHERE id = ?", wanted)
         return len(wanted)
+
+    def erase(self, matches: Callable[[bytes], bool], positions: Collection[Position] = ()) -> Sequence[Position]:
+        """Remove the letters, replayed ones too, whose bytes `matches` says yes to; return where their events stood in the log.
+
+        Of a letter that is only a prefix the whole event may have matched in the log: `positions` says which did.
+        """
+        gone: dict[int, Position] = {}
+        for letter_id in self._ids():
+            for letter in self._select("WHERE id = ?", (letter_id,)):
+                is_prefix = len(letter.value) < letter.value_bytes
+                if matches(letter.value) or (is_prefix and letter.position in positions):
+                    gone[letter.id] = letter.position
+        with self._lock, transaction(self._connection, self._path):
+            self._connection.executemany("DELETE FROM dead_letters WHERE id = ?", [(letter_id,) for letter_id in gone])
+        return list(gone.values())
+
+    def compact(self) -> None:
+        """Write the file anew, so that nothing of erased letters stays in it. Raises `RetryError`."""
+        with self._lock:
+            vacuum(self._connection, self._path)
 
     def close(self) -> None:
         """Release the file."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ import structlog
 
 from config.clock import Clock, utc_now
 from config.errors import RetryError
+from consumers import embedded_erasing
 from consumers.embedded_file import (
     PARTITION,
     Pending,
@@ -100,6 +101,23 @@ class EmbeddedLog:
         with self._lock, translated_errors(self._path):
             topics = [row[0] for row in self._connection.execute("SELECT topic FROM topics ORDER BY topic").fetchall()]
         return sum(self._remove_old(topic, cutoff_us) for topic in topics)
+
+    def find(self, matches: Callable[[bytes], bool]) -> list[Position]:
+        """Return where events stand, of whatever topic and whether read or not, whose bytes `matches` says yes to."""
+        return embedded_erasing.find(self._path, matches)
+
+    def erase(self, positions: Sequence[Position]) -> frozenset[Position]:
+        """Remove the bytes of these events, durably; offsets keep no gap. Returns those whose bytes are still there: none.
+
+        What comes of such an event from now on is `RawEvent.erased`; one that retention has removed is passed over. A log that
+        cannot change what it holds returns what it still keeps, and is asked again until it returns none. Raises `RetryError`.
+        """
+        embedded_erasing.empty(self._path, positions)
+        return frozenset()
+
+    def compact(self) -> None:
+        """Write the file anew, so that no copy of erased bytes stays in it; producers wait meanwhile. Raises `RetryError`."""
+        embedded_erasing.compact(self._path)
 
     def close(self) -> None:
         """Release the file; sources and sinks are closed on their own."""

@@ -61,6 +61,7 @@ class Enricher:
         self._encoder = encoder
         self._clock = clock
         self._index: StoryIndex | None = None
+        self._erasings = buffer.erasings
         self._nothing_waited_at: int | None = None
         """The buffer's writes before a step that found nothing to do."""
 
@@ -151,6 +152,9 @@ class Enricher:
         )
 
     def _stories(self) -> StoryIndex:
+        if self._erasings != self._buffer.erasings:
+            # It may hold vectors of texts that are erased by now.
+            self._index, self._erasings = None, self._buffer.erasings
         if self._index is None:
             self._index = StoryIndex(
                 similarity=self._settings.story_similarity,

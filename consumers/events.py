@@ -34,6 +34,8 @@ FEEDBACK_TOPIC = "perennial.feedback"
 PREDICTIONS_TOPIC = "perennial.predictions"
 LIFECYCLE_TOPIC = "perennial.lifecycle"
 DEAD_LETTERS_TOPIC = "perennial.dead-letters"
+TOPICS = (ARTICLES_TOPIC, FEEDBACK_TOPIC, PREDICTIONS_TOPIC, LIFECYCLE_TOPIC, DEAD_LETTERS_TOPIC)
+"""Every topic there is."""
 
 KEY_SOURCE = "key:"
 """Begins the `source` of feedback that was posted with an API key; the key's name follows. Serving takes it from nobody else."""
@@ -232,11 +234,18 @@ class Retrain(_Event):
 
 
 class Erase(_Event):
-    """A user or an article must be forgotten."""
+    """A user or an article must be forgotten: everything of it is removed, and refused from then on."""
 
     type: Literal["erase"] = "erase"
     user_id: Annotated[str | None, Field(pattern=_ID)] = None
     article_id: ArticleId | None = None
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if self.user_id is None and self.article_id is None:
+            message = "neither user_id nor article_id is given; name what is to be erased"
+            raise ValueError(message)
+        return self
 
 
 Event = Annotated[Article | Label | Feedback | PredictionMade | TaskSchema | Retrain | Erase, Field(discriminator="type")]

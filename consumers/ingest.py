@@ -20,8 +20,10 @@ from config.tasks import TaskSpec
 from consumers.buffer import Buffer, Stored
 from consumers.dead_letter_topic import DeadLetterTopic
 from consumers.dead_letters import PREFIX_BYTES, DeadLetters, Rejected
+from consumers.erasures import Erasures
 from consumers.events import AnyEvent, Erase, Retrain, parse
 from consumers.source import EventSource, RawEvent, TopicPartition
+from consumers.tombstones import names_in
 
 _MIB = 1 << 20
 _log = structlog.get_logger(__name__)
@@ -35,6 +37,8 @@ class IngestOutcome:
     inserted: int = 0
     duplicates: int = 0
     dead: int = 0
+    erased: int = 0
+    """Of users and articles that were erased; nothing of them is kept."""
     retrains: tuple[Retrain, ...] = ()
     paused: str | None = None
 
@@ -45,6 +49,7 @@ class IngestOutcome:
             self.inserted + other.inserted,
             self.duplicates + other.duplicates,
             self.dead + other.dead,
+            self.erased + other.erased,
             self.retrains + other.retrains,
             other.paused,
         )
@@ -59,6 +64,7 @@ class Ingest:
         buffer: Buffer,
         dead_letters: DeadLetters,
         *,
+        erasures: Erasures,
         tasks: Callable[[], Mapping[str, TaskSpec]],
         settings: IngestSettings,
         data_dir: Path,
@@ -69,6 +75,7 @@ class Ingest:
         self._buffer = buffer
         self._dead_letters = dead_letters
         self._dead_letter_topic = dead_letter_topic
+        self._erasures = erasures
         self._tasks = tasks
         self._settings = settings
         self._data_dir = data_dir
@@ -113,34 +120,55 @@ class Ingest:
 
     def _take(self, portion: Sequence[RawEvent]) -> IngestOutcome:
         stored, rejected = self._sort(portion)
+        requests = [one for one in stored if isinstance(one.event, Erase)]
+        stored = [one for one in stored if not isinstance(one.event, Erase)]
         inserted = duplicates = 0
+        erased: tuple[Stored, ...] = ()
         raws = {raw.position: raw for raw in portion}
         if stored:
             try:
                 result = self._buffer.insert(stored)
                 rejected += [Rejected(raws[one.stored.position], one.reason, "event_id") for one in result.conflicts]
-                inserted, duplicates = result.inserted, result.duplicates
+                inserted, duplicates, erased = result.inserted, result.duplicates, result.erased
                 self._buffer.sync()
             except (OSError, RuntimeError) as error:
                 if not _is_disk_error(error):
                     raise
                 raise RetryError(self._write_failed(error, portion)) from error
-        rejected.sort(key=lambda one: one.raw.position)
-        self._dead_letters.add_all(rejected)
-        if self._dead_letter_topic is not None:
-            self._dead_letter_topic.publish(rejected)
+        stones = self._erasures.tombstones()
+        kept, gone = [], [raws[one.position] for one in erased]
         for one in rejected:
-            _log.warning("ingest.dead_letter", position=tuple(one.raw.position), field=one.field, reason=one.reason)
-        # Rows and dead letters are durable. Only now may the log forget that they were to come.
+            if stones.covers_bytes(one.raw.value or b""):
+                gone.append(one.raw)
+            else:
+                kept.append(one)
+        self._keep_dead_letters(kept)
+        if gone:
+            self._erasures.refused((raw.position, names_in(raw.value or b"")["event_id"]) for raw in gone)
+        for request in requests:
+            new = isinstance(request.event, Erase) and self._erasures.request(request.event, request.position)
+            inserted, duplicates = inserted + new, duplicates + (not new)
+        # Rows, dead letters and requests are durable. Only now may the log forget that they were to come.
         self._source.commit(_next_offsets(portion))
         retrains = tuple(one.event for one in stored if isinstance(one.event, Retrain))
-        return IngestOutcome(len(portion), inserted, duplicates, len(rejected), retrains)
+        already = sum(raw.erased for raw in portion)
+        return IngestOutcome(len(portion), inserted, duplicates, len(kept), len(gone) + already, retrains)
+
+    def _keep_dead_letters(self, rejected: Sequence[Rejected]) -> None:
+        in_order = sorted(rejected, key=lambda one: one.raw.position)
+        self._dead_letters.add_all(in_order)
+        if self._dead_letter_topic is not None:
+            self._dead_letter_topic.publish(in_order)
+        for one in in_order:
+            _log.warning("ingest.dead_letter", position=tuple(one.raw.position), field=one.field, reason=one.reason)
 
     def _sort(self, portion: Sequence[RawEvent]) -> tuple[list[Stored], list[Rejected]]:
         tasks = self._tasks()
         stored: list[Stored] = []
         rejected: list[Rejected] = []
         for raw in portion:
+            if raw.erased:
+                continue
             if raw.unreadable is not None:
                 rejected.append(Rejected(raw, raw.unreadable, keep_bytes=False))
             elif raw.value is None:
@@ -157,15 +185,7 @@ class Ingest:
 
     def _parse(self, value: bytes, tasks: Mapping[str, TaskSpec]) -> AnyEvent:
         tolerance = timedelta(seconds=self._settings.future_tolerance_s)
-        event = parse(value, tasks=tasks, now=self._clock(), future_tolerance=tolerance)
-        if isinstance(event, Erase):
-            reason = (
-                "type: erasure is not built into this version, so nothing was erased. The letter is kept: run `perennial "
-                "dlq replay` with its id once a version that erases is "
-                "installed, and until then delete the data by hand where it must go"
-            )
-            raise DeadLetterError(reason, field="type")
-        return event
+        return parse(value, tasks=tasks, now=self._clock(), future_tolerance=tolerance)
 
     def _too_large(self, size: int) -> str:
         return (

@@ -30,6 +30,8 @@ class InsertOutcome:
     inserted: int
     duplicates: int
     conflicts: tuple[Conflict, ...]
+    erased: tuple[Stored, ...] = ()
+    """Of users and articles that were erased: nothing of them is stored."""
 
 
 @dataclass(frozen=True, slots=True)

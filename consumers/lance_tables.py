@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import lancedb
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from consumers import compaction
@@ -105,6 +107,25 @@ class Tables:
         # Apart from `delete`: LanceDB 0.40 deletes by `_rowid` but fails to count by it.
         self._will_write(name)
         self._handles[name].delete(f"_rowid IN ({', '.join(map(str, row_ids))})")
+
+    def fragments(self, name: str) -> dict[int, npt.NDArray[np.uint64]]:
+        """Return the `_rowid`s of each fragment of the newest version, in order."""
+        row_ids = np.sort(self.scan(name, [KEYS[name]], row_ids=True)["_rowid"].to_numpy())
+        numbers, starts = np.unique(row_ids >> compaction.FRAGMENT_BITS, return_index=True)
+        return {int(number): part for number, part in zip(numbers, np.split(row_ids, starts[1:]), strict=False)}
+
+    def purge(self, keep: timedelta) -> None:
+        """Remove every version older than `keep`, and every file that no version knows: a killed write left it.
+
+        Only the one writer may, between its writes.
+        """
+        for name, handle in self._handles.items():
+            self._will_write(name)
+            handle.optimize(cleanup_older_than=keep, delete_unverified=True)
+
+    def oldest_versions(self) -> dict[str, int]:
+        """Return the oldest version of each table that is still on disk."""
+        return {name: min(entry["version"] for entry in handle.list_versions()) for name, handle in self._handles.items()}
 
     def pin(self, names: Sequence[str]) -> Snapshot:
         """Return these tables as they are now."""

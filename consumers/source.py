@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -11,6 +11,8 @@ FETCH_MAX_BYTES = 64 << 20
 """One read of the log ends at so many bytes, or after one event that is larger."""
 PUBLISH_BUFFER_BYTES = 32 << 20
 """A sink that holds so many bytes which are not durable flushes before it takes more."""
+ERASED_HEADER = "perennial-erased"
+"""The one header of an event whose value and key were erased; it keeps its offset."""
 
 
 class TopicPartition(NamedTuple):
@@ -41,6 +43,11 @@ class RawEvent:
     headers: tuple[tuple[str, bytes], ...]
     logged_at: datetime
     unreadable: str | None = None
+
+    @property
+    def erased(self) -> bool:
+        """Whether its bytes were erased where it stands in the log."""
+        return self.value is None and any(name == ERASED_HEADER for name, _value in self.headers)
 
 
 class EventSource(Protocol):
@@ -127,6 +134,22 @@ class EventLog(Protocol):
 
     def enforce_retention(self) -> int:
         """Remove what is too old, where the log does not do so by itself; return how many events."""
+        ...
+
+    def find(self, matches: Callable[[bytes], bool]) -> Sequence[Position]:
+        """Return where events stand, of whatever topic and whether read or not, whose bytes `matches` says yes to."""
+        ...
+
+    def erase(self, positions: Sequence[Position]) -> frozenset[Position]:
+        """Remove the bytes of these events, durably, and return those whose bytes are still there.
+
+        What comes of an erased event is `RawEvent.erased`. A log that cannot change what it holds is asked again until its
+        retention has removed them. Raises `RetryError`.
+        """
+        ...
+
+    def compact(self) -> None:
+        """Leave no copy of erased bytes behind, where the log can do so. Raises `RetryError`."""
         ...
 
     def close(self) -> None:

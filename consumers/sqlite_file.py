@@ -32,6 +32,8 @@ def open_file(path: Path, *, schema: str, format_version: int) -> sqlite3.Connec
         with translated_errors(path):
             connection.execute("PRAGMA journal_mode=TRUNCATE")
             connection.execute("PRAGMA synchronous=FULL")
+            # Deleted content is overwritten with zeros. Most builds of SQLite would leave it in the file.
+            connection.execute("PRAGMA secure_delete=ON")
             found = _format(connection)
         if found == 0:
             found = _create(connection, path, schema, format_version)
@@ -40,6 +42,15 @@ def open_file(path: Path, *, schema: str, format_version: int) -> sqlite3.Connec
         connection.close()
         raise
     return connection
+
+
+def vacuum(connection: sqlite3.Connection, path: Path) -> None:
+    """Write the file anew: `secure_delete` leaves copies behind where rows moved between pages. Raises as `translated_errors`.
+
+    Others wait meanwhile, and the temporary folder (SQLITE_TMPDIR) needs room for a copy.
+    """
+    with translated_errors(path):
+        connection.execute("VACUUM")
 
 
 def _format(connection: sqlite3.Connection) -> int:

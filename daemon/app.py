@@ -20,9 +20,11 @@ from consumers.buffer import Buffer
 from consumers.buffer_folder import WriterHeldError
 from consumers.dead_letters import DeadLetters
 from consumers.enrich import Enricher
+from consumers.erasures import Erasures
 from consumers.event_log import open_event_log
 from daemon import outbox, telemetry
 from daemon.cycle import Cycle
+from daemon.erasure import Eraser
 from daemon.groups import CONSUMERS
 from daemon.ingest_task import STEP_LIMIT_S, IngestTask
 from daemon.runner import Runner
@@ -71,11 +73,13 @@ class Daemon:
             outer.callback(registry.lease.release, holder, token)
             lease = self._keep_lease(outer, registry, holder, token)
             with contextlib.ExitStack() as inner:
-                buffer = self._open_buffer()
+                erasures = Erasures(self._settings.data_dir)
+                inner.callback(erasures.close)
+                buffer = self._open_buffer(erasures)
                 if buffer is None:
                     return 1 if lease.failure else 0
                 inner.callback(buffer.close)
-                side_tasks = self._wire(inner, registry, buffer, token)
+                side_tasks = self._wire(inner, registry, buffer, erasures, token)
                 if self._serve:
                     child = ServingChild(self._settings, self._stop)
                     outer.callback(child.stop)
@@ -142,7 +146,9 @@ class Daemon:
             log.error("daemon.slow_stop", side_tasks=still_up, next="they are abandoned; uncommitted events come again")
         return still_up
 
-    def _wire(self, inner: contextlib.ExitStack, registry: Registry, buffer: Buffer, token: int) -> list[SideTask]:
+    def _wire(
+        self, inner: contextlib.ExitStack, registry: Registry, buffer: Buffer, erasures: Erasures, token: int
+    ) -> list[SideTask]:
         settings = self._settings
         for repair in buffer.repairs:
             log.warning("buffer.repaired", repair=repair)
@@ -159,8 +165,8 @@ class Daemon:
             log.info("daemon.metrics", address=address)
         ingests = {
             topic: IngestTask(
-                group, topic, event_log=event_log, buffer=buffer, dead_letters=dead_letters, tasks=lambda: self._tasks,
-                settings=settings, metrics=metrics,
+                group, topic, event_log=event_log, buffer=buffer, dead_letters=dead_letters, erasures=erasures,
+                tasks=lambda: self._tasks, settings=settings, metrics=metrics,
             )
             for group, topic in CONSUMERS.items()
         }  # fmt: skip
@@ -176,6 +182,19 @@ class Daemon:
             runner=Runner(settings.training, self._stop),
             metrics=metrics,
             stop=self._stop,
+            fencing_token=token,
+        )
+        eraser = Eraser(
+            settings=settings,
+            tasks=lambda: self._tasks,
+            erasures=erasures,
+            buffer=buffer,
+            event_log=event_log,
+            dead_letters=dead_letters,
+            registry=registry,
+            artifacts=artifacts,
+            cycle=cycle,
+            metrics=metrics,
             fencing_token=token,
         )
         sink = event_log.sink()
@@ -210,16 +229,21 @@ class Daemon:
             SideTask("cycle", lambda: self._look(cycle), self._stop),
             SideTask("outbox", publisher.step, self._stop),
             SideTask("housekeeping", housekeep, self._stop),
+            SideTask("erasure", eraser.step, self._stop),
         ]
 
-    def _open_buffer(self) -> Buffer | None:
+    def _open_buffer(self, erasures: Erasures) -> Buffer | None:
         """Open the buffer for writing; None when asked to stop while a former leader, which has yet to notice, holds it."""
         settings = self._settings
         waiting = False
         while not self._stop.is_set():
             try:
                 return Buffer.open(
-                    settings.buffer_dir, settings.buffer, tasks=self._tasks, min_quality=settings.enrich.min_quality
+                    settings.buffer_dir,
+                    settings.buffer,
+                    tasks=self._tasks,
+                    erasures=erasures,
+                    min_quality=settings.enrich.min_quality,
                 )
             except WriterHeldError as error:
                 if not waiting:

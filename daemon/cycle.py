@@ -24,11 +24,11 @@ from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.buffer import Buffer
 from consumers.training_set import TrainingSet, load_training_set
-from daemon import evidence, triggers
+from daemon import evidence, triggers, warm_start
 from daemon.runner import Runner, read_result
 from daemon.telemetry import DaemonMetrics
 from daemon.triggers import Trigger
-from registry import cards, gate, promotion
+from registry import cards, erasing, gate, promotion
 from registry.artifacts import Artifacts
 from registry.runs import Run, RunChanges, RunState
 from registry.store import Registry
@@ -70,6 +70,12 @@ class Cycle:
         self._stop = stop
         self._token = fencing_token
         self._clock = clock
+        self._ended: set[str] = set()
+
+    def end(self, run_id: str) -> None:
+        """Let a run fail at its next step, or now when it trains: it learns from texts that were erased. From any thread."""
+        self._ended.add(run_id)
+        self._runner.end(run_id)
 
     def look(self) -> None:
         """Finish what an earlier process left, then carry out what is due, requests first."""
@@ -120,9 +126,9 @@ class Cycle:
         with structlog.contextvars.bound_contextvars(run_id=run.run_id, task=run.task):
             while run.state in steps and not self._stop.is_set():
                 try:
-                    run = steps[run.state](run)
+                    run = self._fail(run, erasing.ENDED) if run.run_id in self._ended else steps[run.state](run)
                 except RunFailedError as error:
-                    run = self._fail(run, str(error))
+                    run = self._fail(run, erasing.ENDED if run.run_id in self._ended else str(error))
             self._metrics.run_ended(run)
         return run
 
@@ -154,7 +160,7 @@ class Cycle:
             # Renames come by events too; the trainer must know those that the targets carry.
             task=task.model_copy(update={"renames": dict(frozen.manifest.renames)}),
             training=self._settings.training,
-            full=run.full or champion is None or _has_another_base(self._registry.versions.get(champion.version), task),
+            full=run.full or champion is None or not warm_start.is_allowed(self._registry.versions.get(champion.version), task),
             training_set=folder,
             run_dir=run_dir,
             champion=self._champion_folder(champion.version) if champion else None,
@@ -224,7 +230,8 @@ class Cycle:
             raise RunFailedError(message)
         # Read before the alias moves: a run that has promoted can fail no more.
         looked_at = load_training_set(spec.training_set).rows("test")["example_id"].to_pylist()
-        decision = gate.decide(result.comparison, task.promotion)
+        must_go = erasing.is_affected(self._registry, spec.champion_version)
+        decision = gate.decide(result.comparison, task.promotion, champion_must_go=must_go)
         if decision.verdict == "promote":
             decision = self._promote(run, task, spec, decision)
         verdict, reasons = decision.verdict, decision.reasons
@@ -331,16 +338,6 @@ class Cycle:
 
     def _folder(self, run: Run) -> Path:
         return self._settings.runs_dir.resolve() / run.run_id
-
-
-def _has_another_base(champion: Version, task: TaskSpec) -> bool:
-    """Return whether the task's base model has changed since: then nothing of the champion can be gone on from."""
-    before = champion.lineage.settings.get("task", {}).get("base_model", task.base_model)
-    if before != task.base_model:
-        log.info(
-            "run.base_model_changed", task=task.name, champion=champion.name, was=before, now=task.base_model, next="full run"
-        )
-    return bool(before != task.base_model)
 
 
 def _kept(decision: gate.Decision, why: str) -> gate.Decision:

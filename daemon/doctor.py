@@ -129,16 +129,25 @@ def _event_log(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
 
 
 def _kafka(settings: Settings) -> Finding:
-    from consumers.kafka import topics  # noqa: PLC0415 - loaded only where it is checked
+    from consumers import events  # noqa: PLC0415 - loaded only where it is checked
+    from consumers.kafka import topics  # noqa: PLC0415 - same
 
     try:
         states = topics.describe(settings)
     except PerennialError as error:
         return Finding("event log", "problem", str(error), "start the broker, or mend [kafka] in perennial.toml")
-    if missing := [name for name in topics.TOPICS if name not in {state.name for state in states}]:
+    if missing := [name for name in events.TOPICS if name not in {state.name for state in states}]:
         return Finding("event log", "problem", f"topics missing: {', '.join(missing)}", "run `perennial topics create`")
     if stale := [f"{state.name}: {', '.join(state.differs)}" for state in states if state.differs]:
         return Finding("event log", "warning", "; ".join(stale), "run `perennial topics create --update`")
+    if settings.events.retention_days * 24 > settings.erasure.limit_hours:
+        found = (
+            f"topics keep events for {settings.events.retention_days:g} days, erased ones too: longer than erasure.limit_hours"
+        )
+        remedy = (
+            "set events.retention_days below erasure.limit_hours and run `perennial topics create --update`, or raise the limit"
+        )
+        return Finding("event log", "warning", found, remedy)
     return Finding("event log", "ok", f"Kafka at {', '.join(settings.kafka.servers)}, {len(states)} topics")
 
 

@@ -11,6 +11,7 @@ from config.tasks import TaskSpec
 from consumers.buffer import Buffer
 from consumers.dead_letter_topic import DeadLetterTopic
 from consumers.dead_letters import DeadLetters
+from consumers.erasures import Erasures
 from consumers.ingest import Ingest
 from consumers.source import EventLog, EventSource
 from daemon.telemetry import DaemonMetrics
@@ -31,6 +32,7 @@ class IngestTask:
         event_log: EventLog,
         buffer: Buffer,
         dead_letters: DeadLetters,
+        erasures: Erasures,
         tasks: Callable[[], Mapping[str, TaskSpec]],
         settings: Settings,
         metrics: DaemonMetrics,
@@ -40,6 +42,7 @@ class IngestTask:
         self._event_log = event_log
         self._buffer = buffer
         self._dead_letters = dead_letters
+        self._erasures = erasures
         self._tasks = tasks
         self._settings = settings
         self._metrics = metrics
@@ -81,6 +84,7 @@ class IngestTask:
             source,
             self._buffer,
             self._dead_letters,
+            erasures=self._erasures,
             tasks=self._tasks,
             settings=self._settings.ingest,
             data_dir=self._settings.data_dir,

@@ -42,6 +42,7 @@ class Runner:
         self._settings = settings
         self._stop = stop
         self._command = command
+        self._ended: set[str] = set()
 
     def run(self, spec: JobSpec, report: Callable[[Progress], None]) -> JobResult:
         """Return what the child found; after running out of memory it is started once more with half the batch."""
@@ -57,6 +58,10 @@ class Runner:
             message = f"out of memory again at batch size {smaller.batch_size}; the run is parked. {result.error}"
             return _failed(spec, message)
         return result
+
+    def end(self, run_id: str) -> None:
+        """Stop the child of this run, now or when it is started, as one that failed; from any thread."""
+        self._ended.add(run_id)
 
     @staticmethod
     def prepare(spec: JobSpec) -> None:
@@ -81,17 +86,20 @@ class Runner:
             target=_forward, args=(spec.run_id, child.stdout, report), name=f"progress-{spec.run_id}", daemon=True
         )
         reader.start()
-        ended_by = self._wait(child)
+        ended_by = self._wait(child, spec.run_id)
         reader.join(timeout=self._settings.stop_grace_s)
         return self._outcome(spec, child.returncode, ended_by)
 
-    def _wait(self, child: subprocess.Popen[bytes]) -> str:
+    def _wait(self, child: subprocess.Popen[bytes], run_id: str) -> str:
         """Wait for the child; return why it was stopped from outside, or an empty string."""
         deadline = time.monotonic() + self._settings.time_limit_s
         while child.poll() is None:
             if self._stop.is_set():
                 _end(child, self._settings.stop_grace_s)
                 return "stopped"
+            if run_id in self._ended:
+                _end(child, self._settings.stop_grace_s)
+                return "ended"
             if time.monotonic() > deadline:
                 _end(child, self._settings.stop_grace_s)
                 return "timed out"
@@ -102,6 +110,8 @@ class Runner:
         if ended_by == "timed out":
             limit = self._settings.time_limit_s
             return _failed(spec, f"killed after {limit:.0f} s, the limit; raise training.time_limit_s or lower training.max_rows")
+        if ended_by == "ended":
+            return _failed(spec, "it was told to end")
         if ended_by == "stopped" or exit_code == job_spec.EXIT_STOPPED:
             return JobResult(
                 run_id=spec.run_id, status="stopped", error="stopped before it was done; it goes on at the next start"

@@ -14,6 +14,7 @@ from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
 from consumers.buffer import Buffer, TaskCounts
 from consumers.dead_letters import DeadLetters
+from consumers.erasures import Erasure, Erasures
 from consumers.event_log import open_event_log
 from daemon import evidence, triggers
 from daemon.groups import CONSUMERS
@@ -54,6 +55,8 @@ class Status:
     log_problem: str | None
     tables: Mapping[str, int]
     dead_letters: int
+    erasures: tuple[str, ...]
+    """Those that are not done, in words."""
     tasks: tuple[TaskStatus, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -81,6 +84,7 @@ class StatusReader:
         self._log = open_event_log(settings)
         self._sources = {topic: self._log.source(group, [topic]) for group, topic in CONSUMERS.items()}
         self._dead_letters = DeadLetters(settings.dead_letter_file)
+        self._erasures = Erasures(settings.data_dir) if Erasures.exist(settings.data_dir) else None
 
     def read(self) -> Status:
         """Return the status now."""
@@ -94,6 +98,7 @@ class StatusReader:
             log_problem=log_problem,
             tables=self._buffer.table_counts(),
             dead_letters=self._dead_letters.count(),
+            erasures=tuple(in_words(one) for one in (self._erasures.unfinished() if self._erasures else ())),
             tasks=tuple(self._task(task) for task in self._tasks.values()),
         )
 
@@ -103,6 +108,8 @@ class StatusReader:
             source.close()
         self._log.close()
         self._dead_letters.close()
+        if self._erasures is not None:
+            self._erasures.close()
         self._buffer.close()
         self._registry.close()
 
@@ -150,6 +157,12 @@ def last_progress(run_dir: Path) -> dict[str, Any] | None:
             continue  # the last line may be half written
         return progress
     return None
+
+
+def in_words(erasure: Erasure) -> str:
+    """Return one line about an erasure."""
+    waits = f": {erasure.note}" if erasure.note else ""
+    return f"erasure {erasure.number} ({erasure.what}, {erasure.requested_at:%Y-%m-%d %H:%M} UTC): {erasure.state}{waits}"
 
 
 def _ended(run: Run) -> dict[str, Any]:

@@ -49,6 +49,10 @@ class DaemonMetrics:
         self._examples = Gauge(
             "perennial_examples", "Examples: new since the last run, or all for training.", ["task", "which"], registry=registry
         )
+        self._erasures = Gauge("perennial_erasures_open", "Erasures that are not done.", registry=registry)
+        self._late_erasures = Gauge(
+            "perennial_erasures_late", "ALARM when above 0: erasures past erasure.limit_hours.", registry=registry
+        )
         self._runs = Counter(
             "perennial_runs", "Ended runs, by state and verdict.", ["task", "state", "verdict"], registry=registry
         )
@@ -64,6 +68,7 @@ class DaemonMetrics:
         self._events.labels(topic, "inserted").inc(outcome.inserted)
         self._events.labels(topic, "duplicate").inc(outcome.duplicates)
         self._events.labels(topic, "dead_letter").inc(outcome.dead)
+        self._events.labels(topic, "erased").inc(outcome.erased)
         self._paused.labels(topic).set(outcome.paused is not None)
 
     def log_answered(self, topic: str, lag: Mapping[TopicPartition, int]) -> None:
@@ -81,6 +86,11 @@ class DaemonMetrics:
         """Show what the trigger policy saw of a task."""
         self._examples.labels(task, "new").set(found.new_examples)
         self._examples.labels(task, "train").set(found.train_examples)
+
+    def erasures(self, unfinished: int, late: int) -> None:
+        """Show how many erasures wait, and how many of them for too long."""
+        self._erasures.set(unfinished)
+        self._late_erasures.set(late)
 
     def progress(self, progress: Progress) -> None:
         """Show how far the present run is."""

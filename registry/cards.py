@@ -54,6 +54,7 @@ def card(registry: Registry, name: str, *, picture: str | None = None) -> str:
     parts = [
         f"# {version.name}",
         f"{standing}; made on {version.created_at:%Y-%m-%d %H:%M} UTC by run `{version.run_id}`.",
+        *_erased(version),
         "## Verdict",
         _verdict(run),
         *([] if picture is None else [f"![Training loss, and gain over the opponent with its interval]({picture})"]),
@@ -94,6 +95,14 @@ def _verdict(run: Run | None) -> str:
         return "The run's record is gone."
     sentence = f"**{_VERDICTS[run.verdict]}** The run began because: {run.reason}."
     return "\n\n".join([sentence, "\n".join(f"- {reason}" for reason in run.reasons)]).strip()
+
+
+def _erased(version: Version) -> list[str]:
+    if version.affected_at is None:
+        return []
+    since = f"{version.affected_at:%Y-%m-%d %H:%M} UTC"
+    what = "It goes when a version takes its place that did not" if version.collected_at is None else "Its files are gone"
+    return [f"**Learnt from texts that have been erased** (marked {since}, itself or through a parent). {what}."]
 
 
 def _comparison(seen: Comparison | None) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -75,6 +76,17 @@ class Database:
                 connection.execute(sa.text(f"SET LOCAL lock_timeout = {int(BUSY_TIMEOUT_S * 1000)}"))
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITE_LOCK_KEY)))
             yield connection
+
+    def vacuum(self) -> None:
+        """Write an SQLite file anew, so that nothing that was deleted stays in it; Postgres does it by itself (autovacuum)."""
+        if self.is_sqlite:
+            # Through the driver: SQLAlchemy would begin a transaction, in which VACUUM is refused.
+            with closing(self._engine.raw_connection()) as connection:
+                try:
+                    connection.cursor().execute("VACUUM")
+                except sqlite3.OperationalError as error:
+                    message = f"the registry {self.name} could not be written anew ({error}); it is tried again. Check the disk"
+                    raise RetryError(message) from error
 
     def close(self) -> None:
         """Close every connection."""
@@ -152,6 +164,8 @@ def _sqlite_engine(url: URL, *, read_only: bool) -> Engine:
         connection.execute("PRAGMA journal_mode=TRUNCATE")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        # Deleted content is overwritten: what an erasure removes must not stay in free pages.
+        connection.execute("PRAGMA secure_delete=ON")
         if read_only:
             # Not mode=ro: a reader must still be able to roll back what a killed writer left half written.
             connection.execute("PRAGMA query_only=ON")

@@ -8,7 +8,7 @@ from typing import Literal
 
 from config.tasks import Promotion
 from trainers import statistics
-from trainers.comparison import MIN_SLICE_ROWS, Comparison, Slice
+from trainers.comparison import MIN_SLICE_ROWS, Comparison, Slice, minimum_points
 
 Verdict = Literal["promote", "keep", "insufficient_evidence"]
 
@@ -25,24 +25,38 @@ class Decision:
     reasons: tuple[str, ...]
 
 
-def decide(comparison: Comparison, policy: Promotion) -> Decision:
-    """Return whether the candidate becomes champion under the policy (`policy.mode` is the daemon's business)."""
+def decide(comparison: Comparison, policy: Promotion, *, champion_must_go: bool = False) -> Decision:
+    """Return whether the candidate becomes champion under the policy (`policy.mode` is the daemon's business).
+
+    With `champion_must_go`, because it learnt from texts that were erased, the candidate need only be no worse.
+    """
     broken, notes = _guards(comparison, policy)
-    verdict, reasons = _weigh(comparison, policy)
+    verdict, reasons = _weigh_replacement(comparison, policy) if champion_must_go else _weigh(comparison, policy)
     if broken and verdict != "insufficient_evidence":
         return Decision("keep", (*broken, *reasons, *notes))
     return Decision(verdict, (*reasons, *broken, *notes))
 
 
+def _weigh_replacement(seen: Comparison, policy: Promotion) -> tuple[Verdict, tuple[str, ...]]:
+    """Judge whether a candidate is no worse, by what would count as better: it learnt from nearly the same rows."""
+    loss = minimum_points(policy, seen.champion_score)
+    asked = "needs to be no worse"
+    measured = (
+        f"{_measured(seen, policy, asked)}. {seen.opponent} learnt from texts that were erased; up to {_points(loss)} may be lost"
+    )
+    if seen.rows < policy.min_test_examples:
+        return "insufficient_evidence", _too_few(seen, policy, measured)
+    if seen.lower_bound >= -loss:
+        return "promote", (measured,)
+    return ("keep" if seen.upper_bound < -loss else "insufficient_evidence"), (measured,)
+
+
 def _weigh(seen: Comparison, policy: Promotion) -> tuple[Verdict, tuple[str, ...]]:
     """Judge the gain alone."""
-    measured = _measured(seen, policy)
+    asked = "needs to be better" if _needed_gain(seen) == 0.0 else f"needs more than {_minimum(policy)}"
+    measured = _measured(seen, policy, asked)
     if seen.rows < policy.min_test_examples:
-        few = (
-            f"{seen.rows} held-out rows are too few to decide on (min_test_examples is {policy.min_test_examples}); "
-            "labels of held-out stories, chosen without looking at a model, bring more"
-        )
-        return "insufficient_evidence", (few, measured) if seen.rows else (few,)
+        return "insufficient_evidence", _too_few(seen, policy, measured)
     if math.isinf(seen.required_gain):
         ceiling = (
             f"no candidate can be better by more than {_minimum(policy)} than a champion at {seen.champion_score:.3f}; "
@@ -114,10 +128,17 @@ def _drop(part: Slice, allowed: float) -> str:
     return f"{_points(-part.gain)} ({scores}); {_points(allowed)} are allowed"
 
 
-def _measured(seen: Comparison, policy: Promotion) -> str:
+def _too_few(seen: Comparison, policy: Promotion, measured: str) -> tuple[str, ...]:
+    few = (
+        f"{seen.rows} held-out rows are too few to decide on (min_test_examples is {policy.min_test_examples}); "
+        "labels of held-out stories, chosen without looking at a model, bring more"
+    )
+    return (few, measured) if seen.rows else (few,)
+
+
+def _measured(seen: Comparison, policy: Promotion, asked: str) -> str:
     """Say what was measured, and what was asked for."""
     scores = f"{seen.champion_score:.3f} -> {seen.candidate_score:.3f} {_METRIC_NAMES[seen.metric]}"
-    asked = "needs to be better" if _needed_gain(seen) == 0.0 else f"needs more than {_minimum(policy)}"
     bound = f"{_percent(seen.confidence)} lower bound {_points(seen.lower_bound, sign=True)}"
     return (
         f"{_change(seen, policy)} than {seen.opponent} ({scores}, {asked}) on {seen.rows} rows of {seen.stories} stories; {bound}"

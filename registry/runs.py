@@ -49,6 +49,8 @@ class Run:
     """Highest enrichment number in its training set: later rows are new to the next trigger."""
     training_set_sha256: str | None
     error: str | None
+    erased_at: datetime | None = None
+    """When its folder was removed because its training set held texts that were erased."""
 
     @property
     def finished(self) -> bool:

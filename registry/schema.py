@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration: the schema this program reads and writes."""
 
 CHAMPION = "champion"
@@ -80,6 +80,7 @@ runs = sa.Table(
     sa.Column("max_seq", sa.BigInteger, nullable=False),
     sa.Column("training_set_sha256", sa.Text),
     sa.Column("error", sa.Text),
+    sa.Column("erased_at", UtcTime),
     sa.UniqueConstraint("task", "trigger_key"),
     sa.CheckConstraint(sa.column("state").in_(RUN_STATES), name="state"),
 )
@@ -101,6 +102,7 @@ versions = sa.Table(
     sa.Column("metrics", JsonText, nullable=False),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("collected_at", UtcTime),
+    sa.Column("affected_at", UtcTime),
     sa.UniqueConstraint("task", "number"),
     sa.CheckConstraint(sa.column("number") >= 1, name="number"),
 )

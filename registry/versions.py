@@ -56,6 +56,8 @@ class Version:
     created_at: datetime
     collected_at: datetime | None
     """When its files were removed; the record stays."""
+    affected_at: datetime | None = None
+    """When a text that it learnt from, itself or through a parent, was erased."""
 
 
 class Versions:
@@ -101,6 +103,7 @@ class Versions:
                     f"{task}/v{number} of run {run_id} comes too late: the next number is {expected}. The step is tried again"
                 )
                 raise RetryError(message)
+            came_from = None if parent is None else find(connection, parent)
             parent_id = None if parent is None else _id(connection, parent)
             values = {
                 "name": f"{task}/v{number}",
@@ -114,6 +117,7 @@ class Versions:
                 "lineage": lineage.model_dump(mode="json"),
                 "metrics": dict(metrics),
                 "created_at": self._clock(),
+                "affected_at": self._clock() if came_from is not None and came_from.affected_at is not None else None,
             }
             version_id = connection.execute(sa.insert(versions).values(**values).returning(versions.c.id)).scalar_one()
             inherited = frozenset() if parent_id is None else _learnt(connection, parent_id)
@@ -175,6 +179,11 @@ def find(connection: Connection, name: str) -> Version:
 def select_all(connection: Connection) -> builtins.list[Version]:
     """Return every version of every task, newest first."""
     return _select(connection, sa.true())
+
+
+def select_affected(connection: Connection) -> builtins.list[Version]:
+    """Return the versions that learnt from erased texts and still have their files, newest first."""
+    return _select(connection, versions.c.affected_at.is_not(None) & versions.c.collected_at.is_(None))
 
 
 def _next_number(connection: Connection, task: str) -> int:

@@ -143,13 +143,18 @@ def compare(
 
 def required_gain(policy: Promotion, champion_score: float) -> float:
     """Return the policy's minimum improvement in points (0..1); infinite when champion and minimum together exceed 1."""
+    points = minimum_points(policy, champion_score)
+    return points if champion_score + points <= 1.0 else math.inf
+
+
+def minimum_points(policy: Promotion, champion_score: float) -> float:
+    """Return the policy's minimum improvement in points (0..1), whether it can be reached or not."""
     minimum = policy.min_improvement
-    points = {
+    return {
         "relative": minimum * champion_score,
         "absolute": minimum,
         "error_reduction": minimum * (1.0 - champion_score),
     }[policy.improvement]
-    return points if champion_score + points <= 1.0 else math.inf
 
 
 def _slices(task: TaskSpec, scores: pa.Table, test: pa.Table, rows: tallies.ScoredRows) -> tuple[Slice, ...]:

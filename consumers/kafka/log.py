@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -11,12 +11,14 @@ from kafka import KafkaConsumer
 from kafka import errors as kafka_errors
 from kafka.admin import KafkaAdminClient
 from kafka.structs import OffsetAndMetadata
+from kafka.structs import TopicPartition as KafkaPartition
 
 from config.errors import RetryError
+from consumers.events import TOPICS
 from consumers.kafka.connection import REQUEST_MS, connection_to, in_words, opened
 from consumers.kafka.sink import KafkaSink
 from consumers.kafka.source import KafkaSource, partitions_of
-from consumers.source import FETCH_MAX_BYTES, EventSink, EventSource, TopicPartition
+from consumers.source import FETCH_MAX_BYTES, EventSink, EventSource, Position, TopicPartition
 
 _log = structlog.get_logger(__name__)
 
@@ -79,6 +81,37 @@ class KafkaLog:
     def enforce_retention(self) -> int:
         """Return 0: the brokers remove old events by the topics' own retention."""
         return 0
+
+    def find(self, matches: Callable[[bytes], bool]) -> Sequence[Position]:
+        """Read all our topics once and return where events stand whose bytes `matches` says yes to. Raises `RetryError`."""
+        found: list[Position] = []
+        with self._consumer(auto_offset_reset="earliest") as consumer:
+            present = consumer.topics()
+            parts = [part for topic in TOPICS if topic in present for part in partitions_of(consumer, topic)]
+            ends = consumer.end_offsets(parts)
+            left = {part for part, first in consumer.beginning_offsets(parts).items() if first < ends[part]}
+            consumer.assign(left)
+            consumer.seek_to_beginning(*left)
+            while left:
+                for part, records in consumer.poll(timeout_ms=REQUEST_MS).items():
+                    found += [
+                        Position(part.topic, part.partition, record.offset) for record in records if matches(record.value or b"")
+                    ]
+                left = {part for part in left if consumer.position(part) < ends[part]}
+        return found
+
+    def erase(self, positions: Sequence[Position]) -> frozenset[Position]:
+        """Return those of `positions` that the brokers still keep: what is in a topic stays until its retention removes it."""
+        with self._consumer() as consumer:
+            present = consumer.topics()
+            parts = sorted({KafkaPartition(one.topic, one.partition) for one in positions if one.topic in present})
+            first = consumer.beginning_offsets(parts) if parts else {}
+        return frozenset(
+            one for one in positions if one.offset >= first.get(KafkaPartition(one.topic, one.partition), one.offset + 1)
+        )
+
+    def compact(self) -> None:
+        """Do nothing: the brokers remove whole segments."""
 
     def close(self) -> None:
         """Do nothing: sources and sinks are closed on their own."""

@@ -12,10 +12,9 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from config.errors import RetryError, UserError
 from config.settings import Settings
-from consumers.events import ARTICLES_TOPIC, DEAD_LETTERS_TOPIC, FEEDBACK_TOPIC, LIFECYCLE_TOPIC, PREDICTIONS_TOPIC
+from consumers.events import TOPICS
 from consumers.kafka.connection import connection_to, in_words, opened, security_of
 
-TOPICS = (ARTICLES_TOPIC, FEEDBACK_TOPIC, PREDICTIONS_TOPIC, LIFECYCLE_TOPIC, DEAD_LETTERS_TOPIC)
 _QUORUM_OF = 3
 
 

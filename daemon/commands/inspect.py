@@ -117,6 +117,8 @@ def _print_status(found: Status) -> None:
     console.print(f"  buffer   {', '.join(f'{count} {name}' for name, count in found.tables.items())}")
     dead = f"{found.dead_letters}" if not found.dead_letters else f"[yellow]{found.dead_letters}[/] (`perennial dlq list`)"
     console.print(f"  dead letters  {dead}")
+    for line in found.erasures:
+        console.print(f"  [yellow]{line}[/]")
     for task in found.tasks:
         _print_task(task)
 

@@ -49,6 +49,7 @@ def list_(task: Annotated[str | None, typer.Argument(help="Only this task.")] = 
                     "score": comparison.get("candidate_score"),
                     "against": comparison.get("opponent"),
                     "opponent_score": comparison.get("champion_score"),
+                    "erased_texts": "learnt" if version.affected_at else None,
                     "size_mib": round(version.size_bytes / 2**20, 1),
                     "created_at": version.created_at.isoformat(timespec="seconds"),
                 })  # fmt: skip
@@ -59,10 +60,15 @@ def list_(task: Annotated[str | None, typer.Argument(help="Only this task.")] = 
         (row["version"], f"{row['alias'] or ''}{' (pinned)' if row['pinned'] else ''}", row["verdict"],
          f"{row['score']:.3f} {row['metric']}" if row["score"] is not None else "",
          f"{row['opponent_score']:.3f} {row['against']}" if row["opponent_score"] is not None else "",
-         f"{row['size_mib']} MiB", row["created_at"])
+         f"{row['size_mib']} MiB", row["created_at"], row["erased_texts"])
         for row in rows
     ]  # fmt: skip
-    table("Models", ("version", "alias", "verdict", "score", "against", "size", "created"), shown, empty="none trained yet")
+    table(
+        "Models",
+        ("version", "alias", "verdict", "score", "against", "size", "created", "erased texts"),
+        shown,
+        empty="none trained yet",
+    )
 
 
 @app.command()

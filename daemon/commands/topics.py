@@ -41,11 +41,12 @@ def create(
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """Show the topics that exist and what about them is not as it should be."""
+    from consumers import events  # noqa: PLC0415 - heavy
     from consumers.kafka import topics  # noqa: PLC0415 - loads Kafka's client
 
     states = topics.describe(load_settings())
     _show(states, as_json=as_json)
-    missing = [name for name in topics.TOPICS if name not in {state.name for state in states}]
+    missing = [name for name in events.TOPICS if name not in {state.name for state in states}]
     if missing and not as_json:
         console.print(f"missing: {', '.join(missing)}. `perennial topics create` makes them")
 

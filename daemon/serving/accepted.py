@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from consumers.sqlite_file import open_file, transaction, translated_errors
+from consumers.sqlite_file import open_file, transaction, translated_errors, vacuum
 
 FORMAT_VERSION = 1
 _SCHEMA = """
@@ -61,6 +62,16 @@ class AcceptedFeedback:
         with self._lock, transaction(self._connection, self._path):
             self._connection.execute("INSERT OR IGNORE INTO accepted VALUES (?, ?, ?, ?, ?)", values)
             self._connection.execute("DELETE FROM accepted WHERE accepted_at < ?", (oldest,))
+
+    def forget(self, event_ids: Collection[str]) -> None:
+        """Remove what is known of these events, durably: they were erased."""
+        with self._lock, transaction(self._connection, self._path):
+            self._connection.executemany("DELETE FROM accepted WHERE event_id = ?", [(event_id,) for event_id in event_ids])
+
+    def compact(self) -> None:
+        """Write the file anew, so that nothing of what was removed stays in it. Raises `RetryError`."""
+        with self._lock:
+            vacuum(self._connection, self._path)
 
     def close(self) -> None:
         """Release the file."""

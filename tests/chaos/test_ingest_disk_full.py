@@ -16,6 +16,7 @@ from config.errors import RetryError
 from config.sections import IngestSettings
 from consumers.dead_letters import DeadLetters
 from consumers.embedded import EmbeddedLog
+from consumers.erasures import Erasures
 from consumers.events import FEEDBACK_TOPIC
 from consumers.ingest import Ingest
 from consumers.source import EventSource
@@ -58,7 +59,16 @@ def test_a_full_disk_loses_nothing_and_ingest_goes_on_afterwards(small_disk: Pat
     source = log.source("ingest", [FEEDBACK_TOPIC])
     dead_letters = DeadLetters(tmp_path / "dead.db")
     with closing(open_buffer(data / "buffer")) as buffer:
-        ingest = Ingest(source, buffer, dead_letters, tasks=lambda: TASKS, settings=SETTINGS, data_dir=data, clock=lambda: NOW)
+        ingest = Ingest(
+            source,
+            buffer,
+            dead_letters,
+            erasures=Erasures(tmp_path),
+            tasks=lambda: TASKS,
+            settings=SETTINGS,
+            data_dir=data,
+            clock=lambda: NOW,
+        )
         first = ingest.step()
         assert first.inserted == 20
         ballast.write_bytes(b"." * (shutil.disk_usage(small_disk).free - 400_000))
@@ -84,7 +94,16 @@ def test_ingest_pauses_before_the_disk_is_full(small_disk: Path, tmp_path: Path)
     dead_letters = DeadLetters(tmp_path / "dead.db")
     with closing(open_buffer(data / "buffer")) as buffer:
         settings = SETTINGS.model_copy(update={"min_free_disk_mib": 8})
-        ingest = Ingest(source, buffer, dead_letters, tasks=lambda: TASKS, settings=settings, data_dir=data, clock=lambda: NOW)
+        ingest = Ingest(
+            source,
+            buffer,
+            dead_letters,
+            erasures=Erasures(tmp_path),
+            tasks=lambda: TASKS,
+            settings=settings,
+            data_dir=data,
+            clock=lambda: NOW,
+        )
         ballast = small_disk / "ballast"
         ballast.write_bytes(b"." * (10 << 20))
         outcome = ingest.step()

@@ -16,6 +16,7 @@ from consumers.buffer import Buffer
 from consumers.dead_letters import DeadLetters
 from consumers.embedded import EmbeddedLog
 from consumers.enrichment_rows import Enrichment
+from consumers.erasures import Erasures
 from consumers.ingest import Ingest
 from daemon.serving.service import Service
 from tests.support.served import TASK, TEXT, TOPICS, ServedData, listening, load_on_cpu
@@ -64,7 +65,7 @@ def loop(tmp_path: Path) -> Iterator[Loop]:
         letters = DeadLetters(settings.dead_letter_file)
         buffer = Buffer.open(settings.buffer_dir, settings.buffer, tasks=service.tasks)
         ingest = Ingest(
-            source, buffer, letters, tasks=lambda: service.tasks,
+            source, buffer, letters, erasures=Erasures(settings.data_dir), tasks=lambda: service.tasks,
             settings=settings.ingest.model_copy(update={"min_free_disk_mib": 0}), data_dir=settings.data_dir,
         )  # fmt: skip
         yield Loop(data, service, client, buffer, ingest)

@@ -9,6 +9,7 @@ from pathlib import Path
 from config.sections import IngestSettings
 from consumers.dead_letters import DeadLetters
 from consumers.embedded import EmbeddedLog
+from consumers.erasures import Erasures
 from consumers.events import FEEDBACK_TOPIC
 from consumers.ingest import Ingest
 from tests.support.ingest_bench import open_buffer, publish, rows
@@ -33,7 +34,14 @@ def test_good_events_are_stored_between_every_kind_of_bad_one(tmp_path: Path) ->
     ):
         publish(log, ((FEEDBACK_TOPIC, payload) for payload in stream))
         ingest = Ingest(
-            source, buffer, dead_letters, tasks=lambda: TASKS, settings=SETTINGS, data_dir=tmp_path, clock=lambda: NOW
+            source,
+            buffer,
+            dead_letters,
+            erasures=Erasures(tmp_path),
+            tasks=lambda: TASKS,
+            settings=SETTINGS,
+            data_dir=tmp_path,
+            clock=lambda: NOW,
         )
         outcome = ingest.step()
         assert (outcome.inserted, outcome.dead, outcome.duplicates) == (len(good) + len(stored_types), len(bad), 0)

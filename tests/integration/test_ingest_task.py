@@ -14,6 +14,7 @@ from config.settings import Settings, load_settings
 from consumers.buffer import Buffer
 from consumers.dead_letters import DeadLetters
 from consumers.embedded import EmbeddedLog
+from consumers.erasures import Erasures
 from consumers.event_log import open_event_log
 from consumers.events import FEEDBACK_TOPIC, to_bytes
 from consumers.source import EventLog
@@ -42,12 +43,12 @@ def log(settings: Settings) -> Iterator[EventLog]:
 def run(settings: Settings, log: EventLog, metrics: DaemonMetrics, *, steps: int = 3) -> int:
     """Open the buffer as a start does, take some steps, and return how many examples are there."""
     with closing(Buffer.open(settings.buffer_dir, settings.buffer, tasks=TASKS, clock=lambda: NOW)) as buffer:
-        letters = DeadLetters(settings.dead_letter_file)
+        letters, erasures = DeadLetters(settings.dead_letter_file), Erasures(settings.data_dir)
         task = IngestTask(
-            GROUP, FEEDBACK_TOPIC, event_log=log, buffer=buffer, dead_letters=letters, tasks=lambda: TASKS, settings=settings,
-            metrics=metrics,
+            GROUP, FEEDBACK_TOPIC, event_log=log, buffer=buffer, dead_letters=letters, erasures=erasures, tasks=lambda: TASKS,
+            settings=settings, metrics=metrics,
         )  # fmt: skip
-        with closing(letters), closing(task):
+        with closing(letters), closing(erasures), closing(task):
             for _ in range(steps):
                 assert task.step() == 0.0
         return buffer.table_counts()["examples"]

@@ -16,6 +16,7 @@ from config.errors import RetryError
 from config.sections import IngestSettings
 from config.settings import shipped_settings
 from consumers.dead_letters import DeadLetters
+from consumers.erasures import Erasures
 from consumers.events import to_bytes
 from consumers.ingest import Ingest
 from consumers.kafka.log import KafkaLog
@@ -130,10 +131,16 @@ def test_ingest_keeps_a_dead_letter_for_the_damage_and_goes_on_after_it(broker: 
     send(broker, [texts[:2], texts[2:4], texts[4:]])
     damage(broker, b"headline number 3")
     settings: IngestSettings = shipped_settings("training").ingest
-    with opened(tmp_path / "buffer") as buffer, closing(DeadLetters(tmp_path / "dead.db")) as letters:
+    with (
+        opened(tmp_path / "buffer") as buffer,
+        closing(DeadLetters(tmp_path / "dead.db")) as letters,
+        closing(Erasures(tmp_path)) as erasures,
+    ):
         for _ in range(2):  # the second one starts anew, as after a crash
             with closing(KafkaLog([broker.address]).source("g", ["news"])) as source:
-                ingest = Ingest(source, buffer, letters, tasks=lambda: TASKS, settings=settings, data_dir=tmp_path)
+                ingest = Ingest(
+                    source, buffer, letters, erasures=erasures, tasks=lambda: TASKS, settings=settings, data_dir=tmp_path
+                )
                 for _ in range(20):
                     try:
                         ingest.step()

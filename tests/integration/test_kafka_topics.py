@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+from kafka.structs import TopicPartition as KafkaPartition
 from typer.testing import CliRunner
 
 from config.errors import DeadLetterError, RetryError, UserError
@@ -61,7 +62,7 @@ def raw(value: bytes | None, offset: int = 7, **more: Any) -> RawEvent:
 
 def test_topics_are_made_once_with_our_settings_and_told_when_they_differ(settings: Settings, broker: Broker) -> None:
     first = topics.create_missing(settings, partitions=2, replication_factor=1)
-    assert [state.name for state in first] == list(topics.TOPICS)
+    assert [state.name for state in first] == list(events.TOPICS)
     assert all(state.created and state.partitions == 2 and not state.differs for state in first)
     assert not any(state.created for state in topics.create_missing(settings, partitions=5, replication_factor=1))
     with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin:
@@ -94,7 +95,7 @@ def test_the_commands_show_what_is_there(made: Settings, broker: Broker, monkeyp
     for command in (["topics", "create"], ["topics", "list"]):
         shown = CliRunner().invoke(app, command)
         assert shown.exit_code == 0, shown.output
-        assert all(name in shown.output for name in topics.TOPICS)
+        assert all(name in shown.output for name in events.TOPICS)
     monkeypatch.setenv("PERENNIAL_KAFKA__BOOTSTRAP_SERVERS", f"127.0.0.1:{free_port()}")
     failed = CliRunner().invoke(app, ["topics", "list"])
     assert isinstance(failed.exception, RetryError)
@@ -196,3 +197,20 @@ def test_what_happens_to_models_can_be_followed_also_when_the_broker_was_away(ma
             followed = [json.loads(event.value or b"") for event in read(source, 250)]
     assert [event["version"] for event in followed] == [f"news-topics/v{number}" for number in range(250)]
     assert len({event["event_id"] for event in followed}) == 250
+
+
+def test_erased_events_are_found_wherever_they_stand_and_gone_with_their_retention(made: Settings, broker: Broker) -> None:
+    marker = uuid.uuid4().hex.encode()
+    with closing(open_event_log(made)) as log:
+        with closing(log.sink()) as sink:
+            sink.publish(events.FEEDBACK_TOPIC, b"of the user " + marker)
+            sink.publish(events.FEEDBACK_TOPIC, b"of another")
+            sink.publish(events.DEAD_LETTERS_TOPIC, b"broken, of the user " + marker)
+            sink.publish(events.FEEDBACK_TOPIC, None, key=b"a tombstone")
+        found = log.find(lambda value: marker in value)
+        assert sorted(position.topic for position in found) == [events.DEAD_LETTERS_TOPIC, events.FEEDBACK_TOPIC]
+        assert log.erase(found) == set(found), "the brokers keep them until the retention ends"
+        with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin:
+            admin.delete_records({KafkaPartition(at.topic, at.partition): at.offset + 1 for at in found})
+        assert log.erase(found) == set()
+        assert log.find(lambda value: marker in value) == []

@@ -18,6 +18,7 @@ from config.sections import IngestSettings
 from consumers.buffer import Buffer, InsertOutcome, Stored
 from consumers.dead_letters import DeadLetters, Rejected
 from consumers.embedded import EmbeddedLog
+from consumers.erasures import Erasures
 from consumers.events import FEEDBACK_TOPIC
 from consumers.ingest import Ingest
 from consumers.source import EventSource, RawEvent, TopicPartition
@@ -96,6 +97,7 @@ class World:
         self.folder = folder
         self.log = EmbeddedLog(folder / "events.db", retention=timedelta(days=1))
         self.dead_letters = DeadLetters(folder / "dead.db", clock=lambda: NOW)
+        self.erasures = Erasures(folder)
         self.buffer = open_buffer(folder / "buffer")
 
     def live(self, life: Life) -> None:
@@ -109,7 +111,10 @@ class World:
                 batch_events=life.batch_events, max_unflushed_bytes=1 << 26, poll_timeout_s=0.001, max_event_bytes=1 << 21,
                 future_tolerance_s=300.0, min_free_disk_mib=0,
             )  # fmt: skip
-            ingest = Ingest(mortal, mortal, mortal, tasks=lambda: TASKS, settings=limits, data_dir=self.folder, clock=lambda: NOW)
+            ingest = Ingest(
+                mortal, mortal, mortal, erasures=self.erasures, tasks=lambda: TASKS, settings=limits, data_dir=self.folder,
+                clock=lambda: NOW,
+            )  # fmt: skip
             try:
                 while any(source.lag().values()):
                     ingest.step()

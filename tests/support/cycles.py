@@ -16,6 +16,7 @@ from config.durable import write_atomic
 from config.settings import Settings, load_settings
 from config.tasks import TaskSpec
 from consumers.buffer import Buffer
+from consumers.erasures import Erasures
 from consumers.training_set import load_training_set
 from daemon import evidence, triggers
 from daemon.cycle import Cycle
@@ -63,7 +64,11 @@ class World:
         self._stack = ExitStack()
         self.registry = Registry.open(self.settings.registry_url, clock=self.clock)
         self._stack.callback(self.registry.close)
-        self.buffer = Buffer.open(self.settings.buffer_dir, self.settings.buffer, tasks=self.tasks, clock=self.clock)
+        self.erasures = Erasures(self.settings.data_dir, clock=self.clock)
+        self._stack.callback(self.erasures.close)
+        self.buffer = Buffer.open(
+            self.settings.buffer_dir, self.settings.buffer, tasks=self.tasks, clock=self.clock, erasures=self.erasures
+        )
         self._stack.callback(self.buffer.close)
         self.artifacts = Artifacts(self.settings.artifacts_dir)
         self.runner: Runner | MadeUpRunner = MadeUpRunner(train) if train else Runner(self.settings.training, self.stop)
@@ -72,7 +77,7 @@ class World:
     def next_cycle(self) -> Cycle:
         """What the next process has: a new lease and nothing remembered."""
         self.stop.clear()
-        token = self.registry.lease.acquire(HOLDER, LEASE_S)
+        token = self.token = self.registry.lease.acquire(HOLDER, LEASE_S)
         assert token is not None
         self.cycle = Cycle(
             settings=self.settings, tasks=lambda: self.tasks, registry=self.registry, buffer=self.buffer,
@@ -129,6 +134,10 @@ class MadeUpRunner:
     def __init__(self, train: Train) -> None:
         self.train = train
         self.attempts: list[int] = []
+        self.ended: list[str] = []
+
+    def end(self, run_id: str) -> None:
+        self.ended.append(run_id)
 
     prepare = staticmethod(Runner.prepare)
 

@@ -18,6 +18,7 @@ from config.settings import load_settings
 from consumers.buffer import Buffer
 from consumers.dead_letters import DeadLetters
 from consumers.embedded import EmbeddedLog
+from consumers.erasures import Erasures
 from consumers.events import ARTICLES_TOPIC, FEEDBACK_TOPIC
 from consumers.ingest import Ingest
 from consumers.source import EventSource, TopicPartition
@@ -51,7 +52,14 @@ def main() -> None:
     buffer = Buffer.open(settings.buffer_dir, settings.buffer, tasks=TASKS)
     dead_letters = DeadLetters(settings.dead_letter_file)
     ingest = Ingest(
-        source, buffer, dead_letters, tasks=lambda: TASKS, settings=settings.ingest, data_dir=data_dir, clock=lambda: NOW
+        source,
+        buffer,
+        dead_letters,
+        erasures=Erasures(data_dir),
+        tasks=lambda: TASKS,
+        settings=settings.ingest,
+        data_dir=data_dir,
+        clock=lambda: NOW,
     )
     sys.stdout.write("ready\n")
     sys.stdout.flush()

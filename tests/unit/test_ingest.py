@@ -24,8 +24,9 @@ from consumers import ingest as module
 from consumers.buffer import Conflict, InsertOutcome, Stored
 from consumers.dead_letters import DeadLetters, Rejected
 from consumers.embedded import EmbeddedLog
+from consumers.erasures import Erasures
 from consumers.ingest import Ingest, IngestOutcome
-from consumers.source import EventSource, RawEvent, TopicPartition
+from consumers.source import EventSource, Position, RawEvent, TopicPartition
 from tests.support.sample_events import ARTICLE, BAD_INPUT, ERASE, LABEL, NOW, RETRAIN, TASK_SCHEMA, TASKS, wire
 
 PARTITION = TopicPartition("news", 0)
@@ -107,13 +108,14 @@ class Bench:
         self.buffer = RecordingBuffer(self.faults)
         self.dead_letters = RecordingDeadLetters(folder / "dead.db")
         self.dead_letters.faults = self.faults
+        self.erasures = Erasures(folder, clock=lambda: NOW)
         self.tasks = dict(TASKS)
         self.ingest = self.build(SETTINGS)
 
     def build(self, settings: IngestSettings) -> Ingest:
         source: Any = RecordingSource(self.source, self.faults)
         buffer: Any = self.buffer
-        where: dict[str, Any] = {"data_dir": self.folder, "clock": lambda: NOW}
+        where: dict[str, Any] = {"data_dir": self.folder, "clock": lambda: NOW, "erasures": self.erasures}
         return Ingest(source, buffer, self.dead_letters, tasks=lambda: self.tasks, settings=settings, **where)
 
     def publish(self, *payloads: Any) -> None:
@@ -195,14 +197,58 @@ def test_a_tombstone_is_counted_and_kept(bench: Bench) -> None:
     assert (letter.value, letter.replayable) == (b"", False)
 
 
-def test_an_erase_event_is_kept_until_erasure_is_built(bench: Bench) -> None:
-    bench.publish(ERASE, *labels(1))
+def test_an_erase_event_is_listed_once_and_its_place_in_the_log_is_noted(bench: Bench) -> None:
+    bench.publish(ERASE, *labels(1), ERASE)
     outcome = bench.ingest.step()
-    assert (outcome.inserted, outcome.dead) == (1, 1)
+    assert (outcome.inserted, outcome.duplicates, outcome.dead) == (2, 1, 0)
+    (listed,) = bench.erasures.all()
+    assert (listed.what, listed.state) == ("user", "requested")
+    assert bench.erasures.positions() == [("news", 0, 0), ("news", 0, 2)]
+    assert list(bench.buffer.rows) == ["l-0"]
+
+
+def test_an_erase_event_that_names_nothing_is_a_dead_letter(bench: Bench) -> None:
+    bench.publish({name: value for name, value in ERASE.items() if name != "user_id"})
+    assert bench.ingest.step().dead == 1
+    assert bench.reasons == ["neither user_id nor article_id is given; name what is to be erased"]
+    assert bench.erasures.all() == []
+
+
+def test_a_request_is_durable_before_its_position_is_committed(bench: Bench) -> None:
+    bench.publish(ERASE)
+    bench.faults.fail("commit", RetryError("the log is away"))
+    with pytest.raises(RetryError):
+        bench.ingest.step()
+    assert len(bench.erasures.all()) == 1
+    assert bench.ingest.step().duplicates == 1
+    assert len(bench.erasures.all()) == 1
+
+
+def test_nothing_unusable_of_an_erased_user_becomes_a_dead_letter(bench: Bench) -> None:
+    bench.publish(ERASE)
+    bench.ingest.step()
+    user = ERASE["user_id"]
+    broken = f'{{"type": "feedback", "text": "secret", "user_id": "{user}", "target"'.encode()
+    unknown = {"type": "feedback", "user_id": user, "event_id": "late", "text": "secret"}
+    large = {"type": "feedback", "text": "secret " * SETTINGS.max_event_bytes, "user_id": user}
+    cloud = {"specversion": "1.0", "id": "ce", "source": "app", "type": "org.example.feedback", "data": {"user_id": user}}
+    others = {"type": "feedback", "user_id": f"{user}-2", "event_id": "of-another"}
+    bench.publish(broken, unknown, large, cloud, others)
+    outcome = bench.ingest.step()
+    assert (outcome.dead, outcome.erased, outcome.inserted) == (1, 4, 0)
     (letter,) = bench.dead_letters.list()
-    assert "nothing was erased" in letter.reason
-    assert "perennial dlq replay" in letter.reason
-    assert letter.replayable
+    assert b"of-another" in letter.value
+    assert [position.offset for position in bench.erasures.positions()] == [0, 1, 2, 3, 4]
+    assert bench.erasures.work("event") == {"late"}
+    assert bench.lag == 0
+
+
+def test_what_was_erased_in_the_log_is_counted_and_nothing_else(bench: Bench) -> None:
+    bench.publish(*labels(2))
+    bench.log.erase([Position("news", 0, 0)])
+    outcome = bench.ingest.step()
+    assert (outcome.polled, outcome.inserted, outcome.dead, outcome.erased) == (2, 1, 0, 1)
+    assert bench.dead_letters.count() == 0
 
 
 def test_a_task_schema_event_is_stored_as_a_request(bench: Bench) -> None:

@@ -18,6 +18,7 @@ from thinc.api import Adam, Optimizer, fix_random_seed, require_cpu
 from config.errors import RunFailedError
 from config.tasks import TaskSpec
 from trainers.task import Answer, Example, Hardware, Predictor, TrainingPlan, TrainingStep
+from trainers.tasks import spacy_strings
 from trainers.tasks.spacy_rows import TokenRow, lay_on_tokens, learnable_types, pieces, readable
 
 _LOG = structlog.get_logger(__name__)
@@ -68,6 +69,7 @@ class SpacyNerTask:
         # The mean of the weights over the steps is steadier than the last weights.
         with nlp.use_params(optimizer.averages):
             nlp.to_disk(output)
+        spacy_strings.keep_only(output, _base(plan.spec), recogniser.labels)
 
     def load(self, folder: Path, hardware: Hardware) -> Predictor:  # noqa: ARG002 - spaCy runs on the CPU whatever there is
         """Return the pipeline in `folder`. Raises `RunFailedError` when it cannot be read."""

@@ -1,0 +1,201 @@
+"""Erasing in the tables: what belongs to whom, the removal of its rows, and then of their bytes.
+
+Rows are found by the hashes of erased things alone, and removed by their place in the table, so that no id is written into
+LanceDB's own records of what it did. docs/erasure.md says in words what belongs to a user and what to an article.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from consumers import tombstones as hashes
+from consumers.erasures import Derived
+from consumers.events import content_sha256
+from consumers.lance_tables import Tables
+from consumers.tables import ENRICHMENT_OF, KEYS, SCHEMAS
+from consumers.tombstones import Kind, Tombstones
+
+_ROWS_PER_DELETE = 5_000
+_ROWS_PER_REWRITE = 2_000
+_COLUMN_OF: Mapping[str, Mapping[str, Kind]] = {
+    "articles": {"article_id": "article"},
+    "examples": {"user_id": "user", "article_id": "article", "prediction_id": "prediction"},
+    "feedback": {"user_id": "user", "article_id": "article", "prediction_id": "prediction"},
+    "predictions": {"article_id": "article", "prediction_id": "prediction"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedRows:
+    """Rows of one table that must go."""
+
+    row_ids: tuple[int, ...]
+    """LanceDB's own."""
+    keys: frozenset[str]
+
+
+def derived(tables: Tables, stones: Tombstones) -> list[Derived]:
+    """Return what else belongs to the erased users and articles, as the tables tell while their rows are there."""
+    articles = _of_articles(tables, stones)
+    users = _of_users(tables, stones)
+    texts = {one.name: hashes.digest(stones.key, "text", one.name) for one in articles if one.kind == "text"}
+    said = users.texts
+    cited_by_others = users.cited_by_others
+    predictions: list[Derived] = []
+    if texts or said or stones.digests.get("text"):
+        for prediction_id, text in _texts_without_article(tables):
+            sha256 = content_sha256(text)
+            if sha256 in texts or stones.has("text", sha256):
+                predictions.append(Derived("prediction", prediction_id, hashes.digest(stones.key, "text", sha256)))
+            elif sha256 in said and prediction_id not in cited_by_others:
+                predictions.append(Derived("prediction", prediction_id, said[sha256]))
+    return [*articles, *users.predictions, *predictions]
+
+
+def erased_rows(tables: Tables, stones: Tombstones) -> dict[str, ErasedRows]:
+    """Return the rows of each table that belong to something erased; tables without any are left out."""
+    found: dict[str, ErasedRows] = {}
+    for name, columns in _COLUMN_OF.items():
+        key = KEYS[name]
+        more = ["text_sha256"] if name == "examples" else []
+        rows = tables.scan(name, sorted({key, *columns, *more}), row_ids=True)
+        erased = pa.array([False] * rows.num_rows, pa.bool_())
+        for column, kind in columns.items():
+            erased = pc.or_(erased, pc.is_in(rows[column], value_set=_erased(rows[column], stones, kind)))
+        if more:
+            erased = pc.or_(erased, _hold_an_erased_text(tables, rows, stones))
+        if name == "feedback" and "examples" in found:
+            # An answer that brought its text along stands in both; the ledger alone does not tell what the text was.
+            erased = pc.or_(erased, pc.is_in(rows[key], value_set=pa.array(sorted(found["examples"].keys), pa.string())))
+        gone = rows.filter(erased)
+        if gone.num_rows:
+            found[name] = ErasedRows(tuple(gone["_rowid"].to_pylist()), frozenset(gone[key].to_pylist()))
+    return found
+
+
+def remove(tables: Tables, rows: Mapping[str, ErasedRows]) -> int:
+    """Remove rows, and every finding about texts that are gone; return how many rows went."""
+    # The ledger before the examples: a killed process must still find both.
+    removed = sum(_delete(tables, name, rows[name].row_ids) for name in reversed(list(_COLUMN_OF)) if name in rows)
+    # By what is missing, not by what was removed just now: a killed process may have removed the texts alone.
+    for name, enrichment in ENRICHMENT_OF.items():
+        present = tables.scan(name, ["row_id"])["row_id"].combine_chunks()
+        findings = tables.scan(enrichment, ["row_id"], row_ids=True)
+        orphans = findings.filter(pc.invert(pc.is_in(findings["row_id"], value_set=present)))
+        removed += _delete(tables, enrichment, orphans["_rowid"].to_pylist())
+    return removed
+
+
+def fragments_with_deletions(tables: Tables) -> list[str]:
+    """Return, as `table:number`, the fragments of the newest versions whose files still hold removed rows."""
+    found = []
+    for name in SCHEMAS:
+        files = (tables.folder / f"{name}.lance" / "_deletions").glob("*-*")
+        marked = {int(file.name.partition("-")[0]) for file in files}
+        found += [f"{name}:{number}" for number in sorted(marked.intersection(tables.fragments(name)))]
+    return found
+
+
+def rewrite(tables: Tables, fragment: str) -> bool:
+    """Move some rows out of a fragment, each replaced by itself; return whether none is left, so that its file can go.
+
+    Not `optimize`: LanceDB 0.40 leaves a fragment as it is while fewer than a tenth of its rows are removed.
+    """
+    name, _, number = fragment.partition(":")
+    row_ids = tables.fragments(name).get(int(number))
+    if row_ids is None:
+        return True
+    tables.replace(name, tables.take(name, row_ids[:_ROWS_PER_REWRITE].tolist(), SCHEMAS[name].names))
+    return len(row_ids) <= _ROWS_PER_REWRITE
+
+
+@dataclass(frozen=True, slots=True)
+class _OfUsers:
+    predictions: list[Derived]
+    texts: dict[str, str]
+    """SHA-256 of what users had said of no article -> the user's hash."""
+    cited_by_others: frozenset[str]
+
+
+def _of_articles(tables: Tables, stones: Tombstones) -> list[Derived]:
+    if not stones.digests.get("article"):
+        return []
+    rows = tables.scan("articles", ["article_id", "text_sha256"])
+    erased = pc.is_in(rows["article_id"], value_set=_erased(rows["article_id"], stones, "article"))
+    gone, others = rows.filter(erased), rows.filter(pc.invert(erased))
+    # A text that another article has too stays that one's.
+    own = gone.filter(pc.invert(pc.is_in(gone["text_sha256"], value_set=others["text_sha256"].combine_chunks())))
+    predictions = tables.scan("predictions", ["article_id", "prediction_id"])
+    made = predictions.filter(
+        pc.is_in(predictions["article_id"], value_set=_erased(predictions["article_id"], stones, "article"))
+    )
+    return [
+        *(Derived("text", sha256, _cause(stones, article_id)) for article_id, sha256 in _pairs(own, "article_id", "text_sha256")),
+        *(
+            Derived("prediction", one, _cause(stones, article_id))
+            for article_id, one in _pairs(made, "article_id", "prediction_id")
+        ),
+    ]
+
+
+def _of_users(tables: Tables, stones: Tombstones) -> _OfUsers:
+    cited: dict[str, str] = {}
+    cited_by_others: set[str] = set()
+    texts: dict[str, str] = {}
+    for name in ("examples", "feedback") if stones.digests.get("user") else ():
+        columns = ["user_id", "article_id", "prediction_id", *(["text_sha256"] if name == "examples" else [])]
+        rows = tables.scan(name, columns)
+        erased = pc.is_in(rows["user_id"], value_set=_erased(rows["user_id"], stones, "user"))
+        cited_by_others.update(rows.filter(pc.invert(erased))["prediction_id"].drop_null().to_pylist())
+        for row in rows.filter(erased).to_pylist():
+            cause = hashes.digest(stones.key, "user", row["user_id"])
+            if row["prediction_id"] is not None:
+                cited[row["prediction_id"]] = cause
+            if row["article_id"] is None and "text_sha256" in row:
+                texts[row["text_sha256"]] = cause
+    own = {one: cause for one, cause in cited.items() if one not in cited_by_others}
+    # What the app had asked about an article stays the article's.
+    found = tables.lookup("predictions", "prediction_id", sorted(own), ["prediction_id", "article_id"])
+    about_articles = set(found.filter(pc.is_valid(found["article_id"]))["prediction_id"].to_pylist())
+    predictions = [Derived("prediction", one, cause) for one, cause in own.items() if one not in about_articles]
+    return _OfUsers(predictions, texts, frozenset(cited_by_others))
+
+
+def _hold_an_erased_text(tables: Tables, examples: pa.Table, stones: Tombstones) -> pa.ChunkedArray:
+    """Return which examples hold the text of an erased article and name no article, not through a prediction either."""
+    same = pc.is_in(examples["text_sha256"], value_set=_erased(examples["text_sha256"], stones, "text"))
+    same = pc.and_(same, pc.is_null(examples["article_id"]))
+    cited = sorted(set(examples.filter(same)["prediction_id"].drop_null().to_pylist()))
+    made = tables.lookup("predictions", "prediction_id", cited, ["prediction_id", "article_id"])
+    about_others = made.filter(pc.is_valid(made["article_id"]))["prediction_id"].combine_chunks()
+    return pc.and_(same, pc.invert(pc.is_in(examples["prediction_id"], value_set=about_others)))
+
+
+def _texts_without_article(tables: Tables) -> Iterator[tuple[str, str]]:
+    """Yield id and text of the predictions that name no article, a few at a time."""
+    for batch in tables.pin(["predictions"]).batches("predictions", ["prediction_id", "text"], "article_id IS NULL"):
+        yield from zip(batch["prediction_id"].to_pylist(), batch["text"].to_pylist(), strict=True)
+
+
+def _erased(column: pa.ChunkedArray, stones: Tombstones, kind: Kind) -> pa.Array:
+    """Return those values of a column that were erased."""
+    values = pc.unique(column.drop_null()).to_pylist() if stones.digests.get(kind) else []
+    return pa.array([value for value in values if stones.has(kind, value)], pa.string())
+
+
+def _pairs(rows: pa.Table, first: str, second: str) -> set[tuple[str, str]]:
+    return set(zip(rows[first].to_pylist(), rows[second].to_pylist(), strict=True))
+
+
+def _cause(stones: Tombstones, article_id: str) -> str:
+    return hashes.digest(stones.key, "article", article_id)
+
+
+def _delete(tables: Tables, name: str, row_ids: tuple[int, ...] | list[int]) -> int:
+    for start in range(0, len(row_ids), _ROWS_PER_DELETE):
+        tables.delete_rows(name, row_ids[start : start + _ROWS_PER_DELETE])
+    return len(row_ids)

@@ -1,0 +1,152 @@
+"""Commands that forget: `erase` asks for it, `erasures` shows how far each has come."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from contextlib import closing
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from config.clock import utc_now
+from config.errors import RetryError, UserError
+from config.settings import Settings, load_settings
+from consumers import events
+from daemon.commands.output import AsJson, console, print_json, table
+
+if TYPE_CHECKING:
+    from consumers.erasures import Erasure
+
+_LOOK_S = 1.0
+
+User = Annotated[str | None, typer.Option(help="Id of the user.")]
+Article = Annotated[str | None, typer.Option(help="Id of the article; all its revisions.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands to the application."""
+    app.command()(erase)
+    app.command()(erasures)
+
+
+def erase(
+    user: User = None,
+    article: Article = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it is done, and say what it waits for: hours.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    forget_tombstone: Annotated[
+        bool, typer.Option("--forget-tombstone", help="Erase nothing: let new events of this user or article be stored again.")
+    ] = False,
+) -> None:
+    """Remove everything of a user or an article from wherever it is kept, and refuse it from then on."""
+    settings = load_settings()
+    named = [f"{kind} {name!r}" for kind, name in (("user", user), ("article", article)) if name is not None]
+    if not named:
+        message = "name what is to be erased: --user ID, --article ID or both"
+        raise UserError(message)
+    if forget_tombstone:
+        _forget_tombstones(settings, user, article)
+        return
+    if not yes:
+        typer.confirm(f"Remove everything of {' and '.join(named)} for good, and train affected models anew?", abort=True)
+    event_id = f"erase-{secrets.token_hex(8)}"
+    _publish(
+        settings,
+        events.Erase(event_id=event_id, occurred_at=utc_now(), source="perennial erase", user_id=user, article_id=article),
+    )
+    console.print("requested; the daemon works it off, `perennial erasures` shows how far it is")
+    if wait:
+        _wait(settings, event_id)
+
+
+def erasures(as_json: AsJson = False) -> None:
+    """List erasures with their state and times, newest first."""
+    from consumers.erasures import Erasures  # noqa: PLC0415 - heavy
+
+    settings = load_settings()
+    found: list[Erasure] = []
+    if Erasures.exist(settings.data_dir):
+        with closing(Erasures(settings.data_dir)) as listed:
+            found = listed.all()
+    limit_hours, now = settings.erasure.limit_hours, utc_now()
+    rows = [
+        {
+            "number": one.number,
+            "what": one.what,
+            "state": one.state,
+            "late": one.done_at is None and (now - one.requested_at).total_seconds() > 3600 * limit_hours,
+            "requested_at": _shown(one.requested_at),
+            "removed_at": _shown(one.removed_at),
+            "purged_at": _shown(one.purged_at),
+            "retrain_at": _shown(one.retrain_at),
+            "done_at": _shown(one.done_at),
+            "note": one.note,
+        }
+        for one in found
+    ]
+    if as_json:
+        print_json({"limit_hours": limit_hours, "erasures": rows})
+        return
+    table(
+        f"Erasures (limit {limit_hours:g} hours)",
+        ("number", "what", "state", "requested", "removed", "purged", "retrain queued", "done", "waits for"),
+        [
+            (row["number"], row["what"], f"{row['state']}{' (late)' if row['late'] else ''}", row["requested_at"],
+             row["removed_at"], row["purged_at"], row["retrain_at"], row["done_at"], row["note"])
+            for row in rows
+        ],
+    )  # fmt: skip
+
+
+def _publish(settings: Settings, event: events.Erase) -> None:
+    from consumers.event_log import open_event_log  # noqa: PLC0415 - heavy
+
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with closing(open_event_log(settings)) as event_log, closing(event_log.sink()) as sink:
+        sink.publish(events.FEEDBACK_TOPIC, events.to_bytes(event), key=event.event_id.encode())
+        sink.flush()
+
+
+def _wait(settings: Settings, event_id: str) -> None:
+    """Say each state as it is reached. Raises `RetryError` where no daemon runs that would work it off."""
+    from consumers.erasures import Erasures  # noqa: PLC0415 - heavy
+    from registry.store import Registry  # noqa: PLC0415 - heavy
+
+    said = ""
+    with closing(Erasures(settings.data_dir)) as listed, Registry.open(settings.registry_url) as registry:
+        while True:
+            one = listed.of_event(event_id)
+            told = "requested" if one is None else f"{one.state}{f': {one.note}' if one.note else ''}"
+            if told != said:
+                console.print(f"{utc_now():%H:%M:%S} {told}", markup=False)
+                said = told
+            if one is not None and one.done_at is not None:
+                return
+            if registry.lease.holder() is None:
+                message = "no daemon is running; the request stays and is worked off when one does: `perennial run`"
+                raise RetryError(message)
+            time.sleep(_LOOK_S)
+
+
+def _forget_tombstones(settings: Settings, user: str | None, article: str | None) -> None:
+    from consumers.erasures import Erasures  # noqa: PLC0415 - heavy
+
+    if not Erasures.exist(settings.data_dir):
+        message = f"nothing was ever erased in {settings.data_dir}"
+        raise UserError(message)
+    with closing(Erasures(settings.data_dir)) as listed:
+        forgotten = [
+            kind
+            for kind, name in (("user", user), ("article", article))
+            if name and listed.forget(kind, name)  # type: ignore[arg-type]  # one of the two kinds
+        ]
+    if not forgotten:
+        message = "it was not erased here, so nothing is refused; nothing was changed"
+        raise UserError(message)
+    console.print(f"new events of this {' and '.join(forgotten)} are stored again; what was erased stays erased")
+
+
+def _shown(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="seconds")

@@ -1,0 +1,456 @@
+"""The road of an erasure from its event to done, with a made-up training child; real models are in test_erasure_everywhere.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from structlog.testing import capture_logs
+
+from consumers import events
+from consumers.buffer import Buffer
+from consumers.dead_letters import DeadLetters
+from consumers.embedded import EmbeddedLog
+from consumers.erasures import Erasure
+from consumers.events import FEEDBACK_TOPIC, LIFECYCLE_TOPIC, AnyEvent, Erase, to_bytes
+from consumers.ingest import Ingest
+from daemon.cycle import TRAINING_SET_FOLDER
+from daemon.erasure import Eraser
+from daemon.outbox import Publisher
+from daemon.serving.accepted import Accepted, AcceptedFeedback
+from registry import cards, erasing, promotion, schema
+from registry.runs import Run
+from tests.support import buffers
+from tests.support.cycles import NAME, MadeUpRunner, World, better, failing, task, worse
+from tests.support.markers import places_of
+from trainers.job_spec import JobResult, JobSpec
+
+pytestmark = pytest.mark.filterwarnings("ignore:optimize:UserWarning")
+
+KEEP = timedelta(hours=1)
+WORD = "xylomarkzebra"
+
+
+class Town(World):
+    """An installation in which people ask to be forgotten; driven by hand."""
+
+    def __init__(self, folder: Path, **more: Any) -> None:
+        super().__init__(folder, task(), **{"train": better} | more)
+        self.log = EmbeddedLog(self.settings.event_log_file, retention=timedelta(days=14), clock=self.clock)
+        self.letters = DeadLetters(self.settings.dead_letter_file, clock=self.clock)
+        self.accepted = AcceptedFeedback(self.settings.accepted_feedback_file, keep=timedelta(days=14))
+        self.source = self.log.source("buffer", [FEEDBACK_TOPIC])
+        for opened in (self.log, self.letters, self.accepted, self.source):
+            self._stack.callback(opened.close)
+        self.eraser = self.next_eraser()
+
+    def next_eraser(self) -> Eraser:
+        self.eraser = Eraser(
+            settings=self.settings, tasks=lambda: self.tasks, erasures=self.erasures, buffer=self.buffer, event_log=self.log,
+            dead_letters=self.letters, registry=self.registry, artifacts=self.artifacts, cycle=self.cycle, metrics=self.metrics,
+            fencing_token=self.token, clock=self.clock,
+        )  # fmt: skip
+        return self.eraser
+
+    def take_in(self, *stream: AnyEvent | bytes) -> None:
+        """Publish and ingest."""
+        with closing(self.log.sink()) as sink:
+            for event in stream:
+                sink.publish(FEEDBACK_TOPIC, event if isinstance(event, bytes) else to_bytes(event))
+        ingest = Ingest(
+            self.source, self.buffer, self.letters, erasures=self.erasures, tasks=lambda: self.tasks,
+            settings=self.settings.ingest.model_copy(update={"min_free_disk_mib": 0, "poll_timeout_s": 0.01}),
+            data_dir=self.settings.data_dir, clock=self.clock,
+        )  # fmt: skip
+        while any(self.source.lag().values()):
+            ingest.step()
+        buffers.enrich(self.buffer)
+
+    def ask_to_erase(self, user: str = "anna") -> None:
+        self.take_in(Erase(event_id=f"erase-{user}", occurred_at=self.clock(), user_id=user))
+
+    def work(self, *, hours: float = 0) -> Erasure:
+        """Let time pass and step until nothing more is to be done at once; return the newest erasure."""
+        self.clock.forward(3600 * hours)
+        for _ in range(3):
+            while self.eraser.step() == 0:
+                pass
+        return self.erasures.all()[0]
+
+    def feedback(self, event_id: str = "f-1", user: str = "anna", text: str = f"{WORD} said so") -> events.Feedback:
+        return buffers.feedback(event_id, text, "A", user_id=user, task=NAME)
+
+    def champion_with_feedback(self) -> Run:
+        """A champion that learnt from what Anna said."""
+        self.take_in(self.feedback())
+        self.grow(10)
+        return self.ask("request:first")
+
+
+@pytest.fixture
+def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Town]:
+    # LanceDB goes by the machine's clock, which cannot be moved; when it is asked goes by ours.
+    purge = Buffer.purge
+    monkeypatch.setattr(Buffer, "purge", lambda self, keep: purge(self, keep - KEEP))
+    with Town(tmp_path) as made:
+        yield made
+
+
+def train_with(town: Town, train: Callable[[JobSpec], JobResult]) -> None:
+    assert isinstance(town.runner, MadeUpRunner)
+    town.runner.train = train
+
+
+def test_from_the_request_to_done_when_the_retrained_model_is_as_good(town: Town) -> None:
+    first = town.champion_with_feedback()
+    assert "f-1" in town.registry.versions.learnt(f"{NAME}/v1")
+    town.ask_to_erase()
+    removed = town.work()
+    assert (removed.state, removed.purged_at) == ("removed from tables", None)
+    assert not town.run_folder(first).exists()
+    assert town.registry.runs.get(first.run_id).erased_at is not None
+    assert "Learnt from texts that have been erased" in cards.card(town.registry, f"{NAME}/v1")
+    assert "f-1" not in town.registry.versions.learnt(f"{NAME}/v1")
+    assert town.registry.looks.count(NAME, ["f-1"]) == {"f-1": 0}
+    assert town.buffer.requests() == []
+
+    assert town.work(hours=0.99).state == "removed from tables", "other processes have an hour to read on"
+    queued = town.work(hours=0.02)
+    assert (queued.state, queued.note) == (
+        "retrain queued",
+        f"{NAME}/v1, the champion, learnt from it; a full run is queued or under way",
+    )
+    train_with(town, worse)
+    town.take_in()
+    (request,) = town.buffer.requests()
+    assert (request.task, request.full, request.reason) == (NAME, True, "texts were erased (erasure 1)")
+
+    town.cycle.look()
+    run = town.registry.runs.last(NAME)
+    assert run is not None
+    assert (run.verdict, run.full, town.champion()) == ("promote", True, f"{NAME}/v2")
+    assert "needs to be no worse" in run.reasons[0]
+    assert town.registry.versions.get(f"{NAME}/v2").parent is None
+    done = town.work()
+    assert done.state == "done"
+    old = town.registry.versions.get(f"{NAME}/v1")
+    assert old.collected_at is not None
+    assert town.artifacts.list() == [town.registry.versions.get(f"{NAME}/v2").artifact_id]
+    assert town.erasures.work("example") == frozenset()
+    assert places_of([WORD, "anna"], town.settings.data_dir) == {}
+
+
+def test_while_the_champion_is_affected_no_run_goes_on_from_it(town: Town) -> None:
+    town.champion_with_feedback()
+    town.ask_to_erase()
+    town.work()
+    specs = []
+
+    def noting(spec: JobSpec) -> JobResult:
+        specs.append(spec)
+        return worse(spec)
+
+    train_with(town, noting)
+    town.grow(10, "more")
+    town.cycle.look()
+    assert [(spec.full, spec.champion_version) for spec in specs] == [(True, f"{NAME}/v1")]
+    assert town.registry.versions.get(f"{NAME}/v2").parent is None
+    # That run has done it: no further one is asked for.
+    assert town.work(hours=1.1).state == "done"
+    town.take_in()
+    assert town.buffer.requests() == []
+
+
+def test_a_gate_that_keeps_the_champion_is_told_and_the_operator_decides(town: Town) -> None:
+    town.champion_with_feedback()
+    town.ask_to_erase()
+    town.work()
+    train_with(town, partial(better, gain=-0.1))
+    town.work(hours=1.1)
+    town.take_in()
+    town.cycle.look()
+    with capture_logs() as lines:
+        waiting = town.work()
+    assert waiting.state == "retrain queued"
+    assert f"{NAME}/v1, the champion, learnt from it and was kept: worse by 20.0 %" in waiting.note
+    assert f"`perennial models promote {NAME}/v2`" in waiting.note
+    assert [line["reason"] for line in lines if line["event"] == "erasure.waits"] == [waiting.note]
+    assert town.artifacts.size_bytes(town.registry.versions.get(f"{NAME}/v1").artifact_id) > 0
+    with capture_logs() as lines:
+        town.work(hours=22)
+        assert not [line for line in lines if line["event"] == "erasure.late"]
+        town.work(hours=1)
+        town.work(hours=0.5)
+        (late,) = [line for line in lines if line["event"] == "erasure.late"]
+        town.work(hours=0.6)
+    assert (late["log_level"], late["limit_hours"], late["reason"]) == ("error", 24.0, waiting.note)
+    assert len([line for line in lines if line["event"] == "erasure.late"]) == 2
+    assert b"perennial_erasures_late 1.0" in exposition(town)
+    promotion.promote(town.registry, NAME, f"{NAME}/v2", expected=f"{NAME}/v1", actor="operator", reason="the law")
+    assert town.work().state == "done"
+    assert b"perennial_erasures_late 0.0" in exposition(town)
+
+
+def exposition(town: Town) -> bytes:
+    from prometheus_client import generate_latest  # noqa: PLC0415 - here only
+
+    return generate_latest(town.metrics.registry)
+
+
+def test_a_retrain_that_fails_is_told(town: Town) -> None:
+    town.champion_with_feedback()
+    town.ask_to_erase()
+    town.work()
+    town.work(hours=1.1)
+    train_with(town, failing)
+    town.take_in()
+    town.cycle.look()
+    note = town.work().note
+    assert "failed (the loss is not a number)" in note
+    assert f"`perennial train {NAME} --full` trains another" in note
+
+
+def test_an_older_version_goes_at_once_when_the_champion_never_learnt_it(town: Town) -> None:
+    town.champion_with_feedback()
+    train_with(town, better)
+    town.erasures.request(Erase(event_id="other", occurred_at=town.clock(), user_id="nobody"))
+    town.ask("request:second", full=True)
+    # As if the second, full run had not seen the user's row.
+    with town.registry.database.write() as connection:
+        second = sa.select(schema.versions.c.id).where(schema.versions.c.number == 2).scalar_subquery()
+        mine = (schema.learnt.c.version_id == second) & (schema.learnt.c.example_id == "f-1")
+        connection.execute(sa.delete(schema.learnt).where(mine))
+    town.ask_to_erase()
+    town.work()
+    assert town.work(hours=1.1).state == "done"
+    town.take_in()
+    assert town.buffer.requests() == []
+    assert [version.collected_at is None for version in town.registry.versions.list(NAME)] == [True, False]
+    with pytest.raises(Exception, match="its files were removed"):
+        promotion.rollback(town.registry, NAME, actor="operator", reason="back")
+
+
+def test_a_run_that_learns_from_it_is_ended_and_its_task_trains_anew(town: Town) -> None:
+    town.take_in(town.feedback())
+    town.grow(10)
+    seen: list[str] = []
+
+    def stopping(spec: JobSpec) -> JobResult:
+        town.stop.set()
+        return JobResult(run_id=spec.run_id, status="stopped")
+
+    train_with(town, stopping)
+    run = town.ask("request:first")
+    assert run.state == "training"
+    town.next_cycle()
+    town.next_eraser()
+    town.ask_to_erase()
+    assert town.work().state == "requested", "the run still holds it"
+    assert isinstance(town.runner, MadeUpRunner)
+    assert set(town.runner.ended) == {run.run_id}
+    train_with(town, lambda spec: seen.append(spec.run_id) or better(spec))  # type: ignore[func-returns-value]  # noted on the way
+    town.cycle.advance(town.registry.runs.get(run.run_id))
+    ended = town.registry.runs.get(run.run_id)
+    assert (ended.state, ended.error, seen) == ("failed", erasing.ENDED, [])
+    assert town.work().state == "removed from tables"
+    assert not town.run_folder(run).exists()
+    assert town.registry.runs.get(run.run_id).error == erasing.ENDED
+    town.work(hours=1.1)
+    town.take_in()
+    assert [request.full for request in town.buffer.requests()] == [True]
+    assert town.erasures.all()[0].state == "done", "no model remembers it"
+
+
+def test_a_run_that_goes_on_from_an_affected_version_is_ended(town: Town) -> None:
+    town.champion_with_feedback()
+
+    def stopping(spec: JobSpec) -> JobResult:
+        town.stop.set()
+        return JobResult(run_id=spec.run_id, status="stopped")
+
+    train_with(town, stopping)
+    town.grow(10, "more")
+    run = town.ask("request:second")
+    assert (run.state, run.full) == ("training", False)
+    # Its own set need not hold what its champion has learnt.
+    (town.run_folder(run) / TRAINING_SET_FOLDER / "rows.parquet").unlink()
+    town.next_cycle()
+    town.next_eraser()
+    town.ask_to_erase()
+    town.work()
+    assert isinstance(town.runner, MadeUpRunner)
+    assert set(town.runner.ended) == {run.run_id}
+
+
+def test_what_may_be_freezing_older_tables_is_waited_for(town: Town) -> None:
+    town.take_in(town.feedback())
+    created = town.registry.runs.create(NAME, "threshold:1", "many", full=True)
+    assert created is not None
+    town.ask_to_erase()
+    assert town.work().state == "requested"
+    assert town.buffer.example_ids() == frozenset()
+    town.cycle.look()
+    assert town.registry.runs.get(created.run_id).state == "failed"
+    assert town.work().state == "removed from tables"
+
+
+def test_folders_of_runs_go_that_hold_what_no_table_holds_any_more(town: Town) -> None:
+    town.grow(10)
+    kept = town.ask("request:kept")
+    town.take_in(town.feedback())
+    holding = town.ask("request:holding")
+    runs = town.settings.runs_dir
+    for name in ("unknown", "torn", "half", ".erased-before"):
+        (runs / name / TRAINING_SET_FOLDER).mkdir(parents=True)
+    (runs / "torn" / TRAINING_SET_FOLDER / "rows.parquet").write_bytes(b"PAR1")
+    (runs / "half" / f".{TRAINING_SET_FOLDER}.tmp").mkdir()
+    (runs / "empty").mkdir()
+    town.ask_to_erase()
+    town.work()
+    assert sorted(folder.name for folder in runs.iterdir()) == sorted([kept.run_id, "empty"])
+    assert town.registry.runs.get(holding.run_id).erased_at is not None
+    assert town.registry.runs.get(kept.run_id).erased_at is None
+
+
+def test_an_error_message_that_may_quote_a_text_goes_everywhere(town: Town) -> None:
+    def quoting(spec: JobSpec) -> JobResult:
+        return JobResult(run_id=spec.run_id, status="failed", error=f"cannot align {WORD} said so")
+
+    train_with(town, quoting)
+    town.take_in(town.feedback())
+    town.grow(10)
+    run = town.ask("request:first")
+    with closing(town.log.sink()) as sink:
+        Publisher(town.registry, sink).step()
+    town.ask_to_erase()
+    town.work()
+    assert "was removed" in (town.registry.runs.get(run.run_id).error or "")
+    town.work(hours=1.1)
+    assert places_of([WORD], town.settings.data_dir) == {}
+    with closing(town.log.source("reader", [LIFECYCLE_TOPIC])) as source:
+        told = source.poll(timeout_s=0.1, max_events=10)
+    assert [raw.erased for raw in told] == [False, True]
+    assert json.loads(told[0].value or b"")["type"] == "training.started"
+
+
+def test_log_dead_letters_and_acknowledgements_forget_and_their_neighbours_stay(town: Town) -> None:
+    bad = {"type": "feedback", "user_id": "anna", "text": WORD}
+    other = {"type": "feedback", "user_id": "bert", "text": "what Bert said"}
+    for user in ("anna", "bert"):
+        town.accepted.add(Accepted(f"f-{user}", NAME, "0" * 64, "0" * 64, town.clock()))
+    town.take_in(
+        town.feedback("f-anna"), town.feedback("f-anna"), town.feedback("f-bert", "bert", "what Bert said"),
+        json.dumps(bad).encode(), json.dumps(other).encode(), b'{"user_id": "anna", ' + WORD.encode(),
+        json.dumps({"type": "feedback", "text": f"{WORD} " * 400_000, "user_id": "anna"}).encode(),
+    )  # fmt: skip
+    assert town.letters.count() == 4
+    town.ask_to_erase()
+    town.work()
+    (letter,) = town.letters.list()
+    assert b"what Bert said" in letter.value
+    with closing(town.log.source("reader", [FEEDBACK_TOPIC])) as source:
+        kept = source.poll(timeout_s=0.1, max_events=100)
+    assert [raw.position.offset for raw in kept] == list(range(8)), "offsets have no gap"
+    assert [raw.position.offset for raw in kept if not raw.erased] == [2, 4]
+    assert town.accepted.get("f-anna") is None
+    assert town.accepted.get("f-bert") is not None
+    town.work(hours=1.1)
+    assert places_of([WORD, "anna"], town.settings.data_dir) == {}
+
+
+def test_what_comes_later_leaves_no_trace_either(town: Town) -> None:
+    town.take_in(town.feedback())
+    town.ask_to_erase()
+    town.work()
+    town.work(hours=1.1)
+    town.accepted.add(Accepted("f-late", NAME, "0" * 64, "0" * 64, town.clock()))
+    town.take_in(town.feedback(), town.feedback("f-late", text=f"{WORD} again"), b'{"user_id": "anna", ' + WORD.encode())
+    assert town.letters.count() == 0
+    town.work()
+    assert town.erasures.positions() == []
+    assert town.accepted.get("f-late") is None
+    with closing(town.log.source("reader", [FEEDBACK_TOPIC])) as source:
+        assert all(raw.erased for raw in source.poll(timeout_s=0.1, max_events=100))
+    assert places_of([WORD], town.settings.data_dir) == {}
+
+
+def test_a_second_request_that_is_not_read_yet_is_not_lost(town: Town) -> None:
+    town.take_in(town.feedback())
+    town.ask_to_erase()
+    with closing(town.log.sink()) as sink:
+        sink.publish(FEEDBACK_TOPIC, to_bytes(Erase(event_id="again", occurred_at=town.clock(), user_id="anna")))
+    town.work()
+    town.take_in()
+    assert town.erasures.of_event("again") is not None
+    town.work()
+    town.work(hours=1.1)
+    assert places_of(["anna"], town.settings.data_dir) == {}
+    assert [one.state for one in town.erasures.all()] == ["done", "done"]
+
+
+def test_erasures_that_come_one_after_the_other_share_a_run(town: Town) -> None:
+    town.take_in(town.feedback("f-2", "bert", "Bert said so"))
+    town.champion_with_feedback()
+    town.ask_to_erase("anna")
+    town.work()
+    town.work(hours=0.5)
+    town.ask_to_erase("bert")
+    town.work()
+    assert [one.state for one in town.erasures.all()] == ["removed from tables", "removed from tables"]
+    town.work(hours=0.6)
+    assert [one.state for one in town.erasures.all()] == ["removed from tables", "retrain queued"]
+    town.take_in()
+    town.work(hours=0.6)
+    town.take_in()
+    assert [one.state for one in town.erasures.all()] == ["retrain queued", "retrain queued"]
+    assert len(town.buffer.requests()) == 1
+    town.cycle.look()
+    town.work()
+    assert [one.state for one in town.erasures.all()] == ["done", "done"]
+
+
+def test_rows_that_a_backup_brought_back_are_erased_again(town: Town) -> None:
+    town.take_in(town.feedback())
+    town.ask_to_erase()
+    town.work()
+    town.work(hours=1.1)
+    town.buffer._erasures = None
+    town.buffer.insert(buffers.stored(town.feedback(), offset=900))
+    town.buffer._erasures = town.erasures
+    assert town.work().number == 1, "it is looked for at the start only"
+    town.next_eraser()
+    with capture_logs() as lines:
+        again = town.work()
+    assert [line["log_level"] for line in lines if line["event"] == "erasure.came_back"] == ["error"]
+    assert (again.number, again.what, again.state) == (2, "rows that came back", "removed from tables")
+    assert town.buffer.example_ids() == frozenset()
+    town.work(hours=1.1)
+    town.next_eraser()
+    assert town.work().number == 2
+    assert places_of([WORD], town.settings.data_dir) == {}
+
+
+def test_tables_that_were_taken_back_are_gone_through_again(town: Town) -> None:
+    town.take_in(town.feedback())
+    town.ask_to_erase()
+    assert town.work().state == "removed from tables"
+    town.buffer.repairs = ("examples: version 9 could not be read; version 8 was restored",)
+    town.next_eraser()
+    with capture_logs() as lines:
+        town.work()
+    assert [line["event"] for line in lines if line["event"] == "erasure.removed"] == ["erasure.removed"]
+
+
+def test_a_task_without_a_task_file_is_told(town: Town) -> None:
+    town.champion_with_feedback()
+    town.ask_to_erase()
+    town.work()
+    town.tasks.clear()
+    assert "no task file any more" in town.work(hours=1.1).note

@@ -1,0 +1,72 @@
+"""`perennial`, for which the hour that other readers have is two seconds: `hasty_daemon.py [WRITE] run`.
+
+With WRITE it dies, as in a crash, before an erasure first writes that.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from consumers import embedded_erasing
+from consumers import erasing as rows
+from consumers.dead_letters import DeadLetters
+from consumers.erasures import Erasures
+from consumers.lance_tables import Tables
+from daemon import cli, erased_runs, erasure
+from daemon.erasure import Eraser
+from registry import erasing
+from registry.artifacts import Artifacts
+
+KEEP = timedelta(seconds=2)
+ROAD: Mapping[str, tuple[Any, str]] = {
+    "request": (Erasures, "request"), "derive": (Erasures, "derive"), "work": (Erasures, "add_work"),
+    "rows": (Tables, "delete_rows"), "letters": (DeadLetters, "erase"), "log": (embedded_erasing, "empty"),
+    "positions": (Erasures, "drop_positions"), "versions": (erasing, "mark_versions"), "runs": (erasing, "mark_runs"),
+    "folders": (erased_runs, "remove"), "half a folder": (shutil, "rmtree"), "removed_at": (Erasures, "reached"),
+    "rewrite": (rows, "rewrite"), "rewritten": (Erasures, "rewritten"), "purge": (Tables, "purge"),
+    "compact": (embedded_erasing, "compact"), "letters compact": (DeadLetters, "compact"),
+    "purged_at": (Erasures, "reached"), "vacuum": (Erasures, "vacuum"), "retrain_at": (Erasures, "reached"),
+    "models": (erasing, "collect"), "a model": (Artifacts, "remove"), "done_at": (Erasures, "reached"),
+}  # fmt: skip
+"""What an erasure writes, in its order."""
+
+
+def hurry() -> None:
+    """Shorten the hour."""
+    wired = Eraser.__init__
+
+    def hasty(self: Eraser, **parts: Any) -> None:
+        wired(self, **parts)
+        self._keep = KEEP
+
+    Eraser.__init__ = hasty  # type: ignore[method-assign]  # the point of this file
+    erasure._PURGE_AGAIN_S = 0.5
+
+
+def die_before(write: str) -> None:
+    """Kill the process when it first comes to one of `ROAD`."""
+    owner, name = ROAD[write]
+    function = getattr(owner, name)
+
+    def deadly(*args: Any, **kwargs: Any) -> Any:
+        if name != "reached" or write in args:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args, **kwargs)
+
+    setattr(owner, name, deadly)
+
+
+if __name__ == "__main__":
+    hurry()
+    if sys.argv[1] in ROAD:
+        die_before(sys.argv.pop(1))
+    cli.main()
