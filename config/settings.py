@@ -17,6 +17,7 @@ from config.sections import (
     BufferSettings,
     EnrichSettings,
     EventsSettings,
+    FeedbackSettings,
     IngestSettings,
     KafkaSettings,
     LogSettings,
@@ -61,6 +62,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings
     buffer: BufferSettings
     enrich: EnrichSettings
+    feedback: FeedbackSettings
     training: TrainingSettings
     schedule: ScheduleSettings
     registry: RegistrySettings
@@ -107,6 +109,11 @@ class Settings(BaseSettings):
     def dead_letter_file(self) -> Path:
         """File of the dead letters."""
         return self.data_dir / "dead_letters.db"
+
+    @property
+    def accepted_feedback_file(self) -> Path:
+        """File of the feedback that serving has acknowledged."""
+        return self.data_dir / "accepted_feedback.db"
 
     @property
     def artifacts_dir(self) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector, start_http_server
 
 from config.errors import UserError
+from consumers.defence.standings import STANDINGS
 from consumers.source import TopicPartition
 from daemon.triggers import Evidence
 from registry.runs import Run
@@ -16,6 +17,7 @@ from trainers.job_spec import Progress
 if TYPE_CHECKING:  # the first two import LanceDB, which a reader of metrics need not wait for
     from wsgiref.simple_server import WSGIServer
 
+    from consumers.defence.views import Defence
     from consumers.enrich import EnrichOutcome
     from consumers.ingest import IngestOutcome
 
@@ -49,6 +51,18 @@ class DaemonMetrics:
         self._examples = Gauge(
             "perennial_examples", "Examples: new since the last run, or all for training.", ["task", "which"], registry=registry
         )
+        self._flip_alarms = Gauge(
+            "perennial_label_flip_alarms",
+            "ALARM above 0: corrections are held until somebody decides.",
+            ["task"],
+            registry=registry,
+        )
+        self._feedback = Gauge(
+            "perennial_feedback_examples",
+            "Feedback that was judged, by where it stands.",
+            ["task", "standing"],
+            registry=registry,
+        )
         self._runs = Counter(
             "perennial_runs", "Ended runs, by state and verdict.", ["task", "state", "verdict"], registry=registry
         )
@@ -81,6 +95,12 @@ class DaemonMetrics:
         """Show what the trigger policy saw of a task."""
         self._examples.labels(task, "new").set(found.new_examples)
         self._examples.labels(task, "train").set(found.train_examples)
+
+    def defended(self, task: str, found: Defence) -> None:
+        """Show where the feedback of a task stands."""
+        self._flip_alarms.labels(task).set(len(found.alarms))
+        for standing in STANDINGS:
+            self._feedback.labels(task, standing).set(found.standings.get(standing, 0))
 
     def progress(self, progress: Progress) -> None:
         """Show how far the present run is."""

@@ -43,6 +43,8 @@ class Evidence:
     newest_seq: int
     """Number of the newest enriched example; threshold and age runs are called by it, so that no key comes twice."""
     requests: tuple[Request, ...] = ()
+    alarms: tuple[str, ...] = ()
+    """Label-flip alarms that are up: the examples counted as new are then labels alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,11 @@ def look(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: da
     if request is not None and (request.texts_ahead > 0 or evidence.train_examples > 0):
         return _requested(request, evidence)
     reasons: list[str] = []
+    if evidence.alarms:
+        reasons.append(
+            f"the label-flip alarm is up ({'; '.join(evidence.alarms)}): feedback starts no run until somebody decides "
+            "(`perennial feedback quarantine`)"
+        )
     if request is not None:
         reasons.append("a run was requested, but there are no training examples yet; it starts when the first one arrives")
     weekly, why_not_weekly = _weekly(task, evidence, schedule, now)

@@ -67,7 +67,7 @@ class Service:
             stack.callback(event_log.close)
             dead_letters = DeadLetters(settings.dead_letter_file, clock=clock)
             stack.callback(dead_letters.close)
-            accepted = AcceptedFeedback(settings.data_dir / "accepted_feedback.db", keep=retention)
+            accepted = AcceptedFeedback(settings.accepted_feedback_file, keep=retention)
             stack.callback(accepted.close)
             fates = Fates(accepted, dead_letters, registry, partial(_open_buffer, settings, tasks, clock))
             stack.callback(fates.close)

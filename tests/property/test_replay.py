@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.tasks import Training
+from config.tasks import FeedbackPolicy, Training
 from trainers import replay
 
 rows = st.lists(st.tuples(st.sampled_from(["a", "b", "c", "rare", ""]), st.integers(0, 10**6)), min_size=1, max_size=120)
@@ -90,7 +90,7 @@ def table_of(count: int, new: int, labels: str = "ab") -> pa.Table:
 
 
 def test_an_incremental_run_takes_the_new_rows_and_the_ratio_of_old_ones() -> None:
-    selection = replay.select(table_of(100, new=10), Training(replay_ratio=2.0), full=False, seed=0)
+    selection = replay.select(table_of(100, new=10), Training(replay_ratio=2.0), full=False, seed=0, feedback=FeedbackPolicy())
 
     assert (selection.new, selection.replayed) == (10, 20)
     assert selection.table.num_rows == 30
@@ -104,19 +104,19 @@ def test_an_incremental_run_takes_the_new_rows_and_the_ratio_of_old_ones() -> No
     [(12, 10, 2), (10, 10, 0), (5, 5, 0)],
 )
 def test_the_budget_is_for_new_and_old_rows_together(max_rows: int, new: int, replayed: int) -> None:
-    selection = replay.select(table_of(100, new=10), Training(max_rows=max_rows), full=False, seed=0)
+    selection = replay.select(table_of(100, new=10), Training(max_rows=max_rows), full=False, seed=0, feedback=FeedbackPolicy())
     assert (selection.new, selection.replayed) == (new, replayed)
     assert selection.table["example_id"].to_pylist()[-1] == "e99"
 
 
 def test_a_full_run_takes_the_newest_rows() -> None:
-    selection = replay.select(table_of(100, new=10), Training(max_rows=30), full=True, seed=0)
+    selection = replay.select(table_of(100, new=10), Training(max_rows=30), full=True, seed=0, feedback=FeedbackPolicy())
     assert selection.table["example_id"].to_pylist() == [f"e{at}" for at in range(70, 100)]
     assert (selection.new, selection.replayed) == (30, 0)
 
 
 def test_a_run_without_older_rows_replays_nothing() -> None:
-    selection = replay.select(table_of(10, new=10), Training(), full=False, seed=0)
+    selection = replay.select(table_of(10, new=10), Training(), full=False, seed=0, feedback=FeedbackPolicy())
     assert (selection.new, selection.replayed) == (10, 0)
 
 

@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from config.sections import BufferSettings
-from config.settings import SHIPPED_TASKS_DIR
+from config.sections import BufferSettings, FeedbackSettings
+from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_tasks
 from consumers.buffer import Buffer, Enrichment, Stored, TextRow
+from consumers.defence.judging import JudgeOutcome
 from consumers.events import TOPIC_OF_TYPE, AnyEvent, Article, Feedback, Label, PredictionMade, Retrain, TaskSchema
 from consumers.source import Position
 from consumers.tables import TextTable
@@ -22,6 +23,7 @@ TASKS = load_tasks(SHIPPED_TASKS_DIR)
 TOPICS = TASKS["news-topics"]
 ENTITIES = TASKS["news-entities"]
 SETTINGS = BufferSettings(optimize_every=20, keep_versions_hours=1.0, retention_days=0.0)
+FEEDBACK = load_settings().feedback
 WIDTH = 4
 
 
@@ -108,4 +110,13 @@ def enrich(
     while rows := buffer.unenriched(table, portion):
         buffer.apply_enrichment(table, [finding(row, split(row), **more) for row in rows])
         done += rows
+    judge(buffer)
     return done
+
+
+def judge(buffer: Buffer, policy: FeedbackSettings = FEEDBACK) -> list[JudgeOutcome]:
+    """Judge all feedback that waits, and again all that must be; returns what each step did."""
+    outcomes = [buffer.judge_feedback(policy)]
+    while outcomes[-1].waiting:
+        outcomes.append(buffer.judge_feedback(policy))
+    return outcomes
