@@ -57,6 +57,9 @@ def judge(opinions: Sequence[Opinion], gold: Target | None, majority: float) -> 
             standing = "outvoted" if relation(one.target, accepted.target) == "contrary" else "effective"
         if standing is None and one.alarmed:
             standing = "alarm"
+        if standing is None and one.vote <= 0:
+            # Its task gives such verdicts no weight: it trains nothing, and has nothing to say here either.
+            standing = "effective"
         if standing is None:
             voters.append(one)
         else:
@@ -101,6 +104,6 @@ def _vote(voters: Sequence[Opinion], majority: float) -> dict[str, Standing]:
     total = sum(votes.values())
     support = {key: total - sum(votes[other] for other in against[key]) for key in targets}
     winner = max(support, key=lambda key: (support[key], key))
-    if total <= 0 or support[winner] < majority * total:
+    if support[winner] < majority * total:
         return {one.row_id: "conflict" for one in voters}
     return {one.row_id: "outvoted" if canonical_json(one.target) in against[winner] else "effective" for one in voters}

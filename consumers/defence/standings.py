@@ -16,7 +16,7 @@ QUARANTINED: tuple[Standing, ...] = ("conflict", "contradicts_gold", "alarm")
 IN_WORDS: Mapping[Standing, str] = {
     "effective": "",
     "over_cap": "it is over a cap",
-    "replaced": "its user has answered otherwise or again about the same text since",
+    "replaced": "its user has answered again about the same text since, and the newer answer counts",
     "distrusted": "its user's corrections have disagreed too often with labels that were given without looking at a model",
     "outvoted": "the other answers about the same text say otherwise and are trusted more",
     "rejected": "a person has looked at it and rejected it",

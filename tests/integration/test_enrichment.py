@@ -78,7 +78,9 @@ def test_every_text_is_enriched_once_and_counts(tmp_path: Path) -> None:
     with opened(tmp_path) as buffer:
         store(buffer, *(label(f"l-{n}", f"subject {n} does thing {n} near place {n}") for n in range(150)))
         store(buffer, *(article(f"a-{n}", f"article {n} about matter {n}") for n in range(10)))
-        assert all_steps(Enricher(buffer, enrich_settings(), FEEDBACK, encoder=encoder)) == EnrichOutcome(articles=10, examples=150)
+        assert all_steps(Enricher(buffer, enrich_settings(), FEEDBACK, encoder=encoder)) == EnrichOutcome(
+            articles=10, examples=150
+        )
         counts = buffer.counts(TOPIC)
         assert (counts.unenriched, counts.train + counts.test) == (0, 150)
         assert 10 < counts.test < 60

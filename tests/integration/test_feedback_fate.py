@@ -18,6 +18,7 @@ from consumers.embedded import EmbeddedLog
 from consumers.enrichment_rows import Enrichment
 from consumers.ingest import Ingest
 from daemon.serving.service import Service
+from tests.support.buffers import judge
 from tests.support.served import TASK, TEXT, TOPICS, ServedData, listening, load_on_cpu
 
 
@@ -48,6 +49,7 @@ class Loop:
             split=split,
         )  # fmt: skip
         assert self.buffer.apply_enrichment("examples", [row]) == 1
+        judge(self.buffer)
 
 
 @pytest.fixture
@@ -134,8 +136,8 @@ def test_a_correction_that_another_overrules_says_which(loop: Loop) -> None:
         loop.split(key, "train")
     loop.data.publish(learnt=("fb-2",))
     overruled = loop.fate("fb-1")
-    assert (overruled["status"], overruled["learnt_in"]) == ("joined", None)
-    assert "newer feedback fb-2 says otherwise" in overruled["reason"]
+    assert (overruled["status"], overruled["learnt_in"]) == ("set_aside", None)
+    assert "its user has answered again about the same text since" in overruled["reason"]
 
 
 def test_a_correction_without_its_article_waits_visibly(loop: Loop) -> None:

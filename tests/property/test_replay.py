@@ -85,6 +85,7 @@ def table_of(count: int, new: int, labels: str = "ab") -> pa.Table:
             "event_time": pa.array([start + timedelta(hours=at) for at in range(count)], pa.timestamp("us", "UTC")),
             "is_new": [at >= count - new for at in range(count)],
             "embedding": [[float(at), 1.0] for at in range(count)],
+            "weight": [1.0] * count,
         }
     )
 

@@ -7,14 +7,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from config.sections import BufferSettings, FeedbackSettings
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_tasks
 from consumers.buffer import Buffer, Enrichment, Stored, TextRow
 from consumers.defence.judging import JudgeOutcome
-from consumers.events import TOPIC_OF_TYPE, AnyEvent, Article, Feedback, Label, PredictionMade, Retrain, TaskSchema
+from consumers.events import (
+    TOPIC_OF_TYPE,
+    AnyEvent,
+    Article,
+    Feedback,
+    FeedbackReview,
+    Label,
+    PredictionMade,
+    Retrain,
+    TaskSchema,
+)
 from consumers.source import Position
 from consumers.tables import TextTable
 
@@ -71,6 +81,16 @@ def prediction(prediction_id: str, text: str = "Rates rise", *, event_id: str | 
 def retrain(event_id: str, task: str = "news-topics") -> Retrain:
     """A request for a run."""
     return Retrain(event_id=event_id, occurred_at=NOW, task=task, reason="new desk")
+
+
+def review(event_id: str, decision: Literal["accept", "reject"], **selection: Any) -> FeedbackReview:
+    """A person's decision about feedback."""
+    return FeedbackReview(event_id=event_id, occurred_at=NOW, decision=decision, **selection)
+
+
+def accepted(event_id: str, *event_ids: str) -> FeedbackReview:
+    """A person lets feedback in."""
+    return review(event_id, "accept", event_ids=event_ids)
 
 
 def renaming(event_id: str, hours: float = 0, **renames: str) -> TaskSchema:
