@@ -37,19 +37,15 @@ def renamed(target: Mapping[str, Any], renames: Sequence[Mapping[str, str]]) -> 
 
 
 class Renames:
-    """The renames in force, read again only when an event may have brought one."""
+    """The renames in force when it was made."""
 
     def __init__(self, tables: Tables, tasks: Mapping[str, TaskSpec]) -> None:
         self._tables = tables
         self._tasks = tasks
-        self._version: Mapping[str, int] = {}
         self._known: dict[str, tuple[Mapping[str, str], ...]] = {}
 
     def applied(self, task: str, target: str) -> dict[str, Any]:
         """Return a target (JSON) of a task under the names in force."""
-        version = self._tables.versions(["requests"])
-        if version != self._version:
-            self._version, self._known = version, {}
         if task not in self._known:
             of_file = self._tasks[task].renames if task in self._tasks else {}
             self._known[task] = tuple(mapping for mapping in (*asked_for(self._tables, task), of_file) if mapping)

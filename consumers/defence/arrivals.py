@@ -76,10 +76,17 @@ class Arrivals:
             return
         seats = Seats(settings)
         columns = ["user_id", "source", "arrived_day", "task", "text_sha256", "story_id"]
-        for column in ("arrived_day", "story_id"):
-            values = sorted({row[column] for row in rows})
-            for row in self._tables.scan(TABLE, columns, f"over_cap IS NULL AND {is_one_of(column, values)}").to_pylist():
-                seats.take(Arrival(**row))
+        days, users, sources, stories = (
+            is_one_of(name, sorted({row[name] for row in rows})) for name in ("arrived_day", "user_id", "source", "story_id")
+        )
+        # Without a cap there may be any number of them, and nothing to count.
+        wanted = [
+            f"({days} AND {users})" if settings.max_per_user_day else "false",
+            f"({days} AND {sources})" if settings.max_per_source_day else "false",
+            stories if settings.max_per_article else "false",
+        ]
+        for row in self._tables.scan(TABLE, columns, f"over_cap IS NULL AND ({' OR '.join(wanted)})").to_pylist():
+            seats.take(Arrival(**row))
         for row in rows:
             row["over_cap"] = seats.ask(Arrival(**{name: row[name] for name in columns}))
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from config.sections import FeedbackSettings
 from config.tasks import TaskSpec
 from consumers.defence import alarms, conflicts, trust
-from consumers.defence.agreement import relation
+from consumers.defence.agreement import Target, relation
 from consumers.defence.alarms import Raised
 from consumers.defence.arrivals import TABLE, Arrivals
 from consumers.defence.conflicts import Opinion
@@ -64,7 +64,6 @@ class Judge:
         self._enrichment = enrichment
         self._tasks = tasks
         self._arrivals = Arrivals(tables)
-        self._renames = Renames(tables, tasks)
         self._reviews = Reviews()
         self._gold_up_to = 0
         self._reviews_up_to = -1
@@ -133,35 +132,21 @@ class Judge:
             row["alarm"] = (held or {}).get(row["row_id"], row["alarm"])
             if (review := self._reviews.about(row)) is not None:
                 row |= {"decision": review.decision, "decided_seq": review.stored_seq}
-        gold = GoldLabels(self._tables, rows, self._renames)
+        renames = Renames(self._tables, self._tasks)
+        gold = GoldLabels(self._tables, rows, renames)
+        targets = {row["row_id"]: renames.applied(row["task"], row["target"]) for row in rows}
         groups = {text: list(group) for text, group in groupby(rows, key=_text)}
         for group in groups.values():
-            self._gather_evidence(group, gold)
+            _gather_evidence(group, targets, gold)
         changes = self._changes(rows, before)
         for (task, text_sha256), group in groups.items():
-            opinions = [self._opinion(row, changes[user_of(row)].now, settings) for row in group]
+            opinions = [self._opinion(row, targets[row["row_id"]], changes[user_of(row)].now, settings) for row in group]
             judged = conflicts.judge(opinions, gold.of_text(task, text_sha256), settings.majority)
             for row in group:
                 row |= {"standing": judged.standings[row["row_id"]], "contested": judged.contested}
         self._store(rows, before)
         # In these texts the changed trust has been counted already.
         self._unsettled |= self._shaken(changes, settings) - texts
-
-    def _gather_evidence(self, group: Sequence[Row], gold: GoldLabels) -> None:
-        """Set what each answer about one text tells of its user; one over a cap, or not its user's last, tells nothing."""
-        in_order = sorted(group, key=lambda row: (row["arrived_seq"], row["row_id"]))
-        last = {row["user_id"]: row["row_id"] for row in in_order if row["over_cap"] is None}
-        for row in group:
-            row["evidence"] = None
-            if row["decision"] is not None or last.get(row["user_id"]) == row["row_id"]:
-                label = gold.of_text(*_text(row)) or gold.of_story(row["task"], row["story_id"])
-                target = self._renames.applied(row["task"], row["target"])
-                row["evidence"] = trust.evidence(
-                    verdict=row["verdict"],
-                    decision=row["decision"],
-                    gold=relation(target, label) if label else None,
-                    against_the_answer=row["against_the_answer"],
-                )
 
     def _changes(self, rows: Sequence[Row], before: Mapping[str, Row]) -> dict[User, _Change]:
         """Return how the records of these answers' users change."""
@@ -174,12 +159,12 @@ class Judge:
             now[user_of(row)][row["evidence"]] += 1
         return {user: _Change(record_of(stored[user]), record_of(counts)) for user, counts in now.items()}
 
-    def _opinion(self, row: Row, record: trust.Record, settings: FeedbackSettings) -> Opinion:
+    def _opinion(self, row: Row, target: Target, record: trust.Record, settings: FeedbackSettings) -> Opinion:
         task = self._tasks.get(row["task"])
         return Opinion(
             row_id=row["row_id"],
             user_id=row["user_id"],
-            target=self._renames.applied(row["task"], row["target"]),
+            target=target,
             arrived_seq=row["arrived_seq"],
             vote=trust.trust(record) * (task.feedback.weight(row["verdict"]) if task else 1.0),
             over_cap=row["over_cap"] is not None,
@@ -213,6 +198,22 @@ class Judge:
                 rows = self._tables.scan(TABLE, ["task", "user_id", "text_sha256"], of_users).to_pylist()
                 texts |= {_text(row) for row in rows if user_of(row) in users}
         return texts
+
+
+def _gather_evidence(group: Sequence[Row], targets: Mapping[str, Target], gold: GoldLabels) -> None:
+    """Set what each answer about one text tells of its user; one over a cap, or not its user's last, tells nothing."""
+    in_order = sorted(group, key=lambda row: (row["arrived_seq"], row["row_id"]))
+    last = {row["user_id"]: row["row_id"] for row in in_order if row["over_cap"] is None}
+    for row in group:
+        row["evidence"] = None
+        if row["decision"] is not None or last.get(row["user_id"]) == row["row_id"]:
+            label = gold.of_text(*_text(row)) or gold.of_story(row["task"], row["story_id"])
+            row["evidence"] = trust.evidence(
+                verdict=row["verdict"],
+                decision=row["decision"],
+                gold=relation(targets[row["row_id"]], label) if label else None,
+                against_the_answer=row["against_the_answer"],
+            )
 
 
 def _is_excluded(record: trust.Record, settings: FeedbackSettings) -> bool:
