@@ -261,7 +261,7 @@ def _in_effect(installation: Installation, users: str) -> int:
     settings = installation.settings
     tasks = load_tasks(settings.tasks_folder)
     with closing(Buffer.open(settings.buffer_dir, settings.buffer, tasks=tasks, writer=False)) as buffer:
-        return sum(one.effective for one in buffer.users(TASK, settings.feedback) if one.user_id.startswith(users))
+        return sum(one.effective for one in buffer.users(TASK, settings.feedback) if one.contributor.startswith(users))
 
 
 def _learnt(installation: Installation, prefix: str) -> int:

@@ -139,8 +139,8 @@ def _trained(
 
 def _judged(tables: Tables, same_text: str) -> Judged:
     rows = tables.scan("feedback_judgements", FACTS, same_text)
-    users = sorted(set(rows["user_id"].to_pylist()))
-    return Judged(rows, tables.lookup("feedback_judgements", "user_id", users, ["task", "user_id", "evidence"]))
+    users = sorted(set(rows["contributor"].to_pylist()))
+    return Judged(rows, tables.lookup("feedback_judgements", "contributor", users, ["task", "contributor", "evidence"]))
 
 
 def _candidate(row: Mapping[str, Any], target: str, judged: Judged) -> Candidate:

@@ -89,7 +89,7 @@ def _rows(snapshot: Snapshot, task: str, selection: Selection) -> pa.Table:
         "language": pc.fill_null(found["language"], ""),
         "is_new": pa.array([one.is_new for one in chosen], pa.bool_()),
         "role": pa.array([one.role for one in chosen], pa.string()),
-        "contributor": _contributors([one.user_id for one in chosen]),
+        "contributor": _contributors([one.contributor for one in chosen]),
         "embedding": found["embedding"],
     }
     return pa.table(columns, schema=SCHEMA)

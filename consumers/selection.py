@@ -32,7 +32,8 @@ class Candidate:
     verdict: str | None
     split: str
     quality: float
-    user_id: str | None = None
+    contributor: str | None = None
+    """The user who gave it."""
     standing: str = "effective"
     """Of feedback: whether it may train (see `consumers/defence`)."""
     trust: float = 1.0
@@ -48,7 +49,7 @@ class Chosen:
     is_new: bool
     target: str
     """JSON, renames applied."""
-    user_id: str | None = None
+    contributor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def select(
     measured = {row.text_sha256 for role in ("test", "anchor") for row in by_role[role]}
     texts = _by_text(row for row in by_role["train"] if row.text_sha256 not in measured)
     train = {
-        best.example_id: Chosen("train", _weight(best, task), is_new, best.target, best.user_id)
+        best.example_id: Chosen("train", _weight(best, task), is_new, best.target, best.contributor)
         for best, is_new in _best(texts, task, learnt)
     }
     times = {row.example_id: row.event_time for row in by_role["train"]}
@@ -176,7 +177,7 @@ def _within_budget(
 
     Feedback comes after all labels: what users send must not crowd them out.
     """
-    newest_first = sorted(train, key=lambda each: (train[each].user_id is None, times[each], each), reverse=True)
+    newest_first = sorted(train, key=lambda each: (train[each].contributor is None, times[each], each), reverse=True)
     new = [example_id for example_id in newest_first if train[example_id].is_new][:max_rows]
     old = [example_id for example_id in newest_first if not train[example_id].is_new]
     # Not the newest of them: replay samples from what stays here, and what it never sees is forgotten.

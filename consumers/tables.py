@@ -89,8 +89,8 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     # One row for each enriched example that came as feedback; see consumers/defence.
     "feedback_judgements": pa.schema(
         [
-            *_required("row_id", "task", "user_id", "source", "verdict", "text_sha256", "story_id", "target"),
-            *_required("arrived_day", "moves", "standing"),
+            *_required("row_id", "task", "user_id", "source", "contributor", "verdict", "text_sha256", "story_id"),
+            *_required("target", "arrived_day", "moves", "standing"),
             *_columns("over_cap", "alarm", "evidence", "decision"),
             *_columns("against_the_answer", kind=pa.bool_()),
             *_required("contested", kind=pa.bool_()),

@@ -26,7 +26,7 @@ def gather(task: str, registry: Registry, buffer: Buffer) -> Evidence:
         last_run_at=past.last_finished_at,
         used_keys=past.trigger_keys,
         newest_seq=counts.max_seq,
-        alarms=tuple(alarm.move for alarm in alarms),
+        alarms=len(alarms),
         requests=tuple(
             Request(
                 request.event_id,

@@ -43,7 +43,7 @@ class Evidence:
     newest_seq: int
     """Number of the newest enriched example; threshold and age runs are called by it, so that no key comes twice."""
     requests: tuple[Request, ...] = ()
-    alarms: tuple[str, ...] = ()
+    alarms: int = 0
     """Label-flip alarms that are up: the examples counted as new are then labels alone."""
 
 
@@ -77,8 +77,8 @@ def look(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: da
     reasons: list[str] = []
     if evidence.alarms:
         reasons.append(
-            f"the label-flip alarm is up ({'; '.join(evidence.alarms)}): feedback starts no run until somebody decides "
-            "(`perennial feedback quarantine`)"
+            f"{_counted(evidence.alarms, 'label-flip alarm')} up: feedback starts no run until somebody decides about what is "
+            "held (`perennial feedback quarantine`)"
         )
     if request is not None:
         reasons.append("a run was requested, but there are no training examples yet; it starts when the first one arrives")
@@ -187,6 +187,9 @@ def _span(delta: timedelta) -> str:
     seconds = max(0, int(delta.total_seconds()))
     for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= size:
-            count = seconds // size
-            return f"{count} {unit}{'s' if count != 1 else ''}"
+            return _counted(seconds // size, unit)
     return f"{seconds} s"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count != 1 else ''}"

@@ -14,7 +14,7 @@ from consumers.defence import flips
 from consumers.defence.agreement import relation
 from consumers.defence.caps import Arrival, Seats
 from consumers.event_rows import Row
-from consumers.events import content_sha256
+from consumers.events import KEY_SOURCE, content_sha256
 from consumers.lance_tables import Tables
 from consumers.tables import is_one_of
 
@@ -75,9 +75,9 @@ class Arrivals:
         if not rows:
             return
         seats = Seats(settings)
-        columns = ["user_id", "source", "arrived_day", "task", "text_sha256", "story_id"]
+        columns = ["contributor", "source", "arrived_day", "task", "text_sha256", "story_id"]
         days, users, sources, stories = (
-            is_one_of(name, sorted({row[name] for row in rows})) for name in ("arrived_day", "user_id", "source", "story_id")
+            is_one_of(name, sorted({row[name] for row in rows})) for name in ("arrived_day", "contributor", "source", "story_id")
         )
         # Without a cap there may be any number of them, and nothing to count.
         wanted = [
@@ -104,6 +104,15 @@ class Arrivals:
         }  # fmt: skip
 
 
+def contributor_of(user_id: str, source: str) -> str:
+    """Return whose answer it is: a user as one application knows them, where a key vouches for the application.
+
+    Otherwise whoever holds any key could speak, and answer anew, in the name of a trusted user of another application. No id
+    holds a space.
+    """
+    return f"{source} {user_id}" if source.startswith(KEY_SOURCE) else user_id
+
+
 def _row(fact: Row, said: Row, arrival: Row, answer: Mapping[str, Any] | None, settings: FeedbackSettings) -> Row:
     """Return the row as it stands before it is judged. `answer` is the model's, where the user cites it."""
     target = json.loads(said["target"])
@@ -112,6 +121,7 @@ def _row(fact: Row, said: Row, arrival: Row, answer: Mapping[str, Any] | None, s
         **fact,
         "story_id": fact["story_id"] or "",
         "user_id": said["user_id"] or "", "source": said["source"] or "", "target": said["target"],
+        "contributor": contributor_of(said["user_id"] or "", said["source"] or ""),
         "arrived_at": arrival["stored_at"], "arrived_seq": arrival["stored_seq"],
         "arrived_day": arrival["stored_at"].date().isoformat(),
         "against_the_answer": None if answer is None else relation(answer, target) != "same",

@@ -16,7 +16,8 @@ class Arrival:
     The day of arrival, never that of the event: who sends events chooses their times.
     """
 
-    user_id: str
+    contributor: str
+    """The user, as the application that posted it knows them."""
     source: str
     arrived_day: str
     """ISO date, UTC."""
@@ -40,21 +41,21 @@ class Seats:
 
     def take(self, one: Arrival) -> None:
         """Count an arrival that was let in before."""
-        self._of_user[one.user_id, one.arrived_day].add((one.task, one.text_sha256))
-        self._of_source[one.source, one.arrived_day].add((one.user_id, one.task, one.text_sha256))
-        self._of_article[one.task, one.story_id].add((one.user_id, one.text_sha256))
+        self._of_user[one.contributor, one.arrived_day].add((one.task, one.text_sha256))
+        self._of_source[one.source, one.arrived_day].add((one.contributor, one.task, one.text_sha256))
+        self._of_article[one.task, one.story_id].add((one.contributor, one.text_sha256))
 
     def ask(self, one: Arrival) -> str | None:
         """Let an arrival in, or return the cap it is over, in words."""
         settings = self._settings
-        of_user = self._of_user[one.user_id, one.arrived_day]
+        of_user = self._of_user[one.contributor, one.arrived_day]
         if _is_full(of_user, (one.task, one.text_sha256), settings.max_per_user_day):
             return f"its user had judged {len(of_user)} texts on {one.arrived_day} already (feedback.max_per_user_day)"
         of_source = self._of_source[one.source, one.arrived_day]
-        if _is_full(of_source, (one.user_id, one.task, one.text_sha256), settings.max_per_source_day):
+        if _is_full(of_source, (one.contributor, one.task, one.text_sha256), settings.max_per_source_day):
             return f"{len(of_source)} answers had come from its source on {one.arrived_day} already (feedback.max_per_source_day)"
         of_article = self._of_article[one.task, one.story_id]
-        if _is_full(of_article, (one.user_id, one.text_sha256), settings.max_per_article):
+        if _is_full(of_article, (one.contributor, one.text_sha256), settings.max_per_article):
             return f"{len(of_article)} answers of users to its article and near copies count already (feedback.max_per_article)"
         self.take(one)
         return None

@@ -16,7 +16,7 @@ class Opinion:
     """One answer of a user about a text."""
 
     row_id: str
-    user_id: str
+    contributor: str
     target: Target
     arrived_seq: int
     vote: float
@@ -73,7 +73,7 @@ def _newest_of_each_user(opinions: Sequence[Opinion]) -> dict[str, Opinion]:
     newest: dict[str, Opinion] = {}
     for one in sorted(opinions, key=lambda one: (one.arrived_seq, one.row_id)):
         if not one.over_cap:
-            newest[one.user_id] = one
+            newest[one.contributor] = one
     return newest
 
 
@@ -83,7 +83,7 @@ def _by_itself(one: Opinion, newest: Mapping[str, Opinion]) -> Standing | None:
         return "effective" if one.decision == "accept" else "rejected"
     if one.over_cap:
         return "over_cap"
-    if newest[one.user_id] is not one:
+    if newest[one.contributor] is not one:
         return "replaced"
     return "distrusted" if one.excluded else None
 

@@ -92,16 +92,16 @@ class Judge:
     def _resume(self, settings: FeedbackSettings) -> set[str]:
         """Find what a crash may have left undone, or other settings may change; return the tasks whose alarms to look at."""
         self._started = True
-        columns = ["task", "user_id", "evidence", "standing", "text_sha256", "contested"]
+        columns = ["task", "contributor", "evidence", "standing", "text_sha256", "contested"]
         rows = self._tables.scan(TABLE, columns)
         excluded = {user for user, counts in evidence_counts(rows).items() if _is_excluded(record_of(counts), settings)}
         self._unsettled |= _texts(rows.filter(rows["contested"]))
         suspects = pc.or_(
             pc.equal(rows["standing"], "distrusted"),
-            pc.is_in(rows["user_id"], value_set=pa.array(sorted({name for _, name in excluded}), pa.string())),
+            pc.is_in(rows["contributor"], value_set=pa.array(sorted({name for _, name in excluded}), pa.string())),
         )
         for row in rows.filter(suspects).to_pylist():
-            if (row["standing"] == "distrusted") != ((row["task"], row["user_id"]) in excluded):
+            if (row["standing"] == "distrusted") != ((row["task"], row["contributor"]) in excluded):
                 self._unsettled.add(_text(row))
         return set(pc.unique(rows["task"]).to_pylist())
 
@@ -150,8 +150,8 @@ class Judge:
 
     def _changes(self, rows: Sequence[Row], before: Mapping[str, Row]) -> dict[User, _Change]:
         """Return how the records of these answers' users change."""
-        names = sorted({row["user_id"] for row in rows})
-        stored = evidence_counts(self._tables.lookup(TABLE, "user_id", names, ["task", "user_id", "evidence"]))
+        names = sorted({row["contributor"] for row in rows})
+        stored = evidence_counts(self._tables.lookup(TABLE, "contributor", names, ["task", "contributor", "evidence"]))
         now: dict[User, Counter[str | None]] = {user: Counter(stored[user]) for user in map(user_of, rows)}
         for row in rows:
             if row["row_id"] in before:
@@ -163,7 +163,7 @@ class Judge:
         task = self._tasks.get(row["task"])
         return Opinion(
             row_id=row["row_id"],
-            user_id=row["user_id"],
+            contributor=row["contributor"],
             target=target,
             arrived_seq=row["arrived_seq"],
             vote=trust.trust(record) * (task.feedback.weight(row["verdict"]) if task else 1.0),
@@ -194,8 +194,8 @@ class Judge:
         texts: set[Text] = set()
         for users, where in ((turned, "true"), (moved.keys() - turned, "contested")):
             if users:
-                of_users = f"{where} AND {is_one_of('user_id', sorted({name for _, name in users}))}"
-                rows = self._tables.scan(TABLE, ["task", "user_id", "text_sha256"], of_users).to_pylist()
+                of_users = f"{where} AND {is_one_of('contributor', sorted({name for _, name in users}))}"
+                rows = self._tables.scan(TABLE, ["task", "contributor", "text_sha256"], of_users).to_pylist()
                 texts |= {_text(row) for row in rows if user_of(row) in users}
         return texts
 
@@ -203,10 +203,10 @@ class Judge:
 def _gather_evidence(group: Sequence[Row], targets: Mapping[str, Target], gold: GoldLabels) -> None:
     """Set what each answer about one text tells of its user; one over a cap, or not its user's last, tells nothing."""
     in_order = sorted(group, key=lambda row: (row["arrived_seq"], row["row_id"]))
-    last = {row["user_id"]: row["row_id"] for row in in_order if row["over_cap"] is None}
+    last = {row["contributor"]: row["row_id"] for row in in_order if row["over_cap"] is None}
     for row in group:
         row["evidence"] = None
-        if row["decision"] is not None or last.get(row["user_id"]) == row["row_id"]:
+        if row["decision"] is not None or last.get(row["contributor"]) == row["row_id"]:
             label = gold.of_text(*_text(row)) or gold.of_story(row["task"], row["story_id"])
             row["evidence"] = trust.evidence(
                 verdict=row["verdict"],

@@ -12,15 +12,15 @@ from consumers.defence import trust
 from consumers.event_rows import Row
 
 User = tuple[str, str]
-"""Task and user id: whoever knows topics need not know entities."""
+"""Task and contributor: whoever knows topics need not know entities."""
 NOT_JUDGED = "not judged yet"
-FACTS = ("row_id", "task", "user_id", "standing", "evidence")
+FACTS = ("row_id", "task", "contributor", "standing", "evidence")
 
 
 def evidence_counts(rows: pa.Table) -> dict[User, Counter[str | None]]:
-    """Return how many answers of each user are evidence of each kind (columns `task`, `user_id`, `evidence`)."""
+    """Return how many answers of each user are evidence of each kind (columns `task`, `contributor`, `evidence`)."""
     counted: dict[User, Counter[str | None]] = defaultdict(Counter)
-    for row in rows.group_by(["task", "user_id", "evidence"]).aggregate([([], "count_all")]).to_pylist():
+    for row in rows.group_by(["task", "contributor", "evidence"]).aggregate([([], "count_all")]).to_pylist():
         counted[user_of(row)][row["evidence"]] = row["count_all"]
     return counted
 
@@ -32,7 +32,7 @@ def record_of(counts: Mapping[str | None, int]) -> trust.Record:
 
 def user_of(row: Row) -> User:
     """Return whose answer it is."""
-    return row["task"], row["user_id"]
+    return row["task"], row["contributor"]
 
 
 class Judged:
@@ -45,8 +45,8 @@ class Judged:
         self._trust = {user: trust.trust(record_of(counts)) for user, counts in counted.items()}
 
     def of(self, row_id: str) -> dict[str, Any]:
-        """Return `standing`, `trust` and `user_id` of an answer; one without a judgement is not effective."""
+        """Return `standing`, `trust` and `contributor` of an answer; one without a judgement is not effective."""
         row = self._rows.get(row_id)
         if row is None:
             return {"standing": NOT_JUDGED}
-        return {"standing": row["standing"], "trust": self._trust[user_of(row)], "user_id": row["user_id"]}
+        return {"standing": row["standing"], "trust": self._trust[user_of(row)], "contributor": row["contributor"]}

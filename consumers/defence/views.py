@@ -66,7 +66,8 @@ class UserView:
     """What is known of one user in one task."""
 
     task: str
-    user_id: str
+    contributor: str
+    """The user id; behind `key:NAME` and a space where it was posted with an API key."""
     trust: float
     excluded: bool
     agreed: int
@@ -90,7 +91,7 @@ class Views:
         if version != self._version:
             self._version, self._known = version, {}
         if task not in self._known:
-            rows = self._tables.scan(TABLE, ["standing", "alarm", "user_id", "arrived_at"], f"task = {quoted(task)}")
+            rows = self._tables.scan(TABLE, ["standing", "alarm", "contributor", "arrived_at"], f"task = {quoted(task)}")
             counted = rows.group_by("standing").aggregate([([], "count_all")]).to_pylist()
             counts = {row["standing"]: row["count_all"] for row in sorted(counted, key=lambda row: row["standing"])}
             self._known[task] = Defence(counts, _alarms(rows.filter(pc.equal(rows["standing"], "alarm"))))
@@ -113,10 +114,10 @@ class Views:
 
     def users(self, task: str | None, settings: FeedbackSettings) -> list[UserView]:
         """Return what is known of the users, the least trusted first."""
-        columns = ["task", "user_id", "evidence", "standing"]
+        columns = ["task", "contributor", "evidence", "standing"]
         rows = self._tables.scan(TABLE, columns, f"task = {quoted(task)}" if task else None)
         answers: dict[User, dict[str, int]] = defaultdict(dict)
-        for row in rows.group_by(["task", "user_id", "standing"]).aggregate([([], "count_all")]).to_pylist():
+        for row in rows.group_by(["task", "contributor", "standing"]).aggregate([([], "count_all")]).to_pylist():
             answers[user_of(row)][row["standing"]] = row["count_all"]
         views = []
         for user, counts in evidence_counts(rows).items():
@@ -128,13 +129,13 @@ class Views:
                     sum(answers[user].values()), answers[user].get("effective", 0),
                 )
             )  # fmt: skip
-        return sorted(views, key=lambda view: (view.trust, view.task, view.user_id))
+        return sorted(views, key=lambda view: (view.trust, view.task, view.contributor))
 
 
 def _alarms(rows: pa.Table) -> tuple[Alarm, ...]:
-    measures: Sequence[tuple[str, str]] = [("user_id", "count_distinct"), ("arrived_at", "min"), ("user_id", "count")]
+    measures: Sequence[tuple[str, str]] = [("contributor", "count_distinct"), ("arrived_at", "min"), ("contributor", "count")]
     found = rows.group_by("alarm").aggregate(list(measures)).to_pylist()
     return tuple(
-        Alarm(row["alarm"], row["user_id_count"], row["user_id_count_distinct"], row["arrived_at_min"])
+        Alarm(row["alarm"], row["contributor_count"], row["contributor_count_distinct"], row["arrived_at_min"])
         for row in sorted(found, key=lambda row: str(row["alarm"]))
     )

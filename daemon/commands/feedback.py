@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.markup import escape
 
 from config.clock import utc_now
 from config.errors import UserError
@@ -54,13 +56,21 @@ def quarantine(
         for alarm in state.alarms:
             console.print(f"[bold red]ALARM[/] {name}: ", end="")
             console.print(
-                f"{alarm.held} corrections of {alarm.users} users say {alarm.move}, since {alarm.since:%Y-%m-%d %H:%M} UTC. "
-                f'`perennial feedback accept --task {name} --alarm "{alarm.move}"`, or reject',
+                f"{alarm.held} corrections of {alarm.users} users say {_printable(alarm.move)}, since "
+                f"{alarm.since:%Y-%m-%d %H:%M} UTC. "
+                f"`perennial feedback accept --task {name} --alarm {shlex.quote(alarm.move)}`, or reject",
                 markup=False,
             )
     rows = [
-        (one.event_id, one.task, one.user_id, one.standing if one.alarm is None else f"alarm: {one.alarm}", _said(one.target),
-         _shortened(one.text), f"{one.arrived_at:%Y-%m-%d %H:%M}")
+        (
+            one.event_id,
+            one.task,
+            _cell(f"{one.user_id} ({one.source})" if one.source else one.user_id),
+            _cell(f"alarm: {one.alarm}" if one.standing == "alarm" else one.standing),
+            _cell(_said(one.target)),
+            _cell(one.text),
+            f"{one.arrived_at:%Y-%m-%d %H:%M}",
+        )
         for one in found
     ]  # fmt: skip
     table("Quarantined feedback", ("id", "task", "user", "because", "says", "of the text", "arrived"), rows)
@@ -91,7 +101,7 @@ def show(identifier: Annotated[str, typer.Argument(metavar="ID", help="The event
         print_json(found.model_dump(mode="json"))
         return
     console.print(f"[bold]{found.status}[/] ", end="")
-    console.print(f"{found.task}: {found.reason}", markup=False)
+    console.print(_printable(f"{found.task}: {found.reason}"), markup=False)
 
 
 @app.command()
@@ -108,8 +118,17 @@ def users(
         print_json([asdict(one) for one in found])
         return
     rows = [
-        (one.user_id, one.task, f"{one.trust:.2f}", "yes" if one.excluded else "", one.agreed, one.unearned, one.contradicted,
-         one.answers, one.effective)
+        (
+            _cell(one.contributor),
+            one.task,
+            f"{one.trust:.2f}",
+            "yes" if one.excluded else "",
+            one.agreed,
+            one.unearned,
+            one.contradicted,
+            one.answers,
+            one.effective,
+        )
         for one in found
     ]  # fmt: skip
     columns = ("user", "task", "trust", "excluded", "agreed", "agreed, not earned", "contradicted", "answers", "effective")
@@ -158,7 +177,7 @@ def _refuse_unknown(
         if alarm not in up:
             message = f"no alarm {alarm!r} is up for task {task!r}; nothing was decided. Up are: {', '.join(up) or 'none'}"
             raise UserError(message)
-    if user is not None and not any(one.user_id == user for one in buffer.users(None, settings.feedback)):
+    if user is not None and not any(one.contributor.rpartition(" ")[2] == user for one in buffer.users(None, settings.feedback)):
         message = f"no judged feedback of user {user!r} is stored; nothing was decided. `perennial feedback users` lists them"
         raise UserError(message)
 
@@ -199,6 +218,11 @@ def _said(target: str) -> str:
     return ", ".join(f"{span['start']}-{span['end']} {span['label']}" for span in parsed["spans"]) or "no entity"
 
 
-def _shortened(text: str) -> str:
-    plain = " ".join(text.split())
-    return plain if len(plain) <= _EXCERPT_CHARS else plain[: _EXCERPT_CHARS - 1] + "…"
+def _cell(text: str) -> str:
+    """Return what anybody may have written as it can be shown: one line, not too long, and nothing that moves the terminal."""
+    plain = _printable(" ".join(text.split()))
+    return escape(plain if len(plain) <= _EXCERPT_CHARS else plain[: _EXCERPT_CHARS - 1] + "…")
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

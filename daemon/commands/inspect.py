@@ -160,7 +160,7 @@ def _print_feedback(task: TaskStatus) -> None:
     for alarm in state.alarms:
         console.print("  [bold red]ALARM[/]     ", end="")
         console.print(
-            f"{alarm.held} corrections of {alarm.users} users say {alarm.move}, far more than usual; feedback starts no run "
+            f"{alarm.held} corrections of {alarm.users} users say {alarm.move!r}, far more than usual; feedback starts no run "
             "until somebody decides (`perennial feedback quarantine`)",
             markup=False,
         )

@@ -165,8 +165,8 @@ class TestTrust:
             take(buffer, *(event for n in range(8) for event in self.cites(n, "sport", "economy")))
             take(buffer, feedback("more", "another text"), feedback("new", "yet another", user_id="u-2"), offset=50)
             (new, known) = buffer.users(TASK.name, FEEDBACK)
-            assert (new.user_id, new.trust, new.agreed) == ("u-2", 0.5, 0)
-            assert (known.user_id, known.trust, known.agreed, known.answers, known.effective) == ("u-1", 0.9, 8, 9, 9)
+            assert (new.contributor, new.trust, new.agreed) == ("u-2", 0.5, 0)
+            assert (known.contributor, known.trust, known.agreed, known.answers, known.effective) == ("u-1", 0.9, 8, 9, 9)
             rows = frozen(buffer, tmp_path / "set").rows("train").to_pylist()
             weights = {row["example_id"]: round(row["weight"], 3) for row in rows}
             assert (weights["more"], weights["new"], weights["gold-1"]) == (0.9, 0.5, 1.0)
@@ -194,6 +194,21 @@ class TestTrust:
             )
             (user,) = buffer.users(TASK.name, FEEDBACK)
             assert (user.trust, user.agreed) == (0.5, 0)
+
+    def test_a_key_speaks_for_its_own_users_alone(self, tmp_path: Path) -> None:
+        with opened(tmp_path / "b", tasks=LENIENT) as buffer:
+            trusted = [
+                one.model_copy(update={"source": "key:desk"}) if one.type == "feedback" else one
+                for n in range(8)
+                for one in self.cites(n, "sport", "economy")
+            ]
+            take(buffer, *trusted, feedback("true", "a text", "economy", source="key:desk"))
+            take(buffer, feedback("false", "a text", "sport", source="key:stolen"), offset=90)
+            assert {name: standings(buffer)[name] for name in ("true", "false")} == {"true": "effective", "false": "outvoted"}
+            found = {one.contributor: one.trust for one in buffer.users(TASK.name, FEEDBACK)}
+            assert found == {"key:desk u-1": 0.9, "key:stolen u-1": 0.5}
+            take(buffer, review("r", "reject", user_id="u-1"), offset=95)
+            assert set(standings(buffer).values()) == {"rejected"}, "a decision about a user speaks of all of that id"
 
     def test_who_is_more_often_wrong_is_excluded_with_all_they_said(self, tmp_path: Path) -> None:
         with opened(tmp_path / "b", tasks=LENIENT) as buffer:
@@ -334,7 +349,9 @@ class TestAlarm:
             take(buffer, review("r", "reject", task=TASK.name, alarm=alarm.move), offset=4_000)
             assert buffer.defence(TASK.name).alarms == ()
             assert buffer.counts(TASK.name).train == 140
-            assert {view.user_id for view in buffer.users(TASK.name, FEEDBACK) if view.excluded} >= {f"m-{n}" for n in range(5)}
+            assert {view.contributor for view in buffer.users(TASK.name, FEEDBACK) if view.excluded} >= {
+                f"m-{n}" for n in range(5)
+            }
 
     def test_it_is_told_once_when_it_goes_up(self, tmp_path: Path) -> None:
         with opened(tmp_path / "b", tasks=LENIENT) as buffer:
@@ -402,7 +419,7 @@ class TestAlarm:
             assert look(buffer).trigger is not None
             take(buffer, *self.flood(300), offset=500)
             assert look(buffer).trigger is None
-            assert "the label-flip alarm is up ((unknown) -> sport): feedback starts no run until" in look(buffer).reasons[0]
+            assert "1 label-flip alarm up: feedback starts no run until" in look(buffer).reasons[0]
             take(buffer, *(label(f"g-{n}", f"gold {n}") for n in range(40)), offset=2_000)
             due = look(buffer).trigger
             assert due is not None

@@ -65,7 +65,7 @@ class World:
             pass
 
     def rows(self) -> list[dict[str, Any]]:
-        columns = ["row_id", "user_id", "source", "arrived_day", "story_id", "text_sha256", "standing"]
+        columns = ["row_id", "contributor", "source", "arrived_day", "story_id", "text_sha256", "standing"]
         return sorted(self.buffer._tables.scan("feedback_judgements", columns).to_pylist(), key=lambda row: row["row_id"])
 
 
@@ -100,10 +100,10 @@ def test_no_cap_is_ever_exceeded(history: list[dict[str, Any]], portion: int, ev
         world = play(Path(folder), history, CAPS, portion=portion, every=every, limit=limit)
         found: list[dict[str, Any]] = world.found  # type: ignore[attr-defined]
     effective = [row for row in found if row["standing"] == "effective"]
-    assert all(count <= 3 for count in Counter((row["user_id"], row["arrived_day"]) for row in effective).values())
+    assert all(count <= 3 for count in Counter((row["contributor"], row["arrived_day"]) for row in effective).values())
     assert all(count <= 6 for count in Counter((row["source"], row["arrived_day"]) for row in effective).values())
     assert all(count <= 4 for count in Counter(row["story_id"] for row in effective).values())
-    assert all(count == 1 for count in Counter((row["user_id"], row["text_sha256"]) for row in effective).values())
+    assert all(count == 1 for count in Counter((row["contributor"], row["text_sha256"]) for row in effective).values())
 
 
 @given(history=histories, **orders)
