@@ -109,8 +109,9 @@ def _corrections(installation: Installation, task: TaskName, told: Sequence[Stor
 
 
 def _correction(story: Story, task: TaskName, prediction: Mapping[str, Any], version: str) -> events.Feedback:
+    reader = zlib.crc32(story.article_id.encode()) % READERS
     return events.Feedback(
-        event_id=f"{prediction['prediction_id']}:feedback", occurred_at=utc_now(), task=task, user_id=f"reader-{zlib.crc32(story.article_id.encode()) % READERS}",
+        event_id=f"{prediction['prediction_id']}:feedback", occurred_at=utc_now(), task=task, user_id=f"reader-{reader}",
         prediction_id=prediction["prediction_id"], model_version=version, verdict="correction", target=story.target(task),
     )  # fmt: skip
 
