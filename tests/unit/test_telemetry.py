@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from config.errors import UserError
+from consumers.defence.views import Alarm, Defence
 from consumers.source import TopicPartition
 from daemon.telemetry import DaemonMetrics
 from trainers.job_spec import Progress
@@ -47,6 +48,16 @@ def test_enrichment_and_evidence(metrics: DaemonMetrics) -> None:
     metrics.counted("topics", SimpleNamespace(new_examples=40, train_examples=400))
     assert value(metrics, "perennial_enriched_rows_total", table="examples") == 3
     assert value(metrics, "perennial_examples", task="topics", which="new") == 40
+
+
+def test_where_feedback_stands_and_the_alarm(metrics: DaemonMetrics) -> None:
+    alarm = Alarm("a -> b", held=60, users=3, since=datetime(2026, 5, 1, tzinfo=UTC))
+    metrics.defended("topics", Defence({"effective": 5, "alarm": 60}, (alarm,)))
+    assert value(metrics, "perennial_label_flip_alarms", task="topics") == 1
+    assert value(metrics, "perennial_feedback_examples", task="topics", standing="alarm") == 60
+    metrics.defended("topics", Defence({"effective": 65}, ()))
+    assert value(metrics, "perennial_label_flip_alarms", task="topics") == 0
+    assert value(metrics, "perennial_feedback_examples", task="topics", standing="alarm") == 0
 
 
 def test_progress_and_the_end_of_runs(metrics: DaemonMetrics) -> None:
