@@ -109,6 +109,21 @@ class EnrichSettings(Section):
     interval_s: Positive
 
 
+class FeedbackSettings(Section):
+    """What feedback may do before a person has looked at it."""
+
+    max_per_user_day: NotNegativeInt
+    max_per_source_day: NotNegativeInt
+    max_per_article: NotNegativeInt
+    trust_min_evidence: PositiveInt
+    exclude_below: Annotated[float, Field(gt=0, lt=1)]
+    majority: Annotated[float, Field(gt=0.5, le=1)]
+    alarm_min_count: PositiveInt
+    alarm_window_hours: Annotated[float, Field(gt=0, le=24 * MAX_DAYS)]
+    alarm_history_days: Annotated[float, Field(gt=0, le=MAX_DAYS)]
+    alarm_confident_from: Share
+
+
 class TrainingSettings(Section):
     """Limits and resources of a training child."""
 

@@ -18,6 +18,7 @@ from config.sections import (
     EnrichSettings,
     ErasureSettings,
     EventsSettings,
+    FeedbackSettings,
     IngestSettings,
     KafkaSettings,
     LogSettings,
@@ -63,6 +64,7 @@ class Settings(BaseSettings):
     buffer: BufferSettings
     erasure: ErasureSettings
     enrich: EnrichSettings
+    feedback: FeedbackSettings
     training: TrainingSettings
     schedule: ScheduleSettings
     registry: RegistrySettings

@@ -21,6 +21,8 @@ class TextRow:
     article_id: str | None
     anchor: bool = False
     """A label of the anchor set: its split is `anchor`."""
+    verdict: str | None = None
+    """Of feedback; None for what no user said."""
 
 
 class Backlog:
@@ -44,7 +46,7 @@ class Backlog:
         self._done_up_to[table] = pc.min(waiting["stored_seq"]).as_py() - 1
         order = pc.sort_indices(waiting, [("event_time", "ascending"), ("row_id", "ascending")])
         chosen = waiting.take(order[:limit])
-        columns = ["row_id", "text", "event_time", "article_id", *(["anchor"] if table == "examples" else [])]
+        columns = ["row_id", "text", "event_time", "article_id", *(["anchor", "verdict"] if table == "examples" else [])]
         texts = self._tables.take(table, chosen["_rowid"].to_pylist(), columns)
         found = {row["row_id"]: TextRow(**row) for row in texts.to_pylist()}
         return [found[row_id] for row_id in chosen["row_id"].to_pylist()]

@@ -15,12 +15,14 @@ import pyarrow.compute as pc
 from config import durable
 from config.clock import Clock, utc_now
 from config.errors import StopError
-from config.sections import BufferSettings
+from config.sections import BufferSettings, FeedbackSettings
 from config.tasks import TaskSpec
 from consumers import buffer_audit, buffer_folder, erasing, freezing
 from consumers import requests as stored_requests
 from consumers.backlog import Backlog, TextRow
 from consumers.counting import Counting, TaskCounts
+from consumers.defence.judging import Judge, JudgeOutcome
+from consumers.defence.views import Defence, Quarantined, UserView, Views
 from consumers.enrichment_rows import Enrichment, EnrichmentRows, StoryMember, recent_stories
 from consumers.erasures import Erasures
 from consumers.event_rows import Stored
@@ -40,7 +42,7 @@ __all__ = [
 ]  # fmt: skip
 
 # Findings before what they were found about: a crash in between leaves rows that are enriched again, not orphans.
-_RETAINED = ("article_enrichment", "example_enrichment", "articles", "examples", "predictions")
+_RETAINED = ("feedback_judgements", "article_enrichment", "example_enrichment", "articles", "examples", "predictions")
 
 
 class Buffer:
@@ -65,6 +67,8 @@ class Buffer:
         self._enrichment: EnrichmentRows | None = None
         self.erasings = 0
         """How often rows were erased through this buffer: what was read of them before must not be used again."""
+        self._judge: Judge | None = None
+        self._views = Views(tables)
         self.repairs: tuple[str, ...] = ()
         """What was mended at start, in words."""
         self.rewind: Mapping[TopicPartition, int] = {}
@@ -168,6 +172,31 @@ class Buffer:
         """Take training rows out for good, for instance because their story is held out; returns how many. Durable."""
         with self._lock, self._made_durable():
             return self._writing()[1].drop(row_ids, reason)
+
+    def judge_feedback(self, settings: FeedbackSettings, limit: int = 500, *, patience: timedelta = timedelta(0)) -> JudgeOutcome:
+        """Judge enriched answers of users, oldest arrival first: until then they neither train nor count. Durable.
+
+        One that cites a prediction waits for it up to `patience` after its arrival.
+        """
+        with self._lock, self._made_durable():
+            self._writing()
+            assert self._judge is not None  # noqa: S101 - made with the rest of what writes
+            return self._judge.step(settings, limit, self._clock() - patience)
+
+    def defence(self, task: str) -> Defence:
+        """Return how many answers of users stand where, and the label-flip alarms that are up."""
+        with self._lock:
+            return self._views.defence(task)
+
+    def quarantined(self, task: str | None = None, limit: int = 100) -> list[Quarantined]:
+        """Return answers that wait for a person, oldest arrival first."""
+        with self._lock:
+            return self._views.quarantined(task, limit)
+
+    def users(self, task: str | None, settings: FeedbackSettings) -> list[UserView]:
+        """Return what is known of the users who gave feedback, the least trusted first."""
+        with self._lock:
+            return self._views.users(task, settings)
 
     def counts(self, task: str, *, after_seq: int = 0) -> TaskCounts:
         """Count a task's examples; `new` are those enriched after number `after_seq`."""
@@ -289,7 +318,7 @@ class Buffer:
         with self._lock, contextlib.ExitStack() as stack:
             if self._write_lock is not None:
                 stack.callback(self._write_lock.close)
-            self._write_lock = self._insertion = self._enrichment = None
+            self._write_lock = self._insertion = self._enrichment = self._judge = None
 
     @contextlib.contextmanager
     def _made_durable(self) -> Iterator[None]:
@@ -305,6 +334,7 @@ class Buffer:
         highest = [pc.max(self._tables.scan(name, ["stored_seq"])["stored_seq"]).as_py() or 0 for name in ARRIVED]
         self._insertion = Insertion(self._tables, max(highest) + 1)
         self._enrichment = EnrichmentRows(self._tables, buffer_folder.highest_seq(self._tables.folder))
+        self._judge = Judge(self._tables, self._enrichment, self._tasks)
 
     def _erasing(self) -> Erasures:
         self._writing()

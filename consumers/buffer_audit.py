@@ -39,7 +39,7 @@ _TYPES_IN: Mapping[str, tuple[str, ...]] = {
     "examples": ("label", "feedback"),
     "feedback": ("label", "feedback"),
     "predictions": ("prediction",),
-    "requests": ("retrain", "task_schema", "erase"),
+    "requests": ("retrain", "task_schema", "erase", "feedback_review"),
 }
 
 
@@ -68,6 +68,9 @@ def open_mended(folder: Path) -> tuple[Tables, Audit]:
     for name, enrichment in ENRICHMENT_OF.items():
         if name in restored:
             _forget_orphans(tables, name, enrichment)
+    if restored & {"examples", "example_enrichment", "feedback_judgements"}:
+        # Numbers of enrichments that are gone are given again; a judgement must not be taken for that of another row.
+        _forget_orphans(tables, "example_enrichment", "feedback_judgements")
     rewind = _rewind(tables, restored)
     if repairs:
         durable.sync_filesystem(folder)

@@ -12,26 +12,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from config.tasks import VERDICTS, TaskSpec
+from consumers.defence.in_effect import NOT_JUDGED, InEffect
 from consumers.lance_tables import Tables
 from consumers.numbering import Numbering, Numbers
 from consumers.tables import quoted
 
 # Chosen without looking at a model's answer: only these may decide a comparison.
 INDEPENDENT = ("gold", "import", "audit")
-_COUNTED = ("examples", "example_enrichment", "feedback")
+_COUNTED = ("examples", "example_enrichment", "feedback", "feedback_judgements")
 
 
 @dataclass(frozen=True, slots=True)
 class TaskCounts:
     """What the buffer holds for one task. Each text counts once per role, as it does in a training set.
 
-    Effective: enriched, in the training split, good enough, and of some weight.
+    Effective: enriched, in the training split, good enough, of some weight, and, for feedback, judged fit to train.
     """
 
     train: int
     """Effective training examples."""
     new: int
-    """Effective training examples enriched after the asked-for number that say something no older one says."""
+    """Effective training examples enriched, or let in, after the asked-for number that say something no older one says."""
+    new_labels: int
+    """Those of them that no user gave."""
     test: int
     """Held-out examples that decide comparisons."""
     anchor: int
@@ -40,10 +43,12 @@ class TaskCounts:
     waiting: int
     """Answers whose text has not arrived."""
     unenriched: int
+    """Examples that were not enriched yet, and feedback that was not judged yet."""
     oldest_new_at: datetime | None
     """When the oldest new example came into the buffer."""
+    oldest_new_label_at: datetime | None
     max_seq: int
-    """The highest enrichment number among the task's examples."""
+    """The highest enrichment number among the task's examples and judgements."""
 
 
 class Counting:
@@ -53,6 +58,7 @@ class Counting:
         self._tables = tables
         self._tasks = tasks
         self._numbering = Numbering(tables)
+        self._in_effect = InEffect(tables)
         self._min_quality = min_quality
         self._counted: dict[tuple[str, int], tuple[dict[str, int], TaskCounts]] = {}
 
@@ -67,11 +73,12 @@ class Counting:
         return known[1]
 
     def unenriched_before(self, task: str, stored_seq: int) -> int:
-        """Count the task's examples that were stored before number `stored_seq` and are not enriched yet."""
+        """Count the task's examples that were stored before number `stored_seq` and are not enriched (feedback: judged) yet."""
         earlier = f"task = {quoted(task)} AND stored_seq < {stored_seq}"
-        # In this order: what is enriched between the two counts is told as waiting once more, never left out.
-        enriched = self._tables.count("example_enrichment", earlier)
-        return max(0, self._tables.count("examples", earlier) - enriched)
+        # In this order: what is enriched between two counts is told as waiting once more, never left out.
+        judged = self._tables.count("feedback_judgements", earlier)
+        labels = self._tables.count("example_enrichment", f"{earlier} AND verdict IS NULL")
+        return max(0, self._tables.count("examples", earlier) - labels - judged)
 
     def _fresh(self, task: str, after_seq: int) -> TaskCounts:
         own = f"task = {quoted(task)}"
@@ -80,23 +87,28 @@ class Counting:
         rows = self._tables.scan("example_enrichment", columns, own)
         seqs = rows["enriched_seq"].to_numpy()
         texts, answers = self._numbering.of(seqs)
-        train = _among(rows["split"], ["train"]) & (rows["quality"].to_numpy() >= self._min_quality)
+        feedback = rows["verdict"].is_valid().to_numpy()
+        # Feedback counts from when it was let in.
+        since = np.where(feedback, self._in_effect.of(seqs), seqs)
+        train = _among(rows["split"], ["train"]) & (rows["quality"].to_numpy() >= self._min_quality) & (since > 0)
         train &= ~_among(rows["verdict"], self._unheard(task))
         # What an older training row says already is not new, whatever else the same row was compared with when it came in.
         said = np.zeros(answers.max(initial=0) + 1, dtype=bool)
-        said[answers[train & (seqs <= after_seq)]] = True
-        new = train & (seqs > after_seq) & ~said[answers]
+        said[answers[train & (since <= after_seq)]] = True
+        new = train & (since > after_seq) & ~said[answers]
         held_out = _among(rows["split"], ["test"])
         return TaskCounts(
             train=_different(texts[train]),
             new=_different(texts[new]),
+            new_labels=_different(texts[new & ~feedback]),
             test=_different(texts[held_out & _among(rows["selected_by"], INDEPENDENT)]),
             anchor=_different(texts[_among(rows["split"], ["anchor"])]),
-            corrections=_different(texts[held_out & _among(rows["verdict"], ["correction"])]),
+            corrections=_different(texts[held_out & _among(rows["verdict"], ["correction"]) & (since > 0)]),
             waiting=self._tables.count("feedback", f"{own} AND status = 'waiting'"),
-            unenriched=max(0, self._tables.count("examples", own) - rows.num_rows),
-            oldest_new_at=pc.min(rows["stored_at"].filter(pa.array(new))).as_py(),
-            max_seq=int(seqs.max(initial=0)),
+            unenriched=max(0, self._tables.count("examples", own) - int(np.count_nonzero(since != NOT_JUDGED))),
+            oldest_new_at=_oldest(rows["stored_at"], new),
+            oldest_new_label_at=_oldest(rows["stored_at"], new & ~feedback),
+            max_seq=max(int(seqs.max(initial=0)), int(since.max(initial=0))),
         )
 
     def _unheard(self, task: str) -> list[str]:
@@ -113,3 +125,8 @@ def _among(column: pa.ChunkedArray, values: Sequence[str]) -> npt.NDArray[np.boo
 def _different(numbers: Numbers) -> int:
     """Return how many different ones there are of small numbers."""
     return int(np.count_nonzero(np.bincount(numbers)))
+
+
+def _oldest(moments: pa.ChunkedArray, chosen: npt.NDArray[np.bool_]) -> datetime | None:
+    oldest: datetime | None = pc.min(moments.filter(pa.array(chosen))).as_py()
+    return oldest

@@ -12,9 +12,11 @@ import numpy.typing as npt
 import structlog
 
 from config.clock import Clock, utc_now
-from config.sections import EnrichSettings
+from config.sections import EnrichSettings, FeedbackSettings
 from consumers import language, quality
 from consumers.buffer import Buffer, Enrichment, StoryMember, TextRow
+from consumers.defence.alarms import Raised
+from consumers.defence.judging import JudgeOutcome
 from consumers.events import content_sha256
 from consumers.stories import EqualText, Member, NewText, Placement, StoryIndex
 from consumers.tables import TextTable
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _SHORTEST_STEP = timedelta(microseconds=1)
+# A judgement of few answers costs as much as one of many: while texts pile up, it comes every so many steps.
+_JUDGE_EVERY = 8
+# Serving logs a prediction within a second of giving it; feedback that cites it may be faster.
+_PATIENCE = timedelta(seconds=10)
 
 
 class TextEncoder(Protocol):
@@ -47,26 +53,38 @@ class EnrichOutcome:
     examples: int = 0
     dropped: int = 0
     """Rows taken out of training because their story turned out to touch a held-out one."""
+    judged: int = 0
+    """Answers of users judged for the first time."""
+    raised: tuple[Raised, ...] = ()
+    """Label-flip alarms that were not up before."""
 
 
 class Enricher:
     """Enriches a batch of articles and a batch of examples per step. One thread steps."""
 
     def __init__(
-        self, buffer: Buffer, settings: EnrichSettings, *, encoder: TextEncoder | None = None, clock: Clock = utc_now
+        self,
+        buffer: Buffer,
+        settings: EnrichSettings,
+        feedback: FeedbackSettings,
+        *,
+        encoder: TextEncoder | None = None,
+        clock: Clock = utc_now,
     ) -> None:
         """Use `encoder`, or load the one that the settings name at the first text."""
         self._buffer = buffer
         self._settings = settings
+        self._feedback = feedback
         self._encoder = encoder
         self._clock = clock
         self._index: StoryIndex | None = None
         self._erasings = buffer.erasings
         self._nothing_waited_at: int | None = None
         """The buffer's writes before a step that found nothing to do."""
+        self._steps_since_judged = 0
 
     def step(self) -> EnrichOutcome:
-        """Join waiting answers to their texts, then enrich the oldest texts without enrichment; all zero when nothing waits.
+        """Join waiting answers to their texts, enrich the oldest texts without enrichment, judge feedback; all zero when idle.
 
         Raises `StopError` when the encoder cannot be loaded.
         """
@@ -77,10 +95,21 @@ class Enricher:
         resolved = self._buffer.resolve_waiting()
         articles, dropped_by_articles = self._enrich("articles")
         examples, dropped_by_examples = self._enrich("examples")
+        judged = self._judge(behind=examples == self._settings.batch_size)
         # Also when nothing waited: predictions are written by ingest alone, and nobody else compacts their table.
         self._buffer.optimize_if_due()
-        self._nothing_waited_at = None if resolved or articles or examples else writes
-        return EnrichOutcome(resolved, articles, examples, dropped_by_articles + dropped_by_examples)
+        busy = resolved or articles or examples or judged.judged or judged.waiting
+        self._nothing_waited_at = None if busy else writes
+        return EnrichOutcome(
+            resolved, articles, examples, dropped_by_articles + dropped_by_examples, judged.judged, judged.raised
+        )
+
+    def _judge(self, *, behind: bool) -> JudgeOutcome:
+        self._steps_since_judged += 1
+        if behind and self._steps_since_judged < _JUDGE_EVERY:
+            return JudgeOutcome(waiting=True)
+        self._steps_since_judged = 0
+        return self._buffer.judge_feedback(self._feedback, patience=_PATIENCE)
 
     def _enrich(self, table: TextTable) -> tuple[int, int]:
         rows = self._buffer.unenriched(table, self._settings.batch_size)
@@ -91,8 +120,12 @@ class Enricher:
         equal = self._buffer.equal_texts(sorted(set(keys.values())))
         vectors = self._vectors(rows, keys, equal)
         texts = [
-            NewText(row.row_id, keys[row.row_id], row.event_time, vectors[keys[row.row_id]], anchor=row.anchor) for row in rows
-        ]
+            NewText(
+                row.row_id, keys[row.row_id], row.event_time, vectors[keys[row.row_id]],
+                anchor=row.anchor, takes_out=row.verdict is None,
+            )
+            for row in rows
+        ]  # fmt: skip
         try:
             placements = self._stories().place(
                 texts, [EqualText(member.row_id, member.text_sha256, member.story_id, member.split) for member in equal]

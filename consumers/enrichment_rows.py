@@ -62,10 +62,17 @@ class EnrichmentRows:
             self._seen[table] = SeenIds(rows["row_id"].to_pylist())
             self._texts.add(rows["text_sha256"].to_pylist())
             self._next_seq = max(self._next_seq, (pc.max(rows["enriched_seq"]).as_py() or 0) + 1)
+        judged = tables.scan("feedback_judgements", ["judged_seq"])["judged_seq"]
+        self._next_seq = max(self._next_seq, (pc.max(judged).as_py() or 0) + 1)
 
     @property
     def highest_seq(self) -> int:
         """The highest enrichment number ever given, 0 before the first."""
+        return self._next_seq - 1
+
+    def next_number(self) -> int:
+        """Give away the next enrichment number: a judgement of feedback takes effect from one of its own."""
+        self._next_seq += 1
         return self._next_seq - 1
 
     def apply(self, table: TextTable, findings: Sequence[Enrichment]) -> int:

@@ -6,6 +6,7 @@ LanceDB's own records of what it did. docs/erasure.md says in words what belongs
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -74,15 +75,17 @@ def erased_rows(tables: Tables, stones: Tombstones) -> dict[str, ErasedRows]:
         gone = rows.filter(erased)
         if gone.num_rows:
             found[name] = ErasedRows(tuple(gone["_rowid"].to_pylist()), frozenset(gone[key].to_pylist()))
+    if reviews := _reviews_of_users(tables, stones):
+        found["requests"] = reviews
     return found
 
 
 def remove(tables: Tables, rows: Mapping[str, ErasedRows]) -> int:
     """Remove rows, and every finding about texts that are gone; return how many rows went."""
     # The ledger before the examples: a killed process must still find both.
-    removed = sum(_delete(tables, name, rows[name].row_ids) for name in reversed(list(_COLUMN_OF)) if name in rows)
+    removed = sum(_delete(tables, name, rows[name].row_ids) for name in reversed([*_COLUMN_OF, "requests"]) if name in rows)
     # By what is missing, not by what was removed just now: a killed process may have removed the texts alone.
-    for name, enrichment in ENRICHMENT_OF.items():
+    for name, enrichment in (*ENRICHMENT_OF.items(), ("examples", "feedback_judgements")):
         present = tables.scan(name, ["row_id"])["row_id"].combine_chunks()
         findings = tables.scan(enrichment, ["row_id"], row_ids=True)
         orphans = findings.filter(pc.invert(pc.is_in(findings["row_id"], value_set=present)))
@@ -111,6 +114,14 @@ def rewrite(tables: Tables, fragment: str) -> bool:
         return True
     tables.replace(name, tables.take(name, row_ids[:_ROWS_PER_REWRITE].tolist(), SCHEMAS[name].names))
     return len(row_ids) <= _ROWS_PER_REWRITE
+
+
+def _reviews_of_users(tables: Tables, stones: Tombstones) -> ErasedRows | None:
+    """Return the decisions of people about all that an erased user had said: they name the user."""
+    rows = tables.scan("requests", ["event_id", "body"], "kind = 'feedback_review'", row_ids=True)
+    named = [json.loads(body).get("user_id") for body in rows["body"].to_pylist()]
+    gone = rows.filter(pa.array([user is not None and stones.has("user", user) for user in named], pa.bool_()))
+    return ErasedRows(tuple(gone["_rowid"].to_pylist()), frozenset(gone["event_id"].to_pylist())) if gone.num_rows else None
 
 
 @dataclass(frozen=True, slots=True)

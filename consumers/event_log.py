@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import timedelta
 
 from config.clock import Clock, utc_now
 from config.settings import Settings
 from consumers.embedded import EmbeddedLog
+from consumers.events import TOPIC_OF_TYPE, FeedbackReview, Retrain, key_of, to_bytes
 from consumers.source import EventLog
 
 
@@ -20,3 +22,10 @@ def open_event_log(settings: Settings, *, clock: Clock = utc_now) -> EventLog:
             settings.kafka.servers, security=security_of(settings.kafka), group_prefix=f"{settings.kafka.group_prefix}."
         )
     return EmbeddedLog(settings.event_log_file, retention=timedelta(days=settings.events.retention_days), clock=clock)
+
+
+def publish(settings: Settings, event: Retrain | FeedbackReview) -> None:
+    """Hand what somebody asks for on the command line over to the daemon that leads, durably."""
+    with closing(open_event_log(settings)) as event_log, closing(event_log.sink()) as sink:
+        sink.publish(TOPIC_OF_TYPE[event.type], to_bytes(event), key=key_of(event))
+        sink.flush()

@@ -233,6 +233,27 @@ class Retrain(_Event):
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
+class FeedbackReview(_Event):
+    """A person decided about feedback: by its ids, by who gave it, or by the label-flip alarm that holds it."""
+
+    type: Literal["feedback_review"] = "feedback_review"
+    decision: Literal["accept", "reject"]
+    event_ids: Annotated[tuple[EventId, ...], Field(max_length=1_000, description="Feedback by its event ids.")] = ()
+    user_id: Annotated[str | None, Field(pattern=_ID, description="All that this user sent before.")] = None
+    task: TaskName | None = None
+    alarm: Annotated[str | None, Field(min_length=1, max_length=1_000, description="All that this alarm of `task` holds.")] = None
+
+    @model_validator(mode="after")
+    def _speaks_of_one_thing(self) -> Self:
+        if bool(self.event_ids) + (self.user_id is not None) + (self.alarm is not None) != 1:
+            message = "give exactly one of event_ids, user_id and alarm"
+            raise ValueError(message)
+        if (self.task is None) != (self.alarm is None):
+            message = "task and alarm go together; send both or neither"
+            raise ValueError(message)
+        return self
+
+
 class Erase(_Event):
     """A user or an article must be forgotten: everything of it is removed, and refused from then on."""
 
@@ -248,17 +269,19 @@ class Erase(_Event):
         return self
 
 
-Event = Annotated[Article | Label | Feedback | PredictionMade | TaskSchema | Retrain | Erase, Field(discriminator="type")]
+Event = Annotated[
+    Article | Label | Feedback | PredictionMade | TaskSchema | Retrain | FeedbackReview | Erase, Field(discriminator="type")
+]
 EVENT_TYPES: Mapping[str, type[_Event]] = {
     "article": Article, "label": Label, "feedback": Feedback, "prediction": PredictionMade,
-    "task_schema": TaskSchema, "retrain": Retrain, "erase": Erase,
+    "task_schema": TaskSchema, "retrain": Retrain, "feedback_review": FeedbackReview, "erase": Erase,
 }  # fmt: skip
 TOPIC_OF_TYPE: Mapping[str, str] = {
     "article": ARTICLES_TOPIC, "prediction": PREDICTIONS_TOPIC,
     "label": FEEDBACK_TOPIC, "feedback": FEEDBACK_TOPIC, "task_schema": FEEDBACK_TOPIC,
-    "retrain": FEEDBACK_TOPIC, "erase": FEEDBACK_TOPIC,
+    "retrain": FEEDBACK_TOPIC, "feedback_review": FEEDBACK_TOPIC, "erase": FEEDBACK_TOPIC,
 }  # fmt: skip
-AnyEvent = Article | Label | Feedback | PredictionMade | TaskSchema | Retrain | Erase
+AnyEvent = Article | Label | Feedback | PredictionMade | TaskSchema | Retrain | FeedbackReview | Erase
 _ADAPTER: TypeAdapter[AnyEvent] = TypeAdapter(Event)
 
 

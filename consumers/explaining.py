@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from config.tasks import TaskSpec
 from consumers.counting import INDEPENDENT
+from consumers.defence import standings
+from consumers.defence.records import FACTS, NOT_JUDGED, Judged
 from consumers.lance_tables import Tables
 from consumers.renames import asked_for
 from consumers.selection import Candidate, Chosen, labels_of, select
@@ -31,6 +33,8 @@ class Explanation:
     reason: str
     same_answer: tuple[str, ...] = ()
     """Examples that teach the same target for the same text, this one first: what one of them taught, all taught."""
+    status: Literal["joined", "quarantined", "set_aside"] = "joined"
+    """Whether a person must decide about it, or it is kept without being learnt from."""
 
 
 def explain(tables: Tables, fate: Fate, *, tasks: Mapping[str, TaskSpec], min_quality: float, now: datetime) -> Explanation:
@@ -47,6 +51,10 @@ def explain(tables: Tables, fate: Fate, *, tasks: Mapping[str, TaskSpec], min_qu
     same_text = f"task = {quoted(fate.task)} AND text_sha256 = {quoted(own['text_sha256'])}"
     answers = tables.scan("examples", ["row_id", "answer_sha256", "target"], same_text).to_pylist()
     same = [row["row_id"] for row in answers if row["answer_sha256"] == own["answer_sha256"] and row["row_id"] != fate.example_id]
+    same_answer = (fate.example_id, *sorted(same)[: _MAX_SAME_ANSWER - 1])
+    judgement = tables.scan("feedback_judgements", ["standing", "over_cap"], f"row_id = {quoted(fate.example_id)}").to_pylist()
+    if judgement and judgement[0]["standing"] != "effective":
+        return _not_effective(judgement[0], same_answer)
     if fate.task not in tasks:
         reason = f"it is stored as an example, but task {fate.task!r} is not defined here any more"
     else:
@@ -54,7 +62,14 @@ def explain(tables: Tables, fate: Fate, *, tasks: Mapping[str, TaskSpec], min_qu
         reason = _what_becomes_of_it(
             tables, fate.example_id, tasks[fate.task], min_quality=min_quality, same_text=same_text, targets=targets
         )
-    return Explanation(reason, (fate.example_id, *sorted(same)[: _MAX_SAME_ANSWER - 1]))
+    return Explanation(reason, same_answer)
+
+
+def _not_effective(judgement: Mapping[str, Any], same_answer: tuple[str, ...]) -> Explanation:
+    why = judgement["over_cap"] if judgement["standing"] == "over_cap" else standings.IN_WORDS[judgement["standing"]]
+    if judgement["standing"] in standings.QUARANTINED:
+        return Explanation(f"it is quarantined until a person decides: {why}", same_answer, "quarantined")
+    return Explanation(_STORED_ONLY + why, same_answer, "set_aside")
 
 
 def _why_it_waits(tables: Tables, fate: Fate, now: datetime) -> str:
@@ -78,7 +93,10 @@ def _what_becomes_of_it(
     if example_id not in enriched:
         return f"it is stored as an example and is being looked at; then {_NEXT_RUN}"
     renames = asked_for(tables, task.name)
-    rows = [_candidate(row, targets[row_id]) for row_id, row in enriched.items() if row_id in targets]
+    judged = _judged(tables, same_text)
+    rows = [_candidate(row, targets[row_id], judged) for row_id, row in enriched.items() if row_id in targets]
+    if enriched[example_id]["verdict"] and judged.of(example_id)["standing"] == NOT_JUDGED:
+        return f"it is stored as an example and is being judged; then {_NEXT_RUN}, or its fate says why not"
     alone = _trained([row for row in rows if row.example_id == example_id], task, renames, min_quality)
     if not alone:
         return _STORED_ONLY + _own_fault(enriched[example_id], task, min_quality)
@@ -106,7 +124,7 @@ def _own_fault(row: Mapping[str, Any], task: TaskSpec, min_quality: float) -> st
 def _overruled_by(row: Mapping[str, Any]) -> str:
     if row["selected_by"] in INDEPENDENT:
         return f"label {row['row_id']} ({row['origin']}) says otherwise of the same text, and a label wins over feedback"
-    return f"the newer feedback {row['row_id']} says otherwise of the same text, and the newest counts"
+    return f"feedback {row['row_id']} says it a little otherwise of the same text; its user is trusted more, or it is newer"
 
 
 def _trained(
@@ -119,9 +137,16 @@ def _trained(
     return {example_id: row for example_id, row in selection.rows.items() if row.role == "train"}
 
 
-def _candidate(row: Mapping[str, Any], target: str) -> Candidate:
+def _judged(tables: Tables, same_text: str) -> Judged:
+    rows = tables.scan("feedback_judgements", FACTS, same_text)
+    users = sorted(set(rows["contributor"].to_pylist()))
+    return Judged(rows, tables.lookup("feedback_judgements", "contributor", users, ["task", "contributor", "evidence"]))
+
+
+def _candidate(row: Mapping[str, Any], target: str, judged: Judged) -> Candidate:
     facts = {name: value for name, value in row.items() if name not in ("row_id", "quality_reasons")}
-    return Candidate(example_id=row["row_id"], target=target, **facts)
+    standing = judged.of(row["row_id"]) if row["verdict"] else {}
+    return Candidate(example_id=row["row_id"], target=target, **facts, **standing)
 
 
 def _rare_label(tables: Tables, task: TaskSpec, target: str, renames: Sequence[Mapping[str, str]]) -> str | None:

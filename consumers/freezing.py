@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from config.tasks import TaskSpec
+from consumers.defence.records import FACTS, Judged
 from consumers.lance_tables import Snapshot
 from consumers.renames import asked_for, composed
 from consumers.selection import Candidate, Selection, select
 from consumers.tables import quoted
 from consumers.training_set import SCHEMA, TrainingSet, write_training_set
 
-PINNED = ("examples", "example_enrichment", "requests")
+PINNED = ("examples", "example_enrichment", "feedback_judgements", "requests")
 
 
 def freeze(
@@ -40,14 +41,15 @@ def freeze(
         min_quality=min_quality,
         max_rows=max_rows,
     )
-    highest = pc.max(snapshot.scan("example_enrichment", ["enriched_seq"], _of(task.name))["enriched_seq"]).as_py()
+    numbers = (("example_enrichment", "enriched_seq"), ("feedback_judgements", "effective_seq"))
+    highest = max(pc.max(snapshot.scan(table, [name], _of(task.name))[name]).as_py() or 0 for table, name in numbers)
     return write_training_set(
         folder,
         _rows(snapshot, task.name, chosen),
         run_id=run_id,
         task=task.name,
         created_at=now,
-        max_seq=highest or 0,
+        max_seq=highest,
         table_versions=snapshot.versions,
         labels=chosen.labels,
         left_out=chosen.left_out,
@@ -59,10 +61,12 @@ def _candidates(snapshot: Snapshot, task: str) -> Iterator[Candidate]:
     facts = ["row_id", "event_time", "text_sha256", "origin", "selected_by", "verdict", "split", "quality"]
     enriched = snapshot.scan("example_enrichment", facts, _of(task))
     targets = snapshot.scan("examples", ["row_id", "target"], _of(task))
+    judged = Judged(snapshot.scan("feedback_judgements", FACTS, _of(task)))
     joined = enriched.join(targets, "row_id", join_type="inner")
     for batch in joined.to_batches():
         for row in batch.to_pylist():
-            yield Candidate(example_id=row.pop("row_id"), **row)
+            example_id = row.pop("row_id")
+            yield Candidate(example_id=example_id, **row, **(judged.of(example_id) if row["verdict"] else {}))
 
 
 def _rows(snapshot: Snapshot, task: str, selection: Selection) -> pa.Table:
@@ -85,6 +89,7 @@ def _rows(snapshot: Snapshot, task: str, selection: Selection) -> pa.Table:
         "language": pc.fill_null(found["language"], ""),
         "is_new": pa.array([one.is_new for one in chosen], pa.bool_()),
         "role": pa.array([one.role for one in chosen], pa.string()),
+        "contributor": _contributors([one.contributor for one in chosen]),
         "embedding": found["embedding"],
     }
     return pa.table(columns, schema=SCHEMA)
@@ -96,6 +101,12 @@ def _chosen(snapshot: Snapshot, table: str, columns: list[str], task: str, ids: 
         for batch in snapshot.batches(table, columns, _of(task))
     ]
     return pa.concat_tables(parts) if parts else snapshot.scan(table, columns, "false")
+
+
+def _contributors(users: Sequence[str | None]) -> pa.Array:
+    """Return a number per user, the same for all rows of one: a training set caps their shares and needs no names."""
+    numbers = {user: number for number, user in enumerate(sorted({user for user in users if user is not None}))}
+    return pa.array([None if user is None else numbers[user] for user in users], pa.int32())
 
 
 def _of(task: str) -> str:

@@ -47,10 +47,12 @@ class Tables:
         self.folder = folder
         # The writer's handles are always fresh; a reader asks at every read, or it would see its first version for ever.
         self._database = lancedb.connect(folder, read_consistency_interval=None if writer else timedelta(0))
+        self._present = set(self._database.list_tables(limit=len(SCHEMAS) + 100).tables)
         if writer:
-            for name in SCHEMAS.keys() - set(self._database.list_tables(limit=len(SCHEMAS) + 100).tables):
+            for name in SCHEMAS.keys() - self._present:
                 self._database.create_table(name, schema=SCHEMAS[name])
-        self._handles = {name: self._database.open_table(name) for name in SCHEMAS}
+            self._present |= SCHEMAS.keys()
+        self._handles = {name: self._open(name) for name in SCHEMAS}
         self.writes = 0
         """How often a write was begun through these handles."""
         self._since_compacted = dict.fromkeys(SCHEMAS, 0)
@@ -94,6 +96,13 @@ class Tables:
             self._will_write(name)
             self._handles[name].merge_insert(KEYS[name]).when_matched_update_all().execute(rows.cast(SCHEMAS[name]))
 
+    def upsert(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Put whole rows in the place of those with the same key, and add the others, in one step."""
+        if rows:
+            self._will_write(name)
+            merge = self._handles[name].merge_insert(KEYS[name]).when_matched_update_all().when_not_matched_insert_all()
+            merge.execute(pa.Table.from_pylist(list(rows), schema=SCHEMAS[name]))
+
     def delete(self, name: str, where: str) -> int:
         """Remove the rows that fulfil the filter; return how many there were."""
         found = self.count(name, where)
@@ -131,7 +140,7 @@ class Tables:
         """Return these tables as they are now."""
         handles = {}
         for name in names:
-            handles[name] = self._database.open_table(name)
+            handles[name] = self._open(name)
             handles[name].checkout(self._handles[name].version)
         return Snapshot(handles)
 
@@ -155,6 +164,12 @@ class Tables:
                 written.append(name)
         self.writes += len(written)
         return tuple(written)
+
+    def _open(self, name: str) -> Any:  # noqa: ANN401 - LanceDB ships no types
+        if name in self._present:
+            return self._database.open_table(name)
+        # Last written by a version without this table; only the writer makes what is missing.
+        return lancedb.connect("memory://").create_table(name, schema=SCHEMAS[name])
 
     def _will_write(self, name: str) -> None:
         # Counted before: a write that fails may have reached the table all the same.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from config.tasks import TaskSpec
 from consumers.lance_tables import Snapshot, Tables
 from consumers.tables import quoted
 
@@ -23,3 +25,28 @@ def composed(renames: Iterable[Mapping[str, str]]) -> dict[str, str]:
     for mapping in renames:
         all_at_once = {**mapping, **{old: mapping.get(new, new) for old, new in all_at_once.items()}}
     return {old: new for old, new in all_at_once.items() if old != new}
+
+
+def renamed(target: Mapping[str, Any], renames: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Return a target under the names that mappings, applied in order, give to its labels."""
+    parts = [dict(one) for one in target.get("spans", [target])]
+    for one in parts:
+        for mapping in renames:
+            one["label"] = mapping.get(one["label"], one["label"])
+    return {**target, "spans": parts} if "spans" in target else parts[0]
+
+
+class Renames:
+    """The renames in force when it was made."""
+
+    def __init__(self, tables: Tables, tasks: Mapping[str, TaskSpec]) -> None:
+        self._tables = tables
+        self._tasks = tasks
+        self._known: dict[str, tuple[Mapping[str, str], ...]] = {}
+
+    def applied(self, task: str, target: str) -> dict[str, Any]:
+        """Return a target (JSON) of a task under the names in force."""
+        if task not in self._known:
+            of_file = self._tasks[task].renames if task in self._tasks else {}
+            self._known[task] = tuple(mapping for mapping in (*asked_for(self._tables, task), of_file) if mapping)
+        return renamed(json.loads(target), self._known[task])

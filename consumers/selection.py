@@ -13,6 +13,7 @@ from typing import Any
 from config.tasks import TaskSpec
 from consumers.counting import INDEPENDENT
 from consumers.event_rows import canonical_json
+from consumers.renames import renamed
 
 Target = Mapping[str, Any]
 
@@ -31,6 +32,12 @@ class Candidate:
     verdict: str | None
     split: str
     quality: float
+    contributor: str | None = None
+    """The user who gave it."""
+    standing: str = "effective"
+    """Of feedback: whether it may train (see `consumers/defence`)."""
+    trust: float = 1.0
+    """Of the user who gave it, 0..1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,7 @@ class Chosen:
     is_new: bool
     target: str
     """JSON, renames applied."""
+    contributor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,9 @@ def select(
         role = _role(candidate, task, min_quality)
         if role is None:
             continue
+        if candidate.standing != "effective":
+            left_out[f"feedback: {candidate.standing}"] += 1
+            continue
         target = _renamed(candidate.target, all_renames)
         renamed = candidate if target == candidate.target else replace(candidate, target=target)
         if task.labels == "closed" and not labels_of(renamed.target) <= set(task.label_names):
@@ -81,8 +92,8 @@ def select(
     measured = {row.text_sha256 for role in ("test", "anchor") for row in by_role[role]}
     texts = _by_text(row for row in by_role["train"] if row.text_sha256 not in measured)
     train = {
-        best.example_id: Chosen("train", task.feedback.weight(best.verdict), is_new, best.target)
-        for best, is_new in _best(texts, learnt)
+        best.example_id: Chosen("train", _weight(best, task), is_new, best.target, best.contributor)
+        for best, is_new in _best(texts, task, learnt)
     }
     times = {row.example_id: row.event_time for row in by_role["train"]}
     # A text with one rare entity still teaches its others: the NER task leaves the rare one unknown by itself.
@@ -91,9 +102,9 @@ def select(
     train = _within_budget(train, times, max_rows, left_out)
 
     rows = dict(train)
-    rows |= _held_out("test", _recent(by_role["test"], task.promotion.window_days), learnt)
-    rows |= _held_out("anchor", by_role["anchor"], frozenset())
-    rows |= _held_out("corrections", by_role["corrections"], learnt)
+    rows |= _held_out("test", _recent(by_role["test"], task.promotion.window_days), task, learnt)
+    rows |= _held_out("anchor", by_role["anchor"], task, frozenset())
+    rows |= _held_out("corrections", by_role["corrections"], task, learnt)
     counts = Counter(label for row in train.values() for label in labels_of(row.target))
     return Selection(rows, dict(sorted(counts.items())), dict(sorted(left_out.items())))
 
@@ -117,13 +128,7 @@ def _role(row: Candidate, task: TaskSpec, min_quality: float) -> str | None:
 
 
 def _renamed(target: str, renames: Sequence[Mapping[str, str]]) -> str:
-    if not renames:
-        return target
-    parsed = json.loads(target)
-    for one in parsed.get("spans", [parsed]):
-        for mapping in renames:
-            one["label"] = mapping.get(one["label"], one["label"])
-    return canonical_json(parsed)
+    return canonical_json(renamed(json.loads(target), renames)) if renames else target
 
 
 def _by_text(rows: Iterable[Candidate]) -> dict[str, list[Candidate]]:
@@ -133,17 +138,22 @@ def _by_text(rows: Iterable[Candidate]) -> dict[str, list[Candidate]]:
     return texts
 
 
-def _best(texts: Mapping[str, Sequence[Candidate]], learnt: frozenset[str]) -> Iterable[tuple[Candidate, bool]]:
-    """Yield one row per text, independent answers before feedback, then the newest; and whether its answer is new."""
+def _best(texts: Mapping[str, Sequence[Candidate]], task: TaskSpec, learnt: frozenset[str]) -> Iterable[tuple[Candidate, bool]]:
+    """Yield one row per text and whether its answer is new: independent answers first, then what weighs most, then the newest."""
     for rows in texts.values():
-        best = max(rows, key=lambda row: (row.selected_by in INDEPENDENT, row.event_time, row.example_id))
+        best = max(rows, key=lambda row: (row.selected_by in INDEPENDENT, _weight(row, task), row.event_time, row.example_id))
         # Another row may have taught the same answer for the same text.
         yield best, learnt.isdisjoint(row.example_id for row in rows if row.target == best.target)
 
 
-def _held_out(role: str, rows: Iterable[Candidate], learnt: frozenset[str]) -> dict[str, Chosen]:
+def _weight(row: Candidate, task: TaskSpec) -> float:
+    return task.feedback.weight(row.verdict) * row.trust
+
+
+def _held_out(role: str, rows: Iterable[Candidate], task: TaskSpec, learnt: frozenset[str]) -> dict[str, Chosen]:
     unseen = _by_text(row for row in rows if row.example_id not in learnt)
-    return {best.example_id: Chosen(role, 1.0, is_new=False, target=best.target) for best, _ in _best(unseen, frozenset())}
+    best = _best(unseen, task, frozenset())
+    return {row.example_id: Chosen(role, 1.0, is_new=False, target=row.target) for row, _ in best}
 
 
 def _recent(rows: Sequence[Candidate], window_days: float) -> list[Candidate]:
@@ -163,8 +173,11 @@ def _without_rare_labels(train: Mapping[str, Chosen], task: TaskSpec, left_out: 
 def _within_budget(
     train: Mapping[str, Chosen], times: Mapping[str, datetime], max_rows: int, left_out: Counter[str]
 ) -> dict[str, Chosen]:
-    """Keep `max_rows`: the new rows, newest first, then as many of the others as there is room for, from all ages alike."""
-    newest_first = sorted(train, key=lambda example_id: (times[example_id], example_id), reverse=True)
+    """Keep `max_rows`: the new rows, newest first, then as many of the others as there is room for, from all ages alike.
+
+    Feedback comes after all labels: what users send must not crowd them out.
+    """
+    newest_first = sorted(train, key=lambda each: (train[each].contributor is None, times[each], each), reverse=True)
     new = [example_id for example_id in newest_first if train[example_id].is_new][:max_rows]
     old = [example_id for example_id in newest_first if not train[example_id].is_new]
     # Not the newest of them: replay samples from what stays here, and what it never sees is forgotten.

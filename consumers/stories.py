@@ -37,6 +37,8 @@ class NewText:
     event_time: datetime
     vector: Vector
     anchor: bool = False
+    takes_out: bool = True
+    """Whether stories that it ties to a held-out one leave training; what users write must not be able to do that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ class StoryIndex:
         held_out = [story_id for story_id in candidates if self._side(story_id) in ("test", "anchor")]
         # Equal texts share their story whatever else is near; otherwise held out wins over nearest.
         story_id = same or next(iter(held_out or candidates), story_id_of(text.text_key))
-        dropped = self._leave_training(candidates) if held_out or text.anchor else ()
+        dropped = self._leave_training(candidates) if text.takes_out and (held_out or text.anchor) else ()
         side = self._side(story_id)
         split: Split = "anchor" if text.anchor else "dropped" if side == "anchor" else side
         self._remember(Member(text.row_id, text.text_key, text.event_time, text.vector, story_id, split))

@@ -1,8 +1,8 @@
 """The buffer's tables: their columns, and the few words of SQL that filters are made of.
 
 What arrived (`articles`, `examples`, `feedback`, `predictions`, `requests`) and what was found out about it
-(`article_enrichment`, `example_enrichment`) are kept apart: the first are only ever appended to, so that no redelivery can
-touch what enrichment wrote, and a count never reads a text.
+(`article_enrichment`, `example_enrichment`, `feedback_judgements`) are kept apart: the first are only ever appended to, so that
+no redelivery can touch what enrichment wrote, and a count never reads a text.
 """
 
 from __future__ import annotations
@@ -86,6 +86,20 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             *_required("anchor", kind=pa.bool_()),
         ]
     ),
+    # One row for each enriched example that came as feedback; see consumers/defence.
+    "feedback_judgements": pa.schema(
+        [
+            *_required("row_id", "task", "user_id", "source", "contributor", "verdict", "text_sha256", "story_id"),
+            *_required("target", "arrived_day", "moves", "standing"),
+            *_columns("over_cap", "alarm", "evidence", "decision"),
+            *_columns("against_the_answer", kind=pa.bool_()),
+            *_required("contested", kind=pa.bool_()),
+            *_required(
+                "enriched_seq", "stored_seq", "arrived_seq", "decided_seq", "effective_seq", "judged_seq", kind=pa.int64()
+            ),
+            *_required("event_time", "arrived_at", kind=_TIME),
+        ]
+    ),
 }
 # What makes a row of each table the same row.
 KEYS: Mapping[str, str] = {
@@ -96,6 +110,7 @@ KEYS: Mapping[str, str] = {
     "requests": "event_id",
     "article_enrichment": "row_id",
     "example_enrichment": "row_id",
+    "feedback_judgements": "row_id",
 }
 ARRIVED = ("articles", "examples", "feedback", "predictions", "requests")
 

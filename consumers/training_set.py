@@ -37,6 +37,8 @@ SCHEMA = pa.schema(
         pa.field("language", pa.string(), nullable=False),
         pa.field("is_new", pa.bool_(), nullable=False),
         pa.field("role", pa.string(), nullable=False),
+        # Numbers the users of this set; null for rows that no user gave. Sets frozen by earlier versions lack the column.
+        pa.field("contributor", pa.int32()),
         pa.field("embedding", pa.list_(pa.float32())),
     ]
 )

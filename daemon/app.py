@@ -172,7 +172,7 @@ class Daemon:
         }  # fmt: skip
         for ingest in ingests.values():
             inner.callback(ingest.close)
-        enricher = Enricher(buffer, settings.enrich)
+        enricher = Enricher(buffer, settings.enrich, settings.feedback)
         cycle = Cycle(
             settings=settings,
             tasks=lambda: self._tasks,
@@ -207,7 +207,10 @@ class Daemon:
         def enrich() -> float:
             outcome = enricher.step()
             metrics.enriched(outcome)
-            return 0.0 if outcome.articles or outcome.examples or outcome.resolved else settings.enrich.interval_s
+            for alarm in outcome.raised:
+                log.error("feedback.label_flip_alarm", **alarm.as_log())
+            busy = outcome.articles or outcome.examples or outcome.resolved or outcome.judged
+            return 0.0 if busy else settings.enrich.interval_s
 
         def housekeep() -> float:
             # 0 keeps all here; for `collect` it would mean champion and previous version only.

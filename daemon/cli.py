@@ -12,7 +12,7 @@ from rich.console import Console
 
 from config.errors import PerennialError, UserError
 from config.secrets import told
-from daemon.commands import data, dead_letters, erasing, inspect, keys, models, operate, topics
+from daemon.commands import data, dead_letters, erasing, feedback, inspect, keys, models, operate, topics
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
@@ -48,6 +48,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(topics.app, name="topics")
 app.add_typer(keys.app, name="keys")
+app.add_typer(feedback.app, name="feedback")
 
 
 def main() -> None:

@@ -100,6 +100,7 @@ class Cycle:
         for name, task in self._tasks().items():
             found = evidence.gather(name, self._registry, self._buffer)
             self._metrics.counted(name, found)
+            self._metrics.defended(name, self._buffer.defence(name))
             trigger = triggers.look(task, found, self._settings.schedule, self._clock()).trigger
             if trigger is not None and (trigger.kind == "request" or name not in had):
                 due.append((name, trigger))

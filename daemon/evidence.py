@@ -14,16 +14,19 @@ def gather(task: str, registry: Registry, buffer: Buffer) -> Evidence:
     # Whatever became of a run, the examples it froze have had their turn as a trigger; training still sees them as new
     # until a champion has learnt them.
     counts = buffer.counts(task, after_seq=past.max_seq)
+    alarms = buffer.defence(task).alarms
     return Evidence(
-        new_examples=counts.new,
+        # While an alarm is up, feedback starts no run by itself.
+        new_examples=counts.new_labels if alarms else counts.new,
         train_examples=counts.train,
-        oldest_new_at=counts.oldest_new_at,
+        oldest_new_at=counts.oldest_new_label_at if alarms else counts.oldest_new_at,
         has_champion=registry.versions.champion(task) is not None,
         running=past.running,
         first_run_at=past.first_created_at,
         last_run_at=past.last_finished_at,
         used_keys=past.trigger_keys,
         newest_seq=counts.max_seq,
+        alarms=len(alarms),
         requests=tuple(
             Request(
                 request.event_id,

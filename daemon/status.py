@@ -14,6 +14,7 @@ from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
 from consumers.buffer import Buffer, TaskCounts
 from consumers.dead_letters import DeadLetters
+from consumers.defence.views import Defence
 from consumers.erasures import Erasure, Erasures
 from consumers.event_log import open_event_log
 from daemon import evidence, triggers
@@ -34,6 +35,7 @@ class TaskStatus:
     champion_since: str | None
     pinned: bool
     counts: TaskCounts
+    feedback: Defence
     new_examples: int
     due: bool
     reasons: tuple[str, ...]
@@ -133,6 +135,7 @@ class StatusReader:
             champion_since=champion.moved_at.isoformat(timespec="seconds") if champion else None,
             pinned=champion.pinned if champion else False,
             counts=self._buffer.counts(task.name),
+            feedback=self._buffer.defence(task.name),
             new_examples=found.new_examples,
             due=look.trigger is not None,
             reasons=look.reasons,

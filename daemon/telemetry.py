@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector, start_http_server
 
 from config.errors import UserError
+from consumers.defence.standings import STANDINGS
 from consumers.source import TopicPartition
 from daemon.triggers import Evidence
 from registry.runs import Run
@@ -16,6 +17,7 @@ from trainers.job_spec import Progress
 if TYPE_CHECKING:  # the first two import LanceDB, which a reader of metrics need not wait for
     from wsgiref.simple_server import WSGIServer
 
+    from consumers.defence.views import Defence
     from consumers.enrich import EnrichOutcome
     from consumers.ingest import IngestOutcome
 
@@ -52,6 +54,18 @@ class DaemonMetrics:
         self._erasures = Gauge("perennial_erasures_open", "Erasures that are not done.", registry=registry)
         self._late_erasures = Gauge(
             "perennial_erasures_late", "ALARM when above 0: erasures past erasure.limit_hours.", registry=registry
+        )
+        self._flip_alarms = Gauge(
+            "perennial_label_flip_alarms",
+            "ALARM above 0: corrections are held until somebody decides.",
+            ["task"],
+            registry=registry,
+        )
+        self._feedback = Gauge(
+            "perennial_feedback_examples",
+            "Feedback that was judged, by where it stands.",
+            ["task", "standing"],
+            registry=registry,
         )
         self._runs = Counter(
             "perennial_runs", "Ended runs, by state and verdict.", ["task", "state", "verdict"], registry=registry
@@ -91,6 +105,12 @@ class DaemonMetrics:
         """Show how many erasures wait, and how many of them for too long."""
         self._erasures.set(unfinished)
         self._late_erasures.set(late)
+
+    def defended(self, task: str, found: Defence) -> None:
+        """Show where the feedback of a task stands."""
+        self._flip_alarms.labels(task).set(len(found.alarms))
+        for standing in STANDINGS:
+            self._feedback.labels(task, standing).set(found.standings.get(standing, 0))
 
     def progress(self, progress: Progress) -> None:
         """Show how far the present run is."""

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -23,7 +23,7 @@ from config.settings import Settings
 from config.tasks import load_tasks
 from consumers import events
 from consumers.buffer import Buffer
-from consumers.event_log import open_event_log
+from consumers.event_log import open_event_log, publish
 from daemon.app import Daemon
 from daemon.commands.output import console
 from daemon.groups import CONSUMERS
@@ -49,7 +49,7 @@ def train(settings: Settings, task: str, *, promote: bool, full: bool, quiet: bo
         registry = Registry.open(settings.registry_url)
         stack.callback(registry.close)
         event_id = f"train-{secrets.token_hex(8)}"
-        _publish(settings, events.Retrain(
+        publish(settings, events.Retrain(
             event_id=event_id, occurred_at=utc_now(), source="perennial train", task=task, full=full, promote=promote,
             reason="asked for on the command line",
         ))  # fmt: skip
@@ -60,12 +60,6 @@ def train(settings: Settings, task: str, *, promote: bool, full: bool, quiet: bo
             check = stack.enter_context(_DaemonHere(settings)).check
         run = _follow(settings, registry, task, request_key(event_id), queue=queue, check=check, quiet=quiet)
         return asdict(run)
-
-
-def _publish(settings: Settings, event: events.Retrain) -> None:
-    with closing(open_event_log(settings)) as event_log, closing(event_log.sink()) as sink:
-        sink.publish(events.FEEDBACK_TOPIC, events.to_bytes(event), key=events.key_of(event))
-        sink.flush()
 
 
 class _DaemonHere:

@@ -43,6 +43,8 @@ class Evidence:
     newest_seq: int
     """Number of the newest enriched example; threshold and age runs are called by it, so that no key comes twice."""
     requests: tuple[Request, ...] = ()
+    alarms: int = 0
+    """Label-flip alarms that are up: the examples counted as new are then labels alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,11 @@ def look(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: da
     if request is not None and (request.texts_ahead > 0 or evidence.train_examples > 0):
         return _requested(request, evidence)
     reasons: list[str] = []
+    if evidence.alarms:
+        reasons.append(
+            f"{_counted(evidence.alarms, 'label-flip alarm')} up: feedback starts no run until somebody decides about what is "
+            "held (`perennial feedback quarantine`)"
+        )
     if request is not None:
         reasons.append("a run was requested, but there are no training examples yet; it starts when the first one arrives")
     weekly, why_not_weekly = _weekly(task, evidence, schedule, now)
@@ -180,6 +187,9 @@ def _span(delta: timedelta) -> str:
     seconds = max(0, int(delta.total_seconds()))
     for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= size:
-            count = seconds // size
-            return f"{count} {unit}{'s' if count != 1 else ''}"
+            return _counted(seconds // size, unit)
     return f"{seconds} s"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count != 1 else ''}"

@@ -146,6 +146,8 @@ def _effort(version: Version) -> list[tuple[object, ...]]:
         "hardware": "Hardware",
         "rows_new": "New rows",
         "rows_replayed": "Replayed rows",
+        "rows_feedback": "Rows of users among them",
+        "rows_held_back": "Rows of users left for a later run",
         "train_s": "Training, s",
         "score_s": "Scoring, s",
         "examples_per_s": "Examples per second",

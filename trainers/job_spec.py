@@ -84,6 +84,10 @@ class JobResult(_Value):
     comparison: Comparison | None = None
     rows_new: int = 0
     rows_replayed: int = 0
+    rows_feedback: int = 0
+    """New and replayed rows that users gave."""
+    rows_held_back: int = 0
+    """Feedback left for a later run by the task's `feedback.max_share` and `feedback.max_user_share`."""
     labels: tuple[str, ...] = ()
     train_s: float = 0.0
     score_s: float = 0.0

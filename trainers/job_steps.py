@@ -92,6 +92,8 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
         comparison=result,
         rows_new=trained.rows_new,
         rows_replayed=trained.rows_replayed,
+        rows_feedback=selection.feedback,
+        rows_held_back=selection.held_back,
         labels=trained.labels,
         train_s=trained.train_s,
         score_s=time.monotonic() - began,
@@ -116,18 +118,20 @@ def _resources(spec: JobSpec) -> Hardware:
 
 def _select(spec: JobSpec, training_set: TrainingSet) -> Selection:
     full = _from_the_base(spec)
-    selection = select(training_set.rows("train"), spec.task.training, full=full, seed=spec.training.seed)
+    rows = training_set.rows("train")
+    selection = select(rows, spec.task.training, full=full, seed=spec.training.seed, feedback=spec.task.feedback)
     if selection.new == 0:
-        why = (
-            "no usable training row is there; send labels"
-            if full
-            else f"no training row is new since {spec.champion_version}, which stays; send labels or ask for a full run"
-        )
+        if selection.held_back:
+            why = f"all that is new is feedback, of which a run takes {spec.task.feedback.max_share:.0%}; send labels"
+        elif full:
+            why = "no usable training row is there; send labels"
+        else:
+            why = f"no training row is new since {spec.champion_version}, which stays; send labels or ask for a full run"
         message = f"run {spec.run_id} has nothing to learn: {why}"
         raise RunFailedError(message)
     # What a version has learnt from is its lineage; the training set names more rows than an incremental run takes.
     _write_table(spec.run_dir / LINEAGE_FILE, selection.table.select(["example_id"]))
-    _LOG.info("rows_selected", new=selection.new, replayed=selection.replayed, full=full)
+    _LOG.info("rows_selected", new=selection.new, replayed=selection.replayed, held_back=selection.held_back, full=full)
     return selection
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from config.tasks import Training
+from config.tasks import FeedbackPolicy, Training
+from trainers import shares
 
 AGE_BANDS = 4
 """Old rows are cut into this many equally large groups by age."""
@@ -35,30 +36,56 @@ class Selection:
     new: int
     """Rows that the champion has not learnt from (in a full run: all)."""
     replayed: int
+    held_back: int = 0
+    """Feedback left for a later run, because users may give only a share of one."""
+
+    @property
+    def feedback(self) -> int:
+        """Rows that users gave."""
+        return int(self.table.num_rows - self.table["contributor"].null_count)
 
 
-def select(rows: pa.Table, training: Training, *, full: bool, seed: int) -> Selection:
+def select(rows: pa.Table, training: Training, *, full: bool, seed: int, feedback: FeedbackPolicy) -> Selection:
     """Return what a run learns from the train rows of a training set (its columns, sorted by time).
 
     A full run takes the newest `max_rows`; an incremental one the new rows and `replay_ratio` old ones for each of them,
-    together at most `max_rows`.
+    together at most `max_rows`. Of these, feedback stays within the shares of its policy.
     """
-    if full:
-        newest = rows.slice(max(0, rows.num_rows - training.max_rows))
-        return Selection(newest, new=newest.num_rows, replayed=0)
+    if "contributor" not in rows.column_names:
+        # Frozen by a version that did not tell users apart.
+        rows = rows.append_column("contributor", pa.nulls(rows.num_rows, pa.int32()))
+    chosen = rows.slice(max(0, rows.num_rows - training.max_rows)) if full else _incremental(rows, training, feedback, seed)
+    kept = chosen.filter(shares.kept(chosen, feedback, seed))
+    new = kept.num_rows if full else sum(kept["is_new"].to_pylist())
+    return Selection(kept, new=new, replayed=kept.num_rows - new, held_back=chosen.num_rows - kept.num_rows)
+
+
+def _incremental(rows: pa.Table, training: Training, policy: FeedbackPolicy, seed: int) -> pa.Table:
     is_new = np.asarray(rows["is_new"].to_pylist(), dtype=bool)
+    is_feedback = rows["contributor"].is_valid().to_numpy()
     new, old = np.flatnonzero(is_new)[-training.max_rows :], np.flatnonzero(~is_new)
     wanted = min(round(training.replay_ratio * len(new)), training.max_rows - len(new), len(old))
+    replayed = _replayed(rows, old, wanted, seed)
+    room = max(0, int(policy.max_share * (len(new) + wanted)) - int(is_feedback[new].sum()))
+    if int(is_feedback[replayed].sum()) > room:
+        # Labels in the place of feedback that would have to go again: the run stays as large as it can be.
+        labels, said = old[~is_feedback[old]], old[is_feedback[old]]
+        parts = (_replayed(rows, labels, wanted - room, seed), _replayed(rows, said, room, seed))
+        replayed = np.concatenate(parts)
+    return rows.take(pa.array(np.sort(np.concatenate([new, replayed]))))
+
+
+def _replayed(rows: pa.Table, old: Indices, count: int, seed: int) -> Indices:
+    """Return the numbers of `count` of the rows `old` that stand for all of them."""
     older = rows.take(pa.array(old))
     chosen = choose(
         labels=stratum_labels([json.loads(target) for target in older["target"].to_pylist()]),
         times=older["event_time"].cast(pa.int64()).to_numpy(),
         embeddings=_embeddings(older),
-        count=wanted,
+        count=count,
         seed=seed,
     )
-    kept = np.sort(np.concatenate([new, old[chosen]]))
-    return Selection(rows.take(pa.array(kept)), new=len(new), replayed=len(chosen))
+    return old[chosen]
 
 
 def choose(

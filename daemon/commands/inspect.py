@@ -132,6 +132,7 @@ def _print_task(task: TaskStatus) -> None:
         f"  examples  {counts.train} to train on ({task.new_examples} new), {counts.test} held out, {counts.anchor} anchor, "
         f"{counts.waiting} waiting for their article, {counts.unenriched} not yet enriched"
     )
+    _print_feedback(task)
     if task.run:
         console.print(
             f"  run       {task.run['run_id']}: {task.run['state']} ({task.run['reason']}){_progress(task.run['progress'])}"
@@ -146,6 +147,25 @@ def _print_task(task: TaskStatus) -> None:
         )
         for reason in last["reasons"] or [last["error"]]:
             console.print(f"            {reason}", markup=False)
+
+
+def _print_feedback(task: TaskStatus) -> None:
+    state = task.feedback
+    if state.standings:
+        waiting = (
+            f"[yellow]{state.quarantined} quarantined[/] (`perennial feedback quarantine`)"
+            if state.quarantined
+            else "0 quarantined"
+        )
+        aside = sum(state.standings.values()) - state.standings.get("effective", 0) - state.quarantined
+        console.print(f"  feedback  {state.standings.get('effective', 0)} in effect, {waiting}, {aside} set aside")
+    for alarm in state.alarms:
+        console.print("  [bold red]ALARM[/]     ", end="")
+        console.print(
+            f"{alarm.held} corrections of {alarm.users} users say {alarm.move!r}, far more than usual; feedback starts no run "
+            "until somebody decides (`perennial feedback quarantine`)",
+            markup=False,
+        )
 
 
 def _progress(progress: dict[str, Any] | None) -> str:

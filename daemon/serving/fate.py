@@ -85,9 +85,12 @@ class Fates:
         # A training set takes one row per text: who said the same has taught the same, whoever's row was taken.
         learners = versions.who_learnt(task, explanation.same_answer)
         if not learners:
-            return _fate(event_id, task, "joined", explanation.reason, accepted, example_id=example_id, champion=champion)
+            status = explanation.status
+            return _fate(event_id, task, status, explanation.reason, accepted, example_id=example_id, champion=champion)
         inside = self._descends_from(champion, learners)
         told = f"{champion}, the champion, has it" if inside else f"the champion ({champion}) has not learnt from it"
+        if explanation.status != "joined":
+            told += f". Now it teaches no more: {explanation.reason}"
         return _fate(
             event_id, task, "learnt", f"{learners[0]} learnt from it; {told}", accepted,
             example_id=example_id, learnt_in=learners[0], in_champion=inside, champion=champion,

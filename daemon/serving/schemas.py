@@ -66,7 +66,7 @@ class FeedbackAccepted(_Schema):
     """Where its fate can be asked."""
 
 
-FateStatus = Literal["queued", "waiting", "joined", "held_out", "refused", "dead_letter", "learnt"]
+FateStatus = Literal["queued", "waiting", "joined", "quarantined", "set_aside", "held_out", "refused", "dead_letter", "learnt"]
 
 
 class FeedbackFate(_Schema):

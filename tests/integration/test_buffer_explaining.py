@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from consumers.buffer import Buffer
+from consumers.defence.standings import IN_WORDS
 from consumers.explaining import Explanation
-from tests.support.buffers import NOW, SETTINGS, TASKS, TOPICS, enrich, feedback, label, opened, renaming, stored
+from tests.support.buffers import NOW, SETTINGS, TASKS, TOPICS, accepted, enrich, feedback, judge, label, opened, renaming, stored
 
 NEXT_RUN = "the next run of its task learns from it"
 
@@ -28,29 +29,35 @@ LENIENT = tasks_with(new_label_min_examples=1)
 
 def test_those_who_say_the_same_of_one_text_teach_it_together(tmp_path: Path) -> None:
     with opened(tmp_path / "b", tasks=LENIENT) as buffer:
-        buffer.insert(stored(feedback("f-1", "one", hours=2), feedback("f-2", "one", hours=1), feedback("other", "two")))
+        buffer.insert(stored(feedback("f-1", "one"), feedback("f-2", "one", user_id="u-2"), feedback("other", "two")))
         fresh = explained(buffer, "f-1")
         assert fresh.same_answer == ("f-1", "f-2")
         assert "is being looked at" in fresh.reason
         enrich(buffer)
         assert explained(buffer, "f-2").same_answer == ("f-2", "f-1")
-        assert NEXT_RUN in explained(buffer, "f-1").reason, "the newer row is taken, but it says the same"
+        assert NEXT_RUN in explained(buffer, "f-1").reason, "the other row is taken, but it says the same"
         assert NEXT_RUN in explained(buffer, "f-2").reason
 
 
-def test_a_newer_answer_or_a_label_that_says_otherwise_is_named(tmp_path: Path) -> None:
+def test_a_newer_answer_or_a_label_that_says_otherwise_is_told(tmp_path: Path) -> None:
     with opened(tmp_path / "b", tasks=LENIENT) as buffer:
         buffer.insert(stored(feedback("old", "one", "sport", hours=2), feedback("new", "one", "economy", hours=1)))
         buffer.insert(stored(feedback("user", "two", "sport"), label("gold", "two", "economy", hours=9), offset=9))
         enrich(buffer)
-        assert "no run learns from it: the newer feedback new says otherwise" in explained(buffer, "old").reason
+        old = explained(buffer, "old")
+        assert (old.status, old.reason.partition(": ")[2]) == ("set_aside", IN_WORDS["replaced"])
         assert NEXT_RUN in explained(buffer, "new").reason
+        user = explained(buffer, "user")
+        assert user.status == "quarantined"
+        assert "a label that was given without looking at a model says otherwise" in user.reason
+        buffer.insert(stored(accepted("r-1", "user"), offset=20))
+        judge(buffer)
         assert "no run learns from it: label gold (gold) says otherwise" in explained(buffer, "user").reason
 
 
 def test_answers_that_renames_make_equal_are_equal(tmp_path: Path) -> None:
     with opened(tmp_path / "b", tasks=LENIENT) as buffer:
-        buffer.insert(stored(feedback("old", "one", "money", hours=2), feedback("new", "one", "economy", hours=1)))
+        buffer.insert(stored(feedback("old", "one", "money"), feedback("new", "one", "economy", user_id="u-2")))
         buffer.insert(stored(renaming("s-1", money="economy"), offset=9))
         enrich(buffer)
         assert NEXT_RUN in explained(buffer, "old").reason

@@ -23,6 +23,7 @@ from tests.support.buffers import (
     enrich,
     feedback,
     finding,
+    judge,
     label,
     opened,
     renaming,
@@ -65,6 +66,7 @@ def test_each_row_stands_in_its_role(tmp_path: Path) -> None:
         buffer.apply_enrichment(
             "examples", [finding(row, by_prefix(row), quality=0.1 if row.text == "poor" else 0.3, language="de") for row in rows]
         )
+        judge(buffer)
         buffer.insert(stored(label("late", "not enriched yet"), offset=99))
         frozen = freeze(buffer, tmp_path / "set", learnt=frozenset({"train-1", "test-learnt"}))
         assert ids(frozen) == ["train-2", "train-1", "f-train"], "in order of event time"
@@ -76,8 +78,9 @@ def test_each_row_stands_in_its_role(tmp_path: Path) -> None:
         assert (manifest.run_id, manifest.task, manifest.new_rows, manifest.created_at) == ("run-1", "news-topics", 2, NOW)
         assert manifest.max_seq == buffer.counts("news-topics").max_seq
         assert manifest.table_versions == {
-            name: version for name, version in buffer.versions().items() if name in ("examples", "example_enrichment", "requests")
-        }
+            name: version for name, version in buffer.versions().items()
+            if name in ("examples", "example_enrichment", "feedback_judgements", "requests")
+        }  # fmt: skip
         (row, *_) = frozen.rows("train").to_pylist()
         assert row["language"] == "de"
         assert row["story_id"].startswith("story-")
@@ -88,15 +91,15 @@ def test_each_row_stands_in_its_role(tmp_path: Path) -> None:
         assert counts.test == 3, "the window and what was learnt are the freeze's business"
 
 
-def test_weights_follow_the_task(tmp_path: Path) -> None:
+def test_weights_follow_the_task_and_the_trust_in_the_user(tmp_path: Path) -> None:
     with opened(tmp_path / "b") as buffer:
         buffer.insert(stored(label("gold", "a"), feedback("corr", "b"), feedback("conf", "c", verdict="confirmation")))
         enrich(buffer)
         policy = TASK.feedback.model_copy(update={"correction_weight": 0.5})
         frozen = freeze(buffer, tmp_path / "set", TASK.model_copy(update={"feedback": policy}))
         assert {row["example_id"]: round(row["weight"], 3) for row in frozen.rows("train").to_pylist()} == {
-            "gold": 1.0, "corr": 0.5, "conf": 0.3,
-        }  # fmt: skip
+            "gold": 1.0, "corr": 0.25, "conf": 0.15,
+        }, "a new user is trusted half"  # fmt: skip
         silent = TASK.model_copy(update={"feedback": policy.model_copy(update={"confirmation_weight": 0.0})})
         assert ids(freeze(buffer, tmp_path / "silent", silent)) == ["corr", "gold"], "weight 0 is no row"
 
@@ -136,6 +139,7 @@ def test_a_row_counts_in_its_role_whatever_the_first_of_its_kind_became(tmp_path
         for row in buffer.unenriched("examples", 99):
             poor = row.row_id == "poor"
             buffer.apply_enrichment("examples", [finding(row, by_prefix(row), quality=0.1 if poor else 0.9)])
+        judge(buffer)
         assert buffer.enforce_retention() == 2, "the oldest of the held-out rows and what was found out about it"
         frozen = freeze(buffer, tmp_path / "set", task)
         assert (ids(frozen), ids(frozen, "test"), ids(frozen, "anchor"), ids(frozen, "corrections")) == (

@@ -204,3 +204,26 @@ def test_a_start_says_from_where_to_read_until_the_log_was_rewound(folder: Path)
         assert buffer.rewind == {}
     with opened(folder) as buffer:
         assert buffer.rewind == {}
+
+
+@pytest.mark.parametrize("table", ["feedback_judgements", "example_enrichment", "examples"])
+def test_what_was_judged_of_feedback_is_judged_again_and_of_no_other_row(tmp_path: Path, table: str) -> None:
+    said = [
+        stored(*(feedback(f"f-{n}", f"text {n}", user_id="u-1") for n in range(start, start + 5)), offset=start)
+        for start in (0, 10)
+    ]
+    disputed = stored(*(feedback(f"d-{n}", f"text {n}", "sport", user_id="u-2") for n in range(10, 15)), offset=20)
+    with opened(tmp_path / "b") as buffer:
+        for batch in (*said, disputed):
+            buffer.insert(batch)
+            enrich(buffer)
+        before = buffer.counts("news-topics").train, buffer.defence("news-topics").standings
+        assert before == (5, {"conflict": 10, "effective": 5})
+    truncate(newest(tmp_path / "b", table, "data/*.lance"))
+    with opened(tmp_path / "b") as buffer:
+        assert len(buffer.repairs) == 1
+        assert buffer.counts("news-topics").train <= 10, "nothing in dispute counts, whatever number it gets now"
+        read_again(buffer, [*said[0], *said[1], *disputed])
+        enrich(buffer)
+        assert (buffer.counts("news-topics").train, buffer.defence("news-topics").standings) == before
+        assert buffer.counts("news-topics").unenriched == 0

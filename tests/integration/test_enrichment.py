@@ -18,6 +18,7 @@ from consumers.enrich import Enricher, EnrichOutcome
 from consumers.events import AnyEvent, Article, Feedback, Label, PredictionMade, content_sha256
 from consumers.source import Position
 from consumers.stories import is_test, story_id_of
+from tests.support.buffers import FEEDBACK
 from tests.support.encoders import WordEncoder
 from tests.support.sample_events import TASKS
 
@@ -77,18 +78,20 @@ def test_every_text_is_enriched_once_and_counts(tmp_path: Path) -> None:
     with opened(tmp_path) as buffer:
         store(buffer, *(label(f"l-{n}", f"subject {n} does thing {n} near place {n}") for n in range(150)))
         store(buffer, *(article(f"a-{n}", f"article {n} about matter {n}") for n in range(10)))
-        assert all_steps(Enricher(buffer, enrich_settings(), encoder=encoder)) == EnrichOutcome(articles=10, examples=150)
+        assert all_steps(Enricher(buffer, enrich_settings(), FEEDBACK, encoder=encoder)) == EnrichOutcome(
+            articles=10, examples=150
+        )
         counts = buffer.counts(TOPIC)
         assert (counts.unenriched, counts.train + counts.test) == (0, 150)
         assert 10 < counts.test < 60
-        assert Enricher(buffer, enrich_settings(), encoder=encoder).step() == EnrichOutcome()
+        assert Enricher(buffer, enrich_settings(), FEEDBACK, encoder=encoder).step() == EnrichOutcome()
     assert len(encoder.encoded) == 160
 
 
 def test_an_example_of_an_article_reuses_its_vector_and_shares_its_story(tmp_path: Path) -> None:
     encoder = WordEncoder()
     with opened(tmp_path) as buffer:
-        enricher = Enricher(buffer, enrich_settings(), encoder=encoder)
+        enricher = Enricher(buffer, enrich_settings(), FEEDBACK, encoder=encoder)
         feedback = Feedback(
             event_id="f-1",
             occurred_at=START,
@@ -112,10 +115,10 @@ def test_an_equal_text_a_year_later_shares_its_story_even_after_a_restart(tmp_pa
     near = LONG.replace("thursday", "friday")
     with opened(tmp_path) as buffer:
         store(buffer, label("l-1", LONG), label("l-2", near))
-        all_steps(Enricher(buffer, enrich_settings(), encoder=WordEncoder()))
+        all_steps(Enricher(buffer, enrich_settings(), FEEDBACK, encoder=WordEncoder()))
     with opened(tmp_path) as buffer:
         store(buffer, label("l-3", near, day=365))
-        all_steps(Enricher(buffer, enrich_settings(), encoder=WordEncoder()))
+        all_steps(Enricher(buffer, enrich_settings(), FEEDBACK, encoder=WordEncoder()))
         members = buffer.equal_texts([content_sha256(LONG), content_sha256(near)])
         assert buffer.counts(TOPIC).train + buffer.counts(TOPIC).test == 2, "the third is a duplicate"
     assert {member.row_id for member in members} == {"l-1", "l-2", "l-3"}
@@ -124,7 +127,7 @@ def test_an_equal_text_a_year_later_shares_its_story_even_after_a_restart(tmp_pa
 
 def test_where_nothing_was_written_an_idle_step_reads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(tmp_path) as buffer:
-        enricher = Enricher(buffer, enrich_settings(), encoder=WordEncoder())
+        enricher = Enricher(buffer, enrich_settings(), FEEDBACK, encoder=WordEncoder())
         store(buffer, label("l1", LONG))
         all_steps(enricher)
         with monkeypatch.context() as patched:
@@ -138,7 +141,7 @@ def test_rows_of_a_write_that_failed_after_it_reached_the_table_are_enriched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(tmp_path) as buffer:
-        enricher = Enricher(buffer, enrich_settings(), encoder=WordEncoder())
+        enricher = Enricher(buffer, enrich_settings(), FEEDBACK, encoder=WordEncoder())
         assert enricher.step() == EnrichOutcome()
         handle = buffer._tables._handles["examples"]
         add = handle.add
@@ -163,7 +166,7 @@ def apart() -> tuple[str, str]:
 def test_a_bridging_text_drops_the_train_story(tmp_path: Path) -> None:
     train, test = apart()
     with opened(tmp_path) as buffer:
-        enricher = Enricher(buffer, enrich_settings(story_similarity=0.6), encoder=WordEncoder(dimensions=512))
+        enricher = Enricher(buffer, enrich_settings(story_similarity=0.6), FEEDBACK, encoder=WordEncoder(dimensions=512))
         store(buffer, label("train", train), label("test", test))
         all_steps(enricher)
         assert splits(buffer) == {"train": "train", "test": "test"}
@@ -179,7 +182,7 @@ def test_a_bridge_in_the_same_batch_drops_too(tmp_path: Path) -> None:
     train, test = apart()
     with opened(tmp_path) as buffer:
         store(buffer, label("train", train), label("test", test), label("bridge", f"{train} {test}", day=1))
-        all_steps(Enricher(buffer, enrich_settings(story_similarity=0.6), encoder=WordEncoder(dimensions=512)))
+        all_steps(Enricher(buffer, enrich_settings(story_similarity=0.6), FEEDBACK, encoder=WordEncoder(dimensions=512)))
         assert splits(buffer) == {"train": "dropped", "test": "test", "bridge": "test"}
 
 
@@ -188,14 +191,14 @@ def test_a_crash_between_dropping_and_storing_leaves_nothing_mixed(tmp_path: Pat
     settings = enrich_settings(story_similarity=0.6)
     with opened(tmp_path) as buffer:
         store(buffer, label("train", train), label("test", test))
-        all_steps(Enricher(buffer, settings, encoder=WordEncoder(dimensions=512)))
+        all_steps(Enricher(buffer, settings, FEEDBACK, encoder=WordEncoder(dimensions=512)))
         store(buffer, label("bridge", f"{train} {test}", day=1))
         with monkeypatch.context() as patch:
             patch.setattr(buffer, "apply_enrichment", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
             with pytest.raises(KeyboardInterrupt):
-                Enricher(buffer, settings, encoder=WordEncoder(dimensions=512)).step()
+                Enricher(buffer, settings, FEEDBACK, encoder=WordEncoder(dimensions=512)).step()
     with opened(tmp_path) as buffer:
-        all_steps(Enricher(buffer, settings, encoder=WordEncoder(dimensions=512)))
+        all_steps(Enricher(buffer, settings, FEEDBACK, encoder=WordEncoder(dimensions=512)))
         assert splits(buffer) == {"train": "dropped", "test": "test", "bridge": "test"}
 
 
@@ -203,7 +206,7 @@ def test_a_crash_between_dropping_and_storing_leaves_nothing_mixed(tmp_path: Pat
 def test_a_failed_write_is_made_up_for_by_the_next_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
     train, test = apart()
     with opened(tmp_path) as buffer:
-        enricher = Enricher(buffer, enrich_settings(story_similarity=0.6), encoder=WordEncoder(dimensions=512))
+        enricher = Enricher(buffer, enrich_settings(story_similarity=0.6), FEEDBACK, encoder=WordEncoder(dimensions=512))
         store(buffer, label("train", train), label("test", test))
         all_steps(enricher)
         store(buffer, label("bridge", f"{train} {test}", day=1))
@@ -226,14 +229,14 @@ def test_predictions_are_compacted_though_nothing_waits_for_enrichment(tmp_path:
                 answer={"label": "economy"},
             )  # fmt: skip
             store(buffer, made)
-        assert Enricher(buffer, enrich_settings(), encoder=WordEncoder()).step() == EnrichOutcome()
+        assert Enricher(buffer, enrich_settings(), FEEDBACK, encoder=WordEncoder()).step() == EnrichOutcome()
         assert compacted == ["predictions"]
 
 
 def test_an_anchor_label_takes_its_story_out_of_training(tmp_path: Path) -> None:
     train = on_side("train", [f"alpha{n} beta gamma delta epsilon zeta" for n in range(99)])
     with opened(tmp_path) as buffer:
-        enricher = Enricher(buffer, enrich_settings(), encoder=WordEncoder())
+        enricher = Enricher(buffer, enrich_settings(), FEEDBACK, encoder=WordEncoder())
         store(buffer, label("train", train))
         all_steps(enricher)
         store(buffer, label("anchor", train, day=1, anchor=True), label("again", train, day=2, target="sport"))
@@ -244,9 +247,9 @@ def test_an_anchor_label_takes_its_story_out_of_training(tmp_path: Path) -> None
 def test_a_new_encoder_never_compares_its_vectors_with_the_old_ones(tmp_path: Path) -> None:
     with opened(tmp_path) as buffer:
         store(buffer, label("old", LONG))
-        all_steps(Enricher(buffer, enrich_settings(), encoder=WordEncoder("words@1", 64)))
+        all_steps(Enricher(buffer, enrich_settings(), FEEDBACK, encoder=WordEncoder("words@1", 64)))
         store(buffer, label("new", LONG.upper(), day=1), label("same", LONG, day=2, target="sport"))
-        all_steps(Enricher(buffer, enrich_settings(), encoder=WordEncoder("words@2", 32)))
+        all_steps(Enricher(buffer, enrich_settings(), FEEDBACK, encoder=WordEncoder("words@2", 32)))
         members = {m.row_id: m for m in buffer.recent_stories(START + timedelta(days=9), timedelta(days=99))}
     assert (members["same"].encoder_id, len(members["same"].embedding)) == ("words@2", 32)
     assert members["same"].story_id == members["old"].story_id
@@ -259,7 +262,7 @@ def test_quality_and_language_are_stored_and_poor_rows_do_not_count(tmp_path: Pa
     poor = on_side("train", [f"{boilerplate} Page {n}" for n in range(99)])
     with opened(tmp_path) as buffer:
         store(buffer, label("good", good), label("poor", poor))
-        all_steps(Enricher(buffer, enrich_settings(), encoder=WordEncoder()))
+        all_steps(Enricher(buffer, enrich_settings(), FEEDBACK, encoder=WordEncoder()))
         assert splits(buffer) == {"good": "train", "poor": "train"}
         assert buffer.counts(TOPIC).train == 1
 
@@ -272,7 +275,7 @@ def test_the_packaged_encoder_joins_near_duplicates_and_keeps_others_apart(tmp_p
     }
     with opened(tmp_path) as buffer:
         store(buffer, *(label(name, text) for name, text in texts.items()))
-        assert all_steps(Enricher(buffer, enrich_settings())).examples == 3
+        assert all_steps(Enricher(buffer, enrich_settings(), FEEDBACK)).examples == 3
         members = {m.row_id: m for m in buffer.equal_texts([content_sha256(text) for text in texts.values()])}
     assert members["l-1"].story_id == members["l-2"].story_id != members["l-3"].story_id
     assert members["l-1"].encoder_id.startswith("minilm@")

@@ -14,7 +14,7 @@ from consumers.buffer import Buffer
 from consumers.erasures import Erasures
 from consumers.events import AnyEvent, Erase
 from tests.support import markers
-from tests.support.buffers import NOW, article, enrich, feedback, label, opened, prediction, retrain, stored
+from tests.support.buffers import NOW, article, enrich, feedback, judge, label, opened, prediction, retrain, review, stored
 
 WORD = "xylomarkzebra"
 NOW_KEEP = timedelta(0)
@@ -146,7 +146,7 @@ def test_the_bytes_go_with_the_old_versions_and_not_before(tmp_path: Path, buffe
     )  # fmt: skip
     folder = tmp_path / "b"
     assert {path.split("/")[0] for path in markers.places_of([WORD], folder)} == {
-        "articles.lance", "predictions.lance", "examples.lance", "feedback.lance",
+        "articles.lance", "predictions.lance", "examples.lance", "feedback.lance", "feedback_judgements.lance",
     }  # fmt: skip
     readers = [lancedb.connect(folder).open_table(name) for name in ("articles", "examples")]
     for reader in readers:
@@ -215,8 +215,27 @@ def test_numbers_given_to_erased_rows_are_not_given_again(tmp_path: Path, erasur
 def test_erasing_twice_changes_nothing_more(buffer: Buffer, erasures: Erasures) -> None:
     fill(buffer, label("l-1", "kept"), feedback("f-1", "said", user_id="anna"))
     ask(erasures, user_id="anna")
-    assert buffer.erase() == 3
+    assert buffer.erase() == 4
     assert buffer.erase() == 0
     ask(erasures, user_id="anna")
     assert buffer.erase() == 0
     assert keys(buffer, "examples")["examples"] == {"l-1"}
+
+
+def test_judgements_of_a_users_answers_and_decisions_about_the_user_go_too(buffer: Buffer, erasures: Erasures) -> None:
+    fill(
+        buffer,
+        feedback("f-anna", "a text of anna", user_id="anna"), feedback("f-ben", "a text of ben", user_id="ben"),
+        review("r-anna", "reject", user_id="anna"), review("r-ben", "reject", user_id="ben"),
+        review("r-ids", "accept", event_ids=("f-anna", "f-ben")),
+    )  # fmt: skip
+    judge(buffer)
+    assert keys(buffer, "feedback_judgements") == {"feedback_judgements": {"f-anna", "f-ben"}}
+    ask(erasures, user_id="anna")
+    buffer.erase()
+    left = keys(buffer, "examples", "feedback", "feedback_judgements", "requests")
+    assert left == {
+        "examples": {"f-ben"}, "feedback": {"f-ben"}, "feedback_judgements": {"f-ben"}, "requests": {"r-ben", "r-ids"},
+    }  # fmt: skip
+    judge(buffer)
+    assert keys(buffer, "feedback_judgements") == {"feedback_judgements": {"f-ben"}}

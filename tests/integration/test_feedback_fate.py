@@ -19,6 +19,7 @@ from consumers.enrichment_rows import Enrichment
 from consumers.erasures import Erasures
 from consumers.ingest import Ingest
 from daemon.serving.service import Service
+from tests.support.buffers import judge
 from tests.support.served import TASK, TEXT, TOPICS, ServedData, listening, load_on_cpu
 
 
@@ -49,6 +50,7 @@ class Loop:
             split=split,
         )  # fmt: skip
         assert self.buffer.apply_enrichment("examples", [row]) == 1
+        judge(self.buffer)
 
 
 @pytest.fixture
@@ -135,8 +137,8 @@ def test_a_correction_that_another_overrules_says_which(loop: Loop) -> None:
         loop.split(key, "train")
     loop.data.publish(learnt=("fb-2",))
     overruled = loop.fate("fb-1")
-    assert (overruled["status"], overruled["learnt_in"]) == ("joined", None)
-    assert "newer feedback fb-2 says otherwise" in overruled["reason"]
+    assert (overruled["status"], overruled["learnt_in"]) == ("set_aside", None)
+    assert "its user has answered again about the same text since" in overruled["reason"]
 
 
 def test_a_correction_without_its_article_waits_visibly(loop: Loop) -> None:

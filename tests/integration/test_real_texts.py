@@ -18,6 +18,7 @@ from consumers.formats.rows import BadRow
 from consumers.quality import assess
 from consumers.source import Position
 from consumers.stories import NewText, StoryIndex
+from tests.support.buffers import FEEDBACK
 from tests.support.encoders import WordEncoder
 from tests.support.real_data import real
 from tests.support.sample_events import TASKS
@@ -86,7 +87,9 @@ def test_exact_duplicates_of_real_articles_count_once(tmp_path: Path) -> None:
     ]
     buffer.insert([Stored(label, Position("t", 0, n)) for n, label in enumerate(labels)])
     # Only the very same text is similar at 1.0: what is tested here is the count.
-    enricher = Enricher(buffer, load_settings().enrich.model_copy(update={"story_similarity": 1.0}), encoder=WordEncoder())
+    enricher = Enricher(
+        buffer, load_settings().enrich.model_copy(update={"story_similarity": 1.0}), FEEDBACK, encoder=WordEncoder()
+    )
     while enricher.step().examples:
         pass
     counts = buffer.counts(TOPICS.name)

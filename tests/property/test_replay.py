@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.tasks import Training
+from config.tasks import FeedbackPolicy, Training
 from trainers import replay
 
 rows = st.lists(st.tuples(st.sampled_from(["a", "b", "c", "rare", ""]), st.integers(0, 10**6)), min_size=1, max_size=120)
@@ -76,7 +77,7 @@ def test_a_stratum_without_embeddings_is_drawn_at_random() -> None:
     assert len(set(chosen.tolist())) == 20
 
 
-def table_of(count: int, new: int, labels: str = "ab") -> pa.Table:
+def table_of(count: int, new: int, labels: str = "ab", said: Callable[[int], int | None] | None = None) -> pa.Table:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     return pa.table(
         {
@@ -85,12 +86,14 @@ def table_of(count: int, new: int, labels: str = "ab") -> pa.Table:
             "event_time": pa.array([start + timedelta(hours=at) for at in range(count)], pa.timestamp("us", "UTC")),
             "is_new": [at >= count - new for at in range(count)],
             "embedding": [[float(at), 1.0] for at in range(count)],
+            "weight": [1.0] * count,
+            "contributor": pa.array([None] * count if said is None else [said(at) for at in range(count)], pa.int32()),
         }
     )
 
 
 def test_an_incremental_run_takes_the_new_rows_and_the_ratio_of_old_ones() -> None:
-    selection = replay.select(table_of(100, new=10), Training(replay_ratio=2.0), full=False, seed=0)
+    selection = replay.select(table_of(100, new=10), Training(replay_ratio=2.0), full=False, seed=0, feedback=FeedbackPolicy())
 
     assert (selection.new, selection.replayed) == (10, 20)
     assert selection.table.num_rows == 30
@@ -104,19 +107,19 @@ def test_an_incremental_run_takes_the_new_rows_and_the_ratio_of_old_ones() -> No
     [(12, 10, 2), (10, 10, 0), (5, 5, 0)],
 )
 def test_the_budget_is_for_new_and_old_rows_together(max_rows: int, new: int, replayed: int) -> None:
-    selection = replay.select(table_of(100, new=10), Training(max_rows=max_rows), full=False, seed=0)
+    selection = replay.select(table_of(100, new=10), Training(max_rows=max_rows), full=False, seed=0, feedback=FeedbackPolicy())
     assert (selection.new, selection.replayed) == (new, replayed)
     assert selection.table["example_id"].to_pylist()[-1] == "e99"
 
 
 def test_a_full_run_takes_the_newest_rows() -> None:
-    selection = replay.select(table_of(100, new=10), Training(max_rows=30), full=True, seed=0)
+    selection = replay.select(table_of(100, new=10), Training(max_rows=30), full=True, seed=0, feedback=FeedbackPolicy())
     assert selection.table["example_id"].to_pylist() == [f"e{at}" for at in range(70, 100)]
     assert (selection.new, selection.replayed) == (30, 0)
 
 
 def test_a_run_without_older_rows_replays_nothing() -> None:
-    selection = replay.select(table_of(10, new=10), Training(), full=False, seed=0)
+    selection = replay.select(table_of(10, new=10), Training(), full=False, seed=0, feedback=FeedbackPolicy())
     assert (selection.new, selection.replayed) == (10, 0)
 
 
@@ -125,3 +128,65 @@ def test_a_row_with_many_types_is_filed_under_its_rarest() -> None:
         return {"spans": [{"start": 0, "end": 1, "label": label} for label in labels]}
 
     assert replay.stratum_labels([row("A", "B"), row("A"), row(), row("A")]) == ["B", "A", "", "A"]
+
+
+def of_users(table: pa.Table) -> Counter[int | None]:
+    """Rows of each user; None: labels."""
+    return Counter(table["contributor"].to_pylist())
+
+
+shapes = st.tuples(st.integers(1, 150), st.integers(1, 150), st.integers(1, 9), st.integers(1, 30))
+policies = st.builds(FeedbackPolicy, max_share=st.floats(0.05, 1.0), max_user_share=st.floats(0.01, 1.0))
+
+
+@given(shape=shapes, policy=policies, full=st.booleans(), seed=st.integers(0, 9))
+@settings(max_examples=150, deadline=None)
+def test_users_never_give_more_than_their_shares_of_a_run(
+    shape: tuple[int, int, int, int], policy: FeedbackPolicy, full: bool, seed: int
+) -> None:
+    count, new, users, labels_every = shape
+    table = table_of(count, min(new, count), said=lambda at: None if at % labels_every == 0 else at % users)
+
+    selection = replay.select(table, Training(), full=full, seed=seed, feedback=policy)
+
+    counts, total = of_users(selection.table), selection.table.num_rows
+    assert total - counts[None] <= policy.max_share * total
+    assert all(rows <= policy.max_user_share * total for user, rows in counts.items() if user is not None)
+    assert selection.feedback == total - counts[None]
+    assert replay.select(table, Training(), full=full, seed=seed, feedback=policy).table.equals(selection.table)
+
+
+def test_replay_brings_labels_where_new_feedback_fills_its_share() -> None:
+    table = table_of(400, new=50, said=lambda at: at % 60 if at % 4 or at >= 350 else None)
+    selection = replay.select(table, Training(), full=False, seed=0, feedback=FeedbackPolicy())
+    assert (selection.new, selection.replayed, selection.held_back) == (50, 50, 0)
+    assert of_users(selection.table)[None] == 50
+
+
+def test_one_user_among_labels_gives_a_fifth_and_the_rest_waits() -> None:
+    table = table_of(100, new=100, said=lambda at: 0 if at % 2 else None)
+    selection = replay.select(table, Training(), full=True, seed=0, feedback=FeedbackPolicy())
+    assert (of_users(selection.table)[0], of_users(selection.table)[None], selection.held_back) == (12, 50, 38)
+
+
+def test_who_sends_much_takes_nothing_from_who_sends_little_or_is_trusted_more() -> None:
+    table = table_of(120, new=120, said=lambda at: None if at < 40 else 0 if at < 110 else at)
+    selection = replay.select(table, Training(), full=True, seed=0, feedback=FeedbackPolicy(max_share=0.4, max_user_share=0.4))
+    counts = of_users(selection.table)
+    assert sum(counts[user] for user in range(110, 120)) == 10
+    assert counts[0] == 16
+    trusted = table.set_column(
+        table.schema.get_field_index("weight"), "weight", pa.array([0.9 if 40 <= at < 60 else 0.5 for at in range(120)])
+    )
+    kept = replay.select(trusted, Training(), full=True, seed=0, feedback=FeedbackPolicy(max_share=0.4, max_user_share=0.4)).table
+    assert {f"e{at}" for at in range(40, 60)} <= set(kept["example_id"].to_pylist())
+
+
+def test_a_set_frozen_before_users_were_told_apart_trains_as_it_did() -> None:
+    table = table_of(20, new=10).drop_columns(["contributor"])
+    assert replay.select(table, Training(), full=True, seed=0, feedback=FeedbackPolicy()).table.num_rows == 20
+
+
+def test_feedback_alone_is_no_run() -> None:
+    selection = replay.select(table_of(50, new=50, said=lambda at: at), Training(), full=True, seed=0, feedback=FeedbackPolicy())
+    assert (selection.new, selection.held_back) == (0, 50)

@@ -7,13 +7,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from config.sections import BufferSettings
-from config.settings import SHIPPED_TASKS_DIR
+from config.sections import BufferSettings, FeedbackSettings
+from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_tasks
 from consumers.buffer import Buffer, Enrichment, Stored, TextRow
-from consumers.events import TOPIC_OF_TYPE, AnyEvent, Article, Feedback, Label, PredictionMade, Retrain, TaskSchema
+from consumers.defence.judging import JudgeOutcome
+from consumers.events import (
+    TOPIC_OF_TYPE,
+    AnyEvent,
+    Article,
+    Feedback,
+    FeedbackReview,
+    Label,
+    PredictionMade,
+    Retrain,
+    TaskSchema,
+)
 from consumers.source import Position
 from consumers.tables import TextTable
 
@@ -22,6 +33,7 @@ TASKS = load_tasks(SHIPPED_TASKS_DIR)
 TOPICS = TASKS["news-topics"]
 ENTITIES = TASKS["news-entities"]
 SETTINGS = BufferSettings(optimize_every=20, keep_versions_hours=1.0, retention_days=0.0)
+FEEDBACK = load_settings().feedback
 WIDTH = 4
 
 
@@ -71,6 +83,16 @@ def retrain(event_id: str, task: str = "news-topics") -> Retrain:
     return Retrain(event_id=event_id, occurred_at=NOW, task=task, reason="new desk")
 
 
+def review(event_id: str, decision: Literal["accept", "reject"], **selection: Any) -> FeedbackReview:
+    """A person's decision about feedback."""
+    return FeedbackReview(event_id=event_id, occurred_at=NOW, decision=decision, **selection)
+
+
+def accepted(event_id: str, *event_ids: str) -> FeedbackReview:
+    """A person lets feedback in."""
+    return review(event_id, "accept", event_ids=event_ids)
+
+
 def renaming(event_id: str, hours: float = 0, **renames: str) -> TaskSchema:
     """Labels of the topics task are renamed."""
     return TaskSchema(event_id=event_id, occurred_at=NOW - timedelta(hours=hours), task="news-topics", renames=renames)
@@ -108,4 +130,13 @@ def enrich(
     while rows := buffer.unenriched(table, portion):
         buffer.apply_enrichment(table, [finding(row, split(row), **more) for row in rows])
         done += rows
+    judge(buffer)
     return done
+
+
+def judge(buffer: Buffer, policy: FeedbackSettings = FEEDBACK) -> list[JudgeOutcome]:
+    """Judge all feedback that waits, and again all that must be; returns what each step did."""
+    outcomes = [buffer.judge_feedback(policy)]
+    while outcomes[-1].waiting:
+        outcomes.append(buffer.judge_feedback(policy))
+    return outcomes

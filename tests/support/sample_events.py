@@ -37,7 +37,11 @@ PREDICTION = {
     "model_version": "news-topics/v3", "text": "Rates rise", "answer": {"label": "economy", "scores": {"economy": 0.9}},
 }  # fmt: skip
 ERASE = {"type": "erase", "event_id": "e-7", "occurred_at": "2024-05-01T10:00:00Z", "user_id": "u-1"}
-VALID = (ARTICLE, LABEL, SPANS, FEEDBACK, RETRAIN, TASK_SCHEMA, PREDICTION, ERASE)
+REVIEW = {
+    "type": "feedback_review", "event_id": "e-8", "occurred_at": "2024-05-01T10:00:00Z", "decision": "reject",
+    "event_ids": ["e-2"],
+}  # fmt: skip
+VALID = (ARTICLE, LABEL, SPANS, FEEDBACK, RETRAIN, TASK_SCHEMA, PREDICTION, ERASE, REVIEW)
 
 
 def span(start: Any, end: Any, label: Any = "ORG") -> dict[str, Any]:
@@ -80,6 +84,10 @@ BAD_INPUT: dict[str, tuple[Any, str | None, str, str]] = {
     "extra field": (LABEL | {"colour": "red"}, "colour", "not a field", "remove it"),
     "extra field of the target": (LABEL | {"target": {"label": "x", "why": 1}}, "target.why", "not a field", "remove it"),
     "unknown task": (LABEL | {"task": "weather"}, "task", "'weather' is not defined", "the tasks are news-entities, news-topics"),
+    "a review of nothing": (without(REVIEW, "event_ids"), None, "exactly one of", "event_ids, user_id and alarm"),
+    "a review of two things": (REVIEW | {"user_id": "u-1"}, None, "exactly one of", "event_ids, user_id and alarm"),
+    "a review of no task's alarm": (without(REVIEW, "event_ids") | {"alarm": "a -> b"}, None, "go together", "both or neither"),
+    "a review without a decision": (without(REVIEW, "decision"), "decision", "missing", "add it"),
     "unknown task of a retrain": (RETRAIN | {"task": "weather"}, "task", "'weather' is not defined", "the tasks are"),
     "label outside a closed set": (spans(span(4, 7, "ORGG")), "target", "'ORGG' is not one of", "add the label to the task file"),
     "span outside the text": (spans(span(4, 99)), "target.spans", "outside the text, which has 14", "offsets count code points"),

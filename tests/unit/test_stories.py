@@ -92,6 +92,16 @@ def test_a_text_that_bridges_two_stories_goes_to_test_and_drops_the_train_side(o
     assert bridge.dropped == ("row of " + TRAIN,)
 
 
+def test_what_users_write_takes_no_story_out_of_training() -> None:
+    stories = index(similarity=0.7)
+    stories.place([new(TRAIN, X), new(TEST, Y)])
+    said = NewText("said", "what a user says", START, BETWEEN, takes_out=False)
+    [placed] = stories.place([said])
+    assert (placed.story_id, placed.split, placed.dropped) == (story_id_of(TEST), "test", ()), "it is held out itself"
+    [later] = stories.place([new("later", NEAR_X)])
+    assert (later.story_id, later.split) == (story_id_of(TRAIN), "train")
+
+
 def test_a_story_once_dropped_takes_no_more_train_rows() -> None:
     stories = index(similarity=0.7)
     stories.place([new(TRAIN, X), new(TEST, Y), new("bridge", BETWEEN)])

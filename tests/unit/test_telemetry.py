@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from config.errors import UserError
+from consumers.defence.views import Alarm, Defence
 from consumers.source import TopicPartition
 from daemon.telemetry import DaemonMetrics
 from trainers.job_spec import Progress
@@ -27,11 +28,12 @@ def value(metrics: DaemonMetrics, name: str, **labels: str) -> float | None:
 
 
 def test_ingest_outcomes_are_counted_and_a_pause_is_an_alarm(metrics: DaemonMetrics) -> None:
-    outcome = SimpleNamespace(inserted=5, duplicates=2, dead=1, paused=None)
+    outcome = SimpleNamespace(inserted=5, duplicates=2, dead=1, erased=1, paused=None)
     metrics.ingested(TOPIC, outcome)
-    metrics.ingested(TOPIC, SimpleNamespace(inserted=1, duplicates=0, dead=0, paused="disk"))
+    metrics.ingested(TOPIC, SimpleNamespace(inserted=1, duplicates=0, dead=0, erased=0, paused="disk"))
     assert value(metrics, "perennial_events_total", topic=TOPIC, outcome="inserted") == 6
     assert value(metrics, "perennial_events_total", topic=TOPIC, outcome="dead_letter") == 1
+    assert value(metrics, "perennial_events_total", topic=TOPIC, outcome="erased") == 1
     assert value(metrics, "perennial_ingest_paused", topic=TOPIC) == 1
 
 
@@ -47,6 +49,16 @@ def test_enrichment_and_evidence(metrics: DaemonMetrics) -> None:
     metrics.counted("topics", SimpleNamespace(new_examples=40, train_examples=400))
     assert value(metrics, "perennial_enriched_rows_total", table="examples") == 3
     assert value(metrics, "perennial_examples", task="topics", which="new") == 40
+
+
+def test_where_feedback_stands_and_the_alarm(metrics: DaemonMetrics) -> None:
+    alarm = Alarm("a -> b", held=60, users=3, since=datetime(2026, 5, 1, tzinfo=UTC))
+    metrics.defended("topics", Defence({"effective": 5, "alarm": 60}, (alarm,)))
+    assert value(metrics, "perennial_label_flip_alarms", task="topics") == 1
+    assert value(metrics, "perennial_feedback_examples", task="topics", standing="alarm") == 60
+    metrics.defended("topics", Defence({"effective": 65}, ()))
+    assert value(metrics, "perennial_label_flip_alarms", task="topics") == 0
+    assert value(metrics, "perennial_feedback_examples", task="topics", standing="alarm") == 0
 
 
 def test_progress_and_the_end_of_runs(metrics: DaemonMetrics) -> None:

@@ -1,0 +1,26 @@
+"""Where an answer of a user stands: whether it may train, and if not, why, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+Standing = Literal[
+    "effective", "over_cap", "replaced", "distrusted", "outvoted", "rejected", "conflict", "contradicts_gold", "alarm"
+]
+STANDINGS: tuple[Standing, ...] = get_args(Standing)
+Decision = Literal["accept", "reject"]
+QUARANTINED: tuple[Standing, ...] = ("conflict", "contradicts_gold", "alarm")
+"""These wait for a person; the others that are not effective are set aside."""
+
+IN_WORDS: Mapping[Standing, str] = {
+    "effective": "",
+    "over_cap": "it is over a cap",
+    "replaced": "its user has answered again about the same text since, and the newer answer counts",
+    "distrusted": "its user's corrections have disagreed too often with labels that were given without looking at a model",
+    "outvoted": "the other answers about the same text say otherwise and are trusted more",
+    "rejected": "a person has looked at it and rejected it",
+    "conflict": "other users say otherwise of the same text, and neither side is trusted enough",
+    "contradicts_gold": "a label that was given without looking at a model says otherwise of the same text",
+    "alarm": "far more corrections than usual say the same of their texts (the label-flip alarm)",
+}

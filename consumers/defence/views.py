@@ -1,0 +1,141 @@
+"""What people see of the defence: where feedback stands, which alarms are up, what waits for them, who is trusted."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from config.sections import FeedbackSettings
+from consumers.defence import standings, trust
+from consumers.defence.arrivals import TABLE
+from consumers.defence.records import User, evidence_counts, record_of, user_of
+from consumers.defence.standings import Standing
+from consumers.lance_tables import Tables
+from consumers.tables import is_one_of, quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A label-flip alarm that is up: corrections it holds until a person has decided."""
+
+    move: str
+    held: int
+    users: int
+    since: datetime
+    """When the first of them arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defence:
+    """Where the feedback of one task stands."""
+
+    standings: Mapping[str, int]
+    """Answers by standing."""
+    alarms: tuple[Alarm, ...]
+
+    @property
+    def quarantined(self) -> int:
+        """Answers that wait for a person."""
+        return sum(self.standings.get(standing, 0) for standing in standings.QUARANTINED)
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """One answer that waits for a person."""
+
+    event_id: str
+    task: str
+    user_id: str
+    source: str
+    verdict: str
+    standing: Standing
+    alarm: str | None
+    target: str
+    """JSON."""
+    text: str
+    arrived_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UserView:
+    """What is known of one user in one task."""
+
+    task: str
+    contributor: str
+    """The user id; behind `key:NAME` and a space where it was posted with an API key."""
+    trust: float
+    excluded: bool
+    agreed: int
+    unearned: int
+    contradicted: int
+    answers: int
+    effective: int
+
+
+class Views:
+    """Reads; what is asked every few seconds is read again only when something was judged."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._known: dict[str, Defence] = {}
+        self._version: Mapping[str, int] = {}
+
+    def defence(self, task: str) -> Defence:
+        """Return where the feedback of a task stands."""
+        version = self._tables.versions([TABLE])
+        if version != self._version:
+            self._version, self._known = version, {}
+        if task not in self._known:
+            rows = self._tables.scan(TABLE, ["standing", "alarm", "contributor", "arrived_at"], f"task = {quoted(task)}")
+            counted = rows.group_by("standing").aggregate([([], "count_all")]).to_pylist()
+            counts = {row["standing"]: row["count_all"] for row in sorted(counted, key=lambda row: row["standing"])}
+            self._known[task] = Defence(counts, _alarms(rows.filter(pc.equal(rows["standing"], "alarm"))))
+        return self._known[task]
+
+    def quarantined(self, task: str | None, limit: int) -> list[Quarantined]:
+        """Return answers that wait for a person, oldest arrival first."""
+        where = is_one_of("standing", standings.QUARANTINED) + (f" AND task = {quoted(task)}" if task else "")
+        columns = ["row_id", "task", "user_id", "source", "verdict", "standing", "alarm", "target", "arrived_at", "arrived_seq"]
+        rows = self._tables.scan(TABLE, columns, where).sort_by("arrived_seq").slice(0, limit).to_pylist()
+        found = self._tables.lookup("examples", "row_id", [row["row_id"] for row in rows], ["row_id", "text"]).to_pylist()
+        texts = {row["row_id"]: row["text"] for row in found}
+        return [
+            Quarantined(
+                event_id=row["row_id"], text=texts.get(row["row_id"], ""),
+                **{name: row[name] for name in columns if name not in ("row_id", "arrived_seq")},
+            )
+            for row in rows
+        ]  # fmt: skip
+
+    def users(self, task: str | None, settings: FeedbackSettings) -> list[UserView]:
+        """Return what is known of the users, the least trusted first."""
+        columns = ["task", "contributor", "evidence", "standing"]
+        rows = self._tables.scan(TABLE, columns, f"task = {quoted(task)}" if task else None)
+        answers: dict[User, dict[str, int]] = defaultdict(dict)
+        for row in rows.group_by(["task", "contributor", "standing"]).aggregate([([], "count_all")]).to_pylist():
+            answers[user_of(row)][row["standing"]] = row["count_all"]
+        views = []
+        for user, counts in evidence_counts(rows).items():
+            record = record_of(counts)
+            excluded = trust.is_excluded(record, min_evidence=settings.trust_min_evidence, exclude_below=settings.exclude_below)
+            views.append(
+                UserView(
+                    *user, trust.trust(record), excluded, record.agreed, record.unearned, record.contradicted,
+                    sum(answers[user].values()), answers[user].get("effective", 0),
+                )
+            )  # fmt: skip
+        return sorted(views, key=lambda view: (view.trust, view.task, view.contributor))
+
+
+def _alarms(rows: pa.Table) -> tuple[Alarm, ...]:
+    measures: Sequence[tuple[str, str]] = [("contributor", "count_distinct"), ("arrived_at", "min"), ("contributor", "count")]
+    found = rows.group_by("alarm").aggregate(list(measures)).to_pylist()
+    return tuple(
+        Alarm(row["alarm"], row["contributor_count"], row["contributor_count_distinct"], row["arrived_at_min"])
+        for row in sorted(found, key=lambda row: str(row["alarm"]))
+    )
