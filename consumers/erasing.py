@@ -58,7 +58,7 @@ def derived(tables: Tables, stones: Tombstones) -> list[Derived]:
 
 def erased_rows(tables: Tables, stones: Tombstones) -> dict[str, ErasedRows]:
     """Return the rows of each table that belong to something erased; tables without any are left out."""
-    found = {}
+    found: dict[str, ErasedRows] = {}
     for name, columns in _COLUMN_OF.items():
         key = KEYS[name]
         more = ["text_sha256"] if name == "examples" else []
@@ -80,7 +80,7 @@ def erased_rows(tables: Tables, stones: Tombstones) -> dict[str, ErasedRows]:
 def remove(tables: Tables, rows: Mapping[str, ErasedRows]) -> int:
     """Remove rows, and every finding about texts that are gone; return how many rows went."""
     # The ledger before the examples: a killed process must still find both.
-    removed = sum(_delete(tables, name, rows[name].row_ids) for name in reversed(_COLUMN_OF) if name in rows)
+    removed = sum(_delete(tables, name, rows[name].row_ids) for name in reversed(list(_COLUMN_OF)) if name in rows)
     # By what is missing, not by what was removed just now: a killed process may have removed the texts alone.
     for name, enrichment in ENRICHMENT_OF.items():
         present = tables.scan(name, ["row_id"])["row_id"].combine_chunks()
