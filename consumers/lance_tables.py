@@ -131,6 +131,9 @@ class Tables:
         for name, handle in self._handles.items():
             self._will_write(name)
             handle.optimize(cleanup_older_than=keep, delete_unverified=True)
+            # Half written under a name that LanceDB 0.40 does not look for.
+            for left_over in (self.folder / f"{name}.lance").glob("*/.tmp*"):
+                left_over.unlink()
 
     def oldest_versions(self) -> dict[str, int]:
         """Return the oldest version of each table that is still on disk."""

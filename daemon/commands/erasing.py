@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import ValidationError
 
 from config.clock import utc_now
 from config.errors import RetryError, UserError
@@ -46,19 +47,22 @@ def erase(
     if not named:
         message = "name what is to be erased: --user ID, --article ID or both"
         raise UserError(message)
+    if not settings.data_dir.exists():
+        # A request into a folder made by mistake would look like an erasure.
+        message = (
+            f"nothing has run in {settings.data_dir}, so nothing was ever kept there; give this command the daemon's settings"
+        )
+        raise UserError(message)
     if forget_tombstone:
         _forget_tombstones(settings, user, article)
         return
+    event = _event(user, article)
     if not yes:
         typer.confirm(f"Remove everything of {' and '.join(named)} for good, and train affected models anew?", abort=True)
-    event_id = f"erase-{secrets.token_hex(8)}"
-    _publish(
-        settings,
-        events.Erase(event_id=event_id, occurred_at=utc_now(), source="perennial erase", user_id=user, article_id=article),
-    )
+    _publish(settings, event)
     console.print("requested; the daemon works it off, `perennial erasures` shows how far it is")
     if wait:
-        _wait(settings, event_id)
+        _wait(settings, event.event_id)
 
 
 def erasures(as_json: AsJson = False) -> None:
@@ -100,10 +104,19 @@ def erasures(as_json: AsJson = False) -> None:
     )  # fmt: skip
 
 
+def _event(user: str | None, article: str | None) -> events.Erase:
+    event_id = f"erase-{secrets.token_hex(8)}"
+    try:
+        return events.Erase(event_id=event_id, occurred_at=utc_now(), source="perennial erase", user_id=user, article_id=article)
+    except ValidationError as error:
+        wrong = " and ".join(repr(problem["input"]) for problem in error.errors())
+        message = f"{wrong} is no id that an event can carry, so nothing of it is kept; nothing was asked for"
+        raise UserError(message) from None
+
+
 def _publish(settings: Settings, event: events.Erase) -> None:
     from consumers.event_log import open_event_log  # noqa: PLC0415 - heavy
 
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
     with closing(open_event_log(settings)) as event_log, closing(event_log.sink()) as sink:
         sink.publish(events.FEEDBACK_TOPIC, events.to_bytes(event), key=event.event_id.encode())
         sink.flush()

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 
 from consumers.dead_letters import DeadLetters
+from consumers.embedded import EmbeddedLog
+from consumers.erasures import Erasures
+from consumers.events import FEEDBACK_TOPIC, Erase
 from consumers.source import Position, RawEvent
 from registry.store import Registry
 from tests.support.registries import add_version
@@ -71,6 +74,8 @@ def test_the_version_is_told(perennial: Shell) -> None:
         (["predict", "news-topics", "hello"], "nothing has run"),
         (["predict", "nothing", "hello"], "news-topics"),
         (["train", "nothing"], "the tasks are news-entities, news-topics"),
+        (["erase"], "--user ID, --article ID or both"),
+        (["erase", "--user", "anna", "--yes"], "nothing was ever kept there"),
         (["import", "nowhere.csv"], "nowhere.csv"),
         (["import", "nowhere.csv", "--task", "nothing"], "the tasks are"),
         (["import", "file.xyz"], "--format"),
@@ -203,3 +208,39 @@ def test_dead_letters_are_dropped_once_that_is_confirmed(perennial: Shell) -> No
     assert "0 dropped; 3 are kept" in perennial("dlq", "drop", "--before", "2026-01-01").stdout
     assert "1 dropped; 2 are kept" in perennial("dlq", "drop", "1", stdin="y\n").stdout
     assert "2 dropped; 0 are kept" in perennial("dlq", "drop", "--before", "2999-01-01", "--yes").stdout
+
+
+def test_an_erasure_is_asked_for_listed_and_its_tombstone_forgotten(perennial: Shell) -> None:
+    assert perennial.json("erasures") == {"limit_hours": 24.0, "erasures": []}
+    data = perennial.folder / "perennial-data"
+    data.mkdir()
+    assert perennial("erase", "--user", "anna", stdin="n\n").returncode == 1
+    for arguments, said in ((["--forget-tombstone"], "nothing was ever erased"), (["--user", "no id"], "'no id' is no id")):
+        refused = perennial("erase", "--user", "anna", "--yes", *arguments)
+        assert (refused.returncode, said in refused.stderr) == (2, True)
+    assert not (data / "events.db").exists(), "nothing was asked for"
+    asked = perennial("erase", "--user", "anna", "--article", "a-1", stdin="y\n")
+    assert asked.returncode == 0, asked.stderr
+    assert "user 'anna' and article 'a-1' for good" in asked.stdout
+    waited = perennial("erase", "--user", "bert", "--yes", "--wait")
+    assert waited.returncode == 1
+    assert "no daemon is running; the request stays" in waited.stderr
+    with (
+        closing(EmbeddedLog(data / "events.db", retention=timedelta(days=1))) as log,
+        closing(log.source("test", [FEEDBACK_TOPIC])) as source,
+    ):
+        sent = [json.loads(raw.value or b"") for raw in source.poll(timeout_s=0.1, max_events=10)]
+    assert [(event["type"], event.get("user_id"), event.get("article_id")) for event in sent] == [
+        ("erase", "anna", "a-1"), ("erase", "bert", None),
+    ]  # fmt: skip
+    with closing(Erasures(data)) as erasures:
+        erasures.request(Erase.model_validate(sent[0]))
+    (listed,) = perennial.json("erasures")["erasures"]
+    assert (listed["number"], listed["what"], listed["state"], listed["late"]) == (1, "user and article", "requested", False)
+    assert "anna" not in perennial("erasures").stdout
+    forgotten = perennial("erase", "--article", "a-1", "--forget-tombstone")
+    assert "new events of this article are stored again" in forgotten.stdout
+    again = perennial("erase", "--article", "a-1", "--forget-tombstone")
+    assert (again.returncode, "was not erased here" in again.stderr) == (2, True)
+    with closing(Erasures(data)) as erasures:
+        assert erasures.tombstones().has("user", "anna")

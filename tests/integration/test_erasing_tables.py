@@ -170,14 +170,17 @@ def test_the_bytes_go_with_the_old_versions_and_not_before(tmp_path: Path, buffe
 
 def test_what_a_killed_write_left_goes_too(tmp_path: Path, buffer: Buffer, erasures: Erasures) -> None:
     fill(buffer, label("l-1", "kept"))
-    left_over = tmp_path / "b" / "examples.lance" / "data" / "0123456789abcdef.lance"
-    left_over.write_bytes(WORD.encode())
-    assert markers.places_of([WORD], tmp_path / "b") == {"examples.lance/data/0123456789abcdef.lance": {markers.UNREADABLE, WORD}}
+    left_over = [tmp_path / "b" / "examples.lance" / "data" / name for name in ("0123456789abcdef.lance", ".tmpZi5iir")]
+    for path in left_over:
+        path.write_bytes(WORD.encode())
+    assert markers.places_of([WORD], tmp_path / "b") == {
+        f"examples.lance/data/{path.name}": {markers.UNREADABLE, WORD} for path in left_over
+    }
     ask(erasures, user_id="anna")
     buffer.erase()
     rewrite(buffer)
     buffer.purge(timedelta(hours=1))
-    assert not left_over.exists()
+    assert not any(path.exists() for path in left_over)
     assert keys(buffer, "examples")["examples"] == {"l-1"}
 
 

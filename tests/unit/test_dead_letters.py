@@ -142,3 +142,21 @@ def test_letters_of_before_a_time_are_found_replayed_ones_too(tmp_path: Path, lo
         assert letters.died_before(NOW) == []
         assert letters.died_before(NOW + timedelta(milliseconds=1)) == [1, 2]
         assert letters.died_before(NOW.astimezone(timezone(timedelta(hours=5))) + timedelta(hours=1)) == [1, 2, 3]
+
+
+def test_erasing_takes_what_matches_whole_or_in_the_log(letters: DeadLetters, tmp_path: Path) -> None:
+    large = b"first of a secret " * PREFIX_BYTES
+    letters.add_all([
+        Rejected(raw(1, b"a secret"), "r"), Rejected(raw(2, b"of another"), "r"), Rejected(raw(3, large), "r", keep_bytes=False),
+        Rejected(raw(4, b"the same place in an older log"), "r"), Rejected(raw(5, None), "r"),
+    ])  # fmt: skip
+    (replayed,) = [letter.id for letter in letters.list() if letter.offset == 1]
+    with closing(EmbeddedLog(tmp_path / "events.db", retention=timedelta(days=1))) as log, closing(log.sink()) as sink:
+        letters.replay([replayed], sink)
+    gone = letters.erase(lambda value: value == b"a secret", {Position("news", 0, 3), Position("news", 0, 4)})
+    assert gone == [("news", 0, 1), ("news", 0, 3)]
+    assert [letter.offset for letter in letters.list(include_replayed=True)] == [5, 4, 2]
+    letters.compact()
+    content = (tmp_path / "dead.db").read_bytes()
+    assert b"secret" not in content
+    assert b"of another" in content

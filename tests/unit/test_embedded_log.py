@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from config.errors import RetryError, StopError
 from consumers import embedded
 from consumers.embedded import EmbeddedLog
-from consumers.source import EventSource, TopicPartition
+from consumers.source import EventSource, Position, TopicPartition
 
 PARTITION = TopicPartition("news", 0)
 
@@ -278,3 +278,47 @@ def test_a_log_file_that_is_gone_is_told_and_tried_again(log: EmbeddedLog, tmp_p
             source.poll(timeout_s=0.1, max_events=5)
         aside.rename(file)
         assert len(source.poll(timeout_s=5, max_events=5)) == 1
+
+
+def test_an_erased_event_keeps_its_place_and_nothing_else(log: EmbeddedLog, tmp_path: Path) -> None:
+    with closing(log.sink()) as sink:
+        for number in range(6):
+            sink.publish(
+                "news", b"secret-%d " % number * (2_000 if number % 2 else 5), key=b"secret-key", headers=[("h", b"secret-h")]
+            )
+    source = log.source("g", ["news"])
+    source.commit({PARTITION: 2})
+    found = log.find(lambda value: any(b"secret-%d " % number in value for number in (1, 3, 4)))
+    assert [position.offset for position in found] == [1, 3, 4]
+    assert log.erase([*found, Position("news", 0, 99), Position("nothing", 0, 0)]) == frozenset()
+    with closing(log.source("another", ["news"])) as reader:
+        events = reader.poll(timeout_s=0, max_events=100)
+    assert [event.position.offset for event in events] == list(range(6))
+    assert [(event.value is None, event.key is None, event.erased) for event in events] == [
+        (number in (1, 3, 4),) * 3 for number in range(6)
+    ]  # fmt: skip
+    assert source.lag()[PARTITION] == 4
+    for step in ("at once", "compacted"):
+        content = (tmp_path / "deep" / "events.db").read_bytes()
+        assert not [number for number in (1, 3, 4) if b"secret-%d " % number in content], step
+        assert (tmp_path / "deep" / "events.db-journal").stat().st_size == 0
+        assert b"secret-5 " in content
+        log.compact()
+    publish(log, 1)
+    assert log.positions("news") == (0, 7)
+
+
+def test_a_search_reads_every_topic_in_portions(log: EmbeddedLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consumers.embedded_erasing._CHUNK_EVENTS", 3)
+    monkeypatch.setattr("consumers.embedded_erasing._CHUNK_BYTES", 50)
+    for topic in ("news", "other"):
+        publish(log, 10, topic=topic, size=30)
+    assert log.find(lambda value: value[:1] in b"37") == [(topic, 0, offset) for topic in ("news", "other") for offset in (3, 7)]
+
+
+def test_a_tombstone_of_a_producer_is_not_an_erased_event(log: EmbeddedLog) -> None:
+    with closing(log.sink()) as sink:
+        sink.publish("news", None, headers=[("h", b"x")])
+    with closing(log.source("g", ["news"])) as source:
+        (event,) = source.poll(timeout_s=0, max_events=1)
+    assert not event.erased

@@ -182,3 +182,37 @@ def test_absolute_is_told_in_points() -> None:
 
 def test_manual_mode_is_judged_like_any_other() -> None:
     assert decide(seen(), POLICY.model_copy(update={"mode": "manual"})).verdict == "promote"
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({"candidate_score": 0.712, "gain": 0.0, "lower_bound": -0.02, "upper_bound": 0.02}, "promote"),
+        ({"candidate_score": 0.712, "gain": 0.0, "lower_bound": 0.0, "upper_bound": 0.0, "standard_error": 0.0}, "promote"),
+        ({"candidate_score": 0.702, "gain": -0.01, "lower_bound": -0.036, "upper_bound": 0.016}, "insufficient_evidence"),
+        ({"candidate_score": 0.612, "gain": -0.1, "lower_bound": -0.13, "upper_bound": -0.07}, "keep"),
+        ({"rows": 199, "candidate_score": 0.712, "gain": 0.0, "lower_bound": 0.0}, "insufficient_evidence"),
+    ],
+)
+def test_a_champion_that_must_go_is_replaced_by_one_that_is_no_worse(changes: dict[str, Any], verdict: str) -> None:
+    decision = decide(seen(**changes), POLICY, champion_must_go=True)
+    assert decision.verdict == verdict
+    told = decision.reasons[-1]
+    assert "needs to be no worse" in told
+    assert told.endswith("news-topics/v3 learnt from texts that were erased; up to 3.6 points may be lost")
+    assert decide(seen(**changes), POLICY).verdict != "promote", "any other champion stays"
+
+
+def test_a_champion_that_must_go_can_be_replaced_where_nothing_could_beat_it() -> None:
+    perfect = seen(
+        champion_score=0.99, candidate_score=0.99, gain=0.0, lower_bound=-0.01, upper_bound=0.01, required_gain=math.inf
+    )
+    assert decide(perfect, POLICY).verdict == "keep"
+    assert decide(perfect, POLICY, champion_must_go=True).verdict == "promote"
+
+
+def test_guards_hold_for_a_replacement_too() -> None:
+    same = {"candidate_score": 0.712, "gain": 0.0, "lower_bound": -0.01, "upper_bound": 0.01}
+    decision = decide(seen(**same, anchor=slice_of("anchor", 0.9, 0.8)), POLICY, champion_must_go=True)
+    assert decision.verdict == "keep"
+    assert decision.reasons[0].startswith("it forgets")

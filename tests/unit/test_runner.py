@@ -134,6 +134,16 @@ def test_a_stop_ends_the_child_and_leaves_the_run_to_go_on_later(tmp_path: Path)
     assert found == ["stopped"]
 
 
+def test_a_run_that_must_end_fails_though_nothing_else_stops(tmp_path: Path) -> None:
+    here = runner(tmp_path, "time.sleep(60)")
+    began = time.monotonic()
+    threading.Timer(0.5, lambda: here.end("news-topics-1")).start()
+    result = here.run(spec(tmp_path), lambda _progress: None)
+    assert result.status == "failed"
+    assert time.monotonic() - began < 30
+    assert here.run(spec(tmp_path), lambda _progress: None).status == "failed", "a later attempt ends too"
+
+
 def test_a_child_whose_daemon_died_while_it_was_starting_does_not_live_on(tmp_path: Path) -> None:
     body = """
 from trainers import guards
