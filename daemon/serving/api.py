@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Query, Request
@@ -14,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from config.errors import DeadLetterError, RetryError
 from consumers import event_errors, events, wire
-from daemon.serving import errors, schemas
+from daemon.serving import downloads, errors, schemas
 from daemon.serving.access import Guard
 from daemon.serving.batching import OverloadedError
 from daemon.serving.errors import ApiError
@@ -38,6 +39,7 @@ def create_app(service: Service) -> FastAPI:
     _add_predict(app, service)
     _add_feedback(app, service)
     _add_views(app, service)
+    downloads.add(app, service, partial(_slot, service))
     _add_health(app, service)
     return app
 

@@ -15,7 +15,10 @@ from config.errors import DeadLetterError
 
 _DEFAULT_REMEDY = "send a value of that form; `perennial schema` prints the JSON Schema of every event"
 
-_ADDRESSES = "/v1/tasks, /v1/tasks/{task}/predict, /v1/feedback, /v1/feedback/{event_id}, /v1/models, /healthz, /readyz, /metrics"
+_ADDRESSES = (
+    "/v1/tasks, /v1/tasks/{task}/predict, /v1/tasks/{task}/champion, /v1/feedback, /v1/feedback/{event_id}, /v1/models, "
+    "/v1/models/{version}/manifest, /v1/models/{version}/files/{path}, /healthz, /readyz, /metrics"
+)
 
 log = structlog.get_logger(__name__)
 

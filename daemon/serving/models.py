@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from config.settings import Settings
 from config.tasks import TaskSpec
@@ -61,3 +62,12 @@ def loader(settings: Settings) -> Callable[[TaskSpec, Path], Predictor]:
         return task_for(spec).load(folder, replace(resolve(settings.training), threads=threads))
 
     return load
+
+
+def precision(settings: Settings, spec: TaskSpec) -> Literal["fp32", "bf16"]:
+    """Return what the loader's models of a task compute in. Raises `UserError` when this machine does not have it."""
+    if spec.backend == "spacy":
+        return "fp32"
+    from trainers.hardware import resolve  # noqa: PLC0415 - see above
+
+    return resolve(settings.training).precision

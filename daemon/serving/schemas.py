@@ -110,3 +110,20 @@ class ModelView(_Schema):
     champion: bool
     serving: bool
     metrics: dict[str, Any]
+
+
+class ChampionView(_Schema):
+    """A task's champion, with what an app needs to run it in its own process."""
+
+    task: str
+    version: str
+    generation: int
+    """Grows by one with every move of the champion."""
+    since: datetime
+    kind: str
+    backend: str
+    precision: Literal["fp32", "bf16"]
+    """What serving computes in; another precision may give other scores."""
+    manifest_sha256: str
+    size_bytes: int
+    """Of all files together."""
