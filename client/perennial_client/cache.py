@@ -1,0 +1,134 @@
+"""One task's versions on disk: whole folders, and which of them were good.
+
+good.json           the versions that were loaded and answered, the present one first; its time: when that was last confirmed
+v17-0123456789ab/   a whole version, `manifest.json` included
+.part-v18-.../      one that is being fetched; gone on with after a break or a restart
+.gone-.../          one that is being removed
+lock                held by the process that fetches
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from perennial_client.durable import sync_folder, write_atomic
+from perennial_client.errors import UnavailableError
+from perennial_client.results import Champion
+
+_GOOD_FILE = "good.json"
+_LOCK_FILE = "lock"
+_PART, _GONE = ".part-", ".gone-"
+_VERSION = re.compile(r"(?P<task>[a-z][a-z0-9-]{0,62})/(?P<number>v[1-9][0-9]*)")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_LOOK_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Good:
+    """A version that was loaded and answered."""
+
+    champion: Champion
+    confirmed_at: float
+    """When serving last said that it is the champion, in seconds since the epoch."""
+
+
+class Cache:
+    """The folder. Several processes may share it: one at a time fetches, the others find what it fetched."""
+
+    def __init__(self, folder: Path, *, keep: int) -> None:
+        """`keep` good versions stay, the present one included."""
+        self._folder = folder
+        self._keep = keep
+
+    def good(self) -> list[Good]:
+        """Return the good versions that are still here, the last one first."""
+        path = self._folder / _GOOD_FILE
+        try:
+            found = [Good(Champion.of(entry), float(entry["confirmed_at"])) for entry in json.loads(path.read_bytes())]
+            found[:1] = [Good(last.champion, path.stat().st_mtime) for last in found[:1]]
+            return [one for one in found if self.folder(one.champion).is_dir()]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
+    def confirm(self) -> None:
+        """Note that the last good version is the champion now."""
+        with suppress(OSError):  # only a later process reads it
+            os.utime(self._folder / _GOOD_FILE)
+
+    def settle(self, champion: Champion) -> None:
+        """Note that a version is good, before all others, and remove those that need not stay. Raises `OSError`."""
+        before = self.good()
+        others = [one for one in before if one.champion.manifest_sha256 != champion.manifest_sha256]
+        kept = [Good(champion, time.time()), *others][: self._keep]
+        entries = [{**one.champion.as_json(), "confirmed_at": one.confirmed_at} for one in kept]
+        write_atomic(self._folder / _GOOD_FILE, (json.dumps(entries, indent=1) + "\n").encode())
+        for one in others[self._keep - 1 :]:
+            self.remove(one.champion)
+
+    def folder(self, champion: Champion) -> Path:
+        """Return where a version lies, or would lie. Raises `ValueError` for what is no version of its task."""
+        known = _VERSION.fullmatch(champion.version)
+        if known is None or known["task"] != champion.task or not _SHA256.fullmatch(champion.manifest_sha256):
+            message = f"{champion.version!r} is no version of task {champion.task!r}; check that url is Perennial's serving"
+            raise ValueError(message)
+        return self._folder / f"{known['number']}-{champion.manifest_sha256[:12]}"
+
+    @contextmanager
+    def fetching(self, champion: Champion, stop: threading.Event) -> Iterator[Path | None]:
+        """Yield the folder to fetch a version into, or None when it is whole; no other process fetches meanwhile.
+
+        What other fetches left, and versions that never were good, are removed. Raises `OSError`, and `UnavailableError` when
+        `stop` is set while another process fetches.
+        """
+        import fcntl  # noqa: PLC0415 - POSIX only, and only models in process need it
+
+        whole = self.folder(champion)
+        if whole.is_dir():
+            yield None
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / _LOCK_FILE).open("a") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if stop.wait(_LOOK_S):
+                        what = "stopped while another process fetched"
+                        raise UnavailableError(what, champion.version, "follow again") from None
+            if whole.is_dir():
+                yield None
+                return
+            part = whole.with_name(_PART + whole.name)
+            needed = {part.name, *(self.folder(one.champion).name for one in self.good())}
+            for path in self._folder.iterdir():
+                if path.is_dir() and path.name not in needed:
+                    _discard(path)
+            part.mkdir(exist_ok=True)
+            yield part
+
+    def finish(self, part: Path, champion: Champion) -> None:
+        """Give a fetched and synced folder its place."""
+        part.rename(self.folder(champion))
+        sync_folder(self._folder)
+
+    def remove(self, champion: Champion) -> None:
+        """Remove a version; it disappears at once, as a whole."""
+        _discard(self.folder(champion))
+
+
+def _discard(folder: Path) -> None:
+    gone = folder.with_name(f"{_GONE}{secrets.token_hex(8)}")
+    with suppress(OSError):  # another process was quicker, or nothing can be written: then it stays
+        folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)

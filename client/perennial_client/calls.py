@@ -1,0 +1,118 @@
+"""The calls of serving's HTTP interface, each written once for the sync and the async client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from perennial_client.errors import RefusedError
+from perennial_client.feedback import Feedback, event, to_bytes
+from perennial_client.results import Champion, FeedbackFate, FeedbackReceipt, Prediction
+from perennial_client.retries import Retries, Steps, exchange
+
+
+class Calls:
+    """The calls to one serving address. `deadline_s` replaces that of the retries for one call."""
+
+    def __init__(self, url: str, retries: Retries) -> None:
+        self._url = url
+        self._retries = retries
+
+    def predict(
+        self, task: str, texts: Sequence[str], article_id: str | None, deadline_s: float | None
+    ) -> Steps[list[Prediction]]:
+        """Ask the champion; one prediction per text, in order."""
+        check_texts(texts)
+        if not texts:
+            return []
+        if article_id is not None and len(texts) != 1:
+            message = f"article_id names one article and {len(texts)} texts are given; send them one by one"
+            raise ValueError(message)
+        body: Mapping[str, Any] = {"texts": list(texts)} if article_id is None else {"text": texts[0], "article_id": article_id}
+        response = yield from self._exchange("POST", f"/v1/tasks/{_part(task)}/predict", deadline_s, content=to_bytes(body))
+        with _understood(response):
+            said = response.json()
+            return [_prediction(said["task"], said["version"], one) for one in _exactly(len(texts), said["predictions"])]
+
+    def feedback(self, task: str, fields: Feedback, deadline_s: float | None) -> Steps[FeedbackReceipt]:
+        """Post feedback; every attempt carries the same event id, so it is one event however often it arrives."""
+        sent = event(task, fields)
+        later = f"send it again with event_id={sent['event_id']!r}: it is stored once however often it comes"
+        response = yield from self._exchange("POST", "/v1/feedback", deadline_s, content=to_bytes(sent), later=later)
+        with _understood(response):
+            return FeedbackReceipt.of(response.json())
+
+    def fate(self, event_id: str, deadline_s: float | None) -> Steps[FeedbackFate]:
+        """Ask what became of feedback."""
+        response = yield from self._exchange("GET", f"/v1/feedback/{_part(event_id)}", deadline_s)
+        with _understood(response):
+            return FeedbackFate.of(response.json())
+
+    def champion(self, task: str, deadline_s: float | None) -> Steps[Champion]:
+        """Ask which version a task's champion is."""
+        response = yield from self._exchange("GET", f"/v1/tasks/{_part(task)}/champion", deadline_s)
+        with _understood(response):
+            champion = Champion.of(response.json())
+            if champion.task != task:
+                message = f"the champion of task {champion.task!r}"
+                raise ValueError(message)
+            return champion
+
+    def manifest(self, version: str) -> Steps[bytes]:
+        """Fetch the manifest of a version."""
+        response = yield from self._exchange("GET", f"/v1/models/{quote(version)}/manifest", None)
+        return response.content
+
+    def _exchange(
+        self, method: str, path: str, deadline_s: float | None, *, content: bytes | None = None, later: str = "try again later"
+    ) -> Steps[httpx.Response]:
+        retries = self._retries if deadline_s is None else replace(self._retries, deadline_s=deadline_s)
+        return exchange(method, self._url, path, retries, content=content, later=later)
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Refuse (`RefusedError`) what serving would refuse too: blank texts, and those that are no Unicode text."""
+    if isinstance(texts, str):
+        message = "texts is one string; give a list of texts"
+        raise TypeError(message)
+    for number, text in enumerate(texts):
+        if not text.strip():
+            what = "the text holds only white space"
+            raise RefusedError(what, f"texts, number {number}", "send words, or leave it out")
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                what = f"character {error.start} is half of a surrogate pair, which is no Unicode text"
+                raise RefusedError(what, f"texts, number {number}", "send the whole pair, or U+FFFD in its place") from None
+
+
+@contextmanager
+def _understood(response: httpx.Response) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        what = f"the answer is not that of Perennial's serving ({type(error).__name__}: {error})"
+        remedy = "check url; if it is right, the server is newer than this client: upgrade perennial-client"
+        raise RefusedError(what, f"{response.request.method} {response.url}", remedy, response.status_code) from None
+
+
+def _prediction(task: str, version: str, one: Mapping[str, Any]) -> Prediction:
+    answer = {name: value for name, value in one.items() if name != "prediction_id"}
+    return Prediction(task, version, answer, one["prediction_id"])
+
+
+def _exactly(count: int, answers: Sequence[Any]) -> Sequence[Any]:
+    if len(answers) != count:
+        message = f"{len(answers)} answers to {count} texts"
+        raise ValueError(message)
+    return answers
+
+
+def _part(name: str) -> str:
+    return quote(name, safe="")

@@ -1,0 +1,166 @@
+"""The HTTP clients. Thread-safe (`AsyncClient`: within one event loop), with a pool of connections; use as context managers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Self, TypeVar, Unpack
+from urllib.parse import quote
+
+import httpx
+
+from perennial_client.calls import Calls
+from perennial_client.feedback import Feedback
+from perennial_client.results import Champion, FeedbackFate, FeedbackReceipt, Prediction
+from perennial_client.retries import Outcome, Retries, Send, Steps
+from perennial_client.version import __version__
+
+T = TypeVar("T")
+
+_POOL = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=60)
+"""Serving keeps an idle connection for 75 s: the pool lets go of it first."""
+
+
+class Client:
+    """Asks serving and waits for the answer.
+
+    Every call raises `RefusedError` when the request is wrong and `UnavailableError` when no answer came within the deadline.
+    """
+
+    def __init__(self, url: str, *, api_key: str | None = None, retries: Retries | None = None, **options: Any) -> None:  # noqa: ANN401 - handed on
+        """`url` is serving's address; `options` are httpx's own: verify, cert, proxy, limits, transport, ..."""
+        self._http = httpx.Client(**_settings(url, api_key, options))
+        self._calls = Calls(url.rstrip("/"), retries or Retries())
+
+    def predict(
+        self, task: str, texts: Sequence[str], *, article_id: str | None = None, deadline_s: float | None = None
+    ) -> list[Prediction]:
+        """Return the champion's answer to each text, in order; `article_id` names the article that one text belongs to."""
+        return self._run(self._calls.predict(task, texts, article_id, deadline_s))
+
+    def feedback(self, task: str, *, deadline_s: float | None = None, **fields: Unpack[Feedback]) -> FeedbackReceipt:
+        """Post what a person said of an answer; when this returns, it is durable. Tried again, it is still one event."""
+        return self._run(self._calls.feedback(task, fields, deadline_s))
+
+    def fate(self, event_id: str, *, deadline_s: float | None = None) -> FeedbackFate:
+        """Return what became of feedback, up to the version that learnt from it."""
+        return self._run(self._calls.fate(event_id, deadline_s))
+
+    def champion(self, task: str, *, deadline_s: float | None = None) -> Champion:
+        """Return which version is the task's champion."""
+        return self._run(self._calls.champion(task, deadline_s))
+
+    def manifest(self, version: str) -> bytes:
+        """Return the manifest of a version, as it was published."""
+        return self._run(self._calls.manifest(version))
+
+    @contextmanager
+    def file(self, version: str, path: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+        """Open one file of a version for reading, whatever the status; httpx's errors pass through, nothing is tried again."""
+        with self._http.stream("GET", f"/v1/models/{quote(version)}/files/{quote(path)}", headers=headers) as response:
+            yield response
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def _run(self, steps: Steps[T]) -> T:
+        outcome: Outcome = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            outcome = None
+            if isinstance(step, Send):
+                try:
+                    outcome = self._http.request(
+                        step.method, step.path, content=step.content, headers=step.headers, timeout=step.timeout
+                    )
+                except httpx.RequestError as error:
+                    outcome = error
+            else:
+                time.sleep(step.seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+
+class AsyncClient:
+    """As `Client`, for apps with an event loop."""
+
+    def __init__(self, url: str, *, api_key: str | None = None, retries: Retries | None = None, **options: Any) -> None:  # noqa: ANN401 - handed on
+        """`url` is serving's address; `options` are httpx's own: verify, cert, proxy, limits, transport, ..."""
+        self._http = httpx.AsyncClient(**_settings(url, api_key, options))
+        self._calls = Calls(url.rstrip("/"), retries or Retries())
+
+    async def predict(
+        self, task: str, texts: Sequence[str], *, article_id: str | None = None, deadline_s: float | None = None
+    ) -> list[Prediction]:
+        """Return the champion's answer to each text, in order; `article_id` names the article that one text belongs to."""
+        return await self._run(self._calls.predict(task, texts, article_id, deadline_s))
+
+    async def feedback(self, task: str, *, deadline_s: float | None = None, **fields: Unpack[Feedback]) -> FeedbackReceipt:
+        """Post what a person said of an answer; when this returns, it is durable. Tried again, it is still one event."""
+        return await self._run(self._calls.feedback(task, fields, deadline_s))
+
+    async def fate(self, event_id: str, *, deadline_s: float | None = None) -> FeedbackFate:
+        """Return what became of feedback, up to the version that learnt from it."""
+        return await self._run(self._calls.fate(event_id, deadline_s))
+
+    async def champion(self, task: str, *, deadline_s: float | None = None) -> Champion:
+        """Return which version is the task's champion."""
+        return await self._run(self._calls.champion(task, deadline_s))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def _run(self, steps: Steps[T]) -> T:
+        outcome: Outcome = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            outcome = None
+            if isinstance(step, Send):
+                try:
+                    outcome = await self._http.request(
+                        step.method, step.path, content=step.content, headers=step.headers, timeout=step.timeout
+                    )
+                except httpx.RequestError as error:
+                    outcome = error
+            else:
+                await asyncio.sleep(step.seconds)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.aclose()
+
+
+def _settings(url: str, api_key: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return httpx's settings. Raises `ValueError` for an address or a key that cannot be sent."""
+    if httpx.URL(url).scheme not in ("http", "https") or not httpx.URL(url).host:
+        message = f"url is {url!r}; give serving's address, such as http://127.0.0.1:8310"
+        raise ValueError(message)
+    headers = {
+        "User-Agent": f"perennial-client/{__version__}",
+        # As they are on the server's disk: a download that goes on after a break counts these bytes.
+        "Accept-Encoding": "identity",
+    }
+    if api_key is not None:
+        if not (api_key.isascii() and api_key.isprintable() and api_key.strip() == api_key and api_key):
+            message = "api_key is empty or holds a blank or a character that no header can carry; copy it again"
+            raise ValueError(message)
+        headers["Authorization"] = f"Bearer {api_key}"
+    return {"base_url": url, "limits": _POOL, **options, "headers": {**headers, **options.get("headers", {})}}

@@ -1,0 +1,116 @@
+"""Fetches a version: every file in ranges, gone on with after a break, checked against the manifest before it has a place."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import threading
+from pathlib import Path
+
+import httpx
+
+from perennial_client.cache import Cache
+from perennial_client.client import Client
+from perennial_client.durable import sync_folders, write_atomic
+from perennial_client.errors import ModelError, UnavailableError
+from perennial_client.manifest import MANIFEST_FILE, File, parse, verify_file
+from perennial_client.results import Champion
+from perennial_client.retries import refusal
+
+_BREAKS = 5
+"""Breaks in a row, without a byte between them, after which fetching is given up for now."""
+_SPARE_BYTES = 16 << 20
+"""What must stay free on the disk."""
+
+
+def fetch(client: Client, champion: Champion, cache: Cache, stop: threading.Event) -> None:
+    """Bring a version into the cache, whole and verified, unless it is there.
+
+    Raises `UnavailableError` when serving cannot be read now (what was fetched stays, and the next attempt goes on there),
+    `ModelError` when the bytes are wrong, and `OSError` when they cannot be written.
+    """
+    with cache.fetching(champion, stop) as part:
+        if part is None:
+            return
+        content = client.manifest(champion.version)
+        files = parse(content, sha256=champion.manifest_sha256, version=champion.version)
+        try:
+            _need_room(part, files)
+            for file in files:
+                _fetch_file(client, champion.version, file, part / file.name, stop)
+            sync_folders(part)
+            write_atomic(part / MANIFEST_FILE, content)
+            cache.finish(part, champion)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                # The app needs the room more than a half-fetched model does.
+                shutil.rmtree(part, ignore_errors=True)
+            raise
+
+
+def _need_room(part: Path, files: tuple[File, ...]) -> None:
+    missing = sum(file.size_bytes - _size(part / file.name) for file in files)
+    free = shutil.disk_usage(part).free
+    if missing + _SPARE_BYTES > free:
+        needed, left = (missing + _SPARE_BYTES) >> 20, free >> 20
+        raise OSError(errno.ENOSPC, f"{needed} MiB are needed and {left} MiB are free; make room", str(part))
+
+
+def _fetch_file(client: Client, version: str, file: File, path: Path, stop: threading.Event) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    breaks = 0
+    while (have := _size(path)) < file.size_bytes:
+        try:
+            _go_on(client, version, file, path, stop)
+        except httpx.HTTPError as error:
+            breaks = 1 if _size(path) > have else breaks + 1
+            # Every break is a moment to leave, and waiting is one more.
+            if breaks == _BREAKS or stop.wait(random.uniform(0, 0.1 * 2**breaks)):  # noqa: S311 - spreads clients
+                what = f"the download broke off ({type(error).__name__}: {error})"
+                where = f"{version}, file {file.name}, byte {_size(path)} of {file.size_bytes}"
+                raise UnavailableError(what, where, "the next attempt goes on there") from error
+    try:
+        verify_file(path, file, version)
+    except ModelError:
+        path.unlink()
+        raise
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
+
+
+def _go_on(client: Client, version: str, file: File, path: Path, stop: threading.Event) -> None:
+    """Fetch what is missing of a file, as far as the connection carries. Raises httpx's errors when it carries no further."""
+    have = _size(path)
+    headers = {"Range": f"bytes={have}-", "If-Range": f'"{file.sha256}"'} if have else {}
+    with client.file(version, file.name, headers) as response, path.open("r+b") as written:
+        if response.status_code not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
+            response.read()
+            raise refusal(response, f"GET {response.url}", "the next attempt goes on there")
+        if response.status_code == httpx.codes.OK or not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            have = written.truncate(0)
+        if response.status_code == httpx.codes.PARTIAL_CONTENT and not have:
+            message = "another range was sent than was asked for"
+            raise httpx.RemoteProtocolError(message)
+        written.seek(have)
+        for chunk in response.iter_raw():
+            have += len(chunk)
+            if have > file.size_bytes:
+                what = f"file {file.name} is longer than the {file.size_bytes} bytes that were published"
+                raise ModelError(what, version, "check what stands between this app and serving")
+            written.write(chunk)
+            if stop.is_set():
+                what = "stopped while it was fetched"
+                raise UnavailableError(what, version, "follow again: it goes on there")
+    if have < file.size_bytes:
+        message = "the answer ended early"
+        raise httpx.RemoteProtocolError(message)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,136 @@
+"""Feedback straight to Kafka, for installations whose event log it is. Needs the extra `kafka`."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Self, Unpack
+
+from perennial_client.errors import RefusedError, UnavailableError, missing_extra
+from perennial_client.feedback import TOPIC, Feedback, event, to_bytes
+
+try:
+    from kafka import KafkaProducer
+    from kafka import errors as kafka_errors
+    from kafka.net.compat import KafkaNetClient
+except ImportError as error:
+    raise missing_extra(error, "kafka") from error
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}")
+_IDS = ("event_id", "user_id", "prediction_id", "article_id")
+_VERDICTS = ("correction", "confirmation")
+_LARGEST_EVENT_BYTES = 4 << 20
+_CLOSE_S = 5.0
+
+
+class KafkaFeedback:
+    """Publishes feedback events, the same that serving publishes. Thread-safe; a context manager.
+
+    Nothing between the app and the log looks at the target: one that does not fit its task becomes a dead letter.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str | Sequence[str],
+        *,
+        topic: str = TOPIC,
+        timeout_s: float = 30.0,
+        **security: Any,  # noqa: ANN401 - handed on
+    ) -> None:
+        """`security` are kafka-python's own settings for SASL and TLS. Opening needs no broker.
+
+        `timeout_s` is how long one `send` looks for a broker and the topic, and how long it then waits for the acknowledgement.
+        """
+        self._servers = [bootstrap_servers] if isinstance(bootstrap_servers, str) else list(bootstrap_servers)
+        self._topic = topic
+        self._timeout_s = timeout_s
+        self._security = security
+        self._producer: KafkaProducer | None = None
+        self._lock = threading.Lock()
+
+    def send(self, task: str, **fields: Unpack[Feedback]) -> str:
+        """Publish one event and return its id; when this returns, every in-sync replica has it.
+
+        Raises `RefusedError` for what would become a dead letter, `UnavailableError` when no broker took it in time: send it
+        again with the same `event_id`, which the error names, and it is one event.
+        """
+        fields["occurred_at"] = fields.get("occurred_at") or datetime.now(UTC)
+        sent = event(task, fields)
+        _check(sent)
+        where = f"Kafka at {', '.join(self._servers)}, topic {self._topic}"
+        later = f"send it again with event_id={sent['event_id']!r}: it is stored once however often it comes"
+        try:
+            future = self._opened().send(self._topic, to_bytes(sent), key=sent["event_id"].encode())
+            # The producer gives up by itself within that time, so that nothing is sent behind the caller's back later.
+            future.get(timeout=self._timeout_s + _CLOSE_S)
+        except kafka_errors.MessageSizeTooLargeError as error:
+            what = f"the event is too large ({error})"
+            raise RefusedError(what, where, "send a shorter text, or name the article instead of its text") from error
+        except (kafka_errors.KafkaError, OSError) as error:
+            what = f"the event is not acknowledged ({type(error).__name__}: {error})"
+            raise UnavailableError(what, where, f"check the address and that the topic exists, and {later}") from error
+        return str(sent["event_id"])
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.close(timeout=_CLOSE_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def _opened(self) -> KafkaProducer:
+        # While no broker answers, one thread after the other tries: none may wait for all before it.
+        if not self._lock.acquire(timeout=self._timeout_s):
+            raise kafka_errors.KafkaTimeoutError
+        try:
+            self._producer = self._producer or _producer(self._servers, self._timeout_s, self._security)
+            return self._producer
+        finally:
+            self._lock.release()
+
+
+def _check(sent: Mapping[str, Any]) -> None:
+    """Refuse what every task would refuse; over HTTP serving says it."""
+    for name in _IDS:
+        if name in sent and not (isinstance(sent[name], str) and _ID.fullmatch(sent[name])):
+            what = f"{name} {sent[name]!r:.80} does not match {_ID.pattern}"
+            raise RefusedError(what, f"feedback, field {name}", "use only those characters", field=name)
+    if sent.get("verdict") not in _VERDICTS:
+        what = f"verdict is {sent.get('verdict')!r:.80}"
+        raise RefusedError(what, "feedback, field verdict", f"send one of {', '.join(_VERDICTS)}", field="verdict")
+    for name in ("user_id", "target"):
+        if name not in sent:
+            what = f"{name} is missing"
+            raise RefusedError(what, f"feedback, field {name}", "add it", field=name)
+    if not any(name in sent for name in ("prediction_id", "article_id", "text")):
+        what = "none of prediction_id, article_id and text is given"
+        raise RefusedError(what, "feedback", "send one of them")
+
+
+def _producer(servers: Sequence[str], timeout_s: float, security: Mapping[str, Any]) -> KafkaProducer:
+    clients: list[KafkaNetClient] = []
+
+    def client(**options: object) -> KafkaNetClient:
+        clients.append(KafkaNetClient(**options))
+        return clients[-1]
+
+    limit_ms = int(1000 * timeout_s)
+    try:
+        return KafkaProducer(
+            bootstrap_servers=list(servers), kafka_client=client, bootstrap_timeout_ms=limit_ms, max_block_ms=limit_ms,
+            request_timeout_ms=limit_ms // 2, delivery_timeout_ms=limit_ms, acks="all", enable_idempotence=True, linger_ms=0,
+            compression_type="lz4", max_request_size=_LARGEST_EVENT_BYTES, allow_auto_create_topics=False, **security,
+        )  # fmt: skip
+    except BaseException:
+        # A constructor that fails leaves its thread and sockets behind (kafka-python 3.0.12).
+        for left_behind in clients:
+            left_behind.close()
+        raise

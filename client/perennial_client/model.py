@@ -1,0 +1,283 @@
+"""A model in the app's own process that follows the champion: fetched, verified, loaded, warmed and swapped in."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import random
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+from perennial_client import loading, manifest
+from perennial_client.cache import Cache
+from perennial_client.calls import check_texts
+from perennial_client.client import Client
+from perennial_client.download import fetch
+from perennial_client.errors import MissingExtraError, ModelError, PerennialError, UnavailableError
+from perennial_client.loading import Answer, Predictor
+from perennial_client.results import Champion, Prediction
+
+_LOOK_DEADLINE_S = 5.0
+_LONGEST_BACKOFF_S = 600.0
+_CLOSE_LIMIT_S = 5.0
+
+log = logging.getLogger("perennial_client")
+
+
+class _Live:
+    """One loaded version; whoever is predicting holds it."""
+
+    def __init__(self, champion: Champion, precision: str, predictor: Predictor) -> None:
+        self.champion = champion
+        self.precision = precision
+        self._predictor = predictor
+        self._lock = threading.Lock()
+
+    def answer(self, texts: Sequence[str]) -> list[Answer]:
+        answers: list[Answer] = []
+        for portion in loading.portions(texts):
+            # Between portions other threads get their turn.
+            with self._lock:
+                answers += self._predictor.predict(portion)
+        return answers
+
+    def is_of(self, champion: Champion, precision: str) -> bool:
+        return (self.champion.manifest_sha256, self.precision) == (champion.manifest_sha256, precision)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A champion that could not be used, and when it is tried again."""
+
+    champion: Champion
+    attempts: int
+    retry_at: float  # on the monotonic clock
+
+    def is_of(self, champion: Champion) -> bool:
+        # A champion that was moved away and back is tried again at once.
+        return (self.champion.version, self.champion.generation) == (champion.version, champion.generation)
+
+
+class Model:
+    """Answers as serving does, with the task's champion. Thread-safe; a context manager.
+
+    `follow` makes it, in the process that predicts: in a fork nothing follows.
+    """
+
+    def __init__(
+        self, task: str, client: Client, cache: Cache, *, poll_s: float, precision: Literal["fp32", "bf16"] | None
+    ) -> None:
+        self.task = task
+        self._client = client
+        self._cache = cache
+        self._poll_s = poll_s
+        self._precision = precision
+        self._live: _Live | None = None
+        self._confirmed_at = time.monotonic()
+        self._settled: Champion | None = None
+        self._leaving: weakref.ref[_Live] | None = None
+        self._failure: _Failure | None = None
+        self._last_error: str | None = None
+        self._looking = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name=f"follow-{task}", daemon=True)
+
+    @classmethod
+    def follow(
+        cls,
+        task: str,
+        *,
+        client: Client,
+        cache_dir: str | os.PathLike[str],
+        poll_s: float = 10.0,
+        wait_s: float = 60.0,
+        precision: Literal["fp32", "bf16"] | None = None,
+        keep: int = 2,
+    ) -> Self:
+        """Return a model that answers, and keep it the champion by looking every `poll_s` seconds.
+
+        The last good version in `cache_dir` is there at once, without a server; where there is none, serving is asked for up to
+        `wait_s` seconds (a download that has begun by then is finished). `precision` None: as serving computes. `keep` good
+        versions stay in the cache. Raises `UnavailableError` when there is no model by then, `MissingExtraError` when a
+        library is missing.
+        """
+        if keep < 1 or poll_s <= 0:
+            message = f"keep is {keep} and poll_s is {poll_s}; give at least 1 version and seconds above 0"
+            raise ValueError(message)
+        model = cls(task, client, Cache(Path(cache_dir) / task, keep=keep), poll_s=poll_s, precision=precision)
+        model._begin(wait_s)
+        return model
+
+    @property
+    def version(self) -> str:
+        """The version that answers, such as `news-topics/v17`."""
+        return self._present().champion.version
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since serving last said that this version is the champion.
+
+        It grows while serving is away, and while a newer version cannot be used.
+        """
+        return time.monotonic() - self._confirmed_at
+
+    @property
+    def last_error(self) -> str | None:
+        """Why the last look at the champion led to nothing; None when it did not."""
+        return self._last_error
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """Return the answer to each text, in order, all by one version. Raises `RefusedError` for a text that serving refuses."""
+        check_texts(texts)
+        live = self._present()
+        return [Prediction(self.task, live.champion.version, answer) for answer in live.answer(texts)]
+
+    def refresh(self) -> bool:
+        """Look at the champion now; fetch, load and swap when it has moved. Return whether the champion is what answers."""
+        with self._looking:
+            try:
+                return self._look()
+            except MissingExtraError:
+                if self._live is None:
+                    raise
+                log.exception("task %s: the champion cannot be loaded here", self.task)
+                return False
+
+    def close(self) -> None:
+        """Stop following; the model that is held goes on answering."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(_CLOSE_LIMIT_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def _present(self) -> _Live:
+        live = self._live
+        assert live is not None  # noqa: S101 - `follow` returns no model without one
+        return live
+
+    def _begin(self, wait_s: float) -> None:
+        self._load_cached()
+        deadline = time.monotonic() + wait_s
+        while self._live is None and not self.refresh():
+            if time.monotonic() >= deadline:
+                what = f"no model of task {self.task!r} could be had within {wait_s:g} s: {self._last_error}"
+                raise UnavailableError(what, "Model.follow", "mend that, or ask serving with Client.predict meanwhile")
+            self._stop.wait(min(1.0, self._poll_s))
+        self._thread.start()
+
+    def _load_cached(self) -> None:
+        for good in self._cache.good():
+            try:
+                self._live = self._load(good.champion)
+            except MissingExtraError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with this one, an older one or serving may help
+                self._note(f"the cached {good.champion.version} cannot be used: {error or type(error).__name__}")
+                continue
+            self._settled = good.champion
+            self._confirmed_at = time.monotonic() - max(0.0, time.time() - good.confirmed_at)
+            log.info("task %s: %s answers, from the cache", self.task, good.champion.version)
+            return
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.refresh()
+            except Exception:  # the thread must live on; what is loaded answers on
+                log.exception("task %s: looking at the champion failed", self.task)
+            if self._leaving is not None and self._leaving() is None:
+                # A spaCy pipeline refers to itself, so its memory comes back only when cycles are collected.
+                self._leaving = None
+                gc.collect()
+            # Apps that were started together need not all ask together.
+            self._stop.wait(self._poll_s * random.uniform(0.8, 1.2))  # noqa: S311 - spreads clients
+
+    def _look(self) -> bool:
+        asked_at = time.monotonic()
+        try:
+            champion = self._client.champion(self.task, deadline_s=_LOOK_DEADLINE_S)
+        except PerennialError as error:
+            self._note(str(error))
+            return False
+        try:
+            if self._live is None or not self._live.is_of(champion, self._precision_of(champion)):
+                if self._is_backing_off(champion):
+                    return False
+                fetch(self._client, champion, self._cache, self._stop)
+                self._swap(self._load(champion))
+        except UnavailableError as error:
+            self._note(str(error))
+            return False
+        except Exception as error:  # whatever a broken version or a full disk raises, the old one answers on
+            self._note_failure(champion, error)
+            if isinstance(error, MissingExtraError):
+                raise
+            return False
+        self._confirmed_at = asked_at
+        self._failure = None
+        self._last_error = self._settle(champion)
+        return True
+
+    def _load(self, champion: Champion) -> _Live:
+        folder, precision = self._cache.folder(champion), self._precision_of(champion)
+        try:
+            manifest.verify(folder, sha256=champion.manifest_sha256, version=champion.version)
+        except ModelError:
+            # It is fetched anew.
+            self._cache.remove(champion)
+            raise
+        return _Live(champion, precision, loading.load(champion, folder, precision))
+
+    def _swap(self, loaded: _Live) -> None:
+        before, self._live = self._live, loaded
+        log.info("task %s: %s answers, after %s", self.task, loaded.champion.version, before and before.champion.version)
+        # Predictions that have begun hold it until they end.
+        self._leaving = None if before is None else weakref.ref(before)
+
+    def _settle(self, champion: Champion) -> str | None:
+        """Note in the cache that the champion is good; return why that cannot be done."""
+        if self._settled == champion:
+            self._cache.confirm()
+            return None
+        try:
+            self._cache.settle(champion)
+        except OSError as error:
+            return (
+                f"{champion.version} answers, but the cache cannot note it ({error}); after a restart an older one may be first"
+            )
+        self._settled = champion
+        return None
+
+    def _precision_of(self, champion: Champion) -> str:
+        return self._precision or champion.precision
+
+    def _is_backing_off(self, champion: Champion) -> bool:
+        failure = self._failure
+        return failure is not None and failure.is_of(champion) and time.monotonic() < failure.retry_at
+
+    def _note_failure(self, champion: Champion, error: Exception) -> None:
+        known = self._failure is not None and self._failure.is_of(champion)
+        attempts = self._failure.attempts + 1 if self._failure is not None and known else 1
+        wait_s = min(_LONGEST_BACKOFF_S, 2.0**attempts)
+        self._failure = _Failure(champion, attempts, time.monotonic() + wait_s)
+        answering = f"{self._live.champion.version} answers on" if self._live else "nothing answers yet"
+        self._note(
+            f"{champion.version} cannot be used: {error or type(error).__name__}; {answering}, and the next attempt is in "
+            f"{wait_s:.0f} s at the earliest"
+        )
+
+    def _note(self, reason: str) -> None:
+        if reason != self._last_error:
+            log.warning("task %s: %s", self.task, reason)
+        self._last_error = reason

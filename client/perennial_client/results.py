@@ -1,0 +1,113 @@
+"""What calls return. Fields that a newer server adds are ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One entity: code-point offsets into the text, end exclusive, and its type."""
+
+    start: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One answer. `prediction_id` is what feedback cites; an answer of a model in the app's own process has none."""
+
+    task: str
+    version: str
+    answer: Mapping[str, Any]
+    """As serving sends it. Classification: `label` and `scores`; entities: `spans`."""
+    prediction_id: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The most probable label of a classification. Raises `TypeError` for another kind of task."""
+        return str(self._part("label"))
+
+    @property
+    def scores(self) -> Mapping[str, float]:
+        """Probability per label of a classification, highest first. Raises `TypeError` for another kind of task."""
+        return dict(self._part("scores"))
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The entities in order of the text. Raises `TypeError` for another kind of task."""
+        return tuple(Span(int(one["start"]), int(one["end"]), str(one["label"])) for one in self._part("spans"))
+
+    def _part(self, name: str) -> Any:  # noqa: ANN401 - each kind of task has answers of its own shape
+        if name not in self.answer:
+            message = f"an answer of task {self.task!r} has no {name}; it holds {', '.join(self.answer)}"
+            raise TypeError(message)
+        return self.answer[name]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackReceipt:
+    """The acknowledgement of feedback: it is durable."""
+
+    event_id: str
+    task: str
+    accepted_at: datetime
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """Read the server's answer."""
+        return cls(str(body["event_id"]), str(body["task"]), datetime.fromisoformat(body["accepted_at"]))
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackFate:
+    """What became of one feedback event; `docs/post-feedback.md` says what each status means."""
+
+    event_id: str
+    task: str | None
+    status: str
+    reason: str
+    learnt_in: str | None
+    """The first version that learnt from it."""
+    in_champion: bool
+    champion: str | None
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """Read the server's answer."""
+        return cls(
+            str(body["event_id"]), body.get("task"), str(body["status"]), str(body["reason"]), body.get("learnt_in"),
+            bool(body["in_champion"]), body.get("champion"),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """Which version a task's champion is, and what is needed to run it."""
+
+    task: str
+    version: str
+    generation: int
+    """Grows by one with every move of the champion."""
+    since: datetime
+    kind: str
+    backend: str
+    precision: str
+    """What serving computes in: `fp32` or `bf16`."""
+    manifest_sha256: str
+    size_bytes: int
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """Read the server's answer, or what `as_json` returned."""
+        texts = {name: str(body[name]) for name in ("task", "version", "kind", "backend", "precision", "manifest_sha256")}
+        since = datetime.fromisoformat(body["since"])
+        return cls(**texts, generation=int(body["generation"]), since=since, size_bytes=int(body["size_bytes"]))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it as JSON can hold it."""
+        return asdict(self) | {"since": self.since.isoformat()}

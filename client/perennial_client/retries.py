@@ -1,0 +1,157 @@
+"""When a request is sent again: the decisions, without clock-watching threads or sockets, for the sync and the async client."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TypeVar
+
+import httpx
+
+from perennial_client.errors import RefusedError, UnavailableError
+
+T = TypeVar("T")
+
+_AGAIN = frozenset({429, 502, 503, 504})
+_NEVER_AGAIN = (httpx.LocalProtocolError, httpx.UnsupportedProtocol)
+_MOST_DOUBLINGS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How patient a call is; all values are seconds and above 0.
+
+    What is tried again: connections that fail or time out, and the answers 429, 502, 503 and 504. The wait before attempt n is
+    drawn evenly from 0 to `first_wait_s` times 2 to the n-1 ("full jitter"), at most `longest_wait_s`, plus what a
+    Retry-After header asks for.
+    """
+
+    deadline_s: float = 60.0
+    """No attempt and no wait begins later than this after the call."""
+    timeout_s: float = 30.0
+    """Longest silence of the server within one attempt."""
+    connect_timeout_s: float = 5.0
+    first_wait_s: float = 0.1
+    longest_wait_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if not getattr(self, name) > 0:
+                message = f"{name} is {getattr(self, name)}; give seconds above 0"
+                raise ValueError(message)
+
+    def wait_s(self, attempt: int) -> float:
+        """Return a random wait after the attempt of this number, counted from 0."""
+        longest = min(self.longest_wait_s, self.first_wait_s * 2 ** min(attempt, _MOST_DOUBLINGS))
+        return random.uniform(0, longest)  # noqa: S311 - spreads clients, keeps no secret
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this now; the answer, or the error that came instead, is what the generator gets back."""
+
+    method: str
+    path: str
+    content: bytes | None
+    timeout: httpx.Timeout
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What to send besides the headers that every request has."""
+        return {} if self.content is None else {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Do nothing for so long."""
+
+    seconds: float
+
+
+Outcome = httpx.Response | httpx.RequestError | None
+Steps = Generator[Send | Wait, Outcome, T]
+"""One call: it yields what is to be done next and returns its result. Whoever drives it has the socket and the clock."""
+
+
+def exchange(
+    method: str,
+    url: str,
+    path: str,
+    retries: Retries,
+    *,
+    content: bytes | None = None,
+    later: str = "try again later",
+    clock: Callable[[], float] = time.monotonic,
+) -> Steps[httpx.Response]:
+    """Return the answer with status 200 to 299. Raises `RefusedError`, or `UnavailableError` with the remedy `later`."""
+    where = f"{method} {url}{path}"
+    ends = clock() + retries.deadline_s
+    for attempt in itertools.count():
+        left_s = max(0.001, ends - clock())
+        timeout = httpx.Timeout(min(retries.timeout_s, left_s), connect=min(retries.connect_timeout_s, left_s))
+        outcome = yield Send(method, path, content, timeout)
+        wait_s = retries.wait_s(attempt)
+        if isinstance(outcome, httpx.Response):
+            if outcome.is_success:
+                return outcome
+            error = refusal(outcome, where, later)
+            if outcome.status_code not in _AGAIN:
+                raise error
+            wait_s += asked_wait_s(outcome)
+        else:
+            reason = f"{type(outcome).__name__}: {outcome}".rstrip(": ")
+            if isinstance(outcome, _NEVER_AGAIN):
+                what = f"the request cannot be sent ({reason})"
+                raise RefusedError(what, where, "mend url, api_key or the options")
+            error = UnavailableError(f"no answer ({reason})", where, later)
+        if clock() + wait_s >= ends:
+            what = f"{error.what}, after {attempt + 1} attempts within {retries.deadline_s:g} s"
+            raise UnavailableError(what, where, error.remedy, _status(outcome))
+        yield Wait(wait_s)
+    raise AssertionError  # counting has no end
+
+
+def asked_wait_s(response: httpx.Response) -> float:
+    """Return the seconds that a Retry-After header asks for (seconds or a date), 0 without a readable one."""
+    asked = response.headers.get("Retry-After", "").strip()
+    if asked.isascii() and asked.isdigit():
+        return float(asked)
+    try:
+        moment = parsedate_to_datetime(asked)
+    except ValueError:
+        return 0.0
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def refusal(response: httpx.Response, where: str, later: str) -> RefusedError | UnavailableError:
+    """Return what the server says of itself, or what the status says when something between answered. Its body has been read."""
+    status = response.status_code
+    try:
+        said = response.json()["error"]
+        what, remedy, field = str(said["message"]), str(said["remedy"]), said.get("field")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        what, remedy, field = f"{status} {_phrase(status)}, and not from Perennial's serving", "", None
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _AGAIN:
+        return UnavailableError(what, where, remedy or later, status)
+    if response.has_redirect_location:
+        remedy = f"it is a redirect to {response.headers['Location']}; give the address that answers as url"
+    remedy = remedy or "check url: it is the address that `perennial status` names, or that of the proxy before it"
+    return RefusedError(what, f"{where}, field {field}" if field else where, remedy, status, field)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "(no known status)"
+
+
+def _status(outcome: Outcome) -> int | None:
+    return outcome.status_code if isinstance(outcome, httpx.Response) else None
