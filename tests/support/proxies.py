@@ -18,13 +18,14 @@ class Proxy:
         self.target = target
         self.break_after: int | None = None
         """Answer bytes of one connection after which it is broken off."""
-        self.change: Callable[[bytes], bytes] = lambda answer: answer
-        """What is made of every piece of an answer."""
+        self.change: Callable[[bytes], bytes | None] = lambda answer: answer
+        """What is made of every piece of an answer; None breaks the connection off in its place."""
         self.open = threading.Event()
         """While it is cleared, no answer byte passes."""
         self.open.set()
         self.answered = 0
         """Answer bytes passed on."""
+        self.connections = 0
         self.requests = b""
         """All that clients sent."""
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -39,6 +40,7 @@ class Proxy:
         with suppress(OSError):
             while True:
                 client, _address = self._listener.accept()
+                self.connections += 1
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
@@ -48,7 +50,9 @@ class Proxy:
             passed = 0
             while answer := server.recv(_CHUNK_BYTES):
                 self.open.wait()
-                answer = self.change(answer)
+                if (changed := self.change(answer)) is None:
+                    break
+                answer = changed
                 room = None if self.break_after is None else max(0, self.break_after - passed)
                 client.sendall(answer[:room])
                 passed += len(answer[:room])
@@ -56,7 +60,7 @@ class Proxy:
                 if room is not None and len(answer) >= room:
                     break
             _hang_up(server)
-        _hang_up(client)
+            _hang_up(client)
 
     def _ask(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
