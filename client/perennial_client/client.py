@@ -32,7 +32,8 @@ class Client:
     def __init__(self, url: str, *, api_key: str | None = None, retries: Retries | None = None, **options: Any) -> None:  # noqa: ANN401 - handed on
         """`url` is serving's address; `options` are httpx's own: verify, cert, proxy, limits, transport, ..."""
         self._http = httpx.Client(**_settings(url, api_key, options))
-        self._calls = Calls(url.rstrip("/"), retries or Retries())
+        self.retries = retries or Retries()
+        self._calls = Calls(url.rstrip("/"), self.retries)
 
     def predict(
         self, task: str, texts: Sequence[str], *, article_id: str | None = None, deadline_s: float | None = None
@@ -98,7 +99,8 @@ class AsyncClient:
     def __init__(self, url: str, *, api_key: str | None = None, retries: Retries | None = None, **options: Any) -> None:  # noqa: ANN401 - handed on
         """`url` is serving's address; `options` are httpx's own: verify, cert, proxy, limits, transport, ..."""
         self._http = httpx.AsyncClient(**_settings(url, api_key, options))
-        self._calls = Calls(url.rstrip("/"), retries or Retries())
+        self.retries = retries or Retries()
+        self._calls = Calls(url.rstrip("/"), self.retries)
 
     async def predict(
         self, task: str, texts: Sequence[str], *, article_id: str | None = None, deadline_s: float | None = None

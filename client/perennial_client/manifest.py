@@ -50,7 +50,8 @@ def parse(content: bytes, *, sha256: str, version: str) -> tuple[File, ...]:
             raise _refused(version, f"{file.name!r} is not a plain relative path")
         if path.suffix.lower() in _PICKLE_SUFFIXES and path.name not in _NO_PICKLES:
             raise _refused(version, f"{file.name} is named like a pickle")
-        if not (isinstance(file.sha256, str) and _SHA256.fullmatch(file.sha256) and type(file.size_bytes) is int):
+        sized = type(file.size_bytes) is int and file.size_bytes >= 0
+        if not (sized and isinstance(file.sha256, str) and _SHA256.fullmatch(file.sha256)):
             raise _refused(version, f"{file.name} has no valid SHA-256 and size")
     return files
 

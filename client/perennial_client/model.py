@@ -206,7 +206,7 @@ class Model:
     def _look(self) -> bool:
         asked_at = time.monotonic()
         try:
-            champion = self._client.champion(self.task, deadline_s=_LOOK_DEADLINE_S)
+            champion = self._client.champion(self.task, deadline_s=min(_LOOK_DEADLINE_S, self._client.retries.deadline_s))
         except PerennialError as error:
             self._note(str(error))
             return False
@@ -241,7 +241,7 @@ class Model:
 
     def _swap(self, loaded: _Live) -> None:
         before, self._live = self._live, loaded
-        log.info("task %s: %s answers, after %s", self.task, loaded.champion.version, before and before.champion.version)
+        log.info("task %s: %s answers", self.task, loaded.champion.version)
         # Predictions that have begun hold it until they end.
         self._leaving = None if before is None else weakref.ref(before)
 

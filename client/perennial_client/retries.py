@@ -111,7 +111,7 @@ def exchange(
                 raise RefusedError(what, where, "mend url, api_key or the options")
             error = UnavailableError(f"no answer ({reason})", where, later)
         if clock() + wait_s >= ends:
-            what = f"{error.what}, after {attempt + 1} attempts within {retries.deadline_s:g} s"
+            what = f"{error.what}; given up within {retries.deadline_s:g} s"
             raise UnavailableError(what, where, error.remedy, _status(outcome))
         yield Wait(wait_s)
     raise AssertionError  # counting has no end

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -20,6 +19,7 @@ from consumers.erasures import Erasures
 from consumers.events import FEEDBACK_TOPIC
 from consumers.ingest import Ingest
 from consumers.source import EventSource
+from tests.support import disks
 from tests.support.ingest_bench import open_buffer, publish, rows
 from tests.support.sample_events import LABEL, NOW, TASKS
 
@@ -31,16 +31,8 @@ SETTINGS = IngestSettings(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)]
-    if shutil.which("mount") is None:
-        pytest.skip("there is no mount command here; tests/unit/test_ingest.py puts the fault in")
-    mounted = subprocess.run(command, capture_output=True, check=False, text=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"no small disk can be mounted ({mounted.stderr.strip()}); tests/unit/test_ingest.py puts the fault in")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    with disks.small_disk(tmp_path, instead="tests/unit/test_ingest.py") as disk:
+        yield disk
 
 
 def drain(ingest: Ingest, source: EventSource) -> None:

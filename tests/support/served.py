@@ -64,18 +64,25 @@ class ServedData:
         sections = {"serving": {"port": 0, "refresh_interval_s": 0.05, "threads": 1, **serving}}
         return load_settings(data_dir=self.folder / "data", tasks_dir=str(self.folder / "tasks"), **sections)
 
-    def publish(self, *, learnt: tuple[str, ...] = (), parent: str | None = None) -> str:
-        """Publish the next version; its answers carry the label `V<number>`. Return its name."""
+    def publish(self, *, learnt: tuple[str, ...] = (), parent: str | None = None, ballast: bytes = b"") -> str:
+        """Publish the next version; its answers carry the label `V<number>`. Return its name. `ballast` makes it larger."""
         number = self.registry.versions.next_number(TASK)
         nlp = spacy.blank("xx")  # the few rules of its tokenizer load quickly
         nlp.add_pipe("entity_ruler").add_patterns([{"label": f"V{number}", "pattern": "Riksdag"}])
         source = self.folder / f"model-{number}"
         nlp.to_disk(source)
-        published = self.artifacts.publish(TASK, number, source)
+        if ballast:
+            (source / "ballast").write_bytes(ballast)
+        return self.publish_folder(TASK, source, learnt=learnt, parent=parent)
+
+    def publish_folder(self, task: str, source: Path, *, learnt: tuple[str, ...] = (), parent: str | None = None) -> str:
+        """Publish a model folder as the task's next version and return its name."""
+        number = self.registry.versions.next_number(task)
+        published = self.artifacts.publish(task, number, source)
         version = self.registry.versions.add(
-            TASK,
+            task,
             number,
-            run_id=f"run-{number}",
+            run_id=f"{task}-run-{number}",
             artifact_id=published.artifact_id,
             manifest_sha256=published.manifest_sha256,
             size_bytes=published.size_bytes,
@@ -87,14 +94,15 @@ class ServedData:
         return version.name
 
     def promote(self, version: str) -> None:
-        """Move the champion alias to `version`, wherever it stands."""
-        champion = self.registry.versions.champion(TASK)
+        """Move the champion alias of its task to `version`, wherever it stands."""
+        task = version.partition("/")[0]
+        champion = self.registry.versions.champion(task)
         expected = champion.version if champion else None
-        promotion.promote(self.registry, TASK, version, expected=expected, actor="test", reason="test")
+        promotion.promote(self.registry, task, version, expected=expected, actor="test", reason="test")
 
-    def champion(self) -> str:
+    def champion(self, *, ballast: bytes = b"") -> str:
         """Publish a version and promote it."""
-        version = self.publish()
+        version = self.publish(ballast=ballast)
         self.promote(version)
         return version
 

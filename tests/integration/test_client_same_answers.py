@@ -1,0 +1,106 @@
+"""For one version, a model in the app's process answers exactly what serving answers: spaCy and transformer, fp32 and bf16."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import torch
+
+from config.settings import SHIPPED_TASKS_DIR, load_settings
+from config.tasks import TaskSpec, load_task
+from perennial_client import Client, Model
+from tests.support.ner_rows import examples
+from tests.support.served import ServedData, eventually
+from tests.support.serving_process import serving
+from tests.support.tiny_models import CPU, toy_rows
+from trainers.task import Example, TrainingPlan
+from trainers.tasks.catalog import task_for
+
+ENTITIES, TOPICS = "news-entities", "news-topics"
+LABELS = ("SPORT", "MARKETS", "WEATHER")
+ODD = [
+    "a", "😀😀 Ada Lovelace arrived in Paris on Monday .", "İstanbul'da Éva naïve coöperation — “quoted”", "x" * 400,
+    "12 3.4% $5", "new\tline\r\nend\x00", "\u200b.", "storm goal shares " * 300,
+    "The Evening Post reports that Alan Turing left Oslo .\n\n" * 400,
+]  # fmt: skip
+
+
+def shipped(name: str, **training: Any) -> TaskSpec:
+    spec = load_task(SHIPPED_TASKS_DIR / f"{name}.yaml")
+    return spec.model_copy(update={"training": spec.training.model_copy(update=training)})
+
+
+def trained(folder: Path, spec: TaskSpec, rows: list[Example]) -> Path:
+    plan = TrainingPlan(
+        spec=spec, rows=rows, full=True, warm_start=None, seed=20, hardware=CPU, batch_size=16, work_dir=folder / "work",
+        report=lambda _step: None,
+    )  # fmt: skip
+    task_for(spec).train(plan, folder / spec.name)
+    return folder / spec.name
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> ServedData:
+    """The shipped tasks with a champion each, trained for moments."""
+    folder = tmp_path_factory.mktemp("same")
+    made = ServedData(folder)
+    for spec, rows in (
+        (shipped(ENTITIES, full_epochs=4), examples(60)),
+        (shipped(TOPICS, full_epochs=1, max_tokens=64), toy_rows(LABELS, 12)),
+    ):
+        made.promote(made.publish_folder(spec.name, trained(folder, spec, rows)))
+    return made
+
+
+@pytest.fixture(scope="module", params=["fp32", "bf16"])
+def address(request: pytest.FixtureRequest, data: ServedData) -> Iterator[tuple[str, str]]:
+    settings = load_settings(
+        data_dir=data.settings.data_dir, serving={"port": 0, "threads": 1}, training={"precision": request.param, "device": "cpu"}
+    )
+    with serving(settings) as (_process, address):
+        eventually(lambda: httpx.get(f"{address}/readyz").json()["serving"].keys() >= {ENTITIES, TOPICS}, within_s=120)
+        eventually(lambda: httpx.get(f"{address}/readyz").status_code == 200, within_s=120)
+        yield address, request.param
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As many threads as the serving process has: they may share out a sum in another way."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("task", [ENTITIES, TOPICS])
+def test_the_answers_are_the_same(task: str, address: tuple[str, str], tmp_path: Path) -> None:
+    url, precision = address
+    chance = random.Random(5)
+    texts = [row.text for row in (*examples(40, seed=9), *toy_rows(LABELS, 20, seed=9))] + ODD
+    with Client(url) as client, Model.follow(task, client=client, cache_dir=tmp_path) as model:
+        assert client.champion(task).precision == (precision if task == TOPICS else "fp32")
+        for size in (1, 2, 7, 32, 33, 100):
+            asked = chance.sample(texts, size)
+            served, here = client.predict(task, asked), model.predict(asked)
+            assert [one.version for one in here] == [one.version for one in served]
+            assert [one.answer for one in here] == [one.answer for one in served]
+        for text in ODD:
+            assert model.predict([text])[0].answer == client.predict(task, [text])[0].answer
+    answers = [one.answer for one in here]
+    assert len({str(answer) for answer in answers}) > 10, "the model has something to say"
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_an_app_may_choose_another_precision(address: tuple[str, str], tmp_path: Path) -> None:
+    url, precision = address
+    other = "fp32" if precision == "bf16" else "bf16"
+    with Client(url) as client, Model.follow(TOPICS, client=client, cache_dir=tmp_path, precision=other) as model:
+        [served], [here] = client.predict(TOPICS, ["the storm"]), model.predict(["the storm"])
+        assert here.scores != served.scores
+        assert here.scores == pytest.approx(served.scores, abs=0.05)
