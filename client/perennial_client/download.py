@@ -54,8 +54,8 @@ def _need_room(part: Path, files: tuple[File, ...]) -> None:
     missing = sum(file.size_bytes - _size(part / file.name) for file in files)
     free = shutil.disk_usage(part).free
     if missing + _SPARE_BYTES > free:
-        needed, left = (missing + _SPARE_BYTES) >> 20, free >> 20
-        raise OSError(errno.ENOSPC, f"{needed} MiB are needed and {left} MiB are free; make room", str(part))
+        needed, left = (missing + _SPARE_BYTES) / 2**20, free / 2**20
+        raise OSError(errno.ENOSPC, f"No space left: {needed:.1f} MiB are needed and {left:.1f} MiB free; make room", str(part))
 
 
 def _fetch_file(client: Client, version: str, file: File, path: Path, stop: threading.Event) -> None:

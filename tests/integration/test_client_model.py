@@ -22,9 +22,11 @@ from daemon.serving.service import Service
 from perennial_client import Client, MissingExtraError, Model, RefusedError, Retries, UnavailableError, loading
 from perennial_client.entities import Entities
 from perennial_client.loading import Answer
+from tests.support import follower
 from tests.support.proxies import Proxy, proxied
 from tests.support.served import TASK, TEXT, TOPICS, ServedData, eventually, listening, load_on_cpu
 
+FOLLOWER = Path(follower.__file__)
 QUICK = Retries(deadline_s=0.5, first_wait_s=0.01, longest_wait_s=0.05)
 
 
@@ -333,13 +335,7 @@ def test_a_missing_library_names_its_extra(client: Client, cache: Path, monkeypa
 
 
 def test_processes_that_share_a_cache_fetch_a_version_once(client: Client, cache: Path, proxy: Proxy) -> None:
-    program = """
-import sys
-from perennial_client import Client, Model
-with Client(sys.argv[1]) as client, Model.follow("entities", client=client, cache_dir=sys.argv[2], wait_s=60) as model:
-    print(model.version)
-"""
-    command = [sys.executable, "-c", program, proxy.address, str(cache)]
+    command = [sys.executable, str(FOLLOWER), proxy.address, TASK, str(cache)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
     assert [process.communicate(timeout=120)[0] for process in processes] == [f"{TASK}/v1\n"] * 2

@@ -1,0 +1,185 @@
+"""Feedback from an app straight to a real Kafka: the same event as serving's, durable, and one event however often it is sent."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka.admin import KafkaAdminClient, NewTopic
+
+from config.clock import utc_now
+from config.settings import SHIPPED_TASKS_DIR
+from config.tasks import load_tasks
+from consumers import events
+from consumers.kafka import KafkaLog
+from consumers.source import RawEvent
+from perennial_client import RefusedError, UnavailableError
+from perennial_client import feedback as feedback_event
+from perennial_client.kafka import KafkaFeedback
+from tests.kafka.broker import Broker, free_port
+from tests.support.event_logs import read
+from tests.support.kafka_logs import shared_broker
+
+TASKS = load_tasks(SHIPPED_TASKS_DIR)
+FEEDBACK: dict[str, Any] = {
+    "user_id": "desk-7", "verdict": "correction", "target": {"label": "politics"}, "text": "Löfven 😀 votes",
+    "model_version": "news-topics/v1",
+}  # fmt: skip
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return shared_broker()
+
+
+@pytest.fixture
+def topic(broker: Broker) -> str:
+    return make_topic(broker)
+
+
+def make_topic(broker: Broker, **options: Any) -> str:
+    name = uuid.uuid4().hex
+    with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin:
+        admin.create_topics([NewTopic(name, num_partitions=1, replication_factor=1, **options)])
+    return name
+
+
+@pytest.fixture
+def feedback(broker: Broker, topic: str) -> Iterator[KafkaFeedback]:
+    with KafkaFeedback(broker.address, topic=topic) as opened:
+        yield opened
+
+
+def stored(broker: Broker, topic: str, count: int) -> list[RawEvent]:
+    with closing(KafkaLog([broker.address]).source(uuid.uuid4().hex, [topic])) as source:
+        return read(source, count)
+
+
+def test_the_event_is_the_one_that_serving_would_publish(feedback: KafkaFeedback, broker: Broker, topic: str) -> None:
+    before = utc_now()
+    event_id = feedback.send("news-topics", **FEEDBACK)
+    moment = datetime(2026, 11, 21, 10, 30, 0, 250_000, tzinfo=UTC)
+    more = {"prediction_id": "p-1", "article_id": "a-1", "source": "cms", "event_id": "mine", "occurred_at": moment}
+    spans = {"spans": [{"start": 0, "end": 6, "label": "PERSON"}], "partial": True}
+    assert feedback.send("news-entities", **FEEDBACK | more | {"target": spans}) == "mine"
+    found = stored(broker, topic, 2)
+    for raw in found:
+        assert raw.value is not None
+        event = events.parse(raw.value, tasks=TASKS, now=utc_now())
+        assert isinstance(event, events.Feedback)
+        assert raw.value == events.to_bytes(event), "byte for byte"
+        assert raw.key == event.event_id.encode()
+    first, second = (events.parse(raw.value or b"", tasks=TASKS, now=utc_now()) for raw in found)
+    assert first.event_id == event_id
+    assert before <= first.occurred_at <= utc_now()
+    assert second.occurred_at == moment
+    assert feedback_event.TOPIC == events.FEEDBACK_TOPIC
+
+
+def test_it_is_acknowledged_by_all_replicas_and_never_doubled_by_the_library(feedback: KafkaFeedback) -> None:
+    feedback.send("news-topics", **FEEDBACK)
+    config = feedback._producer.config
+    assert (config["acks"], config["enable_idempotence"], config["allow_auto_create_topics"]) == (-1, True, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"user_id": "no spaces"}, "user_id"), ({"user_id": None}, "user_id"), ({"event_id": "é"}, "event_id"),
+        ({"article_id": "x" * 201}, "article_id"), ({"prediction_id": 3}, "prediction_id"), ({"verdict": "wrong"}, "verdict"),
+        ({"target": None}, "target"), ({"text": None}, None),
+    ],
+)  # fmt: skip
+def test_what_would_become_a_dead_letter_is_refused(feedback: KafkaFeedback, changes: dict[str, Any], field: str | None) -> None:
+    with pytest.raises(RefusedError) as refused:
+        feedback.send("news-topics", **FEEDBACK | changes)
+    assert refused.value.field == field
+    assert feedback._producer is None, "nothing was sent"
+
+
+def test_a_naive_time_and_an_unknown_field_are_refused(feedback: KafkaFeedback) -> None:
+    with pytest.raises(ValueError, match="no time zone"):
+        feedback.send("news-topics", **FEEDBACK, occurred_at=datetime(2026, 1, 1))  # noqa: DTZ001 - what is tested
+    with pytest.raises(TypeError, match="has no field lable"):
+        feedback.send("news-topics", **FEEDBACK, lable="x")  # type: ignore[call-arg]  # what is tested
+
+
+def test_threads_share_one_connection_and_every_event_arrives(feedback: KafkaFeedback, broker: Broker, topic: str) -> None:
+    sent: list[str] = []
+
+    def send() -> None:
+        sent.extend(feedback.send("news-topics", **FEEDBACK) for _ in range(25))
+
+    threads = [threading.Thread(target=send) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(sent) == sorted((raw.key or b"").decode() for raw in stored(broker, topic, 100))
+
+
+def test_an_absent_broker_is_told_with_the_events_id_and_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    # What pytest captures holds the exceptions, and those the sockets.
+    caplog.set_level(logging.CRITICAL, "kafka")
+
+    def held() -> tuple[int, int]:
+        gc.collect()
+        return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+
+    with KafkaFeedback([f"127.0.0.1:{free_port()}"], timeout_s=0.5) as absent:
+        before = held()
+        for _ in range(3):
+            with pytest.raises(UnavailableError) as given_up:
+                absent.send("news-topics", **FEEDBACK, event_id="mine")
+            assert "event_id='mine'" in given_up.value.remedy
+            assert "127.0.0.1" in given_up.value.where
+            del given_up
+        assert held() == before
+
+
+def test_a_topic_that_does_not_exist_is_told(broker: Broker) -> None:
+    with (
+        KafkaFeedback(broker.address, topic="nowhere", timeout_s=2) as lost,
+        pytest.raises(UnavailableError, match="topic exists"),
+    ):
+        lost.send("news-topics", **FEEDBACK)
+
+
+def test_an_event_that_is_too_large_is_refused(feedback: KafkaFeedback, broker: Broker) -> None:
+    with pytest.raises(RefusedError, match="too large"):
+        feedback.send("news-topics", **FEEDBACK | {"text": "x" * (5 << 20)})
+    small = make_topic(broker, topic_configs={"max.message.bytes": "1000"})
+    with KafkaFeedback(broker.address, topic=small) as narrow, pytest.raises(RefusedError, match="too large"):
+        narrow.send("news-topics", **FEEDBACK | {"text": uuid.uuid4().hex * 1000 + "".join(uuid.uuid4().hex for _ in range(200))})
+
+
+def test_a_broker_that_comes_back_takes_the_event_again(tmp_path: Path) -> None:
+    shared_broker()  # skips, or fails in CI, where no broker can run
+    broker = Broker(tmp_path).start()
+    try:
+        topic = make_topic(broker)
+        with KafkaFeedback(broker.address, topic=topic, timeout_s=2) as feedback:
+            feedback.send("news-topics", **FEEDBACK, event_id="first")
+            broker.kill()
+            with pytest.raises(UnavailableError):
+                feedback.send("news-topics", **FEEDBACK, event_id="second")
+            broker.start()
+            for _ in range(20):
+                try:
+                    feedback.send("news-topics", **FEEDBACK, event_id="second")
+                    break
+                except UnavailableError:
+                    continue
+            feedback.send("news-topics", **FEEDBACK, event_id="third")
+        keys = [raw.key for raw in stored(broker, topic, 3)]
+        assert (keys[0], {*keys}) == (b"first", {b"first", b"second", b"third"})
+    finally:
+        broker.kill()
