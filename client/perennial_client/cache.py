@@ -15,7 +15,6 @@ import re
 import secrets
 import shutil
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from pathlib import Path
 
 from perennial_client.durable import sync_folder, write_atomic
 from perennial_client.errors import UnavailableError
+from perennial_client.manifest import MANIFEST_FILE
 from perennial_client.results import Champion
 
 _GOOD_FILE = "good.json"
@@ -52,28 +52,33 @@ class Cache:
 
     def good(self) -> list[Good]:
         """Return the good versions that are still here, the last one first."""
-        path = self._folder / _GOOD_FILE
-        try:
-            found = [Good(Champion.of(entry), float(entry["confirmed_at"])) for entry in json.loads(path.read_bytes())]
-            found[:1] = [Good(last.champion, path.stat().st_mtime) for last in found[:1]]
-            return [one for one in found if self.folder(one.champion).is_dir()]
-        except (OSError, ValueError, KeyError, TypeError):
-            return []
+        found = []
+        for champion in self._listed():
+            with suppress(OSError):
+                found.append(Good(champion, (self.folder(champion) / MANIFEST_FILE).stat().st_mtime))
+        return found
 
-    def confirm(self) -> None:
-        """Note that the last good version is the champion now."""
-        with suppress(OSError):  # only a later process reads it
-            os.utime(self._folder / _GOOD_FILE)
-
-    def settle(self, champion: Champion) -> None:
-        """Note that a version is good, before all others, and remove those that need not stay. Raises `OSError`."""
-        before = self.good()
-        others = [one for one in before if one.champion.manifest_sha256 != champion.manifest_sha256]
-        kept = [Good(champion, time.time()), *others][: self._keep]
-        entries = [{**one.champion.as_json(), "confirmed_at": one.confirmed_at} for one in kept]
-        write_atomic(self._folder / _GOOD_FILE, (json.dumps(entries, indent=1) + "\n").encode())
+    def confirm(self, champion: Champion) -> None:
+        """Note that a good version is the champion now; remove good ones that need not stay. Raises `OSError`."""
+        with suppress(OSError):  # only a later process reads the time
+            os.utime(self.folder(champion) / MANIFEST_FILE)
+        listed = self._listed()
+        others = [one.champion for one in self.good() if one.champion.manifest_sha256 != champion.manifest_sha256]
+        kept = [champion, *others][: self._keep]
+        if kept == listed:
+            return
+        write_atomic(self._folder / _GOOD_FILE, (json.dumps([one.as_json() for one in kept], indent=1) + "\n").encode())
         for one in others[self._keep - 1 :]:
-            self.remove(one.champion)
+            self.remove(one)
+
+    def _listed(self) -> list[Champion]:
+        """Return what the note says, nothing when it cannot be read."""
+        try:
+            found = [Champion.of(entry) for entry in json.loads((self._folder / _GOOD_FILE).read_bytes())]
+            # A note that names no versions is none of ours.
+            return [one for one in found if self.folder(one)]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return []
 
     def folder(self, champion: Champion) -> Path:
         """Return where a version lies, or would lie. Raises `ValueError` for what is no version of its task."""

@@ -60,7 +60,9 @@ class Client:
     @contextmanager
     def file(self, version: str, path: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
         """Open one file of a version for reading, whatever the status; httpx's errors pass through, nothing is tried again."""
-        with self._http.stream("GET", f"/v1/models/{quote(version)}/files/{quote(path)}", headers=headers) as response:
+        timeout = httpx.Timeout(self.retries.timeout_s, connect=self.retries.connect_timeout_s)
+        address = f"/v1/models/{quote(version)}/files/{quote(path)}"
+        with self._http.stream("GET", address, headers=headers, timeout=timeout) as response:
             yield response
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,12 +30,27 @@ class Predictor(Protocol):
         ...
 
 
-def load(champion: Champion, folder: Path, precision: str) -> Predictor:
-    """Return the model in a verified folder, warm.
+def opener(champion: Champion) -> Callable[[Path, str], Predictor]:
+    """Return what opens a folder of this kind in a precision. Raises `MissingExtraError`, or `ModelError` for an unknown kind."""
+    if (champion.kind, champion.backend) == ("ner", "spacy"):
+        try:
+            from perennial_client.entities import Entities  # noqa: PLC0415 - spaCy is heavy, and an extra
+        except ImportError as error:
+            raise missing_extra(error, "spacy") from error
+        return lambda folder, _precision: Entities(folder)
+    if (champion.kind, champion.backend) == ("classification", "transformer"):
+        try:
+            from perennial_client.classifier import Classifier  # noqa: PLC0415 - so are torch and transformers
+        except ImportError as error:
+            raise missing_extra(error, "transformers") from error
+        return Classifier
+    what = f"kind {champion.kind!r} with backend {champion.backend!r} is not known to this client"
+    raise ModelError(what, champion.version, "upgrade perennial-client, or ask serving with Client.predict")
 
-    Raises `MissingExtraError`, `ModelError`, and whatever a broken model raises.
-    """
-    predictor = _open(champion, folder, precision)
+
+def load(champion: Champion, folder: Path, precision: str) -> Predictor:
+    """Return the model in a verified folder, warm. Raises what `opener` raises, and whatever a broken model raises."""
+    predictor = opener(champion)(folder, precision)
     # The first calls are slow; and a model that cannot answer never gets to answer anybody.
     for size in _WARM_SIZES:
         answers = predictor.predict([_WARM_TEXTS[number % len(_WARM_TEXTS)] for number in range(size)])
@@ -61,20 +76,3 @@ def portions(texts: Sequence[str]) -> Iterator[list[str]]:
             portion, chars = [], 0
     if portion:
         yield portion
-
-
-def _open(champion: Champion, folder: Path, precision: str) -> Predictor:
-    if (champion.kind, champion.backend) == ("ner", "spacy"):
-        try:
-            from perennial_client.entities import Entities  # noqa: PLC0415 - spaCy is heavy, and an extra
-        except ImportError as error:
-            raise missing_extra(error, "spacy") from error
-        return Entities(folder)
-    if (champion.kind, champion.backend) == ("classification", "transformer"):
-        try:
-            from perennial_client.classifier import Classifier  # noqa: PLC0415 - so are torch and transformers
-        except ImportError as error:
-            raise missing_extra(error, "transformers") from error
-        return Classifier(folder, precision)
-    what = f"kind {champion.kind!r} with backend {champion.backend!r} is not known to this client"
-    raise ModelError(what, champion.version, "upgrade perennial-client, or ask serving with Client.predict")

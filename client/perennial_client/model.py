@@ -80,10 +80,10 @@ class Model:
         self._precision = precision
         self._live: _Live | None = None
         self._confirmed_at = time.monotonic()
-        self._settled: Champion | None = None
         self._leaving: weakref.ref[_Live] | None = None
         self._failure: _Failure | None = None
         self._last_error: str | None = None
+        self._trouble: type[PerennialError] | None = None
         self._looking = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=f"follow-{task}", daemon=True)
@@ -183,9 +183,9 @@ class Model:
             except MissingExtraError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever is wrong with this one, an older one or serving may help
-                self._note(f"the cached {good.champion.version} cannot be used: {error or type(error).__name__}")
+                self._last_error = f"the cached {good.champion.version} cannot be used: {error or type(error).__name__}"
+                log.warning("task %s: %s", self.task, self._last_error)
                 continue
-            self._settled = good.champion
             self._confirmed_at = time.monotonic() - max(0.0, time.time() - good.confirmed_at)
             log.info("task %s: %s answers, from the cache", self.task, good.champion.version)
             return
@@ -208,16 +208,18 @@ class Model:
         try:
             champion = self._client.champion(self.task, deadline_s=min(_LOOK_DEADLINE_S, self._client.retries.deadline_s))
         except PerennialError as error:
-            self._note(str(error))
+            self._note_trouble(error)
             return False
         try:
             if self._live is None or not self._live.is_of(champion, self._precision_of(champion)):
                 if self._is_backing_off(champion):
                     return False
+                # What cannot be loaded here need not be fetched.
+                loading.opener(champion)
                 fetch(self._client, champion, self._cache, self._stop)
                 self._swap(self._load(champion))
         except UnavailableError as error:
-            self._note(str(error))
+            self._note_trouble(error)
             return False
         except Exception as error:  # whatever a broken version or a full disk raises, the old one answers on
             self._note_failure(champion, error)
@@ -225,8 +227,8 @@ class Model:
                 raise
             return False
         self._confirmed_at = asked_at
-        self._failure = None
-        self._last_error = self._settle(champion)
+        self._failure = self._trouble = None
+        self._last_error = self._confirm(champion)
         return True
 
     def _load(self, champion: Champion) -> _Live:
@@ -245,18 +247,12 @@ class Model:
         # Predictions that have begun hold it until they end.
         self._leaving = None if before is None else weakref.ref(before)
 
-    def _settle(self, champion: Champion) -> str | None:
+    def _confirm(self, champion: Champion) -> str | None:
         """Note in the cache that the champion is good; return why that cannot be done."""
-        if self._settled == champion:
-            self._cache.confirm()
-            return None
         try:
-            self._cache.settle(champion)
+            self._cache.confirm(champion)
         except OSError as error:
-            return (
-                f"{champion.version} answers, but the cache cannot note it ({error}); after a restart an older one may be first"
-            )
-        self._settled = champion
+            return f"{champion.version} answers, but the cache cannot note it ({error}); a restart may begin with an older one"
         return None
 
     def _precision_of(self, champion: Champion) -> str:
@@ -272,12 +268,14 @@ class Model:
         wait_s = min(_LONGEST_BACKOFF_S, 2.0**attempts)
         self._failure = _Failure(champion, attempts, time.monotonic() + wait_s)
         answering = f"{self._live.champion.version} answers on" if self._live else "nothing answers yet"
-        self._note(
+        self._last_error = (
             f"{champion.version} cannot be used: {error or type(error).__name__}; {answering}, and the next attempt is in "
             f"{wait_s:.0f} s at the earliest"
         )
+        log.error("task %s: %s", self.task, self._last_error)
 
-    def _note(self, reason: str) -> None:
-        if reason != self._last_error:
-            log.warning("task %s: %s", self.task, reason)
-        self._last_error = reason
+    def _note_trouble(self, error: PerennialError) -> None:
+        self._last_error = str(error)
+        # A server that is away for a day is told once, not at every look.
+        log.log(logging.WARNING if self._trouble is not type(error) else logging.DEBUG, "task %s: %s", self.task, error)
+        self._trouble = type(error)

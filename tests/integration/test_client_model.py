@@ -119,17 +119,16 @@ def test_a_version_that_is_in_the_cache_is_not_fetched_again(client: Client, cac
 
 def test_without_a_server_it_starts_from_the_cache_and_says_how_old_it_is(client: Client, away: Client, cache: Path) -> None:
     follow(client, cache).close()
-    good = cache / TASK / "good.json"
-    os.utime(good, (time.time() - 3600, time.time() - 3600))
+    [manifest] = (cache / TASK).glob("v1-*/manifest.json")
+    os.utime(manifest, (time.time() - 3600, time.time() - 3600))
     with follow(away, cache) as model:
         assert label(model) == "V1"
         assert 3600 <= model.age_s < 3700
         eventually(lambda: model.last_error)
         assert "ConnectError" in (model.last_error or "")
-    # Old, but not older by the time the process was down for: a server confirms it.
     with follow(client, cache) as model:
         eventually(lambda: model.age_s < 5)
-        assert time.time() - good.stat().st_mtime < 5
+        eventually(lambda: time.time() - manifest.stat().st_mtime < 5)
 
 
 def test_without_server_and_cache_it_says_why_there_is_no_model(away: Client, cache: Path) -> None:
@@ -369,5 +368,5 @@ def test_swaps_and_failures_are_logged(
         time.sleep(1.5)
     said = [(record.levelname, record.getMessage().partition(":")[2].strip()) for record in caplog.records]
     assert said[0] == ("INFO", f"{TASK}/v1 answers")
-    assert len(said) <= 3, "what lasts is said once"
-    assert all(level == "WARNING" and "no answer" in message for level, message in said[1:])
+    assert [level for level, _message in said] == ["INFO", "WARNING"], "what lasts is said once"
+    assert "no answer" in said[1][1]

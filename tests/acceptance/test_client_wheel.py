@@ -1,0 +1,122 @@
+"""The client as an app gets it: a wheel in a fresh environment, with its light dependencies and nothing of the daemon's."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from email import message_from_string
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.missing import missing
+from tests.support.served import TASK, TEXT, ServedData, eventually
+from tests.support.serving_process import serving
+
+CLIENT = Path(__file__).parents[2] / "client"
+HEAVY = ("kafka", "lancedb", "apscheduler", "torch", "spacy", "transformers", "numpy", "pydantic")
+OURS = ("config", "consumers", "trainers", "registry", "daemon")
+NEED_AN_EXTRA = ("perennial_client.kafka", "perennial_client.entities", "perennial_client.classifier")
+
+IMPORTS = f"""
+import importlib, json, pkgutil, sys
+import perennial_client
+for module in pkgutil.iter_modules(perennial_client.__path__, "perennial_client."):
+    if module.name not in {NEED_AN_EXTRA}:
+        importlib.import_module(module.name)
+print(json.dumps([sorted({{name.partition(".")[0] for name in sys.modules}}), perennial_client.__file__]))
+"""
+EXTRAS = """
+import sys
+from perennial_client import Client, MissingExtraError, Model
+try:
+    import perennial_client.kafka
+except MissingExtraError as error:
+    print(error)
+try:
+    with Client(sys.argv[1]) as client:
+        Model.follow(sys.argv[2], client=client, cache_dir=sys.argv[3], wait_s=60)
+except MissingExtraError as error:
+    print(error)
+"""
+
+
+def run(*command: object) -> str:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, cwd="/")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    look = [*pip, "download", "--no-deps", "--dest", str(folder), "httpx"]
+    if subprocess.run(look, capture_output=True, check=False).returncode:
+        missing("pip reaches no package index to install the client's dependencies from")
+    # Where it is built it leaves folders behind.
+    source = shutil.copytree(CLIENT, folder / "client", ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
+    run(*pip, "wheel", "--no-deps", "--wheel-dir", folder / "dist", source)
+    [built] = (folder / "dist").glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of a fresh environment with the wheel."""
+    environment = tmp_path_factory.mktemp("environment")
+    run(sys.executable, "-m", "venv", environment)
+    interpreter = environment / "bin" / "python"
+    run(interpreter, "-m", "pip", "--disable-pip-version-check", "install", wheel)
+    return interpreter
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    data = ServedData(tmp_path_factory.mktemp("server"))
+    data.champion()
+    with serving(data.settings) as (_process, address):
+        eventually(lambda: httpx.get(f"{address}/readyz").status_code == 200, within_s=60)
+        yield address
+
+
+def test_the_wheel_holds_the_package_and_names_its_extras(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        [metadata] = [name for name in names if name.endswith("/METADATA")]
+        told = message_from_string(archive.read(metadata).decode())
+    assert {name.partition("/")[0] for name in names} == {"perennial_client", metadata.partition("/")[0]}
+    sources = {f"perennial_client/{path.name}" for path in (CLIENT / "perennial_client").iterdir() if path.is_file()}
+    assert sources <= set(names)
+    assert "perennial_client/py.typed" in names
+    assert set(told.get_all("Provides-Extra") or []) == {"kafka", "spacy", "transformers"}
+    needed = [line for line in told.get_all("Requires-Dist") or [] if "extra ==" not in line]
+    assert [line.partition(">")[0].partition("<")[0] for line in needed] == ["httpx"]
+    assert "perennial_client" in str(told.get_payload()), "the README is its description"
+
+
+def test_importing_it_brings_nothing_heavy_and_nothing_of_the_daemon(python: Path) -> None:
+    imported, where = json.loads(run(python, "-I", "-c", IMPORTS))
+    assert "site-packages" in where
+    assert not {*HEAVY, *OURS} & {*imported}
+    installed = {package["name"].lower() for package in json.loads(run(python, "-m", "pip", "list", "--format", "json"))}
+    assert len(installed) < 15, f"few dependencies: {installed}"
+
+
+def test_what_needs_an_extra_says_which(python: Path, address: str, tmp_path: Path) -> None:
+    kafka, spacy = run(python, "-I", "-c", EXTRAS, address, TASK, tmp_path).splitlines()
+    assert "pip install 'perennial-client[kafka]'" in kafka
+    assert "pip install 'perennial-client[spacy]'" in spacy
+
+
+def test_it_works_there(python: Path, address: str, tmp_path: Path) -> None:
+    source, answers = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text(json.dumps({"text": TEXT}))
+    batch = CLIENT / "examples" / "batch.py"
+    assert run(python, "-I", batch, source, answers, "--task", TASK, "--url", address) == f"1 by {TASK}/v1\n"
+    assert json.loads(answers.read_text())["spans"] == [{"start": 4, "end": 11, "label": "V1"}]

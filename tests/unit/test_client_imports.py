@@ -1,0 +1,42 @@
+"""The client imports nothing of the daemon's packages, and a heavy library only in the file that its extra is for."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "client" / "perennial_client"
+LIGHT = {"httpx", "perennial_client"}
+OF_EXTRA = {"kafka": {"kafka"}, "entities": {"spacy"}, "classifier": {"torch", "transformers"}}
+
+
+def imported(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            found.add((node.module or "").partition(".")[0])
+    return found - sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
+def test_a_file_imports_only_what_its_extra_brings(path: Path) -> None:
+    assert imported(path) <= LIGHT | OF_EXTRA.get(path.stem, set())
+
+
+def test_extras_and_the_daemon_need_the_same_libraries() -> None:
+    """The client loads what the daemon's libraries wrote: an older one may not read it."""
+    client = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text())["project"]
+    daemon = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    oldest = {name: version for name, _, version in (one.replace("==", ">=").partition(">=") for one in daemon)}
+    for extra in client["optional-dependencies"].values():
+        for one in extra:
+            name, _, version = one.partition(">=")
+            assert oldest[name].startswith(version), f"{one} of the client, {oldest[name]} of the daemon"
