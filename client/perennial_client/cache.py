@@ -126,6 +126,7 @@ class Cache:
         """Give a fetched and synced folder its place."""
         part.rename(self.folder(champion))
         sync_folder(self._folder)
+        sync_folder(self._folder.parent)
 
     def remove(self, champion: Champion) -> None:
         """Remove a version; it disappears at once, as a whole."""

@@ -194,7 +194,8 @@ class Model:
         while not self._stop.is_set():
             try:
                 self.refresh()
-            except Exception:  # the thread must live on; what is loaded answers on
+            except Exception as error:  # the thread must live on; what is loaded answers on
+                self._last_error = f"looking at the champion failed: {error or type(error).__name__}"
                 log.exception("task %s: looking at the champion failed", self.task)
             if self._leaving is not None and self._leaving() is None:
                 # A spaCy pipeline refers to itself, so its memory comes back only when cycles are collected.
@@ -222,6 +223,8 @@ class Model:
             self._note_trouble(error)
             return False
         except Exception as error:  # whatever a broken version or a full disk raises, the old one answers on
+            if self._stop.is_set():  # the client may be closed by now
+                return False
             self._note_failure(champion, error)
             if isinstance(error, MissingExtraError):
                 raise

@@ -13,7 +13,8 @@ import torch
 
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import TaskSpec, load_task
-from perennial_client import Client, Model
+from daemon.serving import batching
+from perennial_client import Client, Model, loading
 from tests.support.ner_rows import examples
 from tests.support.served import ServedData, eventually
 from tests.support.serving_process import serving
@@ -75,6 +76,10 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def test_texts_are_answered_in_the_same_portions() -> None:
+    assert (loading._PORTION_TEXTS, loading._PORTION_CHARS) == (batching.MAX_BATCH_TEXTS, batching.MAX_BATCH_CHARS)
 
 
 @pytest.mark.usefixtures("one_thread")

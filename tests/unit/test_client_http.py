@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from perennial_client import AsyncClient, Client, Prediction, RefusedError, Retries, Span, UnavailableError, __version__
+from consumers import events
+from perennial_client import AsyncClient, Client, Prediction, RefusedError, Retries, Span, UnavailableError, __version__, feedback
 
 PREDICTED = {
     "task": "t",
@@ -158,6 +159,11 @@ def test_times_are_sent_in_utc_and_none_counts_as_not_given(ask: Ask) -> None:
         ask(script, "feedback", "t", **FEEDBACK, occurred_at=moment.replace(tzinfo=None))
     with pytest.raises(TypeError, match="has no field lable"):
         ask(script, "feedback", "t", **FEEDBACK, lable="b")
+
+
+def test_the_client_knows_every_field_of_feedback() -> None:
+    assert set(feedback._ORDER) == set(events.Feedback.model_fields)
+    assert set(feedback.Feedback.__annotations__) | {"schema_version", "type", "task"} == set(events.Feedback.model_fields)
 
 
 def test_half_a_character_reaches_the_server_which_says_where_it_stands(ask: Ask) -> None:

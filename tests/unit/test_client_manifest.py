@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perennial_client import ModelError
+from perennial_client import manifest as client_manifest
 from perennial_client.manifest import MANIFEST_FILE, parse, verify
+from registry import manifest as registry_manifest
 from registry.artifacts import Artifacts
 
 ENTRY = {"sha256": "0" * 64, "size_bytes": 1}
@@ -121,6 +123,11 @@ def test_a_pickle_under_another_name_is_refused(tmp_path: Path) -> None:
 def test_a_manifest_of_another_shape_is_refused(content: tuple[bytes, str], word: str) -> None:
     with pytest.raises(ModelError, match=word):
         read(*content)
+
+
+def test_the_registry_and_the_client_refuse_the_same_pickles() -> None:
+    for name in ("_PICKLE_SUFFIXES", "_NO_PICKLES", "_PICKLE_STARTS"):
+        assert getattr(client_manifest, name) == getattr(registry_manifest, name)
 
 
 @given(st.text(st.sampled_from("ab./\\\0 é"), max_size=12))
