@@ -1,7 +1,7 @@
 """One task's versions on disk: whole folders, and which of them were good.
 
-good.json           the versions that were loaded and answered, the present one first; its time: when that was last confirmed
-v17-0123456789ab/   a whole version, `manifest.json` included
+good.json           the versions that were loaded and answered, the present one first
+v17-0123456789ab/   a whole version; the time of its `manifest.json` is when serving last said that it is the champion
 .part-v18-.../      one that is being fetched; gone on with after a break or a restart
 .gone-.../          one that is being removed
 lock                held by the process that fetches

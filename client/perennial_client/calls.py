@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,7 +35,7 @@ class Calls:
             message = f"article_id names one article and {len(texts)} texts are given; send them one by one"
             raise ValueError(message)
         body: Mapping[str, Any] = {"texts": list(texts)} if article_id is None else {"text": texts[0], "article_id": article_id}
-        response = yield from self._exchange("POST", f"/v1/tasks/{_part(task)}/predict", deadline_s, content=to_bytes(body))
+        response = yield from self._exchange("POST", f"/v1/tasks/{_part(task)}/predict", deadline_s, content=_content(body))
         with _understood(response):
             said = response.json()
             return [_prediction(said["task"], said["version"], one) for one in _exactly(len(texts), said["predictions"])]
@@ -43,7 +44,7 @@ class Calls:
         """Post feedback; every attempt carries the same event id, so it is one event however often it arrives."""
         sent = event(task, fields)
         later = f"send it again with event_id={sent['event_id']!r}: it is stored once however often it comes"
-        response = yield from self._exchange("POST", "/v1/feedback", deadline_s, content=to_bytes(sent), later=later)
+        response = yield from self._exchange("POST", "/v1/feedback", deadline_s, content=_content(sent), later=later)
         with _understood(response):
             return FeedbackReceipt.of(response.json())
 
@@ -112,6 +113,14 @@ def _exactly(count: int, answers: Sequence[Any]) -> Sequence[Any]:
         message = f"{len(answers)} answers to {count} texts"
         raise ValueError(message)
     return answers
+
+
+def _content(body: Mapping[str, Any]) -> bytes:
+    try:
+        return to_bytes(body)
+    except UnicodeEncodeError:
+        # Written so that serving can say in which field half of a surrogate pair stands.
+        return json.dumps(body, allow_nan=False).encode()
 
 
 def _part(name: str) -> str:

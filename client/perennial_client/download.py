@@ -51,7 +51,7 @@ def fetch(client: Client, champion: Champion, cache: Cache, stop: threading.Even
 
 
 def _need_room(part: Path, files: tuple[File, ...]) -> None:
-    missing = sum(file.size_bytes - _size(part / file.name) for file in files)
+    missing = sum(max(0, file.size_bytes - _size(part / file.name)) for file in files)
     free = shutil.disk_usage(part).free
     if missing + _SPARE_BYTES > free:
         needed, left = (missing + _SPARE_BYTES) / 2**20, free / 2**20

@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, NotRequired, Required, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 TOPIC = "perennial.feedback"
 """The topic that serving publishes feedback to."""
@@ -24,9 +24,9 @@ class Feedback(TypedDict):
     `docs/post-feedback.md` says what each field means.
     """
 
-    user_id: Required[str]
-    verdict: Required[Literal["correction", "confirmation"]]
-    target: Required[Mapping[str, Any]]
+    user_id: str
+    verdict: Literal["correction", "confirmation"]
+    target: Mapping[str, Any]
     """What is right: `{"label": "politics"}`, or `{"spans": [{"start": 0, "end": 12, "label": "ORG"}]}` in code points."""
     prediction_id: NotRequired[str | None]
     article_id: NotRequired[str | None]
@@ -68,9 +68,5 @@ def in_utc(moment: datetime) -> str:
 
 
 def to_bytes(body: Mapping[str, Any]) -> bytes:
-    """Return JSON in UTF-8. Raises `ValueError` for a number that JSON does not have."""
-    try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:
-        # Half of a surrogate pair: the server says in which field.
-        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+    """Return JSON in UTF-8. Raises `ValueError` for a number that JSON does not have, or half of a surrogate pair."""
+    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

@@ -21,7 +21,8 @@ except ImportError as error:
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}")
 _IDS = ("event_id", "user_id", "prediction_id", "article_id")
 _VERDICTS = ("correction", "confirmation")
-_LARGEST_EVENT_BYTES = 4 << 20
+_LARGEST_EVENT_BYTES = 2 << 20
+"""As serving and ingest take, unless they are set otherwise."""
 _CLOSE_S = 5.0
 
 
@@ -58,11 +59,11 @@ class KafkaFeedback:
         """
         fields["occurred_at"] = fields.get("occurred_at") or datetime.now(UTC)
         sent = event(task, fields)
-        _check(sent)
+        value = _checked(sent)
         where = f"Kafka at {', '.join(self._servers)}, topic {self._topic}"
         later = f"send it again with event_id={sent['event_id']!r}: it is stored once however often it comes"
         try:
-            future = self._opened().send(self._topic, to_bytes(sent), key=sent["event_id"].encode())
+            future = self._opened().send(self._topic, value, key=sent["event_id"].encode())
             # The producer gives up by itself within that time, so that nothing is sent behind the caller's back later.
             future.get(timeout=self._timeout_s + _CLOSE_S)
         except kafka_errors.MessageSizeTooLargeError as error:
@@ -97,8 +98,8 @@ class KafkaFeedback:
             self._lock.release()
 
 
-def _check(sent: Mapping[str, Any]) -> None:
-    """Refuse what every task would refuse; over HTTP serving says it."""
+def _checked(sent: Mapping[str, Any]) -> bytes:
+    """Return the event's bytes; refuse what ingest would refuse for every task, which over HTTP serving says."""
     for name in _IDS:
         if name in sent and not (isinstance(sent[name], str) and _ID.fullmatch(sent[name])):
             what = f"{name} {sent[name]!r:.80} does not match {_ID.pattern}"
@@ -113,6 +114,14 @@ def _check(sent: Mapping[str, Any]) -> None:
     if not any(name in sent for name in ("prediction_id", "article_id", "text")):
         what = "none of prediction_id, article_id and text is given"
         raise RefusedError(what, "feedback", "send one of them")
+    if not sent.get("text", ".").strip():
+        what = "the text holds only white space"
+        raise RefusedError(what, "feedback, field text", "send words, or leave it out", field="text")
+    try:
+        return to_bytes(sent)
+    except UnicodeEncodeError:
+        what = "a text holds half of a surrogate pair, which is no Unicode text"
+        raise RefusedError(what, "feedback", "send the whole pair, or U+FFFD in its place") from None
 
 
 def _producer(servers: Sequence[str], timeout_s: float, security: Mapping[str, Any]) -> KafkaProducer:

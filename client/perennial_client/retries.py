@@ -27,7 +27,7 @@ _MOST_DOUBLINGS = 30
 class Retries:
     """How patient a call is; all values are seconds and above 0.
 
-    What is tried again: connections that fail or time out, and the answers 429, 502, 503 and 504. The wait before attempt n is
+    What is tried again: connections that fail or time out, and the answers 429, 502, 503 and 504. The wait after attempt n is
     drawn evenly from 0 to `first_wait_s` times 2 to the n-1 ("full jitter"), at most `longest_wait_s`, plus what a
     Retry-After header asks for.
     """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import random
 import re
 import shutil
 import signal
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -126,9 +128,12 @@ class Broker:
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Return a loopback port that nobody uses now, below those that outgoing connections get: a killed broker finds it free."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    message = "a hundred ports were tried and none was free"
+    raise RuntimeError(message)
 
 
 def resolve_jars() -> None:
