@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 _AGAIN = frozenset({429, 502, 503, 504})
 _NEVER_AGAIN = (httpx.LocalProtocolError, httpx.UnsupportedProtocol)
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _MOST_DOUBLINGS = 30
 
 
@@ -106,9 +107,9 @@ def exchange(
             wait_s += asked_wait_s(outcome)
         else:
             reason = f"{type(outcome).__name__}: {outcome}".rstrip(": ")
-            if isinstance(outcome, _NEVER_AGAIN):
+            if isinstance(outcome, _NEVER_AGAIN) or _UNTRUSTED in reason:
                 what = f"the request cannot be sent ({reason})"
-                raise RefusedError(what, where, "mend url, api_key or the options")
+                raise RefusedError(what, where, "mend url, api_key or the options (verify: what is trusted)")
             error = UnavailableError(f"no answer ({reason})", where, later)
         if clock() + wait_s >= ends:
             what = f"{error.what}; given up within {retries.deadline_s:g} s"

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import re
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from perennial_client import Client, Model, Prediction
+from perennial_client.kafka import KafkaFeedback
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "client" / "perennial_client"
 LIGHT = {"httpx", "perennial_client"}
 OF_EXTRA = {"kafka": {"kafka"}, "entities": {"spacy"}, "classifier": {"torch", "transformers"}}
+
+USED = {"client": Client, "model": Model, "prediction": Prediction, "feedback": KafkaFeedback}
+"""What the names in the docs' examples are."""
 
 
 def imported(path: Path) -> set[str]:
@@ -40,3 +48,15 @@ def test_extras_and_the_daemon_need_the_same_libraries() -> None:
         for one in extra:
             name, _, version = one.partition(">=")
             assert oldest[name].startswith(version), f"{one} of the client, {oldest[name]} of the daemon"
+
+
+@pytest.mark.parametrize("page", ["client/README.md", "docs/client.md"])
+def test_the_code_in_the_docs_names_what_exists(page: str) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+    assert blocks
+    for node in (node for block in blocks for node in ast.walk(ast.parse(block))):
+        if isinstance(node, ast.ImportFrom):
+            module = importlib.import_module(node.module or "")
+            assert all(hasattr(module, alias.name) for alias in node.names)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in USED:
+            assert hasattr(USED[node.value.id], node.attr), f"{page} speaks of {node.value.id}.{node.attr}"
