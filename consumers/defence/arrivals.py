@@ -116,7 +116,8 @@ def contributor_of(user_id: str, source: str) -> str:
 def _row(fact: Row, said: Row, arrival: Row, answer: Mapping[str, Any] | None, settings: FeedbackSettings) -> Row:
     """Return the row as it stands before it is judged. `answer` is the model's, where the user cites it."""
     target = json.loads(said["target"])
-    moved = flips.moves(answer, target, settings.alarm_confident_from) if fact["verdict"] == "correction" else []
+    # Of confirmations too: what a sender calls a correction to another label is the sender's own word.
+    moved = flips.moves(answer, target, settings.alarm_confident_from)
     return {
         **fact,
         "story_id": fact["story_id"] or "",

@@ -41,7 +41,7 @@ class JudgeOutcome:
     """What one step did."""
 
     judged: int = 0
-    """Answers judged for the first time."""
+    """Answers judged for the first time, and texts judged again."""
     waiting: bool = False
     """Whether answers or texts are left for the next step."""
     raised: tuple[Raised, ...] = ()
@@ -87,7 +87,7 @@ class Judge:
             held = {row_id: move for row_id, (_, move) in found.held.items()}
             self._judge({(task, text_sha256) for text_sha256, _ in found.held.values()}, settings, held=held)
             raised += found.raised
-        return JudgeOutcome(len(fresh), more or bool(self._unsettled), tuple(raised))
+        return JudgeOutcome(len(fresh) + len(again), more or bool(self._unsettled), tuple(raised))
 
     def _resume(self, settings: FeedbackSettings) -> set[str]:
         """Find what a crash may have left undone, or other settings may change; return the tasks whose alarms to look at."""

@@ -402,6 +402,18 @@ class TestAlarm:
             assert [alarm.move for alarm in buffer.defence(TASK.name).alarms] == ["(unknown) -> sport"]
             assert {standings(buffer)[f"h-{n}"] for n in range(8)} == {"effective"}
 
+    def test_calling_them_confirmations_is_no_way_past(self, tmp_path: Path) -> None:
+        with opened(tmp_path / "b", tasks=LENIENT) as buffer:
+            take(buffer, *self.flood(60, verdict="confirmation"))
+            assert [alarm.held for alarm in buffer.defence(TASK.name).alarms] == [60]
+        shown = [prediction(f"p-{n}", f"flooded {n}", answer={"label": "sport"}) for n in range(60)]
+        true = [
+            one.model_copy(update={"prediction_id": f"p-{n}"}) for n, one in enumerate(self.flood(60, verdict="confirmation"))
+        ]
+        with opened(tmp_path / "c", tasks=LENIENT) as buffer:
+            take(buffer, *shown, *true)
+            assert buffer.defence(TASK.name).alarms == (), "they confirm what was shown"
+
     def test_what_is_over_a_cap_raises_none(self, tmp_path: Path) -> None:
         with opened(tmp_path / "b", tasks=LENIENT) as buffer:
             take(buffer, *self.flood(300, users=1), settings=policy(max_per_user_day=20))
