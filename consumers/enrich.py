@@ -54,7 +54,7 @@ class EnrichOutcome:
     dropped: int = 0
     """Rows taken out of training because their story turned out to touch a held-out one."""
     judged: int = 0
-    """Answers of users judged for the first time."""
+    """Answers of users judged for the first time, and texts judged again."""
     raised: tuple[Raised, ...] = ()
     """Label-flip alarms that were not up before."""
 

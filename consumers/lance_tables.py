@@ -68,10 +68,10 @@ class Tables:
         """Return columns of the rows with these `_rowid`s, in no particular order."""
         return self._handles[name].take_row_ids(list(row_ids)).select(list(columns)).to_arrow()
 
-    def lookup(self, name: str, column: str, values: Sequence[str], columns: Sequence[str]) -> pa.Table:
-        """Return the columns of the rows whose `column` is one of `values`."""
+    def lookup(self, name: str, column: str, values: Sequence[str], columns: Sequence[str], where: str = "true") -> pa.Table:
+        """Return the columns of the rows whose `column` is one of `values` and that fulfil the filter."""
         parts = [
-            self.scan(name, columns, is_one_of(column, values[start : start + _IDS_PER_FILTER]))
+            self.scan(name, columns, f"{is_one_of(column, values[start : start + _IDS_PER_FILTER])} AND {where}")
             for start in range(0, len(values), _IDS_PER_FILTER)
         ]
         return pa.concat_tables(parts) if parts else SCHEMAS[name].empty_table().select(list(columns))

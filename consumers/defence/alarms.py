@@ -59,7 +59,7 @@ def look(tables: Tables, task: str, settings: FeedbackSettings) -> Look:
 
     The window ends with the newest arrival. An alarm that is up stays up until a person has decided about what it holds.
     """
-    own = f"task = {quoted(task)} AND verdict = 'correction'"
+    own = f"task = {quoted(task)} AND (verdict = 'correction' OR moves != '[]')"
     newest = pc.max(tables.scan(TABLE, ["arrived_at"], own)["arrived_at"]).as_py()
     if newest is None:
         return Look({}, ())

@@ -46,17 +46,18 @@ class Arrivals:
         chosen = pending.sort_by("stored_seq").slice(0, limit)["_rowid"].to_pylist()
         columns = ["row_id", "task", "verdict", "text_sha256", "story_id", "enriched_seq", "stored_seq", "event_time"]
         facts = self._tables.take("example_enrichment", chosen, columns).to_pylist()
-        rows = self._rows(facts, settings, waits_since)
+        rows, postponed = self._rows(facts, settings, waits_since)
         self._ask_for_seats(rows, settings)
-        return rows, len(rows) < pending.num_rows
+        return rows, postponed > 0 or len(chosen) < pending.num_rows
 
-    def _rows(self, facts: Sequence[Row], settings: FeedbackSettings, waits_since: datetime) -> list[Row]:
+    def _rows(self, facts: Sequence[Row], settings: FeedbackSettings, waits_since: datetime) -> tuple[list[Row], int]:
         ids = sorted(fact["row_id"] for fact in facts)
         said = self._by_id("examples", ids, ["row_id", "target", "user_id", "source", "prediction_id", "stored_at", "stored_seq"])
         # Where the text came later, the ledger alone knows when the answer did.
         arrivals = self._by_id("feedback", ids, ["event_id", "stored_at", "stored_seq"])
         shown = self._predictions({one["prediction_id"] for one in said.values() if one["prediction_id"]})
-        rows = []
+        rows: list[Row] = []
+        postponed = 0
         for fact in facts:
             one = said.get(fact["row_id"])
             if one is None:
@@ -64,11 +65,12 @@ class Arrivals:
             arrival = arrivals.get(fact["row_id"], one)
             cited = shown.get(one["prediction_id"])
             if one["prediction_id"] and cited is None and arrival["stored_at"] > waits_since:
+                postponed += 1
                 continue
             # What is said of one text and cites the answer to another cites nothing.
             about_it = cited is not None and all(cited[name] == fact[name] for name in ("task", "text_sha256"))
             rows.append(_row(fact, one, arrival, cited["answer"] if cited and about_it else None, settings))
-        return sorted(rows, key=lambda row: (row["arrived_seq"], row["row_id"]))
+        return sorted(rows, key=lambda row: (row["arrived_seq"], row["row_id"])), postponed
 
     def _ask_for_seats(self, rows: Sequence[Row], settings: FeedbackSettings) -> None:
         """Set `over_cap` for good: a seat that was given is never taken back, nor given later."""
@@ -116,7 +118,8 @@ def contributor_of(user_id: str, source: str) -> str:
 def _row(fact: Row, said: Row, arrival: Row, answer: Mapping[str, Any] | None, settings: FeedbackSettings) -> Row:
     """Return the row as it stands before it is judged. `answer` is the model's, where the user cites it."""
     target = json.loads(said["target"])
-    moved = flips.moves(answer, target, settings.alarm_confident_from) if fact["verdict"] == "correction" else []
+    # Of confirmations too: what a sender calls a correction to another label is the sender's own word.
+    moved = flips.moves(answer, target, settings.alarm_confident_from)
     return {
         **fact,
         "story_id": fact["story_id"] or "",

@@ -26,6 +26,7 @@ from consumers.defence.conflicts import Opinion
 from consumers.defence.gold import GoldLabels, texts_beside_new_gold
 from consumers.defence.records import User, evidence_counts, record_of, user_of
 from consumers.defence.reviews import Reviews, review_of
+from consumers.defence.standings import SILENT
 from consumers.enrichment_rows import EnrichmentRows
 from consumers.event_rows import Row
 from consumers.lance_tables import Tables
@@ -41,7 +42,7 @@ class JudgeOutcome:
     """What one step did."""
 
     judged: int = 0
-    """Answers judged for the first time."""
+    """Answers judged for the first time, and texts judged again."""
     waiting: bool = False
     """Whether answers or texts are left for the next step."""
     raised: tuple[Raised, ...] = ()
@@ -63,12 +64,18 @@ class Judge:
         self._tables = tables
         self._enrichment = enrichment
         self._tasks = tasks
-        self._arrivals = Arrivals(tables)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Know nothing of what was looked at, as at a start."""
+        self._arrivals = Arrivals(self._tables)
         self._reviews = Reviews()
         self._gold_up_to = 0
         self._reviews_up_to = -1
         self._unsettled: set[Text] = set()
         """Texts to be judged again."""
+        self._reviewed: set[str] = set()
+        """Answers that have no say, and that a person has decided about."""
         self._started = False
 
     def step(self, settings: FeedbackSettings, limit: int, waits_since: datetime) -> JudgeOutcome:
@@ -76,6 +83,14 @@ class Judge:
 
         An answer that cites a prediction which is not stored waits for it if it arrived after `waits_since`.
         """
+        try:
+            return self._step(settings, limit, waits_since)
+        except BaseException:
+            # Texts that were to be judged again may have been taken up and not judged.
+            self._forget()
+            raise
+
+    def _step(self, settings: FeedbackSettings, limit: int, waits_since: datetime) -> JudgeOutcome:
         tasks = set() if self._started else self._resume(settings)
         self._note_gold_and_reviews()
         fresh, more = self._arrivals.oldest(settings, limit, waits_since)
@@ -87,7 +102,7 @@ class Judge:
             held = {row_id: move for row_id, (_, move) in found.held.items()}
             self._judge({(task, text_sha256) for text_sha256, _ in found.held.values()}, settings, held=held)
             raised += found.raised
-        return JudgeOutcome(len(fresh), more or bool(self._unsettled), tuple(raised))
+        return JudgeOutcome(len(fresh) + len(again), more or bool(self._unsettled), tuple(raised))
 
     def _resume(self, settings: FeedbackSettings) -> set[str]:
         """Find what a crash may have left undone, or other settings may change; return the tasks whose alarms to look at."""
@@ -115,15 +130,16 @@ class Judge:
         for row in stored:
             review = review_of(row["stored_seq"], json.loads(row["body"]))
             self._reviews.add(review)
-            self._unsettled |= _texts(self._tables.scan(TABLE, ["task", "text_sha256"], review.where))
+            found = self._tables.scan(TABLE, ["row_id", "task", "text_sha256", "standing"], review.where)
+            self._unsettled |= _texts(found)
+            self._reviewed |= {row["row_id"] for row in found.to_pylist() if row["standing"] in SILENT}
             self._reviews_up_to = row["stored_seq"]
 
     def _judge(
         self, texts: set[Text], settings: FeedbackSettings, *, fresh: Sequence[Row] = (), held: Mapping[str, str] | None = None
     ) -> None:
         """Judge all answers about these texts and store what has changed; `held` are moves that an alarm holds, by row id."""
-        hashes = sorted({text_sha256 for _, text_sha256 in texts})
-        stored = self._tables.lookup(TABLE, "text_sha256", hashes, SCHEMAS[TABLE].names).to_pylist()
+        stored = self._about(texts)
         before = {row["row_id"]: dict(row) for row in stored}
         rows = sorted((row for row in (*stored, *fresh) if _text(row) in texts), key=_text)
         if not rows:
@@ -147,6 +163,20 @@ class Judge:
         self._store(rows, before)
         # In these texts the changed trust has been counted already.
         self._unsettled |= self._shaken(changes, settings) - texts
+
+    def _about(self, texts: set[Text]) -> list[Row]:
+        """Return the answers about these texts that have a say, or that a person has decided about.
+
+        Whoever answers ten thousand times about one text must not make each further answer dearer.
+        """
+        columns = SCHEMAS[TABLE].names
+        hashes = sorted({text_sha256 for _, text_sha256 in texts})
+        having_a_say = f"(decision IS NOT NULL OR NOT {is_one_of('standing', SILENT)})"
+        rows = self._tables.lookup(TABLE, "text_sha256", hashes, columns, having_a_say).to_pylist()
+        known = {row["row_id"] for row in rows}
+        decided = self._tables.lookup(TABLE, "row_id", sorted(self._reviewed - known), columns).to_pylist()
+        self._reviewed -= {row["row_id"] for row in decided if _text(row) in texts}
+        return [*rows, *(row for row in decided if _text(row) in texts)]
 
     def _changes(self, rows: Sequence[Row], before: Mapping[str, Row]) -> dict[User, _Change]:
         """Return how the records of these answers' users change."""

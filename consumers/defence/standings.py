@@ -13,6 +13,9 @@ Decision = Literal["accept", "reject"]
 QUARANTINED: tuple[Standing, ...] = ("conflict", "contradicts_gold", "alarm")
 """These wait for a person; the others that are not effective are set aside."""
 
+SILENT: tuple[Standing, ...] = ("over_cap", "replaced")
+"""These have no say about their text, and nothing but a person's decision changes that."""
+
 IN_WORDS: Mapping[Standing, str] = {
     "effective": "",
     "over_cap": "it is over a cap",

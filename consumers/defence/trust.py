@@ -31,10 +31,10 @@ def evidence(*, verdict: str, decision: str | None, gold: Relation | None, again
     """Return what one answer of a user tells of them.
 
     `gold` is how the answer stands to a label of its text or story that was given without looking at a model;
-    `against_the_answer` whether it differs from the answer it cites (None: it cites none). Confirmations tell nothing: the
-    model is mostly right, so that confirming everything would buy trust. So would a "correction" to what the model said.
+    `against_the_answer` whether it differs from the answer it cites (None: it cites none). To confirm what the model said
+    tells nothing: it is mostly right, so that confirming everything would buy trust. So would a "correction" to it.
     """
-    if verdict != "correction":
+    if verdict != "correction" and against_the_answer is False:
         return None
     if decision is not None:
         # A person has decided; being let in restores trust, but does not earn it.
@@ -43,7 +43,7 @@ def evidence(*, verdict: str, decision: str | None, gold: Relation | None, again
         return "contradicted"
     if gold != "same" or against_the_answer is False:
         return None
-    return "agreed" if against_the_answer else "unearned"
+    return "agreed" if against_the_answer and verdict == "correction" else "unearned"
 
 
 def trust(record: Record) -> float:

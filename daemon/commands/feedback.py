@@ -139,7 +139,7 @@ def _decide(
     decision: Literal["accept", "reject"], identifiers: Sequence[str], *, user: str | None, task: str | None, alarm: str | None
 ) -> None:
     """Publish the decision: only the leader's daemon writes the buffer, and the log keeps it until one runs."""
-    if bool(identifiers) + (user is not None) + (alarm is not None) != 1:
+    if bool(identifiers) + (user is not None) + (alarm is not None) != 1 or (task is None) != (alarm is None):
         message = "name feedback by its ids, or give --user, or give --task with --alarm"
         raise UserError(message)
     settings = load_settings()

@@ -93,7 +93,8 @@ def test_from_the_quarantine_to_a_decision_that_outlives_the_daemon(tmp_path: Pa
         unknown = feedback("accept", "f-9")
         assert unknown.returncode == 2
         assert "no feedback f-9 is stored; nothing was decided" in unknown.stderr
-        assert feedback("accept").returncode == feedback("reject", "f-1", "--user", "desk-1").returncode == 2
+        for wrong in ([], ["f-1", "--user", "desk-1"], ["f-1", "--task", TASK], ["--alarm", "a -> b"], ["--user", "nobody"]):
+            assert feedback("reject", *wrong).returncode == 2
         done = feedback("accept", "f-2")
         assert "accepted, durably: the running daemon applies it within seconds" in done.stdout
         installation.wait_until(lambda: feedback.fate("f-1")["status"] == "set_aside", limit_s=LIMIT_S, what="the decision")

@@ -283,6 +283,32 @@ class TestQuarantine:
             assert buffer.writes <= writes + 2, "the event, and the number of the decision"
             assert trained(buffer, tmp_path / "later") == ["f-2", "g"]
 
+    def test_what_is_over_a_cap_or_replaced_can_be_let_in_too(self, tmp_path: Path) -> None:
+        with opened(tmp_path / "b", tasks=LENIENT) as buffer:
+            few = policy(max_per_article=2)
+            take(buffer, *(feedback(f"f-{n}", "one", user_id=f"u-{n % 7}") for n in range(30)), settings=few)
+            assert sorted(standings(buffer).values()) == ["effective"] * 2 + ["over_cap"] * 20 + ["replaced"] * 8
+            silent = next(name for name, standing in standings(buffer).items() if standing == "replaced")
+            take(buffer, accepted("r-1", "f-27", silent), review("r-2", "accept", user_id="u-3"), offset=90, settings=few)
+            found = standings(buffer)
+            assert (found["f-27"], found[silent], found["f-3"], found["f-24"]) == ("effective",) * 4
+            assert buffer.counts(TASK.name).train == 1
+        with opened(tmp_path / "b", tasks=LENIENT) as buffer:
+            judge(buffer, few)
+            assert standings(buffer) == found
+
+    def test_a_failed_write_is_made_good_at_the_next_step(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        with opened(tmp_path / "b", tasks=LENIENT) as buffer:
+            take(buffer, feedback("f-1", "one", "sport"))
+            buffer.insert(stored(label("g-1", "one"), offset=20))
+            buffer.apply_enrichment("examples", [finding(row) for row in buffer.unenriched("examples", 9)])
+            with monkeypatch.context() as patch:
+                patch.setattr(buffer._tables, "upsert", lambda *_: (_ for _ in ()).throw(OSError("the disk is full")))
+                with pytest.raises(OSError, match="full"):
+                    judge(buffer)
+            judge(buffer)
+            assert standings(buffer) == {"f-1": "contradicts_gold"}
+
     def test_a_rejection_by_user_speaks_of_what_had_arrived(self, tmp_path: Path) -> None:
         with opened(tmp_path / "b", tasks=LENIENT) as buffer:
             take(buffer, *(feedback(f"f-{n}", f"text {n}") for n in range(3)))
@@ -401,6 +427,18 @@ class TestAlarm:
             take(buffer, *shown, *cited, *self.flood(200))
             assert [alarm.move for alarm in buffer.defence(TASK.name).alarms] == ["(unknown) -> sport"]
             assert {standings(buffer)[f"h-{n}"] for n in range(8)} == {"effective"}
+
+    def test_calling_them_confirmations_is_no_way_past(self, tmp_path: Path) -> None:
+        with opened(tmp_path / "b", tasks=LENIENT) as buffer:
+            take(buffer, *self.flood(60, verdict="confirmation"))
+            assert [alarm.held for alarm in buffer.defence(TASK.name).alarms] == [60]
+        shown = [prediction(f"p-{n}", f"flooded {n}", answer={"label": "sport"}) for n in range(60)]
+        true = [
+            one.model_copy(update={"prediction_id": f"p-{n}"}) for n, one in enumerate(self.flood(60, verdict="confirmation"))
+        ]
+        with opened(tmp_path / "c", tasks=LENIENT) as buffer:
+            take(buffer, *shown, *true)
+            assert buffer.defence(TASK.name).alarms == (), "they confirm what was shown"
 
     def test_what_is_over_a_cap_raises_none(self, tmp_path: Path) -> None:
         with opened(tmp_path / "b", tasks=LENIENT) as buffer:

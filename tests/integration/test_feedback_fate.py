@@ -19,7 +19,7 @@ from consumers.enrichment_rows import Enrichment
 from consumers.erasures import Erasures
 from consumers.ingest import Ingest
 from daemon.serving.service import Service
-from tests.support.buffers import judge
+from tests.support.buffers import judge, review, stored
 from tests.support.served import TASK, TEXT, TOPICS, ServedData, listening, load_on_cpu
 
 
@@ -139,6 +139,18 @@ def test_a_correction_that_another_overrules_says_which(loop: Loop) -> None:
     overruled = loop.fate("fb-1")
     assert (overruled["status"], overruled["learnt_in"]) == ("set_aside", None)
     assert "its user has answered again about the same text since" in overruled["reason"]
+
+
+def test_what_was_learnt_and_then_rejected_says_both(loop: Loop) -> None:
+    loop.post("fb-1")
+    loop.ingest.step()
+    loop.split("fb-1", "train")
+    version = loop.data.publish(learnt=("fb-1",))
+    loop.buffer.insert(stored(review("r-1", "reject", event_ids=("fb-1",)), offset=500))
+    judge(loop.buffer)
+    found = loop.fate("fb-1")
+    assert (found["status"], found["learnt_in"]) == ("learnt", version)
+    assert "Now it teaches no more: it is stored, but no run learns from it: a person has looked at it" in found["reason"]
 
 
 def test_a_correction_without_its_article_waits_visibly(loop: Loop) -> None:
