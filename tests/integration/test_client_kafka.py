@@ -19,7 +19,7 @@ from config.clock import utc_now
 from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import load_tasks
 from consumers import events
-from consumers.kafka import KafkaLog
+from consumers.kafka.log import KafkaLog
 from consumers.source import RawEvent
 from perennial_client import RefusedError, UnavailableError
 from perennial_client import feedback as feedback_event
