@@ -66,25 +66,7 @@ class ServedData:
 
     def publish(self, *, learnt: tuple[str, ...] = (), parent: str | None = None) -> str:
         """Publish the next version; its answers carry the label `V<number>`. Return its name."""
-        number = self.registry.versions.next_number(TASK)
-        nlp = spacy.blank("xx")  # the few rules of its tokenizer load quickly
-        nlp.add_pipe("entity_ruler").add_patterns([{"label": f"V{number}", "pattern": "Riksdag"}])
-        source = self.folder / f"model-{number}"
-        nlp.to_disk(source)
-        published = self.artifacts.publish(TASK, number, source)
-        version = self.registry.versions.add(
-            TASK,
-            number,
-            run_id=f"run-{number}",
-            artifact_id=published.artifact_id,
-            manifest_sha256=published.manifest_sha256,
-            size_bytes=published.size_bytes,
-            parent=parent,
-            lineage=Lineage(training_set_sha256="0" * 64, seed=1, settings={}, code="test"),
-            metrics={},
-            learnt=learnt,
-        )
-        return version.name
+        return publish_ruler(self.registry, self.artifacts, TASK, self.folder, learnt=learnt, parent=parent)
 
     def promote(self, version: str) -> None:
         """Move the champion alias to `version`, wherever it stands."""
@@ -102,6 +84,31 @@ class ServedData:
         """Return a file of the version's artifact."""
         folder = self.artifacts.folder(self.registry.versions.get(version).artifact_id)
         return folder / "entity_ruler" / "patterns.jsonl"
+
+
+def publish_ruler(
+    registry: Registry, artifacts: Artifacts, task: str, folder: Path, *, learnt: tuple[str, ...] = (), parent: str | None = None
+) -> str:
+    """Publish a task's next version, a pipeline whose one rule gives the label `V<number>`; return its name."""
+    number = registry.versions.next_number(task)
+    nlp = spacy.blank("xx")  # the few rules of its tokenizer load quickly
+    nlp.add_pipe("entity_ruler").add_patterns([{"label": f"V{number}", "pattern": "Riksdag"}])
+    source = folder / f"model-{number}"
+    nlp.to_disk(source)
+    published = artifacts.publish(task, number, source)
+    version = registry.versions.add(
+        task,
+        number,
+        run_id=f"run-{number}",
+        artifact_id=published.artifact_id,
+        manifest_sha256=published.manifest_sha256,
+        size_bytes=published.size_bytes,
+        parent=parent,
+        lineage=Lineage(training_set_sha256="0" * 64, seed=1, settings={}, code="test"),
+        metrics={},
+        learnt=learnt,
+    )
+    return version.name
 
 
 @contextmanager
