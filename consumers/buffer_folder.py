@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
 from typing import BinaryIO
+
+import psutil
 
 from config import durable
 from config.errors import StopError, UserError
@@ -83,3 +86,33 @@ def lock_for_writing(folder: Path) -> BinaryIO:
     file.write(f"{os.getpid()}\n".encode())
     file.flush()
     return file
+
+
+def kill_writer(folder: Path) -> int | None:
+    """Kill the process that holds the lock and return its id; None where no other process here is seen to hold it."""
+    process = _writer(folder)
+    if process is None:
+        return None
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.kill()
+    return process.pid
+
+
+def writer_is_stopped(folder: Path) -> bool:
+    """Return whether the process that holds the lock is one of this machine and was stopped by a signal."""
+    process = _writer(folder)
+    try:
+        return process is not None and process.status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _writer(folder: Path) -> psutil.Process | None:
+    lock = folder / LOCK_FILE
+    try:
+        process = psutil.Process(int(lock.read_text(encoding="ascii")))
+        # The number alone could be a stranger's: it may have been written in another container or on another machine.
+        holds = process.pid != os.getpid() and any(Path(file.path).samefile(lock) for file in process.open_files())
+    except (psutil.Error, OSError, ValueError):
+        return None
+    return process if holds else None

@@ -16,6 +16,7 @@ import structlog
 from config.errors import RetryError, StopError
 from config.settings import Settings
 from config.tasks import load_tasks
+from consumers import buffer_folder
 from consumers.buffer import Buffer
 from consumers.buffer_folder import WriterHeldError
 from consumers.dead_letters import DeadLetters
@@ -51,11 +52,13 @@ class Daemon:
         self._settings = settings
         self._serve = serve
         self._stop = threading.Event()
+        self._asked_to_stop = False
         self._wake_cycle = threading.Event()
         self._tasks = load_tasks(settings.tasks_folder)
 
     def stop(self) -> None:
         """Ask everything to end; safe from a signal handler and from any thread."""
+        self._asked_to_stop = True
         self._stop.set()
         self._wake_cycle.set()
 
@@ -82,7 +85,7 @@ class Daemon:
                 side_tasks = self._wire(inner, registry, buffer, erasures, token)
                 if self._serve:
                     child = ServingChild(self._settings, self._stop)
-                    outer.callback(child.stop)
+                    outer.callback(self._part_from, child)
                     side_tasks.append(SideTask("serving", child.step, self._stop))
                 for side_task in side_tasks:
                     side_task.start()
@@ -102,13 +105,22 @@ class Daemon:
 
     def _become_leader(self, registry: Registry, holder: str) -> int | None:
         """Wait for the lease; None when asked to stop while standing by."""
+        lease_s, buffer_dir = self._settings.registry.lease_s, self._settings.buffer_dir
         waiting = False
+        refused_since: float | None = None
         while not self._stop.is_set():
             try:
-                token = registry.lease.acquire(holder, self._settings.registry.lease_s)
+                token = registry.lease.acquire(holder, lease_s)
             except RetryError as error:
                 log.warning("daemon.standby", reason=str(error), next="it asks for the lease again")
+                refused_since = refused_since or time.monotonic()
+                if time.monotonic() - refused_since > lease_s and buffer_folder.writer_is_stopped(buffer_dir):
+                    # A leader that was frozen within a transaction keeps an SQLite registry locked for everybody.
+                    self._kill_former_leader(
+                        f"the registry has been locked for {lease_s:.0f} s and more, and its process is stopped"
+                    )
             else:
+                refused_since = None
                 if token is not None:
                     return token
                 if not waiting:
@@ -117,6 +129,15 @@ class Daemon:
                     waiting = True
             self._stop.wait(_STANDBY_LOOK_S)
         return None
+
+    def _kill_former_leader(self, reason: str) -> None:
+        killed = buffer_folder.kill_writer(self._settings.buffer_dir)
+        log.error(
+            "daemon.former_leader_hangs",
+            reason=reason,
+            killed=killed,
+            next="this daemon goes on" if killed else "end it by hand: no process here is seen to hold the buffer's lock",
+        )
 
     def _keep_lease(self, outer: contextlib.ExitStack, registry: Registry, holder: str, token: int) -> SideTask:
         """Renew the lease from now on until all else has ended: opening a buffer or stopping may outlast a lease."""
@@ -137,6 +158,13 @@ class Daemon:
         outer.callback(ended.set)
         lease.start()
         return lease
+
+    def _part_from(self, serving: ServingChild) -> None:
+        """Stop serving where somebody stops the daemon; one that failed, or was taken over, leaves it to the next leader."""
+        if self._asked_to_stop:
+            serving.stop()
+        else:
+            serving.leave()
 
     def _join(self, side_tasks: Sequence[SideTask]) -> list[str]:
         """Wait for the side tasks; return the names of those that did not end in time."""
@@ -236,9 +264,14 @@ class Daemon:
         ]
 
     def _open_buffer(self, erasures: Erasures) -> Buffer | None:
-        """Open the buffer for writing; None when asked to stop while a former leader, which has yet to notice, holds it."""
+        """Open the buffer for writing; None when asked to stop while a former leader still holds it.
+
+        A former leader that lives notices within its lease and stops. One that is frozen does neither, and no lease keeps it from
+        writing once it goes on: where it runs on this machine it is killed.
+        """
         settings = self._settings
-        waiting = False
+        patience_s = settings.registry.lease_s + settings.training.stop_grace_s + SIDE_TASKS_LIMIT_S
+        waiting_since: float | None = None
         while not self._stop.is_set():
             try:
                 return Buffer.open(
@@ -249,9 +282,13 @@ class Daemon:
                     min_quality=settings.enrich.min_quality,
                 )
             except WriterHeldError as error:
-                if not waiting:
-                    log.warning("daemon.standby", reason=str(error), next="it goes on when that process has ended")
-                    waiting = True
+                reason = str(error)
+            if waiting_since is None:
+                log.warning("daemon.standby", reason=reason, next="it goes on when that process has ended")
+                waiting_since = time.monotonic()
+            elif time.monotonic() - waiting_since > patience_s:
+                self._kill_former_leader(f"its lease was taken over {patience_s:.0f} s ago and it still holds the buffer")
+                waiting_since = time.monotonic()
             self._stop.wait(_STANDBY_LOOK_S)
         return None
 

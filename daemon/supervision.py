@@ -73,6 +73,14 @@ class ServingChild:
                 log.info("serving.left_running", address=here.address, pid=here.pid, reason="no daemon started it")
         self._end_child()
 
+    def leave(self) -> None:
+        """Let serving answer on without this daemon; the next one adopts it."""
+        log.warning(
+            "serving.left_running", address=self.address, reason="no stop was asked for", next="the next daemon adopts it"
+        )
+        if self._child is not None and self._child.stdout is not None:
+            self._child.stdout.close()
+
     def _note(self, here: presence.Presence) -> None:
         if self.address == here.address:
             return

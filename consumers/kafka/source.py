@@ -23,7 +23,7 @@ from kafka.structs import TopicPartition as KafkaPartition
 from config.errors import RetryError
 from consumers.gap import report_gap
 from consumers.kafka.connection import CLOSE_MS, REQUEST_MS, Connection, in_words, opened
-from consumers.kafka.unreadable import Unreadable, find_unreadable, is_unreadable
+from consumers.kafka.unreadable import Unreadable, find_unreadable, holds_events, is_unreadable
 from consumers.source import Position, RawEvent, TopicPartition
 
 _HOLD_MS = 100
@@ -66,7 +66,7 @@ class KafkaSource:
             while not found and (left_s := deadline - time.monotonic()) > 0:
                 found = self._polled(consumer, timeout_ms=int(1000 * left_s) + 1, max_records=max_events)
             for part, records in found.items():
-                self._alarm_over_gap(consumer, part, records[0].offset)
+                self._check_for_gaps(consumer, part, [record.offset for record in records])
         return [self._event(record) for records in found.values() for record in records]
 
     def hold(self) -> None:
@@ -226,16 +226,33 @@ class KafkaSource:
         logged_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
         return RawEvent(position, record.value, record.key, headers, logged_at)
 
-    def _alarm_over_gap(self, consumer: KafkaConsumer, part: KafkaPartition, offset: int) -> None:
+    def _check_for_gaps(self, consumer: KafkaConsumer, part: KafkaPartition, offsets: Sequence[int]) -> None:
+        """Tell of events that were removed unread. Raises `RetryError` where events are passed over that the broker still has."""
         expected = self._expected.get(part)
-        if expected is None or offset > expected:
-            # Another member may have read on meanwhile.
-            committed = consumer.committed(part, timeout_ms=REQUEST_MS)
-            expected = max(expected or 0, offset if committed is None else committed)
-        # Offsets may be missing for other reasons (transactions, compaction): only what retention removed is lost.
-        if offset > expected and (earliest := consumer.beginning_offsets([part])[part]) > expected:
+        for offset in offsets:
+            if expected is None or offset > expected:
+                self._explain_gap(consumer, part, expected, offset)
+            expected = offset + 1
+
+    def _explain_gap(self, consumer: KafkaConsumer, part: KafkaPartition, expected: int | None, offset: int) -> None:
+        committed = consumer.committed(part, timeout_ms=REQUEST_MS)
+        earliest = consumer.beginning_offsets([part])[part]
+        # Another member may have read on meanwhile; a new group begins at the earliest event.
+        expected = max(expected or 0, earliest if committed is None else committed, self._resume_at.get(part, 0))
+        if offset <= expected:
+            return
+        if earliest > expected:
             remedy = "raise the topic's retention"
             report_gap(self._group, TopicPartition(*part), expected=expected, earliest=earliest, remedy=remedy)
+        # Offsets may be missing for other reasons (transactions, compaction). But they and the positions travel without a
+        # checksum: what was changed on the way must not pass over events.
+        if (first := max(earliest, expected)) < offset and holds_events(self._connection, part, first, offset):
+            self._abandon()
+            message = (
+                f"group {self._group!r} was given offset {offset} of {part.topic}/{part.partition} where {first} is to be read: "
+                "the way to the broker changes bytes. Uncommitted events come again. Check the network, or use TLS."
+            )
+            raise RetryError(message)
 
     def _own_and_ahead(self, consumer: KafkaConsumer, next_offsets: Mapping[TopicPartition, int]) -> dict[KafkaPartition, int]:
         """Leave out what another member has taken over: it reads those events again."""

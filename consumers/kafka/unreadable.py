@@ -1,28 +1,23 @@
-"""Finding the end of what cannot be read: a batch that is damaged, or that the client cannot parse.
-
-A consumer that has raised is never polled again (kafka-python 3.0.12 spins), so every probe is a consumer of its own.
-"""
+"""Bytes that cannot be read: waited for while the way to the broker changes them, skipped where the broker's are damaged."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kafka import KafkaConsumer
 from kafka import errors as kafka_errors
 from kafka.structs import TopicPartition as KafkaPartition
 
 from config.errors import RetryError
-from consumers.kafka.connection import Connection, in_words, opened
+from consumers.kafka import batches
+from consumers.kafka.connection import Connection, in_words
 
-_ATTEMPTS = 3
-_PROBE_MS = 5_000
+_READS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Offsets `first` to `last` of a partition, which no attempt could read, and what the client said."""
+    """Offsets `first` to `last` of a partition, which nobody can read, and why."""
 
     part: KafkaPartition
     first: int
@@ -41,76 +36,74 @@ def find_unreadable(connection: Connection, part: KafkaPartition, start: int) ->
     Nothing is given up before something behind it was read: that proves the way and the codecs. Raises `RetryError` until then.
     """
     found: list[Unreadable] = []
-    end = _end(connection, part)
     offset = start
-    while offset < end and (failure := _failure(connection, part, offset)) is not None:
-        following = _end_of_batch(connection, part, offset, end, failure)
-        found.append(Unreadable(part, offset, following - 1, in_words(failure)))
-        offset = following
-    if found and offset >= end:
-        message = (
-            f"{part.topic}/{part.partition} cannot be read from offset {start} to its end ({found[0].reason}). Nothing is "
-            "skipped: it is tried again, and given up as a dead letter once an event behind it can be read. Check the broker's "
-            "disk and the network."
-        )
-        raise RetryError(message)
+    try:
+        while (one := _look(connection, part, offset)) is not None:
+            found.append(one)
+            offset = one.last + 1
+    except (_EndOfLogError, kafka_errors.OffsetOutOfRangeError):
+        # With nothing found it may have been removed meanwhile: the consumer goes on at what is left, and tells of the gap.
+        if found:
+            message = (
+                f"{part.topic}/{part.partition} cannot be read from offset {start} to its end ({found[0].reason}). Nothing is "
+                "skipped: it is tried again, and given up as a dead letter once an event behind it can be read. Check the "
+                "broker's disk and the network."
+            )
+            raise RetryError(message) from None
     return found, offset
 
 
-def _end_of_batch(connection: Connection, part: KafkaPartition, offset: int, end: int, failure: Exception) -> int:
-    """Return the offset behind the batch that fails at `offset`."""
-
-    def fails_alike(at: int) -> bool:
-        other = _failure(connection, part, at)
-        return other is not None and str(other) == str(failure)
-
-    if not isinstance(failure, kafka_errors.CorruptRecordError):
-        # The message does not tell one batch from the next: look at each offset.
-        return next((at for at in range(offset + 1, end) if _failure(connection, part, at) is None), end)
-    # The message names the batch, so that the offsets which fail alike are one stretch: gallop, then halve.
-    low, step = offset, 1
-    while low + step < end and fails_alike(low + step):
-        low, step = low + step, step * 2
-    high = min(low + step, end)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fails_alike(middle) else (low, middle)
-    return high
+def holds_events(connection: Connection, part: KafkaPartition, first: int, before: int) -> bool:
+    """Return whether the broker keeps an event with an offset from `first` on and before `before`. Raises `RetryError`."""
+    try:
+        batch = batches.read_batch(connection, part, first)
+        return batches.is_whole(batch) and any(first <= offset < before for offset in batches.offsets(batch))
+    except kafka_errors.OffsetOutOfRangeError:
+        return False
+    except kafka_errors.KafkaError as error:
+        message = f"{part.topic}/{part.partition} could not be read at offset {first} ({in_words(error)}); it is tried again"
+        raise RetryError(message) from error
 
 
-def _failure(connection: Connection, part: KafkaPartition, offset: int) -> Exception | None:
-    """Return why nothing can be read at `offset`, None when it can. Raises `RetryError` when the cluster does not answer."""
-    failure: Exception | None = None
-    for _ in range(_ATTEMPTS):
-        with contextlib.closing(_probe(connection)) as consumer:
-            consumer.assign([part])
-            consumer.seek(part, offset)
-            try:
-                if consumer.poll(timeout_ms=_PROBE_MS, max_records=1):
-                    return None
-            except Exception as error:
-                if not is_unreadable(error):
-                    message = f"{part.topic}/{part.partition} could not be probed at offset {offset} ({in_words(error)})"
-                    raise RetryError(message) from error
-                failure = error
-    if failure is None:
-        message = f"{part.topic}/{part.partition} gave nothing at offset {offset} in {_ATTEMPTS} attempts; it is tried again"
-        raise RetryError(message)
-    return failure
+class _EndOfLogError(Exception):
+    """There is no batch at the offset yet."""
 
 
-def _end(connection: Connection, part: KafkaPartition) -> int:
-    with contextlib.closing(_probe(connection)) as consumer:
+def _look(connection: Connection, part: KafkaPartition, offset: int) -> Unreadable | None:
+    """Return what is unreadable at `offset`, None when nothing is."""
+    seen: set[bytes] = set()
+    reason = "its checksum does not fit"
+    for _ in range(_READS):
         try:
-            return int(consumer.end_offsets([part])[part])
-        except kafka_errors.KafkaError as error:
-            message = f"the end of {part.topic}/{part.partition} could not be asked for ({in_words(error)}); it is tried again"
-            raise RetryError(message) from error
+            batch = batches.read_batch(connection, part, offset)
+        except kafka_errors.CorruptRecordError as error:
+            batch, reason = b"", f"the broker says: {in_words(error)}"
+        else:
+            if not batch:
+                raise _EndOfLogError
+            if batches.is_whole(batch):
+                return _parsed(part, offset, batch)
+        seen.add(batch)
+    if len(seen) > 1:
+        message = (
+            f"{part.topic}/{part.partition} at offset {offset} came with other bytes each time: the way to the broker changes "
+            "them. Nothing is skipped, it is tried again. Check the network, or use TLS."
+        )
+        raise RetryError(message)
+    last = batches.last_offset(seen.pop())
+    return Unreadable(part, offset, last if last is not None and last >= offset else offset, reason)
 
 
-def _probe(connection: Connection) -> KafkaConsumer:
-    # The smallest answer a broker gives is one whole batch.
-    return opened(
-        KafkaConsumer, connection, group_id=None, enable_auto_commit=False, auto_offset_reset="none",
-        allow_auto_create_topics=False, max_partition_fetch_bytes=1, fetch_max_bytes=1,
-    )  # fmt: skip
+def _parsed(part: KafkaPartition, offset: int, batch: bytes) -> Unreadable | None:
+    """Judge a batch that came as it was published: the client may be unable to make sense of it all the same."""
+    try:
+        batches.offsets(batch)
+    except kafka_errors.UnsupportedCodecError as error:
+        message = (
+            f"{part.topic}/{part.partition} cannot be unpacked at offset {offset} ({in_words(error)}). Nothing is skipped: it is "
+            "tried again. Install what the codec needs, or publish with another."
+        )
+        raise RetryError(message) from error
+    except Exception as error:  # noqa: BLE001 - whatever parsing raises
+        return Unreadable(part, offset, batches.last_offset(batch) or offset, in_words(error))
+    return None

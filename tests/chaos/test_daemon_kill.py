@@ -2,78 +2,42 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from datetime import timedelta
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
-from config.clock import utc_now
-from config.settings import environment_of
-from consumers.buffer import Buffer
-from consumers.embedded import EmbeddedLog
-from consumers.events import LIFECYCLE_TOPIC, Label, Retrain
 from daemon.demo.installation import Installation
 from daemon.serving import presence
 from registry.artifacts import Artifacts
-from registry.runs import Run
-from registry.store import Registry
-from tests.support import ner_rows
-from tests.support.tiny_models import make_tiny_bert, toy_rows
+from tests.support.daemons import (
+    ENTITIES,
+    TOPICS,
+    VICTIM,
+    announced,
+    ask,
+    dies,
+    installation,
+    is_gone,
+    logged,
+    only_run,
+    registry_of,
+    send,
+    serving,
+    spans,
+    stored_ids,
+    wait_for_decision,
+    wait_for_training,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
-TOPICS, ENTITIES = "news-topics", "news-entities"
-VICTIM = str(Path(__file__).parents[1] / "support" / "daemon_victim.py")
-LIMIT_S = 150.0
 STOP_WITHIN_S = 15.0
 """A stop in the middle of training: the child ends between two steps, and nothing else takes long."""
-LEASE_S = 2.0
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny BERT to train, and the same as a sentence encoder."""
-    folder = tmp_path_factory.mktemp("models")
-    bert = str(make_tiny_bert(folder / "bert"))
-    word = Transformer(bert, max_seq_length=32)
-    SentenceTransformer(modules=[word, Pooling(word.get_embedding_dimension())], device="cpu").save(str(folder / "encoder"))
-    return folder
-
-
-def installation(folder: Path, models: Path, *, serve: bool = False) -> Installation:
-    topics = {
-        "base_model": str(models / "bert"),
-        "trigger.min_new_examples": 100_000,  # runs start when a test asks for one
-        "training.full_epochs": 45, "training.full_learning_rate": 5e-3, "training.batch_size": 16, "training.max_tokens": 32,
-        "promotion.min_test_examples": 20,
-    }  # fmt: skip
-    entities = {"trigger.min_new_examples": 100_000, "training.full_epochs": 12, "promotion.min_test_examples": 5}
-    settings: dict[str, dict[str, Any]] = {
-        # Random vectors are all alike: only equal texts make a story.
-        "enrich": {
-            "encoder": str(models / "encoder"), "story_similarity": 1.0, "min_quality": 0.0, "test_fraction": 0.3,
-            "interval_s": 0.2,
-        },
-        "ingest": {"batch_events": 20, "min_free_disk_mib": 1},
-        "training": {"device": "cpu", "precision": "fp32", "threads": 1},
-        "schedule": {"check_interval_s": 0.5},
-        "registry": {"lease_s": LEASE_S},
-        "serving": {"refresh_interval_s": 0.5},
-    }  # fmt: skip
-    return Installation(folder, task_overrides={TOPICS: topics, ENTITIES: entities}, settings_overrides=settings, serve=serve)
 
 
 @pytest.fixture
@@ -83,95 +47,8 @@ def daemon(tmp_path: Path, models: Path) -> Iterator[Installation]:
     made.stop()
 
 
-def labels(count: int) -> Iterator[Label]:
-    for row in toy_rows(("SPORT", "MARKETS"), count // 2, seed=8):
-        yield Label(event_id=row.example_id, occurred_at=utc_now(), task=TOPICS, text=row.text, target=dict(row.target))
-
-
-def spans(count: int) -> Iterator[Label]:
-    for number, row in enumerate(ner_rows.examples(count, seed=2)):
-        yield Label(event_id=f"e-{number}", occurred_at=utc_now(), task=ENTITIES, text=row.text, target=dict(row.target))
-
-
-def ask(daemon: Installation, task: str) -> None:
-    """Have everything enriched, then ask for a run."""
-    daemon.wait_until(daemon.is_quiet, limit_s=LIMIT_S, what="enrichment")
-    daemon.publish([Retrain(event_id=f"ask-{task}", occurred_at=utc_now(), task=task, full=True, reason="the test asks")])
-
-
-def wait_for_training(daemon: Installation, task: str) -> psutil.Process:
-    """Wait until the child is among its steps; return it."""
-
-    def among_its_steps() -> bool:
-        run = daemon.task(task).run
-        return run is not None and (run["progress"] or {}).get("phase") == "training"
-
-    daemon.wait_until(among_its_steps, limit_s=LIMIT_S, what="training")
-    (child,) = [child for child in psutil.Process(daemon.pid).children() if "trainers.job" in child.cmdline()]
-    return child
-
-
-def wait_for_decision(daemon: Installation, task: str) -> None:
-    daemon.wait_until(lambda: daemon.task(task).last_run is not None, limit_s=LIMIT_S, what="the decision")
-
-
-def wait_until(happened: Callable[[], bool], limit_s: float) -> float:
-    """Wait beside any daemon; return the seconds it took."""
-    began = time.monotonic()
-    while not happened():
-        assert time.monotonic() - began < limit_s, "it did not happen in time"
-        time.sleep(0.05)
-    return time.monotonic() - began
-
-
-def is_gone(process: psutil.Process) -> bool:
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-@contextmanager
-def registry_of(daemon: Installation) -> Iterator[Registry]:
-    with Registry.open(daemon.settings.registry_url, read_only=True) as registry:
-        yield registry
-
-
-def only_run(daemon: Installation, task: str) -> Run:
-    with registry_of(daemon) as registry:
-        (run,) = registry.runs.list(task)
-        return run
-
-
-def stored_ids(daemon: Installation) -> list[str]:
-    with closing(Buffer.open(daemon.settings.buffer_dir, daemon.settings.buffer, tasks={}, writer=False)) as buffer:
-        ids: list[str] = buffer._tables.scan("examples", ["row_id"])["row_id"].to_pylist()
-        return sorted(ids)
-
-
-def announced(daemon: Installation) -> list[dict[str, Any]]:
-    """Everything that the daemon published for other programs."""
-    with (
-        closing(EmbeddedLog(daemon.settings.event_log_file, retention=timedelta(days=1))) as log,
-        closing(log.source("test", [LIFECYCLE_TOPIC])) as source,
-    ):
-        return [json.loads(raw.value or b"") for raw in source.poll(timeout_s=0.1, max_events=1000)]
-
-
-def logged(daemon: Installation, event: str) -> list[dict[str, Any]]:
-    lines = (line for line in daemon.log_file.read_text(errors="replace").splitlines() if line.startswith("{"))
-    return [line for line in map(json.loads, lines) if line.get("event") == event]
-
-
-def dies(daemon: Installation, fault: str) -> None:
-    """Start a daemon with a fault put in, and see it killed by that."""
-    daemon.start([VICTIM, fault])
-    assert daemon.wait(LIMIT_S) == -signal.SIGKILL
-
-
 def test_killed_at_every_stage_it_finishes_the_run_once_and_loses_nothing(daemon: Installation) -> None:
-    sent = sorted(label.event_id for label in labels(160))
-    daemon.publish(labels(160))
+    sent = sorted(send(daemon, 160))
     dies(daemon, "mid-ingest")
     stored = stored_ids(daemon)
     assert len(stored) == 60
@@ -252,31 +129,6 @@ def test_a_side_task_that_dies_stops_the_daemon_loudly(daemon: Installation) -> 
     assert logged(daemon, "daemon.stopped")[0]["failed"] == ["outbox"]
 
 
-def test_a_standby_takes_over_within_seconds(daemon: Installation, tmp_path: Path) -> None:
-    daemon.start()
-    log_file = tmp_path / "standby.log"
-    with log_file.open("wb") as log:
-        standby = subprocess.Popen(
-            [sys.executable, "-m", "daemon", "run", "--no-serve"],
-            env=os.environ | environment_of(daemon.settings), stdout=log, stderr=log,
-        )  # fmt: skip
-    with standby:
-        try:
-            wait_until(lambda: b"daemon.standby" in log_file.read_bytes(), 60)
-            leader = daemon.status().leader
-            daemon.kill()
-            took_s = wait_until(lambda: b"daemon.started" in log_file.read_bytes(), 60)
-            assert daemon.status().leader not in (leader, None)
-            daemon.publish(labels(4))
-            wait_until(lambda: len(stored_ids(daemon)) == 4, 30)
-            standby.send_signal(signal.SIGTERM)
-            assert standby.wait(60) == 0
-        finally:
-            standby.kill()
-    # The lease, one look a second, and opening the buffer; the rest is room for a busy machine.
-    assert took_s < LEASE_S + 10
-
-
 def test_serving_outlives_a_killed_daemon_is_adopted_restarted_and_stopped(tmp_path: Path, models: Path) -> None:
     daemon = installation(tmp_path, models, serve=True)
     daemon.start()
@@ -297,13 +149,6 @@ def test_serving_outlives_a_killed_daemon_is_adopted_restarted_and_stopped(tmp_p
     assert exit_code == 0
     assert not presence.is_alive(second)
     assert not answers(second.address)
-
-
-def serving(daemon: Installation) -> presence.Presence:
-    here = presence.read(daemon.settings.data_dir)
-    assert here is not None
-    assert presence.is_alive(here)
-    return here
 
 
 def answers(address: str) -> bool:

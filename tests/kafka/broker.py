@@ -1,4 +1,4 @@
-"""Starts a real Apache Kafka (KRaft, one node) on a free loopback port: `python -m tests.kafka.broker [--port N] [--folder DIR]`.
+"""Starts a real Apache Kafka (KRaft) on a free loopback port: `python -m tests.kafka.broker [--port N] [--folder DIR]`.
 
 The broker's jars come by Maven (`pom.xml` beside this file) into `.kafka/lib` of the checkout, once.
 """
@@ -28,10 +28,10 @@ LIBRARY = HERE.parents[1] / ".kafka" / "lib"
 _OLDEST_JAVA = 17
 _START_LIMIT_S = 90.0
 _STOP_LIMIT_S = 20.0
-# One node, small: no second broker could hold a replica, and a rebalance need not wait for members that may yet come.
+# Small: one replica of everything unless asked for more, and a rebalance need not wait for members that may yet come.
 _PROPERTIES = """
 process.roles=broker,controller
-node.id=1
+node.id={node}
 controller.quorum.bootstrap.servers=127.0.0.1:{controller}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
@@ -48,6 +48,11 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 message.max.bytes=67108864
 """
+# One more broker for the cluster of another: it votes for no controller.
+_JOINING = """
+process.roles=broker
+listeners=PLAINTEXT://127.0.0.1:{port}
+"""
 
 
 class MissingError(Exception):
@@ -57,13 +62,22 @@ class MissingError(Exception):
 class Broker:
     """One running broker; stopping it keeps its data, so that it can be started again on the same port."""
 
-    def __init__(self, folder: Path, port: int = 0, *, properties: str = "", scram: str = "") -> None:
-        """`properties` win over the broker's own and may name `{port}`; `scram` is a user to make, as StorageTool takes it."""
+    def __init__(
+        self, folder: Path, port: int = 0, *, properties: str = "", scram: str = "", joins: Broker | None = None
+    ) -> None:
+        """`properties` win over the broker's own and may name `{port}`; `scram` is a user to make, as StorageTool takes it.
+
+        `joins`: the broker, started before, of whose cluster this one becomes a part; that one stays the only controller.
+        """
         self.folder = folder
         self.port = port or free_port()
-        self._extra_properties = properties
-        self._scram = scram
-        self._controller = free_port()
+        self.node = joins.node + 1 if joins else 1
+        self._extra_properties = (_JOINING if joins else "") + properties
+        self._formatting = ["--no-initial-controllers"] if joins else ["--standalone"]
+        if scram:
+            self._formatting += ["--add-scram", scram]
+        self._controller: int = joins._controller if joins else free_port()
+        self._cluster_id: str = joins._cluster_id if joins else _new_cluster_id()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -82,11 +96,11 @@ class Broker:
         if not properties.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             text = _PROPERTIES + self._extra_properties
-            for name, value in (("port", self.port), ("controller", self._controller), ("logs", self.folder / "logs")):
+            values = {"port": self.port, "controller": self._controller, "logs": self.folder / "logs", "node": self.node}
+            for name, value in values.items():
                 text = text.replace(f"{{{name}}}", str(value))
             properties.write_text(text)
-            scram = ["--add-scram", self._scram] if self._scram else []
-            _java(["kafka.tools.StorageTool", "format", "--standalone", "-t", _cluster_id(), "-c", str(properties), *scram])
+            _java(["kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", str(properties), *self._formatting])
         with self.log_file.open("ab") as log:
             said_before = log.tell()
             self._process = subprocess.Popen(
@@ -108,6 +122,16 @@ class Broker:
     def kill(self) -> None:
         """End the broker as a crash would."""
         self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Stop the broker's process where it stands: connections stay open and nothing answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen broker go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def wait(self) -> int:
         """Wait until the broker has ended."""
@@ -180,7 +204,7 @@ def _java(arguments: list[str]) -> None:
         raise RuntimeError(message)
 
 
-def _cluster_id() -> str:
+def _new_cluster_id() -> str:
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 

@@ -1,20 +1,25 @@
-"""`perennial`, with a fault put in from outside: `daemon_victim.py FAULT run --no-serve` (the faults are below)."""
+"""`perennial`, with faults put in from outside: `daemon_victim.py FAULT,FAULT run --no-serve` (the faults are below)."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from consumers.buffer import Buffer
 from consumers.ingest import Ingest
-from daemon import cli
+from consumers.kafka import source as sources
+from daemon import app, cli
 from daemon.outbox import Publisher
-from registry import artifacts, promotion
+from registry import artifacts, database, promotion
+from registry.database import Database
 from registry.versions import Versions
 
 
@@ -23,15 +28,47 @@ def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def before(owner: Any, name: str, *, times: int = 1) -> None:
-    """Die at the begin of the `times`-th call."""
+def freeze() -> None:
+    """Stand still, every thread, until somebody sends SIGCONT."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def freeze_outside_the_registry() -> None:
+    """Stand still at a moment when no thread is within a transaction of the registry."""
+    with _in_the_registry:
+        freeze()
+
+
+_in_the_registry = threading.RLock()
+
+
+def _one_transaction_at_a_time(name: str) -> None:
+    transaction = getattr(Database, name)
+
+    @contextmanager
+    def wrapped(self: Database) -> Iterator[Any]:
+        with _in_the_registry, transaction(self) as connection:
+            yield connection
+
+    setattr(Database, name, wrapped)
+
+
+def frozen(owner: Any, name: str, *, times: int = 1) -> None:
+    """Stand still at the begin of a call, so that the registry stays free for others."""
+    for transaction in ("read", "write"):
+        _one_transaction_at_a_time(transaction)
+    before(owner, name, times=times, fault=freeze_outside_the_registry)
+
+
+def before(owner: Any, name: str, *, times: int = 1, fault: Callable[[], None] = kill) -> None:
+    """Have the fault at the begin of the `times`-th call."""
     function, calls = getattr(owner, name), 0
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == times:
-            kill()
+            fault()
         return function(*args, **kwargs)
 
     setattr(owner, name, wrapped)
@@ -72,8 +109,20 @@ def broken_outbox() -> None:
     Publisher.step = step  # type: ignore[method-assign]  # the fault
 
 
+def impatient() -> None:
+    """Waits that a test need not sit through are short, the ones for a hung or frozen process too."""
+    sources._SESSION_MS = 2_000
+    app.SIDE_TASKS_LIMIT_S = 3.0
+    database.BUSY_TIMEOUT_S = 2.0
+
+
 FAULTS: Mapping[str, Callable[[], None]] = {
+    "impatient": impatient,
     "mid-ingest": stored_but_not_committed,
+    "before-store": lambda: before(Buffer, "insert", times=3),
+    "frozen-before-store": lambda: frozen(Buffer, "insert", times=3),
+    "frozen-before-promotion": lambda: frozen(promotion, "promote"),
+    "frozen-in-the-registry": lambda: before(promotion, "_check_still", fault=freeze),
     "half-copied": lambda: after(artifacts, "_copy"),
     "published-unrecorded": lambda: before(Versions, "add"),
     "promoted-undecided": lambda: after(promotion, "promote"),
@@ -81,6 +130,6 @@ FAULTS: Mapping[str, Callable[[], None]] = {
 }
 
 if __name__ == "__main__":
-    fault = sys.argv.pop(1)
-    FAULTS[fault]()
+    for fault in sys.argv.pop(1).split(","):
+        FAULTS[fault]()
     cli.main()

@@ -6,13 +6,17 @@ import atexit
 import functools
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from kafka.admin import KafkaAdminClient, NewTopic
 
+from config.settings import Settings
+from consumers.kafka import topics
 from consumers.kafka.log import KafkaLog
 from consumers.source import EventSink, EventSource, RawEvent, TopicPartition
 from tests.kafka.broker import Broker, MissingError, resolve_jars
@@ -34,6 +38,18 @@ def shared_broker() -> Broker:
     atexit.register(folder.cleanup)
     atexit.register(broker.kill)
     return broker
+
+
+def empty_topics(settings: Settings, partitions: int = 1) -> None:
+    """Make the topics that a daemon lives on anew, so that nothing of an earlier test is in them."""
+    with closing(KafkaAdminClient(bootstrap_servers=settings.kafka.servers)) as admin:
+        present = set(admin.list_topics()).intersection(topics.TOPICS)
+        if present:
+            admin.delete_topics(sorted(present))
+        # Taken away behind the answer.
+        while set(admin.list_topics()).intersection(topics.TOPICS):
+            time.sleep(0.05)
+    topics.create_missing(settings, partitions=partitions, replication_factor=1)
 
 
 class KafkaUnderTest:

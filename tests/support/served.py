@@ -66,32 +66,11 @@ class ServedData:
 
     def publish(self, *, learnt: tuple[str, ...] = (), parent: str | None = None, ballast: bytes = b"") -> str:
         """Publish the next version; its answers carry the label `V<number>`. Return its name. `ballast` makes it larger."""
-        number = self.registry.versions.next_number(TASK)
-        nlp = spacy.blank("xx")  # the few rules of its tokenizer load quickly
-        nlp.add_pipe("entity_ruler").add_patterns([{"label": f"V{number}", "pattern": "Riksdag"}])
-        source = self.folder / f"model-{number}"
-        nlp.to_disk(source)
-        if ballast:
-            (source / "ballast").write_bytes(ballast)
-        return self.publish_folder(TASK, source, learnt=learnt, parent=parent)
+        return publish_ruler(self.registry, self.artifacts, TASK, self.folder, learnt=learnt, parent=parent, ballast=ballast)
 
     def publish_folder(self, task: str, source: Path, *, learnt: tuple[str, ...] = (), parent: str | None = None) -> str:
         """Publish a model folder as the task's next version and return its name."""
-        number = self.registry.versions.next_number(task)
-        published = self.artifacts.publish(task, number, source)
-        version = self.registry.versions.add(
-            task,
-            number,
-            run_id=f"{task}-run-{number}",
-            artifact_id=published.artifact_id,
-            manifest_sha256=published.manifest_sha256,
-            size_bytes=published.size_bytes,
-            parent=parent,
-            lineage=Lineage(training_set_sha256="0" * 64, seed=1, settings={}, code="test"),
-            metrics={},
-            learnt=learnt,
-        )
-        return version.name
+        return publish_folder(self.registry, self.artifacts, task, source, learnt=learnt, parent=parent)
 
     def promote(self, version: str) -> None:
         """Move the champion alias of its task to `version`, wherever it stands."""
@@ -110,6 +89,48 @@ class ServedData:
         """Return a file of the version's artifact."""
         folder = self.artifacts.folder(self.registry.versions.get(version).artifact_id)
         return folder / "entity_ruler" / "patterns.jsonl"
+
+
+def publish_ruler(
+    registry: Registry,
+    artifacts: Artifacts,
+    task: str,
+    folder: Path,
+    *,
+    learnt: tuple[str, ...] = (),
+    parent: str | None = None,
+    ballast: bytes = b"",
+) -> str:
+    """Publish a task's next version, a pipeline whose one rule gives the label `V<number>`; return its name."""
+    number = registry.versions.next_number(task)
+    nlp = spacy.blank("xx")  # the few rules of its tokenizer load quickly
+    nlp.add_pipe("entity_ruler").add_patterns([{"label": f"V{number}", "pattern": "Riksdag"}])
+    source = folder / f"model-{number}"
+    nlp.to_disk(source)
+    if ballast:
+        (source / "ballast").write_bytes(ballast)
+    return publish_folder(registry, artifacts, task, source, learnt=learnt, parent=parent)
+
+
+def publish_folder(
+    registry: Registry, artifacts: Artifacts, task: str, source: Path, *, learnt: tuple[str, ...] = (), parent: str | None = None
+) -> str:
+    """Publish a model folder as a task's next version and return its name."""
+    number = registry.versions.next_number(task)
+    published = artifacts.publish(task, number, source)
+    version = registry.versions.add(
+        task,
+        number,
+        run_id=f"{task}-run-{number}",
+        artifact_id=published.artifact_id,
+        manifest_sha256=published.manifest_sha256,
+        size_bytes=published.size_bytes,
+        parent=parent,
+        lineage=Lineage(training_set_sha256="0" * 64, seed=1, settings={}, code="test"),
+        metrics={},
+        learnt=learnt,
+    )
+    return version.name
 
 
 @contextmanager
