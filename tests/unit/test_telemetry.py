@@ -26,11 +26,13 @@ def value(metrics: DaemonMetrics, name: str, **labels: str) -> float | None:
 
 
 def test_ingest_outcomes_are_counted_and_a_pause_is_an_alarm(metrics: DaemonMetrics) -> None:
-    outcome = SimpleNamespace(inserted=5, duplicates=2, dead=1, paused=None)
+    outcome = SimpleNamespace(inserted=5, duplicates=2, dead=1, erased=3, paused=None)
     metrics.ingested(TOPIC, outcome, {TopicPartition(TOPIC, 0): 7, TopicPartition("other", 0): 100})
-    metrics.ingested(TOPIC, SimpleNamespace(inserted=1, duplicates=0, dead=0, paused="disk"), {TopicPartition(TOPIC, 0): 6})
+    paused = SimpleNamespace(inserted=1, duplicates=0, dead=0, erased=0, paused="disk")
+    metrics.ingested(TOPIC, paused, {TopicPartition(TOPIC, 0): 6})
     assert value(metrics, "perennial_events_total", topic=TOPIC, outcome="inserted") == 6
     assert value(metrics, "perennial_events_total", topic=TOPIC, outcome="dead_letter") == 1
+    assert value(metrics, "perennial_events_total", topic=TOPIC, outcome="erased") == 3
     assert value(metrics, "perennial_ingest_lag_events", topic=TOPIC) == 6
     assert value(metrics, "perennial_ingest_paused", topic=TOPIC) == 1
 
