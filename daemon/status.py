@@ -177,6 +177,7 @@ def _ended(run: Run) -> dict[str, Any]:
         "reasons": list(run.reasons),
         "version": run.version,
         "error": run.error,
+        "erased_at": run.erased_at.isoformat(timespec="seconds") if run.erased_at else None,
         "finished_at": run.finished_at.isoformat(timespec="seconds") if run.finished_at else None,
         "comparison": run.comparison,
     }

@@ -127,8 +127,13 @@ def _wait(settings: Settings, event_id: str) -> None:
     from consumers.erasures import Erasures  # noqa: PLC0415 - heavy
     from registry.store import Registry  # noqa: PLC0415 - heavy
 
+    nobody = "no daemon is running; the request stays and is worked off when one does: `perennial run`"
+    try:
+        registry = Registry.open(settings.registry_url, read_only=True)
+    except RetryError:
+        raise RetryError(nobody) from None
     said = ""
-    with closing(Erasures(settings.data_dir)) as listed, Registry.open(settings.registry_url) as registry:
+    with registry, closing(Erasures(settings.data_dir)) as listed:
         while True:
             one = listed.of_event(event_id)
             told = "requested" if one is None else f"{one.state}{f': {one.note}' if one.note else ''}"
@@ -138,8 +143,7 @@ def _wait(settings: Settings, event_id: str) -> None:
             if one is not None and one.done_at is not None:
                 return
             if registry.lease.holder() is None:
-                message = "no daemon is running; the request stays and is worked off when one does: `perennial run`"
-                raise RetryError(message)
+                raise RetryError(nobody)
             time.sleep(_LOOK_S)
 
 

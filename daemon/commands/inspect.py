@@ -145,6 +145,8 @@ def _print_task(task: TaskStatus) -> None:
         console.print(
             f"  last run  {last['verdict'] or last['state']} ({last['finished_at']}, {last['version'] or 'no version'})"
         )
+        if last["erased_at"]:
+            console.print(f"            its training set held texts that were erased; its folder went at {last['erased_at']}")
         for reason in last["reasons"] or [last["error"]]:
             console.print(f"            {reason}", markup=False)
 

@@ -326,7 +326,7 @@ def test_a_former_leader_writes_nothing_more(world: World, state: str, monkeypat
     elif state == "training":
         train_with(world, overtaken)
     else:
-        monkeypatch.setattr(module.gate, "decide", lambda *_: deposed() or module.gate.Decision("promote", ("better",)))
+        monkeypatch.setattr(module.gate, "decide", lambda *_, **__: deposed() or module.gate.Decision("promote", ("better",)))
     with pytest.raises(StopError, match="leads no longer"):
         world.cycle.look()
     assert [run.state for run in world.registry.runs.list()] == ([] if state == "queued" else [state])
