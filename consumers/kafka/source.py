@@ -32,6 +32,8 @@ _COMMIT_ATTEMPTS = 20
 _UNKNOWN = -1
 _SESSION_MS = 10_000
 """A member that was killed is counted out after this long, and the next leader gets its partitions."""
+_METADATA_MS = 10_000
+"""A topic or partition that was made after this member joined is noticed after this long; kafka-python's default is five minutes."""
 
 _log = structlog.get_logger(__name__)
 
@@ -125,6 +127,7 @@ class KafkaSource:
             allow_auto_create_topics=False,
             partition_assignment_strategy=[CooperativeStickyAssignor()],
             session_timeout_ms=_SESSION_MS,
+            metadata_max_age_ms=_METADATA_MS,
             fetch_max_bytes=self._fetch_max_bytes,
             max_partition_fetch_bytes=self._fetch_max_bytes,
         )
