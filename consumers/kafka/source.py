@@ -33,7 +33,7 @@ _UNKNOWN = -1
 _SESSION_MS = 10_000
 """A member that was killed is counted out after this long, and the next leader gets its partitions."""
 _METADATA_MS = 10_000
-"""A topic or partition that was made after this member joined is noticed after this long; kafka-python's default is five minutes."""
+"""A topic or partition made after this member joined is noticed after this long; the default is five minutes."""
 
 _log = structlog.get_logger(__name__)
 
