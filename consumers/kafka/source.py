@@ -30,9 +30,10 @@ _HOLD_MS = 100
 _REJOIN_MS = 500
 _COMMIT_ATTEMPTS = 20
 _UNKNOWN = -1
-_METADATA_MS = 5_000
 _SESSION_MS = 10_000
 """A member that was killed is counted out after this long, and the next leader gets its partitions."""
+_METADATA_MS = 5_000
+"""A topic or partition made after this member joined is noticed after this long; the default is five minutes."""
 
 _log = structlog.get_logger(__name__)
 
@@ -126,7 +127,6 @@ class KafkaSource:
             allow_auto_create_topics=False,
             partition_assignment_strategy=[CooperativeStickyAssignor()],
             session_timeout_ms=_SESSION_MS,
-            # A topic that was made, or got partitions, after this consumer began is found within so long.
             metadata_max_age_ms=_METADATA_MS,
             fetch_max_bytes=self._fetch_max_bytes,
             max_partition_fetch_bytes=self._fetch_max_bytes,

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from consumers.buffer import Buffer
 from consumers.ingest import Ingest
 from consumers.kafka import source as sources
-from daemon import app, cli
+from daemon import app, cli, side_task
 from daemon.outbox import Publisher
 from registry import artifacts, database, promotion
 from registry.database import Database
@@ -31,6 +32,8 @@ def kill() -> None:
 def freeze() -> None:
     """Stand still, every thread, until somebody sends SIGCONT."""
     os.kill(os.getpid(), signal.SIGSTOP)
+    # Another thread may be the one that takes the signal, a moment later.
+    time.sleep(0.5)
 
 
 def freeze_outside_the_registry() -> None:
@@ -111,7 +114,9 @@ def broken_outbox() -> None:
 
 def impatient() -> None:
     """Waits that a test need not sit through are short, the ones for a hung or frozen process too."""
-    sources._SESSION_MS = 2_000
+    # Above the client's heartbeat, every three seconds.
+    sources._SESSION_MS = 4_000
+    side_task._LONGEST_BACKOFF_S = 4.0
     app.SIDE_TASKS_LIMIT_S = 3.0
     database.BUSY_TIMEOUT_S = 2.0
 
