@@ -45,10 +45,13 @@ def moves(answer: Mapping[str, Any] | None, target: Target, confident_from: floa
     """Return the moves of a correction that an alarm counts, such as `A -> B` and `(any) -> B`, in order.
 
     Against an answer given with a probability below `confident_from` there are none; where no answer is cited every label of
-    the target counts as moved from `(unknown)`: leaving the answer out must not be a way past the alarm.
+    the target counts as moved from `(unknown)`: leaving the answer out must not be a way past the alarm. For spans there is
+    no `(any) -> B`: a text holds many, and most corrections of a day may well add one of the commonest type.
     """
-    pairs = _label_moves(answer, target, confident_from) if "label" in target else _span_moves(answer, target)
-    return sorted({f"{old} -> {new}" for old, new in pairs} | {f"{ANY} -> {new}" for _, new in pairs if new != NOTHING})
+    if "label" not in target:
+        return sorted(f"{old} -> {new}" for old, new in _span_moves(answer, target))
+    pairs = _label_moves(answer, target, confident_from)
+    return sorted(f"{start} -> {new}" for old, new in pairs for start in (old, ANY))
 
 
 def _label_moves(answer: Mapping[str, Any] | None, target: Target, confident_from: float) -> set[tuple[str, str]]:
