@@ -22,6 +22,7 @@ from config.settings import Settings, load_settings
 from config.tasks import FeedbackPolicy
 from consumers.buffer import Buffer
 from consumers.dead_letters import DeadLetters
+from consumers.erasures import Erasures
 from consumers.embedded import EmbeddedLog
 from consumers.enrich import Enricher
 from consumers.events import FEEDBACK_TOPIC, AnyEvent, Feedback, Label, to_bytes
@@ -87,9 +88,17 @@ class World:
             closing(self.open()) as buffer,
             closing(self.log.source("ingest", [FEEDBACK_TOPIC])) as source,
             closing(DeadLetters(self.folder / "dead.db")) as dead,
+            closing(Erasures(self.folder)) as erasures,
         ):
             ingest = Ingest(
-                source, buffer, dead, tasks=lambda: TASKS, settings=self.settings.ingest, data_dir=self.folder, clock=lambda: NOW
+                source,
+                buffer,
+                dead,
+                erasures=erasures,
+                tasks=lambda: TASKS,
+                settings=self.settings.ingest,
+                data_dir=self.folder,
+                clock=lambda: NOW,
             )
             enricher = Enricher(buffer, self.settings.enrich, self.feedback, encoder=WordEncoder(), clock=lambda: NOW)
             for _ in range(steps):
