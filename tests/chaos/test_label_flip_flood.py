@@ -22,9 +22,9 @@ from config.settings import Settings, load_settings
 from config.tasks import FeedbackPolicy
 from consumers.buffer import Buffer
 from consumers.dead_letters import DeadLetters
-from consumers.erasures import Erasures
 from consumers.embedded import EmbeddedLog
 from consumers.enrich import Enricher
+from consumers.erasures import Erasures
 from consumers.events import FEEDBACK_TOPIC, AnyEvent, Feedback, Label, to_bytes
 from consumers.ingest import Ingest
 from tests.support.buffers import NOW, TASKS, TOPICS
