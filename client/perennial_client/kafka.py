@@ -24,10 +24,11 @@ _VERDICTS = ("correction", "confirmation")
 _LARGEST_EVENT_BYTES = 2 << 20
 """As serving and ingest take, unless they are set otherwise."""
 _CLOSE_S = 5.0
+_TOO_LARGE = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
 
 
 class KafkaFeedback:
-    """Publishes feedback events, the same that serving publishes. Thread-safe; a context manager.
+    """Publishes feedback events, the same that serving publishes, one at a time. Thread-safe; a context manager.
 
     Nothing between the app and the log looks at the target: one that does not fit its task becomes a dead letter.
     """
@@ -63,10 +64,8 @@ class KafkaFeedback:
         where = f"Kafka at {', '.join(self._servers)}, topic {self._topic}"
         later = f"send it again with event_id={sent['event_id']!r}: it is stored once however often it comes"
         try:
-            future = self._opened().send(self._topic, value, key=sent["event_id"].encode())
-            # The producer gives up by itself within that time, so that nothing is sent behind the caller's back later.
-            future.get(timeout=self._timeout_s + _CLOSE_S)
-        except kafka_errors.MessageSizeTooLargeError as error:
+            self._publish(value, sent["event_id"].encode())
+        except _TOO_LARGE as error:
             what = f"the event is too large ({error})"
             raise RefusedError(what, where, "send a shorter text, or name the article instead of its text") from error
         except (kafka_errors.KafkaError, OSError) as error:
@@ -77,9 +76,7 @@ class KafkaFeedback:
     def close(self) -> None:
         """Close the connections."""
         with self._lock:
-            producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.close(timeout=_CLOSE_S)
+            self._drop_producer(_CLOSE_S)
 
     def __enter__(self) -> Self:
         return self
@@ -87,15 +84,27 @@ class KafkaFeedback:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def _opened(self) -> KafkaProducer:
-        # While no broker answers, one thread after the other tries: none may wait for all before it.
+    def _publish(self, value: bytes, key: bytes) -> None:
+        # One event at a time: a producer that is refused one gives up all that it holds, with the same error. While no broker
+        # answers, one thread after the other tries; none may wait for all before it.
         if not self._lock.acquire(timeout=self._timeout_s):
-            raise kafka_errors.KafkaTimeoutError
+            message = "other threads' events came first"
+            raise kafka_errors.KafkaTimeoutError(message)
         try:
             self._producer = self._producer or _producer(self._servers, self._timeout_s, self._security)
-            return self._producer
+            # It gives up by itself within that time, so that nothing is sent behind the caller's back later.
+            self._producer.send(self._topic, value, key=key).get(timeout=self._timeout_s + _CLOSE_S)
+        except kafka_errors.KafkaError as error:
+            if not error.retriable:
+                self._drop_producer(0)
+            raise
         finally:
             self._lock.release()
+
+    def _drop_producer(self, timeout_s: float) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.close(timeout=timeout_s)
 
 
 def _checked(sent: Mapping[str, Any]) -> bytes:

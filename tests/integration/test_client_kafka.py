@@ -45,8 +45,8 @@ def topic(broker: Broker) -> str:
     return make_topic(broker)
 
 
-def make_topic(broker: Broker, **options: Any) -> str:
-    name = uuid.uuid4().hex
+def make_topic(broker: Broker, name: str = "", **options: Any) -> str:
+    name = name or uuid.uuid4().hex
     with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin:
         admin.create_topics([NewTopic(name, num_partitions=1, replication_factor=1, **options)])
     return name
@@ -154,12 +154,40 @@ def test_a_topic_that_does_not_exist_is_told(broker: Broker) -> None:
         lost.send("news-topics", **FEEDBACK)
 
 
-def test_an_event_that_is_too_large_is_refused(feedback: KafkaFeedback, broker: Broker) -> None:
+def test_a_topic_that_is_made_later_is_found(broker: Broker) -> None:
+    name = uuid.uuid4().hex
+    with KafkaFeedback(broker.address, topic=name, timeout_s=5) as feedback:
+        with pytest.raises(UnavailableError):
+            feedback.send("news-topics", **FEEDBACK)
+        make_topic(broker, name)
+        send_until_taken(feedback, "mine")
+    assert stored(broker, name, 1)[0].key == b"mine"
+
+
+def test_an_event_that_is_too_large_takes_no_neighbour_with_it(broker: Broker) -> None:
+    narrow = make_topic(broker, topic_configs={"max.message.bytes": "1000"})
+    large = FEEDBACK | {"text": "".join(uuid.uuid4().hex for _ in range(200))}
+    refused: list[RefusedError] = []
+    with KafkaFeedback(broker.address, topic=narrow) as feedback:
+
+        def send_large() -> None:
+            for _ in range(10):
+                try:
+                    feedback.send("news-topics", **large)
+                except RefusedError as error:
+                    refused.append(error)
+
+        thread = threading.Thread(target=send_large)
+        thread.start()
+        sent = [feedback.send("news-topics", **FEEDBACK) for _ in range(30)]
+        thread.join()
+    assert len(refused) == 10
+    assert [raw.key for raw in stored(broker, narrow, 30)] == [event_id.encode() for event_id in sent]
+
+
+def test_an_event_that_is_too_large_is_refused_before_it_is_sent(feedback: KafkaFeedback) -> None:
     with pytest.raises(RefusedError, match="too large"):
         feedback.send("news-topics", **FEEDBACK | {"text": "x" * (5 << 20)})
-    small = make_topic(broker, topic_configs={"max.message.bytes": "1000"})
-    with KafkaFeedback(broker.address, topic=small) as narrow, pytest.raises(RefusedError, match="too large"):
-        narrow.send("news-topics", **FEEDBACK | {"text": uuid.uuid4().hex * 1000 + "".join(uuid.uuid4().hex for _ in range(200))})
 
 
 def send_until_taken(feedback: KafkaFeedback, event_id: str) -> None:
