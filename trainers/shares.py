@@ -57,4 +57,4 @@ def kept(rows: pa.Table, policy: FeedbackPolicy, seed: int) -> pa.Array:
             turns[users[at]] += 1
             in_turn.append((not new[at], -weights[at], turns[users[at]], drawn[at], at))
     stays = {at for *_, at in sorted(in_turn)[: allowed.feedback]}
-    return pa.array([user is None or at in stays for at, user in enumerate(users)])
+    return pa.array([user is None or at in stays for at, user in enumerate(users)], pa.bool_())
