@@ -205,7 +205,8 @@ def _java(arguments: list[str]) -> None:
 
 
 def _new_cluster_id() -> str:
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    """Return 22 characters as Kafka makes them; the alphabet has a dash, and the tool would take a leading one for an option."""
+    return "K" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
 
 
 def main() -> None:
