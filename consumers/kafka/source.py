@@ -34,6 +34,8 @@ _SESSION_MS = 10_000
 """A member that was killed is counted out after this long, and the next leader gets its partitions."""
 _METADATA_MS = 5_000
 """A topic or partition made after this member joined is noticed after this long; the default is five minutes."""
+_SILENCE_S = 60.0
+"""After so long without an event another client looks whether any waits: one that is lost in the cluster says nothing either."""
 
 _log = structlog.get_logger(__name__)
 
@@ -47,6 +49,7 @@ class KafkaSource:
         self._topics = tuple(topics)
         self._fetch_max_bytes = fetch_max_bytes
         self._consumer: KafkaConsumer | None = None
+        self._heard_at = time.monotonic()
         self._served_last: str | None = None
         # What came while no events were asked for.
         self._held: dict[KafkaPartition, list[Any]] = {}
@@ -68,6 +71,10 @@ class KafkaSource:
                 found = self._polled(consumer, timeout_ms=int(1000 * left_s) + 1, max_records=max_events)
             for part, records in found.items():
                 self._check_for_gaps(consumer, part, [record.offset for record in records])
+        if found:
+            self._heard_at = time.monotonic()
+        elif time.monotonic() - self._heard_at > _SILENCE_S:
+            self._look_behind_silence()
         return [self._event(record) for records in found.values() for record in records]
 
     def hold(self) -> None:
@@ -103,12 +110,7 @@ class KafkaSource:
     def lag(self) -> Mapping[TopicPartition, int]:
         """As `EventSource.lag`; does not join the group."""
         with self._never_used_after_an_error() as consumer:
-            parts = [part for topic in self._topics for part in partitions_of(consumer, topic)]
-            first, following = consumer.beginning_offsets(parts), consumer.end_offsets(parts)
-            return {
-                TopicPartition(*part): following[part] - max(first[part], consumer.committed(part, timeout_ms=REQUEST_MS) or 0)
-                for part in parts
-            }
+            return {TopicPartition(*part): end - following for part, (following, end) in self._unread(consumer).items()}
 
     def close(self) -> None:
         """Leave the group and release the connections; the source opens them anew at its next use."""
@@ -132,6 +134,7 @@ class KafkaSource:
             max_partition_fetch_bytes=self._fetch_max_bytes,
         )
         consumer.subscribe(topics=list(self._topics), listener=_ResumeBehindDamage(consumer, self._resume_at))
+        self._heard_at = time.monotonic()
         self._held.clear()
         self._committed.clear()
         self._expected.clear()
@@ -160,6 +163,28 @@ class KafkaSource:
             self._abandon()
             raise RetryError(self._told(error)) from error
         return found
+
+    def _unread(self, consumer: KafkaConsumer) -> dict[KafkaPartition, tuple[int, int]]:
+        """Return, per partition, the offset that is to be read next and the one after the last."""
+        parts = [part for topic in self._topics for part in partitions_of(consumer, topic)]
+        first, ends = consumer.beginning_offsets(parts), consumer.end_offsets(parts)
+        return {part: (max(first[part], consumer.committed(part, timeout_ms=REQUEST_MS) or 0), ends[part]) for part in parts}
+
+    def _look_behind_silence(self) -> None:
+        """Open the connections anew, and raise `RetryError`, where events wait that polling does not bring."""
+        self._heard_at = time.monotonic()
+        with self._never_used_after_an_error():
+            other = opened(KafkaConsumer, self._connection, group_id=self._group, enable_auto_commit=False)
+            with contextlib.closing(other):
+                unread = self._unread(other)
+        waiting = [part for part, (first, end) in unread.items() if holds_events(self._connection, part, first, end)]
+        if waiting:
+            self._abandon()
+            message = (
+                f"group {self._group!r} was handed nothing for {_SILENCE_S:.0f} s though events wait in "
+                f"{', '.join(f'{part.topic}/{part.partition}' for part in waiting)}. Its connections are opened anew."
+            )
+            raise RetryError(message)
 
     def _told(self, error: BaseException) -> str:
         return (

@@ -55,6 +55,8 @@ def find_unreadable(connection: Connection, part: KafkaPartition, start: int) ->
 
 def holds_events(connection: Connection, part: KafkaPartition, first: int, before: int) -> bool:
     """Return whether the broker keeps an event with an offset from `first` on and before `before`. Raises `RetryError`."""
+    if first >= before:
+        return False
     try:
         batch = batches.read_batch(connection, part, first)
         return batches.is_whole(batch) and any(first <= offset < before for offset in batches.offsets(batch))

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +50,36 @@ def empty_topics(settings: Settings, partitions: int = 1) -> None:
         while set(admin.list_topics()).intersection(topics.TOPICS):
             time.sleep(0.05)
     topics.create_missing(settings, partitions=partitions, replication_factor=1)
+
+
+def change_on_disk(broker: Broker, topic: str, change: Callable[[bytearray], None]) -> Callable[[], None]:
+    """Change what a running broker keeps of a topic's partition 0, in place; return what puts the bytes back."""
+    segment = next((broker.folder / "logs" / f"{topic}-0").glob("*.log"))
+    before = segment.read_bytes()
+    content = bytearray(before)
+    change(content)
+    assert len(content) == len(before)
+
+    def write(wanted: bytes) -> None:
+        # Only the bytes that differ: the broker goes on appending to the same file.
+        with segment.open("r+b") as file:
+            for place, (is_now, is_wanted) in enumerate(zip(segment.read_bytes(), wanted, strict=False)):
+                if is_now != is_wanted:
+                    file.seek(place)
+                    file.write(bytes([is_wanted]))
+
+    write(bytes(content))
+    return lambda: write(before)
+
+
+def batch_at(log: bytes, needle: bytes) -> tuple[int, int]:
+    """Return where the batch that holds `needle` begins and ends in a segment (8 bytes base offset, 4 bytes length, the rest)."""
+    start = 0
+    while True:
+        end = start + 12 + int.from_bytes(log[start + 8 : start + 12])
+        if needle in log[start:end]:
+            return start, end
+        start = end
 
 
 class KafkaUnderTest:
