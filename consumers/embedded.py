@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Lock
@@ -235,13 +236,14 @@ class _EmbeddedSource:
                 if bytes_left <= 0:
                     break
         if events and events[0].position.offset > self._next[topic]:
-            report_gap(
+            missing = report_gap(
                 self._group,
                 TopicPartition(topic, PARTITION),
                 expected=self._next[topic],
                 earliest=events[0].position.offset,
                 remedy="raise events.retention_days",
             )
+            events[0] = replace(events[0], missing_before=missing)
         return events
 
 

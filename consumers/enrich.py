@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -47,6 +47,8 @@ class EnrichOutcome:
     examples: int = 0
     dropped: int = 0
     """Rows taken out of training because their story turned out to touch a held-out one."""
+    waiting_since: Mapping[str, datetime] = field(default_factory=dict)
+    """Per table that had texts without enrichment when the step began, when the oldest of them was stored."""
 
 
 class Enricher:
@@ -79,7 +81,9 @@ class Enricher:
         # Also when nothing waited: predictions are written by ingest alone, and nobody else compacts their table.
         self._buffer.optimize_if_due()
         self._nothing_waited_at = None if resolved or articles or examples else writes
-        return EnrichOutcome(resolved, articles, examples, dropped_by_articles + dropped_by_examples)
+        return EnrichOutcome(
+            resolved, articles, examples, dropped_by_articles + dropped_by_examples, waiting_since=self._buffer.waiting_since()
+        )
 
     def _enrich(self, table: TextTable) -> tuple[int, int]:
         rows = self._buffer.unenriched(table, self._settings.batch_size)

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -37,6 +37,10 @@ class IngestOutcome:
     dead: int = 0
     retrains: tuple[Retrain, ...] = ()
     paused: str | None = None
+    missing: int = 0
+    """Events that were removed from the log before they were read."""
+    newest_logged_at: datetime | None = None
+    """When the log took the newest of the events."""
 
     def plus(self, other: IngestOutcome) -> IngestOutcome:
         """Return both outcomes as one."""
@@ -47,6 +51,8 @@ class IngestOutcome:
             self.dead + other.dead,
             self.retrains + other.retrains,
             other.paused,
+            self.missing + other.missing,
+            other.newest_logged_at or self.newest_logged_at,
         )
 
 
@@ -134,7 +140,10 @@ class Ingest:
         # Rows and dead letters are durable. Only now may the log forget that they were to come.
         self._source.commit(_next_offsets(portion))
         retrains = tuple(one.event for one in stored if isinstance(one.event, Retrain))
-        return IngestOutcome(len(portion), inserted, duplicates, len(rejected), retrains)
+        return IngestOutcome(
+            len(portion), inserted, duplicates, len(rejected), retrains,
+            missing=sum(raw.missing_before for raw in portion), newest_logged_at=max(raw.logged_at for raw in portion),
+        )  # fmt: skip
 
     def _sort(self, portion: Sequence[RawEvent]) -> tuple[list[Stored], list[Rejected]]:
         tasks = self._tasks()

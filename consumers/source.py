@@ -33,6 +33,7 @@ class RawEvent:
     """An event as the log keeps it: bytes, undecoded. `value` is None for a tombstone.
 
     `unreadable` says in words that the log could not hand out one or more events, the last of which stands at `position`.
+    `missing_before` counts the events before it that were removed from the log before this group read them.
     """
 
     position: Position
@@ -41,6 +42,7 @@ class RawEvent:
     headers: tuple[tuple[str, bytes], ...]
     logged_at: datetime
     unreadable: str | None = None
+    missing_before: int = 0
 
 
 class EventSource(Protocol):

@@ -64,9 +64,12 @@ class KafkaSource:
             found = self._taken_from_held(max_events) or self._of_topics_not_served_last(consumer, max_events)
             while not found and (left_s := deadline - time.monotonic()) > 0:
                 found = self._polled(consumer, timeout_ms=int(1000 * left_s) + 1, max_records=max_events)
-            for part, records in found.items():
-                self._alarm_over_gap(consumer, part, records[0].offset)
-        return [self._event(record) for records in found.values() for record in records]
+            missing = {part: self._alarm_over_gap(consumer, part, records[0].offset) for part, records in found.items()}
+        return [
+            self._event(record, missing_before=0 if number else missing[part])
+            for part, records in found.items()
+            for number, record in enumerate(records)
+        ]
 
     def hold(self) -> None:
         """As `EventSource.hold`: heartbeats alone would not do, a member that polls nothing for five minutes is counted out."""
@@ -214,16 +217,17 @@ class KafkaSource:
             for part, records in self._polled(consumer, timeout_ms=wait_ms, max_records=1).items():
                 self._held.setdefault(part, []).extend(records)
 
-    def _event(self, record: Any) -> RawEvent:  # noqa: ANN401 - kafka-python ships no types
+    def _event(self, record: Any, *, missing_before: int) -> RawEvent:  # noqa: ANN401 - kafka-python ships no types
         part = KafkaPartition(record.topic, record.partition)
         self._served_last = record.topic
         self._expected[part] = record.offset + 1
         headers = tuple((name, value or b"") for name, value in record.headers or ())
         position = Position(record.topic, record.partition, record.offset)
         logged_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
-        return RawEvent(position, record.value, record.key, headers, logged_at)
+        return RawEvent(position, record.value, record.key, headers, logged_at, missing_before=missing_before)
 
-    def _alarm_over_gap(self, consumer: KafkaConsumer, part: KafkaPartition, offset: int) -> None:
+    def _alarm_over_gap(self, consumer: KafkaConsumer, part: KafkaPartition, offset: int) -> int:
+        """Return how many events before `offset` were removed unread, after saying so."""
         expected = self._expected.get(part)
         if expected is None or offset > expected:
             # Another member may have read on meanwhile.
@@ -232,7 +236,8 @@ class KafkaSource:
         # Offsets may be missing for other reasons (transactions, compaction): only what retention removed is lost.
         if offset > expected and (earliest := consumer.beginning_offsets([part])[part]) > expected:
             remedy = "raise the topic's retention"
-            report_gap(self._group, TopicPartition(*part), expected=expected, earliest=earliest, remedy=remedy)
+            return report_gap(self._group, TopicPartition(*part), expected=expected, earliest=earliest, remedy=remedy)
+        return 0
 
     def _own_and_ahead(self, consumer: KafkaConsumer, next_offsets: Mapping[TopicPartition, int]) -> dict[KafkaPartition, int]:
         """Leave out what another member has taken over: it reads those events again."""

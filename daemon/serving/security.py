@@ -19,7 +19,7 @@ _DISCARD_LIMIT_BYTES = 64 << 20
 
 def refuse_open_bind(settings: ServingSettings) -> None:
     """Raise `UserError` when the host is wider than loopback and no token protects it."""
-    if settings.token.get_secret_value() or _is_loopback(settings.host):
+    if settings.token.get_secret_value() or is_loopback(settings.host):
         return
     message = (
         f"serving.host {settings.host!r} is reachable from other machines and serving.token is empty; nothing was started. "
@@ -28,7 +28,8 @@ def refuse_open_bind(settings: ServingSettings) -> None:
     raise UserError(message)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches `host`. Raises `UserError` when it is no address."""
     try:
         found = socket.getaddrinfo(host or "0.0.0.0", None)  # noqa: S104 - an empty host means every interface
     except (OSError, UnicodeError):
