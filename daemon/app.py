@@ -198,9 +198,8 @@ class Daemon:
             stop=self._stop,
             fencing_token=token,
         )
-        sink = event_log.sink()
-        inner.callback(sink.close)
-        publisher = outbox.Publisher(registry, sink)
+        publisher = outbox.Publisher(registry, event_log.sink())
+        inner.callback(publisher.close)
         observer = Observer(
             metrics, registry=registry, dead_letters=dead_letters, tasks=lambda: self._tasks, data_dir=settings.data_dir
         )

@@ -51,6 +51,8 @@ class KafkaSource:
         # What this member has committed or read as committed, so that no position moves backwards.
         self._committed: dict[KafkaPartition, int] = {}
         self._expected: dict[KafkaPartition, int] = {}
+        # Events removed unread, told with the next event of their partition.
+        self._missing: dict[KafkaPartition, int] = {}
         # After an error of the data: where each partition was to be read, and where it can be read again.
         self._suspects: dict[KafkaPartition, int] = {}
         self._resume_at: dict[KafkaPartition, int] = {}
@@ -64,12 +66,9 @@ class KafkaSource:
             found = self._taken_from_held(max_events) or self._of_topics_not_served_last(consumer, max_events)
             while not found and (left_s := deadline - time.monotonic()) > 0:
                 found = self._polled(consumer, timeout_ms=int(1000 * left_s) + 1, max_records=max_events)
-            missing = {part: self._alarm_over_gap(consumer, part, records[0].offset) for part, records in found.items()}
-        return [
-            self._event(record, missing_before=0 if number else missing[part])
-            for part, records in found.items()
-            for number, record in enumerate(records)
-        ]
+            for part, records in found.items():
+                self._alarm_over_gap(consumer, part, records[0].offset)
+        return [self._event(record) for records in found.values() for record in records]
 
     def hold(self) -> None:
         """As `EventSource.hold`: heartbeats alone would not do, a member that polls nothing for five minutes is counted out."""
@@ -105,7 +104,7 @@ class KafkaSource:
         """As `EventSource.lag`; does not join the group."""
         with self._never_used_after_an_error() as consumer:
             parts = [part for topic in self._topics for part in partitions_of(consumer, topic)]
-            first, following = consumer.beginning_offsets(parts), consumer.end_offsets(parts)
+            first, following = consumer.beginning_offsets(parts, REQUEST_MS), consumer.end_offsets(parts, REQUEST_MS)
             return {
                 TopicPartition(*part): following[part] - max(first[part], consumer.committed(part, timeout_ms=REQUEST_MS) or 0)
                 for part in parts
@@ -217,17 +216,17 @@ class KafkaSource:
             for part, records in self._polled(consumer, timeout_ms=wait_ms, max_records=1).items():
                 self._held.setdefault(part, []).extend(records)
 
-    def _event(self, record: Any, *, missing_before: int) -> RawEvent:  # noqa: ANN401 - kafka-python ships no types
+    def _event(self, record: Any) -> RawEvent:  # noqa: ANN401 - kafka-python ships no types
         part = KafkaPartition(record.topic, record.partition)
         self._served_last = record.topic
         self._expected[part] = record.offset + 1
         headers = tuple((name, value or b"") for name, value in record.headers or ())
         position = Position(record.topic, record.partition, record.offset)
         logged_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
-        return RawEvent(position, record.value, record.key, headers, logged_at, missing_before=missing_before)
+        missing = self._missing.pop(part, 0)
+        return RawEvent(position, record.value, record.key, headers, logged_at, missing_before=missing)
 
-    def _alarm_over_gap(self, consumer: KafkaConsumer, part: KafkaPartition, offset: int) -> int:
-        """Return how many events before `offset` were removed unread, after saying so."""
+    def _alarm_over_gap(self, consumer: KafkaConsumer, part: KafkaPartition, offset: int) -> None:
         expected = self._expected.get(part)
         if expected is None or offset > expected:
             # Another member may have read on meanwhile.
@@ -236,8 +235,9 @@ class KafkaSource:
         # Offsets may be missing for other reasons (transactions, compaction): only what retention removed is lost.
         if offset > expected and (earliest := consumer.beginning_offsets([part])[part]) > expected:
             remedy = "raise the topic's retention"
-            return report_gap(self._group, TopicPartition(*part), expected=expected, earliest=earliest, remedy=remedy)
-        return 0
+            self._missing[part] = report_gap(
+                self._group, TopicPartition(*part), expected=expected, earliest=earliest, remedy=remedy
+            )
 
     def _own_and_ahead(self, consumer: KafkaConsumer, next_offsets: Mapping[TopicPartition, int]) -> dict[KafkaPartition, int]:
         """Leave out what another member has taken over: it reads those events again."""

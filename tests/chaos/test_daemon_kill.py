@@ -17,63 +17,41 @@ from typing import Any
 
 import psutil
 import pytest
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
-from config.clock import utc_now
 from config.settings import environment_of
 from consumers.buffer import Buffer
 from consumers.embedded import EmbeddedLog
-from consumers.events import LIFECYCLE_TOPIC, Label, Retrain
+from consumers.events import LIFECYCLE_TOPIC
 from daemon.demo.installation import Installation
 from daemon.serving import presence
 from registry.artifacts import Artifacts
 from registry.runs import Run
 from registry.store import Registry
-from tests.support import ner_rows
-from tests.support.tiny_models import make_tiny_bert, toy_rows
+from tests.support.installations import (
+    ENTITIES,
+    LEASE_S,
+    LIMIT_S,
+    TOPICS,
+    ask,
+    installation,
+    labels,
+    logged,
+    make_models,
+    spans,
+    wait_for_decision,
+    wait_for_training,
+)
 
 pytestmark = pytest.mark.slow
 
-TOPICS, ENTITIES = "news-topics", "news-entities"
 VICTIM = str(Path(__file__).parents[1] / "support" / "daemon_victim.py")
-LIMIT_S = 150.0
 STOP_WITHIN_S = 15.0
 """A stop in the middle of training: the child ends between two steps, and nothing else takes long."""
-LEASE_S = 2.0
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny BERT to train, and the same as a sentence encoder."""
-    folder = tmp_path_factory.mktemp("models")
-    bert = str(make_tiny_bert(folder / "bert"))
-    word = Transformer(bert, max_seq_length=32)
-    SentenceTransformer(modules=[word, Pooling(word.get_embedding_dimension())], device="cpu").save(str(folder / "encoder"))
-    return folder
-
-
-def installation(folder: Path, models: Path, *, serve: bool = False) -> Installation:
-    topics = {
-        "base_model": str(models / "bert"),
-        "trigger.min_new_examples": 100_000,  # runs start when a test asks for one
-        "training.full_epochs": 45, "training.full_learning_rate": 5e-3, "training.batch_size": 16, "training.max_tokens": 32,
-        "promotion.min_test_examples": 20,
-    }  # fmt: skip
-    entities = {"trigger.min_new_examples": 100_000, "training.full_epochs": 12, "promotion.min_test_examples": 5}
-    settings: dict[str, dict[str, Any]] = {
-        # Random vectors are all alike: only equal texts make a story.
-        "enrich": {
-            "encoder": str(models / "encoder"), "story_similarity": 1.0, "min_quality": 0.0, "test_fraction": 0.3,
-            "interval_s": 0.2,
-        },
-        "ingest": {"batch_events": 20, "min_free_disk_mib": 1},
-        "training": {"device": "cpu", "precision": "fp32", "threads": 1},
-        "schedule": {"check_interval_s": 0.5},
-        "registry": {"lease_s": LEASE_S},
-        "serving": {"refresh_interval_s": 0.5},
-    }  # fmt: skip
-    return Installation(folder, task_overrides={TOPICS: topics, ENTITIES: entities}, settings_overrides=settings, serve=serve)
+    return make_models(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture
@@ -81,38 +59,6 @@ def daemon(tmp_path: Path, models: Path) -> Iterator[Installation]:
     made = installation(tmp_path, models)
     yield made
     made.stop()
-
-
-def labels(count: int) -> Iterator[Label]:
-    for row in toy_rows(("SPORT", "MARKETS"), count // 2, seed=8):
-        yield Label(event_id=row.example_id, occurred_at=utc_now(), task=TOPICS, text=row.text, target=dict(row.target))
-
-
-def spans(count: int) -> Iterator[Label]:
-    for number, row in enumerate(ner_rows.examples(count, seed=2)):
-        yield Label(event_id=f"e-{number}", occurred_at=utc_now(), task=ENTITIES, text=row.text, target=dict(row.target))
-
-
-def ask(daemon: Installation, task: str) -> None:
-    """Have everything enriched, then ask for a run."""
-    daemon.wait_until(daemon.is_quiet, limit_s=LIMIT_S, what="enrichment")
-    daemon.publish([Retrain(event_id=f"ask-{task}", occurred_at=utc_now(), task=task, full=True, reason="the test asks")])
-
-
-def wait_for_training(daemon: Installation, task: str) -> psutil.Process:
-    """Wait until the child is among its steps; return it."""
-
-    def among_its_steps() -> bool:
-        run = daemon.task(task).run
-        return run is not None and (run["progress"] or {}).get("phase") == "training"
-
-    daemon.wait_until(among_its_steps, limit_s=LIMIT_S, what="training")
-    (child,) = [child for child in psutil.Process(daemon.pid).children() if "trainers.job" in child.cmdline()]
-    return child
-
-
-def wait_for_decision(daemon: Installation, task: str) -> None:
-    daemon.wait_until(lambda: daemon.task(task).last_run is not None, limit_s=LIMIT_S, what="the decision")
 
 
 def wait_until(happened: Callable[[], bool], limit_s: float) -> float:
@@ -156,11 +102,6 @@ def announced(daemon: Installation) -> list[dict[str, Any]]:
         closing(log.source("test", [LIFECYCLE_TOPIC])) as source,
     ):
         return [json.loads(raw.value or b"") for raw in source.poll(timeout_s=0.1, max_events=1000)]
-
-
-def logged(daemon: Installation, event: str) -> list[dict[str, Any]]:
-    lines = (line for line in daemon.log_file.read_text(errors="replace").splitlines() if line.startswith("{"))
-    return [line for line in map(json.loads, lines) if line.get("event") == event]
 
 
 def dies(daemon: Installation, fault: str) -> None:
