@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 def obey(*, reload: Callable[[], None], stop: Callable[[], None] | None = None, stop_limit_s: float = 0.0) -> None:
     """From now on SIGHUP calls `reload` and, with `stop`, SIGTERM and SIGINT call that; call it from the main thread.
 
+    The main thread must wait for nothing without a limit: a signal that comes just before it begins to wait is seen after it.
     After `stop` the process has `stop_limit_s` to end; then it ends at once, with exit code 1. A SIGHUP that comes because the
     terminal of a process started by hand was closed is passed on as SIGTERM.
     """
