@@ -80,6 +80,13 @@ class EmbeddedLog:
         first, following = self.positions(topic)
         return following - first
 
+    def committed(self, group: str, topic: str) -> Mapping[TopicPartition, int]:
+        """Return the group's committed position in a topic, 0 when it has none."""
+        query = "SELECT next_offset FROM positions WHERE consumer_group = ? AND topic = ?"
+        with self._lock, translated_errors(self._path):
+            row = self._connection.execute(query, (group, topic)).fetchone()
+        return {TopicPartition(topic, PARTITION): int(row[0]) if row else 0}
+
     def rewind(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Set a group's committed position back, so that events whose rows were lost come again. Call before `source`.
 

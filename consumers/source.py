@@ -120,6 +120,10 @@ class EventLog(Protocol):
         """Return how many events of a topic are kept. Raises `RetryError`."""
         ...
 
+    def committed(self, group: str, topic: str) -> Mapping[TopicPartition, int]:
+        """Return the group's committed position in each partition of a topic, 0 where it has none. Raises `RetryError`."""
+        ...
+
     def rewind(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Set a group's committed positions back, never forward, so that events whose rows were lost come again.
 

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from config.errors import PerennialError, UserError
-from daemon.commands import data, dead_letters, inspect, models, operate, topics
+from daemon.commands import backups, data, dead_letters, inspect, models, operate, topics
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
@@ -41,7 +41,7 @@ def _options(
     pass
 
 
-for group in (operate, data, inspect):
+for group in (operate, data, inspect, backups):
     group.register(app)
 app.add_typer(models.app, name="models")
 app.add_typer(dead_letters.app, name="dlq")
