@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -21,7 +21,8 @@ _CHUNK_BYTES = 1 << 20
 _SQLITE_BEGINS = b"SQLite format 3\0"
 # Of processes that run, or of writes that were not complete.
 _LEFT_OUT = frozenset({"serving.json", "last_backup.json"})
-_LEFT_OUT_SUFFIXES = (".lock", ".tmp", "-journal", "-wal", "-shm")
+_JOURNAL = "-journal"
+_LEFT_OUT_SUFFIXES = (".lock", ".tmp", _JOURNAL, "-wal", "-shm")
 REPLACED_PREFIX = "replaced-"
 
 
@@ -71,6 +72,10 @@ class Copies:
             is_database = reader.read(len(_SQLITE_BEGINS)) == _SQLITE_BEGINS
         (self.database if is_database else self.file)(source, name)
 
+    def tidy(self) -> None:
+        """Remove the emptied journals that SQLite leaves beside a file that was open."""
+        remove_journals(self.folder, self.files)
+
     def note(self, name: str) -> None:
         """Record a file that was written into the folder otherwise."""
         path = self.folder / name
@@ -94,6 +99,12 @@ class Copies:
             raise UserError(message) from None
         self.files[name] = known
         return True
+
+
+def remove_journals(folder: Path, names: Iterable[str]) -> None:
+    """Remove the emptied journals beside SQLite files that nobody has open."""
+    for name in names:
+        (folder / f"{name}{_JOURNAL}").unlink(missing_ok=True)
 
 
 def others(data_dir: Path, *, taken: frozenset[Path]) -> Iterator[Path]:

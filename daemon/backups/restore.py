@@ -19,7 +19,7 @@ from consumers import buffer_audit, buffer_folder
 from consumers.buffer_folder import WriterHeldError
 from daemon.backups import manifest as names
 from daemon.backups import note
-from daemon.backups.copying import REPLACED_PREFIX
+from daemon.backups.copying import REPLACED_PREFIX, remove_journals
 from daemon.backups.manifest import Backup
 from daemon.backups.take import registry_file
 from daemon.serving import presence
@@ -140,6 +140,7 @@ def _stage(folder: Path, staging: Path, backup: Backup, data_dir: Path) -> None:
         database = Database(f"sqlite:///{staging / names.REGISTRY}")
         stack.callback(database.close)
         copying.forget_leader(database)
+    remove_journals(staging, [names.REGISTRY])
     (staging / names.BUFFER).mkdir(exist_ok=True)
     buffer_audit.read_again_from(staging / names.BUFFER, backup.offsets)
     for path in (

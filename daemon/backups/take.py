@@ -108,6 +108,7 @@ class _Attempt:
         self._copy_artifacts([version for version in versions if version.collected_at is None])
         self._copy_runs(runs)
         self._copy_log(positions)
+        self._copies.tidy()
         return Backup(
             program=metadata.version("perennial"),
             begun_at=self._begun_at,
