@@ -36,7 +36,12 @@ def metrics_of_the_program() -> dict[str, set[str]]:
             for name in names:
                 found[name] = labels | ({"le"} if name.endswith("_bucket") else set())
         # Those of the process describe themselves only when they are collected.
-        found |= {sample.name: set(sample.labels) for family in registry.collect() for sample in family.samples if sample.name not in found}
+        found |= {
+            sample.name: set(sample.labels)
+            for family in registry.collect()
+            for sample in family.samples
+            if sample.name not in found
+        }
     return found
 
 
