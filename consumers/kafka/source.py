@@ -56,6 +56,8 @@ class KafkaSource:
         # What this member has committed or read as committed, so that no position moves backwards.
         self._committed: dict[KafkaPartition, int] = {}
         self._expected: dict[KafkaPartition, int] = {}
+        # Events removed unread, told with the next event of their partition.
+        self._missing: dict[KafkaPartition, int] = {}
         # After an error of the data: where each partition was to be read, and where it can be read again.
         self._suspects: dict[KafkaPartition, int] = {}
         self._resume_at: dict[KafkaPartition, int] = {}
@@ -249,7 +251,8 @@ class KafkaSource:
         headers = tuple((name, value or b"") for name, value in record.headers or ())
         position = Position(record.topic, record.partition, record.offset)
         logged_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
-        return RawEvent(position, record.value, record.key, headers, logged_at)
+        missing = self._missing.pop(part, 0)
+        return RawEvent(position, record.value, record.key, headers, logged_at, missing_before=missing)
 
     def _check_for_gaps(self, consumer: KafkaConsumer, part: KafkaPartition, offsets: Sequence[int]) -> None:
         """Tell of events that were removed unread. Raises `RetryError` where events are passed over that the broker still has."""
@@ -268,7 +271,9 @@ class KafkaSource:
             return
         if earliest > expected:
             remedy = "raise the topic's retention"
-            report_gap(self._group, TopicPartition(*part), expected=expected, earliest=earliest, remedy=remedy)
+            self._missing[part] = report_gap(
+                self._group, TopicPartition(*part), expected=expected, earliest=earliest, remedy=remedy
+            )
         # Offsets may be missing for other reasons (transactions, compaction). But they and the positions travel without a
         # checksum: what was changed on the way must not pass over events.
         if (first := max(earliest, expected)) < offset and holds_events(self._connection, part, first, offset):
