@@ -147,7 +147,7 @@ def _add_health(app: FastAPI, service: Service) -> None:
 
     @app.get("/readyz")
     async def ready() -> Response:
-        """Answer 200 once every task that has a champion has a loaded model, else 503; a task that came by a reload is only noted."""
+        """Answer 200 once every task that has a champion has a loaded model, else 503. A task a reload brought is only noted."""
         views = [_task_view(slot) for slot in service.slots.all()]
         reasons = {view.name: view.problem for view in views if not view.ready and not service.slots.came_later(view.name)}
         notes = {view.name: view.problem for view in views if view.problem and view.name not in reasons}

@@ -47,7 +47,7 @@ class Slots(Mapping[str, Slot]):
         return [watched[task].slot for task in sorted(watched)]
 
     def came_later(self, task: str) -> bool:
-        """Return whether a reload brought the task. While its model loads, the others go on answering: the process stays ready."""
+        """Return whether a reload brought the task: while its model loads the others answer on, and the process stays ready."""
         watched = self._watched.get(task)
         return watched is not None and watched.came_later
 
