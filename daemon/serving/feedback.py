@@ -19,6 +19,7 @@ from config.tasks import TaskSpec
 from consumers import events, wire
 from consumers.event_errors import explain
 from consumers.source import EventSink
+from consumers.targets import check_spans, parse_target
 from daemon.serving.accepted import Accepted, AcceptedFeedback
 from daemon.serving.errors import ApiError, of_dead_letter, of_malformed
 
@@ -103,7 +104,7 @@ class FeedbackDesk:
             if prediction.task != event.task:
                 reason = f"task: prediction {event.prediction_id} was made for task {prediction.task!r}; name that task"
                 raise DeadLetterError(reason, field="task")
-            events.check_spans(events.parse_target(tasks[event.task], event.target), event.text or prediction.text)
+            check_spans(parse_target(tasks[event.task], event.target), event.text or prediction.text)
             if event.text is None:
                 # The prediction itself may never reach the log (its queue full, this process killed): the feedback then
                 # would wait for its text for ever.
