@@ -1,8 +1,8 @@
 """Reading from Kafka as one member of a consumer group.
 
 What it works around was measured on kafka-python 3.0.12: a consumer whose `poll` has raised once spins at the next call and
-ignores its timeout, so it is never polled again; and polling several topics hands out all that was fetched of one before
-another gets its turn.
+ignores its timeout, so it is never polled again; polling several topics hands out all that was fetched of one before another
+gets its turn; and a rebalance that the leader begins for new partitions is lost when `poll` returns before it is through.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import structlog
 from kafka import ConsumerRebalanceListener, KafkaConsumer
 from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.structs import OffsetAndMetadata
+from kafka.structs import MemberState, OffsetAndMetadata
 from kafka.structs import TopicPartition as KafkaPartition
 
 from config.errors import RetryError
@@ -34,6 +34,8 @@ _SESSION_MS = 10_000
 """A member that was killed is counted out after this long, and the next leader gets its partitions."""
 _METADATA_MS = 5_000
 """A topic or partition made after this member joined is noticed after this long; the default is five minutes."""
+_HEARTBEAT_MS = 300
+"""A member hears of another's coming or going after this long, and its partitions are shared out in two such rounds."""
 _SILENCE_S = 60.0
 """After so long without an event another client looks whether any waits: one that is lost in the cluster says nothing either."""
 
@@ -118,8 +120,8 @@ class KafkaSource:
             consumer, self._consumer = self._consumer, None
             consumer.close(timeout_ms=CLOSE_MS)
 
-    def _open(self) -> KafkaConsumer:
-        consumer = opened(
+    def _open(self) -> None:
+        self._consumer = consumer = opened(
             KafkaConsumer,
             self._connection,
             group_id=self._group,
@@ -129,6 +131,7 @@ class KafkaSource:
             allow_auto_create_topics=False,
             partition_assignment_strategy=[CooperativeStickyAssignor()],
             session_timeout_ms=_SESSION_MS,
+            heartbeat_interval_ms=_HEARTBEAT_MS,
             metadata_max_age_ms=_METADATA_MS,
             fetch_max_bytes=self._fetch_max_bytes,
             max_partition_fetch_bytes=self._fetch_max_bytes,
@@ -138,13 +141,15 @@ class KafkaSource:
         self._held.clear()
         self._committed.clear()
         self._expected.clear()
-        return consumer
+        # Who joins as the leader before the partitions are known shares out nothing, and must join once more.
+        with contextlib.suppress(kafka_errors.UnknownTopicOrPartitionError, kafka_errors.LeaderNotAvailableError):
+            consumer.topics()
 
     @contextlib.contextmanager
     def _never_used_after_an_error(self) -> Iterator[KafkaConsumer]:
-        if self._consumer is None:
-            self._consumer = self._open()
         try:
+            if self._consumer is None:
+                self._open()
             yield self._consumer
         except RetryError:
             raise
@@ -162,6 +167,10 @@ class KafkaSource:
                 _log.error("event_log.unreadable", group=self._group, reason=in_words(error), next="each partition is probed")
             self._abandon()
             raise RetryError(self._told(error)) from error
+        if consumer.group_metadata().state is MemberState.REBALANCING:
+            # A rebalance for new partitions is forgotten when the group answers between two polls: the member would be silent
+            # for ever, and counted out.
+            consumer._coordinator.request_rejoin()  # noqa: SLF001 - nothing public asks for it
         return found
 
     def _unread(self, consumer: KafkaConsumer) -> dict[KafkaPartition, tuple[int, int]]:
