@@ -25,7 +25,7 @@ from consumers.kafka.oauth import ClientCredentials
 from tests.kafka.broker import Broker, free_port
 from tests.support.certificates import self_signed
 from tests.support.event_logs import read
-from tests.support.kafka_logs import shared_broker
+from tests.support.kafka_logs import require_kafka
 
 USER, PASSWORD = "app", "pa55-word"
 _MODULES = "org.apache.kafka.common.security"
@@ -78,7 +78,7 @@ listener.name.mutual.ssl.client.auth=required
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    shared_broker()  # skips where no broker can run
+    require_kafka()
     made = Cluster(tmp_path_factory.mktemp("secured"))
     yield made
     made.broker.kill()
