@@ -29,7 +29,8 @@ LIBRARY = HERE.parents[1] / ".kafka" / "lib"
 _OLDEST_JAVA = 17
 _START_LIMIT_S = 90.0
 _STOP_LIMIT_S = 20.0
-# Small: one replica of everything unless asked for more, and a rebalance need not wait for members that may yet come.
+# Small: one replica of everything unless asked for more, and a rebalance need not wait for members that may yet come. Topics
+# that are asked for are made, as Kafka's own default is: our clients must not ask for that.
 _PROPERTIES = """
 process.roles=broker,controller
 node.id={node}
@@ -38,7 +39,6 @@ listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
 log.dirs={logs}
-auto.create.topics.enable=false
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
 transaction.state.log.replication.factor=1
