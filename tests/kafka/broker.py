@@ -30,7 +30,8 @@ _OLDEST_JAVA = 17
 _START_LIMIT_S = 90.0
 _STOP_LIMIT_S = 20.0
 # Small: one replica of everything unless asked for more, and a rebalance need not wait for members that may yet come. Topics
-# that are asked for are made, as Kafka's own default is: our clients must not ask for that.
+# that are asked for are made, as Kafka's own default is: our clients must not ask for that. A killed one is let in
+# again when the controller has counted it out: after three seconds, not nine.
 _PROPERTIES = """
 process.roles=broker,controller
 node.id={node}
@@ -46,6 +47,8 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 group.min.session.timeout.ms=1000
 message.max.bytes=67108864
 """
