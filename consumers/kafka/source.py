@@ -1,8 +1,8 @@
 """Reading from Kafka as one member of a consumer group.
 
 What it works around was measured on kafka-python 3.0.12: a consumer whose `poll` has raised once spins at the next call and
-ignores its timeout, so it is never polled again; polling several topics hands out all that was fetched of one before another
-gets its turn; and a rebalance that the leader begins for new partitions is lost when `poll` returns before it is through.
+ignores its timeout, so it is never polled again; and polling several topics hands out all that was fetched of one before
+another gets its turn. More in `library_faults`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import structlog
 from kafka import ConsumerRebalanceListener, KafkaConsumer
 from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.structs import MemberState, OffsetAndMetadata
+from kafka.structs import OffsetAndMetadata
 from kafka.structs import TopicPartition as KafkaPartition
 
 from config.errors import RetryError
 from consumers.gap import report_gap
 from consumers.kafka.connection import CLOSE_MS, REQUEST_MS, Connection, in_words, opened
+from consumers.kafka.library_faults import polled
 from consumers.kafka.unreadable import Unreadable, find_unreadable, holds_events, is_unreadable
 from consumers.source import Position, RawEvent, TopicPartition
 
@@ -159,7 +160,7 @@ class KafkaSource:
 
     def _polled(self, consumer: KafkaConsumer, *, timeout_ms: int, max_records: int) -> dict[KafkaPartition, list[Any]]:
         try:
-            found: dict[KafkaPartition, list[Any]] = consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
+            return polled(consumer, timeout_ms=timeout_ms, max_records=max_records)
         except Exception as error:
             # Whatever parsing raises: all that is certain is that this consumer must not be used again.
             if is_unreadable(error):
@@ -167,11 +168,6 @@ class KafkaSource:
                 _log.error("event_log.unreadable", group=self._group, reason=in_words(error), next="each partition is probed")
             self._abandon()
             raise RetryError(self._told(error)) from error
-        if consumer.group_metadata().state is MemberState.REBALANCING:
-            # A rebalance for new partitions is forgotten when the group answers between two polls: the member would be silent
-            # for ever, and counted out.
-            consumer._coordinator.request_rejoin()  # noqa: SLF001 - nothing public asks for it
-        return found
 
     def _unread(self, consumer: KafkaConsumer) -> dict[KafkaPartition, tuple[int, int]]:
         """Return, per partition, the offset that is to be read next and the one after the last."""
