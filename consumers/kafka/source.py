@@ -142,9 +142,16 @@ class KafkaSource:
         self._held.clear()
         self._committed.clear()
         self._expected.clear()
-        # Who joins as the leader before the partitions are known shares out nothing, and must join once more.
-        with contextlib.suppress(kafka_errors.UnknownTopicOrPartitionError, kafka_errors.LeaderNotAvailableError):
+        try:
+            # Who joins as the leader before the partitions are known shares out nothing, and must join once more.
             consumer.topics()
+        except (kafka_errors.UnknownTopicOrPartitionError, kafka_errors.LeaderNotAvailableError):
+            # A topic that is not there yet is noticed later.
+            pass
+        except Exception as error:
+            # Whatever parsing raises, as in `_polled`.
+            self._abandon()
+            raise RetryError(self._told(error)) from error
 
     @contextlib.contextmanager
     def _never_used_after_an_error(self) -> Iterator[KafkaConsumer]:
