@@ -2,7 +2,7 @@
 
 What it works around was measured on kafka-python 3.0.12: a consumer whose `poll` has raised once spins at the next call and
 ignores its timeout, so it is never polled again; and polling several topics hands out all that was fetched of one before
-another gets its turn.
+another gets its turn. More in `library_faults`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from kafka.structs import TopicPartition as KafkaPartition
 from config.errors import RetryError
 from consumers.gap import report_gap
 from consumers.kafka.connection import CLOSE_MS, REQUEST_MS, Connection, in_words, opened
+from consumers.kafka.library_faults import polled
 from consumers.kafka.unreadable import Unreadable, find_unreadable, holds_events, is_unreadable
 from consumers.source import Position, RawEvent, TopicPartition
 
@@ -34,6 +35,8 @@ _SESSION_MS = 10_000
 """A member that was killed is counted out after this long, and the next leader gets its partitions."""
 _METADATA_MS = 5_000
 """A topic or partition made after this member joined is noticed after this long; the default is five minutes."""
+_HEARTBEAT_MS = 300
+"""A member hears of another's coming or going after this long, and its partitions are shared out in two such rounds."""
 _SILENCE_S = 60.0
 """After so long without an event another client looks whether any waits: one that is lost in the cluster says nothing either."""
 
@@ -120,8 +123,8 @@ class KafkaSource:
             consumer, self._consumer = self._consumer, None
             consumer.close(timeout_ms=CLOSE_MS)
 
-    def _open(self) -> KafkaConsumer:
-        consumer = opened(
+    def _open(self) -> None:
+        self._consumer = consumer = opened(
             KafkaConsumer,
             self._connection,
             group_id=self._group,
@@ -131,6 +134,7 @@ class KafkaSource:
             allow_auto_create_topics=False,
             partition_assignment_strategy=[CooperativeStickyAssignor()],
             session_timeout_ms=_SESSION_MS,
+            heartbeat_interval_ms=_HEARTBEAT_MS,
             metadata_max_age_ms=_METADATA_MS,
             fetch_max_bytes=self._fetch_max_bytes,
             max_partition_fetch_bytes=self._fetch_max_bytes,
@@ -140,13 +144,22 @@ class KafkaSource:
         self._held.clear()
         self._committed.clear()
         self._expected.clear()
-        return consumer
+        try:
+            # Who joins as the leader before the partitions are known shares out nothing, and must join once more.
+            consumer.topics()
+        except (kafka_errors.UnknownTopicOrPartitionError, kafka_errors.LeaderNotAvailableError):
+            # A topic that is not there yet is noticed later.
+            pass
+        except Exception as error:
+            # Whatever parsing raises, as in `_polled`.
+            self._abandon()
+            raise RetryError(self._told(error)) from error
 
     @contextlib.contextmanager
     def _never_used_after_an_error(self) -> Iterator[KafkaConsumer]:
-        if self._consumer is None:
-            self._consumer = self._open()
         try:
+            if self._consumer is None:
+                self._open()
             yield self._consumer
         except RetryError:
             raise
@@ -156,7 +169,7 @@ class KafkaSource:
 
     def _polled(self, consumer: KafkaConsumer, *, timeout_ms: int, max_records: int) -> dict[KafkaPartition, list[Any]]:
         try:
-            found: dict[KafkaPartition, list[Any]] = consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
+            return polled(consumer, timeout_ms=timeout_ms, max_records=max_records)
         except Exception as error:
             # Whatever parsing raises: all that is certain is that this consumer must not be used again.
             if is_unreadable(error):
@@ -164,7 +177,6 @@ class KafkaSource:
                 _log.error("event_log.unreadable", group=self._group, reason=in_words(error), next="each partition is probed")
             self._abandon()
             raise RetryError(self._told(error)) from error
-        return found
 
     def _unread(self, consumer: KafkaConsumer) -> dict[KafkaPartition, tuple[int, int]]:
         """Return, per partition, the offset that is to be read next and the one after the last."""

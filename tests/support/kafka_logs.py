@@ -26,13 +26,18 @@ PRODUCER = Path(__file__).with_name("producer.py")
 TOPICS = ("news", "sport", "weather", "flood", "feedback")
 
 
-@functools.cache
-def shared_broker() -> Broker:
-    """Return the broker of this test run, started at its first use; where it cannot run, skip, or fail in CI."""
+def require_kafka() -> None:
+    """Where no broker can run, skip the test, or fail it in CI; starts none."""
     try:
         resolve_jars()
     except MissingError as error:
         missing(str(error))
+
+
+@functools.cache
+def shared_broker() -> Broker:
+    """Return the broker of this test run, started at its first use; as `require_kafka` where it cannot run."""
+    require_kafka()
     folder = tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True)
     broker = Broker(Path(folder.name)).start()
     atexit.register(folder.cleanup)
