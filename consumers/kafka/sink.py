@@ -33,6 +33,8 @@ class _OnTheWay:
     too_large: bool = False
     """Somebody's event was; only an event sent alone knows that it was its own."""
     refused: bool = False
+    fatal: bool = False
+    """The producer that had it sends nothing any more."""
 
 
 class KafkaSink:
@@ -67,10 +69,15 @@ class KafkaSink:
                 if not one.refused:
                     # At least once: what failed before goes again, behind what was published since.
                     one.future = one.future or self._send(one.event)
+            producer = self._producer
         failures = {one: failure for one in waited_for if (failure := _failure(one, deadline)) is not None}
         if suspects := [one for one in failures if one.too_large and not one.refused]:
             failures = {one: failure for one, failure in failures.items() if one not in suspects}
             failures |= self._each_alone(suspects, deadline)
+        if any(one.fatal for one in failures):
+            with self._lock:
+                if self._producer is producer:
+                    self._drop_producer()
         waiting = [one for one in failures if not one.refused]
         # Each thread must hear of its own events, and of one kind of failure after the other.
         told = [] if waiting else [one for one in failures if one.thread == threading.get_ident()]
@@ -161,6 +168,8 @@ def _failure(one: _OnTheWay, deadline: float) -> str | None:
         future.get(timeout=max(0.0, deadline - time.monotonic()))
     except kafka_errors.KafkaError as error:
         one.too_large = isinstance(error, _REFUSED_FOR_GOOD)
+        # kafka-python 3.0.12: after such an answer (a checksum that did not fit) an idempotent producer fails all it is given.
+        one.fatal = future.is_done and not error.retriable and not one.too_large
         if future.is_done and not one.refused:
             one.future = None
         return in_words(error)

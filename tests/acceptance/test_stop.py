@@ -27,7 +27,7 @@ from tests.support.daemons import (
     spans,
     wait_for_training,
 )
-from tests.support.kafka_logs import shared_broker
+from tests.support.kafka_logs import require_kafka
 
 pytestmark = pytest.mark.slow
 
@@ -98,7 +98,7 @@ def test_while_training(daemon: Installation, task: str, events: Iterator[object
 
 @pytest.mark.parametrize("gone", ["killed", "frozen", "for long"])
 def test_with_the_broker_away(tmp_path: Path, models: Path, gone: str) -> None:
-    shared_broker()  # skips where no broker can run
+    require_kafka()
     broker = Broker(tmp_path / "kafka").start()
     daemon = installation(tmp_path / "installation", models, serve=True, kafka=broker.address)
     try:

@@ -24,7 +24,7 @@ from registry.artifacts import Artifacts
 from registry.store import Registry
 from tests.kafka.broker import Broker
 from tests.support.daemons import LIMIT_S, TOPICS, installation, labels, logged, wait_for_decision, wait_for_training
-from tests.support.kafka_logs import shared_broker
+from tests.support.kafka_logs import require_kafka
 
 pytestmark = pytest.mark.slow
 TEXT = "goal in the match today"
@@ -168,7 +168,7 @@ def test_backups_taken_under_ingest_training_and_promotion_are_whole(tmp_path: P
 
 
 def test_on_kafka_the_log_is_read_again_from_where_the_backup_was_taken(tmp_path: Path, models: Path) -> None:
-    shared_broker()  # skips where no broker can run
+    require_kafka()
     broker = Broker(tmp_path / "kafka").start()
     try:
         daemon = installation(tmp_path / "live", models, kafka=broker.address)

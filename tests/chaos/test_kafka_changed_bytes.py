@@ -14,15 +14,16 @@ import pytest
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from config.errors import RetryError
+from consumers.kafka import source as sources
 from consumers.kafka.log import KafkaLog
 from consumers.source import EventSink, EventSource, TopicPartition
-from tests.kafka.broker import Broker, free_port
-from tests.kafka.proxy import Proxy, properties
-from tests.support.kafka_logs import shared_broker
+from tests.support.kafka_logs import proxied_broker
+from tests.support.proxies import Proxy
 
 pytestmark = pytest.mark.slow
 
 EVENTS, BATCH = 1_500, 50
+SILENCE_S = 3.0
 NEWS = TopicPartition("news", 0)
 _MAGIC = 2
 
@@ -68,28 +69,40 @@ class Read:
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """Stand between the clients and a broker that keeps `EVENTS` numbered events in `news`."""
-    shared_broker()  # skips where no broker can run
-    behind, before = free_port(), free_port()
-    broker = Broker(tmp_path_factory.mktemp("kafka"), properties=properties(behind, before)).start()
-    with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin:
-        admin.create_topics([NewTopic("news", num_partitions=1, replication_factor=1)])
-    chance = random.Random(1)
-    with closing(KafkaLog([broker.address]).sink()) as sink:
-        for number in range(EVENTS):
-            sink.publish("news", b"%d " % number + chance.randbytes(300))
-            if number % BATCH == BATCH - 1:
-                sink.flush()
-    with Proxy(behind, before) as made:
+    with proxied_broker(tmp_path_factory.mktemp("kafka")) as (broker, made):
+        with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin:
+            admin.create_topics([NewTopic("news", num_partitions=1, replication_factor=1)])
+        chance = random.Random(1)
+        with closing(KafkaLog([broker.address]).sink()) as sink:
+            for number in range(EVENTS):
+                sink.publish("news", b"%d " % number + chance.randbytes(300))
+                if number % BATCH == BATCH - 1:
+                    sink.flush()
         yield made
-    broker.kill()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look behind a silence after seconds, not a minute: flipped bits now and then cost a member its place in the group."""
+    monkeypatch.setattr(sources, "_SILENCE_S", SILENCE_S)
 
 
 @pytest.fixture
-def source(proxy: Proxy, request: pytest.FixtureRequest) -> Iterator[EventSource]:
+def log(proxy: Proxy) -> Iterator[KafkaLog]:
+    """The log as it is seen through the proxy."""
+    yield KafkaLog([proxy.address.removeprefix("http://")])
+    proxy.change = proxy.change_request = unchanged
+
+
+@pytest.fixture
+def source(log: KafkaLog, request: pytest.FixtureRequest) -> Iterator[EventSource]:
     """A group of its own that reads through the proxy."""
-    with closing(KafkaLog([f"127.0.0.1:{proxy.port}"]).source(request.node.name, ["news"])) as made:
+    with closing(log.source(request.node.name, ["news"])) as made:
         yield made
-    proxy.to_client = proxy.to_broker = None
+
+
+def unchanged(chunk: bytes) -> bytes:
+    return chunk
 
 
 def flipped(chance: random.Random, bits: int, chunk: bytes) -> bytes:
@@ -111,9 +124,9 @@ def test_bits_that_flip_now_and_then_cost_nothing_but_time(proxy: Proxy, source:
         flips += bits
         return flipped(chance, bits, chunk)
 
-    proxy.to_client = flip
+    proxy.change = flip
     read.until(source, lambda: len(read.numbers) == EVENTS, within_s=20)
-    proxy.to_client = None
+    proxy.change = unchanged
     read.until(source, lambda: len(read.numbers) == EVENTS, within_s=60)
     assert flips > 0
     read.check()
@@ -124,11 +137,11 @@ def test_a_way_that_changes_every_answer_is_waited_out(proxy: Proxy, source: Eve
     read = Read()
     read.until(source, lambda: bool(read.numbers), within_s=60)
     before = len(read.numbers)
-    proxy.to_client = lambda chunk: flipped(chance, 1 + len(chunk) // 2_000, chunk)
+    proxy.change = lambda chunk: flipped(chance, 1 + len(chunk) // 2_000, chunk)
     read.until(source, lambda: False, within_s=12)
     assert read.told, "it says so"
     assert len(read.numbers) < EVENTS
-    proxy.to_client = None
+    proxy.change = unchanged
     read.until(source, lambda: len(read.numbers) == EVENTS, within_s=90)
     assert before < EVENTS
     read.check()
@@ -139,41 +152,67 @@ def test_a_changed_offset_which_no_checksum_covers_passes_over_nothing(proxy: Pr
     jumps = 0
 
     def forward(chunk: bytes) -> bytes:
-        """Move the second batch of the log behind others, as one flipped bit of its base offset does."""
+        """Move the second batch of the log behind others once, as one flipped bit of its base offset does."""
         nonlocal jumps
         here = struct.pack(">q", BATCH)
         place = chunk.find(here)
         while place >= 0:
             # Twelve bytes on: the leader's epoch (0) and the format.
-            if chunk[place + 12 : place + 17] == struct.pack(">ib", 0, _MAGIC) and jumps < 3:
+            if chunk[place + 12 : place + 17] == struct.pack(">ib", 0, _MAGIC) and not jumps:
                 jumps += 1
                 return chunk[:place] + struct.pack(">q", BATCH | 1 << 10) + chunk[place + 8 :]
             place = chunk.find(here, place + 1)
         return chunk
 
-    proxy.to_client = forward
+    proxy.change = forward
     read.until(source, lambda: len(read.numbers) == EVENTS, within_s=60)
-    assert jumps > 0
+    assert jumps == 1
     assert any("was given offset 1074 of news/0 where 50 is to be read" in told for told in read.told)
     read.check()
 
 
-def test_what_is_changed_on_its_way_to_the_broker_is_not_taken(proxy: Proxy) -> None:
+@pytest.mark.parametrize(("partitions", "number"), [(0, 0), (1, 4)], ids=["no partition", "another partition"])
+def test_a_share_of_the_group_that_was_changed_on_its_way_is_noticed_by_its_silence(
+    proxy: Proxy, source: EventSource, partitions: int, number: int
+) -> None:
+    changes = 0
+
+    def forward(chunk: bytes) -> bytes:
+        """Take the partition from the answer that shares the group out; the member believes that it has nothing to read."""
+        nonlocal changes
+        if changes or (share := _share(1, 0)) not in chunk:
+            return chunk
+        changes += 1
+        return chunk.replace(share, _share(partitions, number))
+
+    proxy.change = forward
+    read = Read()
+    read.until(source, lambda: len(read.numbers) == EVENTS, within_s=60)
+    assert changes == 1
+    assert any("was handed nothing for 3 s though events wait in news/0" in told for told in read.told)
+    read.check()
+
+
+def _share(partitions: int, number: int) -> bytes:
+    """Return what a member is told of its part of `news`: the topic, how many partitions, and the number of one."""
+    return struct.pack(">h4sii", 4, b"news", partitions, number)
+
+
+def test_what_is_changed_on_its_way_to_the_broker_is_not_taken(proxy: Proxy, log: KafkaLog) -> None:
     chance = random.Random(5)
     flips = 0
 
     def flip(chunk: bytes) -> bytes:
         """Change what carries events; topics and positions travel without a checksum, which only TLS mends."""
         nonlocal flips
-        bits = len(chunk) > 3_000 and chance.random() < 0.5
+        bits = len(chunk) > 2_000 and chance.random() < 0.5
         flips += bits
         return flipped(chance, bits, chunk)
 
-    log = KafkaLog([f"127.0.0.1:{proxy.port}"])
     sent = {b"sent %d " % number + chance.randbytes(2_000) for number in range(200)}
-    proxy.to_broker = flip
+    proxy.change_request = flip
     with closing(log.sink()) as sink:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 8
         waiting = list(sent)
         while waiting:
             try:
@@ -183,8 +222,8 @@ def test_what_is_changed_on_its_way_to_the_broker_is_not_taken(proxy: Proxy) -> 
                     sink.flush(5.0)
             except RetryError:
                 if time.monotonic() > until:
-                    proxy.to_broker = None
-        proxy.to_broker = None
+                    proxy.change_request = unchanged
+        proxy.change_request = unchanged
         until = time.monotonic() + 60
         while not _flushed(sink) and time.monotonic() < until:
             pass

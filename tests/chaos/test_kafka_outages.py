@@ -41,7 +41,7 @@ from tests.support.daemons import (
     wait_until,
     wait_until_stored,
 )
-from tests.support.kafka_logs import batch_at, change_on_disk, shared_broker
+from tests.support.kafka_logs import batch_at, change_on_disk, require_kafka
 from tests.support.sample_events import BAD_INPUT, wire
 
 pytestmark = pytest.mark.slow
@@ -81,7 +81,7 @@ class Life:
 
 @pytest.fixture(scope="module")
 def life(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Life]:
-    shared_broker()  # skips where no broker can run
+    require_kafka()
     folder = tmp_path_factory.mktemp("life")
     broker = Broker(folder / "kafka", free_port())
     ingest = {"max_event_bytes": MAX_EVENT_BYTES, "poll_timeout_s": 0.2}
@@ -215,24 +215,33 @@ def test_an_unknown_codec_makes_ingest_wait_and_loses_nothing(life: Life) -> Non
         life.check()
 
 
-@pytest.mark.parametrize("fault", ["deleted", "refusing"])
-def test_without_the_dead_letter_topic_nothing_is_committed(life: Life, fault: str) -> None:
+def test_without_the_dead_letter_topic_nothing_is_committed(life: Life) -> None:
     before, retries = len(dead_letters(life.daemon)), len(logged(life.daemon, "side_task.retry"))
-    settings = life.daemon.settings
     with Asker(life.daemon), admin_of(life.broker) as admin:
-        if fault == "deleted":
-            admin.delete_topics([DEAD_LETTERS_TOPIC])
-        else:
-            limit = ConfigResource(ConfigResourceType.TOPIC, DEAD_LETTERS_TOPIC, configs={"max.message.bytes": "1000"})
-            admin.alter_configs([limit])
-        publish_raw(life, os.urandom(2_000).hex().encode())
+        admin.delete_topics([DEAD_LETTERS_TOPIC])
+        publish_raw(life, b"not JSON")
         wait_until(lambda: said(life.daemon, DEAD_LETTERS_TOPIC, retries))
-        life.send(20, f"{fault}-")
+        life.send(20, "deleted-")
         assert lag(life.daemon) > 0
-        topics.create_missing(settings, partitions=1, replication_factor=1, update=True)
+        topics.create_missing(life.daemon.settings, partitions=1, replication_factor=1)
         life.check()
         wait_until(lambda: lag(life.daemon) == 0)
     assert len(dead_letters(life.daemon)) == before + 1, "kept once, however often it was tried"
+
+
+def test_a_dead_letter_topic_that_refuses_a_letter_is_told_of_and_holds_nothing_up(life: Life) -> None:
+    before = len(dead_letters(life.daemon))
+    with Asker(life.daemon), admin_of(life.broker) as admin:
+        limit = ConfigResource(ConfigResourceType.TOPIC, DEAD_LETTERS_TOPIC, configs={"max.message.bytes": "1000"})
+        admin.alter_configs([limit])
+        publish_raw(life, os.urandom(2_000).hex().encode())
+        life.send(20, "refused-")
+        life.check()
+        wait_until(lambda: lag(life.daemon) == 0)
+        topics.create_missing(life.daemon.settings, partitions=1, replication_factor=1, update=True)
+    assert len(dead_letters(life.daemon)) == before + 1, "it is in the file all the same"
+    (refused,) = logged(life.daemon, "dead_letter_topic.refused")
+    assert "raise max.message.bytes" in refused["reason"]
 
 
 def test_events_removed_unread_raise_an_alarm_and_the_rest_is_read(life: Life) -> None:

@@ -14,19 +14,10 @@ import sqlalchemy as sa
 from registry import promotion, schema
 from registry.artifacts import Artifacts
 from registry.store import Registry
+from tests.support.failpoints import REPOSITORY, kill_at_every_step
 from tests.support.registries import TASK, add_version, check_invariants
 
-REPOSITORY = Path(__file__).parents[2]
 VICTIM = REPOSITORY / "tests" / "support" / "registry_victim.py"
-
-
-def kill_at_every_step(what: str, folder: Path) -> int:
-    """Return how many processes were killed, one per step; the last one, which got through, comes on top."""
-    victims = subprocess.run(
-        [sys.executable, VICTIM, what, folder], cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60
-    )
-    assert victims.returncode == 0, victims.stderr
-    return int(victims.stdout)
 
 
 def test_killed_while_publishing(tmp_path: Path) -> None:
@@ -34,7 +25,7 @@ def test_killed_while_publishing(tmp_path: Path) -> None:
     (model / "ner").mkdir(parents=True)
     (model / "config.json").write_text("{}")
     (model / "ner" / "model").write_bytes(b"\x84" * 3_000_000)
-    killed = kill_at_every_step("publish", tmp_path)
+    killed = kill_at_every_step(VICTIM, "publish", tmp_path)
     (whole,) = Artifacts(tmp_path / f"killed-{killed}").list()
     outcomes = []
     for number in range(killed):
@@ -59,7 +50,7 @@ def test_killed_while_promoting(tmp_path: Path) -> None:
         for _ in range(2):
             add_version(registry)
         promotion.promote(registry, TASK, f"{TASK}/v1", expected=None, actor="test", reason="first")
-    killed = kill_at_every_step("promote", tmp_path)
+    killed = kill_at_every_step(VICTIM, "promote", tmp_path)
     champions = []
     for number in range(killed):
         with Registry.open(f"sqlite:///{tmp_path / f'killed-{number}.db'}") as registry:

@@ -226,7 +226,7 @@ def test_a_killed_broker_is_waited_for_and_no_event_is_lost(tmp_path: Path) -> N
 def test_a_sink_closed_while_its_broker_is_away_says_what_is_left_and_leaves_nothing_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shared_broker()  # skips where no broker can run
+    require_kafka()
     monkeypatch.setattr(sinks, "_CLOSING_FLUSH_S", 1.0)
     own = Broker(tmp_path / "kafka").start()
     try:

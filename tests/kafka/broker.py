@@ -22,6 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+import psutil
 from filelock import FileLock
 
 HERE = Path(__file__).parent
@@ -146,6 +147,9 @@ class Broker:
         """Stop the broker's process where it stands: connections stay open and nothing answers."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        # On a busy machine it stops a moment later, and until then it answers.
+        while psutil.Process(self._process.pid).status() != psutil.STATUS_STOPPED:
+            time.sleep(0.01)
 
     def thaw(self) -> None:
         """Let a frozen broker go on."""

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import ExitStack, closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from config.sections import BufferSettings
+from config.settings import load_settings
 from consumers.buffer import Buffer
+from consumers.dead_letters import DeadLetters
 from consumers.embedded import EmbeddedLog
+from consumers.erasures import Erasures
+from daemon.groups import CONSUMERS
+from daemon.ingest_task import IngestTask
+from daemon.telemetry import DaemonMetrics
 from tests.support.sample_events import NOW, TASKS, wire
 
 BUFFER_SETTINGS = BufferSettings(optimize_every=20, keep_versions_hours=1.0, retention_days=0.0)
@@ -36,3 +43,42 @@ def publish(log: EmbeddedLog, payloads: Iterable[tuple[str, Any]]) -> None:
         for topic, payload in payloads:
             sink.publish(topic, None if payload is None else wire(payload))
         sink.flush()
+
+
+def open_log(data_dir: Path) -> EmbeddedLog:
+    """Open the event log of a data folder."""
+    return EmbeddedLog(data_dir / "events.db", retention=timedelta(days=14))
+
+
+def lag(log: EmbeddedLog) -> int:
+    """Return how many events the daemon's consumers have not committed."""
+    waiting = 0
+    for group, topic in CONSUMERS.items():
+        with closing(log.source(group, [topic])) as source:
+            waiting += sum(source.lag().values())
+    return waiting
+
+
+def drain(data_dir: Path, *, batch: int = 50) -> tuple[str, ...]:
+    """Ingest all that waits, as the daemon does, also after a repair of the buffer; return what was repaired."""
+    settings = load_settings(data_dir=data_dir, ingest={"batch_events": batch, "poll_timeout_s": 0.01, "min_free_disk_mib": 0})
+    with ExitStack() as stack:
+        log = stack.enter_context(closing(open_log(data_dir)))
+        erasures = stack.enter_context(closing(Erasures(data_dir)))
+        letters = stack.enter_context(closing(DeadLetters(settings.dead_letter_file)))
+        buffer = Buffer.open(data_dir / "buffer", BUFFER_SETTINGS, tasks=TASKS, clock=lambda: NOW, erasures=erasures)
+        stack.callback(buffer.close)
+        tasks = [
+            IngestTask(
+                group, topic, event_log=log, buffer=buffer, dead_letters=letters, erasures=erasures, tasks=lambda: TASKS,
+                settings=settings, metrics=DaemonMetrics(),
+            )
+            for group, topic in CONSUMERS.items()
+        ]  # fmt: skip
+        for task in tasks:
+            stack.callback(task.close)
+            task.step()
+        while lag(log):
+            for task in tasks:
+                task.step()
+        return buffer.repairs

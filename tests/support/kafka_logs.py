@@ -8,8 +8,8 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +19,9 @@ from config.settings import Settings
 from consumers.kafka import topics
 from consumers.kafka.log import KafkaLog
 from consumers.source import EventSink, EventSource, RawEvent, TopicPartition
-from tests.kafka.broker import Broker, MissingError, resolve_jars
+from tests.kafka.broker import Broker, MissingError, free_port, resolve_jars
 from tests.support.missing import missing
+from tests.support.proxies import Proxy, proxied
 
 PRODUCER = Path(__file__).with_name("producer.py")
 TOPICS = ("news", "sport", "weather", "flood", "feedback")
@@ -43,6 +44,24 @@ def shared_broker() -> Broker:
     atexit.register(folder.cleanup)
     atexit.register(broker.kill)
     return broker
+
+
+@contextmanager
+def proxied_broker(folder: Path) -> Iterator[tuple[Broker, Proxy]]:
+    """Run a broker that tells clients of its own address, and those that come through the proxy of the proxy's."""
+    require_kafka()
+    behind, before = free_port(), free_port()
+    listeners = f"""
+listeners=PLAINTEXT://127.0.0.1:{{port}},CONTROLLER://127.0.0.1:{{controller}},PROXIED://127.0.0.1:{behind}
+advertised.listeners=PLAINTEXT://127.0.0.1:{{port}},PROXIED://127.0.0.1:{before}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
+"""
+    broker = Broker(folder, properties=listeners).start()
+    try:
+        with proxied(f"kafka://127.0.0.1:{behind}", before) as proxy:
+            yield broker, proxy
+    finally:
+        broker.kill()
 
 
 def empty_topics(settings: Settings, partitions: int = 1) -> None:

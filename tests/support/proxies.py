@@ -8,18 +8,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
-_CHUNK_BYTES = 16_384
+_CHUNK_BYTES = 1 << 16
 
 
 class Proxy:
     """Forwards to `target`; the faults can be changed at any time and hold for what comes after."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, port: int = 0) -> None:
+        """`port` is where it listens, on loopback; 0 takes a free one."""
         self.target = target
         self.break_after: int | None = None
         """Answer bytes of one connection after which it is broken off."""
         self.change: Callable[[bytes], bytes | None] = lambda answer: answer
         """What is made of every piece of an answer; None breaks the connection off in its place."""
+        self.change_request: Callable[[bytes], bytes] = lambda asked: asked
+        """What is made of every piece of a request."""
         self.open = threading.Event()
         """While it is cleared, no answer byte passes."""
         self.open.set()
@@ -28,7 +31,7 @@ class Proxy:
         self.connections = 0
         self.requests = b""
         """All that clients sent."""
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -66,14 +69,14 @@ class Proxy:
         with suppress(OSError):
             while asked := client.recv(_CHUNK_BYTES):
                 self.requests += asked
-                server.sendall(asked)
+                server.sendall(self.change_request(asked))
         _hang_up(server)
 
 
 @contextmanager
-def proxied(target: str) -> Iterator[Proxy]:
+def proxied(target: str, port: int = 0) -> Iterator[Proxy]:
     """Yield a proxy before `target`."""
-    proxy = Proxy(target)
+    proxy = Proxy(target, port)
     try:
         yield proxy
     finally:

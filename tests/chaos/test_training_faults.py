@@ -1,0 +1,127 @@
+"""A real training child that the kernel kills for its memory, or that hangs: the run ends, and the champion stays."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psutil
+import pytest
+
+from daemon.runner import Runner
+from registry.runs import Run
+from tests.support.cycles import NAME, World, task
+from tests.support.registries import check_invariants
+from tests.support.tiny_models import make_tiny_bert, toy_rows
+from trainers.job_spec import SPEC_FILE, WORK_FOLDER, JobSpec
+
+pytestmark = pytest.mark.slow
+
+LIMIT_S = 3.0
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("training")
+    spec = task(
+        base_model=str(make_tiny_bert(folder / "bert")),
+        training={"full_epochs": 8, "full_learning_rate": 5e-3, "batch_size": 16, "max_tokens": 32},
+        promotion={"metric": "macro_f1", "min_test_examples": 30, "max_latency_ratio": 1000.0},
+    )
+    with World(folder, spec, stop_grace_s=1.0) as made:
+        for prefix, per_label, seed in (("test", 40, 1), ("train", 60, 2)):
+            rows = toy_rows(("SPORT", "MARKETS"), per_label, seed=seed)
+            made.learn((f"{prefix}-{row.example_id}", row.text, str(row.target["label"])) for row in rows)
+        yield made
+
+
+def children() -> list[psutil.Process]:
+    """Return the training children of this process that live."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "trainers.job" in child.cmdline():
+                found.append(child)
+    return found
+
+
+@contextmanager
+def struck(number: signal.Signals, times: int) -> Iterator[list[int]]:
+    """Send a signal to the next `times` training children; yield their process ids."""
+    pids: list[int] = []
+    done = threading.Event()
+
+    def strike() -> None:
+        while not done.wait(0.02) and len(pids) < times:
+            for child in children():
+                if child.pid not in pids:
+                    pids.append(child.pid)
+                    with suppress(psutil.NoSuchProcess):
+                        child.send_signal(number)
+
+    thread = threading.Thread(target=strike, daemon=True)
+    thread.start()
+    try:
+        yield pids
+    finally:
+        done.set()
+        thread.join()
+
+
+def attempts(world: World, run: Run) -> tuple[int, int]:
+    """Return number and batch size of the last attempt at a run."""
+    spec = JobSpec.model_validate_json((world.run_folder(run) / SPEC_FILE).read_bytes())
+    return spec.attempt, spec.batch_size
+
+
+def check(world: World) -> None:
+    """Nothing of a child is left, no checkpoint of a run that has ended either, and the champion is whole."""
+    assert children() == []
+    assert list(world.settings.runs_dir.glob(f"*/{WORK_FOLDER}")) == []
+    check_invariants(world.registry, NAME)
+    champion = world.registry.versions.champion(NAME)
+    assert champion is not None
+    version = world.registry.versions.get(champion.version)
+    assert version.name == f"{NAME}/v1"
+    world.artifacts.verify(version.artifact_id, version.manifest_sha256)
+
+
+def test_out_of_memory_once_it_goes_on_at_half_the_batch(world: World) -> None:
+    with struck(signal.SIGKILL, times=1) as pids:
+        world.cycle.look()
+    (run,) = world.registry.runs.list()
+    assert len(pids) == 1
+    assert (run.state, run.verdict, run.error) == ("decided", "promote", None)
+    assert attempts(world, run) == (2, 8)
+    check(world)
+
+
+def test_out_of_memory_twice_the_run_is_parked_and_its_examples_start_no_other(world: World) -> None:
+    rows = toy_rows(("SPORT", "MARKETS"), 10, seed=3)
+    world.learn((f"train-{row.example_id}", row.text, str(row.target["label"])) for row in rows)
+    with struck(signal.SIGKILL, times=3) as pids:
+        world.cycle.look()
+        world.cycle.look()
+    run, _first = world.registry.runs.list()
+    assert len(pids) == 2
+    assert run.state == "failed"
+    assert "out of memory again at batch size 8; the run is parked" in str(run.error)
+    check(world)
+
+
+def test_a_child_that_hangs_is_killed_at_the_limit(world: World) -> None:
+    world.runner = Runner(world.settings.training.model_copy(update={"time_limit_s": LIMIT_S}), world.stop)
+    cycle = world.next_cycle()
+    began = time.monotonic()
+    with struck(signal.SIGSTOP, times=1) as pids:
+        run = world.ask()
+    assert time.monotonic() - began >= LIMIT_S
+    assert len(pids) == 1
+    assert run.state == "failed"
+    assert f"killed after {LIMIT_S:.0f} s, the limit" in str(run.error)
+    check(world)
+    cycle.look()
+    assert world.told().count("training.failed") == 2
