@@ -49,6 +49,14 @@ def in_flight(address: str) -> int:
     return int(float(re.search(r"^perennial_http_requests_in_flight (.+)$", text, flags=re.MULTILINE)[1])) - 1
 
 
+def refuses(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=STOP_S).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def test_from_start_to_sigterm_with_requests_in_flight(data: ServedData) -> None:
     with serving(data.settings) as (process, address):
         assert httpx.get(f"{address}/healthz").json()["pid"] == process.pid
@@ -58,7 +66,7 @@ def test_from_start_to_sigterm_with_requests_in_flight(data: ServedData) -> None
         ready(address)
 
         # So many long texts keep the model busy for seconds: requests are in flight when the signal comes.
-        long = {"texts": [TEXT * 60] * 250}
+        long = {"texts": [TEXT * 60] * 100}
         outcomes: list[httpx.Response | Exception] = []
 
         def ask() -> None:
@@ -77,8 +85,7 @@ def test_from_start_to_sigterm_with_requests_in_flight(data: ServedData) -> None
         process.send_signal(signal.SIGTERM)
         assert idle.recv(1) == b"", "a connection without a request is closed, not cut"
         idle.close()
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection((host, int(port)), timeout=STOP_S)
+        eventually(lambda: refuses(host, int(port)))
         assert process.poll() is None, "while what is in flight is still answered"
         assert process.wait(STOP_S) == 0
         assert time.monotonic() - asked_at < STOP_S
@@ -86,7 +93,7 @@ def test_from_start_to_sigterm_with_requests_in_flight(data: ServedData) -> None
             asker.join(STOP_S)
         assert [getattr(one, "status_code", one) for one in outcomes] == [200] * 4
         assert presence.read(data.settings.data_dir) is None
-    assert count(data, PREDICTIONS_TOPIC) == 1_000, "answered predictions were written before the process ended"
+    assert count(data, PREDICTIONS_TOPIC) == 400, "answered predictions were written before the process ended"
 
 
 def test_a_sigterm_while_the_first_model_is_still_loading_ends_cleanly(data: ServedData) -> None:
