@@ -26,6 +26,7 @@ import psutil
 
 from benchmarks import report
 from benchmarks.kafka_broker import kafka_sections
+from config.errors import RetryError
 from config.logging import configure_logging
 from config.sections import LogSettings
 from config.settings import SHIPPED_TASKS_DIR, Settings, shipped_settings
@@ -107,7 +108,11 @@ def _ingest(folder: Path, sections: dict[str, dict[str, Any]], taken: Synchroniz
             source, buffer, letters, erasures=erasures, tasks=lambda: tasks, settings=settings.ingest, data_dir=settings.data_dir
         )
         while not done.is_set():
-            polled = ingest.step().polled
+            try:
+                polled = ingest.step().polled
+            except RetryError:
+                # As the daemon does: nothing is lost, and it is tried again.
+                continue
             buffer.optimize_if_due()
             with taken.get_lock():
                 taken.value += polled
@@ -175,7 +180,10 @@ def _figures(settings: Settings, count: int, took_s: float, samples: list[tuple[
         dead = letters.count()
     half = [(done, rss) for done, rss in samples if done >= count / 2]
     slope = float(np.polyfit(*np.array(half).T, 1)[0]) if len(half) > 1 else 0.0
-    second, last = (max(rss for done, rss in samples if start <= done / count <= start + 0.25) for start in (0.25, 0.75))
+    second, last = (
+        max((rss for done, rss in samples if start <= done / count <= start + 0.25), default=samples[-1][1])
+        for start in (0.25, 0.75)
+    )
     return {
         "events": count,
         "events_per_s": count / took_s,

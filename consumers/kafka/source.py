@@ -1,8 +1,9 @@
 """Reading from Kafka as one member of a consumer group.
 
 What it works around was measured on kafka-python 3.0.12: a consumer whose `poll` has raised once spins at the next call and
-ignores its timeout, so it is never polled again; and polling several topics hands out all that was fetched of one before
-another gets its turn.
+ignores its timeout, so it is never polled again; polling several topics hands out all that was fetched of one before another
+gets its turn; and what was parked of a paused partition is put back only into a place that is None, while one that was read to
+its end stays there, so that the parked records may never come.
 """
 
 from __future__ import annotations
@@ -153,6 +154,9 @@ class KafkaSource:
             raise RetryError(self._told(error)) from error
 
     def _polled(self, consumer: KafkaConsumer, *, timeout_ms: int, max_records: int) -> dict[KafkaPartition, list[Any]]:
+        fetcher = consumer._fetcher  # noqa: SLF001 - no other way to what it keeps
+        if not fetcher._next_partition_records:  # noqa: SLF001
+            fetcher._next_partition_records = None  # noqa: SLF001
         try:
             found: dict[KafkaPartition, list[Any]] = consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
         except Exception as error:
