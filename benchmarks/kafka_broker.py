@@ -16,7 +16,7 @@ from tests.kafka.broker import Broker, resolve_jars
 def kafka_sections(folder: Path) -> Iterator[dict[str, dict[str, Any]]]:
     """Run a broker with our topics; yield the settings that lead to it."""
     resolve_jars()
-    broker = Broker(folder).start()
+    broker = Broker(folder, jvm=()).start()
     try:
         sections: dict[str, dict[str, Any]] = {"events": {"backend": "kafka"}, "kafka": {"bootstrap_servers": broker.address}}
         topics.create_missing(shipped_settings("training", **sections), partitions=1, replication_factor=1)

@@ -46,7 +46,7 @@ def main() -> None:
     catch_up_events = 500 if arguments.quick else 3_000
     resolve_jars()
     with tempfile.TemporaryDirectory() as folder:
-        broker = Broker(Path(folder) / "kafka").start()
+        broker = Broker(Path(folder) / "kafka", jvm=()).start()
         try:
             results = _measure(broker, Path(folder), count, catch_up_events, rounds=1 if arguments.quick else 3)
         finally:

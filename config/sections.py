@@ -176,6 +176,7 @@ class ServingSettings(Section):
 class TelemetrySettings(Section):
     """The daemon's own metrics."""
 
+    host: str
     port: Annotated[int, Field(ge=-1, le=65535)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -187,6 +188,15 @@ def load_tasks(folder: Path) -> dict[str, TaskSpec]:
         message = f"no task file (*.yaml) in {folder}; copy one of the shipped ones there"
         raise UserError(message)
     return tasks
+
+
+def changes(before: Mapping[str, TaskSpec], after: Mapping[str, TaskSpec]) -> dict[str, list[str]]:
+    """Return the names of the tasks that were `added`, `removed` and `changed`."""
+    return {
+        "added": sorted(after.keys() - before.keys()),
+        "removed": sorted(before.keys() - after.keys()),
+        "changed": sorted(name for name in before.keys() & after.keys() if before[name] != after[name]),
+    }
 
 
 def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails

@@ -32,17 +32,21 @@ class Backlog:
         self._tables = tables
         # Everything up to this sequence number is enriched, so that a full table is not compared again at every call.
         self._done_up_to: dict[str, int] = {}
+        self.waiting_since: dict[str, datetime] = {}
+        """Per table that has rows without enrichment, when the oldest of them was stored; as of the last look."""
 
     def oldest(self, table: TextTable, limit: int) -> list[TextRow]:
         """Return up to `limit` rows without enrichment, oldest event time first."""
         done = self._done_up_to.get(table, 0)
         after = f"stored_seq > {done}"
-        arrived = self._tables.scan(table, ["row_id", "stored_seq", "event_time"], after, row_ids=True)
+        arrived = self._tables.scan(table, ["row_id", "stored_seq", "event_time", "stored_at"], after, row_ids=True)
         enriched = self._tables.scan(ENRICHMENT_OF[table], ["row_id"], after)
         waiting = arrived.filter(pc.invert(pc.is_in(arrived["row_id"], value_set=enriched["row_id"].combine_chunks())))
         if waiting.num_rows == 0:
             self._done_up_to[table] = pc.max(arrived["stored_seq"]).as_py() or done
+            self.waiting_since.pop(table, None)
             return []
+        self.waiting_since[table] = pc.min(waiting["stored_at"]).as_py()
         self._done_up_to[table] = pc.min(waiting["stored_seq"]).as_py() - 1
         order = pc.sort_indices(waiting, [("event_time", "ascending"), ("row_id", "ascending")])
         chosen = waiting.take(order[:limit])

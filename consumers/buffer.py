@@ -117,6 +117,12 @@ class Buffer:
         if not self.rewind:
             buffer_audit.log_was_rewound(self._tables.folder)
 
+    def use_tasks(self, tasks: Mapping[str, TaskSpec]) -> None:
+        """Go by these task files from now on."""
+        with self._lock:
+            self._tasks = tasks
+            self._counting.use_tasks(tasks)
+
     def insert(self, batch: Sequence[Stored]) -> InsertOutcome:
         """Store the new events of a batch; not durable before `sync`. Insert-only: what is there is never overwritten."""
         with self._lock:
@@ -152,6 +158,11 @@ class Buffer:
         """Return up to `limit` texts that were not enriched yet, oldest event time first."""
         with self._lock:
             return self._backlog.oldest(table, limit)
+
+    def waiting_since(self) -> dict[str, datetime]:
+        """Return when the oldest text without enrichment was stored, per table that had one at the last `unenriched`."""
+        with self._lock:
+            return dict(self._backlog.waiting_since)
 
     def apply_enrichment(self, table: TextTable, rows: Sequence[Enrichment]) -> int:
         """Record findings about texts, once per row; returns how many were recorded. Durable."""

@@ -27,7 +27,7 @@ from consumers.source import TopicPartition
 from consumers.tables import ARRIVED, ENRICHMENT_OF, KEYS, SCHEMAS, is_one_of
 
 TORN_FOLDER = "torn"
-_RESTORED_FILE = "restored.json"
+RESTORED_FILE = "restored.json"
 _MANIFEST_END = b"LANC"
 _NEWEST_FRAGMENTS = 3
 _ROWS_PER_READ = 10_000
@@ -55,7 +55,7 @@ def open_mended(folder: Path) -> tuple[Tables, Audit]:
     """Open the tables for writing, mended. Raises `StopError` when a table cannot be read in any version."""
     repairs: list[str] = []
     # A crash between a repair and the rewind of the log must not make the rows that were lost be forgotten.
-    restored = _not_yet_read_again(folder)
+    restored, offsets = _not_yet_read_again(folder)
     for name in SCHEMAS:
         mended = [*_set_aside_torn_manifests(folder, name), *_restore_last_good_version(folder, name)]
         if mended:
@@ -71,7 +71,7 @@ def open_mended(folder: Path) -> tuple[Tables, Audit]:
     if restored & {"examples", "example_enrichment", "feedback_judgements"}:
         # Numbers of enrichments that are gone are given again; a judgement must not be taken for that of another row.
         _forget_orphans(tables, "example_enrichment", "feedback_judgements")
-    rewind = _rewind(tables, restored)
+    rewind = _earliest(_rewind(tables, restored), offsets)
     if repairs:
         durable.sync_filesystem(folder)
     return tables, Audit(tuple(repairs), rewind)
@@ -79,18 +79,37 @@ def open_mended(folder: Path) -> tuple[Tables, Audit]:
 
 def log_was_rewound(folder: Path) -> None:
     """Record that the log's groups stand where `Audit.rewind` said; the next start does not say so again."""
-    (folder / _RESTORED_FILE).unlink(missing_ok=True)
+    (folder / RESTORED_FILE).unlink(missing_ok=True)
     durable.sync_folder(folder)
 
 
-def _not_yet_read_again(folder: Path) -> set[str]:
-    path = folder / _RESTORED_FILE
-    return set(json.loads(path.read_text())) if path.exists() else set()
+def read_again_from(folder: Path, offsets: Mapping[TopicPartition, int]) -> None:
+    """Record, durably, that the log must be read again from `offsets`: the tables come from a backup that was taken there."""
+    names, known = _not_yet_read_again(folder)
+    _write_restored(folder, names, _earliest(known, offsets))
+
+
+def _not_yet_read_again(folder: Path) -> tuple[set[str], dict[TopicPartition, int]]:
+    """Return the tables that were taken back and the offsets that were given from outside."""
+    path = folder / RESTORED_FILE
+    content = json.loads(path.read_text()) if path.exists() else []
+    if isinstance(content, list):  # as earlier versions wrote it
+        return set(content), {}
+    return set(content["tables"]), {TopicPartition(topic, part): offset for topic, part, offset in content["offsets"]}
 
 
 def _note_restoring(folder: Path, name: str) -> None:
-    names = sorted(_not_yet_read_again(folder) | {name})
-    durable.write_atomic(folder / _RESTORED_FILE, json.dumps(names).encode())
+    names, offsets = _not_yet_read_again(folder)
+    _write_restored(folder, names | {name}, offsets)
+
+
+def _write_restored(folder: Path, names: set[str], offsets: Mapping[TopicPartition, int]) -> None:
+    content = {"tables": sorted(names), "offsets": [[*part, offset] for part, offset in sorted(offsets.items())]}
+    durable.write_atomic(folder / RESTORED_FILE, json.dumps(content).encode())
+
+
+def _earliest(one: Mapping[TopicPartition, int], other: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    return {part: min(offsets[part] for offsets in (one, other) if part in offsets) for part in one.keys() | other.keys()}
 
 
 def _set_aside_torn_manifests(folder: Path, name: str) -> list[str]:

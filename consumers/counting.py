@@ -62,6 +62,11 @@ class Counting:
         self._min_quality = min_quality
         self._counted: dict[tuple[str, int], tuple[dict[str, int], TaskCounts]] = {}
 
+    def use_tasks(self, tasks: Mapping[str, TaskSpec]) -> None:
+        """Count by these task files from now on."""
+        self._tasks = tasks
+        self._counted.clear()
+
     def count(self, task: str, after_seq: int) -> TaskCounts:
         """Count one task's examples; `new` are those enriched after number `after_seq`."""
         versions = self._tables.versions(_COUNTED)

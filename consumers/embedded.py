@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Lock
@@ -79,6 +80,13 @@ class EmbeddedLog:
         """Return how many events of a topic are kept."""
         first, following = self.positions(topic)
         return following - first
+
+    def committed(self, group: str, topic: str) -> Mapping[TopicPartition, int]:
+        """Return the group's committed position in a topic, 0 when it has none."""
+        query = "SELECT next_offset FROM positions WHERE consumer_group = ? AND topic = ?"
+        with self._lock, translated_errors(self._path):
+            row = self._connection.execute(query, (group, topic)).fetchone()
+        return {TopicPartition(topic, PARTITION): int(row[0]) if row else 0}
 
     def rewind(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Set a group's committed position back, so that events whose rows were lost come again. Call before `source`.
@@ -253,13 +261,14 @@ class _EmbeddedSource:
                 if bytes_left <= 0:
                     break
         if events and events[0].position.offset > self._next[topic]:
-            report_gap(
+            missing = report_gap(
                 self._group,
                 TopicPartition(topic, PARTITION),
                 expected=self._next[topic],
                 earliest=events[0].position.offset,
                 remedy="raise events.retention_days",
             )
+            events[0] = replace(events[0], missing_before=missing)
         return events
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -57,6 +57,8 @@ class EnrichOutcome:
     """Answers of users judged for the first time, and texts judged again."""
     raised: tuple[Raised, ...] = ()
     """Label-flip alarms that were not up before."""
+    waiting_since: Mapping[str, datetime] = field(default_factory=dict)
+    """Per table that had texts without enrichment when the step began, when the oldest of them was stored."""
 
 
 class Enricher:
@@ -101,8 +103,9 @@ class Enricher:
         busy = resolved or articles or examples or judged.judged or judged.waiting
         self._nothing_waited_at = None if busy else writes
         return EnrichOutcome(
-            resolved, articles, examples, dropped_by_articles + dropped_by_examples, judged.judged, judged.raised
-        )
+            resolved, articles, examples, dropped_by_articles + dropped_by_examples, judged.judged, judged.raised,
+            waiting_since=self._buffer.waiting_since(),
+        )  # fmt: skip
 
     def _judge(self, *, behind: bool) -> JudgeOutcome:
         self._steps_since_judged += 1

@@ -6,17 +6,13 @@ Two wire forms are read: plain JSON, and CloudEvents 1.0 in structured mode (the
 from __future__ import annotations
 
 import hashlib
-import itertools
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
@@ -26,6 +22,7 @@ from pydantic import (
 from config.errors import DeadLetterError
 from config.tasks import TaskSpec
 from consumers.event_errors import explain
+from consumers.targets import TARGETS, Frozen, check_spans, not_blank, parse_target
 from consumers.wire import decode
 
 SCHEMA_VERSION = 1
@@ -41,7 +38,6 @@ KEY_SOURCE = "key:"
 """Begins the `source` of feedback that was posted with an API key; the key's name follows. Serving takes it from nobody else."""
 
 MAX_TEXT_CHARS = 1_000_000
-MAX_SPANS = 10_000
 # Windows and retention subtract up to a hundred years from an event's time; nothing before this is news on the web.
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 _ID = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}$"
@@ -59,78 +55,15 @@ def _in_utc(moment: datetime) -> datetime:
     return in_utc
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        message = "it is empty or only white space; fill it or leave it out"
-        raise ValueError(message)
-    return text
-
-
 EventId = Annotated[str, Field(pattern=_ID, description="Unique id of this event; a redelivery carries the same one.")]
 ArticleId = Annotated[str, Field(pattern=_ID, description="The publisher's stable id of the article.")]
 TaskName = Annotated[str, Field(min_length=1, max_length=63)]
 ModelVersion = Annotated[str, Field(min_length=1, max_length=100, description="Version whose answer was shown.")]
-Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS), AfterValidator(_not_blank)]
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS), AfterValidator(not_blank)]
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
-def _not_too_many(spans: object) -> object:
-    # Before pydantic looks at each: a `max_length` alone still collects every fault of every entry, a gigabyte from 2 MB of `{}`.
-    if isinstance(spans, Sized) and len(spans) > MAX_SPANS:
-        message = f"it has {len(spans)} entries; at most {MAX_SPANS} are read; split the text or leave some out"
-        raise ValueError(message)
-    return spans
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Span(_Frozen):
-    """One entity: code-point offsets into the text, end exclusive, and its type."""
-
-    start: Annotated[int, Field(ge=0, strict=True)]
-    end: Annotated[int, Field(gt=0, strict=True)]
-    label: Annotated[str, Field(max_length=100), AfterValidator(_not_blank)]
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> Self:
-        if self.end <= self.start:
-            message = f"span ends at {self.end}, before or where it starts ({self.start}); give code-point offsets, end exclusive"
-            raise ValueError(message)
-        return self
-
-
-class NerTarget(_Frozen):
-    """All entities of a text, or, when `partial`, only those the user spoke of."""
-
-    spans: Annotated[tuple[Span, ...], Field(max_length=MAX_SPANS), BeforeValidator(_not_too_many)]
-    partial: bool = False
-
-    @model_validator(mode="after")
-    def _disjoint(self) -> Self:
-        ordered = sorted(self.spans, key=lambda span: (span.start, span.end))
-        for left, right in itertools.pairwise(ordered):
-            if right.start < left.end:
-                message = (
-                    f"spans {left.start}-{left.end} ({left.label}) and {right.start}-{right.end} ({right.label}) overlap; "
-                    "keep one of them"
-                )
-                raise ValueError(message)
-        return self
-
-
-class LabelTarget(_Frozen):
-    """The one label of a text."""
-
-    label: Annotated[str, Field(max_length=200), AfterValidator(_not_blank)]
-
-
-Target = NerTarget | LabelTarget
-_TARGETS: Mapping[str, type[NerTarget | LabelTarget]] = {"ner": NerTarget, "classification": LabelTarget}
-
-
-class _Event(_Frozen):
+class _Event(Frozen):
     schema_version: Literal[1] = 1
     event_id: EventId
     occurred_at: Annotated[Moment, Field(description="When it happened (event time), with a zone.")]
@@ -325,34 +258,6 @@ def check_target(event: Label | Feedback, tasks: Mapping[str, TaskSpec]) -> None
         check_spans(target, event.text)
 
 
-def parse_target(task: TaskSpec, target: Mapping[str, Any]) -> Target:
-    """Return the typed target of a task. Raises `DeadLetterError` naming the field."""
-    try:
-        parsed = _TARGETS[task.kind].model_validate(target)
-    except ValidationError as error:
-        raise explain(error, prefix="target.") from None
-    labels = [span.label for span in parsed.spans] if isinstance(parsed, NerTarget) else [parsed.label]
-    for label in labels:
-        if not task.accepts_label(label):
-            reason = (
-                f"target: label {label!r} is not one of task {task.name!r}: {', '.join(task.label_names)}; "
-                "use one of them, or add the label to the task file"
-            )
-            raise DeadLetterError(reason, field="target")
-    return parsed
-
-
-def check_spans(target: Target, text: str) -> None:
-    """Refuse spans outside `text` (`DeadLetterError`)."""
-    for span in target.spans if isinstance(target, NerTarget) else ():
-        if span.end > len(text):
-            reason = (
-                f"target.spans: span {span.start}-{span.end} ({span.label}) ends outside the text, which has {len(text)} "
-                "code points; offsets count code points of title, blank line, body"
-            )
-            raise DeadLetterError(reason, field="target.spans")
-
-
 def key_of(event: AnyEvent) -> bytes:
     """Return the key to publish an event under: what has one key stays in order, so an article's revisions share theirs."""
     return (event.article_id if isinstance(event, Article) else event.event_id).encode()
@@ -366,7 +271,7 @@ def to_bytes(event: AnyEvent) -> bytes:
 def json_schemas() -> dict[str, dict[str, Any]]:
     """Return the JSON Schema of every event type and of every kind's target, keyed by name."""
     schemas = {name: model.model_json_schema() for name, model in EVENT_TYPES.items()}
-    return schemas | {f"target.{kind}": model.model_json_schema() for kind, model in _TARGETS.items()}
+    return schemas | {f"target.{kind}": model.model_json_schema() for kind, model in TARGETS.items()}
 
 
 def _task(name: str, tasks: Mapping[str, TaskSpec]) -> TaskSpec:

@@ -9,8 +9,11 @@ from consumers.source import TopicPartition
 _log = structlog.get_logger(__name__)
 
 
-def report_gap(group: str, part: TopicPartition, *, expected: int, earliest: int, remedy: str) -> None:
-    """Log that `group` finds `earliest` where it expected an earlier offset; `remedy` says how to keep events longer."""
+def report_gap(group: str, part: TopicPartition, *, expected: int, earliest: int, remedy: str) -> int:
+    """Log that `group` finds `earliest` where it expected an earlier offset; return how many events are missing.
+
+    `remedy` says how to keep events longer.
+    """
     _log.error(
         "event_log.gap",
         group=group, topic=part.topic, partition=part.partition, expected=expected, earliest=earliest,
@@ -18,3 +21,4 @@ def report_gap(group: str, part: TopicPartition, *, expected: int, earliest: int
         consequence="reading goes on at the earliest event that is kept; the missing ones were removed unread",
         remedy=f"{remedy}, and publish the missing events again from where they came",
     )  # fmt: skip
+    return earliest - expected

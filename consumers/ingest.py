@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -41,6 +41,10 @@ class IngestOutcome:
     """Of users and articles that were erased; nothing of them is kept."""
     retrains: tuple[Retrain, ...] = ()
     paused: str | None = None
+    missing: int = 0
+    """Events that were removed from the log before they were read."""
+    newest_logged_at: datetime | None = None
+    """When the log took the newest of the events."""
 
     def plus(self, other: IngestOutcome) -> IngestOutcome:
         """Return both outcomes as one."""
@@ -52,6 +56,8 @@ class IngestOutcome:
             self.erased + other.erased,
             self.retrains + other.retrains,
             other.paused,
+            self.missing + other.missing,
+            other.newest_logged_at or self.newest_logged_at,
         )
 
 
@@ -152,7 +158,10 @@ class Ingest:
         self._source.commit(_next_offsets(portion))
         retrains = tuple(one.event for one in stored if isinstance(one.event, Retrain))
         already = sum(raw.erased for raw in portion)
-        return IngestOutcome(len(portion), inserted, duplicates, len(kept), len(gone) + already, retrains)
+        return IngestOutcome(
+            len(portion), inserted, duplicates, len(kept), len(gone) + already, retrains,
+            missing=sum(raw.missing_before for raw in portion), newest_logged_at=max(raw.logged_at for raw in portion),
+        )  # fmt: skip
 
     def _keep_dead_letters(self, rejected: Sequence[Rejected]) -> None:
         in_order = sorted(rejected, key=lambda one: one.raw.position)

@@ -35,6 +35,7 @@ class RawEvent:
     """An event as the log keeps it: bytes, undecoded. `value` is None for a tombstone.
 
     `unreadable` says in words that the log could not hand out one or more events, the last of which stands at `position`.
+    `missing_before` counts the events before it that were removed from the log before this group read them.
     """
 
     position: Position
@@ -43,6 +44,7 @@ class RawEvent:
     headers: tuple[tuple[str, bytes], ...]
     logged_at: datetime
     unreadable: str | None = None
+    missing_before: int = 0
 
     @property
     def erased(self) -> bool:
@@ -123,6 +125,10 @@ class EventLog(Protocol):
 
     def kept(self, topic: str) -> int:
         """Return how many events of a topic are kept. Raises `RetryError`."""
+        ...
+
+    def committed(self, group: str, topic: str) -> Mapping[TopicPartition, int]:
+        """Return the group's committed position in each partition of a topic, 0 where it has none. Raises `RetryError`."""
         ...
 
     def rewind(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:

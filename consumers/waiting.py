@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 from config.errors import DeadLetterError
 from config.tasks import TaskSpec
 from consumers.event_rows import Row, example_row
-from consumers.events import check_spans, parse_target
 from consumers.insertion import Insertion
 from consumers.lance_tables import Tables
 from consumers.tables import SCHEMAS, quoted
+from consumers.targets import check_spans, parse_target
 
 _HELD_OUT: Mapping[str, str] = {
     "test": "its story is held out to measure models, so it neither trains nor counts",

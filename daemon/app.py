@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import signal
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
 from config.errors import RetryError, StopError
 from config.settings import Settings
-from config.tasks import load_tasks
+from config.tasks import TaskSpec, load_tasks
 from consumers import buffer_folder
 from consumers.buffer import Buffer
 from consumers.buffer_folder import WriterHeldError
@@ -23,21 +22,25 @@ from consumers.dead_letters import DeadLetters
 from consumers.enrich import Enricher
 from consumers.erasures import Erasures
 from consumers.event_log import open_event_log
-from daemon import outbox, telemetry
+from daemon import outbox, signals, task_files, telemetry
 from daemon.cycle import Cycle
 from daemon.erasure import Eraser
 from daemon.groups import CONSUMERS
 from daemon.ingest_task import STEP_LIMIT_S, IngestTask
+from daemon.observing import Observer
 from daemon.runner import Runner
 from daemon.scheduler import Scheduler
 from daemon.side_task import SideTask
 from daemon.supervision import ServingChild
+from daemon.systemd import Systemd
 from registry import collection
 from registry.artifacts import Artifacts
 from registry.store import Registry
 
 SIDE_TASKS_LIMIT_S = 30.0
 """Beside `training.stop_grace_s`, how long a stop waits for the side tasks before it abandons them."""
+STOP_LIMIT_S = 50.0
+"""Beside `training.stop_grace_s`, how long the process has to end after SIGTERM, whatever hangs: see docs/operations.md."""
 _STANDBY_LOOK_S = 1.0
 _HOUSEKEEPING_S = 3600.0
 _WATCH_S = 1.0
@@ -54,13 +57,21 @@ class Daemon:
         self._stop = threading.Event()
         self._asked_to_stop = False
         self._wake_cycle = threading.Event()
-        self._tasks = load_tasks(settings.tasks_folder)
+        self._reload = threading.Event()
+        self._tasks: Mapping[str, TaskSpec] = load_tasks(settings.tasks_folder)
+        self._metrics = telemetry.DaemonMetrics()
+        self._systemd = Systemd()
+        self._child: ServingChild | None = None
 
     def stop(self) -> None:
-        """Ask everything to end; safe from a signal handler and from any thread."""
+        """Ask everything to end; from any thread."""
         self._asked_to_stop = True
         self._stop.set()
         self._wake_cycle.set()
+
+    def reload(self) -> None:
+        """Ask for the task files to be read anew; from any thread. It is done within a second or so."""
+        self._reload.set()
 
     def run(self) -> int:
         """Run until stopped. Raises `StopError` when the data cannot be used safely."""
@@ -68,11 +79,14 @@ class Daemon:
         # Drawn anew by every process: two containers may have the same host name, and both the process id 1.
         holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         with contextlib.ExitStack() as outer:
+            self._metrics.show(self._settings)
+            outer.callback(self._metrics.close)
             registry = Registry.open(self._settings.registry_url)
             outer.callback(registry.close)
             token = self._become_leader(registry, holder)
             if token is None:
                 return 0
+            self._metrics.leads(now=True)
             outer.callback(registry.lease.release, holder, token)
             lease = self._keep_lease(outer, registry, holder, token)
             with contextlib.ExitStack() as inner:
@@ -84,16 +98,21 @@ class Daemon:
                 inner.callback(buffer.close)
                 side_tasks = self._wire(inner, registry, buffer, erasures, token)
                 if self._serve:
-                    child = ServingChild(self._settings, self._stop)
-                    outer.callback(self._part_from, child)
-                    side_tasks.append(SideTask("serving", child.step, self._stop))
+                    self._child = ServingChild(self._settings, self._stop)
+                    outer.callback(self._part_from, self._child)
+                    side_tasks.append(SideTask("serving", self._child.step, self._stop))
                 for side_task in side_tasks:
+                    self._metrics.watch_side_task(side_task)
                     side_task.start()
                 log.info("daemon.started", data_dir=str(self._settings.data_dir), tasks=sorted(self._tasks), leader=holder)
+                self._systemd.ready("leading")
                 while not self._stop.wait(_WATCH_S):
                     for side_task in side_tasks:
                         side_task.check_progress()
+                    self._reload_if_asked(buffer)
+                    self._systemd.alive()
                 log.info("daemon.stopping")
+                self._systemd.stopping()
                 self._wake_cycle.set()
                 still_up = self._join(side_tasks)
                 if still_up:
@@ -109,6 +128,8 @@ class Daemon:
         waiting = False
         refused_since: float | None = None
         while not self._stop.is_set():
+            self._reload_if_asked()
+            self._systemd.alive()
             try:
                 token = registry.lease.acquire(holder, lease_s)
             except RetryError as error:
@@ -126,6 +147,7 @@ class Daemon:
                 if not waiting:
                     leader = registry.lease.holder()
                     log.info("daemon.standby", leader=leader, next="it takes over when the leader's lease runs out")
+                    self._systemd.ready("standing by")
                     waiting = True
             self._stop.wait(_STANDBY_LOOK_S)
         return None
@@ -186,11 +208,9 @@ class Daemon:
         inner.callback(dead_letters.close)
         artifacts = Artifacts(settings.artifacts_dir)
         artifacts.sweep_temporary()
-        metrics = telemetry.DaemonMetrics()
-        if settings.telemetry.port >= 0:
-            address = metrics.serve(settings.telemetry.port)
-            inner.callback(metrics.close)
-            log.info("daemon.metrics", address=address)
+        metrics = self._metrics
+        for topic in CONSUMERS.values():
+            metrics.watch_topic(topic)
         ingests = {
             topic: IngestTask(
                 group, topic, event_log=event_log, buffer=buffer, dead_letters=dead_letters, erasures=erasures,
@@ -225,9 +245,11 @@ class Daemon:
             metrics=metrics,
             fencing_token=token,
         )
-        sink = event_log.sink()
-        inner.callback(sink.close)
-        publisher = outbox.Publisher(registry, sink)
+        publisher = outbox.Publisher(registry, event_log.sink())
+        inner.callback(publisher.close)
+        observer = Observer(
+            metrics, registry=registry, dead_letters=dead_letters, tasks=lambda: self._tasks, data_dir=settings.data_dir
+        )
         scheduler = Scheduler(settings.schedule, wake_cycle=self._wake_cycle)
         scheduler.start()
         inner.callback(scheduler.stop)
@@ -261,7 +283,22 @@ class Daemon:
             SideTask("outbox", publisher.step, self._stop),
             SideTask("housekeeping", housekeep, self._stop),
             SideTask("erasure", eraser.step, self._stop),
+            SideTask("observing", observer.step, self._stop),
         ]
+
+    def _reload_if_asked(self, buffer: Buffer | None = None) -> None:
+        if not self._reload.is_set():
+            return
+        self._reload.clear()
+        tasks = task_files.reloaded(self._settings.tasks_folder, self._tasks)
+        if tasks is None:
+            return
+        self._tasks = tasks
+        if buffer is not None:
+            buffer.use_tasks(tasks)
+        if self._child is not None:
+            self._child.reload()
+        self._wake_cycle.set()
 
     def _open_buffer(self, erasures: Erasures) -> Buffer | None:
         """Open the buffer for writing; None when asked to stop while a former leader still holds it.
@@ -273,6 +310,8 @@ class Daemon:
         patience_s = settings.registry.lease_s + settings.training.stop_grace_s + SIDE_TASKS_LIMIT_S
         waiting_since: float | None = None
         while not self._stop.is_set():
+            self._reload_if_asked()
+            self._systemd.alive()
             try:
                 return Buffer.open(
                     settings.buffer_dir,
@@ -302,12 +341,7 @@ class Daemon:
 
 
 def run(settings: Settings, *, serve: bool = True) -> int:
-    """Run the daemon in this process until SIGTERM or SIGINT; return its exit code."""
+    """Run the daemon in this process until SIGTERM or SIGINT; return its exit code. SIGHUP reloads the task files."""
     daemon = Daemon(settings, serve=serve)
-
-    def stop(_number: int, _frame: object) -> None:
-        daemon.stop()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    signals.obey(stop=daemon.stop, reload=daemon.reload, stop_limit_s=settings.training.stop_grace_s + STOP_LIMIT_S)
     return daemon.run()

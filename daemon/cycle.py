@@ -225,7 +225,9 @@ class Cycle:
         )
 
     def _decide(self, run: Run) -> Run:
-        task, spec, result = self._task(run), self._spec(run), self._result(run)
+        spec, result = self._spec(run), self._result(run)
+        # A task that was removed meanwhile: its run ends as it was begun.
+        task = self._tasks().get(run.task, spec.task)
         if result.comparison is None or run.version is None:
             message = f"run {run.run_id} left no comparison; retrain with `perennial train {run.task}`"
             raise RunFailedError(message)

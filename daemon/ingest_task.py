@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
+from config.errors import PerennialError
 from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.buffer import Buffer
@@ -13,7 +14,7 @@ from consumers.dead_letter_topic import DeadLetterTopic
 from consumers.dead_letters import DeadLetters
 from consumers.erasures import Erasures
 from consumers.ingest import Ingest
-from consumers.source import EventLog, EventSource
+from consumers.source import EventLog, EventSink, EventSource
 from daemon.telemetry import DaemonMetrics
 
 STEP_LIMIT_S = 300.0
@@ -78,7 +79,7 @@ class IngestTask:
         if self._settings.events.backend == "kafka":
             # Beside the embedded log the file of dead letters is in everybody's reach already.
             sink = self._event_log.sink()
-            self._parts.callback(sink.close)
+            self._parts.callback(_close_sink, sink)
             topic = DeadLetterTopic(sink)
         ingest = Ingest(
             source,
@@ -91,3 +92,9 @@ class IngestTask:
             dead_letter_topic=topic,
         )
         return source, ingest
+
+
+def _close_sink(sink: EventSink) -> None:
+    # What the broker does not take now was not committed either: it comes again.
+    with suppress(PerennialError):
+        sink.close()

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 
+import structlog
+
+from config.errors import PerennialError
 from consumers.events import LIFECYCLE_TOPIC
 from consumers.source import EventSink
 from registry.store import Registry
 
+log = structlog.get_logger(__name__)
+
 _BATCH = 100
 _PAUSE_S = 1.0
+# Not longer: a stop waits for it while the broker is away.
+_FLUSH_S = 10.0
 
 
 class Publisher:
@@ -30,6 +37,15 @@ class Publisher:
             self._sink.publish(LIFECYCLE_TOPIC, json.dumps(row.event).encode(), key=str(row.event["task"]).encode())
             self._newest_published = row.id
         if pending:
-            self._sink.flush()
+            self._sink.flush(_FLUSH_S)
             self._registry.outbox.mark_sent([row.id for row in pending])
         return 0.0 if len(pending) == _BATCH else _PAUSE_S
+
+    def close(self) -> None:
+        """Release the sink; what the log does not take now goes out at the next start."""
+        try:
+            self._sink.close()
+        except PerennialError as error:
+            log.warning(
+                "outbox.not_published", reason=str(error), next="the registry keeps the events; the next start sends them"
+            )

@@ -39,6 +39,8 @@ class SideTask:
     ) -> None:
         """`step_limit_s`: a step that takes longer is taken for hung by `check_progress`."""
         self.name = name
+        self.succeeded_at = time.time()
+        """When a step last ended well (at first: now), in seconds since 1970."""
         self._step_limit_s = step_limit_s
         self._step_began_at: float | None = None
         self.failure: Exception | None = None
@@ -82,6 +84,7 @@ class SideTask:
                     self._step_began_at = time.monotonic()
                     pause_s = self._step()
                     backoff_s = _FIRST_BACKOFF_S
+                    self.succeeded_at = time.time()
                 except (RetryError, OSError, RuntimeError) as error:
                     if not (isinstance(error, RetryError) or _disk_is_full(error)):
                         raise

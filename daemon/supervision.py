@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -40,6 +41,7 @@ class ServingChild:
         self._stop = stop
         self._digest = _digest(settings)
         self._child: subprocess.Popen[bytes] | None = None
+        self._was_up = False
         self.address: str | None = None
 
     def step(self) -> float:
@@ -63,6 +65,13 @@ class ServingChild:
         self._start()
         return _CHECK_S
 
+    def reload(self) -> None:
+        """Have serving that a daemon has started read the task files anew; one that was started on its own is let be."""
+        here = presence.read(self._settings.data_dir)
+        if here is not None and here.started_under and presence.is_alive(here):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(here.pid, signal.SIGHUP)
+
     def stop(self) -> None:
         """Stop serving that a daemon has started, this one or one that crashed; it answers what is in flight first."""
         here = presence.read(self._settings.data_dir)
@@ -82,6 +91,7 @@ class ServingChild:
             self._child.stdout.close()
 
     def _note(self, here: presence.Presence) -> None:
+        self._was_up = True
         if self.address == here.address:
             return
         self.address = here.address
@@ -106,16 +116,17 @@ class ServingChild:
         )
         line = self._first_line(self._child)
         if line:
-            self.address = json.loads(line)["address"]
+            self.address, self._was_up = json.loads(line)["address"], True
             log.info("serving.up", address=self.address, pid=self._child.pid, adopted=False)
             return
         exit_code = self._child.poll()
         self._end_child()
         if self._stop.is_set():
             return
-        if exit_code == _USER_ERROR_EXIT:
+        if exit_code == _USER_ERROR_EXIT and not self._was_up:
             message = "serving refused its settings (see its message above); mend them and start again"
             raise UserError(message)
+        # Once it was up under these settings, a mistake is in a file that was changed since: the daemon goes on without it.
         what = f"did not come up within {_START_LIMIT_S:.0f} s" if exit_code is None else f"ended at once with code {exit_code}"
         message = f"serving {what} (see its log above); it is started again"
         raise RetryError(message)

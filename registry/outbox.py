@@ -55,6 +55,12 @@ class Outbox:
         with self._database.read() as connection:
             return [OutgoingEvent(row.id, row.event, row.created_at) for row in connection.execute(query)]
 
+    def count_pending(self) -> int:
+        """Return how many events wait to be sent."""
+        query = sa.select(sa.func.count()).select_from(outbox).where(outbox.c.sent_at.is_(None))
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def mark_sent(self, ids: Sequence[int]) -> None:
         """Record that these events are durable in the event log; call it after the sink's flush, never before."""
         with self._database.write() as connection:

@@ -70,6 +70,16 @@ class Past:
     running: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """How the runs of a task have ended so far."""
+
+    last_ended_at: datetime | None
+    last_decided_at: datetime | None
+    failed_in_a_row: int
+    """Runs that failed since the last one that was decided."""
+
+
 class RunChanges(TypedDict, total=False):
     """What of a run may change."""
 
@@ -178,6 +188,19 @@ class Runs:
             going = sa.select(runs.c.id).where(mine, runs.c.state.not_in(FINISHED_STATES)).limit(1)
             return Past(
                 frozenset(keys), max_seq or 0, first_created_at, last_finished_at, connection.execute(going).first() is not None
+            )
+
+    def outcomes(self, task: str) -> Outcomes:
+        """Return how the runs of a task have ended so far."""
+        mine = runs.c.task == task
+        decided = sa.and_(mine, runs.c.state == "decided")
+        newest_decided = sa.select(sa.func.coalesce(sa.func.max(runs.c.id), 0)).where(decided).scalar_subquery()
+        failed = sa.select(sa.func.count()).where(mine, runs.c.state == "failed", runs.c.id > newest_decided)
+        with self._database.read() as connection:
+            return Outcomes(
+                connection.execute(sa.select(sa.func.max(runs.c.finished_at)).where(mine)).scalar_one(),
+                connection.execute(sa.select(sa.func.max(runs.c.finished_at)).where(decided)).scalar_one(),
+                int(connection.execute(failed).scalar_one()),
             )
 
     def _select(self, query: sa.Select[Any]) -> builtins.list[Run]:

@@ -24,6 +24,8 @@ _VERDICTS = ("correction", "confirmation")
 _LARGEST_EVENT_BYTES = 2 << 20
 """As serving and ingest take, unless they are set otherwise."""
 _CLOSE_S = 5.0
+_RECONNECT_MS = 1_000
+"""A broker that came back is found after this long at most; the library's own limit is half a minute."""
 _TOO_LARGE = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
 
 
@@ -138,6 +140,8 @@ def _producer(servers: Sequence[str], timeout_s: float, security: Mapping[str, A
 
     def client(**options: object) -> KafkaNetClient:
         clients.append(KafkaNetClient(**options))
+        # kafka-python 3.0.12 drops allow_auto_create_topics on the way to where it is read.
+        clients[-1].cluster.config["allow_auto_create_topics"] = False
         return clients[-1]
 
     limit_ms = int(1000 * timeout_s)
@@ -145,7 +149,8 @@ def _producer(servers: Sequence[str], timeout_s: float, security: Mapping[str, A
         return KafkaProducer(
             bootstrap_servers=list(servers), kafka_client=client, bootstrap_timeout_ms=limit_ms, max_block_ms=limit_ms,
             request_timeout_ms=limit_ms // 2, delivery_timeout_ms=limit_ms, acks="all", enable_idempotence=True, linger_ms=0,
-            compression_type="lz4", max_request_size=_LARGEST_EVENT_BYTES, allow_auto_create_topics=False, **security,
+            compression_type="lz4", max_request_size=_LARGEST_EVENT_BYTES, allow_auto_create_topics=False,
+            reconnect_backoff_max_ms=_RECONNECT_MS, **security,
         )  # fmt: skip
     except BaseException:
         # A constructor that fails leaves its thread and sockets behind (kafka-python 3.0.12).

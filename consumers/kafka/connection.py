@@ -16,6 +16,8 @@ CONNECT_MS = 5_000
 """How long a client looks for a broker before it gives up."""
 REQUEST_MS = 15_000
 """How long one request waits for its answer."""
+_RECONNECT_MS = 1_000
+"""A broker that came back is found after this long at most; the library's own limit is half a minute."""
 CLOSE_MS = 5_000
 """How long a client takes leave of its broker."""
 
@@ -25,7 +27,8 @@ Connection = Mapping[str, Any]
 
 def connection_to(bootstrap_servers: Sequence[str], security: Mapping[str, Any] | None = None) -> Connection:
     """Return what every client is opened with; `security` are kafka-python's settings for SASL and TLS."""
-    return {"bootstrap_servers": list(bootstrap_servers), "bootstrap_timeout_ms": CONNECT_MS, **(security or {})}
+    waits = {"bootstrap_timeout_ms": CONNECT_MS, "reconnect_backoff_max_ms": _RECONNECT_MS}
+    return {"bootstrap_servers": list(bootstrap_servers), **waits, **(security or {})}
 
 
 def security_of(settings: KafkaSettings) -> dict[str, Any]:
@@ -60,6 +63,8 @@ def opened(kind: Callable[..., Any], connection: Connection, **settings: object)
 
     def client(**options: object) -> KafkaNetClient:
         clients.append(KafkaNetClient(**options))
+        # kafka-python 3.0.12 drops allow_auto_create_topics on the way to where it is read.
+        clients[-1].cluster.config["allow_auto_create_topics"] = False
         return clients[-1]
 
     try:

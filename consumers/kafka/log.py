@@ -54,6 +54,12 @@ class KafkaLog:
             first, following = consumer.beginning_offsets(parts), consumer.end_offsets(parts)
             return sum(following[part] - first[part] for part in parts)
 
+    def committed(self, group: str, topic: str) -> Mapping[TopicPartition, int]:
+        """Return the group's committed position in each partition of a topic, 0 where it has none. Raises `RetryError`."""
+        with self._consumer(group_id=self._group_prefix + group) as consumer:
+            parts = partitions_of(consumer, topic)
+            return {TopicPartition(*part): consumer.committed(part, timeout_ms=REQUEST_MS) or 0 for part in parts}
+
     def rewind(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Set a group's committed positions back, so that events whose rows were lost come again. Call before `source`.
 

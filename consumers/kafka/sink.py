@@ -116,13 +116,16 @@ class KafkaSink:
             producer.close(timeout=0)
 
     def close(self) -> None:
-        """Flush, for ten seconds at most, and release the connections."""
+        """Flush, for ten seconds at most, and release the connections; raises as `flush` does."""
         if self._producer is None:
             return
         try:
             self.flush(_CLOSING_FLUSH_S)
         finally:
             producer, self._producer = self._producer, None
+            if self._on_the_way:
+                # kafka-python 3.0.12 would wait for them, raise, and stay half open.
+                producer._sender.force_close()  # noqa: SLF001 - see above
             producer.close(timeout=CLOSE_MS / 1000)
 
     def _send(self, event: Mapping[str, Any]) -> Any:  # noqa: ANN401 - kafka-python ships no types

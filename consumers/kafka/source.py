@@ -1,9 +1,8 @@
 """Reading from Kafka as one member of a consumer group.
 
 What it works around was measured on kafka-python 3.0.12: a consumer whose `poll` has raised once spins at the next call and
-ignores its timeout, so it is never polled again; polling several topics hands out all that was fetched of one before another
-gets its turn; and what was parked of a paused partition is put back only into a place that is None, while one that was read to
-its end stays there, so that the parked records may never come.
+ignores its timeout, so it is never polled again; and polling several topics hands out all that was fetched of one before
+another gets its turn. More in `library_faults`.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from kafka.structs import TopicPartition as KafkaPartition
 from config.errors import RetryError
 from consumers.gap import report_gap
 from consumers.kafka.connection import CLOSE_MS, REQUEST_MS, Connection, in_words, opened
+from consumers.kafka.library_faults import polled
 from consumers.kafka.unreadable import Unreadable, find_unreadable, holds_events, is_unreadable
 from consumers.source import Position, RawEvent, TopicPartition
 
@@ -35,6 +35,8 @@ _SESSION_MS = 10_000
 """A member that was killed is counted out after this long, and the next leader gets its partitions."""
 _METADATA_MS = 5_000
 """A topic or partition made after this member joined is noticed after this long; the default is five minutes."""
+_HEARTBEAT_MS = 300
+"""A member hears of another's coming or going after this long, and its partitions are shared out in two such rounds."""
 _SILENCE_S = 60.0
 """After so long without an event another client looks whether any waits: one that is lost in the cluster says nothing either."""
 
@@ -57,6 +59,8 @@ class KafkaSource:
         # What this member has committed or read as committed, so that no position moves backwards.
         self._committed: dict[KafkaPartition, int] = {}
         self._expected: dict[KafkaPartition, int] = {}
+        # Events removed unread, told with the next event of their partition.
+        self._missing: dict[KafkaPartition, int] = {}
         # After an error of the data: where each partition was to be read, and where it can be read again.
         self._suspects: dict[KafkaPartition, int] = {}
         self._resume_at: dict[KafkaPartition, int] = {}
@@ -119,8 +123,8 @@ class KafkaSource:
             consumer, self._consumer = self._consumer, None
             consumer.close(timeout_ms=CLOSE_MS)
 
-    def _open(self) -> KafkaConsumer:
-        consumer = opened(
+    def _open(self) -> None:
+        self._consumer = consumer = opened(
             KafkaConsumer,
             self._connection,
             group_id=self._group,
@@ -130,6 +134,7 @@ class KafkaSource:
             allow_auto_create_topics=False,
             partition_assignment_strategy=[CooperativeStickyAssignor()],
             session_timeout_ms=_SESSION_MS,
+            heartbeat_interval_ms=_HEARTBEAT_MS,
             metadata_max_age_ms=_METADATA_MS,
             fetch_max_bytes=self._fetch_max_bytes,
             max_partition_fetch_bytes=self._fetch_max_bytes,
@@ -139,13 +144,22 @@ class KafkaSource:
         self._held.clear()
         self._committed.clear()
         self._expected.clear()
-        return consumer
+        try:
+            # Who joins as the leader before the partitions are known shares out nothing, and must join once more.
+            consumer.topics()
+        except (kafka_errors.UnknownTopicOrPartitionError, kafka_errors.LeaderNotAvailableError):
+            # A topic that is not there yet is noticed later.
+            pass
+        except Exception as error:
+            # Whatever parsing raises, as in `_polled`.
+            self._abandon()
+            raise RetryError(self._told(error)) from error
 
     @contextlib.contextmanager
     def _never_used_after_an_error(self) -> Iterator[KafkaConsumer]:
-        if self._consumer is None:
-            self._consumer = self._open()
         try:
+            if self._consumer is None:
+                self._open()
             yield self._consumer
         except RetryError:
             raise
@@ -154,11 +168,8 @@ class KafkaSource:
             raise RetryError(self._told(error)) from error
 
     def _polled(self, consumer: KafkaConsumer, *, timeout_ms: int, max_records: int) -> dict[KafkaPartition, list[Any]]:
-        fetcher = consumer._fetcher  # noqa: SLF001 - no other way to what it keeps
-        if not fetcher._next_partition_records:  # noqa: SLF001
-            fetcher._next_partition_records = None  # noqa: SLF001
         try:
-            found: dict[KafkaPartition, list[Any]] = consumer.poll(timeout_ms=timeout_ms, max_records=max_records)
+            return polled(consumer, timeout_ms=timeout_ms, max_records=max_records)
         except Exception as error:
             # Whatever parsing raises: all that is certain is that this consumer must not be used again.
             if is_unreadable(error):
@@ -166,7 +177,6 @@ class KafkaSource:
                 _log.error("event_log.unreadable", group=self._group, reason=in_words(error), next="each partition is probed")
             self._abandon()
             raise RetryError(self._told(error)) from error
-        return found
 
     def _unread(self, consumer: KafkaConsumer) -> dict[KafkaPartition, tuple[int, int]]:
         """Return, per partition, the offset that is to be read next and the one after the last."""
@@ -253,7 +263,8 @@ class KafkaSource:
         headers = tuple((name, value or b"") for name, value in record.headers or ())
         position = Position(record.topic, record.partition, record.offset)
         logged_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
-        return RawEvent(position, record.value, record.key, headers, logged_at)
+        missing = self._missing.pop(part, 0)
+        return RawEvent(position, record.value, record.key, headers, logged_at, missing_before=missing)
 
     def _check_for_gaps(self, consumer: KafkaConsumer, part: KafkaPartition, offsets: Sequence[int]) -> None:
         """Tell of events that were removed unread. Raises `RetryError` where events are passed over that the broker still has."""
@@ -272,7 +283,9 @@ class KafkaSource:
             return
         if earliest > expected:
             remedy = "raise the topic's retention"
-            report_gap(self._group, TopicPartition(*part), expected=expected, earliest=earliest, remedy=remedy)
+            self._missing[part] = report_gap(
+                self._group, TopicPartition(*part), expected=expected, earliest=earliest, remedy=remedy
+            )
         # Offsets may be missing for other reasons (transactions, compaction). But they and the positions travel without a
         # checksum: what was changed on the way must not pass over events.
         if (first := max(earliest, expected)) < offset and holds_events(self._connection, part, first, offset):

@@ -1,5 +1,7 @@
 """`python -m daemon.serving`: listens, prints `{"event": "serving", "address": ...}` on standard output, answers until SIGTERM.
 
+SIGHUP reads the task files anew.
+
 A daemon gives a digest of its settings as the one argument, by which it knows its own child again.
 
 Exit codes: 0 after SIGTERM or SIGINT, 2 when a setting is wrong, 1 otherwise.
@@ -26,10 +28,12 @@ from config.logging import configure_logging, mask_crashes
 from config.secrets import secrets_of, told
 from config.sections import ServingSettings
 from config.settings import Settings, load_settings
+from daemon import signals
 from daemon.serving import presence, tls
 from daemon.serving.api import create_app
 from daemon.serving.security import is_loopback, refuse_open_bind
 from daemon.serving.service import Service
+from daemon.systemd import Systemd
 from registry.store import Registry
 
 IN_FLIGHT_LIMIT_S = 8
@@ -46,6 +50,8 @@ log = structlog.get_logger("daemon.serving")
 
 def main() -> int:
     """Run the process; return its exit code."""
+    # A hang-up ends a process by default; until the task files can be read anew it changes nothing.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         settings = load_settings()
         secrets = secrets_of(settings)
@@ -65,6 +71,7 @@ def main() -> int:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
         with contextlib.closing(listener), Service.open(settings) as service:
+            signals.obey(reload=service.reload)
             _serve(settings, service, listener, certificate)
     except UserError as error:
         print(told(error), file=sys.stderr)  # noqa: T201 - as above
@@ -126,6 +133,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._settings = settings
         self._address = address
+        self._systemd = Systemd()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen; write the presence file, then print the address."""
@@ -136,12 +144,14 @@ class _Server(uvicorn.Server):
         else:
             presence.write(self._settings.data_dir, self._address, started_under="".join(sys.argv[1:2]))
         log.info("serving.started", address=self._address, pid=os.getpid())
+        self._systemd.ready(f"answering at {self._address}")
         with contextlib.suppress(OSError):  # nobody needs to read it
             print(json.dumps({"event": "serving", "address": self._address}), flush=True)  # noqa: T201 - the contract with the daemon
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's own hook
         """Begin to stop, and make sure that it ends."""
         if not self.should_exit:
+            self._systemd.stopping()
             watchdog = threading.Timer(STOP_LIMIT_S, _give_up)
             watchdog.daemon = True
             watchdog.start()

@@ -62,7 +62,8 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         try:
             version, future = slot.predict(texts)
         except NoModelError:
-            raise _no_model(slot) from None
+            # Its task file may have been removed since the request came in; then this says so.
+            raise _no_model(_slot(service, task)) from None
         except OverloadedError:
             message = f"task {task!r} has too many texts waiting"
             raise ApiError(503, message, "send it again in a second", field="task", headers={"Retry-After": "1"}) from None
@@ -109,7 +110,7 @@ def _add_views(app: FastAPI, service: Service) -> None:
     @app.get("/v1/tasks")
     async def tasks() -> dict[str, list[schemas.TaskView]]:
         """List the tasks, what answers for each and why one is not ready."""
-        return {"tasks": [_task_view(slot) for _name, slot in sorted(service.slots.items())]}
+        return {"tasks": [_task_view(slot) for slot in service.slots.all()]}
 
     @app.get("/v1/models")
     def models(task: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> dict[str, list[schemas.ModelView]]:
@@ -121,7 +122,7 @@ def _add_views(app: FastAPI, service: Service) -> None:
             champions = {name: service.registry.versions.champion(name) for name in {version.task for version in versions}}
         except RetryError as error:
             raise ApiError(503, str(error), "ask again in a moment", headers={"Retry-After": "2"}) from None
-        serving = {slot.status().serving for slot in service.slots.values()}
+        serving = {slot.status().serving for slot in service.slots.all()}
         views = [
             schemas.ModelView(
                 name=version.name,
@@ -146,10 +147,10 @@ def _add_health(app: FastAPI, service: Service) -> None:
 
     @app.get("/readyz")
     async def ready() -> Response:
-        """Answer 200 once every task that has a champion has a loaded model, else 503 with the reasons."""
-        views = [_task_view(slot) for _name, slot in sorted(service.slots.items())]
-        reasons = {view.name: view.problem for view in views if not view.ready}
-        notes = {view.name: view.problem for view in views if view.ready and view.problem}
+        """Answer 200 once every task that has a champion has a loaded model, else 503. A task a reload brought is only noted."""
+        views = [_task_view(slot) for slot in service.slots.all()]
+        reasons = {view.name: view.problem for view in views if not view.ready and not service.slots.came_later(view.name)}
+        notes = {view.name: view.problem for view in views if view.problem and view.name not in reasons}
         body = {"ready": not reasons, "reasons": reasons, "notes": notes, "serving": {view.name: view.serving for view in views}}
         return JSONResponse(body, status_code=503 if reasons else 200)
 
@@ -178,10 +179,11 @@ def _predict_request(body: bytes) -> schemas.PredictRequest:
 
 
 def _slot(service: Service, task: str) -> Slot:
-    if task not in service.slots:
+    slot = service.slots.get(task)
+    if slot is None:
         message = f"task: {task[:80]!r} is not defined here"
         raise ApiError(404, message, f"the tasks are {', '.join(sorted(service.slots))}", field="task")
-    return service.slots[task]
+    return slot
 
 
 def _no_model(slot: Slot) -> ApiError:
@@ -209,7 +211,6 @@ def _task_view(slot: Slot) -> schemas.TaskView:
         problem = f"{status.champion} is being loaded"
     else:
         problem = None
-    waits_for_nothing = status.looked and status.champion is None
     return schemas.TaskView(
         name=spec.name,
         kind=spec.kind,
@@ -218,7 +219,7 @@ def _task_view(slot: Slot) -> schemas.TaskView:
         label_names=spec.label_names,
         champion=status.champion,
         serving=status.serving,
-        ready=status.serving is not None or waits_for_nothing,
+        ready=status.ready,
         problem=problem,
     )
 

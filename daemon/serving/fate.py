@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
 
 from config.errors import PerennialError
+from config.tasks import TaskSpec
 from consumers.dead_letters import DeadLetters
 from daemon.serving.accepted import Accepted, AcceptedFeedback
 from daemon.serving.schemas import FeedbackFate
@@ -37,6 +38,7 @@ class Fates:
         self._registry = registry
         self._open_buffer = open_buffer
         self._buffer: Buffer | None = None
+        self._tasks: Mapping[str, TaskSpec] | None = None
         self._lock = threading.Lock()
 
     def of(self, event_id: str) -> FeedbackFate | None:
@@ -53,6 +55,13 @@ class Fates:
             return _fate(event_id, accepted.task, "dead_letter", reason, accepted)
         return _fate(event_id, accepted.task, "queued", _QUEUED, accepted)
 
+    def use_tasks(self, tasks: Mapping[str, TaskSpec]) -> None:
+        """Go by these task files from now on."""
+        with self._lock:
+            self._tasks = tasks
+            if self._buffer is not None:
+                self._buffer.use_tasks(tasks)
+
     def close(self) -> None:
         """Release the buffer."""
         with self._lock:
@@ -64,6 +73,8 @@ class Fates:
             if self._buffer is None:
                 try:
                     self._buffer = self._open_buffer()
+                    if self._buffer is not None and self._tasks is not None:
+                        self._buffer.use_tasks(self._tasks)
                 except PerennialError as error:
                     log.warning("serving.buffer_unreadable", reason=str(error), next="fates are told without it")
             if self._buffer is None:

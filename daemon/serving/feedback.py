@@ -19,6 +19,7 @@ from config.tasks import TaskSpec
 from consumers import events, wire
 from consumers.event_errors import explain
 from consumers.source import EventSink
+from consumers.targets import check_spans, parse_target
 from daemon.serving.accepted import Accepted, AcceptedFeedback
 from daemon.serving.errors import ApiError, of_dead_letter, of_malformed
 
@@ -61,6 +62,10 @@ class FeedbackDesk:
         # Two requests with one key must not both find it unused; those with other keys need not wait for a slow log.
         self._locks = tuple(threading.Lock() for _ in range(_LOCKS))
 
+    def use_tasks(self, tasks: Mapping[str, TaskSpec]) -> None:
+        """Take feedback by these task files from now on."""
+        self._tasks = tasks
+
     def accept(self, body: bytes, key: str | None, *, api_key: str | None = None) -> Accepted:
         """Make one feedback event durable and return its acknowledgement. Raises `ApiError` naming field and remedy.
 
@@ -84,7 +89,7 @@ class FeedbackDesk:
         return accepted
 
     def _validated(self, payload: Mapping[str, Any], event_id: str, api_key: str | None) -> tuple[events.Feedback, str]:
-        now = self._clock()
+        now, tasks = self._clock(), self._tasks
         content = {name: value for name, value in payload.items() if name != "event_id"}
         content_sha256 = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         filled = {"type": "feedback", "occurred_at": now.isoformat(), **content, "event_id": event_id}
@@ -93,13 +98,13 @@ class FeedbackDesk:
             raise DeadLetterError(reason, field="type")
         tolerance = timedelta(seconds=self._settings.future_tolerance_s)
         filled["source"] = _source(filled.get("source"), api_key)
-        event = events.parse(json.dumps(filled).encode(), tasks=self._tasks, now=now, future_tolerance=tolerance)
+        event = events.parse(json.dumps(filled).encode(), tasks=tasks, now=now, future_tolerance=tolerance)
         assert isinstance(event, events.Feedback)  # noqa: S101 - by its type, checked above
         if event.prediction_id is not None and (prediction := self._known_prediction(event.prediction_id)) is not None:
             if prediction.task != event.task:
                 reason = f"task: prediction {event.prediction_id} was made for task {prediction.task!r}; name that task"
                 raise DeadLetterError(reason, field="task")
-            events.check_spans(events.parse_target(self._tasks[event.task], event.target), event.text or prediction.text)
+            check_spans(parse_target(tasks[event.task], event.target), event.text or prediction.text)
             if event.text is None:
                 # The prediction itself may never reach the log (its queue full, this process killed): the feedback then
                 # would wait for its text for ever.

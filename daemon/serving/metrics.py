@@ -17,7 +17,7 @@ from prometheus_client import (
 )
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from daemon.serving.slot import Refreshed
+from daemon.serving.slot import Refreshed, SlotStatus
 
 # A second series per counter that says when the process began would tell nothing new.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types here
@@ -70,19 +70,37 @@ class ServingMetrics:
         self._unreadable = Gauge(
             "perennial_registry_unreadable", "ALARM when 1: the registry cannot be read.", ["task"], registry=registry
         )
+        self._ready = Gauge(
+            "perennial_task_ready", "1: a model answers, or the task has no champion; 0: its champion does not answer.", ["task"],
+            registry=registry,
+        )  # fmt: skip
+        self._generation = Gauge(
+            "perennial_model_generation", "Generation of the champion alias whose version answers.", ["task"], registry=registry
+        )
         self._waiting_texts = Gauge("perennial_waiting_texts", "Texts that wait for a model.", ["task"], registry=registry)
         self._waiting_predictions = Gauge(
             "perennial_predictions_not_yet_logged", "Predictions on their way to the log.", registry=registry
         )
         self._versions: dict[str, str] = {}
 
-    def watch_task(self, task: str, waiting_texts: Callable[[], int]) -> None:
-        """Show a task from the start, so that an alarm has a series to look at; `waiting_texts` is asked at each scrape."""
+    def watch_task(self, task: str, status: Callable[[], SlotStatus]) -> None:
+        """Show a task from the start, so that an alarm has a series to look at; `status` is asked at each scrape."""
         self._load_failures.labels(task)
         self._load_failing.labels(task).set(0)
         self._unreadable.labels(task).set(0)
         self._swaps.labels(task)
-        self._waiting_texts.labels(task).set_function(waiting_texts)
+        self._waiting_texts.labels(task).set_function(lambda: status().waiting_texts)
+        self._ready.labels(task).set_function(lambda: status().ready)
+
+    def forget_task(self, task: str) -> None:
+        """Show nothing more of a task that was dropped: its last figures would raise alarms for ever."""
+        for gauge in (
+            self._swaps, self._load_s, self._load_failures, self._load_failing, self._unreadable, self._ready, self._generation,
+            self._waiting_texts,
+        ):  # fmt: skip
+            gauge.remove(task)
+        self._serving.remove_by_labels({"task": task})
+        self._versions.pop(task, None)
 
     def watch_prediction_log(self, waiting: Callable[[], int]) -> None:
         """Ask `waiting` at each scrape for the predictions that are not in the log yet."""
@@ -96,6 +114,8 @@ class ServingMetrics:
             self._load_failing.labels(task).set(1)
         elif outcome.kind in ("unchanged", "swapped"):
             self._load_failing.labels(task).set(0)
+        if outcome.generation is not None:
+            self._generation.labels(task).set(outcome.generation)
         if outcome.kind == "swapped" and outcome.version is not None:
             self._swaps.labels(task).inc()
             self._load_s.labels(task).set(outcome.load_s)

@@ -16,6 +16,7 @@ from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
 from consumers.dead_letters import DeadLetters
 from consumers.event_log import open_event_log
+from daemon import task_files
 from daemon.serving.accepted import AcceptedFeedback
 from daemon.serving.access import Access
 from daemon.serving.fate import Fates
@@ -26,6 +27,7 @@ from daemon.serving.models import RegistryChampions, loader
 from daemon.serving.prediction_log import PredictionLog
 from daemon.serving.security import is_loopback
 from daemon.serving.slot import Load, Slot
+from daemon.serving.slots import Slots
 from registry.artifacts import Artifacts
 from registry.store import Registry
 
@@ -36,14 +38,14 @@ DRAIN_LIMIT_S = 5.0
 """How long a stop waits for predictions on their way to the log, and for models to finish."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Service:
     """The parts that the API answers with."""
 
     settings: Settings
     tasks: Mapping[str, TaskSpec]
     registry: Registry
-    slots: Mapping[str, Slot]
+    slots: Slots
     predictions: PredictionLog
     desk: FeedbackDesk
     fates: Fates
@@ -86,23 +88,29 @@ class Service:
             )  # fmt: skip
             champions = RegistryChampions(registry, Artifacts(settings.artifacts_dir))
             load = load or loader(settings)
-            slots = {
-                name: Slot(spec, champions, load, clock=clock, on_batch=partial(metrics.batch, name))
-                for name, spec in tasks.items()
-            }
+            slots = Slots(
+                lambda spec: Slot(spec, champions, load, clock=clock, on_batch=partial(metrics.batch, spec.name)),
+                interval_s=settings.serving.refresh_interval_s, metrics=metrics,
+            )  # fmt: skip
+            stack.callback(slots.close, DRAIN_LIMIT_S)
+            slots.use_tasks(tasks)
             keys = KeyRing(registry.api_keys, clock=clock)
             access = Access(
                 settings.serving, keys, loopback=is_loopback(settings.serving.host), clock=clock, report=metrics.turned_away
             )
             stop = threading.Event()
-            watchers = [_watcher(slot, settings.serving.refresh_interval_s, metrics, stop) for slot in slots.values()]
-            for slot, watcher in zip(slots.values(), watchers, strict=True):
-                metrics.watch_task(slot.spec.name, partial(_waiting_texts, slot))
-                stack.callback(slot.close, DRAIN_LIMIT_S)
-                watcher.start()
             threading.Thread(target=keys.watch, args=(stop,), name="api-keys", daemon=True).start()
             stack.callback(stop.set)
             return cls(settings, tasks, registry, slots, predictions, desk, fates, metrics, access, stack.pop_all())
+
+    def reload(self) -> None:
+        """Read the task files anew; wrong ones leave those in force that were. One thread calls this."""
+        tasks = task_files.reloaded(self.settings.tasks_folder, self.tasks)
+        if tasks is not None:
+            self.tasks = tasks
+            self.desk.use_tasks(tasks)
+            self.fates.use_tasks(tasks)
+            self.slots.use_tasks(tasks)
 
     def close(self) -> None:
         """Stop watching, finish what models have taken, write what waits for the log, release everything."""
@@ -113,17 +121,6 @@ class Service:
 
     def __exit__(self, *_error: object) -> None:
         self.close()
-
-
-def _watcher(slot: Slot, interval_s: float, metrics: ServingMetrics, stop: threading.Event) -> threading.Thread:
-    # Daemon threads: a model that loads for a minute must not hold up the end of the process.
-    return threading.Thread(
-        target=slot.watch, args=(stop, interval_s, metrics.refreshed), name=f"slot-{slot.spec.name}", daemon=True
-    )
-
-
-def _waiting_texts(slot: Slot) -> int:
-    return slot.status().waiting_texts
 
 
 def _open_buffer(settings: Settings, tasks: Mapping[str, TaskSpec], clock: Clock) -> Buffer | None:

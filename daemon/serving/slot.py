@@ -68,6 +68,8 @@ class Refreshed:
     version: str | None = None
     load_s: float = 0.0
     reason: str | None = None
+    generation: int | None = None
+    """Of the alias, where the model that it names answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,16 @@ class SlotStatus:
     failure: str | None
     """Why the champion could not be loaded, while that lasts."""
     waiting_texts: int = 0
+
+    @property
+    def waits_for_nothing(self) -> bool:
+        """Whether the registry was read and names no champion."""
+        return self.looked and self.champion is None
+
+    @property
+    def ready(self) -> bool:
+        """Whether a model answers, or none is expected to."""
+        return self.serving is not None or self.waits_for_nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +115,9 @@ class _Failure:
 
 
 class Slot:
-    """Serves one task. `predict` is thread-safe; `refresh` is called by one thread, normally `watch`.
+    """Serves one task. `predict` and `close` are thread-safe; `refresh` is called by one thread, normally `watch`.
 
-    The task spec is the one the process started with: an edited task file takes effect at the next start.
+    `spec` is replaced when the task file was changed: what is shown follows at once, the next model is loaded by it.
     """
 
     def __init__(
@@ -122,6 +134,8 @@ class Slot:
         self._champion: Champion | None = None
         self._failure: _Failure | None = None
         self._looked = False
+        self._closed = False
+        self._swapping = threading.Lock()
 
     def predict(self, texts: Sequence[str]) -> tuple[str, Future[list[Answer]]]:
         """Return the version that answers and a future of one answer per text.
@@ -163,7 +177,7 @@ class Slot:
         if self._live is not None and self._live.version == champion.version:
             # The alias may have moved away and back, past a version that could not be loaded.
             self._failure = None
-            return Refreshed("unchanged", champion.version)
+            return Refreshed("unchanged", champion.version, generation=champion.generation)
         failure = self._failure
         if failure is not None and failure.generation == champion.generation and time.monotonic() < failure.retry_at:
             return Refreshed("backing_off", champion.version, reason=failure.reason)
@@ -172,9 +186,14 @@ class Slot:
             batcher = self._load_and_warm(champion)
         except Exception as error:  # noqa: BLE001 - whatever a broken model raises, the old one must serve on
             return self._note_failure(champion, error)
-        old, self._live = self._live, _Live(champion.version, champion.generation, self._clock(), batcher)
+        with self._swapping:
+            if self._closed:
+                # While it was loaded its task was dropped, or the process began to stop.
+                batcher.close()
+                return Refreshed("unchanged")
+            old, self._live = self._live, _Live(champion.version, champion.generation, self._clock(), batcher)
         self._failure = None
-        outcome = Refreshed("swapped", champion.version, load_s=time.monotonic() - started)
+        outcome = Refreshed("swapped", champion.version, load_s=time.monotonic() - started, generation=champion.generation)
         log.info("serving.model_swapped", task=self.spec.name, version=champion.version, load_s=round(outcome.load_s, 3),
                  before=old.version if old else None)  # fmt: skip
         if old is not None:
@@ -195,8 +214,10 @@ class Slot:
                 return
 
     def close(self, timeout_s: float = DRAIN_LIMIT_S) -> None:
-        """Answer what was taken and release the model."""
-        live = self._live
+        """Answer what was taken and release the model; nothing is loaded any more."""
+        with self._swapping:
+            self._closed = True
+            live = self._live
         if live is not None:
             live.batcher.close()
             live.batcher.join(timeout_s)

@@ -71,8 +71,15 @@ def test_from_start_to_sigterm_with_requests_in_flight(data: ServedData) -> None
         for asker in askers:
             asker.start()
         eventually(lambda: in_flight(address) >= len(askers))
+        host, port = address.removeprefix("http://").split(":")
+        idle = socket.create_connection((host, int(port)), timeout=STOP_S)
         asked_at = time.monotonic()
         process.send_signal(signal.SIGTERM)
+        assert idle.recv(1) == b"", "a connection without a request is closed, not cut"
+        idle.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((host, int(port)), timeout=STOP_S)
+        assert process.poll() is None, "while what is in flight is still answered"
         assert process.wait(STOP_S) == 0
         assert time.monotonic() - asked_at < STOP_S
         for asker in askers:

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
 from config.clock import utc_now
 from consumers import events
@@ -27,7 +25,7 @@ from daemon.status import StatusReader
 from registry.store import Registry
 from tests.support import markers, ner_rows
 from tests.support.hasty_daemon import ROAD
-from tests.support.tiny_models import make_tiny_bert, toy_rows
+from tests.support.tiny_models import toy_rows
 
 pytestmark = pytest.mark.slow
 
@@ -38,16 +36,6 @@ USER, ARTICLE = "user-qwallon", "article-brimvex"
 USER_WORD, ARTICLE_WORD = "Xylomarkzebra", "Quorvundelfish"
 WORDS = (USER, ARTICLE, USER_WORD, ARTICLE_WORD)
 ARTICLE_TEXT = f"{ARTICLE_WORD} won the match in Paris . " + f"The coach {ARTICLE_WORD} said so . " * 20
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny BERT to train, and the same as a sentence encoder."""
-    folder = tmp_path_factory.mktemp("models")
-    bert = str(make_tiny_bert(folder / "bert"))
-    word = Transformer(bert, max_seq_length=32)
-    SentenceTransformer(modules=[word, Pooling(word.get_embedding_dimension())], device="cpu").save(str(folder / "encoder"))
-    return folder
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ from tests.support.daemons import (
     wait_until,
     wait_until_stored,
 )
-from tests.support.kafka_logs import batch_at, change_on_disk, shared_broker
+from tests.support.kafka_logs import batch_at, change_on_disk, require_kafka
 from tests.support.sample_events import BAD_INPUT, wire
 
 pytestmark = pytest.mark.slow
@@ -84,7 +84,7 @@ class Life:
 
 @pytest.fixture(scope="module")
 def life(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Life]:
-    shared_broker()  # skips where no broker can run
+    require_kafka()
     folder = tmp_path_factory.mktemp("life")
     broker = Broker(folder / "kafka", free_port())
     ingest = {"max_event_bytes": MAX_EVENT_BYTES, "poll_timeout_s": 0.2}

@@ -241,6 +241,34 @@ def test_an_unfinished_run_whose_task_file_vanished_fails_once(world: World) -> 
     assert "has no task file any more" in str(run.error)
 
 
+def test_a_run_whose_task_is_removed_meanwhile_ends_as_it_was_begun_and_no_other_starts(world: World) -> None:
+    def remove(spec: JobSpec) -> JobResult:
+        world.tasks.clear()
+        return better(spec)
+
+    train_with(world, remove)
+    world.grow(10)
+    world.cycle.look()
+    run = only_run(world)
+    assert (run.state, run.verdict) == ("decided", "promote")
+    world.grow(10)
+    world.cycle.look()
+    assert only_run(world) == run
+
+
+def test_a_policy_that_is_changed_while_a_run_trains_decides_on_it(world: World) -> None:
+    def change(spec: JobSpec) -> JobResult:
+        world.tasks[NAME] = task(promotion={"metric": "macro_f1", "min_test_examples": 5, "mode": "manual"})
+        return better(spec)
+
+    train_with(world, change)
+    world.grow(10)
+    world.cycle.look()
+    run = only_run(world)
+    assert (run.state, run.verdict) == ("decided", "keep")
+    assert "mode is manual" in run.reasons[0]
+
+
 def test_a_damaged_champion_fails_the_run_and_does_not_loop(world: World) -> None:
     world.grow(10)
     world.cycle.look()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,7 +24,7 @@ from consumers.kafka.log import KafkaLog
 from consumers.source import EventSource, TopicPartition
 from tests.kafka.broker import Broker, free_port
 from tests.support.event_logs import read
-from tests.support.kafka_logs import shared_broker
+from tests.support.kafka_logs import require_kafka, shared_broker
 
 
 @pytest.fixture
@@ -48,9 +49,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def topic(broker: Broker, partitions: int = 1) -> str:
     name = uuid.uuid4().hex
+    make_topic(broker, name, partitions)
+    return name
+
+
+def make_topic(broker: Broker, name: str, partitions: int = 1) -> None:
     with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin:
         admin.create_topics([NewTopic(name, num_partitions=partitions, replication_factor=1)])
-    return name
 
 
 def publish(log: KafkaLog, name: str, values: range, keyed: bool = False) -> None:
@@ -93,6 +98,30 @@ def test_a_topic_that_does_not_exist_is_never_made_by_accident(broker: Broker, l
             source.lag()
     with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin:
         assert name not in admin.list_topics()
+
+
+def test_a_member_joins_with_the_partitions_known(broker: Broker, log: KafkaLog, caplog: pytest.LogCaptureFixture) -> None:
+    name = topic(broker)
+    publish(log, name, range(1))
+    for number in range(5):
+        with closing(log.source(f"g{number}{name}", [name])) as source:
+            assert numbers(source, 1) == [0]
+    assert "No partition metadata" not in caplog.text, "the first assignment was empty"
+
+
+def test_a_topic_made_after_joining_is_read_however_short_the_polls_are(broker: Broker, log: KafkaLog) -> None:
+    for _ in range(3):
+        name = uuid.uuid4().hex
+        with closing(log.source("g" + name, [name])) as source:
+            for _ in range(100):
+                assert source.poll(timeout_s=0.004, max_events=1) == []
+            make_topic(broker, name)
+            publish(log, name, range(1))
+            deadline = time.monotonic() + 20
+            # Shorter than a rebalance: each round of it ends between two polls.
+            while not (events := source.poll(timeout_s=0.004, max_events=1)) and time.monotonic() < deadline:
+                pass
+            assert [event.value for event in events] == [b"0"]
 
 
 def test_members_share_the_partitions_and_a_leaver_loses_nothing(broker: Broker, log: KafkaLog) -> None:
@@ -162,7 +191,8 @@ def test_events_removed_unread_are_alarmed(broker: Broker, log: KafkaLog) -> Non
     with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin:
         admin.delete_records({KafkaPartition(name, 0): 7})
     with capture_logs() as said, closing(log.source(group, [name])) as source:
-        assert numbers(source, 3) == [7, 8, 9]
+        found = read(source, 3)
+        assert [(int(event.value or b"-1"), event.missing_before) for event in found] == [(7, 4), (8, 0), (9, 0)]
     [gap] = [entry for entry in said if entry["event"] == "event_log.gap"]
     assert (gap["expected"], gap["earliest"], gap["missing"]) == (3, 7, 4)
 
@@ -170,7 +200,7 @@ def test_events_removed_unread_are_alarmed(broker: Broker, log: KafkaLog) -> Non
 @pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_a_killed_broker_is_waited_for_and_no_event_is_lost(tmp_path: Path) -> None:
-    shared_broker()  # skips where no broker can run
+    require_kafka()
     own = Broker(tmp_path / "kafka").start()
     try:
         log = KafkaLog([own.address])
@@ -206,5 +236,27 @@ def test_a_killed_broker_is_waited_for_and_no_event_is_lost(tmp_path: Path) -> N
                 if found >= {3, 4}:
                     break
             assert found == {3, 4}
+    finally:
+        own.kill()
+
+
+@pytest.mark.slow
+def test_a_sink_closed_while_its_broker_is_away_says_what_is_left_and_leaves_nothing_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_kafka()
+    monkeypatch.setattr(sinks, "_CLOSING_FLUSH_S", 1.0)
+    own = Broker(tmp_path / "kafka").start()
+    try:
+        name = topic(own)
+        before = threading.active_count()
+        sink = KafkaLog([own.address]).sink()
+        sink.publish(name, b"0")
+        sink.flush()
+        own.kill()
+        sink.publish(name, b"1")
+        with pytest.raises(RetryError, match="has not taken 1 of 1 events"):
+            sink.close()
+        assert threading.active_count() == before
     finally:
         own.kill()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -23,40 +24,46 @@ from consumers.kafka.log import KafkaLog
 from consumers.source import EventSource, RawEvent, TopicPartition
 from tests.kafka.broker import Broker
 from tests.support.buffers import TASKS, label, opened
-from tests.support.kafka_logs import shared_broker
+from tests.support.kafka_logs import change_on_disk, shared_broker
 
-NEWS = TopicPartition("news", 0)
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    shared_broker()  # skips where no broker can run
-    own = Broker(tmp_path / "kafka").start()
-    with closing(KafkaAdminClient(bootstrap_servers=own.address)) as admin:
-        admin.create_topics([NewTopic("news", num_partitions=1, replication_factor=1)])
-    yield own
-    own.kill()
+def broker() -> Broker:
+    return shared_broker()
 
 
-def send(broker: Broker, batches: list[list[bytes]], compression: str | None = None) -> None:
+@pytest.fixture
+def topic(broker: Broker) -> str:
+    """Return a topic, whose name is also its readers' group."""
+    name = uuid.uuid4().hex
+    with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin:
+        admin.create_topics([NewTopic(name, num_partitions=1, replication_factor=1)])
+    return name
+
+
+def source_of(broker: Broker, topic: str) -> EventSource:
+    return KafkaLog([broker.address]).source(topic, [topic])
+
+
+def send(broker: Broker, topic: str, batches: list[list[bytes]], compression: str | None = None) -> None:
     """Publish batches that stay apart on the broker's disk."""
     with closing(KafkaProducer(bootstrap_servers=broker.address, linger_ms=200, compression_type=compression)) as producer:
         for batch in batches:
             for value in batch:
-                producer.send("news", value)
+                producer.send(topic, value)
             producer.flush()
 
 
-def damage(broker: Broker, *needles: bytes) -> None:
+def damage(broker: Broker, topic: str, *needles: bytes) -> None:
     """Change one bit inside each event that holds a needle, where the broker keeps it."""
-    broker.stop()
-    segment = next((broker.folder / "logs" / "news-0").glob("*.log"))
-    content = bytearray(segment.read_bytes())
-    for needle in needles:
-        content[content.index(needle)] ^= 1
-    segment.write_bytes(content)
-    broker.start()
+
+    def change(content: bytearray) -> None:
+        for needle in needles:
+            content[content.index(needle)] ^= 1
+
+    change_on_disk(broker, topic, change)
 
 
 def poll_until(source: EventSource, enough: Callable[[list[RawEvent]], bool], attempts: int = 60) -> list[RawEvent]:
@@ -80,45 +87,47 @@ def named(*numbers: int) -> list[bytes]:
     return [b"event-%03d" % number for number in numbers]
 
 
-def test_damaged_batches_are_skipped_one_by_one_and_what_stands_between_them_is_read(broker: Broker) -> None:
-    send(broker, [named(0, 1), named(2, 3, 4, 5, 6), named(7), named(8, 9, 10), named(11, 12)])
-    damage(broker, b"event-004", b"event-009")
-    with capture_logs() as said, closing(KafkaLog([broker.address]).source("g", ["news"])) as source:
+def test_damaged_batches_are_skipped_one_by_one_and_what_stands_between_them_is_read(broker: Broker, topic: str) -> None:
+    send(broker, topic, [named(0, 1), named(2, 3, 4, 5, 6), named(7), named(8, 9, 10), named(11, 12)])
+    damage(broker, topic, b"event-004", b"event-009")
+    with capture_logs() as said, closing(source_of(broker, topic)) as source:
         events = poll_until(source, lambda found: bool(found) and found[-1].value == b"event-012")
         assert [event.value for event in events if event.unreadable is None] == named(0, 1, 7, 11, 12)
         given_up = [event for event in events if event.unreadable is not None]
         assert [event.position.offset for event in given_up] == [6, 10]
-        assert "offsets 2 to 6 of news/0 cannot be read" in str(given_up[0].unreadable)
+        assert f"offsets 2 to 6 of {topic}/0 cannot be read" in str(given_up[0].unreadable)
         assert "offsets 8 to 10" in str(given_up[1].unreadable)
     assert any(entry["event"] == "event_log.unreadable" and entry["log_level"] == "error" for entry in said)
 
 
-def test_nothing_is_skipped_before_something_behind_the_damage_can_be_read(broker: Broker) -> None:
-    send(broker, [named(0), named(1, 2)])
-    damage(broker, b"event-001")
-    with closing(KafkaLog([broker.address]).source("g", ["news"])) as source:
+def test_nothing_is_skipped_before_something_behind_the_damage_can_be_read(broker: Broker, topic: str) -> None:
+    send(broker, topic, [named(0), named(1, 2)])
+    damage(broker, topic, b"event-001")
+    with closing(source_of(broker, topic)) as source:
         assert [event.value for event in poll_until(source, bool)] == named(0)
         with pytest.raises(RetryError):
             source.poll(timeout_s=5, max_events=10)
         with pytest.raises(RetryError, match=r"cannot be read from offset 1 to its end .* Nothing is skipped"):
             source.poll(timeout_s=0.5, max_events=10)
-        send(broker, [named(3)])
+        send(broker, topic, [named(3)])
         events = poll_until(source, lambda found: len(found) == 2)
         assert (events[0].position.offset, events[1].value) == (2, b"event-003")
         assert "offsets 1 to 2" in str(events[0].unreadable)
 
 
-def test_a_missing_codec_makes_reading_wait_and_loses_nothing(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    send(broker, [named(0)])
+def test_a_missing_codec_makes_reading_wait_and_loses_nothing(
+    broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(broker, topic, [named(0)])
     # Long enough that packing pays.
     packed = [b"long " * 500, b"longer " * 500]
-    send(broker, [packed], compression="zstd")
-    send(broker, [named(3)])
-    with closing(KafkaLog([broker.address]).source("g", ["news"])) as source:
+    send(broker, topic, [packed], compression="zstd")
+    send(broker, topic, [named(3)])
+    with closing(source_of(broker, topic)) as source:
         with monkeypatch.context() as without:
             without.setattr(kafka.codec, "has_zstd", lambda: False)
             assert [event.value for event in poll_until(source, bool)] == named(0)
-            source.commit({NEWS: 1})
+            source.commit({TopicPartition(topic, 0): 1})
             with pytest.raises(RetryError, match="zstd"):
                 poll_until_error(source)
             with pytest.raises(RetryError, match="zstd"):
@@ -126,10 +135,10 @@ def test_a_missing_codec_makes_reading_wait_and_loses_nothing(broker: Broker, mo
         assert [event.value for event in poll_until(source, lambda found: len(found) == 3)] == [*packed, b"event-003"]
 
 
-def test_ingest_keeps_a_dead_letter_for_the_damage_and_goes_on_after_it(broker: Broker, tmp_path: Path) -> None:
+def test_ingest_keeps_a_dead_letter_for_the_damage_and_goes_on_after_it(broker: Broker, topic: str, tmp_path: Path) -> None:
     texts = [to_bytes(label(f"l-{number}", f"headline number {number}")) for number in range(6)]
-    send(broker, [texts[:2], texts[2:4], texts[4:]])
-    damage(broker, b"headline number 3")
+    send(broker, topic, [texts[:2], texts[2:4], texts[4:]])
+    damage(broker, topic, b"headline number 3")
     settings: IngestSettings = shipped_settings("training").ingest
     with (
         opened(tmp_path / "buffer") as buffer,
@@ -137,7 +146,7 @@ def test_ingest_keeps_a_dead_letter_for_the_damage_and_goes_on_after_it(broker: 
         closing(Erasures(tmp_path)) as erasures,
     ):
         for _ in range(2):  # the second one starts anew, as after a crash
-            with closing(KafkaLog([broker.address]).source("g", ["news"])) as source:
+            with closing(source_of(broker, topic)) as source:
                 ingest = Ingest(
                     source, buffer, letters, erasures=erasures, tasks=lambda: TASKS, settings=settings, data_dir=tmp_path
                 )
@@ -152,4 +161,4 @@ def test_ingest_keeps_a_dead_letter_for_the_damage_and_goes_on_after_it(broker: 
         assert buffer.table_counts()["examples"] == 4
         [letter] = letters.list()
     assert (letter.position.offset, letter.replayable) == (3, False)
-    assert "offsets 2 to 3 of news/0 cannot be read" in letter.reason
+    assert f"offsets 2 to 3 of {topic}/0 cannot be read" in letter.reason

@@ -9,7 +9,7 @@ import threading
 import time
 import urllib.parse
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,13 @@ from kafka.errors import SaslAuthenticationFailedError
 from config.errors import RetryError
 from config.settings import Settings, shipped_settings
 from consumers.event_log import open_event_log
+from consumers.kafka import connection
 from consumers.kafka.oauth import ClientCredentials
+from consumers.source import EventLog
 from tests.kafka.broker import Broker, free_port
 from tests.support.certificates import self_signed
 from tests.support.event_logs import read
-from tests.support.kafka_logs import shared_broker
+from tests.support.kafka_logs import require_kafka
 
 USER, PASSWORD = "app", "pa55-word"
 _MODULES = "org.apache.kafka.common.security"
@@ -78,7 +80,7 @@ listener.name.mutual.ssl.client.auth=required
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    shared_broker()  # skips where no broker can run
+    require_kafka()
     made = Cluster(tmp_path_factory.mktemp("secured"))
     yield made
     made.broker.kill()
@@ -136,6 +138,18 @@ def tokens() -> Iterator[TokenServer]:
     server.close()
 
 
+@pytest.fixture
+def soon_refused(monkeypatch: pytest.MonkeyPatch) -> Callable[[Settings], EventLog]:
+    """Open a log that gives up within a second instead of five: it never gets in."""
+
+    def opened(settings: Settings) -> EventLog:
+        with monkeypatch.context() as brief:
+            brief.setattr(connection, "CONNECT_MS", 1_000)
+            return open_event_log(settings)
+
+    return opened
+
+
 def goes_through(settings: Settings, topic: str) -> None:
     with closing(open_event_log(settings)) as log:
         with closing(log.sink()) as sink:
@@ -150,18 +164,18 @@ SCRAM = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "SCRAM-SHA-512
 
 @pytest.mark.parametrize(("listener", "chosen"), [("plain", PLAIN), ("scram", SCRAM)])
 def test_a_password_opens_the_log_and_a_wrong_one_is_told_without_it(
-    cluster: Cluster, topic: str, listener: str, chosen: dict[str, str]
+    cluster: Cluster, topic: str, soon_refused: Callable[[Settings], EventLog], listener: str, chosen: dict[str, str]
 ) -> None:
     goes_through(cluster.settings(listener, **chosen, password=PASSWORD), topic)
-    wrong = open_event_log(cluster.settings(listener, **chosen, password="wr0ng-word"))
+    wrong = soon_refused(cluster.settings(listener, **chosen, password="wr0ng-word"))
     with closing(wrong.sink()) as sink, pytest.raises(RetryError, match=r"credentials in \[kafka\]") as told:
         sink.publish(topic, b"x")
     assert "wr0ng-word" not in str(told.value)
 
 
-def test_tls_trusts_the_named_authority_only(cluster: Cluster, topic: str) -> None:
+def test_tls_trusts_the_named_authority_only(cluster: Cluster, topic: str, soon_refused: Callable[[Settings], EventLog]) -> None:
     goes_through(cluster.settings("tls", security_protocol="SSL", tls_ca=str(cluster.ca)), topic)
-    stranger = open_event_log(cluster.settings("tls", security_protocol="SSL"))
+    stranger = soon_refused(cluster.settings("tls", security_protocol="SSL"))
     with closing(stranger.sink()) as sink, pytest.raises(RetryError, match="no Kafka broker answers"):
         sink.publish(topic, b"x")
 
@@ -171,16 +185,20 @@ def test_sasl_goes_through_tls(cluster: Cluster, topic: str) -> None:
     goes_through(cluster.settings("scramtls", **chosen), topic)
 
 
-def test_a_client_certificate_is_shown_where_the_broker_asks_for_one(cluster: Cluster, topic: str) -> None:
+def test_a_client_certificate_is_shown_where_the_broker_asks_for_one(
+    cluster: Cluster, topic: str, soon_refused: Callable[[Settings], EventLog]
+) -> None:
     chosen = {"security_protocol": "SSL", "tls_ca": str(cluster.ca)}
     own = {"tls_certificate": str(cluster.client_certificate), "tls_key": str(cluster.client_key)}
     goes_through(cluster.settings("mutual", **chosen, **own), topic)
-    nameless = open_event_log(cluster.settings("mutual", **chosen))
+    nameless = soon_refused(cluster.settings("mutual", **chosen))
     with closing(nameless.sink()) as sink, pytest.raises(RetryError, match="no Kafka broker answers"):
         sink.publish(topic, b"x")
 
 
-def test_oauthbearer_gets_its_token_from_the_authorisation_server(cluster: Cluster, topic: str, tokens: TokenServer) -> None:
+def test_oauthbearer_gets_its_token_from_the_authorisation_server(
+    cluster: Cluster, topic: str, tokens: TokenServer, soon_refused: Callable[[Settings], EventLog]
+) -> None:
     chosen = {
         "security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "OAUTHBEARER", "oauth_token_url": tokens.url,
         "oauth_client_id": USER, "oauth_scope": "news",
@@ -188,7 +206,7 @@ def test_oauthbearer_gets_its_token_from_the_authorisation_server(cluster: Clust
     goes_through(cluster.settings("oauth", **chosen, oauth_client_secret=PASSWORD), topic)
     assert tokens.asked[0] == {"grant_type": ["client_credentials"], "scope": ["news"]}
     assert len(tokens.asked) == 1, "one token serves every connection until it grows old"
-    refused = open_event_log(cluster.settings("oauth", **chosen, oauth_client_secret="wr0ng-word"))
+    refused = soon_refused(cluster.settings("oauth", **chosen, oauth_client_secret="wr0ng-word"))
     with closing(refused.sink()) as sink, pytest.raises(RetryError) as told:
         sink.publish(topic, b"x")
     assert "wr0ng-word" not in str(told.value)

@@ -29,14 +29,14 @@ from registry.store import Registry
 from tests.kafka.broker import Broker, free_port
 from tests.support.buffers import NOW
 from tests.support.event_logs import read
-from tests.support.kafka_logs import shared_broker
+from tests.support.kafka_logs import require_kafka
 
 ABSENT = f"127.0.0.1:{free_port()}"
 
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    shared_broker()  # skips where no broker can run
+    require_kafka()
     own = Broker(tmp_path_factory.mktemp("kafka")).start()
     yield own
     own.kill()

@@ -27,13 +27,18 @@ PRODUCER = Path(__file__).with_name("producer.py")
 TOPICS = ("news", "sport", "weather", "flood", "feedback")
 
 
-@functools.cache
-def shared_broker() -> Broker:
-    """Return the broker of this test run, started at its first use; where it cannot run, skip, or fail in CI."""
+def require_kafka() -> None:
+    """Where no broker can run, skip the test, or fail it in CI; starts none."""
     try:
         resolve_jars()
     except MissingError as error:
         missing(str(error))
+
+
+@functools.cache
+def shared_broker() -> Broker:
+    """Return the broker of this test run, started at its first use; as `require_kafka` where it cannot run."""
+    require_kafka()
     folder = tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True)
     broker = Broker(Path(folder.name)).start()
     atexit.register(folder.cleanup)
@@ -44,7 +49,7 @@ def shared_broker() -> Broker:
 @contextmanager
 def proxied_broker(folder: Path) -> Iterator[tuple[Broker, Proxy]]:
     """Run a broker that tells clients of its own address, and those that come through the proxy of the proxy's."""
-    shared_broker()  # skips where no broker can run
+    require_kafka()
     behind, before = free_port(), free_port()
     listeners = f"""
 listeners=PLAINTEXT://127.0.0.1:{{port}},CONTROLLER://127.0.0.1:{{controller}},PROXIED://127.0.0.1:{behind}

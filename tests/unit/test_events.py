@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from config.errors import DeadLetterError
-from consumers import events
+from consumers import events, targets
 from tests.support.sample_events import ARTICLE, BAD_INPUT, LABEL, NOW, SPANS, TASKS, VALID, span, spans, wire, without
 
 
@@ -69,8 +69,8 @@ def test_offsets_count_code_points() -> None:
 
 
 def test_spans_that_touch_do_not_overlap() -> None:
-    target = events.parse_target(TASKS["news-entities"], {"spans": [span(3, 5), span(0, 3)]})
-    assert isinstance(target, events.NerTarget)
+    target = targets.parse_target(TASKS["news-entities"], {"spans": [span(3, 5), span(0, 3)]})
+    assert isinstance(target, targets.NerTarget)
     assert len(target.spans) == 2
 
 

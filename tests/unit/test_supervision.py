@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -85,6 +86,28 @@ def test_one_under_other_settings_is_started_anew(
 def test_settings_that_serving_refuses_are_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="refused its settings"):
         child(tmp_path, "exit 2", monkeypatch).step()
+
+
+def test_settings_that_are_refused_after_it_was_up_do_not_end_the_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = """test -e {folder}/changed && exit 2\necho '{{"address": "http://127.0.0.1:1"}}'\nexec sleep 60"""
+    supervisor = child(tmp_path, body.format(folder=tmp_path), monkeypatch)
+    supervisor.step()
+    psutil.Process(pid_of(tmp_path)).kill()
+    (tmp_path / "changed").touch()
+    with pytest.raises(RetryError, match="ended at once with code 2"):
+        supervisor.step()
+
+
+def test_only_serving_that_a_daemon_started_is_told_to_reload(tmp_path: Path) -> None:
+    supervisor = ServingChild(load_settings(data_dir=tmp_path), threading.Event())
+    supervisor.reload()
+    with subprocess.Popen(["sleep", "60"]) as process:
+        serves(tmp_path, process, "")
+        supervisor.reload()
+        serves(tmp_path, process, "another")
+        assert process.poll() is None
+        supervisor.reload()
+        assert process.wait(10) == -signal.SIGHUP
 
 
 def test_a_serving_process_that_ends_at_once_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

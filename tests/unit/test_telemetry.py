@@ -5,14 +5,20 @@ from __future__ import annotations
 import time
 import urllib.request
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
 
 from config.errors import UserError
+from config.settings import load_settings
 from consumers.defence.views import Alarm, Defence
+from consumers.enrich import EnrichOutcome
+from consumers.ingest import IngestOutcome
 from consumers.source import TopicPartition
 from daemon.telemetry import DaemonMetrics
+from registry.runs import Outcomes
 from trainers.job_spec import Progress
 
 TOPIC = "perennial.articles"
@@ -28,13 +34,15 @@ def value(metrics: DaemonMetrics, name: str, **labels: str) -> float | None:
 
 
 def test_ingest_outcomes_are_counted_and_a_pause_is_an_alarm(metrics: DaemonMetrics) -> None:
-    outcome = SimpleNamespace(inserted=5, duplicates=2, dead=1, erased=1, paused=None)
-    metrics.ingested(TOPIC, outcome)
-    metrics.ingested(TOPIC, SimpleNamespace(inserted=1, duplicates=0, dead=0, erased=0, paused="disk"))
+    logged_at = datetime(2026, 5, 1, tzinfo=UTC)
+    metrics.ingested(TOPIC, IngestOutcome(8, inserted=5, duplicates=2, dead=1, erased=1, missing=3, newest_logged_at=logged_at))
+    metrics.ingested(TOPIC, IngestOutcome(1, inserted=1, paused="disk"))
     assert value(metrics, "perennial_events_total", topic=TOPIC, outcome="inserted") == 6
     assert value(metrics, "perennial_events_total", topic=TOPIC, outcome="dead_letter") == 1
     assert value(metrics, "perennial_events_total", topic=TOPIC, outcome="erased") == 1
     assert value(metrics, "perennial_ingest_paused", topic=TOPIC) == 1
+    assert value(metrics, "perennial_log_missing_events_total", topic=TOPIC) == 3
+    assert value(metrics, "perennial_ingest_last_event_timestamp_seconds", topic=TOPIC) == logged_at.timestamp()
 
 
 def test_the_lag_and_when_the_log_answered_last(metrics: DaemonMetrics) -> None:
@@ -45,10 +53,16 @@ def test_the_lag_and_when_the_log_answered_last(metrics: DaemonMetrics) -> None:
 
 
 def test_enrichment_and_evidence(metrics: DaemonMetrics) -> None:
-    metrics.enriched(SimpleNamespace(resolved=1, articles=2, examples=3))
+    waiting_since = {"examples": datetime.now(UTC) - timedelta(minutes=5)}
+    metrics.enriched(EnrichOutcome(resolved=1, articles=2, examples=3, waiting_since=waiting_since))
     metrics.counted("topics", SimpleNamespace(new_examples=40, train_examples=400))
     assert value(metrics, "perennial_enriched_rows_total", table="examples") == 3
     assert value(metrics, "perennial_examples", task="topics", which="new") == 40
+    age_s = value(metrics, "perennial_unenriched_oldest_age_seconds", table="examples")
+    assert age_s >= 300
+    assert value(metrics, "perennial_unenriched_oldest_age_seconds", table="examples") > age_s, "it grows between steps too"
+    metrics.enriched(EnrichOutcome())
+    assert value(metrics, "perennial_unenriched_oldest_age_seconds", table="examples") == 0
 
 
 def test_where_feedback_stands_and_the_alarm(metrics: DaemonMetrics) -> None:
@@ -77,9 +91,59 @@ def test_progress_and_the_end_of_runs(metrics: DaemonMetrics) -> None:
 
 
 def test_a_free_port_is_taken_and_a_taken_one_is_explained(metrics: DaemonMetrics) -> None:
-    address = metrics.serve(0)
+    address = metrics.serve("127.0.0.1", 0)
     assert address.startswith("http://127.0.0.1:")
     assert b"perennial_ingest_paused" in urllib.request.urlopen(address, timeout=10).read()  # noqa: S310 - our own address
     port = int(address.split(":")[2].split("/")[0])
     with pytest.raises(UserError, match=r"telemetry\.port"):
-        DaemonMetrics().serve(port)
+        DaemonMetrics().serve("127.0.0.1", port)
+    with pytest.raises(UserError, match=r"telemetry\.host"):
+        DaemonMetrics().serve("no-such-host.invalid", 0)
+    metrics.close()
+
+
+def test_alarms_have_series_before_anything_has_happened(metrics: DaemonMetrics) -> None:
+    metrics.watch_topic(TOPIC)
+    assert value(metrics, "perennial_events_total", topic=TOPIC, outcome="dead_letter") == 0
+    assert value(metrics, "perennial_log_missing_events_total", topic=TOPIC) == 0
+    for name in ("perennial_log_last_answer_timestamp_seconds", "perennial_ingest_last_event_timestamp_seconds"):
+        assert time.time() - value(metrics, name, topic=TOPIC) < 60
+    metrics.task_observed("topics", Outcomes(None, None, 0), 0)
+    assert value(metrics, "perennial_runs_total", task="topics", state="failed", verdict="") == 0
+
+
+def test_what_is_observed_of_a_task_is_forgotten_with_it(metrics: DaemonMetrics) -> None:
+    ended = datetime(2026, 5, 1, tzinfo=UTC)
+    metrics.counted("topics", SimpleNamespace(new_examples=40, train_examples=400))
+    metrics.task_observed("topics", Outcomes(ended, None, failed_in_a_row=2), generation=7)
+    assert value(metrics, "perennial_run_last_end_timestamp_seconds", task="topics") == ended.timestamp()
+    assert value(metrics, "perennial_run_last_decided_timestamp_seconds", task="topics") == 0
+    assert value(metrics, "perennial_runs_failed_in_a_row", task="topics") == 2
+    assert value(metrics, "perennial_champion_generation", task="topics") == 7
+    metrics.forget_task("topics")
+    gauges = [family for family in metrics.registry.collect() if family.type == "gauge"]
+    assert not [sample for family in gauges for sample in family.samples if sample.labels.get("task") == "topics"]
+
+
+def test_leader_or_standby_disk_and_side_tasks(metrics: DaemonMetrics, tmp_path: Path) -> None:
+    settings = load_settings(data_dir=tmp_path, telemetry={"port": -1}, ingest={"min_free_disk_mib": 3})
+    metrics.show(settings)
+    assert value(metrics, "perennial_leader") == 0
+    metrics.leads(now=True)
+    assert value(metrics, "perennial_leader") == 1
+    assert value(metrics, "perennial_disk_min_free_bytes") == 3 << 20
+    assert value(metrics, "perennial_disk_free_bytes") > 0
+    metrics.watch_side_task(SimpleNamespace(name="enrich", succeeded_at=17.0))
+    assert value(metrics, "perennial_side_task_last_success_timestamp_seconds", side_task="enrich") == 17
+
+
+def test_metrics_that_other_machines_can_read_are_told(metrics: DaemonMetrics, tmp_path: Path) -> None:
+    with capture_logs() as lines:
+        metrics.show(load_settings(data_dir=tmp_path, telemetry={"host": "0.0.0.0", "port": 0}))  # noqa: S104 - what is tested
+    metrics.close()
+    assert [line["event"] for line in lines] == ["daemon.metrics", "daemon.metrics_open"]
+    with capture_logs() as lines:
+        metrics.show(load_settings(data_dir=tmp_path, telemetry={"host": "::1", "port": 0}))
+    metrics.close()
+    assert lines[0]["address"].startswith("http://[::1]:")
+    assert len(lines) == 1

@@ -1,4 +1,4 @@
-"""What the chaos tests share."""
+"""What tests of several kinds share."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemons import make_models
-
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny BERT to train, and the same as a sentence encoder."""
+    from tests.support.daemons import make_models  # noqa: PLC0415 - brings torch, which most tests do without
+
     return make_models(tmp_path_factory.mktemp("models"))

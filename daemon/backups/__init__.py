@@ -1,0 +1,1 @@
+"""Backups of an installation: taken while it runs, checked, put back."""

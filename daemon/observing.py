@@ -1,0 +1,49 @@
+"""Counts, now and then, what no step returns, so that a scrape only reads figures that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from consumers.dead_letters import DeadLetters
+from daemon.backups import note
+from daemon.telemetry import DaemonMetrics
+from registry.store import Registry
+
+_EVERY_S = 15.0
+
+
+class Observer:
+    """Looks at the registry, the dead letters and the note of the last backup. One thread steps."""
+
+    def __init__(
+        self,
+        metrics: DaemonMetrics,
+        *,
+        registry: Registry,
+        dead_letters: DeadLetters,
+        tasks: Callable[[], Collection[str]],
+        data_dir: Path,
+    ) -> None:
+        self._metrics = metrics
+        self._registry = registry
+        self._dead_letters = dead_letters
+        self._tasks = tasks
+        self._data_dir = data_dir
+        self._shown: set[str] = set()
+
+    def step(self) -> float:
+        """Count once; return the seconds until the next time. Raises `RetryError` when a file cannot be read now."""
+        for task in sorted(self._tasks()):
+            champion = self._registry.versions.champion(task)
+            self._metrics.task_observed(task, self._registry.runs.outcomes(task), champion.generation if champion else 0)
+            self._shown.add(task)
+        for task in self._shown.difference(self._tasks()):
+            self._metrics.forget_task(task)
+            self._shown.discard(task)
+        self._metrics.observed(
+            outbox_pending=self._registry.outbox.count_pending(),
+            dead_letters=self._dead_letters.count(),
+            last_backup_at=note.last_backup_at(self._data_dir),
+        )
+        return _EVERY_S

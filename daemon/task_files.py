@@ -1,0 +1,28 @@
+"""Reading the task files anew in a process that goes on: all of them count, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import structlog
+
+from config.errors import UserError
+from config.tasks import TaskSpec, changes, load_tasks
+
+log = structlog.get_logger(__name__)
+
+
+def reloaded(folder: Path, in_force: Mapping[str, TaskSpec]) -> Mapping[str, TaskSpec] | None:
+    """Return the tasks as the files say now, or None, and say why, when one of them is wrong."""
+    try:
+        tasks = load_tasks(folder)
+    except UserError as error:
+        log.error(  # noqa: TRY400 - the message names file and key
+            "tasks.not_reloaded",
+            reason=str(error),
+            next="the tasks that were in force stay in force; mend the file and send SIGHUP again",
+        )
+        return None
+    log.info("tasks.reloaded", **changes(in_force, tasks))
+    return tasks

@@ -1,0 +1,107 @@
+"""What the daemon counts now and then for its metrics, over a real registry and real files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from config.settings import Settings, load_settings
+from consumers.dead_letters import DeadLetters
+from consumers.source import Position, RawEvent
+from daemon.backups import note
+from daemon.observing import Observer
+from daemon.telemetry import DaemonMetrics
+from registry import promotion
+from registry.store import Registry
+from tests.support.registries import TASK, add_version
+
+BACKED_UP_AT = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+class Observed:
+    def __init__(self, settings: Settings, stack: ExitStack) -> None:
+        self.metrics = DaemonMetrics()
+        self.registry = stack.enter_context(Registry.open(settings.registry_url))
+        self.dead_letters = DeadLetters(settings.dead_letter_file)
+        stack.callback(self.dead_letters.close)
+        self.tasks = {TASK}
+        self.observer = Observer(
+            self.metrics, registry=self.registry, dead_letters=self.dead_letters, tasks=lambda: self.tasks,
+            data_dir=settings.data_dir,
+        )  # fmt: skip
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, labels)
+
+    def run(self, key: str, *states: str) -> None:
+        run = self.registry.runs.create(TASK, key, "a reason", full=True)
+        for state in states:
+            self.registry.runs.update(run.run_id, state=state)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings(data_dir=tmp_path)
+
+
+@pytest.fixture
+def observed(settings: Settings) -> Iterator[Observed]:
+    with ExitStack() as stack:
+        yield Observed(settings, stack)
+
+
+def test_before_anything_has_happened_every_figure_is_there(observed: Observed) -> None:
+    assert observed.observer.step() > 0
+    for name in ("perennial_outbox_pending", "perennial_dead_letters", "perennial_backup_last_timestamp_seconds"):
+        assert observed.value(name) == 0
+    for name in (
+        "perennial_champion_generation",
+        "perennial_run_last_decided_timestamp_seconds",
+        "perennial_runs_failed_in_a_row",
+    ):
+        assert observed.value(name, task=TASK) == 0
+
+
+def test_what_is_in_the_files_is_shown(observed: Observed, settings: Settings) -> None:
+    observed.run("k1", "decided")
+    observed.run("k2", "failed")
+    observed.run("k3", "failed")
+    observed.run("k4", "training")
+    version = add_version(observed.registry)
+    promotion.promote(observed.registry, TASK, version.name, expected=None, actor="test", reason="test")
+    for offset in range(3):
+        raw = RawEvent(Position("t", 0, offset), b"{", None, (), datetime.now(UTC))
+        observed.dead_letters.add(raw, "not JSON")
+    note.write(settings.data_dir, settings.data_dir / "somewhere", BACKED_UP_AT)
+    observed.observer.step()
+    assert observed.value("perennial_runs_failed_in_a_row", task=TASK) == 2
+    ended, decided = (observed.value(f"perennial_run_last_{what}_timestamp_seconds", task=TASK) for what in ("end", "decided"))
+    assert 0 < decided < ended
+    assert observed.value("perennial_champion_generation", task=TASK) == 1
+    assert observed.value("perennial_outbox_pending") == 1, "the promotion is to be announced"
+    assert observed.value("perennial_dead_letters") == 3
+    assert observed.value("perennial_backup_last_timestamp_seconds") == BACKED_UP_AT.timestamp()
+    observed.registry.outbox.mark_sent([row.id for row in observed.registry.outbox.pending()])
+    observed.run("k5", "decided")
+    observed.observer.step()
+    assert observed.value("perennial_outbox_pending") == 0
+    assert observed.value("perennial_runs_failed_in_a_row", task=TASK) == 0
+
+
+def test_a_task_whose_file_was_removed_is_shown_no_more(observed: Observed) -> None:
+    observed.observer.step()
+    observed.tasks.clear()
+    observed.observer.step()
+    assert observed.value("perennial_runs_failed_in_a_row", task=TASK) is None
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", json.dumps({"completed_at": 7})])
+def test_an_unreadable_note_of_a_backup_counts_as_none(tmp_path: Path, content: str) -> None:
+    assert note.last_backup_at(tmp_path) is None
+    (tmp_path / note.FILE_NAME).write_text(content)
+    assert note.last_backup_at(tmp_path) is None
