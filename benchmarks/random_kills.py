@@ -34,6 +34,7 @@ from tests.support.tiny_models import toy_rows
 
 LIFE_S = 8.0
 """How long a daemon lives on average: about half of that goes by before it leads."""
+NEW_EXAMPLES = 40
 _PORTION = 10
 _PAUSE_S = 0.5
 _SETTLE_LIMIT_S = 600.0
@@ -56,10 +57,19 @@ def main() -> None:
 
 
 def survive(
-    folder: Path, kills: int, *, sections: dict[str, dict[str, Any]] | None = None, life_s: float = LIFE_S, seed: int = 20
+    folder: Path,
+    kills: int,
+    *,
+    sections: dict[str, dict[str, Any]] | None = None,
+    life_s: float = LIFE_S,
+    new_examples: int = NEW_EXAMPLES,
+    seed: int = 20,
 ) -> dict[str, Any]:
-    """Kill a daemon `kills` times in lives of up to twice `life_s`; return what was counted at the end."""
-    daemon = _installation(folder, sections or {})
+    """Kill a daemon `kills` times in lives of up to twice `life_s`; return what was counted at the end.
+
+    Each `new_examples` start a run.
+    """
+    daemon = _installation(folder, new_examples, sections or {})
     give_champion(daemon)
     chance = random.Random(seed)
     met: Counter[str] = Counter()
@@ -141,11 +151,11 @@ _START = utc_now()
 """One moment for all, so that an event published again is the same event."""
 
 
-def _installation(folder: Path, sections: dict[str, dict[str, Any]]) -> Installation:
+def _installation(folder: Path, new_examples: int, sections: dict[str, dict[str, Any]]) -> Installation:
     models = make_models(folder / "models")
     topics = {
         "base_model": str(models / "bert"),
-        "trigger.min_new_examples": 40, "trigger.cooldown_minutes": 0.0, "trigger.weekly": False,
+        "trigger.min_new_examples": new_examples, "trigger.cooldown_minutes": 0.0, "trigger.weekly": False,
         "training.max_rows": 300, "training.epochs": 2, "training.full_epochs": 6, "training.learning_rate": 5e-3,
         "training.full_learning_rate": 5e-3, "training.batch_size": 16, "training.max_tokens": 32,
         "promotion.min_test_examples": 20, "promotion.max_latency_ratio": 1000.0,

@@ -50,6 +50,9 @@ MAX_EVENT_BYTES = 100_000
 REQUESTS_TIME_OUT_S = 16.0
 """Longer than a request to a broker waits for its answer."""
 
+FETCHES_WAIT_S = 1.0
+"""Longer than a broker keeps a fetch waiting for events."""
+
 
 @dataclass
 class Life:
@@ -104,6 +107,8 @@ def not_reading(daemon: Installation) -> Iterator[None]:
     """Hold the daemon, so that what is published meanwhile is unread."""
     os.kill(daemon.pid, signal.SIGSTOP)
     try:
+        # What it had asked for is answered with nothing by then; else it would find there what is published now.
+        time.sleep(FETCHES_WAIT_S)
         yield
     finally:
         os.kill(daemon.pid, signal.SIGCONT)

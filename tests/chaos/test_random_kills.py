@@ -11,11 +11,11 @@ from benchmarks import random_kills
 pytestmark = pytest.mark.slow
 
 KILLS = 5
-LIFE_S = 3.0
+LIFE_S = 2.0
 
 
 def test_a_daemon_killed_at_random_moments_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    found = random_kills.survive(tmp_path, KILLS, life_s=LIFE_S)
+    found = random_kills.survive(tmp_path, KILLS, life_s=LIFE_S, new_examples=80)
     assert found["kills"] == KILLS
     assert found["acknowledged"] > 50
     assert (found["lost"], found["doubled"]) == (0, 0)

@@ -152,6 +152,24 @@ def test_members_share_the_partitions_and_a_leaver_loses_nothing(broker: Broker,
         assert sum(stays.lag().values()) == 0
 
 
+@pytest.mark.parametrize(("events", "at_once"), [((120, 60), 50), ((30, 90), 20), ((100, 25), 40)])
+def test_what_waited_while_another_topic_had_its_turn_is_read_on(
+    broker: Broker, log: KafkaLog, events: tuple[int, int], at_once: int
+) -> None:
+    names = [topic(broker), topic(broker)]
+    for name, count in zip(names, events, strict=True):
+        publish(log, name, range(count))
+    with closing(log.source(uuid.uuid4().hex, names)) as source:
+        found: list[tuple[str, int]] = []
+        for _ in range(40):
+            found += [(event.position.topic, event.position.offset) for event in source.poll(timeout_s=0.5, max_events=at_once)]
+            if len(found) >= sum(events):
+                break
+        assert sorted(found) == sorted(
+            (name, offset) for name, count in zip(names, events, strict=True) for offset in range(count)
+        )
+
+
 def test_a_commit_for_a_partition_that_another_member_took_over_is_left_out(broker: Broker, log: KafkaLog) -> None:
     name, group = topic(broker), uuid.uuid4().hex
     publish(log, name, range(5))
