@@ -246,7 +246,8 @@ def main() -> None:
     broker = Broker(folder, chosen.port).start()
     sys.stdout.write(f"Apache Kafka answers at {broker.address} (data in {folder}). Ctrl-C ends it.\n")
     sys.stdout.flush()
-    signal.signal(signal.SIGTERM, lambda *_: broker.stop())
+    # A handler must not wait for what the main thread waits for.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         broker.wait()
     except KeyboardInterrupt:
