@@ -32,7 +32,7 @@ _REJOIN_MS = 500
 _COMMIT_ATTEMPTS = 20
 _UNKNOWN = -1
 _SESSION_MS = 6_000
-"""A member that was killed is counted out after this long, the least that brokers allow by default; then the next gets its partitions."""
+"""After this long, the least that brokers allow by default, a killed member is counted out and another gets its partitions."""
 _METADATA_MS = 5_000
 """A topic or partition made after this member joined is noticed after this long; the default is five minutes."""
 _HEARTBEAT_MS = 300
