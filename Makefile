@@ -1,6 +1,7 @@
 # Perennial. `make demo` and `make test` set everything up by themselves (GNU Make 3.81 or newer).
 PYTHON ?=
 VENV ?= .venv
+JOBS ?= 2
 BIN = $(VENV)/bin
 
 .PHONY: help setup demo run kafka test check lint format types imports audit clean
@@ -23,8 +24,8 @@ run: $(VENV)/.ready  ## run the daemon until Ctrl-C
 kafka: $(VENV)/.ready  ## start a real Apache Kafka on a free port (needs Java 17 and Maven, no Docker)
 	@$(BIN)/python -m tests.kafka.broker
 
-test: $(VENV)/.ready  ## run every test (what needs a missing service or data set skips and says why)
-	@$(BIN)/python -m pytest
+test: $(VENV)/.ready  ## run every test, in JOBS=2 processes (what needs a missing service or data set skips and says why)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 check: lint types imports  ## lint, types and import contracts
 
