@@ -370,10 +370,10 @@ def test_events_reach_the_log_once_each_although_a_flush_failed(world: World, tm
         sink = log.sink()
         flush, failures = sink.flush, iter([RetryError("locked"), None, None])
 
-        def flaky() -> None:
+        def flaky(*limits: float, **limit: float) -> None:
             if error := next(failures):
                 raise error
-            flush()
+            flush(*limits, **limit)
 
         sink.flush = flaky  # type: ignore[method-assign]  # the fault
         publisher = Publisher(world.registry, sink)

@@ -40,7 +40,11 @@ def pid_of(folder: Path) -> int:
 @pytest.fixture
 def other() -> Iterator[subprocess.Popen[bytes]]:
     """A process that could be a server which an earlier daemon, or a person, has started."""
-    with subprocess.Popen(["sleep", "60"]) as process:
+    # A test run that nohup started ignores hang-ups, and its children would too.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    process = subprocess.Popen(["sleep", "60"])
+    signal.signal(signal.SIGHUP, before)
+    with process:
         yield process
         process.kill()
 
