@@ -78,7 +78,8 @@ def test_all_that_was_there_is_there_again_in_another_folder(world: World, elsew
     restored = restore(elsewhere, tmp_path / "b1")
     assert restored.replaced is None
     assert {path.name for path in elsewhere.data_dir.iterdir()} == {
-        "artifacts", "buffer", "dead_letters.db", "erasures.db", "events.db", "last_backup.json", "registry.db", "runs", "somebody",
+        "artifacts", "buffer", "runs", "somebody",
+        "dead_letters.db", "erasures.db", "events.db", "last_backup.json", "registry.db",
     }  # fmt: skip
     assert stat.S_IMODE((elsewhere.data_dir / "somebody" / "secret.key").stat().st_mode) == 0o600
     with Registry.open(elsewhere.registry_url) as registry:
