@@ -207,7 +207,8 @@ def _catch_up(address: str, folder: str, count: int) -> dict[str, float]:
     started = time.perf_counter()
     for _done, _outcome, buffer in _steps(address, "catch-up", Path(folder), count, batch=min(count, _BATCH)):
         # The encoder's loading is counted: a daemon that catches up has just started.
-        enricher = enricher or Enricher(buffer, shipped_settings("training").enrich)
+        settings = shipped_settings("training")
+        enricher = enricher or Enricher(buffer, settings.enrich, settings.feedback)
         enricher.step()
     while enricher is not None and enricher.step().articles:
         pass
