@@ -16,8 +16,9 @@ from kafka.structs import TopicPartition as KafkaPartition
 from config.errors import RetryError
 from consumers.events import TOPICS
 from consumers.kafka.connection import REQUEST_MS, connection_to, in_words, opened
+from consumers.kafka.positions import partitions_of
 from consumers.kafka.sink import KafkaSink
-from consumers.kafka.source import KafkaSource, partitions_of
+from consumers.kafka.source import KafkaSource
 from consumers.source import FETCH_MAX_BYTES, EventSink, EventSource, Position, TopicPartition
 
 _log = structlog.get_logger(__name__)
@@ -51,7 +52,7 @@ class KafkaLog:
         """Return how many offsets of a topic, over all partitions, are kept. Raises `RetryError`."""
         with self._consumer() as consumer:
             parts = partitions_of(consumer, topic)
-            first, following = consumer.beginning_offsets(parts), consumer.end_offsets(parts)
+            first, following = consumer.beginning_offsets(parts, REQUEST_MS), consumer.end_offsets(parts, REQUEST_MS)
             return sum(following[part] - first[part] for part in parts)
 
     def committed(self, group: str, topic: str) -> Mapping[TopicPartition, int]:
@@ -94,8 +95,8 @@ class KafkaLog:
         with self._consumer(auto_offset_reset="earliest") as consumer:
             present = consumer.topics()
             parts = [part for topic in TOPICS if topic in present for part in partitions_of(consumer, topic)]
-            ends = consumer.end_offsets(parts)
-            left = {part for part, first in consumer.beginning_offsets(parts).items() if first < ends[part]}
+            first, ends = consumer.beginning_offsets(parts, REQUEST_MS), consumer.end_offsets(parts, REQUEST_MS)
+            left = {part: first[part] for part in parts if first[part] < ends[part]}
             consumer.assign(left)
             consumer.seek_to_beginning(*left)
             while left:
@@ -103,7 +104,14 @@ class KafkaLog:
                     found += [
                         Position(part.topic, part.partition, record.offset) for record in records if matches(record.value or b"")
                     ]
-                left = {part for part in left if consumer.position(part) < ends[part]}
+                reached = {part: consumer.position(part) for part in left}
+                if reached == left:
+                    # A broker that is away looks like one that has nothing.
+                    message = (
+                        f"Kafka handed out nothing for {REQUEST_MS / 1000:.0f} s; the topics are read from their beginning again."
+                    )
+                    raise RetryError(message)
+                left = {part: offset for part, offset in reached.items() if offset < ends[part]}
         return found
 
     def erase(self, positions: Sequence[Position]) -> frozenset[Position]:
@@ -111,7 +119,7 @@ class KafkaLog:
         with self._consumer() as consumer:
             present = consumer.topics()
             parts = sorted({KafkaPartition(one.topic, one.partition) for one in positions if one.topic in present})
-            first = consumer.beginning_offsets(parts) if parts else {}
+            first = consumer.beginning_offsets(parts, REQUEST_MS) if parts else {}
         return frozenset(
             one for one in positions if one.offset >= first.get(KafkaPartition(one.topic, one.partition), one.offset + 1)
         )

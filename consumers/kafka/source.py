@@ -24,6 +24,7 @@ from config.errors import RetryError
 from consumers.gap import report_gap
 from consumers.kafka.connection import CLOSE_MS, REQUEST_MS, Connection, in_words, opened
 from consumers.kafka.library_faults import polled
+from consumers.kafka.positions import next_to_read, unread
 from consumers.kafka.unreadable import Unreadable, find_unreadable, holds_events, is_unreadable
 from consumers.source import Position, RawEvent, TopicPartition
 
@@ -115,7 +116,7 @@ class KafkaSource:
     def lag(self) -> Mapping[TopicPartition, int]:
         """As `EventSource.lag`; does not join the group."""
         with self._never_used_after_an_error() as consumer:
-            return {TopicPartition(*part): end - following for part, (following, end) in self._unread(consumer).items()}
+            return {TopicPartition(*part): end - first for part, (first, end) in unread(consumer, self._topics).items()}
 
     def close(self) -> None:
         """Leave the group and release the connections; the source opens them anew at its next use."""
@@ -178,20 +179,14 @@ class KafkaSource:
             self._abandon()
             raise RetryError(self._told(error)) from error
 
-    def _unread(self, consumer: KafkaConsumer) -> dict[KafkaPartition, tuple[int, int]]:
-        """Return, per partition, the offset that is to be read next and the one after the last."""
-        parts = [part for topic in self._topics for part in partitions_of(consumer, topic)]
-        first, ends = consumer.beginning_offsets(parts), consumer.end_offsets(parts)
-        return {part: (max(first[part], consumer.committed(part, timeout_ms=REQUEST_MS) or 0), ends[part]) for part in parts}
-
     def _look_behind_silence(self) -> None:
         """Open the connections anew, and raise `RetryError`, where events wait that polling does not bring."""
         self._heard_at = time.monotonic()
         with self._never_used_after_an_error():
             other = opened(KafkaConsumer, self._connection, group_id=self._group, enable_auto_commit=False)
             with contextlib.closing(other):
-                unread = self._unread(other)
-        waiting = [part for part, (first, end) in unread.items() if holds_events(self._connection, part, first, end)]
+                left = unread(other, self._topics)
+        waiting = [part for part, (first, end) in left.items() if holds_events(self._connection, part, first, end)]
         if waiting:
             self._abandon()
             message = (
@@ -215,9 +210,7 @@ class KafkaSource:
     def _look_behind_damage(self) -> Sequence[RawEvent]:
         """Probe each suspect; return one event for each range that cannot be read, and read on behind it."""
         with self._never_used_after_an_error() as consumer:
-            starts = {
-                part: self._committed_or_first(consumer, part) if at == _UNKNOWN else at for part, at in self._suspects.items()
-            }
+            starts = {part: next_to_read(consumer, part) if at == _UNKNOWN else at for part, at in self._suspects.items()}
         skipped: list[RawEvent] = []
         for part, start in starts.items():
             ranges, resume_at = find_unreadable(self._connection, part, start)
@@ -226,10 +219,6 @@ class KafkaSource:
                 skipped += [_given_up(one) for one in ranges]
         self._suspects = {}
         return skipped
-
-    def _committed_or_first(self, consumer: KafkaConsumer, part: KafkaPartition) -> int:
-        committed = consumer.committed(part, timeout_ms=REQUEST_MS)
-        return int(consumer.beginning_offsets([part])[part] if committed is None else committed)
 
     def _taken_from_held(self, max_events: int) -> dict[KafkaPartition, list[Any]]:
         taken: dict[KafkaPartition, list[Any]] = {}
@@ -276,7 +265,7 @@ class KafkaSource:
 
     def _explain_gap(self, consumer: KafkaConsumer, part: KafkaPartition, expected: int | None, offset: int) -> None:
         committed = consumer.committed(part, timeout_ms=REQUEST_MS)
-        earliest = consumer.beginning_offsets([part])[part]
+        earliest = consumer.beginning_offsets([part], REQUEST_MS)[part]
         # Another member may have read on meanwhile; a new group begins at the earliest event.
         expected = max(expected or 0, earliest if committed is None else committed, self._resume_at.get(part, 0))
         if offset <= expected:
@@ -322,18 +311,6 @@ class _ResumeBehindDamage(ConsumerRebalanceListener):  # type: ignore[misc]  # k
 
     def on_partitions_lost(self, lost: Collection[KafkaPartition]) -> None:
         """Leave it, as above."""
-
-
-def partitions_of(consumer: KafkaConsumer, topic: str) -> Sequence[KafkaPartition]:
-    """Return the partitions of a topic. Raises `RetryError` when it does not exist."""
-    try:
-        found = consumer.partitions_for_topic(topic)
-    except kafka_errors.UnknownTopicOrPartitionError:
-        found = None
-    if not found:
-        message = f"topic {topic!r} does not exist. It is looked for again; make it with `perennial topics create`."
-        raise RetryError(message)
-    return [KafkaPartition(topic, number) for number in sorted(found)]
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import random
 import threading
 import time
 import uuid
@@ -16,7 +17,8 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from structlog.testing import capture_logs
 
 from config.errors import RetryError
-from consumers.kafka import connection
+from consumers.events import ARTICLES_TOPIC
+from consumers.kafka import connection, positions
 from consumers.kafka import log as logs
 from consumers.kafka import sink as sinks
 from consumers.kafka import source as sources
@@ -42,7 +44,7 @@ def log(broker: Broker) -> Iterator[KafkaLog]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up within a second instead of ten."""
-    for module in (connection, sinks, sources, logs):
+    for module in (connection, positions, sinks, sources, logs):
         for name, milliseconds in (("CONNECT_MS", 500), ("REQUEST_MS", 1_000)):
             monkeypatch.setattr(module, name, milliseconds, raising=False)
 
@@ -260,3 +262,33 @@ def test_a_sink_closed_while_its_broker_is_away_says_what_is_left_and_leaves_not
         assert threading.active_count() == before
     finally:
         own.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
+def test_a_search_ends_when_the_broker_freezes_in_the_middle(tmp_path: Path) -> None:
+    require_kafka()
+    broker = Broker(tmp_path).start()
+    try:
+        make_topic(broker, ARTICLES_TOPIC)
+        with closing(KafkaLog([broker.address])) as log:
+            with closing(log.sink()) as sink:
+                for _ in range(8):
+                    # More than one answer of the broker brings.
+                    sink.publish(ARTICLES_TOPIC, random.randbytes(500_000))
+                sink.flush()
+            searched: list[bytes] = []
+
+            def freeze_at_the_first(value: bytes) -> bool:
+                if not searched:
+                    broker.freeze()
+                searched.append(value)
+                return False
+
+            with pytest.raises(RetryError):
+                log.find(freeze_at_the_first)
+            assert 0 < len(searched) < 8
+            broker.thaw()
+            assert log.find(lambda _value: True)[-1].offset == 7
+    finally:
+        broker.kill()
