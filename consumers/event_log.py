@@ -8,7 +8,7 @@ from datetime import timedelta
 from config.clock import Clock, utc_now
 from config.settings import Settings
 from consumers.embedded import EmbeddedLog
-from consumers.events import TOPIC_OF_TYPE, FeedbackReview, Retrain, key_of, to_bytes
+from consumers.events import TOPIC_OF_TYPE, Erase, FeedbackReview, Retrain, key_of, to_bytes
 from consumers.source import EventLog
 
 
@@ -24,7 +24,7 @@ def open_event_log(settings: Settings, *, clock: Clock = utc_now) -> EventLog:
     return EmbeddedLog(settings.event_log_file, retention=timedelta(days=settings.events.retention_days), clock=clock)
 
 
-def publish(settings: Settings, event: Retrain | FeedbackReview) -> None:
+def publish(settings: Settings, event: Retrain | FeedbackReview | Erase) -> None:
     """Hand what somebody asks for on the command line over to the daemon that leads, durably."""
     with closing(open_event_log(settings)) as event_log, closing(event_log.sink()) as sink:
         sink.publish(TOPIC_OF_TYPE[event.type], to_bytes(event), key=key_of(event))

@@ -48,7 +48,7 @@ class Tombstones:
         return bool(among) and name is not None and digest(self.key, kind, name) in among
 
     def covers(self, event: AnyEvent) -> bool:
-        """Return whether an event belongs to what was erased, so that it must not be stored; requests never do."""
+        """Return whether an event belongs to what was erased, so that it must not be stored; of requests, a review alone."""
         if event.type in ("retrain", "task_schema", "erase"):
             return False
         article_id = getattr(event, "article_id", None)

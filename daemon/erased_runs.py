@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,7 +45,7 @@ def end_those_under_way(
     return nothing_left, tasks
 
 
-def past_runs_holding_more_than(present: Collection[str], registry: Registry, runs_dir: Path) -> list[str]:
+def past_runs_holding_more_than(present: AbstractSet[str], registry: Registry, runs_dir: Path) -> list[str]:
     """Return the folders of ended runs whose training set holds an example that the buffer holds no more.
 
     Erased now, or by retention before anybody asked: what is in no table cannot be told from what must go. A set that cannot be
@@ -56,7 +57,7 @@ def past_runs_holding_more_than(present: Collection[str], registry: Registry, ru
         if (run is None or run.finished) and not folder.name.startswith(_GOING):
             frozen = example_ids(folder)
             half_frozen = (folder / f".{TRAINING_SET_FOLDER}.tmp").exists()
-            if half_frozen or (frozen is None and (folder / TRAINING_SET_FOLDER).exists()) or (frozen or set()) - set(present):
+            if half_frozen or (frozen is None and (folder / TRAINING_SET_FOLDER).exists()) or (frozen or set()) - present:
                 found.append(folder.name)
     return found
 

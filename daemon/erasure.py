@@ -18,7 +18,7 @@ from consumers.buffer import Buffer
 from consumers.dead_letters import DeadLetters
 from consumers.erasures import Erasure, Erasures
 from consumers.events import FEEDBACK_TOPIC, Retrain, to_bytes
-from consumers.source import EventLog
+from consumers.source import EventLog, Position
 from consumers.tombstones import is_erase_request, names_in
 from daemon import erased_runs
 from daemon.cycle import Cycle
@@ -75,21 +75,27 @@ class Eraser:
         self._gone_from_tables: list[int] = []
         self._forgotten: frozenset[str] = frozenset()
         self._purge_tried_at: datetime | None = None
+        # What the log could not let go of, and when that was: Kafka keeps an event until its retention ends.
+        self._stayed_in_log: frozenset[Position] = frozenset()
+        self._stayed_at: datetime | None = None
         self._alarmed_at: datetime | None = None
 
     def step(self) -> float:
         """Take every erasure as far as it comes; return the seconds until the next look. Raises `RetryError`, `StopError`."""
         if not self._begun:
             self._begin()
-        self._remove_from_log()
         again = False
-        if self._erasures.unfinished():
-            self._remove()
-            again = self._rewrite()
-            self._purge()
-            self._ask_for_retrains()
-            self._finish()
-        self._report()
+        try:
+            self._remove_from_log()
+            if self._erasures.unfinished():
+                self._remove()
+                again = self._rewrite()
+                self._purge()
+                self._ask_for_retrains()
+                self._finish()
+        finally:
+            # Most of all where it does not get on: what is late must be told.
+            self._report()
         return 0.0 if again else _PAUSE_S
 
     def _begin(self) -> None:
@@ -148,10 +154,10 @@ class Eraser:
 
     def _remove_from_log(self) -> None:
         """Remove the events that were found, or refused by ingest, from the log, and their acknowledgements."""
-        positions = self._erasures.positions()
-        if positions:
-            still_there = self._event_log.erase(positions)
-            self._erasures.drop_positions(set(positions) - still_there)
+        positions, now = self._erasures.positions(), self._clock()
+        if set(positions) - self._stayed_in_log or (positions and _is_over(self._stayed_at, now)):
+            self._stayed_in_log, self._stayed_at = self._event_log.erase(positions), now
+            self._erasures.drop_positions(set(positions) - self._stayed_in_log)
         event_ids = self._erasures.work("event")
         if event_ids:
             self._with_accepted(lambda accepted: accepted.forget(event_ids))
@@ -177,11 +183,12 @@ class Eraser:
             for one in self._erasures.unfinished()
             if one.purged_at is None and one.rewritten_at is not None and now >= one.rewritten_at + self._keep
         ]
-        tried = self._purge_tried_at
-        if not due or (tried is not None and (now - tried).total_seconds() < _PURGE_AGAIN_S):
+        if not due or not _is_over(self._purge_tried_at, now):
             return
         self._purge_tried_at = now
-        self._clear_log_and_letters()
+        if not self._erasures.positions():
+            # Once more, for what has come since. While known events stay, a search through all topics would change nothing.
+            self._clear_log_and_letters()
         oldest = self._buffer.purge(self._keep)
         left_in_log = len(self._erasures.positions())
         clean = [one for one in due if all(oldest[name] >= at for name, at in self._erasures.clean_versions(one.number).items())]
@@ -315,6 +322,11 @@ class Eraser:
                 act(accepted)
             finally:
                 accepted.close()
+
+
+def _is_over(tried_at: datetime | None, now: datetime) -> bool:
+    """Return whether it is time to try again what was tried at `tried_at`."""
+    return tried_at is None or (now - tried_at).total_seconds() >= _PURGE_AGAIN_S
 
 
 def _moment(at: datetime | None) -> datetime:

@@ -14,7 +14,7 @@ from kafka.record import MemoryRecords
 from kafka.structs import TopicPartition as KafkaPartition
 
 from config.errors import RetryError
-from consumers.kafka.connection import CONNECT_MS, REQUEST_MS, Connection, in_words
+from consumers.kafka.connection import CONNECT_MS, REQUEST_MS, Connection, in_words, net_client
 
 _WAIT_MS = 500
 # Topics by their names; later versions ask for ids.
@@ -28,7 +28,7 @@ def read_batch(connection: Connection, part: KafkaPartition, offset: int) -> byt
     when the broker says so.
     """
     try:
-        with contextlib.closing(KafkaNetClient(**connection)) as client:
+        with contextlib.closing(net_client(**connection)) as client:
             client.get_broker_version(CONNECT_MS)
             client.poll(timeout_ms=REQUEST_MS, future=client.cluster.add_topic(part.topic))
             answer = client.send_and_receive(_leader(client, part), _fetch(part, offset), REQUEST_MS)

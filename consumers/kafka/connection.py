@@ -57,14 +57,20 @@ def security_of(settings: KafkaSettings) -> dict[str, Any]:
     return security
 
 
+def net_client(**options: object) -> KafkaNetClient:
+    """Return a connection that makes no topic by asking for it."""
+    # kafka-python 3.0.12 drops the option on the way to where it is read.
+    client = KafkaNetClient(**options)
+    client.cluster.config["allow_auto_create_topics"] = False
+    return client
+
+
 def opened(kind: Callable[..., Any], connection: Connection, **settings: object) -> Any:  # noqa: ANN401 - kafka-python ships no types
     """Return a client of `kind`. Raises `RetryError` when no broker answers or takes the credentials; nothing stays behind."""
     clients: list[KafkaNetClient] = []
 
     def client(**options: object) -> KafkaNetClient:
-        clients.append(KafkaNetClient(**options))
-        # kafka-python 3.0.12 drops allow_auto_create_topics on the way to where it is read.
-        clients[-1].cluster.config["allow_auto_create_topics"] = False
+        clients.append(net_client(**options))
         return clients[-1]
 
     try:

@@ -59,7 +59,9 @@ def erase(
     event = _event(user, article)
     if not yes:
         typer.confirm(f"Remove everything of {' and '.join(named)} for good, and train affected models anew?", abort=True)
-    _publish(settings, event)
+    from consumers.event_log import publish  # noqa: PLC0415 - heavy
+
+    publish(settings, event)
     console.print("requested; the daemon works it off, `perennial erasures` shows how far it is")
     if wait:
         _wait(settings, event.event_id)
@@ -112,14 +114,6 @@ def _event(user: str | None, article: str | None) -> events.Erase:
         wrong = " and ".join(repr(problem["input"]) for problem in error.errors())
         message = f"{wrong} is no id that an event can carry, so nothing of it is kept; nothing was asked for"
         raise UserError(message) from None
-
-
-def _publish(settings: Settings, event: events.Erase) -> None:
-    from consumers.event_log import open_event_log  # noqa: PLC0415 - heavy
-
-    with closing(open_event_log(settings)) as event_log, closing(event_log.sink()) as sink:
-        sink.publish(events.FEEDBACK_TOPIC, events.to_bytes(event), key=event.event_id.encode())
-        sink.flush()
 
 
 def _wait(settings: Settings, event_id: str) -> None:
