@@ -37,20 +37,30 @@ class Publisher:
         self._daemon = daemon
         self._over = threading.Event()
         self._acknowledged: list[str] = []
-        self._thread = threading.Thread(target=self._work)
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._publish_all_along)
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
         self._over.set()
         self._thread.join(60)
+        if kind is None:
+            assert self._failure is None
+            assert not self._thread.is_alive()
 
     def acknowledged(self) -> set[str]:
         return set(self._acknowledged)
 
-    def _work(self) -> None:
+    def _publish_all_along(self) -> None:
+        try:
+            self._publish()
+        except Exception as error:  # noqa: BLE001 - the edge of a thread: told to whoever ends it
+            self._failure = error
+
+    def _publish(self) -> None:
         number = 0
         with closing(open_event_log(self._daemon.settings)) as log, closing(log.sink()) as sink:
             while not self._over.wait(0.2 + 0.02 * number):

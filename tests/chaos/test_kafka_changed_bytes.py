@@ -136,14 +136,12 @@ def test_a_way_that_changes_every_answer_is_waited_out(proxy: Proxy, source: Eve
     chance = random.Random(3)
     read = Read()
     read.until(source, lambda: bool(read.numbers), within_s=60)
-    before = len(read.numbers)
     proxy.change = lambda chunk: flipped(chance, 1 + len(chunk) // 2_000, chunk)
     read.until(source, lambda: False, within_s=12)
     assert read.told, "it says so"
     assert len(read.numbers) < EVENTS
     proxy.change = unchanged
     read.until(source, lambda: len(read.numbers) == EVENTS, within_s=90)
-    assert before < EVENTS
     read.check()
 
 

@@ -138,10 +138,11 @@ def test_processing_that_is_slower_than_the_poll_interval_goes_on_and_loses_noth
     log: KafkaLog, topic: str, buffer: Buffer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interval_s = 1.5
-    opened = sources.opened
+    opened, shortened = sources.opened, []
 
     def hasty(kind: object, connection: object, **settings: object) -> object:
         short = {"max_poll_interval_ms": int(1000 * interval_s)} if kind is KafkaConsumer and "group_id" in settings else {}
+        shortened.extend(short)
         return opened(kind, connection, **settings | short)  # type: ignore[arg-type]  # as it came
 
     monkeypatch.setattr(sources, "opened", hasty)
@@ -160,3 +161,4 @@ def test_processing_that_is_slower_than_the_poll_interval_goes_on_and_loses_noth
         slow_one = ingest(source, buffer, tmp_path)
         wait_until(lambda: not slow and not sum(source.lag().values()), lambda: step(slow_one))
         check(buffer)
+    assert shortened, "the group's patience was less than the batch took"

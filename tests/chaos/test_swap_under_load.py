@@ -14,6 +14,12 @@ REQUESTS = 1_000
 CLIENTS = 4
 
 
+def failed_loads(address: str) -> float:
+    lines = httpx.get(f"{address}/metrics").text.splitlines()
+    name = f'perennial_model_load_failures_total{{task="{TASK}"}}'
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+
 def test_a_thousand_requests_during_swaps_and_one_corrupt_champion(tmp_path: Path) -> None:
     data = ServedData(tmp_path)
     versions = [data.publish() for _ in range(3)]
@@ -46,6 +52,8 @@ def test_a_thousand_requests_during_swaps_and_one_corrupt_champion(tmp_path: Pat
             data.promote(target)
             if target != corrupt:
                 eventually(lambda wanted=target: answers and answers[-1][0] == wanted)
+            else:
+                eventually(lambda: failed_loads(address) > 0)
             moved = number
         for asker in askers:
             asker.join(120)
