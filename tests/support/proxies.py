@@ -50,20 +50,26 @@ class Proxy:
         where = urlsplit(self.target)
         with client, suppress(OSError), socket.create_connection((where.hostname or "", where.port or 0)) as server:
             threading.Thread(target=self._ask, args=(client, server), daemon=True).start()
-            passed = 0
-            while answer := server.recv(_CHUNK_BYTES):
-                self.open.wait()
-                if (changed := self.change(answer)) is None:
-                    break
-                answer = changed
-                room = None if self.break_after is None else max(0, self.break_after - passed)
-                client.sendall(answer[:room])
-                passed += len(answer[:room])
-                self.answered += len(answer[:room])
-                if room is not None and len(answer) >= room:
-                    break
-            _hang_up(server)
-            _hang_up(client)
+            try:
+                self._answer(client, server)
+            finally:
+                # Closing alone would leave both lines open for as long as `_ask` waits on one of them.
+                _hang_up(server)
+                _hang_up(client)
+
+    def _answer(self, client: socket.socket, server: socket.socket) -> None:
+        passed = 0
+        while answer := server.recv(_CHUNK_BYTES):
+            self.open.wait()
+            if (changed := self.change(answer)) is None:
+                break
+            answer = changed
+            room = None if self.break_after is None else max(0, self.break_after - passed)
+            client.sendall(answer[:room])
+            passed += len(answer[:room])
+            self.answered += len(answer[:room])
+            if room is not None and len(answer) >= room:
+                break
 
     def _ask(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
