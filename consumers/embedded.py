@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -29,8 +28,10 @@ from consumers.embedded_file import (
     encode_headers,
     from_microseconds,
     open_log,
+    portion,
     size_of,
     to_microseconds,
+    topics_of,
 )
 from consumers.gap import report_gap
 from consumers.source import FETCH_MAX_BYTES, PUBLISH_BUFFER_BYTES, EventSink, EventSource, Position, RawEvent, TopicPartition
@@ -107,7 +108,7 @@ class EmbeddedLog:
         """
         cutoff_us = to_microseconds(self._clock() - self._retention)
         with self._lock, translated_errors(self._path):
-            topics = [row[0] for row in self._connection.execute("SELECT topic FROM topics ORDER BY topic").fetchall()]
+            topics = topics_of(self._connection)
         return sum(self._remove_old(topic, cutoff_us) for topic in topics)
 
     def find(self, matches: Callable[[bytes], bool]) -> list[Position]:
@@ -117,8 +118,8 @@ class EmbeddedLog:
     def erase(self, positions: Sequence[Position]) -> frozenset[Position]:
         """Remove the bytes of these events, durably; offsets keep no gap. Returns those whose bytes are still there: none.
 
-        What comes of such an event from now on is `RawEvent.erased`; one that retention has removed is passed over. A log that
-        cannot change what it holds returns what it still keeps, and is asked again until it returns none. Raises `RetryError`.
+        What comes of such an event from now on is `RawEvent.erased`; one that retention has removed is passed over. Raises
+        `RetryError`.
         """
         embedded_erasing.empty(self._path, positions)
         return frozenset()
@@ -251,15 +252,12 @@ class _EmbeddedSource:
             "SELECT event_offset, value, key, headers, logged_at_us FROM events "
             "WHERE topic = ? AND event_offset >= ? ORDER BY event_offset LIMIT ?"
         )
-        events: list[RawEvent] = []
-        # An unfinished cursor would keep its read lock and hold up every producer.
-        with translated_errors(self._path), closing(self._connection.execute(query, (topic, self._next[topic], limit))) as rows:
-            for offset, value, key, headers, logged_at_us in rows:
-                position = Position(topic, PARTITION, offset)
-                events.append(RawEvent(position, value, key, decode_headers(headers), from_microseconds(logged_at_us)))
-                bytes_left -= len(value or b"")
-                if bytes_left <= 0:
-                    break
+        with translated_errors(self._path):
+            rows = portion(self._connection, query, (topic, self._next[topic], limit), value_at=1, max_bytes=bytes_left)
+        events = [
+            RawEvent(Position(topic, PARTITION, offset), value, key, decode_headers(headers), from_microseconds(logged_at_us))
+            for offset, value, key, headers, logged_at_us in rows
+        ]
         if events and events[0].position.offset > self._next[topic]:
             missing = report_gap(
                 self._group,

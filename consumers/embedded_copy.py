@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-from consumers.embedded_file import bounds_of, open_log
+from consumers.embedded_file import CHUNK_BYTES, CHUNK_EVENTS, bounds_of, open_log, portion, topics_of
 from consumers.sqlite_file import transaction, translated_errors
-
-_EVENTS_PER_READ = 500
 
 
 def copy_log(source: Path, target: Path) -> Mapping[str, int]:
@@ -25,8 +23,7 @@ def copy_log(source: Path, target: Path) -> Mapping[str, int]:
         # Whoever finds the file finds all of it: it is not in its place before it is whole.
         writer.execute("PRAGMA synchronous=OFF")
         with translated_errors(source):
-            topics = [row[0] for row in reader.execute("SELECT topic FROM topics ORDER BY topic").fetchall()]
-            ends = {topic: bounds_of(reader, topic)[1] for topic in topics}
+            ends = {topic: bounds_of(reader, topic)[1] for topic in topics_of(reader)}
             positions = reader.execute("SELECT consumer_group, topic, next_offset FROM positions").fetchall()
         with transaction(writer, target):
             writer.executemany("INSERT INTO topics VALUES (?, ?)", list(ends.items()))
@@ -39,11 +36,11 @@ def copy_log(source: Path, target: Path) -> Mapping[str, int]:
             )
             while True:
                 with translated_errors(source):
-                    rows = reader.execute(query, (topic, at, end, _EVENTS_PER_READ)).fetchall()
+                    rows = portion(reader, query, (topic, at, end, CHUNK_EVENTS), value_at=5, max_bytes=CHUNK_BYTES)
                 if not rows:
                     break
                 with transaction(writer, target):
                     writer.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
                 at = rows[-1][1] + 1
         with translated_errors(target):
-            return {topic: bounds_of(writer, topic)[0] for topic in topics}
+            return {topic: bounds_of(writer, topic)[0] for topic in ends}

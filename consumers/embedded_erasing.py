@@ -9,20 +9,18 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
-from consumers.embedded_file import PARTITION, encode_headers, open_log
+from consumers.embedded_file import CHUNK_BYTES, CHUNK_EVENTS, PARTITION, encode_headers, open_log, portion, topics_of
 from consumers.source import ERASED_HEADER, Position
 from consumers.sqlite_file import transaction, translated_errors, vacuum
-
-_CHUNK_EVENTS = 500
-_CHUNK_BYTES = 16 << 20
 
 
 def find(path: Path, matches: Callable[[bytes], bool]) -> list[Position]:
     """Return where the events stand whose value `matches` says yes to."""
     with closing(open_log(path)) as connection:
         with translated_errors(path):
-            topics = [row[0] for row in connection.execute("SELECT topic FROM topics ORDER BY topic").fetchall()]
+            topics = topics_of(connection)
         return [one for topic in topics for one in _find(connection, path, topic, matches)]
 
 
@@ -30,12 +28,12 @@ def empty(path: Path, positions: Sequence[Position]) -> None:
     """Replace events by ones without value and key, whose one header says that they were erased; offsets stay as they are."""
     header = encode_headers([(ERASED_HEADER, b"1")])
     with closing(open_log(path)) as connection:
-        for start in range(0, len(positions), _CHUNK_EVENTS):
+        for start in range(0, len(positions), CHUNK_EVENTS):
             # Small transactions, so that producers wait for milliseconds only.
             with transaction(connection, path):
                 connection.executemany(
                     "UPDATE events SET value = NULL, key = NULL, headers = ? WHERE topic = ? AND event_offset = ?",
-                    [(header, one.topic, one.offset) for one in positions[start : start + _CHUNK_EVENTS]],
+                    [(header, one.topic, one.offset) for one in positions[start : start + CHUNK_EVENTS]],
                 )
 
 
@@ -52,15 +50,7 @@ def _find(connection: sqlite3.Connection, path: Path, topic: str, matches: Calla
         following = chunk[-1][0] + 1
 
 
-def _chunk(connection: sqlite3.Connection, path: Path, topic: str, start: int) -> list[tuple[int, bytes | None]]:
+def _chunk(connection: sqlite3.Connection, path: Path, topic: str, start: int) -> list[tuple[Any, ...]]:
     query = "SELECT event_offset, value FROM events WHERE topic = ? AND event_offset >= ? ORDER BY event_offset LIMIT ?"
-    chunk: list[tuple[int, bytes | None]] = []
-    size = 0
-    # An unfinished cursor would keep its read lock and hold up every producer.
-    with translated_errors(path), closing(connection.execute(query, (topic, start, _CHUNK_EVENTS))) as rows:
-        for offset, value in rows:
-            chunk.append((offset, value))
-            size += len(value or b"")
-            if size >= _CHUNK_BYTES:
-                break
-    return chunk
+    with translated_errors(path):
+        return portion(connection, query, (topic, start, CHUNK_EVENTS), value_at=1, max_bytes=CHUNK_BYTES)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from consumers.sqlite_file import open_file
 
 PARTITION = 0
+CHUNK_EVENTS = 500
+CHUNK_BYTES = 16 << 20
+"""What one read beside the daemon takes into memory."""
 FORMAT_VERSION = 1
 # The large column stands last: SQLite then finds the others without reading it.
 _SCHEMA = """
@@ -57,6 +61,27 @@ def bounds_of(connection: sqlite3.Connection, topic: str) -> tuple[int, int]:
     following = int(row[0]) if row else 0
     first = connection.execute("SELECT min(event_offset) FROM events WHERE topic = ?", (topic,)).fetchone()[0]
     return (following if first is None else int(first)), following
+
+
+def topics_of(connection: sqlite3.Connection) -> list[str]:
+    """Return the topics that ever had an event, by name."""
+    return [row[0] for row in connection.execute("SELECT topic FROM topics ORDER BY topic").fetchall()]
+
+
+def portion(
+    connection: sqlite3.Connection, query: str, parameters: Sequence[object], *, value_at: int, max_bytes: int
+) -> list[tuple[Any, ...]]:
+    """Return rows until their values, in column `value_at`, add up to `max_bytes`; at least one, where there is any."""
+    rows: list[tuple[Any, ...]] = []
+    bytes_left = max_bytes
+    # An unfinished cursor would keep its read lock and hold up every producer.
+    with closing(connection.execute(query, parameters)) as cursor:
+        for row in cursor:
+            rows.append(row)
+            bytes_left -= len(row[value_at] or b"")
+            if bytes_left <= 0:
+                break
+    return rows
 
 
 def size_of(pending: Pending) -> int:

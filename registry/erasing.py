@@ -79,18 +79,15 @@ def collect(registry: Registry, artifacts: Artifacts, *, fencing_token: int | No
     A version that an unfinished run came from or has published is left until that run ends.
     """
     unfinished = registry.runs.unfinished()
-    in_use = {run.parent for run in unfinished}
-    under_way = {run.run_id for run in unfinished}
     with registry.database.write() as connection:
         check_token(connection, fencing_token)
         found = version_records.select_affected(connection)
-        champions = {task: aliases.champion(connection, task) for task in {version.task for version in found}}
-        going = [
-            version.name
-            for version in found
-            if (champion := champions[version.task]) is None or champion.version != version.name
-            if version.name not in in_use and version.run_id not in under_way
-        ]
+        going: list[str] = []
+        for task in {version.task for version in found}:
+            champion = aliases.champion(connection, task)
+            of_task = [version for version in found if version.task == task]
+            chosen = collection.choose(of_task, [champion] if champion else [], unfinished, keep=0)
+            going += [version.name for version in chosen]
         connection.execute(sa.update(versions).where(versions.c.name.in_(going)).values(collected_at=registry.clock()))
     # Also what a collection that was killed has left.
     return collection.collect(registry, artifacts, keep=_ALL)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pyarrow.compute as pc
 
+from consumers.defence.arrivals import TABLE
 from consumers.lance_tables import Tables
 from consumers.numbering import Numbers
 
 NOT_JUDGED = -1
 """Enriched, but not judged yet: neither trains nor counts."""
-_TABLE = "feedback_judgements"
 
 
 class InEffect:
@@ -25,7 +25,7 @@ class InEffect:
 
     def of(self, seqs: Numbers) -> Numbers:
         """Return the numbers from which feedback with these enrichment numbers is in effect; 0: it is not, -1: not judged yet."""
-        version = self._tables.versions([_TABLE])
+        version = self._tables.versions([TABLE])
         if version != self._version:
             self._read_on()
             self._version = version
@@ -34,7 +34,7 @@ class InEffect:
 
     def _read_on(self) -> None:
         columns = ["enriched_seq", "effective_seq", "judged_seq"]
-        rows = self._tables.scan(_TABLE, columns, f"judged_seq > {self._read_up_to}")
+        rows = self._tables.scan(TABLE, columns, f"judged_seq > {self._read_up_to}")
         numbers = rows["enriched_seq"].to_numpy()
         self._make_room(int(numbers.max(initial=0)))
         self._from[numbers] = rows["effective_seq"].to_numpy()

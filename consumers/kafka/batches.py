@@ -5,8 +5,6 @@ kafka-python's consumer says no more than that a checksum is wrong, so a batch i
 
 from __future__ import annotations
 
-import contextlib
-
 from kafka import errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
 from kafka.protocol.consumer import FetchRequest
@@ -21,28 +19,47 @@ _WAIT_MS = 500
 _FETCH_VERSION = 12
 
 
-def read_batch(connection: Connection, part: KafkaPartition, offset: int) -> bytes:
-    """Return the batch that holds `offset` or, where none does, the next one; nothing at the end of the partition.
+class BatchReader:
+    """Reads batches over one connection, made at the first read; not thread-safe."""
 
-    Raises `RetryError` when the cluster does not answer, and kafka-python's `OffsetOutOfRangeError` and `CorruptRecordError`
-    when the broker says so.
-    """
-    try:
-        with contextlib.closing(net_client(**connection)) as client:
-            client.get_broker_version(CONNECT_MS)
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._client: KafkaNetClient | None = None
+
+    def read(self, part: KafkaPartition, offset: int) -> bytes:
+        """Return the batch that holds `offset` or, where none does, the next one; nothing at the end of the partition.
+
+        Raises `RetryError` when the cluster does not answer, and kafka-python's `OffsetOutOfRangeError` and `CorruptRecordError`
+        when the broker says so.
+        """
+        try:
+            client = self._connected()
             client.poll(timeout_ms=REQUEST_MS, future=client.cluster.add_topic(part.topic))
             answer = client.send_and_receive(_leader(client, part), _fetch(part, offset), REQUEST_MS)
-        found = answer.responses[0].partitions[0]
-        error = kafka_errors.for_code(found.error_code)
-        problem = None if error is kafka_errors.NoError else error()
-    except Exception as unforeseen:  # noqa: BLE001 - whatever an answer that was changed on the way leads to
-        problem = unforeseen
-    if problem is None:
-        return bytes(found.records or b"")
-    if isinstance(problem, kafka_errors.OffsetOutOfRangeError | kafka_errors.CorruptRecordError):
-        raise problem
-    message = f"{part.topic}/{part.partition} could not be read at offset {offset} ({in_words(problem)}); it is tried again"
-    raise RetryError(message) from problem
+            found = answer.responses[0].partitions[0]
+            error = kafka_errors.for_code(found.error_code)
+            problem = None if error is kafka_errors.NoError else error()
+        except Exception as unforeseen:  # noqa: BLE001 - whatever an answer that was changed on the way leads to
+            problem = unforeseen
+        if problem is None:
+            return bytes(found.records or b"")
+        if isinstance(problem, kafka_errors.OffsetOutOfRangeError | kafka_errors.CorruptRecordError):
+            raise problem
+        self.close()
+        message = f"{part.topic}/{part.partition} could not be read at offset {offset} ({in_words(problem)}); it is tried again"
+        raise RetryError(message) from problem
+
+    def close(self) -> None:
+        """Release the connection; another read makes a new one."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            client.close()
+
+    def _connected(self) -> KafkaNetClient:
+        if self._client is None:
+            self._client = net_client(**self._connection)
+            self._client.get_broker_version(CONNECT_MS)
+        return self._client
 
 
 def is_whole(batch: bytes) -> bool:

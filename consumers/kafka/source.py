@@ -22,6 +22,7 @@ from kafka.structs import TopicPartition as KafkaPartition
 
 from config.errors import RetryError
 from consumers.gap import report_gap
+from consumers.kafka.batches import BatchReader
 from consumers.kafka.connection import CLOSE_MS, REQUEST_MS, Connection, in_words, opened
 from consumers.kafka.library_faults import polled
 from consumers.kafka.positions import next_to_read, unread
@@ -186,7 +187,8 @@ class KafkaSource:
             other = opened(KafkaConsumer, self._connection, group_id=self._group, enable_auto_commit=False)
             with contextlib.closing(other):
                 left = unread(other, self._topics)
-        waiting = [part for part, (first, end) in left.items() if holds_events(self._connection, part, first, end)]
+        with contextlib.closing(BatchReader(self._connection)) as reader:
+            waiting = [part for part, (first, end) in left.items() if holds_events(reader, part, first, end)]
         if waiting:
             self._abandon()
             message = (
@@ -257,27 +259,36 @@ class KafkaSource:
 
     def _check_for_gaps(self, consumer: KafkaConsumer, part: KafkaPartition, offsets: Sequence[int]) -> None:
         """Tell of events that were removed unread. Raises `RetryError` where events are passed over that the broker still has."""
-        expected = self._expected.get(part)
+        expected = self._expected.get(part, 0)
+        gaps: list[tuple[int, int]] = []
         for offset in offsets:
-            if expected is None or offset > expected:
-                self._explain_gap(consumer, part, expected, offset)
+            if offset > expected:
+                gaps.append((expected, offset))
             expected = offset + 1
+        if gaps:
+            self._explain_gaps(consumer, part, gaps)
 
-    def _explain_gap(self, consumer: KafkaConsumer, part: KafkaPartition, expected: int | None, offset: int) -> None:
+    def _explain_gaps(self, consumer: KafkaConsumer, part: KafkaPartition, gaps: Sequence[tuple[int, int]]) -> None:
+        """Each gap is the offset that was to come and the one that came."""
         committed = consumer.committed(part, timeout_ms=REQUEST_MS)
         earliest = consumer.beginning_offsets([part], REQUEST_MS)[part]
         # Another member may have read on meanwhile; a new group begins at the earliest event.
-        expected = max(expected or 0, earliest if committed is None else committed, self._resume_at.get(part, 0))
+        begun = max(earliest if committed is None else committed, self._resume_at.get(part, 0))
+        with contextlib.closing(BatchReader(self._connection)) as reader:
+            for expected, offset in gaps:
+                self._explain_gap(reader, part, earliest, max(expected, begun), offset)
+
+    def _explain_gap(self, reader: BatchReader, part: KafkaPartition, earliest: int, expected: int, offset: int) -> None:
         if offset <= expected:
             return
-        if earliest > expected:
+        if (removed_to := min(earliest, offset)) > expected:
             remedy = "raise the topic's retention"
-            self._missing[part] = report_gap(
-                self._group, TopicPartition(*part), expected=expected, earliest=earliest, remedy=remedy
+            self._missing[part] = self._missing.get(part, 0) + report_gap(
+                self._group, TopicPartition(*part), expected=expected, earliest=removed_to, remedy=remedy
             )
         # Offsets may be missing for other reasons (transactions, compaction). But they and the positions travel without a
         # checksum: what was changed on the way must not pass over events.
-        if (first := max(earliest, expected)) < offset and holds_events(self._connection, part, first, offset):
+        if (first := max(removed_to, expected)) < offset and holds_events(reader, part, first, offset):
             self._abandon()
             message = (
                 f"group {self._group!r} was given offset {offset} of {part.topic}/{part.partition} where {first} is to be read: "

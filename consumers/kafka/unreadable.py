@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from kafka.structs import TopicPartition as KafkaPartition
 
 from config.errors import RetryError
 from consumers.kafka import batches
+from consumers.kafka.batches import BatchReader
 from consumers.kafka.connection import Connection, in_words
 
 _READS = 3
@@ -53,18 +55,20 @@ def find_unreadable(connection: Connection, part: KafkaPartition, start: int) ->
     return found, offset
 
 
-def holds_events(connection: Connection, part: KafkaPartition, first: int, before: int) -> bool:
+def holds_events(reader: BatchReader, part: KafkaPartition, first: int, before: int) -> bool:
     """Return whether the broker keeps an event with an offset from `first` on and before `before`. Raises `RetryError`."""
-    if first >= before:
-        return False
     try:
-        batch = batches.read_batch(connection, part, first)
-        return batches.is_whole(batch) and any(first <= offset < before for offset in batches.offsets(batch))
+        # The end of a transaction is a batch without events.
+        while first < before and batches.is_whole(batch := reader.read(part, first)):
+            if any(first <= offset < before for offset in batches.offsets(batch)):
+                return True
+            first = max(first, batches.last_offset(batch) or 0) + 1
     except kafka_errors.OffsetOutOfRangeError:
-        return False
+        pass
     except kafka_errors.KafkaError as error:
         message = f"{part.topic}/{part.partition} could not be read at offset {first} ({in_words(error)}); it is tried again"
         raise RetryError(message) from error
+    return False
 
 
 class _EndOfLogError(Exception):
@@ -77,7 +81,9 @@ def _look(connection: Connection, part: KafkaPartition, offset: int) -> Unreadab
     reason = "its checksum does not fit"
     for _ in range(_READS):
         try:
-            batch = batches.read_batch(connection, part, offset)
+            # A connection of its own each time: what the way changes must not come alike.
+            with contextlib.closing(BatchReader(connection)) as reader:
+                batch = reader.read(part, offset)
         except kafka_errors.CorruptRecordError as error:
             batch, reason = b"", f"the broker says: {in_words(error)}"
         else:

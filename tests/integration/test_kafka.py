@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 from structlog.testing import capture_logs
 
@@ -201,6 +202,21 @@ def test_events_removed_unread_are_alarmed(broker: Broker, log: KafkaLog) -> Non
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
+def test_the_ends_of_transactions_are_no_gaps_and_no_alarm(broker: Broker, log: KafkaLog) -> None:
+    name = topic(broker)
+    with closing(KafkaProducer(bootstrap_servers=broker.address, transactional_id=name)) as producer:
+        producer.init_transactions()
+        for number in range(20):
+            producer.begin_transaction()
+            producer.send(name, b"%d" % number)
+            producer.commit_transaction()
+    with closing(log.source("g" + name, [name])) as source, capture_logs() as told:
+        events = read(source, 20)
+    assert [event.position.offset for event in events] == list(range(0, 40, 2)), "one offset after each is the transaction's end"
+    assert [event.missing_before for event in events] == [0] * 20
+    assert told == []
+
+
 def test_a_killed_broker_is_waited_for_and_no_event_is_lost(tmp_path: Path) -> None:
     require_kafka()
     own = Broker(tmp_path / "kafka").start()
