@@ -5,6 +5,8 @@ kafka-python's consumer says no more than that a checksum is wrong, so a batch i
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from kafka import errors as kafka_errors
 from kafka.net.compat import KafkaNetClient
 from kafka.protocol.consumer import FetchRequest
@@ -17,6 +19,15 @@ from consumers.kafka.connection import CONNECT_MS, REQUEST_MS, Connection, in_wo
 _WAIT_MS = 500
 # Topics by their names; later versions ask for ids.
 _FETCH_VERSION = 12
+_COMMITTED = 1
+
+
+class Fetched(NamedTuple):
+    """A broker's answer."""
+
+    batch: bytes
+    aborted: frozenset[tuple[int, int]]
+    """Producer's id and first offset of each aborted transaction that had not ended before the batch; later ones too."""
 
 
 class BatchReader:
@@ -26,7 +37,7 @@ class BatchReader:
         self._connection = connection
         self._client: KafkaNetClient | None = None
 
-    def read(self, part: KafkaPartition, offset: int) -> bytes:
+    def read(self, part: KafkaPartition, offset: int) -> Fetched:
         """Return the batch that holds `offset` or, where none does, the next one; nothing at the end of the partition.
 
         Raises `RetryError` when the cluster does not answer, and kafka-python's `OffsetOutOfRangeError` and `CorruptRecordError`
@@ -37,12 +48,13 @@ class BatchReader:
             client.poll(timeout_ms=REQUEST_MS, future=client.cluster.add_topic(part.topic))
             answer = client.send_and_receive(_leader(client, part), _fetch(part, offset), REQUEST_MS)
             found = answer.responses[0].partitions[0]
+            aborted = frozenset((one.producer_id, one.first_offset) for one in found.aborted_transactions or ())
             error = kafka_errors.for_code(found.error_code)
             problem = None if error is kafka_errors.NoError else error()
         except Exception as unforeseen:  # noqa: BLE001 - whatever an answer that was changed on the way leads to
             problem = unforeseen
         if problem is None:
-            return bytes(found.records or b"")
+            return Fetched(bytes(found.records or b""), aborted)
         if isinstance(problem, kafka_errors.OffsetOutOfRangeError | kafka_errors.CorruptRecordError):
             raise problem
         self.close()
@@ -79,10 +91,16 @@ def last_offset(batch: bytes) -> int | None:
         return None
 
 
-def offsets(batch: bytes) -> list[int]:
-    """Return the offsets of the events in a whole batch; none in a control batch. Raises what kafka-python cannot parse."""
-    records = MemoryRecords(batch).next_batch()
-    return [] if records.is_control_batch else [int(record.offset) for record in records]
+def offsets(fetched: Fetched) -> list[int]:
+    """Return the offsets of the events in a whole batch; none in a control batch, or in one of an aborted transaction.
+
+    Raises what kafka-python cannot parse.
+    """
+    records = MemoryRecords(fetched.batch).next_batch()
+    taken_back = any(records.producer_id == producer and first <= records.base_offset for producer, first in fetched.aborted)
+    if records.is_control_batch or taken_back:
+        return []
+    return [int(record.offset) for record in records]
 
 
 def _leader(client: KafkaNetClient, part: KafkaPartition) -> int:
@@ -99,7 +117,7 @@ def _fetch(part: KafkaPartition, offset: int) -> FetchRequest:
         partition_max_bytes=1,
     )  # fmt: skip
     return FetchRequest(
-        replica_id=-1, max_wait_ms=_WAIT_MS, min_bytes=1, max_bytes=1, isolation_level=0, session_id=0, session_epoch=-1,
+        replica_id=-1, max_wait_ms=_WAIT_MS, min_bytes=1, max_bytes=1, isolation_level=_COMMITTED, session_id=0, session_epoch=-1,
         topics=[FetchRequest.FetchTopic(topic=part.topic, partitions=[wanted])], forgotten_topics_data=[], rack_id="",
         max_version=_FETCH_VERSION,
     )  # fmt: skip

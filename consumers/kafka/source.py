@@ -133,6 +133,8 @@ class KafkaSource:
             # No deserializers: an event that does not parse must reach us as bytes.
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            # What a producer has taken back is no event.
+            isolation_level="read_committed",
             allow_auto_create_topics=False,
             partition_assignment_strategy=[CooperativeStickyAssignor()],
             session_timeout_ms=_SESSION_MS,

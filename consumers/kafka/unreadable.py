@@ -11,7 +11,7 @@ from kafka.structs import TopicPartition as KafkaPartition
 
 from config.errors import RetryError
 from consumers.kafka import batches
-from consumers.kafka.batches import BatchReader
+from consumers.kafka.batches import BatchReader, Fetched
 from consumers.kafka.connection import Connection, in_words
 
 _READS = 3
@@ -58,11 +58,11 @@ def find_unreadable(connection: Connection, part: KafkaPartition, start: int) ->
 def holds_events(reader: BatchReader, part: KafkaPartition, first: int, before: int) -> bool:
     """Return whether the broker keeps an event with an offset from `first` on and before `before`. Raises `RetryError`."""
     try:
-        # The end of a transaction is a batch without events.
-        while first < before and batches.is_whole(batch := reader.read(part, first)):
-            if any(first <= offset < before for offset in batches.offsets(batch)):
+        # A transaction that was aborted, and the end of each, are batches without events.
+        while first < before and batches.is_whole((fetched := reader.read(part, first)).batch):
+            if any(first <= offset < before for offset in batches.offsets(fetched)):
                 return True
-            first = max(first, batches.last_offset(batch) or 0) + 1
+            first = max(first, batches.last_offset(fetched.batch) or 0) + 1
     except kafka_errors.OffsetOutOfRangeError:
         pass
     except kafka_errors.KafkaError as error:
@@ -83,15 +83,16 @@ def _look(connection: Connection, part: KafkaPartition, offset: int) -> Unreadab
         try:
             # A connection of its own each time: what the way changes must not come alike.
             with contextlib.closing(BatchReader(connection)) as reader:
-                batch = reader.read(part, offset)
+                fetched = reader.read(part, offset)
         except kafka_errors.CorruptRecordError as error:
-            batch, reason = b"", f"the broker says: {in_words(error)}"
+            seen.add(b"")
+            reason = f"the broker says: {in_words(error)}"
         else:
-            if not batch:
+            if not fetched.batch:
                 raise _EndOfLogError
-            if batches.is_whole(batch):
-                return _parsed(part, offset, batch)
-        seen.add(batch)
+            if batches.is_whole(fetched.batch):
+                return _parsed(part, offset, fetched)
+            seen.add(fetched.batch)
     if len(seen) > 1:
         message = (
             f"{part.topic}/{part.partition} at offset {offset} came with other bytes each time: the way to the broker changes "
@@ -102,10 +103,10 @@ def _look(connection: Connection, part: KafkaPartition, offset: int) -> Unreadab
     return Unreadable(part, offset, last if last is not None and last >= offset else offset, reason)
 
 
-def _parsed(part: KafkaPartition, offset: int, batch: bytes) -> Unreadable | None:
+def _parsed(part: KafkaPartition, offset: int, fetched: Fetched) -> Unreadable | None:
     """Judge a batch that came as it was published: the client may be unable to make sense of it all the same."""
     try:
-        batches.offsets(batch)
+        batches.offsets(fetched)
     except kafka_errors.UnsupportedCodecError as error:
         message = (
             f"{part.topic}/{part.partition} cannot be unpacked at offset {offset} ({in_words(error)}). Nothing is skipped: it is "
@@ -113,5 +114,5 @@ def _parsed(part: KafkaPartition, offset: int, batch: bytes) -> Unreadable | Non
         )
         raise RetryError(message) from error
     except Exception as error:  # noqa: BLE001 - whatever parsing raises
-        return Unreadable(part, offset, batches.last_offset(batch) or offset, in_words(error))
+        return Unreadable(part, offset, batches.last_offset(fetched.batch) or offset, in_words(error))
     return None

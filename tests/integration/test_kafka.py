@@ -202,18 +202,24 @@ def test_events_removed_unread_are_alarmed(broker: Broker, log: KafkaLog) -> Non
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
-def test_the_ends_of_transactions_are_no_gaps_and_no_alarm(broker: Broker, log: KafkaLog) -> None:
+def test_what_a_transaction_takes_back_is_no_event_and_no_gap(broker: Broker, log: KafkaLog) -> None:
     name = topic(broker)
     with closing(KafkaProducer(bootstrap_servers=broker.address, transactional_id=name)) as producer:
         producer.init_transactions()
         for number in range(20):
             producer.begin_transaction()
             producer.send(name, b"%d" % number)
-            producer.commit_transaction()
+            if number % 5 == 2:
+                producer.flush()
+                producer.abort_transaction()
+            else:
+                producer.commit_transaction()
     with closing(log.source("g" + name, [name])) as source, capture_logs() as told:
-        events = read(source, 20)
-    assert [event.position.offset for event in events] == list(range(0, 40, 2)), "one offset after each is the transaction's end"
-    assert [event.missing_before for event in events] == [0] * 20
+        events = read(source, 16)
+        assert source.poll(timeout_s=0.5, max_events=1) == []
+    kept = [number for number in range(20) if number % 5 != 2]
+    assert [(event.position.offset, event.value) for event in events] == [(2 * n, b"%d" % n) for n in kept]
+    assert [event.missing_before for event in events] == [0] * 16
     assert told == []
 
 
