@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from config.clock import utc_now
 from consumers.events import Feedback, Label
 from daemon.demo.installation import Installation
 from daemon.serving import presence
+from tests.support.commands import perennial
 
 TASK = "news-topics"
 LIMIT_S = 120.0
@@ -41,11 +40,7 @@ class Beside:
         self.installation = installation
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, **self.installation._environment(), "COLUMNS": "220"}
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "daemon", "feedback", *arguments], env=environment, cwd=self.installation.folder,
-            capture_output=True, text=True, timeout=LIMIT_S, check=False,
-        )  # fmt: skip
+        return perennial(self.installation, "feedback", *arguments, check=False)
 
     def json(self, *arguments: str) -> Any:
         done = self(*arguments, "--json")
@@ -104,11 +99,7 @@ def test_from_the_quarantine_to_a_decision_that_outlives_the_daemon(tmp_path: Pa
         installation.wait_until(lambda: bool(installation.task(TASK).feedback.alarms), limit_s=LIMIT_S, what="the alarm")
         assert "feedback.label_flip_alarm" in installation.log_file.read_text()
         assert "1 label-flip alarm up" in installation.task(TASK).reasons[0]
-        status = subprocess.run(
-            [sys.executable, "-P", "-m", "daemon", "status"], env=os.environ | installation._environment(), cwd=tmp_path,
-            capture_output=True, text=True, timeout=LIMIT_S, check=True,
-        ).stdout  # fmt: skip
-        assert "ALARM" in status
+        assert "ALARM" in perennial(installation, "status").stdout
         alarms = feedback("quarantine").stdout
         assert f"perennial feedback accept --task {TASK} --alarm '{MOVE}'" in " ".join(alarms.split()), (
             "safe to copy into a shell"

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +20,7 @@ from daemon.demo.installation import Installation
 from registry.artifacts import Artifacts
 from registry.store import Registry
 from tests.kafka.broker import Broker
+from tests.support.commands import perennial
 from tests.support.daemons import LIMIT_S, TOPICS, installation, labels, logged, wait_for_decision, wait_for_training
 from tests.support.kafka_logs import require_kafka
 
@@ -72,13 +70,8 @@ class Publisher:
                 number += 1
 
 
-def perennial(daemon: Installation, *arguments: str) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "daemon", *arguments, "--json"],
-        env=os.environ | daemon._environment(), capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def told_as_json(daemon: Installation, *arguments: str) -> Any:
+    return json.loads(perennial(daemon, *arguments, "--json").stdout)
 
 
 def ask(daemon: Installation, number: int) -> None:
@@ -143,7 +136,7 @@ def test_backups_taken_under_ingest_training_and_promotion_are_whole(tmp_path: P
         folder = tmp_path / "backups" / str(len(backups))
         before = publisher.acknowledged()
         earlier = ["--link-to", str(backups[-1][0])] if backups else []
-        backups.append((folder, before, perennial(daemon, "backup", str(folder), *earlier)))
+        backups.append((folder, before, told_as_json(daemon, "backup", str(folder), *earlier)))
 
     daemon.start()
     try:
@@ -165,7 +158,7 @@ def test_backups_taken_under_ingest_training_and_promotion_are_whole(tmp_path: P
 
     for number, (folder, before, told) in enumerate(backups):
         copy = installation(tmp_path / f"restored-{number}", models, serve=True)
-        perennial(copy, "restore", str(folder))
+        told_as_json(copy, "restore", str(folder))
         assert ids_in_log(copy) >= before, "what was acknowledged before the backup began is in its log"
         assert set(stored_ids(copy)) <= ids_in_log(copy), "nothing is stored that the log does not have"
         one_champion_whose_artifact_verifies(copy, told["champions"].get(TOPICS))
@@ -187,7 +180,7 @@ def test_on_kafka_the_log_is_read_again_from_where_the_backup_was_taken(tmp_path
         try:
             with Publisher(daemon) as publisher:
                 daemon.wait_until(lambda: len(stored_ids(daemon)) > 60, limit_s=LIMIT_S, what="the first rows")
-                told = perennial(daemon, "backup", str(tmp_path / "backup"))
+                told = told_as_json(daemon, "backup", str(tmp_path / "backup"))
                 held = len(stored_ids(daemon))
                 daemon.wait_until(lambda: len(stored_ids(daemon)) > held + 100, limit_s=LIMIT_S, what="more rows")
             expected = publisher.acknowledged()
@@ -198,7 +191,7 @@ def test_on_kafka_the_log_is_read_again_from_where_the_backup_was_taken(tmp_path
         assert told["positions"][FEEDBACK_TOPIC].keys() == {"0", "1", "2"}
 
         copy = installation(tmp_path / "restored", models, kafka=broker.address)
-        perennial(copy, "restore", str(tmp_path / "backup"))
+        told_as_json(copy, "restore", str(tmp_path / "backup"))
         assert len(stored_ids(copy)) < len(expected), "the backup is behind what the group has committed"
         copy.start()
         try:

@@ -12,11 +12,10 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-import psutil
-
 from consumers.buffer import Buffer
 from tests.support import buffer_writer, upserter
 from tests.support.buffers import SETTINGS, TASKS, enrich, opened
+from tests.support.processes import freeze
 
 LIMIT_S = 60
 
@@ -47,9 +46,7 @@ def test_a_second_writer_never_writes_beside_one_that_lives_or_is_frozen(tmp_pat
         assert first.stdout is not None
         assert first.stdout.readline() == "open\n"
         write(first, 0, 10)
-        first.send_signal(signal.SIGSTOP)
-        while psutil.Process(first.pid).status() != psutil.STATUS_STOPPED:
-            time.sleep(0.01)
+        freeze(first)
         with start(buffer_writer.__file__, folder) as second:
             _said, told = second.communicate("5 10\n", timeout=LIMIT_S)
             assert second.returncode == 1

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -24,6 +21,7 @@ from daemon.demo.installation import Installation, InstallationError
 from daemon.status import StatusReader
 from registry.store import Registry
 from tests.support import markers, ner_rows
+from tests.support.commands import perennial
 from tests.support.hasty_daemon import ROAD
 from tests.support.tiny_models import toy_rows
 
@@ -131,15 +129,6 @@ def train(town: Installation, name: str) -> None:
     for task in (TOPICS, ENTITIES):
         town.publish([Retrain(event_id=f"{name}-{task}", occurred_at=utc_now(), task=task, full=True, reason="the test asks")])
     town.wait_until(town.is_quiet, limit_s=LIMIT_S, what="both runs")
-
-
-def perennial(town: Installation, *arguments: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "daemon", *arguments], env=os.environ | town._environment() | {"COLUMNS": "250"},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done
 
 
 def listed(town: Installation) -> list[dict[str, Any]]:

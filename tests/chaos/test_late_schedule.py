@@ -9,10 +9,10 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.support.cycles import World, task, worse
+from tests.support.processes import freeze
 
 SLEEPER = """
 import threading
@@ -33,9 +33,7 @@ def test_a_scheduler_that_slept_past_its_moments_wakes_the_cycle_and_complains_o
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "woken\n"
-        process.send_signal(signal.SIGSTOP)
-        while psutil.Process(process.pid).status() != psutil.STATUS_STOPPED:
-            time.sleep(0.01)
+        freeze(process)
         time.sleep(MISSED_S)
         process.send_signal(signal.SIGCONT)
         went_on = time.monotonic()

@@ -22,8 +22,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-import psutil
 from filelock import FileLock
+
+from tests.support.processes import freeze
 
 HERE = Path(__file__).parent
 LIBRARY = HERE.parents[1] / ".kafka" / "lib"
@@ -146,10 +147,7 @@ class Broker:
     def freeze(self) -> None:
         """Stop the broker's process where it stands: connections stay open and nothing answers."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        # On a busy machine it stops a moment later, and until then it answers.
-        while psutil.Process(self._process.pid).status() != psutil.STATUS_STOPPED:
-            time.sleep(0.01)
+        freeze(self._process)
 
     def thaw(self) -> None:
         """Let a frozen broker go on."""
