@@ -38,7 +38,7 @@ from consumers.event_log import open_event_log
 from consumers.events import ARTICLES_TOPIC, FEEDBACK_TOPIC, AnyEvent, Article, Label, to_bytes
 from consumers.ingest import Ingest
 
-GROWTH_LIMIT_MIB = 160.0
+GROWTH_LIMIT_MIB = 96.0
 """What one more large merge of fragments may leave with the allocator, above the ids' own bytes. Peaks are compared with peaks:
 memory goes up and down with these merges."""
 _ID_BYTES = 48

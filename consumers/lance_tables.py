@@ -165,6 +165,8 @@ class Tables:
                 written.append(name)
             elif compaction.merge_small_fragments(self._handles[name], KEYS[name]):
                 written.append(name)
+        if written:
+            compaction.give_memory_back()
         self.writes += len(written)
         return tuple(written)
 
