@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import random
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -72,18 +73,14 @@ def _measure(broker: Broker, folder: Path, count: int, catch_up_events: int, *, 
         "ours_events_per_s": sorted(one["rate"] for one in ours)[len(ours) // 2],
         "bare_poll_events_per_s": sorted(polls)[len(polls) // 2],
         "bare_merge_rows_per_s": sorted(merges)[len(merges) // 2],
-        "ratio_to_bare_poll": _median([one["rate"] / poll for one, poll in zip(ours, polls, strict=True)]),
-        "ratio_to_bare_merge": _median([one["rate"] / merge for one, merge in zip(ours, merges, strict=True)]),
+        "ratio_to_bare_poll": statistics.median_high([one["rate"] / poll for one, poll in zip(ours, polls, strict=True)]),
+        "ratio_to_bare_merge": statistics.median_high([one["rate"] / merge for one, merge in zip(ours, merges, strict=True)]),
         "stored": best["rows"],
         "duplicates": best["duplicates"],
         "dead_letters": best["dead"],
         "memory_mib": best["memory_mib"],
         "catch_up": catch_up,
     }
-
-
-def _median(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2]
 
 
 def _in_process(target: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 - what the target returns

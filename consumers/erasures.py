@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,7 +41,10 @@ CREATE TABLE positions (
 """
 
 Step = Literal["removed_at", "purged_at", "retrain_at", "done_at"]
-STEPS: Sequence[Step] = ("removed_at", "purged_at", "retrain_at", "done_at")
+STEPS: Mapping[Step, str] = {
+    "removed_at": "removed from tables", "purged_at": "purged from disk", "retrain_at": "retrain queued", "done_at": "done",
+}  # fmt: skip
+"""The steps that an erasure is told by, in order and in words."""
 Work = Literal["example", "event", "told", "fragment", "task"]
 """Ids of examples that were erased; of events whose acknowledgement must go; of outgoing events that may quote erased texts;
 `table:fragment` that still holds erased rows; tasks whose run was ended."""
@@ -71,14 +74,12 @@ class Erasure:
     @property
     def state(self) -> str:
         """The last step that was reached, in words."""
-        reached = [name for name, at in zip(_IN_WORDS, self._moments(), strict=True) if at is not None]
+        reached = [words for step, words in STEPS.items() if getattr(self, step) is not None]
         return reached[-1] if reached else "requested"
 
-    def _moments(self) -> tuple[datetime | None, ...]:
-        return self.removed_at, self.purged_at, self.retrain_at, self.done_at
-
-
-_IN_WORDS = ("removed from tables", "purged from disk", "retrain queued", "done")
+    def is_late(self, now: datetime, limit: timedelta) -> bool:
+        """Return whether it is not done though it was asked for longer ago than `limit`."""
+        return self.done_at is None and now > self.requested_at + limit
 
 
 @dataclass(frozen=True, slots=True)

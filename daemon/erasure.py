@@ -301,7 +301,7 @@ class Eraser:
         """Show how many wait, and raise the alarm over those past the limit, once an hour."""
         now, limit = self._clock(), timedelta(hours=self._settings.erasure.limit_hours)
         unfinished = self._erasures.unfinished()
-        late = [one for one in unfinished if now > one.requested_at + limit]
+        late = [one for one in unfinished if one.is_late(now, limit)]
         self._metrics.erasures(len(unfinished), len(late))
         if not late or (self._alarmed_at is not None and now - self._alarmed_at < _ALARM_EVERY):
             return

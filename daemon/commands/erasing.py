@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -82,7 +82,7 @@ def erasures(as_json: AsJson = False) -> None:
             "number": one.number,
             "what": one.what,
             "state": one.state,
-            "late": one.done_at is None and (now - one.requested_at).total_seconds() > 3600 * limit_hours,
+            "late": one.is_late(now, timedelta(hours=limit_hours)),
             "requested_at": _shown(one.requested_at),
             "removed_at": _shown(one.removed_at),
             "purged_at": _shown(one.purged_at),
