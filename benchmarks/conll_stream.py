@@ -32,7 +32,7 @@ LABELS = ("PERSON", "ORG", "LOC", "MISC")
 RENAMED = {"PER": "PERSON", "ORG": "ORG", "LOC": "LOC", "MISC": "MISC"}
 # Printed with the result. The labels are the set's own; minutes stand for weeks, so no wall-clock pause between two runs.
 OVERRIDES = {TASK: {"trigger.cooldown_minutes": 0.0, "trigger.weekly": False, "label_names": list(LABELS)}}
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "schedule": {"check_interval_s": 1.0, "weekly": False},
     "enrich": {"interval_s": 0.2},
     # Caps per day count by arrival, and weeks arrive in minutes here.

@@ -220,7 +220,7 @@ def _runs(installation: Installation) -> list[dict[str, Any]]:
 
 def _accuracy(predictor: Predictor, rows: list[Row]) -> float:
     answers = predictor.predict([row.text for row in rows])
-    return sum(answer["label"] == row.label for answer, row in zip(answers, rows, strict=True)) / len(rows)
+    return float(sum(answer["label"] == row.label for answer, row in zip(answers, rows, strict=True)) / len(rows))
 
 
 def _next(month: str) -> str:

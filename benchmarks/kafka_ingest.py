@@ -159,7 +159,7 @@ def _bare_merge(folder: str, count: int) -> float:
     # The very rows that ours stores, made beforehand: only the merge is timed.
     table_name, schema = "articles", SCHEMAS["articles"]
     tasks = load_tasks(SHIPPED_TASKS_DIR)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for value in payloads(count + count // 40 + 200):
         if len(rows) < count and not value.startswith(b'{"type": "article", "event_id": "broken'):
             now = datetime.now(UTC)
@@ -179,7 +179,7 @@ def _bare_merge(folder: str, count: int) -> float:
 
 def _ingest(address: str, group: str, folder: str, count: int) -> dict[str, Any]:
     process = psutil.Process()
-    memory = []
+    memory: list[int] = []
     totals = {"inserted": 0, "duplicates": 0, "dead": 0}
     for done, outcome, buffer in _steps(address, group, Path(folder), count):
         if not memory:

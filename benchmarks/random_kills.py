@@ -172,7 +172,8 @@ def _installation(folder: Path, new_examples: int, sections: dict[str, dict[str,
         # The next life need not wait long for the lease of the killed one.
         "registry": {"lease_s": 2.0},
     }  # fmt: skip
-    overrides = {TOPICS: topics, ENTITIES: {"trigger.min_new_examples": 1_000_000, "trigger.weekly": False}}
+    entities = {"trigger.min_new_examples": 1_000_000, "trigger.weekly": False}
+    overrides: dict[str, dict[str, Any]] = {TOPICS: topics, ENTITIES: entities}
     return Installation(folder, task_overrides=overrides, serve=False, settings_overrides=settings | sections)
 
 

@@ -179,7 +179,8 @@ def _figures(settings: Settings, count: int, took_s: float, samples: list[tuple[
     with closing(DeadLetters(settings.dead_letter_file)) as letters:
         dead = letters.count()
     half = [(done, rss) for done, rss in samples if done >= count / 2]
-    slope = float(np.polyfit(*np.array(half).T, 1)[0]) if len(half) > 1 else 0.0
+    events, memory = np.array(half).T
+    slope = float(np.polyfit(events, memory, 1)[0]) if len(half) > 1 else 0.0
     second, last = (
         max((rss for done, rss in samples if start <= done / count <= start + 0.25), default=samples[-1][1])
         for start in (0.25, 0.75)

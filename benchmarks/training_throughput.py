@@ -132,7 +132,7 @@ def main() -> None:
     chosen = arguments.parse_args()
     steps = chosen.steps or (_QUICK_STEPS if chosen.quick else _STEPS)
     held_out = 0 if chosen.quick else _HELD_OUT
-    cases = QUICK_CASES if chosen.quick else CASES
+    cases: tuple[Case, ...] = QUICK_CASES if chosen.quick else CASES
     if chosen.case:
         cases = tuple(case for case in CASES if case.name in chosen.case)
     results: dict[str, Any] = {"steps": steps, "batch_size": BATCH_SIZE, "owed_ratio": OWED}

@@ -87,7 +87,7 @@ class Broker:
         """
         self.folder = folder
         self.port = port or free_port()
-        self.node = joins.node + 1 if joins else 1
+        self.node: int = joins.node + 1 if joins else 1
         self._extra_properties = (_JOINING if joins else "") + properties
         self._formatting = ["--no-initial-controllers"] if joins else ["--standalone"]
         if scram:

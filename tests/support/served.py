@@ -104,7 +104,8 @@ def publish_ruler(
     """Publish a task's next version, a pipeline whose one rule gives the label `V<number>`; return its name."""
     number = registry.versions.next_number(task)
     nlp = spacy.blank("xx")  # the few rules of its tokenizer load quickly
-    nlp.add_pipe("entity_ruler").add_patterns([{"label": f"V{number}", "pattern": "Riksdag"}])
+    ruler: Any = nlp.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": f"V{number}", "pattern": "Riksdag"}])
     source = folder / f"model-{number}"
     nlp.to_disk(source)
     if ballast:
