@@ -33,10 +33,10 @@ def list_(
         return
     rows = [
         (letter.id, f"{letter.topic.removeprefix('perennial.')}/{letter.partition}@{letter.offset}", letter.reason,
-         "" if letter.replayable else "no", letter.dead_at.isoformat(timespec="seconds"))
+         "" if letter.replayable else "no", letter.dead_at)
         for letter in letters
     ]  # fmt: skip
-    table("Dead letters", ("id", "position", "reason", "replayable", "since"), rows)
+    table("Dead letters", ("id", "position", "reason", "replayable", "since (UTC)"), rows)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -83,11 +83,11 @@ def erasures(as_json: AsJson = False) -> None:
             "what": one.what,
             "state": one.state,
             "late": one.is_late(now, timedelta(hours=limit_hours)),
-            "requested_at": _shown(one.requested_at),
-            "removed_at": _shown(one.removed_at),
-            "purged_at": _shown(one.purged_at),
-            "retrain_at": _shown(one.retrain_at),
-            "done_at": _shown(one.done_at),
+            "requested_at": one.requested_at,
+            "removed_at": one.removed_at,
+            "purged_at": one.purged_at,
+            "retrain_at": one.retrain_at,
+            "done_at": one.done_at,
             "note": one.note,
         }
         for one in found
@@ -97,7 +97,7 @@ def erasures(as_json: AsJson = False) -> None:
         return
     table(
         f"Erasures (limit {limit_hours:g} hours)",
-        ("number", "what", "state", "requested", "removed", "purged", "retrain queued", "done", "waits for"),
+        ("number", "what", "state", "requested (UTC)", "removed", "purged", "retrain queued", "done", "waits for"),
         [
             (row["number"], row["what"], f"{row['state']}{' (late)' if row['late'] else ''}", row["requested_at"],
              row["removed_at"], row["purged_at"], row["retrain_at"], row["done_at"], row["note"])
@@ -157,7 +157,3 @@ def _forget_tombstones(settings: Settings, user: str | None, article: str | None
         message = "it was not erased here, so nothing is refused; nothing was changed"
         raise UserError(message)
     console.print(f"new events of this {' and '.join(forgotten)} are stored again; what was erased stays erased")
-
-
-def _shown(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="seconds")

@@ -69,11 +69,11 @@ def quarantine(
             _cell(f"alarm: {one.alarm}" if one.standing == "alarm" else one.standing),
             _cell(_said(one.target)),
             _cell(one.text),
-            f"{one.arrived_at:%Y-%m-%d %H:%M}",
+            one.arrived_at,
         )
         for one in found
     ]  # fmt: skip
-    table("Quarantined feedback", ("id", "task", "user", "because", "says", "of the text", "arrived"), rows)
+    table("Quarantined feedback", ("id", "task", "user", "because", "says", "of the text", "arrived (UTC)"), rows)
 
 
 @app.command()

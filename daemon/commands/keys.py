@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -48,7 +48,7 @@ def create(
         return
     # Alone on standard output, whole: it is meant to be piped into a file or a secret store.
     typer.echo(secret)
-    until = f"until {_minute(key.expires_at)} UTC" if key.expires_at else "until it is revoked"
+    until = f"until {key.expires_at:%Y-%m-%d %H:%M} UTC" if key.expires_at else "until it is revoked"
     typer.echo(f"{name} may {', '.join(key.scopes)}, {until}; its hash is kept in {where}. It is not shown again.", err=True)
 
 
@@ -66,7 +66,9 @@ def list_(as_json: AsJson = False) -> None:
             key.key_id,
             " ".join(key.scopes),
             key.state(utc_now()),
-            *map(_minute, (key.created_at, key.last_used_at, key.expires_at)),
+            key.created_at,
+            key.last_used_at,
+            key.expires_at,
         )
         for key in keys
     ]
@@ -91,12 +93,8 @@ def _plain(key: ApiKey) -> dict[str, Any]:
         "id": key.key_id,
         "scopes": list(key.scopes),
         "state": key.state(utc_now()),
-        **{name: moment.isoformat(timespec="seconds") if moment else None for name, moment in moments.items()},
+        **moments,
     }
-
-
-def _minute(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}" if moment else ""
 
 
 @contextmanager

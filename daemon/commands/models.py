@@ -51,7 +51,7 @@ def list_(task: Annotated[str | None, typer.Argument(help="Only this task.")] = 
                     "opponent_score": comparison.get("champion_score"),
                     "erased_texts": "learnt" if version.affected_at else None,
                     "size_mib": round(version.size_bytes / 2**20, 1),
-                    "created_at": version.created_at.isoformat(timespec="seconds"),
+                    "created_at": version.created_at,
                 })  # fmt: skip
     if as_json:
         print_json(rows)
@@ -65,7 +65,7 @@ def list_(task: Annotated[str | None, typer.Argument(help="Only this task.")] = 
     ]  # fmt: skip
     table(
         "Models",
-        ("version", "alias", "verdict", "score", "against", "size", "created", "erased texts"),
+        ("version", "alias", "verdict", "score", "against", "size", "created (UTC)", "erased texts"),
         shown,
         empty="none trained yet",
     )
@@ -149,11 +149,11 @@ def history(task: TaskName, as_json: AsJson = False) -> None:
             move.from_version,
             move.actor,
             move.reason,
-            move.moved_at.isoformat(timespec="seconds"),
+            move.moved_at,
         )
         for move in moves
     ]
-    table(f"Champions of {task}", ("generation", "move", "version", "before", "by", "reason", "at"), rows)
+    table(f"Champions of {task}", ("generation", "move", "version", "before", "by", "reason", "at (UTC)"), rows)
 
 
 @app.command()
