@@ -90,13 +90,19 @@ def import_events(
     """Yield one label event per row for `task`, or one article per row without a task; a row that gives none is a `BadRow`.
 
     A row without a time takes import order: the file's own time (never ahead of `clock`) plus a microsecond per line. Raises
-    `UserError` when the file cannot be read or a column is missing, naming the columns that exist.
+    `UserError` when the file cannot be read, when a column is missing, naming those that exist, or when it holds events.
     """
     chosen = options or ImportOptions()
     mapping = mapping or ColumnMapping()
     rows = read_rows(path, chosen.format, header=chosen.header, progress=progress)
     head = list(itertools.islice(rows, _COLUMNS_FROM_ROWS))
     names = list(dict.fromkeys(name for row in head if isinstance(row, Row) for name in row.values))
+    if mapping == ColumnMapping() and {"type", "event_id"} <= set(names):
+        message = (
+            "these rows look like events already (they have 'type' and 'event_id'); importing would make other events of them. "
+            "Post them to /v1/feedback or publish them to Kafka; to import them all the same, name their columns (--text text)"
+        )
+        raise UserError(message)
     columns = mapping.resolve(names) if names else {}
     _require(columns, names, task, chosen)
     writer = _Writer(task, columns, chosen, _identity(path, task, mapping, chosen), _file_time(path, clock))

@@ -153,6 +153,16 @@ def test_csv_without_header_names_columns_by_number(tmp_path: Path) -> None:
     assert events[0].text == "Fears for pension\n\nUnions say so, again."
 
 
+def test_a_file_of_events_is_not_taken_for_a_table(tmp_path: Path) -> None:
+    event = '{"type": "label", "event_id": "l-1", "task": "t", "text": "Who leads now?", "target": {"label": "sport"}}\n'
+    path = written(tmp_path, "events.jsonl", event)
+    with pytest.raises(UserError, match=r"look like events already.*name their columns"):
+        list(import_events(path, None))
+    (article,) = import_events(path, None, ColumnMapping(text="text"))
+    assert isinstance(article, Article)
+    assert article.body == "Who leads now?"
+
+
 def test_a_wrong_column_names_those_that_exist(tmp_path: Path) -> None:
     path = written(tmp_path, "rows.csv", CSV)
     with pytest.raises(UserError, match=r"no column 'categry' in the file; its columns are 'text', 'label'"):
