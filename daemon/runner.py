@@ -25,6 +25,8 @@ from trainers.job_spec import JobResult, JobSpec, Progress
 CHILD = (sys.executable, "-P", "-m", "trainers.job")
 LOG_FILE = "job.log"
 _KILLED_BY_KERNEL = -signal.SIGKILL
+# What native code ends with where an allocation that it took for granted is refused.
+_CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)
 _POLL_S = 0.1
 _LOG_TAIL_CHARS = 600
 
@@ -116,15 +118,21 @@ class Runner:
             return JobResult(
                 run_id=spec.run_id, status="stopped", error="stopped before it was done; it goes on at the next start"
             )
-        if exit_code == _KILLED_BY_KERNEL:
-            return JobResult(
-                run_id=spec.run_id, status="out_of_memory", error="the kernel killed the child (usually: out of memory)"
-            )
-        result = read_result(spec.run_dir)
-        if result is not None:
+        if (result := read_result(spec.run_dir) or self._out_of_memory(spec, exit_code)) is not None:
             return result
         tail = _tail(spec.run_dir / LOG_FILE)
         return _failed(spec, f"the child ended with code {exit_code} and left no result; the end of its log: {tail}")
+
+    def _out_of_memory(self, spec: JobSpec, exit_code: int) -> JobResult | None:
+        """Return the result of a child that could not write one because it got no memory, None when it ended otherwise."""
+        if exit_code == _KILLED_BY_KERNEL:
+            message = "the kernel killed the child (usually: out of memory)"
+        elif exit_code in _CRASHES and self._settings.memory_limit_mib:
+            how = signal.Signals(-exit_code).name
+            message = f"the child crashed ({how}), as native code does beyond training.memory_limit_mib"
+        else:
+            return None
+        return JobResult(run_id=spec.run_id, status="out_of_memory", error=message)
 
 
 def read_result(run_dir: Path) -> JobResult | None:

@@ -85,6 +85,15 @@ def test_a_child_killed_by_the_kernel_counts_as_out_of_memory_and_is_parked_afte
     assert len(attempts(tmp_path)) == 2
 
 
+@pytest.mark.parametrize(("limit_mib", "tried"), [(0, 1), (500, 2)])
+def test_a_crash_counts_as_out_of_memory_where_memory_is_limited(tmp_path: Path, limit_mib: int, tried: int) -> None:
+    crashing = runner(tmp_path, "os.kill(os.getpid(), signal.SIGSEGV)", memory_limit_mib=limit_mib)
+    found = crashing.run(spec(tmp_path), lambda _: None)
+    assert found.status == "failed"
+    assert len(attempts(tmp_path)) == tried
+    assert ("crashed (SIGSEGV)" in (found.error or "")) == bool(limit_mib)
+
+
 def test_a_batch_of_one_is_not_halved(tmp_path: Path) -> None:
     found = runner(tmp_path, "result('out_of_memory', error='no memory'); sys.exit(3)").run(spec(tmp_path, 1), lambda _: None)
     assert found.status == "failed"
