@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
+from benchmarks.kafka_broker import kafka_sections
 from daemon.demo.installation import Installation
 from tests.support.daemons import Second, give_champion, installation, make_models, send, stored_ids, wait_until
 
@@ -25,9 +26,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         models = make_models(Path(folder) / "models")
         lease_s = Installation(Path(folder) / "shipped").settings.registry.lease_s
+        with kafka_sections(Path(folder) / "broker") as sections:
+            through_kafka = _seconds(
+                Path(folder) / "kafka", models, rounds, lease_s=lease_s, kafka=sections["kafka"]["bootstrap_servers"]
+            )
         results = {
             "rounds": rounds,
             f"standby, lease {lease_s:g} s (shipped)": _seconds(Path(folder) / "shipped", models, rounds, lease_s=lease_s),
+            "the same through Kafka": through_kafka,
             "standby, lease 2 s": _seconds(Path(folder) / "short", models, rounds, lease_s=2.0),
             "no standby, started anew at once, lease 2 s": _seconds(
                 Path(folder) / "anew", models, rounds, lease_s=2.0, standby=False
@@ -36,9 +42,17 @@ def main() -> None:
     report.write("takeover", arguments, results, arguments.json)
 
 
-def _seconds(folder: Path, models: Path, rounds: int, *, lease_s: float, standby: bool = True) -> dict[str, Any]:
-    """Kill one leader after the other; return medians and the worst."""
-    daemon = installation(folder, models, registry={"lease_s": lease_s})
+def _seconds(
+    folder: Path,
+    models: Path,
+    rounds: int,
+    *,
+    lease_s: float,
+    standby: bool = True,
+    kafka: str = "",
+) -> dict[str, Any]:
+    """Kill one leader after the other; return medians and the worst. `kafka` is the address of a cluster to use."""
+    daemon = installation(folder, models, kafka=kafka, registry={"lease_s": lease_s})
     give_champion(daemon)
     leads: list[float] = []
     stores: list[float] = []
