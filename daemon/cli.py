@@ -12,7 +12,7 @@ from rich.console import Console
 
 from config.errors import PerennialError, UserError
 from config.secrets import told
-from daemon.commands import backups, data, dead_letters, erasing, feedback, inspect, keys, models, operate, topics
+from daemon.commands import backups, data, dead_letters, erasing, feedback, inspect, keys, models, operate, runs, topics
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
@@ -42,7 +42,7 @@ def _options(
     pass
 
 
-for group in (operate, data, inspect, erasing, backups):
+for group in (operate, data, inspect, runs, erasing, backups):
     group.register(app)
 app.add_typer(models.app, name="models")
 app.add_typer(dead_letters.app, name="dlq")

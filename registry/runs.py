@@ -215,7 +215,7 @@ def _run(row: Row[Any]) -> Run:
 
 
 def _unknown(run_id: str) -> str:
-    return f"there is no run {run_id!r}; `perennial status` shows the newest runs of every task"
+    return f"there is no run {run_id!r}; `perennial runs` lists them"
 
 
 def _check_forward(run_id: str, before: str, after: str) -> None:

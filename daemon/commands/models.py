@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from config.errors import UserError
-from config.settings import Settings, load_settings
 from config.tasks import load_tasks
+from daemon.commands.existing import existing_registry, refuse_unknown
 from daemon.commands.output import AsJson, console, print_json, table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from registry.store import Registry
 
 app = typer.Typer(help="Versions and the champion: list, show, promote, rollback, pin, diff, gc.", no_args_is_help=True)
 
@@ -29,9 +22,9 @@ VersionName = Annotated[str, typer.Argument(metavar="VERSION", help="For example
 @app.command("list")
 def list_(task: Annotated[str | None, typer.Argument(help="Only this task.")] = None, as_json: AsJson = False) -> None:
     """List versions, newest first, with the alias each one carries."""
-    with _registry() as (settings, registry):
+    with existing_registry() as (settings, registry):
         if task is not None:
-            _refuse_unknown(task, settings, registry)
+            refuse_unknown(task, settings, registry)
         names = [task] if task else sorted(load_tasks(settings.tasks_folder))
         rows = []
         for name in names:
@@ -76,7 +69,7 @@ def show(version: VersionName, as_json: AsJson = False) -> None:
     """Show a version: verdict with reasons, comparison, lineage, settings."""
     from registry import cards  # noqa: PLC0415 - heavy
 
-    with _registry() as (_settings, registry):
+    with existing_registry() as (_settings, registry):
         found = registry.versions.get(version)
         run = registry.runs.get(found.run_id)
         if as_json:
@@ -90,7 +83,7 @@ def promote(version: VersionName, reason: Reason = "promoted by hand") -> None:
     """Make a version the champion, whatever the gate said."""
     from registry import promotion  # noqa: PLC0415 - heavy
 
-    with _registry() as (_settings, registry):
+    with existing_registry() as (_settings, registry):
         task = registry.versions.get(version).task
         champion = registry.versions.champion(task)
         expected = champion.version if champion else None
@@ -107,7 +100,7 @@ def rollback(
     """Go back to the previous champion, or to a named version."""
     from registry import promotion  # noqa: PLC0415 - heavy
 
-    with _registry() as (_settings, registry):
+    with existing_registry() as (_settings, registry):
         alias = promotion.rollback(registry, task, to=to, actor=_ACTOR, reason=reason)
     console.print(f"{alias.version} is the champion of {task} again; serving follows within seconds")
 
@@ -117,7 +110,7 @@ def pin(task: TaskName, reason: Reason = "pinned by hand") -> None:
     """Keep the present champion: nothing is promoted over it until it is unpinned."""
     from registry import promotion  # noqa: PLC0415 - heavy
 
-    with _registry() as (_settings, registry):
+    with existing_registry() as (_settings, registry):
         alias = promotion.pin(registry, task, actor=_ACTOR, reason=reason)
     console.print(f"{alias.version} stays the champion of {task} until `perennial models unpin {task}`")
 
@@ -127,7 +120,7 @@ def unpin(task: TaskName, reason: Reason = "unpinned by hand") -> None:
     """Let the gate promote over the champion again."""
     from registry import promotion  # noqa: PLC0415 - heavy
 
-    with _registry() as (_settings, registry):
+    with existing_registry() as (_settings, registry):
         alias = promotion.unpin(registry, task, actor=_ACTOR, reason=reason)
     console.print(f"{alias.version} can be replaced again")
 
@@ -135,8 +128,8 @@ def unpin(task: TaskName, reason: Reason = "unpinned by hand") -> None:
 @app.command()
 def history(task: TaskName, as_json: AsJson = False) -> None:
     """Show every move of the champion, with who and why."""
-    with _registry() as (settings, registry):
-        _refuse_unknown(task, settings, registry)
+    with existing_registry() as (settings, registry):
+        refuse_unknown(task, settings, registry)
         moves = registry.versions.history(task)
     if as_json:
         print_json([asdict(move) for move in moves])
@@ -161,7 +154,7 @@ def diff(left: VersionName, right: VersionName, as_json: AsJson = False) -> None
     """Show how two versions differ: settings, training set, lineage, metrics."""
     from registry import diff as differences  # noqa: PLC0415 - heavy
 
-    with _registry() as (_settings, registry):
+    with existing_registry() as (_settings, registry):
         found = differences.between(registry, left, right)
     if as_json:
         print_json([asdict(entry) for entry in found])
@@ -184,7 +177,7 @@ def gc(
     from registry import collection  # noqa: PLC0415 - heavy
     from registry.artifacts import Artifacts  # noqa: PLC0415 - heavy
 
-    with _registry() as (settings, registry):
+    with existing_registry() as (settings, registry):
         removed = collection.collect(registry, Artifacts(settings.artifacts_dir), keep=keep, dry_run=dry_run)
     if as_json:
         print_json(removed)
@@ -192,30 +185,3 @@ def gc(
     console.print(
         f"{'would remove' if dry_run else 'removed'} {len(removed)} artifacts{': ' if removed else ''}{', '.join(removed)}"
     )
-
-
-def _refuse_unknown(task: str, settings: Settings, registry: Registry) -> None:
-    """Raise `UserError` for a task that has neither a task file nor a version (one whose file is gone has its versions)."""
-    if registry.versions.list(task):
-        return
-    tasks = load_tasks(settings.tasks_folder)
-    if task not in tasks:
-        known = ", ".join(sorted(tasks))
-        message = f"task {task!r} is not defined in {settings.tasks_folder} and has no versions; the tasks are {known}"
-        raise UserError(message)
-
-
-@contextmanager
-def _registry() -> Iterator[tuple[Settings, Registry]]:
-    from registry.store import Registry  # noqa: PLC0415 - heavy
-
-    settings = load_settings()
-    if not settings.registry.url and not settings.data_dir.exists():
-        message = f"nothing has run in {settings.data_dir} yet, so there are no models; start with `perennial run`"
-        raise UserError(message)
-    # What an operator does here is about models that exist; an empty registry made by mistake would look like none do.
-    registry = Registry.open(settings.registry_url, create=False)
-    try:
-        yield settings, registry
-    finally:
-        registry.close()

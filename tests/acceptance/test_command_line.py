@@ -112,6 +112,28 @@ def test_models_of_an_unknown_task_are_a_mistake_and_of_one_without_file_are_not
             assert perennial("models", command, known).returncode == 0
 
 
+def test_runs_are_listed_with_what_came_of_them_failed_ones_too(perennial: Shell) -> None:
+    folder = perennial.folder / "perennial-data"
+    folder.mkdir()
+    with Registry.open(f"sqlite:///{folder / 'registry.db'}") as registry:
+        for number in range(2):
+            run = registry.runs.create("news-topics", f"request:{number}", f"asked for {number}", full=False)
+            assert run is not None
+            if number == 0:
+                registry.runs.update(run.run_id, state="failed", error="the disk is full")
+            else:
+                registry.runs.update(run.run_id, state="decided", verdict="keep", reasons=["it is worse"])
+    newest, oldest = perennial.json("runs", "news-topics")
+    assert (newest["reason"], newest["verdict"], newest["reasons"]) == ("asked for 1", "keep", ["it is worse"])
+    assert (oldest["state"], oldest["error"]) == ("failed", "the disk is full")
+    assert [run["reason"] for run in perennial.json("runs", "--limit", "1")] == ["asked for 1"]
+    perennial.environment["COLUMNS"] = "200"
+    shown = perennial("runs").stdout
+    assert "the disk is full" in shown
+    assert "keep" in shown
+    assert perennial("runs", "news-topisc").returncode == 2
+
+
 def test_wrong_settings_name_the_key(perennial: Shell) -> None:
     (perennial.folder / "perennial.toml").write_text("[serving]\nmax_texts = 'many'\n")
     done = perennial("config")
