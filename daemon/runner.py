@@ -129,7 +129,10 @@ class Runner:
             message = "the kernel killed the child (usually: out of memory)"
         elif exit_code in _CRASHES and self._settings.memory_limit_mib:
             how = signal.Signals(-exit_code).name
-            message = f"the child crashed ({how}), as native code does beyond training.memory_limit_mib"
+            message = (
+                f"the child crashed ({how}), probably beyond training.memory_limit_mib; the end of its log: "
+                f"{_tail(spec.run_dir / LOG_FILE)}"
+            )
         else:
             return None
         return JobResult(run_id=spec.run_id, status="out_of_memory", error=message)

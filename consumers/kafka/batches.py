@@ -43,6 +43,7 @@ class BatchReader:
         Raises `RetryError` when the cluster does not answer, and kafka-python's `OffsetOutOfRangeError` and `CorruptRecordError`
         when the broker says so.
         """
+        used_before = self._client is not None
         try:
             client = self._connected()
             client.poll(timeout_ms=REQUEST_MS, future=client.cluster.add_topic(part.topic))
@@ -58,6 +59,9 @@ class BatchReader:
         if isinstance(problem, kafka_errors.OffsetOutOfRangeError | kafka_errors.CorruptRecordError):
             raise problem
         self.close()
+        if used_before:
+            # Brokers hang up on who was silent for long.
+            return self.read(part, offset)
         message = f"{part.topic}/{part.partition} could not be read at offset {offset} ({in_words(problem)}); it is tried again"
         raise RetryError(message) from problem
 

@@ -21,12 +21,12 @@ from kafka.structs import OffsetAndMetadata
 from kafka.structs import TopicPartition as KafkaPartition
 
 from config.errors import RetryError
-from consumers.gap import report_gap
-from consumers.kafka.batches import BatchReader
 from consumers.kafka.connection import CLOSE_MS, REQUEST_MS, Connection, in_words, opened
+from consumers.kafka.gaps import explain_gap
+from consumers.kafka.kept import KeptEvents
 from consumers.kafka.library_faults import polled
 from consumers.kafka.positions import next_to_read, unread
-from consumers.kafka.unreadable import Unreadable, find_unreadable, holds_events, is_unreadable
+from consumers.kafka.unreadable import Unreadable, find_unreadable, is_unreadable
 from consumers.source import Position, RawEvent, TopicPartition
 
 _HOLD_MS = 100
@@ -54,6 +54,7 @@ class KafkaSource:
         self._topics = tuple(topics)
         self._fetch_max_bytes = fetch_max_bytes
         self._consumer: KafkaConsumer | None = None
+        self._kept = KeptEvents(connection)
         self._heard_at = time.monotonic()
         self._served_last: str | None = None
         # What came while no events were asked for.
@@ -115,15 +116,28 @@ class KafkaSource:
         raise RetryError(message)
 
     def lag(self) -> Mapping[TopicPartition, int]:
-        """As `EventSource.lag`; does not join the group."""
+        """As `EventSource.lag`; does not join the group. What is left may be transactions' ends and no event."""
         with self._never_used_after_an_error() as consumer:
-            return {TopicPartition(*part): end - first for part, (first, end) in unread(consumer, self._topics).items()}
+            return {
+                TopicPartition(*part): end - first if self._may_wait(part, first, end) else 0
+                for part, (first, end) in unread(consumer, self._topics).items()
+            }
+
+    def _may_wait(self, part: KafkaPartition, first: int, end: int) -> bool:
+        try:
+            return self._kept.any_between(part, first, end)
+        except RetryError:
+            # What cannot be read waits too.
+            return True
 
     def close(self) -> None:
         """Leave the group and release the connections; the source opens them anew at its next use."""
-        if self._consumer is not None:
-            consumer, self._consumer = self._consumer, None
-            consumer.close(timeout_ms=CLOSE_MS)
+        consumer, self._consumer = self._consumer, None
+        try:
+            if consumer is not None:
+                consumer.close(timeout_ms=CLOSE_MS)
+        finally:
+            self._kept.close()
 
     def _open(self) -> None:
         self._consumer = consumer = opened(
@@ -148,6 +162,7 @@ class KafkaSource:
         self._held.clear()
         self._committed.clear()
         self._expected.clear()
+        self._missing.clear()
         try:
             # Who joins as the leader before the partitions are known shares out nothing, and must join once more.
             consumer.topics()
@@ -189,8 +204,7 @@ class KafkaSource:
             other = opened(KafkaConsumer, self._connection, group_id=self._group, enable_auto_commit=False)
             with contextlib.closing(other):
                 left = unread(other, self._topics)
-        with contextlib.closing(BatchReader(self._connection)) as reader:
-            waiting = [part for part, (first, end) in left.items() if holds_events(reader, part, first, end)]
+        waiting = [part for part, (first, end) in left.items() if self._kept.any_between(part, first, end)]
         if waiting:
             self._abandon()
             message = (
@@ -276,27 +290,18 @@ class KafkaSource:
         earliest = consumer.beginning_offsets([part], REQUEST_MS)[part]
         # Another member may have read on meanwhile; a new group begins at the earliest event.
         begun = max(earliest if committed is None else committed, self._resume_at.get(part, 0))
-        with contextlib.closing(BatchReader(self._connection)) as reader:
+        missing = 0
+        try:
             for expected, offset in gaps:
-                self._explain_gap(reader, part, earliest, max(expected, begun), offset)
-
-    def _explain_gap(self, reader: BatchReader, part: KafkaPartition, earliest: int, expected: int, offset: int) -> None:
-        if offset <= expected:
-            return
-        if (removed_to := min(earliest, offset)) > expected:
-            remedy = "raise the topic's retention"
-            self._missing[part] = self._missing.get(part, 0) + report_gap(
-                self._group, TopicPartition(*part), expected=expected, earliest=removed_to, remedy=remedy
-            )
-        # Offsets may be missing for other reasons (transactions, compaction). But they and the positions travel without a
-        # checksum: what was changed on the way must not pass over events.
-        if (first := max(removed_to, expected)) < offset and holds_events(reader, part, first, offset):
+                missing += explain_gap(
+                    self._group, self._kept, part, earliest=earliest, expected=max(expected, begun), offset=offset
+                )
+        except RetryError:
+            # This consumer stands behind events that nobody was given.
             self._abandon()
-            message = (
-                f"group {self._group!r} was given offset {offset} of {part.topic}/{part.partition} where {first} is to be read: "
-                "the way to the broker changes bytes. Uncommitted events come again. Check the network, or use TLS."
-            )
-            raise RetryError(message)
+            raise
+        if missing:
+            self._missing[part] = missing
 
     def _own_and_ahead(self, consumer: KafkaConsumer, next_offsets: Mapping[TopicPartition, int]) -> dict[KafkaPartition, int]:
         """Leave out what another member has taken over: it reads those events again."""

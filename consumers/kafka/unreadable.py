@@ -19,7 +19,7 @@ _READS = 3
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Offsets `first` to `last` of a partition, which nobody can read, and why."""
+    """Offsets `first` to `last` of a partition, which nobody can read, and why; for no reason where no events are there."""
 
     part: KafkaPartition
     first: int
@@ -41,7 +41,8 @@ def find_unreadable(connection: Connection, part: KafkaPartition, start: int) ->
     offset = start
     try:
         while (one := _look(connection, part, offset)) is not None:
-            found.append(one)
+            if one.reason:
+                found.append(one)
             offset = one.last + 1
     except (_EndOfLogError, kafka_errors.OffsetOutOfRangeError):
         # With nothing found it may have been removed meanwhile: the consumer goes on at what is left, and tells of the gap.
@@ -53,22 +54,6 @@ def find_unreadable(connection: Connection, part: KafkaPartition, start: int) ->
             )
             raise RetryError(message) from None
     return found, offset
-
-
-def holds_events(reader: BatchReader, part: KafkaPartition, first: int, before: int) -> bool:
-    """Return whether the broker keeps an event with an offset from `first` on and before `before`. Raises `RetryError`."""
-    try:
-        # A transaction that was aborted, and the end of each, are batches without events.
-        while first < before and batches.is_whole((fetched := reader.read(part, first)).batch):
-            if any(first <= offset < before for offset in batches.offsets(fetched)):
-                return True
-            first = max(first, batches.last_offset(fetched.batch) or 0) + 1
-    except kafka_errors.OffsetOutOfRangeError:
-        pass
-    except kafka_errors.KafkaError as error:
-        message = f"{part.topic}/{part.partition} could not be read at offset {first} ({in_words(error)}); it is tried again"
-        raise RetryError(message) from error
-    return False
 
 
 class _EndOfLogError(Exception):
@@ -106,7 +91,9 @@ def _look(connection: Connection, part: KafkaPartition, offset: int) -> Unreadab
 def _parsed(part: KafkaPartition, offset: int, fetched: Fetched) -> Unreadable | None:
     """Judge a batch that came as it was published: the client may be unable to make sense of it all the same."""
     try:
-        batches.offsets(fetched)
+        if not batches.offsets(fetched):
+            # The end of a transaction, or one that was aborted: neither damage nor proof that events can be read.
+            return Unreadable(part, offset, batches.last_offset(fetched.batch) or offset, "")
     except kafka_errors.UnsupportedCodecError as error:
         message = (
             f"{part.topic}/{part.partition} cannot be unpacked at offset {offset} ({in_words(error)}). Nothing is skipped: it is "

@@ -22,7 +22,7 @@ def existing_registry() -> Iterator[tuple[Settings, Registry]]:
 
     settings = load_settings()
     if not settings.registry.url and not settings.data_dir.exists():
-        message = f"nothing has run in {settings.data_dir} yet, so there are no models; start with `perennial run`"
+        message = f"nothing has run in {settings.data_dir} yet; start with `perennial run`"
         raise UserError(message)
     # What an operator does here is about models that exist; an empty registry made by mistake would look like none do.
     registry = Registry.open(settings.registry_url, create=False)

@@ -28,9 +28,9 @@ def runs(
 ) -> None:
     """List training runs, newest first, failed ones too: why each began, its verdict and the reason."""
     with existing_registry() as (settings, registry):
-        if task is not None:
-            refuse_unknown(task, settings, registry)
         found = registry.runs.list(task, limit)
+        if task is not None and not found:
+            refuse_unknown(task, settings, registry)
     if as_json:
         print_json([asdict(run) for run in found])
         return

@@ -11,10 +11,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.structs import TopicPartition as KafkaPartition
 from structlog.testing import capture_logs
 
 from config.errors import RetryError
@@ -23,8 +25,9 @@ from consumers.kafka import connection, positions
 from consumers.kafka import log as logs
 from consumers.kafka import sink as sinks
 from consumers.kafka import source as sources
+from consumers.kafka.kept import KeptEvents
 from consumers.kafka.log import KafkaLog
-from consumers.source import EventSource, TopicPartition
+from consumers.source import EventSource, RawEvent, TopicPartition
 from tests.kafka.broker import Broker, free_port
 from tests.support.event_logs import read
 from tests.support.kafka_logs import require_kafka, shared_broker
@@ -184,8 +187,6 @@ def test_a_commit_for_a_partition_that_another_member_took_over_is_left_out(brok
 
 
 def test_events_removed_unread_are_alarmed(broker: Broker, log: KafkaLog) -> None:
-    from kafka.structs import TopicPartition as KafkaPartition  # noqa: PLC0415 - the admin's own type, for this test alone
-
     name, group = topic(broker), uuid.uuid4().hex
     publish(log, name, range(10))
     with closing(log.source(group, [name])) as source:
@@ -200,29 +201,100 @@ def test_events_removed_unread_are_alarmed(broker: Broker, log: KafkaLog) -> Non
     assert (gap["expected"], gap["earliest"], gap["missing"]) == (3, 7, 4)
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("impatient")
-def test_what_a_transaction_takes_back_is_no_event_and_no_gap(broker: Broker, log: KafkaLog) -> None:
+def test_a_gap_that_could_not_be_looked_into_is_counted_once_and_loses_nothing(
+    broker: Broker, log: KafkaLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = topic(broker)
-    with closing(KafkaProducer(bootstrap_servers=broker.address, transactional_id=name)) as producer:
+    publish(log, name, range(6))
+    with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin, closing(log.source("g", [name])) as source:
+        assert numbers(source, 2) == [0, 1]
+        source.commit({TopicPartition(name, 0): 2})
+        source.close()
+        admin.delete_records({KafkaPartition(name, 0): 4})
+        look, failures = KeptEvents.any_between, iter([True, True])
+
+        def slow_at_first(*arguments: Any) -> bool:
+            if next(failures, False):
+                message = "the broker did not answer in time"
+                raise RetryError(message)
+            return look(*arguments)
+
+        monkeypatch.setattr(KeptEvents, "any_between", slow_at_first)
+        found: list[RawEvent] = []
+        refused = 0
+        while len(found) < 2:
+            try:
+                found += source.poll(timeout_s=1, max_events=10)
+            except RetryError:
+                refused += 1
+        assert refused == 2
+        assert [(event.value, event.missing_before) for event in found] == [(b"4", 2), (b"5", 0)]
+
+
+@pytest.fixture
+def transactions(broker: Broker) -> Iterator[KafkaProducer]:
+    with closing(KafkaProducer(bootstrap_servers=broker.address, transactional_id=uuid.uuid4().hex)) as producer:
         producer.init_transactions()
-        for number in range(20):
-            producer.begin_transaction()
-            producer.send(name, b"%d" % number)
-            if number % 5 == 2:
-                producer.flush()
-                producer.abort_transaction()
-            else:
-                producer.commit_transaction()
+        yield producer
+
+
+def send_in_one(producer: KafkaProducer, name: str, *values: bytes, commit: bool = True) -> None:
+    producer.begin_transaction()
+    for value in values:
+        producer.send(name, value)
+    producer.flush()
+    if commit:
+        producer.commit_transaction()
+    else:
+        producer.abort_transaction()
+
+
+def test_what_a_transaction_takes_back_is_no_event_and_no_gap(broker: Broker, log: KafkaLog, transactions: KafkaProducer) -> None:
+    name = topic(broker)
+    for number in range(20):
+        send_in_one(transactions, name, b"%d" % number, commit=number % 5 != 2)
     with closing(log.source("g" + name, [name])) as source, capture_logs() as told:
         events = read(source, 16)
-        assert source.poll(timeout_s=0.5, max_events=1) == []
     kept = [number for number in range(20) if number % 5 != 2]
     assert [(event.position.offset, event.value) for event in events] == [(2 * n, b"%d" % n) for n in kept]
     assert [event.missing_before for event in events] == [0] * 16
     assert told == []
 
 
+def test_what_is_left_of_transactions_is_no_lag(broker: Broker, log: KafkaLog, transactions: KafkaProducer) -> None:
+    name = topic(broker)
+    part = TopicPartition(name, 0)
+    send_in_one(transactions, name, b"1", b"2")
+    with closing(log.source("g" + name, [name])) as source, closing(log.source("g" + name, [name])) as onlooker:
+        assert numbers(source, 2) == [1, 2]
+        assert onlooker.lag() == {part: 3}
+        source.commit({part: 2})
+        assert onlooker.lag() == {part: 0}
+        send_in_one(transactions, name, b"3", b"4", b"5", commit=False)
+        assert onlooker.lag() == {part: 0}
+        assert source.poll(timeout_s=0.5, max_events=1) == []
+        send_in_one(transactions, name, b"6")
+        assert onlooker.lag()[part] > 0
+        assert numbers(source, 1) == [6]
+        source.commit({part: 8})
+        assert onlooker.lag() == {part: 0}
+
+
+def test_an_open_transaction_is_waited_for(broker: Broker, log: KafkaLog, transactions: KafkaProducer) -> None:
+    name = topic(broker)
+    transactions.begin_transaction()
+    transactions.send(name, b"1")
+    transactions.flush()
+    publish(log, name, range(2, 3))
+    with closing(log.source("g" + name, [name])) as source:
+        assert source.poll(timeout_s=1, max_events=10) == []
+        assert source.lag() == {TopicPartition(name, 0): 0}
+        transactions.commit_transaction()
+        assert numbers(source, 2) == [1, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
 def test_a_killed_broker_is_waited_for_and_no_event_is_lost(tmp_path: Path) -> None:
     require_kafka()
     own = Broker(tmp_path / "kafka").start()

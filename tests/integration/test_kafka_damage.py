@@ -100,6 +100,26 @@ def test_damaged_batches_are_skipped_one_by_one_and_what_stands_between_them_is_
     assert any(entry["event"] == "event_log.unreadable" and entry["log_level"] == "error" for entry in said)
 
 
+@pytest.mark.parametrize("commit", [True, False])
+def test_damage_right_behind_a_transaction_is_skipped_too(broker: Broker, topic: str, commit: bool) -> None:
+    with closing(KafkaProducer(bootstrap_servers=broker.address, transactional_id=topic)) as producer:
+        producer.init_transactions()
+        producer.begin_transaction()
+        producer.send(topic, named(0)[0])
+        producer.flush()
+        if commit:
+            producer.commit_transaction()
+        else:
+            producer.abort_transaction()
+    send(broker, topic, [named(2, 3), named(4)])
+    damage(broker, topic, b"event-003")
+    with closing(source_of(broker, topic)) as source:
+        events = poll_until(source, lambda found: bool(found) and found[-1].value == b"event-004")
+    [given_up] = [event for event in events if event.unreadable is not None]
+    assert f"offsets 2 to 3 of {topic}/0 cannot be read" in str(given_up.unreadable)
+    assert [event.value for event in events if event.unreadable is None] == (named(0, 4) if commit else named(4))
+
+
 def test_nothing_is_skipped_before_something_behind_the_damage_can_be_read(broker: Broker, topic: str) -> None:
     send(broker, topic, [named(0), named(1, 2)])
     damage(broker, topic, b"event-001")
