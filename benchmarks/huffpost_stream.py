@@ -12,6 +12,8 @@ and at the end compares what is stored with what the same events give through th
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import tempfile
 import time
 from argparse import Namespace
@@ -39,6 +41,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "training": {"threads": 2},
 }
 _MONTH_LIMIT_S = 1_200.0
+_INTO_READING_S = 0.3
+"""How long a daemon that finds a month's events may read before it is killed."""
 
 
 def main() -> None:
@@ -83,11 +87,12 @@ def _stream(arguments: Namespace) -> dict[str, Any]:
             for month in stream_months:
                 streamed = huffpost.sample(months[month], month_rows, seed=2)
                 asked = huffpost.sample(months[_next(month)], asked_rows, seed=3)
-                installation.publish(row.event() for row in streamed)
-                if arguments.kafka and len(kills) < 2:
-                    kills += _killed(installation, at_once=not kills)
-                if arguments.quick and len(kills) == 1:
-                    kills += _killed(installation, at_once=False)
+                if arguments.kafka and not kills:
+                    kills.append(_killed_while_reading(installation, streamed))
+                else:
+                    installation.publish(row.event() for row in streamed)
+                if arguments.kafka and len(kills) == 1 and (arguments.quick or month != stream_months[0]):
+                    kills.append(_killed_while_training(installation))
                 installation.wait_until_quiet(limit_s=_MONTH_LIMIT_S)
                 so_far += streamed
                 line = _line(installation, month, frozen, asked)
@@ -120,16 +125,27 @@ def _stream(arguments: Namespace) -> dict[str, Any]:
     }
 
 
-def _killed(installation: Installation, *, at_once: bool) -> list[str]:
-    """Kill the daemon, at once (it has events to read) or when it trains, and start it again; return what it was doing."""
-    if not at_once:
-        limit = time.monotonic() + _MONTH_LIMIT_S
-        while time.monotonic() < limit and not _is_training(installation):
-            time.sleep(0.2)
-    doing = "training" if _is_training(installation) else f"{sum(installation.status().lag.values())} events waited"
+def _killed_while_reading(installation: Installation, rows: list[Row]) -> str:
+    """Publish rows, kill the daemon among them and start it again; return how many were left to read."""
+    os.kill(installation.pid, signal.SIGSTOP)
+    installation.publish(row.event() for row in rows)
+    os.kill(installation.pid, signal.SIGCONT)
+    time.sleep(_INTO_READING_S)
+    installation.kill()
+    left = sum(installation.status().lag.values())
+    installation.start()
+    return f"{left} of {len(rows)} events were not committed"
+
+
+def _killed_while_training(installation: Installation) -> str:
+    """Wait for a run, kill the daemon in it and start it again; return what it was doing."""
+    limit = time.monotonic() + _MONTH_LIMIT_S
+    while time.monotonic() < limit and not _is_training(installation):
+        time.sleep(0.2)
+    doing = "training" if _is_training(installation) else "no run had begun"
     installation.kill()
     installation.start()
-    return [doing]
+    return doing
 
 
 def _is_training(installation: Installation) -> bool:
