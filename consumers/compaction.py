@@ -40,8 +40,7 @@ def to_merge(sizes: Mapping[int, int]) -> list[int]:
 def merge_small_fragments(table: Any, key: str) -> bool:  # noqa: ANN401 - LanceDB ships no types
     """Merge small fragments into one, in one step that readers see whole or not at all; returns whether there were any."""
     # `to_batches` with large batches: `to_arrow` takes three times as long.
-    keys = table.search().select([key]).with_row_id(with_row_id=True).limit(None).to_batches(1 << 16).read_all()
-    row_ids = keys["_rowid"].to_numpy()
+    row_ids = table.search().select(["_rowid"]).limit(None).to_batches(1 << 16).read_all()["_rowid"].to_numpy()
     fragments = row_ids >> FRAGMENT_BITS
     chosen = to_merge(dict(zip(*(each.tolist() for each in np.unique(fragments, return_counts=True)), strict=True)))
     if not chosen:

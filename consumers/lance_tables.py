@@ -119,7 +119,7 @@ class Tables:
 
     def fragments(self, name: str) -> dict[int, npt.NDArray[np.uint64]]:
         """Return the `_rowid`s of each fragment of the newest version, in order."""
-        row_ids = np.sort(self.scan(name, [KEYS[name]], row_ids=True)["_rowid"].to_numpy())
+        row_ids = np.sort(self.scan(name, ["_rowid"])["_rowid"].to_numpy())
         numbers, starts = np.unique(row_ids >> compaction.FRAGMENT_BITS, return_index=True)
         return {int(number): part for number, part in zip(numbers, np.split(row_ids, starts[1:]), strict=False)}
 
