@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
@@ -44,11 +45,7 @@ class Manifest(BaseModel):
     @field_validator("files")
     @classmethod
     def _stay_inside(cls, files: dict[str, ManifestFile]) -> dict[str, ManifestFile]:
-        for name in files:
-            path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or "\\" in name or str(path) != name or name in ("", ".", MANIFEST_FILE):
-                message = f"{name!r} is not a plain relative path"
-                raise ValueError(message)
+        check_plain_paths(files, besides=MANIFEST_FILE)
         return files
 
     @property
@@ -76,6 +73,15 @@ class Manifest(BaseModel):
             return cls.model_validate_json(content)
         except ValidationError as error:
             raise RunFailedError(_refused(artifact_id, f"{MANIFEST_FILE} is not valid: {error.errors()[0]['msg']}")) from None
+
+
+def check_plain_paths(names: Iterable[str], *, besides: str) -> None:
+    """Raise `ValueError` for a name that could lead out of its folder, or is that of the manifest itself, `besides`."""
+    for name in names:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or "\\" in name or str(path) != name or name in ("", ".", besides):
+            message = f"{name!r} is not a plain relative path"
+            raise ValueError(message)
 
 
 def regular_files(folder: Path) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from config import durable
 from config.errors import RunFailedError, UserError
 from consumers.source import TopicPartition
-from registry.manifest import ManifestFile, regular_files
+from registry.manifest import ManifestFile, check_plain_paths, regular_files
 
 FILE_NAME = "backup.json"
 # Where things lie in a backup, whatever the settings of the installation that it was taken of.
@@ -46,11 +46,7 @@ class Backup(BaseModel):
     @field_validator("files")
     @classmethod
     def _stay_inside(cls, files: dict[str, ManifestFile]) -> dict[str, ManifestFile]:
-        for name in files:
-            path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or str(path) != name or name in ("", ".", FILE_NAME):
-                message = f"{name!r} is not a plain relative path"
-                raise ValueError(message)
+        check_plain_paths(files, besides=FILE_NAME)
         return files
 
     @property
