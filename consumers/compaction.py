@@ -60,7 +60,7 @@ def is_due_for_cleanup(table_folder: Path, keep: timedelta) -> bool:
 def give_memory_back() -> None:
     """Hand freed memory back to the system, where the C library can (glibc); elsewhere do nothing.
 
-    glibc keeps much of what merges of fragments took: ingest held 858 MiB after a million events without this, 520 to 591 with it.
+    glibc keeps much of what merges of fragments took: ingest held 858 MiB after a million events without this, 520 to 591 with.
     """
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
         trim(0)
