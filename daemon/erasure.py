@@ -193,9 +193,8 @@ class Eraser:
         left_in_log = len(self._erasures.positions())
         clean = [one for one in due if all(oldest[name] >= at for name, at in self._erasures.clean_versions(one.number).items())]
         for one in due if left_in_log else [one for one in due if one not in clean]:
-            what = (
-                f"the event log still holds {left_in_log} of its events" if left_in_log else "old table versions are still there"
-            )
+            in_log = f"the event log still holds {left_in_log} erased events; Kafka's go with the topics' retention"
+            what = in_log if left_in_log else "old table versions are still there"
             self._note(one, f"{what}; it is tried again")
         if left_in_log or not clean:
             return
