@@ -102,16 +102,15 @@ def test_settings_that_are_refused_after_it_was_up_do_not_end_the_daemon(tmp_pat
         supervisor.step()
 
 
-def test_only_serving_that_a_daemon_started_is_told_to_reload(tmp_path: Path) -> None:
+def test_only_serving_that_a_daemon_started_is_told_to_reload(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
     supervisor = ServingChild(load_settings(data_dir=tmp_path), threading.Event())
     supervisor.reload()
-    with subprocess.Popen(["sleep", "60"]) as process:
-        serves(tmp_path, process, "")
-        supervisor.reload()
-        serves(tmp_path, process, "another")
-        assert process.poll() is None
-        supervisor.reload()
-        assert process.wait(10) == -signal.SIGHUP
+    serves(tmp_path, other, "")
+    supervisor.reload()
+    serves(tmp_path, other, "another")
+    assert other.poll() is None
+    supervisor.reload()
+    assert other.wait(10) == -signal.SIGHUP
 
 
 def test_a_serving_process_that_ends_at_once_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
