@@ -55,12 +55,12 @@ def main() -> None:
 
 def _stream(arguments: Namespace) -> dict[str, Any]:
     """Play the stream, printing one line a month; return the figures."""
-    old_rows, recent_rows, month_rows, asked_rows = (0, 430, 430, 200) if arguments.quick else (400, 1_000, 420, 400)
+    old_rows, recent_rows, month_rows, asked_rows = (0, 500, 500, 200) if arguments.quick else (400, 1_000, 420, 400)
     overrides, settings = OVERRIDES, SETTINGS
     if arguments.quick:
         # So few rows hold the 200 only when half of them are held out, and only once nearly all have come.
         settings = SETTINGS | {"enrich": SETTINGS["enrich"] | {"test_fraction": 0.5}}
-        overrides = {TASK: OVERRIDES[TASK] | {"trigger.min_new_examples": 190}}
+        overrides = {TASK: OVERRIDES[TASK] | {"trigger.min_new_examples": 225}}
     months = huffpost.by_month()
     stream_months = ["2014-05"] if arguments.quick else [f"2014-{month:02d}" for month in range(1, 13)]
     scratch_at = set() if arguments.quick else {"2014-05", "2014-09", "2014-12"}
