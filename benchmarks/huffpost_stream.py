@@ -41,7 +41,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "training": {"threads": 2},
 }
 _MONTH_LIMIT_S = 1_200.0
-_INTO_READING_S = 0.3
+_INTO_READING_S = 0.05
 """How long a daemon that finds a month's events may read before it is killed."""
 
 
