@@ -39,7 +39,8 @@ class KeptEvents:
         except kafka_errors.KafkaError as error:
             message = f"{part.topic}/{part.partition} could not be read at offset {at} ({in_words(error)}); it is tried again"
             raise RetryError(message) from error
-        self._empty[part] = (first, at)
+        # The last batch may have begun behind the range.
+        self._empty[part] = (first, min(at, before))
         return False
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ from consumers.kafka.gaps import explain_gap
 from consumers.kafka.kept import KeptEvents
 from consumers.kafka.library_faults import polled
 from consumers.kafka.positions import next_to_read, unread
-from consumers.kafka.unreadable import Unreadable, find_unreadable, is_unreadable
+from consumers.kafka.unreadable import find_unreadable, is_unreadable
 from consumers.source import Position, RawEvent, TopicPartition
 
 _HOLD_MS = 100
@@ -234,7 +234,7 @@ class KafkaSource:
             ranges, resume_at = find_unreadable(self._connection, part, start)
             if ranges:
                 self._resume_at[part] = resume_at
-                skipped += [_given_up(one) for one in ranges]
+                skipped += [one.as_event() for one in ranges]
         self._suspects = {}
         return skipped
 
@@ -339,13 +339,3 @@ def _paused(consumer: KafkaConsumer, parts: Collection[KafkaPartition]) -> Itera
         yield
     finally:
         consumer.resume(*(part for part in held_back if part in consumer.assignment()))
-
-
-def _given_up(one: Unreadable) -> RawEvent:
-    what = f"offset {one.last}" if one.first == one.last else f"offsets {one.first} to {one.last}"
-    reason = (
-        f"{what} of {one.part.topic}/{one.part.partition} cannot be read ({one.reason}); they are skipped, and their bytes are "
-        "not here. Send the events again from where they came; until its retention ends the broker still holds the damaged batch"
-    )
-    position = Position(one.part.topic, one.part.partition, one.last)
-    return RawEvent(position, None, None, (), datetime.now(UTC), unreadable=reason)

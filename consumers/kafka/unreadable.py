@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from kafka import errors as kafka_errors
 from kafka.structs import TopicPartition as KafkaPartition
@@ -13,18 +14,40 @@ from config.errors import RetryError
 from consumers.kafka import batches
 from consumers.kafka.batches import BatchReader, Fetched
 from consumers.kafka.connection import Connection, in_words
+from consumers.source import Position, RawEvent
 
 _READS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Offsets `first` to `last` of a partition, which nobody can read, and why; for no reason where no events are there."""
+    """Offsets `first` to `last` of a partition, which nobody can read, and why."""
 
     part: KafkaPartition
     first: int
     last: int
     reason: str
+
+    def as_event(self) -> RawEvent:
+        """Return what stands for them in the log, so that they become a dead letter."""
+        what = f"offset {self.last}" if self.first == self.last else f"offsets {self.first} to {self.last}"
+        reason = (
+            f"{what} of {self.part.topic}/{self.part.partition} cannot be read ({self.reason}); they are skipped, and their "
+            "bytes are not here. Send the events again from where they came; until its retention ends the broker still holds the "
+            "damaged batch"
+        )
+        position = Position(self.part.topic, self.part.partition, self.last)
+        return RawEvent(position, None, None, (), datetime.now(UTC), unreadable=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _NoEvents:
+    """A whole batch up to `last` without events: the end of a transaction, or one that was aborted.
+
+    It is neither damage nor proof that events can be read.
+    """
+
+    last: int
 
 
 def is_unreadable(error: BaseException) -> bool:
@@ -41,7 +64,7 @@ def find_unreadable(connection: Connection, part: KafkaPartition, start: int) ->
     offset = start
     try:
         while (one := _look(connection, part, offset)) is not None:
-            if one.reason:
+            if isinstance(one, Unreadable):
                 found.append(one)
             offset = one.last + 1
     except (_EndOfLogError, kafka_errors.OffsetOutOfRangeError):
@@ -60,8 +83,8 @@ class _EndOfLogError(Exception):
     """There is no batch at the offset yet."""
 
 
-def _look(connection: Connection, part: KafkaPartition, offset: int) -> Unreadable | None:
-    """Return what is unreadable at `offset`, None when nothing is."""
+def _look(connection: Connection, part: KafkaPartition, offset: int) -> Unreadable | _NoEvents | None:
+    """Return what is to be stepped over at `offset`, None when an event can be read there."""
     seen: set[bytes] = set()
     reason = "its checksum does not fit"
     for _ in range(_READS):
@@ -88,12 +111,11 @@ def _look(connection: Connection, part: KafkaPartition, offset: int) -> Unreadab
     return Unreadable(part, offset, last if last is not None and last >= offset else offset, reason)
 
 
-def _parsed(part: KafkaPartition, offset: int, fetched: Fetched) -> Unreadable | None:
+def _parsed(part: KafkaPartition, offset: int, fetched: Fetched) -> Unreadable | _NoEvents | None:
     """Judge a batch that came as it was published: the client may be unable to make sense of it all the same."""
     try:
         if not batches.offsets(fetched):
-            # The end of a transaction, or one that was aborted: neither damage nor proof that events can be read.
-            return Unreadable(part, offset, batches.last_offset(fetched.batch) or offset, "")
+            return _NoEvents(batches.last_offset(fetched.batch) or offset)
     except kafka_errors.UnsupportedCodecError as error:
         message = (
             f"{part.topic}/{part.partition} cannot be unpacked at offset {offset} ({in_words(error)}). Nothing is skipped: it is "
