@@ -24,8 +24,8 @@ _ROWS_PER_DELETE = 5_000
 _ROWS_PER_REWRITE = 2_000
 _COLUMN_OF: Mapping[str, Mapping[str, Kind]] = {
     "articles": {"article_id": "article"},
-    "examples": {"user_id": "user", "article_id": "article", "prediction_id": "prediction"},
-    "feedback": {"user_id": "user", "article_id": "article", "prediction_id": "prediction"},
+    "examples": {"user_id": "user", "article_id": "article", "document_id": "article", "prediction_id": "prediction"},
+    "feedback": {"user_id": "user", "article_id": "article", "document_id": "article", "prediction_id": "prediction"},
     "predictions": {"article_id": "article", "prediction_id": "prediction"},
 }
 

@@ -96,8 +96,8 @@ def rows_of(stored: Stored, sha256: str, *, sequence: int, now: datetime) -> dic
 def example_row(ledger: Row, text: str, *, sequence: int, now: datetime) -> Row:
     """Return the example that a ledger row becomes once its text is known."""
     shared = (
-        "task", "target", "origin", "verdict", "article_id", "prediction_id", "model_version", "user_id", "source", "anchor",
-        "payload_sha256", "topic", "partition", "offset", "event_time",
+        "task", "target", "origin", "verdict", "article_id", "document_id", "prediction_id", "model_version", "user_id", "source",
+        "anchor", "payload_sha256", "topic", "partition", "offset", "event_time",
     )  # fmt: skip
     text_sha256 = content_sha256(text)
     return {
@@ -117,6 +117,7 @@ def _answer_rows(event: Label | Feedback, arrival: Row) -> dict[str, Row]:
         "anchor": event.anchor if isinstance(event, Label) else False,
         "verdict": feedback.verdict if feedback else None,
         "article_id": event.article_id,
+        "document_id": event.document_id if isinstance(event, Label) else None,
         "prediction_id": feedback.prediction_id if feedback else None,
         "model_version": feedback.model_version if feedback else None,
         "user_id": feedback.user_id if feedback else None,

@@ -110,6 +110,10 @@ class Label(_Answer):
     type: Literal["label"] = "label"
     origin: Literal["gold", "import", "audit"] = "gold"
     anchor: Annotated[bool, Field(description="Belongs to the anchor set: never trained on, measures forgetting.")] = False
+    document_id: Annotated[
+        ArticleId | None,
+        Field(description="What the text is a part of; texts of one document are never on both sides. Else the article."),
+    ] = None
 
     @model_validator(mode="after")
     def _names_a_text(self) -> Self:

@@ -45,6 +45,7 @@ class Tables:
 
     def __init__(self, folder: Path, *, writer: bool) -> None:
         self.folder = folder
+        self._writer = writer
         # The writer's handles are always fresh; a reader asks at every read, or it would see its first version for ever.
         self._database = lancedb.connect(folder, read_consistency_interval=None if writer else timedelta(0))
         self._present = set(self._database.list_tables(limit=len(SCHEMAS) + 100).tables)
@@ -53,6 +54,10 @@ class Tables:
                 self._database.create_table(name, schema=SCHEMAS[name])
             self._present |= SCHEMAS.keys()
         self._handles = {name: self._open(name) for name in SCHEMAS}
+        for name, handle in self._handles.items() if writer else ():
+            if added := [field for field in SCHEMAS[name] if field.name not in handle.schema.names]:
+                # Last written by a version without these columns; rows from then have no value there.
+                handle.add_columns(added)
         self.writes = 0
         """How often a write was begun through these handles."""
         self._since_compacted = dict.fromkeys(SCHEMAS, 0)
@@ -62,7 +67,16 @@ class Tables:
 
         With `row_ids` a column `_rowid` is added, by which `take` finds the rows until the next write.
         """
-        return _read(_query(self._handles[name], columns, where).with_row_id(row_ids))
+        handle = self._handles[name]
+        # A reader may come before the writer has added the columns of this version.
+        unknown = set() if self._writer else set(SCHEMAS[name].names).difference(handle.schema.names)
+        present = [column for column in columns if column not in unknown]
+        rows = _read(_query(handle, present, where).with_row_id(row_ids))
+        for place, column in enumerate(columns):
+            if column in unknown:
+                field = SCHEMAS[name].field(column)
+                rows = rows.add_column(place, field, pa.nulls(rows.num_rows, field.type))
+        return rows
 
     def take(self, name: str, row_ids: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Return columns of the rows with these `_rowid`s, in no particular order."""

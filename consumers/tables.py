@@ -63,6 +63,8 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             *_columns("verdict", "article_id", "prediction_id", "model_version", "user_id", "source"),
             *_required("anchor", kind=pa.bool_()),
             *_ARRIVAL,
+            # Added by a later version, so last: a folder from before gets it, empty, when it is opened for writing.
+            *_columns("document_id"),
         ]
     ),
     "feedback": pa.schema(
@@ -71,6 +73,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             *_columns("verdict", "article_id", "prediction_id", "model_version", "user_id", "source"),
             *_required("anchor", kind=pa.bool_()),
             *_ARRIVAL,
+            *_columns("document_id"),
         ]
     ),
     "predictions": pa.schema(

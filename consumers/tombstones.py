@@ -26,9 +26,11 @@ Kind = Literal["user", "article", "prediction", "text"]
 
 KEY_FILE = "erasure.key"
 _KEY_BYTES = 32
-_KIND_OF_FIELD: Mapping[str, Kind] = {"user_id": "user", "article_id": "article", "prediction_id": "prediction"}
+_KIND_OF_FIELD: Mapping[str, Kind] = {
+    "user_id": "user", "article_id": "article", "document_id": "article", "prediction_id": "prediction",
+}  # fmt: skip
 # A field and its value as JSON writes them, wherever they stand: what cannot be read as an event still names its user.
-_FIELD = re.compile(rb'"(user_id|article_id|prediction_id|event_id)"\s*:\s*("(?:[^"\\]|\\.){1,1000}")')
+_FIELD = re.compile(rb'"(user_id|article_id|document_id|prediction_id|event_id)"\s*:\s*("(?:[^"\\]|\\.){1,1000}")')
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Tombstones:
         text = getattr(event, "text", None) if article_id is None else None
         return (
             self.has("article", article_id)
+            or self.has("article", getattr(event, "document_id", None))
             or self.has("user", getattr(event, "user_id", None))
             or self.has("prediction", getattr(event, "prediction_id", None))
             or self.has_text(text)
@@ -80,7 +83,7 @@ def digest(key: bytes, kind: str, name: str) -> str:
 
 
 def names_in(value: bytes) -> Mapping[str, set[str]]:
-    """Return the ids that an event's bytes name, by field: user_id, article_id, prediction_id and event_id."""
+    """Return the ids that an event's bytes name, by field: user_id, article_id, document_id, prediction_id and event_id."""
     found: dict[str, set[str]] = defaultdict(set)
     for field, literal in _FIELD.findall(value):
         try:
