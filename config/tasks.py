@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from config.clock import MAX_DAYS
 from config.errors import UserError
+from config.labels import LabelName, label
 
 Kind = Literal["ner", "classification"]
 METRICS: dict[str, tuple[str, ...]] = {"ner": ("entity_f1",), "classification": ("macro_f1", "accuracy")}
@@ -61,6 +62,12 @@ class SliceGuard(_Part):
     slice: Annotated[str, Field(description="`newest`, `corrections`, `label:NAME` or `language:CODE`.")]
     max_drop: Annotated[float, Field(ge=0, description="Largest drop of the metric allowed, in points (0..1).")]
     min_rows: Annotated[int, Field(gt=0, description="The guard is silent below this many rows.")] = 50
+
+    @field_validator("slice")
+    @classmethod
+    def _label_as_read(cls, name: str) -> str:
+        kind, colon, which = name.partition(":")
+        return f"{kind}:{label(which)}" if colon and kind == "label" else name
 
 
 class Promotion(_Part):
@@ -125,9 +132,11 @@ class TaskSpec(_Part):
         str, Field(description="`minilm`, a Hugging Face id or a path; for spaCy `blank:LANG` or a pipeline's name or path.")
     ]
     labels: Annotated[Literal["open", "closed"], Field(description="Open: new labels join the model; closed: they are refused.")]
-    label_names: Annotated[tuple[str, ...], Field(description="Labels known from the start; all of them when closed.")] = ()
+    label_names: Annotated[tuple[LabelName, ...], Field(description="Labels known from the start; all of them when closed.")] = ()
     new_label_min_examples: Annotated[int, Field(gt=0, description="Rows that must carry a new label before it joins.")] = 5
-    renames: Annotated[dict[str, str], Field(description="Old label -> new label, applied when a training set is frozen.")] = {}
+    renames: Annotated[
+        dict[LabelName, LabelName], Field(description="Old label -> new label, applied when a training set is frozen.")
+    ] = {}
     trigger: Trigger = Trigger()
     training: Training = Training()
     promotion: Promotion

@@ -7,22 +7,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from config.errors import DeadLetterError
+from config.ids import ForeignId
+from config.labels import LabelName
 from config.tasks import TaskSpec
+from config.times import Moment
 from consumers.event_errors import explain
-from consumers.targets import TARGETS, Frozen, check_spans, not_blank, parse_target
+from consumers.targets import TARGETS, Frozen, check_spans, not_blank, parse_target, with_labels_as_read
 from consumers.wire import decode
 
 SCHEMA_VERSION = 1
@@ -38,29 +34,13 @@ KEY_SOURCE = "key:"
 """Begins the `source` of feedback that was posted with an API key; the key's name follows. Serving takes it from nobody else."""
 
 MAX_TEXT_CHARS = 1_000_000
-# Windows and retention subtract up to a hundred years from an event's time; nothing before this is news on the web.
-_EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
-_ID = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}$"
+MAX_RENAMES = 10_000
 
-
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        in_utc = moment.astimezone(UTC)
-    except OverflowError:
-        message = f"{moment.isoformat()} is outside the years 1 to 9999 in UTC; send the time the event happened"
-        raise ValueError(message) from None
-    if in_utc < _EARLIEST:
-        message = f"{moment.isoformat()} is before the year {_EARLIEST.year}; send the time the event happened"
-        raise ValueError(message)
-    return in_utc
-
-
-EventId = Annotated[str, Field(pattern=_ID, description="Unique id of this event; a redelivery carries the same one.")]
-ArticleId = Annotated[str, Field(pattern=_ID, description="The publisher's stable id of the article.")]
+EventId = Annotated[ForeignId, Field(description="Unique id of this event; a redelivery carries the same one.")]
+ArticleId = Annotated[ForeignId, Field(description="The publisher's stable id of the article, such as its URL or guid.")]
 TaskName = Annotated[str, Field(min_length=1, max_length=63)]
 ModelVersion = Annotated[str, Field(min_length=1, max_length=100, description="Version whose answer was shown.")]
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS), AfterValidator(not_blank)]
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class _Event(Frozen):
@@ -127,9 +107,9 @@ class Feedback(_Answer):
     """What a user said of an answer that was shown."""
 
     type: Literal["feedback"] = "feedback"
-    user_id: Annotated[str, Field(pattern=_ID)]
+    user_id: ForeignId
     verdict: Literal["correction", "confirmation"]
-    prediction_id: Annotated[str | None, Field(pattern=_ID)] = None
+    prediction_id: ForeignId | None = None
     model_version: ModelVersion | None = None
 
     @model_validator(mode="after")
@@ -144,7 +124,7 @@ class PredictionMade(_Event):
     """An answer that serving gave; feedback cites it by `prediction_id`."""
 
     type: Literal["prediction"] = "prediction"
-    prediction_id: Annotated[str, Field(pattern=_ID)]
+    prediction_id: ForeignId
     task: TaskName
     model_version: ModelVersion
     article_id: ArticleId | None = None
@@ -157,7 +137,9 @@ class TaskSchema(_Event):
 
     type: Literal["task_schema"] = "task_schema"
     task: TaskName
-    renames: Annotated[dict[str, str], Field(min_length=1, description="Old label -> new label.")]
+    renames: Annotated[
+        dict[LabelName, LabelName], Field(min_length=1, max_length=MAX_RENAMES, description="Old label -> new label.")
+    ]
 
 
 class Retrain(_Event):
@@ -176,7 +158,7 @@ class FeedbackReview(_Event):
     type: Literal["feedback_review"] = "feedback_review"
     decision: Literal["accept", "reject"]
     event_ids: Annotated[tuple[EventId, ...], Field(max_length=1_000, description="Feedback by its event ids.")] = ()
-    user_id: Annotated[str | None, Field(pattern=_ID, description="All that this user sent before.")] = None
+    user_id: Annotated[ForeignId | None, Field(description="All that this user sent before.")] = None
     task: TaskName | None = None
     alarm: Annotated[str | None, Field(min_length=1, max_length=1_000, description="All that this alarm of `task` holds.")] = None
 
@@ -195,7 +177,7 @@ class Erase(_Event):
     """A user or an article must be forgotten: everything of it is removed, and refused from then on."""
 
     type: Literal["erase"] = "erase"
-    user_id: Annotated[str | None, Field(pattern=_ID)] = None
+    user_id: ForeignId | None = None
     article_id: ArticleId | None = None
 
     @model_validator(mode="after")
@@ -249,7 +231,8 @@ def parse(
         raise DeadLetterError(reason, field="occurred_at")
     if isinstance(event, Label | Feedback):
         check_target(event, tasks)
-    elif isinstance(event, Retrain | TaskSchema | PredictionMade):
+        return _with_labels_as_read(event)
+    if isinstance(event, Retrain | TaskSchema | PredictionMade):
         _task(event.task, tasks)
     return event
 
@@ -260,6 +243,11 @@ def check_target(event: Label | Feedback, tasks: Mapping[str, TaskSpec]) -> None
     target = parse_target(task, event.target)
     if event.text is not None:
         check_spans(target, event.text)
+
+
+def _with_labels_as_read(event: Label | Feedback) -> Label | Feedback:
+    target = with_labels_as_read(event.target)
+    return event if target == event.target else event.model_copy(update={"target": target})
 
 
 def key_of(event: AnyEvent) -> bytes:

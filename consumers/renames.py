@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from config.labels import label_of_stored
 from config.tasks import TaskSpec
 from consumers.lance_tables import Snapshot, Tables
 from consumers.tables import quoted
@@ -16,7 +17,11 @@ def asked_for(tables: Tables | Snapshot, task: str) -> list[Mapping[str, str]]:
     where = f"kind = 'task_schema' AND task = {quoted(task)}"
     asked = tables.scan("requests", ["body", "event_time", "event_id"], where)
     ordered = asked.sort_by([("event_time", "ascending"), ("event_id", "ascending")])
-    return [json.loads(body)["renames"] for body in ordered["body"].to_pylist()]
+    return [_of_stored(json.loads(body)["renames"]) for body in ordered["body"].to_pylist()]
+
+
+def _of_stored(renames: Mapping[str, str]) -> dict[str, str]:
+    return {label_of_stored(old): label_of_stored(new) for old, new in renames.items()}
 
 
 def composed(renames: Iterable[Mapping[str, str]]) -> dict[str, str]:
@@ -28,9 +33,13 @@ def composed(renames: Iterable[Mapping[str, str]]) -> dict[str, str]:
 
 
 def renamed(target: Mapping[str, Any], renames: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """Return a target under the names that mappings, applied in order, give to its labels."""
+    """Return a stored target under the names that mappings, applied in order, give to its labels.
+
+    Labels that an earlier version told apart though they look alike get one name.
+    """
     parts = [dict(one) for one in target.get("spans", [target])]
     for one in parts:
+        one["label"] = label_of_stored(one["label"])
         for mapping in renames:
             one["label"] = mapping.get(one["label"], one["label"])
     return {**target, "spans": parts} if "spans" in target else parts[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ from consumers.event_rows import canonical_json
 from consumers.renames import renamed
 
 Target = Mapping[str, Any]
+_PLAIN = re.compile(r"(?:[!-\[\]-~]|(?<=[!#-~]) (?=[!#-~]))*")
+"""Targets whose labels stand as they are read today, whatever version stored them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,8 @@ def _role(row: Candidate, task: TaskSpec, min_quality: float) -> str | None:
 
 
 def _renamed(target: str, renames: Sequence[Mapping[str, str]]) -> str:
-    return canonical_json(renamed(json.loads(target), renames)) if renames else target
+    # Most targets are plain ASCII, which no version ever wrote otherwise.
+    return target if not renames and _PLAIN.fullmatch(target) else canonical_json(renamed(json.loads(target), renames))
 
 
 def _by_text(rows: Iterable[Candidate]) -> dict[str, list[Candidate]]:

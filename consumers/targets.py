@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Mapping, Sized
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from config.errors import DeadLetterError
+from config.labels import LabelName, label
 from config.tasks import TaskSpec
 from consumers.event_errors import explain
 
@@ -42,7 +43,7 @@ class Span(Frozen):
 
     start: Annotated[int, Field(ge=0, strict=True)]
     end: Annotated[int, Field(gt=0, strict=True)]
-    label: Annotated[str, Field(max_length=100), AfterValidator(not_blank)]
+    label: LabelName
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
@@ -74,7 +75,7 @@ class NerTarget(Frozen):
 class LabelTarget(Frozen):
     """The one label of a text."""
 
-    label: Annotated[str, Field(max_length=200), AfterValidator(not_blank)]
+    label: LabelName
 
 
 Target = NerTarget | LabelTarget
@@ -88,14 +89,21 @@ def parse_target(task: TaskSpec, target: Mapping[str, Any]) -> Target:
     except ValidationError as error:
         raise explain(error, prefix="target.") from None
     labels = [span.label for span in parsed.spans] if isinstance(parsed, NerTarget) else [parsed.label]
-    for label in labels:
-        if not task.accepts_label(label):
+    for name in labels:
+        if not task.accepts_label(name):
             reason = (
-                f"target: label {label!r} is not one of task {task.name!r}: {', '.join(task.label_names)}; "
+                f"target: label {name!r} is not one of task {task.name!r}: {', '.join(task.label_names)}; "
                 "use one of them, or add the label to the task file"
             )
             raise DeadLetterError(reason, field="target")
     return parsed
+
+
+def with_labels_as_read(target: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a target that `parse_target` takes as it was sent, but for its labels: those are written as they are read."""
+    if "spans" in target:
+        return {**target, "spans": [{**span, "label": label(span["label"])} for span in target["spans"]]}
+    return {**target, "label": label(target["label"])}
 
 
 def check_spans(target: Target, text: str) -> None:

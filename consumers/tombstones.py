@@ -10,6 +10,7 @@ import json
 import os
 import re
 import secrets
+import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ _KIND_OF_FIELD: Mapping[str, Kind] = {
     "user_id": "user", "article_id": "article", "document_id": "article", "prediction_id": "prediction",
 }  # fmt: skip
 # A field and its value as JSON writes them, wherever they stand: what cannot be read as an event still names its user.
-_FIELD = re.compile(rb'"(user_id|article_id|document_id|prediction_id|event_id)"\s*:\s*("(?:[^"\\]|\\.){1,1000}")')
+_FIELD = re.compile(rb'"(user_id|article_id|document_id|prediction_id|event_id)"\s*:\s*("(?:[^"\\]|\\.){1,4000}")')
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,8 @@ class Tombstones:
 
 
 def digest(key: bytes, kind: str, name: str) -> str:
-    """Return the HMAC-SHA-256 of an id in lower-case hex."""
-    return hmac.digest(key, f"{kind}\n{name}".encode("utf-8", "surrogatepass"), "sha256").hex()
+    """Return the HMAC-SHA-256 of an id, in the form ids are compared in, in lower-case hex."""
+    return hmac.digest(key, f"{kind}\n{unicodedata.normalize('NFC', name)}".encode("utf-8", "surrogatepass"), "sha256").hex()
 
 
 def names_in(value: bytes) -> Mapping[str, set[str]]:

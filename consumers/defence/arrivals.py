@@ -19,6 +19,7 @@ from consumers.lance_tables import Tables
 from consumers.tables import is_one_of
 
 TABLE = "feedback_judgements"
+_NO_KEY = "no key: "
 
 
 class Arrivals:
@@ -109,10 +110,12 @@ class Arrivals:
 def contributor_of(user_id: str, source: str) -> str:
     """Return whose answer it is: a user as one application knows them, where a key vouches for the application.
 
-    Otherwise whoever holds any key could speak, and answer anew, in the name of a trusted user of another application. No id
-    holds a space.
+    Otherwise whoever holds any key could speak, and answer anew, in the name of a trusted user of another application. Nor may a
+    user without a key be called what such a user is called here.
     """
-    return f"{source} {user_id}" if source.startswith(KEY_SOURCE) else user_id
+    if source.startswith(KEY_SOURCE):
+        return f"{source} {user_id}"
+    return f"{_NO_KEY}{user_id}" if user_id.startswith((KEY_SOURCE, _NO_KEY)) and " " in user_id else user_id
 
 
 def _row(fact: Row, said: Row, arrival: Row, answer: Mapping[str, Any] | None, settings: FeedbackSettings) -> Row:

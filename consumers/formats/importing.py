@@ -17,10 +17,11 @@ from config.clock import Clock, utc_now
 from config.durable import sha256_of_file
 from config.errors import DeadLetterError, UserError
 from config.tasks import TaskSpec
+from config.times import read_time
 from consumers.event_errors import explain
 from consumers.events import AnyEvent, Article, Label, article_text, check_target
 from consumers.formats import conll, csv, jsonl, parquet
-from consumers.formats.mapping import ColumnMapping, read_label, read_spans, read_time
+from consumers.formats.mapping import ColumnMapping, read_label, read_spans
 from consumers.formats.open import ImportFile, open_import, uncompressed_name
 from consumers.formats.rows import AnyRow, BadRow, Row
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
 from typing import Any
 
 from config.errors import UserError
-
-_MILLISECONDS_FROM = 100_000_000_000
-"""As seconds this is the year 5138: a larger number of an epoch time counts milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +47,6 @@ def parse_pairs(text: str) -> dict[str, str]:
             raise UserError(message)
         pairs[old.strip()] = new.strip()
     return pairs
-
-
-def read_time(value: object) -> datetime:
-    """Return an aware UTC time from ISO 8601, a date, or seconds or milliseconds since 1970; without a zone it is taken as UTC.
-
-    Raises ValueError saying what is expected.
-    """
-    if isinstance(value, str) and value.strip().lstrip("-").replace(".", "", 1).isdigit():
-        value = float(value)
-    try:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value / 1000 if abs(value) >= _MILLISECONDS_FROM else value, tz=UTC)
-        if isinstance(value, date) and not isinstance(value, datetime):
-            value = datetime(value.year, value.month, value.day, tzinfo=UTC)
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
-        message = f"{str(value)[:40]!r} is not a time; ISO 8601 (2024-05-01T12:00:00Z, 2024-05-01) or seconds since 1970 are read"
-        raise ValueError(message) from None
 
 
 def read_label(value: object) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from functools import partial
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -89,7 +90,7 @@ def _add_feedback(app: FastAPI, service: Service) -> None:
             event_id=accepted.event_id,
             task=accepted.task,
             accepted_at=accepted.accepted_at,
-            fate=f"/v1/feedback/{accepted.event_id}",
+            fate=f"/v1/feedback/{quote(accepted.event_id, safe='')}",
         )
         return JSONResponse(answer.model_dump(mode="json"), status_code=202)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ class Fates:
 
     def of(self, event_id: str) -> FeedbackFate | None:
         """Return the fate; None when nobody here knows such an event. Raises `RetryError` when a file cannot be read now."""
+        event_id = unicodedata.normalize("NFC", event_id)
         accepted = self._accepted.get(event_id)
         stored = self._stored(event_id, accepted)
         if stored is not None:

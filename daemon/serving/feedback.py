@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import unicodedata
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -162,12 +163,21 @@ def _event_id(payload: Mapping[str, Any], key: str | None) -> str:
     if key is None:
         # Whatever stands there, an empty string too, is validated with the event.
         return f"fb-{uuid.uuid4().hex}" if payload.get("event_id") is None else payload["event_id"]
+    key = _in_utf8(key)
     try:
-        _EVENT_ID.validate_python(key)
+        key = _EVENT_ID.validate_python(key)
     except ValidationError as error:
         raise explain(error, prefix="Idempotency-Key") from None
-    if payload.get("event_id") not in (None, key):
-        said = str(payload["event_id"])[:80]
-        reason = f"event_id: the body says {said!r} and the header Idempotency-Key {key!r}; send one of them"
+    said = payload.get("event_id")
+    if said is not None and (not isinstance(said, str) or unicodedata.normalize("NFC", said) != key):
+        reason = f"event_id: the body says {str(said)[:80]!r} and the header Idempotency-Key {key!r}; send one of them"
         raise DeadLetterError(reason, field="event_id")
     return key
+
+
+def _in_utf8(header: str) -> str:
+    # HTTP hands headers over as Latin-1; today's clients write them in UTF-8.
+    try:
+        return header.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return header

@@ -114,7 +114,7 @@ BAD_INPUT: dict[str, tuple[Any, str | None, str, str]] = {
     ),
     "time just too early": (LABEL | {"occurred_at": "1900-01-01T00:00:00+00:01"}, "occurred_at", "before the year 1900", "send"),
     "more spans than are read": (spans(*[{}] * 10_001), "target.spans", "10001 entries; at most 10000", "split the text"),
-    "event id with a space": (ARTICLE | {"event_id": "a b"}, "event_id", "does not match", "use only those characters"),
+    "event id with a line break": (ARTICLE | {"event_id": "a\nb"}, "event_id", "U+000A (character 1)", "remove it"),
     "unknown schema version": (ARTICLE | {"schema_version": 2}, "schema_version", "is 2", "send 1"),
     "unknown choice": (FEEDBACK | {"verdict": "meh"}, "verdict", "is 'meh'", "send 'correction' or 'confirmation'"),
     "hash of another text": (ARTICLE | {"content_sha256": "0" * 64}, None, "content_sha256 does not fit", "SHA-256 of title"),

@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from config.errors import UserError
+from config.times import read_time
 from consumers.events import Article, Label, parse, to_bytes
 from consumers.formats.conll import TokenSpan, decode_tags
 from consumers.formats.importing import ImportOptions, import_events, read_rows
-from consumers.formats.mapping import ColumnMapping, parse_pairs, read_time
+from consumers.formats.mapping import ColumnMapping, parse_pairs
 from consumers.formats.rows import BadRow, Row
 from tests.support.sample_events import TASKS
 
@@ -260,7 +261,7 @@ def test_times_are_read_in_the_usual_forms() -> None:
     texts = ["2014-04-18", "2014-04-18T02:00:00+02:00", "1397779200"]
     for value in (*texts, 1397779200, 1397779200000, expected.replace(tzinfo=None), expected.date()):
         assert read_time(value) == expected
-    with pytest.raises(ValueError, match="'soon' is not a time"):
+    with pytest.raises(ValueError, match="not a time, got 'soon'"):
         read_time("soon")
 
 

@@ -1,0 +1,64 @@
+"""What a label is, wherever one is written: in events, task files, imports and answers.
+
+Written differently and looking the same, a label is one label: it is kept in Unicode's composed form (NFC), without white space
+around it, and with one plain space where white space stands inside. What cannot be seen is refused, not removed: whoever sends it
+should know that it is there.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from config.characters import SPACES, VISIBLE, first_invisible, spelt_out, without_invisible
+
+MAX_LABEL_CHARS = 200
+_OUTER = r" \t\r\n"
+_WHITE = re.compile(rf"[ {SPACES}]+")
+LABEL_PATTERN = rf"^[{_OUTER}]*(?![ {SPACES}{_OUTER}]*$)(?:{VISIBLE})+[{_OUTER}]*$"
+"""What `label` takes, but for the length."""
+
+
+def label(text: str) -> str:
+    """Return the label that a text stands for. Raises `ValueError` saying what is wrong with it."""
+    if len(text) > MAX_LABEL_CHARS:
+        message = f"the label has {len(text)} characters; at most {MAX_LABEL_CHARS} are read; shorten it"
+        raise ValueError(message)
+    inside = text.strip(" \t\r\n")
+    if (hidden := first_invisible(inside)) is not None:
+        message = f"the label holds a character that cannot be seen, {hidden}; remove it, so that equal labels look equal"
+        raise ValueError(message)
+    written = _tidy(inside)
+    if not written:
+        message = "it is empty or only white space; fill it or leave it out"
+        raise ValueError(message)
+    if len(written) > MAX_LABEL_CHARS:
+        message = f"the label has {len(written)} characters in Unicode's form NFC; at most {MAX_LABEL_CHARS} are read; shorten it"
+        raise ValueError(message)
+    return written
+
+
+@lru_cache(maxsize=10_000)
+def label_of_stored(text: str) -> str:
+    """Return the label that a text kept by an earlier version stands for, which may hold anything. Never raises.
+
+    What such a version took for labels of their own joins the label that looks the same.
+    """
+    return _tidy(without_invisible(text))[:MAX_LABEL_CHARS].strip() or spelt_out(text)[:MAX_LABEL_CHARS]
+
+
+def _tidy(text: str) -> str:
+    return _WHITE.sub(" ", unicodedata.normalize("NFC", text)).strip(" ")
+
+
+LabelName = Annotated[
+    str,
+    AfterValidator(label),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_LABEL_CHARS, "pattern": LABEL_PATTERN}),
+    Field(description="A label: visible characters; read in Unicode's form NFC and without white space around it."),
+]
+"""A label, as a field of a model."""

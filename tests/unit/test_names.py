@@ -1,0 +1,115 @@
+"""Labels and ids: what looks alike is one, what cannot be seen is refused, what can be printed is kept."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.ids import ID_PATTERN, foreign_id
+from config.labels import LABEL_PATTERN, label, label_of_stored
+
+SAME = [
+    ("politics", "politics"),
+    (" politics\r\n", "politics"),
+    ("cafe\u0301", "café"),
+    ("new\u00a0york", "new york"),
+    ("new  york", "new york"),
+    ("\u3000経済", "経済"),
+    ("بین\u200cالملل", "بین\u200cالملل"),
+    ("क्\u200dष", "क्\u200dष"),
+    ("x" * 200, "x" * 200),
+    ("a, b = c", "a, b = c"),
+]
+INVISIBLE = [
+    "\u200b",
+    "\u200c",
+    "\u200d",
+    "\u202e",
+    "\u2066",
+    "\u00ad",
+    "\ufeff",
+    "\x00",
+    "\x1b",
+    "\t",
+    "\ufe0f",
+    "\u3164",
+    "\U000e0041",
+]
+
+
+@pytest.mark.parametrize(("sent", "read"), SAME)
+def test_labels_that_look_alike_are_one(sent: str, read: str) -> None:
+    assert label(sent) == read
+    assert label(read) == read
+
+
+@pytest.mark.parametrize("hidden", INVISIBLE, ids=lambda one: f"U+{ord(one):04X}")
+@pytest.mark.parametrize("name", ["pol{}itics", "{}politics", "politics{}"])
+def test_what_cannot_be_seen_is_refused_by_its_code_point(name: str, hidden: str) -> None:
+    sent = name.format(hidden)
+    if not (hidden == "\t" and name != "pol{}itics"):
+        with pytest.raises(ValueError, match=re.escape(f"U+{ord(hidden):04X}")):
+            label(sent)
+    with pytest.raises(ValueError, match=re.escape(f"U+{ord(hidden):04X}")):
+        foreign_id(sent)
+    assert label_of_stored(sent) == "politics"
+
+
+@pytest.mark.parametrize("sent", ["", " ", "\n", "\u00a0", "x" * 201, "\u1d160" * 201])
+def test_blank_and_long_labels_are_refused(sent: str) -> None:
+    with pytest.raises(ValueError, match=r"fill it|shorten it"):
+        label(sent)
+
+
+IDS = [
+    "https://site.example/?p=1234", "https://news.example/uk-123#0", "tag:site.example,2024:/posts/1",
+    "auth0|5f7c8ec7c33c6c004bbafe82",
+    "https://site.example/caf%C3%A9-opens", "https://site.example/a~b/(1)", "{7F2C-11}", "urn:uuid:7f2c", "site.example/ünïcode",
+    "a+b@c.example", "åsa", "O'Neil; DROP TABLE--", "../../etc/passwd", "[bold]red[/]", "two words", "新聞/２０２４",
+    "💥", "x" * 512, "?", "%",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sent", IDS)
+def test_what_can_be_printed_is_an_id_and_stays_as_it_is(sent: str) -> None:
+    assert foreign_id(sent) == sent
+
+
+def test_ids_are_compared_in_composed_form() -> None:
+    assert foreign_id("a\u030asa") == foreign_id("åsa") == "åsa"
+
+
+@pytest.mark.parametrize("sent", ["", "  ", " a", "a ", "a\u00a0b", "a\u2028b", "x" * 513, "é" * 257])
+def test_blank_padded_and_long_ids_are_refused(sent: str) -> None:
+    with pytest.raises(ValueError, match=r"remove it|shorten it|send one"):
+        foreign_id(sent)
+
+
+NAMES = st.text(st.characters(exclude_categories=("Cs",)), max_size=8) | st.text("ab \t\n\u00a0\u200b\u200cب\u0301é", max_size=6)
+
+
+@given(NAMES)
+def test_the_published_patterns_say_what_is_taken(sent: str) -> None:
+    assert (re.search(LABEL_PATTERN, sent) is not None) == _taken(label, sent)
+    assert (re.search(ID_PATTERN, sent) is not None) == _taken(foreign_id, sent)
+
+
+@given(NAMES)
+def test_a_label_is_read_the_same_again_and_stored_ones_always_can_be(sent: str) -> None:
+    read = label(sent) if _taken(label, sent) else label_of_stored(sent)
+    assert label_of_stored(read) == read == unicodedata.normalize("NFC", read)
+    if sent:
+        assert label(read) == read
+
+
+def _taken(read: object, sent: str) -> bool:
+    assert callable(read)
+    try:
+        read(sent)
+    except ValueError:
+        return False
+    return True
