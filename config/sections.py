@@ -131,8 +131,11 @@ class TrainingSettings(Section):
     precision: Literal["auto", "fp32", "bf16"]
     threads: NotNegativeInt
     time_limit_s: Positive
+    stall_limit_s: Positive
     memory_limit_mib: NotNegativeInt
     stop_grace_s: Positive
+    retry_after_s: Positive
+    retry_limit: NotNegativeInt
     seed: NotNegativeInt
     keep_runs: PositiveInt
 

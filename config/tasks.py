@@ -33,6 +33,9 @@ class Trigger(_Part):
 
     min_new_examples: Annotated[int, Field(gt=0, description="Effective new examples that start an incremental run.")] = 100
     cooldown_minutes: Annotated[float, Field(ge=0, description="Wall time between two runs of this task.")] = 10.0
+    first_run_wait_minutes: Annotated[
+        float, Field(ge=0, description="Longest a first run waits for texts that were sent already, where they bring test rows.")
+    ] = 15.0
     max_age_days: Annotated[
         float, Field(gt=0, le=MAX_DAYS, description="New examples older than this start a run even below the threshold ...")
     ] = 7.0

@@ -41,6 +41,8 @@ __all__ = [
     "StoryMember", "TaskCounts", "TextRow",
 ]  # fmt: skip
 
+_PACE_OVER_S = 60.0
+
 # Findings before what they were found about: a crash in between leaves rows that are enriched again, not orphans.
 _RETAINED = ("feedback_judgements", "article_enrichment", "example_enrichment", "articles", "examples", "predictions")
 
@@ -213,6 +215,11 @@ class Buffer:
         """Count a task's examples; `new` are those enriched after number `after_seq`."""
         with self._lock:
             return self._counting.count(task, after_seq)
+
+    def enriched_per_s(self) -> float | None:
+        """Return how many examples of all tasks were enriched a second of late; None when none was."""
+        with self._lock:
+            return self._tables.rows_per_s("example_enrichment", _PACE_OVER_S)
 
     def unenriched_before(self, task: str, stored_seq: int) -> int:
         """Count a task's examples that were stored before number `stored_seq` (of a request) and are not enriched yet."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ from consumers.defence.in_effect import NOT_JUDGED, InEffect
 from consumers.lance_tables import Tables
 from consumers.numbering import Numbering, Numbers
 from consumers.tables import quoted
+
+Chosen = npt.NDArray[np.bool_]
 
 # Chosen without looking at a model's answer: only these may decide a comparison.
 INDEPENDENT = ("gold", "import", "audit")
@@ -35,8 +37,16 @@ class TaskCounts:
     """Effective training examples enriched, or let in, after the asked-for number that say something no older one says."""
     new_labels: int
     """Those of them that no user gave."""
+    new_weight: float
+    """What the new ones weigh for a trigger, confirmations apart: 1 for a label, a share of that for what users say."""
+    new_confirmed_weight: float
+    """What those weigh that are nothing but confirmations."""
     test: int
     """Held-out examples that decide comparisons."""
+    test_in_window: int
+    """Those of them that are within the task's `promotion.window_days` of the newest."""
+    new_test: int
+    """Those in the window that were enriched after the asked-for number."""
     anchor: int
     corrections: int
     """Held-out corrections: reported, never deciding."""
@@ -47,6 +57,8 @@ class TaskCounts:
     oldest_new_at: datetime | None
     """When the oldest new example came into the buffer."""
     oldest_new_label_at: datetime | None
+    enough_since: datetime | None
+    """When the new example came in that made them as many as start a run; None while they are fewer."""
     max_seq: int
     """The highest enrichment number among the task's examples and judgements."""
 
@@ -87,7 +99,7 @@ class Counting:
 
     def _fresh(self, task: str, after_seq: int) -> TaskCounts:
         own = f"task = {quoted(task)}"
-        columns = ["split", "selected_by", "verdict", "quality", "enriched_seq", "stored_at"]
+        columns = ["split", "selected_by", "verdict", "quality", "enriched_seq", "stored_at", "event_time"]
         # One look at the narrow columns costs less than a filter for each figure.
         rows = self._tables.scan("example_enrichment", columns, own)
         seqs = rows["enriched_seq"].to_numpy()
@@ -102,19 +114,60 @@ class Counting:
         said[answers[train & (since <= after_seq)]] = True
         new = train & (since > after_seq) & ~said[answers]
         held_out = _among(rows["split"], ["test"])
+        deciding = held_out & _among(rows["selected_by"], INDEPENDENT)
+        in_window = deciding & self._recent(task, rows["event_time"], deciding)
+        weight, confirmed_weight = self._weigh(task, rows["verdict"], seqs, texts, new)
         return TaskCounts(
             train=_different(texts[train]),
             new=_different(texts[new]),
             new_labels=_different(texts[new & ~feedback]),
-            test=_different(texts[held_out & _among(rows["selected_by"], INDEPENDENT)]),
+            new_weight=weight,
+            new_confirmed_weight=confirmed_weight,
+            test=_different(texts[deciding]),
+            test_in_window=_different(texts[in_window]),
+            new_test=_different(texts[in_window & (seqs > after_seq)]),
             anchor=_different(texts[_among(rows["split"], ["anchor"])]),
             corrections=_different(texts[held_out & _among(rows["verdict"], ["correction"]) & (since > 0)]),
             waiting=self._tables.count("feedback", f"{own} AND status = 'waiting'"),
             unenriched=max(0, self._tables.count("examples", own) - int(np.count_nonzero(since != NOT_JUDGED))),
             oldest_new_at=_oldest(rows["stored_at"], new),
             oldest_new_label_at=_oldest(rows["stored_at"], new & ~feedback),
+            enough_since=self._enough_since(task, rows["stored_at"].filter(pa.array(new))),
             max_seq=max(int(seqs.max(initial=0)), int(since.max(initial=0))),
         )
+
+    def _weigh(self, task: str, verdicts: pa.ChunkedArray, seqs: Numbers, texts: Numbers, new: Chosen) -> tuple[float, float]:
+        """Return what the new texts weigh, and what those weigh of which nothing but confirmations is new.
+
+        A text weighs as much as its heaviest row: its verdict's weight, less where its user was contradicted.
+        """
+        spec = self._tasks.get(task)
+        weights = np.ones(len(seqs)) if spec is None else _weights(verdicts, spec)
+        weights *= self._in_effect.belief(task)(seqs)
+        confirmation = _among(verdicts, ["confirmation"])
+        of_texts = np.zeros((2, texts.max(initial=0) + 1))
+        for kind, chosen in enumerate((new & ~confirmation, new & confirmation)):
+            np.maximum.at(of_texts[kind], texts[chosen], weights[chosen])
+        others, confirmed = of_texts
+        return float(others.sum()), float(confirmed[others == 0].sum())
+
+    def _enough_since(self, task: str, stored: pa.ChunkedArray) -> datetime | None:
+        spec = self._tasks.get(task)
+        if spec is None or len(stored) < spec.trigger.min_new_examples:
+            return None
+        stored = stored.combine_chunks()
+        nth = pc.partition_nth_indices(stored, pivot=spec.trigger.min_new_examples - 1)[spec.trigger.min_new_examples - 1]
+        reached: datetime = stored[nth.as_py()].as_py()
+        return reached
+
+    def _recent(self, task: str, times: pa.ChunkedArray, deciding: Chosen) -> Chosen:
+        """Return which rows are within the task's window of the newest row that decides."""
+        spec, newest = self._tasks.get(task), pc.max(times.filter(pa.array(deciding))).as_py()
+        if spec is None or newest is None:
+            return deciding
+        start = pa.scalar(newest - timedelta(days=spec.promotion.window_days), times.type)
+        recent: Chosen = pc.greater_equal(times, start).to_numpy()
+        return recent
 
     def _unheard(self, task: str) -> list[str]:
         """Return the verdicts that weigh nothing in a task: such rows never train."""
@@ -122,8 +175,15 @@ class Counting:
         return [verdict for verdict in VERDICTS if spec is not None and spec.feedback.weight(verdict) == 0]
 
 
-def _among(column: pa.ChunkedArray, values: Sequence[str]) -> npt.NDArray[np.bool_]:
-    found: npt.NDArray[np.bool_] = pc.is_in(column, value_set=pa.array(values, pa.string())).to_numpy()
+def _weights(verdicts: pa.ChunkedArray, spec: TaskSpec) -> npt.NDArray[np.float64]:
+    weights = np.ones(len(verdicts))
+    for verdict in VERDICTS:
+        weights[_among(verdicts, [verdict])] = spec.feedback.weight(verdict)
+    return weights
+
+
+def _among(column: pa.ChunkedArray, values: Sequence[str]) -> Chosen:
+    found: Chosen = pc.is_in(column, value_set=pa.array(values, pa.string())).to_numpy()
     return found
 
 
@@ -132,6 +192,6 @@ def _different(numbers: Numbers) -> int:
     return int(np.count_nonzero(np.bincount(numbers)))
 
 
-def _oldest(moments: pa.ChunkedArray, chosen: npt.NDArray[np.bool_]) -> datetime | None:
+def _oldest(moments: pa.ChunkedArray, chosen: Chosen) -> datetime | None:
     oldest: datetime | None = pc.min(moments.filter(pa.array(chosen))).as_py()
     return oldest

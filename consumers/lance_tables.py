@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -89,6 +90,13 @@ class Tables:
             for start in range(0, len(values), _IDS_PER_FILTER)
         ]
         return pa.concat_tables(parts) if parts else SCHEMAS[name].empty_table().select(list(columns))
+
+    def rows_per_s(self, name: str, over_s: float) -> float | None:
+        """Return how many rows a second the table has gained in its last `over_s` seconds; None when it has gained none."""
+        since = time.time() - over_s
+        recent = [entry for entry in self._handles[name].list_versions() if entry["timestamp"].timestamp() >= since]
+        gained = int(recent[-1]["metadata"]["total_rows"]) - int(recent[0]["metadata"]["total_rows"]) if recent else 0
+        return gained / (time.time() - recent[0]["timestamp"].timestamp()) if gained > 0 else None
 
     def count(self, name: str, where: str | None = None) -> int:
         """Return how many rows fulfil the filter."""

@@ -1,46 +1,47 @@
 """One run from trigger to decision: freeze -> train -> publish -> decide, resumable at each step.
 
 The state in the registry says which steps are done; every step can be repeated without harm, so that a daemon killed
-anywhere goes on where it stopped.
+anywhere goes on where it stopped. A step that failed for a cause that passes is repeated later, and other tasks go on meanwhile.
 """
 
 from __future__ import annotations
 
 import math
-import platform
 import shutil
 import threading
 from collections.abc import Callable, Collection, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Unpack
 
-import pyarrow.parquet as pq
 import structlog
 
 from config.clock import Clock, utc_now
-from config.errors import RunFailedError, UserError
+from config.errors import PerennialError, RunFailedError, UserError
 from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.buffer import Buffer
 from consumers.training_set import TrainingSet, load_training_set
-from daemon import evidence, triggers, warm_start
-from daemon.runner import Runner, read_result
+from daemon import evidence, publishing, retries, triggers, warm_start
+from daemon.run_folders import RunFolders
+from daemon.runner import Runner
 from daemon.telemetry import DaemonMetrics
 from daemon.triggers import Trigger
 from registry import cards, erasing, gate, promotion
 from registry.artifacts import Artifacts
 from registry.runs import Run, RunChanges, RunState
 from registry.store import Registry
-from registry.versions import Lineage, Version
 from trainers import job_spec
-from trainers.job_spec import JobResult, JobSpec
+from trainers.job_spec import JobSpec
+from trainers.passing import cause_that_passes
 
 TRAINING_SET_FOLDER = "training_set"
 ACTOR = "daemon"
-_CODE = ("perennial", "torch", "transformers", "spacy")
 
 log = structlog.get_logger(__name__)
+
+
+class _TryLaterError(PerennialError):
+    """A step of a run failed for a cause that passes."""
 
 
 class Cycle:
@@ -58,8 +59,11 @@ class Cycle:
         metrics: DaemonMetrics,
         stop: threading.Event,
         fencing_token: int,
+        unread: Callable[[], int | None] = lambda: 0,
         clock: Clock = utc_now,
     ) -> None:
+        """`unread` says how many events wait in the log; None while that is not known."""
+        self._unread = unread
         self._settings = settings
         self._tasks = tasks
         self._registry = registry
@@ -71,6 +75,7 @@ class Cycle:
         self._token = fencing_token
         self._clock = clock
         self._ended: set[str] = set()
+        self._folders = RunFolders(settings, registry.runs)
 
     def end(self, run_id: str) -> None:
         """Let a run fail at its next step, or now when it trains: it learns from texts that were erased. From any thread."""
@@ -79,9 +84,12 @@ class Cycle:
 
     def look(self) -> None:
         """Finish what an earlier process left, then carry out what is due, requests first."""
+        asked = self._buffer.requests("retrain")
         for run in self._registry.runs.unfinished():
             if self._stop.is_set():
                 return
+            if run.run_id not in self._ended and retries.waits(run, self._settings.training, asked, self._clock()):
+                continue
             log.info("run.resumed", run_id=run.run_id, task=run.task, state=run.state)
             self.advance(run)
         had: set[str] = set()
@@ -98,7 +106,7 @@ class Cycle:
         """
         due = []
         for name, task in self._tasks().items():
-            found = evidence.gather(name, self._registry, self._buffer)
+            found = evidence.gather(name, self._registry, self._buffer, unread=self._unread())
             self._metrics.counted(name, found)
             self._metrics.defended(name, self._buffer.defence(name))
             trigger = triggers.look(task, found, self._settings.schedule, self._clock()).trigger
@@ -127,18 +135,50 @@ class Cycle:
         with structlog.contextvars.bound_contextvars(run_id=run.run_id, task=run.task):
             while run.state in steps and not self._stop.is_set():
                 try:
-                    run = self._fail(run, erasing.ENDED) if run.run_id in self._ended else steps[run.state](run)
-                except RunFailedError as error:
-                    run = self._fail(run, erasing.ENDED if run.run_id in self._ended else str(error))
+                    run = self._fail(run, erasing.ENDED) if run.run_id in self._ended else steps[run.state](self._again(run))
+                except Exception as error:  # noqa: BLE001 - the edge of a run: it ends alone, and its neighbours go on
+                    run = self._set_back(run, error)
+                    if run.retry_at is not None:
+                        break
             self._metrics.run_ended(run)
         return run
+
+    def _set_back(self, run: Run, error: Exception) -> Run:
+        """Let a run fail, or wait where the cause passes. What is not the run's own trouble is raised again."""
+        if run.run_id in self._ended:
+            return self._fail(run, erasing.ENDED)
+        if isinstance(error, (RunFailedError, UserError)):
+            return self._fail(run, str(error))
+        if isinstance(error, PerennialError) and not isinstance(error, _TryLaterError):
+            raise error
+        if isinstance(error, _TryLaterError):
+            return self._later(run, str(error))
+        log.error("run.step_failed", state=run.state, exc_info=error)
+        passes = cause_that_passes(error) is not None or (isinstance(error, OSError) and not isinstance(error, FileNotFoundError))
+        told = f"in step {run.state}: {type(error).__name__}: {error}"
+        return self._later(run, told) if passes else self._fail(run, f"an unexpected error {told}. The champion stays")
+
+    def _again(self, run: Run) -> Run:
+        """Note that a run which waited goes on."""
+        return run if run.retry_at is None else self._update(run, retry_at=None)
+
+    def _later(self, run: Run, reason: str) -> Run:
+        """Let a run wait that failed for a cause that passes; it fails for good where it has done so too often."""
+        failures = run.failures + 1
+        limit = self._settings.training.retry_limit
+        if failures > limit:
+            tried = f"{reason}. It was tried {failures} times and is given up (training.retry_limit is {limit})"
+            return self._fail(run, f"{tried}. Mend the cause; then `perennial train {run.task}` starts a new run")
+        retry_at = self._clock() + retries.pause(self._settings.training, failures)
+        log.warning("run.retries_later", reason=reason, failures=failures, limit=limit, retry_at=retry_at.isoformat())
+        return self._update(run, error=reason, failures=failures, retry_at=retry_at)
 
     def _freeze(self, run: Run) -> Run:
         self._announce(run, "training.started", reason=run.reason, full=run.full)
         task = self._task(run)
         champion = self._registry.versions.champion(run.task)
         learnt = self._registry.versions.learnt(champion.version) if champion else frozenset()
-        run_dir = self._folder(run)
+        run_dir = self._folders.of(run)
         folder = run_dir / TRAINING_SET_FOLDER
         if folder.exists():
             # A set frozen just before a crash may be older than the champion read above.
@@ -173,59 +213,33 @@ class Cycle:
         return self._update(run, state="frozen")
 
     def _train(self, run: Run) -> Run:
-        spec = self._spec(run)
+        spec = self._folders.spec(run)
         attempt = run.attempt + 1 if run.state == "training" else run.attempt
         run = self._update(run, state="training", started_at=run.started_at or self._clock(), attempt=attempt)
         result = self._runner.run(spec.model_copy(update={"attempt": attempt}), self._metrics.progress)
         if result.status == "stopped":
             log.info("run.stopped", reason=result.error)
             return run
+        if result.status in ("try_later", "out_of_memory"):
+            raise _TryLaterError(result.error)
         if result.status != "done":
             raise RunFailedError(result.error)
         log.info("run.trained", train_s=round(result.train_s, 1), examples_per_s=round(result.examples_per_s, 1))
         return self._update(run, state="trained")
 
     def _publish(self, run: Run) -> Run:
-        spec, result = self._spec(run), self._result(run)
-        if result.model is None:
-            message = f"run {run.run_id} says it is done but names no model; retrain with `perennial train {run.task}`"
-            raise RunFailedError(message)
-        version = self._registry.versions.of_run(run.run_id) or self._add_version(run, spec, result)
+        spec, result = self._folders.spec(run), self._folders.result(run)
+        version = self._registry.versions.of_run(run.run_id) or publishing.add_version(
+            self._registry, self._artifacts, run, spec, result, fencing_token=self._token
+        )
         # The published folder is what counts from here on.
         shutil.rmtree(spec.run_dir / job_spec.MODEL_FOLDER, ignore_errors=True)
         shutil.rmtree(spec.run_dir / job_spec.WORK_FOLDER, ignore_errors=True)
         log.info("run.published", version=version.name, size_mib=round(version.size_bytes / 2**20, 1))
         return self._update(run, state="published", version=version.name)
 
-    def _add_version(self, run: Run, spec: JobSpec, result: JobResult) -> Version:
-        assert result.model is not None  # noqa: S101 - checked by the caller; narrows the type
-        number = self._registry.versions.next_number(run.task)
-        published = self._artifacts.publish(run.task, number, result.model)
-        learnt = pq.read_table(spec.run_dir / job_spec.LINEAGE_FILE, columns=["example_id"])["example_id"].to_pylist()
-        lineage = Lineage(
-            training_set_sha256=run.training_set_sha256 or "",
-            seed=spec.training.seed,
-            settings=spec.model_dump(mode="json", include={"task", "training", "full", "batch_size"}),
-            code=", ".join([f"Python {platform.python_version()}", *(f"{name} {metadata.version(name)}" for name in _CODE)]),
-            counts=load_training_set(spec.training_set).manifest.counts,
-        )
-        return self._registry.versions.add(
-            run.task,
-            number,
-            run_id=run.run_id,
-            artifact_id=published.artifact_id,
-            manifest_sha256=published.manifest_sha256,
-            size_bytes=published.size_bytes,
-            # A full run starts from the base model: it has no parent to have learnt from.
-            parent=None if spec.full else spec.champion_version,
-            lineage=lineage,
-            metrics=result.model_dump(mode="json", exclude={"model"}),
-            learnt=learnt,
-            fencing_token=self._token,
-        )
-
     def _decide(self, run: Run) -> Run:
-        spec, result = self._spec(run), self._result(run)
+        spec, result = self._folders.spec(run), self._folders.result(run)
         # A task that was removed meanwhile: its run ends as it was begun.
         task = self._tasks().get(run.task, spec.task)
         if result.comparison is None or run.version is None:
@@ -241,10 +255,10 @@ class Cycle:
         self._registry.looks.record(run.task, run.run_id, looked_at, fencing_token=self._token)
         self._announce(run, "training.finished", verdict=verdict, reasons=list(reasons), version=run.version)
         comparison = result.comparison.model_dump(mode="json")
-        run = self._update(run, state="decided", verdict=verdict, reasons=reasons, comparison=comparison)
+        run = self._update(run, state="decided", verdict=verdict, reasons=reasons, comparison=comparison, error=None)
         log.info("run.decided", verdict=verdict, reasons=list(reasons), version=run.version)
         self._write_card(run)
-        self._forget_old_runs()
+        self._folders.forget_old()
         return run
 
     def _promote(self, run: Run, task: TaskSpec, spec: JobSpec, decision: gate.Decision) -> gate.Decision:
@@ -275,10 +289,10 @@ class Cycle:
     def _fail(self, run: Run, message: str) -> Run:
         log.error("run.failed", reason=message)
         self._announce(run, "training.failed", error=message)
-        run = self._update(run, state="failed", error=message)
+        run = self._update(run, state="failed", error=message, retry_at=None)
         # It never goes on, so its checkpoints are of no use.
-        shutil.rmtree(self._folder(run) / job_spec.WORK_FOLDER, ignore_errors=True)
-        self._forget_old_runs()
+        shutil.rmtree(self._folders.of(run) / job_spec.WORK_FOLDER, ignore_errors=True)
+        self._folders.forget_old()
         return run
 
     def _update(self, run: Run, *, state: RunState | None = None, **changes: Unpack[RunChanges]) -> Run:
@@ -294,7 +308,7 @@ class Cycle:
 
     def _write_card(self, run: Run) -> None:
         assert run.version is not None  # noqa: S101 - a decided run has one; narrows the type
-        folder = self._folder(run)
+        folder = self._folders.of(run)
         try:
             cards.write_card(self._registry, run.version, folder, history=folder / job_spec.HISTORY_FILE)
         except Exception:  # drawing a picture never undoes a decision
@@ -317,30 +331,6 @@ class Cycle:
             message = f"task {run.task!r} of run {run.run_id} has no task file any more; put it back or leave the run failed"
             raise RunFailedError(message)
         return task
-
-    def _spec(self, run: Run) -> JobSpec:
-        path = self._folder(run) / job_spec.SPEC_FILE
-        try:
-            return JobSpec.model_validate_json(path.read_bytes())
-        except (OSError, ValueError) as error:
-            message = f"the order of run {run.run_id} cannot be read ({error}); retrain with `perennial train {run.task}`"
-            raise RunFailedError(message) from None
-
-    def _result(self, run: Run) -> JobResult:
-        result = read_result(self._folder(run))
-        if result is None:
-            message = f"the result of run {run.run_id} is missing; retrain with `perennial train {run.task}`"
-            raise RunFailedError(message)
-        return result
-
-    def _forget_old_runs(self) -> None:
-        found = (self._registry.runs.find(folder.name) for folder in self._settings.runs_dir.glob("*"))
-        ended = sorted((run.finished_at, run.run_id) for run in found if run is not None and run.finished_at is not None)
-        for _finished_at, run_id in ended[: -self._settings.training.keep_runs]:
-            shutil.rmtree(self._settings.runs_dir / run_id, ignore_errors=True)
-
-    def _folder(self, run: Run) -> Path:
-        return self._settings.runs_dir.resolve() / run.run_id
 
 
 def _kept(decision: gate.Decision, why: str) -> gate.Decision:

@@ -1,27 +1,40 @@
-"""Gathers what the trigger policy looks at, from the registry and the buffer."""
+"""Gathers what the trigger policy looks at, from the registry, the buffer and the event log."""
 
 from __future__ import annotations
 
 from consumers.buffer import Buffer
 from daemon import triggers
-from daemon.triggers import Evidence, Request
+from daemon.triggers import Evidence, Request, Retry
+from registry.runs import Past
 from registry.store import Registry
 
 
-def gather(task: str, registry: Registry, buffer: Buffer) -> Evidence:
-    """Return the evidence of one task as it stands now."""
+def gather(task: str, registry: Registry, buffer: Buffer, *, unread: int | None = 0) -> Evidence:
+    """Return the evidence of one task as it stands now; `unread` events wait in the log (None: it does not say)."""
     past = registry.runs.past(task)
     # Whatever became of a run, the examples it froze have had their turn as a trigger; training still sees them as new
     # until a champion has learnt them.
     counts = buffer.counts(task, after_seq=past.max_seq)
     alarms = buffer.defence(task).alarms
+    has_champion = registry.versions.champion(task) is not None
     return Evidence(
         # While an alarm is up, feedback starts no run by itself.
         new_examples=counts.new_labels if alarms else counts.new,
+        new_weight=float(counts.new_labels) if alarms else counts.new_weight,
+        new_confirmed_weight=0.0 if alarms else counts.new_confirmed_weight,
         train_examples=counts.train,
+        test_examples=counts.test_in_window,
+        new_test_examples=counts.new_test,
         oldest_new_at=counts.oldest_new_label_at if alarms else counts.oldest_new_at,
-        has_champion=registry.versions.champion(task) is not None,
+        enough_since=counts.enough_since,
+        unread=unread,
+        unenriched=counts.unenriched,
+        # Asked only where it is told: reading it costs a little for each write of the last hour.
+        enriched_per_s=buffer.enriched_per_s() if counts.unenriched and not has_champion else None,
+        has_champion=has_champion,
         running=past.running,
+        retry=_retry(past),
+        undecided_rows=past.undecided_rows,
         first_run_at=past.first_created_at,
         last_run_at=past.last_finished_at,
         used_keys=past.trigger_keys,
@@ -39,3 +52,8 @@ def gather(task: str, registry: Registry, buffer: Buffer) -> Evidence:
             if request.task == task and triggers.request_key(request.event_id) not in past.trigger_keys
         ),
     )
+
+
+def _retry(past: Past) -> Retry | None:
+    run = past.waiting
+    return None if run is None or run.retry_at is None else Retry(run.run_id, run.retry_at, run.error or "", run.failures)

@@ -1,4 +1,4 @@
-"""Runs one training child as a process of its own, watches its limits and retries once when memory ran out."""
+"""Runs one training child as a process of its own, watches its limits and tries again at once when memory ran out."""
 
 from __future__ import annotations
 
@@ -47,18 +47,21 @@ class Runner:
         self._ended: set[str] = set()
 
     def run(self, spec: JobSpec, report: Callable[[Progress], None]) -> JobResult:
-        """Return what the child found; after running out of memory it is started once more with half the batch."""
+        """Return what the child found; after running out of memory it is started once more with half the batch.
+
+        The status `try_later` says that the same order may succeed later; any other failure is for good.
+        """
         result = self._attempt(spec, report)
         if result.status != "out_of_memory" or self._stop.is_set():
             return result
         if spec.batch_size == 1:
-            return _failed(spec, f"{result.error}; the batch cannot get smaller. Give the machine more memory or cut max_tokens")
+            more = "the batch cannot get smaller. Give the machine more memory or cut max_tokens"
+            return _try_later(spec, f"{result.error}; {more}")
         smaller = spec.model_copy(update={"batch_size": spec.batch_size // 2, "attempt": spec.attempt + 1})
         log.warning("training.retry", run_id=spec.run_id, reason=result.error, batch_size=smaller.batch_size)
         result = self._attempt(smaller, report)
         if result.status == "out_of_memory":
-            message = f"out of memory again at batch size {smaller.batch_size}; the run is parked. {result.error}"
-            return _failed(spec, message)
+            return _try_later(spec, f"out of memory again at batch size {smaller.batch_size}. {result.error}")
         return result
 
     def end(self, run_id: str) -> None:
@@ -71,11 +74,33 @@ class Runner:
         write_atomic(spec.run_dir / job_spec.SPEC_FILE, spec.model_dump_json(indent=2).encode())
 
     def _attempt(self, spec: JobSpec, report: Callable[[Progress], None]) -> JobResult:
+        try:
+            child = self._start(spec)
+        except OSError as error:
+            # No process, descriptor or room was to be had just now; the threads beside this one go on.
+            return _try_later(spec, f"the training child could not be started ({error.strerror or error})")
+        assert child.stdout is not None  # noqa: S101 - asked for; narrows the type
+        heard = _Heard()
+
+        def listen(progress: Progress) -> None:
+            heard.now()
+            report(progress)
+
+        reader = threading.Thread(
+            target=_forward, args=(spec.run_id, child.stdout, listen), name=f"progress-{spec.run_id}", daemon=True
+        )
+        reader.start()
+        ended_by = self._wait(child, spec.run_id, heard)
+        reader.join(timeout=self._settings.stop_grace_s)
+        return self._outcome(spec, child.returncode, ended_by)
+
+    def _start(self, spec: JobSpec) -> subprocess.Popen[bytes]:
+        """Write the order and start the child. Raises OSError."""
         spec.run_dir.mkdir(parents=True, exist_ok=True)
         self.prepare(spec)
         (spec.run_dir / job_spec.RESULT_FILE).unlink(missing_ok=True)
         with (spec.run_dir / LOG_FILE).open("ab") as job_log:
-            child = subprocess.Popen(
+            return subprocess.Popen(
                 [*self._command, str(spec.run_dir / job_spec.SPEC_FILE)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -83,35 +108,34 @@ class Runner:
                 start_new_session=True,
                 env=_environment(self._settings),
             )
-        assert child.stdout is not None  # noqa: S101 - asked for above; narrows the type
-        reader = threading.Thread(
-            target=_forward, args=(spec.run_id, child.stdout, report), name=f"progress-{spec.run_id}", daemon=True
-        )
-        reader.start()
-        ended_by = self._wait(child, spec.run_id)
-        reader.join(timeout=self._settings.stop_grace_s)
-        return self._outcome(spec, child.returncode, ended_by)
 
-    def _wait(self, child: subprocess.Popen[bytes], run_id: str) -> str:
+    def _wait(self, child: subprocess.Popen[bytes], run_id: str, heard: _Heard) -> str:
         """Wait for the child; return why it was stopped from outside, or an empty string."""
         deadline = time.monotonic() + self._settings.time_limit_s
         while child.poll() is None:
-            if self._stop.is_set():
+            if ended_by := self._ends_it(run_id, heard, deadline):
+                log.info("training.child_ended", run_id=run_id, by=ended_by, pid=child.pid)
                 _end(child, self._settings.stop_grace_s)
-                return "stopped"
-            if run_id in self._ended:
-                _end(child, self._settings.stop_grace_s)
-                return "ended"
-            if time.monotonic() > deadline:
-                _end(child, self._settings.stop_grace_s)
-                return "timed out"
+                return ended_by
             time.sleep(_POLL_S)
         return ""
+
+    def _ends_it(self, run_id: str, heard: _Heard, deadline: float) -> str:
+        if self._stop.is_set():
+            return "stopped"
+        if run_id in self._ended:
+            return "ended"
+        if time.monotonic() > deadline:
+            return "timed out"
+        return "stalled" if heard.ago_s() > self._settings.stall_limit_s else ""
 
     def _outcome(self, spec: JobSpec, exit_code: int, ended_by: str) -> JobResult:
         if ended_by == "timed out":
             limit = self._settings.time_limit_s
             return _failed(spec, f"killed after {limit:.0f} s, the limit; raise training.time_limit_s or lower training.max_rows")
+        if ended_by == "stalled":
+            limit = self._settings.stall_limit_s
+            return _try_later(spec, f"killed because it said nothing of progress for {limit:.0f} s (training.stall_limit_s)")
         if ended_by == "ended":
             return _failed(spec, "it was told to end")
         if ended_by == "stopped" or exit_code == job_spec.EXIT_STOPPED:
@@ -120,8 +144,9 @@ class Runner:
             )
         if (result := read_result(spec.run_dir) or self._out_of_memory(spec, exit_code)) is not None:
             return result
+        # Whatever it was, the child could not even say so: killed, crashed, or the disk is full.
         tail = _tail(spec.run_dir / LOG_FILE)
-        return _failed(spec, f"the child ended with code {exit_code} and left no result; the end of its log: {tail}")
+        return _try_later(spec, f"the child ended with code {exit_code} and left no result; the end of its log: {tail}")
 
     def _out_of_memory(self, spec: JobSpec, exit_code: int) -> JobResult | None:
         """Return the result of a child that could not write one because it got no memory, None when it ended otherwise."""
@@ -144,6 +169,23 @@ def read_result(run_dir: Path) -> JobResult | None:
         return JobResult.model_validate_json((run_dir / job_spec.RESULT_FILE).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
+
+
+class _Heard:
+    """When the child last told of progress."""
+
+    def __init__(self) -> None:
+        self._at = time.monotonic()
+
+    def now(self) -> None:
+        self._at = time.monotonic()
+
+    def ago_s(self) -> float:
+        return time.monotonic() - self._at
+
+
+def _try_later(spec: JobSpec, message: str) -> JobResult:
+    return JobResult(run_id=spec.run_id, status="try_later", error=message)
 
 
 def _failed(spec: JobSpec, message: str) -> JobResult:

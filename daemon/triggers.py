@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from config.sections import ScheduleSettings
 from config.tasks import TaskSpec
+
+_WORTH_WAITING_S = 60.0
+"""With evidence enough to decide, a first run still waits for the rest of an import when that takes no longer."""
+_FEW_TEXTS = 64
+"""So many texts are not worth waiting for: a steady stream always has some on their way."""
+_ROUNDING = 1e-6
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -25,11 +32,23 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """A run that failed for a cause that passes, and waits to be tried again."""
+
+    run_id: str
+    at: datetime
+    reason: str
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What the policy looks at, for one task."""
 
     new_examples: int
     """Effective new training examples since the last run froze its set."""
+    new_weight: float
+    """What they weigh, confirmations apart: 1 for a label, less for what users say."""
     train_examples: int
     oldest_new_at: datetime | None
     """When the oldest of the new examples entered the buffer."""
@@ -45,13 +64,39 @@ class Evidence:
     requests: tuple[Request, ...] = ()
     alarms: int = 0
     """Label-flip alarms that are up: the examples counted as new are then labels alone."""
+    new_confirmed_weight: float = 0.0
+    """What those of the new examples weigh that are nothing but confirmations."""
+    test_examples: int = 0
+    """Held-out rows that would decide now."""
+    new_test_examples: int = 0
+    """Those of them that came since the last run froze its set."""
+    enough_since: datetime | None = None
+    """When the new example came in that made them as many as start a run."""
+    unread: int | None = 0
+    """Events that wait in the log, of whatever task; None: the log has not said yet."""
+    unenriched: int = 0
+    """Texts of this task that are stored and not enriched yet."""
+    enriched_per_s: float | None = None
+    """How quickly texts are enriched; None: none was of late."""
+    retry: Retry | None = None
+    """The run under way, where it waits to be tried again."""
+    undecided_rows: int | None = None
+    """Held-out rows that the last decided run had, where they could not decide."""
+
+    @property
+    def weight(self) -> float:
+        """What the new examples weigh for a trigger: confirmations at most as much as all the rest.
+
+        Who confirms what the model says brings nothing that it does not know: alone they never start a run.
+        """
+        return self.new_weight + min(self.new_weight, self.new_confirmed_weight)
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
     """A run that is due."""
 
-    kind: Literal["threshold", "age", "weekly", "request"]
+    kind: Literal["threshold", "age", "evidence", "weekly", "request"]
     key: str
     """Unique per task: the same trigger never starts two runs."""
     reason: str
@@ -68,9 +113,9 @@ class Look:
 
 
 def look(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: datetime) -> Look:
-    """Decide whether a run of `task` is due at `now`; requests first, then weekly, threshold, age."""
+    """Decide whether a run of `task` is due at `now`; requests first, then weekly, then what the counts say."""
     if evidence.running:
-        return Look(None, ("a run is under way",))
+        return Look(None, (_under_way(evidence.retry, now),))
     request = next((one for one in evidence.requests if request_key(one.event_id) not in evidence.used_keys), None)
     if request is not None and (request.texts_ahead > 0 or evidence.train_examples > 0):
         return _requested(request, evidence)
@@ -85,14 +130,10 @@ def look(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: da
     weekly, why_not_weekly = _weekly(task, evidence, schedule, now)
     if weekly is not None:
         return Look(weekly, (weekly.reason,))
-    counted = _threshold(task, evidence) or _age(task, evidence, now)
+    counted = _evidence(task, evidence) or _threshold(task, evidence) or _age(task, evidence, now)
     if counted is None:
-        needed = task.trigger.min_new_examples
-        reasons.append(f"{evidence.new_examples} of {needed} new examples; {needed - evidence.new_examples} more start a run")
-        if evidence.oldest_new_at is not None:
-            reasons.append(_age_in_words(task, evidence, evidence.oldest_new_at))
-        return Look(None, (*reasons, why_not_weekly))
-    held_back = _held_back(task, evidence, counted, now)
+        return Look(None, (*reasons, *_too_little(task, evidence), why_not_weekly))
+    held_back = _held_back(task, evidence, counted, now) or _first_run_waits(task, evidence, now)
     if held_back is not None:
         return Look(None, (*reasons, f"{counted.reason}, but {held_back}", why_not_weekly))
     return Look(counted, (counted.reason,))
@@ -143,29 +184,75 @@ def _weekly(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now:
     ), ""
 
 
+def _under_way(retry: Retry | None, now: datetime) -> str:
+    if retry is None:
+        return "a run is under way"
+    when = f"at {_moment(retry.at)} ({_span(retry.at - now)} to go)" if retry.at > now else "now"
+    times = "once" if retry.failures == 1 else f"{retry.failures} times"
+    return f"run {retry.run_id} failed {times} for a cause that passes and is tried again {when}: {retry.reason}"
+
+
+def _evidence(task: TaskSpec, evidence: Evidence) -> Trigger | None:
+    """A run that could not decide for lack of held-out rows is made good as soon as there are enough."""
+    had, needed = evidence.undecided_rows, task.promotion.min_test_examples
+    if had is None or had >= needed or evidence.new_test_examples == 0 or had + evidence.new_test_examples < needed:
+        return None
+    reason = f"{had + evidence.new_test_examples} held-out rows where the last run had {had}; {needed} decide"
+    return Trigger("evidence", f"evidence:{evidence.newest_seq}", reason, full=not evidence.has_champion)
+
+
 def _threshold(task: TaskSpec, evidence: Evidence) -> Trigger | None:
     needed = task.trigger.min_new_examples
-    if evidence.new_examples < needed:
+    if evidence.weight + _ROUNDING < needed:
         return None
-    reason = f"{evidence.new_examples} new examples, {needed} start a run"
+    reason = f"{_new(evidence)}, {needed} start a run"
     return Trigger("threshold", f"threshold:{evidence.newest_seq}", reason, full=not evidence.has_champion)
+
+
+def _too_little(task: TaskSpec, evidence: Evidence) -> tuple[str, ...]:
+    """Say what is missing until the counts start a run."""
+    needed = task.trigger.min_new_examples
+    missing = needed - evidence.weight
+    if _weighs_in_full(evidence):
+        told = [f"{evidence.new_examples} of {needed} new examples; {math.ceil(missing)} more start a run"]
+    else:
+        told = [f"{_new(evidence)} of the {needed} that start a run; {math.ceil(missing - _ROUNDING)} more labels do"]
+    if evidence.new_confirmed_weight > evidence.new_weight:
+        told.append("confirmations count no more than all else that is new: alone they start no run")
+    if evidence.oldest_new_at is not None and evidence.new_weight > 0:
+        told.append(_age_in_words(task, evidence, evidence.oldest_new_at))
+    return tuple(told)
+
+
+def _new(evidence: Evidence) -> str:
+    """Return how many examples are new, and what they weigh where that is less."""
+    if _weighs_in_full(evidence):
+        return f"{evidence.new_examples} new examples"
+    # Rounded down: 99.97 is not enough, and must not read as 100.
+    return (
+        f"{_counted(evidence.new_examples, 'new example')} with the weight {math.floor(evidence.weight * 10 + _ROUNDING) / 10:g}"
+    )
+
+
+def _weighs_in_full(evidence: Evidence) -> bool:
+    return abs(evidence.weight - evidence.new_examples) < _ROUNDING
 
 
 def _age(task: TaskSpec, evidence: Evidence, now: datetime) -> Trigger | None:
     policy = task.trigger
-    if evidence.oldest_new_at is None or evidence.new_examples < policy.max_age_min_examples:
+    if evidence.oldest_new_at is None or evidence.weight + _ROUNDING < policy.max_age_min_examples:
         return None
     age = now - evidence.oldest_new_at
     if age < timedelta(days=policy.max_age_days):
         return None
-    reason = f"{evidence.new_examples} new examples, the oldest waiting {_span(age)} (limit {policy.max_age_days:g} days)"
+    reason = f"{_new(evidence)}, the oldest waiting {_span(age)} (limit {policy.max_age_days:g} days)"
     return Trigger("age", f"age:{evidence.newest_seq}", reason, full=not evidence.has_champion)
 
 
 def _age_in_words(task: TaskSpec, evidence: Evidence, oldest: datetime) -> str:
     policy = task.trigger
     due_at = oldest + timedelta(days=policy.max_age_days)
-    if evidence.new_examples >= policy.max_age_min_examples:
+    if evidence.weight + _ROUNDING >= policy.max_age_min_examples:
         return f"the oldest of them starts a run by its age at {_moment(due_at)}"
     return f"{policy.max_age_min_examples} would start a run by age at {_moment(due_at)}"
 
@@ -173,10 +260,36 @@ def _age_in_words(task: TaskSpec, evidence: Evidence, oldest: datetime) -> str:
 def _held_back(task: TaskSpec, evidence: Evidence, counted: Trigger, now: datetime) -> str | None:
     if counted.key in evidence.used_keys:
         return f"the run on them failed early; a newer example or `perennial train {task.name}` starts another"
-    if evidence.last_run_at is None:
+    if evidence.last_run_at is None or counted.kind == "evidence":
         return None
     ready_at = evidence.last_run_at + timedelta(minutes=task.trigger.cooldown_minutes)
     return f"cooling down until {_moment(ready_at)} ({_span(ready_at - now)} to go)" if now < ready_at else None
+
+
+def _first_run_waits(task: TaskSpec, evidence: Evidence, now: datetime) -> str | None:
+    """Return why a first run waits for what was sent already; None when it need not.
+
+    It waits while that can bring the held-out rows that decide, and then for the short rest of an import; never longer than
+    `trigger.first_run_wait_minutes`, because some streams are never quiet.
+    """
+    began = evidence.enough_since or evidence.oldest_new_at
+    pending = evidence.unenriched + (evidence.unread or 0)
+    if evidence.has_champion or began is None or (pending == 0 and evidence.unread is not None):
+        return None
+    until = began + timedelta(minutes=task.trigger.first_run_wait_minutes)
+    has, needed = evidence.test_examples, task.promotion.min_test_examples
+    left_s = pending / evidence.enriched_per_s if evidence.enriched_per_s else None
+    if now >= until or (evidence.unread is not None and has + pending < needed):
+        return None
+    if has >= needed and (pending <= _FEW_TEXTS or left_s is None or left_s > _WORTH_WAITING_S):
+        return None
+    if evidence.unread is None:
+        return f"the log has not said yet what else was sent; it waits for that until {_moment(until)} at the latest"
+    about = "" if left_s is None else f", which takes about {_span(timedelta(seconds=max(1.0, left_s)))}"
+    return (
+        f"the first run waits until the {_counted(pending, 'text')} sent already are enriched{about}: {has} of the {needed} "
+        f"held-out rows that decide are there. It starts at {_moment(until)} at the latest"
+    )
 
 
 def _moment(moment: datetime) -> str:

@@ -51,6 +51,10 @@ class Run:
     error: str | None
     erased_at: datetime | None = None
     """When its folder was removed because its training set held texts that were erased."""
+    failures: int = 0
+    """How often it has failed for a cause that passes; `error` names the last."""
+    retry_at: datetime | None = None
+    """When it is tried again after that; None once it goes on."""
 
     @property
     def finished(self) -> bool:
@@ -68,6 +72,10 @@ class Past:
     first_created_at: datetime | None
     last_finished_at: datetime | None
     running: bool
+    waiting: Run | None
+    """The unfinished run that waits to be tried again."""
+    undecided_rows: int | None
+    """Held-out rows that the last decided run had, where its verdict is that the evidence is insufficient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,8 @@ class RunChanges(TypedDict, total=False):
     max_seq: int
     training_set_sha256: str | None
     error: str | None
+    failures: int
+    retry_at: datetime | None
 
 
 class Runs:
@@ -185,9 +195,18 @@ class Runs:
         with self._database.read() as connection:
             max_seq, first_created_at, last_finished_at = connection.execute(sa.select(highest, first, last).where(mine)).one()
             keys = connection.execute(sa.select(runs.c.trigger_key).where(mine)).scalars()
-            going = sa.select(runs.c.id).where(mine, runs.c.state.not_in(FINISHED_STATES)).limit(1)
+            going = sa.select(runs).where(mine, runs.c.state.not_in(FINISHED_STATES)).order_by(runs.c.id).limit(1)
+            under_way = next((_run(row) for row in connection.execute(going)), None)
+            decided = sa.select(runs.c.verdict, runs.c.comparison).where(mine, runs.c.state == "decided")
+            newest = connection.execute(decided.order_by(runs.c.id.desc()).limit(1)).one_or_none()
             return Past(
-                frozenset(keys), max_seq or 0, first_created_at, last_finished_at, connection.execute(going).first() is not None
+                frozenset(keys),
+                max_seq or 0,
+                first_created_at,
+                last_finished_at,
+                running=under_way is not None,
+                waiting=under_way if under_way is not None and under_way.retry_at is not None else None,
+                undecided_rows=None if newest is None else _undecided_rows(newest.verdict, newest.comparison),
             )
 
     def outcomes(self, task: str) -> Outcomes:
@@ -206,6 +225,10 @@ class Runs:
     def _select(self, query: sa.Select[Any]) -> builtins.list[Run]:
         with self._database.read() as connection:
             return [_run(row) for row in connection.execute(query)]
+
+
+def _undecided_rows(verdict: str | None, comparison: dict[str, Any] | None) -> int | None:
+    return int((comparison or {}).get("rows", 0)) if verdict == "insufficient_evidence" else None
 
 
 def _run(row: Row[Any]) -> Run:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration: the schema this program reads and writes."""
 
 CHAMPION = "champion"
@@ -81,6 +81,8 @@ runs = sa.Table(
     sa.Column("training_set_sha256", sa.Text),
     sa.Column("error", sa.Text),
     sa.Column("erased_at", UtcTime),
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("retry_at", UtcTime),
     sa.UniqueConstraint("task", "trigger_key"),
     sa.CheckConstraint(sa.column("state").in_(RUN_STATES), name="state"),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from config.durable import write_atomic
 from config.errors import PerennialError
 from trainers import guards, job_spec, job_steps
 from trainers.job_spec import JobResult, JobSpec
+from trainers.passing import cause_that_passes, causes
 from trainers.progress import ProgressLog, claim_standard_output
 
 _LOG = structlog.get_logger(__name__)
@@ -22,6 +22,7 @@ _EXIT_CODES = {
     "done": job_spec.EXIT_DONE,
     "failed": job_spec.EXIT_FAILED,
     "out_of_memory": job_spec.EXIT_OUT_OF_MEMORY,
+    "try_later": job_spec.EXIT_TRY_LATER,
     "stopped": job_spec.EXIT_STOPPED,
 }
 _ALLOCATION_FAILURES = ("can't allocate memory", "not enough memory", "bad_alloc", "out of memory", "unable to allocate")
@@ -55,12 +56,15 @@ def _outcome(spec: JobSpec, stop: guards.StopRequest, progress: ProgressLog) -> 
     try:
         return job_steps.execute(spec, stop, progress)
     except Exception as error:  # noqa: BLE001 - the edge of the process
-        causes = list(_causes(error))
-        for each in causes:
+        for each in causes(error):
             if isinstance(each, guards.StoppedError):
                 return JobResult(run_id=spec.run_id, status="stopped", error=str(each))
             if _is_allocation_failure(each):
                 return _out_of_memory(spec, f"{type(each).__name__}: {each}")
+        if (passing := cause_that_passes(error)) is not None:
+            _LOG.exception("training_cannot_go_on", cause=passing)
+            told = str(error) if isinstance(error, PerennialError) else f"{type(error).__name__}: {error}"
+            return JobResult(run_id=spec.run_id, status="try_later", error=f"{passing}: {told}" if passing not in told else told)
         if isinstance(error, PerennialError):
             return JobResult(run_id=spec.run_id, status="failed", error=str(error))
         _LOG.exception("training_failed", batch_size=spec.batch_size)
@@ -93,11 +97,3 @@ def _is_allocation_failure(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and any(mark in str(error).lower() for mark in _ALLOCATION_FAILURES)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and what led to it: a library may have wrapped the one that counts."""
-    current: BaseException | None = error
-    while current is not None:
-        yield current
-        current = current.__cause__ or current.__context__

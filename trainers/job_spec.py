@@ -20,6 +20,8 @@ EXIT_FAILED = 1
 """The run cannot succeed; `result.json` says why."""
 EXIT_OUT_OF_MEMORY = 3
 """Retry once at half the batch."""
+EXIT_TRY_LATER = 5
+"""Failed for a cause that passes by itself, such as a full disk; `result.json` says which."""
 EXIT_STOPPED = 4
 """Stopped by a signal; a transformer run resumes from its checkpoint."""
 
@@ -77,7 +79,7 @@ class JobResult(_Value):
     """What the child found."""
 
     run_id: str
-    status: Literal["done", "failed", "out_of_memory", "stopped"]
+    status: Literal["done", "failed", "out_of_memory", "try_later", "stopped"]
     error: str | None = None
     model: Path | None = None
     """The candidate's folder."""

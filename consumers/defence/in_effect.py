@@ -1,13 +1,21 @@
-"""From when on each answer of a user is in effect, as numbers that a count compares without reading words."""
+"""From when on each answer of a user is in effect and how far it is believed, as numbers that a count compares without words."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import numpy.typing as npt
 import pyarrow.compute as pc
 
+from consumers.defence import trust
 from consumers.defence.arrivals import TABLE
+from consumers.defence.records import evidence_counts, record_of, user_of
 from consumers.lance_tables import Tables
 from consumers.numbering import Numbers
+from consumers.tables import quoted
+
+Beliefs = Callable[[Numbers], npt.NDArray[np.float64]]
 
 NOT_JUDGED = -1
 """Enriched, but not judged yet: neither trains nor counts."""
@@ -31,6 +39,22 @@ class InEffect:
             self._version = version
         self._make_room(int(seqs.max(initial=0)))
         return self._from[seqs]
+
+    def belief(self, task: str) -> Beliefs:
+        """Return what gives, for enrichment numbers, how far each row is believed: 1, and less for users who were contradicted.
+
+        Nobody counts less for being new: of whom nothing is known is believed in full here.
+        """
+        own = f"task = {quoted(task)}"
+        contradicted = self._tables.scan(TABLE, ["contributor"], f"{own} AND evidence = 'contradicted'")
+        users = pc.unique(contradicted["contributor"]).to_pylist()
+        rows = self._tables.lookup(TABLE, "contributor", users, ["enriched_seq", "task", "contributor", "evidence"], own)
+        numbers = rows["enriched_seq"].to_numpy()
+        beliefs = np.ones(int(numbers.max(initial=0)) + 1)
+        trusts = {user: trust.trust(record_of(counts)) for user, counts in evidence_counts(rows).items()}
+        users_of_rows = map(user_of, rows.select(["task", "contributor"]).to_pylist())
+        beliefs[numbers] = [min(1.0, trusts[user] / trust.NEUTRAL) for user in users_of_rows]
+        return lambda seqs: beliefs[np.where(seqs < len(beliefs), seqs, 0)]
 
     def _read_on(self) -> None:
         columns = ["enriched_seq", "effective_seq", "judged_seq"]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import socket
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from config.errors import RunFailedError
-from config.sections import TrainingSettings
-from config.settings import SHIPPED_TASKS_DIR
+from config.errors import RetryError, RunFailedError, UserError
+from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_task
 from trainers import guards, job_run, job_spec, job_steps
 from trainers.job_spec import JobResult, JobSpec
@@ -24,9 +26,7 @@ def spec(tmp_path: Path) -> JobSpec:
     return JobSpec(
         run_id="r1",
         task=load_task(SHIPPED_TASKS_DIR / "news-entities.yaml"),
-        training=TrainingSettings(
-            device="cpu", precision="fp32", threads=1, time_limit_s=60, memory_limit_mib=0, stop_grace_s=1, seed=0, keep_runs=1
-        ),
+        training=load_settings().training.model_copy(update={"device": "cpu", "precision": "fp32", "threads": 1}),
         full=True,
         training_set=tmp_path / "set",
         run_dir=tmp_path / "run",
@@ -72,6 +72,61 @@ def test_every_form_of_running_out_of_memory_asks_for_half_the_batch(
     assert "at batch size 16" in (result.error or "")
 
 
+class ConnectError(Exception):
+    """As httpx names its own."""
+
+
+ConnectError.__module__ = "httpx2"
+
+
+class HubError(Exception):
+    """An answer of the hub."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.response = SimpleNamespace(status_code=status)
+
+
+def unloadable(inner: BaseException) -> UserError:
+    error = UserError("base_model 'some/model' cannot be loaded")
+    error.__cause__ = inner
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        wrapped(OSError(errno.EDQUOT, "Disk quota exceeded")),
+        OSError(errno.EMFILE, "Too many open files"),
+        RuntimeError("SafetensorError: I/O error: No space left on device (os error 28)"),
+        unloadable(ConnectError("[Errno -2] Name or service not known")),
+        unloadable(socket.gaierror(-2, "Name or service not known")),
+        unloadable(TimeoutError("timed out")),
+        unloadable(HubError(503)),
+        unloadable(HubError(429)),
+        RetryError("the registry is locked"),
+    ],
+)
+def test_what_passes_by_itself_is_tried_later(spec: JobSpec, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    result = outcome(spec, monkeypatch, error)
+    assert result.status == "try_later"
+    assert str(error) in (result.error or "")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        unloadable(HubError(404)),
+        unloadable(OSError("no file named config.json")),
+        wrapped(ValueError("no such label")),
+        KeyError("x"),
+    ],
+)
+def test_what_no_waiting_changes_fails_at_once(spec: JobSpec, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    assert outcome(spec, monkeypatch, error).status == "failed"
+
+
 def test_a_stop_is_recognised_through_a_library_that_wraps_it(spec: JobSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     error = RuntimeError("callback failed")
     error.__cause__ = guards.StoppedError("stopped by SIGTERM")
@@ -92,7 +147,13 @@ def test_an_unexpected_error_is_told_in_words_a_person_understands(spec: JobSpec
 
 @pytest.mark.parametrize(
     ("status", "code", "last"),
-    [("done", 0, "done"), ("failed", 1, "failed"), ("out_of_memory", 3, "failed"), ("stopped", 4, None)],
+    [
+        ("done", 0, "done"),
+        ("failed", 1, "failed"),
+        ("out_of_memory", 3, "failed"),
+        ("stopped", 4, None),
+        ("try_later", 5, "failed"),
+    ],
 )
 def test_the_end_is_written_three_times_over(spec: JobSpec, status: Any, code: int, last: str | None) -> None:
     spec.run_dir.mkdir()

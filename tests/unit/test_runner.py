@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import threading
@@ -77,9 +78,9 @@ result("done")
     assert attempts(tmp_path) == ["32 1 1", "16 2 1"]
 
 
-def test_a_child_killed_by_the_kernel_counts_as_out_of_memory_and_is_parked_after_the_second_time(tmp_path: Path) -> None:
+def test_a_child_killed_by_the_kernel_counts_as_out_of_memory_and_is_tried_later_after_the_second_time(tmp_path: Path) -> None:
     found = runner(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)").run(spec(tmp_path), lambda _: None)
-    assert found.status == "failed"
+    assert found.status == "try_later"
     assert found.error is not None
     assert "out of memory again at batch size 16" in found.error
     assert len(attempts(tmp_path)) == 2
@@ -89,20 +90,20 @@ def test_a_child_killed_by_the_kernel_counts_as_out_of_memory_and_is_parked_afte
 def test_a_crash_counts_as_out_of_memory_where_memory_is_limited(tmp_path: Path, limit_mib: int, tried: int) -> None:
     crashing = runner(tmp_path, "os.kill(os.getpid(), signal.SIGSEGV)", memory_limit_mib=limit_mib)
     found = crashing.run(spec(tmp_path), lambda _: None)
-    assert found.status == "failed"
+    assert found.status == "try_later"
     assert len(attempts(tmp_path)) == tried
     assert ("crashed (SIGSEGV)" in (found.error or "")) == bool(limit_mib)
 
 
 def test_a_batch_of_one_is_not_halved(tmp_path: Path) -> None:
     found = runner(tmp_path, "result('out_of_memory', error='no memory'); sys.exit(3)").run(spec(tmp_path, 1), lambda _: None)
-    assert found.status == "failed"
+    assert found.status == "try_later"
     assert len(attempts(tmp_path)) == 1
 
 
-def test_a_child_without_a_result_fails_the_run_with_the_end_of_its_log(tmp_path: Path) -> None:
+def test_a_child_without_a_result_is_tried_later_and_shows_the_end_of_its_log(tmp_path: Path) -> None:
     found = runner(tmp_path, "raise RuntimeError('the tokenizer is broken')").run(spec(tmp_path), lambda _: None)
-    assert found.status == "failed"
+    assert found.status == "try_later"
     assert found.error is not None
     assert "code 1" in found.error
     assert "the tokenizer is broken" in found.error
@@ -111,7 +112,43 @@ def test_a_child_without_a_result_fails_the_run_with_the_end_of_its_log(tmp_path
 def test_a_result_of_an_earlier_attempt_is_never_taken_for_this_ones(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "result.json").write_text('{"run_id": "news-topics-1", "status": "done"}')
-    assert runner(tmp_path, "sys.exit(1)").run(spec(tmp_path), lambda _: None).status == "failed"
+    assert runner(tmp_path, "sys.exit(1)").run(spec(tmp_path), lambda _: None).status == "try_later"
+
+
+def test_a_child_that_says_nothing_for_too_long_is_killed_with_its_children_though_it_is_frozen(tmp_path: Path) -> None:
+    body = """
+import subprocess
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+(run_dir / "grandchild").write_text(str(child.pid))
+for step in range(8):  # longer in all than the limit, and never silent for so long
+    say("training", step=step, steps=8)
+    time.sleep(0.25)
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+    seen: list[Progress] = []
+    found = runner(tmp_path, body, stall_limit_s=1.5).run(spec(tmp_path), seen.append)
+    assert (found.status, len(seen)) == ("try_later", 8)
+    assert "training.stall_limit_s" in (found.error or "")
+    grandchild = int((tmp_path / "run" / "grandchild").read_text())
+    eventually(lambda: _is_gone(grandchild))
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EAGAIN, "no more processes"), OSError(errno.EMFILE, "too many open files")])
+def test_a_child_that_cannot_be_started_is_tried_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    def refused(*_args: object, **_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(subprocess, "Popen", refused)
+    found = runner(tmp_path, "result('done')").run(spec(tmp_path), lambda _: None)
+    assert found.status == "try_later"
+    assert error.strerror in (found.error or "")
+
+
+def test_a_child_that_says_try_later_is_not_started_again_at_once(tmp_path: Path) -> None:
+    body = "result('try_later', error='No space left on device'); sys.exit(5)"
+    found = runner(tmp_path, body).run(spec(tmp_path), lambda _: None)
+    assert (found.status, found.error) == ("try_later", "No space left on device")
+    assert len(attempts(tmp_path)) == 1
 
 
 def test_a_hung_child_that_ignores_the_polite_stop_is_killed_with_its_children(tmp_path: Path) -> None:
@@ -164,14 +201,14 @@ say('training', step=1, steps=1)
 """
     seen: list[Progress] = []
     found = runner(tmp_path, body).run(spec(tmp_path), seen.append)
-    assert found.status == "failed", "killed by itself, twice, which looks like the kernel's doing"
+    assert found.status == "try_later", "killed by itself, twice, which looks like the kernel's doing"
     assert seen == []
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"run_id": 1}'])
 def test_a_torn_result_is_no_result(tmp_path: Path, content: str) -> None:
     found = runner(tmp_path, f"(run_dir / 'result.json').write_text({content!r})").run(spec(tmp_path), lambda _: None)
-    assert found.status == "failed"
+    assert found.status == "try_later"
 
 
 def _is_gone(pid: int) -> bool:

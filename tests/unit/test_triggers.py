@@ -14,12 +14,13 @@ NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)  # a Friday
 TASK = load_tasks(SHIPPED_TASKS_DIR)["news-topics"]
 SCHEDULE = load_settings().schedule
 QUIET = Evidence(
-    new_examples=0, train_examples=500, oldest_new_at=None, has_champion=True, running=False,
+    new_examples=0, new_weight=0.0, train_examples=500, oldest_new_at=None, has_champion=True, running=False,
     first_run_at=NOW - timedelta(hours=20), last_run_at=NOW - timedelta(hours=19), used_keys=frozenset(), newest_seq=3,
 )  # fmt: skip
 
 
 def look(**changes: object) -> triggers.Look:
+    changes = {"new_weight": float(changes.get("new_examples", 0))} | changes  # type: ignore[arg-type]  # a number
     return triggers.look(TASK, replace(QUIET, **changes), SCHEDULE, NOW)  # type: ignore[arg-type]
 
 
