@@ -30,17 +30,15 @@ class Observer:
         self._dead_letters = dead_letters
         self._tasks = tasks
         self._data_dir = data_dir
-        self._shown: set[str] = set()
 
     def step(self) -> float:
         """Count once; return the seconds until the next time. Raises `RetryError` when a file cannot be read now."""
-        for task in sorted(self._tasks()):
+        tasks = sorted(self._tasks())
+        for task in tasks:
             champion = self._registry.versions.champion(task)
             self._metrics.task_observed(task, self._registry.runs.outcomes(task), champion.generation if champion else 0)
-            self._shown.add(task)
-        for task in self._shown.difference(self._tasks()):
-            self._metrics.forget_task(task)
-            self._shown.discard(task)
+        # Also what others showed: a run of a removed task that was under way is counted when it ends.
+        self._metrics.keep_only(tasks)
         self._metrics.observed(
             outbox_pending=self._registry.outbox.count_pending(),
             dead_letters=self._dead_letters.count(),

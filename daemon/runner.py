@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from config.durable import write_atomic
 from config.sections import TrainingSettings
+from daemon import child_environment
 from trainers import guards, job_spec
 from trainers.job_spec import JobResult, JobSpec, Progress
 
@@ -106,7 +107,7 @@ class Runner:
                 stdout=subprocess.PIPE,
                 stderr=job_log,
                 start_new_session=True,
-                env=_environment(self._settings),
+                env=_environment(self._settings, spec),
             )
 
     def _wait(self, child: subprocess.Popen[bytes], run_id: str, heard: _Heard) -> str:
@@ -192,8 +193,8 @@ def _failed(spec: JobSpec, message: str) -> JobResult:
     return JobResult(run_id=spec.run_id, status="failed", error=message)
 
 
-def _environment(settings: TrainingSettings) -> dict[str, str]:
-    environment = dict(os.environ)
+def _environment(settings: TrainingSettings, spec: JobSpec) -> dict[str, str]:
+    environment = child_environment.for_training(spec.task)
     threads = settings.threads or max(1, (os.cpu_count() or 2) - 1)
     # Before numpy or torch start: their pools are sized at import.
     environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}

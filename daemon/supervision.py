@@ -21,6 +21,7 @@ import structlog
 
 from config.errors import RetryError, UserError
 from config.settings import Settings, environment_of
+from daemon import child_environment
 from daemon.serving import presence
 
 PROGRAM = ("-P", "-m", "daemon.serving")
@@ -112,7 +113,7 @@ class ServingChild:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             start_new_session=True,
-            env=os.environ | environment_of(self._settings),
+            env=child_environment.for_serving(self._settings),
         )
         line = self._first_line(self._child)
         if line:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -129,6 +129,11 @@ class DaemonMetrics:
             registry=registry,
         )  # fmt: skip
 
+        self._of_tasks = (
+            self._examples, self._flip_alarms, self._feedback, self._runs, self._run_s, self._run_ended_at, self._run_decided_at,
+            self._failed_in_a_row, self._generation, self._score,
+        )  # fmt: skip
+
     def leads(self, *, now: bool) -> None:
         """Show whether this daemon leads or stands by."""
         self._leader.set(now)
@@ -213,11 +218,12 @@ class DaemonMetrics:
         self._failed_in_a_row.labels(task).set(outcomes.failed_in_a_row)
         self._generation.labels(task).set(generation)
 
-    def forget_task(self, task: str) -> None:
-        """Show nothing more of a task whose file is gone: its last figures would raise alarms for ever."""
-        for gauge in (self._run_ended_at, self._run_decided_at, self._failed_in_a_row, self._generation):
-            gauge.remove(task)
-        self._examples.remove_by_labels({"task": task})
+    def keep_only(self, tasks: Collection[str]) -> None:
+        """Show nothing of any other task, whoever showed it: the last figures of one that is gone would raise alarms for ever."""
+        for metric in self._of_tasks:
+            shown = {sample.labels["task"] for family in metric.collect() for sample in family.samples}
+            for task in shown.difference(tasks):
+                metric.remove_by_labels({"task": task})
 
     def observed(self, *, outbox_pending: int, dead_letters: int, last_backup_at: datetime | None) -> None:
         """Show what was counted in the files."""

@@ -94,12 +94,11 @@ class ServingMetrics:
 
     def forget_task(self, task: str) -> None:
         """Show nothing more of a task that was dropped: its last figures would raise alarms for ever."""
-        for gauge in (
+        for metric in (
             self._swaps, self._load_s, self._load_failures, self._load_failing, self._unreadable, self._ready, self._generation,
-            self._waiting_texts,
+            self._waiting_texts, self._serving, self._predictions, self._batch_texts, self._feedback,
         ):  # fmt: skip
-            gauge.remove(task)
-        self._serving.remove_by_labels({"task": task})
+            metric.remove_by_labels({"task": task})
         self._versions.pop(task, None)
 
     def watch_prediction_log(self, waiting: Callable[[], int]) -> None:

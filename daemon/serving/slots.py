@@ -64,6 +64,8 @@ class Slots(Mapping[str, Slot]):
                 before[task].stop.set()
                 self._metrics.forget_task(task)
             before[task].slot.close(drain_s)
+            # What it answered while it drained was counted.
+            self._metrics.forget_task(task)
 
     def close(self, drain_s: float) -> None:
         """Stop watching and answer what was taken, for at most `drain_s` a task."""

@@ -12,10 +12,12 @@ import pytest
 
 from config.settings import Settings, load_settings
 from consumers.dead_letters import DeadLetters
+from consumers.defence.views import Defence
 from consumers.source import Position, RawEvent
 from daemon.backups import note
 from daemon.observing import Observer
 from daemon.telemetry import DaemonMetrics
+from daemon.triggers import Evidence
 from registry import promotion
 from registry.store import Registry
 from tests.support.registries import TASK, add_version
@@ -93,11 +95,47 @@ def test_what_is_in_the_files_is_shown(observed: Observed, settings: Settings) -
     assert observed.value("perennial_runs_failed_in_a_row", task=TASK) == 0
 
 
-def test_a_task_whose_file_was_removed_is_shown_no_more(observed: Observed) -> None:
+def test_of_a_task_whose_file_was_removed_nothing_is_shown_whoever_showed_it(observed: Observed) -> None:
+    def shown() -> set[str]:
+        return {
+            sample.name for family in observed.metrics.registry.collect() for sample in family.samples if "task" in sample.labels
+        }
+
+    run = observed.registry.runs.create(TASK, "k1", "a reason", full=True)
+    evidence = Evidence(
+        new_examples=1, train_examples=1, oldest_new_at=None, has_champion=False, running=False, first_run_at=None,
+        last_run_at=None, used_keys=frozenset(), newest_seq=1,
+    )  # fmt: skip
+    ended = observed.registry.runs.update(
+        run.run_id,
+        state="decided",
+        verdict="keep",
+        started_at=BACKED_UP_AT,
+        comparison={"champion_score": 0.5, "candidate_score": 0.6},
+    )
+
+    def show_all() -> None:
+        observed.metrics.counted(TASK, evidence)
+        observed.metrics.defended(TASK, Defence({"effective": 1}, ()))
+        observed.metrics.run_ended(ended)
+
+    show_all()
     observed.observer.step()
+    assert {
+        "perennial_runs_total",
+        "perennial_run_seconds_count",
+        "perennial_label_flip_alarms",
+        "perennial_run_score",
+    } <= shown()
     observed.tasks.clear()
     observed.observer.step()
-    assert observed.value("perennial_runs_failed_in_a_row", task=TASK) is None
+    assert shown() == set()
+    show_all()
+    observed.observer.step()
+    assert shown() == set(), "a run that was under way ended after its task was removed"
+    observed.tasks.add(TASK)
+    observed.observer.step()
+    assert observed.value("perennial_runs_failed_in_a_row", task=TASK) == 0, "its file was put back"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", json.dumps({"completed_at": 7})])

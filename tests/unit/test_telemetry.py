@@ -17,6 +17,8 @@ from consumers.defence.views import Alarm, Defence
 from consumers.enrich import EnrichOutcome
 from consumers.ingest import IngestOutcome
 from consumers.source import TopicPartition
+from daemon.serving.metrics import ServingMetrics
+from daemon.serving.slot import Refreshed
 from daemon.telemetry import DaemonMetrics
 from registry.runs import Outcomes
 from trainers.job_spec import Progress
@@ -120,7 +122,7 @@ def test_what_is_observed_of_a_task_is_forgotten_with_it(metrics: DaemonMetrics)
     assert value(metrics, "perennial_run_last_decided_timestamp_seconds", task="topics") == 0
     assert value(metrics, "perennial_runs_failed_in_a_row", task="topics") == 2
     assert value(metrics, "perennial_champion_generation", task="topics") == 7
-    metrics.forget_task("topics")
+    metrics.keep_only(["entities"])
     gauges = [family for family in metrics.registry.collect() if family.type == "gauge"]
     assert not [sample for family in gauges for sample in family.samples if sample.labels.get("task") == "topics"]
 
@@ -147,3 +149,16 @@ def test_metrics_that_other_machines_can_read_are_told(metrics: DaemonMetrics, t
     metrics.close()
     assert lines[0]["address"].startswith("http://[::1]:")
     assert len(lines) == 1
+
+
+def test_serving_shows_nothing_of_a_dropped_task() -> None:
+    metrics = ServingMetrics()
+    metrics.watch_task("topics", lambda: SimpleNamespace(waiting_texts=1, ready=True))
+    metrics.refreshed("topics", Refreshed("swapped", version="topics/v1", generation=1, load_s=0.5))
+    metrics.answered("topics", "topics/v1", 3)
+    metrics.batch("topics", 3)
+    metrics.feedback("topics", "accepted")
+    assert b"topics" in metrics.exposition()
+    metrics.forget_task("topics")
+    assert b"topics" not in metrics.exposition()
+    metrics.forget_task("topics")
