@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from consumers.lance_tables import Tables
@@ -32,6 +33,7 @@ class Backlog:
         self._tables = tables
         # Everything up to this sequence number is enriched, so that a full table is not compared again at every call.
         self._done_up_to: dict[str, int] = {}
+        self._passed_over: set[str] = set()
         self.waiting_since: dict[str, datetime] = {}
         """Per table that has rows without enrichment, when the oldest of them was stored; as of the last look."""
 
@@ -41,7 +43,8 @@ class Backlog:
         after = f"stored_seq > {done}"
         arrived = self._tables.scan(table, ["row_id", "stored_seq", "event_time", "stored_at"], after, row_ids=True)
         enriched = self._tables.scan(ENRICHMENT_OF[table], ["row_id"], after)
-        waiting = arrived.filter(pc.invert(pc.is_in(arrived["row_id"], value_set=enriched["row_id"].combine_chunks())))
+        known = pa.concat_arrays([enriched["row_id"].combine_chunks(), pa.array(sorted(self._passed_over), pa.string())])
+        waiting = arrived.filter(pc.invert(pc.is_in(arrived["row_id"], value_set=known)))
         if waiting.num_rows == 0:
             self._done_up_to[table] = pc.max(arrived["stored_seq"]).as_py() or done
             self.waiting_since.pop(table, None)
@@ -54,3 +57,12 @@ class Backlog:
         texts = self._tables.take(table, chosen["_rowid"].to_pylist(), columns)
         found = {row["row_id"]: TextRow(**row) for row in texts.to_pylist()}
         return [found[row_id] for row_id in chosen["row_id"].to_pylist()]
+
+    def pass_over(self, row_id: str) -> None:
+        """Hand out this row no more in the life of this process."""
+        self._passed_over.add(row_id)
+
+    def look_anew(self) -> None:
+        """Compare everything again at the next look: rows have lost their findings, or may be handed out again."""
+        self._done_up_to.clear()
+        self._passed_over.clear()

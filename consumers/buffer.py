@@ -17,7 +17,7 @@ from config.clock import Clock, utc_now
 from config.errors import StopError
 from config.sections import BufferSettings, FeedbackSettings
 from config.tasks import TaskSpec
-from consumers import buffer_audit, buffer_folder, erasing, freezing
+from consumers import buffer_audit, buffer_folder, erasing, freezing, set_aside
 from consumers import requests as stored_requests
 from consumers.backlog import Backlog, TextRow
 from consumers.counting import Counting, TaskCounts
@@ -27,12 +27,14 @@ from consumers.enrichment_rows import Enrichment, EnrichmentRows, StoryMember, r
 from consumers.erasures import Erasures
 from consumers.event_rows import Stored
 from consumers.explaining import Explanation, explain
+from consumers.faults import of_the_machine
 from consumers.insertion import Conflict, Insertion, InsertOutcome
 from consumers.lance_tables import Tables
 from consumers.predictions import StoredPrediction, prediction
 from consumers.requests import Request
+from consumers.set_aside import SetAside
 from consumers.source import TopicPartition
-from consumers.tables import ARRIVED, TextTable, moment
+from consumers.tables import ARRIVED, SCHEMAS, TextTable, moment
 from consumers.training_set import TrainingSet
 from consumers.waiting import Fate, Ledger
 
@@ -109,6 +111,11 @@ class Buffer:
         return buffer
 
     @property
+    def folder(self) -> Path:
+        """Where the tables stand."""
+        return self._tables.folder
+
+    @property
     def writes(self) -> int:
         """How many writes were begun since the writer opened the tables: while it stands still, a look finds nothing new."""
         return self._tables.writes
@@ -170,6 +177,44 @@ class Buffer:
         """Record findings about texts, once per row; returns how many were recorded. Durable."""
         with self._lock, self._made_durable():
             return self._writing()[1].apply(table, rows)
+
+    def set_aside(self, table: TextTable, row_id: str, what: str) -> None:
+        """Mark a text that enrichment fails on, so that nothing waits for it; `what` failed, in words. Durable."""
+        with self._lock:
+            try:
+                with self._made_durable():
+                    self._writing()[1].apply(table, [set_aside.finding(row_id, what)])
+            except Exception as error:
+                if of_the_machine(error):
+                    raise
+                # Not even its mark can be stored. It stays unenriched, and the next start tries it again.
+                self._backlog.pass_over(row_id)
+
+    def put_aside(self, limit: int = 100) -> list[SetAside]:
+        """Return the texts and answers that are set aside, oldest first."""
+        with self._lock:
+            return set_aside.listed(self._tables, limit)
+
+    def count_put_aside(self) -> int:
+        """Count the texts and answers that are set aside."""
+        with self._lock:
+            return set_aside.count(self._tables)
+
+    def try_again(self, *, of_this_version: bool) -> int:
+        """Have what is set aside enriched and judged again, or only what another version set aside; returns how many. Durable."""
+        with self._lock, self._made_durable():
+            self._writing()
+            released = set_aside.release(self._tables, of_this_version=of_this_version)
+            if released:
+                self._backlog.look_anew()
+                self._judge = Judge(self._tables, self._writing()[1], self._tasks)
+            return released
+
+    def check(self) -> None:
+        """Count the rows of every table; raises what LanceDB raises when one cannot be read."""
+        with self._lock:
+            for name in SCHEMAS:
+                self._tables.count(name)
 
     def recent_stories(self, before: datetime, window: timedelta) -> list[StoryMember]:
         """Return the members of stories with event time in [before - window, before], oldest first."""

@@ -18,6 +18,8 @@ from consumers.buffer import Buffer, Enrichment, StoryMember, TextRow
 from consumers.defence.alarms import Raised
 from consumers.defence.judging import JudgeOutcome
 from consumers.events import content_sha256
+from consumers.faults import in_words, isolated
+from consumers.in_hand import MOST_ENDS, InHand
 from consumers.stories import EqualText, Member, NewText, Placement, StoryIndex
 from consumers.tables import TextTable
 
@@ -84,6 +86,7 @@ class Enricher:
         self._nothing_waited_at: int | None = None
         """The buffer's writes before a step that found nothing to do."""
         self._steps_since_judged = 0
+        self._in_hand = InHand(buffer.folder)
 
     def step(self) -> EnrichOutcome:
         """Join waiting answers to their texts, enrich the oldest texts without enrichment, judge feedback; all zero when idle.
@@ -115,9 +118,39 @@ class Enricher:
         return self._buffer.judge_feedback(self._feedback, patience=_PATIENCE)
 
     def _enrich(self, table: TextTable) -> tuple[int, int]:
+        """Enrich the oldest texts; those that it fails on are set aside.
+
+        Returns how many texts left the backlog, and how many older rows left training because of them.
+        """
         rows = self._buffer.unenriched(table, self._settings.batch_size)
         if not rows:
             return 0, 0
+        suspects = set(self._in_hand.suspects([row.row_id for row in rows]))
+        for row_id in suspects:
+            self._set_aside(table, row_id, f"the process ended {MOST_ENDS} times while this text alone was being enriched")
+        by_id = {row.row_id: row for row in rows if row.row_id not in suspects}
+        dropped = 0
+        for portion in self._in_hand.portions(list(by_id)):
+            with self._in_hand.holding(portion):
+                counts, faulty = isolated(
+                    [by_id[row_id] for row_id in portion], lambda some: self._place(table, some), check=self._buffer.check
+                )
+            dropped += sum(counts)
+            for one in faulty:
+                _log.error("enrich.failed_on_a_text", table=table, row_id=one.row.row_id, exc_info=one.error)
+                self._set_aside(table, one.row.row_id, f"enrichment failed on it ({in_words(one.error)})")
+        return len(rows), dropped
+
+    def _set_aside(self, table: TextTable, row_id: str, what: str) -> None:
+        self._buffer.set_aside(table, row_id, what)
+        _log.error(
+            "enrich.set_aside", table=table, row_id=row_id, reason=what,
+            next="it stays stored and is not learnt from; the others go on. Another version of Perennial tries it again, and so "
+            "does reloading the task files (SIGHUP)",
+        )  # fmt: skip
+
+    def _place(self, table: TextTable, rows: Sequence[TextRow]) -> int:
+        """Enrich these texts; return how many older rows left training because of them."""
         started = self._clock()
         keys = {row.row_id: content_sha256(row.text) for row in rows}
         equal = self._buffer.equal_texts(sorted(set(keys.values())))
@@ -146,7 +179,7 @@ class Enricher:
             self._index = None
             raise
         _log.debug("enriched", table=table, rows=len(rows), seconds=round((self._clock() - started).total_seconds(), 3))
-        return len(rows), dropped
+        return dropped
 
     def _vectors(
         self, rows: Sequence[TextRow], keys: dict[str, str], equal: Sequence[StoryMember]

@@ -25,14 +25,15 @@ class Enrichment:
     """What was found out about one row."""
 
     row_id: str
-    language: str
+    language: str | None
     quality: float
     """0..1."""
     quality_reasons: tuple[str, ...]
     embedding: Sequence[float] | npt.NDArray[np.float32] | None
-    encoder_id: str
-    story_id: str
+    encoder_id: str | None
+    story_id: str | None
     split: Split
+    dropped_because: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class EnrichmentRows:
                 | {
                     "enriched_seq": self._next_seq + len(rows), "split": one.split, "language": one.language,
                     "quality": one.quality, "quality_reasons": json.dumps(one.quality_reasons), "encoder_id": one.encoder_id,
-                    "story_id": one.story_id, "dropped_because": None,
+                    "story_id": one.story_id, "dropped_because": one.dropped_because,
                     "embedding": None if one.embedding is None else np.asarray(one.embedding, dtype=np.float32),
                 }
             )  # fmt: skip

@@ -22,6 +22,7 @@ from consumers.dead_letter_topic import DeadLetterTopic
 from consumers.dead_letters import PREFIX_BYTES, DeadLetters, Rejected
 from consumers.erasures import Erasures
 from consumers.events import AnyEvent, Erase, Retrain, parse
+from consumers.faults import in_words, isolated, of_the_machine
 from consumers.source import EventSource, RawEvent, TopicPartition
 from consumers.tombstones import names_in
 
@@ -133,14 +134,17 @@ class Ingest:
         raws = {raw.position: raw for raw in portion}
         if stored:
             try:
-                result = self._buffer.insert(stored)
-                rejected += [Rejected(raws[one.stored.position], one.reason, "event_id") for one in result.conflicts]
-                inserted, duplicates, erased = result.inserted, result.duplicates, result.erased
+                results, faulty = isolated(stored, self._buffer.insert, check=self._buffer.check)
                 self._buffer.sync()
-            except (OSError, RuntimeError) as error:
-                if not _is_disk_error(error):
+            except (OSError, RuntimeError, MemoryError) as error:
+                if not of_the_machine(error):
                     raise
                 raise RetryError(self._write_failed(error, portion)) from error
+            for result in results:
+                rejected += [Rejected(raws[one.stored.position], one.reason, "event_id") for one in result.conflicts]
+                inserted, duplicates = inserted + result.inserted, duplicates + result.duplicates
+                erased += result.erased
+            rejected += [self._unforeseen(raws[one.row.position], one.error) for one in faulty]
         stones = self._erasures.tombstones()
         kept, gone = [], [raws[one.position] for one in erased]
         for one in rejected:
@@ -190,7 +194,20 @@ class Ingest:
                     stored.append(Stored(self._parse(raw.value, tasks), raw.position))
                 except DeadLetterError as error:
                     rejected.append(Rejected(raw, error.reason, error.field))
+                except Exception as error:
+                    if of_the_machine(error):
+                        raise
+                    rejected.append(self._unforeseen(raw, error))
         return stored, rejected
+
+    def _unforeseen(self, raw: RawEvent, error: Exception) -> Rejected:
+        """Return the dead letter of an event that the program fails on: its neighbours go on, at this start and at the next."""
+        _log.error("ingest.failed_on_an_event", position=tuple(raw.position), exc_info=error)
+        reason = (
+            f"the program failed on this event ({in_words(error)}); it is kept and its neighbours go on. Please report "
+            "this, and replay it with a version that mends it"
+        )
+        return Rejected(raw, reason)
 
     def _parse(self, value: bytes, tasks: Mapping[str, TaskSpec]) -> AnyEvent:
         tolerance = timedelta(seconds=self._settings.future_tolerance_s)
@@ -214,17 +231,14 @@ class Ingest:
         )
 
     def _write_failed(self, error: Exception, portion: Sequence[RawEvent]) -> str:
-        what = "the disk is full" if os.strerror(errno.ENOSPC) in str(error) else "the disk refused a write"
+        what = "memory ran out" if isinstance(error, MemoryError) else "the disk refused a write"
+        if os.strerror(errno.ENOSPC) in str(error):
+            what = "the disk is full"
         first, last = portion[0].position, portion[-1].position
         return (
             f"the buffer under {self._data_dir} could not be written: {what} ({error}). The {len(portion)} events "
-            f"from {tuple(first)} to {tuple(last)} were not committed and are tried again. Free space and check the disk."
+            f"from {tuple(first)} to {tuple(last)} were not committed and are tried again. Free space, and check disk and memory."
         )
-
-
-def _is_disk_error(error: Exception) -> bool:
-    # LanceDB 0.40 reports input and output errors as RuntimeError, told from its others only by their text.
-    return isinstance(error, OSError) or "LanceError(IO)" in str(error)
 
 
 def _portions(events: Sequence[RawEvent], max_bytes: int) -> Iterator[list[RawEvent]]:

@@ -11,14 +11,19 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import structlog
 
 from config.errors import DeadLetterError
 from config.tasks import TaskSpec
 from consumers.event_rows import Row, example_row
+from consumers.faults import in_words, of_the_machine
 from consumers.insertion import Insertion
 from consumers.lance_tables import Tables
+from consumers.set_aside import is_mark
 from consumers.tables import SCHEMAS, quoted
 from consumers.targets import check_spans, parse_target
+
+_log = structlog.get_logger(__name__)
 
 _HELD_OUT: Mapping[str, str] = {
     "test": "its story is held out to measure models, so it neither trains nor counts",
@@ -32,7 +37,7 @@ class Fate:
 
     event_id: str
     task: str
-    status: Literal["queued", "waiting", "joined", "held_out", "refused"]
+    status: Literal["queued", "waiting", "joined", "held_out", "set_aside", "refused"]
     reason: str
     example_id: str | None
 
@@ -67,11 +72,18 @@ class Ledger:
                 continue
             if found is None:
                 continue
-            refusal = _refusal(row, found, tasks)
+            try:
+                refusal = _refusal(row, found, tasks)
+                joined = [] if refusal else [example_row(row, found.text, sequence=insertion.next_sequence, now=now)]
+            except Exception as error:
+                if of_the_machine(error):
+                    raise
+                # One answer must not hold up the others, at this start and at every later one.
+                refusal, joined = f"the program failed on it ({in_words(error)}); please report this", []
+                _log.exception("feedback.not_joined", event_id=row["event_id"], next="it is refused; the others go on")
             settled.append(row | {"status": "refused" if refusal else "joined", "reason": refusal or ""})
-            if refusal is None:
-                examples.append(example_row(row, found.text, sequence=insertion.next_sequence, now=now))
-                insertion.next_sequence += 1
+            examples += joined
+            insertion.next_sequence += len(joined)
         insertion.append("examples", examples)
         # After the examples: a crash in between leaves answers waiting that are joined again, to nothing new.
         self._tables.replace("feedback", pa.Table.from_pylist(settled, schema=SCHEMAS["feedback"]))
@@ -87,7 +99,8 @@ class Ledger:
         ).to_pylist()
         if found and found[0]["split"] in _HELD_OUT:
             reason = found[0]["dropped_because"] or _HELD_OUT[found[0]["split"]]
-            return Fate(event_id, found[0]["task"], "held_out", reason, event_id)
+            status: Literal["set_aside", "held_out"] = "set_aside" if is_mark(reason) else "held_out"
+            return Fate(event_id, found[0]["task"], status, reason, event_id)
         if not rows:
             rows = self._tables.scan("examples", ["task"], f"row_id = {quoted(event_id)}").to_pylist()
         return Fate(event_id, rows[0]["task"], "joined", "", event_id) if rows else None

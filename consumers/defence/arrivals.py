@@ -8,18 +8,22 @@ from datetime import datetime
 from typing import Any
 
 import pyarrow.compute as pc
+import structlog
 
 from config.sections import FeedbackSettings
 from consumers.defence import flips
-from consumers.defence.agreement import relation
+from consumers.defence.agreement import Target, relation
 from consumers.defence.caps import Arrival, Seats
 from consumers.event_rows import Row
 from consumers.events import KEY_SOURCE, content_sha256
+from consumers.faults import in_words, of_the_machine
 from consumers.lance_tables import Tables
+from consumers.set_aside import mark
 from consumers.tables import is_one_of
 
 TABLE = "feedback_judgements"
 _NO_KEY = "no key: "
+_log = structlog.get_logger(__name__)
 
 
 class Arrivals:
@@ -48,7 +52,7 @@ class Arrivals:
         columns = ["row_id", "task", "verdict", "text_sha256", "story_id", "enriched_seq", "stored_seq", "event_time"]
         facts = self._tables.take("example_enrichment", chosen, columns).to_pylist()
         rows, postponed = self._rows(facts, settings, waits_since)
-        self._ask_for_seats(rows, settings)
+        self._ask_for_seats([row for row in rows if row["over_cap"] is None], settings)
         return rows, postponed > 0 or len(chosen) < pending.num_rows
 
     def _rows(self, facts: Sequence[Row], settings: FeedbackSettings, waits_since: datetime) -> tuple[list[Row], int]:
@@ -120,18 +124,40 @@ def contributor_of(user_id: str, source: str) -> str:
 
 def _row(fact: Row, said: Row, arrival: Row, answer: Mapping[str, Any] | None, settings: FeedbackSettings) -> Row:
     """Return the row as it stands before it is judged. `answer` is the model's, where the user cites it."""
-    target = json.loads(said["target"])
-    # Of confirmations too: what a sender calls a correction to another label is the sender's own word.
-    moved = flips.moves(answer, target, settings.alarm_confident_from)
-    return {
+    row: Row = {
         **fact,
         "story_id": fact["story_id"] or "",
         "user_id": said["user_id"] or "", "source": said["source"] or "", "target": said["target"],
         "contributor": contributor_of(said["user_id"] or "", said["source"] or ""),
         "arrived_at": arrival["stored_at"], "arrived_seq": arrival["stored_seq"],
         "arrived_day": arrival["stored_at"].date().isoformat(),
-        "against_the_answer": None if answer is None else relation(answer, target) != "same",
-        "moves": json.dumps(moved, ensure_ascii=False),
+        "against_the_answer": None, "moves": "[]",
         "over_cap": None, "alarm": None, "evidence": None, "decision": None, "decided_seq": 0,
         "standing": "", "contested": False, "effective_seq": 0, "judged_seq": 0,
     }  # fmt: skip
+    problem = ""
+    # Some stored answers are none that a model of this task can give: an earlier version took whatever came, and a task may have
+    # changed its kind. What cites such an answer cites nothing.
+    for cited in (answer, None) if answer is not None else (None,):
+        try:
+            return row | _beside_the_answer(cited, json.loads(said["target"]), settings)
+        except Exception as error:
+            if of_the_machine(error):
+                raise
+            problem = in_words(error)
+            _log.exception("feedback.not_comparable", event_id=fact["row_id"], cites_an_answer=cited is not None)
+    return row | unusable(f"its target cannot be read ({problem})")
+
+
+def unusable(what: str) -> Row:
+    """Return what changes in the row of an answer that judging fails on."""
+    return {"standing": "unusable", "over_cap": mark(what)}
+
+
+def _beside_the_answer(answer: Mapping[str, Any] | None, target: Target, settings: FeedbackSettings) -> Row:
+    # Of confirmations too: what a sender calls a correction to another label is the sender's own word.
+    moved = flips.moves(answer, target, settings.alarm_confident_from)
+    return {
+        "against_the_answer": None if answer is None else relation(answer, target) != "same",
+        "moves": json.dumps(moved, ensure_ascii=False),
+    }

@@ -15,13 +15,14 @@ from itertools import groupby
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import structlog
 
 from config.sections import FeedbackSettings
 from config.tasks import TaskSpec
 from consumers.defence import alarms, conflicts, trust
 from consumers.defence.agreement import Target, relation
 from consumers.defence.alarms import Raised
-from consumers.defence.arrivals import TABLE, Arrivals
+from consumers.defence.arrivals import TABLE, Arrivals, unusable
 from consumers.defence.conflicts import Opinion
 from consumers.defence.gold import GoldLabels, texts_beside_new_gold
 from consumers.defence.records import User, evidence_counts, record_of, user_of
@@ -29,9 +30,12 @@ from consumers.defence.reviews import Reviews, review_of
 from consumers.defence.standings import SILENT
 from consumers.enrichment_rows import EnrichmentRows
 from consumers.event_rows import Row
+from consumers.faults import in_words, isolated, of_the_machine
 from consumers.lance_tables import Tables
 from consumers.renames import Renames
 from consumers.tables import SCHEMAS, is_one_of
+
+_log = structlog.get_logger(__name__)
 
 Text = tuple[str, str]
 """Task and SHA-256 of a text."""
@@ -126,26 +130,56 @@ class Judge:
         self._unsettled |= texts_beside_new_gold(self._tables, self._gold_up_to)
         self._gold_up_to = highest
         where = f"kind = 'feedback_review' AND stored_seq > {self._reviews_up_to}"
-        stored = self._tables.scan("requests", ["stored_seq", "body"], where).sort_by("stored_seq").to_pylist()
+        stored = self._tables.scan("requests", ["event_id", "stored_seq", "body"], where).sort_by("stored_seq").to_pylist()
         for row in stored:
-            review = review_of(row["stored_seq"], json.loads(row["body"]))
+            self._reviews_up_to = row["stored_seq"]
+            try:
+                review = review_of(row["stored_seq"], json.loads(row["body"]))
+                found = self._tables.scan(TABLE, ["row_id", "task", "text_sha256", "standing"], review.where)
+            except Exception as error:
+                if of_the_machine(error):
+                    raise
+                _log.exception("feedback.review_unusable", event_id=row["event_id"], next="it decides nothing; the others go on")
+                continue
             self._reviews.add(review)
-            found = self._tables.scan(TABLE, ["row_id", "task", "text_sha256", "standing"], review.where)
             self._unsettled |= _texts(found)
             self._reviewed |= {row["row_id"] for row in found.to_pylist() if row["standing"] in SILENT}
-            self._reviews_up_to = row["stored_seq"]
 
     def _judge(
         self, texts: set[Text], settings: FeedbackSettings, *, fresh: Sequence[Row] = (), held: Mapping[str, str] | None = None
     ) -> None:
-        """Judge all answers about these texts and store what has changed; `held` are moves that an alarm holds, by row id."""
+        """Judge all answers about these texts and store what has changed; `held` are moves that an alarm holds, by row id.
+
+        Where it fails on a text, the new answers about it are set aside, and those that were judged stay as they are.
+        """
+        _, faulty = isolated(
+            sorted(texts), lambda some: self._judge_texts(set(some), settings, fresh, held or {}), check=self._check
+        )
+        for one in faulty:
+            lost = [row | unusable(f"judging failed on it ({in_words(one.error)})") for row in fresh if _text(row) == one.row]
+            _log.error(
+                "feedback.not_judged", task=one.row[0], event_ids=[row["row_id"] for row in lost], exc_info=one.error,
+                next="these answers are set aside; the others go on",
+            )  # fmt: skip
+            self._store(lost, {})
+
+    def _check(self) -> None:
+        self._tables.count(TABLE)
+
+    def _judge_texts(
+        self, texts: set[Text], settings: FeedbackSettings, all_fresh: Sequence[Row], held: Mapping[str, str]
+    ) -> None:
+        # A copy: what fails here is judged again in smaller parts.
+        fresh = [dict(row) for row in all_fresh if _text(row) in texts]
+        self._store([row for row in fresh if row["standing"] == "unusable"], {})
+        fresh = [row for row in fresh if row["standing"] != "unusable"]
         stored = self._about(texts)
         before = {row["row_id"]: dict(row) for row in stored}
         rows = sorted((row for row in (*stored, *fresh) if _text(row) in texts), key=_text)
         if not rows:
             return
         for row in rows:
-            row["alarm"] = (held or {}).get(row["row_id"], row["alarm"])
+            row["alarm"] = held.get(row["row_id"], row["alarm"])
             if (review := self._reviews.about(row)) is not None:
                 row |= {"decision": review.decision, "decided_seq": review.stored_seq}
         renames = Renames(self._tables, self._tasks)

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 Standing = Literal[
-    "effective", "over_cap", "replaced", "distrusted", "outvoted", "rejected", "conflict", "contradicts_gold", "alarm"
-]
+    "effective", "over_cap", "replaced", "distrusted", "outvoted", "rejected", "conflict", "contradicts_gold", "alarm",
+    "unusable",
+]  # fmt: skip
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
 Decision = Literal["accept", "reject"]
 QUARANTINED: tuple[Standing, ...] = ("conflict", "contradicts_gold", "alarm")
 """These wait for a person; the others that are not effective are set aside."""
 
-SILENT: tuple[Standing, ...] = ("over_cap", "replaced")
+SILENT: tuple[Standing, ...] = ("over_cap", "replaced", "unusable")
 """These have no say about their text, and nothing but a person's decision changes that."""
 
 IN_WORDS: Mapping[Standing, str] = {
@@ -25,5 +26,6 @@ IN_WORDS: Mapping[Standing, str] = {
     "rejected": "a person has looked at it and rejected it",
     "conflict": "other users say otherwise of the same text, and neither side is trusted enough",
     "contradicts_gold": "a label that was given without looking at a model says otherwise of the same text",
+    "unusable": "it could not be judged, for a fault of the program that its log tells",
     "alarm": "far more corrections than usual say the same of their texts (the label-flip alarm)",
 }
