@@ -105,6 +105,8 @@ class Enricher:
         self._buffer.optimize_if_due()
         busy = resolved or articles or examples or judged.judged or judged.waiting
         self._nothing_waited_at = None if busy else writes
+        if not busy:
+            self._in_hand.nothing_waits()
         return EnrichOutcome(
             resolved, articles, examples, dropped_by_articles + dropped_by_examples, judged.judged, judged.raised,
             waiting_since=self._buffer.waiting_since(),

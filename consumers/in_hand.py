@@ -46,6 +46,12 @@ class InHand:
                 self._ends.pop(row_id, None)
             self._write(())
 
+    def nothing_waits(self) -> None:
+        """Suspect nothing any more: every row is dealt with, or gone."""
+        if self._ends:
+            self._ends.clear()
+            self._write(())
+
     def _read(self) -> dict[str, int]:
         try:
             content = json.loads(self._path.read_bytes())

@@ -19,6 +19,8 @@ from consumers.renames import renamed
 Target = Mapping[str, Any]
 _PLAIN = re.compile(r"(?:[!-\[\]-~]|(?<=[!#-~]) (?=[!#-~]))*")
 """Targets whose labels stand as they are read today, whatever version stored them."""
+_NAMED = 5
+"""Rows of one fault that are named; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ def select(
     all_renames = tuple(mapping for mapping in (*renames, task.renames) if mapping)
     left_out: Counter[str] = Counter()
     by_role: dict[str, list[Candidate]] = defaultdict(list)
+    unusable: list[str] = []
     for candidate in candidates:
         role = _role(candidate, task, min_quality)
         if role is None:
@@ -85,12 +88,17 @@ def select(
         if candidate.standing != "effective":
             left_out[f"feedback: {candidate.standing}"] += 1
             continue
-        target = _renamed(candidate.target, all_renames)
+        target = _usable(candidate.target, task, all_renames)
+        if target is None:
+            unusable.append(candidate.example_id)
+            continue
         renamed = candidate if target == candidate.target else replace(candidate, target=target)
         if task.labels == "closed" and not labels_of(renamed.target) <= set(task.label_names):
             left_out["label is not accepted any more"] += 1
         else:
             by_role[role].append(renamed)
+    if unusable:
+        left_out[_not_of_the_kind(task, unusable)] = len(unusable)
 
     measured = {row.text_sha256 for role in ("test", "anchor") for row in by_role[role]}
     texts = _by_text(row for row in by_role["train"] if row.text_sha256 not in measured)
@@ -133,6 +141,26 @@ def _role(row: Candidate, task: TaskSpec, min_quality: float) -> str | None:
 def _renamed(target: str, renames: Sequence[Mapping[str, str]]) -> str:
     # Most targets are plain ASCII, which no version ever wrote otherwise.
     return target if not renames and _PLAIN.fullmatch(target) else canonical_json(renamed(json.loads(target), renames))
+
+
+def _usable(target: str, task: TaskSpec, renames: Sequence[Mapping[str, str]]) -> str | None:
+    """Return a target (JSON) with the renames applied; None where it is none of the task's kind, which may have changed."""
+    try:
+        # By its shape alone: what an earlier version accepted as a label is no fault of the row's.
+        return _renamed(target, renames) if _is_of_kind(json.loads(target), task.kind) else None
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return None
+
+
+def _is_of_kind(target: Target, kind: str) -> bool:
+    if kind != "ner":
+        return isinstance(target["label"], str)
+    return all(isinstance(span["label"], str) and 0 <= span["start"] < span["end"] for span in target["spans"])
+
+
+def _not_of_the_kind(task: TaskSpec, example_ids: Sequence[str]) -> str:
+    more = f" and {len(example_ids) - _NAMED} more" if len(example_ids) > _NAMED else ""
+    return f"its target is none of a {task.kind} task: {', '.join(sorted(example_ids)[:_NAMED])}{more}"
 
 
 def _by_text(rows: Iterable[Candidate]) -> dict[str, list[Candidate]]:

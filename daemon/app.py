@@ -202,6 +202,7 @@ class Daemon:
         settings = self._settings
         for repair in buffer.repairs:
             log.warning("buffer.repaired", repair=repair)
+        self._try_again(buffer, of_this_version=False)
         event_log = open_event_log(settings)
         inner.callback(event_log.close)
         dead_letters = DeadLetters(settings.dead_letter_file)
@@ -296,9 +297,15 @@ class Daemon:
         self._tasks = tasks
         if buffer is not None:
             buffer.use_tasks(tasks)
+            # What an old task file may have been the cause of is tried again under the new one.
+            self._try_again(buffer, of_this_version=True)
         if self._child is not None:
             self._child.reload()
         self._wake_cycle.set()
+
+    def _try_again(self, buffer: Buffer, *, of_this_version: bool) -> None:
+        if released := buffer.try_again(of_this_version=of_this_version):
+            log.info("daemon.set_aside_tried_again", rows=released, next="they are enriched and judged once more")
 
     def _open_buffer(self, erasures: Erasures) -> Buffer | None:
         """Open the buffer for writing; None when asked to stop while a former leader still holds it.

@@ -20,6 +20,7 @@ from config.errors import PerennialError, RunFailedError, UserError
 from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.buffer import Buffer
+from consumers.faults import of_the_machine
 from consumers.training_set import TrainingSet, load_training_set
 from daemon import evidence, publishing, retries, triggers, warm_start
 from daemon.run_folders import RunFolders
@@ -106,10 +107,17 @@ class Cycle:
         """
         due = []
         for name, task in self._tasks().items():
-            found = evidence.gather(name, self._registry, self._buffer, unread=self._unread())
-            self._metrics.counted(name, found)
-            self._metrics.defended(name, self._buffer.defence(name))
-            trigger = triggers.look(task, found, self._settings.schedule, self._clock()).trigger
+            try:
+                found = evidence.gather(name, self._registry, self._buffer, unread=self._unread())
+                self._metrics.counted(name, found)
+                self._metrics.defended(name, self._buffer.defence(name))
+                trigger = triggers.look(task, found, self._settings.schedule, self._clock()).trigger
+            except Exception as error:
+                if of_the_machine(error):
+                    raise
+                # What the rows of one task do to the program must not keep the others from their runs.
+                log.exception("task.not_looked_at", task=name, next="it is looked at again; the other tasks go on")
+                continue
             if trigger is not None and (trigger.kind == "request" or name not in had):
                 due.append((name, trigger))
         return min(due, key=lambda entry: entry[1].kind != "request", default=None)

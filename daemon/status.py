@@ -57,6 +57,8 @@ class Status:
     log_problem: str | None
     tables: Mapping[str, int]
     dead_letters: int
+    set_aside: int
+    """Texts and answers that the program failed on; `perennial dlq set-aside` lists them."""
     erasures: tuple[str, ...]
     """Those that are not done, in words."""
     tasks: tuple[TaskStatus, ...]
@@ -100,6 +102,7 @@ class StatusReader:
             log_problem=log_problem,
             tables=self._buffer.table_counts(),
             dead_letters=self._dead_letters.count(),
+            set_aside=self._buffer.count_put_aside(),
             erasures=tuple(in_words(one) for one in (self._erasures.unfinished() if self._erasures else ())),
             tasks=tuple(self._task(task) for task in self._tasks.values()),
         )

@@ -11,6 +11,7 @@ import typer
 
 from config.errors import UserError
 from config.settings import load_settings
+from config.tasks import load_tasks
 from consumers.dead_letters import DeadLetter, DeadLetters
 from consumers.event_log import open_event_log
 from daemon.commands.output import AsJson, console, print_json, table
@@ -68,6 +69,26 @@ def replay(
     with closing(open_event_log(load_settings())) as event_log, closing(event_log.sink()) as sink:
         count = letters.replay(identifiers or [], sink)
     console.print(f"{count} replayed; those that still fail come back as dead letters")
+
+
+@app.command("set-aside")
+def set_aside(
+    limit: Annotated[int, typer.Option(help="Oldest so many.", min=1)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List stored texts and answers that Perennial itself failed on; reloading the task files (SIGHUP) tries them again."""
+    settings = load_settings()
+    from consumers.buffer import Buffer  # noqa: PLC0415 - heavy, and only this needs it
+
+    with closing(
+        Buffer.open(settings.buffer_dir, settings.buffer, tasks=load_tasks(settings.tasks_folder), writer=False)
+    ) as buffer:
+        found = buffer.put_aside(limit)
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    rows = [(one.row_id, one.table, one.task or "", one.reason, one.stored_at) for one in found]
+    table("Set aside", ("id", "kept in", "task", "reason", "since (UTC)"), rows)
 
 
 @app.command()

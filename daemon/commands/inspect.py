@@ -117,6 +117,8 @@ def _print_status(found: Status) -> None:
     console.print(f"  buffer   {', '.join(f'{count} {name}' for name, count in found.tables.items())}")
     dead = f"{found.dead_letters}" if not found.dead_letters else f"[yellow]{found.dead_letters}[/] (`perennial dlq list`)"
     console.print(f"  dead letters  {dead}")
+    if found.set_aside:
+        console.print(f"  set aside  [yellow]{found.set_aside}[/] texts that Perennial failed on (`perennial dlq set-aside`)")
     for line in found.erasures:
         console.print(f"  [yellow]{line}[/]")
     for task in found.tasks:

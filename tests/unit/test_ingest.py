@@ -29,6 +29,7 @@ from consumers.ingest import Ingest, IngestOutcome
 from consumers.source import EventSource, Position, RawEvent, TopicPartition
 from tests.support.sample_events import ARTICLE, BAD_INPUT, ERASE, LABEL, NOW, RETRAIN, TASK_SCHEMA, TASKS, wire
 
+A_BUG = "a bug"
 PARTITION = TopicPartition("news", 0)
 SETTINGS = IngestSettings(
     batch_events=100, max_unflushed_bytes=1 << 26, poll_timeout_s=0.01, max_event_bytes=1 << 21, future_tolerance_s=300.0,
@@ -69,6 +70,9 @@ class RecordingBuffer:
 
     def sync(self) -> None:
         self.faults.called("sync")
+
+    def check(self) -> None:
+        self.faults.called("check")
 
 
 class RecordingSource:
@@ -312,12 +316,52 @@ def test_a_full_disk_is_said_in_words(bench: Bench) -> None:
     assert "Free space" in message
 
 
-def test_an_unforeseen_error_commits_nothing_either(bench: Bench) -> None:
+@pytest.mark.parametrize("bad", [[3], [0, 6], list(range(7))])
+def test_events_that_the_program_fails_on_become_dead_letters_and_their_neighbours_are_stored(
+    bench: Bench, bad: list[int]
+) -> None:
+    bench.publish(*labels(7))
+    insert = bench.buffer.insert
+
+    def failing(batch: Sequence[Stored]) -> InsertOutcome:
+        if any(one.event.event_id in {f"l-{number}" for number in bad} for one in batch):
+            raise KeyError(A_BUG)
+        return insert(batch)
+
+    bench.buffer.insert = failing  # type: ignore[method-assign]  # a fault is put in
+    with capture_logs() as lines:
+        outcome = bench.ingest.step()
+    assert (outcome.inserted, outcome.dead, bench.lag) == (7 - len(bad), len(bad), 0)
+    assert [letter.offset for letter in reversed(bench.dead_letters.list())] == bad
+    assert all(letter.replayable and "KeyError: 'a bug'" in letter.reason for letter in bench.dead_letters.list())
+    assert sum(line["event"] == "ingest.failed_on_an_event" for line in lines) == len(bad)
+    bench.buffer.insert = insert  # type: ignore[method-assign]  # mended
+    with closing(bench.log.sink()) as sink:
+        bench.dead_letters.replay([letter.id for letter in bench.dead_letters.list()], sink)
+    assert bench.ingest.step().inserted == len(bad)
+
+
+def test_an_event_that_parsing_fails_on_becomes_a_dead_letter(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    parse = module.parse
+
+    def failing(value: bytes, **more: Any) -> Any:
+        if b"l-1" in value:
+            raise RecursionError
+        return parse(value, **more)
+
+    monkeypatch.setattr(module, "parse", failing)
+    bench.publish(*labels(3))
+    outcome = bench.ingest.step()
+    assert (outcome.inserted, outcome.dead, bench.lag) == (2, 1, 0)
+
+
+def test_no_event_is_blamed_where_the_buffer_itself_cannot_be_read(bench: Bench) -> None:
     bench.publish(*labels(2))
-    bench.faults.fail("insert", RuntimeError("a bug"))
-    with pytest.raises(RuntimeError, match="a bug"):
+    bench.faults.fail("insert", *[ValueError("a bug")] * 3)
+    bench.faults.fail("check", OSError(errno.EIO, "Input/output error"))
+    with pytest.raises(RetryError):
         bench.ingest.step()
-    assert bench.lag == 2
+    assert (bench.lag, bench.reasons) == (2, [])
 
 
 def test_after_a_crash_the_log_brings_the_events_again(bench: Bench) -> None:
