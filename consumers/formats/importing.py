@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
 from config.clock import Clock, utc_now
-from config.durable import sha256_of_file
 from config.errors import DeadLetterError, UserError
 from config.tasks import TaskSpec
 from config.times import read_time
 from consumers.event_errors import explain
 from consumers.events import AnyEvent, Article, Label, article_text, check_target
-from consumers.formats import conll, csv, jsonl, parquet
-from consumers.formats.mapping import ColumnMapping, read_label, read_spans
-from consumers.formats.open import ImportFile, open_import, uncompressed_name
-from consumers.formats.rows import AnyRow, BadRow, Row
+from consumers.formats.files.source import Format, Reading, Source, look
+from consumers.formats.layouts.label_studio import is_task
+from consumers.formats.layouts.recognise import PARTIAL, Layout, flat, recognise
+from consumers.formats.layouts.survey import Survey, survey
+from consumers.formats.mapping import ColumnMapping
+from consumers.formats.rows import AnyRow, BadRow, Findings, LeftOut, Row, Unreadable
+from consumers.formats.spans import Nesting, SpanReader
+from consumers.formats.values import blank, missing, read_id, read_label, read_text
 
-Format = Literal["jsonl", "csv", "parquet", "conll"]
-SUFFIXES: Mapping[str, Format] = {
-    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv",
-    ".parquet": "parquet", ".pq": "parquet", ".conll": "conll", ".iob": "conll", ".bio": "conll",
+_Value = TypeVar("_Value")
+_READING = 2
+"""Grows when files are read otherwise than before: a file imported again then gives other events."""
+_NAMES_DOCUMENTS: frozenset[Format] = frozenset({"conll", "brat"})
+_SHOWN_COLUMNS = 8
+_UNUSED: Mapping[str | None, frozenset[str]] = {
+    "ner": frozenset({"label"}), "classification": frozenset({"spans"}), None: frozenset({"label", "spans", "group"}),
 }  # fmt: skip
-_COLUMNS_FROM_ROWS = 100
-"""JSON rows may leave a field out: the columns are those of the first rows together."""
+"""Fields that the events of a task's kind, or articles, do not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +51,53 @@ class ImportOptions:
     since: datetime | None = None
     until: datetime | None = None
     limit: int | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+    columns: tuple[str, ...] | None = None
+    """Where tokens and tags (and sentences) stand: numbers in CoNLL, else names."""
+    nested: Nesting = "outermost"
+
+    @property
+    def reading(self) -> Reading:
+        """Return the part that says how the file itself is read."""
+        return Reading(self.format, self.header, self.delimiter, self.encoding, self.columns)
 
 
-def format_of(path: Path) -> Format:
-    """Return the format that a file's name tells. Raises `UserError` naming the formats when it tells none."""
-    suffix = uncompressed_name(path).suffix.lower()
-    if suffix not in SUFFIXES:
-        message = f"the name {path.name} does not tell its format; give --format jsonl, csv, parquet or conll"
-        raise UserError(message)
-    return SUFFIXES[suffix]
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A file that was looked at, all of it: what was recognised, and the events that its rows give."""
+
+    source: Source
+    layout: Layout
+    identity: str
+    """Event ids are `import-IDENTITY-LINE`."""
+    rows: int
+    """How many rows, or sentences, could be read."""
+    said: tuple[str, ...]
+    """What was recognised, one thing each."""
+    _writer: _Writer
+    _limit: int | None
+
+    @property
+    def findings(self) -> Findings:
+        """Return what was noticed in the rows that were read so far."""
+        return self._writer.spans.findings
+
+    def events(self, progress: Callable[[float], None] | None = None) -> Iterator[AnyEvent | BadRow | LeftOut]:
+        """Yield the event of each row, the same ones every time; a row that gives none is a `BadRow` or `LeftOut`.
+
+        `progress` hears how much of the file is read, 0..1. Raises `UserError` when the file is damaged.
+        """
+        self.findings.clear()
+        given = 0
+        for row in self.layout.rows(flat(self.source.rows(progress))):
+            if self._limit is not None and given >= self._limit:
+                return
+            event = self._writer.event(row) if isinstance(row, Row) else row
+            if event is None:
+                continue
+            given += not isinstance(event, BadRow | LeftOut)
+            yield event
 
 
 def read_rows(
@@ -65,18 +107,8 @@ def read_rows(
     header: bool = True,
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[AnyRow]:
-    """Yield every row of a file, unreadable ones as `BadRow`. `progress` hears how much of the file is read, 0..1.
-
-    Raises `UserError` when the file is missing, damaged, or of an unknown format.
-    """
-    chosen = format or format_of(path)
-    with open_import(path) as file:
-        for row in _reader(file, chosen, header=header):
-            if progress is not None:
-                progress(file.share_read())
-            yield row
-    if progress is not None:
-        progress(1.0)
+    """Yield every row of a file as it stands there, unreadable ones as `BadRow`. Raises `UserError` as `look` does."""
+    yield from look(path, Reading(format, header)).rows(progress)
 
 
 def import_events(
@@ -87,35 +119,83 @@ def import_events(
     options: ImportOptions | None = None,
     clock: Clock = utc_now,
     progress: Callable[[float], None] | None = None,
-) -> Iterator[AnyEvent | BadRow]:
-    """Yield one label event per row for `task`, or one article per row without a task; a row that gives none is a `BadRow`.
+) -> Iterator[AnyEvent | BadRow | LeftOut]:
+    """Yield the events of a file; see `plan` and `Import.events`."""
+    yield from plan(path, task, mapping, options=options, clock=clock).events(progress)
 
-    A row without a time takes import order: the file's own time (never ahead of `clock`) plus a microsecond per line. Raises
-    `UserError` when the file cannot be read, when a column is missing, naming those that exist, or when it holds events.
+
+def plan(
+    path: Path,
+    task: TaskSpec | None,
+    mapping: ColumnMapping | None = None,
+    *,
+    options: ImportOptions | None = None,
+    clock: Clock = utc_now,
+    future_tolerance: timedelta = timedelta(minutes=5),
+) -> Import:
+    """Look at the whole of a file and say what becomes of it: one label event per row for `task`, or one article without one.
+
+    A row without a time takes import order: the file's own time (never ahead of `clock`) plus a microsecond per line; one that is
+    ahead by more than `future_tolerance` is refused, as it would be where events arrive. Raises `UserError` when the file cannot
+    be read, when a column is missing, naming those that exist, or when it holds events.
     """
     chosen = options or ImportOptions()
     mapping = mapping or ColumnMapping()
-    rows = read_rows(path, chosen.format, header=chosen.header, progress=progress)
-    head = list(itertools.islice(rows, _COLUMNS_FROM_ROWS))
-    names = list(dict.fromkeys(name for row in head if isinstance(row, Row) for name in row.values))
-    if mapping == ColumnMapping() and {"type", "event_id"} <= set(names):
+    names = chosen.labels or {}
+    source = look(path, chosen.reading, names)
+    tasks = _Counted()
+    seen = survey(flat(tasks.rows(source.rows())))
+    if mapping == ColumnMapping() and {"type", "event_id"} <= seen.fields.keys():
         message = (
             "these rows look like events already (they have 'type' and 'event_id'); importing would make other events of them. "
             "Post them to /v1/feedback or publish them to Kafka; to import them all the same, name their columns (--text text)"
         )
         raise UserError(message)
-    columns = mapping.resolve(names) if names else {}
-    _require(columns, names, task, chosen)
-    writer = _Writer(task, columns, chosen, _identity(path, task, mapping, chosen), _file_time(path, clock))
-    given = 0
-    for row in itertools.chain(head, rows):
-        if chosen.limit is not None and given >= chosen.limit:
-            return
-        event = row if isinstance(row, BadRow) else writer.event(row)
-        if event is None:
-            continue
-        given += not isinstance(event, BadRow)
-        yield event
+    layout = _layout(source, seen, task, chosen, mapping, studio=tasks.found > 0)
+    columns = mapping.resolve([*seen.fields, *layout.columns.values()], layout.columns) if seen.fields else {}
+    columns = {field: column for field, column in columns.items() if field not in _UNUSED[task.kind if task else None]}
+    _require(columns, list(seen.fields), task, chosen)
+    digest = source.digest()
+    identity = _identity(digest, task, mapping, chosen)
+    spans = SpanReader(names, chosen.nested, Findings())
+    documents = f"import-{digest[:16]}" if source.format in _NAMES_DOCUMENTS and "group" not in columns else None
+    writer = _Writer(task, columns, chosen, identity, _file_time(path, clock), clock() + future_tolerance, spans, documents)
+    rows = seen.rows if layout.tags is None else sum(1 for _ in layout.rows(flat(source.rows())))
+    return Import(source, layout, identity, rows, _said(source, layout, columns, seen), writer, chosen.limit)
+
+
+@dataclass(slots=True)
+class _Counted:
+    """Counts Label Studio's tasks on their way."""
+
+    found: int = 0
+
+    def rows(self, rows: Iterator[AnyRow]) -> Iterator[AnyRow]:
+        for row in rows:
+            self.found += isinstance(row, Row) and is_task(row.values)
+            yield row
+
+
+def _layout(
+    source: Source, seen: Survey, task: TaskSpec | None, options: ImportOptions, mapping: ColumnMapping, *, studio: bool
+) -> Layout:
+    if source.format in _NAMES_DOCUMENTS:
+        return Layout()
+    return recognise(
+        seen, task.kind if task else None, chosen=options.columns, names=options.labels or {},
+        given=frozenset(mapping.given.values()), tasks=studio,
+    )  # fmt: skip
+
+
+def _said(source: Source, layout: Layout, columns: Mapping[str, str], seen: Survey) -> tuple[str, ...]:
+    said = [f"layout: {layout.name}"] if layout.name else []
+    said += [layout.tags.said()] if layout.tags is not None else []
+    if source.format not in _NAMES_DOCUMENTS and columns:
+        used = ", ".join(f"{field} in {column!r}" if field != column else repr(column) for field, column in columns.items())
+        unread = [name for name in seen.fields if name not in columns.values()] if layout.name is None else []
+        more = ", ..." if len(unread) > _SHOWN_COLUMNS else ""
+        said.append(f"columns: {used}" + (f"; not read: {', '.join(map(repr, unread[:_SHOWN_COLUMNS]))}{more}" if unread else ""))
+    return (*source.said, *said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +207,19 @@ class _Writer:
     options: ImportOptions
     identity: str
     undated_from: datetime
+    latest: datetime
+    """Events of later times are refused when they arrive."""
+    spans: SpanReader
+    documents: str | None
+    """What the ids of documents begin with where the file names them itself."""
 
-    def event(self, row: Row) -> AnyEvent | BadRow | None:
+    def event(self, row: Row) -> AnyEvent | BadRow | LeftOut | None:
         """Return the row's event, None when it lies outside the times asked for."""
         try:
             occurred_at = self._time(row)
             if not self._wanted(occurred_at):
                 return None
+            self._refuse_ahead(occurred_at)
             return self._label(row, self.task, occurred_at) if self.task else self._article(row, occurred_at)
         except DeadLetterError as error:
             return BadRow(row.line, error.reason)
@@ -142,98 +228,110 @@ class _Writer:
         except ValueError as error:
             return BadRow(row.line, str(error))
 
+    def _refuse_ahead(self, moment: datetime) -> None:
+        if moment > self.latest:
+            message = (
+                f"the time {moment.isoformat()} is ahead of this machine's clock; give the time it happened, and check the clock"
+            )
+            raise ValueError(message)
+
     def _wanted(self, occurred_at: datetime) -> bool:
         since, until = self.options.since, self.options.until
         return (since is None or occurred_at >= since) and (until is None or occurred_at < until)
 
     def _time(self, row: Row) -> datetime:
         if "time" in self.columns:
-            return read_time(self._value(row, "time"))
+            return self._read(row, "time", read_time)
         return self.undated_from + timedelta(microseconds=row.line)
 
     def _article(self, row: Row, occurred_at: datetime) -> AnyEvent:
         body = self._text(row, "body") or self._text(row, "text")
+        title = self._text(row, "title")
+        _refuse_blank(title + body)
         event_id = f"import-{self.identity}-{row.line}"
-        article_id = str(self._value(row, "id")) if "id" in self.columns else event_id
         return Article(
-            event_id=event_id,
-            occurred_at=occurred_at,
-            source="import",
-            article_id=article_id,
-            title=self._text(row, "title"),
+            event_id=event_id, occurred_at=occurred_at, source="import", article_id=self._id(row, "id") or event_id, title=title,
             body=body,
-        )
+        )  # fmt: skip
 
-    def _label(self, row: Row, task: TaskSpec, occurred_at: datetime) -> AnyEvent:
+    def _label(self, row: Row, task: TaskSpec, occurred_at: datetime) -> AnyEvent | LeftOut:
         # The text column is the whole text; without one it is put together as an article's is.
         text = self._text(row, "text") or article_text(self._text(row, "title"), self._text(row, "body"))
-        if not text.strip():
-            message = "the text is empty"
-            raise ValueError(message)
+        _refuse_blank(text)
+        target = self._spans(row, text) if task.kind == "ner" else self._one_label(row)
+        if isinstance(target, LeftOut):
+            return target
         label = Label(
-            event_id=f"import-{self.identity}-{row.line}",
-            occurred_at=occurred_at,
-            source="import",
-            task=task.name,
-            article_id=str(self._value(row, "id")) if "id" in self.columns else None,
-            text=text,
-            target=self._target(row, task),
-            origin=self.options.origin,
-            anchor=self.options.anchor,
-        )
+            event_id=f"import-{self.identity}-{row.line}", occurred_at=occurred_at, source="import", task=task.name,
+            article_id=self._id(row, "id"), document_id=self._document(row), text=text, target=target,
+            origin=self.options.origin, anchor=self.options.anchor,
+        )  # fmt: skip
         check_target(label, {task.name: task})
         return label
 
-    def _target(self, row: Row, task: TaskSpec) -> dict[str, Any]:
-        names = self.options.labels or {}
-        if task.kind == "ner":
-            spans = read_spans(self._value(row, "spans"))
-            renamed = [{**span, "label": names.get(str(span["label"]), str(span["label"]))} for span in spans]
-            return {"spans": [span for span in renamed if span["label"]]}
-        label = read_label(self._value(row, "label"))
-        if names.get(label, label) == "":
-            message = f"label {label!r} is empty here, so the row is left out" if label else "the label is empty"
+    def _spans(self, row: Row, text: str) -> dict[str, Any]:
+        spans = self._read(row, "spans", lambda value: self.spans.read(value, text, row.line))
+        return {"spans": spans, "partial": True} if row.values.get(PARTIAL) is True else {"spans": spans}
+
+    def _one_label(self, row: Row) -> dict[str, Any] | LeftOut:
+        label = self._read(row, "label", lambda value: read_label(value, self.options.labels))
+        return {"label": label} if label else LeftOut(row.line, "rows whose label --label-map leaves out")
+
+    def _document(self, row: Row) -> str | None:
+        if self.documents is None:
+            return self._id(row, "group")
+        name = row.values.get("document")
+        return f"{self.documents}-{name}" if name is not None else None
+
+    def _id(self, row: Row, name: str) -> str | None:
+        return self._read(row, name, read_id) if name in self.columns else None
+
+    def _text(self, row: Row, name: str) -> str:
+        return self._read(row, name, read_text) if name in self.columns else ""
+
+    def _read(self, row: Row, name: str, reader: Callable[[Any], _Value]) -> _Value:
+        column = self.columns[name]
+        value = row.values.get(column)
+        if missing(value) and name in _NEEDED:
+            message = f"column {column!r} ({name}) {'is empty' if value == '' else 'has no value' if value is None else 'is NaN'}"
             raise ValueError(message)
-        return {"label": names.get(label, label)}
-
-    def _value(self, row: Row, field: str) -> Any:  # noqa: ANN401 - whatever the file holds
-        value = row.values.get(self.columns[field])
-        if value is None:
-            message = f"column {self.columns[field]!r} ({field}) has no value"
-            raise ValueError(message)
-        return value
-
-    def _text(self, row: Row, field: str) -> str:
-        value = row.values.get(self.columns[field]) if field in self.columns else None
-        # Never stripped: spans count from the first character.
-        return "" if value is None else str(value)
+        try:
+            if isinstance(value, Unreadable):
+                raise ValueError(value.reason)  # noqa: TRY301, TRY004 - one type for whatever a file may hold
+            return reader(value)
+        except ValueError as error:
+            message = f"column {column!r} ({name}): {error}"
+            raise ValueError(message) from None
 
 
-def _reader(file: ImportFile, format_: Format, *, header: bool) -> Iterator[AnyRow]:
-    if format_ == "csv":
-        return csv.read(file, header=header)
-    return {"jsonl": jsonl.read, "parquet": parquet.read, "conll": conll.read}[format_](file)
+_NEEDED = frozenset({"label", "spans", "time"})
+
+
+def _refuse_blank(text: str) -> None:
+    if blank(text):
+        message = "the text is empty" if not text.strip() else "the text shows nothing: it has invisible characters only"
+        raise ValueError(message)
 
 
 def _require(columns: Mapping[str, str], names: list[str], task: TaskSpec | None, options: ImportOptions) -> None:
     """Refuse a file that lacks a column the events need."""
     if not names:
         return
-    missing = [] if columns.keys() & {"text", "title", "body"} else ["text (or title and body)"]
+    missed = [] if columns.keys() & {"text", "title", "body"} else ["text (or title and body)"]
     if task is not None:
         answer = "spans" if task.kind == "ner" else "label"
-        missing += [] if answer in columns else [answer]
+        missed += [] if answer in columns else [answer]
     if (options.since or options.until) and "time" not in columns:
-        missing.append("time (since and until need one)")
-    if missing:
-        message = f"say which column holds {' and '.join(missing)}; the file's columns are {', '.join(map(repr, names))}"
+        missed.append("time (since and until need one)")
+    if missed:
+        message = f"say which column holds {' and '.join(missed)}; the file's columns are {', '.join(map(repr, names))}"
         raise UserError(message)
 
 
-def _identity(path: Path, task: TaskSpec | None, mapping: ColumnMapping, options: ImportOptions) -> str:
+def _identity(digest: str, task: TaskSpec | None, mapping: ColumnMapping, options: ImportOptions) -> str:
     """Return a digest of everything that decides what a row becomes: the same row read otherwise is another event."""
     meaning = replace(options, since=None, until=None, limit=None)
-    parts = [sha256_of_file(path), task.name if task else "", asdict(mapping), asdict(meaning)]
+    parts = [_READING, digest, task.name if task else "", asdict(mapping), asdict(meaning)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

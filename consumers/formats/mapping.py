@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+
+import yaml
 
 from config.errors import UserError
+from config.labels import label
+
+_OWN_NAMES = {"group": "document_id"}
+"""Columns that are found by another name than their field's."""
+_NAMED_ONLY = frozenset({"id"})
+_FROM_FILE = "@"
+_OLD_AND_NEW = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +24,7 @@ class ColumnMapping:
     """Names of columns. One that is None stands for the column of the field's own name, where the file has it.
 
     `id` (the article's) is read only when it is named: ids like 1, 2, 3 found by accident would join rows of different files.
+    `group` says which document a row belongs to; rows of one document are never on both sides of a comparison.
     """
 
     text: str | None = None
@@ -24,17 +34,32 @@ class ColumnMapping:
     time: str | None = None
     id: str | None = None
     spans: str | None = None
+    group: str | None = None
 
-    def resolve(self, columns: Sequence[str]) -> Mapping[str, str]:
-        """Return field -> column for a file with `columns`. Raises `UserError` naming the columns that exist."""
-        given = {field: column for field, column in asdict(self).items() if column is not None}
-        unknown = sorted(column for column in given.values() if column not in columns)
+    @property
+    def given(self) -> Mapping[str, str]:
+        """Return field -> column as the user names them."""
+        return {field: column for field, column in asdict(self).items() if column is not None}
+
+    def resolve(self, columns: Sequence[str], layout: Mapping[str, str]) -> Mapping[str, str]:
+        """Return field -> column for a file with `columns`: as the user says, else as its `layout` has it, else by name.
+
+        Raises `UserError` naming the columns that exist.
+        """
+        unknown = sorted(set(self.given.values()) - set(columns))
         if unknown:
             message = (
                 f"there is no column {', '.join(map(repr, unknown))} in the file; its columns are {', '.join(map(repr, columns))}"
             )
             raise UserError(message)
-        return {field: field for field in asdict(self) if field in columns and field != "id"} | given
+        own = {field: _OWN_NAMES.get(field, field) for field in asdict(self) if field not in _NAMED_ONLY}
+        found = {field: column for field, column in own.items() if column in columns}
+        return {**found, **layout, **self.given}
+
+
+def read_label_map(text: str) -> dict[str, str]:
+    """Return what `--label-map` means: pairs such as `PER=PERSON,MISC=`, or `@FILE`. Raises `UserError`."""
+    return _from_file(Path(text[1:])) if text.startswith(_FROM_FILE) else parse_pairs(text)
 
 
 def parse_pairs(text: str) -> dict[str, str]:
@@ -42,39 +67,46 @@ def parse_pairs(text: str) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         old, equals, new = part.partition("=")
-        if not equals or not old.strip():
-            message = f"{part!r} is not OLD=NEW; write e.g. PER=PERSON,MISC= (nothing behind = leaves the label out)"
+        if not equals or not old.strip() or "=" in new:
+            message = (
+                f"{part!r} is not OLD=NEW; write e.g. PER=PERSON,MISC= (nothing behind = leaves the label out). "
+                "Labels with a comma or = in them stand in a file: --label-map @FILE"
+            )
             raise UserError(message)
-        pairs[old.strip()] = new.strip()
+        _add(pairs, old.strip(), new.strip())
     return pairs
 
 
-def read_label(value: object) -> str:
-    """Return a label as text: a whole number keeps no decimal point."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip()
-
-
-def read_spans(value: object) -> list[dict[str, Any]]:
-    """Return spans from a list (or its JSON text) of `{"start", "end", "label"}` or `[start, end, label]`.
-
-    Raises ValueError saying what is expected.
-    """
-    message = 'spans are expected as a list of {"start": 0, "end": 5, "label": "ORG"} or [0, 5, "ORG"]'
-    if isinstance(value, str):
-        try:
-            value = json.loads(value or "[]")
-        except json.JSONDecodeError:
-            raise ValueError(message) from None
-    if not isinstance(value, list):
-        raise ValueError(message)  # noqa: TRY004 - one error type for whatever a file may hold
-    spans = []
-    for span in value:
-        if isinstance(span, list | tuple) and len(span) == 3:  # noqa: PLR2004 - start, end, label
-            spans.append({"start": span[0], "end": span[1], "label": span[2]})
-        elif isinstance(span, dict) and {"start", "end", "label"} <= span.keys():
-            spans.append({name: span[name] for name in ("start", "end", "label")})
+def _from_file(path: Path) -> dict[str, str]:
+    """Return the pairs of a YAML or JSON mapping, or of a CSV file with two columns and no header."""
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+        if path.suffix.lower() in {".yaml", ".yml", ".json"}:
+            found = yaml.load(content, Loader=yaml.BaseLoader)  # noqa: S506 - BaseLoader makes texts, lists and mappings only
+            rows: list[tuple[object, ...]] = list(found.items()) if isinstance(found, dict) else [()]
         else:
-            raise ValueError(message)
-    return spans
+            rows = [tuple(row) for row in csv.reader(content.splitlines(), strict=True) if row]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, csv.Error) as error:
+        message = f"--label-map: {path} cannot be read ({error}); nothing was imported"
+        raise UserError(message) from None
+    pairs: dict[str, str] = {}
+    for row in rows:
+        old, new = row if len(row) == _OLD_AND_NEW else (None, None)
+        if not isinstance(old, str) or not isinstance(new, str) or not old.strip():
+            message = (
+                f'--label-map: {path} holds more than pairs of an old and a new label; write lines such as "Arts, culture",arts'
+            )
+            raise UserError(message)
+        _add(pairs, old.strip(), new.strip())
+    return pairs
+
+
+def _add(pairs: dict[str, str], old: str, new: str) -> None:
+    try:
+        old, new = label(old), label(new) if new else ""
+    except ValueError as error:
+        message = f"--label-map: {old!r} to {new!r}: {error}"
+        raise UserError(message) from None
+    if pairs.setdefault(old, new) != new:
+        message = f"--label-map gives {old!r} two names, {pairs[old]!r} and {new!r}; keep one"
+        raise UserError(message)

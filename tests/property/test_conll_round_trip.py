@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.formats.conll import TokenSpan, decode_tags, sentence
+from consumers.formats.tags import TokenSpan, decode_tags, sentence
 
 LABELS = st.sampled_from(["PER", "ORG", "creative-work", "0-day"])
 
@@ -51,9 +51,10 @@ def test_every_scheme_gives_the_entities_back(drawn: tuple[int, list[TokenSpan]]
 @given(st.data())
 def test_spans_of_the_text_cover_their_tokens(data: st.DataObject) -> None:
     length, spans = data.draw(entities())
-    token = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=1, max_size=8)
+    # Of scripts that write spaces between words: others are joined without.
+    token = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp", "Lo"]), min_size=1, max_size=8)
     tokens = data.draw(st.lists(token, min_size=length, max_size=length))
-    row = sentence(tokens, tags(length, spans, "IOB2"))
+    row = sentence(tokens, [tags(length, spans, "IOB2")])
     text, found = str(row["text"]), row["spans"]
     assert isinstance(found, list)
     assert [(text[span["start"] : span["end"]], span["label"]) for span in found] == [

@@ -15,10 +15,10 @@ import pytest
 from config.errors import UserError
 from config.times import read_time
 from consumers.events import Article, Label, parse, to_bytes
-from consumers.formats.conll import TokenSpan, decode_tags
 from consumers.formats.importing import ImportOptions, import_events, read_rows
 from consumers.formats.mapping import ColumnMapping, parse_pairs
 from consumers.formats.rows import BadRow, Row
+from consumers.formats.tags import TokenSpan, decode_tags
 from tests.support.sample_events import TASKS
 
 TOPICS = TASKS["news-topics"]
@@ -131,7 +131,7 @@ def test_bad_rows_are_named_by_line_and_their_neighbours_go_on(tmp_path: Path) -
     assert [event.text for event in found if isinstance(event, Label)] == ["Rates rise", "Cup final tonight"]
     bad = {row.line: row.reason for row in found if isinstance(row, BadRow)}
     assert list(bad) == [2, 3, 4, 6, 7, 8]
-    for line, part in {2: "not JSON", 3: "object", 4: "UTF-8", 6: "text is empty", 7: "'label'", 8: "label is empty"}.items():
+    for line, part in {2: "not JSON", 3: "object", 4: "UTF-8", 6: "text is empty", 7: "'label'", 8: "(label) is empty"}.items():
         assert part in bad[line]
 
 
@@ -142,7 +142,7 @@ def test_bad_csv_rows(tmp_path: Path) -> None:
     assert [(row.line, row.reason.split(" (")[0]) for row in found if isinstance(row, BadRow)] == [
         (3, "1 columns where 2 are expected"),
         (4, "not a CSV record"),
-        (6, "not a CSV record"),
+        (6, "a quote that begins here is not closed"),
     ]
 
 

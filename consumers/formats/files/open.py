@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import io
 import lzma
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,20 +20,21 @@ COMPRESSIONS = (".xz", ".gz")
 class ImportFile:
     """An open file to import, unpacked while it is read."""
 
-    def __init__(self, path: Path, raw: BinaryIO) -> None:
-        """Read from `raw`, the open file at `path`."""
+    def __init__(self, path: Path, raw: BinaryIO, encoding: str) -> None:
+        """Read from `raw`, the open file at `path`, whose text is in `encoding`."""
         self.path = path
+        self._encoding = encoding
         self._raw = raw
         self._size = max(path.stat().st_size, 1)
         self.binary = _unpacked(raw, path.suffix.lower())
         self._text: TextIO | None = None
 
     def text(self) -> TextIO:
-        """Return the content as text: UTF-8, a byte-order mark removed, line ends kept as they are.
+        """Return the content as text: a byte-order mark removed, line ends kept as they are.
 
-        Bytes that are not UTF-8 become lone surrogates, so that one bad row does not end the import: see `is_utf8`.
+        Bytes that are not in the encoding become lone surrogates, so that one bad row does not end the import: see `is_decoded`.
         """
-        self._text = io.TextIOWrapper(self.binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        self._text = io.TextIOWrapper(self.binary, encoding=self._encoding, errors="surrogateescape", newline="")
         return self._text
 
     def share_read(self) -> float:
@@ -53,7 +55,7 @@ def _unpacked(raw: BinaryIO, suffix: str) -> BinaryIO:
 
 
 @contextmanager
-def open_import(path: Path) -> Iterator[ImportFile]:
+def open_import(path: Path, encoding: str = "utf-8-sig") -> Iterator[ImportFile]:
     """Open `path` for reading. Raises `UserError` when it is missing, unreadable, or (while it is read) damaged."""
     try:
         raw = path.open("rb")
@@ -62,10 +64,13 @@ def open_import(path: Path) -> Iterator[ImportFile]:
         raise UserError(message) from None
     with raw:
         try:
-            with contextlib.closing(ImportFile(path, raw)) as file:
+            with contextlib.closing(ImportFile(path, raw, encoding)) as file:
                 yield file
-        except (lzma.LZMAError, gzip.BadGzipFile, EOFError) as error:
+        except (lzma.LZMAError, gzip.BadGzipFile, zlib.error, EOFError) as error:
             message = f"{path} is damaged or not a {path.suffix} file ({error}); rows before the damage were read. Fetch it again"
+            raise UserError(message) from None
+        except UnicodeError as error:
+            message = f"{path} is not in {encoding} ({error}); rows before the fault were read. Name its encoding with --encoding"
             raise UserError(message) from None
 
 
@@ -74,6 +79,6 @@ def uncompressed_name(path: Path) -> Path:
     return path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path
 
 
-def is_utf8(text: str) -> bool:
-    """Return whether text that `ImportFile.text` gave was UTF-8 in the file."""
-    return not any("\udc80" <= character <= "\udcff" for character in text) if not text.isascii() else True
+def is_decoded(text: str) -> bool:
+    """Return whether all bytes of a text that `ImportFile.text` gave were in the file's encoding."""
+    return text.isascii() or not any("\udc80" <= character <= "\udcff" for character in text)

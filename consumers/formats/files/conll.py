@@ -1,0 +1,290 @@
+"""CoNLL and its relatives: a token and its tags per line, sentences apart by blank lines, comments and documents between them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from config.errors import UserError
+from consumers.formats.files.open import ImportFile, is_decoded
+from consumers.formats.rows import NOT_DECODED, AnyRow, BadRow, Row
+from consumers.formats.tags import (
+    MISSING,
+    begins,
+    decode_tags,
+    holds_entities,
+    holds_plain_types,
+    is_marked,
+    is_outside,
+    scheme_of,
+    sentence,
+)
+
+_DOCUMENT_START = "-DOCSTART-"
+_SEPARATOR = re.compile(r"[ \t]+")
+_NEW_DOCUMENT = re.compile(r"#\s*newdoc(?:\s+id\s*=\s*(\S+))?|#\s+(https?://\S+)(?:\s+\[[^\]]*\])?")
+_MOST_TAGS = 2_000
+"""A column with more different values holds words, not tags."""
+_A_TOKEN_AND_A_TAG = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns of a line, counted from 0, hold what, and what a file's tags are like."""
+
+    token: int
+    tags: tuple[int, ...]
+    width: int
+    """How many columns a line has, where all have as many; else the fewest that are needed."""
+    even: bool
+    known: frozenset[str]
+    """The tags of the first of the columns."""
+    documents: bool
+    """Whether the file says where documents begin, more than once."""
+    said: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What a first reading saw of one column."""
+
+    lines: int = 0
+    values: dict[str, int] = field(default_factory=dict)
+    counting: bool = True
+    """Whether it has counted the tokens of every sentence."""
+
+    def add(self, value: str, place: int) -> None:
+        self.lines += 1
+        if value in self.values or len(self.values) <= _MOST_TAGS:
+            self.values[value] = self.values.get(value, 0) + 1
+        self.counting = self.counting and value in {str(place), str(place + 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    number: int
+    text: str
+    columns: tuple[str, ...]
+
+    @property
+    def blank(self) -> bool:
+        return not self.text
+
+    @property
+    def remark(self) -> bool:
+        """Whether it may be a comment: a token may begin with a hash too."""
+        return self.text.startswith("#")
+
+
+def recognise(file: ImportFile, chosen: Sequence[str] | None = None, outside: Mapping[str, str] | None = None) -> Columns:
+    """Return which columns hold tokens and tags, as `chosen` (token, tag, ...; counted from 1) says or as the whole file shows.
+
+    Without a choice the token stands in the first column, behind a count of the tokens, and the tags in the columns that hold
+    nothing else; several are layers of nested entities. Tags that `outside` maps to nothing count as outside. Raises `UserError`
+    where it is not clear which columns are meant.
+    """
+    seen: list[_Seen] = []
+    widths: dict[int, int] = {}
+    place = starts = documents = 0
+    held_back: list[_Line] = []
+    for line in _lines(file):
+        if line.blank or line.text.startswith(_DOCUMENT_START):
+            starts += not line.blank
+            place = 0
+            continue
+        if line.remark and place == 0:
+            # A comment or a token: the columns of the other lines tell.
+            documents += _NEW_DOCUMENT.fullmatch(line.text) is not None
+            held_back.append(line)
+            continue
+        _note(seen, widths, line, place)
+        place += 1
+    if not seen:
+        for line in held_back:
+            _note(seen, widths, line, 0)
+    known = starts + documents > 1
+    width = max(widths, key=lambda columns: widths[columns]) if widths else 0
+    if chosen is not None:
+        return _chosen(file, chosen, seen, widths, documents=known)
+    if len(seen) < _A_TOKEN_AND_A_TAG:
+        return Columns(0, (1,), _A_TOKEN_AND_A_TAG, even=False, known=frozenset(), documents=known)
+    token = 1 if seen[0].counting and len(seen) > _A_TOKEN_AND_A_TAG and seen[0].lines > 1 else 0
+    tags = _tag_columns(file, seen, token, width, outside or {})
+    # Nested entities may stand in columns that only some lines have; a line that lacks its only tag is a mistake.
+    even = len(tags) == 1 or seen[tags[-1]].lines == seen[token].lines
+    said = [f"columns: token {token + 1}, tag {_numbers(tags)} of {len(seen)}"]
+    return Columns(token, tags, width if even else tags[0] + 1, even, frozenset(seen[tags[0]].values), known, tuple(said))
+
+
+def read(file: ImportFile, columns: Columns, outside: Mapping[str, str] | None = None) -> Iterator[AnyRow]:
+    """Yield one row per sentence: `text`, `spans` (code-point offsets into it), and `document` where the file tells documents.
+
+    A sentence with a line that has no tag, or with a tag that stands for a missing value, is a bad row.
+    """
+    dropped = frozenset(name for name, here in (outside or {}).items() if here == "")
+    document: str | None = None
+    documents = 0
+    lines: list[_Line] = []
+    for line in _lines(file):
+        fresh = _NEW_DOCUMENT.fullmatch(line.text) if line.remark and not lines else None
+        starts = line.text.startswith(_DOCUMENT_START) or (fresh is not None and _is_comment(line, columns))
+        if line.blank or starts:
+            if lines:
+                yield _sentence(lines, columns, dropped, document)
+                lines = []
+            if starts and columns.documents:
+                documents += 1
+                document = (fresh and (fresh[1] or fresh[2])) or f"document-{documents}"
+            continue
+        if lines or not line.remark or not _is_comment(line, columns):
+            lines.append(line)
+    if lines:
+        yield _sentence(lines, columns, dropped, document)
+
+
+def described(file: ImportFile, columns: Columns) -> Columns:
+    """Return the columns with the scheme of the tags, from a second reading. Raises `UserError` where layers are no layers."""
+    counts: dict[str, int] = {}
+    inside_begins = begins_apart = False
+    nested = same = 0
+    for lines in _sentences(file, columns):
+        layers = [[line.columns[index] if index < len(line.columns) else "O" for line in lines] for index in columns.tags]
+        for tag in layers[0]:
+            counts[tag] = counts.get(tag, 0) + 1
+        inside, apart = begins(layers[0])
+        inside_begins |= inside
+        begins_apart |= apart
+        inner = [set(decode_tags(layer)) for layer in layers[1:]]
+        nested += any(inner)
+        same += any(one and one == set(decode_tags(layers[0])) for one in inner)
+    if same > nested / 2:
+        message = (
+            f"{file.path}: columns {_numbers(columns.tags)} hold the same tags in most sentences, as gold and answers do; "
+            f"say which is meant, e.g. --columns {columns.token + 1},{columns.tags[0] + 1}"
+        )
+        raise UserError(message)
+    said = [*columns.said, f"tags: {scheme_of(counts, inside_begins=inside_begins, begins_apart=begins_apart)}"]
+    said += ["nested entities in several columns"] if nested else []
+    return replace(columns, said=tuple(said))
+
+
+def _sentences(file: ImportFile, columns: Columns) -> Iterator[list[_Line]]:
+    lines: list[_Line] = []
+    for line in _lines(file):
+        if line.blank or line.text.startswith(_DOCUMENT_START):
+            if lines:
+                yield lines
+            lines = []
+        elif (lines or not line.remark or not _is_comment(line, columns)) and len(line.columns) > columns.tags[0]:
+            lines.append(line)
+    if lines:
+        yield lines
+
+
+def looks_tagged(file: ImportFile) -> bool:
+    """Return whether a file that may hold anything holds sentences of tagged tokens: blank lines, and a column of tags."""
+    lines = [line for line, _ in zip(_lines(file), range(200), strict=False)]
+    filled = [line for line in lines if not line.blank and not line.remark]
+    if len(filled) < _A_TOKEN_AND_A_TAG or not any(line.blank for line in lines):
+        return False
+    tags = {line.columns[-1] for line in filled if not line.text.startswith(_DOCUMENT_START)}
+    return holds_entities(tags) and all(len(line.columns) > 1 for line in filled)
+
+
+def _lines(file: ImportFile) -> Iterator[_Line]:
+    for number, raw in enumerate(file.text(), start=1):
+        # A no-break space is a token of some sets: only what separates columns and lines is taken off.
+        text = raw.strip(" \t\r\n")
+        columns = [column.strip(" ") for column in text.split("\t")] if "\t" in text else _SEPARATOR.split(text)
+        yield _Line(number, text, tuple(columns))
+
+
+def _note(seen: list[_Seen], widths: dict[int, int], line: _Line, place: int) -> None:
+    widths[len(line.columns)] = widths.get(len(line.columns), 0) + 1
+    while len(seen) < len(line.columns):
+        seen.append(_Seen())
+    for index, value in enumerate(line.columns):
+        seen[index].add(value, place)
+
+
+def _tag_columns(file: ImportFile, seen: list[_Seen], token: int, width: int, outside: Mapping[str, str]) -> tuple[int, ...]:
+    candidates = tuple(index for index in range(token + 1, len(seen)) if _entities(seen[index], outside))
+    last = width - 1
+    if candidates and candidates[0] <= last:
+        return candidates
+    # Types without prefixes, as Swedish sets have them.
+    if last > token and holds_plain_types(seen[last].values):
+        return (last,)
+    message = (
+        f"{file.path}: no column holds only tags of entities (O, B-ORG, I-ORG, ...); say which columns hold token and tag, "
+        f"counted from 1, e.g. --columns {token + 1},{max(width, 2)}"
+    )
+    raise UserError(message)
+
+
+def _entities(seen: _Seen, outside: Mapping[str, str]) -> bool:
+    return holds_entities([value for value in seen.values if outside.get(value) != ""])
+
+
+def _chosen(file: ImportFile, chosen: Sequence[str], seen: list[_Seen], widths: Mapping[int, int], *, documents: bool) -> Columns:
+    numbers = [int(name) - 1 for name in chosen if name.isdecimal()]
+    if len(numbers) != len(chosen) or len(numbers) < _A_TOKEN_AND_A_TAG or min(numbers, default=0) < 0:
+        message = "--columns names token and tag of a line by number, counted from 1, e.g. --columns 2,3"
+        raise UserError(message)
+    if max(numbers) >= len(seen):
+        message = (
+            f"{file.path}: lines have {max(widths, default=0)} columns at most; --columns {','.join(chosen)} names one beyond"
+        )
+        raise UserError(message)
+    token, *tags = numbers
+    return Columns(
+        token,
+        tuple(tags),
+        max(token, tags[0]) + 1,
+        even=len(widths) == 1,
+        known=frozenset(seen[tags[0]].values),
+        documents=documents,
+    )
+
+
+def _is_comment(line: _Line, columns: Columns) -> bool:
+    """Return whether a line that begins with a hash, before a sentence's first token, is no token.
+
+    A token has the file's columns, and a tag that other lines have too.
+    """
+    if columns.even and len(line.columns) != columns.width:
+        return True
+    if len(line.columns) <= max(columns.token, columns.tags[0]):
+        return True
+    tag = line.columns[columns.tags[0]]
+    return tag not in columns.known and not is_outside(tag) and not is_marked(tag)
+
+
+def _sentence(lines: Sequence[_Line], columns: Columns, dropped: frozenset[str], document: str | None) -> AnyRow:
+    start = lines[0].number
+    left_out = f"its sentence (line {start} on) is left out"
+    layers: list[list[str]] = [[] for _ in columns.tags]
+    tokens: list[str] = []
+    for line in lines:
+        if not is_decoded(line.text):
+            return BadRow(line.number, f"{NOT_DECODED}; {left_out}")
+        if len(line.columns) < columns.width or not line.columns[columns.token]:
+            return BadRow(line.number, f"no tag behind {line.text[:60]!r}; {left_out}")
+        if columns.even and len(line.columns) != columns.width:
+            return BadRow(line.number, f"{len(line.columns)} columns where {columns.width} are expected; {left_out}")
+        tokens.append(line.columns[columns.token])
+        for layer, index in zip(layers, columns.tags, strict=True):
+            tag = line.columns[index] if index < len(line.columns) else "O"
+            if tag in MISSING and tag not in dropped:
+                missing = f"token {tokens[-1][:40]!r} has the tag {tag!r}, which stands for a missing value"
+                return BadRow(line.number, f"{missing}; {left_out}. Write O outside entities, or give --label-map {tag}=")
+            if not tag:
+                return BadRow(line.number, f"no tag behind {tokens[-1][:60]!r}; {left_out}")
+            layer.append("O" if tag in dropped else tag)
+    values = sentence(tokens, layers)
+    return Row(start, values if document is None else values | {"document": document})
+
+
+def _numbers(columns: Sequence[int]) -> str:
+    return " and ".join(str(column + 1) for column in columns)

@@ -1,0 +1,204 @@
+"""Comma-, semicolon- or tab-separated values, with or without a line of column names."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from config.errors import UserError
+from consumers.formats.files.open import ImportFile, is_decoded, uncompressed_name
+from consumers.formats.rows import NOT_DECODED, AnyRow, BadRow, Row
+
+_LONGEST_FIELD_CHARS = 10_000_000
+_DELIMITERS = ",;\t|"
+_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", " ": "space"}
+_LOOKED_AT_RECORDS = 200
+_SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_MOST_RECOVERIES = 100
+"""So often is a quote that is never closed read past, at up to `_LONGEST_FIELD_CHARS` each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How the fields of one file stand apart."""
+
+    delimiter: str
+    quotes: bool = True
+    """False: quotes are plain characters."""
+    space_after: bool = False
+    """Whether a space behind the delimiter belongs to it."""
+    sep_line: bool = False
+    """Whether the first line only names the delimiter, as Excel writes it."""
+    said: str | None = None
+
+    def records(self, lines: Iterator[str]) -> Iterator[list[str]]:
+        """Return a reader of records; it raises `csv.Error` for one that cannot be read."""
+        csv.field_size_limit(_LONGEST_FIELD_CHARS)
+        return csv.reader(
+            lines, delimiter=self.delimiter, quoting=csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE,
+            skipinitialspace=self.space_after, strict=True,
+        )  # fmt: skip
+
+
+def recognise(file: ImportFile, delimiter: str | None = None, *, header: bool = True) -> Dialect:
+    """Return how a file's fields stand apart: as `delimiter` says, as its `sep=` line says, else as most records fit.
+
+    In a `.tsv` file they stand apart by tabs, and quotes are plain characters, as tab-separated exports write them, but where the
+    column names stand in quotes.
+    """
+    lines = _head(file)
+    named = _SEP_LINE.fullmatch(lines[0].rstrip("\r\n")) if lines else None
+    tabs = uncompressed_name(file.path).suffix.lower() == ".tsv"
+    chosen = delimiter or (named[1] if named else None)
+    if chosen is None:
+        chosen = "\t" if tabs and any("\t" in line for line in lines) else _fitting(lines)
+    if named:
+        lines = lines[1:]
+    quotes = not tabs or chosen != "\t" or (bool(lines) and lines[0].lstrip().startswith('"'))
+    space_after = chosen != " " and quotes and _has_space_after(lines, chosen, header=header)
+    said = [] if chosen == ("\t" if tabs else ",") else [f"delimiter: {_NAMES.get(chosen, repr(chosen))}"]
+    said += [f"a space behind each {_NAMES.get(chosen, repr(chosen))} belongs to it"] if space_after else []
+    return Dialect(chosen, quotes, space_after, named is not None, ", ".join(said) or None)
+
+
+def delimiter_named(name: str) -> str:
+    """Return the one character that `--delimiter` means: itself or its name, such as `tab`. Raises `UserError`."""
+    words = {word: sign for sign, word in _NAMES.items()} | {"\\t": "\t", "pipe": "|"}
+    sign = words.get(name.lower(), name)
+    if len(sign) != 1 or sign in '"\r\n':
+        message = f"--delimiter {name!r} is not one character; give , or ; or | or tab"
+        raise UserError(message)
+    return sign
+
+
+def read(file: ImportFile, dialect: Dialect, *, header: bool = True) -> Iterator[AnyRow]:
+    """Yield one row per record. Without `header` the columns are named `1`, `2`, ... Raises `UserError` for doubled names.
+
+    A quote that is never closed costs the line it stands in: the lines behind it are read by themselves.
+    """
+    columns: list[str] | None = None
+    for line, record in _records(file, dialect):
+        if isinstance(record, BadRow):
+            yield record
+            continue
+        if not record:
+            # A blank line: sentences stand apart so where a row is a token.
+            if columns is not None and len(columns) > 1:
+                yield Row(line, {})
+            continue
+        if columns is None:
+            columns = _names(file, record) if header else [str(number + 1) for number in range(len(record))]
+            if header:
+                continue
+        yield _row(line, columns, record)
+
+
+def _records(file: ImportFile, dialect: Dialect) -> Iterator[tuple[int, list[str] | BadRow]]:
+    """Yield records with the line each begins in."""
+    source = iter(file.text())
+    done = 0
+    if dialect.sep_line:
+        next(source, None)
+        done = 1
+    pending: list[str] = []
+    recoveries = 0
+    while True:
+        taken: list[str] = []
+        waiting = iter(pending)
+
+        def lines(waiting: Iterator[str] = waiting, taken: list[str] = taken) -> Iterator[str]:
+            # Not `yield from`: it would close the file when this reader is given up.
+            for text in itertools.chain(waiting, source):
+                taken.append(text)
+                yield text
+
+        reader = dialect.records(lines())
+        problem: csv.Error | None = None
+        while True:
+            try:
+                record = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                problem = error
+                break
+            yield done + 1, record
+            done += len(taken)
+            taken.clear()
+        recoveries += len(taken) > 1
+        swallowed = len(taken) > 1 or "unexpected end" in str(problem)
+        yield done + 1, _bad(done + 1, done + len(taken), problem, swallowed=swallowed, read_on=recoveries <= _MOST_RECOVERIES)
+        # What stands behind the first line of the broken record is read again by itself.
+        again = taken[1:] if recoveries <= _MOST_RECOVERIES else []
+        done += len(taken) - len(again)
+        pending = [*again, *waiting]
+
+
+def _bad(first: int, last: int, problem: csv.Error, *, swallowed: bool, read_on: bool) -> BadRow:
+    if last == first and not swallowed:
+        return BadRow(first, f"not a CSV record ({problem}); mind quotes inside fields")
+    rest = "the lines behind it are read by themselves" if read_on else "they are left out"
+    reason = f"a quote that begins here is not closed ({problem}): it would swallow lines {first} to {last}; {rest}"
+    return BadRow(first, f"{reason}. Close the quote, or double quotes inside a field", swallowed=True)
+
+
+def _names(file: ImportFile, record: Sequence[str]) -> list[str]:
+    names = [name.strip() for name in record]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if any(twice):
+        doubled = ", ".join(map(repr, filter(None, twice)))
+        message = f"{file.path} has more than one column {doubled}; rename one of them, or give --no-header"
+        raise UserError(message)
+    # Columns without a name, as an index has, are told apart by their number.
+    return [name or f"column {number}" for number, name in enumerate(names, start=1)]
+
+
+def _row(line: int, columns: list[str], record: list[str]) -> AnyRow:
+    if len(record) != len(columns):
+        return BadRow(line, f"{len(record)} columns where {len(columns)} are expected")
+    if not all(map(is_decoded, record)):
+        return BadRow(line, NOT_DECODED)
+    return Row(line, dict(zip(columns, record, strict=True)))
+
+
+def _head(file: ImportFile) -> list[str]:
+    lines: list[str] = []
+    for line in file.text():
+        lines.append(line)
+        if len(lines) == _LOOKED_AT_RECORDS:
+            break
+    return lines
+
+
+def _fitting(lines: Sequence[str]) -> str:
+    """Return the delimiter by which most records have as many fields as the first one, of at least two."""
+    fits = {sign: _fit(lines, sign) for sign in _DELIMITERS}
+    return max(_DELIMITERS, key=lambda sign: fits[sign])
+
+
+def _fit(lines: Sequence[str], delimiter: str) -> tuple[int, int]:
+    records = _parsed(lines, delimiter)
+    if not records or len(records[0]) == 1:
+        return 0, 0
+    return sum(len(record) == len(records[0]) for record in records), len(records[0])
+
+
+def _has_space_after(lines: Sequence[str], delimiter: str, *, header: bool) -> bool:
+    """Return whether column names, or fields in quotes, stand a space behind the delimiter."""
+    records = _parsed(lines, delimiter)
+    names = records[0] if records and header else []
+    return any(name.startswith(" ") for name in names) or any(
+        field.startswith(" ") and field.lstrip(" ").startswith('"') for record in records for field in record
+    )
+
+
+def _parsed(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+    records: list[list[str]] = []
+    with contextlib.suppress(csv.Error):
+        records.extend(record for record in csv.reader(iter(lines), delimiter=delimiter) if record)
+    return records

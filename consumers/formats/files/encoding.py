@@ -1,0 +1,109 @@
+"""Which encoding a file of text is in: what its first bytes say, else UTF-8, else what its bytes look like."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from charset_normalizer import from_bytes
+
+from config.errors import UserError
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
+_HEAD_BYTES = 4_096
+_SAMPLE_BYTES = 1 << 16
+_EXCERPT_CHARS = 40
+_MOSTLY = 0.3
+_MOST_ACCENTS = 0.65
+# What spreadsheets write where the script is not Latin.
+_CODE_PAGES = ("cp1251", "shift_jis", "gb18030", "big5", "euc_kr")
+_IN_WORDS = re.compile(r"(?<=[^\W\d_])[^\w\s’'`´·.,:;/\\|\-–—…()\[\]\"“”„»«@&+*=_](?=[^\W\d_])|[²³¹]")
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How bytes become text, and what there is to say about it (nothing where it is UTF-8)."""
+
+    name: str
+    said: str | None = None
+
+
+def named(name: str) -> Encoding:
+    """Return the encoding that a user names. Raises `UserError` when there is none of that name."""
+    try:
+        info = codecs.lookup(name)
+        b"a".decode(name)
+    except (LookupError, ValueError):
+        info = None
+    if info is None and not name.lower().replace("_", "-").startswith(("utf-16", "utf-32")):
+        message = f"--encoding {name!r} is not known; usual ones are utf-8, utf-16, cp1252, latin-1, shift_jis and gb18030"
+        raise UserError(message)
+    # As UTF-8 it may begin with a mark all the same.
+    return Encoding("utf-8-sig" if info is not None and info.name == "utf-8" else name)
+
+
+def recognise(content: BinaryIO, *, guess: bool) -> Encoding:
+    """Return the encoding of a whole file. Without `guess` (JSON, which is UTF-8 by its standard) only marks are looked at.
+
+    A file with a line in UTF-8 beyond ASCII is UTF-8: its other lines are then bad rows, not text in another encoding.
+    """
+    head = content.read(_HEAD_BYTES)
+    for mark, name in _MARKS:
+        if head.startswith(mark):
+            return Encoding(name, None if name == "utf-8-sig" else f"encoding: {name.upper()}, as its first bytes say")
+    for odd, name in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if len(head) > 1 and head[odd::2].count(0) > _MOSTLY * len(head[odd::2]) and not head[1 - odd :: 2].count(0):
+            return Encoding(name, f"encoding: {name.upper()}, as its bytes look")
+    if not guess:
+        return Encoding("utf-8-sig")
+    sample = _lines_in_no_utf8(head, content)
+    return _guessed(sample) if sample else Encoding("utf-8-sig")
+
+
+def _lines_in_no_utf8(head: bytes, content: BinaryIO) -> bytes:
+    """Return the first lines that are not UTF-8, nothing when there is none or when others are UTF-8 beyond ASCII."""
+    sample: list[bytes] = []
+    size = 0
+    rest = head + content.readline()
+    while rest:
+        for line in rest.splitlines():
+            if line.isascii():
+                continue
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                if size < _SAMPLE_BYTES:
+                    sample.append(line[:_SAMPLE_BYTES])
+                    size += len(line)
+            else:
+                return b""
+        rest = content.readline()
+    return b"\n".join(sample)
+
+
+def _guessed(sample: bytes) -> Encoding:
+    name = "cp1252"
+    # Few letters beyond ASCII are Latin with accents, whatever statistics make of them.
+    beyond = sum(byte >= 0x80 for byte in sample)  # noqa: PLR2004 - ASCII ends there
+    if beyond > _MOST_ACCENTS * (beyond + sum(map(str.isalpha, sample.decode("ascii", "ignore")))):
+        best = from_bytes(sample, cp_isolation=list(_CODE_PAGES)).best()
+        name = best.encoding if best is not None else name
+    elif _symbols_in_words(sample, "cp1250") < _symbols_in_words(sample, "cp1252"):
+        name = "cp1250"
+    try:
+        text = sample.decode(name)
+    except UnicodeDecodeError:
+        return Encoding("utf-8-sig")
+    start = max(next((index for index, character in enumerate(text) if not character.isascii()), 0) - 10, 0)
+    excerpt = text[start : start + _EXCERPT_CHARS].splitlines()[0]
+    return Encoding(name, f"encoding: {name} as it looks (it is not UTF-8), e.g. {excerpt!r}; if that is wrong, give --encoding")
+
+
+def _symbols_in_words(sample: bytes, encoding: str) -> int:
+    """Return how many symbols would stand where letters are expected; Polish read as cp1252 has many."""
+    return len(_IN_WORDS.findall(sample.decode(encoding, "replace")))

@@ -1,0 +1,159 @@
+"""JSON: one object a line, or a whole document: a list of rows, an object with a list of rows in it, or one row."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from config.errors import UserError
+from consumers.formats.files.open import ImportFile, is_decoded
+from consumers.formats.rows import NOT_DECODED, AnyRow, BadRow, Row
+
+_TEXT_AND_ANSWER = 2
+
+
+def read(file: ImportFile) -> Iterator[AnyRow]:
+    """Yield one row per line that is not blank; a file whose first line is no whole object is read as one document."""
+    lines = file.text()
+    first = lines.readline()
+    number = 1
+    while first and not first.strip():
+        first = lines.readline()
+        number += 1
+    if first.lstrip().startswith("["):
+        yield from _listed(file, first, lines)
+        return
+    if first.lstrip().startswith("{") and _loaded(first) is None:
+        second = lines.readline()
+        # Where the next line is an object the first is a broken row, not the beginning of a document.
+        if not isinstance(_loaded(second), dict):
+            yield from _document(file, number, first + second + lines.read())
+            return
+        yield _row(number, first)
+        first, number = second, number + 1
+    line = first
+    while line:
+        if line.strip():
+            yield _row(number, line)
+        number += 1
+        line = lines.readline()
+
+
+def _listed(file: ImportFile, first: str, lines: Any) -> Iterator[AnyRow]:  # noqa: ANN401 - an open text file
+    """Yield the elements of one list, or, where each line is a list of its own, one row a line."""
+    second = lines.readline()
+    while second and not second.strip():
+        second = lines.readline()
+    alone, following = _loaded(first), _loaded(second)
+    if isinstance(alone, list) and isinstance(following, list):
+        for number, line in enumerate((first, second, *lines), start=1):
+            if line.strip():
+                yield _row(number, line)
+        return
+    if second.strip() == "" and _is_pair(alone):
+        yield _checked(1, alone)
+        return
+    content = first + second + lines.read()
+    if not is_decoded(content):
+        message = f"{file.path}: {NOT_DECODED}; nothing was imported from it"
+        raise UserError(message)
+    try:
+        elements = json.loads(content, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        message = f"{file.path} starts as a JSON list but is not one ({error}); nothing was imported from it"
+        raise UserError(message) from None
+    yield from _elements(elements)
+
+
+def _elements(elements: list[Any]) -> Iterator[AnyRow]:
+    for number, element in enumerate(elements, start=1):
+        yield _checked(number, element)
+
+
+def _document(file: ImportFile, start: int, content: str) -> Iterator[AnyRow]:
+    """Yield the rows of one object: the objects of the list it holds, else itself. Several one behind the other are rows."""
+    if not is_decoded(content):
+        yield BadRow(start, NOT_DECODED)
+        return
+    decoder = json.JSONDecoder(object_pairs_hook=_object)
+    position = 0
+    values: list[Any] = []
+    while position < len(content):
+        try:
+            value, position = decoder.raw_decode(content, position)
+        except (ValueError, RecursionError) as error:
+            if not values:
+                message = f"{file.path} is neither one JSON object nor one a line ({error}); nothing was imported from it"
+                raise UserError(message) from None
+            line = start + content.count("\n", 0, position)
+            last = start + content.count("\n")
+            yield from _elements(values)
+            yield BadRow(line, f"not JSON ({error}); lines {line} to {last} are left out with it", swallowed=last > line)
+            return
+        values.append(value)
+        while position < len(content) and content[position].isspace():
+            position += 1
+    yield from _elements(rows_in(file, values[0]) if len(values) == 1 else values)
+
+
+def rows_in(file: ImportFile, document: Any) -> list[Any]:  # noqa: ANN401 - whatever the file holds
+    """Return the rows of one object: the entries of its only list of objects (or of text-and-answer pairs), else the object.
+
+    Raises `UserError` naming the lists when it holds several.
+    """
+    lists = {
+        name: value
+        for name, value in document.items()
+        if isinstance(value, list) and value and all(isinstance(one, dict) or _is_pair(one) or one is None for one in value)
+    }
+    # A text beside the list: the object is a row itself, and the list belongs to it, as spans do.
+    if not lists or any(isinstance(document.get(name), str) for name in ("text", "title", "body", "data", "content")):
+        return [document]
+    if len(lists) > 1:
+        message = (
+            f"{file.path} is one object with several lists of rows ({', '.join(map(repr, lists))}); "
+            "save the one that is meant as a file of its own. Nothing was imported from it"
+        )
+        raise UserError(message)
+    # Some tools leave nothing where an entry was skipped.
+    return [one for one in next(iter(lists.values())) if one is not None]
+
+
+def _row(number: int, line: str) -> AnyRow:
+    if not is_decoded(line):
+        return BadRow(number, NOT_DECODED)
+    try:
+        return _checked(number, json.loads(line, object_pairs_hook=_object))
+    except (ValueError, RecursionError) as error:
+        return BadRow(number, f"not JSON ({error}); one JSON object per line is expected")
+
+
+def _checked(number: int, value: Any) -> AnyRow:  # noqa: ANN401 - whatever the file holds
+    if _is_pair(value):
+        # spaCy's training data: a text and what is known of it.
+        return Row(number, {"text": value[0], **value[1]})
+    if not isinstance(value, dict):
+        return BadRow(number, f"a JSON {type(value).__name__}; an object with named fields is expected")
+    return Row(number, value)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        message = f"the field {twice!r} stands twice in one object; which one is meant cannot be told"
+        raise ValueError(message)
+    return values
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, list) and len(value) == _TEXT_AND_ANSWER and isinstance(value[0], str) and isinstance(value[1], dict)
+
+
+def _loaded(line: str) -> Any:  # noqa: ANN401 - whatever the file holds
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,1 @@
+"""How rows are laid out: which tool wrote them, and where text, label and spans stand."""

@@ -1,0 +1,191 @@
+"""Which tool wrote a file, told by its rows: where text, answer and document stand, and what has to be done with each row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from config.errors import UserError
+from consumers.formats.layouts import label_studio
+from consumers.formats.layouts.survey import Survey
+from consumers.formats.layouts.token_rows import Table, Tags, from_lists, from_table
+from consumers.formats.rows import AnyRow, LeftOut, Row
+from consumers.formats.tags import holds_entities
+
+Kind = Literal["ner", "classification"]
+Transform = Callable[[Iterator[AnyRow]], Iterator[AnyRow]]
+
+_ANSWERS = frozenset({"accept", "reject", "ignore"})
+_PRODIGY = ("_input_hash", "_task_hash", "_view_id", "spans", "tokens", "options", "label")
+_TOKENS = ("tokens", "words", "token", "word", "form")
+_TAGS = ("ner_tags", "ner", "tags", "tag", "ner_tag", "labels", "label", "entities")
+_DOCCANO_LABELS = ("label", "labels", "entities", "annotations")
+PARTIAL = "partial"
+"""Column that says that a text may have other entities than those given."""
+
+
+def _filled(rows: Iterator[AnyRow]) -> Iterator[AnyRow]:
+    return (row for row in rows if not isinstance(row, Row) or row.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the rows of a file are laid out."""
+
+    name: str | None = None
+    """None: columns that stand for themselves."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """What holds which field, where the field's own name does not."""
+    rows: Transform = _filled
+    tags: Tags | None = None
+    """Knows the scheme of tags once all rows were read."""
+
+
+def flat(rows: Iterator[AnyRow]) -> Iterator[AnyRow]:
+    """Yield rows without the nesting that some tools give each of them, so that all have named columns."""
+    for row in rows:
+        yield label_studio.flat(row) if isinstance(row, Row) and label_studio.is_task(row.values) else row
+
+
+def recognise(
+    seen: Survey,
+    kind: Kind | None,
+    *,
+    chosen: tuple[str, ...] | None,
+    names: Mapping[str, str],
+    given: frozenset[str],
+    tasks: bool,
+) -> Layout:
+    """Return the layout of a file from what all its rows look like.
+
+    `chosen`: columns of tokens, tags and sentences by name; `names`: what tags are called; `given`: columns that the user names;
+    `tasks`: whether rows were Label Studio's tasks. Raises `UserError` where tags stand in rows and it is not clear in which.
+    """
+    if kind == "ner" and (tokens := _token_layout(seen, chosen, names)) is not None:
+        return tokens
+    if (
+        seen.has("answer")
+        and seen.fields["answer"].few
+        and seen.fields["answer"].only("text", "missing")
+        and "answer" not in given
+    ):
+        answers = seen.fields["answer"].values.keys()
+        if answers <= _ANSWERS and any(seen.has(name) for name in _PRODIGY):
+            choice = {"label": "accept"} if seen.has("accept", "texts", "empty list") else {}
+            return Layout("Prodigy", choice, _prodigy)
+    if (studio := _label_studio(seen, kind, tasks=tasks)) is not None:
+        return studio
+    if seen.has("cats", "object") and kind == "classification":
+        return Layout("spaCy", {"label": "cats"}, _one_category)
+    if seen.has("entities", "offsets"):
+        return Layout("spaCy", {"spans": "entities"})
+    return _doccano(seen, kind) or Layout()
+
+
+def _label_studio(seen: Survey, kind: Kind | None, *, tasks: bool) -> Layout | None:
+    controls = [
+        name for name, one in seen.fields.items() if one.some("choices") or (one.some("tool spans") and name != "entities")
+    ]
+    meta = sum(seen.has(name) for name in ("annotator", "annotation_id", "lead_time"))
+    by_offset = seen.has("relations") and seen.has("entities")
+    if by_offset or not (tasks or meta > 1 or any(seen.fields[name].some("choices") for name in controls) or controls):
+        return None
+    if kind == "ner":
+        spans = [name for name in controls if seen.fields[name].some("tool spans")]
+        return Layout("Label Studio", {"spans": spans[0]} if len(spans) == 1 else {})
+    # A single choice is exported as plain text, so that any text field beside the task's own may be the answer.
+    chosen = [name for name in controls if seen.fields[name].some("choices")]
+    others = [
+        name for name, one in seen.fields.items()
+        if name not in label_studio.META | {"text", "title", "body"} and one.only("text", "choices") and name not in chosen
+    ]  # fmt: skip
+    labels = chosen or others
+    return Layout("Label Studio", {"label": labels[0]} if len(labels) == 1 else {})
+
+
+def _doccano(seen: Survey, kind: Kind | None) -> Layout | None:
+    spans = [name for name in _DOCCANO_LABELS if seen.has(name, "offsets", "tool spans")]
+    labels = [name for name in ("label", "labels", "annotations") if seen.has(name, "texts", "labels")]
+    entities = seen.has("entities", "empty list") and seen.has("relations")
+    if kind == "ner" and (spans or entities):
+        return Layout("doccano", {"spans": spans[0] if spans else "entities"}, _text_of_data)
+    # A column of label lists is doccano's; one without a label here and there is too.
+    if kind == "classification" and labels and seen.fields[labels[0]].lists:
+        return Layout("doccano", {"label": labels[0]}, _text_of_data)
+    return None
+
+
+def _token_layout(seen: Survey, chosen: tuple[str, ...] | None, names: Mapping[str, str]) -> Layout | None:
+    if chosen is not None:
+        unknown = [name for name in chosen if name not in seen.fields]
+        if unknown or len(chosen) not in {2, 3}:
+            message = (
+                "--columns names the columns of token and tag (and of the sentence, in a table with a token a row), e.g. "
+                f"--columns Word,Tag,Sentence; the file's columns are {', '.join(map(repr, seen.fields))}"
+            )
+            raise UserError(message)
+        if seen.fields[chosen[0]].lists:
+            return _lists(chosen[0], chosen[1], names)
+        return _table(seen, chosen[0], chosen[1], chosen[2] if len(chosen) > 2 else None, names)  # noqa: PLR2004 - the third one
+    lower = {name.strip().lower(): name for name in seen.fields}
+    tokens = next((lower[name] for name in _TOKENS if name in lower and seen.fields[lower[name]].some("texts")), None)
+    if tokens is not None:
+        tags = [lower[name] for name in _TAGS if name in lower and seen.fields[lower[name]].some("texts", "wholes")]
+        return _lists(tokens, tags[0], names) if tags else None
+    words = next((lower[name] for name in _TOKENS if name in lower and seen.fields[lower[name]].only("text")), None)
+    marked = [name for name, one in seen.fields.items() if one.few and one.only("text") and holds_entities(one.values)]
+    if words is None or not marked:
+        return None
+    by_name = [lower[name] for name in _TAGS if lower.get(name) in marked]
+    sentence = next((name for name in seen.fields if name.lower().lstrip().startswith("sent")), None)
+    return _table(seen, words, (by_name or marked)[0], sentence, names)
+
+
+def _lists(tokens: str, tags: str, names: Mapping[str, str]) -> Layout:
+    reader = Tags(names)
+    name = f"tokens in {tokens!r}, tags in {tags!r}"
+    return Layout(name, {"text": "text", "spans": "spans"}, lambda rows: from_lists(_filled(rows), tokens, tags, reader), reader)
+
+
+def _table(seen: Survey, token: str, tag: str, sentence: str | None, names: Mapping[str, str]) -> Layout:
+    if sentence is None and not seen.blank:
+        message = (
+            f"a row is a token here ({token!r}, tag in {tag!r}), and nothing says where a sentence begins; name the column that "
+            f"does, e.g. --columns {token},{tag},SENTENCE"
+        )
+        raise UserError(message)
+    reader = Tags(names)
+    table = Table(token, tag, sentence)
+    name = f"a token a row ({token!r}, tag in {tag!r}, sentences by {'blank lines' if sentence is None else repr(sentence)})"
+    return Layout(name, {"text": "text", "spans": "spans"}, lambda rows: from_table(rows, table, reader), reader)
+
+
+def _prodigy(rows: Iterator[AnyRow]) -> Iterator[AnyRow]:
+    for row in _filled(rows):
+        answer = row.values.get("answer") if isinstance(row, Row) else None
+        if answer in {"reject", "ignore"}:
+            yield LeftOut(row.line, f"rows answered `{answer}` in Prodigy")
+        elif isinstance(row, Row) and row.values.get("_view_id") == "ner":
+            # Only the one entity that was asked for is known.
+            yield Row(row.line, {**row.values, PARTIAL: True})
+        else:
+            yield row
+
+
+def _text_of_data(rows: Iterator[AnyRow]) -> Iterator[AnyRow]:
+    """Yield rows whose text may stand in `data`, as some exports have it."""
+    for row in _filled(rows):
+        text = row.values.get("data") if isinstance(row, Row) and row.values.get("text") is None else None
+        yield Row(row.line, {**row.values, "text": text}) if isinstance(row, Row) and isinstance(text, str) else row
+
+
+def _one_category(rows: Iterator[AnyRow]) -> Iterator[AnyRow]:
+    """Yield rows whose categories with their scores became the list of those that hold."""
+    for row in _filled(rows):
+        cats = row.values.get("cats") if isinstance(row, Row) else None
+        if isinstance(row, Row) and isinstance(cats, dict):
+            holding = [name for name, score in cats.items() if isinstance(score, int | float) and score >= 0.5]  # noqa: PLR2004
+            yield Row(row.line, {**row.values, "cats": holding})
+        else:
+            yield row

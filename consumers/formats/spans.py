@@ -1,0 +1,177 @@
+"""From a value of a file to entity spans: every shape that tools write, checked against the text that they lie on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from consumers.formats.rows import Findings, Unreadable
+from consumers.formats.values import missing, read_label, read_whole, shown, unpacked
+
+Nesting = Literal["outermost", "innermost", "refuse"]
+_EXPECTED = 'spans are expected as a list of {"start": 0, "end": 5, "label": "ORG"} or [0, 5, "ORG"]'
+_START = ("start", "start_offset")
+_END = ("end", "end_offset")
+_LABEL = ("label", "labels", "entity_group", "entity", "type")
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    start: int
+    end: int
+    label: str
+    text: str | None
+
+    def holds(self, other: _Span) -> bool:
+        return self.start <= other.start and other.end <= self.end
+
+    def meets(self, other: _Span) -> bool:
+        return self.start < other.end and other.start < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class SpanReader:
+    """Reads the spans of one row after the other, and notes what it changes."""
+
+    names: Mapping[str, str]
+    """Label in the file -> label here; the empty text leaves the span out."""
+    nesting: Nesting
+    findings: Findings
+
+    def read(self, value: object, text: str, line: int) -> list[dict[str, Any]]:
+        """Return spans as events carry them, in order. Raises ValueError saying what is wrong and what is expected."""
+        spans = _in_code_points(
+            [_span(one, self.names) for one in entries(value)], text, lambda what: self.findings.add(what, line)
+        )
+        spans = [self._on_words(span, text, line) for span in spans if span.label]
+        kept = self._apart([span for span in spans if span.end > span.start], line)
+        return [{"start": span.start, "end": span.end, "label": span.label} for span in kept]
+
+    def _on_words(self, span: _Span, text: str, line: int) -> _Span:
+        """Return the span without outer white space; an empty one when there is nothing else."""
+        covered = text[span.start : span.end]
+        if covered == covered.strip():
+            return span
+        if not covered.strip():
+            self.findings.add("unusable spans of white space only, left out", line)
+            return replace(span, end=span.start)
+        self.findings.add("spans with outer white space, which was cut off", line)
+        start = span.start + len(covered) - len(covered.lstrip())
+        return replace(span, start=start, end=start + len(covered.strip()))
+
+    def _apart(self, spans: Sequence[_Span], line: int) -> list[_Span]:
+        """Return spans of which no two meet: of nested ones the outermost, or as was asked for."""
+        kept: list[_Span] = []
+        # The longer first where two begin together: what was kept last is then the one that can hold the next.
+        for span in sorted(spans, key=lambda one: (one.start, -one.end)):
+            last = kept[-1] if kept else None
+            if last is None or not last.meets(span):
+                kept.append(span)
+            elif (last.start, last.end) == (span.start, span.end):
+                if last.label != span.label:
+                    message = f"span {span.start}-{span.end} has two labels, {last.label!r} and {span.label!r}; keep one of them"
+                    raise ValueError(message)
+                self.findings.add("spans given twice, taken once", line)
+            elif not last.holds(span):
+                raise ValueError(_meeting("overlap", last, span, "keep one of them"))
+            elif self.nesting == "refuse":
+                raise ValueError(_meeting("are nested", last, span, "keep one of them, or leave out --nested refuse"))
+            elif self.nesting == "innermost":
+                kept[-1] = span
+                self.findings.add("nested spans, of which the innermost are kept", line)
+            else:
+                self.findings.add("nested spans, of which the outermost are kept", line)
+        return kept
+
+
+def entries(value: object) -> list[Any]:
+    """Return the list of spans, out of JSON text and out of spaCy's `{"entities": [...]}`. Nothing there is no list."""
+    if isinstance(value, Unreadable):
+        raise ValueError(value.reason)  # noqa: TRY004 - one error type for whatever a file may hold
+    if missing(value):
+        message = "the spans have no value; an empty list says that the text has no entity"
+        raise ValueError(message)
+    value = unpacked(value)
+    if isinstance(value, dict) and "entities" in value:
+        value = value["entities"]
+    if not isinstance(value, list | tuple):
+        message = f"{_EXPECTED}; there is {shown(value)}"
+        raise ValueError(message)  # noqa: TRY004 - one error type for whatever a file may hold
+    return list(value)
+
+
+def span_like(value: object) -> bool:
+    """Return whether a value has the shape of one span."""
+    if isinstance(value, dict):
+        return all(any(name in value for name in names) for names in (_START, _END, _LABEL))
+    return isinstance(value, list | tuple) and len(value) == 3 and not isinstance(value[0], str | list | dict)  # noqa: PLR2004
+
+
+def _span(value: object, names: Mapping[str, str]) -> _Span:
+    if not span_like(value):
+        message = f"{_EXPECTED}; there is {shown(value)}"
+        raise ValueError(message)
+    if isinstance(value, dict):
+        start, end, label = (next(value[name] for name in choices if name in value) for choices in (_START, _END, _LABEL))
+        text = value.get("text")
+    else:
+        start, end, label = value  # type: ignore[misc]  # span_like has counted them
+        text = None
+    try:
+        first, after = read_whole(start), read_whole(end)
+    except ValueError as error:
+        message = f"an offset of span {shown(value)} cannot be read: {error}"
+        raise ValueError(message) from None
+    try:
+        read = read_label(label, names)
+    except ValueError as error:
+        message = f"span {first}-{after}: {error}"
+        raise ValueError(message) from None
+    return _Span(first, after, read, text if isinstance(text, str) else None)
+
+
+def _in_code_points(spans: list[_Span], text: str, note: Callable[[str], None]) -> list[_Span]:
+    """Return the spans with offsets in code points, converted where their own texts show that something else was counted."""
+    problem = next((said for span in spans if (said := _misplaced(span, text))), None)
+    if problem is None:
+        return spans
+    if any(span.text is not None for span in spans):
+        for encoding, width, unit in (("utf-16-le", 2, "UTF-16 units"), ("utf-8", 1, "bytes of UTF-8")):
+            positions = _positions(text, encoding, width)
+            if all(span.start in positions and span.end in positions for span in spans):
+                moved = [replace(span, start=positions[span.start], end=positions[span.end]) for span in spans]
+                if not any(_misplaced(span, text) for span in moved):
+                    note(f"rows whose offsets count {unit}, converted to code points")
+                    return moved
+    raise ValueError(problem)
+
+
+def _misplaced(span: _Span, text: str) -> str | None:
+    """Return what is wrong with where a span lies, in words."""
+    if span.start < 0 or span.end <= span.start:
+        return (
+            f"span {span.start}-{span.end} ({span.label}) is empty or negative; offsets count code points from 0, end exclusive"
+        )
+    if span.end > len(text):
+        return f"span {span.start}-{span.end} ({span.label}) ends outside the text, which has {len(text)} code points"
+    covered = text[span.start : span.end]
+    if span.text is None or " ".join(covered.split()) == " ".join(span.text.replace("\\n", " ").split()):
+        return None
+    return (
+        f"span {span.start}-{span.end} ({span.label}) is said to be {span.text[:60]!r}, but {covered[:60]!r} stands there; "
+        "offsets count code points from 0, end exclusive"
+    )
+
+
+def _positions(text: str, encoding: str, width: int) -> dict[int, int]:
+    """Return offset in units of an encoding -> offset in code points, for every place between two characters."""
+    positions, units = {0: 0}, 0
+    for index, character in enumerate(text, start=1):
+        units += len(character.encode(encoding, "surrogatepass")) // width
+        positions[units] = index
+    return positions
+
+
+def _meeting(how: str, left: _Span, right: _Span, remedy: str) -> str:
+    return f"spans {left.start}-{left.end} ({left.label}) and {right.start}-{right.end} ({right.label}) {how}; {remedy}"

@@ -1,0 +1,150 @@
+"""Tags over tokens: which scheme a file's tags follow, and the entities and the text that tagged tokens make."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_OUTSIDE = frozenset({"O", "0", "o"})
+"""A few sets, SUC-based Swedish ones among them, write a zero."""
+MISSING = frozenset({"-", "_", "*"})
+"""What sets write where nobody said whether the token belongs to an entity."""
+_STARTS = frozenset("BSU")
+_ENDS = frozenset("ESLU")
+_PREFIXED = re.compile(r"([BIESLUM])[-_](.+)")
+_SUFFIXED = re.compile(r"(.+)[-_]([BIESLUM])")
+_WORD = re.compile(r"[^\W\d_][^\s]*")
+_MOST_TYPES = 100
+_PHRASES = frozenset(
+    {"NP", "VP", "PP", "ADVP", "ADJP", "SBAR", "PRT", "CONJP", "INTJ", "LST", "UCP", "WHNP", "WHPP", "WHADVP", "NAC", "QP"}
+)
+"""What a chunk column marks with the same prefixes as entities."""
+# Written without spaces between words: Han, kana, Thai, Lao, Khmer, Burmese.
+_UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "IDEOGRAPHIC", "FULLWIDTH")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSpan:
+    """One entity over tokens: first, one past the last, and its type."""
+
+    first: int
+    after: int
+    label: str
+
+
+def is_outside(tag: str) -> bool:
+    """Return whether a tag says that its token belongs to no entity."""
+    return tag in _OUTSIDE
+
+
+def is_marked(tag: str) -> bool:
+    """Return whether a tag says where in an entity its token stands, as `B-ORG`, `I_ORG` and `ORG-B` do."""
+    return bool(_PREFIXED.fullmatch(tag) or _SUFFIXED.fullmatch(tag))
+
+
+def holds_entities(tags: Collection[str]) -> bool:
+    """Return whether these are all the tags of a column of entities: marked or outside or missing, and no phrases."""
+    marked = {split(tag)[1] for tag in tags if is_marked(tag)}
+    return bool(marked) and marked - _PHRASES != set() and all(map(_taglike, tags))
+
+
+def holds_plain_types(tags: Collection[str]) -> bool:
+    """Return whether these may be the tags of a column of types without prefixes: few different words, one for outside."""
+    return len(tags) <= _MOST_TYPES and any(map(is_outside, tags)) and all(_taglike(tag) or _WORD.fullmatch(tag) for tag in tags)
+
+
+def split(tag: str) -> tuple[str, str | None]:
+    """Return where in its entity a tag's token stands (a letter, or nothing) and the entity's type, None outside."""
+    if tag in _OUTSIDE:
+        return "", None
+    if prefixed := _PREFIXED.fullmatch(tag):
+        return prefixed[1], prefixed[2]
+    suffixed = _SUFFIXED.fullmatch(tag)
+    return (suffixed[2], suffixed[1]) if suffixed else ("", tag)
+
+
+def scheme_of(tags: Mapping[str, int], *, inside_begins: bool, begins_apart: bool) -> str:
+    """Return the name of the scheme that all tags of a file follow.
+
+    `inside_begins`: whether some entity begins with I; `begins_apart`: whether some B stands where an I would have begun too.
+    """
+    letters = {split(tag)[0] for tag in tags if not is_outside(tag)} - {""}
+    if not letters:
+        return "types without prefixes"
+    if "M" in letters:
+        return "BMES"
+    if letters & {"L", "U"}:
+        return "BILOU"
+    if letters & {"E", "S"}:
+        return "BIOES"
+    if not inside_begins:
+        return "IOB2"
+    return "IOB1 and IOB2 mixed" if begins_apart else "IOB1"
+
+
+def begins(tags: Sequence[str]) -> tuple[bool, bool]:
+    """Return whether an entity of this sentence begins with I, and whether a B stands where an I would have begun one too."""
+    inside_begins = begins_apart = False
+    previous: str | None = None
+    for tag in tags:
+        letter, label = split(tag)
+        if label is not None and label != previous:
+            inside_begins |= letter == "I"
+            begins_apart |= letter == "B"
+        previous = label
+    return inside_begins, begins_apart
+
+
+def decode_tags(tags: Sequence[str]) -> list[TokenSpan]:
+    """Return the entities that `tags` mark.
+
+    One rule reads all schemes: an entity begins at B, S or U, and wherever the type changes; I, M and E of the same type go on;
+    E, L, S and U end it. Without prefixes, neighbours of one type are one entity, since nothing tells them apart.
+    """
+    spans: list[TokenSpan] = []
+    first, current = 0, None
+    for index, tag in enumerate(tags):
+        prefix, label = split(tag)
+        if current is not None and (label != current or prefix in _STARTS):
+            spans.append(TokenSpan(first, index, current))
+            current = None
+        if current is None and label is not None:
+            first, current = index, label
+        if current is not None and prefix in _ENDS:
+            spans.append(TokenSpan(first, index + 1, current))
+            current = None
+    if current is not None:
+        spans.append(TokenSpan(first, len(tags), current))
+    return spans
+
+
+def sentence(tokens: Sequence[str], layers: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Return the columns `text` and `spans` of one tagged sentence; each layer has a tag for every token.
+
+    Tokens are joined by one space, but for scripts that write none between words.
+    """
+    offsets, position, text = [], 0, []
+    for index, token in enumerate(tokens):
+        if index and not (_unspaced(tokens[index - 1][-1:]) and _unspaced(token[:1])):
+            text.append(" ")
+            position += 1
+        offsets.append((position, position + len(token)))
+        position += len(token)
+        text.append(token)
+    spans = [
+        {"start": offsets[span.first][0], "end": offsets[span.after - 1][1], "label": span.label}
+        for tags in layers
+        for span in decode_tags(tags)
+    ]
+    return {"text": "".join(text), "spans": spans}
+
+
+def _taglike(tag: str) -> bool:
+    return is_outside(tag) or is_marked(tag) or tag in MISSING
+
+
+def _unspaced(character: str) -> bool:
+    return not character.isascii() and unicodedata.name(character, "").startswith(_UNSPACED)

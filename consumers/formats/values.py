@@ -1,0 +1,182 @@
+"""From a value of a file to a text, a label, an id or a whole number. What is none of them is refused, never turned into text.
+
+Every function raises ValueError saying what stands there and what is expected.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import unicodedata
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from config.labels import label as written
+from consumers.formats.rows import Unreadable
+
+_EXCERPT_CHARS = 40
+_MISSING_WORDS = frozenset({"nan", "<na>", "nat", "null", "\\n", "#n/a"})
+"""What tools write for a value that is not there."""
+_FALSE = "false"
+_TRUE = "true"
+
+
+def missing(value: object) -> bool:
+    """Return whether nothing stands there: None, NaN, or a text without a character."""
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
+def shown(value: object) -> str:
+    """Return a value for a message: its kind and a short excerpt without control characters."""
+    excerpt = repr(value[: _EXCERPT_CHARS + 1] if isinstance(value, str | bytes | list) else value)
+    excerpt = excerpt if len(excerpt) <= _EXCERPT_CHARS else f"{excerpt[:_EXCERPT_CHARS]}…"
+    return f"{kind_of(value)} ({excerpt})"
+
+
+def kind_of(value: object) -> str:
+    """Return what a value is, in words."""
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, float) and math.isnan(value):
+        return "not a number (NaN)"
+    names: Mapping[type, str] = {
+        type(None): "nothing", str: "a text", int: "a number", float: "a number", Decimal: "a number",
+        list: "a list", tuple: "a list", dict: "an object", bytes: "bytes",
+    }  # fmt: skip
+    return names.get(type(value), f"a {type(value).__name__}")
+
+
+def read_text(value: object) -> str:
+    """Return a text as it stands, never stripped (spans count from the first character); nothing there is the empty text."""
+    if missing(value):
+        return ""
+    if isinstance(value, Unreadable):
+        raise ValueError(value.reason)  # noqa: TRY004 - one error type for whatever a file may hold
+    if not isinstance(value, str):
+        message = f"it is {shown(value)}; a text is expected"
+        raise ValueError(message)  # noqa: TRY004 - one error type for whatever a file may hold
+    return _whole_text(value)
+
+
+def blank(text: str) -> bool:
+    """Return whether a text shows nothing: white space, control and invisible characters only."""
+    return not any(unicodedata.category(character)[0] not in "ZC" for character in text)
+
+
+def read_id(value: object) -> str | None:
+    """Return an id as text: a whole number keeps no decimal point. None where there is none."""
+    if missing(value):
+        return None
+    if isinstance(value, str):
+        return None if not value.strip() else _whole_text(value)
+    number = _whole(value)
+    if number is None:
+        raise ValueError(
+            value.reason if isinstance(value, Unreadable) else f"it is {shown(value)}; an id is a text or a whole number"
+        )
+    return f"{number:d}"
+
+
+def read_whole(value: object) -> int:
+    """Return a whole number; 9.0 is one, `"9"`, true and 9.5 are none."""
+    number = _whole(value)
+    if number is None:
+        message = f"it is {shown(value)}; a whole number is expected"
+        raise ValueError(message)
+    return number
+
+
+def read_label(value: object, names: Mapping[str, str] | None = None) -> str:
+    """Return the one label that `value` is, as `names` (label in the file -> label here) calls it; the empty text drops it.
+
+    A list of one label is that label, `{"choices": [...]}` is Label Studio's, a text may hold either as JSON. A whole number is
+    its digits; true and false must be named in `names`.
+    """
+    names = names or {}
+    value = unpacked(value)
+    if isinstance(value, dict) and value.keys() == {"choices"}:
+        value = value["choices"]
+    if isinstance(value, list | tuple):
+        value = _only(value)
+    label = _plain_label(value, names)
+    if label in names:
+        return names[label]
+    if label.strip().lower() in _MISSING_WORDS:
+        message = f"the label is {label.strip()!r}, which stands for a missing value; --label-map {label.strip()}=NAME takes it"
+        raise ValueError(message)
+    return label
+
+
+def unpacked(value: object) -> Any:  # noqa: ANN401 - whatever the file holds
+    """Return what a text holds that is a list or an object, written as JSON or as Python does; any other value as it is."""
+    if not isinstance(value, str) or value.strip()[:1] + value.strip()[-1:] not in {"[]", "{}"}:
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(value.strip())
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+        return value
+
+
+def _only(values: list[Any] | tuple[Any, ...]) -> object:
+    if len(values) == 1:
+        [value] = values
+        # Older doccano writes each label as an object of its own.
+        return value["label"] if isinstance(value, dict) and "label" in value and "start_offset" not in value else value
+    if not values:
+        message = "there is no label"
+        raise ValueError(message)
+    message = f"there are {len(values)} labels ({', '.join(map(_in_list, values[:5]))}); this task takes one label a text"
+    raise ValueError(message)
+
+
+def _in_list(value: object) -> str:
+    return repr(value)[:_EXCERPT_CHARS]
+
+
+def _plain_label(value: object, names: Mapping[str, str]) -> str:
+    if isinstance(value, Unreadable):
+        raise ValueError(value.reason)  # noqa: TRY004 - one error type for whatever a file may hold
+    if missing(value):
+        message = "the label is empty" if value == "" else f"the label is {kind_of(value)}"
+        raise ValueError(message)
+    if isinstance(value, str):
+        if not value.strip():
+            message = "the label is empty"
+            raise ValueError(message)
+        return written(_whole_text(value))
+    if isinstance(value, bool):
+        word = _TRUE if value else _FALSE
+        if word not in names:
+            message = f"the label is {word}; give it a name, e.g. --label-map {_TRUE}=yes,{_FALSE}=no"
+            raise ValueError(message)
+        return word
+    number = _whole(value)
+    if number is None:
+        message = f"the label is {shown(value)}; a text or a whole number is expected"
+        raise ValueError(message)
+    return f"{number:d}"
+
+
+def _whole_text(text: str) -> str:
+    """Return a text that Unicode can write. JSON can write half a character, as a cut emoji is."""
+    half = None if text.isascii() else next((index for index, one in enumerate(text) if "\ud800" <= one <= "\udfff"), None)
+    if half is not None:
+        message = f"character {half} is half of a surrogate pair (\\u{ord(text[half]):04x}), which is no Unicode text"
+        raise ValueError(message)
+    return text
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
+        return int(value)
+    return None
