@@ -26,7 +26,7 @@ from daemon import outbox, signals, task_files, telemetry
 from daemon.cycle import Cycle
 from daemon.erasure import Eraser
 from daemon.groups import CONSUMERS
-from daemon.ingest_task import STEP_LIMIT_S, IngestTask
+from daemon.ingest_task import DEADLINE_S, STEP_LIMIT_S, IngestTask
 from daemon.observing import Observer
 from daemon.runner import Runner
 from daemon.scheduler import Scheduler
@@ -100,10 +100,13 @@ class Daemon:
                 if self._serve:
                     self._child = ServingChild(self._settings, self._stop)
                     outer.callback(self._part_from, self._child)
-                    side_tasks.append(SideTask("serving", self._child.step, self._stop))
+                    side_tasks.append(
+                        SideTask("serving", self._child.step, self._stop, step_limit_s=2 * STEP_LIMIT_S, deadline_s=STEP_LIMIT_S)
+                    )
                 for side_task in side_tasks:
                     self._metrics.watch_side_task(side_task)
                     side_task.start()
+                self._metrics.readiness.leads([lease, *side_tasks])
                 log.info("daemon.started", data_dir=str(self._settings.data_dir), tasks=sorted(self._tasks), leader=holder)
                 self._systemd.ready("leading")
                 while not self._stop.wait(_WATCH_S):
@@ -148,6 +151,7 @@ class Daemon:
                     leader = registry.lease.holder()
                     log.info("daemon.standby", leader=leader, next="it takes over when the leader's lease runs out")
                     self._systemd.ready("standing by")
+                    self._metrics.readiness.stands_by()
                     waiting = True
             self._stop.wait(_STANDBY_LOOK_S)
         return None
@@ -276,15 +280,17 @@ class Daemon:
 
         return [
             *(
-                SideTask(f"ingest {topic}", ingest.step, self._stop, step_limit_s=STEP_LIMIT_S)
+                SideTask(f"ingest {topic}", ingest.step, self._stop, step_limit_s=STEP_LIMIT_S, deadline_s=DEADLINE_S)
                 for topic, ingest in ingests.items()
             ),
-            SideTask("enrich", enrich, self._stop),
+            # A batch's deadline; the first one loads the encoder, perhaps from a hub that is far away.
+            SideTask("enrich", enrich, self._stop, step_limit_s=2 * STEP_LIMIT_S, deadline_s=DEADLINE_S),
+            # Its step holds whole runs, which have limits of their own.
             SideTask("cycle", lambda: self._look(cycle), self._stop),
-            SideTask("outbox", publisher.step, self._stop),
-            SideTask("housekeeping", housekeep, self._stop),
-            SideTask("erasure", eraser.step, self._stop),
-            SideTask("observing", observer.step, self._stop),
+            SideTask("outbox", publisher.step, self._stop, step_limit_s=STEP_LIMIT_S, deadline_s=DEADLINE_S),
+            SideTask("housekeeping", housekeep, self._stop, step_limit_s=_HOUSEKEEPING_S, deadline_s=STEP_LIMIT_S),
+            SideTask("erasure", eraser.step, self._stop, step_limit_s=_HOUSEKEEPING_S, deadline_s=2 * STEP_LIMIT_S),
+            SideTask("observing", observer.step, self._stop, step_limit_s=STEP_LIMIT_S, deadline_s=DEADLINE_S),
         ]
 
     def _reload_if_asked(self, buffer: Buffer | None = None) -> None:

@@ -275,11 +275,14 @@ def _has_keys(settings: Settings) -> bool:
 
 
 def _port(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
-    from daemon.serving import presence  # noqa: PLC0415 - loaded only where it is checked
+    from daemon.serving import presence, probe  # noqa: PLC0415 - loaded only where it is checked
 
     here = presence.read(settings.data_dir)
     if here is not None and presence.is_alive(here):
-        return Finding("serving", "ok", f"up at {here.address}")
+        if (why := probe.problem(here)) is not None:
+            remedy = "a daemon kills it and starts it again by itself within a minute; one that was started alone must be ended"
+            return Finding("serving", "problem", f"process {here.pid} at {here.address} does not answer: {why}", remedy)
+        return Finding("serving", "ok", f"answers at {here.address}")
     port = settings.serving.port
     if port and _port_is_taken(settings.serving.host, port):
         return Finding("serving", "problem", f"port {port} is taken by another program", "set serving.port to another, or 0")

@@ -19,6 +19,8 @@ from daemon.telemetry import DaemonMetrics
 
 STEP_LIMIT_S = 300.0
 """A step that takes longer hangs: the longest one waits for a compaction of the tables or for a broker's answers."""
+DEADLINE_S = 60.0
+"""While a step takes longer, the daemon is not ready: events wait, and whoever supervises it is to know why."""
 _LAG_EVERY_S = 2.0
 
 

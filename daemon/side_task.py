@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
 import threading
 import time
@@ -13,6 +11,7 @@ from collections.abc import Callable
 import structlog
 
 from config.errors import PerennialError, RetryError, StopError
+from consumers.faults import of_the_machine
 
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 30.0
@@ -23,9 +22,9 @@ log = structlog.get_logger(__name__)
 class SideTask:
     """Runs `step` again and again until `until` (by default `stop`) is set.
 
-    `step` returns the seconds to wait before the next one (0: at once). After a `RetryError` or on a full disk the step is
-    repeated with a growing pause; any other exception ends the thread, is kept in `failure` and sets `stop` for the whole
-    daemon.
+    `step` returns the seconds to wait before the next one (0: at once). After a `RetryError`, and where disk or memory fail, the
+    step is repeated with a growing pause; any other exception ends the thread, is kept in `failure` and sets `stop` for the
+    whole daemon.
     """
 
     def __init__(
@@ -36,12 +35,16 @@ class SideTask:
         *,
         until: threading.Event | None = None,
         step_limit_s: float | None = None,
+        deadline_s: float | None = None,
     ) -> None:
-        """`step_limit_s`: a step that takes longer is taken for hung by `check_progress`."""
+        """`deadline_s`: while a step takes longer, `problem` says so; `step_limit_s`: `check_progress` takes it for hung."""
         self.name = name
         self.succeeded_at = time.time()
         """When a step last ended well (at first: now), in seconds since 1970."""
         self._step_limit_s = step_limit_s
+        self._deadline_s = deadline_s
+        self._retried_for: str | None = None
+        """Why the last step must be repeated."""
         self._step_began_at: float | None = None
         self.failure: Exception | None = None
         self._step = step
@@ -71,6 +74,15 @@ class SideTask:
         )
         self._stop.set()
 
+    def problem(self) -> str | None:
+        """Return why it makes no progress at this moment, in words; None when it does. From any thread."""
+        began_at = self._step_began_at
+        if self.failure is not None:
+            return str(self.failure) or type(self.failure).__name__
+        if self._deadline_s is not None and began_at is not None and (took := time.monotonic() - began_at) > self._deadline_s:
+            return f"its present step has taken {took:.0f} s, longer than its deadline of {self._deadline_s:.0f} s"
+        return self._retried_for
+
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait for the thread to end; return whether it did."""
         self._thread.join(timeout_s)
@@ -84,11 +96,12 @@ class SideTask:
                     self._step_began_at = time.monotonic()
                     pause_s = self._step()
                     backoff_s = _FIRST_BACKOFF_S
-                    self.succeeded_at = time.time()
-                except (RetryError, OSError, RuntimeError) as error:
-                    if not (isinstance(error, RetryError) or _disk_is_full(error)):
+                    self.succeeded_at, self._retried_for = time.time(), None
+                except Exception as error:
+                    if not _passes(error):
                         raise
-                    log.warning("side_task.retry", side_task=self.name, reason=str(error), again_in_s=backoff_s)
+                    self._retried_for = str(error) or type(error).__name__
+                    log.warning("side_task.retry", side_task=self.name, reason=self._retried_for, again_in_s=backoff_s)
                     pause_s, backoff_s = backoff_s, min(_LONGEST_BACKOFF_S, backoff_s * 2)
                 self._step_began_at = None
                 if pause_s:
@@ -106,6 +119,6 @@ class SideTask:
             self._stop.set()
 
 
-def _disk_is_full(error: Exception) -> bool:
-    # By its text: LanceDB 0.40 reports a full disk as a RuntimeError.
-    return os.strerror(errno.ENOSPC) in str(error)
+def _passes(error: Exception) -> bool:
+    """Return whether the same step may succeed later: what else the program foresaw needs an operator."""
+    return isinstance(error, RetryError) or (of_the_machine(error) and not isinstance(error, PerennialError))

@@ -19,7 +19,7 @@ from consumers.erasures import Erasure, Erasures
 from consumers.event_log import open_event_log
 from daemon import evidence, triggers
 from daemon.groups import CONSUMERS
-from daemon.serving import presence
+from daemon.serving import presence, probe
 from registry.runs import Run
 from registry.store import Registry
 from trainers import job_spec
@@ -52,6 +52,8 @@ class Status:
     at: str
     leader: str | None
     serving: str | None
+    serving_problem: str | None
+    """Why a serving process that is there does not answer."""
     lag: Mapping[str, int]
     """Events per topic that are not yet buffered; empty when the log does not answer."""
     log_problem: str | None
@@ -93,11 +95,13 @@ class StatusReader:
     def read(self) -> Status:
         """Return the status now."""
         here = presence.read(self._settings.data_dir)
+        here = here if here is not None and presence.is_alive(here) else None
         lag, log_problem = self._lag()
         return Status(
             at=self._clock().isoformat(timespec="seconds"),
             leader=self._registry.lease.holder(),
-            serving=here.address if here is not None and presence.is_alive(here) else None,
+            serving=here.address if here is not None else None,
+            serving_problem=probe.problem(here) if here is not None else None,
             lag=lag,
             log_problem=log_problem,
             tables=self._buffer.table_counts(),

@@ -22,13 +22,16 @@ import structlog
 from config.errors import RetryError, UserError
 from config.settings import Settings, environment_of
 from daemon import child_environment
-from daemon.serving import presence
+from daemon.serving import presence, probe
 
 PROGRAM = ("-P", "-m", "daemon.serving")
 """What Python is told to run. -P: modules are not looked for in the working folder; a user may have a `config.py` there."""
 _START_LIMIT_S = 120.0
 _STOP_LIMIT_S = 20.0
 _CHECK_S = 0.5
+_PROBE_EVERY_S = 5.0
+_MOST_UNANSWERED = 3
+"""Questions in a row that it leaves unanswered, each for `probe.PATIENCE_S`, before it is killed and started again."""
 _USER_ERROR_EXIT = 2
 
 log = structlog.get_logger(__name__)
@@ -44,6 +47,8 @@ class ServingChild:
         self._child: subprocess.Popen[bytes] | None = None
         self._was_up = False
         self.address: str | None = None
+        self._probe_at = 0.0
+        self._unanswered = 0
 
     def step(self) -> float:
         """Make sure that serving is up; return the seconds until the next look.
@@ -54,11 +59,14 @@ class ServingChild:
         if here is not None and presence.is_alive(here):
             if here.started_under in ("", self._digest):
                 self._note(here)
-                return _CHECK_S
-            log.warning(
-                "serving.other_settings", address=here.address, pid=here.pid, next="it is started anew with the present ones"
-            )
-            _end_if_there(here.pid)
+                if not self._hangs(here):
+                    return _CHECK_S
+                _end_if_there(here.pid, at_once=True)
+            else:
+                log.warning(
+                    "serving.other_settings", address=here.address, pid=here.pid, next="it is started anew with the present ones"
+                )
+                _end_if_there(here.pid)
         if self.address is not None:
             exit_code = self._child.poll() if self._child is not None else None
             log.error("serving.died", address=self.address, exit_code=exit_code, next="it is started again")
@@ -91,11 +99,33 @@ class ServingChild:
         if self._child is not None and self._child.stdout is not None:
             self._child.stdout.close()
 
+    def _hangs(self, here: presence.Presence) -> bool:
+        """Ask now and then whether it answers; return whether it is to be ended because it has not for some time."""
+        if time.monotonic() < self._probe_at:
+            return False
+        why = probe.problem(here)
+        self._probe_at = time.monotonic() + _PROBE_EVERY_S
+        if why is None:
+            self._unanswered = 0
+            return False
+        self._unanswered += 1
+        may_end = bool(here.started_under)
+        given_up = self._unanswered >= _MOST_UNANSWERED and may_end
+        log.error(
+            "serving.does_not_answer", address=here.address, pid=here.pid, reason=why, times=self._unanswered,
+            next="it is killed and started again" if given_up else "it is asked again" if may_end
+            else "end it by hand: no daemon started it, so none ends it",
+        )  # fmt: skip
+        if given_up:
+            self._unanswered = 0
+        return given_up
+
     def _note(self, here: presence.Presence) -> None:
         self._was_up = True
         if self.address == here.address:
             return
         self.address = here.address
+        self._probe_at, self._unanswered = time.monotonic() + _PROBE_EVERY_S, 0
         if here.started_under:
             log.info("serving.up", address=here.address, pid=here.pid, adopted=self._child is None)
         else:
@@ -118,6 +148,7 @@ class ServingChild:
         line = self._first_line(self._child)
         if line:
             self.address, self._was_up = json.loads(line)["address"], True
+            self._probe_at, self._unanswered = time.monotonic() + _PROBE_EVERY_S, 0
             log.info("serving.up", address=self.address, pid=self._child.pid, adopted=False)
             return
         exit_code = self._child.poll()
@@ -162,9 +193,16 @@ def _digest(settings: Settings) -> str:
     return hashlib.sha256(json.dumps(environment_of(settings), sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _end_if_there(pid: int) -> None:
+def _end_if_there(pid: int, *, at_once: bool = False) -> None:
+    """Ask the process to stop, or kill it `at_once`: one that hangs would not hear."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        _end(psutil.Process(pid))
+        process = psutil.Process(pid)
+        if at_once:
+            process.kill()
+            process.wait()
+            log.warning("serving.killed", pid=pid, reason="it did not answer")
+        else:
+            _end(process)
 
 
 def _end(process: psutil.Process) -> None:

@@ -8,13 +8,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
 from config.durable import free_bytes
 from config.errors import UserError
 from config.settings import Settings
 from consumers.defence.standings import STANDINGS
 from consumers.source import TopicPartition
+from daemon import telemetry_http
+from daemon.readiness import Readiness
 from daemon.side_task import SideTask
 from daemon.triggers import Evidence
 from registry.runs import Outcomes, Run
@@ -42,6 +44,7 @@ class DaemonMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._server: WSGIServer | None = None
+        self.readiness = Readiness()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         registry = self.registry
@@ -159,6 +162,7 @@ class DaemonMetrics:
         self._events.labels(topic, "erased").inc(outcome.erased)
         self._missing.labels(topic).inc(outcome.missing)
         self._paused.labels(topic).set(outcome.paused is not None)
+        self.readiness.ingest_paused(topic, outcome.paused)
         if outcome.newest_logged_at is not None:
             self._newest_event.labels(topic).set(outcome.newest_logged_at.timestamp())
 
@@ -255,14 +259,14 @@ class DaemonMetrics:
     def serve(self, host: str, port: int) -> str:
         """Expose the metrics (port 0: a free one) and return the address. Raises `UserError` when it cannot be had."""
         try:
-            self._server, _thread = start_http_server(port, addr=host, registry=self.registry)
+            self._server, address = telemetry_http.serve(host, port, self.registry, self.readiness.look)
         except OSError as error:
             message = (
                 f"the daemon's metrics cannot have port {port} on {host}: {error.strerror}; set telemetry.port to 0 or -1, or "
                 "telemetry.host to an address of this machine"
             )
             raise UserError(message) from None
-        return f"http://{f'[{host}]' if ':' in host else host}:{self._server.server_port}/metrics"
+        return f"{address}/metrics"
 
     def close(self) -> None:
         """Stop exposing them."""

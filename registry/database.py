@@ -12,12 +12,17 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
-from config.errors import RetryError, StopError, UserError
+from config.errors import PerennialError, RetryError, RunFailedError, StopError, UserError
 
 T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 30.0
 _WRITES = "registry_writes"
+# Locked or away, a full disk, no connection free in time.
+_MAY_PASS = (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError, exc.DisconnectionError)
+# SQLite calls these operational, too; no waiting mends them.
+_OF_THE_SCHEMA = ("no such table", "no such column")
+_SAID_CHARS = 300
 # Any constant that nobody else of this database uses: it stands for "the registry's one writer".
 _WRITE_LOCK_KEY = 0x7065_7265_6E6E
 # Below the 32,766 variables SQLite allows in one statement.
@@ -84,7 +89,7 @@ class Database:
             with closing(self._engine.raw_connection()) as connection:
                 try:
                     connection.cursor().execute("VACUUM")
-                except sqlite3.OperationalError as error:
+                except sqlite3.Error as error:
                     message = f"the registry {self.name} could not be written anew ({error}); it is tried again. Check the disk"
                     raise RetryError(message) from error
 
@@ -96,17 +101,26 @@ class Database:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except exc.OperationalError as error:
-            message = (
-                f"the registry {self.name} did not answer ({error.orig}); nothing was changed and the step is tried again. "
+        except exc.SQLAlchemyError as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: exc.SQLAlchemyError) -> PerennialError:
+        """Return what the caller is to do about an error of the library: try again, let the run fail, or stop."""
+        said = " ".join(str(getattr(error, "orig", None) or error).split())[:_SAID_CHARS]
+        if isinstance(error, exc.OperationalError) and any(sign in said for sign in _OF_THE_SCHEMA):
+            return StopError(f"the registry {self.name} is not laid out as this program expects ({said}); restore a backup of it")
+        lost = isinstance(error, exc.DBAPIError) and error.connection_invalidated
+        if lost or isinstance(error, _MAY_PASS):
+            return RetryError(
+                f"the registry {self.name} did not answer ({said}); nothing was changed and the step is tried again. "
                 "If it stays so, check that the database runs, its disk has room and no other program holds it"
             )
-            raise RetryError(message) from error
-        except exc.IntegrityError:
-            raise
-        except exc.DatabaseError as error:
-            message = f"the registry {self.name} cannot be used ({error.orig}); check the file or database, or restore a backup"
-            raise StopError(message) from error
+        if isinstance(error, exc.IntegrityError | exc.DataError) or not isinstance(error, exc.DatabaseError):
+            # What one run or request would have written; the others go on.
+            return RunFailedError(
+                f"the registry {self.name} does not take a value ({said}); nothing was changed. Please report this"
+            )
+        return StopError(f"the registry {self.name} cannot be used ({said}); check the file or database, or restore a backup")
 
 
 def portions(values: Sequence[T]) -> Iterator[Sequence[T]]:

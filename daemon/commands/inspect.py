@@ -109,6 +109,9 @@ def _print_status(found: Status) -> None:
     console.print(f"[bold]Perennial[/] at {found.at}")
     console.print(f"  leader   {found.leader or '[yellow]none: no daemon is running[/]'}")
     console.print(f"  serving  {found.serving or '[yellow]not running[/]'}")
+    if found.serving_problem:
+        console.print("           [red]does not answer[/]: ", end="")
+        console.print(found.serving_problem, markup=False)
     waiting = ", ".join(f"{topic.removeprefix('perennial.')} {count}" for topic, count in found.lag.items())
     if found.log_problem:
         console.print(f"  waiting  [red]unknown[/]: {escape(found.log_problem)}")

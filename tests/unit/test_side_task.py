@@ -49,6 +49,9 @@ def test_a_step_is_repeated_until_the_stop() -> None:
         RetryError("the log is locked"),
         OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
         RuntimeError(f"lance error: LanceError(IO): {os.strerror(errno.ENOSPC)} (os error 28)"),
+        OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
+        BlockingIOError(errno.EAGAIN, "no process to be had"),
+        MemoryError("out of memory"),
     ],
 )
 def test_what_passes_by_itself_is_tried_again_with_growing_pauses(fault: Exception) -> None:
@@ -71,7 +74,7 @@ def test_what_passes_by_itself_is_tried_again_with_growing_pauses(fault: Excepti
 
 
 @pytest.mark.parametrize(
-    ("fault", "traceback"), [(KeyError("text"), True), (OSError(errno.EACCES, "no"), True), (StopError("two lead"), False)]
+    ("fault", "traceback"), [(KeyError("text"), True), (RuntimeError("a bug"), True), (StopError("two lead"), False)]
 )
 def test_anything_else_ends_it_loudly_and_stops_the_daemon(fault: Exception, traceback: bool) -> None:
     stop = threading.Event()
@@ -155,3 +158,31 @@ def test_many_short_steps_are_no_hanging_step() -> None:
     assert not stop.is_set()
     stop.set()
     assert task.join(20)
+
+
+def test_what_makes_no_progress_says_why_and_nothing_once_it_does() -> None:
+    stop, entered, release = threading.Event(), threading.Event(), threading.Event()
+    faults: Iterator[Exception | None] = iter([RetryError("the log is locked"), None])
+
+    def step() -> float:
+        entered.set()
+        release.wait(20)
+        if (error := next(faults)) is not None:
+            raise error
+        stop.set()
+        return 0.0
+
+    task = SideTask("enrich", step, stop, deadline_s=0.0)
+    assert task.problem() is None
+    task.start()
+    assert entered.wait(20)
+    assert "longer than its deadline" in (task.problem() or "")
+    task._deadline_s = None
+    entered.clear()
+    release.set()
+    assert entered.wait(20)
+    assert task.join(20)
+    assert task.problem() is None
+    failing = SideTask("cycle", lambda: (_ for _ in ()).throw(KeyError("a bug")), threading.Event())
+    run(failing)
+    assert failing.problem() == "'a bug'"
