@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
-import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
 
 import structlog
 
-from config.errors import RetryError, StopError
+from config.errors import RetryError, StopError, UserError
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
 from consumers import buffer_folder
@@ -22,10 +19,10 @@ from consumers.dead_letters import DeadLetters
 from consumers.enrich import Enricher
 from consumers.erasures import Erasures
 from consumers.event_log import open_event_log
-from daemon import outbox, signals, task_files, telemetry
+from daemon import leader, outbox, signals, task_files, telemetry
 from daemon.cycle import Cycle
 from daemon.erasure import Eraser
-from daemon.groups import CONSUMERS
+from daemon.groups import CONSUMERS, LABELS_TOPIC
 from daemon.ingest_task import DEADLINE_S, STEP_LIMIT_S, IngestTask
 from daemon.observing import Observer
 from daemon.runner import Runner
@@ -76,13 +73,17 @@ class Daemon:
     def run(self) -> int:
         """Run until stopped. Raises `StopError` when the data cannot be used safely."""
         self._settings.data_dir.mkdir(parents=True, exist_ok=True)
-        # Drawn anew by every process: two containers may have the same host name, and both the process id 1.
-        holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        holder = leader.name_of_this_process()
         with contextlib.ExitStack() as outer:
-            self._metrics.show(self._settings)
-            outer.callback(self._metrics.close)
             registry = Registry.open(self._settings.registry_url)
             outer.callback(registry.close)
+            another = leader.announce_another(registry, self._settings.data_dir)
+            try:
+                self._metrics.show(self._settings)
+            except UserError as error:
+                # What that one holds, its port for instance, this one cannot have.
+                raise UserError(f"{another} ({error})" if another else str(error)) from None
+            outer.callback(self._metrics.close)
             token = self._become_leader(registry, holder)
             if token is None:
                 return 0
@@ -148,8 +149,9 @@ class Daemon:
                 if token is not None:
                     return token
                 if not waiting:
-                    leader = registry.lease.holder()
-                    log.info("daemon.standby", leader=leader, next="it takes over when the leader's lease runs out")
+                    log.info(
+                        "daemon.standby", leader=registry.lease.holder(), next="it takes over when the leader's lease runs out"
+                    )
                     self._systemd.ready("standing by")
                     self._metrics.readiness.stands_by()
                     waiting = True
@@ -236,6 +238,7 @@ class Daemon:
             metrics=metrics,
             stop=self._stop,
             fencing_token=token,
+            unread=lambda: ingests[LABELS_TOPIC].unread,
         )
         eraser = Eraser(
             settings=settings,

@@ -154,12 +154,15 @@ def _kafka(settings: Settings) -> Finding:
 def _registry(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
     if not _has_registry(settings):
         return Finding("registry", "ok", "none yet (made at the first run)")
+    from daemon import leader  # noqa: PLC0415 - loaded only where it is checked
+
     try:
         with _open_registry(settings) as registry:
-            leader = registry.lease.holder()
+            leads = leader.of(registry)
     except PerennialError as error:
         return Finding("registry", "problem", str(error), "install the version that wrote it, or restore it from a backup")
-    return Finding("registry", "ok", f"led by {leader}" if leader else "readable; no daemon leads now")
+    since = f" since {leads.gone_since:%Y-%m-%d %H:%M} UTC" if leads.gone_since else ""
+    return Finding("registry", "ok", f"led by {leads.holder}" if leads.holder else f"readable; no daemon runs{since}")
 
 
 def _buffer(settings: Settings, tasks: Mapping[str, TaskSpec]) -> Finding:

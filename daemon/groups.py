@@ -12,3 +12,5 @@ CONSUMERS: Mapping[str, str] = {
     "buffer-feedback": events.FEEDBACK_TOPIC,
     "buffer-predictions": events.PREDICTIONS_TOPIC,
 }
+LABELS_TOPIC = events.FEEDBACK_TOPIC
+"""Brings what is trained on, and the requests for runs."""

@@ -52,6 +52,8 @@ class IngestTask:
         self._parts = ExitStack()
         self._open: tuple[EventSource, Ingest] | None = None
         self._lag_asked_at = float("-inf")
+        self.unread: int | None = None
+        """Events that waited in the log when it was last asked; None before it has answered."""
 
     def step(self) -> float:
         """Take the next events to durable rows; return the seconds to wait (it waits by itself where there is nothing to do).
@@ -62,7 +64,9 @@ class IngestTask:
         self._metrics.ingested(self._topic, ingest.step())
         if time.monotonic() - self._lag_asked_at >= _LAG_EVERY_S:
             # Also the proof that the log is there: Kafka's client returns nothing, and no error, when its broker has gone.
-            self._metrics.log_answered(self._topic, source.lag())
+            lag = source.lag()
+            self._metrics.log_answered(self._topic, lag)
+            self.unread = sum(lag.values())
             self._lag_asked_at = time.monotonic()
         return 0.0
 

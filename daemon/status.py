@@ -17,12 +17,14 @@ from consumers.dead_letters import DeadLetters
 from consumers.defence.views import Defence
 from consumers.erasures import Erasure, Erasures
 from consumers.event_log import open_event_log
-from daemon import evidence, triggers
-from daemon.groups import CONSUMERS
+from daemon import evidence, leader, triggers
+from daemon.groups import CONSUMERS, LABELS_TOPIC
 from daemon.serving import presence, probe
 from registry.runs import Run
 from registry.store import Registry
 from trainers import job_spec
+
+_INTERRUPTED = "a run was interrupted: no daemon runs; it goes on when one does"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,10 @@ class TaskStatus:
     due: bool
     reasons: tuple[str, ...]
     run: Mapping[str, Any] | None
-    """The run under way: id, state, reason and its newest line of progress."""
+    """The run under way: id, state, reason and its newest line of progress.
+
+    The state is `waiting` until it is tried again, and `interrupted` while no daemon runs.
+    """
     last_run: Mapping[str, Any] | None
     """The newest run that ended: verdict and reasons."""
 
@@ -51,6 +56,8 @@ class Status:
 
     at: str
     leader: str | None
+    no_leader_since: str | None
+    """When the last daemon ended or was last heard of; None while one leads, and before the first."""
     serving: str | None
     serving_problem: str | None
     """Why a serving process that is there does not answer."""
@@ -97,9 +104,11 @@ class StatusReader:
         here = presence.read(self._settings.data_dir)
         here = here if here is not None and presence.is_alive(here) else None
         lag, log_problem = self._lag()
+        leads = leader.of(self._registry)
         return Status(
             at=self._clock().isoformat(timespec="seconds"),
-            leader=self._registry.lease.holder(),
+            leader=leads.holder,
+            no_leader_since=leads.gone_since.isoformat(timespec="seconds") if leads.gone_since else None,
             serving=here.address if here is not None else None,
             serving_problem=probe.problem(here) if here is not None else None,
             lag=lag,
@@ -108,7 +117,9 @@ class StatusReader:
             dead_letters=self._dead_letters.count(),
             set_aside=self._buffer.count_put_aside(),
             erasures=tuple(in_words(one) for one in (self._erasures.unfinished() if self._erasures else ())),
-            tasks=tuple(self._task(task) for task in self._tasks.values()),
+            tasks=tuple(
+                self._task(task, unread=lag.get(LABELS_TOPIC), led=leads.holder is not None) for task in self._tasks.values()
+            ),
         )
 
     def close(self) -> None:
@@ -128,8 +139,8 @@ class StatusReader:
         except RetryError as error:
             return {}, str(error)
 
-    def _task(self, task: TaskSpec) -> TaskStatus:
-        found = evidence.gather(task.name, self._registry, self._buffer)
+    def _task(self, task: TaskSpec, *, unread: int | None, led: bool) -> TaskStatus:
+        found = evidence.gather(task.name, self._registry, self._buffer, unread=unread)
         look = triggers.look(task, found, self._settings.schedule, self._clock())
         champion = self._registry.versions.champion(task.name)
         runs = self._registry.runs.list(task.name, limit=50)
@@ -145,14 +156,24 @@ class StatusReader:
             feedback=self._buffer.defence(task.name),
             new_examples=found.new_examples,
             due=look.trigger is not None,
-            reasons=look.reasons,
-            run=self._under_way(under_way) if under_way else None,
+            reasons=look.reasons if led or under_way is None else (_INTERRUPTED,),
+            run=self._under_way(under_way, led=led) if under_way else None,
             last_run=_ended(ended) if ended else None,
         )
 
-    def _under_way(self, run: Run) -> dict[str, Any]:
-        progress = last_progress(self._settings.runs_dir / run.run_id)
-        return {"run_id": run.run_id, "state": run.state, "reason": run.reason, "full": run.full, "progress": progress}
+    def _under_way(self, run: Run, *, led: bool) -> dict[str, Any]:
+        state = run.state if run.retry_at is None else "waiting"
+        return {
+            "run_id": run.run_id,
+            # Nobody works at it: what it was at when the daemon ended is of no use to who reads this.
+            "state": state if led else "interrupted",
+            "reason": run.reason,
+            "full": run.full,
+            "progress": last_progress(self._settings.runs_dir / run.run_id) if led and run.retry_at is None else None,
+            "failures": run.failures,
+            "error": run.error,
+            "retry_at": run.retry_at.isoformat(timespec="seconds") if run.retry_at else None,
+        }
 
 
 def last_progress(run_dir: Path) -> dict[str, Any] | None:

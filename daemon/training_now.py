@@ -9,24 +9,25 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from typing import Any, Self
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from config.clock import utc_now
-from config.errors import PerennialError, RunFailedError, UserError
+from config.errors import PerennialError, RetryError, RunFailedError, UserError
 from config.logging import configure_logging
 from config.secrets import secrets_of
 from config.settings import Settings
 from config.tasks import load_tasks
 from consumers import events
-from consumers.buffer import Buffer
+from consumers.buffer import Buffer, TaskCounts
 from consumers.event_log import open_event_log, publish
+from daemon import leader
 from daemon.app import Daemon
 from daemon.commands.output import console
-from daemon.groups import CONSUMERS
+from daemon.groups import CONSUMERS, LABELS_TOPIC
 from daemon.status import last_progress
 from daemon.triggers import request_key
 from registry.runs import Run
@@ -38,13 +39,17 @@ _OVER = frozenset({"decided", "failed"})
 
 
 def train(settings: Settings, task: str, *, promote: bool, full: bool, quiet: bool = False) -> dict[str, Any]:
-    """Ask for a run, follow it to its end and return it as plain values. Raises `UserError` for an unknown task."""
+    """Ask for a run, follow it to its end and return it as plain values.
+
+    Raises `UserError` for an unknown task and where there is nothing to train on (then nothing is queued), `RetryError` when the
+    run failed for a cause that passes and waits to be tried again.
+    """
     tasks = load_tasks(settings.tasks_folder)
     if task not in tasks:
         message = f"task {task!r} is not defined in {settings.tasks_folder}; the tasks are {', '.join(sorted(tasks))}"
         raise UserError(message)
     configure_logging(settings.log.model_copy(update={"level": "warning"}), secrets=secrets_of(settings))
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    _refuse_without_examples(settings, task)
     with ExitStack() as stack:
         registry = Registry.open(settings.registry_url)
         stack.callback(registry.close)
@@ -56,10 +61,28 @@ def train(settings: Settings, task: str, *, promote: bool, full: bool, quiet: bo
         queue = Queue(settings, task)
         stack.callback(queue.close)
         check = _nothing_to_check
-        if registry.lease.holder() is None:
+        if leader.of(registry).holder is None:
             check = stack.enter_context(_DaemonHere(settings)).check
         run = _follow(settings, registry, task, request_key(event_id), queue=queue, check=check, quiet=quiet)
         return asdict(run)
+
+
+def _refuse_without_examples(settings: Settings, task: str) -> None:
+    """Raise `UserError` when nothing is there to train on, and nothing on its way that could become it."""
+    nothing = f"{task} has no training examples. Import some, then train again. Nothing was queued."
+    if not settings.buffer_dir.exists() and settings.events.backend == "embedded" and not settings.event_log_file.exists():
+        raise UserError(nothing)
+    with closing(Queue(settings, task)) as queue:
+        unread = queue.unread()
+        counts = queue.counts()
+    if unread or (counts is not None and (counts.train or counts.unenriched)):
+        return
+    if counts is not None and counts.waiting:
+        missing = f"{counts.waiting} labels wait for their articles, which have not come"
+        raise UserError(
+            nothing.replace(". Import some,", f": {missing}. Send those articles, or import labels with their texts,")
+        )
+    raise UserError(nothing)
 
 
 class _DaemonHere:
@@ -104,17 +127,28 @@ class Queue:
         self._task = task
         self._buffer: Buffer | None = None
         self._log = open_event_log(settings)
-        group = next(name for name, topic in CONSUMERS.items() if topic == events.FEEDBACK_TOPIC)
-        self._source = self._log.source(group, [events.FEEDBACK_TOPIC])
+        group = next(name for name, topic in CONSUMERS.items() if topic == LABELS_TOPIC)
+        self._source = self._log.source(group, [LABELS_TOPIC])
+
+    def unread(self) -> int:
+        """Return the events of the request's topic not buffered yet. Raises `RetryError` when the log does not answer."""
+        return sum(self._source.lag().values())
+
+    def counts(self) -> TaskCounts | None:
+        """Return what the buffer holds for the task; None before there is a buffer."""
+        if self._buffer is None and self._settings.buffer_dir.exists():
+            self._buffer = Buffer.open(
+                self._settings.buffer_dir, self._settings.buffer, tasks=load_tasks(self._settings.tasks_folder), writer=False,
+                min_quality=self._settings.enrich.min_quality,
+            )  # fmt: skip
+        return None if self._buffer is None else self._buffer.counts(self._task)
 
     def ahead(self) -> tuple[int, int]:
         """Return the events of the request's topic not buffered yet and, once there are none, the task's texts not enriched."""
-        if unread := sum(self._source.lag().values()):
+        if unread := self.unread():
             return unread, 0
-        if self._buffer is None:
-            # The request itself has been buffered, so by now there is a buffer.
-            self._buffer = Buffer.open(self._settings.buffer_dir, self._settings.buffer, tasks={}, writer=False)
-        return 0, self._buffer.counts(self._task).unenriched
+        counts = self.counts()
+        return 0, counts.unenriched if counts is not None else 0
 
     def close(self) -> None:
         """Release the handles."""
@@ -161,12 +195,21 @@ def _follow(
     lines = ProgressLines() if not console.is_terminal else None
     with Progress(*columns, console=console, disable=quiet or lines is not None, transient=True) as bar:
         shown = bar.add_task(f"{task}: waiting for the run to start", total=None)
+        told = ""
         while True:
             run = next((entry for entry in registry.runs.list(task, limit=50) if entry.trigger_key == key), None)
             if run is not None and run.state in _OVER:
                 return run
+            if run is not None and run.retry_at is not None:
+                raise RetryError(_tried_later(run))
             check()
-            if run is None and patience.is_out(_ahead(registry, queue)):
+            ahead = _ahead(registry, queue) if run is None else None
+            if ahead is not None and (waits := _waits_for(ahead)) != told:
+                told = waits
+                bar.update(shown, description=f"{task}: waiting{waits}")
+                if lines is not None and waits:
+                    sys.stderr.write(f"{task}: waiting{waits}\n")
+            if run is None and patience.is_out(ahead):
                 message = (
                     f"no run of {task} started, and for {_PICK_UP_LIMIT_S:.0f} s nothing was done that it would wait for; "
                     "`perennial status` says why. "
@@ -181,9 +224,23 @@ def _follow(
             time.sleep(_FOLLOW_S)
 
 
+def _waits_for(ahead: tuple[int, int]) -> str:
+    unread, unenriched = ahead
+    if unread:
+        return f" for {unread} events that the daemon has not read yet"
+    return f" for {unenriched} texts that are not enriched yet" if unenriched else ""
+
+
+def _tried_later(run: Run) -> str:
+    return (
+        f"run {run.run_id} failed for a cause that passes: {run.error}. A daemon tries it again from {run.retry_at:%H:%M:%S} UTC "
+        f"on (failure {run.failures}); when you have mended the cause, `perennial train {run.task}` does so at once"
+    )
+
+
 def _ahead(registry: Registry, queue: Queue) -> tuple[int, int] | None:
     """Return what is ahead of the request; None while a daemon is busy with a run."""
-    busy = registry.lease.holder() is not None and registry.runs.unfinished()
+    busy = registry.lease.holder() is not None and any(run.retry_at is None for run in registry.runs.unfinished())
     return None if busy else queue.ahead()
 
 

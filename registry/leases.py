@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -52,7 +52,13 @@ class Lease:
         """Give the lease up so that a standby need not wait; nothing happens when it is no longer held."""
         with self._database.write() as connection:
             held = (lease.c.name == _LEADER) & (lease.c.holder == holder) & (lease.c.token == token)
-            connection.execute(sa.update(lease).where(held).values(holder=None))
+            connection.execute(sa.update(lease).where(held).values(holder=None, expires_at=self._clock()))
+
+    def last(self) -> tuple[str | None, datetime] | None:
+        """Return who held the lease last (None: it was given up) and until when; None before the first."""
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(lease).where(lease.c.name == _LEADER)).one_or_none()
+        return None if row is None else (row.holder, row.expires_at)
 
     def holder(self) -> str | None:
         """Return who leads now, None when nobody does."""

@@ -107,7 +107,8 @@ def schema(
 
 def _print_status(found: Status) -> None:
     console.print(f"[bold]Perennial[/] at {found.at}")
-    console.print(f"  leader   {found.leader or '[yellow]none: no daemon is running[/]'}")
+    since = f" since {found.no_leader_since}" if found.no_leader_since else ""
+    console.print(f"  leader   {found.leader or f'[yellow]none: no daemon runs{since}[/]; start one with `perennial run`'}")
     console.print(f"  serving  {found.serving or '[yellow]not running[/]'}")
     if found.serving_problem:
         console.print("           [red]does not answer[/]: ", end="")
@@ -140,11 +141,16 @@ def _print_task(task: TaskStatus) -> None:
     _print_feedback(task)
     if task.run:
         console.print(
-            f"  run       {task.run['run_id']}: {task.run['state']} ({task.run['reason']}){_progress(task.run['progress'])}"
+            f"  run       {task.run['run_id']}: {task.run['state']} ({task.run['reason']}){_progress(task.run['progress'])}",
+            markup=False,
         )
+        if task.run["state"] in ("waiting", "interrupted"):
+            for reason in task.reasons:
+                console.print(f"            {reason}", markup=False)
     else:
         label = "[green]due[/]" if task.due else "not due"
-        console.print(f"  next run  {label}: {'; '.join(reason for reason in task.reasons if reason)}")
+        console.print(f"  next run  {label}: ", end="")
+        console.print("; ".join(reason for reason in task.reasons if reason), markup=False)
     if task.last_run:
         last = task.last_run
         console.print(

@@ -8,7 +8,7 @@ import pytest
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_tasks
 from daemon import triggers
-from daemon.triggers import Evidence, Request
+from daemon.triggers import Evidence, Request, Retry
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)  # a Friday
 TASK = load_tasks(SHIPPED_TASKS_DIR)["news-topics"]
@@ -116,6 +116,84 @@ def test_a_running_run_blocks_everything() -> None:
     found = look(running=True, new_examples=1_000, requests=(Request("r1", "x", full=False),))
     assert found.trigger is None
     assert found.reasons == ("a run is under way",)
+
+
+def test_confirmations_alone_start_no_run_however_many_they_are() -> None:
+    found = look(new_examples=560, new_weight=0.0, new_confirmed_weight=168.0, oldest_new_at=NOW - timedelta(days=30))
+    assert found.trigger is None
+    assert found.reasons[:2] == (
+        "560 new examples with the weight 0 of the 100 that start a run; 100 more labels do",
+        "confirmations count no more than all else that is new: alone they start no run",
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "confirmations", "starts"),
+    [(99, 1, False), (99, 4, True), (70, 100, True), (49, 1_000, False), (50, 1_000, True), (1, 1_000, False), (100, 0, True)],
+)
+def test_evidence_counts_by_its_weight(labels: int, confirmations: int, starts: bool) -> None:
+    found = look(new_examples=labels + confirmations, new_weight=float(labels), new_confirmed_weight=0.3 * confirmations)
+    assert (found.trigger is not None) == starts
+
+
+def test_a_weight_that_just_falls_short_never_reads_as_enough() -> None:
+    found = look(new_examples=101, new_weight=99.97)
+    assert "with the weight 99.9 of the 100" in found.reasons[0]
+
+
+def first(**changes: object) -> triggers.Look:
+    """A look at a task without a champion, whose import arrived a minute ago; all of it is new."""
+    minute = NOW - timedelta(minutes=1)
+    young = {"has_champion": False, "first_run_at": None, "last_run_at": None, "oldest_new_at": minute, "enough_since": minute}
+    return look(**young | {"new_examples": 316, "test_examples": 98, "enriched_per_s": 20.0} | changes)
+
+
+def test_a_first_run_waits_for_the_import_and_says_for_how_long() -> None:
+    found = first(unenriched=886)
+    assert found.trigger is None
+    assert found.reasons[0] == (
+        "316 new examples, 100 start a run, but the first run waits until the 886 texts sent already are enriched, which takes "
+        "about 44 s: 98 of the 200 held-out rows that decide are there. It starts at Fri 2026-11-20 12:14 UTC at the latest"
+    )
+    assert first(unread=886).trigger is None
+    assert first(unread=None).trigger is None, "the log has not answered yet"
+
+
+@pytest.mark.parametrize(
+    ("why", "changes"),
+    [
+        ("all is enriched", {"unenriched": 0}),
+        ("the import cannot bring enough held-out rows", {"unenriched": 101}),
+        ("it has waited long enough", {"unenriched": 886, "enough_since": NOW - timedelta(minutes=15)}),
+        ("there is a champion", {"unenriched": 886, "has_champion": True}),
+        ("evidence suffices, and a stream is never quiet", {"unenriched": 64, "test_examples": 200}),
+        ("evidence suffices, and the rest takes long", {"unenriched": 50_000, "test_examples": 200}),
+        ("evidence suffices, and nothing is enriched", {"unenriched": 500, "test_examples": 200, "enriched_per_s": None}),
+    ],
+)
+def test_a_first_run_starts_at_once(why: str, changes: dict[str, object]) -> None:
+    assert first(**changes).trigger is not None, why
+
+
+def test_with_evidence_enough_a_first_run_still_waits_for_the_short_rest() -> None:
+    assert first(unenriched=300, test_examples=200).trigger is None
+
+
+def test_held_out_rows_that_were_missing_start_a_run_without_cooldown_and_only_when_they_are_new() -> None:
+    undecided = {"undecided_rows": 98, "last_run_at": NOW - timedelta(minutes=1), "new_examples": 40}
+    assert look(**undecided, new_test_examples=101).trigger is None
+    found = look(**undecided, new_test_examples=102).trigger
+    assert found is not None
+    assert (found.kind, found.reason) == ("evidence", "200 held-out rows where the last run had 98; 200 decide")
+    assert look(**undecided | {"undecided_rows": 300}, new_test_examples=102).trigger is None, "they were not too few"
+    assert look(**undecided | {"undecided_rows": 199}, new_test_examples=0).trigger is None
+
+
+def test_a_run_that_waits_to_be_tried_again_is_told_with_its_cause() -> None:
+    waits = Retry("news-topics-1", NOW + timedelta(minutes=4), "No space left on device", failures=3)
+    (told,) = look(running=True, retry=waits, new_examples=500).reasons
+    assert told.startswith("run news-topics-1 failed 3 times for a cause that passes and is tried again at Fri 2026-11-20 12:04")
+    assert told.endswith("(4 minutes to go): No space left on device")
 
 
 @pytest.mark.parametrize(
