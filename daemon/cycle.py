@@ -259,6 +259,8 @@ class Cycle:
         decision = gate.decide(result.comparison, task.promotion, champion_must_go=must_go)
         if decision.verdict == "promote":
             decision = self._promote(run, task, spec, decision)
+        elif (why := evidence.outside_the_window(task, self._buffer, result.comparison.rows)) is not None:
+            decision = gate.Decision(decision.verdict, (why, *decision.reasons))
         verdict, reasons = decision.verdict, decision.reasons
         self._registry.looks.record(run.task, run.run_id, looked_at, fencing_token=self._token)
         self._announce(run, "training.finished", verdict=verdict, reasons=list(reasons), version=run.version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from config.tasks import TaskSpec
 from consumers.buffer import Buffer
 from daemon import triggers
 from daemon.triggers import Evidence, Request, Retry
@@ -51,6 +52,17 @@ def gather(task: str, registry: Registry, buffer: Buffer, *, unread: int | None 
             for request in buffer.requests("retrain")
             if request.task == task and triggers.request_key(request.event_id) not in past.trigger_keys
         ),
+    )
+
+
+def outside_the_window(task: TaskSpec, buffer: Buffer, rows: int) -> str | None:
+    """Return why a run had only `rows` rows to decide on, where the task's window leaves out others; None where it does not."""
+    counts = buffer.counts(task.name)
+    if rows >= task.promotion.min_test_examples or counts.test_in_window >= counts.test:
+        return None
+    return (
+        f"only {counts.test_in_window} of {counts.test} test rows are within promotion.window_days "
+        f"({task.promotion.window_days:g}) of the newest one; for an archive raise promotion.window_days in the task file"
     )
 
 
