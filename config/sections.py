@@ -89,6 +89,7 @@ class BufferSettings(Section):
     optimize_every: PositiveInt
     keep_versions_hours: Annotated[float, Field(ge=1)]
     retention_days: Annotated[float, Field(ge=0, le=MAX_DAYS)]
+    predictions_days: Annotated[float, Field(ge=0, le=MAX_DAYS)]
 
 
 class ErasureSettings(Section):

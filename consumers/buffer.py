@@ -17,7 +17,7 @@ from config.clock import Clock, utc_now
 from config.errors import StopError
 from config.sections import BufferSettings, FeedbackSettings
 from config.tasks import TaskSpec
-from consumers import buffer_audit, buffer_folder, erasing, freezing, set_aside
+from consumers import buffer_audit, buffer_folder, erasing, freezing, retention, set_aside
 from consumers import requests as stored_requests
 from consumers.backlog import Backlog, TextRow
 from consumers.counting import Counting, TaskCounts
@@ -34,8 +34,9 @@ from consumers.predictions import StoredPrediction, prediction
 from consumers.requests import Request
 from consumers.set_aside import SetAside
 from consumers.source import TopicPartition
-from consumers.tables import ARRIVED, SCHEMAS, TextTable, moment
+from consumers.tables import ARRIVED, ENRICHMENT_OF, SCHEMAS, TextTable
 from consumers.training_set import TrainingSet
+from consumers.upkeep import Upkeep
 from consumers.waiting import Fate, Ledger
 
 __all__ = [
@@ -44,9 +45,6 @@ __all__ = [
 ]  # fmt: skip
 
 _PACE_OVER_S = 60.0
-
-# Findings before what they were found about: a crash in between leaves rows that are enriched again, not orphans.
-_RETAINED = ("feedback_judgements", "article_enrichment", "example_enrichment", "articles", "examples", "predictions")
 
 
 class Buffer:
@@ -61,7 +59,9 @@ class Buffer:
         self._tasks = tasks
         self._min_quality = min_quality
         self._clock = clock
+        # Held for moments: what takes long works on pinned versions, or in portions of `Upkeep`.
         self._lock = threading.RLock()
+        self._upkeep = Upkeep(tables, self._lock)
         self._counting = Counting(tables, tasks, min_quality)
         self._ledger = Ledger(tables)
         self._backlog = Backlog(tables)
@@ -146,7 +146,7 @@ class Buffer:
 
     def resolve_waiting(self, limit: int = 1000) -> int:
         """Join answers that waited for their text; returns how many left the queue (joined or refused). Durable."""
-        with self._lock, self._made_durable():
+        with self._upkeep.changing("feedback"), self._lock, self._made_durable():
             return self._ledger.resolve(self._writing()[0], self._tasks, limit, self._clock())
 
     def sync(self) -> None:
@@ -154,14 +154,11 @@ class Buffer:
         durable.sync_filesystem(self._tables.folder)
 
     def optimize_if_due(self) -> tuple[str, ...]:
-        """Compact tables that had many writes; returns their names."""
+        """Compact tables that had many writes, beside ingest; returns their names. Durable."""
         with self._lock:
             self._writing()
-            keep = timedelta(hours=self._settings.keep_versions_hours)
-            compacted = self._tables.compact(self._settings.optimize_every, keep)
-        if compacted:
-            self.sync()
-        return compacted
+            due = self._tables.due_for_compaction(self._settings.optimize_every)
+        return self._upkeep.compact(due, timedelta(hours=self._settings.keep_versions_hours))
 
     def unenriched(self, table: TextTable, limit: int) -> list[TextRow]:
         """Return up to `limit` texts that were not enriched yet, oldest event time first."""
@@ -202,7 +199,7 @@ class Buffer:
 
     def try_again(self, *, of_this_version: bool) -> int:
         """Have what is set aside enriched and judged again, or only what another version set aside; returns how many. Durable."""
-        with self._lock, self._made_durable():
+        with self._upkeep.changing(*ENRICHMENT_OF.values(), "feedback_judgements"), self._lock, self._made_durable():
             self._writing()
             released = set_aside.release(self._tables, of_this_version=of_this_version)
             if released:
@@ -228,7 +225,7 @@ class Buffer:
 
     def drop_from_training(self, row_ids: Sequence[str], reason: str) -> int:
         """Take training rows out for good, for instance because their story is held out; returns how many. Durable."""
-        with self._lock, self._made_durable():
+        with self._upkeep.changing(*ENRICHMENT_OF.values()), self._lock, self._made_durable():
             return self._writing()[1].drop(row_ids, reason)
 
     def judge_feedback(self, settings: FeedbackSettings, limit: int = 500, *, patience: timedelta = timedelta(0)) -> JudgeOutcome:
@@ -236,7 +233,7 @@ class Buffer:
 
         One that cites a prediction waits for it up to `patience` after its arrival.
         """
-        with self._lock, self._made_durable():
+        with self._upkeep.changing("feedback_judgements"), self._lock, self._made_durable():
             self._writing()
             assert self._judge is not None  # noqa: S101 - made with the rest of what writes
             return self._judge.step(settings, limit, self._clock() - patience)
@@ -275,18 +272,17 @@ class Buffer:
         self, task: TaskSpec, *, run_id: str, folder: Path, learnt: frozenset[str], max_rows: int | None = None
     ) -> TrainingSet:
         """Write the task's training set into the new folder `folder`; `learnt` are the example ids in the champion's lineage."""
-        with self._lock:
-            snapshot = self._tables.pin(freezing.PINNED)
-        return freezing.freeze(
-            snapshot,
-            task,
-            run_id=run_id,
-            folder=folder,
-            learnt=learnt,
-            min_quality=self._min_quality,
-            max_rows=max_rows or task.training.max_rows,
-            now=self._clock(),
-        )
+        with self._upkeep.pinned(freezing.PINNED) as snapshot:
+            return freezing.freeze(
+                snapshot,
+                task,
+                run_id=run_id,
+                folder=folder,
+                learnt=learnt,
+                min_quality=self._min_quality,
+                max_rows=max_rows or task.training.max_rows,
+                now=self._clock(),
+            )
 
     def feedback_fate(self, event_id: str) -> Fate | None:
         """Return what became of a label or feedback event; None when it is not stored (it may still be in the log)."""
@@ -318,63 +314,51 @@ class Buffer:
         with self._lock:
             return self._tables.versions()
 
-    def enforce_retention(self) -> int:
-        """Remove articles, examples and predictions whose event time is past the retention; returns how many rows went."""
-        if self._settings.retention_days == 0:
-            return 0
-        with self._lock, self._made_durable():
-            # First: were the row with the highest number gone and forgotten, its number would be given again after a restart, and
-            # the new row would count as known to every run that has seen the old one.
-            buffer_folder.remember_highest_seq(self._tables.folder, self._writing()[1].highest_seq)
-            where = f"event_time < {moment(self._clock() - timedelta(days=self._settings.retention_days))}"
-            return sum(self._tables.delete(name, where) for name in _RETAINED)
+    def enforce_retention(self) -> dict[str, int]:
+        """Remove, beside ingest, rows that arrived longer ago than they are kept; returns how many of each table. Durable."""
+        self._remember_highest_seq()
+        return retention.enforce(self._upkeep, self._settings, self._clock())
 
     def holds_erased(self) -> bool:
         """Return whether rows of something erased stand in the tables: before `erase`, or after a backup was restored."""
-        with self._lock:
-            return bool(erasing.erased_rows(self._tables, self._erasing().tombstones()))
+        stones = self._erasing().tombstones()
+        with self._upkeep.pinned() as tables:
+            return bool(erasing.erased_rows(tables, stones))
 
     def erase(self) -> int:
-        """Remove the rows of everything that was erased, and note what is left to do; returns how many rows went. Durable.
+        """Remove, beside ingest, the rows of everything that was erased; returns how many rows went. Durable.
 
-        Killed at any point it goes on at the next call: what is derived from rows is kept before they go.
+        Killed at any point it goes on at the next call.
         """
+        erasures = self._erasing()
+        self._remember_highest_seq()
+        removed = erasing.erase(self._upkeep, erasures)
         with self._lock:
-            erasures = self._erasing()
-            buffer_folder.remember_highest_seq(self._tables.folder, self._writing()[1].highest_seq)
-            erasures.derive(erasing.derived(self._tables, erasures.tombstones()))
-            rows = erasing.erased_rows(self._tables, erasures.tombstones())
-            examples, answers = (rows[name].keys if name in rows else frozenset() for name in ("examples", "feedback"))
-            erasures.add_work("example", examples)
-            erasures.add_work("event", examples | answers)
-            with self._made_durable():
-                removed = erasing.remove(self._tables, rows)
             self.erasings += 1
-            erasures.add_work("fragment", erasing.fragments_with_deletions(self._tables))
-            return removed
+        return removed
 
     def rewrite_erased(self) -> dict[str, int] | None:
         """Rewrite a part of what still holds removed rows; returns the tables' versions once nothing does, else None. Durable."""
-        with self._lock, self._made_durable():
-            erasures = self._erasing()
-            fragments = sorted(erasures.work("fragment"))
-            if not fragments:
-                return self._tables.versions()
-            if erasing.rewrite(self._tables, fragments[0]):
-                erasures.drop_work("fragment", fragments[:1])
-            return None
+        erasures = self._erasing()
+        fragments = sorted(erasures.work("fragment"))
+        if not fragments:
+            return self.versions()
+        name, _, number = fragments[0].partition(":")
+        if self._upkeep.rewrite(name, int(number)):
+            erasures.drop_work("fragment", fragments[:1])
+        return None
 
     def purge(self, keep: timedelta) -> dict[str, int]:
         """Remove all versions older than `keep` from disk; returns the oldest version of each table that is left. Durable."""
-        with self._lock, self._made_durable():
-            self._writing()
-            self._tables.purge(keep)
+        self._writing()
+        self._upkeep.purge(keep)
+        with self._lock:
             return self._tables.oldest_versions()
 
     def example_ids(self) -> frozenset[str]:
         """Return the ids of all examples."""
-        with self._lock:
-            return frozenset(self._tables.scan("examples", ["row_id"])["row_id"].to_pylist())
+        with self._upkeep.pinned(["examples"]) as tables:
+            return frozenset(tables.scan("examples", ["row_id"])["row_id"].to_pylist())
 
     def close(self) -> None:
         """Free the writer's lock."""
@@ -398,6 +382,12 @@ class Buffer:
         self._insertion = Insertion(self._tables, max(highest) + 1)
         self._enrichment = EnrichmentRows(self._tables, buffer_folder.highest_seq(self._tables.folder))
         self._judge = Judge(self._tables, self._enrichment, self._tasks)
+
+    def _remember_highest_seq(self) -> None:
+        # Before rows go: were the one with the highest number gone and forgotten, its number would be given again after a
+        # restart, and the new row would count as known to every run that has seen the old one.
+        with self._lock:
+            buffer_folder.remember_highest_seq(self._tables.folder, self._writing()[1].highest_seq)
 
     def _erasing(self) -> Erasures:
         self._writing()

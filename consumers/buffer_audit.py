@@ -29,7 +29,8 @@ from consumers.tables import ARRIVED, ENRICHMENT_OF, KEYS, SCHEMAS, is_one_of
 TORN_FOLDER = "torn"
 RESTORED_FILE = "restored.json"
 _MANIFEST_END = b"LANC"
-_NEWEST_FRAGMENTS = 3
+# Ingest, enrichment and upkeep may each have written some when the power went.
+_NEWEST_FRAGMENTS = 6
 _ROWS_PER_READ = 10_000
 _ROWS_PER_FRAGMENT_ID = 1 << 32
 # LanceDB 0.40 reports unreadable files by any of these.

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 # Fragments merge with others of their size class, four at a time; classes grow by the same factor.
 _WIDTH = 4
@@ -37,18 +38,28 @@ def to_merge(sizes: Mapping[int, int]) -> list[int]:
     return sorted(fragment for size in classes if full and size <= max(full) for fragment in classes[size])
 
 
-def merge_small_fragments(table: Any, key: str) -> bool:  # noqa: ANN401 - LanceDB ships no types
-    """Merge small fragments into one, in one step that readers see whole or not at all; returns whether there were any."""
+def row_ids_of(table: Any, fragment: int | None = None) -> npt.NDArray[np.uint64]:  # noqa: ANN401 - LanceDB ships no types
+    """Return the `_rowid`s of one fragment, or of all, in order."""
+    query = table.search().select(["_rowid"]).limit(None)
+    if fragment is not None:
+        query = query.where(_within(fragment))
     # `to_batches` with large batches: `to_arrow` takes three times as long.
-    row_ids = table.search().select(["_rowid"]).limit(None).to_batches(1 << 16).read_all()["_rowid"].to_numpy()
-    fragments = row_ids >> FRAGMENT_BITS
-    chosen = to_merge(dict(zip(*(each.tolist() for each in np.unique(fragments, return_counts=True)), strict=True)))
-    if not chosen:
-        return False
-    rows = table.take_row_ids(row_ids[np.isin(fragments, chosen)].tolist()).to_arrow()
-    # Each row replaces itself: LanceDB writes them as one new fragment and lets go of the emptied ones.
-    table.merge_insert(key).when_matched_update_all().execute(rows)
-    return True
+    row_ids: npt.NDArray[np.uint64] = np.sort(query.to_batches(1 << 16).read_all()["_rowid"].to_numpy())
+    return row_ids
+
+
+def merge_small_fragments(table: Any, key: str) -> None:  # noqa: ANN401 - LanceDB ships no types
+    """Merge small fragments into one, in one step that readers see whole or not at all."""
+    fragments, rows = np.unique(row_ids_of(table) >> FRAGMENT_BITS, return_counts=True)
+    chosen = to_merge(dict(zip(fragments.tolist(), rows.tolist(), strict=True)))
+    if chosen:
+        # Each row replaces itself: LanceDB writes them as one new fragment and lets go of the emptied ones. By their places, for
+        # a merge by their keys reads those of the whole table.
+        table.update(where=" OR ".join(map(_within, chosen)), values_sql={key: key})
+
+
+def _within(fragment: int) -> str:
+    return f"(_rowid >= {fragment << FRAGMENT_BITS} AND _rowid < {(fragment + 1) << FRAGMENT_BITS})"
 
 
 def is_due_for_cleanup(table_folder: Path, keep: timedelta) -> bool:

@@ -9,19 +9,27 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from consumers import tombstones as hashes
-from consumers.erasures import Derived
+from consumers.compaction import FRAGMENT_BITS
+from consumers.erasures import Derived, Erasures
 from consumers.events import content_sha256
-from consumers.lance_tables import Tables
-from consumers.tables import ENRICHMENT_OF, KEYS, SCHEMAS
+from consumers.lance_tables import Snapshot
+from consumers.pace import Pace, portions
+from consumers.tables import ARRIVED, ENRICHMENT_OF, KEYS, SCHEMAS
 from consumers.tombstones import Kind, Tombstones
+from consumers.upkeep import Upkeep
 
-_ROWS_PER_DELETE = 5_000
-_ROWS_PER_REWRITE = 2_000
+_VALUES_PER_LOOK = 2_000
+_FINDINGS_ABOUT: Mapping[str, str] = {
+    **{enrichment: name for name, enrichment in ENRICHMENT_OF.items()},
+    "feedback_judgements": "examples",
+}
 _COLUMN_OF: Mapping[str, Mapping[str, Kind]] = {
     "articles": {"article_id": "article"},
     "examples": {"user_id": "user", "article_id": "article", "document_id": "article", "prediction_id": "prediction"},
@@ -39,7 +47,7 @@ class ErasedRows:
     keys: frozenset[str]
 
 
-def derived(tables: Tables, stones: Tombstones) -> list[Derived]:
+def derived(tables: Snapshot, stones: Tombstones) -> list[Derived]:
     """Return what else belongs to the erased users and articles, as the tables tell while their rows are there."""
     articles = _of_articles(tables, stones)
     users = _of_users(tables, stones)
@@ -57,7 +65,7 @@ def derived(tables: Tables, stones: Tombstones) -> list[Derived]:
     return [*articles, *users.predictions, *predictions]
 
 
-def erased_rows(tables: Tables, stones: Tombstones) -> dict[str, ErasedRows]:
+def erased_rows(tables: Snapshot, stones: Tombstones) -> dict[str, ErasedRows]:
     """Return the rows of each table that belong to something erased; tables without any are left out."""
     found: dict[str, ErasedRows] = {}
     for name, columns in _COLUMN_OF.items():
@@ -80,43 +88,58 @@ def erased_rows(tables: Tables, stones: Tombstones) -> dict[str, ErasedRows]:
     return found
 
 
-def remove(tables: Tables, rows: Mapping[str, ErasedRows]) -> int:
-    """Remove rows, and every finding about texts that are gone; return how many rows went."""
-    # The ledger before the examples: a killed process must still find both.
-    removed = sum(_delete(tables, name, rows[name].row_ids) for name in reversed([*_COLUMN_OF, "requests"]) if name in rows)
-    # By what is missing, not by what was removed just now: a killed process may have removed the texts alone.
-    for name, enrichment in (*ENRICHMENT_OF.items(), ("examples", "feedback_judgements")):
-        present = tables.scan(name, ["row_id"])["row_id"].combine_chunks()
-        findings = tables.scan(enrichment, ["row_id"], row_ids=True)
-        orphans = findings.filter(pc.invert(pc.is_in(findings["row_id"], value_set=present)))
-        removed += _delete(tables, enrichment, orphans["_rowid"].to_pylist())
-    return removed
+def erase(upkeep: Upkeep, erasures: Erasures) -> int:
+    """Remove the rows of everything that was erased, beside ingest; return how many rows went.
+
+    Ingest takes nothing in of what the list of erasures names. What is derived is named there by rows of one moment, so whatever
+    came in before it was named shows at the next look; it looks until nothing more is found. Killed at any point it goes on at
+    the next call: what is derived from rows is kept before they go.
+    """
+    named = -1
+    while named:
+        with upkeep.pinned() as tables:
+            found = derived(tables, erasures.tombstones())
+        named = erasures.derive(found)
+    removed = 0
+    while True:
+        with upkeep.pinned() as tables:
+            rows = erased_rows(tables, erasures.tombstones()) | _orphans(tables)
+            if not rows:
+                erasures.add_work("fragment", fragments_with_deletions(tables, upkeep.folder))
+                return removed
+        examples, answers = (rows[name].keys if name in rows else frozenset() for name in ("examples", "feedback"))
+        erasures.add_work("example", examples)
+        erasures.add_work("event", examples | answers)
+        # The ledger before the examples: a killed process must still find both. Findings last.
+        for name in (*reversed(ARRIVED), *_FINDINGS_ABOUT):
+            if name in rows:
+                upkeep.delete(name, rows[name].row_ids)
+        removed += sum(len(some.row_ids) for some in rows.values())
 
 
-def fragments_with_deletions(tables: Tables) -> list[str]:
-    """Return, as `table:number`, the fragments of the newest versions whose files still hold removed rows."""
+def fragments_with_deletions(tables: Snapshot, folder: Path) -> list[str]:
+    """Return, as `table:number`, the fragments of these versions whose files still hold removed rows."""
     found = []
     for name in SCHEMAS:
-        files = (tables.folder / f"{name}.lance" / "_deletions").glob("*-*")
-        marked = {int(file.name.partition("-")[0]) for file in files}
-        found += [f"{name}:{number}" for number in sorted(marked.intersection(tables.fragments(name)))]
+        marked = {int(file.name.partition("-")[0]) for file in (folder / f"{name}.lance" / "_deletions").glob("*-*")}
+        present = set(np.unique(tables.row_ids(name) >> FRAGMENT_BITS).tolist()) if marked else set()
+        found += [f"{name}:{number}" for number in sorted(marked & present)]
     return found
 
 
-def rewrite(tables: Tables, fragment: str) -> bool:
-    """Move some rows out of a fragment, each replaced by itself; return whether none is left, so that its file can go.
+def _orphans(tables: Snapshot) -> dict[str, ErasedRows]:
+    """Return findings about texts that are gone; by what is missing, for a killed process may have removed the texts alone."""
+    found = {}
+    for enrichment, name in _FINDINGS_ABOUT.items():
+        findings = tables.scan(enrichment, ["row_id"], row_ids=True)
+        present = tables.scan(name, ["row_id"])["row_id"].combine_chunks()
+        orphans = findings.filter(pc.invert(pc.is_in(findings["row_id"], value_set=present)))
+        if orphans.num_rows:
+            found[enrichment] = ErasedRows(tuple(orphans["_rowid"].to_pylist()), frozenset())
+    return found
 
-    Not `optimize`: LanceDB 0.40 leaves a fragment as it is while fewer than a tenth of its rows are removed.
-    """
-    name, _, number = fragment.partition(":")
-    row_ids = tables.fragments(name).get(int(number))
-    if row_ids is None:
-        return True
-    tables.replace(name, tables.take(name, row_ids[:_ROWS_PER_REWRITE].tolist(), SCHEMAS[name].names))
-    return len(row_ids) <= _ROWS_PER_REWRITE
 
-
-def _reviews_of_users(tables: Tables, stones: Tombstones) -> ErasedRows | None:
+def _reviews_of_users(tables: Snapshot, stones: Tombstones) -> ErasedRows | None:
     """Return the decisions of people about all that an erased user had said: they name the user."""
     rows = tables.scan("requests", ["event_id", "body"], "kind = 'feedback_review'", row_ids=True)
     named = [json.loads(body).get("user_id") for body in rows["body"].to_pylist()]
@@ -132,7 +155,7 @@ class _OfUsers:
     cited_by_others: frozenset[str]
 
 
-def _of_articles(tables: Tables, stones: Tombstones) -> list[Derived]:
+def _of_articles(tables: Snapshot, stones: Tombstones) -> list[Derived]:
     if not stones.digests.get("article"):
         return []
     rows = tables.scan("articles", ["article_id", "text_sha256"])
@@ -153,7 +176,7 @@ def _of_articles(tables: Tables, stones: Tombstones) -> list[Derived]:
     ]
 
 
-def _of_users(tables: Tables, stones: Tombstones) -> _OfUsers:
+def _of_users(tables: Snapshot, stones: Tombstones) -> _OfUsers:
     cited: dict[str, str] = {}
     cited_by_others: set[str] = set()
     texts: dict[str, str] = {}
@@ -176,7 +199,7 @@ def _of_users(tables: Tables, stones: Tombstones) -> _OfUsers:
     return _OfUsers(predictions, texts, frozenset(cited_by_others))
 
 
-def _hold_an_erased_text(tables: Tables, examples: pa.Table, stones: Tombstones) -> pa.ChunkedArray:
+def _hold_an_erased_text(tables: Snapshot, examples: pa.Table, stones: Tombstones) -> pa.ChunkedArray:
     """Return which examples hold the text of an erased article and name no article, not through a prediction either."""
     same = pc.is_in(examples["text_sha256"], value_set=_erased(examples["text_sha256"], stones, "text"))
     same = pc.and_(same, pc.is_null(examples["article_id"]))
@@ -186,16 +209,24 @@ def _hold_an_erased_text(tables: Tables, examples: pa.Table, stones: Tombstones)
     return pc.and_(same, pc.invert(pc.is_in(examples["prediction_id"], value_set=about_others)))
 
 
-def _texts_without_article(tables: Tables) -> Iterator[tuple[str, str]]:
+def _texts_without_article(tables: Snapshot) -> Iterator[tuple[str, str]]:
     """Yield id and text of the predictions that name no article, a few at a time."""
-    for batch in tables.pin(["predictions"]).batches("predictions", ["prediction_id", "text"], "article_id IS NULL"):
-        yield from zip(batch["prediction_id"].to_pylist(), batch["text"].to_pylist(), strict=True)
+    pace = Pace()
+    for batch in tables.batches("predictions", ["prediction_id", "text"], "article_id IS NULL"):
+        for some in portions(batch, _VALUES_PER_LOOK):
+            yield from zip(some["prediction_id"].to_pylist(), some["text"].to_pylist(), strict=True)
+            pace.breathe()
 
 
 def _erased(column: pa.ChunkedArray, stones: Tombstones, kind: Kind) -> pa.Array:
     """Return those values of a column that were erased."""
-    values = pc.unique(column.drop_null()).to_pylist() if stones.digests.get(kind) else []
-    return pa.array([value for value in values if stones.has(kind, value)], pa.string())
+    if not stones.digests.get(kind):
+        return pa.array([], pa.string())
+    pace, found = Pace(), []
+    for some in portions(pc.unique(column.drop_null()), _VALUES_PER_LOOK):
+        found += [value for value in some.to_pylist() if stones.has(kind, value)]
+        pace.breathe()
+    return pa.array(found, pa.string())
 
 
 def _pairs(rows: pa.Table, first: str, second: str) -> set[tuple[str, str]]:
@@ -204,9 +235,3 @@ def _pairs(rows: pa.Table, first: str, second: str) -> set[tuple[str, str]]:
 
 def _cause(stones: Tombstones, article_id: str) -> str:
     return hashes.digest(stones.key, "article", article_id)
-
-
-def _delete(tables: Tables, name: str, row_ids: tuple[int, ...] | list[int]) -> int:
-    for start in range(0, len(row_ids), _ROWS_PER_DELETE):
-        tables.delete_rows(name, row_ids[start : start + _ROWS_PER_DELETE])
-    return len(row_ids)

@@ -144,15 +144,16 @@ class Erasures:
         with self._lock, transaction(self._connection, self._path):
             self._insert("rows that came back", None)
 
-    def derive(self, found: Iterable[Derived]) -> None:
-        """Keep what belongs to erased things, durably, before its rows go."""
+    def derive(self, found: Iterable[Derived]) -> int:
+        """Keep what belongs to erased things, durably, before its rows go; return how much of it was not known."""
         with self._lock, transaction(self._connection, self._path):
             key = self._key_for_writing()
-            self._connection.executemany(
+            new = self._connection.executemany(
                 "INSERT OR IGNORE INTO tombstones VALUES (?, ?, ?)",
                 [(one.kind, hashes.digest(key, one.kind, one.name), one.cause) for one in found],
-            )
+            ).rowcount
             self._forget_cache()
+        return max(0, new)
 
     def tombstones(self) -> Tombstones:
         """Return what must not be stored; read again only when the file has changed."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from consumers import compaction
+from consumers.pace import portions
 from consumers.tables import KEYS, SCHEMAS, is_one_of
 
 # A longer IN list makes one filter slow to plan.
@@ -32,9 +33,18 @@ class Snapshot:
         """The pinned version of each table."""
         return {name: int(handle.version) for name, handle in self._handles.items()}
 
-    def scan(self, name: str, columns: Sequence[str], where: str | None = None) -> pa.Table:
-        """Return the columns of all rows that fulfil the SQL filter, in no particular order."""
-        return _read(_query(self._handles[name], columns, where))
+    def scan(self, name: str, columns: Sequence[str], where: str | None = None, *, row_ids: bool = False) -> pa.Table:
+        """Return the columns of all rows that fulfil the SQL filter, in no particular order; with `row_ids` also `_rowid`."""
+        return _read(_query(self._handles[name], columns, where).with_row_id(row_ids))
+
+    def lookup(self, name: str, column: str, values: Sequence[str], columns: Sequence[str]) -> pa.Table:
+        """Return the columns of the rows whose `column` is one of `values`."""
+        parts = [self.scan(name, columns, is_one_of(column, some)) for some in portions(values, _IDS_PER_FILTER)]
+        return pa.concat_tables(parts) if parts else SCHEMAS[name].empty_table().select(list(columns))
+
+    def row_ids(self, name: str) -> npt.NDArray[np.uint64]:
+        """Return the `_rowid`s of all rows, in order."""
+        return compaction.row_ids_of(self._handles[name])
 
     def batches(self, name: str, columns: Sequence[str], where: str | None = None) -> Iterator[pa.RecordBatch]:
         """Yield what `scan` returns piece by piece, for columns too large to hold at once."""
@@ -85,10 +95,7 @@ class Tables:
 
     def lookup(self, name: str, column: str, values: Sequence[str], columns: Sequence[str], where: str = "true") -> pa.Table:
         """Return the columns of the rows whose `column` is one of `values` and that fulfil the filter."""
-        parts = [
-            self.scan(name, columns, f"{is_one_of(column, values[start : start + _IDS_PER_FILTER])} AND {where}")
-            for start in range(0, len(values), _IDS_PER_FILTER)
-        ]
+        parts = [self.scan(name, columns, f"{is_one_of(column, some)} AND {where}") for some in portions(values, _IDS_PER_FILTER)]
         return pa.concat_tables(parts) if parts else SCHEMAS[name].empty_table().select(list(columns))
 
     def rows_per_s(self, name: str, over_s: float) -> float | None:
@@ -139,24 +146,6 @@ class Tables:
         self._will_write(name)
         self._handles[name].delete(f"_rowid IN ({', '.join(map(str, row_ids))})")
 
-    def fragments(self, name: str) -> dict[int, npt.NDArray[np.uint64]]:
-        """Return the `_rowid`s of each fragment of the newest version, in order."""
-        row_ids = np.sort(self.scan(name, ["_rowid"])["_rowid"].to_numpy())
-        numbers, starts = np.unique(row_ids >> compaction.FRAGMENT_BITS, return_index=True)
-        return {int(number): part for number, part in zip(numbers, np.split(row_ids, starts[1:]), strict=False)}
-
-    def purge(self, keep: timedelta) -> None:
-        """Remove every version older than `keep`, and every file that no version knows: a killed write left it.
-
-        Only the one writer may, between its writes.
-        """
-        for name, handle in self._handles.items():
-            self._will_write(name)
-            handle.optimize(cleanup_older_than=keep, delete_unverified=True)
-            # Half written under a name that LanceDB 0.40 does not look for.
-            for left_over in (self.folder / f"{name}.lance").glob("*/.tmp*"):
-                left_over.unlink()
-
     def oldest_versions(self) -> dict[str, int]:
         """Return the oldest version of each table that is still on disk."""
         return {name: min(entry["version"] for entry in handle.list_versions()) for name, handle in self._handles.items()}
@@ -173,24 +162,25 @@ class Tables:
         """Return the tables' versions."""
         return {name: int(self._handles[name].version) for name in names}
 
-    def compact(self, every: int, keep: timedelta) -> tuple[str, ...]:
-        """Merge small fragments of the tables that had `every` writes, and remove versions older than `keep`.
-
-        Returns the names of the tables it wrote.
-        """
+    def due_for_compaction(self, every: int) -> list[str]:
+        """Return the tables that had `every` writes since they were last named here."""
         due = [name for name, writes in self._since_compacted.items() if writes >= every]
-        written = []
-        for name in due:
-            self._since_compacted[name] = 0
-            if compaction.is_due_for_cleanup(self.folder / f"{name}.lance", keep):
-                self._handles[name].optimize(cleanup_older_than=keep)
-                written.append(name)
-            elif compaction.merge_small_fragments(self._handles[name], KEYS[name]):
-                written.append(name)
-        if written:
-            compaction.give_memory_back()
-        self.writes += len(written)
-        return tuple(written)
+        self._since_compacted |= dict.fromkeys(due, 0)
+        return due
+
+    def were_compacted(self, names: Sequence[str]) -> None:
+        """Count from here on the writes after which these tables are due again."""
+        self._since_compacted |= dict.fromkeys(names, 0)
+
+    def open_again(self, name: str) -> Any:  # noqa: ANN401 - LanceDB ships no types
+        """Return a handle of its own on a table."""
+        return self._open(name)
+
+    def go_on_from(self, name: str, *, wrote: bool) -> None:
+        """See what another handle has done to a table."""
+        if wrote:
+            self._will_write(name)
+        self._handles[name].checkout_latest()
 
     def _open(self, name: str) -> Any:  # noqa: ANN401 - LanceDB ships no types
         if name in self._present:

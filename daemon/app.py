@@ -275,7 +275,7 @@ class Daemon:
             keep = settings.registry.keep_versions
             log.info(
                 "daemon.housekeeping",
-                rows_removed=buffer.enforce_retention(),
+                rows_removed=sum(buffer.enforce_retention().values()),
                 events_removed=event_log.enforce_retention(),
                 artifacts_removed=collection.collect(registry, artifacts, keep=keep) if keep else [],
             )

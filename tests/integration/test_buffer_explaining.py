@@ -9,7 +9,21 @@ from typing import Any
 from consumers.buffer import Buffer
 from consumers.defence.standings import IN_WORDS
 from consumers.explaining import Explanation
-from tests.support.buffers import NOW, SETTINGS, TASKS, TOPICS, accepted, enrich, feedback, judge, label, opened, renaming, stored
+from tests.support.buffers import (
+    NOW,
+    SETTINGS,
+    TASKS,
+    TOPICS,
+    Moving,
+    accepted,
+    enrich,
+    feedback,
+    judge,
+    label,
+    opened,
+    renaming,
+    stored,
+)
 
 NEXT_RUN = "the next run of its task learns from it"
 
@@ -101,11 +115,17 @@ def test_a_label_no_longer_accepted_and_a_text_that_measures_say_so(tmp_path: Pa
 
 def test_an_example_past_the_retention_or_of_a_removed_task_says_so(tmp_path: Path) -> None:
     kept = SETTINGS.model_copy(update={"retention_days": 1.0})
-    with opened(tmp_path / "b", kept) as buffer:
-        buffer.insert(stored(feedback("old", "one", hours=48), feedback("f-1", "two")))
+    with opened(tmp_path / "b", kept, clock=(clock := Moving())) as buffer:
+        buffer.insert(stored(feedback("old", "one")))
+        enrich(buffer)
+        fate = buffer.feedback_fate("old")
+        clock.forward(days=2)
+        buffer.insert(stored(feedback("f-1", "two"), offset=9))
         enrich(buffer)
         buffer.enforce_retention()
-        assert "buffer.retention_days" in explained(buffer, "old").reason
+        assert fate is not None
+        assert "buffer.retention_days" in buffer.explain(fate).reason, "it went between the two questions"
+        assert buffer.feedback_fate("old") is None
     with opened(tmp_path / "b", tasks={}) as buffer:
         assert "task 'news-topics' is not defined here any more" in explained(buffer, "f-1").reason
 

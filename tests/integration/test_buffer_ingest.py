@@ -18,6 +18,7 @@ from tests.support.buffers import (
     NOW,
     SETTINGS,
     TASKS,
+    Moving,
     article,
     enrich,
     feedback,
@@ -27,6 +28,7 @@ from tests.support.buffers import (
     prediction,
     renaming,
     retrain,
+    review,
     spans,
     stored,
 )
@@ -276,35 +278,62 @@ def test_requests_and_predictions_are_read_back(tmp_path: Path) -> None:
         assert buffer.prediction("p-2") is None
 
 
-def test_retention_goes_by_event_time(tmp_path: Path) -> None:
-    settings = SETTINGS.model_copy(update={"retention_days": 1.0})
-    with opened(tmp_path / "b", settings) as buffer:
-        buffer.insert(stored(*(label(f"l-{hours}", f"{hours} hours", hours=hours) for hours in (1, 23, 25, 99))))
+def test_retention_goes_by_arrival_in_every_table(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"retention_days": 10.0, "predictions_days": 2.0})
+    with opened(tmp_path / "b", settings, clock=(clock := Moving())) as buffer:
+        archive = timedelta(days=3650) / timedelta(hours=1)
         buffer.insert(
-            stored(article("e-1", hours=30), article("e-2", "a-2", hours=2), prediction("p-1", occurred_at=NOW), offset=9)
-        )
+            stored(
+                label("l-1", "one", hours=archive), article("e-1", hours=archive), feedback("f-1", "two"), retrain("r-1"),
+                review("r-2", "accept", event_ids=("f-1",)), prediction("p-1"),
+            )
+        )  # fmt: skip
         enrich(buffer)
-        assert buffer.enforce_retention() == 5, "two examples and what was found out about them, one article"
-        assert buffer.table_counts() == {"articles": 1, "examples": 2, "feedback": 0, "predictions": 1, "requests": 0}
-        assert buffer.counts("news-topics").train == 2
-        assert buffer.enforce_retention() == 0
-    with opened(tmp_path / "b") as buffer:
-        assert buffer.enforce_retention() == 0, "0 days keeps all"
+        enrich(buffer, "articles")
+        assert buffer.enforce_retention() == {}, "an archive is not gone the hour after it came in"
+        clock.forward(days=3)
+        assert buffer.enforce_retention() == {"predictions": 1}
+        buffer.insert(stored(label("l-2", "three"), article("e-2", "a-2"), feedback("f-2", "four"), retrain("r-3"), offset=20))
+        enrich(buffer)
+        clock.forward(days=8)
+        assert buffer.enforce_retention() == {
+            "feedback_judgements": 1, "article_enrichment": 1, "example_enrichment": 2, "articles": 1, "examples": 2,
+            "feedback": 1, "requests": 2,
+        }  # fmt: skip
+        assert buffer.table_counts() == {"articles": 1, "examples": 2, "feedback": 1, "predictions": 0, "requests": 1}
+        assert (buffer.counts("news-topics").train, buffer.enforce_retention()) == (2, {})
+        assert [request.event_id for request in buffer.requests()] == ["r-3"]
+    with opened(tmp_path / "b", clock=clock.forward(days=999)) as buffer:
+        assert buffer.enforce_retention() == {}, "0 days keeps all"
+
+
+def test_retention_leaves_what_a_waiting_answer_names(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"retention_days": 10.0, "predictions_days": 2.0})
+    with opened(tmp_path / "b", settings, clock=(clock := Moving())) as buffer:
+        buffer.insert(stored(article("e-1", "a-1"), article("e-2", "a-2"), prediction("p-1"), prediction("p-2")))
+        clock.forward(days=11)
+        buffer.insert(stored(feedback("f-1", article_id="a-1"), feedback("f-2", prediction_id="p-1"), offset=20))
+        assert buffer.enforce_retention() == {"articles": 1, "predictions": 1}
+        assert buffer.resolve_waiting() == 2
+        assert buffer.table_counts()["examples"] == 2
+        assert buffer.enforce_retention() == {"articles": 1, "predictions": 1}
 
 
 def test_numbers_are_never_given_again_after_retention_removed_every_row(tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"retention_days": 1.0})
-    with opened(tmp_path / "b", settings) as buffer:
-        buffer.insert(stored(*(label(f"l-{n}", f"text {n}", hours=99) for n in range(3)), article("e-1", hours=99)))
+    clock = Moving()
+    with opened(tmp_path / "b", settings, clock=clock) as buffer:
+        buffer.insert(stored(*(label(f"l-{n}", f"text {n}") for n in range(3)), article("e-1")))
         enrich(buffer)
         enrich(buffer, "articles")
         seen_by_a_run = buffer.counts("news-topics").max_seq
-        assert buffer.enforce_retention() == 8
+        clock.forward(days=2)
+        assert sum(buffer.enforce_retention().values()) == 8
     for _ in range(2):
-        with opened(tmp_path / "b", settings) as buffer:
+        with opened(tmp_path / "b", settings, clock=clock) as buffer:
             assert buffer.repairs == ()
-            assert buffer.enforce_retention() == 0
-    with opened(tmp_path / "b", settings) as buffer:
+            assert buffer.enforce_retention() == {}
+    with opened(tmp_path / "b", settings, clock=clock) as buffer:
         buffer.insert(stored(label("l-9", "a later text"), offset=9))
         enrich(buffer)
         counts = buffer.counts("news-topics", after_seq=seen_by_a_run)
@@ -346,7 +375,7 @@ def test_versions_are_removed_once_they_are_old(tmp_path: Path) -> None:
         # Lance goes by the time that stands in a version, so the period shrinks here instead of the version growing old.
         time.sleep(0.1)
         buffer.insert(stored(label("l-5", "text 5"), offset=5))
-        buffer._tables.compact(1, timedelta(milliseconds=10))
+        buffer._upkeep.compact(["examples"], timedelta(milliseconds=10))
         assert len(manifests()) <= 3
         assert buffer.table_counts()["examples"] == 6
 

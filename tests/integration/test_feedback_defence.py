@@ -22,6 +22,7 @@ from tests.support.buffers import (
     SETTINGS,
     TASKS,
     TOPICS,
+    Moving,
     accepted,
     always_train,
     article,
@@ -534,8 +535,11 @@ class TestRestart:
             assert buffer.judge_feedback(FEEDBACK, patience=patience).judged == 1
 
     def test_retention_removes_judgements_too(self, tmp_path: Path) -> None:
-        with opened(tmp_path / "b", SETTINGS.model_copy(update={"retention_days": 1.0}), tasks=LENIENT) as buffer:
-            take(buffer, feedback("old", "one", hours=48), feedback("f-1", "two"))
+        settings, clock = SETTINGS.model_copy(update={"retention_days": 1.0}), Moving()
+        with opened(tmp_path / "b", settings, tasks=LENIENT, clock=clock) as buffer:
+            take(buffer, feedback("old", "one"))
+            clock.forward(days=2)
+            take(buffer, feedback("f-1", "two"), offset=9)
             buffer.enforce_retention()
             assert standings(buffer) == {"f-1": "effective"}
             judge(buffer)

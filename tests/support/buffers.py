@@ -32,9 +32,24 @@ NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 TASKS = load_tasks(SHIPPED_TASKS_DIR)
 TOPICS = TASKS["news-topics"]
 ENTITIES = TASKS["news-entities"]
-SETTINGS = BufferSettings(optimize_every=20, keep_versions_hours=1.0, retention_days=0.0)
+SETTINGS = BufferSettings(optimize_every=20, keep_versions_hours=1.0, retention_days=0.0, predictions_days=0.0)
 FEEDBACK = load_settings().feedback
 WIDTH = 4
+
+
+class Moving:
+    """A clock that tests put forward."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, **by: float) -> Moving:
+        """Let time pass: `days`, `hours`, as timedelta names them."""
+        self.now += timedelta(**by)
+        return self
 
 
 @contextmanager

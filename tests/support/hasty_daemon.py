@@ -17,10 +17,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from consumers import embedded_erasing
-from consumers import erasing as rows
 from consumers.dead_letters import DeadLetters
 from consumers.erasures import Erasures
-from consumers.lance_tables import Tables
+from consumers.upkeep import Upkeep
 from daemon import cli, erased_runs, erasure
 from daemon.erasure import Eraser
 from registry import erasing
@@ -29,10 +28,10 @@ from registry.artifacts import Artifacts
 KEEP = timedelta(seconds=2)
 ROAD: Mapping[str, tuple[Any, str]] = {
     "request": (Erasures, "request"), "derive": (Erasures, "derive"), "work": (Erasures, "add_work"),
-    "rows": (Tables, "delete_rows"), "letters": (DeadLetters, "erase"), "log": (embedded_erasing, "empty"),
+    "rows": (Upkeep, "delete"), "letters": (DeadLetters, "erase"), "log": (embedded_erasing, "empty"),
     "positions": (Erasures, "drop_positions"), "versions": (erasing, "mark_versions"), "runs": (erasing, "mark_runs"),
     "folders": (erased_runs, "remove"), "half a folder": (shutil, "rmtree"), "removed_at": (Erasures, "reached"),
-    "rewrite": (rows, "rewrite"), "rewritten": (Erasures, "rewritten"), "purge": (Tables, "purge"),
+    "rewrite": (Upkeep, "rewrite"), "rewritten": (Erasures, "rewritten"), "purge": (Upkeep, "purge"),
     "compact": (embedded_erasing, "compact"), "letters compact": (DeadLetters, "compact"),
     "purged_at": (Erasures, "reached"), "vacuum": (Erasures, "vacuum"), "retrain_at": (Erasures, "reached"),
     "models": (erasing, "collect"), "a model": (Artifacts, "remove"), "done_at": (Erasures, "reached"),
