@@ -19,7 +19,7 @@ from daemon.ingest_task import IngestTask
 from daemon.telemetry import DaemonMetrics
 from tests.support.sample_events import NOW, TASKS, wire
 
-BUFFER_SETTINGS = BufferSettings(optimize_every=20, keep_versions_hours=1.0, retention_days=0.0)
+BUFFER_SETTINGS = BufferSettings(optimize_every=20, keep_versions_hours=1.0, retention_days=0.0, predictions_days=0.0)
 
 
 def open_buffer(folder: Path, *, writer: bool = True) -> Buffer:
