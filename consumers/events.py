@@ -18,7 +18,7 @@ from config.labels import LabelName
 from config.tasks import TaskSpec
 from config.times import Moment
 from consumers.event_errors import explain
-from consumers.targets import TARGETS, Frozen, check_spans, not_blank, parse_target, with_labels_as_read
+from consumers.targets import NOT_BLANK, TARGETS, Frozen, check_spans, not_blank, parse_target, with_labels_as_read
 from consumers.wire import decode
 
 SCHEMA_VERSION = 1
@@ -40,7 +40,7 @@ EventId = Annotated[ForeignId, Field(description="Unique id of this event; a red
 ArticleId = Annotated[ForeignId, Field(description="The publisher's stable id of the article, such as its URL or guid.")]
 TaskName = Annotated[str, Field(min_length=1, max_length=63)]
 ModelVersion = Annotated[str, Field(min_length=1, max_length=100, description="Version whose answer was shown.")]
-Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS), AfterValidator(not_blank)]
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS, json_schema_extra={"pattern": NOT_BLANK}), AfterValidator(not_blank)]
 
 
 class _Event(Frozen):

@@ -14,6 +14,8 @@ from config.tasks import TaskSpec
 from consumers.event_errors import explain
 
 MAX_SPANS = 10_000
+NOT_BLANK = r"[^\s\x1c-\x1f\x85]"
+"""What `not_blank` asks for, as JSON Schema can say it."""
 
 
 def not_blank(text: str) -> str:

@@ -62,6 +62,11 @@ class Access:
         self._requests = RateLimit(requests, max(1.0, requests * settings.burst_s), elapsed=elapsed)
         self._guesses = RateLimit(guesses / 60, guesses, elapsed=elapsed)
 
+    @property
+    def open_to_all(self) -> bool:
+        """Whether requests need no key: only this machine reaches the port, and there is neither a token nor a key."""
+        return self._loopback and not self._token and not self._keys.exists
+
     def admit(self, method: str, path: str, address: str, authorization: bytes) -> Caller:
         """Return who asks. Raises `ApiError` (401, 403, 429, 503) for one who may not, or not now."""
         caller = self._identify(f"address:{_site(address)}", authorization)
@@ -87,7 +92,7 @@ class Access:
             self._hold_to("texts_per_s", self._texts.rate_per_s, caller, wait_s)
 
     def _identify(self, counted_as: str, authorization: bytes) -> Caller:
-        if self._loopback and not self._token and not self._keys.exists:
+        if self.open_to_all:
             return Caller(None, frozenset(SCOPES), counted_as)
         presented = _bearer(authorization)
         if not presented:

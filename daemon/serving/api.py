@@ -5,33 +5,41 @@ from __future__ import annotations
 import asyncio
 import os
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import FastAPI, Header, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from config.errors import DeadLetterError, RetryError
-from consumers import event_errors, events, wire
-from daemon.serving import downloads, errors, schemas
+from consumers import event_errors, wire
+from daemon.serving import document, downloads, errors, schemas
 from daemon.serving.access import Guard
 from daemon.serving.batching import OverloadedError
 from daemon.serving.errors import ApiError
 from daemon.serving.metrics import Measured
+from daemon.serving.refusals import EVERYWHERE, GUARDED, declared
 from daemon.serving.security import BodyLimit
 from daemon.serving.service import Service
 from daemon.serving.slot import NoModelError, Slot
 
-_BODY_OF = "requestBody"
-
 
 def create_app(service: Service) -> FastAPI:
     """Return the app over an open service. It neither opens nor closes the service."""
-    app = FastAPI(title="Perennial", docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Perennial",
+        description="Predictions of the champion, feedback on them, and what an app needs to run the champion itself.",
+        # Their pages load from another host.
+        docs_url=None,
+        redoc_url=None,
+        responses=declared(*EVERYWHERE),
+        generate_unique_id_function=lambda route: route.name,
+    )
     errors.install(app)
+    document.install(app, open_to_all=lambda: service.access.open_to_all)
     settings = service.settings.serving
     # The last one added sees a request first: measured, then identified, then read.
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
@@ -49,7 +57,8 @@ def _add_predict(app: FastAPI, service: Service) -> None:
     @app.post(
         "/v1/tasks/{task}/predict",
         response_model=schemas.PredictResponse,
-        openapi_extra={_BODY_OF: _json_body(schemas.PredictRequest.model_json_schema())},
+        responses=declared(*GUARDED, "not_found", "no_champion", "unsupported_type", "invalid"),
+        openapi_extra=document.body_of(document.PREDICT_BODY),
     )
     async def predict(task: str, request: Request) -> Response:
         """Answer with the task's champion; every answer carries its version and prediction id."""
@@ -71,7 +80,8 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         answers = await asyncio.wrap_future(future)
         ids = service.predictions.add(task, version, texts, answers, asked.article_id)
         service.metrics.answered(task, version, len(texts))
-        predictions = [{"prediction_id": one, **answer} for one, answer in zip(ids, answers, strict=True)]
+        # A backend that reads every text whole says nothing of it.
+        predictions = [{"prediction_id": one, "truncated": False, **answer} for one, answer in zip(ids, answers, strict=True)]
         return JSONResponse({"task": task, "version": version, "predictions": predictions})
 
 
@@ -80,9 +90,10 @@ def _add_feedback(app: FastAPI, service: Service) -> None:
         "/v1/feedback",
         status_code=202,
         response_model=schemas.FeedbackAccepted,
-        openapi_extra={_BODY_OF: _json_body(events.Feedback.model_json_schema())},
+        responses=declared(*GUARDED, "not_found", "conflict", "unsupported_type", "invalid"),
+        openapi_extra=document.body_of(document.FEEDBACK_BODY),
     )
-    async def accept(request: Request, idempotency_key: Annotated[str | None, Header()] = None) -> Response:
+    async def post_feedback(request: Request, idempotency_key: Annotated[str | None, Header()] = None) -> Response:
         """Make feedback durable and acknowledge it; `event_id` and `occurred_at` may be left out."""
         body = await _json_bytes(request)
         accepted = await run_in_threadpool(service.desk.accept, body, idempotency_key, api_key=request.state.caller.key)
@@ -94,8 +105,12 @@ def _add_feedback(app: FastAPI, service: Service) -> None:
         )
         return JSONResponse(answer.model_dump(mode="json"), status_code=202)
 
-    @app.get("/v1/feedback/{event_id:path}", response_model=schemas.FeedbackFate)
-    async def fate(event_id: str) -> Response:
+    @app.get(
+        "/v1/feedback/{event_id:path}",
+        response_model=schemas.FeedbackFate,
+        responses=declared(*GUARDED, "not_found", "invalid"),
+    )
+    async def feedback_fate(event_id: str) -> Response:
         """Tell what became of one feedback event, up to the version that learnt from it."""
         try:
             found = await run_in_threadpool(service.fates.of, event_id)
@@ -108,13 +123,13 @@ def _add_feedback(app: FastAPI, service: Service) -> None:
 
 
 def _add_views(app: FastAPI, service: Service) -> None:
-    @app.get("/v1/tasks")
-    async def tasks() -> dict[str, list[schemas.TaskView]]:
+    @app.get("/v1/tasks", responses=declared(*GUARDED))
+    async def list_tasks() -> schemas.Tasks:
         """List the tasks, what answers for each and why one is not ready."""
-        return {"tasks": [_task_view(slot) for slot in service.slots.all()]}
+        return schemas.Tasks(tasks=[_task_view(slot) for slot in service.slots.all()])
 
-    @app.get("/v1/models")
-    def models(task: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> dict[str, list[schemas.ModelView]]:
+    @app.get("/v1/models", responses=declared(*GUARDED, "not_found", "invalid"))
+    def list_models(task: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> schemas.Models:
         """List the registry's newest versions (`?limit=`), newest first, of one task (`?task=`) or of all."""
         if task is not None:
             _slot(service, task)
@@ -137,17 +152,21 @@ def _add_views(app: FastAPI, service: Service) -> None:
             )
             for version in versions
         ]
-        return {"models": views}
+        return schemas.Models(models=views)
 
 
 def _add_health(app: FastAPI, service: Service) -> None:
     @app.get("/healthz")
-    async def alive() -> dict[str, Any]:
+    async def healthz() -> schemas.Alive:
         """Say that the process runs and its event loop turns."""
-        return {"status": "alive", "pid": os.getpid()}
+        return schemas.Alive(pid=os.getpid())
 
-    @app.get("/readyz")
-    async def ready() -> Response:
+    @app.get(
+        "/readyz",
+        response_model=schemas.Readiness,
+        responses={503: {"model": schemas.Readiness, "description": "It is not ready; `reasons` says why."}},
+    )
+    async def readyz() -> Response:
         """Answer 200 once every task that has a champion has a loaded model, else 503. A task a reload brought is only noted."""
         views = [_task_view(slot) for slot in service.slots.all()]
         reasons = {view.name: view.problem for view in views if not view.ready and not service.slots.came_later(view.name)}
@@ -155,7 +174,7 @@ def _add_health(app: FastAPI, service: Service) -> None:
         body = {"ready": not reasons, "reasons": reasons, "notes": notes, "serving": {view.name: view.serving for view in views}}
         return JSONResponse(body, status_code=503 if reasons else 200)
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse, responses=declared(*GUARDED))
     async def metrics() -> Response:
         """Expose the process's metrics in Prometheus' text format."""
         return Response(service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
@@ -182,8 +201,7 @@ def _predict_request(body: bytes) -> schemas.PredictRequest:
 def _slot(service: Service, task: str) -> Slot:
     slot = service.slots.get(task)
     if slot is None:
-        message = f"task: {task[:80]!r} is not defined here"
-        raise ApiError(404, message, f"the tasks are {', '.join(sorted(service.slots))}", field="task")
+        raise errors.unknown_task(task, service.slots)
     return slot
 
 
@@ -193,8 +211,7 @@ def _no_model(slot: Slot) -> ApiError:
         message = f"task {status.task!r} has no working model: {status.failure}"
         remedy = "tell the operator; loading is tried again by itself"
     elif status.champion is None and status.looked:
-        message = f"task {status.task!r} has no champion yet"
-        remedy = "send labels for it, or import them; the first model that beats the baseline answers by itself"
+        return errors.no_champion(status.task)
     else:
         message, remedy = f"the champion of task {status.task!r} is being loaded", "send it again in a moment"
     return ApiError(503, message, remedy, field="task", headers={"Retry-After": "1"})
@@ -223,7 +240,3 @@ def _task_view(slot: Slot) -> schemas.TaskView:
         ready=status.ready,
         problem=problem,
     )
-
-
-def _json_body(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"required": True, "content": {"application/json": {"schema": schema}}}

@@ -13,8 +13,9 @@ from fastapi.responses import FileResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from config.errors import RetryError, RunFailedError, UserError
-from daemon.serving import models, schemas
+from daemon.serving import errors, models, schemas
 from daemon.serving.errors import ApiError
+from daemon.serving.refusals import GUARDED, declared
 from daemon.serving.service import Service
 from daemon.serving.slot import Slot
 from registry.artifacts import Artifacts
@@ -24,6 +25,21 @@ from registry.versions import Version
 _FOLLOW = "ask /v1/tasks/{task}/champion for the version to use"
 _RANGE_REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
 
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_ETAG = {"ETag": {"description": "The SHA-256 of the whole file.", "schema": {"type": "string"}}}
+_MANIFEST = {
+    "description": "The manifest as it was published.",
+    "headers": _ETAG,
+    "content": {"application/json": {"schema": {"type": "object"}}},
+}
+_FILE = {"description": "The whole file.", "headers": _ETAG, "content": {"application/octet-stream": _BYTES}}
+_PART = {
+    "description": "The range, or the ranges, that the header Range names.",
+    "headers": _ETAG,
+    "content": {"application/octet-stream": _BYTES, "multipart/byteranges": _BYTES},
+}
+_UNCHANGED = {"description": "It is the one that If-None-Match names."}
+
 IfNoneMatch = Annotated[str | None, Header()]
 
 
@@ -31,15 +47,14 @@ def add(app: FastAPI, service: Service, slot_of: Callable[[str], Slot]) -> None:
     """Add the addresses to `app`; `slot_of` returns a task's slot or refuses."""
     artifacts = Artifacts(service.settings.artifacts_dir)
 
-    @app.get("/v1/tasks/{task}/champion")
+    @app.get("/v1/tasks/{task}/champion", responses=declared(*GUARDED, "not_found", "no_champion"))
     def champion(task: str) -> schemas.ChampionView:
         """Tell which version is the task's champion, and what an app needs to fetch and run it."""
         spec = slot_of(task).spec
         with _registry_readable():
             alias = service.registry.versions.champion(task)
             if alias is None:
-                message = f"task {task!r} has no champion yet"
-                raise ApiError(404, message, "ask again once its first model was promoted", field="task")
+                raise errors.no_champion(task)
             version = service.registry.versions.get(alias.version)
         return schemas.ChampionView(
             task=task,
@@ -53,14 +68,22 @@ def add(app: FastAPI, service: Service, slot_of: Callable[[str], Slot]) -> None:
             size_bytes=version.size_bytes,
         )
 
-    @app.get("/v1/models/{task}/{number}/manifest", response_class=Response)
+    @app.get(
+        "/v1/models/{task}/{number}/manifest",
+        response_class=Response,
+        responses={200: _MANIFEST, 304: _UNCHANGED, **declared(*GUARDED, "not_found", "gone", "bad_range")},
+    )
     def manifest(task: str, number: str, if_none_match: IfNoneMatch = None) -> Response:
         """Send the manifest of version `task/number`: every file's path, size and SHA-256."""
         version, folder, _manifest = _opened(service, artifacts, f"{task}/{number}")
         return _file(folder / MANIFEST_FILE, version.manifest_sha256, if_none_match, media_type="application/json")
 
-    @app.get("/v1/models/{task}/{number}/files/{path:path}", response_class=Response)
-    def file(task: str, number: str, path: str, if_none_match: IfNoneMatch = None) -> Response:
+    @app.get(
+        "/v1/models/{task}/{number}/files/{path:path}",
+        response_class=Response,
+        responses={200: _FILE, 206: _PART, 304: _UNCHANGED, **declared(*GUARDED, "not_found", "gone", "bad_range")},
+    )
+    def download_file(task: str, number: str, path: str, if_none_match: IfNoneMatch = None) -> Response:
         """Send one file that the manifest of version `task/number` names, or the range of it that is asked for."""
         version, folder, manifest = _opened(service, artifacts, f"{task}/{number}")
         # Only what the manifest names is ever looked up, so no path leads out of the folder; nor does a link put there.

@@ -1,8 +1,8 @@
-"""Every refusal has one shape: `{"error": {"field", "message", "remedy"}}`."""
+"""Every refusal has one shape: `{"error": {"code", "field", "message", "remedy"}}`; `refusals` lists the codes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
 import structlog
@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from config.errors import DeadLetterError
+from daemon.serving.refusals import code_of
 
 _DEFAULT_REMEDY = "send a value of that form; `perennial schema` prints the JSON Schema of every event"
 
@@ -24,13 +25,15 @@ log = structlog.get_logger(__name__)
 
 
 class ApiError(Exception):
-    """A request that is answered with a refusal."""
+    """A request that is answered with a refusal. `code` is one of `refusals.REFUSALS`; None: the first one of the status."""
 
     def __init__(
-        self, status: int, message: str, remedy: str, *, field: str | None = None, headers: Mapping[str, str] | None = None
-    ) -> None:
+        self, status: int, message: str, remedy: str, *, field: str | None = None, headers: Mapping[str, str] | None = None,
+        code: str | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(message)
         self.status = status
+        self.code = code or code_of(status)
         self.message = message
         self.remedy = remedy
         self.field = field
@@ -38,7 +41,7 @@ class ApiError(Exception):
 
     def response(self) -> JSONResponse:
         """Return the refusal as JSON."""
-        error = {"field": self.field, "message": self.message, "remedy": self.remedy}
+        error = {"code": self.code, "field": self.field, "message": self.message, "remedy": self.remedy}
         return JSONResponse(
             {"error": {key: _encodable(text) for key, text in error.items()}}, status_code=self.status, headers=self.headers
         )
@@ -55,6 +58,21 @@ def of_dead_letter(error: DeadLetterError, *, status: int = 422) -> ApiError:
 def of_malformed(error: DeadLetterError) -> ApiError:
     """Return the refusal of a body that could not be decoded: 400 when it is no JSON object, 422 when one value is bad."""
     return of_dead_letter(error, status=422 if error.field else 400)
+
+
+def unknown_task(task: str, tasks: Iterable[str]) -> ApiError:
+    """Return the refusal of a task that has no task file here."""
+    return ApiError(404, f"task: {task[:80]!r} is not defined here", f"the tasks are {', '.join(sorted(tasks))}", field="task")
+
+
+def no_champion(task: str) -> ApiError:
+    """Return the refusal for a task that has no model yet: no attempt in the next minutes will find one."""
+    message = f"task {task!r} has no champion yet"
+    remedy = (
+        "import labelled rows for it (`perennial import`) or send labels; the first model that beats the baseline answers. "
+        "`perennial status` says what it waits for"
+    )
+    return ApiError(409, message, remedy, field="task", code="no_champion")
 
 
 def install(app: FastAPI) -> None:

@@ -22,7 +22,7 @@ from consumers.event_errors import explain
 from consumers.source import EventSink
 from consumers.targets import check_spans, parse_target
 from daemon.serving.accepted import Accepted, AcceptedFeedback
-from daemon.serving.errors import ApiError, of_dead_letter, of_malformed
+from daemon.serving.errors import ApiError, of_dead_letter, of_malformed, unknown_task
 
 Outcome = Literal["accepted", "repeated", "conflict", "refused", "unavailable"]
 
@@ -76,7 +76,9 @@ class FeedbackDesk:
         try:
             payload = _decoded(body)
             named = payload.get("task")
-            task = named if isinstance(named, str) and named in self._tasks else "unknown"
+            if isinstance(named, str) and named not in self._tasks:
+                raise unknown_task(named, self._tasks)
+            task = named if isinstance(named, str) else "unknown"
             event_id = _event_id(payload, key)
             event, content_sha256 = self._validated(payload, event_id, api_key)
             accepted, outcome = self._once(event, content_sha256)

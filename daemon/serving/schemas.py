@@ -47,12 +47,63 @@ class PredictRequest(_Schema):
         return [self.text] if self.text is not None else [article_text(self.title or "", self.body or "")]
 
 
+class AnsweredSpan(_Schema):
+    """One entity: code-point offsets into the text, end exclusive, and its type."""
+
+    start: int
+    end: int
+    label: str
+
+
+class Prediction(BaseModel):
+    """One answer: `label` and `scores` of a classification, `spans` of entity recognition."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    prediction_id: Annotated[str, Field(description="What feedback on this answer cites.")]
+    truncated: Annotated[bool, Field(description="The model read only the beginning of the text.")]
+    label: Annotated[str, Field(description="The most probable label.")] = ""
+    scores: Annotated[dict[str, float], Field(description="Probability per label, highest first.")] = {}
+    spans: Annotated[list[AnsweredSpan], Field(description="The entities in order of the text.")] = []
+
+
 class PredictResponse(_Schema):
-    """One prediction per text, in order, all by one version. Each holds `prediction_id` and the answer of the task's kind."""
+    """One prediction per text, in order, all by one version."""
 
     task: str
     version: str
-    predictions: list[dict[str, Any]]
+    predictions: list[Prediction]
+
+
+class Refused(_Schema):
+    """Why a request was refused and what to do."""
+
+    code: Annotated[str, Field(description="What programs go by, such as `no_champion`.")]
+    field: Annotated[str | None, Field(description="Which part of the request is wrong.")]
+    message: str
+    remedy: str
+
+
+class ErrorBody(_Schema):
+    """What every refusal looks like."""
+
+    error: Refused
+
+
+class Alive(_Schema):
+    """The process runs."""
+
+    status: Literal["alive"] = "alive"
+    pid: int
+
+
+class Readiness(BaseModel):
+    """Whether every task that has a champion has a loaded model."""
+
+    ready: bool
+    reasons: Annotated[dict[str, str | None], Field(description="Why it is not ready.")]
+    notes: Annotated[dict[str, str | None], Field(description="What does not keep it from being ready.")]
+    serving: Annotated[dict[str, str | None], Field(description="The version that answers, by task.")]
 
 
 class FeedbackAccepted(_Schema):
@@ -99,6 +150,12 @@ class TaskView(_Schema):
     problem: str | None
 
 
+class Tasks(_Schema):
+    """All tasks."""
+
+    tasks: list[TaskView]
+
+
 class ModelView(_Schema):
     """One version of the registry."""
 
@@ -110,6 +167,12 @@ class ModelView(_Schema):
     champion: bool
     serving: bool
     metrics: dict[str, Any]
+
+
+class Models(_Schema):
+    """Versions, the newest first."""
+
+    models: list[ModelView]
 
 
 class ChampionView(_Schema):

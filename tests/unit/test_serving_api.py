@@ -151,6 +151,7 @@ def test_an_unknown_task_is_told_the_tasks(client: httpx.Client) -> None:
     response = client.post("/v1/tasks/weather/predict", json={"text": TEXT})
     assert response.status_code == 404
     assert response.json()["error"] == {
+        "code": "not_found",
         "field": "task",
         "message": "task: 'weather' is not defined here",
         "remedy": f"the tasks are {TASK}, {TOPICS}",
@@ -159,10 +160,10 @@ def test_an_unknown_task_is_told_the_tasks(client: httpx.Client) -> None:
 
 def test_a_task_without_champion_says_what_is_missing(client: httpx.Client) -> None:
     response = client.post(f"/v1/tasks/{TOPICS}/predict", json={"text": TEXT})
-    assert response.status_code == 503
-    assert response.headers["Retry-After"] == "1"
+    assert (response.status_code, response.json()["error"]["code"]) == (409, "no_champion")
+    assert "Retry-After" not in response.headers, "nothing comes of asking again in a moment"
     assert "no champion yet" in response.json()["error"]["message"]
-    assert "labels" in response.json()["error"]["remedy"]
+    assert "perennial import" in response.json()["error"]["remedy"]
 
 
 def test_a_body_that_is_not_declared_as_json_is_refused(client: httpx.Client) -> None:

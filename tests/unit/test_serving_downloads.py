@@ -158,5 +158,5 @@ def test_a_damaged_artifact_is_told_and_not_sent(client: httpx.Client, data: Ser
 
 def test_tasks_without_champion_and_unknown_tasks_have_nothing_to_fetch(client: httpx.Client) -> None:
     none_yet = client.get(f"/v1/tasks/{TOPICS}/champion")
-    assert (none_yet.status_code, none_yet.json()["error"]["message"]) == (404, f"task {TOPICS!r} has no champion yet")
+    assert (none_yet.status_code, none_yet.json()["error"]["code"]) == (409, "no_champion")
     assert "the tasks are" in client.get("/v1/tasks/weather/champion").json()["error"]["remedy"]
