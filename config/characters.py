@@ -28,6 +28,19 @@ VISIBLE = rf"[^{_INVISIBLE}\u200c\u200d]|{_JOINER}"
 _UNWANTED = re.compile(rf"(?!{_JOINER})[{_INVISIBLE}\u200c\u200d]")
 
 
+_ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")
+_SURROGATES = r"\ud800-\udfff"
+
+
+def in_json_schema(pattern: str) -> str:
+    """Return a pattern made of these classes as every reader of JSON Schema understands it: characters instead of escapes.
+
+    The dialects spell escapes differently: eight digits are Python's alone. Halves of surrogate pairs, which some refuse to
+    read, are left out: JSON in UTF-8 cannot carry them.
+    """
+    return _ESCAPE.sub(lambda found: chr(int(found.group(found.lastindex or 0), 16)), pattern.replace(_SURROGATES, ""))
+
+
 def first_invisible(text: str) -> str | None:
     """Return the first character that cannot be seen, in words such as `U+200B ZERO WIDTH SPACE (character 3)`."""
     found = _UNWANTED.search(text)

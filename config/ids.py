@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from config.characters import SPACES, VISIBLE, first_invisible
+from config.characters import SPACES, VISIBLE, first_invisible, in_json_schema
 
 MAX_ID_BYTES = 512
 ID_PATTERN = rf"^(?! )(?:(?![{SPACES}])(?:{VISIBLE}))+(?<! )$"
@@ -43,7 +43,7 @@ def foreign_id(text: str) -> str:
 ForeignId = Annotated[
     str,
     AfterValidator(foreign_id),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_ID_BYTES, "pattern": ID_PATTERN}),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_ID_BYTES, "pattern": in_json_schema(ID_PATTERN)}),
     Field(description=f"Any printable string of at most {MAX_ID_BYTES} bytes in UTF-8; compared in Unicode's form NFC."),
 ]
 """An id, as a field of a model."""

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from config.characters import SPACES, VISIBLE, first_invisible, spelt_out, without_invisible
+from config.characters import SPACES, VISIBLE, first_invisible, in_json_schema, spelt_out, without_invisible
 
 MAX_LABEL_CHARS = 200
 _OUTER = r" \t\r\n"
@@ -58,7 +58,7 @@ def _tidy(text: str) -> str:
 LabelName = Annotated[
     str,
     AfterValidator(label),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_LABEL_CHARS, "pattern": LABEL_PATTERN}),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_LABEL_CHARS, "pattern": in_json_schema(LABEL_PATTERN)}),
     Field(description="A label: visible characters; read in Unicode's form NFC and without white space around it."),
 ]
 """A label, as a field of a model."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from perennial_client.client import AsyncClient, Client
-from perennial_client.errors import MissingExtraError, ModelError, PerennialError, RefusedError, UnavailableError
+from perennial_client.errors import MissingExtraError, ModelError, NoChampionError, PerennialError, RefusedError, UnavailableError
 from perennial_client.model import Model
 from perennial_client.results import Champion, FeedbackFate, FeedbackReceipt, Prediction, Span
 from perennial_client.retries import Retries
@@ -21,6 +21,7 @@ __all__ = [
     "MissingExtraError",
     "Model",
     "ModelError",
+    "NoChampionError",
     "PerennialError",
     "Prediction",
     "RefusedError",

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import httpx
 
+from perennial_client.answers import MANIFEST_BYTES, PREDICTIONS_BYTES, SMALL_BYTES, WRONG, decode, inert, string
 from perennial_client.errors import RefusedError
 from perennial_client.feedback import Feedback, event, to_bytes
 from perennial_client.results import Champion, FeedbackFate, FeedbackReceipt, Prediction
@@ -35,10 +36,13 @@ class Calls:
             message = f"article_id names one article and {len(texts)} texts are given; send them one by one"
             raise ValueError(message)
         body: Mapping[str, Any] = {"texts": list(texts)} if article_id is None else {"text": texts[0], "article_id": article_id}
-        response = yield from self._exchange("POST", f"/v1/tasks/{_part(task)}/predict", deadline_s, content=_content(body))
+        response = yield from self._exchange(
+            "POST", f"/v1/tasks/{_part(task)}/predict", deadline_s, content=_content(body), largest_bytes=PREDICTIONS_BYTES
+        )
         with _understood(response):
-            said = response.json()
-            return [_prediction(said["task"], said["version"], one) for one in _exactly(len(texts), said["predictions"])]
+            said = decode(response.content)
+            named = string(said, "task"), string(said, "version")
+            return [_prediction(*named, one) for one in _exactly(len(texts), said["predictions"])]
 
     def feedback(self, task: str, fields: Feedback, deadline_s: float | None) -> Steps[FeedbackReceipt]:
         """Post feedback; every attempt carries the same event id, so it is one event however often it arrives."""
@@ -46,19 +50,19 @@ class Calls:
         later = f"send it again with event_id={sent['event_id']!r}: it is stored once however often it comes"
         response = yield from self._exchange("POST", "/v1/feedback", deadline_s, content=_content(sent), later=later)
         with _understood(response):
-            return FeedbackReceipt.of(response.json())
+            return FeedbackReceipt.of(decode(response.content))
 
     def fate(self, event_id: str, deadline_s: float | None) -> Steps[FeedbackFate]:
         """Ask what became of feedback."""
         response = yield from self._exchange("GET", f"/v1/feedback/{_part(event_id)}", deadline_s)
         with _understood(response):
-            return FeedbackFate.of(response.json())
+            return FeedbackFate.of(decode(response.content))
 
     def champion(self, task: str, deadline_s: float | None) -> Steps[Champion]:
         """Ask which version a task's champion is."""
         response = yield from self._exchange("GET", f"/v1/tasks/{_part(task)}/champion", deadline_s)
         with _understood(response):
-            champion = Champion.of(response.json())
+            champion = Champion.of(decode(response.content))
             if champion.task != task:
                 message = f"the champion of task {champion.task!r}"
                 raise ValueError(message)
@@ -66,14 +70,15 @@ class Calls:
 
     def manifest(self, version: str) -> Steps[bytes]:
         """Fetch the manifest of a version."""
-        response = yield from self._exchange("GET", f"/v1/models/{quote(version)}/manifest", None)
+        response = yield from self._exchange("GET", f"/v1/models/{quote(version)}/manifest", None, largest_bytes=MANIFEST_BYTES)
         return response.content
 
     def _exchange(
-        self, method: str, path: str, deadline_s: float | None, *, content: bytes | None = None, later: str = "try again later"
-    ) -> Steps[httpx.Response]:
+        self, method: str, path: str, deadline_s: float | None, *, content: bytes | None = None, later: str = "try again later",
+        largest_bytes: int = SMALL_BYTES,
+    ) -> Steps[httpx.Response]:  # fmt: skip
         retries = self._retries if deadline_s is None else replace(self._retries, deadline_s=deadline_s)
-        return exchange(method, self._url, path, retries, content=content, later=later)
+        return exchange(method, self._url, path, retries, content=content, later=later, largest_bytes=largest_bytes)
 
 
 def check_texts(texts: Sequence[str]) -> None:
@@ -97,18 +102,30 @@ def check_texts(texts: Sequence[str]) -> None:
 def _understood(response: httpx.Response) -> Iterator[None]:
     try:
         yield
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        what = f"the answer is not that of Perennial's serving ({type(error).__name__}: {error})"
+    except WRONG as error:
+        what = f"the answer is not that of Perennial's serving ({type(error).__name__}: {inert(error)[:200]})"
         remedy = "check url; if it is right, the server is newer than this client: upgrade perennial-client"
         raise RefusedError(what, f"{response.request.method} {response.url}", remedy, response.status_code) from None
 
 
 def _prediction(task: str, version: str, one: Mapping[str, Any]) -> Prediction:
-    answer = {name: value for name, value in one.items() if name != "prediction_id"}
-    return Prediction(task, version, answer, one["prediction_id"])
+    """Read one answer. Raises one of `WRONG` when it is none; what the app reads of it later raises nothing."""
+    answer = {name: value for name, value in one.items() if name not in ("prediction_id", "truncated")}
+    prediction = Prediction(task, version, answer, string(one, "prediction_id"), truncated=one.get("truncated") is True)
+    if "label" in answer:
+        string(answer, "label")
+    if "scores" in answer:
+        for score in prediction.scores.values():
+            float(score)
+    if "spans" in answer:
+        prediction.spans  # noqa: B018 - each is read once here
+    return prediction
 
 
 def _exactly(count: int, answers: Sequence[Any]) -> Sequence[Any]:
+    if not isinstance(answers, list):
+        message = "predictions is no list"
+        raise TypeError(message)
     if len(answers) != count:
         message = f"{len(answers)} answers to {count} texts"
         raise ValueError(message)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, closing, contextmanager
 from typing import Any, Self, TypeVar, Unpack
 from urllib.parse import quote
 
 import httpx
 
+from perennial_client.answers import Body
 from perennial_client.calls import Calls
+from perennial_client.deadlines import hold, within
 from perennial_client.feedback import Feedback
 from perennial_client.results import Champion, FeedbackFate, FeedbackReceipt, Prediction
 from perennial_client.retries import Outcome, Retries, Send, Steps
@@ -32,6 +34,7 @@ class Client:
     def __init__(self, url: str, *, api_key: str | None = None, retries: Retries | None = None, **options: Any) -> None:  # noqa: ANN401 - handed on
         """`url` is serving's address; `options` are httpx's own: verify, cert, proxy, limits, transport, ..."""
         self._http = httpx.Client(**_settings(url, api_key, options))
+        hold(self._http)
         self.retries = retries or Retries()
         self._calls = Calls(url.rstrip("/"), self.retries)
 
@@ -62,7 +65,10 @@ class Client:
         """Open one file of a version for reading, whatever the status; httpx's errors pass through, nothing is tried again."""
         timeout = httpx.Timeout(self.retries.timeout_s, connect=self.retries.connect_timeout_s)
         address = f"/v1/models/{quote(version)}/files/{quote(path)}"
-        with self._http.stream("GET", address, headers=headers, timeout=timeout) as response:
+        request = self._http.build_request("GET", address, headers=headers, timeout=timeout)
+        with within(self.retries.deadline_s), _as_httpx_says(request):
+            response = self._http.send(request, stream=True)
+        with closing(response):
             yield response
 
     def close(self) -> None:
@@ -80,13 +86,20 @@ class Client:
             outcome = None
             if isinstance(step, Send):
                 try:
-                    outcome = self._http.request(
-                        step.method, step.path, content=step.content, headers=step.headers, timeout=step.timeout
-                    )
+                    outcome = self._sent(step)
                 except httpx.RequestError as error:
                     outcome = error
             else:
                 time.sleep(step.seconds)
+
+    def _sent(self, step: Send) -> httpx.Response:
+        request = _request(self._http, step)
+        with within(step.left_s) as ends, _as_httpx_says(request):
+            with closing(self._http.send(request, stream=True)) as response:
+                body = Body(response, where=step.where, largest_bytes=step.largest_bytes, ends=ends)
+                for piece in response.iter_raw():
+                    body.add(piece)
+            return body.whole()
 
     def __enter__(self) -> Self:
         return self
@@ -137,19 +150,46 @@ class AsyncClient:
             outcome = None
             if isinstance(step, Send):
                 try:
-                    outcome = await self._http.request(
-                        step.method, step.path, content=step.content, headers=step.headers, timeout=step.timeout
-                    )
+                    outcome = await self._sent(step)
                 except httpx.RequestError as error:
                     outcome = error
             else:
                 await asyncio.sleep(step.seconds)
+
+    async def _sent(self, step: Send) -> httpx.Response:
+        request = _request(self._http, step)
+        ends = time.monotonic() + step.left_s
+        with _as_httpx_says(request):
+            async with asyncio.timeout(step.left_s), aclosing(await self._http.send(request, stream=True)) as response:
+                body = Body(response, where=step.where, largest_bytes=step.largest_bytes, ends=ends)
+                async for piece in response.aiter_raw():
+                    body.add(piece)
+            return body.whole()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
         await self.aclose()
+
+
+def _request(http: httpx.Client | httpx.AsyncClient, step: Send) -> httpx.Request:
+    return http.build_request(step.method, step.path, content=step.content, headers=step.headers, timeout=step.timeout)
+
+
+@contextmanager
+def _as_httpx_says(request: httpx.Request) -> Iterator[None]:
+    """Make httpx's errors of whatever a strange answer, or the end of the time, raises below httpx."""
+    try:
+        yield
+    except httpx.RequestError:
+        raise
+    except TimeoutError as error:
+        message = "the answer was not whole within the time"
+        raise httpx.ReadTimeout(message, request=request) from error
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, ArithmeticError, RecursionError) as error:
+        message = f"{type(error).__name__}: {error}"
+        raise httpx.RemoteProtocolError(message, request=request) from error
 
 
 def _settings(url: str, api_key: str | None, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,12 @@ import os
 import random
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import httpx
 
+from perennial_client.answers import SMALL_BYTES, Body
 from perennial_client.cache import Cache
 from perennial_client.client import Client
 from perennial_client.durable import sync_folders, write_atomic
@@ -21,6 +23,10 @@ from perennial_client.retries import refusal
 
 _BREAKS = 5
 """Breaks in a row, without a byte between them, after which fetching is given up for now."""
+_PATIENCE_S = 30.0
+_SLOWEST_BYTES_PER_S = 10_000
+"""A download that has lasted for `_PATIENCE_S` and is slower than this is given up for now; what was fetched stays."""
+_LONGEST_REFUSAL_S = 30.0
 _SPARE_BYTES = 16 << 20
 """What must stay free on the disk."""
 
@@ -36,6 +42,9 @@ def fetch(client: Client, champion: Champion, cache: Cache, stop: threading.Even
             return
         content = client.manifest(champion.version)
         files = parse(content, sha256=champion.manifest_sha256, version=champion.version)
+        if (size := sum(file.size_bytes for file in files)) != champion.size_bytes:
+            what = f"the files have {size} bytes together, and serving spoke of {champion.size_bytes}"
+            raise ModelError(what, champion.version, "check what stands between this app and serving")
         try:
             _need_room(part, files)
             for file in files:
@@ -83,14 +92,18 @@ def _fetch_file(client: Client, version: str, file: File, path: Path, stop: thre
 
 def _go_on(client: Client, version: str, file: File, path: Path, stop: threading.Event) -> None:
     """Fetch what is missing of a file, as far as the connection carries. Raises httpx's errors when it carries no further."""
-    have = _size(path)
+    have, began = _size(path), time.monotonic()
+    first = have
     headers = {"Range": f"bytes={have}-", "If-Range": f'"{file.sha256}"'} if have else {}
     with client.file(version, file.name, headers) as response, path.open("r+b") as written:
         if response.status_code not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
-            response.read()
-            raise refusal(response, f"GET {response.url}", "the next attempt goes on there")
+            where = f"GET {response.url}"
+            body = Body(response, where=where, largest_bytes=SMALL_BYTES, ends=began + _LONGEST_REFUSAL_S)
+            for chunk in response.iter_raw():
+                body.add(chunk)
+            raise refusal(body.whole(), where, "the next attempt goes on there")
         if response.status_code == httpx.codes.OK or not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            have = written.truncate(0)
+            have = first = written.truncate(0)
         if response.status_code == httpx.codes.PARTIAL_CONTENT and not have:
             message = "another range was sent than was asked for"
             raise httpx.RemoteProtocolError(message)
@@ -101,6 +114,11 @@ def _go_on(client: Client, version: str, file: File, path: Path, stop: threading
                 what = f"file {file.name} is longer than the {file.size_bytes} bytes that were published"
                 raise ModelError(what, version, "check what stands between this app and serving")
             written.write(chunk)
+            took_s = time.monotonic() - began
+            if took_s > _PATIENCE_S and have - first < took_s * _SLOWEST_BYTES_PER_S:
+                # Byte by byte it would never end, and nobody would be told.
+                what = f"the download is slower than {_SLOWEST_BYTES_PER_S} bytes a second"
+                raise UnavailableError(what, f"{version}, file {file.name}, byte {have} of {file.size_bytes}", "mend the line")
             if stop.is_set():
                 what = "stopped while it was fetched"
                 raise UnavailableError(what, version, "follow again: it goes on there")

@@ -38,6 +38,10 @@ class UnavailableError(PerennialError):
         self.status = status
 
 
+class NoChampionError(UnavailableError):
+    """The task has no champion yet: serving said so at once, and asking again in a moment is of no use."""
+
+
 class ModelError(PerennialError):
     """This version cannot be used here: its bytes are not those on record, or it cannot be loaded."""
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from perennial_client.answers import WRONG, decode, inert
 from perennial_client.durable import sha256_of_file
 from perennial_client.errors import ModelError
 
 MANIFEST_FILE = "manifest.json"
 
+MOST_FILES = 1_000
+MOST_BYTES = 64 << 30
+_LONGEST_NAME_BYTES, _LONGEST_PART_BYTES = 1_000, 255
+"""What file systems take."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # What the registry refuses to publish, refused here too: a file that some library would unpickle, which runs whatever is in it.
 _PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib"})
@@ -37,23 +41,35 @@ def parse(content: bytes, *, sha256: str, version: str) -> tuple[File, ...]:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise _refused(version, f"{MANIFEST_FILE} is not the one on record (its SHA-256 differs)")
     try:
-        body = json.loads(content)
+        body = decode(content)
         if body["format_version"] != 1:
-            raise _refused(version, f"{MANIFEST_FILE} has format {body['format_version']}, and this client reads 1")
+            raise _refused(version, f"{MANIFEST_FILE} has format {inert(body['format_version'])[:80]}, and this client reads 1")
+        if len(body["files"]) > MOST_FILES:
+            raise _refused(version, f"it has {len(body['files'])} files; at most {MOST_FILES} are taken")
         files = tuple(File(name, entry["sha256"], entry["size_bytes"]) for name, entry in sorted(body["files"].items()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _refused(version, f"{MANIFEST_FILE} cannot be read ({type(error).__name__}: {error})") from None
+    except WRONG as error:
+        raise _refused(version, f"{MANIFEST_FILE} cannot be read ({type(error).__name__}: {inert(error)[:200]})") from None
+    folders = {str(folder) for file in files for folder in PurePosixPath(file.name).parents}
     for file in files:
         path = PurePosixPath(file.name)
-        plain = str(path) == file.name and not path.is_absolute() and ".." not in path.parts and not {"\\", "\0"} & {*file.name}
-        if not plain or file.name in ("", ".", MANIFEST_FILE):
-            raise _refused(version, f"{file.name!r} is not a plain relative path")
+        if not _is_plain(file.name, path) or file.name in folders:
+            raise _refused(version, f"{inert(file.name)[:200]!r} is not a plain relative path")
         if path.suffix.lower() in _PICKLE_SUFFIXES and path.name not in _NO_PICKLES:
             raise _refused(version, f"{file.name} is named like a pickle")
         sized = type(file.size_bytes) is int and file.size_bytes >= 0
         if not (sized and isinstance(file.sha256, str) and _SHA256.fullmatch(file.sha256)):
             raise _refused(version, f"{file.name} has no valid SHA-256 and size")
+    if sum(file.size_bytes for file in files) > MOST_BYTES:
+        raise _refused(version, f"its files have more than {MOST_BYTES} bytes together")
     return files
+
+
+def _is_plain(name: str, path: PurePosixPath) -> bool:
+    """Return whether a name leads to a file inside the folder, and nowhere else, on every file system."""
+    if not name.isprintable() or "\\" in name or name in ("", ".", MANIFEST_FILE):
+        return False
+    short = len(name.encode()) <= _LONGEST_NAME_BYTES and all(len(part.encode()) <= _LONGEST_PART_BYTES for part in path.parts)
+    return short and str(path) == name and not path.is_absolute() and ".." not in path.parts
 
 
 def verify(folder: Path, *, sha256: str, version: str) -> None:

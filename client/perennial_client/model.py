@@ -19,7 +19,7 @@ from perennial_client.cache import Cache
 from perennial_client.calls import check_texts
 from perennial_client.client import Client
 from perennial_client.download import fetch
-from perennial_client.errors import MissingExtraError, ModelError, PerennialError, UnavailableError
+from perennial_client.errors import MissingExtraError, ModelError, NoChampionError, PerennialError, UnavailableError
 from perennial_client.loading import Answer, Predictor
 from perennial_client.results import Champion, Prediction
 
@@ -172,6 +172,8 @@ class Model:
         while self._live is None and not self.refresh():
             if time.monotonic() >= deadline:
                 what = f"no model of task {self.task!r} could be had within {wait_s:g} s: {self._last_error}"
+                if self._trouble is NoChampionError:
+                    raise NoChampionError(what, "Model.follow", "answer without a model meanwhile, and follow again later")
                 raise UnavailableError(what, "Model.follow", "mend that, or ask serving with Client.predict meanwhile")
             self._stop.wait(min(1.0, self._poll_s))
         self._thread.start()

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Self
 
+from perennial_client.answers import string, string_or_none
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -26,6 +28,8 @@ class Prediction:
     answer: Mapping[str, Any]
     """As serving sends it. Classification: `label` and `scores`; entities: `spans`."""
     prediction_id: str | None = None
+    truncated: bool = False
+    """Whether the model read only the beginning of the text (`training.max_tokens` of the task)."""
 
     @property
     def label(self) -> str:
@@ -60,7 +64,7 @@ class FeedbackReceipt:
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Self:
         """Read the server's answer."""
-        return cls(str(body["event_id"]), str(body["task"]), datetime.fromisoformat(body["accepted_at"]))
+        return cls(string(body, "event_id"), string(body, "task"), datetime.fromisoformat(string(body, "accepted_at")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +84,8 @@ class FeedbackFate:
     def of(cls, body: Mapping[str, Any]) -> Self:
         """Read the server's answer."""
         return cls(
-            str(body["event_id"]), body.get("task"), str(body["status"]), str(body["reason"]), body.get("learnt_in"),
-            bool(body["in_champion"]), body.get("champion"),
+            string(body, "event_id"), string_or_none(body, "task"), string(body, "status"), string(body, "reason"),
+            string_or_none(body, "learnt_in"), bool(body["in_champion"]), string_or_none(body, "champion"),
         )  # fmt: skip
 
 
@@ -104,8 +108,8 @@ class Champion:
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Self:
         """Read the server's answer, or what `as_json` returned."""
-        texts = {name: str(body[name]) for name in ("task", "version", "kind", "backend", "precision", "manifest_sha256")}
-        since = datetime.fromisoformat(body["since"])
+        texts = {name: string(body, name) for name in ("task", "version", "kind", "backend", "precision", "manifest_sha256")}
+        since = datetime.fromisoformat(string(body, "since"))
         return cls(**texts, generation=int(body["generation"]), since=since, size_bytes=int(body["size_bytes"]))
 
     def as_json(self) -> dict[str, Any]:

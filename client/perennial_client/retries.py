@@ -14,7 +14,8 @@ from typing import TypeVar
 
 import httpx
 
-from perennial_client.errors import RefusedError, UnavailableError
+from perennial_client.answers import SMALL_BYTES, WRONG, decode, inert
+from perennial_client.errors import NoChampionError, RefusedError, UnavailableError
 
 T = TypeVar("T")
 
@@ -22,6 +23,7 @@ _AGAIN = frozenset({429, 502, 503, 504})
 _NEVER_AGAIN = (httpx.LocalProtocolError, httpx.UnsupportedProtocol)
 _UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _MOST_DOUBLINGS = 30
+_NO_CHAMPION = "no_champion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Retries:
     """
 
     deadline_s: float = 60.0
-    """No attempt and no wait begins later than this after the call."""
+    """The call ends by then, however slowly an answer comes; no wait begins that would end later."""
     timeout_s: float = 30.0
     """Longest silence of the server within one attempt."""
     connect_timeout_s: float = 5.0
@@ -61,6 +63,12 @@ class Send:
     path: str
     content: bytes | None
     timeout: httpx.Timeout
+    left_s: float
+    """The whole answer must be here after so long."""
+    largest_bytes: int
+    """And hold no more than this."""
+    where: str
+    """What errors call it."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -88,6 +96,7 @@ def exchange(
     *,
     content: bytes | None = None,
     later: str = "try again later",
+    largest_bytes: int = SMALL_BYTES,
     clock: Callable[[], float] = time.monotonic,
 ) -> Steps[httpx.Response]:
     """Return the answer with status 200 to 299. Raises `RefusedError`, or `UnavailableError` with the remedy `later`."""
@@ -96,17 +105,17 @@ def exchange(
     for attempt in itertools.count():
         left_s = max(0.001, ends - clock())
         timeout = httpx.Timeout(min(retries.timeout_s, left_s), connect=min(retries.connect_timeout_s, left_s))
-        outcome = yield Send(method, path, content, timeout)
+        outcome = yield Send(method, path, content, timeout, left_s, largest_bytes, where)
         wait_s = retries.wait_s(attempt)
         if isinstance(outcome, httpx.Response):
             if outcome.is_success:
                 return outcome
             error = refusal(outcome, where, later)
-            if outcome.status_code not in _AGAIN:
+            if outcome.status_code not in _AGAIN or isinstance(error, NoChampionError):
                 raise error
             wait_s += asked_wait_s(outcome)
         else:
-            reason = f"{type(outcome).__name__}: {outcome}".rstrip(": ")
+            reason = inert(f"{type(outcome).__name__}: {outcome}").rstrip(": ")
             if isinstance(outcome, _NEVER_AGAIN) or _UNTRUSTED in reason:
                 what = f"the request cannot be sent ({reason})"
                 raise RefusedError(what, where, "mend url, api_key or the options (verify: what is trusted)")
@@ -125,24 +134,28 @@ def asked_wait_s(response: httpx.Response) -> float:
         return float(asked)
     try:
         moment = parsedate_to_datetime(asked)
-    except ValueError:
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    except WRONG:
         return 0.0
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
 def refusal(response: httpx.Response, where: str, later: str) -> RefusedError | UnavailableError:
     """Return what the server says of itself, or what the status says when something between answered. Its body has been read."""
     status = response.status_code
     try:
-        said = response.json()["error"]
-        what, remedy, field = str(said["message"]), str(said["remedy"]), said.get("field")
-    except (ValueError, KeyError, TypeError, AttributeError):
-        what, remedy, field = f"{status} {_phrase(status)}, and not from Perennial's serving", "", None
+        said = decode(response.content)["error"]
+        what, remedy, code = inert(said["message"]), inert(said["remedy"]), said.get("code")
+        field = None if said.get("field") is None else inert(said["field"])
+    except WRONG:
+        what, remedy, field, code = f"{status} {_phrase(status)}, and not from Perennial's serving", "", None, None
+    if code == _NO_CHAMPION:
+        return NoChampionError(what, where, remedy or later, status)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _AGAIN:
         return UnavailableError(what, where, remedy or later, status)
     if response.has_redirect_location:
-        remedy = f"it is a redirect to {response.headers['Location']}; give the address that answers as url"
+        # Never followed: the key, and what is sent, are for the address that the app was given.
+        remedy = f"it is a redirect to {inert(response.headers['Location'])}; give the address that answers as url"
     remedy = remedy or "check url: it is the address that `perennial status` names, or that of the proxy before it"
     return RefusedError(what, f"{where}, field {field}" if field else where, remedy, status, field)
 

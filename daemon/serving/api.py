@@ -9,7 +9,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import FastAPI, Header, Query, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -174,7 +174,9 @@ def _add_health(app: FastAPI, service: Service) -> None:
         body = {"ready": not reasons, "reasons": reasons, "notes": notes, "serving": {view.name: view.serving for view in views}}
         return JSONResponse(body, status_code=503 if reasons else 200)
 
-    @app.get("/metrics", response_class=PlainTextResponse, responses=declared(*GUARDED))
+    exposition = {"description": "The metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+
+    @app.get("/metrics", response_class=Response, responses={200: exposition, **declared(*GUARDED)})
     async def metrics() -> Response:
         """Expose the process's metrics in Prometheus' text format."""
         return Response(service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

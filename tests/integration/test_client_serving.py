@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -16,7 +17,7 @@ import pytest
 from consumers.embedded import EmbeddedLog
 from consumers.events import FEEDBACK_TOPIC
 from daemon.serving.service import Service
-from perennial_client import AsyncClient, Client, RefusedError, Retries, UnavailableError
+from perennial_client import AsyncClient, Client, NoChampionError, RefusedError, Retries, UnavailableError
 from tests.support.event_logs import read
 from tests.support.proxies import Proxy, proxied
 from tests.support.served import TASK, TEXT, TOPICS, ServedData, eventually, listening, load_on_cpu

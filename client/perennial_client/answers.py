@@ -1,0 +1,92 @@
+"""What a server sends, read within bounds: bytes, time, depth. A server may be wrong, hostile, or something else altogether."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from perennial_client.errors import RefusedError
+
+SMALL_BYTES = 1 << 20
+"""The largest answer that holds particulars: a receipt, a fate, a champion, a refusal."""
+PREDICTIONS_BYTES = 32 << 20
+MANIFEST_BYTES = 4 << 20
+
+WRONG = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What reading someone else's JSON may raise."""
+_LONGEST_CHARS = 2_000
+
+
+class Body:
+    """The bytes of one answer, taken piece by piece. Raises `RefusedError` where it is no answer that was asked for."""
+
+    def __init__(self, response: httpx.Response, *, where: str, largest_bytes: int, ends: float) -> None:
+        """`ends` is when the whole answer must be here, on the monotonic clock."""
+        self._response = response
+        self._where = where
+        self._largest_bytes = largest_bytes
+        self._ends = ends
+        self._pieces: list[bytes] = []
+        self._size = 0
+        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in ("", "identity"):
+            # A few kilobytes may unfold to gigabytes; this client never asks for it.
+            what = f"the answer is compressed ({inert(encoding)[:80]}), which was not asked for"
+            raise RefusedError(what, where, "let nothing between this app and serving compress answers", response.status_code)
+
+    def add(self, piece: bytes) -> None:
+        """Take one piece as it came. Raises `httpx.ReadTimeout` once the time is over."""
+        self._size += len(piece)
+        if self._size > self._largest_bytes:
+            what = f"the answer is larger than {self._largest_bytes} bytes"
+            remedy = "send fewer or shorter texts in one call; where that is not it, check url"
+            raise RefusedError(what, self._where, remedy, self._response.status_code)
+        self._pieces.append(piece)
+        if time.monotonic() >= self._ends:
+            message = f"the answer was not whole within the time, after {self._size} bytes"
+            raise httpx.ReadTimeout(message, request=self._response.request)
+
+    def whole(self) -> httpx.Response:
+        """Return the answer with its content."""
+        response = self._response
+        return httpx.Response(
+            response.status_code, headers=response.headers, content=b"".join(self._pieces), request=response.request
+        )
+
+
+def decode(content: bytes) -> Mapping[str, Any]:
+    """Return the JSON object in `content`. Raises one of `WRONG`."""
+    found = json.loads(content, parse_constant=_refuse)
+    if not isinstance(found, dict):
+        message = f"it is a JSON {type(found).__name__}, not an object"
+        raise TypeError(message)
+    return found
+
+
+def string(body: Mapping[str, Any], name: str) -> str:
+    """Return a field that must be a string. Raises `KeyError` or `TypeError`."""
+    found = body[name]
+    if not isinstance(found, str):
+        message = f"{name} is no string"
+        raise TypeError(message)
+    return found
+
+
+def string_or_none(body: Mapping[str, Any], name: str) -> str | None:
+    """Return a field that may be missing or null and else is a string. Raises `TypeError`."""
+    return None if body.get(name) is None else string(body, name)
+
+
+def inert(said: object) -> str:
+    """Return what a stranger said as one bounded line that no terminal takes for commands."""
+    line = "".join(character if character.isprintable() else " " for character in str(said)[: _LONGEST_CHARS + 1])
+    return line if len(line) <= _LONGEST_CHARS else f"{line[:_LONGEST_CHARS]}…"
+
+
+def _refuse(name: str) -> object:
+    message = f"{name} is not JSON"
+    raise ValueError(message)
