@@ -10,7 +10,9 @@ import spacy
 from spacy.language import Language
 from spacy.pipeline import EntityRecognizer
 
+from perennial_client.errors import ModelError
 from perennial_client.loading import Answer
+from perennial_client.spacy_layers import unknown_part
 
 _META_KEY = "perennial"
 _PIECE_CHARS = 10_000
@@ -21,6 +23,10 @@ class Entities:
     """A loaded pipeline."""
 
     def __init__(self, folder: Path) -> None:
+        unknown = unknown_part(spacy.util.load_config(folder / "config.cfg"))
+        if unknown is not None:
+            what = f"it is not opened: {unknown}"
+            raise ModelError(what, f"model {folder}", "publish another version, or roll back")
         self._nlp = spacy.load(folder)
         types = self._nlp.meta.get(_META_KEY, {}).get("types")
         self._types = None if types is None else frozenset(types)

@@ -9,22 +9,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-_FACTORIES = frozenset(
-    "attribute_ruler beam_ner beam_parser doc_cleaner entity_linker entity_ruler future_entity_ruler lemmatizer merge_entities "
-    "merge_noun_chunks merge_subtokens morphologizer ner parser sentencizer senter span_finder span_ruler spancat "
-    "spancat_singlelabel tagger textcat textcat_multilabel tok2vec token_splitter trainable_lemmatizer".split()
-)
-_ARCHITECTURES = frozenset(
-    "CharacterEmbed EntityLinker HashEmbedCNN MaxoutWindowEncoder MishWindowEncoder MultiHashEmbed SpanCategorizer SpanFinder "
-    "Tagger TextCatBOW TextCatCNN TextCatEnsemble TextCatLowData TextCatParametricAttention TextCatReduce Tok2Vec Tok2VecListener "
-    "TransitionBasedParser".split()
-)
-_LAYERS = frozenset(
-    "CharEmbed FeatureExtractor LinearLogistic PrecomputableAffine StaticVectors extract_ngrams extract_spans mean_max_reducer "
-    "reduce_first reduce_last reduce_max reduce_mean".split()
-)
+_FACTORIES = frozenset({
+    "attribute_ruler", "beam_ner", "beam_parser", "doc_cleaner", "entity_linker", "entity_ruler", "future_entity_ruler",
+    "lemmatizer", "merge_entities", "merge_noun_chunks", "merge_subtokens", "morphologizer", "ner", "parser", "sentencizer",
+    "senter", "span_finder", "span_ruler", "spancat", "spancat_singlelabel", "tagger", "textcat", "textcat_multilabel",
+    "tok2vec", "token_splitter", "trainable_lemmatizer",
+})  # fmt: skip
+_ARCHITECTURES = frozenset({
+    "CharacterEmbed", "EntityLinker", "HashEmbedCNN", "MaxoutWindowEncoder", "MishWindowEncoder", "MultiHashEmbed",
+    "SpanCategorizer", "SpanFinder", "Tagger", "TextCatBOW", "TextCatCNN", "TextCatEnsemble", "TextCatLowData",
+    "TextCatParametricAttention", "TextCatReduce", "Tok2Vec", "Tok2VecListener", "TransitionBasedParser",
+})  # fmt: skip
+_LAYERS = frozenset({
+    "CharEmbed", "FeatureExtractor", "LinearLogistic", "PrecomputableAffine", "StaticVectors", "TransitionModel",
+    "extract_ngrams", "extract_spans", "mean_max_reducer",
+})  # fmt: skip
 _OWN = re.compile(r"(?:spacy|spacy-legacy)\.(?P<name>\w+)\.v\d+")
-_OTHERS = re.compile(r"spacy\.[\w.]+")
+_OTHERS = re.compile(r"spacy(?:-legacy)?\.[\w.]+")
 """Tokenizers, scorers and the like, which hold no weights."""
 _CHECKED = {"@architectures": _ARCHITECTURES, "@layers": _LAYERS}
 _SECTIONS = ("nlp", "components")

@@ -327,7 +327,7 @@ def test_over_http_a_limited_request_is_answered_with_429_and_its_body_read(serv
     answer = client.post(PREDICT, content=b"x" * 1_900_000, headers={"Content-Type": "application/json"})
     assert answer.status_code == 429
     assert int(answer.headers["Retry-After"]) >= 1
-    assert set(answer.json()["error"]) == {"field", "message", "remedy"}
+    assert set(answer.json()["error"]) == {"code", "field", "message", "remedy"}
     metrics = client.get("/metrics").text
     assert 'perennial_http_turned_away_total{reason="rate"} 1.0' in metrics
     assert "perennial_predictions_total" in metrics

@@ -120,7 +120,7 @@ BAD_PREDICT = [
     (b'{"text": "a", "model": "v3"}', 422, "model", "remove it"),
     (b'{"text": "\\ud800"}', 422, "text", "U+FFFD"),
     (b'{"\\ud800": 1}', 422, "\\ud800", "U+FFFD"),
-    (b'{"text": "a", "article_id": "no spaces"}', 422, "article_id", "characters"),
+    (b'{"text": "a", "article_id": "no\\ttabs"}', 422, "article_id", "remove it"),
     (b'{"text": ' + b"[" * 5000 + b"]" * 5000 + b"}", None, None, ""),
     (b'{"text": "' + b"a" * 200_000 + b'"}', 413, "body", "max_body_bytes"),
 ]
@@ -248,10 +248,15 @@ def test_metrics_show_requests_predictions_and_alarms(client: httpx.Client) -> N
 
 
 def test_the_interface_is_described(client: httpx.Client) -> None:
-    paths = client.get("/openapi.json").json()["paths"]
-    schema = paths["/v1/tasks/{task}/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert set(schema["properties"]) == {"texts", "text", "title", "body", "article_id"}
-    assert "user_id" in paths["/v1/feedback"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]
+    described = client.get("/openapi.json").json()
+    bodies = {
+        path: described["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        for path in ("/v1/tasks/{task}/predict", "/v1/feedback")
+    }
+    predict, feedback = (described["components"]["schemas"][name] for name in bodies.values())
+    assert set(predict["properties"]) == {"texts", "text", "title", "body", "article_id"}
+    assert not {"event_id", "occurred_at", "type"} & set(feedback["required"]), "serving fills them in"
+    assert {"event_id", "occurred_at", "type", "user_id"} <= set(feedback["properties"])
 
 
 def test_a_champion_that_cannot_be_loaded_is_not_ready_and_raises_the_alarm(tmp_path: Path) -> None:

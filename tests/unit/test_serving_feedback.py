@@ -142,7 +142,7 @@ LATER = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 
 BAD = [
     (changed(task=None), 422, "task"),
-    (changed(task="weather"), 422, "task"),
+    (changed(task="weather"), 404, "task"),
     (changed(user_id=None), 422, "user_id"),
     (changed(verdict="maybe"), 422, "verdict"),
     (changed(colour="red"), 422, "colour"),

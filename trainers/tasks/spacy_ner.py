@@ -18,7 +18,7 @@ from thinc.api import Adam, Optimizer, fix_random_seed, require_cpu
 from config.errors import RunFailedError
 from config.tasks import TaskSpec
 from trainers.task import Answer, Example, Hardware, Predictor, TrainingPlan, TrainingStep
-from trainers.tasks import spacy_strings
+from trainers.tasks import spacy_layers, spacy_strings
 from trainers.tasks.spacy_rows import TokenRow, lay_on_tokens, learnable_types, pieces, readable
 
 _LOG = structlog.get_logger(__name__)
@@ -74,6 +74,7 @@ class SpacyNerTask:
     def load(self, folder: Path, hardware: Hardware) -> Predictor:  # noqa: ARG002 - spaCy runs on the CPU whatever there is
         """Return the pipeline in `folder`. Raises `RunFailedError` when it cannot be read."""
         require_cpu()
+        _refuse_unknown_parts(folder)
         nlp = _open(str(folder))
         return SpacyPredictor(nlp, nlp.meta.get(_META_KEY, {}).get("types"))
 
@@ -126,7 +127,12 @@ class FindsNothing:
 
 def _base(spec: TaskSpec) -> Language:
     if not spec.base_model.startswith(_BLANK):
-        return _open(spec.base_model)
+        nlp = _open(spec.base_model)
+        if unknown := spacy_layers.unknown_part(nlp.config):
+            # Its models could be trained, and never opened again.
+            message = f"base_model {spec.base_model!r} of task {spec.name!r} cannot be used: {unknown}; choose another pipeline"
+            raise RunFailedError(message)
+        return nlp
     language = spec.base_model.removeprefix(_BLANK)
     try:
         return spacy.blank(language)
@@ -147,6 +153,18 @@ def _open(name_or_path: str) -> Language:
             "that it is installed, fits this spaCy version, and is complete"
         )
         raise RunFailedError(message) from error
+
+
+def _refuse_unknown_parts(folder: Path) -> None:
+    """Look at what a published pipeline is built of before any of it is built. Raises `RunFailedError`."""
+    try:
+        unknown = spacy_layers.unknown_part(spacy.util.load_config(folder / "config.cfg"))
+    except Exception as error:  # a damaged file fails in configparser, JSON or confection
+        message = f"the spaCy pipeline {folder} cannot be read ({type(error).__name__}: {error}); publish it again or roll back"
+        raise RunFailedError(message) from error
+    if unknown is not None:
+        message = f"the spaCy pipeline {folder} is not opened: {unknown}. Train again from another base_model, or roll back"
+        raise RunFailedError(message)
 
 
 def _recogniser(nlp: Language) -> EntityRecognizer | None:
