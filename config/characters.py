@@ -10,10 +10,12 @@ import re
 import unicodedata
 
 # Controls (NUL, tab, line breaks), soft hyphen, grapheme joiner, fillers, zero-width and bidirectional marks, variation
-# selectors, byte order mark, tags, halves of surrogate pairs.
+# selectors, byte order mark, tags. Beyond four hexadecimal digits stand the characters themselves: languages escape those
+# differently.
 _INVISIBLE = (
     r"\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
-    r"\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    r"\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 SPACES = r"\xa0\u1680\u2000-\u200a\u202f\u205f\u3000"
 """White space within a line, other than the plain space."""
@@ -25,7 +27,8 @@ _JOINER = rf"(?<=[{_ARABIC}])[\u200c\u200d](?=[{_ARABIC}])|(?<=[{_VIRAMAS}])[\u2
 
 VISIBLE = rf"[^{_INVISIBLE}\u200c\u200d]|{_JOINER}"
 """One visible character or white space of any width, as a regular expression."""
-_UNWANTED = re.compile(rf"(?!{_JOINER})[{_INVISIBLE}\u200c\u200d]")
+_UNWANTED = re.compile(rf"(?!{_JOINER})[{_INVISIBLE}\u200c\u200d\ud800-\udfff]")
+"""Halves of surrogate pairs too: no JSON Schema can name them, and no text holds one."""
 
 
 _ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from config.characters import SPACES, VISIBLE, first_invisible, in_json_schema
 
 MAX_ID_BYTES = 512
-ID_PATTERN = rf"^(?! )(?:(?![{SPACES}])(?:{VISIBLE}))+(?<! )$"
+ID_PATTERN = rf"^(?! )(?:(?![{SPACES}])(?:{VISIBLE}))+(?<! )(?![\s\S])"
 """What `foreign_id` takes, but for the length."""
 
 

@@ -19,7 +19,7 @@ from config.characters import SPACES, VISIBLE, first_invisible, in_json_schema, 
 MAX_LABEL_CHARS = 200
 _OUTER = r" \t\r\n"
 _WHITE = re.compile(rf"[ {SPACES}]+")
-LABEL_PATTERN = rf"^[{_OUTER}]*(?![ {SPACES}{_OUTER}]*$)(?:{VISIBLE})+[{_OUTER}]*$"
+LABEL_PATTERN = rf"^[{_OUTER}]*(?![ {SPACES}{_OUTER}]*$)(?:{VISIBLE})+[{_OUTER}]*(?![\s\S])"
 """What `label` takes, but for the length."""
 
 

@@ -186,6 +186,11 @@ def _shown(value: object) -> str:
     return shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}…"
 
 
+_FORMS = "|".join(re.sub(r"\?P<[a-z]+>", "", form.pattern) for form in (_NUMBER, _ISO, _RFC_822))
+TIME_PATTERN = rf"^\s*(?:{_FORMS})\s*(?![\s\S])"
+"""The forms of times in text, as JSON Schema can say them; whether one stands in the calendar it cannot."""
+
+
 def _read_in_events(value: object) -> datetime:
     return read_time(value, zone_required=True)
 
@@ -193,10 +198,13 @@ def _read_in_events(value: object) -> datetime:
 Moment = Annotated[
     datetime,
     BeforeValidator(_read_in_events),
-    WithJsonSchema({"anyOf": [
-        {"type": "string", "format": "date-time"},
-        {"type": "string", "description": "A date (2024-05-01, 20240501), or a time as RFC 822 writes it."},
-        {"type": "number", "description": "Seconds, milliseconds, microseconds or nanoseconds since 1970; 20240501 is a date."},
-    ]}),
+    WithJsonSchema({
+        "description": (
+            "ISO 8601 with a zone, a date, RFC 822, or seconds, milliseconds, microseconds or nanoseconds since 1970; "
+            "20240501 is a date."
+        ),
+        "examples": ["2024-05-01T12:00:00Z"],
+        "anyOf": [{"type": "string", "pattern": TIME_PATTERN}, {"type": "number", "minimum": 19_000_101}],
+    }),
 ]  # fmt: skip
 """A time, as a field of a model. With a zone, or a whole day."""

@@ -13,6 +13,8 @@ from consumers.events import AnyEvent, Article, Feedback, Label, PredictionMade,
 from consumers.source import Position
 
 Row = dict[str, Any]
+AS_CITED = "{}"
+"""The target of a confirmation that cites an answer and repeats nothing of it, until the answer is there."""
 # Labels and feedback share their ids: one event of either kind may stand in both tables.
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     "articles": ("articles",),
@@ -47,13 +49,15 @@ def payload_sha256(event: AnyEvent) -> str:
     content = event.model_copy(update={"event_id": event.prediction_id}) if isinstance(event, PredictionMade) else event
     # Without its time, which is often not the sender's: an undated import takes the file's, and feedback without one the moment
     # of its arrival. The same file copied, or the same feedback sent again, would look like other content.
-    timeless = content.model_dump_json(exclude={"occurred_at"}, exclude_none=True)
+    # Nor what nobody here knows: a crawler writes when it fetched an article, and other things that differ each time.
+    timeless = content.model_dump_json(exclude={"occurred_at", *(content.model_extra or ())}, exclude_none=True)
     return hashlib.sha256(timeless.encode()).hexdigest()
 
 
-def revision_id(event: Article) -> str:
-    """Return the id of an article's revision: the same content under the same article id is the same revision."""
-    return hashlib.sha256(f"{event.article_id}\n{content_sha256(event.text)}".encode()).hexdigest()[:32]
+def revision_id(event: Article, text_sha256: str, *, is_back: bool = False) -> str:
+    """Return the id of an article's revision. `is_back`: an earlier revision had this content too, and another came between."""
+    parts = [event.article_id, text_sha256, *([event.event_id] if is_back else [])]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def canonical_json(value: object) -> str:
@@ -70,11 +74,12 @@ def rows_of(stored: Stored, sha256: str, *, sequence: int, now: datetime) -> dic
     }  # fmt: skip
     if isinstance(event, Article):
         text = event.text
+        text_sha256 = content_sha256(text)
         return {
             "articles": {
-                "row_id": revision_id(event), "event_id": event.event_id, "article_id": event.article_id, "text": text,
-                "text_sha256": content_sha256(text), "url": event.url, "publisher": event.publisher, "source": event.source,
-                **arrival,
+                "row_id": revision_id(event, text_sha256), "event_id": event.event_id, "article_id": event.article_id,
+                "text": text, "text_sha256": text_sha256, "url": event.url, "publisher": event.publisher, "source": event.source,
+                "extra": event.extra_json(), **arrival,
             }
         }  # fmt: skip
     if isinstance(event, PredictionMade):
@@ -110,9 +115,12 @@ def example_row(ledger: Row, text: str, *, sequence: int, now: datetime) -> Row:
 
 def _answer_rows(event: Label | Feedback, arrival: Row) -> dict[str, Row]:
     feedback = event if isinstance(event, Feedback) else None
-    has_text = event.text is not None
+    # What is confirmed is the answer that was shown, which comes with its own text.
+    is_whole = event.text is not None and event.target is not None
+    waits_for = "its text" if event.target is not None else "the prediction it confirms"
     ledger: Row = {
-        "event_id": event.event_id, "task": event.task, "target": canonical_json(event.target), "source": event.source,
+        "event_id": event.event_id, "task": event.task,
+        "target": AS_CITED if event.target is None else canonical_json(event.target), "source": event.source,
         "origin": event.origin if isinstance(event, Label) else "feedback",
         "anchor": event.anchor if isinstance(event, Label) else False,
         "verdict": feedback.verdict if feedback else None,
@@ -121,13 +129,13 @@ def _answer_rows(event: Label | Feedback, arrival: Row) -> dict[str, Row]:
         "prediction_id": feedback.prediction_id if feedback else None,
         "model_version": feedback.model_version if feedback else None,
         "user_id": feedback.user_id if feedback else None,
-        "status": "joined" if has_text else "waiting",
-        "reason": "" if has_text else "its text has not arrived yet",
+        "status": "joined" if is_whole else "waiting",
+        "reason": "" if is_whole else f"{waits_for} has not arrived yet",
         **arrival,
     }  # fmt: skip
     rows: dict[str, Row] = {}
-    if event.text is not None:
+    if is_whole and event.text is not None:
         rows["examples"] = example_row(ledger, event.text, sequence=arrival["stored_seq"], now=arrival["stored_at"])
-    if feedback or not has_text:
+    if feedback or not is_whole:
         rows["feedback"] = ledger
     return rows

@@ -1,24 +1,27 @@
 """Versioned event schemas and `parse()`: bytes become one validated, frozen event or a `DeadLetterError`.
 
-Two wire forms are read: plain JSON, and CloudEvents 1.0 in structured mode (the event is its `data`).
+Two wire forms are read: plain JSON, and CloudEvents 1.0 (see `consumers/cloud_events.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, TypeAdapter, ValidationError, model_validator
 
 from config.errors import DeadLetterError
 from config.ids import ForeignId
 from config.labels import LabelName
 from config.tasks import TaskSpec
 from config.times import Moment
+from consumers.answers import check_answer
+from consumers.cloud_events import Headers
 from consumers.event_errors import explain
-from consumers.targets import NOT_BLANK, TARGETS, Frozen, check_spans, not_blank, parse_target, with_labels_as_read
+from consumers.extra import kept
+from consumers.targets import NOT_BLANK, Frozen, as_read, check_spans, not_blank, parse_target
 from consumers.wire import decode
 
 SCHEMA_VERSION = 1
@@ -35,6 +38,8 @@ KEY_SOURCE = "key:"
 
 MAX_TEXT_CHARS = 1_000_000
 MAX_RENAMES = 10_000
+_LOGS_BEGIN = datetime(2000, 1, 1, tzinfo=UTC)
+"""What a log says arrived before that came without a time (-1 in Kafka)."""
 
 EventId = Annotated[ForeignId, Field(description="Unique id of this event; a redelivery carries the same one.")]
 ArticleId = Annotated[ForeignId, Field(description="The publisher's stable id of the article, such as its URL or guid.")]
@@ -52,6 +57,9 @@ class _Event(Frozen):
 
 class Article(_Event):
     """A crawled article; new content under an old `article_id` is a new revision."""
+
+    # Crawlers send much that a model does not need; it must not cost the article.
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     type: Literal["article"] = "article"
     article_id: ArticleId
@@ -71,6 +79,10 @@ class Article(_Event):
             raise ValueError(message)
         return self
 
+    def extra_json(self) -> str | None:
+        """Return the fields that nobody here knows, as they are kept with the article; None where there are none."""
+        return kept(self.model_extra or {})
+
     @property
     def text(self) -> str:
         """Title, blank line, body: what spans are offsets into."""
@@ -81,15 +93,15 @@ class _Answer(_Event):
     task: TaskName
     article_id: ArticleId | None = None
     text: Annotated[Text | None, Field(description="The text, when no article is named (or beside its id).")] = None
-    target: dict[str, Any]
 
 
 class Label(_Answer):
     """A target chosen without looking at a model's answer."""
 
     type: Literal["label"] = "label"
+    target: dict[str, Any]
     origin: Literal["gold", "import", "audit"] = "gold"
-    anchor: Annotated[bool, Field(description="Belongs to the anchor set: never trained on, measures forgetting.")] = False
+    anchor: Annotated[StrictBool, Field(description="Belongs to the anchor set: never trained on, measures forgetting.")] = False
     document_id: Annotated[
         ArticleId | None,
         Field(description="What the text is a part of; texts of one document are never on both sides. Else the article."),
@@ -109,6 +121,7 @@ class Feedback(_Answer):
     type: Literal["feedback"] = "feedback"
     user_id: ForeignId
     verdict: Literal["correction", "confirmation"]
+    target: Annotated[dict[str, Any] | None, Field(description="What is right; confirming a cited answer needs none.")] = None
     prediction_id: ForeignId | None = None
     model_version: ModelVersion | None = None
 
@@ -116,6 +129,12 @@ class Feedback(_Answer):
     def _names_a_text(self) -> Self:
         if self.text is None and self.article_id is None and self.prediction_id is None:
             message = "none of prediction_id, article_id and text is given; send one of them"
+            raise ValueError(message)
+        if self.target is None and self.verdict == "correction":
+            message = "target is missing; a correction says what is right"
+            raise ValueError(message)
+        if self.target is None and self.prediction_id is None:
+            message = "target is missing; send it, or the prediction_id of the answer that is confirmed"
             raise ValueError(message)
         return self
 
@@ -147,8 +166,8 @@ class Retrain(_Event):
 
     type: Literal["retrain"] = "retrain"
     task: TaskName
-    full: Annotated[bool, Field(description="From the base model over the whole buffer.")] = False
-    promote: Annotated[bool, Field(description="False: compare, but leave the champion as it is.")] = True
+    full: Annotated[StrictBool, Field(description="From the base model over the whole buffer.")] = False
+    promote: Annotated[StrictBool, Field(description="False: compare, but leave the champion as it is.")] = True
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
@@ -215,10 +234,20 @@ def content_sha256(text: str) -> str:
 
 
 def parse(
-    value: bytes, *, tasks: Mapping[str, TaskSpec], now: datetime, future_tolerance: timedelta = timedelta(minutes=5)
+    value: bytes,
+    *,
+    tasks: Mapping[str, TaskSpec],
+    now: datetime,
+    future_tolerance: timedelta = timedelta(minutes=5),
+    headers: Headers = (),
+    arrived: datetime | None = None,
 ) -> AnyEvent:
-    """Return the one event in `value`. Raises `DeadLetterError` naming the field, what is wrong and the remedy."""
-    payload = decode(value)
+    """Return the one event in `value`. Raises `DeadLetterError` naming the field, what is wrong and the remedy.
+
+    `headers` came with it and `arrived` is when: they complete a CloudEvent.
+    """
+    at = None if arrived is None else min(arrived, now) if arrived >= _LOGS_BEGIN else now
+    payload = decode(value, headers=headers, types=EVENT_TYPES, arrived=at.isoformat() if at else None)
     try:
         event = _ADAPTER.validate_python(payload)
     except ValidationError as error:
@@ -231,22 +260,26 @@ def parse(
         raise DeadLetterError(reason, field="occurred_at")
     if isinstance(event, Label | Feedback):
         check_target(event, tasks)
-        return _with_labels_as_read(event)
+        return _with_target_as_read(event)
     if isinstance(event, Retrain | TaskSchema | PredictionMade):
-        _task(event.task, tasks)
+        task = _task(event.task, tasks)
+        if isinstance(event, PredictionMade):
+            check_answer(task, event.answer, event.text)
     return event
 
 
 def check_target(event: Label | Feedback, tasks: Mapping[str, TaskSpec]) -> None:
     """Refuse a target that does not fit its task or its text (`DeadLetterError`)."""
     task = _task(event.task, tasks)
+    if event.target is None:
+        return
     target = parse_target(task, event.target)
     if event.text is not None:
         check_spans(target, event.text)
 
 
-def _with_labels_as_read(event: Label | Feedback) -> Label | Feedback:
-    target = with_labels_as_read(event.target)
+def _with_target_as_read(event: Label | Feedback) -> Label | Feedback:
+    target = None if event.target is None else as_read(event.target)
     return event if target == event.target else event.model_copy(update={"target": target})
 
 
@@ -258,12 +291,6 @@ def key_of(event: AnyEvent) -> bytes:
 def to_bytes(event: AnyEvent) -> bytes:
     """Return the plain JSON form of an event (UTF-8, keys without a value left out)."""
     return event.model_dump_json(exclude_none=True).encode()
-
-
-def json_schemas() -> dict[str, dict[str, Any]]:
-    """Return the JSON Schema of every event type and of every kind's target, keyed by name."""
-    schemas = {name: model.model_json_schema() for name, model in EVENT_TYPES.items()}
-    return schemas | {f"target.{kind}": model.model_json_schema() for kind, model in TARGETS.items()}
 
 
 def _task(name: str, tasks: Mapping[str, TaskSpec]) -> TaskSpec:

@@ -12,6 +12,7 @@ from config.tasks import TaskSpec
 from consumers.counting import INDEPENDENT
 from consumers.defence import standings
 from consumers.defence.records import FACTS, NOT_JUDGED, Judged
+from consumers.event_rows import AS_CITED
 from consumers.lance_tables import Tables
 from consumers.renames import asked_for
 from consumers.selection import Candidate, Chosen, labels_of, select
@@ -73,14 +74,15 @@ def _not_effective(judgement: Mapping[str, Any], same_answer: tuple[str, ...]) -
 
 
 def _why_it_waits(tables: Tables, fate: Fate, now: datetime) -> str:
-    columns = ["prediction_id", "article_id", "stored_at"]
+    columns = ["prediction_id", "article_id", "target", "stored_at"]
     for row in tables.scan("feedback", columns, f"event_id = {quoted(fate.event_id)}").to_pylist():
-        if row["prediction_id"] and not row["article_id"] and now - row["stored_at"] > _LATE:
+        needs_it = not row["article_id"] or row["target"] == AS_CITED
+        if row["prediction_id"] and needs_it and now - row["stored_at"] > _LATE:
             since = row["stored_at"].isoformat(timespec="minutes")
             return (
                 f"prediction {row['prediction_id']!r} has not arrived since {since} and was probably lost with the serving "
                 "process that made it. The answer is kept waiting; to have it used now, send it again under a new key with the "
-                "text itself"
+                "text itself and its target"
             )
     return fate.reason
 

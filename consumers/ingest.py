@@ -6,7 +6,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from config.errors import DeadLetterError, RetryError
 from config.sections import IngestSettings
 from config.tasks import TaskSpec
 from consumers.buffer import Buffer, Stored
+from consumers.cloud_events import batch_in
 from consumers.dead_letter_topic import DeadLetterTopic
 from consumers.dead_letters import PREFIX_BYTES, DeadLetters, Rejected
 from consumers.erasures import Erasures
@@ -126,12 +127,11 @@ class Ingest:
         return outcome
 
     def _take(self, portion: Sequence[RawEvent]) -> IngestOutcome:
-        stored, rejected = self._sort(portion)
+        stored, rejected, raws = self._sort(portion)
         requests = [one for one in stored if isinstance(one.event, Erase)]
         stored = [one for one in stored if not isinstance(one.event, Erase)]
         inserted = duplicates = 0
         erased: tuple[Stored, ...] = ()
-        raws = {raw.position: raw for raw in portion}
         if stored:
             try:
                 results, faulty = isolated(stored, self._buffer.insert, check=self._buffer.check)
@@ -141,12 +141,12 @@ class Ingest:
                     raise
                 raise RetryError(self._write_failed(error, portion)) from error
             for result in results:
-                rejected += [Rejected(raws[one.stored.position], one.reason, "event_id") for one in result.conflicts]
+                rejected += [Rejected(raws[id(one.stored)], one.reason, "event_id") for one in result.conflicts]
                 inserted, duplicates = inserted + result.inserted, duplicates + result.duplicates
                 erased += result.erased
-            rejected += [self._unforeseen(raws[one.row.position], one.error) for one in faulty]
+            rejected += [self._unforeseen(raws[id(one.row)], one.error) for one in faulty]
         stones = self._erasures.tombstones()
-        kept, gone = [], [raws[one.position] for one in erased]
+        kept, gone = [], [raws[id(one)] for one in erased]
         for one in rejected:
             if stones.covers_bytes(one.raw.value or b""):
                 gone.append(one.raw)
@@ -175,11 +175,13 @@ class Ingest:
         for one in in_order:
             _log.warning("ingest.dead_letter", position=tuple(one.raw.position), field=one.field, reason=one.reason)
 
-    def _sort(self, portion: Sequence[RawEvent]) -> tuple[list[Stored], list[Rejected]]:
+    def _sort(self, portion: Sequence[RawEvent]) -> tuple[list[Stored], list[Rejected], dict[int, RawEvent]]:
+        """Return the events, what cannot be used, and what each event (by `id` of its `Stored`) was read from."""
         tasks = self._tasks()
         stored: list[Stored] = []
         rejected: list[Rejected] = []
-        for raw in portion:
+        raws: dict[int, RawEvent] = {}
+        for raw in (single for one in portion for single in _singles(one, self._settings.max_event_bytes)):
             if raw.erased:
                 continue
             if raw.unreadable is not None:
@@ -191,14 +193,17 @@ class Ingest:
                 rejected.append(Rejected(raw, self._too_large(len(raw.value)), keep_bytes=False))
             else:
                 try:
-                    stored.append(Stored(self._parse(raw.value, tasks), raw.position))
+                    one = Stored(self._parse(raw, raw.value, tasks), raw.position)
                 except DeadLetterError as error:
                     rejected.append(Rejected(raw, error.reason, error.field))
                 except Exception as error:
                     if of_the_machine(error):
                         raise
                     rejected.append(self._unforeseen(raw, error))
-        return stored, rejected
+                else:
+                    stored.append(one)
+                    raws[id(one)] = raw
+        return stored, rejected, raws
 
     def _unforeseen(self, raw: RawEvent, error: Exception) -> Rejected:
         """Return the dead letter of an event that the program fails on: its neighbours go on, at this start and at the next."""
@@ -209,9 +214,10 @@ class Ingest:
         )
         return Rejected(raw, reason)
 
-    def _parse(self, value: bytes, tasks: Mapping[str, TaskSpec]) -> AnyEvent:
+    def _parse(self, raw: RawEvent, value: bytes, tasks: Mapping[str, TaskSpec]) -> AnyEvent:
         tolerance = timedelta(seconds=self._settings.future_tolerance_s)
-        return parse(value, tasks=tasks, now=self._clock(), future_tolerance=tolerance)
+        now = self._clock()
+        return parse(value, tasks=tasks, now=now, future_tolerance=tolerance, headers=raw.headers, arrived=raw.logged_at)
 
     def _too_large(self, size: int) -> str:
         return (
@@ -239,6 +245,15 @@ class Ingest:
             f"the buffer under {self._data_dir} could not be written: {what} ({error}). The {len(portion)} events "
             f"from {tuple(first)} to {tuple(last)} were not committed and are tried again. Free space, and check disk and memory."
         )
+
+
+def _singles(raw: RawEvent, max_bytes: int) -> list[RawEvent]:
+    """Return the events of a batch (CloudEvents), each at the batch's place in the log; an event that is none, alone."""
+    batch = batch_in(raw.value, raw.headers) if raw.value is not None and len(raw.value) <= max_bytes else None
+    if batch is None:
+        return [raw]
+    headers = tuple((name, content) for name, content in raw.headers if name.lower() != "content-type")
+    return [replace(raw, value=value, headers=headers) for value in batch]
 
 
 def _portions(events: Sequence[RawEvent], max_bytes: int) -> Iterator[list[RawEvent]]:

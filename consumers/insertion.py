@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from consumers.event_rows import FAMILIES, Row, Stored, identity, payload_sha256, revision_id, rows_of
-from consumers.events import Article
+from consumers.events import Article, content_sha256
 from consumers.lance_tables import Tables
+from consumers.revisions import Revision, Revisions
 from consumers.seen import SeenIds
-from consumers.source import Position
 from consumers.tables import ARRIVED, KEYS
 
 
@@ -42,8 +42,9 @@ class _Incoming:
     family: str
     event_id: str
     payload_sha256: str
-    revision: str | None
-    """Of an article."""
+    article: Article | None
+    text_sha256: str
+    """Of an article; empty for all else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,7 @@ class _Known:
     """By family and id."""
     rows: set[tuple[str, str]]
     """Table and id of every row that is there."""
-    revisions: dict[str, Position]
-    """Where each revision of an article first stood in the log."""
+    revisions: Revisions
 
 
 class Insertion:
@@ -67,7 +67,6 @@ class Insertion:
         self.seen: dict[str, SeenIds] = {}
         for name in ARRIVED:
             self.seen[name] = SeenIds(tables.scan(name, [KEYS[name]])[KEYS[name]].to_pylist())
-        self._revisions = SeenIds(tables.scan("articles", ["row_id"])["row_id"].to_pylist())
         self.article_ids = SeenIds(tables.scan("articles", ["article_id"])["article_id"].to_pylist())
 
     def insert(self, batch: Sequence[Stored], now: datetime) -> InsertOutcome:
@@ -78,7 +77,7 @@ class Insertion:
         inserted = duplicates = 0
         conflicts: list[Conflict] = []
         for one in incoming:
-            if _has_revision(one, known):
+            if _says_nothing_new(one, known):
                 duplicates += 1
             elif known.payloads.get((one.family, one.event_id), one.payload_sha256) != one.payload_sha256:
                 conflicts.append(Conflict(one.stored, _conflict(one)))
@@ -104,7 +103,6 @@ class Insertion:
         # Remembered first: should LanceDB fail after all was written, the next attempt still looks before it appends.
         self.seen[table].add(row[KEYS[table]] for row in rows)
         if table == "articles":
-            self._revisions.add(row["row_id"] for row in rows)
             self.article_ids.add(row["article_id"] for row in rows)
         self._tables.append(table, rows)
 
@@ -117,7 +115,8 @@ class Insertion:
         ids: Mapping[str, set[str]] = defaultdict(set)
         for one in incoming:
             ids[one.family].add(one.event_id)
-        known = _Known({}, set(), {})
+        articles = self.article_ids.among(sorted({one.article.article_id for one in incoming if one.article is not None}))
+        known = _Known({}, set(), Revisions(self._tables, articles))
         for family, wanted in ids.items():
             for table in FAMILIES[family]:
                 suspects = self.seen[table].among(sorted(wanted))
@@ -125,30 +124,33 @@ class Insertion:
                 for event_id, sha256 in zip(*(column.to_pylist() for column in found.columns), strict=True):
                     known.payloads[family, event_id] = sha256
                     known.rows.add((table, event_id))
-        revisions = self._revisions.among(sorted({one.revision for one in incoming if one.revision is not None}))
-        columns = ["row_id", "topic", "partition", "offset"]
-        for row in self._tables.lookup("articles", "row_id", revisions, columns).to_pylist():
-            known.revisions[row["row_id"]] = Position(row["topic"], row["partition"], row["offset"])
         return known
 
 
 def _incoming(stored: Stored) -> _Incoming:
     family, event_id = identity(stored.event)
-    revision = revision_id(stored.event) if isinstance(stored.event, Article) else None
-    return _Incoming(stored, family, event_id, payload_sha256(stored.event), revision)
+    article = stored.event if isinstance(stored.event, Article) else None
+    text_sha256 = content_sha256(article.text) if article else ""
+    return _Incoming(stored, family, event_id, payload_sha256(stored.event), article, text_sha256)
 
 
-def _has_revision(one: _Incoming, known: _Known) -> bool:
-    there, here = known.revisions.get(one.revision or ""), one.stored.position
-    # On a redelivery the table already holds what came later in the log; that must not change the judgement.
-    return there is not None and (there[:2] != here[:2] or there.offset <= here.offset)
+def _says_nothing_new(one: _Incoming, known: _Known) -> bool:
+    """Return whether an article stood at that time as it is sent: crawled again, say."""
+    if one.article is None:
+        return False
+    before = known.revisions.known_before(one.article.article_id, one.article.occurred_at, one.stored.position)
+    return before is not None and before.text_sha256 == one.text_sha256
 
 
 def _note(one: _Incoming, fresh: Mapping[str, Row], known: _Known) -> None:
     known.payloads[one.family, one.event_id] = one.payload_sha256
     known.rows.update((table, one.event_id) for table in fresh)
-    if one.revision is not None:
-        known.revisions.setdefault(one.revision, one.stored.position)
+    if one.article is not None and (row := fresh.get("articles")) is not None:
+        if known.revisions.has(one.article.article_id, row["row_id"]):
+            # It was so before, and was otherwise in between.
+            row["row_id"] = revision_id(one.article, one.text_sha256, is_back=True)
+        revision = Revision(row["event_time"], row["stored_seq"], row["row_id"], row["text_sha256"], one.stored.position)
+        known.revisions.add(one.article.article_id, revision)
 
 
 def _conflict(one: _Incoming) -> str:

@@ -55,6 +55,8 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             *_required("row_id", "event_id", "article_id", "text", "text_sha256"),
             *_columns("url", "publisher", "source"),
             *_ARRIVAL,
+            # Fields that nobody here knows, as JSON. Added by a later version, so last.
+            *_columns("extra"),
         ]
     ),
     "examples": pa.schema(

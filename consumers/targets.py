@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping, Sequence, Sized
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
 from config.errors import DeadLetterError
 from config.labels import LabelName, label
@@ -34,6 +34,11 @@ def _not_too_many(spans: object) -> object:
     return spans
 
 
+def _whole(number: object) -> object:
+    # JSON has one kind of number: 7.0 is as whole as 7.
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
 class Frozen(BaseModel):
     """Read once, never changed, and with no key that nobody knows."""
 
@@ -43,8 +48,8 @@ class Frozen(BaseModel):
 class Span(Frozen):
     """One entity: code-point offsets into the text, end exclusive, and its type."""
 
-    start: Annotated[int, Field(ge=0, strict=True)]
-    end: Annotated[int, Field(gt=0, strict=True)]
+    start: Annotated[int, Field(ge=0, strict=True), BeforeValidator(_whole)]
+    end: Annotated[int, Field(gt=0, strict=True), BeforeValidator(_whole)]
     label: LabelName
 
     @model_validator(mode="after")
@@ -59,18 +64,11 @@ class NerTarget(Frozen):
     """All entities of a text, or, when `partial`, only those the user spoke of."""
 
     spans: Annotated[tuple[Span, ...], Field(max_length=MAX_SPANS), BeforeValidator(_not_too_many)]
-    partial: bool = False
+    partial: StrictBool = False
 
     @model_validator(mode="after")
     def _disjoint(self) -> Self:
-        ordered = sorted(self.spans, key=lambda span: (span.start, span.end))
-        for left, right in itertools.pairwise(ordered):
-            if right.start < left.end:
-                message = (
-                    f"spans {left.start}-{left.end} ({left.label}) and {right.start}-{right.end} ({right.label}) overlap; "
-                    "keep one of them"
-                )
-                raise ValueError(message)
+        refuse_overlaps(self.spans)
         return self
 
 
@@ -82,6 +80,18 @@ class LabelTarget(Frozen):
 
 Target = NerTarget | LabelTarget
 TARGETS: Mapping[str, type[NerTarget | LabelTarget]] = {"ner": NerTarget, "classification": LabelTarget}
+
+
+def refuse_overlaps(spans: Sequence[Span]) -> None:
+    """Refuse spans that share characters (`ValueError`)."""
+    ordered = sorted(spans, key=lambda span: (span.start, span.end))
+    for left, right in itertools.pairwise(ordered):
+        if right.start < left.end:
+            message = (
+                f"spans {left.start}-{left.end} ({left.label}) and {right.start}-{right.end} ({right.label}) overlap; "
+                "keep one of them"
+            )
+            raise ValueError(message)
 
 
 def parse_target(task: TaskSpec, target: Mapping[str, Any]) -> Target:
@@ -101,11 +111,15 @@ def parse_target(task: TaskSpec, target: Mapping[str, Any]) -> Target:
     return parsed
 
 
-def with_labels_as_read(target: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a target that `parse_target` takes as it was sent, but for its labels: those are written as they are read."""
-    if "spans" in target:
-        return {**target, "spans": [{**span, "label": label(span["label"])} for span in target["spans"]]}
-    return {**target, "label": label(target["label"])}
+def as_read(target: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a target that `parse_target` takes as it was sent, but for its labels and offsets: those as they are read."""
+    if "spans" not in target:
+        return {**target, "label": label(target["label"])}
+    spans = [
+        {**span, "start": _whole(span["start"]), "end": _whole(span["end"]), "label": label(span["label"])}
+        for span in target["spans"]
+    ]
+    return {**target, "spans": spans}
 
 
 def check_spans(target: Target, text: str) -> None:

@@ -45,23 +45,24 @@ class Tombstones:
     def __bool__(self) -> bool:
         return any(self.digests.values())
 
-    def has(self, kind: Kind, name: str | None) -> bool:
+    def has(self, kind: Kind, name: object) -> bool:
         """Return whether what is called `name` was erased."""
         among = self.digests.get(kind, frozenset())
-        return bool(among) and name is not None and digest(self.key, kind, name) in among
+        return bool(among) and isinstance(name, str) and digest(self.key, kind, name) in among
 
     def covers(self, event: AnyEvent) -> bool:
         """Return whether an event belongs to what was erased, so that it must not be stored; of requests, a review alone."""
         if event.type in ("retrain", "task_schema", "erase"):
             return False
-        article_id = getattr(event, "article_id", None)
-        text = getattr(event, "text", None) if article_id is None else None
+        # Of an article's unknown fields none counts, whatever it is called.
+        named = {name: getattr(event, name) for name in type(event).model_fields}
+        article_id = named.get("article_id")
         return (
             self.has("article", article_id)
-            or self.has("article", getattr(event, "document_id", None))
-            or self.has("user", getattr(event, "user_id", None))
-            or self.has("prediction", getattr(event, "prediction_id", None))
-            or self.has_text(text)
+            or self.has("article", named.get("document_id"))
+            or self.has("user", named.get("user_id"))
+            or self.has("prediction", named.get("prediction_id"))
+            or (article_id is None and self.has_text(named.get("text")))
         )
 
     def covers_bytes(self, value: bytes) -> bool:

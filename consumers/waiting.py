@@ -15,10 +15,13 @@ import structlog
 
 from config.errors import DeadLetterError
 from config.tasks import TaskSpec
-from consumers.event_rows import Row, example_row
+from consumers.answers import stored_answer, target_of
+from consumers.event_rows import AS_CITED, Row, canonical_json, example_row
 from consumers.faults import in_words, of_the_machine
 from consumers.insertion import Insertion
 from consumers.lance_tables import Tables
+from consumers.renames import renamed
+from consumers.revisions import Revisions
 from consumers.set_aside import is_mark
 from consumers.tables import SCHEMAS, quoted
 from consumers.targets import check_spans, parse_target
@@ -47,6 +50,8 @@ class _Text:
     text: str
     task: str | None
     """The task a prediction was made for; None for an article."""
+    answer: Mapping[str, Any] | None = None
+    """What the prediction said; None for an article, and where nobody can read it."""
 
 
 class Ledger:
@@ -68,20 +73,22 @@ class Ledger:
             found = texts.get(row["event_id"])
             if row["event_id"] in there:
                 # A crash came between the example and this; or the log was read again after a repair.
-                settled.append(row | {"status": "joined", "reason": ""})
+                settled.append((_with_target(row, found) if found else row) | {"status": "joined", "reason": ""})
                 continue
             if found is None:
                 continue
+            whole = row
             try:
-                refusal = _refusal(row, found, tasks)
-                joined = [] if refusal else [example_row(row, found.text, sequence=insertion.next_sequence, now=now)]
+                whole = _with_target(row, found)
+                refusal = _refusal(whole, found, tasks)
+                joined = [] if refusal else [example_row(whole, found.text, sequence=insertion.next_sequence, now=now)]
             except Exception as error:
                 if of_the_machine(error):
                     raise
                 # One answer must not hold up the others, at this start and at every later one.
                 refusal, joined = f"the program failed on it ({in_words(error)}); please report this", []
                 _log.exception("feedback.not_joined", event_id=row["event_id"], next="it is refused; the others go on")
-            settled.append(row | {"status": "refused" if refusal else "joined", "reason": refusal or ""})
+            settled.append(whole | {"status": "refused" if refusal else "joined", "reason": refusal or ""})
             examples += joined
             insertion.next_sequence += len(joined)
         insertion.append("examples", examples)
@@ -107,18 +114,20 @@ class Ledger:
 
     def _ready(self, insertion: Insertion, limit: int) -> list[Row]:
         waiting = self._tables.scan(
-            "feedback", ["event_id", "article_id", "prediction_id", "event_time"], "status = 'waiting'", row_ids=True
+            "feedback", ["event_id", "article_id", "prediction_id", "target", "event_time"], "status = 'waiting'", row_ids=True
         )
         if waiting.num_rows == 0:
             return []
         # Only those whose text is (probably) there, so that answers that wait for ever do not stand in the others' way.
-        articles = insertion.article_ids.among(_present(waiting["article_id"]))
+        # A confirmation that repeats nothing waits for what it confirms, whatever article it names.
+        names_all = waiting.filter(pc.not_equal(waiting["target"], AS_CITED))
+        articles = insertion.article_ids.among(_present(names_all["article_id"]))
         predictions = insertion.seen["predictions"].among(_present(waiting["prediction_id"]))
         examples = insertion.seen["examples"].among(_present(waiting["event_id"]))
         hopes = {"article_id": articles, "prediction_id": predictions, "event_id": examples}
-        ready = waiting.filter(
-            reduce(pc.or_, (pc.is_in(waiting[name], value_set=pa.array(ids, pa.string())) for name, ids in hopes.items()))
-        )
+        there = {name: pc.is_in(waiting[name], value_set=pa.array(ids, pa.string())) for name, ids in hopes.items()}
+        there["article_id"] = pc.and_(there["article_id"], pc.not_equal(waiting["target"], AS_CITED))
+        ready = waiting.filter(reduce(pc.or_, there.values()))
         chosen = ready.sort_by([("event_time", "ascending"), ("event_id", "ascending")]).slice(0, limit)
         if chosen.num_rows == 0:
             return []
@@ -128,25 +137,38 @@ class Ledger:
     def _texts(self, rows: Sequence[Row]) -> dict[str, _Text]:
         """Return the text each answer speaks of: what the user saw, else the article as it stood at the time."""
         wanted = sorted({row["prediction_id"] for row in rows if row["prediction_id"]})
-        found = self._tables.lookup("predictions", "prediction_id", wanted, ["prediction_id", "task", "text"])
-        predictions = {row["prediction_id"]: _Text(row["text"], row["task"]) for row in found.to_pylist()}
-        wanted = sorted({row["article_id"] for row in rows if row["article_id"]})
-        revisions: dict[str, list[Any]] = {}
-        order = [("event_time", "ascending"), ("stored_seq", "ascending")]
-        columns = ["article_id", "event_time", "stored_seq", "text"]
-        for article in self._tables.lookup("articles", "article_id", wanted, columns).sort_by(order).to_pylist():
-            revisions.setdefault(article["article_id"], []).append(article)
-        texts: dict[str, _Text] = {}
-        for row in rows:
-            if row["prediction_id"] in predictions:
-                texts[row["event_id"]] = predictions[row["prediction_id"]]
-            elif row["article_id"] in revisions:
-                known = revisions[row["article_id"]]
-                then = [article for article in known if article["event_time"] <= row["event_time"]]
-                # Where the clocks disagree, or the first revisions never came, the earliest is nearest to what the user saw.
-                nearest = then[-1] if then else known[0]
-                texts[row["event_id"]] = _Text(nearest["text"], None)
-        return texts
+        found = self._tables.lookup("predictions", "prediction_id", wanted, ["prediction_id", "task", "text", "answer"])
+        predictions = {
+            row["prediction_id"]: _Text(row["text"], row["task"], stored_answer(json.loads(row["answer"]), row["text"]))
+            for row in found.to_pylist()
+        }
+        about_articles = [row for row in rows if row["prediction_id"] not in predictions and row["target"] != AS_CITED]
+        articles = self._articles(about_articles)
+        texts = {row["event_id"]: _Text(articles[row["event_id"]], None) for row in about_articles if row["event_id"] in articles}
+        cited = {row["event_id"]: predictions[row["prediction_id"]] for row in rows if row["prediction_id"] in predictions}
+        return texts | cited
+
+    def _articles(self, rows: Sequence[Row]) -> dict[str, str]:
+        """Return, by event id, the text of the revision that was in force at the time of each answer."""
+        history = Revisions(self._tables, sorted({row["article_id"] for row in rows if row["article_id"]}))
+        # Where the clocks disagree, or the first revisions never came, the earliest is nearest to what the user saw.
+        wanted = {
+            row["event_id"]: found.row_id
+            for row in rows
+            if row["article_id"]
+            and (found := history.in_force(row["article_id"], row["event_time"]) or history.earliest(row["article_id"]))
+        }
+        # Only the texts that are needed: an article may have ten thousand revisions.
+        found = self._tables.lookup("articles", "row_id", sorted(set(wanted.values())), ["row_id", "text"])
+        texts = dict(zip(found["row_id"].to_pylist(), found["text"].to_pylist(), strict=True))
+        return {event_id: texts[row_id] for event_id, row_id in wanted.items()}
+
+
+def _with_target(row: Row, found: _Text) -> Row:
+    """Return the row with the target of the answer it confirms, where it repeats none of it."""
+    if row["target"] != AS_CITED or found.answer is None:
+        return row
+    return row | {"target": canonical_json(target_of(found.answer))}
 
 
 def _refusal(row: Row, found: _Text, tasks: Mapping[str, TaskSpec]) -> str | None:
@@ -154,8 +176,10 @@ def _refusal(row: Row, found: _Text, tasks: Mapping[str, TaskSpec]) -> str | Non
         return f"task: prediction {row['prediction_id']!r} was made for task {found.task!r}, not {row['task']!r}"
     if row["task"] not in tasks:
         return f"task: {row['task']!r} is not defined here any more"
+    if row["target"] == AS_CITED:
+        return f"target: the answer of prediction {row['prediction_id']!r} cannot be read; send the target with the feedback"
     try:
-        check_spans(parse_target(tasks[row["task"]], json.loads(row["target"])), found.text)
+        check_spans(parse_target(tasks[row["task"]], renamed(json.loads(row["target"]), ())), found.text)
     except DeadLetterError as error:
         return error.reason
     return None

@@ -1,22 +1,39 @@
-"""From an event's bytes to one JSON object: UTF-8, JSON, the CloudEvents envelope, and values that no table can hold."""
+"""From an event's bytes to one JSON object: UTF-8, JSON, CloudEvents, and values that no table can hold."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from config.errors import DeadLetterError
+from consumers.cloud_events import Headers, attributes_in, data_of, unwrapped
 
 MAX_DEPTH = 32
 
 
-def decode(value: bytes, *, noun: str = "event") -> dict[str, Any]:
-    """Return the event's object, taken out of its CloudEvents 1.0 envelope where it has one. Raises `DeadLetterError`.
+def decode(
+    value: bytes, *, noun: str = "event", headers: Headers = (), types: Collection[str] = (), arrived: str | None = None
+) -> dict[str, Any]:
+    """Return the event's object, taken out of its CloudEvent where it is one. Raises `DeadLetterError`.
 
-    `noun` is what the messages call the whole: an event, or the body of a request.
+    `noun` is what the messages call the whole: an event, or the body of a request. `headers` came with it; they, `types` and
+    `arrived` (in ISO 8601) matter to a CloudEvent only.
     """
+    attributes = attributes_in(headers)
+    payload = _object(value, noun)
+    if attributes is not None:
+        return unwrapped(attributes, payload, types=types, arrived=arrived)
+    if "specversion" not in payload:
+        return payload
+    data = data_of(payload)
+    if "data" not in payload and isinstance(data, dict):
+        _refuse_unstorable(data)
+    return unwrapped(payload, data, types=types, arrived=arrived)
+
+
+def _object(value: bytes, noun: str) -> dict[str, Any]:
     try:
         payload = json.loads(value.decode("utf-8"), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
@@ -29,7 +46,7 @@ def decode(value: bytes, *, noun: str = "event") -> dict[str, Any]:
         reason = f"the {noun} is a JSON {type(payload).__name__}; send one JSON object"
         raise DeadLetterError(reason)
     _refuse_unstorable(payload)
-    return _unwrap_cloud_event(payload) if "specversion" in payload else payload
+    return payload
 
 
 def _refuse_constant(name: str) -> object:
@@ -90,26 +107,3 @@ def _shown(names: Sequence[str | int]) -> str:
     longest = 200
     field = ".".join(str(name).encode("utf-8", "backslashreplace").decode() for name in names)
     return field if len(field) <= longest else f"{field[:longest]}…"
-
-
-def _unwrap_cloud_event(envelope: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the event in `data`; the envelope's attributes fill what the data leaves out.
-
-    CloudEvents makes `id` unique per `source` only: producers whose ids may meet put an `event_id` into the data.
-    """
-    if envelope["specversion"] != "1.0":
-        reason = f"specversion: CloudEvents {str(envelope['specversion'])[:80]!r} is not read here; send 1.0"
-        raise DeadLetterError(reason, field="specversion")
-    for name in ("id", "source", "type"):
-        if not isinstance(envelope.get(name), str) or not envelope[name]:
-            reason = f"{name}: a CloudEvent must carry it as a string that is not empty; add it"
-            raise DeadLetterError(reason, field=name)
-    data = envelope.get("data")
-    if not isinstance(data, dict):
-        reason = "data: a CloudEvent must carry the event as a JSON object in `data` (data_base64 is not read)"
-        raise DeadLetterError(reason, field="data")
-    # The type may carry a reverse-DNS prefix.
-    filled = {"event_id": envelope["id"], "source": envelope["source"], "type": envelope["type"].rsplit(".", 1)[-1]}
-    if "time" in envelope:
-        filled["occurred_at"] = envelope["time"]
-    return {**filled, **data}

@@ -1,4 +1,4 @@
-"""Publishes what the registry's outbox holds: `training.*` and `model.*` events that apps can follow."""
+"""Publishes what the registry's outbox holds: `training.*` and `model.*` events that apps can follow, as CloudEvents."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import structlog
 
 from config.errors import PerennialError
+from consumers.cloud_events import headers_of
 from consumers.events import LIFECYCLE_TOPIC
 from consumers.source import EventSink
 from registry.store import Registry
@@ -34,7 +35,11 @@ class Publisher:
             if row.id <= self._newest_published:
                 # The sink still holds it, or the log already does: a flush or a mark failed before.
                 continue
-            self._sink.publish(LIFECYCLE_TOPIC, json.dumps(row.event).encode(), key=str(row.event["task"]).encode())
+            task = str(row.event["task"])
+            # CloudEvents in binary mode: readers of plain JSON find the value as it always was.
+            about = row.event.get("version") or row.event.get("run_id")
+            headers = headers_of(row.event, source=f"/perennial/{task}", subject=about)
+            self._sink.publish(LIFECYCLE_TOPIC, json.dumps(row.event).encode(), key=task.encode(), headers=headers)
             self._newest_published = row.id
         if pending:
             self._sink.flush(_FLUSH_S)

@@ -19,10 +19,10 @@ def relation(one: Target, other: Target) -> Relation:
     """Return how two targets of one text stand to each other.
 
     Labels: equal or not. Spans: contrary when two that overlap bear different labels, or when fewer than half of them are
-    shared (F1 of exact spans below 0.5); the same from 0.8 on. A partial target is compared only where it speaks.
+    shared (F1 of exact spans below 0.5); the same from 0.8 on. A partial target is compared only where it speaks. A label and
+    spans, from before and after a task became one of another kind, are unlike.
     """
     if ("label" in one) != ("label" in other):
-        # The task was of another kind when one of them was given.
         return "unlike"
     if "label" in one:
         return "same" if one["label"] == other["label"] else "contrary"

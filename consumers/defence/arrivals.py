@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import structlog
 
 from config.sections import FeedbackSettings
+from consumers.answers import stored_answer
 from consumers.defence import flips
 from consumers.defence.agreement import Target, relation
 from consumers.defence.caps import Arrival, Seats
@@ -18,6 +19,7 @@ from consumers.event_rows import Row
 from consumers.events import KEY_SOURCE, content_sha256
 from consumers.faults import in_words, of_the_machine
 from consumers.lance_tables import Tables
+from consumers.renames import renamed
 from consumers.set_aside import mark
 from consumers.tables import is_one_of
 
@@ -105,7 +107,8 @@ class Arrivals:
         found = self._tables.lookup("predictions", "prediction_id", sorted(ids), columns).to_pylist()
         return {
             row["prediction_id"]: {
-                "task": row["task"], "text_sha256": content_sha256(row["text"]), "answer": json.loads(row["answer"])
+                "task": row["task"], "text_sha256": content_sha256(row["text"]),
+                "answer": stored_answer(json.loads(row["answer"]), row["text"]),
             }
             for row in found
         }  # fmt: skip
@@ -140,7 +143,7 @@ def _row(fact: Row, said: Row, arrival: Row, answer: Mapping[str, Any] | None, s
     # changed its kind. What cites such an answer cites nothing.
     for cited in (answer, None) if answer is not None else (None,):
         try:
-            return row | _beside_the_answer(cited, json.loads(said["target"]), settings)
+            return row | _beside_the_answer(cited, renamed(json.loads(said["target"]), ()), settings)
         except Exception as error:
             if of_the_machine(error):
                 raise
@@ -155,6 +158,9 @@ def unusable(what: str) -> Row:
 
 
 def _beside_the_answer(answer: Mapping[str, Any] | None, target: Target, settings: FeedbackSettings) -> Row:
+    if answer is not None and ("spans" in answer) != ("spans" in target):
+        # The task was of another kind when the model answered.
+        answer = None
     # Of confirmations too: what a sender calls a correction to another label is the sender's own word.
     moved = flips.moves(answer, target, settings.alarm_confident_from)
     return {

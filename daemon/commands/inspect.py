@@ -14,7 +14,7 @@ from config.durable import write_atomic
 from config.keys import flatten
 from config.settings import load_settings, sources
 from config.tasks import load_tasks
-from consumers import events
+from consumers import event_schemas
 from daemon.commands.output import AsJson, console, print_json, table
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def schema(
     ] = None,
 ) -> None:
     """Write the JSON Schemas of the events, for the apps that post them."""
-    schemas = events.json_schemas()
+    schemas = event_schemas.json_schemas()
     if output is None:
         print_json(schemas)
         return

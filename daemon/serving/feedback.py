@@ -18,6 +18,7 @@ from config.errors import DeadLetterError, RetryError
 from config.sections import IngestSettings
 from config.tasks import TaskSpec
 from consumers import events, wire
+from consumers.answers import stored_answer, target_of
 from consumers.event_errors import explain
 from consumers.source import EventSink
 from consumers.targets import check_spans, parse_target
@@ -107,11 +108,14 @@ class FeedbackDesk:
             if prediction.task != event.task:
                 reason = f"task: prediction {event.prediction_id} was made for task {prediction.task!r}; name that task"
                 raise DeadLetterError(reason, field="task")
-            check_spans(parse_target(tasks[event.task], event.target), event.text or prediction.text)
-            if event.text is None:
-                # The prediction itself may never reach the log (its queue full, this process killed): the feedback then
-                # would wait for its text for ever.
-                event = event.model_copy(update={"text": prediction.text})
+            # The prediction itself may never reach the log (its queue full, this process killed): the feedback then would wait
+            # for ever for its text, or for the answer that it confirms.
+            confirmed = stored_answer(prediction.answer, prediction.text) if event.target is None else None
+            target = event.target if confirmed is None else target_of(confirmed)
+            text = prediction.text if event.text is None or event.target is None else event.text
+            if target is not None:
+                check_spans(parse_target(tasks[event.task], target), text)
+            event = event.model_copy(update={"text": text, "target": target})
         return event, content_sha256
 
     def _once(self, event: events.Feedback, content_sha256: str) -> tuple[Accepted, Outcome]:

@@ -125,7 +125,7 @@ def test_one_key_posted_at_once_by_many_becomes_one_event(client: httpx.Client, 
 
 def test_a_cloud_event_is_taken_too(client: httpx.Client, data: ServedData) -> None:
     envelope = {"specversion": "1.0", "id": "ce-1", "source": "app", "type": "com.example.feedback", "data": GOOD}
-    assert client.post("/v1/feedback", json=envelope).json()["event_id"] == "ce-1"
+    assert client.post("/v1/feedback", json=envelope).json()["event_id"] == "app|ce-1"
     assert client.post("/v1/feedback", json={**envelope, "type": "com.example.article"}).json()["error"]["field"] == "type"
     assert len(logged(data)) == 1
 

@@ -1,0 +1,149 @@
+"""CloudEvents in their three modes, written by the official SDK: read as the same event, from the log and over HTTP."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from cloudevents.core.bindings import http, kafka
+from cloudevents.core.v1.event import CloudEvent
+
+from config.errors import DeadLetterError
+from consumers import events
+from consumers.cloud_events import batch_in, from_http, headers_of
+from tests.support.sample_events import NOW, TASKS
+
+ARTICLE = {"article_id": "bbc-2", "title": "Dollar gains", "body": "The dollar has hit its highest level"}
+LABEL = {"task": "news-topics", "text": "Dollar gains", "target": {"label": "economy"}}
+RETRAIN = {"task": "news-topics", "reason": "by hand"}
+KINDS = [("article", ARTICLE), ("label", LABEL), ("retrain", RETRAIN)]
+AT = NOW - timedelta(hours=2)
+
+
+def cloud_event(kind: str, data: Any, **attributes: Any) -> CloudEvent:
+    named = {"id": "x-1", "source": "/cms", "type": f"org.example.{kind}", "specversion": "1.0", "time": AT} | attributes
+    return CloudEvent({name: value for name, value in named.items() if value is not None}, data)
+
+
+def read(value: bytes, headers: Any = (), arrived: datetime | None = NOW) -> events.AnyEvent:
+    return events.parse(value, tasks=TASKS, now=NOW, headers=tuple(headers), arrived=arrived)
+
+
+def on_kafka(event: CloudEvent, mode: str) -> events.AnyEvent:
+    message = kafka.to_binary_event(event) if mode == "binary" else kafka.to_structured_event(event)
+    return read(message.value, message.headers.items())
+
+
+def over_http(event: CloudEvent, mode: str) -> events.AnyEvent:
+    message = http.to_binary_event(event) if mode == "binary" else http.to_structured_event(event)
+    return read(message.body, from_http(message.headers.items()))
+
+
+@pytest.mark.parametrize(("kind", "data"), KINDS)
+@pytest.mark.parametrize("mode", ["binary", "structured"])
+@pytest.mark.parametrize("way", [on_kafka, over_http])
+def test_every_mode_gives_the_same_event(way: Any, mode: str, kind: str, data: Any) -> None:
+    event = way(cloud_event(kind, data, datacontenttype="application/json"), mode)
+    plain = {"type": kind, "event_id": "/cms|x-1", "source": "/cms", "occurred_at": AT.isoformat(), **data}
+    assert event == read(json.dumps(plain).encode())
+
+
+@pytest.mark.parametrize("way", [on_kafka, over_http])
+def test_source_and_id_together_tell_a_redelivery(way: Any) -> None:
+    def event_id(mode: str, **attributes: Any) -> str:
+        return str(way(cloud_event("article", ARTICLE, **attributes), mode).event_id)
+
+    ids = {event_id(mode) for mode in ("binary", "structured")}
+    assert len(ids) == 1
+    assert event_id("binary", source="/other") not in ids
+    assert event_id("binary", id="é 2") == event_id("structured", id="é 2") == "/cms|é 2"
+    assert event_id("binary", source="/" + "s" * 150, id="i" * 500).startswith("ce-")
+    assert way(cloud_event("article", ARTICLE | {"event_id": "own"}), "binary").event_id == "own"
+
+
+@pytest.mark.parametrize("mode", ["binary", "structured"])
+def test_without_a_time_it_happened_when_it_arrived(mode: str) -> None:
+    envelope = {"specversion": "1.0", "id": "x-1", "source": "/cms", "type": "article"}
+    headers = [(f"ce_{name}", value.encode()) for name, value in envelope.items()]
+    value = json.dumps(ARTICLE if mode == "binary" else envelope | {"data": ARTICLE}).encode()
+    sent = headers if mode == "binary" else ()
+    assert read(value, sent, arrived=AT).occurred_at == AT
+    assert read(value, sent, arrived=NOW + timedelta(days=9)).occurred_at == NOW, "the log's clock may go wrong too"
+    assert read(value, sent, arrived=datetime.fromtimestamp(-1, NOW.tzinfo)).occurred_at == NOW, "a producer set no time"
+
+
+@pytest.mark.parametrize(
+    "named", ["article", "org.example.article", "com.example.news.article.v2", "urn:news:article", "a/b/article"]
+)
+def test_the_type_may_stand_behind_a_domain_and_before_a_version(named: str) -> None:
+    assert on_kafka(cloud_event("", ARTICLE, type=named), "binary").type == "article"
+
+
+def test_what_the_data_call_type_may_mean_something_else() -> None:
+    event = on_kafka(cloud_event("article", ARTICLE | {"type": "NewsArticle"}), "structured")
+    assert event.type == "article"
+
+
+def test_data_in_base64_are_read_as_json() -> None:
+    envelope = {"specversion": "1.0", "id": "1", "source": "s", "type": "article"}
+    packed = envelope | {"data_base64": base64.b64encode(json.dumps(ARTICLE).encode()).decode()}
+    assert isinstance(read(json.dumps(packed).encode()), events.Article)
+    for broken in ("no base64!", base64.b64encode(b"{").decode(), base64.b64encode(b'{"title": "\\ud800"}').decode(), 7):
+        with pytest.raises(DeadLetterError):
+            read(json.dumps(envelope | {"data_base64": broken}).encode())
+
+
+NAMED = {"ce_specversion": b"1.0", "ce_id": b"1", "ce_source": b"s", "ce_type": b"article"}
+BAD_HEADERS = [
+    ({"ce_specversion": b"0.3", "ce_id": b"1", "ce_source": b"s", "ce_type": b"article"}, "specversion"),
+    ({"ce_specversion": b"1.0", "ce_source": b"s", "ce_type": b"article"}, "id"),
+    ({"ce_specversion": b"1.0", "ce_id": b"1", "ce_type": b"article"}, "source"),
+    ({"ce_specversion": b"1.0", "ce_id": b"1", "ce_source": b"s", "ce_type": b""}, "type"),
+    ({"ce_specversion": b"1.0", "ce_id": b"\xff", "ce_source": b"s", "ce_type": b"article"}, "ce_id"),
+    (NAMED | {"content-type": b"text/xml"}, "content-type"),
+    (NAMED | {"ce_time": b"soon"}, "occurred_at"),
+    ({"ce_specversion": b"1.0", "ce_id": b"a\x00b", "ce_source": b"s", "ce_type": b"article"}, "event_id"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("headers", "field"), BAD_HEADERS, ids=[field for _, field in BAD_HEADERS])
+def test_headers_that_make_no_cloud_event_are_refused_by_field(headers: dict[str, bytes], field: str) -> None:
+    with pytest.raises(DeadLetterError) as caught:
+        read(json.dumps(ARTICLE).encode(), headers.items())
+    assert caught.value.field == field
+
+
+def test_other_headers_make_no_cloud_event_of_a_plain_event() -> None:
+    plain = {"type": "article", "event_id": "e", "occurred_at": AT.isoformat(), **ARTICLE}
+    assert read(json.dumps(plain).encode(), [("traceparent", b"00"), ("content-type", b"application/json")]).event_id == "e"
+
+
+def test_a_batch_is_its_events_and_nothing_else_is_a_batch() -> None:
+    envelopes = [
+        json.loads(kafka.to_structured_event(cloud_event("article", ARTICLE, id=str(number))).value) for number in range(3)
+    ]
+    declared = [("content-type", b"application/cloudevents-batch+json; charset=utf-8")]
+    value = json.dumps(envelopes).encode()
+    for headers in (declared, ()):
+        batch = batch_in(value, headers)
+        assert batch is not None
+        assert [read(one).event_id for one in batch] == ["/cms|0", "/cms|1", "/cms|2"]
+    assert batch_in(b" []", declared) == []
+    for other in (b"[]", b"{}", b"", b"[1]", b"[", b"[" * 100_000, json.dumps([ARTICLE]).encode(), b"\xff["):
+        assert batch_in(other) is None
+    assert batch_in(json.dumps([ARTICLE, 7]).encode(), declared) is not None, "each is refused by itself"
+
+
+def test_the_sdk_reads_our_own_events() -> None:
+    event = {"event_id": "e-1", "occurred_at": AT.isoformat(), "type": "model.promoted", "task": "desk", "version": "desk/v2"}
+    headers = headers_of(event, source="/perennial/desk", subject="desk/v2")
+    read_back = kafka.from_binary_event(kafka.KafkaMessage(dict(headers), b"desk", json.dumps(event).encode()))
+    assert read_back.get_id() == "e-1"
+    assert read_back.get_type() == "model.promoted"
+    assert read_back.get_source() == "/perennial/desk"
+    assert read_back.get_subject() == "desk/v2"
+    assert read_back.get_time() == AT
+    assert read_back.get_data() == event
