@@ -39,7 +39,8 @@ def ask(settings: Settings, task: str, texts: Sequence[str]) -> dict[str, Any]:
 def post(settings: Settings, address: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """Post JSON to the serving process and return its answer.
 
-    Raises `UserError` for a 4xx and while the task has no champion (503), `RetryError` when serving failed or did not answer.
+    Raises `UserError` for a 4xx, such as while the task has no champion, and for a 503; `RetryError` when serving failed or did
+    not answer.
     """
     request = urllib.request.Request(  # noqa: S310 - the address is our own serving process's
         address + path, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
@@ -74,7 +75,10 @@ def load_version(settings: Settings, task: TaskSpec, version: Version) -> Predic
 
 
 def in_words(text: str, prediction: Mapping[str, Any]) -> Text:
-    """Return one line for a person: the label with its probability, or the text with its entities marked."""
+    """Return one line for a person: the label with its probability, or the text with its entities marked.
+
+    A text that is longer than the model reads is marked as read in part.
+    """
     answer = prediction.get("answer", prediction)
     # One space for each break, so that the offsets of spans stay what they are.
     text = text.replace("\n", " ")
@@ -83,6 +87,8 @@ def in_words(text: str, prediction: Mapping[str, Any]) -> Text:
         shown = Text.assemble((str(answer["label"]), "bold green"))
         if share is not None:
             shown.append(f" {share:.0%}", "dim")
+        if answer.get("truncated"):
+            shown.append(" read in part", "yellow")
         return shown.append("  ").append(text if len(text) <= 100 else text[:99] + "…")  # noqa: PLR2004 - a readable line
     shown, at = Text(), 0
     for span in sorted(answer["spans"], key=lambda span: int(span["start"])):
@@ -115,7 +121,7 @@ def _ask_here(settings: Settings, task: str, texts: Sequence[str]) -> dict[str, 
         "task": task,
         "version": version.name,
         "by": "this process (serving is not up)",
-        "predictions": [dict(a) for a in answers],
+        "predictions": [{"truncated": False, **answer} for answer in answers],
     }
 
 

@@ -20,6 +20,7 @@ from consumers.event_log import open_event_log
 from daemon import evidence, leader, triggers
 from daemon.groups import CONSUMERS, LABELS_TOPIC
 from daemon.serving import presence, probe
+from registry.cards import texts_cut
 from registry.runs import Run
 from registry.store import Registry
 from trainers import job_spec
@@ -41,6 +42,8 @@ class TaskStatus:
     new_examples: int
     due: bool
     reasons: tuple[str, ...]
+    texts_cut: str | None
+    """Which share of the champion's texts it read the beginning of only, in words; None: none, or its run did not count."""
     run: Mapping[str, Any] | None
     """The run under way: id, state, reason and its newest line of progress.
 
@@ -156,10 +159,15 @@ class StatusReader:
             feedback=self._buffer.defence(task.name),
             new_examples=found.new_examples,
             due=look.trigger is not None,
+            texts_cut=self._texts_cut(champion.version) if champion else None,
             reasons=look.reasons if led or under_way is None else (_INTERRUPTED,),
             run=self._under_way(under_way, led=led) if under_way else None,
             last_run=_ended(ended) if ended else None,
         )
+
+    def _texts_cut(self, version: str) -> str | None:
+        metrics = self._registry.versions.get(version).metrics
+        return texts_cut(metrics) if metrics.get("rows_cut") or metrics.get("tested_cut") else None
 
     def _under_way(self, run: Run, *, led: bool) -> dict[str, Any]:
         state = run.state if run.retry_at is None else "waiting"

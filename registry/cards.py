@@ -6,6 +6,7 @@ import contextlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -154,7 +155,23 @@ def _effort(version: Version) -> list[tuple[object, ...]]:
         "peak_memory_mib": "Peak memory, MiB",
     }
     known = {key: version.metrics[key] for key in shown if key in version.metrics}
-    return [(shown[key], f"{value:.1f}" if isinstance(value, float) else value) for key, value in known.items()]
+    rows: list[tuple[object, ...]] = [
+        (shown[key], f"{value:.1f}" if isinstance(value, float) else value) for key, value in known.items()
+    ]
+    return rows if (cut := texts_cut(version.metrics)) is None else [*rows, ("Texts longer than the model reads", cut)]
+
+
+def texts_cut(metrics: Mapping[str, Any]) -> str | None:
+    """Return in words which share of a run's texts the model read the beginning of only; None where the run did not count."""
+    parts = [
+        f"{metrics[cut]} of {rows} {what} rows ({metrics[cut] / rows:.0%})"
+        for cut, rows, what in (
+            ("rows_cut", metrics.get("rows_new", 0) + metrics.get("rows_replayed", 0), "training"),
+            ("tested_cut", metrics.get("tested", 0), "scored"),
+        )
+        if cut in metrics and rows
+    ]
+    return ", ".join(parts) or None
 
 
 def _files(version: Version) -> list[tuple[object, ...]]:

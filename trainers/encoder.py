@@ -17,17 +17,15 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from transformers.utils import logging as transformers_logging
 
 from config.errors import RunFailedError, UserError
+from trainers.reading_length import LONGEST_TOKEN_CHARS, MINILM
 
 transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # the library leaves it without types
 transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # same
 
-MINILM = "minilm"
 _BASE_KEY = "perennial_base_model"
 """Written into the saved config, so that a changed task file is noticed."""
 _BASE_TOKENS_KEY = "perennial_base_tokens"
 """The base tokenizer's own limit, written there too: the saved tokenizer knows only the one it was made for."""
-_LONGEST_TOKEN_CHARS = 64
-"""A text is cut to this many characters per token before tokenising, so that a megabyte of text costs no more than a page."""
 _DROPOUT_KEYS = ("attention_probs_dropout_prob", "attention_dropout", "hidden_dropout_prob", "hidden_dropout", "dropout")
 _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
 
@@ -46,11 +44,25 @@ class Encoder:
 
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of every text, special tokens included, cut to the length the model was made for."""
+        return self.read(texts)[0]
+
+    def read(self, texts: Sequence[str]) -> tuple[list[list[int]], list[bool]]:
+        """Return what `tokenise` returns, and of each text whether it was cut."""
         if not texts:
-            return []
-        short = [text[: self.tokenizer.model_max_length * _LONGEST_TOKEN_CHARS] for text in texts]
-        ids: list[list[int]] = self.tokenizer(short, truncation=True)["input_ids"]
-        return ids
+            return [], []
+        longest_chars = self.tokenizer.model_max_length * LONGEST_TOKEN_CHARS
+        found = self.tokenizer([text[:longest_chars] for text in texts], truncation=True)
+        ids: list[list[int]] = found["input_ids"]
+        if found.encodings is None:
+            # A tokenizer written in Python does not tell what it left out; one that fills the length may have.
+            whole = [len(one) < self.tokenizer.model_max_length for one in ids]
+            over = [not fits and self._is_over(text[:longest_chars]) for fits, text in zip(whole, texts, strict=True)]
+        else:
+            over = [bool(one.overflowing) for one in found.encodings]
+        return ids, [cut or bool(text[longest_chars:].strip()) for cut, text in zip(over, texts, strict=True)]
+
+    def _is_over(self, text: str) -> bool:
+        return len(self.tokenizer(text, truncation=False)["input_ids"]) > self.tokenizer.model_max_length
 
     def pad(self, rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
         """Return `input_ids` and `attention_mask`, both int64 of shape (rows, longest row)."""

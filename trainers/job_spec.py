@@ -90,6 +90,12 @@ class JobResult(_Value):
     """New and replayed rows that users gave."""
     rows_held_back: int = 0
     """Feedback left for a later run by the task's `feedback.max_share` and `feedback.max_user_share`."""
+    rows_cut: int = 0
+    """Of the new and replayed rows those whose text is longer than the model reads."""
+    tested: int = 0
+    """Rows that were scored."""
+    tested_cut: int = 0
+    """Of those the ones whose text is longer than the model reads."""
     labels: tuple[str, ...] = ()
     train_s: float = 0.0
     score_s: float = 0.0

@@ -45,6 +45,7 @@ class Trained(BaseModel):
     champion_version: str | None
     rows_new: int
     rows_replayed: int
+    rows_cut: int = 0
     labels: tuple[str, ...]
     train_s: float
     examples_per_s: float
@@ -84,7 +85,7 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
     else:
         progress.write("training", message="the model was complete already; going on with scoring")
     began = time.monotonic()
-    result = _compare(job, selection)
+    result, tested, tested_cut = _compare(job, selection)
     return JobResult(
         run_id=spec.run_id,
         status="done",
@@ -94,6 +95,9 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
         rows_replayed=trained.rows_replayed,
         rows_feedback=selection.feedback,
         rows_held_back=selection.held_back,
+        rows_cut=trained.rows_cut,
+        tested=tested,
+        tested_cut=tested_cut,
         labels=trained.labels,
         train_s=trained.train_s,
         score_s=time.monotonic() - began,
@@ -157,11 +161,11 @@ def _train(job: _Job, selection: Selection) -> Trained:
     building = spec.run_dir / f"{MODEL_FOLDER}{_BUILDING}-{spec.attempt}"
     work = spec.run_dir / WORK_FOLDER
     work.mkdir(exist_ok=True)
-    speed = 0.0
+    speed, cut = 0.0, 0
 
     def report(step: TrainingStep) -> None:
-        nonlocal speed
-        speed = step.examples_per_s
+        nonlocal speed, cut
+        speed, cut = step.examples_per_s, step.texts_cut
         job.progress.step(step)
         job.stop.check()
 
@@ -184,6 +188,7 @@ def _train(job: _Job, selection: Selection) -> Trained:
         champion_version=spec.champion_version,
         rows_new=selection.new,
         rows_replayed=selection.replayed,
+        rows_cut=cut,
         labels=tuple(sorted({label for row in plan.rows for label in labels_of(row.target)})),
         train_s=time.monotonic() - began,
         examples_per_s=speed,
@@ -195,7 +200,8 @@ def _train(job: _Job, selection: Selection) -> Trained:
     return trained
 
 
-def _compare(job: _Job, selection: Selection) -> Comparison:
+def _compare(job: _Job, selection: Selection) -> tuple[Comparison, int, int]:
+    """Return the comparison, how many rows were scored, and of how many the candidate read the beginning only."""
     spec = job.spec
     candidate = job.task.load(job.model, job.hardware)
     opponent, opponent_name = _opponent(job, selection)
@@ -211,7 +217,8 @@ def _compare(job: _Job, selection: Selection) -> Comparison:
     random.Random(spec.training.seed).shuffle(texts)  # noqa: S311 - a sample
     candidate_latency, opponent_latency = scoring.time_answers(candidate, opponent, texts)
     job.stop.check()
-    return compare(
+    cut = sum(bool(json.loads(answer).get("truncated")) for answer in scores["candidate"].to_pylist())
+    found = compare(
         spec.task,
         run_id=spec.run_id,
         champion_version=spec.champion_version,
@@ -224,6 +231,7 @@ def _compare(job: _Job, selection: Selection) -> Comparison:
         looks=spec.looks,
         seed=spec.training.seed,
     )
+    return found, scores.num_rows, cut
 
 
 def _opponent(job: _Job, selection: Selection) -> tuple[Predictor, str]:

@@ -9,7 +9,8 @@ from typing import Any, Literal, Protocol
 
 from config.tasks import TaskSpec
 
-# ner: {"spans": [{"start", "end", "label"}]}; classification: {"label": str, "scores": {label: probability}}.
+# ner: {"spans": [{"start", "end", "label"}]}; classification: {"label": str, "scores": {label: probability}, "truncated": bool}.
+# A model that reads every text whole may leave out "truncated".
 Answer = Mapping[str, Any]
 
 
@@ -41,6 +42,8 @@ class TrainingStep:
     epoch: float
     loss: float
     examples_per_s: float
+    texts_cut: int = 0
+    """Texts of the run that are longer than the model reads."""
     message: str = ""
     """What the reader of the history should know, such as rows that could not be used."""
 

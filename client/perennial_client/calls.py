@@ -110,8 +110,8 @@ def _understood(response: httpx.Response) -> Iterator[None]:
 
 def _prediction(task: str, version: str, one: Mapping[str, Any]) -> Prediction:
     """Read one answer. Raises one of `WRONG` when it is none; what the app reads of it later raises nothing."""
-    answer = {name: value for name, value in one.items() if name not in ("prediction_id", "truncated")}
-    prediction = Prediction(task, version, answer, string(one, "prediction_id"), truncated=one.get("truncated") is True)
+    prediction = Prediction.of(task, version, one, string(one, "prediction_id"))
+    answer = prediction.answer
     if "label" in answer:
         string(answer, "label")
     if "scores" in answer:

@@ -43,9 +43,13 @@ class Classifier:
         self._seen = torch.tensor(seen)
 
     def predict(self, texts: Sequence[str]) -> list[Answer]:
-        """Return `{"label", "scores"}` per text, in order; scores are probabilities over the answerable labels, highest first."""
+        """Return `{"label", "scores", "truncated"}` per text, in order.
+
+        Scores are probabilities over the answerable labels, highest first; `truncated` says that the text is longer than the
+        model reads.
+        """
         answers: list[Answer] = [{}] * len(texts)
-        tokenised = self._tokenise(texts)
+        tokenised, cut = self._read(texts)
         order = sorted(range(len(texts)), key=lambda index: len(tokenised[index]))
         with torch.inference_mode():
             for start in range(0, len(order), _ROWS_PER_BATCH):
@@ -54,13 +58,26 @@ class Classifier:
                 probabilities = logits.float()[:, self._seen].softmax(dim=-1).tolist()
                 for index, row in zip(batch, probabilities, strict=True):
                     scores = dict(sorted(zip(self._names, row, strict=True), key=lambda pair: -pair[1]))
-                    answers[index] = {"label": next(iter(scores)), "scores": scores}
+                    answers[index] = {"label": next(iter(scores)), "scores": scores, "truncated": cut[index]}
         return answers
 
-    def _tokenise(self, texts: Sequence[str]) -> list[list[int]]:
-        short = [text[: self._tokenizer.model_max_length * _LONGEST_TOKEN_CHARS] for text in texts]
-        ids: list[list[int]] = self._tokenizer(short, truncation=True)["input_ids"]
-        return ids
+    def _read(self, texts: Sequence[str]) -> tuple[list[list[int]], list[bool]]:
+        """Return the token ids of every text, and whether it was cut."""
+        if not texts:
+            return [], []
+        longest_chars = self._tokenizer.model_max_length * _LONGEST_TOKEN_CHARS
+        found = self._tokenizer([text[:longest_chars] for text in texts], truncation=True)
+        ids: list[list[int]] = found["input_ids"]
+        if found.encodings is None:
+            # A tokenizer written in Python does not tell what it left out; one that fills the length may have.
+            whole = [len(one) < self._tokenizer.model_max_length for one in ids]
+            over = [not fits and self._is_over(text[:longest_chars]) for fits, text in zip(whole, texts, strict=True)]
+        else:
+            over = [bool(one.overflowing) for one in found.encodings]
+        return ids, [cut or bool(text[longest_chars:].strip()) for cut, text in zip(over, texts, strict=True)]
+
+    def _is_over(self, text: str) -> bool:
+        return len(self._tokenizer(text, truncation=False)["input_ids"]) > self._tokenizer.model_max_length
 
     def _pad(self, rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
         longest, fill = max(map(len, rows)), self._tokenizer.pad_token_id

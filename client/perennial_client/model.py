@@ -136,7 +136,7 @@ class Model:
         """Return the answer to each text, in order, all by one version. Raises `RefusedError` for a text that serving refuses."""
         check_texts(texts)
         live = self._present()
-        return [Prediction(self.task, live.champion.version, answer) for answer in live.answer(texts)]
+        return [Prediction.of(self.task, live.champion.version, answer) for answer in live.answer(texts)]
 
     def refresh(self) -> bool:
         """Look at the champion now; fetch, load and swap when it has moved. Return whether the champion is what answers."""

@@ -31,6 +31,12 @@ class Prediction:
     truncated: bool = False
     """Whether the model read only the beginning of the text (`training.max_tokens` of the task)."""
 
+    @classmethod
+    def of(cls, task: str, version: str, answer: Mapping[str, Any], prediction_id: str | None = None) -> Self:
+        """Read one answer, as serving sends it or a model gives it."""
+        own = {name: value for name, value in answer.items() if name not in ("prediction_id", "truncated")}
+        return cls(task, version, own, prediction_id, truncated=answer.get("truncated") is True)
+
     @property
     def label(self) -> str:
         """The most probable label of a classification. Raises `TypeError` for another kind of task."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from consumers.formats.importing import Import
     from consumers.formats.rows import BadRow
     from consumers.formats.summary import Summary
+    from trainers.reading_length import ReadingLength
 
 _FLUSH_EVERY = 1_000
 _SHOWN_BAD_ROWS = 10
@@ -90,6 +91,7 @@ def import_(  # noqa: PLR0917 - typer gives every option by name
     from consumers.formats.importing import ImportOptions, plan  # noqa: PLC0415 - heavy
     from consumers.formats.mapping import ColumnMapping, read_label_map  # noqa: PLC0415 - heavy
     from consumers.formats.summary import Summary  # noqa: PLC0415 - heavy
+    from trainers.reading_length import reading_length  # noqa: PLC0415 - heavy
 
     settings = load_settings()
     tasks = load_tasks(settings.tasks_folder)
@@ -112,14 +114,18 @@ def import_(  # noqa: PLR0917 - typer gives every option by name
         )  # fmt: skip
         summary = Summary()
         # All of it is read before anything is sent: what is odd is said first.
-        for _ in summary.count(found.events(lambda share: bar.update(shown, completed=share / 2)), _BadRows(summary).show):
-            pass
+        length = reading_length(tasks[task]) if task else None
+        for event in summary.count(found.events(lambda share: bar.update(shown, completed=share / 2)), _BadRows(summary).show):
+            if length is not None and isinstance(event, events.Label) and event.text is not None:
+                length.add(event.text)
+        if length is not None:
+            length.done()
         if not as_json:
-            _say(file, found, summary)
+            _say(file, found, summary, length)
         new, known, seconds = 0, 0, 0.0
         if not dry_run and summary.events:
             new, known, seconds = _send(settings, found, rate, lambda share: bar.update(shown, completed=0.5 + share / 2))
-    _report(settings, found, summary, sent=None if dry_run else (new, known, seconds), as_json=as_json)
+    _report(settings, found, summary, length, sent=None if dry_run else (new, known, seconds), as_json=as_json)
     if summary.swallowed or not summary.events:
         raise typer.Exit(1)
 
@@ -150,7 +156,7 @@ class _BadRows:
             sys.stderr.write("more rows are left out; the count stands at the end\n")
 
 
-def _say(file: Path, found: Import, summary: Summary) -> None:
+def _say(file: Path, found: Import, summary: Summary, length: ReadingLength | None) -> None:
     """Say what was recognised and what the file holds, before anything is sent."""
     from consumers.formats.summary import odd_labels  # noqa: PLC0415 - heavy
 
@@ -163,6 +169,11 @@ def _say(file: Path, found: Import, summary: Summary) -> None:
         lines.append(f"  labels: {_counted(summary.labels)}")
     if summary.no_entity:
         lines.append(f"  texts without an entity: {summary.no_entity}")
+    if length is not None and length.cut:
+        lines.append(
+            f"  longer than the model reads (training.max_tokens, {length.max_tokens}): {length.cut} of {length.texts} texts "
+            f"({length.cut / length.texts:.0%}); only their beginning is learnt from"
+        )
     lines += [f"  look at this: labels {one}" for one in odd_labels(summary.labels)]
     for line in lines:
         console.print(_printable(line), markup=False, soft_wrap=True)
@@ -174,12 +185,16 @@ def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{label} {counts[label]}" for label in most[:_SHOWN_LABELS]) + more
 
 
-def _report(settings: Settings, found: Import, summary: Summary, *, sent: tuple[int, int, float] | None, as_json: bool) -> None:
+def _report(
+    settings: Settings, found: Import, summary: Summary, length: ReadingLength | None, *, sent: tuple[int, int, float] | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     new, known, seconds = sent or (0, 0, 0.0)
     if as_json:
         left_out = sum(summary.left_out.values())
         print_json({
             "rows": summary.rows, "sent": new, "known": known, "left_out": left_out, "bad": summary.bad, "labels": summary.labels,
+            "texts_cut": length.cut if length is not None else None,
             "recognised": list(found.said), "noticed": found.findings.in_words(), "seconds": round(seconds, 2),
         })  # fmt: skip
         return

@@ -133,6 +133,8 @@ def _print_task(task: TaskStatus) -> None:
     champion = f"{task.champion} since {task.champion_since}" if task.champion else "none yet"
     console.print(f"\n[bold]{task.task}[/] ({task.kind})")
     console.print(f"  champion  {champion}{' [yellow](pinned)[/]' if task.pinned else ''}")
+    if task.texts_cut:
+        console.print(f"  cut       {task.texts_cut}: read to training.max_tokens only")
     counts = task.counts
     console.print(
         f"  examples  {counts.train} to train on ({task.new_examples} new), {counts.test} held out, {counts.anchor} anchor, "

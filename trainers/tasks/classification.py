@@ -44,7 +44,7 @@ class ClassificationTask:
         encoder = encoders.grown(champion, labels.names) if champion else _base(plan, labels)
         ids = labels.ids
         recipe = _recipe(plan, from_base=champion is None)
-        tokenised = encoder.tokenise([row.text for row in rows])
+        tokenised, cut = encoder.read([row.text for row in rows])
         learning = [Row(tokens, ids[row.target["label"]], row.weight) for row, tokens in zip(rows, tokenised, strict=True)]
         known = previous.seen_ids if champion and previous else ()
         imprint(encoder, learning, set(labels.seen_ids).difference(known), plan.hardware)
@@ -55,7 +55,7 @@ class ClassificationTask:
             recipe,
             # Another plan never resumes from this one's checkpoints.
             checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, labels, rows)}",
-            report=_with_note(plan.report, left_out),
+            report=_with_note(plan.report, left_out, cut=sum(cut)),
         )
         encoder.save(output)
         labels.write(output)
@@ -98,9 +98,13 @@ class ClassificationPredictor:
         self._model = encoder.model.to(device=hardware.device, dtype=dtype).eval()  # type: ignore[call-arg]
 
     def predict(self, texts: Sequence[str]) -> list[Answer]:
-        """Return `{"label", "scores"}` per text, in order; scores are probabilities over the answerable labels, highest first."""
+        """Return `{"label", "scores", "truncated"}` per text, in order.
+
+        Scores are probabilities over the answerable labels, highest first; `truncated` says that the text is longer than the
+        model reads.
+        """
         answers: list[Answer] = [{}] * len(texts)
-        tokenised = self._encoder.tokenise(texts)
+        tokenised, cut = self._encoder.read(texts)
         with torch.inference_mode():
             for batch in encoders.by_length([len(tokens) for tokens in tokenised], _ROWS_PER_BATCH):
                 padded = self._encoder.pad([tokenised[index] for index in batch])
@@ -108,7 +112,7 @@ class ClassificationPredictor:
                 probabilities = logits.float()[:, self._seen].softmax(dim=-1).tolist()
                 for index, row in zip(batch, probabilities, strict=True):
                     scores = dict(sorted(zip(self._names, row, strict=True), key=lambda pair: -pair[1]))
-                    answers[index] = {"label": next(iter(scores)), "scores": scores}
+                    answers[index] = {"label": next(iter(scores)), "scores": scores, "truncated": cut[index]}
         return answers
 
 
@@ -141,10 +145,10 @@ def _left_out(plan: TrainingPlan, labels: LabelSet, rows: Sequence[Example], cou
     raise RunFailedError(message)
 
 
-def _with_note(report: Callable[[TrainingStep], None], note: str) -> Callable[[TrainingStep], None]:
-    """Put `note` on the first step reported."""
+def _with_note(report: Callable[[TrainingStep], None], note: str, *, cut: int) -> Callable[[TrainingStep], None]:
+    """Put `note` on the first step reported, and on every one how many texts were cut."""
     waiting = [note] if note else []
-    return lambda step: report(replace(step, message=waiting.pop()) if waiting else step)
+    return lambda step: report(replace(step, texts_cut=cut, message=waiting.pop() if waiting else step.message))
 
 
 def _recipe(plan: TrainingPlan, *, from_base: bool) -> Recipe:
