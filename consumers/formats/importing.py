@@ -183,7 +183,7 @@ def _layout(
         return Layout()
     return recognise(
         seen, task.kind if task else None, chosen=options.columns, names=options.labels or {},
-        given=frozenset(mapping.given.values()), tasks=studio,
+        given=mapping.given, tasks=studio,
     )  # fmt: skip
 
 

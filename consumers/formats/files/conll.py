@@ -101,7 +101,7 @@ def recognise(file: ImportFile, chosen: Sequence[str] | None = None, outside: Ma
         _note(seen, widths, line, place)
         place += 1
     if not seen:
-        for line in held_back:
+        for line in (one for one in held_back if is_outside(one.columns[-1]) or is_marked(one.columns[-1])):
             _note(seen, widths, line, 0)
     known = starts + documents > 1
     width = max(widths, key=lambda columns: widths[columns]) if widths else 0

@@ -33,6 +33,13 @@ def read(file: ImportFile) -> Iterator[AnyRow]:
             return
         yield _row(number, first)
         first, number = second, number + 1
+    elif isinstance(document := _loaded(first), dict) and (rows := rows_in(file, document)) != [document]:
+        second = lines.readline()
+        if not second.strip():
+            yield from _elements(rows)
+            return
+        yield _row(number, first)
+        first, number = second, number + 1
     line = first
     while line:
         if line.strip():
@@ -108,8 +115,8 @@ def rows_in(file: ImportFile, document: Any) -> list[Any]:  # noqa: ANN401 - wha
         for name, value in document.items()
         if isinstance(value, list) and value and all(isinstance(one, dict) or _is_pair(one) or one is None for one in value)
     }
-    # A text beside the list: the object is a row itself, and the list belongs to it, as spans do.
-    if not lists or any(isinstance(document.get(name), str) for name in ("text", "title", "body", "data", "content")):
+    # Prose beside the list: the object is a row itself, and the list belongs to it, as spans do.
+    if not lists or any(isinstance(value, str) and len(value.split()) > 1 for value in document.values()):
         return [document]
     if len(lists) > 1:
         message = (

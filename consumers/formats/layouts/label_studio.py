@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from consumers.formats.rows import AnyRow, BadRow, LeftOut, Row
+from consumers.formats.values import missing
 
 _ANNOTATIONS = ("annotations", "completions")
 NOT_ANNOTATED = "tasks that nobody annotated in Label Studio"
@@ -42,7 +43,16 @@ def flat(row: Row) -> AnyRow:
             row.line, f"{len(answers)} annotations of this task differ; mark one of them as ground truth in Label Studio"
         )
     data = {f"data.{name}" if name in answers[0] else name: value for name, value in row.values["data"].items()}
-    return Row(row.line, {**data, **answers[0], "id": row.values.get("id")})
+    return Row(row.line, {**data, **answers[0], "id": row.values.get("id"), "annotation_id": True})
+
+
+def without_regions(rows: Iterator[AnyRow], spans: str) -> Iterator[AnyRow]:
+    """Yield rows in which an annotated text without a region says that it has no entity; exports leave the control out then."""
+    for row in rows:
+        if isinstance(row, Row) and not missing(row.values.get("annotation_id")) and missing(row.values.get(spans)):
+            yield Row(row.line, {**row.values, spans: []})
+        else:
+            yield row
 
 
 def _controls(result: object) -> dict[str, Any] | None:
@@ -60,5 +70,4 @@ def _controls(result: object) -> dict[str, Any] | None:
             chosen = found.setdefault(control, {"choices": []})
             if isinstance(chosen, dict) and isinstance(value["choices"], list):
                 chosen["choices"].extend(value["choices"])
-    # Submitted without a region: the text has no entity.
-    return found or {"label": []}
+    return found

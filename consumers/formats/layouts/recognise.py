@@ -54,13 +54,14 @@ def recognise(
     *,
     chosen: tuple[str, ...] | None,
     names: Mapping[str, str],
-    given: frozenset[str],
+    given: Mapping[str, str],
     tasks: bool,
 ) -> Layout:
     """Return the layout of a file from what all its rows look like.
 
-    `chosen`: columns of tokens, tags and sentences by name; `names`: what tags are called; `given`: columns that the user names;
-    `tasks`: whether rows were Label Studio's tasks. Raises `UserError` where tags stand in rows and it is not clear in which.
+    `chosen`: columns of tokens, tags and sentences by name; `names`: what tags are called; `given`: field -> column as the user
+    names them; `tasks`: whether rows were Label Studio's tasks. Raises `UserError` where tags stand in rows and it is not clear
+    in which.
     """
     if kind == "ner" and (tokens := _token_layout(seen, chosen, names)) is not None:
         return tokens
@@ -74,7 +75,7 @@ def recognise(
         if answers <= _ANSWERS and any(seen.has(name) for name in _PRODIGY):
             choice = {"label": "accept"} if seen.has("accept", "texts", "empty list") else {}
             return Layout("Prodigy", choice, _prodigy)
-    if (studio := _label_studio(seen, kind, tasks=tasks)) is not None:
+    if (studio := _label_studio(seen, kind, given, tasks=tasks)) is not None:
         return studio
     if seen.has("cats", "object") and kind == "classification":
         return Layout("spaCy", {"label": "cats"}, _one_category)
@@ -83,29 +84,29 @@ def recognise(
     return _doccano(seen, kind) or Layout()
 
 
-def _label_studio(seen: Survey, kind: Kind | None, *, tasks: bool) -> Layout | None:
-    controls = [
-        name for name, one in seen.fields.items() if one.some("choices") or (one.some("tool spans") and name != "entities")
-    ]
+def _label_studio(seen: Survey, kind: Kind | None, given: Mapping[str, str], *, tasks: bool) -> Layout | None:
+    regions = [name for name, one in seen.fields.items() if one.some("regions")]
+    choices = [name for name, one in seen.fields.items() if one.some("choices")]
     meta = sum(seen.has(name) for name in ("annotator", "annotation_id", "lead_time"))
-    by_offset = seen.has("relations") and seen.has("entities")
-    if by_offset or not (tasks or meta > 1 or any(seen.fields[name].some("choices") for name in controls) or controls):
+    if not (tasks or meta > 1 or regions or choices):
         return None
     if kind == "ner":
-        spans = [name for name in controls if seen.fields[name].some("tool spans")]
-        return Layout("Label Studio", {"spans": spans[0]} if len(spans) == 1 else {})
+        # Where nobody marked anything, no control is named.
+        spans = given.get("spans") or (regions[0] if len(regions) == 1 else None if regions else "spans")
+        if spans is None:
+            return Layout("Label Studio")
+        return Layout("Label Studio", {"spans": spans}, lambda rows: label_studio.without_regions(_filled(rows), spans))
     # A single choice is exported as plain text, so that any text field beside the task's own may be the answer.
-    chosen = [name for name in controls if seen.fields[name].some("choices")]
     others = [
         name for name, one in seen.fields.items()
-        if name not in label_studio.META | {"text", "title", "body"} and one.only("text", "choices") and name not in chosen
+        if name not in label_studio.META | {"text", "title", "body"} and one.only("text", "choices")
     ]  # fmt: skip
-    labels = chosen or others
+    labels = choices or others
     return Layout("Label Studio", {"label": labels[0]} if len(labels) == 1 else {})
 
 
 def _doccano(seen: Survey, kind: Kind | None) -> Layout | None:
-    spans = [name for name in _DOCCANO_LABELS if seen.has(name, "offsets", "tool spans")]
+    spans = [name for name in _DOCCANO_LABELS if seen.has(name, "offsets", "offset spans")]
     labels = [name for name in ("label", "labels", "annotations") if seen.has(name, "texts", "labels")]
     entities = seen.has("entities", "empty list") and seen.has("relations")
     if kind == "ner" and (spans or entities):

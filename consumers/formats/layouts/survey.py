@@ -109,7 +109,7 @@ def _list_shape(values: list[Any] | tuple[Any, ...]) -> str:
     if isinstance(first, int) and not isinstance(first, bool):
         return "wholes"
     if isinstance(first, dict) and span_like(first):
-        return "tool spans" if "start_offset" in first or "labels" in first else "spans"
+        return "offset spans" if "start_offset" in first else "regions" if "labels" in first else "spans"
     if span_like(first):
         return "offsets"
     return "labels" if isinstance(first, dict) and "label" in first else "list"
