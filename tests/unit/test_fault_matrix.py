@@ -18,6 +18,7 @@ FAULTS = (
     "kill at each publish step", "corrupt model file", "swap under load (1,000 requests, 0 failures)",
     "200 equal or worse candidates (false promotions within alpha)", "label-flip flood",
     "late scheduler and daylight saving", "erase a user (no bytes left on disk)",
+    "hostile server", "pipeline of unknown parts",
 )  # fmt: skip
 
 
