@@ -20,6 +20,7 @@ from config.tasks import TaskSpec
 from consumers import buffer_audit, buffer_folder, erasing, freezing, retention, set_aside
 from consumers import requests as stored_requests
 from consumers.backlog import Backlog, TextRow
+from consumers.buffer_audit import RemovedEvents
 from consumers.counting import Counting, TaskCounts
 from consumers.defence.judging import Judge, JudgeOutcome
 from consumers.defence.views import Defence, Quarantined, UserView, Views
@@ -89,10 +90,13 @@ class Buffer:
         erasures: Erasures | None = None,
         min_quality: float = 0.3,
         clock: Clock = utc_now,
+        removed_events: RemovedEvents | None = None,
+        numbered_up_to: int = 0,
     ) -> Buffer:
         """Open the buffer in `folder`; a writer makes it, locks it and mends what a power cut left.
 
-        A writer stores nothing of what `erasures` says was erased.
+        A writer stores nothing of what `erasures` says was erased. `removed_events` asks the log whether an unreadable table can
+        be made anew from it; `numbered_up_to` is the highest enrichment number that a run has seen, should the tables not tell.
 
         Raises `StopError` for a second writer and for a newer format, `UserError` for a reader where there is no buffer.
         """
@@ -102,9 +106,9 @@ class Buffer:
         buffer_folder.prepare(folder)
         lock = buffer_folder.lock_for_writing(folder)
         try:
-            tables, audit = buffer_audit.open_mended(folder)
+            tables, audit = buffer_audit.open_mended(folder, removed_events)
             buffer = cls(tables, settings, tasks, min_quality, clock)
-            buffer._begin_writing(lock, audit, erasures)
+            buffer._begin_writing(lock, audit, erasures, numbered_up_to)
         except BaseException:
             lock.close()
             raise
@@ -332,6 +336,7 @@ class Buffer:
         """
         erasures = self._erasing()
         self._remember_highest_seq()
+        buffer_audit.forget_unreadable(self._tables.folder)
         removed = erasing.erase(self._upkeep, erasures)
         with self._lock:
             self.erasings += 1
@@ -375,12 +380,12 @@ class Buffer:
         if self._tables.writes != before:
             self.sync()
 
-    def _begin_writing(self, lock: BinaryIO, audit: buffer_audit.Audit, erasures: Erasures | None) -> None:
+    def _begin_writing(self, lock: BinaryIO, audit: buffer_audit.Audit, erasures: Erasures | None, numbered: int) -> None:
         self._write_lock, self._erasures = lock, erasures
         self.repairs, self.rewind = audit.repairs, audit.rewind
         highest = [pc.max(self._tables.scan(name, ["stored_seq"])["stored_seq"]).as_py() or 0 for name in ARRIVED]
         self._insertion = Insertion(self._tables, max(highest) + 1)
-        self._enrichment = EnrichmentRows(self._tables, buffer_folder.highest_seq(self._tables.folder))
+        self._enrichment = EnrichmentRows(self._tables, max(numbered, buffer_folder.highest_seq(self._tables.folder)))
         self._judge = Judge(self._tables, self._enrichment, self._tasks)
 
     def _remember_highest_seq(self) -> None:

@@ -8,8 +8,9 @@ must be read again.
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,10 @@ _TYPES_IN: Mapping[str, tuple[str, ...]] = {
 }
 
 
+RemovedEvents = Callable[[Collection[str]], str | None]
+"""Tells, for some topics, which events the log holds no more, in words; None: it holds all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Audit:
     """What was mended, in words, and from which offsets the log must be read again."""
@@ -52,16 +57,23 @@ class Audit:
     rewind: Mapping[TopicPartition, int]
 
 
-def open_mended(folder: Path) -> tuple[Tables, Audit]:
-    """Open the tables for writing, mended. Raises `StopError` when a table cannot be read in any version."""
+def open_mended(folder: Path, removed_events: RemovedEvents | None = None) -> tuple[Tables, Audit]:
+    """Open the tables for writing, mended; one that cannot be read in any version is made anew from the event log.
+
+    Raises `StopError` when the log does not hold all that such a table held, or, without `removed_events`, was not asked.
+    """
     repairs: list[str] = []
     # A crash between a repair and the rewind of the log must not make the rows that were lost be forgotten.
     restored, offsets = _not_yet_read_again(folder)
     for name in SCHEMAS:
-        mended = [*_set_aside_torn_manifests(folder, name), *_restore_last_good_version(folder, name)]
+        mended = [
+            *_note_removed(folder, name), *_set_aside_torn_manifests(folder, name),
+            *_restore_last_good_version(folder, name, removed_events),
+        ]  # fmt: skip
         if mended:
             repairs += mended
             restored.add(name)
+    restored |= _not_yet_read_again(folder)[0]
     tables = Tables(folder, writer=True)
     repairs += _remove_doubled_rows(tables)
     if "examples" in restored:
@@ -132,7 +144,45 @@ def _set_aside_torn_manifests(folder: Path, name: str) -> list[str]:
     return [f"{name}: {len(torn)} torn manifest(s) were set aside; the table is as it was before"] if torn else []
 
 
-def _restore_last_good_version(folder: Path, name: str) -> list[str]:
+def forget_unreadable(folder: Path) -> None:
+    """Remove the tables that were moved aside: what is erased must not stay in them."""
+    for table in (folder / TORN_FOLDER).glob("*.lance-*"):
+        shutil.rmtree(table)
+
+
+def _note_removed(folder: Path, name: str) -> list[str]:
+    """Note a table that somebody has moved away while the others stayed, so that the log is read again for it."""
+    # Also of a first start that was killed, which left some tables out and the others empty: there is nothing to read again then.
+    others = [other for other in ARRIVED if other != name and (folder / f"{other}.lance").exists()]
+    if name not in ARRIVED or (folder / f"{name}.lance").exists() or not others:
+        return []
+    _note_restoring(folder, name)
+    try:
+        if not any(lancedb.connect(folder).open_table(other).count_rows() for other in others):
+            return []
+    except _UNREADABLE:
+        pass  # told where that table has its turn
+    return [f"{name}: the table is gone; it is made anew from what the event log still holds"]
+
+
+def _make_anew(folder: Path, name: str, problem: object, removed_events: RemovedEvents | None) -> list[str]:
+    """Move a table aside that cannot be read in any version. Raises `StopError` when what it held cannot be had again."""
+    if name in ARRIVED:
+        topics = sorted({TOPIC_OF_TYPE[kind] for kind in _TYPES_IN[name]})
+        if removed_events is None:
+            raise StopError(_unreadable(folder, name, problem))
+        if (gone := removed_events(topics)) is not None:
+            raise StopError(_unreadable(folder, name, problem, gone))
+    _note_restoring(folder, name)
+    aside = folder / TORN_FOLDER / f"{name}.lance-{secrets.token_hex(4)}"
+    aside.parent.mkdir(exist_ok=True)
+    (folder / f"{name}.lance").rename(aside)
+    durable.sync_folder(folder)
+    again = "it is made anew from the event log" if name in ARRIVED else "what it held is found out again"
+    return [f"{name}: it could not be read in any version ({problem}); it was moved to {aside}, and {again}"]
+
+
+def _restore_last_good_version(folder: Path, name: str, removed_events: RemovedEvents | None) -> list[str]:
     if not (folder / f"{name}.lance").exists():
         return []
     try:
@@ -141,7 +191,7 @@ def _restore_last_good_version(folder: Path, name: str) -> list[str]:
         problem = _problem(table, name)
         versions = sorted((entry["version"] for entry in table.list_versions()), reverse=True) if problem else []
     except _UNREADABLE as error:
-        raise StopError(_unreadable(folder, name, error)) from error
+        return _make_anew(folder, name, _first_line(error), removed_events)
     if problem is None:
         return []
     for version in versions:
@@ -149,7 +199,7 @@ def _restore_last_good_version(folder: Path, name: str) -> list[str]:
             _note_restoring(folder, name)
             table.restore()
             return [f"{name}: version {newest} could not be read ({problem}); version {version} was restored"]
-    raise StopError(_unreadable(folder, name, problem))
+    return _make_anew(folder, name, problem, removed_events)
 
 
 def _is_good(table: Any, name: str, version: int) -> bool:  # noqa: ANN401 - LanceDB ships no types
@@ -164,6 +214,9 @@ def _is_good(table: Any, name: str, version: int) -> bool:  # noqa: ANN401 - Lan
 def _problem(table: Any, name: str) -> str | None:  # noqa: ANN401 - LanceDB ships no types
     """Read the newest fragments completely; return what is wrong with them."""
     try:
+        held = table.schema.names
+        if missing := [field.name for field in SCHEMAS[name] if not field.nullable and field.name not in held]:
+            return f"it lacks the columns {', '.join(missing[:3])}"
         if not table.count_rows():
             return None
         row_ids = table.search().select([KEYS[name]]).with_row_id(with_row_id=True).limit(None).to_arrow()["_rowid"].to_numpy()
@@ -177,8 +230,12 @@ def _problem(table: Any, name: str) -> str | None:  # noqa: ANN401 - LanceDB shi
                     if content_sha256(text) != sha256:
                         return "a text is not what was stored"
     except _UNREADABLE as error:
-        return str(error).partition("\n")[0][:200]
+        return _first_line(error)
     return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]
 
 
 def _remove_doubled_rows(tables: Tables) -> list[str]:
@@ -235,8 +292,11 @@ def _highest_offsets(tables: Tables, name: str) -> dict[TopicPartition, int]:
     return {TopicPartition(row["topic"], row["partition"]): row["offset_max"] for row in rows.to_pylist()}
 
 
-def _unreadable(folder: Path, name: str, problem: object) -> str:
+def _unreadable(folder: Path, name: str, problem: object, gone: str = "") -> str:
+    lost = f" It cannot be made anew either: the event log no longer holds {gone}." if gone else ""
+    give_up = f". To give up what the log no longer holds, and go on, move the folder {name}.lance out of there" if gone else ""
     return (
-        f"the table {name} of the buffer in {folder} cannot be read in any version that is still there ({problem}). Nothing was "
-        "changed. Check the disk and the folder's permissions, or restore the folder from a backup"
+        f"the table {name} of the buffer in {folder} cannot be read in any version that is still there ({problem}).{lost} "
+        "Nothing was changed. Check the disk and the folder's permissions, or restore the folder from a backup"
+        f"{give_up}"
     )

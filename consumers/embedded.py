@@ -82,6 +82,10 @@ class EmbeddedLog:
         first, following = self.positions(topic)
         return following - first
 
+    def beginning(self, topic: str) -> Mapping[TopicPartition, int]:
+        """Return the first offset that is still kept."""
+        return {TopicPartition(topic, PARTITION): self.positions(topic)[0]}
+
     def committed(self, group: str, topic: str) -> Mapping[TopicPartition, int]:
         """Return the group's committed position in a topic, 0 when it has none."""
         query = "SELECT next_offset FROM positions WHERE consumer_group = ? AND topic = ?"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import closing
 from datetime import timedelta
 
@@ -22,6 +23,18 @@ def open_event_log(settings: Settings, *, clock: Clock = utc_now) -> EventLog:
             settings.kafka.servers, security=security_of(settings.kafka), group_prefix=f"{settings.kafka.group_prefix}."
         )
     return EmbeddedLog(settings.event_log_file, retention=timedelta(days=settings.events.retention_days), clock=clock)
+
+
+def removed_events(settings: Settings, topics: Collection[str]) -> str | None:
+    """Return, in words, which events of these topics the log holds no more; None: it holds all that ever came.
+
+    Raises `RetryError` when the log cannot tell now.
+    """
+    with closing(open_event_log(settings)) as event_log:
+        firsts = {part: first for topic in sorted(topics) for part, first in event_log.beginning(topic).items() if first}
+    if not firsts:
+        return None
+    return ", ".join(f"those before offset {first} of {part.topic} / {part.partition}" for part, first in firsts.items())
 
 
 def publish(settings: Settings, event: Retrain | FeedbackReview | Erase) -> None:

@@ -127,6 +127,10 @@ class EventLog(Protocol):
         """Return how many events of a topic are kept. Raises `RetryError`."""
         ...
 
+    def beginning(self, topic: str) -> Mapping[TopicPartition, int]:
+        """Return the first offset that each partition of a topic still holds; earlier ones were removed. Raises `RetryError`."""
+        ...
+
     def committed(self, group: str, topic: str) -> Mapping[TopicPartition, int]:
         """Return the group's committed position in each partition of a topic, 0 where it has none. Raises `RetryError`."""
         ...

@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import structlog
 
@@ -18,7 +19,7 @@ from consumers.buffer_folder import WriterHeldError
 from consumers.dead_letters import DeadLetters
 from consumers.enrich import Enricher
 from consumers.erasures import Erasures
-from consumers.event_log import open_event_log
+from consumers.event_log import open_event_log, removed_events
 from daemon import leader, outbox, signals, task_files, telemetry
 from daemon.cycle import Cycle
 from daemon.erasure import Eraser
@@ -93,7 +94,7 @@ class Daemon:
             with contextlib.ExitStack() as inner:
                 erasures = Erasures(self._settings.data_dir)
                 inner.callback(erasures.close)
-                buffer = self._open_buffer(erasures)
+                buffer = self._open_buffer(erasures, registry)
                 if buffer is None:
                     return 1 if lease.failure else 0
                 inner.callback(buffer.close)
@@ -316,7 +317,7 @@ class Daemon:
         if released := buffer.try_again(of_this_version=of_this_version):
             log.info("daemon.set_aside_tried_again", rows=released, next="they are enriched and judged once more")
 
-    def _open_buffer(self, erasures: Erasures) -> Buffer | None:
+    def _open_buffer(self, erasures: Erasures, registry: Registry) -> Buffer | None:
         """Open the buffer for writing; None when asked to stop while a former leader still holds it.
 
         A former leader that lives notices within its lease and stops. One that is frozen does neither, and no lease keeps it from
@@ -335,7 +336,14 @@ class Daemon:
                     tasks=self._tasks,
                     erasures=erasures,
                     min_quality=settings.enrich.min_quality,
+                    removed_events=partial(removed_events, settings),
+                    numbered_up_to=registry.runs.highest_seq(),
                 )
+            except RetryError as error:
+                # The registry, or the log that is asked what it still holds.
+                log.warning("daemon.buffer_not_open", reason=str(error), next="it is tried again")
+                self._stop.wait(_STANDBY_LOOK_S)
+                continue
             except WriterHeldError as error:
                 reason = str(error)
             if waiting_since is None:

@@ -188,6 +188,11 @@ class Runs:
         """Return the newest run of a task, in whatever state."""
         return next(iter(self.list(task, limit=1)), None)
 
+    def highest_seq(self) -> int:
+        """Return the highest enrichment number that any run has seen, 0 before the first."""
+        with self._database.read() as connection:
+            return connection.execute(sa.select(sa.func.max(runs.c.max_seq))).scalar_one() or 0
+
     def past(self, task: str) -> Past:
         """Return what all runs of a task amount to, without reading their comparisons."""
         mine = runs.c.task == task

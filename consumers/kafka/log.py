@@ -61,6 +61,12 @@ class KafkaLog:
             parts = partitions_of(consumer, topic)
             return {TopicPartition(*part): consumer.committed(part, timeout_ms=REQUEST_MS) or 0 for part in parts}
 
+    def beginning(self, topic: str) -> Mapping[TopicPartition, int]:
+        """Return the first offset that the brokers still keep of each partition. Raises `RetryError`."""
+        with self._consumer() as consumer:
+            first = consumer.beginning_offsets(partitions_of(consumer, topic), REQUEST_MS)
+        return {TopicPartition(*part): offset for part, offset in first.items()}
+
     def rewind(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Set a group's committed positions back, so that events whose rows were lost come again. Call before `source`.
 

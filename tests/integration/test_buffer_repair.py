@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,69 @@ def test_a_table_that_cannot_be_read_at_all_stops_the_start_and_stays(hopeless: 
     with pytest.raises(StopError, match=told), opened(hopeless):
         pass
     assert sorted(path.name for path in (hopeless / "examples.lance").rglob("*")) == before
+
+
+def test_what_the_log_holds_no_more_stops_the_start_with_the_remedy(hopeless: Path) -> None:
+    def removed(topics: Collection[str]) -> str:
+        assert set(topics) == {FEEDBACK.topic}
+        return "those before offset 7"
+
+    told = r"no longer holds those before offset 7\. Nothing was changed.*To give up .* move the folder examples\.lance"
+    with pytest.raises(StopError, match=told), opened(hopeless, removed_events=removed):
+        pass
+    # The remedy: what the log still holds is read again.
+    (hopeless / "examples.lance").rename(hopeless.parent / "away")
+    with opened(hopeless, removed_events=removed) as buffer:
+        assert buffer.rewind == {FEEDBACK: 0}
+        assert read_again(buffer, labels(20)) == 10
+
+
+def test_a_table_that_cannot_be_read_at_all_is_made_anew_where_the_log_holds_everything(hopeless: Path) -> None:
+    with opened(hopeless, removed_events=lambda _topics: None) as buffer:
+        (repair,) = buffer.repairs
+        assert "examples: it could not be read in any version" in repair
+        assert "made anew from the event log" in repair
+        assert buffer.rewind == {FEEDBACK: 0}
+        assert read_again(buffer, [*labels(0), *labels(10), *labels(20)]) == 30
+        assert len(enrich(buffer)) == 30
+    assert len(list((hopeless / "torn").glob("examples.lance-*"))) == 1
+
+
+@pytest.mark.parametrize("table", ["example_enrichment", "feedback_judgements", "article_enrichment"])
+def test_lost_findings_are_found_out_again_without_the_log_and_numbered_above_what_runs_have_seen(
+    tmp_path: Path, table: str
+) -> None:
+    folder = tmp_path / "b"
+    with opened(folder) as buffer:
+        buffer.insert(stored(article("a-1"), label("l-1"), feedback("f-1", "another text"), offset=0))
+        enrich(buffer)
+        enrich(buffer, "articles")
+        seen = buffer.counts("news-topics").max_seq
+        before = buffer.table_counts(), buffer.defence("news-topics").standings
+    for file in (folder / f"{table}.lance" / "_versions").iterdir():
+        zero_start(file)
+    with opened(folder, numbered_up_to=seen) as buffer:
+        assert len(buffer.repairs) == 1
+        assert buffer.rewind == {}
+        enrich(buffer)
+        enrich(buffer, "articles")
+        assert (buffer.table_counts(), buffer.defence("news-topics").standings) == before
+        if table == "example_enrichment":
+            assert buffer.counts("news-topics", after_seq=seen).new == buffer.counts("news-topics").train == 2
+
+
+def test_a_first_start_that_was_killed_among_the_tables_is_no_loss(tmp_path: Path) -> None:
+    with opened(tmp_path / "b"):
+        pass
+    shutil.rmtree(tmp_path / "b" / "requests.lance")
+    with opened(tmp_path / "b") as buffer:
+        assert (buffer.repairs, set(buffer.rewind.values())) == ((), {0})
+
+
+def test_a_table_that_is_gone_beside_others_is_told_of(folder: Path) -> None:
+    shutil.rmtree(folder / "requests.lance")
+    with opened(folder) as buffer:
+        assert buffer.repairs == ("requests: the table is gone; it is made anew from what the event log still holds",)
 
 
 def test_a_start_says_from_where_to_read_until_the_log_was_rewound(folder: Path) -> None:
