@@ -10,6 +10,7 @@ from functools import partial
 
 import structlog
 
+from config import private
 from config.errors import RetryError, StopError, UserError
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
@@ -73,7 +74,12 @@ class Daemon:
 
     def run(self) -> int:
         """Run until stopped. Raises `StopError` when the data cannot be used safely."""
-        self._settings.data_dir.mkdir(parents=True, exist_ok=True)
+        private.prepare(self._settings.data_dir)
+        if mended := private.mend(self._settings.data_dir):
+            log.warning(
+                "daemon.data_folder_was_open", data_dir=str(self._settings.data_dir), mended=mended,
+                reason="other users of this machine had rights to it", next="only its own user has any now",
+            )  # fmt: skip
         holder = leader.name_of_this_process()
         with contextlib.ExitStack() as outer:
             registry = Registry.open(self._settings.registry_url)

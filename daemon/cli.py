@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from config.errors import PerennialError, UserError
+from config.private import keep_private, refusal
 from config.secrets import told
 from daemon.commands import backups, data, dead_letters, erasing, feedback, inspect, keys, models, operate, runs, topics
 
@@ -53,6 +54,7 @@ app.add_typer(feedback.app, name="feedback")
 
 def main() -> None:
     """Run the command line; a user's mistake ends with a message and exit code 2, never with a traceback."""
+    keep_private()
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         app()
@@ -63,6 +65,10 @@ def main() -> None:
     except PerennialError as error:
         errors.print("[bold red]failed:[/] ", end="")
         errors.print(told(error), markup=False)
+        sys.exit(EXIT_FAILED)
+    except PermissionError as error:
+        errors.print("[bold red]failed:[/] ", end="")
+        errors.print(told(UserError(refusal(error, "a file"))), markup=False)
         sys.exit(EXIT_FAILED)
     except typer.Abort:
         sys.exit(130)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import socket
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from config import private
 from config.durable import free_bytes
 from config.errors import PerennialError, UserError
 from config.settings import Settings, load_settings
@@ -97,6 +99,9 @@ def _data_folder(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
     except OSError as error:
         remedy = f"give this user the right to write there, or set data_dir to another folder ({error.strerror})"
         return Finding("data folder", "problem", f"{existing} cannot be written", remedy)
+    if existing == folder and (open_to_others := list(itertools.islice(private.exposed(folder), 3))):
+        found = f"other users have rights in {folder}: {', '.join(str(path) for path in open_to_others)}"
+        return Finding("data folder", "warning", found, "the daemon's next start takes them away; or `chmod -R go= FOLDER`")
     return Finding("data folder", "ok", str(folder) if existing == folder else f"{folder} (made at the first run)")
 
 

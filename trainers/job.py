@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from config.logging import configure_logging
+from config.private import keep_private
 from config.sections import LogSettings
 from trainers import guards
 
@@ -19,6 +20,7 @@ _USAGE = "python -m trainers.job SPEC.json"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out the order in the one file that `arguments` names; return the exit code."""
+    keep_private()
     stop = guards.StopRequest()
     stop.listen()
     guards.die_with_parent()

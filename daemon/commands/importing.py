@@ -14,6 +14,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from config.errors import UserError
+from config.private import prepare
 from config.settings import Settings, load_settings
 from config.tasks import load_tasks
 from consumers import events
@@ -218,7 +219,7 @@ def _send(settings: Settings, found: Import, rate: float | None, progress: Calla
     from consumers.imported import known_rows  # noqa: PLC0415 - heavy
     from daemon.groups import CONSUMERS  # noqa: PLC0415 - heavy
 
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    prepare(settings.data_dir)
     known_lines = known_rows(settings, found.identity, CONSUMERS)
     started = time.monotonic()
     sent = known = 0

@@ -101,7 +101,9 @@ def schema(
     import json  # noqa: PLC0415 - only here
 
     for name, document in schemas.items():
-        write_atomic(output / f"{name}.schema.json", (json.dumps(document, indent=2) + "\n").encode())
+        file = output / f"{name}.schema.json"
+        write_atomic(file, (json.dumps(document, indent=2) + "\n").encode())
+        file.chmod(0o644)  # for the apps, which need not run as this user
     console.print(f"{len(schemas)} schemas written to {output}")
 
 

@@ -25,6 +25,7 @@ import uvicorn
 
 from config.errors import PerennialError, UserError
 from config.logging import configure_logging, mask_crashes
+from config.private import keep_private, prepare
 from config.secrets import secrets_of, told
 from config.sections import ServingSettings
 from config.settings import Settings, load_settings
@@ -52,8 +53,10 @@ def main() -> int:
     """Run the process; return its exit code."""
     # A hang-up ends a process by default; until the task files can be read anew it changes nothing.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    keep_private()
     try:
         settings = load_settings()
+        prepare(settings.data_dir)
         secrets = secrets_of(settings)
         configure_logging(settings.log, secrets=secrets, stream=cast("TextIO", _LastingStream(sys.stderr)))
         mask_crashes(secrets)
