@@ -102,8 +102,58 @@ def test_the_leader_is_named_while_its_lease_lasts_and_nothing_else_needs_one(wo
     world.clock.forward(7200)
     status = read(world)
     assert status.leader is None
+    assert status.no_leader_since == "2024-05-01T13:00:00+00:00"
     assert status.tasks[0].run is not None
     assert status.tasks[0].run["run_id"] == left.run_id
+
+
+def test_after_a_dead_daemon_nothing_trains(world: World) -> None:
+    def died(spec: JobSpec) -> JobResult:
+        world.stop.set()
+        history = world.settings.runs_dir / spec.run_id / job_spec.HISTORY_FILE
+        history.write_text('{"phase": "training", "step": 7, "steps": 9}\n')
+        return JobResult(run_id=spec.run_id, status="stopped", error="as a crash would leave it")
+
+    world.runner.train = died  # type: ignore[union-attr]  # a made-up runner
+    world.grow(10)
+    world.cycle.look()
+    world.clock.forward(7200)
+    (toy,) = read(world).tasks
+    assert toy.run is not None
+    assert (toy.run["state"], toy.run["progress"]) == ("interrupted", None)
+    assert "no daemon runs" in toy.reasons[0]
+    assert "training" not in str((toy.run["state"], toy.run["progress"], toy.reasons))
+
+
+def test_a_run_that_waits_to_be_tried_again_says_so(world: World) -> None:
+    def away(spec: JobSpec) -> JobResult:
+        return JobResult(run_id=spec.run_id, status="try_later", error="the hub is away")
+
+    world.runner.train = away  # type: ignore[union-attr]  # a made-up runner
+    world.grow(10)
+    world.cycle.look()
+    (toy,) = read(world).tasks
+    assert toy.run is not None
+    assert (toy.run["state"], toy.run["error"], toy.run["failures"]) == ("waiting", "the hub is away", 1)
+    assert toy.run["retry_at"] == "2024-05-01T12:01:00+00:00"
+
+
+def test_too_few_rows_in_the_window_are_counted_and_the_setting_is_named(world: World) -> None:
+    spec = task(promotion={"metric": "macro_f1", "min_test_examples": 1000, "window_days": 90})
+    world.tasks[NAME] = spec
+    world.buffer.use_tasks(world.tasks)
+    old = (buffers.label(f"test-old-{n}", f"old {n}", "AB"[n % 2], task=NAME, hours=24 * 365 * (1 + n % 9)) for n in range(66))
+    world.buffer.insert(buffers.stored(*old, offset=500))
+    buffers.enrich(world.buffer, split=lambda _row: "test")
+    world.learn((f"test-{n}", f"held out text {n}", "AB"[n % 2]) for n in range(3))
+    world.grow(10)
+    world.cycle.look()
+    (run,) = world.registry.runs.list()
+    assert run.verdict == "insufficient_evidence"
+    assert run.reasons[0] == (
+        "only 3 of 69 test rows are within promotion.window_days (90) of the newest one; for an archive raise "
+        "promotion.window_days in the task file"
+    )
 
 
 def test_reading_changes_nothing_and_stands_beside_the_writer(world: World) -> None:
