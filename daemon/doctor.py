@@ -166,8 +166,12 @@ def _registry(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
             leads = leader.of(registry)
     except PerennialError as error:
         return Finding("registry", "problem", str(error), "install the version that wrote it, or restore it from a backup")
-    since = f" since {leads.gone_since:%Y-%m-%d %H:%M} UTC" if leads.gone_since else ""
-    return Finding("registry", "ok", f"led by {leads.holder}" if leads.holder else f"readable; no daemon runs{since}")
+    if leads.holder:
+        return Finding("registry", "ok", f"led by {leads.holder}")
+    if leads.gone_since is None:
+        return Finding("registry", "ok", "readable; no daemon has run yet")
+    gone = f"readable; no daemon runs since {leads.gone_since:%Y-%m-%d %H:%M} UTC"
+    return Finding("registry", "warning", gone, "start one with `perennial run`; until then nothing is read, learnt or promoted")
 
 
 def _buffer(settings: Settings, tasks: Mapping[str, TaskSpec]) -> Finding:

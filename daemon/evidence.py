@@ -35,6 +35,7 @@ def gather(task: str, registry: Registry, buffer: Buffer, *, unread: int | None 
         has_champion=has_champion,
         running=past.running,
         retry=_retry(past),
+        given_up=past.given_up,
         undecided_rows=past.undecided_rows,
         first_run_at=past.first_created_at,
         last_run_at=past.last_finished_at,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -14,6 +15,7 @@ _WORTH_WAITING_S = 60.0
 """With evidence enough to decide, a first run still waits for the rest of an import when that takes no longer."""
 _FEW_TEXTS = 64
 """So many texts are not worth waiting for: a steady stream always has some on their way."""
+_WEEKLY_AGAIN = timedelta(days=1)
 _ROUNDING = 1e-6
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -80,6 +82,8 @@ class Evidence:
     """How quickly texts are enriched; None: none was of late."""
     retry: Retry | None = None
     """The run under way, where it waits to be tried again."""
+    given_up: Mapping[str, datetime] = field(default_factory=dict)
+    """Trigger keys of runs that failed for a cause that passes until they were given up, and when that was."""
     undecided_rows: int | None = None
     """Held-out rows that the last decided run had, where they could not decide."""
 
@@ -171,16 +175,22 @@ def _weekly(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now:
     if not (schedule.weekly and task.trigger.weekly):
         return None, "the weekly run is turned off"
     moment = last_weekly_moment(schedule, now)
-    key = weekly_key(moment)
+    week = key = weekly_key(moment)
     upcoming = f"the next weekly run is due {_moment(moment + timedelta(days=7))}"
-    if key in evidence.used_keys:
-        return None, upcoming
+    if tries := [used for used in evidence.used_keys if used == week or used.startswith(f"{week}:")]:
+        if not all(used in evidence.given_up for used in tries):
+            return None, upcoming
+        # A cause that passes does not cost the week its run: it is begun anew a day after it was given up.
+        again_at = max(evidence.given_up[used] for used in tries) + _WEEKLY_AGAIN
+        if now < again_at:
+            return None, f"the weekly run was given up for a cause that passes; it is begun anew {_moment(again_at)}"
+        key = f"{week}:{len(tries) + 1}"
     if evidence.first_run_at is None or evidence.first_run_at > moment:
         # A fresh installation does not owe the weeks before its first run.
         return None, upcoming
     late = f", {_span(now - moment)} late" if now - moment > timedelta(minutes=5) else ""
     return Trigger(
-        "weekly", key, f"weekly full run of {key.removeprefix('weekly:')} (due {_moment(moment)}{late})", full=True
+        "weekly", key, f"weekly full run of {week.removeprefix('weekly:')} (due {_moment(moment)}{late})", full=True
     ), ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypedDict, Unpack
@@ -74,6 +74,8 @@ class Past:
     running: bool
     waiting: Run | None
     """The unfinished run that waits to be tried again."""
+    given_up: Mapping[str, datetime]
+    """Trigger keys of the runs that were tried again in vain until they were given up, and when that was."""
     undecided_rows: int | None
     """Held-out rows that the last decided run had, where its verdict is that the evidence is insufficient."""
 
@@ -202,6 +204,8 @@ class Runs:
             keys = connection.execute(sa.select(runs.c.trigger_key).where(mine)).scalars()
             going = sa.select(runs).where(mine, runs.c.state.not_in(FINISHED_STATES)).order_by(runs.c.id).limit(1)
             under_way = next((_run(row) for row in connection.execute(going)), None)
+            in_vain = sa.select(runs.c.trigger_key, runs.c.finished_at).where(mine, runs.c.state == "failed", runs.c.failures > 0)
+            given_up = {row.trigger_key: row.finished_at for row in connection.execute(in_vain)}
             decided = sa.select(runs.c.verdict, runs.c.comparison).where(mine, runs.c.state == "decided")
             newest = connection.execute(decided.order_by(runs.c.id.desc()).limit(1)).one_or_none()
             return Past(
@@ -211,6 +215,7 @@ class Runs:
                 last_finished_at,
                 running=under_way is not None,
                 waiting=under_way if under_way is not None and under_way.retry_at is not None else None,
+                given_up=given_up,
                 undecided_rows=None if newest is None else _undecided_rows(newest.verdict, newest.comparison),
             )
 

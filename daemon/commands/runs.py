@@ -37,7 +37,7 @@ def runs(
     if not found:
         console.print("[bold]Runs[/]: none yet")
     for run in found:
-        outcome = run.verdict or run.state
+        outcome = run.verdict or (run.state if run.retry_at is None else f"waits until {run.retry_at:%H:%M} UTC")
         console.print(
             f"{run.started_at or run.created_at:%Y-%m-%d %H:%M} UTC  [bold]{outcome}[/]  {run.version or run.task}{_took(run)}"
         )

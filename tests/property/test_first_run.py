@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.settings import SHIPPED_TASKS_DIR, load_settings
@@ -38,6 +38,7 @@ evidences = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(evidences)
 def test_it_starts_or_says_what_it_waits_for_and_until_when(evidence: Evidence) -> None:
     found = triggers.look(TASK, evidence, SCHEDULE, NOW)
@@ -47,6 +48,7 @@ def test_it_starts_or_says_what_it_waits_for_and_until_when(evidence: Evidence) 
     assert triggers.look(TASK, evidence, SCHEDULE, later).trigger is not None, "however much still comes in"
 
 
+@settings(deadline=None)
 @given(st.floats(0, 99.9), st.floats(0, 1e6))
 def test_confirmations_at_most_double_what_the_rest_weighs(labels: float, confirmed: float) -> None:
     quiet = Evidence(

@@ -107,6 +107,19 @@ def test_the_week_that_was_missed_is_caught_up_once() -> None:
     assert again.trigger is None
 
 
+def test_a_weekly_run_that_was_given_up_is_begun_anew_a_day_later_under_a_key_of_its_own() -> None:
+    week = "weekly:2026-W46"
+    old = {"first_run_at": NOW - timedelta(days=30)}
+    early = look(**old, used_keys=frozenset({week}), given_up={week: NOW - timedelta(hours=23)})
+    assert early.trigger is None
+    assert "given up for a cause that passes; it is begun anew Fri 2026-11-20 13:00 UTC" in early.reasons[-1]
+    again = look(**old, used_keys=frozenset({week}), given_up={week: NOW - timedelta(hours=24)}).trigger
+    assert again is not None
+    assert (again.key, again.kind) == (f"{week}:2", "weekly")
+    both = frozenset({week, f"{week}:2"})
+    assert look(**old, used_keys=both, given_up={week: NOW - timedelta(days=2)}).trigger is None, "the second try is no failure"
+
+
 def test_a_fresh_installation_owes_no_week() -> None:
     assert look(first_run_at=None).trigger is None
     assert look(first_run_at=NOW - timedelta(hours=1)).trigger is None
