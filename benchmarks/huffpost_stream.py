@@ -27,7 +27,7 @@ from config.tasks import load_tasks
 from daemon.asking import load_version
 from daemon.demo.installation import Installation
 from registry.store import Registry
-from trainers import hardware
+from trainers import hardware, metrics
 from trainers.task import Example, Predictor, TrainingPlan
 from trainers.tasks import catalog
 
@@ -236,7 +236,7 @@ def _runs(installation: Installation) -> list[dict[str, Any]]:
 
 def _accuracy(predictor: Predictor, rows: list[Row]) -> float:
     answers = predictor.predict([row.text for row in rows])
-    return float(sum(answer["label"] == row.label for answer, row in zip(answers, rows, strict=True)) / len(rows))
+    return metrics.accuracy([row.label for row in rows], [answer["label"] for answer in answers])
 
 
 def _next(month: str) -> str:

@@ -27,7 +27,7 @@ from transformers import (
 )
 
 from config.settings import load_settings
-from trainers import encoder, fine_tuning, hardware
+from trainers import encoder, fine_tuning, hardware, metrics
 
 Measured = dict[str, float | str]
 Predict = Callable[[Sequence[str]], list[int]]
@@ -117,8 +117,7 @@ def main() -> None:
     names = sorted(set(case["labels"]))
     if case["held_out_texts"]:
         answers = [names[answer] for answer in predict(case["held_out_texts"])]
-        right = sum(answer == label for answer, label in zip(answers, case["held_out_labels"], strict=True))
-        measured["held_out_accuracy"] = right / len(answers)
+        measured["held_out_accuracy"] = metrics.accuracy(case["held_out_labels"], answers)
     print(json.dumps(measured))
 
 

@@ -20,6 +20,7 @@ class TextRow:
     text: str
     event_time: datetime
     article_id: str | None
+    document_id: str | None = None
     anchor: bool = False
     """A label of the anchor set: its split is `anchor`."""
     verdict: str | None = None
@@ -53,7 +54,8 @@ class Backlog:
         self._done_up_to[table] = pc.min(waiting["stored_seq"]).as_py() - 1
         order = pc.sort_indices(waiting, [("event_time", "ascending"), ("row_id", "ascending")])
         chosen = waiting.take(order[:limit])
-        columns = ["row_id", "text", "event_time", "article_id", *(["anchor", "verdict"] if table == "examples" else [])]
+        columns = ["row_id", "text", "event_time", "article_id"]
+        columns += ["document_id", "anchor", "verdict"] if table == "examples" else []
         texts = self._tables.take(table, chosen["_rowid"].to_pylist(), columns)
         found = {row["row_id"]: TextRow(**row) for row in texts.to_pylist()}
         return [found[row_id] for row_id in chosen["row_id"].to_pylist()]

@@ -17,18 +17,20 @@ from config.clock import Clock, utc_now
 from config.errors import StopError
 from config.sections import BufferSettings, FeedbackSettings
 from config.tasks import TaskSpec
-from consumers import buffer_audit, buffer_folder, erasing, freezing, retention, set_aside
+from consumers import buffer_audit, buffer_folder, document_rows, erasing, freezing, retention, set_aside
 from consumers import requests as stored_requests
 from consumers.backlog import Backlog, TextRow
 from consumers.buffer_audit import RemovedEvents
 from consumers.counting import Counting, TaskCounts
 from consumers.defence.judging import Judge, JudgeOutcome
 from consumers.defence.views import Defence, Quarantined, UserView, Views
+from consumers.documents import DocumentSides
 from consumers.enrichment_rows import Enrichment, EnrichmentRows, StoryMember, recent_stories
 from consumers.erasures import Erasures
 from consumers.event_rows import Stored
 from consumers.explaining import Explanation, explain
 from consumers.faults import of_the_machine
+from consumers.holding_out import Shortfall, shortfalls
 from consumers.insertion import Conflict, Insertion, InsertOutcome
 from consumers.lance_tables import Tables
 from consumers.predictions import StoredPrediction, prediction
@@ -41,8 +43,18 @@ from consumers.upkeep import Upkeep
 from consumers.waiting import Fate, Ledger
 
 __all__ = [
-    "Buffer", "Conflict", "Enrichment", "Fate", "InsertOutcome", "Request", "Stored", "StoredPrediction",
-    "StoryMember", "TaskCounts", "TextRow",
+    "Buffer",
+    "Conflict",
+    "Enrichment",
+    "Fate",
+    "InsertOutcome",
+    "Request",
+    "Shortfall",
+    "Stored",
+    "StoredPrediction",
+    "StoryMember",
+    "TaskCounts",
+    "TextRow",
 ]  # fmt: skip
 
 _PACE_OVER_S = 60.0
@@ -72,6 +84,8 @@ class Buffer:
         self._enrichment: EnrichmentRows | None = None
         self.erasings = 0
         """How often rows were erased through this buffer: what was read of them before must not be used again."""
+        self.splits_moved = 0
+        """How often rows changed their side other than by enrichment: what was read of their places is old."""
         self._judge: Judge | None = None
         self._views = Views(tables)
         self.repairs: tuple[str, ...] = ()
@@ -230,7 +244,33 @@ class Buffer:
     def drop_from_training(self, row_ids: Sequence[str], reason: str) -> int:
         """Take training rows out for good, for instance because their story is held out; returns how many. Durable."""
         with self._upkeep.changing(*ENRICHMENT_OF.values()), self._lock, self._made_durable():
-            return self._writing()[1].drop(row_ids, reason)
+            return self._writing()[1].take_out(dict.fromkeys(row_ids, ("dropped", reason)))
+
+    def documents(self) -> tuple[DocumentSides, int]:
+        """Take documents that stand on both sides out of training; return where each stands, and how many rows went. Durable."""
+        with self._upkeep.pinned(document_rows.READ) as snapshot:
+            mixed, sides = document_rows.on_both_sides(snapshot), document_rows.sides(snapshot)
+        if not mixed:
+            return sides, 0
+        why = "another text of its document {} is held out"
+        with self._upkeep.changing(*ENRICHMENT_OF.values()), self._lock, self._made_durable():
+            taken = {row_id: ("dropped", why.format(name)) for row_id, name in mixed.items()}
+            return sides, self._writing()[1].take_out(taken)
+
+    def training_rows_of(self, document: str) -> list[tuple[str, str]]:
+        """Return row id and story id of a document's training rows."""
+        with self._lock:
+            return document_rows.training_rows(self._tables, document)
+
+    def hold_out_more(self, task: TaskSpec, *, test_fraction: float, learnt: frozenset[str]) -> list[Shortfall]:
+        """Move documents that no version has `learnt` to the test side, for labels of `task` that fall short there. Durable."""
+        with self._upkeep.pinned(freezing.PINNED) as snapshot:
+            found = shortfalls(snapshot, task, test_fraction=test_fraction, learnt=learnt)
+        if found:
+            with self._upkeep.changing(*ENRICHMENT_OF.values()), self._lock, self._made_durable():
+                self._writing()[1].take_out({row_id: change for one in found for row_id, change in one.rows.items()})
+                self.splits_moved += 1
+        return found
 
     def judge_feedback(self, settings: FeedbackSettings, limit: int = 500, *, patience: timedelta = timedelta(0)) -> JudgeOutcome:
         """Judge enriched answers of users, oldest arrival first: until then they neither train nor count. Durable.

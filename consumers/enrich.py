@@ -17,6 +17,7 @@ from consumers import language, quality
 from consumers.buffer import Buffer, Enrichment, StoryMember, TextRow
 from consumers.defence.alarms import Raised
 from consumers.defence.judging import JudgeOutcome
+from consumers.documents import DocumentSides, document_of
 from consumers.events import content_sha256
 from consumers.faults import in_words, isolated
 from consumers.in_hand import MOST_ENDS, InHand
@@ -81,8 +82,10 @@ class Enricher:
         self._feedback = feedback
         self._encoder = encoder
         self._clock = clock
+        self._documents: DocumentSides | None = None
         self._index: StoryIndex | None = None
-        self._erasings = buffer.erasings
+        self._known = self._changes()
+        """How often what the index holds had been changed by others when it was read."""
         self._nothing_waited_at: int | None = None
         """The buffer's writes before a step that found nothing to do."""
         self._steps_since_judged = 0
@@ -97,6 +100,7 @@ class Enricher:
         if writes == self._nothing_waited_at:
             # Looking costs tens of milliseconds of a core, which a training child beside it needs.
             return EnrichOutcome()
+        mixed = self._read_documents()
         resolved = self._buffer.resolve_waiting()
         articles, dropped_by_articles = self._enrich("articles")
         examples, dropped_by_examples = self._enrich("examples")
@@ -108,7 +112,7 @@ class Enricher:
         if not busy:
             self._in_hand.nothing_waits()
         return EnrichOutcome(
-            resolved, articles, examples, dropped_by_articles + dropped_by_examples, judged.judged, judged.raised,
+            resolved, articles, examples, mixed + dropped_by_articles + dropped_by_examples, judged.judged, judged.raised,
             waiting_since=self._buffer.waiting_since(),
         )  # fmt: skip
 
@@ -161,12 +165,14 @@ class Enricher:
             NewText(
                 row.row_id, keys[row.row_id], row.event_time, vectors[keys[row.row_id]],
                 anchor=row.anchor, takes_out=row.verdict is None,
+                document=document_of(row.document_id, row.article_id), is_part=row.document_id is not None,
             )
             for row in rows
         ]  # fmt: skip
         try:
             placements = self._stories().place(
-                texts, [EqualText(member.row_id, member.text_sha256, member.story_id, member.split) for member in equal]
+                texts,
+                [EqualText(one.row_id, one.text_sha256, one.story_id, one.split, one.counts) for one in equal],
             )
             dropped = self._drop(placements)
             taken_out = {row_id for placement in placements for row_id in placement.dropped}
@@ -178,7 +184,7 @@ class Enricher:
         except BaseException:
             # The index is ahead of the buffer now: it would hold rows for placed or dropped that are stored as neither. The next
             # attempt reads what is stored.
-            self._index = None
+            self._documents = self._index = None
             raise
         _log.debug("enriched", table=table, rows=len(rows), seconds=round((self._clock() - started).total_seconds(), 3))
         return dropped
@@ -222,10 +228,24 @@ class Enricher:
             split="dropped" if dropped else placement.split,
         )
 
+    def _changes(self) -> tuple[int, int]:
+        return self._buffer.erasings, self._buffer.splits_moved
+
+    def _read_documents(self) -> int:
+        """Read where each document stands, unless that is known; return how many rows stood on a wrong side and were dropped."""
+        if self._known != self._changes():
+            # The index may hold vectors of texts that are erased by now, and texts where they stand no more.
+            self._documents, self._index, self._known = None, None, self._changes()
+        if self._documents is not None:
+            return 0
+        self._documents, dropped = self._buffer.documents()
+        self._index = None
+        if dropped:
+            _log.warning("documents_on_both_sides", rows=dropped, next="their training side is dropped; the test side stays")
+        return dropped
+
     def _stories(self) -> StoryIndex:
-        if self._erasings != self._buffer.erasings:
-            # It may hold vectors of texts that are erased by now.
-            self._index, self._erasings = None, self._buffer.erasings
+        self._read_documents()
         if self._index is None:
             self._index = StoryIndex(
                 similarity=self._settings.story_similarity,
@@ -233,6 +253,8 @@ class Enricher:
                 test_fraction=self._settings.test_fraction,
                 dimensions=self._loaded_encoder().dimensions,
                 load=self._members,
+                documents=self._documents,
+                rows_of=self._buffer.training_rows_of,
             )
         return self._index
 
@@ -248,6 +270,7 @@ class Enricher:
                 vector=member.embedding if comparable else None,
                 story_id=member.story_id,
                 split=member.split,
+                counts=member.counts,
             )
 
     def _loaded_encoder(self) -> TextEncoder:

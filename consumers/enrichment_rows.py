@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from consumers.seen import SeenIds
 from consumers.tables import ENRICHMENT_OF, EXAMPLE_FACTS, SCHEMAS, TextTable, is_one_of, moment
 
 Split = Literal["train", "test", "anchor", "dropped"]
+_ROWS_PER_CHANGE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,12 @@ class StoryMember:
     text_sha256: str
     encoder_id: str
     embedding: npt.NDArray[np.float32]
+    counts: bool = True
+    """Whether its split says anything of its story: not of what users wrote and was never let into training or testing."""
 
 
 class EnrichmentRows:
-    """The two enrichment tables. A row is enriched once; its split changes only to `dropped`."""
+    """The two enrichment tables. A row is enriched once; its split changes once at most, from `train` to `dropped` or `test`."""
 
     def __init__(self, tables: Tables, highest_seq: int = 0) -> None:
         """Number what is enriched from here on above `highest_seq` and above every row that is there."""
@@ -105,19 +108,22 @@ class EnrichmentRows:
         self._next_seq += len(rows)
         return len(rows)
 
-    def drop(self, row_ids: Sequence[str], reason: str) -> int:
-        """Take rows of split `train` out of training for good; returns how many there were."""
-        dropped = 0
-        for table in ENRICHMENT_OF.values() if row_ids else ():
-            where = f"split = 'train' AND {is_one_of('row_id', row_ids)}"
-            rows = self._tables.scan(table, SCHEMAS[table].names, where)
-            changes = {"split": "dropped", "dropped_because": reason}
-            for name, value in changes.items():
-                place = rows.schema.get_field_index(name)
-                rows = rows.set_column(place, rows.schema.field(name), pa.array([value] * rows.num_rows, pa.string()))
-            self._tables.replace(table, rows)
-            dropped += rows.num_rows
-        return dropped
+    def take_out(self, row_ids: Mapping[str, tuple[Literal["dropped", "test"], str]]) -> int:
+        """Take rows of split `train` out of training for good: where each goes, and why. Returns how many there were."""
+        taken = 0
+        ids = list(row_ids)
+        for table in ENRICHMENT_OF.values():
+            # In portions, so that no filter and no rewriting grows with the table.
+            for start in range(0, len(ids), _ROWS_PER_CHANGE):
+                where = f"split = 'train' AND {is_one_of('row_id', ids[start : start + _ROWS_PER_CHANGE])}"
+                rows = self._tables.scan(table, SCHEMAS[table].names, where)
+                changes = [row_ids[row_id] for row_id in rows["row_id"].to_pylist()]
+                for name, values in (("split", [to for to, _ in changes]), ("dropped_because", [why for _, why in changes])):
+                    place = rows.schema.get_field_index(name)
+                    rows = rows.set_column(place, rows.schema.field(name), pa.array(values, pa.string()))
+                self._tables.replace(table, rows)
+                taken += rows.num_rows
+        return taken
 
     def equal_texts(self, text_sha256s: Sequence[str]) -> list[StoryMember]:
         """Return the rows of both tables, of whatever time, that hold one of these very texts and have a story."""
@@ -133,10 +139,18 @@ def recent_stories(tables: Tables, before: datetime, window: timedelta) -> list[
 def _members(tables: Tables, where: str) -> list[StoryMember]:
     columns = ["row_id", "story_id", "split", "event_time", "text_sha256", "encoder_id", "embedding"]
     where = f"{where} AND story_id IS NOT NULL AND embedding IS NOT NULL"
-    parts = [tables.scan(table, columns, where) for table in ENRICHMENT_OF.values()]
+    parts = []
+    for texts, table in ENRICHMENT_OF.items():
+        rows = tables.scan(table, [*columns, "dropped_because", *(["verdict"] if texts == "examples" else [])], where)
+        counts = pa.array([True] * rows.num_rows, pa.bool_())
+        if texts == "examples":
+            # Users' texts that were left out for their own sake, not with their story, say nothing of it.
+            apart = pc.and_(pc.equal(rows["split"], "dropped"), pc.is_null(rows["dropped_because"]))
+            counts = pc.invert(pc.and_(apart, pc.is_valid(rows["verdict"])))
+        parts.append(rows.select(columns).append_column("counts", counts))
     rows = pa.concat_tables(parts).sort_by([("event_time", "ascending"), ("row_id", "ascending")])
-    places = zip(*(rows[name].to_pylist() for name in columns[:-1]), rows["embedding"], strict=True)
+    places = zip(*(rows[name].to_pylist() for name in columns[:-1]), rows["embedding"], rows["counts"].to_pylist(), strict=True)
     return [
-        StoryMember(row_id, story_id, split, event_time, text_sha256, encoder_id, embedding.values.to_numpy())
-        for row_id, story_id, split, event_time, text_sha256, encoder_id, embedding in places
+        StoryMember(row_id, story_id, split, event_time, text_sha256, encoder_id, embedding.values.to_numpy(), counts)
+        for row_id, story_id, split, event_time, text_sha256, encoder_id, embedding, counts in places
     ]

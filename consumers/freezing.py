@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from config.tasks import TaskSpec
 from consumers.defence.records import FACTS, Judged
+from consumers.documents import document_of
 from consumers.lance_tables import Snapshot
 from consumers.renames import asked_for, composed
 from consumers.selection import Candidate, Selection, select
@@ -58,15 +59,16 @@ def freeze(
 
 
 def _candidates(snapshot: Snapshot, task: str) -> Iterator[Candidate]:
-    facts = ["row_id", "event_time", "text_sha256", "origin", "selected_by", "verdict", "split", "quality"]
+    facts = ["row_id", "event_time", "text_sha256", "origin", "selected_by", "verdict", "split", "quality", "story_id"]
     enriched = snapshot.scan("example_enrichment", facts, _of(task))
-    targets = snapshot.scan("examples", ["row_id", "target"], _of(task))
+    targets = snapshot.scan("examples", ["row_id", "target", "document_id", "article_id"], _of(task))
     judged = Judged(snapshot.scan("feedback_judgements", FACTS, _of(task)))
     joined = enriched.join(targets, "row_id", join_type="inner")
     for batch in joined.to_batches():
         for row in batch.to_pylist():
             example_id = row.pop("row_id")
-            yield Candidate(example_id=example_id, **row, **(judged.of(example_id) if row["verdict"] else {}))
+            document = document_of(row.pop("document_id"), row.pop("article_id"))
+            yield Candidate(example_id=example_id, document=document, **row, **(judged.of(example_id) if row["verdict"] else {}))
 
 
 def _rows(snapshot: Snapshot, task: str, selection: Selection) -> pa.Table:
@@ -90,6 +92,7 @@ def _rows(snapshot: Snapshot, task: str, selection: Selection) -> pa.Table:
         "is_new": pa.array([one.is_new for one in chosen], pa.bool_()),
         "role": pa.array([one.role for one in chosen], pa.string()),
         "contributor": _contributors([one.contributor for one in chosen]),
+        "document_id": pa.array([one.document for one in chosen], pa.string()),
         "embedding": found["embedding"],
     }
     return pa.table(columns, schema=SCHEMA)

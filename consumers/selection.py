@@ -43,6 +43,9 @@ class Candidate:
     """Of feedback: whether it may train (see `consumers/defence`)."""
     trust: float = 1.0
     """Of the user who gave it, 0..1."""
+    document: str | None = None
+    """The document that its text belongs to; None for a text of its own."""
+    story_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class Chosen:
     target: str
     """JSON, renames applied."""
     contributor: str | None = None
+    document: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +85,16 @@ def select(
     left_out: Counter[str] = Counter()
     by_role: dict[str, list[Candidate]] = defaultdict(list)
     unusable: list[str] = []
+    known = _Known(learnt)
     for candidate in candidates:
+        known.note(candidate)
         role = _role(candidate, task, min_quality)
         if role is None:
             continue
         if candidate.standing != "effective":
             left_out[f"feedback: {candidate.standing}"] += 1
             continue
-        target = _usable(candidate.target, task, all_renames)
+        target = usable_target(candidate.target, task, all_renames)
         if target is None:
             unusable.append(candidate.example_id)
             continue
@@ -101,9 +107,11 @@ def select(
         left_out[_not_of_the_kind(task, unusable)] = len(unusable)
 
     measured = {row.text_sha256 for role in ("test", "anchor") for row in by_role[role]}
-    texts = _by_text(row for row in by_role["train"] if row.text_sha256 not in measured)
+    documents = {row.document for role in ("test", "anchor") for row in by_role[role]} - {None}
+    trainable = [row for row in by_role["train"] if row.text_sha256 not in measured and row.document not in documents]
+    texts = _by_text(trainable)
     train = {
-        best.example_id: Chosen("train", _weight(best, task), is_new, best.target, best.contributor)
+        best.example_id: Chosen("train", _weight(best, task), is_new, best.target, best.contributor, best.document)
         for best, is_new in _best(texts, task, learnt)
     }
     times = {row.example_id: row.event_time for row in by_role["train"]}
@@ -113,9 +121,9 @@ def select(
     train = _within_budget(train, times, max_rows, left_out)
 
     rows = dict(train)
-    rows |= _held_out("test", _recent(by_role["test"], task.promotion.window_days), task, learnt)
-    rows |= _held_out("anchor", by_role["anchor"], task, frozenset())
-    rows |= _held_out("corrections", by_role["corrections"], task, learnt)
+    rows |= _held_out("test", _recent(by_role["test"], task.promotion.window_days), task, known)
+    rows |= _held_out("anchor", by_role["anchor"], task, known)
+    rows |= _held_out("corrections", by_role["corrections"], task, known)
     counts = Counter(label for row in train.values() for label in labels_of(row.target))
     return Selection(rows, dict(sorted(counts.items())), dict(sorted(left_out.items())))
 
@@ -139,11 +147,12 @@ def _role(row: Candidate, task: TaskSpec, min_quality: float) -> str | None:
 
 
 def _renamed(target: str, renames: Sequence[Mapping[str, str]]) -> str:
+    """Return a target (JSON) under the names that renames, applied in order, give to its labels."""
     # Most targets are plain ASCII, which no version ever wrote otherwise.
     return target if not renames and _PLAIN.fullmatch(target) else canonical_json(renamed(json.loads(target), renames))
 
 
-def _usable(target: str, task: TaskSpec, renames: Sequence[Mapping[str, str]]) -> str | None:
+def usable_target(target: str, task: TaskSpec, renames: Sequence[Mapping[str, str]]) -> str | None:
     """Return a target (JSON) with the renames applied; None where it is none of the task's kind, which may have changed."""
     try:
         # By its shape alone: what an earlier version accepted as a label is no fault of the row's.
@@ -182,10 +191,28 @@ def _weight(row: Candidate, task: TaskSpec) -> float:
     return task.feedback.weight(row.verdict) * row.trust
 
 
-def _held_out(role: str, rows: Iterable[Candidate], task: TaskSpec, learnt: frozenset[str]) -> dict[str, Chosen]:
-    unseen = _by_text(row for row in rows if row.example_id not in learnt)
-    best = _best(unseen, task, frozenset())
-    return {row.example_id: Chosen(role, 1.0, is_new=False, target=row.target) for row, _ in best}
+class _Known:
+    """What the champion has learnt from: examples, their documents and their stories. None of it may judge."""
+
+    def __init__(self, learnt: frozenset[str]) -> None:
+        self._examples = learnt
+        self._documents: set[str] = set()
+        self._stories: set[str] = set()
+
+    def note(self, row: Candidate) -> None:
+        """Look at one more row. Of what users wrote only the row itself is known: they could name any document."""
+        if row.verdict is None and row.example_id in self._examples:
+            self._documents.update([row.document] if row.document is not None else [])
+            self._stories.update([row.story_id] if row.story_id is not None else [])
+
+    def has(self, row: Candidate) -> bool:
+        """Return whether a row, another text of its document, or a near copy of it was learnt from."""
+        return row.example_id in self._examples or row.document in self._documents or row.story_id in self._stories
+
+
+def _held_out(role: str, rows: Iterable[Candidate], task: TaskSpec, known: _Known) -> dict[str, Chosen]:
+    best = _best(_by_text(row for row in rows if not known.has(row)), task, frozenset())
+    return {row.example_id: Chosen(role, 1.0, is_new=False, target=row.target, document=row.document) for row, _ in best}
 
 
 def _recent(rows: Sequence[Candidate], window_days: float) -> list[Candidate]:

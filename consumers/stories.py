@@ -1,5 +1,9 @@
 """Stories: clusters of near-duplicate texts, each wholly on one side of the split between training and testing.
 
+The document comes first: a part of one goes where the document's hash says, and never leaves its side. A part that is like a text
+of the other side is left out: of the two, the test side stays whole. A text that is a document by itself (an article) joins the
+side of the story that it is like, so that reprints are not lost.
+
 A story is led by its first text. A later text joins when it is similar enough to the *leader*, never to just any member:
 with members, one template or one long-running event chains thousands of headlines into a single story.
 """
@@ -15,6 +19,8 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from consumers.documents import DocumentSides, Side, is_test_document
 
 Split = Literal["train", "test", "anchor", "dropped"]
 Vector = npt.NDArray[np.float32]
@@ -39,6 +45,10 @@ class NewText:
     anchor: bool = False
     takes_out: bool = True
     """Whether stories that it ties to a held-out one leave training; what users write must not be able to do that."""
+    document: str | None = None
+    """The document that it belongs to; None when it is one by itself and has no name."""
+    is_part: bool = False
+    """Whether its document has other texts beside it, so that the document decides before any story does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,8 @@ class Member:
     vector: Vector | None
     story_id: str
     split: Split
+    counts: bool = True
+    """Whether its split says anything of its story: not of what users wrote and was left out for its document alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,7 @@ class EqualText:
     text_key: str
     story_id: str
     split: Split
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +120,8 @@ class _Period:
 class StoryIndex:
     """Finds the story of each new text among those near in event time: a cache over what the buffer keeps.
 
-    `load(start, end)` returns the members whose event time lies in that span, end not included. Not thread-safe.
+    `load(start, end)` returns the members whose event time lies in that span, end not included. `documents` says where the
+    documents of placed texts stand, and `rows_of` returns row id and story id of one's training rows. Not thread-safe.
     """
 
     def __init__(
@@ -118,12 +132,17 @@ class StoryIndex:
         test_fraction: float,
         dimensions: int,
         load: Callable[[datetime, datetime], Iterable[Member]],
+        documents: DocumentSides | None = None,
+        rows_of: Callable[[str], Iterable[tuple[str, str]]] = lambda _document: (),
     ) -> None:
         self._similarity = similarity
         self._window_s = window.total_seconds()
         self._test_fraction = test_fraction
         self._dimensions = dimensions
         self._load = load
+        self._documents = documents or DocumentSides()
+        self._rows_of = rows_of
+        self._placed_now: dict[str, list[tuple[str, str]]] = defaultdict(list)
         self._periods: dict[int, _Period] = {}
         self._rows: dict[str, dict[str, Split]] = defaultdict(dict)
         self._story_of_text: dict[str, str] = {}
@@ -136,15 +155,18 @@ class StoryIndex:
         if not texts:
             return []
         self._make_present({self._period_of(text.event_time) for text in texts})
+        self._placed_now.clear()
         distant = [row for row in equal if row.row_id not in self._rows.get(row.story_id, {})]
         self._story_of_text = {row.text_key: row.story_id for row in equal}
         for row in distant:
-            self._rows[row.story_id][row.row_id] = row.split
+            if row.counts:
+                self._rows[row.story_id][row.row_id] = row.split
         sizes = {number: len(period.leaders) for number, period in self._periods.items()}
         near = self._near(texts, sizes)
         placements = [self._place(text, near[index] | self._near_newest(text, sizes)) for index, text in enumerate(texts)]
         for row in distant:
-            self._forget_row(row.story_id, row.row_id)
+            if row.counts:
+                self._forget_row(row.story_id, row.row_id)
         return placements
 
     def _place(self, text: NewText, near: dict[str, float]) -> Placement:
@@ -156,11 +178,55 @@ class StoryIndex:
         held_out = [story_id for story_id in candidates if self._side(story_id) in ("test", "anchor")]
         # Equal texts share their story whatever else is near; otherwise held out wins over nearest.
         story_id = same or next(iter(held_out or candidates), story_id_of(text.text_key))
-        dropped = self._leave_training(candidates) if text.takes_out and (held_out or text.anchor) else ()
-        side = self._side(story_id)
-        split: Split = "anchor" if text.anchor else "dropped" if side == "anchor" else side
-        self._remember(Member(text.row_id, text.text_key, text.event_time, text.vector, story_id, split))
+        own = self._side_of_document(text, unlike_any=not candidates)
+        dropped: tuple[str, ...] = ()
+        if text.anchor or own == "test" or (held_out and own is None):
+            # It is held out itself, so that nothing like it may train.
+            dropped = self._leave_training(candidates) if text.takes_out else ()
+        elif held_out and same is not None:
+            # The same text stands in training already, and is like one that is held out.
+            dropped = self._leave_training([same]) if text.takes_out else ()
+        if text.anchor and text.document is not None and own == "train":
+            dropped += self._document_leaves_training(text.document)
+        tied = any(self._rows.get(story_id) for story_id in held_out)
+        split = "anchor" if text.anchor else self._split(text, own, story_id, tied_to_held_out=tied)
+        if text.document is not None:
+            self._placed_now[text.document].append((text.row_id, story_id))
+            if text.takes_out and split != "dropped":
+                self._documents.put(text.document, split)
+        counts = text.takes_out or split != "dropped"
+        self._remember(Member(text.row_id, text.text_key, text.event_time, text.vector, story_id, split, counts))
         return Placement(text.row_id, story_id, split, dropped)
+
+    def _side_of_document(self, text: NewText, *, unlike_any: bool) -> Side | None:
+        """Return where a text's document stands; None where the stories that it is like decide instead."""
+        if text.document is None:
+            return None
+        known = self._documents.side(text.document)
+        if known is None and (text.is_part or unlike_any):
+            return "test" if is_test_document(text.document, self._test_fraction) else "train"
+        return known
+
+    def _split(self, text: NewText, own: Side | None, story_id: str, *, tied_to_held_out: bool) -> Split:
+        """Return where a text goes that is no anchor: a document never has texts on two sides, and no story trains and tests."""
+        has_rows = bool(self._rows.get(story_id))
+        story = self._side(story_id)
+        if own is None:
+            return "dropped" if story == "anchor" else story
+        if own == "test":
+            # Its story has left training for it; for what users write none does, and the text itself is left out.
+            joins = not has_rows or story == "test" or (text.takes_out and story == "dropped")
+            return "test" if joins else "dropped"
+        joins = own == "train" and not tied_to_held_out and (not has_rows or story == "train")
+        return "train" if joins else "dropped"
+
+    def _document_leaves_training(self, document: str) -> tuple[str, ...]:
+        """Drop the train rows of a document, one of whose texts has become an anchor; return their ids."""
+        rows = dict((*self._rows_of(document), *self._placed_now[document]))
+        for row_id, story_id in rows.items():
+            if self._rows.get(story_id, {}).get(row_id) == "train":
+                self._rows[story_id][row_id] = _DROPPED
+        return tuple(rows)
 
     def _side(self, story_id: str) -> Split:
         """Return where the next text of a story goes: held out wins, and a story once dropped stays dropped."""
@@ -173,7 +239,7 @@ class StoryIndex:
         """Drop the train rows of stories that a text has just tied to held-out ones; return their row ids."""
         dropped = []
         for story_id in story_ids:
-            rows = self._rows[story_id]
+            rows = self._rows.get(story_id, {})
             train = [row_id for row_id, split in rows.items() if split == "train"]
             rows.update(dict.fromkeys(train, _DROPPED))
             dropped += train
@@ -182,7 +248,8 @@ class StoryIndex:
     def _remember(self, member: Member) -> None:
         period = self._periods[self._period_of(member.event_time)]
         period.members.append((member.row_id, member.story_id))
-        self._rows[member.story_id][member.row_id] = member.split
+        if member.counts:
+            self._rows[member.story_id][member.row_id] = member.split
         self._story_of_text[member.text_key] = member.story_id
         # The leader's own text leads again wherever it reappears; that much can be read back after a restart.
         if member.vector is not None and member.story_id == story_id_of(member.text_key):
@@ -240,9 +307,10 @@ class StoryIndex:
             self._forget_row(story_id, row_id)
 
     def _forget_row(self, story_id: str, row_id: str) -> None:
-        self._rows[story_id].pop(row_id, None)
-        if not self._rows[story_id]:
-            del self._rows[story_id]
+        rows = self._rows.get(story_id, {})
+        rows.pop(row_id, None)
+        if not rows:
+            self._rows.pop(story_id, None)
 
     def _period_of(self, moment: datetime) -> int:
         return int(_seconds(moment) // self._window_s)

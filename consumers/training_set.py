@@ -37,8 +37,11 @@ SCHEMA = pa.schema(
         pa.field("language", pa.string(), nullable=False),
         pa.field("is_new", pa.bool_(), nullable=False),
         pa.field("role", pa.string(), nullable=False),
-        # Numbers the users of this set; null for rows that no user gave. Sets frozen by earlier versions lack the column.
+        # Numbers the users of this set; null for rows that no user gave. Sets frozen by earlier versions lack the column, and
+        # have no value in it when they are read.
         pa.field("contributor", pa.int32()),
+        # The document that a text belongs to; null for a text of its own. Likewise.
+        pa.field("document_id", pa.string()),
         pa.field("embedding", pa.list_(pa.float32())),
     ]
 )
@@ -82,7 +85,11 @@ class TrainingSet:
 
     def rows(self, role: str) -> pa.Table:
         """Return the rows of one role (train, test, anchor, corrections), in order of event time and id."""
-        return pq.read_table(self.folder / ROWS_FILE, filters=pc.field("role") == role)
+        rows = pq.read_table(self.folder / ROWS_FILE, filters=pc.field("role") == role)
+        for field in SCHEMA:
+            if field.name not in rows.column_names:
+                rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+        return rows.select(SCHEMA.names)
 
 
 def write_training_set(

@@ -191,6 +191,7 @@ class Cycle:
         if folder.exists():
             # A set frozen just before a crash may be older than the champion read above.
             shutil.rmtree(folder)
+        self._hold_out_more(task)
         frozen = self._buffer.freeze(task, run_id=run.run_id, folder=folder, learnt=learnt, max_rows=task.training.max_rows)
         log.info("run.frozen", counts=frozen.manifest.counts, new_rows=frozen.manifest.new_rows)
         # Recorded before anything can fail: a run that fails must not be started again by the same examples. And from here on
@@ -219,6 +220,13 @@ class Cycle:
         )
         self._runner.prepare(spec)
         return self._update(run, state="frozen")
+
+    def _hold_out_more(self, task: TaskSpec) -> None:
+        """Let labels that fall short on the test side take documents there."""
+        fraction, learnt = self._settings.enrich.test_fraction, self._registry.versions.learnt_by_any()
+        for short in self._buffer.hold_out_more(task, test_fraction=fraction, learnt=learnt):
+            counts = {"documents": short.documents, "held_out": short.held_out, "taken": len(short.taken)}
+            log.info("label.held_out_more", label=short.label, **counts)
 
     def _train(self, run: Run) -> Run:
         spec = self._folders.spec(run)

@@ -145,6 +145,11 @@ class Versions:
         with self._database.read() as connection:
             return _learnt(connection, _id(connection, name))
 
+    def learnt_by_any(self) -> frozenset[str]:
+        """Return the ids of all examples that any version of any task has learnt from."""
+        with self._database.read() as connection:
+            return frozenset(connection.execute(sa.select(learnt_table.c.example_id).distinct()).scalars())
+
     def who_learnt(self, task: str, example_ids: Collection[str]) -> builtins.list[str]:
         """Return the names of the versions that learnt from any of these examples (not through a parent), oldest first."""
         learners = sa.select(learnt_table.c.version_id).where(learnt_table.c.example_id.in_(example_ids))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PlainSerializer
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from config.tasks import Promotion, TaskSpec
 from trainers import statistics, tallies
@@ -101,9 +102,9 @@ def compare(
 ) -> Comparison:
     """Return both models' scores on identical rows, and what resampling says of the difference.
 
-    `scores` has the columns example_id, role (test, anchor or corrections), story_id, event_time, language, gold, candidate and
-    opponent (the last three as JSON). Rows of role test decide; the others are slices. An accuracy is the share of rows answered
-    right, macro F1 is over the labels in gold of the test rows, entity F1 is over all spans.
+    `scores` has the columns example_id, role (test, anchor or corrections), story_id, document_id, event_time, language, gold,
+    candidate and opponent (the last three as JSON). Rows of role test decide; the others are slices. An accuracy is the share of
+    rows answered right, macro F1 is over the labels that stand in gold or in either model's answers, entity F1 over all spans.
     """
     metric = task.promotion.metric
     test = _of_role(scores, "test")
@@ -187,9 +188,19 @@ def _of_role(scores: pa.Table, role: str) -> pa.Table:
 
 
 def _clusters(rows: pa.Table) -> NDArray[np.intp]:
-    """Return each row's story as a number from 0; a row without a story is one of its own."""
-    stories: Sequence[str] = [
-        story or f"row:{example}"
-        for story, example in zip(rows["story_id"].to_pylist(), rows["example_id"].to_pylist(), strict=True)
-    ]
-    return np.asarray(np.unique(np.array(stories, dtype=str), return_inverse=True)[1], dtype=np.intp)
+    """Return each row's cluster as a number from 0: rows of one story or one document belong together, and so on through both."""
+    numbers = []
+    for column in ("story_id", "document_id"):
+        # A row without one is one of its own.
+        names = [
+            name or f"row:{example}"
+            for name, example in zip(rows[column].to_pylist(), rows["example_id"].to_pylist(), strict=True)
+        ]
+        numbers.append(np.unique(np.array(names, dtype=str), return_inverse=True)[1])
+    stories, documents = numbers
+    count = int(stories.max(initial=-1)) + 1
+    size = count + int(documents.max(initial=-1)) + 1
+    # Each row ties its story to its document.
+    ties = coo_array((np.ones(rows.num_rows), (stories, count + documents)), shape=(size, size))
+    _number, parts = connected_components(ties, directed=False)
+    return np.asarray(np.unique(parts[stories], return_inverse=True)[1], dtype=np.intp)

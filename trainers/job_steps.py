@@ -211,7 +211,7 @@ def _compare(job: _Job, selection: Selection) -> tuple[Comparison, int, int]:
         job.progress.write("scoring", step=done, steps=of, message=f"the candidate and {opponent_name} answer the held-out rows")
         job.stop.check()
 
-    scores = scoring.score(candidate, opponent, rows, report=report)
+    scores = scoring.score(candidate, opponent, rows, align=job.task.aligner(candidate), report=report)
     _write_table(spec.run_dir / SCORES_FILE, scores)
     texts = (rows if rows.num_rows else selection.table)["text"].to_pylist()
     random.Random(spec.training.seed).shuffle(texts)  # noqa: S311 - a sample

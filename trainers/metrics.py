@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,8 @@ def spans_of(target: Mapping[str, Any]) -> frozenset[SpanKey]:
 def entity_counts(gold: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Counts]:
     """Return the counts of one text, per entity type.
 
-    Of a partial gold target only the listed spans are known, so a found entity that touches none of them counts for nothing.
+    Of a partial gold target only the listed spans are known, so a found entity that touches none of them counts for nothing; nor
+    does one that touches nothing of a whole target but its `unknown` parts.
     """
     expected, found = spans_of(gold), _known(spans_of(answer), gold)
     counts: dict[str, Counts] = {}
@@ -93,22 +94,6 @@ def entity_scores(golds: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[
             type_errors += any(other[:2] == (start, end) for other in wrong)
             boundary_errors += any(other[2] == label and other[0] < end and start < other[1] for other in wrong)
     return EntityScores(sum(per_type.values(), Counts()), dict(sorted(per_type.items())), boundary_errors, type_errors)
-
-
-def class_counts(gold: Sequence[str], predicted: Sequence[str]) -> dict[str, Counts]:
-    """Return the counts per class, over every class that is either expected or predicted."""
-    right = Counter(label for label, answer in zip(gold, predicted, strict=True) if label == answer)
-    expected, answered = Counter(gold), Counter(predicted)
-    return {
-        label: Counts(right[label], answered[label] - right[label], expected[label] - right[label])
-        for label in sorted(expected.keys() | answered.keys())
-    }
-
-
-def macro_f1(gold: Sequence[str], predicted: Sequence[str]) -> float:
-    """Return the mean F1 of all classes that are expected or predicted (0 without rows)."""
-    counts = class_counts(gold, predicted)
-    return _ratio(sum(each.f1 for each in counts.values()), len(counts))
 
 
 def accuracy(gold: Sequence[str], predicted: Sequence[str]) -> float:
@@ -149,10 +134,16 @@ def percentiles_ms(durations_s: Sequence[float]) -> tuple[float, float]:
 
 
 def _known(found: frozenset[SpanKey], gold: Mapping[str, Any]) -> frozenset[SpanKey]:
-    if not gold.get("partial", False):
-        return found
+    """Return what was found where gold tells what is there."""
     expected = spans_of(gold)
-    return frozenset(span for span in found if any(span[0] < known[1] and known[0] < span[1] for known in expected))
+    if gold.get("partial", False):
+        return frozenset(span for span in found if _touches_any(span, expected))
+    unknown = [(start, end) for start, end in gold.get("unknown", ())]
+    return frozenset(span for span in found if not _touches_any(span, unknown) or _touches_any(span, expected))
+
+
+def _touches_any(span: SpanKey, others: Iterable[tuple[Any, ...]]) -> bool:
+    return any(span[0] < other[1] and other[0] < span[1] for other in others)
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from trainers.comparison import Latency
 from trainers.metrics import percentiles_ms
-from trainers.task import Predictor
+from trainers.task import Aligner, Predictor
 
 ROLES = ("test", "anchor", "corrections")
 """Roles of rows that are scored, never learnt from."""
@@ -20,25 +20,33 @@ _TIMED_TEXTS = 300
 _TIMING_BUDGET_S = 20.0
 _MIN_TIMED_TEXTS = 20
 
-_COLUMNS = ("example_id", "role", "story_id", "event_time", "language")
+_COLUMNS = ("example_id", "role", "story_id", "document_id", "event_time", "language")
 
 
 def score(
-    candidate: Predictor, opponent: Predictor, rows: pa.Table, *, report: Callable[[int, int], None] = lambda _done, _of: None
+    candidate: Predictor,
+    opponent: Predictor,
+    rows: pa.Table,
+    *,
+    align: Aligner,
+    report: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> pa.Table:
     """Return one line per row: its identity, `gold`, and what `candidate` and `opponent` answer, the three as JSON.
 
-    `rows` has the columns of a training set; `report` is called with rows done and all rows after each batch.
+    `rows` has the columns of a training set; all three went through `align`. `report` is called with rows done and all rows after
+    each batch.
     """
-    answers: dict[str, list[str]] = {"candidate": [], "opponent": []}
-    texts = rows["text"].to_pylist()
+    columns: dict[str, list[str]] = {"gold": [], "candidate": [], "opponent": []}
+    texts, targets = rows["text"].to_pylist(), rows["target"].to_pylist()
     for start in range(0, len(texts), _BATCH_ROWS):
         batch = texts[start : start + _BATCH_ROWS]
-        for name, model in (("candidate", candidate), ("opponent", opponent)):
-            answers[name] += [json.dumps(answer, ensure_ascii=False) for answer in model.predict(batch)]
+        golds = [json.loads(target) for target in targets[start : start + _BATCH_ROWS]]
+        for text, *compared in zip(batch, golds, candidate.predict(batch), opponent.predict(batch), strict=True):
+            for column, one in zip(columns.values(), align(text, compared), strict=True):
+                column.append(json.dumps(one, ensure_ascii=False))
         report(start + len(batch), len(texts))
-    scores = rows.select(list(_COLUMNS)).append_column("gold", rows["target"].cast(pa.string()))
-    for name, column in answers.items():
+    scores = rows.select(list(_COLUMNS))
+    for name, column in columns.items():
         scores = scores.append_column(name, pa.array(column, pa.string()))
     return scores
 

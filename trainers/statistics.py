@@ -1,9 +1,10 @@
 """Is the candidate really better? Paired resampling by story over tallies, pure and vectorised.
 
 A *tally* counts, per unit and class, how much there was to find (`gold`), how much was found (`hits`) and how much was
-claimed (`predicted`). Every score used here is a mean of F1 = 2 hits / (gold + predicted) over the classes that occur in
-gold: one class for entity F1 (its spans) and for accuracy (each row claims exactly one answer, so F1 is accuracy), one
-class per label for macro F1. Sums of tallies over stories therefore suffice for every resample.
+claimed (`predicted`). Every score is a mean of F1 = 2 hits / (gold + predicted) over the classes: one class for entity F1 (its
+spans; seqeval's micro F1) and for accuracy (each row claims exactly one answer, so F1 is accuracy), one class per label for macro
+F1 (scikit-learn's, with `labels` given and `zero_division=0`). The classes are the same for both models and in every resample.
+Sums of tallies over clusters therefore suffice for all of them.
 """
 
 from __future__ import annotations
@@ -63,10 +64,10 @@ class Evidence:
 
 
 def mean_f1(gold: Counts, hits: Counts, predicted: Counts) -> Counts:
-    """Return the mean over the last axis of 2 hits / (gold + predicted), over classes with gold; 0 where none has any."""
-    present = gold > 0
-    f1 = np.divide(2.0 * hits, gold + predicted, out=np.zeros(np.broadcast_shapes(gold.shape, hits.shape)), where=present)
-    return np.asarray(f1.sum(axis=-1) / np.maximum(present.sum(axis=-1), 1))
+    """Return the mean over the last axis of 2 hits / (gold + predicted); a class with neither is 0, and so is no class at all."""
+    claims = np.asarray(gold + predicted, dtype=np.float64)
+    f1 = np.divide(2.0 * hits, claims, out=np.zeros_like(claims), where=claims > 0)
+    return np.asarray(f1.sum(axis=-1) / max(f1.shape[-1], 1))
 
 
 def weigh(tallies: PairedTallies, clusters: NDArray[np.intp], *, confidence: float, seed: int) -> Evidence:

@@ -19,11 +19,11 @@ class ScoredRows:
     """Rows that both models answered, with their tallies per label; every tally array is (rows, labels)."""
 
     labels: tuple[str, ...]
-    """Those that occur in gold, sorted: the classes of the tallies."""
+    """Those that occur in gold or in either model's answers, sorted: the classes of the tallies."""
     tallies: PairedTallies
     """Per label."""
     overall: PairedTallies
-    """The same with all labels in one class, including answers with labels that never occur in gold."""
+    """The same with all labels in one class."""
     discordant: Counts
     """(rows,): 1 where exactly one model had the whole row right."""
 
@@ -49,7 +49,7 @@ def score_rows(kind: str, scores: pa.Table) -> ScoredRows:
     count = _count_entities if kind == "ner" else _count_label
     rows_of_candidate = [count(gold, answer) for gold, answer in zip(golds, candidates, strict=True)]
     rows_of_opponent = [count(gold, answer) for gold, answer in zip(golds, opponents, strict=True)]
-    labels = tuple(sorted({label for row in rows_of_candidate for label, (gold, _, _) in row.items() if gold}))
+    labels = tuple(sorted({label for rows in (rows_of_candidate, rows_of_opponent) for row in rows for label in row}))
     candidate, opponent = _tally(rows_of_candidate, labels), _tally(rows_of_opponent, labels)
     every = [_tally([_in_one_class(row) for row in rows], ("",)) for rows in (rows_of_candidate, rows_of_opponent)]
     right = [((gold == hits) & (gold == predicted))[:, 0] for gold, hits, predicted in every]
@@ -88,6 +88,5 @@ def _tally(rows: Sequence[_RowCounts], labels: Sequence[str]) -> tuple[Counts, C
     tallies = np.zeros((3, len(rows), len(labels)))
     for index, row in enumerate(rows):
         for label, counts in row.items():
-            if label in column:
-                tallies[:, index, column[label]] = counts
+            tallies[:, index, column[label]] = counts
     return tallies[0], tallies[1], tallies[2]

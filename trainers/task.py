@@ -73,6 +73,14 @@ class Predictor(Protocol):
         ...
 
 
+class Aligner(Protocol):
+    """Brings targets and answers of one text into the form in which they are compared."""
+
+    def __call__(self, text: str, targets: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """Return one for each of `targets`, in order."""
+        ...
+
+
 class Task(Protocol):
     """One kind of thing to learn."""
 
@@ -85,6 +93,10 @@ class Task(Protocol):
 
     def load(self, folder: Path, hardware: Hardware) -> Predictor:
         """Return the model in `folder`. Raises `RunFailedError` when it cannot be read."""
+        ...
+
+    def aligner(self, model: Predictor) -> Aligner:
+        """Return what brings gold and the answers of any model into one form, given the loaded candidate."""
         ...
 
     def baseline(self, spec: TaskSpec, rows: Sequence[Example]) -> Predictor:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import spacy
 from spacy.language import Language
 from spacy.pipeline import EntityRecognizer
+from spacy.tokens import Doc
 
 from perennial_client.errors import ModelError
 from perennial_client.loading import Answer
@@ -40,12 +41,17 @@ class Entities:
             with self._nlp.memory_zone():
                 docs = self._nlp.pipe((text for _at, _offset, text in portion), disable=self._disable, batch_size=len(portion))
                 for (at, offset, _text), doc in zip(portion, docs, strict=True):
-                    spans[at] += [
-                        {"start": offset + entity.start_char, "end": offset + entity.end_char, "label": entity.label_}
-                        for entity in doc.ents
-                        if self._types is None or entity.label_ in self._types
-                    ]
+                    spans[at] += _spans(doc, offset, self._types)
         return [{"spans": found} for found in spans]
+
+
+def _spans(doc: Doc, offset: int, types: Collection[str] | None) -> Iterator[dict[str, Any]]:
+    """Yield the entities of a document that are of `types` (None: of any), without the white space around them."""
+    for entity in doc.ents:
+        inner = entity.text.strip()
+        start = entity.start_char + len(entity.text) - len(entity.text.lstrip())
+        if inner and (types is None or entity.label_ in types):
+            yield {"start": offset + start, "end": offset + start + len(inner), "label": entity.label_}
 
 
 def _portions(texts: Sequence[str]) -> Iterator[list[tuple[int, int, str]]]:

@@ -21,12 +21,13 @@ def labelled(
     opponent: Sequence[str],
     *,
     stories: Sequence[str | None] | None = None,
+    documents: Sequence[str | None] | None = None,
     role: str = "test",
     languages: Sequence[str] | None = None,
 ) -> pa.Table:
     """Return the scores of a classification task, one row an hour."""
     as_answers = [[{"label": label} for label in labels] for labels in (gold, candidate, opponent)]
-    return table(*as_answers, stories=stories, role=role, languages=languages)
+    return table(*as_answers, stories=stories, documents=documents, role=role, languages=languages)
 
 
 def table(
@@ -35,6 +36,7 @@ def table(
     opponent: Sequence[dict[str, Any]],
     *,
     stories: Sequence[str | None] | None = None,
+    documents: Sequence[str | None] | None = None,
     role: str = "test",
     languages: Sequence[str] | None = None,
 ) -> pa.Table:
@@ -45,6 +47,7 @@ def table(
             "example_id": pa.array([f"{role}-{index}" for index in range(count)], pa.string()),
             "role": pa.array([role] * count, pa.string()),
             "story_id": pa.array(list(stories) if stories else [f"{role}-story-{index}" for index in range(count)], pa.string()),
+            "document_id": pa.array(list(documents) if documents else [None] * count, pa.string()),
             "event_time": pa.array([_START + timedelta(hours=index) for index in range(count)], pa.timestamp("us", tz="UTC")),
             "language": pa.array(list(languages) if languages else ["en"] * count, pa.string()),
             "gold": pa.array([json.dumps(each) for each in gold], pa.string()),

@@ -26,11 +26,13 @@ def some_labels(rows: int = 300, classes: str = "abcd") -> tuple[list[str], list
     return [str(each) for each in gold], [str(each) for each in candidate], [str(each) for each in opponent]
 
 
-def test_macro_f1_is_over_the_labels_in_gold() -> None:
+def test_macro_f1_is_over_the_labels_in_gold_or_in_either_models_answers() -> None:
     gold, candidate, opponent = some_labels()
     seen = compared(topics(), labelled(gold, candidate, opponent))
-    assert seen.candidate_score == pytest.approx(f1_score(gold, candidate, average="macro", labels=sorted(set(gold))))
-    assert seen.champion_score == pytest.approx(f1_score(gold, opponent, average="macro", labels=sorted(set(gold))))
+    labels = sorted({*gold, *candidate, *opponent})
+    assert "never in gold" in labels
+    assert seen.candidate_score == pytest.approx(f1_score(gold, candidate, average="macro", labels=labels, zero_division=0))
+    assert seen.champion_score == pytest.approx(f1_score(gold, opponent, average="macro", labels=labels, zero_division=0))
     assert seen.gain == pytest.approx(seen.candidate_score - seen.champion_score)
     assert seen.required_gain == pytest.approx(0.05 * seen.champion_score)
 
@@ -65,10 +67,11 @@ def test_only_test_rows_decide_and_the_others_are_slices() -> None:
     alone = compared(topics(), deciding)
     assert (seen.rows, seen.gain, seen.lower_bound) == (100, alone.gain, alone.lower_bound)
     assert seen.anchor is not None
-    assert (seen.anchor.rows, seen.anchor.candidate_score) == (40, 1.0)
+    # Right everywhere; the label that only the opponent answers is a class of both.
+    assert (seen.anchor.rows, seen.anchor.candidate_score) == (40, pytest.approx(4 / 5))
     by_name = {part.name: part for part in seen.slices}
     assert by_name["corrections"].champion_score == 0.0
-    assert by_name["corrections"].gain == 1.0
+    assert by_name["corrections"].gain == pytest.approx(4 / 5)
 
 
 def test_slices_are_the_newest_quarter_languages_and_labels_with_ten_rows() -> None:
@@ -92,6 +95,27 @@ def test_stories_are_counted_and_a_row_without_one_stands_alone() -> None:
     gold, candidate, opponent = some_labels(6)
     seen = compared(topics(), labelled(gold, candidate, opponent, stories=["s1", "s1", "s2", "s2", None, None]))
     assert (seen.rows, seen.stories) == (6, 4)
+
+
+def test_rows_of_one_document_are_one_cluster_and_stories_join_documents() -> None:
+    gold, candidate, opponent = some_labels(8)
+    documents = ["d1", "d1", "d2", "d3", "d3", None, None, "d4"]
+    stories = ["s1", "s2", "s2", "s3", "s4", "s4", "s5", "s6"]
+    # d1 and d2 share s2, d3 and a row of its own share s4.
+    seen = compared(topics(), labelled(gold, candidate, opponent, stories=stories, documents=documents))
+    assert (seen.rows, seen.stories) == (8, 4)
+
+
+def test_sentences_of_few_documents_are_weak_evidence() -> None:
+    gold = ["a", "b"] * 100
+    candidate = gold
+    opponent = ["a" if at % 40 < 12 else label for at, label in enumerate(gold)]
+    documents = [f"d{at // 20}" for at in range(200)]
+    alone = compared(topics(metric="accuracy"), labelled(gold, candidate, opponent))
+    together = compared(topics(metric="accuracy"), labelled(gold, candidate, opponent, documents=documents))
+    assert (alone.gain, alone.stories, together.stories) == (together.gain, 200, 10)
+    assert together.standard_error > 1.5 * alone.standard_error
+    assert together.p_equal > 10 * alone.p_equal
 
 
 def test_no_test_rows_at_all() -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -24,6 +24,10 @@ class Says:
         return [{"label": self.label, "text": text} for text in texts]
 
 
+def as_they_are(_text: str, targets: Sequence[Mapping[str, object]]) -> Sequence[Mapping[str, object]]:
+    return targets
+
+
 def rows(count: int) -> pa.Table:
     return pa.table(
         {
@@ -32,6 +36,7 @@ def rows(count: int) -> pa.Table:
             "target": ['{"label": "a"}'] * count,
             "role": ["test"] * count,
             "story_id": [f"s{number}" for number in range(count)],
+            "document_id": pa.nulls(count, pa.string()),
             "event_time": pa.array([datetime(2026, 1, 1, tzinfo=UTC)] * count, pa.timestamp("us", "UTC")),
             "language": ["en"] * count,
             "weight": pa.array([1.0] * count, pa.float32()),
@@ -41,7 +46,9 @@ def rows(count: int) -> pa.Table:
 
 def test_each_row_keeps_its_own_answers_of_both() -> None:
     reports: list[tuple[int, int]] = []
-    scores = scoring.score(Says("new"), Says("old"), rows(130), report=lambda done, of: reports.append((done, of)))
+    scores = scoring.score(
+        Says("new"), Says("old"), rows(130), align=as_they_are, report=lambda done, of: reports.append((done, of))
+    )
 
     assert scores.num_rows == 130
     assert scores["gold"].to_pylist() == ['{"label": "a"}'] * 130
@@ -55,7 +62,7 @@ def test_each_row_keeps_its_own_answers_of_both() -> None:
 
 def test_no_rows_give_a_table_without_lines() -> None:
     candidate = Says("new")
-    scores = scoring.score(candidate, Says("old"), rows(0))
+    scores = scoring.score(candidate, Says("old"), rows(0), align=as_they_are)
     assert scores.num_rows == 0
     assert scores.column_names[-3:] == ["gold", "candidate", "opponent"]
     assert candidate.batches == []

@@ -12,11 +12,13 @@ import spacy
 from config.errors import RunFailedError
 from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import TaskSpec, load_task
+from perennial_client.entities import Entities
 from tests.support.ner_rows import example, examples
 from trainers.metrics import entity_scores
 from trainers.task import Example, Hardware, TrainingPlan, TrainingStep
+from trainers.tasks.alignment import as_compared
 from trainers.tasks.spacy_ner import SpacyNerTask, _batches
-from trainers.tasks.spacy_rows import TokenRow, lay_on_tokens, learnable_types, pieces
+from trainers.tasks.spacy_rows import TokenRow, lay_on_tokens, learnable_types, pieces, tokens_of
 
 CPU = Hardware("cpu", "fp32", 1)
 
@@ -315,3 +317,95 @@ def test_a_damaged_model_folder_is_named(champion: Path, tmp_path: Path) -> None
             (broken / path.relative_to(champion)).write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(RunFailedError, match=str(broken)):
         SpacyNerTask().load(broken, CPU)
+
+
+def aligned(text: str, *marks: tuple[int, int], nlp: spacy.Language | None = None) -> list[str]:
+    """Return the slices that marks of one type become before they are compared."""
+    gold = {"spans": [{"start": start, "end": end, "label": "ORG"} for start, end in marks]}
+    compared = as_compared(text, gold, tokens_of(nlp or spacy.blank("en"), text))
+    return [text[span["start"] : span["end"]] for span in compared["spans"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "mark", "compared"),
+    [
+        ("Acme Corp met.", (0, 10), "Acme Corp"),  # a space too much behind
+        ("At Acme Bank.", (2, 12), "Acme Bank"),  # and before
+        ("At  Acme\u00a0 here", (2, 10), "Acme"),  # several, one of them unbreakable
+        ("At\nAcme\r\nhere", (2, 9), "Acme"),
+        ("Acme Corporation met.", (0, 9), "Acme Corporation"),  # half a word
+        ("The Acme's plant", (4, 8), "Acme"),  # the clitic is a token of its own
+        ("(Acme) met", (0, 6), "(Acme)"),  # as marked, tokens they are
+        ("U.K.-based Acme", (0, 4), "U.K.-based"),
+        ("x" * 9_999 + " Acme met", (10_000, 10_005), "Acme"),  # behind the border of a piece
+    ],
+)
+def test_gold_is_laid_on_tokens_before_it_is_compared(text: str, mark: tuple[int, int], compared: str) -> None:
+    assert aligned(text, mark) == [compared]
+
+
+def test_languages_without_spaces_are_compared_on_the_tokens_that_were_learnt() -> None:
+    text = "东京大学在东京。"
+    # Character by character in blank:zh, one token in blank:xx; gold and answers meet on either.
+    assert aligned(text, (0, 4), nlp=spacy.blank("zh")) == ["东京大学"]
+    whole = aligned(text, (0, 4), nlp=spacy.blank("xx"))
+    assert whole == aligned(text, (0, 2), nlp=spacy.blank("xx")) == aligned(text, (0, 6), nlp=spacy.blank("xx"))
+
+
+def test_a_span_that_shares_a_token_is_unknown_before_scoring_as_before_training() -> None:
+    nlp = spacy.blank("en")
+    row = spans_of("AcmeCorp met Vigo", (0, 4, "ORG"), (4, 12, "ORG"))
+    (laid,), report = lay_on_tokens(nlp, [row], ("ORG",))
+    compared = as_compared(row.text, row.target, tokens_of(nlp, row.text))
+    assert (laid.entities, laid.unknown, report.skipped) == (((0, 1, "ORG"),), ((1, 2),), 1)
+    assert compared["spans"] == [{"start": 0, "end": 8, "label": "ORG"}]
+    assert compared["unknown"] == [[9, 12]]
+    assert entity_scores([compared], [{"spans": [{"start": 9, "end": 12, "label": "ORG"}]}]).overall.false_positive == 0
+
+
+def test_careless_marks_train_and_score_like_clean_ones(tmp_path: Path) -> None:
+    def careless(row: Example, at: int) -> Example:
+        # In turns a space behind, a space before, both; where there is none the mark stays.
+        before, behind = (at % 3 != 0), (at % 3 != 1)
+        spans = [
+            dict(
+                span,
+                start=span["start"] - (before and row.text[span["start"] - 1 : span["start"]] == " "),
+                end=span["end"] + (behind and row.text[span["end"] : span["end"] + 1] == " "),
+            )
+            for span in row.target["spans"]
+        ]
+        return Example(row.example_id, row.text, {"spans": spans}, row.weight)
+
+    clean = examples(60, types=("PERSON", "GPE"))
+    marked = [careless(row, at) for at, row in enumerate(clean)]
+    assert sum(one.target != other.target for one, other in zip(clean, marked, strict=True)) > 40
+    spec = spec_with(full_epochs=6, full_learning_rate=4e-3)
+    scores = []
+    for name, rows in (("clean", clean), ("marked", marked)):
+        task = SpacyNerTask()
+        model = task.load(learn(tmp_path / name, rows, spec=spec), CPU)
+        answers = model.predict([row.text for row in rows])
+        align = task.aligner(model)
+        pairs = [align(row.text, [row.target, answer]) for row, answer in zip(rows, answers, strict=True)]
+        scores.append(entity_scores([gold for gold, _ in pairs], [answer for _, answer in pairs]))
+    assert scores[0] == scores[1]
+    assert scores[0].overall.f1 > 0.9
+
+
+def test_answers_never_begin_or_end_with_white_space(tmp_path: Path) -> None:
+    nlp = spacy.blank("en")
+    ruler = nlp.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": "ORG", "pattern": [{"IS_SPACE": True}, {"TEXT": "Acme"}, {"IS_SPACE": True}]}])  # type: ignore[attr-defined]  # of the ruler
+    ruler.add_patterns([{"label": "GPE", "pattern": [{"TEXT": "Vigo"}, {"IS_SPACE": True}, {"IS_SPACE": True}]}])  # type: ignore[attr-defined]
+    ruler.add_patterns([{"label": "GPE", "pattern": [{"TEXT": "\n\n"}]}])  # type: ignore[attr-defined]
+    nlp.to_disk(tmp_path / "model")
+    texts = ["At  Acme  today", "In\n\nBrno", "At\u00a0 Acme \u2003", "plain"]
+    for model in (SpacyNerTask().load(tmp_path / "model", CPU), Entities(tmp_path / "model")):
+        answers = model.predict(texts)
+        found = [
+            [text[span["start"] : span["end"]] for span in answer["spans"]] for text, answer in zip(texts, answers, strict=True)
+        ]
+        assert all(part == part.strip() != "" for parts in found for part in parts)
+        assert found[0] == ["Acme"]
+        assert found[1] == found[3] == []

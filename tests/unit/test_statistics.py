@@ -30,7 +30,7 @@ def test_scores_are_accuracy_where_every_row_claims_one_answer() -> None:
     assert answers(6, 2, 1, 1).scores() == (0.8, 0.7)
 
 
-def test_scores_are_sklearns_macro_f1_over_the_labels_in_gold() -> None:
+def test_scores_are_sklearns_macro_f1() -> None:
     rng = np.random.default_rng(5)
     gold, candidate, opponent = rng.integers(0, 4, (3, 200))
     one_hot = np.eye(4)
@@ -45,9 +45,11 @@ def test_scores_are_sklearns_macro_f1_over_the_labels_in_gold() -> None:
     assert tallies.scores() == pytest.approx(expected)
 
 
-def test_a_class_without_gold_does_not_count() -> None:
-    assert statistics.mean_f1(np.array([2.0, 0.0]), np.array([2.0, 0.0]), np.array([2.0, 5.0])) == 1.0
+def test_a_class_without_gold_counts_as_zero_and_no_class_at_all_is_zero() -> None:
+    assert statistics.mean_f1(np.array([2.0, 0.0]), np.array([2.0, 0.0]), np.array([2.0, 5.0])) == 0.5
+    assert statistics.mean_f1(np.array([2.0, 0.0]), np.array([2.0, 0.0]), np.array([2.0, 0.0])) == 0.5
     assert statistics.mean_f1(np.array([0.0]), np.array([0.0]), np.array([3.0])) == 0.0
+    assert statistics.mean_f1(np.empty(0), np.empty(0), np.empty(0)) == 0.0
 
 
 def test_p_equal_is_mcnemars_exact_test_for_single_rows() -> None:

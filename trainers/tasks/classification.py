@@ -18,7 +18,7 @@ from trainers.encoder import Encoder
 from trainers.fine_tuning import Recipe, Row, fine_tune
 from trainers.imprinting import imprint
 from trainers.label_set import LabelSet, grow
-from trainers.task import Answer, Example, Hardware, Predictor, TrainingPlan, TrainingStep
+from trainers.task import Aligner, Answer, Example, Hardware, Predictor, TrainingPlan, TrainingStep
 from trainers.tasks.classification_baseline import MostFrequentLabel, NearestCentroid
 
 _ROWS_PER_BATCH = 32
@@ -69,6 +69,10 @@ class ClassificationTask:
             message = f"the model in {folder} has {outputs} outputs for {len(labels.names)} labels; it is not used"
             raise RunFailedError(message)
         return ClassificationPredictor(encoder, labels, hardware)
+
+    def aligner(self, model: Predictor) -> Aligner:  # noqa: ARG002 - a label is a label
+        """Return what leaves labels as they are."""
+        return lambda text, targets: targets  # noqa: ARG005 - see above
 
     def baseline(self, spec: TaskSpec, rows: Sequence[Example]) -> Predictor:
         """Return what a first model must beat.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,16 @@ import spacy
 import structlog
 from spacy.language import Language
 from spacy.pipeline import EntityRecognizer
+from spacy.tokens import Doc
 from spacy.training.batchers import minibatch_by_words
 from thinc.api import Adam, Optimizer, fix_random_seed, require_cpu
 
 from config.errors import RunFailedError
 from config.tasks import TaskSpec
-from trainers.task import Answer, Example, Hardware, Predictor, TrainingPlan, TrainingStep
+from trainers.task import Aligner, Answer, Example, Hardware, Predictor, TrainingPlan, TrainingStep
 from trainers.tasks import spacy_layers, spacy_strings
-from trainers.tasks.spacy_rows import TokenRow, lay_on_tokens, learnable_types, pieces, readable
+from trainers.tasks.alignment import Tokens, as_compared, without_outer_space
+from trainers.tasks.spacy_rows import TokenRow, lay_on_tokens, learnable_types, pieces, readable, tokens_of
 
 _LOG = structlog.get_logger(__name__)
 _BLANK = "blank:"
@@ -78,6 +80,16 @@ class SpacyNerTask:
         nlp = _open(str(folder))
         return SpacyPredictor(nlp, nlp.meta.get(_META_KEY, {}).get("types"))
 
+    def aligner(self, model: Predictor) -> Aligner:
+        """Return what lays gold and answers on the tokens of `model`, the candidate's for both models alike."""
+        assert isinstance(model, SpacyPredictor)  # noqa: S101 - narrows the type: this class loaded it
+
+        def align(text: str, targets: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+            tokens = model.tokens_of(text)
+            return [as_compared(text, target, tokens) for target in targets]
+
+        return align
+
     def baseline(self, spec: TaskSpec, rows: Sequence[Example]) -> Predictor:  # noqa: ARG002 - finding nothing needs no rows
         """Return the untouched base pipeline where the task asks for it and it has a recogniser, else one that finds nothing."""
         if spec.promotion.baseline == "base" and not spec.base_model.startswith(_BLANK):
@@ -109,12 +121,20 @@ class SpacyPredictor:
             with self._nlp.memory_zone():
                 docs = self._nlp.pipe((text for _at, _offset, text in portion), disable=self._disable, batch_size=len(portion))
                 for (at, offset, _text), doc in zip(portion, docs, strict=True):
-                    spans[at] += [
-                        {"start": offset + entity.start_char, "end": offset + entity.end_char, "label": entity.label_}
-                        for entity in doc.ents
-                        if self._types is None or entity.label_ in self._types
-                    ]
+                    spans[at] += _spans(doc, offset, self._types)
         return [{"spans": found} for found in spans]
+
+    def tokens_of(self, text: str) -> Tokens:
+        """Return where the tokens of a text lie."""
+        return tokens_of(self._nlp, text)
+
+
+def _spans(doc: Doc, offset: int, types: Collection[str] | None) -> Iterator[dict[str, Any]]:
+    """Yield the entities of a document that are of `types` (None: of any), without the white space around them."""
+    for entity in doc.ents:
+        start, end = without_outer_space(doc.text, entity.start_char, entity.end_char)
+        if start < end and (types is None or entity.label_ in types):
+            yield {"start": offset + start, "end": offset + end, "label": entity.label_}
 
 
 class FindsNothing:

@@ -8,18 +8,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example as SpacyExample
 
 from trainers.task import Example
+from trainers.tasks.alignment import Tokens, TokenSpan, lay
 
 PIECE_CHARS = 10_000
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-
-TokenSpan = tuple[int, int, str]
-"""First token, token after the last, type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,43 +115,28 @@ def lay_on_tokens(nlp: Language, rows: Sequence[Example], types: Collection[str]
     return laid, report
 
 
+def tokens_of(nlp: Language, text: str) -> Tokens:
+    """Return the tokens of a text as a pipeline reads it, long ones in pieces."""
+    borders = []
+    for start, end in pieces(readable(text)):
+        doc = nlp.make_doc(readable(text[start:end]))
+        borders += [(start + token.idx, start + token.idx + len(token)) for token in doc]
+    return Tokens.of(borders)
+
+
 def _lay(doc: Doc, row: Example, types: Collection[str], report: AlignmentReport) -> TokenRow:
-    entities: list[TokenSpan] = []
-    unknown: list[tuple[int, int]] = []
-    taken = np.zeros(len(doc), dtype=bool)
-    for span in sorted(row.target["spans"], key=lambda each: (each["start"], each["end"])):
-        start, end = _without_outer_space(doc.text, span["start"], span["end"])
-        tokens = doc.char_span(start, end, alignment_mode="expand") if start < end else None
-        if tokens is None or taken[tokens.start : tokens.end].any():
-            report.skipped += 1
-            free = [] if tokens is None else [at for at in range(tokens.start, tokens.end) if not taken[at]]
-            unknown += [(at, at + 1) for at in free]
-            taken[free] = True
-            continue
-        taken[tokens.start : tokens.end] = True
-        if span["label"] not in types:
-            report.not_yet_learnt += 1
-            unknown.append((tokens.start, tokens.end))
-            continue
-        if (tokens.start_char, tokens.end_char) == (start, end):
-            report.exact += 1
-        else:
-            report.expanded += 1
-        entities.append((tokens.start, tokens.end, span["label"]))
+    laid = lay(doc.text, row.target["spans"], Tokens.of([(token.idx, token.idx + len(token)) for token in doc]))
+    learnt = tuple(entity for entity in laid.entities if entity[2] in types)
+    not_yet = [(first, after) for first, after, label in laid.entities if label not in types]
+    report.exact += laid.exact
+    report.expanded += laid.expanded
+    report.skipped += laid.skipped
+    report.not_yet_learnt += len(not_yet)
     return TokenRow(
         text=doc.text,
         words=len(doc),
         weight=row.weight,
-        entities=tuple(entities),
-        unknown=tuple(unknown),
+        entities=learnt,
+        unknown=tuple(sorted([*((at, at + 1) for at in laid.unknown), *not_yet])),
         partial=bool(row.target.get("partial", False)),
     )
-
-
-def _without_outer_space(text: str, start: int, end: int) -> tuple[int, int]:
-    # spaCy refuses entities that begin or end with white space, and users mark it often.
-    while start < end and text[start].isspace():
-        start += 1
-    while start < end and text[end - 1].isspace():
-        end -= 1
-    return start, end

@@ -1,0 +1,160 @@
+"""Texts of one document are never on both sides, nor are those of one story, whatever order they arrive in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consumers.documents import DocumentSides, is_test_document
+from consumers.stories import EqualText, Member, NewText, Split, StoryIndex
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+WINDOW = timedelta(days=30)
+ANGLES = 12
+FRACTION = 0.4
+
+
+def vector(angle: int) -> np.ndarray:
+    radians = np.pi * angle / ANGLES
+    return np.array([np.cos(radians), np.sin(radians)], dtype=np.float32)
+
+
+class Store:
+    """What buffer and enricher do for the index: keep each placement and each drop, and read both back."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, NewText] = {}
+        self.members: dict[str, Member] = {}
+        self.index = self.fresh()
+
+    def fresh(self) -> StoryIndex:
+        sides = DocumentSides()
+        for row_id, member in self.members.items():
+            text = self.texts[row_id]
+            if text.document is not None and text.takes_out and member.split != "dropped":
+                sides.put(text.document, member.split)
+        return StoryIndex(
+            similarity=0.9, window=WINDOW, test_fraction=FRACTION, dimensions=2, load=self.load, documents=sides,
+            rows_of=self.rows_of,
+        )  # fmt: skip
+
+    def load(self, start: datetime, end: datetime) -> list[Member]:
+        return [member for member in self.members.values() if start <= member.event_time < end]
+
+    def rows_of(self, document: str) -> list[tuple[str, str]]:
+        rows = [member for row_id, member in self.members.items() if self.texts[row_id].document == document]
+        return [(member.row_id, member.story_id) for member in rows if member.split == "train"]
+
+    def add(self, texts: list[NewText]) -> None:
+        keys = {text.text_key for text in texts}
+        equal = [
+            EqualText(member.row_id, member.text_key, member.story_id, member.split, member.counts)
+            for member in self.members.values()
+            if member.text_key in keys
+        ]
+        placements = self.index.place(texts, equal)
+        for text, placed in zip(texts, placements, strict=True):
+            self.texts[text.row_id] = text
+            counts = text.takes_out or placed.split != "dropped"
+            self.members[text.row_id] = Member(
+                text.row_id, text.text_key, text.event_time, text.vector, placed.story_id, placed.split, counts
+            )
+        for row_id in (row_id for placed in placements for row_id in placed.dropped):
+            old = self.members[row_id]
+            assert old.split in ("train", "dropped"), "only what trains can leave training"
+            self.members[row_id] = Member(old.row_id, old.text_key, old.event_time, old.vector, old.story_id, "dropped")
+
+
+arrivals = st.lists(
+    st.tuples(
+        st.integers(0, ANGLES), st.integers(0, 4), st.integers(0, 120), st.sampled_from(["label", "label", "anchor", "user"]),
+        st.sampled_from([None, *(f"doc {number}" for number in range(6))]), st.booleans(),
+    ),
+    min_size=1, max_size=40,
+)  # fmt: skip
+
+
+def texts_of(drawn: list[tuple[int, int, int, str, str | None, bool]]) -> list[NewText]:
+    return [
+        NewText(
+            f"row {number}", f"{angle}/{copy}", START + timedelta(days=day), vector(angle), anchor=who == "anchor",
+            takes_out=who != "user", document=document, is_part=is_part and document is not None and who != "user",
+        )
+        for number, (angle, copy, day, who, document, is_part) in enumerate(drawn)
+    ]  # fmt: skip
+
+
+@settings(deadline=None, max_examples=200)
+@given(arrivals, st.data())
+def test_neither_a_document_nor_a_story_is_ever_on_two_sides(
+    drawn: list[tuple[int, int, int, str, str | None, bool]], data: st.DataObject
+) -> None:
+    store = Store()
+    waiting = data.draw(st.permutations(texts_of(drawn)))
+    before: dict[str, Split] = {}
+    while waiting:
+        size = data.draw(st.integers(1, 8))
+        store.add(waiting[:size])
+        waiting = waiting[size:]
+        if data.draw(st.booleans()):
+            store.index = store.fresh()
+        for row_id, split in before.items():
+            now = store.members[row_id].split
+            assert now == split or (split, now) == ("train", "dropped")
+        before = {row_id: member.split for row_id, member in store.members.items()}
+    documents: dict[str, set[Split]] = {}
+    stories: dict[str, set[Split]] = {}
+    for row_id, member in store.members.items():
+        text = store.texts[row_id]
+        stories.setdefault(member.story_id, set()).add(member.split)
+        if text.document is not None and text.takes_out:
+            documents.setdefault(text.document, set()).add(member.split)
+    for sides in (*documents.values(), *stories.values()):
+        assert not {"train", "test"} <= sides
+        assert not {"train", "anchor"} <= sides
+
+
+@settings(deadline=None, max_examples=80)
+@given(arrivals, st.integers(1, 8))
+def test_users_take_nothing_out_of_training(drawn: list[tuple[int, int, int, str, str | None, bool]], size: int) -> None:
+    texts = texts_of([(*one[:3], "label", *one[4:]) for one in drawn])
+    said = texts_of([(*one[:3], "user", *one[4:]) for one in drawn])
+    store = Store()
+    store.add(texts)
+    before = {row_id: member.split for row_id, member in store.members.items()}
+    for at in range(0, len(said), size):
+        store.add([NewText(**{**_fields(one), "row_id": f"said {one.row_id}"}) for one in said[at : at + size]])
+    assert {row_id: store.members[row_id].split for row_id in before} == before
+
+
+def _fields(text: NewText) -> dict[str, object]:
+    return {name: getattr(text, name) for name in NewText.__slots__}
+
+
+def test_parts_go_where_the_hash_of_their_document_says() -> None:
+    store = Store()
+    # Everything looks alike: were stories to decide, all would go the way of the first.
+    texts = [
+        NewText(f"r {number}", f"t {number}", START, vector(number % 3 * 5), document=f"d {number // 4}", is_part=True)
+        for number in range(400)
+    ]
+    store.add(texts)
+    for row_id, member in store.members.items():
+        document = store.texts[row_id].document
+        assert document is not None
+        side = "test" if is_test_document(document, FRACTION) else "train"
+        assert member.split in (side, "dropped")
+    splits = Counter(member.split for member in store.members.values())
+    assert splits["test"] == 4 * sum(is_test_document(f"d {number}", FRACTION) for number in range(100))
+
+
+def test_sides_are_remembered_however_many_documents_there_are() -> None:
+    sides = DocumentSides((f"d {number}", "train") for number in range(150_000))
+    sides.put("d 7", "test")
+    sides.put("d 149999", "anchor")
+    sides.put("d 149999", "train")
+    assert (sides.side("d 6"), sides.side("d 7"), sides.side("d 149999"), sides.side("new")) == ("train", "test", "anchor", None)
