@@ -30,7 +30,7 @@ from consumers.erasures import Erasures
 from consumers.event_rows import Stored
 from consumers.explaining import Explanation, explain
 from consumers.faults import of_the_machine
-from consumers.holding_out import Shortfall, shortfalls
+from consumers.holding_out import Move, Shortfall, shortfalls
 from consumers.insertion import Conflict, Insertion, InsertOutcome
 from consumers.lance_tables import Tables
 from consumers.predictions import StoredPrediction, prediction
@@ -254,7 +254,7 @@ class Buffer:
             return sides, 0
         why = "another text of its document {} is held out"
         with self._upkeep.changing(*ENRICHMENT_OF.values()), self._lock, self._made_durable():
-            taken = {row_id: ("dropped", why.format(name)) for row_id, name in mixed.items()}
+            taken: dict[str, Move] = {row_id: ("dropped", why.format(name)) for row_id, name in mixed.items()}
             return sides, self._writing()[1].take_out(taken)
 
     def training_rows_of(self, document: str) -> list[tuple[str, str]]:
