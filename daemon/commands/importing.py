@@ -205,12 +205,12 @@ def _report(
     bad = f", {summary.bad} unusable" if summary.bad else ""
     excluded = f", {sum(summary.left_out.values())} left out" if summary.left_out else ""
     if sent is None:
-        console.print(f"{summary.rows} rows read: {summary.events} usable{excluded}{bad}. Nothing was sent (--dry-run).")
+        console.print(f"{_rows(summary.rows)} read: {summary.events} usable{excluded}{bad}. Nothing was sent (--dry-run).")
         return
     # What waits in Kafka cannot be looked up.
     sure = "" if settings.events.backend == "embedded" or not new else " to this buffer"
     after = f" Sent in {seconds:.1f} s; `perennial status` shows them arrive." if new else ""
-    console.print(f"{summary.rows} rows read: {new} new{sure}, {known} already known{excluded}{bad}.{after}")
+    console.print(f"{_rows(summary.rows)} read: {new} new{sure}, {known} already known{excluded}{bad}.{after}")
 
 
 def _send(settings: Settings, found: Import, rate: float | None, progress: Callable[[float], None]) -> tuple[int, int, float]:
@@ -243,6 +243,10 @@ def _send(settings: Settings, found: Import, rate: float | None, progress: Calla
 
 def _events(rows: Iterable[object]) -> Iterator[events.AnyEvent]:
     return (row for row in rows if isinstance(row, events.AnyEvent))
+
+
+def _rows(count: int) -> str:
+    return f"{count} row" if count == 1 else f"{count} rows"
 
 
 def _printable(text: str) -> str:

@@ -103,6 +103,18 @@ def test_a_quote_that_is_never_closed_costs_one_row_and_the_range_is_named(tmp_p
     assert [row.text for row in found if isinstance(row, Label)][-5:] == [f"row {number}" for number in range(5)]
 
 
+def test_rows_inside_a_quote_that_another_row_closes_are_not_one_text(tmp_path: Path) -> None:
+    inner = "".join(f"row {number},economy\n" for number in range(5))
+    content = (
+        f'text,label\nfirst row,economy\n"Breaking: minister resigns,politics\n{inner}A screen of 55",sport\nlast row,sport\n'
+    )
+    found = list(looked_at(written(tmp_path, "rows.csv", content), TOPICS).events())
+    assert [row.text for row in found if isinstance(row, Label)] == ["first row", "last row"]
+    [bad] = [row for row in found if isinstance(row, BadRow)]
+    assert bad.swallowed
+    assert "takes lines 3 to 9" in bad.reason
+
+
 def test_quoted_line_breaks_are_no_mistake(tmp_path: Path) -> None:
     assert topics(written(tmp_path, "rows.csv", 'text,label\n"Acme\nrose, ""again""",economy\nx,y\n')) == [
         ('Acme\nrose, "again"', "economy"),

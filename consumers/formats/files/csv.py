@@ -19,6 +19,8 @@ _DELIMITERS = ",;\t|"
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", " ": "space"}
 _LOOKED_AT_RECORDS = 200
 _SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_LINES_BY_CHANCE = 3
+"""So many lines of prose do not all have as many delimiters as a row by chance."""
 _MOST_RECOVERIES = 100
 """So often is a quote that is never closed read past, at up to `_LONGEST_FIELD_CHARS` each."""
 
@@ -127,7 +129,7 @@ def _records(file: ImportFile, dialect: Dialect) -> Iterator[tuple[int, list[str
             except csv.Error as error:
                 problem = error
                 break
-            yield done + 1, record
+            yield done + 1, _suspicious(done + 1, taken, record, dialect) or record
             done += len(taken)
             taken.clear()
         recoveries += len(taken) > 1
@@ -137,6 +139,20 @@ def _records(file: ImportFile, dialect: Dialect) -> Iterator[tuple[int, list[str
         again = taken[1:] if recoveries <= _MOST_RECOVERIES else []
         done += len(taken) - len(again)
         pending = [*again, *waiting]
+
+
+def _suspicious(first: int, lines: Sequence[str], record: Sequence[str], dialect: Dialect) -> BadRow | None:
+    """Return a bad row for a record over several lines that are records themselves: a quote was closed by that of another row."""
+    inner = lines[1:-1]
+    if len(inner) < _LINES_BY_CHANCE or len(record) == 1:
+        return None
+    if any(len(next(iter(_parsed([line], dialect.delimiter)), [])) != len(record) for line in inner):
+        return None
+    reason = (
+        f"one field in quotes takes lines {first} to {first + len(lines) - 1}, and those between look like rows of their own; "
+        "they are left out. Look for a quote that is not closed"
+    )
+    return BadRow(first, reason, swallowed=True)
 
 
 def _bad(first: int, last: int, problem: csv.Error, *, swallowed: bool, read_on: bool) -> BadRow:
