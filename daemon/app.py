@@ -11,6 +11,7 @@ from functools import partial
 import structlog
 
 from config import private
+from config.clock import ClockWatch
 from config.errors import RetryError, StopError, UserError
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
@@ -42,6 +43,7 @@ STOP_LIMIT_S = 50.0
 """Beside `training.stop_grace_s`, how long the process has to end after SIGTERM, whatever hangs: see docs/operations.md."""
 _STANDBY_LOOK_S = 1.0
 _HOUSEKEEPING_S = 3600.0
+_LONGEST_JUMP_S = 86_400.0
 _WATCH_S = 1.0
 
 log = structlog.get_logger(__name__)
@@ -277,7 +279,16 @@ class Daemon:
             busy = outcome.articles or outcome.examples or outcome.resolved or outcome.judged
             return 0.0 if busy else settings.enrich.interval_s
 
+        watch = ClockWatch()
+
         def housekeep() -> float:
+            if abs(jumped_s := watch.jumped_s()) > _LONGEST_JUMP_S:
+                log.error(
+                    "clock.jumped", hours=round(jumped_s / 3600, 1),
+                    reason="the machine's clock was set since the daemon began, and what is removed by age cannot come back",
+                    next="nothing is removed; check the clock, then start the daemon again",
+                )  # fmt: skip
+                return _HOUSEKEEPING_S
             # 0 keeps all here; for `collect` it would mean champion and previous version only.
             keep = settings.registry.keep_versions
             log.info(

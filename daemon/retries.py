@@ -20,7 +20,9 @@ def pause(settings: TrainingSettings, failures: int) -> timedelta:
 
 def waits(run: Run, settings: TrainingSettings, requests: Iterable[Request], now: datetime) -> bool:
     """Return whether a run waits to be tried again; who asks for a run of its task after its failure asks for that too."""
-    if run.retry_at is None or now >= run.retry_at:
+    longest = pause(settings, run.failures)
+    # Further ahead than it ever waits: the clock was set back since.
+    if run.retry_at is None or now >= run.retry_at or run.retry_at - now > longest:
         return False
-    failed_at = run.retry_at - pause(settings, run.failures)
+    failed_at = run.retry_at - longest
     return not any(asked.task == run.task and asked.at > failed_at for asked in requests)

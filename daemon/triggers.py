@@ -270,7 +270,8 @@ def _age_in_words(task: TaskSpec, evidence: Evidence, oldest: datetime) -> str:
 def _held_back(task: TaskSpec, evidence: Evidence, counted: Trigger, now: datetime) -> str | None:
     if counted.key in evidence.used_keys:
         return f"the run on them failed early; a newer example or `perennial train {task.name}` starts another"
-    if evidence.last_run_at is None or counted.kind == "evidence":
+    # A run that ended in the future: the clock was set back since, and nobody knows how long ago it was.
+    if evidence.last_run_at is None or evidence.last_run_at > now or counted.kind == "evidence":
         return None
     ready_at = evidence.last_run_at + timedelta(minutes=task.trigger.cooldown_minutes)
     return f"cooling down until {_moment(ready_at)} ({_span(ready_at - now)} to go)" if now < ready_at else None
@@ -284,7 +285,7 @@ def _first_run_waits(task: TaskSpec, evidence: Evidence, now: datetime) -> str |
     """
     began = evidence.enough_since or evidence.oldest_new_at
     pending = evidence.unenriched + (evidence.unread or 0)
-    if evidence.has_champion or began is None or (pending == 0 and evidence.unread is not None):
+    if evidence.has_champion or began is None or began > now or (pending == 0 and evidence.unread is not None):
         return None
     until = began + timedelta(minutes=task.trigger.first_run_wait_minutes)
     has, needed = evidence.test_examples, task.promotion.min_test_examples

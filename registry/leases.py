@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -13,14 +15,20 @@ from registry.database import Database
 from registry.schema import lease
 
 _LEADER = "leader"
+_LAPSES = 2
+"""So many times its length without renewal, and a lease has lapsed whatever the clocks say; a leader renews thrice in one."""
 
 
 class Lease:
     """Who leads, until when, under which token. Time is the wall clock's."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, steady: Callable[[], float] = time.monotonic) -> None:
+        """`steady` never jumps: by it a lease is seen to lapse whose end a clock that was set back has put far ahead."""
         self._database = database
         self._clock = clock
+        self._steady = steady
+        self._unchanged: tuple[object, float] | None = None
+        """The lease as it stood at the last look, and since when it has stood so."""
 
     def acquire(self, holder: str, ttl_s: float) -> int | None:
         """Return a new token, higher than any before, or None while another holder leads."""
@@ -31,12 +39,19 @@ class Lease:
             if row is None:
                 connection.execute(sa.insert(lease).values(name=_LEADER, token=1, **values))
                 return 1
-            if row.holder not in (None, holder) and row.expires_at > now:
+            if row.holder not in (None, holder) and row.expires_at > now and not self._lapsed(row, ttl_s):
                 return None
             # A holder that asks again gets a new token too: it may be a restart whose former self still writes.
             token = int(row.token) + 1
             connection.execute(sa.update(lease).where(lease.c.name == _LEADER).values(token=token, **values))
             return token
+
+    def _lapsed(self, row: object, ttl_s: float) -> bool:
+        """Return whether nobody has renewed the lease for twice as long as it lasts, while this process looked on."""
+        now = self._steady()
+        if self._unchanged is None or self._unchanged[0] != row:
+            self._unchanged = (row, now)
+        return now - self._unchanged[1] > _LAPSES * ttl_s
 
     def renew(self, holder: str, token: int, ttl_s: float) -> bool:
         """Prolong the lease; False when somebody else leads by now.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow.compute as pc
@@ -24,6 +24,8 @@ from consumers.set_aside import mark
 from consumers.tables import is_one_of
 
 TABLE = "feedback_judgements"
+# One stored further ahead than that was stored before the clock was set back: it has waited.
+_LONGEST_WAIT = timedelta(minutes=10)
 _NO_KEY = "no key: "
 _log = structlog.get_logger(__name__)
 
@@ -71,7 +73,7 @@ class Arrivals:
                 continue
             arrival = arrivals.get(fact["row_id"], one)
             cited = shown.get(one["prediction_id"])
-            if one["prediction_id"] and cited is None and arrival["stored_at"] > waits_since:
+            if one["prediction_id"] and cited is None and waits_since < arrival["stored_at"] < waits_since + _LONGEST_WAIT:
                 postponed += 1
                 continue
             # What is said of one text and cites the answer to another cites nothing.
