@@ -194,6 +194,7 @@ def test_events_removed_unread_are_alarmed(broker: Broker, log: KafkaLog) -> Non
         source.commit({TopicPartition(name, 0): 3})
     with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin:
         admin.delete_records({KafkaPartition(name, 0): 7})
+    assert log.beginning(name) == {TopicPartition(name, 0): 7}
     with capture_logs() as said, closing(log.source(group, [name])) as source:
         found = read(source, 3)
         assert [(int(event.value or b"-1"), event.missing_before) for event in found] == [(7, 4), (8, 0), (9, 0)]

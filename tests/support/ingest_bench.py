@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import ExitStack, closing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from consumers.buffer import Buffer
 from consumers.dead_letters import DeadLetters
 from consumers.embedded import EmbeddedLog
 from consumers.erasures import Erasures
+from consumers.event_log import removed_events
 from daemon.groups import CONSUMERS
 from daemon.ingest_task import IngestTask
 from daemon.telemetry import DaemonMetrics
@@ -66,7 +68,10 @@ def drain(data_dir: Path, *, batch: int = 50) -> tuple[str, ...]:
         log = stack.enter_context(closing(open_log(data_dir)))
         erasures = stack.enter_context(closing(Erasures(data_dir)))
         letters = stack.enter_context(closing(DeadLetters(settings.dead_letter_file)))
-        buffer = Buffer.open(data_dir / "buffer", BUFFER_SETTINGS, tasks=TASKS, clock=lambda: NOW, erasures=erasures)
+        buffer = Buffer.open(
+            data_dir / "buffer", BUFFER_SETTINGS, tasks=TASKS, clock=lambda: NOW, erasures=erasures,
+            removed_events=partial(removed_events, settings),
+        )  # fmt: skip
         stack.callback(buffer.close)
         tasks = [
             IngestTask(

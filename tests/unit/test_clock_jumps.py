@@ -80,9 +80,7 @@ def test_a_cooldown_and_a_retry_that_lie_in_the_future_hold_up_nothing(registry:
 
 
 @pytest.mark.parametrize("jump", BACK)
-def test_feedback_that_was_stored_in_the_future_does_not_wait_for_its_prediction(
-    tmp_path: Path, jump: timedelta
-) -> None:
+def test_feedback_that_was_stored_in_the_future_does_not_wait_for_its_prediction(tmp_path: Path, jump: timedelta) -> None:
     now = [NOW]
     with opened(tmp_path, clock=lambda: now[0]) as buffer:
         buffer.insert(stored(feedback("f-1", "a text", prediction_id="p-lost")))

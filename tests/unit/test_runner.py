@@ -216,3 +216,20 @@ def _is_gone(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def test_a_stop_ends_a_child_that_is_frozen_too(tmp_path: Path) -> None:
+    stop = threading.Event()
+    body = "(run_dir / 'pid').write_text(str(os.getpid())); os.kill(os.getpid(), signal.SIGSTOP)"
+    found = []
+    frozen = runner(tmp_path, body, stop=stop)
+    thread = threading.Thread(target=lambda: found.append(frozen.run(spec(tmp_path), lambda _: None)))
+    thread.start()
+    pid = tmp_path / "run" / "pid"
+    eventually(
+        lambda: pid.exists() and pid.read_text() and psutil.Process(int(pid.read_text())).status() == psutil.STATUS_STOPPED
+    )
+    stop.set()
+    thread.join(30)
+    assert [one.status for one in found] == ["stopped"]
+    assert not psutil.pid_exists(int(pid.read_text()))
