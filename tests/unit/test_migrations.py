@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import alembic.command
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -51,6 +52,27 @@ def test_the_newest_revision_is_the_one_the_program_names() -> None:
     script = ScriptDirectory(str(Path(registry.migrations.__file__).parent))
     assert script.get_heads() == [schema.HEAD]
     assert {revision.revision for revision in script.walk_revisions()} == registry.migrations._known_revisions()
+
+
+def test_a_run_that_an_older_release_recorded_is_read_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path / 'registry.db'}"
+    upgrade = alembic.command.upgrade
+    monkeypatch.setattr(alembic.command, "upgrade", lambda config, _head: upgrade(config, "0003"))
+    with Database(url).write() as connection:
+        registry.migrations._upgrade(connection)
+        values = {"run_id": "r-1", "task": "topics", "trigger_key": "weekly:2026-W46", "reason": "", "state": "training"}
+        flags = {"full": True, "promote": True, "attempt": 1, "created_at": "2026-11-20 12:00:00", "reasons": "[]", "max_seq": 7}
+        names = ", ".join(f'"{name}"' for name in values | flags)
+        marks = ", ".join(f":{name}" for name in values | flags)
+        connection.execute(sa.text(f"INSERT INTO runs ({names}) VALUES ({marks})"), values | flags)  # noqa: S608 - our own names
+    monkeypatch.undo()
+    with Registry.open(url) as opened:
+        (run,) = opened.runs.unfinished()
+        assert (run.failures, run.retry_at, run.max_seq) == (0, None, 7)
+        assert opened.runs.update("r-1", failures=1, retry_at=opened.clock()).retry_at is not None
+        past = opened.runs.past("topics")
+        assert past.waiting is not None
+        assert past.waiting.run_id == "r-1"
 
 
 def test_a_newer_registry_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
