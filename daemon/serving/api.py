@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from config.errors import DeadLetterError, RetryError
-from consumers import event_errors, wire
+from consumers import cloud_events, event_errors, wire
 from daemon.serving import document, downloads, errors, schemas
+from daemon.serving.accepted import Accepted
 from daemon.serving.access import Guard
 from daemon.serving.batching import OverloadedError
 from daemon.serving.errors import ApiError
@@ -94,16 +95,22 @@ def _add_feedback(app: FastAPI, service: Service) -> None:
         openapi_extra=document.body_of(document.FEEDBACK_BODY),
     )
     async def post_feedback(request: Request, idempotency_key: Annotated[str | None, Header()] = None) -> Response:
-        """Make feedback durable and acknowledge it; `event_id` and `occurred_at` may be left out."""
-        body = await _json_bytes(request)
-        accepted = await run_in_threadpool(service.desk.accept, body, idempotency_key, api_key=request.state.caller.key)
-        answer = schemas.FeedbackAccepted(
-            event_id=accepted.event_id,
-            task=accepted.task,
-            accepted_at=accepted.accepted_at,
-            fate=f"/v1/feedback/{quote(accepted.event_id, safe='')}",
-        )
-        return JSONResponse(answer.model_dump(mode="json"), status_code=202)
+        """Make feedback durable and acknowledge it; `event_id` and `occurred_at` may be left out.
+
+        CloudEvents are taken too: structured, binary, and a batch, which is answered with `{"events": [...]}`.
+        """
+        body, key = await _json_bytes(request), request.state.caller.key
+        headers = cloud_events.from_http(request.headers.items())
+        batch = cloud_events.batch_in(body, headers)
+        if batch is None:
+            accepted = await run_in_threadpool(service.desk.accept, body, idempotency_key, api_key=key, headers=headers)
+            return JSONResponse(_acknowledgement(accepted).model_dump(mode="json"), status_code=202)
+        if len(batch) > service.settings.serving.max_texts:
+            message = f"the batch has {len(batch)} events, more than serving.max_texts ({service.settings.serving.max_texts})"
+            raise ApiError(422, message, "send them in several batches", field="body")
+        all_accepted = await run_in_threadpool(service.desk.accept_batch, batch, api_key=key)
+        acknowledged = [_acknowledgement(one).model_dump(mode="json") for one in all_accepted]
+        return JSONResponse({"events": acknowledged}, status_code=202)
 
     @app.get(
         "/v1/feedback/{event_id:path}",
@@ -180,6 +187,15 @@ def _add_health(app: FastAPI, service: Service) -> None:
     async def metrics() -> Response:
         """Expose the process's metrics in Prometheus' text format."""
         return Response(service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _acknowledgement(accepted: Accepted) -> schemas.FeedbackAccepted:
+    return schemas.FeedbackAccepted(
+        event_id=accepted.event_id,
+        task=accepted.task,
+        accepted_at=accepted.accepted_at,
+        fate=f"/v1/feedback/{quote(accepted.event_id, safe='')}",
+    )
 
 
 async def _json_bytes(request: Request) -> bytes:

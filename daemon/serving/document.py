@@ -35,7 +35,16 @@ _ONE_FORM = [
 _NAMES_A_TEXT = [_given(part) for part in ("prediction_id", "article_id", "text")]
 
 PREDICT_BODY = {"$ref": _REF.format(model="PredictRequest"), "oneOf": _ONE_FORM}
-FEEDBACK_BODY = {"$ref": _REF.format(model="Feedback"), "anyOf": _NAMES_A_TEXT}
+_SAYS_WHAT = [
+    _given("target", "object"),
+    {"allOf": [_given("prediction_id"), {"properties": {"verdict": {"const": "confirmation"}}}]},
+]
+FEEDBACK_BODY = {"$ref": _REF.format(model="Feedback"), "allOf": [{"anyOf": _NAMES_A_TEXT}, {"anyOf": _SAYS_WHAT}]}
+
+
+def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
+    [kind] = [part for part in schema["anyOf"] if part != {"type": "null"}]
+    return {**{name: value for name, value in schema.items() if name not in ("anyOf", "default")}, **kind}
 
 
 def body_of(schema: dict[str, Any]) -> dict[str, Any]:
@@ -61,6 +70,8 @@ def _document(app: FastAPI, *, is_open: bool) -> dict[str, Any]:
     components["schemas"] |= bodies["$defs"]
     feedback = components["schemas"]["Feedback"] = dict(components["schemas"]["Feedback"])
     feedback["required"] = [name for name in feedback["required"] if name not in _FILLED_IN]
+    # Left out rather than null, so that generated clients have one type for it.
+    feedback["properties"] = feedback["properties"] | {"target": _not_null(feedback["properties"]["target"])}
     components["securitySchemes"] = {
         _BEARER: {"type": "http", "scheme": "bearer", "description": "An API key (`perennial keys create`), or serving's token."}
     }

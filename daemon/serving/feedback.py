@@ -7,7 +7,7 @@ import json
 import threading
 import unicodedata
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from config.sections import IngestSettings
 from config.tasks import TaskSpec
 from consumers import events, wire
 from consumers.answers import stored_answer, target_of
+from consumers.cloud_events import Headers
 from consumers.event_errors import explain
 from consumers.source import EventSink
 from consumers.targets import check_spans, parse_target
@@ -68,28 +69,52 @@ class FeedbackDesk:
         """Take feedback by these task files from now on."""
         self._tasks = tasks
 
-    def accept(self, body: bytes, key: str | None, *, api_key: str | None = None) -> Accepted:
+    def accept(self, body: bytes, key: str | None, *, api_key: str | None = None, headers: Headers = ()) -> Accepted:
         """Make one feedback event durable and return its acknowledgement. Raises `ApiError` naming field and remedy.
 
-        `key` is the idempotency key; `api_key` the name of the API key that posts, which becomes the event's `source`.
+        `key` is the idempotency key; `api_key` the name of the API key that posts, which becomes the event's `source`; `headers`
+        are those of a CloudEvent in binary mode.
         """
+        return self._published(*self._read(body, key, api_key, headers))
+
+    def accept_batch(self, bodies: Sequence[bytes], *, api_key: str | None = None) -> list[Accepted]:
+        """Make several feedback events durable; nothing is, when one of them cannot be used. Raises `ApiError`.
+
+        Where the log fails in between, some are: posted again, each is stored once.
+        """
+        read = []
+        for number, body in enumerate(bodies):
+            try:
+                read.append(self._read(body, None, api_key, ()))
+            except ApiError as error:
+                error.field = f"{number}.{error.field}" if error.field else str(number)
+                error.message = f"event {number} of the batch: {error.message}"
+                raise
+        return [self._published(event, content_sha256) for event, content_sha256 in read]
+
+    def _read(self, body: bytes, key: str | None, api_key: str | None, headers: Headers) -> tuple[events.Feedback, str]:
         task = "unknown"
         try:
-            payload = _decoded(body)
+            payload = _decoded(body, headers)
             named = payload.get("task")
             if isinstance(named, str) and named not in self._tasks:
                 raise unknown_task(named, self._tasks)
             task = named if isinstance(named, str) else "unknown"
-            event_id = _event_id(payload, key)
-            event, content_sha256 = self._validated(payload, event_id, api_key)
-            accepted, outcome = self._once(event, content_sha256)
+            return self._validated(payload, _event_id(payload, key), api_key)
         except DeadLetterError as error:
             self._report(task, "refused")
             raise of_dead_letter(error) from None
-        except ApiError as error:
-            self._report(task, _OUTCOMES.get(error.status, "refused"))
+        except ApiError:
+            self._report(task, "refused")
             raise
-        self._report(task, outcome)
+
+    def _published(self, event: events.Feedback, content_sha256: str) -> Accepted:
+        try:
+            accepted, outcome = self._once(event, content_sha256)
+        except ApiError as error:
+            self._report(event.task, _OUTCOMES.get(error.status, "refused"))
+            raise
+        self._report(event.task, outcome)
         return accepted
 
     def _validated(self, payload: Mapping[str, Any], event_id: str, api_key: str | None) -> tuple[events.Feedback, str]:
@@ -147,9 +172,9 @@ class FeedbackDesk:
         return accepted, "accepted"
 
 
-def _decoded(body: bytes) -> dict[str, Any]:
+def _decoded(body: bytes, headers: Headers) -> dict[str, Any]:
     try:
-        return wire.decode(body, noun="body")
+        return wire.decode(body, noun="body", headers=headers, types=events.EVENT_TYPES)
     except DeadLetterError as error:
         raise of_malformed(error) from None
 

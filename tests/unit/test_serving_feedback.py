@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
+from cloudevents.core.bindings import http
+from cloudevents.core.v1.event import CloudEvent
 
 from config.errors import RetryError
 from consumers.dead_letters import DeadLetters
@@ -130,6 +132,79 @@ def test_a_cloud_event_is_taken_too(client: httpx.Client, data: ServedData) -> N
     assert len(logged(data)) == 1
 
 
+AT = datetime(2026, 5, 1, 8, tzinfo=UTC)
+
+
+def binary(body: Any, **attributes: Any) -> dict[str, Any]:
+    """What the SDK makes of a CloudEvent in binary mode, as arguments of `post`."""
+    named = {"id": "ce 1é", "source": "/cms", "type": "com.example.feedback", "specversion": "1.0", "time": AT} | attributes
+    message = http.to_binary_event(CloudEvent(named, body))
+    return {"content": message.body, "headers": {"content-type": "application/json"} | message.headers}
+
+
+def test_a_cloud_event_in_binary_mode_is_one_event_however_often_it_comes(client: httpx.Client, data: ServedData) -> None:
+    first, again = (client.post("/v1/feedback", **binary(GOOD)) for _ in range(2))
+    assert first.status_code == 202
+    assert first.json() == again.json()
+    assert first.json()["event_id"] == "/cms|ce 1é"
+    assert client.get(first.json()["fate"]).json()["status"] == "queued"
+    structured = {"specversion": "1.0", "id": "ce 1é", "source": "/cms", "type": "feedback", "time": "2026-05-01T08:00:00Z"}
+    assert client.post("/v1/feedback", json=structured | {"data": GOOD}).json() == first.json()
+    assert client.post("/v1/feedback", **binary(GOOD, source="/other")).json()["event_id"] == "/other|ce 1é"
+    assert client.post("/v1/feedback", **binary(GOOD, type="com.example.label")).json()["error"]["field"] == "type"
+    old = binary(GOOD)
+    old["headers"]["ce-specversion"] = "0.3"
+    assert client.post("/v1/feedback", **old).json()["error"]["field"] == "specversion"
+    assert len(logged(data)) == 2
+
+
+def test_a_batch_is_taken_whole_or_not_at_all(client: httpx.Client, data: ServedData) -> None:
+    kind = {"Content-Type": "application/cloudevents-batch+json"}
+    envelopes = [{"specversion": "1.0", "id": str(n), "source": "app", "type": "feedback", "data": GOOD} for n in range(3)]
+    bad = [*envelopes, envelopes[0] | {"id": "4", "data": GOOD | {"verdict": "meh"}}]
+    refused = client.post("/v1/feedback", json=bad, headers=kind)
+    assert (refused.status_code, refused.json()["error"]["field"]) == (422, "3.verdict")
+    assert logged(data) == []
+    for _ in range(2):
+        taken = client.post("/v1/feedback", json=envelopes, headers=kind)
+        assert taken.status_code == 202
+        assert [one["event_id"] for one in taken.json()["events"]] == ["app|0", "app|1", "app|2"]
+    assert len(logged(data)) == 3
+    too_many = client.post("/v1/feedback", json=envelopes * 100, headers=kind)
+    assert (too_many.status_code, too_many.json()["error"]["field"]) == (422, "body")
+    assert client.post("/v1/feedback", json=[], headers=kind).json() == {"events": []}
+
+
+ODD_IDS = [
+    "https://site.example/?p=1234#0",
+    "tag:site.example,2024:/posts/1",
+    "auth0|5f7",
+    "a+b@c.example",
+    "åsa",
+    "a%2Fb",
+    "[red]x[/]",
+]
+
+
+@pytest.mark.parametrize("event_id", ODD_IDS)
+def test_an_id_of_any_form_has_a_fate(client: httpx.Client, event_id: str) -> None:
+    for accepted in (
+        client.post("/v1/feedback", json=GOOD | {"event_id": event_id, "user_id": event_id}),
+        client.post("/v1/feedback", json=GOOD | {"user_id": event_id}, headers={"Idempotency-Key": event_id.encode()}),
+    ):
+        assert accepted.status_code == 202, accepted.text
+        assert accepted.json()["event_id"] == event_id
+        fate = client.get(accepted.json()["fate"])
+        assert (fate.status_code, fate.json()["event_id"]) == (200, event_id)
+
+
+def test_an_id_is_compared_in_composed_form(client: httpx.Client, data: ServedData) -> None:
+    first = client.post("/v1/feedback", json=GOOD, headers={"Idempotency-Key": "a\u030asa".encode()})
+    assert client.post("/v1/feedback", json=GOOD | {"event_id": "åsa"}).json() == first.json()
+    assert client.get("/v1/feedback/a%CC%8Asa").status_code == 200
+    assert len(logged(data)) == 1
+
+
 def changed(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in {**GOOD, **changes}.items() if value is not None}
 
@@ -145,6 +220,10 @@ BAD = [
     (changed(task="weather"), 404, "task"),
     (changed(user_id=None), 422, "user_id"),
     (changed(verdict="maybe"), 422, "verdict"),
+    (changed(target=None), 422, "body"),
+    (changed(target=None, verdict="confirmation"), 422, "body"),
+    (changed(occurred_at=2024), 422, "occurred_at"),
+    (changed(user_id="zero\u200bwidth"), 422, "user_id"),
     (changed(colour="red"), 422, "colour"),
     (changed(text=""), 422, "text"),
     (changed(text=None), 422, "body"),
@@ -205,6 +284,14 @@ def test_spans_are_checked_against_the_text_of_a_recent_prediction(
     assert (event.prediction_id, event.text) == (prediction, TEXT), "it does not wait for a prediction that may never be logged"
     outside = client.post("/v1/feedback", json={**cited, "target": spans((0, len(TEXT) + 1, "ORG"))})
     assert (outside.status_code, outside.json()["error"]["field"]) == (422, "target.spans")
+    confirmed = client.post(
+        "/v1/feedback", json=changed(text=None, target=None, verdict="confirmation", prediction_id=prediction)
+    )
+    assert confirmed.status_code == 202
+    said = parse(logged(data)[-1].value, tasks=service.tasks, now=datetime.now(UTC))
+    assert isinstance(said, Feedback)
+    assert said.text == TEXT
+    assert said.target == {"spans": [{"start": 4, "end": 11, "label": "V1"}]}, "what it confirms stands in the event"
     elsewhere = client.post("/v1/feedback", json={**cited, "task": TOPICS, "target": {"label": "sports"}})
     assert (elsewhere.status_code, elsewhere.json()["error"]["field"]) == (422, "task")
 
