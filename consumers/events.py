@@ -93,13 +93,15 @@ class _Answer(_Event):
     task: TaskName
     article_id: ArticleId | None = None
     text: Annotated[Text | None, Field(description="The text, when no article is named (or beside its id).")] = None
+    # Here for its place in the written form, which stored hashes are of.
+    target: Annotated[dict[str, Any] | None, Field(description="What is right.")] = None
 
 
 class Label(_Answer):
     """A target chosen without looking at a model's answer."""
 
     type: Literal["label"] = "label"
-    target: dict[str, Any]
+    target: Annotated[dict[str, Any], Field(description="What is right.")]
     origin: Literal["gold", "import", "audit"] = "gold"
     anchor: Annotated[StrictBool, Field(description="Belongs to the anchor set: never trained on, measures forgetting.")] = False
     document_id: Annotated[

@@ -60,9 +60,10 @@ def tool(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[s
 @pytest.mark.parametrize("served", ["with a token"], indirect=True)
 def test_schemathesis_finds_no_difference(served: tuple[str, str], tmp_path: Path) -> None:
     address, token = served
+    # What a target may hold depends on its task's kind and labels and on the text, which no schema says: 422 is right there.
     run = tool(
         "schemathesis", "run", f"{address}/openapi.json", f"--header=Authorization: Bearer {token}", "--max-examples=6",
-        "--seed=9", "--no-shrink", "--warnings=off", cwd=tmp_path,
+        "--seed=9", "--exclude-checks=positive_data_acceptance", "--no-shrink", "--warnings=off", cwd=tmp_path,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
     assert "No issues found" in run.stdout, run.stdout
