@@ -26,8 +26,11 @@ class Feedback(TypedDict):
 
     user_id: str
     verdict: Literal["correction", "confirmation"]
-    target: Mapping[str, Any]
-    """What is right: `{"label": "politics"}`, or `{"spans": [{"start": 0, "end": 12, "label": "ORG"}]}` in code points."""
+    target: NotRequired[Mapping[str, Any] | None]
+    """A correction needs it; a confirmation that cites an answer (`prediction_id`) confirms that one.
+
+    What is right: `{"label": "politics"}`, or `{"spans": [{"start": 0, "end": 12, "label": "ORG"}]}` in code points.
+    """
     prediction_id: NotRequired[str | None]
     article_id: NotRequired[str | None]
     text: NotRequired[str | None]

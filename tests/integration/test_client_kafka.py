@@ -93,8 +93,8 @@ def test_it_is_acknowledged_by_all_replicas_and_never_doubled_by_the_library(fee
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"user_id": "no spaces"}, "user_id"), ({"user_id": None}, "user_id"), ({"event_id": "é"}, "event_id"),
-        ({"article_id": "x" * 201}, "article_id"), ({"prediction_id": 3}, "prediction_id"), ({"verdict": "wrong"}, "verdict"),
+        ({"user_id": "two\nlines"}, "user_id"), ({"user_id": None}, "user_id"), ({"event_id": "a\u200bb"}, "event_id"),
+        ({"article_id": "x" * 513}, "article_id"), ({"prediction_id": 3}, "prediction_id"), ({"verdict": "wrong"}, "verdict"),
         ({"target": None}, "target"), ({"text": None}, None),
         ({"text": " "}, "text"), ({"text": "\ud800"}, None), ({"target": {"label": "\udfff"}}, None),
     ],
