@@ -81,6 +81,7 @@ class IngestSettings(Section):
     max_event_bytes: PositiveInt
     future_tolerance_s: NotNegative
     min_free_disk_mib: NotNegativeInt
+    dead_letters_days: Annotated[float, Field(ge=0, le=MAX_DAYS)]
 
 
 class BufferSettings(Section):
@@ -156,6 +157,7 @@ class RegistrySettings(Section):
     url: str
     lease_s: Positive
     keep_versions: NotNegativeInt
+    history_days: Annotated[float, Field(ge=0, le=MAX_DAYS)]
 
 
 class ServingSettings(Section):

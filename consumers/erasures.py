@@ -11,7 +11,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -270,6 +270,13 @@ class Erasures:
         """Do all steps again of what is not purged: tables were taken back to an earlier version."""
         with self._lock, transaction(self._connection, self._path):
             self._connection.execute("UPDATE erasures SET removed_at = NULL, rewritten_at = NULL WHERE purged_at IS NULL")
+
+    def forget_done(self, before: datetime) -> int:
+        """Remove the records of erasures that were done before a moment; what they named stays refused. Returns how many."""
+        with self._lock, transaction(self._connection, self._path):
+            return self._connection.execute(
+                "DELETE FROM erasures WHERE done_at < ?", (before.astimezone(UTC).isoformat(),)
+            ).rowcount
 
     def vacuum(self) -> None:
         """Write the file anew, so that nothing of what was deleted stays in it."""

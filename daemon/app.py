@@ -11,7 +11,6 @@ from functools import partial
 import structlog
 
 from config import private
-from config.clock import ClockWatch
 from config.errors import RetryError, StopError, UserError
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
@@ -26,6 +25,7 @@ from daemon import leader, outbox, signals, task_files, telemetry
 from daemon.cycle import Cycle
 from daemon.erasure import Eraser
 from daemon.groups import CONSUMERS, LABELS_TOPIC
+from daemon.housekeeping import Housekeeping
 from daemon.ingest_task import DEADLINE_S, STEP_LIMIT_S, IngestTask
 from daemon.observing import Observer
 from daemon.runner import Runner
@@ -33,7 +33,6 @@ from daemon.scheduler import Scheduler
 from daemon.side_task import SideTask
 from daemon.supervision import ServingChild
 from daemon.systemd import Systemd
-from registry import collection
 from registry.artifacts import Artifacts
 from registry.store import Registry
 
@@ -42,8 +41,7 @@ SIDE_TASKS_LIMIT_S = 30.0
 STOP_LIMIT_S = 50.0
 """Beside `training.stop_grace_s`, how long the process has to end after SIGTERM, whatever hangs: see docs/operations.md."""
 _STANDBY_LOOK_S = 1.0
-_HOUSEKEEPING_S = 3600.0
-_LONGEST_JUMP_S = 86_400.0
+_HOUR_S = 3600.0
 _WATCH_S = 1.0
 
 log = structlog.get_logger(__name__)
@@ -279,25 +277,10 @@ class Daemon:
             busy = outcome.articles or outcome.examples or outcome.resolved or outcome.judged
             return 0.0 if busy else settings.enrich.interval_s
 
-        watch = ClockWatch()
-
-        def housekeep() -> float:
-            if abs(jumped_s := watch.jumped_s()) > _LONGEST_JUMP_S:
-                log.error(
-                    "clock.jumped", hours=round(jumped_s / 3600, 1),
-                    reason="the machine's clock was set since the daemon began, and what is removed by age cannot come back",
-                    next="nothing is removed; check the clock, then start the daemon again",
-                )  # fmt: skip
-                return _HOUSEKEEPING_S
-            # 0 keeps all here; for `collect` it would mean champion and previous version only.
-            keep = settings.registry.keep_versions
-            log.info(
-                "daemon.housekeeping",
-                rows_removed=sum(buffer.enforce_retention().values()),
-                events_removed=event_log.enforce_retention(),
-                artifacts_removed=collection.collect(registry, artifacts, keep=keep) if keep else [],
-            )
-            return _HOUSEKEEPING_S
+        housekeeping = Housekeeping(
+            settings=settings, buffer=buffer, event_log=event_log, dead_letters=dead_letters, erasures=erasures,
+            registry=registry, artifacts=artifacts, fencing_token=token,
+        )  # fmt: skip
 
         return [
             *(
@@ -309,8 +292,8 @@ class Daemon:
             # Its step holds whole runs, which have limits of their own.
             SideTask("cycle", lambda: self._look(cycle), self._stop),
             SideTask("outbox", publisher.step, self._stop, step_limit_s=STEP_LIMIT_S, deadline_s=DEADLINE_S),
-            SideTask("housekeeping", housekeep, self._stop, step_limit_s=_HOUSEKEEPING_S, deadline_s=STEP_LIMIT_S),
-            SideTask("erasure", eraser.step, self._stop, step_limit_s=_HOUSEKEEPING_S, deadline_s=2 * STEP_LIMIT_S),
+            SideTask("housekeeping", housekeeping.step, self._stop, step_limit_s=_HOUR_S, deadline_s=STEP_LIMIT_S),
+            SideTask("erasure", eraser.step, self._stop, step_limit_s=_HOUR_S, deadline_s=2 * STEP_LIMIT_S),
             SideTask("observing", observer.step, self._stop, step_limit_s=STEP_LIMIT_S, deadline_s=DEADLINE_S),
         ]
 

@@ -201,7 +201,7 @@ class Eraser:
         self._event_log.compact()
         self._dead_letters.compact()
         self._with_accepted(AcceptedFeedback.compact)
-        self._registry.database.vacuum()
+        self._registry.compact(fencing_token=self._token)
         self._purge_tried_at = None
         self._erasures.reached("purged_at", [one.number for one in clean])
         if all(one.purged_at for one in self._erasures.unfinished()):

@@ -93,6 +93,10 @@ class Database:
                     message = f"the registry {self.name} could not be written anew ({error}); it is tried again. Check the disk"
                     raise RetryError(message) from error
 
+    def size_bytes(self) -> int:
+        """Return the size of an SQLite file; 0 for Postgres, which keeps itself small."""
+        return Path(str(self.url.database)).stat().st_size if self.is_sqlite else 0
+
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -17,6 +18,7 @@ from registry.schema import lease
 _LEADER = "leader"
 _LAPSES = 2
 """So many times its length without renewal, and a lease has lapsed whatever the clocks say; a leader renews thrice in one."""
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Lease:
@@ -29,11 +31,17 @@ class Lease:
         self._steady = steady
         self._unchanged: tuple[object, float] | None = None
         """The lease as it stood at the last look, and since when it has stood so."""
+        # While this process locks the database itself, nobody can renew: see `held`.
+        self._held_until: datetime | None = None
 
     def acquire(self, holder: str, ttl_s: float) -> int | None:
         """Return a new token, higher than any before, or None while another holder leads."""
-        now = self._clock()
+        now, asked_at = self._clock(), self._steady()
+        # While the database was locked the leader could not renew either: such a while, or one that failed, says nothing of it.
+        before, self._unchanged = self._unchanged, None
         with self._database.write() as connection:
+            if self._steady() - asked_at <= ttl_s:
+                self._unchanged = before
             row = connection.execute(sa.select(lease).where(lease.c.name == _LEADER)).one_or_none()
             values = {"holder": holder, "expires_at": now + timedelta(seconds=ttl_s)}
             if row is None:
@@ -58,10 +66,27 @@ class Lease:
 
         An expired lease that nobody took is renewed: no write of anybody else can have come between.
         """
-        expires_at = self._clock() + timedelta(seconds=ttl_s)
+        expires_at = max(self._clock() + timedelta(seconds=ttl_s), self._held_until or _NEVER)
         with self._database.write() as connection:
             held = (lease.c.name == _LEADER) & (lease.c.holder == holder) & (lease.c.token == token)
             return connection.execute(sa.update(lease).where(held).values(expires_at=expires_at)).rowcount == 1
+
+    @contextmanager
+    def held(self, token: int | None, for_s: float) -> Iterator[None]:
+        """Keep the lease for at most `for_s` while the block locks the database, so that no renewal comes through.
+
+        A standby that asks as soon as the lock is free finds it held; the next renewal makes it as short as ever. Should the
+        process die in the block, others wait that long. Raises `StopError` when `token` leads no longer.
+        """
+        self._held_until = until = self._clock() + timedelta(seconds=for_s)
+        try:
+            with self._database.write() as connection:
+                check_token(connection, token)
+                if token is not None:
+                    connection.execute(sa.update(lease).where(lease.c.name == _LEADER).values(expires_at=until))
+            yield
+        finally:
+            self._held_until = None
 
     def release(self, holder: str, token: int) -> None:
         """Give the lease up so that a standby need not wait; nothing happens when it is no longer held."""

@@ -15,6 +15,10 @@ from registry.outbox import Outbox
 from registry.runs import Runs
 from registry.versions import Versions
 
+# Even a slow disk writes a file anew faster than this.
+_VACUUM_AT_LEAST_S = 60.0
+_VACUUM_BYTES_PER_S = 1e6
+
 
 class Registry:
     """Opened once per process; safe to share between threads and with other processes."""
@@ -43,6 +47,15 @@ class Registry:
             database.close()
             raise
         return cls(database, clock)
+
+    def compact(self, *, fencing_token: int | None = None) -> None:
+        """Write an SQLite file anew, so that nothing that was deleted stays in it. The lease outlasts it, however large the file.
+
+        Raises `RetryError` when the file cannot be written now, `StopError` when `fencing_token` leads no longer.
+        """
+        if self.database.is_sqlite:
+            with self.lease.held(fencing_token, _VACUUM_AT_LEAST_S + self.database.size_bytes() / _VACUUM_BYTES_PER_S):
+                self.database.vacuum()
 
     def close(self) -> None:
         """Close every connection."""

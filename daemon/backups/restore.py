@@ -6,7 +6,7 @@ import json
 import secrets
 import shutil
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from config.errors import RetryError, UserError
 from config.settings import Settings
 from consumers import buffer_audit, buffer_folder
 from consumers.buffer_folder import WriterHeldError
+from consumers.erasures import Erasures
 from daemon.backups import manifest as names
 from daemon.backups import note
 from daemon.backups.copying import REPLACED_PREFIX, remove_journals
@@ -60,6 +61,7 @@ def restore(settings: Settings, folder: Path, *, force: bool = False, clock: Clo
         staging = data_dir / f".restore-{secrets.token_hex(4)}"
         try:
             _stage(folder, staging, backup, data_dir.resolve())
+            _begin_erasures_anew(staging)
             if registry_file(settings) is None:
                 _fill_postgres(settings, staging / names.REGISTRY, force=force)
             replaced = _put_in_place(settings, staging, clock(), present)
@@ -77,6 +79,13 @@ def check(folder: Path) -> Backup:
     backup = Backup.read(folder)
     backup.verify(folder)
     return backup
+
+
+def _begin_erasures_anew(staging: Path) -> None:
+    """Have every erasure that was not purged done from its first step: its list is ahead of the other copies."""
+    if Erasures.exist(staging):
+        with closing(Erasures(staging)) as erasures:
+            erasures.start_over()
 
 
 def _check_backend(settings: Settings, backup: Backup) -> None:

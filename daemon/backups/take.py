@@ -20,8 +20,9 @@ from config import durable
 from config.clock import Clock, utc_now
 from config.errors import RetryError, RunFailedError, StopError, UserError
 from config.settings import Settings
-from consumers import buffer_copy
+from consumers import buffer_copy, erasures, tombstones
 from consumers.embedded_copy import copy_log
+from consumers.erasures import Erasures
 from consumers.event_log import open_event_log
 from daemon.backups import manifest as names
 from daemon.backups import note
@@ -103,8 +104,11 @@ class _Attempt:
             versions = registry.versions.list()
             runs = {run.run_id: run for run in registry.runs.list(limit=10**9)}
             aliases = {task: registry.versions.champion(task) for task in sorted({version.task for version in versions})}
-        self._copy_others()
         rows = self._copy_buffer()
+        # After registry and buffer: what an erasure took out of them meanwhile is still on its list. Before the files that it
+        # searches for itself when it begins anew, as it does after a restore.
+        self._copy_erasures()
+        self._copy_others()
         self._copy_artifacts([version for version in versions if version.collected_at is None])
         self._copy_runs(runs)
         self._copy_log(positions)
@@ -141,9 +145,22 @@ class _Attempt:
             copying.copy_all(live.database, copy.database)
         self._copies.note(names.REGISTRY)
 
+    def _copy_erasures(self) -> None:
+        # The key is made before the first entry: whoever has copied the list has a key to copy.
+        for name in (erasures.FILE_NAME, tombstones.KEY_FILE):
+            if (path := self._settings.data_dir / name).exists():
+                self._copies.any(path, name)
+        if (self._copies.folder / erasures.FILE_NAME).exists():
+            with closing(Erasures(self._copies.folder, self._clock)) as copied:
+                if any(one.purged_at is not None and one.purged_at >= self._begun_at for one in copied.all()):
+                    message = "an erasure was purged meanwhile, and its list no longer says what the copied registry must forget"
+                    raise _ChangedError(message)
+            self._copies.note(erasures.FILE_NAME)
+
     def _copy_others(self) -> None:
         settings, data_dir = self._settings, self._settings.data_dir.resolve()
         own = [settings.buffer_dir, settings.artifacts_dir, settings.runs_dir, settings.event_log_file, data_dir / names.REGISTRY]
+        own += [data_dir / erasures.FILE_NAME, data_dir / tombstones.KEY_FILE]
         if (registry := registry_file(settings)) is not None:
             own.append(registry)
         for path in others(data_dir, taken=frozenset(path.resolve() for path in own)):
