@@ -58,6 +58,16 @@ def test_a_quiet_installation_with_a_champion(world: World) -> None:
     assert json.loads(json.dumps(status.as_json()))["tasks"][0]["champion"] == f"{NAME}/v1"
 
 
+def test_which_share_of_the_texts_the_champion_read_in_part(world: World) -> None:
+    world.train = lambda spec: better(spec).model_copy(update={"rows_cut": 2, "tested": 40, "tested_cut": 1})
+    world.grow(10)
+    world.cycle.look()
+    (toy,) = read(world).tasks
+    assert toy.texts_cut is not None
+    assert toy.texts_cut.endswith("1 of 40 scored rows (2%)")
+    assert toy.texts_cut.startswith("2 of 10 training rows (20%)")
+
+
 def test_a_due_run_a_pinned_champion_and_events_that_wait(world: World) -> None:
     world.grow(10)
     world.cycle.look()
