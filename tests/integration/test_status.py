@@ -59,7 +59,7 @@ def test_a_quiet_installation_with_a_champion(world: World) -> None:
 
 
 def test_which_share_of_the_texts_the_champion_read_in_part(world: World) -> None:
-    world.train = lambda spec: better(spec).model_copy(update={"rows_cut": 2, "tested": 40, "tested_cut": 1})
+    world.runner.train = lambda spec: better(spec).model_copy(update={"rows_cut": 2, "tested": 40, "tested_cut": 1})
     world.grow(10)
     world.cycle.look()
     (toy,) = read(world).tasks
