@@ -18,6 +18,8 @@ FAULTS = (
     "kill at each publish step", "corrupt model file", "swap under load (1,000 requests, 0 failures)",
     "200 equal or worse candidates (false promotions within alpha)", "label-flip flood",
     "late scheduler and daylight saving", "erase a user (no bytes left on disk)",
+    "everything works on the tables at once", "backup during erasure", "the registry locked for longer than its lease",
+    "everything grows old", "secrets in the daemon's environment",
     "an event that the program fails on", "a text that ends the process", "hostile events that follow their schema",
     "every version of a table unreadable", "serving hangs or is frozen", "a step hangs, or its batch takes too long",
     "the database refuses", "memory or descriptors run out", "the clock is set", "stopped while the training child is frozen",
