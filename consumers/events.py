@@ -281,8 +281,7 @@ def check_target(event: Label | Feedback, tasks: Mapping[str, TaskSpec]) -> None
 
 
 def _with_target_as_read(event: Label | Feedback) -> Label | Feedback:
-    target = None if event.target is None else as_read(event.target)
-    return event if target == event.target else event.model_copy(update={"target": target})
+    return event if event.target is None else event.model_copy(update={"target": as_read(event.target)})
 
 
 def key_of(event: AnyEvent) -> bytes:

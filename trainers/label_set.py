@@ -12,6 +12,7 @@ from pathlib import Path
 
 from config.durable import write_atomic
 from config.errors import RunFailedError
+from config.labels import label_of_stored
 from config.tasks import TaskSpec
 
 LABELS_FILE = "labels.json"
@@ -66,7 +67,7 @@ def grow(spec: TaskSpec, counts: Mapping[str, int], previous: LabelSet | None, *
     names += [name for name in spec.label_names if name not in names]
     if spec.labels == "open":
         names += sorted(name for name, rows in counts.items() if name not in names and rows >= spec.new_label_min_examples)
-    remembered = set() if previous is None or from_base else {spec.renames.get(name, name) for name in previous.seen}
+    remembered = set() if previous is None or from_base else {_new_name(spec, name) for name in previous.seen}
     known = remembered | {name for name, rows in counts.items() if rows > 0}
     answerable = (name for name in names if name in known and name not in spec.renames and spec.accepts_label(name))
     return LabelSet(tuple(names), frozenset(answerable))
@@ -76,6 +77,12 @@ def _renamed(spec: TaskSpec, names: tuple[str, ...]) -> list[str]:
     """Give renamed labels their new name in place; a label merged into one that has its own row keeps a row nobody answers."""
     renamed: list[str] = []
     for name in names:
-        new = spec.renames.get(name, name)
+        new = _new_name(spec, name)
         renamed.append(name if new in renamed or (new != name and new in names) else new)
     return renamed
+
+
+def _new_name(spec: TaskSpec, name: str) -> str:
+    # Models of earlier versions may tell labels apart that look alike.
+    known = label_of_stored(name)
+    return spec.renames.get(known, known)

@@ -13,7 +13,21 @@ from config.errors import DeadLetterError
 from consumers import events, targets
 from consumers.event_rows import payload_sha256
 from consumers.event_schemas import json_schemas
-from tests.support.sample_events import ARTICLE, BAD_INPUT, LABEL, NOW, SPANS, TASKS, VALID, span, spans, wire, without
+from tests.support.sample_events import (
+    ARTICLE,
+    BAD_INPUT,
+    FEEDBACK,
+    LABEL,
+    NOW,
+    SPANS,
+    TASK_SCHEMA,
+    TASKS,
+    VALID,
+    span,
+    spans,
+    wire,
+    without,
+)
 
 
 def parse(payload: Any) -> events.AnyEvent:
@@ -141,3 +155,70 @@ def test_content_sha256_is_checked_when_given() -> None:
     text = events.article_text("Rates rise", "The ECB acted.")
     assert text == "Rates rise\n\nThe ECB acted."
     assert parse(ARTICLE | {"content_sha256": events.content_sha256(text)}).text == text
+
+
+TIMES = [
+    (20240501, "2024-05-01T00:00:00+00:00"),
+    ("20240501", "2024-05-01T00:00:00+00:00"),
+    ("2024-05-01", "2024-05-01T00:00:00+00:00"),
+    (1714550400, "2024-05-01T08:00:00+00:00"),
+    (1714550400_000_000_000, "2024-05-01T08:00:00+00:00"),
+    ("1714550400000", "2024-05-01T08:00:00+00:00"),
+    ("Wed, 01 May 2024 08:00:00 GMT", "2024-05-01T08:00:00+00:00"),
+    ("20240501T080000Z", "2024-05-01T08:00:00+00:00"),
+]
+
+
+@pytest.mark.parametrize(("sent", "read"), TIMES, ids=[str(sent) for sent, _ in TIMES])
+def test_times_are_read_as_imports_read_them(sent: Any, read: str) -> None:
+    assert parse(LABEL | {"occurred_at": sent}).occurred_at.isoformat() == read
+
+
+@pytest.mark.parametrize("sent", [2024, "2024", 202405, 45413, "45413.5", 0, -1, True, "", "NaT", "01/05/2024", 1e300])
+def test_what_is_no_whole_time_is_refused_by_name(sent: Any) -> None:
+    with pytest.raises(DeadLetterError, match="occurred_at") as caught:
+        parse(LABEL | {"occurred_at": sent})
+    assert caught.value.field == "occurred_at"
+
+
+SPELLINGS = ["caf\u00e9", "cafe\u0301", " caf\u00e9\n", "caf\u00e9\u00a0"]
+
+
+@pytest.mark.parametrize("spelt", SPELLINGS, ids=ascii)
+def test_one_label_however_it_is_spelt(spelt: str) -> None:
+    assert parse(LABEL | {"target": {"label": spelt}}).target == {"label": "caf\u00e9"}
+    said = parse(FEEDBACK | {"task": "news-topics", "target": {"label": spelt}})
+    assert isinstance(said, events.Feedback)
+    assert said.target == {"label": "caf\u00e9"}
+    schema = parse(TASK_SCHEMA | {"renames": {spelt: f"{spelt.strip()} au lait"}})
+    assert isinstance(schema, events.TaskSchema)
+    assert list(schema.renames) == ["caf\u00e9"]
+
+
+@pytest.mark.parametrize("label", ["pol\u200bitics", "pol\u202eitics", "politics\x00", "\u200b", "", "x" * 100_000])
+def test_labels_that_cannot_be_seen_or_have_no_end_are_refused_everywhere(label: str) -> None:
+    for payload in (
+        LABEL | {"target": {"label": label}},
+        FEEDBACK | {"task": "news-topics", "target": {"label": label}},
+        spans(span(0, 3, label)),
+        TASK_SCHEMA | {"renames": {label: "b"}},
+        TASK_SCHEMA | {"renames": {"a": label}},
+    ):
+        with pytest.raises(DeadLetterError) as caught:
+            parse(payload)
+        assert len(caught.value.reason) < 500
+
+
+def test_integral_floats_are_offsets() -> None:
+    event = parse(spans({"start": 4.0, "end": 7.0, "label": "ORG"}))
+    assert isinstance(event, events.Label)
+    assert str(event.target["spans"]) == "[{'start': 4, 'end': 7, 'label': 'ORG'}]"
+
+
+@pytest.mark.parametrize("name", ["article_id", "event_id"])
+@pytest.mark.parametrize(
+    "sent", ["https://site.example/?p=1234", "tag:site.example,2024:/posts/1", "auth0|x", "a+b@c", "åsa", "{7F-1}"]
+)
+def test_ids_of_publishers_are_taken(name: str, sent: str) -> None:
+    assert getattr(parse(ARTICLE | {name: sent}), name) == sent
+    assert getattr(parse(ARTICLE | {name: f"{sent}a\u030a"}), name) == f"{sent}å"

@@ -84,3 +84,12 @@ def test_renames_one_after_the_other_become_one() -> None:
     }  # fmt: skip
     assert composed([{"sport": "sports"}, {"sports": "sport"}]) == {"sports": "sport"}, "there and back is no rename"
     assert composed([]) == {}
+
+
+def test_labels_that_an_earlier_version_told_apart_become_one_and_keep_their_ids() -> None:
+    champion = LabelSet(("cafe\u0301", "SPORT ", "café"), frozenset({"cafe\u0301", "SPORT ", "café"}))
+    labels = grow(OPEN, {"café": 9, "SPORT": 9}, champion, from_base=False)
+    assert labels.names == ("cafe\u0301", "SPORT", "café")
+    assert labels.seen == {"café", "SPORT"}, "the row of the other spelling stays, and nobody answers it"
+    alone = LabelSet(("cafe\u0301",), frozenset({"cafe\u0301"}))
+    assert grow(OPEN, {"café": 1}, alone, from_base=False).names == ("café",)

@@ -8,9 +8,14 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from config.ids import ID_PATTERN, foreign_id
 from config.labels import LABEL_PATTERN, label, label_of_stored
+from config.settings import SHIPPED_TASKS_DIR
+from config.tasks import TaskSpec, load_tasks
+from consumers.defence.arrivals import contributor_of
+from consumers.renames import renamed
 
 SAME = [
     ("politics", "politics"),
@@ -113,3 +118,32 @@ def _taken(read: object, sent: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def test_stored_targets_are_read_under_the_label_that_looks_the_same() -> None:
+    assert renamed({"label": "cafe\u0301\u200b "}, ()) == {"label": "café"}
+    assert renamed({"label": "cafe\u0301"}, [{"café": "coffee"}]) == {"label": "coffee"}
+    spans = {"spans": [{"start": 0, "end": 1, "label": " O\u200bRG"}], "partial": True}
+    assert renamed(spans, ()) == {"spans": [{"start": 0, "end": 1, "label": "ORG"}], "partial": True}
+
+
+def test_nobody_without_a_key_is_taken_for_a_user_of_an_application_with_one() -> None:
+    keyed = contributor_of("u 1", "key:app")
+    assert keyed == "key:app u 1"
+    assert contributor_of("key:app u 1", "") != keyed
+    assert contributor_of("key:app u 1", "web") != contributor_of(contributor_of("key:app u 1", ""), "")
+    assert contributor_of("u 1", "") == "u 1"
+
+
+def test_task_files_hold_labels() -> None:
+    spec = load_tasks(SHIPPED_TASKS_DIR)["news-topics"].model_dump()
+    read = TaskSpec.model_validate(spec | {"label_names": ["cafe\u0301", " sport "], "renames": {"cafe\u0301 ": "coffee"}})
+    assert (read.label_names, read.renames) == (("café", "sport"), {"café": "coffee"})
+    for wrong in (
+        {"label_names": ["café", "cafe\u0301"]},
+        {"label_names": ["a\u200b"]},
+        {"renames": {" ": "x"}},
+        {"renames": {"x": "y" * 201}},
+    ):
+        with pytest.raises(ValidationError):
+            TaskSpec.model_validate(spec | wrong)
