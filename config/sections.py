@@ -134,6 +134,7 @@ class TrainingSettings(Section):
     threads: NotNegativeInt
     time_limit_s: Positive
     stall_limit_s: Positive
+    text_time_s: Positive
     memory_limit_mib: NotNegativeInt
     stop_grace_s: Positive
     retry_after_s: Positive
@@ -176,6 +177,7 @@ class ServingSettings(Section):
     refresh_interval_s: Positive
     max_body_bytes: PositiveInt
     max_texts: PositiveInt
+    text_time_s: Positive
     threads: NotNegativeInt
 
 

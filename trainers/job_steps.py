@@ -169,6 +169,10 @@ def _train(job: _Job, selection: Selection) -> Trained:
         job.progress.step(step)
         job.stop.check()
 
+    def tell(message: str) -> None:
+        job.progress.note(message)
+        job.stop.check()
+
     plan = TrainingPlan(
         spec=spec.task,
         rows=examples_of(selection.table),
@@ -179,6 +183,8 @@ def _train(job: _Job, selection: Selection) -> Trained:
         batch_size=spec.batch_size,
         work_dir=work,
         report=report,
+        text_time_s=spec.training.text_time_s,
+        tell=tell,
     )
     began = time.monotonic()
     job.task.train(plan, building)

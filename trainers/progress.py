@@ -17,6 +17,7 @@ from trainers.task import TrainingStep
 
 _LOG = structlog.get_logger(__name__)
 _MIN_INTERVAL_S = 0.25
+_NOTE_INTERVAL_S = 1.0
 
 
 def claim_standard_output() -> TextIO:
@@ -41,7 +42,7 @@ class ProgressLog:
         """Append to the file `history`; an unfinished line that a killed attempt left there is closed first."""
         self._run_id, self._stream, self._clock, self._monotonic = run_id, stream, clock, monotonic
         self._lock = threading.Lock()
-        self._last_step_at = float("-inf")
+        self._last_step_at = self._last_note_at = float("-inf")
         self._history = history
         if history.exists() and not history.read_bytes().endswith(b"\n"):
             self._append("\n")
@@ -57,6 +58,13 @@ class ProgressLog:
             self._append(line)
             if self._stream is not None:
                 self._send(self._stream, line)
+
+    def note(self, message: str) -> None:
+        """Say what goes on before the first step; notes in quick succession are thinned out."""
+        now = self._monotonic()
+        if now - self._last_note_at >= _NOTE_INTERVAL_S:
+            self._last_note_at = now
+            self.write("starting", message=message)
 
     def step(self, step: TrainingStep) -> None:
         """Write one step of training; steps in quick succession are thinned out, the last and those with a message never."""

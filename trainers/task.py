@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from config.tasks import TaskSpec
 
@@ -63,6 +63,10 @@ class TrainingPlan:
     work_dir: Path
     """Scratch space that survives a killed attempt (checkpoints); the caller removes it after publishing."""
     report: Callable[[TrainingStep], None]
+    text_time_s: float = float("inf")
+    """Seconds that 10,000 characters of one text may take to be split into words; a row that takes longer is left out by name."""
+    tell: Callable[[str], None] = lambda _message: None
+    """Told what goes on before the first step, however often; also where a stop that was asked for takes effect."""
 
 
 class Predictor(Protocol):
@@ -78,6 +82,19 @@ class Aligner(Protocol):
 
     def __call__(self, text: str, targets: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
         """Return one for each of `targets`, in order."""
+        ...
+
+
+@runtime_checkable
+class Divides(Protocol):
+    """A predictor that answers a long text in parts, so that others' texts need not wait for the whole of it."""
+
+    def divide(self, text: str) -> Sequence[tuple[int, int]]:
+        """Return (start, end) of the parts of a text, in order; a short one is one part."""
+        ...
+
+    def join(self, starts: Sequence[int], answers: Sequence[Answer]) -> Answer:
+        """Return the answer to a text from those to its parts, which begin at `starts`."""
         ...
 
 

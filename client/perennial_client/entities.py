@@ -14,6 +14,7 @@ from spacy.tokens import Doc
 from perennial_client.errors import ModelError
 from perennial_client.loading import Answer
 from perennial_client.spacy_layers import unknown_part
+from perennial_client.tokens import make_linear
 
 _META_KEY = "perennial"
 _PIECE_CHARS = 10_000
@@ -28,7 +29,7 @@ class Entities:
         if unknown is not None:
             what = f"it is not opened: {unknown}"
             raise ModelError(what, f"model {folder}", "publish another version, or roll back")
-        self._nlp = spacy.load(folder)
+        self._nlp = make_linear(spacy.load(folder))
         types = self._nlp.meta.get(_META_KEY, {}).get("types")
         self._types = None if types is None else frozenset(types)
         self._disable = _without_influence(self._nlp)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from concurrent.futures import Future
 from functools import partial
 from typing import Annotated
 from urllib.parse import quote
@@ -19,13 +20,17 @@ from consumers import cloud_events, event_errors, wire
 from daemon.serving import document, downloads, errors, schemas
 from daemon.serving.accepted import Accepted
 from daemon.serving.access import Guard
-from daemon.serving.batching import OverloadedError
+from daemon.serving.batching import OverloadedError, OverTimeError
 from daemon.serving.errors import ApiError
 from daemon.serving.metrics import Measured
 from daemon.serving.refusals import EVERYWHERE, GUARDED, declared
 from daemon.serving.security import BodyLimit
 from daemon.serving.service import Service
 from daemon.serving.slot import NoModelError, Slot
+from trainers.task import Answer
+
+_CLIENT_GONE = 499
+"""What the metrics count for a request whose client did not wait; nobody reads it."""
 
 
 def create_app(service: Service) -> FastAPI:
@@ -78,7 +83,9 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         except OverloadedError:
             message = f"task {task!r} has too many texts waiting"
             raise ApiError(503, message, "send it again in a second", field="task", headers={"Retry-After": "1"}) from None
-        answers = await asyncio.wrap_future(future)
+        answers = await _unless_gone(request, future)
+        if answers is None:
+            return Response(status_code=_CLIENT_GONE)
         ids = service.predictions.add(task, version, texts, answers, asked.article_id)
         service.metrics.answered(task, version, len(texts))
         # A backend that reads every text whole says nothing of it.
@@ -196,6 +203,23 @@ def _acknowledgement(accepted: Accepted) -> schemas.FeedbackAccepted:
         accepted_at=accepted.accepted_at,
         fate=f"/v1/feedback/{quote(accepted.event_id, safe='')}",
     )
+
+
+async def _unless_gone(request: Request, future: Future[list[Answer]]) -> list[Answer] | None:
+    """Return the answers; None when the client went away meanwhile, whose texts are dropped then. Raises `ApiError` (422)."""
+    answered = asyncio.wrap_future(future)
+    # The body was read to its end: what comes now is that the client has gone.
+    gone = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait((answered, gone), return_when=asyncio.FIRST_COMPLETED)
+        return await answered if answered.done() else None
+    except OverTimeError as error:
+        message = f"texts: {error}"
+        remedy = "shorten that text or leave it out; the others can be sent without it, and sending it again changes nothing"
+        raise ApiError(422, message, remedy, field="texts") from None
+    finally:
+        answered.cancel()
+        gone.cancel()
 
 
 async def _json_bytes(request: Request) -> bytes:

@@ -89,7 +89,10 @@ class Service:
             champions = RegistryChampions(registry, Artifacts(settings.artifacts_dir))
             load = load or loader(settings)
             slots = Slots(
-                lambda spec: Slot(spec, champions, load, clock=clock, on_batch=partial(metrics.batch, spec.name)),
+                lambda spec: Slot(
+                    spec, champions, load, clock=clock, on_batch=partial(metrics.batch, spec.name),
+                    text_time_s=settings.serving.text_time_s,
+                ),
                 interval_s=settings.serving.refresh_interval_s, metrics=metrics,
             )  # fmt: skip
             stack.callback(slots.close, DRAIN_LIMIT_S)

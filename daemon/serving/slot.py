@@ -122,14 +122,18 @@ class Slot:
 
     def __init__(
         self, spec: TaskSpec, source: ChampionSource, load: Load, *, clock: Clock = utc_now,
-        on_batch: Callable[[int], None] = lambda _texts: None,
+        on_batch: Callable[[int], None] = lambda _texts: None, text_time_s: float = float("inf"),
     ) -> None:  # fmt: skip
-        """`load` returns a predictor from a model folder; `on_batch` is told the texts of every call to a model."""
+        """`load` returns a predictor from a model folder; `on_batch` is told the texts of every call to a model.
+
+        `text_time_s` is what 10,000 characters of one text may take of the model's time.
+        """
         self.spec = spec
         self._source = source
         self._load = load
         self._clock = clock
         self._on_batch = on_batch
+        self._text_time_s = text_time_s
         self._live: _Live | None = None
         self._champion: Champion | None = None
         self._failure: _Failure | None = None
@@ -138,7 +142,7 @@ class Slot:
         self._swapping = threading.Lock()
 
     def predict(self, texts: Sequence[str]) -> tuple[str, Future[list[Answer]]]:
-        """Return the version that answers and a future of one answer per text.
+        """Return the version that answers and a future of one answer per text, as `Batcher.submit` does.
 
         Raises `NoModelError` when nothing is loaded and `batching.OverloadedError` when too much waits.
         """
@@ -235,7 +239,7 @@ class Slot:
                 message = f"it gave {len(answers)} answers to {size} texts"
                 raise ValueError(message)
             json.dumps(answers, allow_nan=False)  # a score that is no number could never be sent
-        return Batcher(predictor, name=champion.version, on_batch=self._on_batch)
+        return Batcher(predictor, name=champion.version, on_batch=self._on_batch, text_time_s=self._text_time_s)
 
     def _note_failure(self, champion: Champion, error: Exception) -> Refreshed:
         same = self._failure is not None and self._failure.generation == champion.generation

@@ -23,7 +23,8 @@ from trainers import job_spec
 from trainers.job_spec import JobResult, JobSpec, Progress
 
 SETTINGS: dict[str, Any] = {
-    "device": "auto", "precision": "auto", "threads": 1, "time_limit_s": 600.0, "memory_limit_mib": 0, "stop_grace_s": 10.0,
+    "device": "auto", "precision": "auto", "threads": 1, "time_limit_s": 600.0, "text_time_s": 10.0, "memory_limit_mib": 0,
+    "stop_grace_s": 10.0,
     "seed": 20, "keep_runs": 5,
 }  # fmt: skip
 

@@ -25,6 +25,7 @@ FAULTS = (
     "the database refuses", "memory or descriptors run out", "the clock is set", "stopped while the training child is frozen",
     "files open to other users, a read-only data folder",
     "hostile server", "pipeline of unknown parts",
+    "a text made to stop the tokenizer",
 )  # fmt: skip
 
 

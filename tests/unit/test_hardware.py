@@ -14,7 +14,8 @@ Pretend = Callable[..., None]
 
 def settings(**changes: Any) -> TrainingSettings:
     values = {
-        "device": "auto", "precision": "auto", "threads": 0, "time_limit_s": 1.0, "memory_limit_mib": 0, "stop_grace_s": 1.0,
+        "device": "auto", "precision": "auto", "threads": 0, "time_limit_s": 1.0, "text_time_s": 10.0, "memory_limit_mib": 0,
+        "stop_grace_s": 1.0,
         "seed": 1, "keep_runs": 1,
     }  # fmt: skip
     return TrainingSettings.model_validate(values | changes)

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 import pytest
 
 from daemon.serving import batching
-from daemon.serving.batching import Batcher, ClosedError, OverloadedError
+from daemon.serving.batching import Batcher, ClosedError, OverloadedError, OverTimeError
 from trainers.task import Answer
 
 LIMIT_S = 10
@@ -157,3 +157,90 @@ def test_closing_answers_what_was_taken_refuses_more_and_releases_the_model(mode
     assert first.result(0)
     assert second.result(0) == [{"label": "second"}]
     assert batcher._predictor is None
+
+
+class InWords(Echo):
+    """Divides texts into their words; the answer to a text is the list of its words."""
+
+    def divide(self, text: str) -> list[tuple[int, int]]:
+        parts, start = [], 0
+        for word in text.split(" "):
+            parts.append((start, min(start + len(word) + 1, len(text))))
+            start = parts[-1][1]
+        return parts
+
+    def join(self, starts: Sequence[int], answers: Sequence[Answer]) -> Answer:
+        return {"label": [(start, answer["label"]) for start, answer in zip(starts, answers, strict=True)]}
+
+
+@pytest.fixture
+def words(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[InWords, Batcher]]:
+    """A batcher whose calls hold one word of a large text."""
+    monkeypatch.setattr(batching, "MAX_BATCH_CHARS", 4)
+    model = InWords()
+    made = Batcher(model, name="test")
+    yield model, made
+    model.go.set()
+    made.close()
+    assert made.join(LIMIT_S)
+
+
+def test_a_giant_text_is_answered_in_parts_between_which_others_pass(words: tuple[InWords, Batcher]) -> None:
+    model, batcher = words
+    hold(model, batcher)
+    giant = batcher.submit(["aaaa bbbb cccc dddd eeee ffff"])
+    small = [batcher.submit([text]) for text in ("1", "2")]
+    model.go.set()
+    assert giant.result(LIMIT_S)[0]["label"][0] == (0, "aaaa ")
+    assert giant.result(LIMIT_S)[0]["label"][-1] == (25, "ffff")
+    assert [future.result(LIMIT_S) for future in small] == [[{"label": "1"}], [{"label": "2"}]]
+    assert ["bbbb ", "1", "2"] in model.calls, "who was new waited for more than one part"
+
+
+def test_giant_texts_take_turns(words: tuple[InWords, Batcher]) -> None:
+    model, batcher = words
+    hold(model, batcher)
+    giants = [batcher.submit([" ".join([letter * 4] * 3)]) for letter in "ab"]
+    model.go.set()
+    for giant in giants:
+        assert giant.result(LIMIT_S)
+    order = [part[0] for call in model.calls[1:] for part in call]
+    assert order.index("b") < len(order) - 1 - order[::-1].index("a"), "one waited for the whole of the other"
+
+
+def test_what_is_left_of_a_text_is_dropped_with_its_client(words: tuple[InWords, Batcher]) -> None:
+    model, batcher = words
+    hold(model, batcher)
+    giant = batcher.submit(["aaaa bbbb cccc"])
+    assert giant.cancel()
+    model.go.set()
+    assert batcher.submit(["next"]).result(LIMIT_S) == [{"label": "next"}]
+    assert not [call for call in model.calls if "cccc" in call]
+    assert (batcher.waiting_texts, batcher._waiting_chars) == (0, 0)
+
+
+def test_a_text_that_takes_more_than_its_time_fails_and_its_neighbours_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "MAX_BATCH_CHARS", 1)
+    now = [0.0]
+
+    class Slow(InWords):
+        def predict(self, texts: Sequence[str]) -> list[Answer]:
+            now[0] += 3.0 if "slow " in texts else 0.1
+            return super().predict(texts)
+
+    model = Slow()
+    batcher = Batcher(model, name="test", text_time_s=5.0, elapsed=lambda: now[0])
+    hold(model, batcher)
+    slow, good = batcher.submit(["fine", "slow slow slow slow"]), batcher.submit(["good good good good"])
+    model.go.set()
+    assert len(good.result(LIMIT_S)[0]["label"]) == 4
+    with pytest.raises(OverTimeError) as error:
+        slow.result(LIMIT_S)
+    assert error.value.text == 1
+    assert sum("slow " in call for call in model.calls) == 2
+    # A short text has no further part: it was answered, however long it took.
+    now[0] += 100
+    assert batcher.submit(["late"]).result(LIMIT_S)
+    batcher.close()
+    assert batcher.join(LIMIT_S)
+    assert (batcher.waiting_texts, batcher._waiting_chars) == (0, 0)

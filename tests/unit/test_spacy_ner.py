@@ -18,7 +18,7 @@ from trainers.metrics import entity_scores
 from trainers.task import Example, Hardware, TrainingPlan, TrainingStep
 from trainers.tasks.alignment import as_compared
 from trainers.tasks.spacy_ner import SpacyNerTask, _batches
-from trainers.tasks.spacy_rows import TokenRow, lay_on_tokens, learnable_types, pieces, tokens_of
+from trainers.tasks.spacy_rows import lay_on_tokens, learnable_types, pieces, tokens_of
 
 CPU = Hardware("cpu", "fp32", 1)
 
@@ -242,7 +242,7 @@ def test_a_light_row_is_seen_in_a_share_of_the_epochs() -> None:
 
 @pytest.mark.parametrize(("count", "first_words"), [(20, 64), (700, 126), (3_000, 300)])
 def test_the_first_batches_are_small_where_rows_are_few(count: int, first_words: int) -> None:
-    row = TokenRow("w " * 9, words=9, weight=1.0, entities=(), unknown=(), partial=False)
+    (row,), _report = lay_on_tokens(spacy.blank("en"), [Example("e", "w " * 8 + "w", {"spans": []})], ())
     _epoch, batch = next(_batches([row] * count, epochs=1, batch_size=32, seed=1))
     assert sum(each.words for each in batch) == pytest.approx(first_words, rel=0.3)
 

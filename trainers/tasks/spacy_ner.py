@@ -22,6 +22,7 @@ from trainers.task import Aligner, Answer, Example, Hardware, Predictor, Trainin
 from trainers.tasks import spacy_layers, spacy_strings
 from trainers.tasks.alignment import Tokens, as_compared, without_outer_space
 from trainers.tasks.spacy_rows import TokenRow, lay_on_tokens, learnable_types, pieces, readable, tokens_of
+from trainers.tasks.spacy_tokens import make_linear
 
 _LOG = structlog.get_logger(__name__)
 _BLANK = "blank:"
@@ -57,7 +58,10 @@ class SpacyNerTask:
             open_set=is_open,
             min_rows=plan.spec.new_label_min_examples,
         )
-        rows, alignment = lay_on_tokens(nlp, plan.rows, types)
+        rows, alignment = lay_on_tokens(
+            nlp, plan.rows, types, text_time_s=plan.text_time_s,
+            report=lambda done: plan.tell(f"{done:,} of {len(plan.rows):,} texts laid on tokens"),
+        )  # fmt: skip
         if not types or not rows:
             message = (
                 f"task {plan.spec.name!r} has {len(rows)} rows with a word and {len(types)} entity types to learn; a type joins "
@@ -114,6 +118,19 @@ class SpacyPredictor:
         """The entity types this model may answer with, sorted."""
         return tuple(sorted(label for label in _types(self._nlp) if self._types is None or label in self._types))
 
+    def divide(self, text: str) -> list[tuple[int, int]]:
+        """Return (start, end) of the parts of a text that can be answered one by one; `join` puts their answers together."""
+        return list(pieces(text))
+
+    def join(self, starts: Sequence[int], answers: Sequence[Answer]) -> Answer:
+        """Return the answer to a text from those to its parts, which begin at `starts`."""
+        spans = [
+            {**span, "start": start + span["start"], "end": start + span["end"]}
+            for start, answer in zip(starts, answers, strict=True)
+            for span in answer["spans"]
+        ]
+        return {**answers[0], "spans": spans}
+
     def predict(self, texts: Sequence[str]) -> list[Answer]:
         """Return `{"spans": [{"start", "end", "label"}]}` per text, offsets in code points, in order of the text."""
         spans: list[list[dict[str, Any]]] = [[] for _text in texts]
@@ -155,7 +172,7 @@ def _base(spec: TaskSpec) -> Language:
         return nlp
     language = spec.base_model.removeprefix(_BLANK)
     try:
-        return spacy.blank(language)
+        return make_linear(spacy.blank(language))
     except ImportError:
         message = (
             f"base_model {spec.base_model!r} of task {spec.name!r}: spaCy has no language {language!r}, or a package it needs is "
@@ -166,7 +183,7 @@ def _base(spec: TaskSpec) -> Language:
 
 def _open(name_or_path: str) -> Language:
     try:
-        return spacy.load(name_or_path)
+        return make_linear(spacy.load(name_or_path))
     except Exception as error:  # a damaged folder fails in msgpack, JSON, config, numpy or thinc
         message = (
             f"the spaCy pipeline {name_or_path} cannot be loaded ({type(error).__name__}: {error}). Nothing was changed; check "

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from spacy.attrs import NORM, ORTH, SPACY
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example as SpacyExample
 
+from config.text_budget import budget_s
 from trainers.task import Example
 from trainers.tasks.alignment import Tokens, TokenSpan, lay
 
 PIECE_CHARS = 10_000
+_NAMED = 5
+_LOG = structlog.get_logger(__name__)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -25,6 +33,8 @@ class TokenRow:
 
     text: str
     words: int
+    tokens: NDArray[np.uint64]
+    """What makes the document again without reading the text a second time: a line per token, its columns ORTH, SPACY, NORM."""
     weight: float
     entities: tuple[TokenSpan, ...]
     unknown: tuple[tuple[int, int], ...]
@@ -34,7 +44,10 @@ class TokenRow:
 
     def example(self, nlp: Language) -> SpacyExample:
         """Return spaCy's pair of a bare and an annotated document, made anew so that memory holds one batch at a time."""
-        predicted = nlp.make_doc(self.text)
+        # Whole numbers are the words' keys in the vocabulary that read them, which is this one.
+        words, spaces = self.tokens[:, 0].tolist(), self.tokens[:, 1].astype(bool).tolist()
+        predicted = Doc(nlp.vocab, words=words, spaces=spaces)
+        predicted.from_array([NORM], cast("Any", self.tokens[:, 2:]))
         reference = predicted.copy()
         entities = [Span(reference, start, end, label=label) for start, end, label in self.entities]
         unknown = [Span(reference, start, end) for start, end in self.unknown]
@@ -55,6 +68,8 @@ class AlignmentReport:
     """Carry a type that too few rows have; their tokens count as unknown."""
     empty_rows: int = 0
     """Texts without a token; not learnt from."""
+    over_time: list[str] = field(default_factory=list)
+    """Ids of the examples whose text took longer than its time; not learnt from."""
 
     def __str__(self) -> str:
         parts = [
@@ -62,8 +77,13 @@ class AlignmentReport:
             f"{self.skipped} spans skipped (no token of their own)" if self.skipped else "",
             f"{self.not_yet_learnt} spans of types with too few rows left unknown" if self.not_yet_learnt else "",
             f"{self.empty_rows} rows without a word skipped" if self.empty_rows else "",
+            f"{len(self.over_time)} rows left out, whose text took too long to read: {self._named()}" if self.over_time else "",
         ]
         return "; ".join(part for part in parts if part)
+
+    def _named(self) -> str:
+        more = len(self.over_time) - _NAMED
+        return ", ".join(map(repr, self.over_time[:_NAMED])) + (f" and {more} more" if more > 0 else "")
 
 
 def readable(text: str) -> str:
@@ -95,24 +115,65 @@ def learnable_types(rows: Iterable[Example], *, known: Collection[str], open_set
     return sorted(joined.union(known))
 
 
-def lay_on_tokens(nlp: Language, rows: Sequence[Example], types: Collection[str]) -> tuple[list[TokenRow], AlignmentReport]:
-    """Return the rows that have a word, laid on tokens and long ones in pieces, and what became of their spans."""
-    report = AlignmentReport()
-    laid = []
-    for row in rows:
-        text, spans = readable(row.text), row.target["spans"]
-        if not text.strip():
-            report.empty_rows += 1
+def lay_on_tokens(
+    nlp: Language,
+    rows: Sequence[Example],
+    types: Collection[str],
+    *,
+    text_time_s: float = float("inf"),
+    report: Callable[[int], None] = lambda _rows: None,
+    elapsed: Callable[[], float] = time.thread_time,
+) -> tuple[list[TokenRow], AlignmentReport]:
+    """Return the rows that have a word, laid on tokens and long ones in pieces, and what became of their spans.
+
+    A row whose text takes longer than its time (`text_time_s` for 10,000 characters) is left out as a whole. `report` is told
+    after each row how many are done.
+    """
+    found = AlignmentReport()
+    laid: list[TokenRow] = []
+    for done, row in enumerate(rows, start=1):
+        if not row.text.strip():
+            found.empty_rows += 1
             continue
-        for start, end in pieces(text, spans):
-            inside = [
-                {"start": span["start"] - start, "end": span["end"] - start, "label": span["label"]}
-                for span in spans
-                if start <= span["start"] < end
-            ]
-            part = Example(row.example_id, text[start:end], {**row.target, "spans": inside}, row.weight)
-            laid.append(_lay(nlp.make_doc(part.text), part, types, report))
-    return laid, report
+        counted = replace(found)
+        limit_s = budget_s(text_time_s, len(row.text))
+        parts = list(_laid_in_time(nlp, row, types, counted, elapsed=elapsed, limit_s=limit_s))
+        if parts[-1] is None:
+            found.over_time.append(row.example_id)
+            _LOG.warning(
+                "text_over_time", example_id=row.example_id, chars=len(row.text), text_time_s=text_time_s,
+                next="the row is left out of this run; the others are learnt",
+            )  # fmt: skip
+        else:
+            found = counted
+            laid += cast("list[TokenRow]", parts)
+        report(done)
+    return laid, found
+
+
+def _laid_in_time(
+    nlp: Language,
+    row: Example,
+    types: Collection[str],
+    found: AlignmentReport,
+    *,
+    elapsed: Callable[[], float],
+    limit_s: float,
+) -> Iterator[TokenRow | None]:
+    """Yield the pieces of a row, and None as the last one when its time is over."""
+    text, spans = readable(row.text), row.target["spans"]
+    began = elapsed()
+    for start, end in pieces(text, spans):
+        inside = [
+            {"start": span["start"] - start, "end": span["end"] - start, "label": span["label"]}
+            for span in spans
+            if start <= span["start"] < end
+        ]
+        part = Example(row.example_id, text[start:end], {**row.target, "spans": inside}, row.weight)
+        yield _lay(nlp.make_doc(part.text), part, types, found)
+        if elapsed() - began > limit_s:
+            yield None
+            return
 
 
 def tokens_of(nlp: Language, text: str) -> Tokens:
@@ -135,6 +196,7 @@ def _lay(doc: Doc, row: Example, types: Collection[str], report: AlignmentReport
     return TokenRow(
         text=doc.text,
         words=len(doc),
+        tokens=cast("NDArray[np.uint64]", doc.to_array([ORTH, SPACY, NORM])),  # its annotation says floats
         weight=row.weight,
         entities=learnt,
         unknown=tuple(sorted([*((at, at + 1) for at in laid.unknown), *not_yet])),
