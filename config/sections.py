@@ -175,7 +175,9 @@ class ServingSettings(Section):
     burst_s: Positive
     wrong_keys_per_min: NotNegative
     refresh_interval_s: Positive
+    read_timeout_s: Positive
     max_body_bytes: PositiveInt
+    max_bodies_bytes: PositiveInt
     max_texts: PositiveInt
     text_time_s: Positive
     threads: NotNegativeInt

@@ -9,6 +9,7 @@ Exit codes: 0 after SIGTERM or SIGINT, 2 when a setting is wrong, 1 otherwise.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import json
@@ -30,7 +31,7 @@ from config.secrets import secrets_of, told
 from config.sections import ServingSettings
 from config.settings import Settings, load_settings
 from daemon import signals
-from daemon.serving import presence, tls
+from daemon.serving import connections, presence, tls
 from daemon.serving.api import create_app
 from daemon.serving.security import is_loopback, refuse_open_bind
 from daemon.serving.service import Service
@@ -105,6 +106,9 @@ def _warn(settings: ServingSettings, certificate: tls.Certificate | None) -> Non
 
 
 def _serve(settings: Settings, service: Service, listener: socket.socket, certificate: tls.Certificate | None) -> None:
+    limits = connections.Limits(
+        connections.room_for_connections(), settings.serving.read_timeout_s, service.metrics.turned_away_connection
+    )
     config = uvicorn.Config(
         create_app(service),
         log_config=None,
@@ -113,6 +117,11 @@ def _serve(settings: Settings, service: Service, listener: socket.socket, certif
         ws="none",
         # Addresses are the connection's own: a header that says otherwise would let a client choose its rate limit.
         proxy_headers=False,
+        http=connections.limited(limits),
+        # As many are accepted at once; how many the kernel lets wait is set in `startup`.
+        backlog=connections.ACCEPTED_AT_ONCE,
+        # What strangers send is counted in the metrics; a line for each would let them fill the disk.
+        log_level="error",
         ssl_context_factory=(lambda _config, _default: certificate.context) if certificate else None,
         callback_notify=certificate.renew if certificate else None,
         timeout_keep_alive=_KEEP_ALIVE_S,
@@ -140,7 +149,10 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen; write the presence file, then print the address."""
+        asyncio.get_running_loop().set_exception_handler(connections.LoopErrors())
         await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(_BACKLOG)
         other = presence.read(self._settings.data_dir)
         if other is not None and other.pid != os.getpid() and presence.is_alive(other):
             log.warning("serving.second", other=other.address, next="both answer; the daemon supervises the first one only")

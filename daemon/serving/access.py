@@ -6,7 +6,7 @@ import hmac
 import ipaddress
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
@@ -18,12 +18,12 @@ from config.sections import ServingSettings
 from daemon.serving.errors import ApiError
 from daemon.serving.key_ring import KeyRing
 from daemon.serving.rate_limit import RateLimit
-from daemon.serving.security import discard
+from daemon.serving.security import discard, foreign
 from registry.api_keys import PREFIX, SCOPES, ApiKey, Scope
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
-Refusal = Literal["no_key", "wrong_key", "expired", "revoked", "scope", "rate", "guessing", "keys_unread"]
+Refusal = Literal["no_key", "wrong_key", "expired", "revoked", "scope", "rate", "guessing", "keys_unread", "foreign"]
 
 _IPV6_SITE_BITS = 64
 _ABOUT_THE_KEY = (401, 403)
@@ -66,6 +66,12 @@ class Access:
     def open_to_all(self) -> bool:
         """Whether requests need no key: only this machine reaches the port, and there is neither a token nor a key."""
         return self._loopback and not self._token and not self._keys.exists
+
+    def refuse_foreign(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Raise `ApiError` (403, 421) where nobody needs a key and a web page of another site asks."""
+        if self.open_to_all and (refusal := foreign(headers, self._settings.host)) is not None:
+            self._report("foreign")
+            raise refusal
 
     def admit(self, method: str, path: str, address: str, authorization: bytes) -> Caller:
         """Return who asks. Raises `ApiError` (401, 403, 429, 503) for one who may not, or not now."""
@@ -142,17 +148,19 @@ class Guard:
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer with the refusal."""
-        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
-            address = scope["client"][0] if scope.get("client") else ""
-            authorization = dict(scope["headers"]).get(b"authorization", b"")
+        if scope["type"] == "http":
             try:
-                caller = self._access.admit(scope["method"], scope["path"], address, authorization)
+                self._access.refuse_foreign(scope["headers"])
+                if scope["path"] not in OPEN_PATHS:
+                    address = scope["client"][0] if scope.get("client") else ""
+                    authorization = dict(scope["headers"]).get(b"authorization", b"")
+                    caller = self._access.admit(scope["method"], scope["path"], address, authorization)
+                    scope.setdefault("state", {})["caller"] = caller
             except ApiError as refusal:
                 # Read to its end, or the sender meets a broken connection instead of the answer.
                 await discard(receive, self._max_body_bytes)
                 await refusal.response()(scope, receive, send)
                 return
-            scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, receive, send)
 
 
@@ -181,12 +189,16 @@ def _bearer(authorization: bytes) -> bytes:
 
 
 def _site(address: str) -> str:
-    """Return what counts as one address: of IPv6 the site's /64, in which anybody may choose addresses freely."""
+    """Return what counts as one address: the site's /64 of IPv6, and all of loopback; anybody may choose addresses in them."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is None:
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    if found.is_loopback:
+        return "loopback"
+    if isinstance(found, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((found, _IPV6_SITE_BITS), strict=False))
     return str(found)
 

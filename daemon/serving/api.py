@@ -24,7 +24,7 @@ from daemon.serving.batching import OverloadedError, OverTimeError
 from daemon.serving.errors import ApiError
 from daemon.serving.metrics import Measured
 from daemon.serving.refusals import EVERYWHERE, GUARDED, declared
-from daemon.serving.security import BodyLimit
+from daemon.serving.security import BodyLimit, HeadAsGet
 from daemon.serving.service import Service
 from daemon.serving.slot import NoModelError, Slot
 from trainers.task import Answer
@@ -48,9 +48,10 @@ def create_app(service: Service) -> FastAPI:
     document.install(app, open_to_all=lambda: service.access.open_to_all)
     settings = service.settings.serving
     # The last one added sees a request first: measured, then identified, then read.
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, all_bytes=settings.max_bodies_bytes)
     app.add_middleware(Guard, access=service.access, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(Measured, metrics=service.metrics)
+    app.add_middleware(HeadAsGet)
     _add_predict(app, service)
     _add_feedback(app, service)
     _add_views(app, service)

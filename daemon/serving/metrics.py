@@ -51,6 +51,10 @@ class ServingMetrics:
         self._turned_away = Counter(
             "perennial_http_turned_away", "Requests refused before they were read, by reason.", ["reason"], registry=registry
         )
+        self._connections = Counter(
+            "perennial_http_connections_ended", "Connections refused or ended, by reason: too_many, slow, malformed.", ["reason"],
+            registry=registry,
+        )  # fmt: skip
         self._swaps = Counter("perennial_model_swaps", "Champions loaded and swapped in.", ["task"], registry=registry)
         self._load_s = Gauge(
             "perennial_model_load_seconds", "Time to verify, load and warm the version served.", ["task"], registry=registry
@@ -138,6 +142,10 @@ class ServingMetrics:
     def feedback(self, task: str, outcome: str) -> None:
         """Count one feedback request."""
         self._feedback.labels(task, outcome).inc()
+
+    def turned_away_connection(self, reason: str) -> None:
+        """Count a connection that was refused or ended."""
+        self._connections.labels(reason).inc()
 
     def turned_away(self, reason: str) -> None:
         """Count one request that access refused."""

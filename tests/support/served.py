@@ -14,6 +14,7 @@ import uvicorn
 
 from config.settings import Settings, load_settings
 from config.tasks import TaskSpec
+from daemon.serving import connections
 from daemon.serving.api import create_app
 from daemon.serving.service import Service
 from registry import promotion
@@ -136,8 +137,10 @@ def publish_folder(
 
 @contextmanager
 def listening(service: Service) -> Iterator[str]:
-    """Answer over a real socket on a free loopback port; yield the address."""
-    server = uvicorn.Server(uvicorn.Config(create_app(service), port=0, log_config=None, lifespan="off"))
+    """Answer over a real socket on a free loopback port, as the serving process does; yield the address."""
+    limits = connections.Limits(1_000, service.settings.serving.read_timeout_s, service.metrics.turned_away_connection)
+    config = uvicorn.Config(create_app(service), http=connections.limited(limits), port=0, log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -29,9 +29,9 @@ def spawn(settings: Settings, **options: Any) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(settings: Settings, **options: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Yield the process and its address once it listens; stop it at the end."""
-    process = spawn(settings)
+    process = spawn(settings, **options)
     try:
         line = process.stdout.readline()
         assert line, f"it ended with {process.wait()} before it listened"

@@ -25,7 +25,8 @@ FAULTS = (
     "the database refuses", "memory or descriptors run out", "the clock is set", "stopped while the training child is frozen",
     "files open to other users, a read-only data folder",
     "hostile server", "pipeline of unknown parts",
-    "a text made to stop the tokenizer",
+    "a text made to stop the tokenizer", "a request that two parsers read differently", "another site's page asks an open port",
+    "requests that never arrive whole", "descriptors run out",
 )  # fmt: skip
 
 
