@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import TextIO, cast
 
@@ -35,6 +36,7 @@ from daemon.serving import connections, presence, tls
 from daemon.serving.api import create_app
 from daemon.serving.security import is_loopback, refuse_open_bind
 from daemon.serving.service import Service
+from daemon.serving.trouble import Trouble
 from daemon.systemd import Systemd
 from registry.store import Registry
 
@@ -46,6 +48,8 @@ _SWITCH_INTERVAL_S = 0.0005
 _KEEP_ALIVE_S = 75
 """Longer than the pools of common clients keep a connection: a request must not meet one that is just being closed."""
 _BACKLOG = 2048
+_TICKS_PER_LOOK = 10
+"""uvicorn ticks ten times a second."""
 
 log = structlog.get_logger("daemon.serving")
 
@@ -76,15 +80,15 @@ def main() -> int:
     try:
         with contextlib.closing(listener), Service.open(settings) as service:
             signals.obey(reload=service.reload)
-            _serve(settings, service, listener, certificate)
+            lost = _serve(settings, service, listener, certificate)
     except UserError as error:
         print(told(error), file=sys.stderr)  # noqa: T201 - as above
         return 2
     except PerennialError as error:
         log.error("serving.stopped", reason=str(error))  # noqa: TRY400 - the message says it all
         return 1
-    log.info("serving.stopped", reason="asked to")
-    return 0
+    log.info("serving.stopped", reason=lost or "asked to")
+    return 1 if lost else 0
 
 
 def _has_keys(settings: Settings) -> bool:
@@ -105,7 +109,8 @@ def _warn(settings: ServingSettings, certificate: tls.Certificate | None) -> Non
         )  # fmt: skip
 
 
-def _serve(settings: Settings, service: Service, listener: socket.socket, certificate: tls.Certificate | None) -> None:
+def _serve(settings: Settings, service: Service, listener: socket.socket, certificate: tls.Certificate | None) -> str:
+    """Answer until told to stop; return what was lost that only a new process has, empty when nothing was."""
     limits = connections.Limits(
         connections.room_for_connections(), settings.serving.read_timeout_s, service.metrics.turned_away_connection
     )
@@ -128,7 +133,7 @@ def _serve(settings: Settings, service: Service, listener: socket.socket, certif
         timeout_graceful_shutdown=IN_FLIGHT_LIMIT_S,
     )
     address = _address(listener, "https" if certificate else "http")
-    server = _Server(config, settings, address)
+    server = _Server(config, settings, address, service.troubles)
     # uvicorn raises the signal again when it is done; with these handlers that ends nothing half-way.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)
@@ -136,13 +141,19 @@ def _serve(settings: Settings, service: Service, listener: socket.socket, certif
         server.run(sockets=[listener])
     finally:
         presence.remove(settings.data_dir)
+    return server.lost
 
 
 class _Server(uvicorn.Server):
-    """Tells its address once it listens, and sets a limit to its own stop."""
+    """Tells its address once it listens, looks after the process's threads, and sets a limit to its own stop."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings, address: str) -> None:
+    def __init__(
+        self, config: uvicorn.Config, settings: Settings, address: str, troubles: Callable[[], Mapping[str, Trouble]]
+    ) -> None:
         super().__init__(config)
+        self.lost = ""
+        """Why the process must end, once it must."""
+        self._troubles = troubles
         self._settings = settings
         self._address = address
         self._systemd = Systemd()
@@ -162,6 +173,17 @@ class _Server(uvicorn.Server):
         self._systemd.ready(f"answering at {self._address}")
         with contextlib.suppress(OSError):  # nobody needs to read it
             print(json.dumps({"event": "serving", "address": self._address}), flush=True)  # noqa: T201 - the contract with the daemon
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether to stop: also when a thread is lost, which whoever started the process mends by starting it anew."""
+        if counter % _TICKS_PER_LOOK == 0 and not self.should_exit:
+            self.lost = next((found.reason for found in self._troubles().values() if found.lost), "")
+            if self.lost:
+                log.critical(
+                    "serving.thread_lost", reason=self.lost, next="this process ends; the daemon or systemd starts it anew"
+                )
+                self.handle_exit(signal.SIGTERM, None)
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's own hook
         """Begin to stop, and make sure that it ends."""

@@ -13,7 +13,6 @@ from fastapi import FastAPI, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
-from starlette.concurrency import run_in_threadpool
 
 from config.errors import DeadLetterError, RetryError
 from consumers import cloud_events, event_errors, wire
@@ -22,6 +21,7 @@ from daemon.serving.accepted import Accepted
 from daemon.serving.access import Guard
 from daemon.serving.batching import OverloadedError, OverTimeError
 from daemon.serving.errors import ApiError
+from daemon.serving.lane import Lane
 from daemon.serving.metrics import Measured
 from daemon.serving.refusals import EVERYWHERE, GUARDED, declared
 from daemon.serving.security import BodyLimit, HeadAsGet
@@ -95,6 +95,9 @@ def _add_predict(app: FastAPI, service: Service) -> None:
 
 
 def _add_feedback(app: FastAPI, service: Service) -> None:
+    posts, acknowledgements = Lane(threads=16, waiting=1000), Lane(threads=2, waiting=200)
+    fates, strangers = Lane(threads=2, waiting=100), Lane(threads=1, waiting=20)
+
     @app.post(
         "/v1/feedback",
         status_code=202,
@@ -111,12 +114,12 @@ def _add_feedback(app: FastAPI, service: Service) -> None:
         headers = cloud_events.from_http(request.headers.items())
         batch = cloud_events.batch_in(body, headers)
         if batch is None:
-            accepted = await run_in_threadpool(service.desk.accept, body, idempotency_key, api_key=key, headers=headers)
+            accepted = await posts.run(service.desk.accept, body, idempotency_key, api_key=key, headers=headers)
             return JSONResponse(_acknowledgement(accepted).model_dump(mode="json"), status_code=202)
         if len(batch) > service.settings.serving.max_texts:
             message = f"the batch has {len(batch)} events, more than serving.max_texts ({service.settings.serving.max_texts})"
             raise ApiError(422, message, "send them in several batches", field="body")
-        all_accepted = await run_in_threadpool(service.desk.accept_batch, batch, api_key=key)
+        all_accepted = await posts.run(service.desk.accept_batch, batch, api_key=key)
         acknowledged = [_acknowledgement(one).model_dump(mode="json") for one in all_accepted]
         return JSONResponse({"events": acknowledged}, status_code=202)
 
@@ -128,7 +131,9 @@ def _add_feedback(app: FastAPI, service: Service) -> None:
     async def feedback_fate(event_id: str) -> Response:
         """Tell what became of one feedback event, up to the version that learnt from it."""
         try:
-            found = await run_in_threadpool(service.fates.of, event_id)
+            # Who was acknowledged does not wait behind questions about anything at all.
+            lane = fates if await acknowledgements.run(service.fates.was_acknowledged, event_id) else strangers
+            found = await lane.run(service.fates.of, event_id)
         except RetryError as error:
             raise ApiError(503, str(error), "ask again in a moment", headers={"Retry-After": "2"}) from None
         if found is None:
@@ -182,9 +187,13 @@ def _add_health(app: FastAPI, service: Service) -> None:
         responses={503: {"model": schemas.Readiness, "description": "It is not ready; `reasons` says why."}},
     )
     async def readyz() -> Response:
-        """Answer 200 once every task that has a champion has a loaded model, else 503. A task a reload brought is only noted."""
+        """Answer 200 once every task that has a champion has a loaded model and every thread works, else 503.
+
+        A task that a reload brought is only noted.
+        """
         views = [_task_view(slot) for slot in service.slots.all()]
         reasons = {view.name: view.problem for view in views if not view.ready and not service.slots.came_later(view.name)}
+        reasons |= {name: found.reason for name, found in service.troubles().items()}
         notes = {view.name: view.problem for view in views if view.problem and view.name not in reasons}
         body = {"ready": not reasons, "reasons": reasons, "notes": notes, "serving": {view.name: view.serving for view in views}}
         return JSONResponse(body, status_code=503 if reasons else 200)

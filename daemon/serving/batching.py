@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from config.text_budget import budget_s
+from daemon.serving.trouble import Trouble, trouble
 from trainers.task import Answer, Divides, Predictor
 
 MAX_BATCH_TEXTS = 32
@@ -152,16 +153,12 @@ class Batcher:
         """Texts that wait at this moment."""
         return self._waiting_texts
 
-    @property
-    def busy_s(self) -> float:
-        """Seconds that the present call to the model has taken; 0 while it idles."""
+    def trouble(self) -> Trouble | None:
+        """Return what is wrong with its thread; it ends only when it was closed."""
         since = self._busy_since
-        return 0.0 if since is None else time.monotonic() - since
-
-    @property
-    def alive(self) -> bool:
-        """Whether its thread runs; it ends only when it was closed."""
-        return self._closed or self._thread.is_alive()
+        return trouble(
+            self._thread, "answers no more", ended=self._closed, silent_s=0.0 if since is None else time.monotonic() - since
+        )
 
     def submit(self, texts: Sequence[str]) -> Future[list[Answer]]:
         """Return a future of one answer per text, in order. Raises `ClosedError` or `OverloadedError`.

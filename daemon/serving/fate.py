@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # LanceDB is slow to import and only a question about feedbac
 _QUEUED = "it is durable in the event log; ingest has not stored it yet"
 _HELD_OUT = "its story is held out to measure models, so it neither trains nor counts"
 
+_LOOK_S = 2.0
+
 log = structlog.get_logger(__name__)
 
 
@@ -40,6 +42,8 @@ class Fates:
         self._open_buffer = open_buffer
         self._buffer: Buffer | None = None
         self._tasks: Mapping[str, TaskSpec] | None = None
+        self._closed = False
+        self._told = ""
         self._lock = threading.Lock()
 
     def of(self, event_id: str) -> FeedbackFate | None:
@@ -57,6 +61,10 @@ class Fates:
             return _fate(event_id, accepted.task, "dead_letter", reason, accepted)
         return _fate(event_id, accepted.task, "queued", _QUEUED, accepted)
 
+    def was_acknowledged(self, event_id: str) -> bool:
+        """Return whether serving took such an event lately; costs no look into the buffer. Raises `RetryError` as `of` does."""
+        return self._accepted.get(unicodedata.normalize("NFC", event_id)) is not None
+
     def use_tasks(self, tasks: Mapping[str, TaskSpec]) -> None:
         """Go by these task files from now on."""
         with self._lock:
@@ -64,21 +72,36 @@ class Fates:
             if self._buffer is not None:
                 self._buffer.use_tasks(tasks)
 
+    def open_soon(self, stop: threading.Event) -> None:
+        """Open the buffer once there is one, so that the first question need not wait for it."""
+        while self._buffer is None:
+            with self._lock:
+                self._open()
+            if stop.wait(_LOOK_S):
+                return
+
     def close(self) -> None:
         """Release the buffer."""
         with self._lock:
+            self._closed = True
             if self._buffer is not None:
                 self._buffer.close()
 
+    def _open(self) -> None:
+        if self._buffer is not None or self._closed:
+            return
+        try:
+            self._buffer = self._open_buffer()
+            if self._buffer is not None and self._tasks is not None:
+                self._buffer.use_tasks(self._tasks)
+        except PerennialError as error:
+            if str(error) != self._told:
+                self._told = str(error)
+                log.warning("serving.buffer_unreadable", reason=self._told, next="fates are told without it")
+
     def _stored(self, event_id: str, accepted: Accepted | None) -> FeedbackFate | None:
         with self._lock:
-            if self._buffer is None:
-                try:
-                    self._buffer = self._open_buffer()
-                    if self._buffer is not None and self._tasks is not None:
-                        self._buffer.use_tasks(self._tasks)
-                except PerennialError as error:
-                    log.warning("serving.buffer_unreadable", reason=str(error), next="fates are told without it")
+            self._open()
             if self._buffer is None:
                 return None
             ledger = self._buffer.feedback_fate(event_id)

@@ -36,6 +36,8 @@ class KeyRing:
         self._used: dict[str, datetime] = {}
         self._trouble = ""
         self._known: Mapping[str, ApiKey] = {}
+        self.looked_at = time.monotonic()
+        """When `watch` last began to read, on the monotonic clock."""
         self.exists = False
         """Whether there was ever a key, revoked ones included. Never false again."""
         self.refresh()
@@ -72,6 +74,7 @@ class KeyRing:
     def watch(self, stop: threading.Event) -> None:
         """Refresh until `stop`; while the registry is away the last known keys stay."""
         while not stop.wait(REFRESH_S):
+            self.looked_at = time.monotonic()
             try:
                 self.refresh()
             except PerennialError as error:

@@ -15,6 +15,7 @@ from config.clock import Clock, utc_now
 from config.errors import PerennialError
 from consumers.events import PREDICTIONS_TOPIC, PredictionMade, to_bytes
 from consumers.source import EventSink
+from daemon.serving.trouble import Trouble, trouble
 from trainers.task import Answer
 
 _MAX_WAITING = 20_000
@@ -51,6 +52,7 @@ class PredictionLog:
         self._recent_chars = 0
         self._changed = threading.Condition()
         self._closing = False
+        self._turned_at = time.monotonic()
         self._idle = True  # the thread holds nothing that is not durable
         self._unlogged = 0
         self._warned_at = -_WARN_EVERY_S
@@ -86,6 +88,11 @@ class PredictionLog:
         """Return how many predictions are not in the log yet."""
         return len(self._waiting)
 
+    def trouble(self) -> Trouble | None:
+        """Return what is wrong with the thread that writes."""
+        return trouble(self._thread, "logs no predictions", ended=self._closing, silent_s=time.monotonic() - self._turned_at
+                       if self._waiting else 0.0)  # fmt: skip
+
     def close(self, timeout_s: float) -> bool:
         """Write what waits, for at most `timeout_s`; return whether all of it became durable."""
         with self._changed:
@@ -102,12 +109,14 @@ class PredictionLog:
     def _work(self) -> None:
         flushed = True
         while True:
+            self._turned_at = time.monotonic()
             with self._changed:
                 while not self._waiting and not self._closing and flushed:
                     self._changed.wait()
                 if self._closing and not self._waiting and flushed:
                     return
                 closing = self._closing
+                self._turned_at = time.monotonic()
             if not closing:
                 # One durable write costs as much for many events as for one.
                 time.sleep(_GATHER_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,6 +29,7 @@ from daemon.serving.prediction_log import PredictionLog
 from daemon.serving.security import is_loopback
 from daemon.serving.slot import Load, Slot
 from daemon.serving.slots import Slots
+from daemon.serving.trouble import Trouble, trouble
 from registry.artifacts import Artifacts
 from registry.store import Registry
 
@@ -51,6 +53,7 @@ class Service:
     fates: Fates
     metrics: ServingMetrics
     access: Access
+    _key_trouble: Callable[[], Trouble | None]
     _parts: contextlib.ExitStack
 
     @classmethod
@@ -102,9 +105,26 @@ class Service:
                 settings.serving, keys, loopback=is_loopback(settings.serving.host), clock=clock, report=metrics.turned_away
             )
             stop = threading.Event()
-            threading.Thread(target=keys.watch, args=(stop,), name="api-keys", daemon=True).start()
+            key_watch = threading.Thread(target=keys.watch, args=(stop,), name="api-keys", daemon=True)
+            key_watch.start()
+            threading.Thread(target=fates.open_soon, args=(stop,), name="fates", daemon=True).start()
             stack.callback(stop.set)
-            return cls(settings, tasks, registry, slots, predictions, desk, fates, metrics, access, stack.pop_all())
+
+            def key_trouble() -> Trouble | None:
+                silent_s = time.monotonic() - keys.looked_at
+                return trouble(key_watch, "reads API keys no more", ended=stop.is_set(), silent_s=silent_s)
+
+            return cls(settings, tasks, registry, slots, predictions, desk, fates, metrics, access, key_trouble, stack.pop_all())
+
+    def troubles(self) -> dict[str, Trouble]:
+        """Return what is wrong with the process's own threads: by task, or by what they do for all tasks."""
+        others = {"predictions": self.predictions.trouble(), "keys": self._key_trouble()}
+        found: dict[str, Trouble] = {}
+        for name, one in (*self.slots.troubles(), *others.items()):
+            if one is not None:
+                before = found.get(name)
+                found[name] = one if before is None else Trouble(f"{before.reason}; {one.reason}", before.lost or one.lost)
+        return found
 
     def reload(self) -> None:
         """Read the task files anew; wrong ones leave those in force that were. One thread calls this."""
@@ -129,7 +149,7 @@ class Service:
 def _open_buffer(settings: Settings, tasks: Mapping[str, TaskSpec], clock: Clock) -> Buffer | None:
     if not settings.buffer_dir.exists():
         return None
-    from consumers.buffer import Buffer  # noqa: PLC0415 - LanceDB is slow to import and only fates need it
+    from consumers.buffer import Buffer  # noqa: PLC0415 - LanceDB is slow to import, and a process without a buffer needs none
 
     return Buffer.open(
         settings.buffer_dir, settings.buffer, tasks=tasks, writer=False, min_quality=settings.enrich.min_quality, clock=clock

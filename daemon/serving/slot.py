@@ -18,6 +18,7 @@ import structlog
 from config.clock import Clock, utc_now
 from config.tasks import TaskSpec
 from daemon.serving.batching import MAX_BATCH_TEXTS, Batcher, ClosedError
+from daemon.serving.trouble import Trouble
 from trainers.task import Answer, Predictor
 
 DRAIN_LIMIT_S = 60.0
@@ -171,6 +172,11 @@ class Slot:
             failure=failure.reason if failure else None,
             waiting_texts=live.batcher.waiting_texts if live else 0,
         )
+
+    def trouble(self) -> Trouble | None:
+        """Return what is wrong with the thread that answers."""
+        live = self._live
+        return live.batcher.trouble() if live is not None else None
 
     def refresh(self) -> Refreshed:
         """Look at the alias once; load, warm and swap when it has moved. A failure leaves the old model serving."""

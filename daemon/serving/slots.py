@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -10,12 +11,17 @@ from functools import partial
 from config.tasks import TaskSpec
 from daemon.serving.metrics import ServingMetrics
 from daemon.serving.slot import DRAIN_LIMIT_S, Refreshed, Slot
+from daemon.serving.trouble import Trouble, trouble
+
+_LOADING_PATIENCE = 10.0
+"""A model may take minutes to be fetched and loaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Watched:
     slot: Slot
     stop: threading.Event
+    thread: threading.Thread
     came_later: bool
 
 
@@ -31,6 +37,7 @@ class Slots(Mapping[str, Slot]):
         self._watched: Mapping[str, _Watched] = {}
         self._began = False
         self._reporting = threading.Lock()
+        self._reported_at: dict[str, float] = {}
 
     def __getitem__(self, task: str) -> Slot:
         return self._watched[task].slot
@@ -50,6 +57,20 @@ class Slots(Mapping[str, Slot]):
         """Return whether a reload brought the task: while its model loads the others answer on, and the process stays ready."""
         watched = self._watched.get(task)
         return watched is not None and watched.came_later
+
+    def troubles(self) -> Iterator[tuple[str, Trouble]]:
+        """Yield what is wrong with the threads of a task, by task."""
+        for task, watched in self._watched.items():
+            silent_s = time.monotonic() - self._reported_at[task]
+            for found in (
+                watched.slot.trouble(),
+                trouble(
+                    watched.thread, "follows the champion no more", ended=watched.stop.is_set(), silent_s=silent_s,
+                    patience=_LOADING_PATIENCE,
+                ),
+            ):  # fmt: skip
+                if found is not None:
+                    yield task, found
 
     def use_tasks(self, tasks: Mapping[str, TaskSpec], drain_s: float = DRAIN_LIMIT_S) -> None:
         """Have one slot for each of `tasks`; the slots of others answer, for at most `drain_s` each, what they have taken."""
@@ -79,12 +100,15 @@ class Slots(Mapping[str, Slot]):
         slot, stop = self._make(spec), threading.Event()
         self._metrics.watch_task(spec.name, slot.status)
         # Daemon threads: a model that loads for a minute must not hold up the end of the process.
-        threading.Thread(
+        thread = threading.Thread(
             target=slot.watch, args=(stop, self._interval_s, partial(self._report, stop)), name=f"slot-{spec.name}", daemon=True
-        ).start()
-        return _Watched(slot, stop, came_later)
+        )
+        self._reported_at[spec.name] = time.monotonic()
+        thread.start()
+        return _Watched(slot, stop, thread, came_later)
 
     def _report(self, stop: threading.Event, task: str, outcome: Refreshed) -> None:
+        self._reported_at[task] = time.monotonic()
         with self._reporting:
             # A watcher that was loading a model when its task was dropped must not bring its figures back.
             if not stop.is_set():

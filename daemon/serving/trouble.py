@@ -1,0 +1,36 @@
+"""What is wrong with one of the process's own threads, as `/readyz` tells it and the process acts on it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+SILENT_S = 120.0
+"""A thread that does not come back from one piece of work for so long makes the process not ready ..."""
+LOST_S = 600.0
+"""... and for so long ends it: nothing inside the process can end a thread, and whoever started it starts it anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a part of the process does not work."""
+
+    reason: str
+    lost: bool
+    """Whether only a new process can mend it."""
+
+
+def trouble(thread: threading.Thread, effect: str, *, ended: bool, silent_s: float, patience: float = 1.0) -> Trouble | None:
+    """Return what is wrong with a thread; None when nothing is, or when it has `ended` as it should.
+
+    `effect` says what does not happen then; `silent_s` is how long it has been at one piece of work, of which some take
+    `patience` times as long as others.
+    """
+    if ended:
+        return None
+    if not thread.is_alive():
+        return Trouble(f"the thread {thread.name} has ended, so it {effect}", lost=True)
+    if silent_s > patience * SILENT_S:
+        told = f"the thread {thread.name} has been at one piece of work for {silent_s:.0f} s, so it {effect}"
+        return Trouble(told, lost=silent_s > patience * LOST_S)
+    return None
