@@ -62,8 +62,8 @@ def announce_another(registry: Registry, data_dir: Path) -> str:
         found = of(registry)
     except RetryError:
         return ""  # told where the lease is asked for
-    if found.holder is None:
-        return ""
+    if found.holder is None or _place(found.holder) == (socket.gethostname(), os.getpid()):
+        return ""  # nobody, or who had this process id before, as in a container that was started anew
     another = found.already_runs(data_dir)
     log.warning("daemon.another_runs", reason=another, leader=found.holder, next="this one stands by until that one ends")
     return another

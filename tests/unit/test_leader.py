@@ -68,11 +68,17 @@ def test_one_that_stopped_politely_is_gone_since_then(registry: Registry, clock:
 
 
 def test_a_second_one_hears_of_the_first_by_its_process_id(registry: Registry, tmp_path: Path) -> None:
-    registry.lease.acquire(leader.name_of_this_process(), 5.0)
+    first = os.getppid()
+    registry.lease.acquire(f"{socket.gethostname()}:{first}:ab12", 5.0)
     with capture_logs() as lines:
         said = leader.announce_another(registry, tmp_path)
-    assert said == f"A daemon (pid {os.getpid()}) already runs on {tmp_path}; stop it, or choose another data_dir."
+    assert said == f"A daemon (pid {first}) already runs on {tmp_path}; stop it, or choose another data_dir."
     assert [line["reason"] for line in lines if line["event"] == "daemon.another_runs"] == [said]
+
+
+def test_a_container_that_was_started_anew_does_not_take_its_former_life_for_another(registry: Registry, tmp_path: Path) -> None:
+    registry.lease.acquire(leader.name_of_this_process(), 5.0)
+    assert leader.announce_another(registry, tmp_path) == ""
 
 
 def test_where_the_registry_does_not_answer_nothing_is_said(
