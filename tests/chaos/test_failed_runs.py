@@ -130,7 +130,7 @@ def test_other_tasks_train_meanwhile(world: World) -> None:
     other = "other-topics"
     world.tasks[other] = task(name=other)
     world.buffer.insert(
-        buffers.stored(*(buffers.label(f"o-{n}", f"other text {n}", "AB"[n % 2], task=other) for n in range(10)), offset=100)
+        buffers.stored(*(buffers.label(f"o-{n}", f"other text {n}", "AB"[n % 2], task=other) for n in range(20)), offset=100)
     )
     buffers.enrich(world.buffer)
     assert isinstance(world.runner, MadeUpRunner)
