@@ -40,6 +40,8 @@ class TaskStatus:
     counts: TaskCounts
     feedback: Defence
     new_examples: int
+    new_weight: float
+    """What the new ones weigh for a trigger: a label 1, what users say less, confirmations alone nothing."""
     due: bool
     reasons: tuple[str, ...]
     texts_cut: str | None
@@ -158,6 +160,7 @@ class StatusReader:
             counts=self._buffer.counts(task.name),
             feedback=self._buffer.defence(task.name),
             new_examples=found.new_examples,
+            new_weight=round(found.weight, 3),
             due=look.trigger is not None,
             texts_cut=self._texts_cut(champion.version) if champion else None,
             reasons=look.reasons if led or under_way is None else (_INTERRUPTED,),

@@ -139,7 +139,7 @@ def _print_task(task: TaskStatus) -> None:
         console.print(f"  cut       {task.texts_cut}: read to training.max_tokens only")
     counts = task.counts
     console.print(
-        f"  examples  {counts.train} to train on ({task.new_examples} new), {counts.test} held out, {counts.anchor} anchor, "
+        f"  examples  {counts.train} to train on ({_new(task)}), {counts.test} held out, {counts.anchor} anchor, "
         f"{counts.waiting} waiting for their article, {counts.unenriched} not yet enriched"
     )
     _print_feedback(task)
@@ -164,6 +164,11 @@ def _print_task(task: TaskStatus) -> None:
             console.print(f"            its training set held texts that were erased; its folder went at {last['erased_at']}")
         for reason in last["reasons"] or [last["error"]]:
             console.print(f"            {reason}", markup=False)
+
+
+def _new(task: TaskStatus) -> str:
+    weight = "" if task.new_weight == task.new_examples else f" of the weight {task.new_weight:g}"
+    return f"{task.new_examples} new{weight}"
 
 
 def _print_feedback(task: TaskStatus) -> None:
