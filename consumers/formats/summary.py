@@ -10,7 +10,7 @@ from consumers.events import AnyEvent, Label
 from consumers.formats.rows import BadRow, LeftOut
 
 _MOST_LABELS = 100_000
-_TAG = re.compile(r"[BIESLUM][-_].+|.+[-_][BIESLUM]")
+_TAG = re.compile(r"[BIESLUM][-_].+|.+[-_][BIESLUM]", re.IGNORECASE)
 _NO_ANSWER = frozenset({"none", "n/a", "na", "unknown", "undefined", "missing", "?", "-", "_", "*", "."})
 _SHOWN = 5
 

@@ -14,6 +14,7 @@ MISSING = frozenset({"-", "_", "*"})
 """What sets write where nobody said whether the token belongs to an entity."""
 _STARTS = frozenset("BSU")
 _ENDS = frozenset("ESLU")
+_LETTERS = frozenset("BIESLUM")
 _PREFIXED = re.compile(r"([BIESLUM])[-_](.+)")
 _SUFFIXED = re.compile(r"(.+)[-_]([BIESLUM])")
 _WORD = re.compile(r"[^\W\d_][^\s]*")
@@ -53,6 +54,9 @@ def holds_entities(tags: Collection[str]) -> bool:
 
 def holds_plain_types(tags: Collection[str]) -> bool:
     """Return whether these may be the tags of a column of types without prefixes: few different words, one for outside."""
+    # Begin and inside without a type, as mentions are marked, are no types.
+    if {tag for tag in tags if not is_outside(tag)} <= _LETTERS:
+        return all(map(is_outside, tags))
     return len(tags) <= _MOST_TYPES and any(map(is_outside, tags)) and all(_taglike(tag) or _WORD.fullmatch(tag) for tag in tags)
 
 
@@ -121,11 +125,36 @@ def decode_tags(tags: Sequence[str]) -> list[TokenSpan]:
     return spans
 
 
-def sentence(tokens: Sequence[str], layers: Sequence[Sequence[str]]) -> dict[str, Any]:
+def sentence(tokens: Sequence[str], layers: Sequence[Sequence[str]], written: object = None) -> dict[str, Any]:
     """Return the columns `text` and `spans` of one tagged sentence; each layer has a tag for every token.
 
-    Tokens are joined by one space, but for scripts that write none between words.
+    The text is the one that was `written`, where the tokens are found in it one behind the other with only white space between.
+    Without one, tokens are joined by one space, but for scripts that write none between words.
     """
+    found = _places(tokens, written) if isinstance(written, str) else None
+    text, offsets = (str(written), found) if found is not None else _joined(tokens)
+    spans = [
+        {"start": offsets[span.first][0], "end": offsets[span.after - 1][1], "label": span.label}
+        for tags in layers
+        for span in decode_tags(tags)
+    ]
+    return {"text": text, "spans": spans}
+
+
+def _places(tokens: Sequence[str], text: str) -> list[tuple[int, int]] | None:
+    """Return where each token stands in the text, None when they do not make it up."""
+    offsets, position = [], 0
+    for token in tokens:
+        while position < len(text) and text[position].isspace() and not text.startswith(token, position):
+            position += 1
+        if not text.startswith(token, position):
+            return None
+        offsets.append((position, position + len(token)))
+        position += len(token)
+    return offsets if not text[position:].strip() else None
+
+
+def _joined(tokens: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
     offsets, position, text = [], 0, []
     for index, token in enumerate(tokens):
         if index and not (_unspaced(tokens[index - 1][-1:]) and _unspaced(token[:1])):
@@ -134,12 +163,7 @@ def sentence(tokens: Sequence[str], layers: Sequence[Sequence[str]]) -> dict[str
         offsets.append((position, position + len(token)))
         position += len(token)
         text.append(token)
-    spans = [
-        {"start": offsets[span.first][0], "end": offsets[span.after - 1][1], "label": span.label}
-        for tags in layers
-        for span in decode_tags(tags)
-    ]
-    return {"text": "".join(text), "spans": spans}
+    return "".join(text), offsets
 
 
 def _taglike(tag: str) -> bool:

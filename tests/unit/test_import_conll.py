@@ -124,6 +124,18 @@ def test_a_missing_tag_costs_its_sentence_unless_the_user_says_what_it_means(tmp
     assert entities(path, labels={tag: ""})[1] == ("Lyon calm", [])
 
 
+def test_the_text_of_a_comment_is_kept_where_its_tokens_make_it_up(tmp_path: Path) -> None:
+    tokens = "Acme\tB-ORG\nrose\tO\n.\tO\n\n"
+    assert read(tmp_path, f"# text = Acme rose.\n{tokens}# text = Something else\n{tokens}{tokens}") == [
+        ("Acme rose.", [("Acme", "ORG")]), ("Acme rose .", [("Acme", "ORG")]), ("Acme rose .", [("Acme", "ORG")]),
+    ]  # fmt: skip
+
+
+def test_marks_without_types_are_no_types(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--columns"):
+        read(tmp_path, "Acme B\nCorp I\nrose O\n\nLyon B\n")
+
+
 def test_odd_tokens_are_kept(tmp_path: Path) -> None:
     content = "Acme B-ORG\n\xa0 O\nrose O\n\nLyon B-GPE\n\u200d O\n\u3000 O\ncalm O\n\n\ufeff O\nBrno B-GPE\n"
     first, second, third = read(tmp_path, content)

@@ -349,10 +349,17 @@ TOKENS = ["Acme", "Corp", "rose"]
         ({"id": "0", "tokens": TOKENS, "ner_tags": ["B-ORG", "I-ORG", "O"], "pos_tags": ["NNP", "NNP", "VBD"]}, {}),
         ({"words": TOKENS, "labels": ["B-ORG", "L-ORG", "O"]}, {}),
         ({"tokens": TOKENS, "tags": [0, 0, 1]}, {"0": "ORG", "1": ""}),
+        ({"text": TOKENS, "tags": ["B-ORG", "I-ORG", "O"]}, {}),
     ],
 )
 def test_tokens_with_tags(tmp_path: Path, row: dict[str, Any], names: dict[str, str]) -> None:
     assert entities(written(tmp_path, "rows.jsonl", [row]), labels=names) == [("Acme Corp rose", [("Acme Corp", "ORG")])]
+
+
+def test_the_text_that_stands_beside_its_tokens_is_kept(tmp_path: Path) -> None:
+    row = {"tokens": ["Acme", "Corp", "."], "ner_tags": ["B-ORG", "I-ORG", "O"]}
+    path = written(tmp_path, "rows.jsonl", [row | {"text": text} for text in ("Acme  Corp.", "Another text")])
+    assert entities(path) == [("Acme  Corp.", [("Acme  Corp", "ORG")]), ("Acme Corp .", [("Acme Corp", "ORG")])]
 
 
 @pytest.mark.parametrize(

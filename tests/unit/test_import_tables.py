@@ -41,6 +41,21 @@ def test_the_delimiter_is_recognised_and_said(tmp_path: Path, content: str, said
     assert said in looked_at(path, TOPICS).said
 
 
+@pytest.mark.parametrize(
+    ("content", "text", "label"),
+    [
+        ('"text"\t"label"\n"Acme ""rose"""\t"economy"\n', 'Acme "rose"', "economy"),
+        ('text\tlabel\n"Acme ""rose"""\teconomy\n', 'Acme "rose"', "economy"),
+        ('text\tlabel\n"Yes" says Acme\teconomy\n"Acme ""rose"""\teconomy\n', '"Yes" says Acme', "economy"),
+        ('text\tlabel\n"Acme rose"\teconomy\n', '"Acme rose"', "economy"),
+    ],
+)
+def test_quotes_between_tabs_are_characters_unless_fields_show_otherwise(
+    tmp_path: Path, content: str, text: str, label: str
+) -> None:
+    assert topics(written(tmp_path, "rows.tsv", content))[0] == (text, label)
+
+
 def test_a_delimiter_may_be_named(tmp_path: Path) -> None:
     assert topics(written(tmp_path, "rows.csv", "text^label\nAcme rose^economy\n"), delimiter="^") == ACME
     assert (delimiter_named("tab"), delimiter_named("\\t"), delimiter_named(";")) == ("\t", "\t", ";")

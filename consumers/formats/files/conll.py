@@ -24,6 +24,7 @@ from consumers.formats.tags import (
 _DOCUMENT_START = "-DOCSTART-"
 _SEPARATOR = re.compile(r"[ \t]+")
 _NEW_DOCUMENT = re.compile(r"#\s*newdoc(?:\s+id\s*=\s*(\S+))?|#\s+(https?://\S+)(?:\s+\[[^\]]*\])?")
+_TEXT = re.compile(r"#\s*text\s*=\s?(.*)")
 _MOST_TAGS = 2_000
 """A column with more different values holds words, not tags."""
 _A_TOKEN_AND_A_TAG = 2
@@ -120,27 +121,31 @@ def recognise(file: ImportFile, chosen: Sequence[str] | None = None, outside: Ma
 def read(file: ImportFile, columns: Columns, outside: Mapping[str, str] | None = None) -> Iterator[AnyRow]:
     """Yield one row per sentence: `text`, `spans` (code-point offsets into it), and `document` where the file tells documents.
 
-    A sentence with a line that has no tag, or with a tag that stands for a missing value, is a bad row.
+    The text is that of a comment `# text =` where its tokens make it up. A sentence with a line that has no tag, or with a tag
+    that stands for a missing value, is a bad row.
     """
     dropped = frozenset(name for name, here in (outside or {}).items() if here == "")
     document: str | None = None
     documents = 0
     lines: list[_Line] = []
+    written: str | None = None
     for line in _lines(file):
         fresh = _NEW_DOCUMENT.fullmatch(line.text) if line.remark and not lines else None
         starts = line.text.startswith(_DOCUMENT_START) or (fresh is not None and _is_comment(line, columns))
         if line.blank or starts:
             if lines:
-                yield _sentence(lines, columns, dropped, document)
-                lines = []
+                yield _sentence(lines, columns, dropped, document, written)
+                lines, written = [], None
             if starts and columns.documents:
                 documents += 1
                 document = (fresh and (fresh[1] or fresh[2])) or f"document-{documents}"
             continue
         if lines or not line.remark or not _is_comment(line, columns):
             lines.append(line)
+        elif said := _TEXT.fullmatch(line.text):
+            written = said[1]
     if lines:
-        yield _sentence(lines, columns, dropped, document)
+        yield _sentence(lines, columns, dropped, document, written)
 
 
 def described(file: ImportFile, columns: Columns) -> Columns:
@@ -261,7 +266,9 @@ def _is_comment(line: _Line, columns: Columns) -> bool:
     return tag not in columns.known and not is_outside(tag) and not is_marked(tag)
 
 
-def _sentence(lines: Sequence[_Line], columns: Columns, dropped: frozenset[str], document: str | None) -> AnyRow:
+def _sentence(
+    lines: Sequence[_Line], columns: Columns, dropped: frozenset[str], document: str | None, written: str | None
+) -> AnyRow:
     start = lines[0].number
     left_out = f"its sentence (line {start} on) is left out"
     layers: list[list[str]] = [[] for _ in columns.tags]
@@ -282,7 +289,7 @@ def _sentence(lines: Sequence[_Line], columns: Columns, dropped: frozenset[str],
             if not tag:
                 return BadRow(line.number, f"no tag behind {tokens[-1][:60]!r}; {left_out}")
             layer.append("O" if tag in dropped else tag)
-    values = sentence(tokens, layers)
+    values = sentence(tokens, layers, written)
     return Row(start, values if document is None else values | {"document": document})
 
 

@@ -18,6 +18,7 @@ _LONGEST_FIELD_CHARS = 10_000_000
 _DELIMITERS = ",;\t|"
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", " ": "space"}
 _LOOKED_AT_RECORDS = 200
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _SEP_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _LINES_BY_CHANCE = 3
 """So many lines of prose do not all have as many delimiters as a row by chance."""
@@ -50,8 +51,8 @@ class Dialect:
 def recognise(file: ImportFile, delimiter: str | None = None, *, header: bool = True) -> Dialect:
     """Return how a file's fields stand apart: as `delimiter` says, as its `sep=` line says, else as most records fit.
 
-    In a `.tsv` file they stand apart by tabs, and quotes are plain characters, as tab-separated exports write them, but where the
-    column names stand in quotes.
+    In a `.tsv` file they stand apart by tabs, and quotes are plain characters, as tab-separated exports write them, but where
+    fields show that they are not: column names in quotes, or doubled quotes inside quotes.
     """
     lines = _head(file)
     named = _SEP_LINE.fullmatch(lines[0].rstrip("\r\n")) if lines else None
@@ -61,7 +62,7 @@ def recognise(file: ImportFile, delimiter: str | None = None, *, header: bool = 
         chosen = "\t" if tabs and any("\t" in line for line in lines) else _fitting(lines)
     if named:
         lines = lines[1:]
-    quotes = not tabs or chosen != "\t" or (bool(lines) and lines[0].lstrip().startswith('"'))
+    quotes = not tabs or chosen != "\t" or _has_quotes(lines)
     space_after = chosen != " " and quotes and _has_space_after(lines, chosen, header=header)
     said = [] if chosen == ("\t" if tabs else ",") else [f"delimiter: {_NAMES.get(chosen, repr(chosen))}"]
     said += [f"a space behind each {_NAMES.get(chosen, repr(chosen))} belongs to it"] if space_after else []
@@ -202,6 +203,13 @@ def _fit(lines: Sequence[str], delimiter: str) -> tuple[int, int]:
     if not records or len(records[0]) == 1:
         return 0, 0
     return sum(len(record) == len(records[0]) for record in records), len(records[0])
+
+
+def _has_quotes(lines: Sequence[str]) -> bool:
+    """Return whether the fields of tab-separated lines stand in quotes: all that begin with one are whole, and one shows it."""
+    fields = [field for line in lines for field in line.rstrip("\r\n").split("\t") if field.startswith('"')]
+    shown = (bool(lines) and lines[0].startswith('"')) or any('""' in field[1:-1] for field in fields)
+    return shown and all(_QUOTED.fullmatch(field) for field in fields)
 
 
 def _has_space_after(lines: Sequence[str], delimiter: str, *, header: bool) -> bool:

@@ -19,6 +19,7 @@ Transform = Callable[[Iterator[AnyRow]], Iterator[AnyRow]]
 _ANSWERS = frozenset({"accept", "reject", "ignore"})
 _PRODIGY = ("_input_hash", "_task_hash", "_view_id", "spans", "tokens", "options", "label")
 _TOKENS = ("tokens", "words", "token", "word", "form")
+_LISTS_OF_TOKENS = (*_TOKENS, "text", "sentence")
 _TAGS = ("ner_tags", "ner", "tags", "tag", "ner_tag", "labels", "label", "entities")
 _DOCCANO_LABELS = ("label", "labels", "entities", "annotations")
 PARTIAL = "partial"
@@ -130,7 +131,7 @@ def _token_layout(seen: Survey, chosen: tuple[str, ...] | None, names: Mapping[s
             return _lists(chosen[0], chosen[1], names)
         return _table(seen, chosen[0], chosen[1], chosen[2] if len(chosen) > 2 else None, names)  # noqa: PLR2004 - the third one
     lower = {name.strip().lower(): name for name in seen.fields}
-    tokens = next((lower[name] for name in _TOKENS if name in lower and seen.fields[lower[name]].some("texts")), None)
+    tokens = next((lower[name] for name in _LISTS_OF_TOKENS if name in lower and seen.fields[lower[name]].some("texts")), None)
     if tokens is not None:
         tags = [lower[name] for name in _TAGS if name in lower and seen.fields[lower[name]].some("texts", "wholes")]
         return _lists(tokens, tags[0], names) if tags else None

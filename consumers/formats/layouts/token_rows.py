@@ -60,12 +60,18 @@ def from_lists(rows: Iterator[AnyRow], tokens: str, tags: str, reader: Tags) -> 
             continue
         words, marks = unpacked(row.values.get(tokens)), unpacked(row.values.get(tags))
         try:
-            yield Row(row.line, {**row.values, **_sentence(words, marks, reader, (tokens, tags))})
+            yield Row(row.line, {**row.values, **_sentence(words, marks, reader, (tokens, tags), row.values.get("text"))})
         except ValueError as error:
             yield BadRow(row.line, str(error))
 
 
-def _sentence(words: Any, marks: Any, reader: Tags, names: tuple[str, str]) -> dict[str, Any]:  # noqa: ANN401 - whatever the file holds
+def _sentence(
+    words: Any,  # noqa: ANN401 - whatever the file holds
+    marks: Any,  # noqa: ANN401 - same
+    reader: Tags,
+    names: tuple[str, str],
+    written: object,
+) -> dict[str, Any]:
     for name, value in zip(names, (words, marks), strict=True):
         if not isinstance(value, list):
             message = f"{name!r} is {value.reason if isinstance(value, Unreadable) else shown(value)}; a list is expected"
@@ -73,7 +79,7 @@ def _sentence(words: Any, marks: Any, reader: Tags, names: tuple[str, str]) -> d
     if len(words) != len(marks):
         message = f"{len(words)} tokens in {names[0]!r}, but {len(marks)} tags in {names[1]!r}"
         raise ValueError(message)
-    return sentence([_token(word) for word in words], [reader.read(marks)])
+    return sentence([_token(word) for word in words], [reader.read(marks)], written)
 
 
 def _token(value: object) -> str:
