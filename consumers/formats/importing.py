@@ -100,17 +100,6 @@ class Import:
             yield event
 
 
-def read_rows(
-    path: Path,
-    format: Format | None = None,  # noqa: A002 - the word users know it by
-    *,
-    header: bool = True,
-    progress: Callable[[float], None] | None = None,
-) -> Iterator[AnyRow]:
-    """Yield every row of a file as it stands there, unreadable ones as `BadRow`. Raises `UserError` as `look` does."""
-    yield from look(path, Reading(format, header)).rows(progress)
-
-
 def import_events(
     path: Path,
     task: TaskSpec | None,

@@ -15,7 +15,8 @@ MISSING = frozenset({"-", "_", "*"})
 _STARTS = frozenset("BSU")
 _ENDS = frozenset("ESLU")
 _LETTERS = frozenset("BIESLUM")
-_PREFIXED = re.compile(r"([BIESLUM])[-_](.+)")
+# In lower case only what no type begins with.
+_PREFIXED = re.compile(r"([BIESLUM]|[bi])[-_](.+)")
 _SUFFIXED = re.compile(r"(.+)[-_]([BIESLUM])")
 _WORD = re.compile(r"[^\W\d_][^\s]*")
 _MOST_TYPES = 100
@@ -65,7 +66,7 @@ def split(tag: str) -> tuple[str, str | None]:
     if tag in _OUTSIDE:
         return "", None
     if prefixed := _PREFIXED.fullmatch(tag):
-        return prefixed[1], prefixed[2]
+        return prefixed[1].upper(), prefixed[2]
     suffixed = _SUFFIXED.fullmatch(tag)
     return (suffixed[2], suffixed[1]) if suffixed else ("", tag)
 

@@ -59,6 +59,7 @@ def test_comments_are_no_tokens_and_tokens_with_a_hash_are(tmp_path: Path, conte
         ("B_ORG I_ORG O B_PER B_PER", "IOB2"),
         ("ORG-B ORG-I O PER-B PER-B", "IOB2"),
         ("ORG_S O O PER_S PER_S", "BIOES"),
+        ("b-ORG i-ORG o b-PER b-PER", "IOB2"),
     ],
 )
 def test_the_scheme_is_recognised_for_the_whole_file_and_said(tmp_path: Path, tags: str, scheme: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from config.errors import UserError
 from consumers.formats.files.open import ImportFile, is_decoded
 from consumers.formats.rows import NOT_DECODED, AnyRow, BadRow, Row
+from consumers.formats.values import kind_of
 
 _TEXT_AND_ANSWER = 2
 
@@ -142,7 +143,7 @@ def _checked(number: int, value: Any) -> AnyRow:  # noqa: ANN401 - whatever the 
         # spaCy's training data: a text and what is known of it.
         return Row(number, {"text": value[0], **value[1]})
     if not isinstance(value, dict):
-        return BadRow(number, f"a JSON {type(value).__name__}; an object with named fields is expected")
+        return BadRow(number, f"there is {kind_of(value)}; an object with named fields is expected")
     return Row(number, value)
 
 
