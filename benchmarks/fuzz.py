@@ -125,7 +125,7 @@ def main() -> None:
 def fuzz(folder: Path, *, per_type: int, seed: int, real_texts: int | None = None) -> Findings:
     """Send `per_type` events of each type through every stage up to the training rows.
 
-    `real_texts`: the last so many texts are embedded by the real encoder (None: a hundredth of all).
+    `real_texts`: the texts of the last so many events of each type are embedded by the real encoder (None: of a hundredth).
     """
     found = Findings()
     # Loaded once, before the first text is timed.
@@ -137,12 +137,12 @@ def fuzz(folder: Path, *, per_type: int, seed: int, real_texts: int | None = Non
         stack.enter_context(mock.patch.object(enrich_module, "quality", _Timed(found, quality, "quality", "assess")))
         stack.enter_context(mock.patch.object(enrich_module, "language", _Timed(found, language, "language", "identify")))
         bench = stack.enter_context(closing(_Bench(folder, settings, tasks)))
-        real_from = per_type - (max(1, per_type // 100) if real_texts is None else real_texts)
-        for start in range(0, per_type, _ROUND):
-            count = min(_ROUND, per_type - start)
-            bench.publish([(kind, strangers.event(kind)) for _ in range(count) for kind in TYPES], found)
-            encoder = HashEncoder() if start + count < per_type or real_texts == 0 or real_from == per_type else None
-            bench.work_off(found, encoder)
+        real = max(1, per_type // 100) if real_texts is None else real_texts
+        rounds = [min(_ROUND, per_type - real - start) for start in range(0, per_type - real, _ROUND)]
+        for count, encoder in (*((count, HashEncoder()) for count in rounds), (real, None)):
+            if count:
+                bench.publish([(kind, strangers.event(kind)) for _ in range(count) for kind in TYPES], found)
+                bench.work_off(found, encoder)
         bench.freeze(found, folder / "sets")
         kept = sum(found.outcomes[what] for what in ("stored", "known already", "dead letters", "erased"))
         if kept != sum(found.inputs.values()):
