@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import httpx
 
-from perennial_client.answers import Body
+from perennial_client.answers import Body, here
 from perennial_client.calls import Calls
 from perennial_client.deadlines import hold, within
 from perennial_client.feedback import Feedback
@@ -97,7 +97,7 @@ class Client:
         with within(step.left_s) as ends, _as_httpx_says(request):
             with closing(self._http.send(request, stream=True)) as response:
                 body = Body(response, where=step.where, largest_bytes=step.largest_bytes, ends=ends)
-                for piece in response.iter_raw():
+                for piece in [response.content] if here(response) else response.iter_raw():
                     body.add(piece)
             return body.whole()
 
@@ -162,8 +162,11 @@ class AsyncClient:
         with _as_httpx_says(request):
             async with asyncio.timeout(step.left_s), aclosing(await self._http.send(request, stream=True)) as response:
                 body = Body(response, where=step.where, largest_bytes=step.largest_bytes, ends=ends)
-                async for piece in response.aiter_raw():
-                    body.add(piece)
+                if here(response):
+                    body.add(response.content)
+                else:
+                    async for piece in response.aiter_raw():
+                        body.add(piece)
             return body.whole()
 
     async def __aenter__(self) -> Self:

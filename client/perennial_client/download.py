@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from perennial_client.answers import SMALL_BYTES, Body
+from perennial_client.answers import SMALL_BYTES, Body, here
 from perennial_client.cache import Cache
 from perennial_client.client import Client
 from perennial_client.durable import sync_folders, write_atomic
@@ -99,7 +99,7 @@ def _go_on(client: Client, version: str, file: File, path: Path, stop: threading
         if response.status_code not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
             where = f"GET {response.url}"
             body = Body(response, where=where, largest_bytes=SMALL_BYTES, ends=began + _LONGEST_REFUSAL_S)
-            for chunk in response.iter_raw():
+            for chunk in [response.content] if here(response) else response.iter_raw():
                 body.add(chunk)
             raise refusal(body.whole(), where, "the next attempt goes on there")
         if response.status_code == httpx.codes.OK or not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
