@@ -26,7 +26,8 @@ FAULTS = (
     "files open to other users, a read-only data folder",
     "hostile server", "pipeline of unknown parts",
     "a text made to stop the tokenizer", "a request that two parsers read differently", "another site's page asks an open port",
-    "requests that never arrive whole", "descriptors run out",
+    "requests that never arrive whole", "descriptors run out", "questions about unknown feedback without end",
+    "texts of every shape that a request may have",
 )  # fmt: skip
 
 

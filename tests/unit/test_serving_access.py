@@ -236,6 +236,15 @@ def test_ipv6_addresses_of_one_site_count_as_one(registry: Registry, clock: Cloc
     assert door.admit(TOKEN, address="").key is None
 
 
+def test_loopback_addresses_count_as_one(registry: Registry, clock: Clock, data: ServedData) -> None:
+    door = Door(registry, clock, data, token=TOKEN, wrong_keys_per_min=3)
+    for address in ("127.0.0.2", "127.9.9.9", "::ffff:127.0.0.3"):
+        assert door.refusal("guess", address=address).status == 401
+    for address in ("127.0.0.4", "::1", "::ffff:127.1.1.1", "127.0.0.2"):
+        assert door.refusal(TOKEN, address=address).status == 429
+    assert door.admit(TOKEN, address="192.0.2.1").key is None
+
+
 def test_texts_are_limited_per_key_and_a_whole_request_always_fits(registry: Registry, clock: Clock, data: ServedData) -> None:
     door = Door(registry, clock, data, token=TOKEN, texts_per_s=10, burst_s=2, max_texts=50)
     key, other = door.key("desk", "predict"), door.key("other", "predict")
