@@ -14,7 +14,7 @@ from config.settings import load_settings
 from config.tasks import load_tasks
 from consumers.dead_letters import DeadLetter, DeadLetters
 from consumers.event_log import open_event_log
-from daemon.commands.output import AsJson, console, print_json, table
+from daemon.commands.output import AsJson, console, print_json, printable, table
 
 app = typer.Typer(help="Events that could not be used: list, show, replay, drop.", no_args_is_help=True)
 
@@ -51,7 +51,7 @@ def show(
         return
     for name, value in _plain(letter).items():
         console.print(f"[dim]{name:>13}[/]  ", end="")
-        console.print(str(value), markup=False)
+        console.print(printable(str(value)), markup=False)
 
 
 @app.command()

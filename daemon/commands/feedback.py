@@ -12,14 +12,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.markup import escape
 
 from config.clock import utc_now
 from config.errors import UserError
 from config.settings import Settings, load_settings
 from config.tasks import load_tasks
 from consumers import events
-from daemon.commands.output import AsJson, console, print_json, table
+from daemon.commands.output import AsJson, console, print_json, printable, table
 
 if TYPE_CHECKING:
     from consumers.buffer import Buffer
@@ -56,7 +55,7 @@ def quarantine(
         for alarm in state.alarms:
             console.print(f"[bold red]ALARM[/] {name}: ", end="")
             console.print(
-                f"{alarm.held} corrections of {alarm.users} users say {_printable(alarm.move)}, since "
+                f"{alarm.held} corrections of {alarm.users} users say {printable(alarm.move)}, since "
                 f"{alarm.since:%Y-%m-%d %H:%M} UTC. "
                 f"`perennial feedback accept --task {name} --alarm {shlex.quote(alarm.move)}`, or reject",
                 markup=False,
@@ -101,7 +100,7 @@ def show(identifier: Annotated[str, typer.Argument(metavar="ID", help="The event
         print_json(found.model_dump(mode="json"))
         return
     console.print(f"[bold]{found.status}[/] ", end="")
-    console.print(_printable(f"{found.task}: {found.reason}"), markup=False)
+    console.print(printable(f"{found.task}: {found.reason}"), markup=False)
 
 
 @app.command()
@@ -220,9 +219,5 @@ def _said(target: str) -> str:
 
 def _cell(text: str) -> str:
     """Return what anybody may have written as it can be shown: one line, not too long, and nothing that moves the terminal."""
-    plain = _printable(" ".join(text.split()))
-    return escape(plain if len(plain) <= _EXCERPT_CHARS else plain[: _EXCERPT_CHARS - 1] + "…")
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    plain = printable(" ".join(text.split()))
+    return plain if len(plain) <= _EXCERPT_CHARS else plain[: _EXCERPT_CHARS - 1] + "…"

@@ -7,6 +7,7 @@ import sys
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from config.logging import configure_logging, mask_crashes
 from config.secrets import secrets_of
@@ -88,6 +89,6 @@ def doctor(as_json: AsJson = False) -> None:
         print_json([finding.as_json() for finding in findings])
     else:
         marks = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "problem": "[bold red]problem[/]"}
-        rows = [(marks[finding.level], finding.check, finding.found, finding.remedy) for finding in findings]
+        rows = [(Text.from_markup(marks[finding.level]), finding.check, finding.found, finding.remedy) for finding in findings]
         table("Checks", ("", "check", "found", "what to do"), rows)
     raise typer.Exit(1 if any(finding.level == "problem" for finding in findings) else 0)
