@@ -165,7 +165,8 @@ class Enricher:
             NewText(
                 row.row_id, keys[row.row_id], row.event_time, vectors[keys[row.row_id]],
                 anchor=row.anchor, takes_out=row.verdict is None,
-                document=document_of(row.document_id, row.article_id), is_part=row.document_id is not None,
+                document=document_of(row.document_id, row.article_id),
+                is_part=row.document_id is not None and row.verdict is None,
             )
             for row in rows
         ]  # fmt: skip

@@ -52,6 +52,8 @@ class _Text:
     """The task a prediction was made for; None for an article."""
     answer: Mapping[str, Any] | None = None
     """What the prediction said; None for an article, and where nobody can read it."""
+    article_id: str | None = None
+    """The article that a prediction was about."""
 
 
 class Ledger:
@@ -80,6 +82,8 @@ class Ledger:
             whole = row
             try:
                 whole = _with_target(row, found)
+                # What a prediction was about is the document of who speaks of the prediction.
+                whole = whole | {"document_id": whole["document_id"] or found.article_id} if not whole["article_id"] else whole
                 refusal = _refusal(whole, found, tasks)
                 joined = [] if refusal else [example_row(whole, found.text, sequence=insertion.next_sequence, now=now)]
             except Exception as error:
@@ -137,9 +141,13 @@ class Ledger:
     def _texts(self, rows: Sequence[Row]) -> dict[str, _Text]:
         """Return the text each answer speaks of: what the user saw, else the article as it stood at the time."""
         wanted = sorted({row["prediction_id"] for row in rows if row["prediction_id"]})
-        found = self._tables.lookup("predictions", "prediction_id", wanted, ["prediction_id", "task", "text", "answer"])
+        found = self._tables.lookup(
+            "predictions", "prediction_id", wanted, ["prediction_id", "task", "text", "answer", "article_id"]
+        )
         predictions = {
-            row["prediction_id"]: _Text(row["text"], row["task"], stored_answer(json.loads(row["answer"]), row["text"]))
+            row["prediction_id"]: _Text(
+                row["text"], row["task"], stored_answer(json.loads(row["answer"]), row["text"]), row["article_id"]
+            )
             for row in found.to_pylist()
         }
         about_articles = [row for row in rows if row["prediction_id"] not in predictions and row["target"] != AS_CITED]

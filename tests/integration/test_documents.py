@@ -7,7 +7,7 @@ from pathlib import Path
 from consumers.backlog import TextRow
 from consumers.buffer import Buffer
 from consumers.events import Label
-from tests.support.buffers import TOPICS, article, enrich, feedback, finding, judge, label, opened, spans, stored
+from tests.support.buffers import TOPICS, article, enrich, feedback, finding, judge, label, opened, prediction, spans, stored
 
 TASK = TOPICS.model_copy(update={"new_label_min_examples": 1})
 
@@ -54,6 +54,19 @@ def test_of_a_document_on_both_sides_the_training_side_is_dropped_once(tmp_path:
         writes = buffer.writes
         assert buffer.documents()[1] == 0
         assert buffer.writes == writes
+
+
+def test_feedback_belongs_to_the_article_that_its_prediction_was_about(tmp_path: Path) -> None:
+    with opened(tmp_path / "b") as buffer:
+        buffer.insert(
+            stored(
+                prediction("p-1", "one", article_id="a-1"), prediction("p-2", "two"), feedback("f-1", prediction_id="p-1"),
+                feedback("f-2", prediction_id="p-2"), feedback("f-3", prediction_id="p-1", article_id="a-9"),
+            )
+        )  # fmt: skip
+        buffer.resolve_waiting()
+        rows = {row.row_id: (row.document_id, row.article_id) for row in buffer.unenriched("examples", 10)}
+        assert rows == {"f-1": ("a-1", None), "f-2": (None, None), "f-3": (None, "a-9")}
 
 
 def test_an_article_stands_where_its_labels_stand(tmp_path: Path) -> None:
