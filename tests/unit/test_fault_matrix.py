@@ -28,7 +28,6 @@ FAULTS = (
     "a text made to stop the tokenizer", "a request that two parsers read differently", "another site's page asks an open port",
     "requests that never arrive whole", "descriptors run out", "questions about unknown feedback without end",
     "texts of every shape that a request may have",
-    "requests that never arrive whole", "descriptors run out",
     "data folder of an earlier release", "texts of one document on both sides of the split",
 )  # fmt: skip
 
