@@ -161,3 +161,4 @@ def test_a_generated_client_predicts_and_posts_feedback(served: tuple[str, str],
 
     refused = api["predict"].sync_detailed(TOPICS, client=client, body=models.PredictRequest(text=TEXT))
     assert (refused.status_code, refused.parsed.error.code) == (409, "no_champion")
+    client.get_httpx_client().close()
