@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from consumers.buffer import Buffer
 from consumers.defence import conflicts
 from consumers.enrich import Enricher
 from consumers.events import AnyEvent
+from daemon.commands import dead_letters
 from tests.support.buffers import ENTITIES, FEEDBACK, TASKS, TOPICS, article, feedback, label, opened, prediction, spans, stored
 from tests.support.encoders import WordEncoder
 
@@ -149,6 +151,20 @@ def test_what_is_the_machines_fault_is_no_rows_fault(tmp_path: Path, error: Exce
         assert (buffer.count_put_aside(), buffer.counts(TOPIC).unenriched) == (0, 2)
         steps(enricher(buffer))
         assert buffer.counts(TOPIC).unenriched == 0
+
+
+def test_the_command_lists_what_is_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with opened(tmp_path / "buffer") as buffer:
+        store(buffer, label("l-0", TEXTS[0]), label("l-1", TEXTS[1]))
+        steps(enricher(buffer, PoisonedEncoder(TEXTS[1])))
+    monkeypatch.setenv("PERENNIAL_DATA_DIR", str(tmp_path))
+    capsys.readouterr()  # the log
+    dead_letters.set_aside(limit=50, as_json=True)
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["table"], found["row_id"], found["task"]) == ("examples", "l-1", TOPIC)
+    assert "enrichment failed on it (ValueError" in found["reason"]
 
 
 def test_a_mark_that_cannot_be_stored_holds_up_nothing_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
