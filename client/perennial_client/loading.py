@@ -13,7 +13,9 @@ from perennial_client.results import Champion
 Answer = Mapping[str, Any]
 
 _PORTION_TEXTS = 32
-_PORTION_CHARS = 50_000
+_PORTION_CHARS = 10_000
+_WHOLE_CHARS = 2_500
+"""What a text counts at most."""
 _WARM_TEXTS = (
     "The council voted on the new bridge on Thursday.",
     "Shares fell by three percent after the carmaker cut its forecast for the year and named a new chief. " * 3,
@@ -70,7 +72,7 @@ def portions(texts: Sequence[str]) -> Iterator[list[str]]:
     chars = 0
     for text in texts:
         portion.append(text)
-        chars += len(text)
+        chars += min(len(text), _WHOLE_CHARS)
         if len(portion) == _PORTION_TEXTS or chars >= _PORTION_CHARS:
             yield portion
             portion, chars = [], 0

@@ -79,7 +79,8 @@ def one_thread() -> Iterator[None]:
 
 
 def test_texts_are_answered_in_the_same_portions() -> None:
-    assert (loading._PORTION_TEXTS, loading._PORTION_CHARS) == (batching.MAX_BATCH_TEXTS, batching.MAX_BATCH_CHARS)
+    here = (loading._PORTION_TEXTS, loading._PORTION_CHARS, loading._WHOLE_CHARS)
+    assert here == (batching.MAX_BATCH_TEXTS, batching.MAX_BATCH_CHARS, batching.WHOLE_CHARS)
 
 
 @pytest.mark.usefixtures("one_thread")
