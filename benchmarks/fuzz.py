@@ -62,6 +62,10 @@ class HashEncoder:
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
         return vectors
 
+    def readable_shares(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Return per text the share that can be read; every third text goes the way of scripts that cannot be."""
+        return np.array([len(text) % 3 > 0 for text in texts], np.float64)
+
 
 @dataclass
 class Findings:

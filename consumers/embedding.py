@@ -14,6 +14,7 @@ from sentence_transformers import SentenceTransformer
 from transformers.utils import logging as transformers_logging
 
 from config.errors import StopError
+from consumers import scripts
 
 Vectors = npt.NDArray[np.float32]
 
@@ -21,6 +22,8 @@ _CPU_TOKENS_PER_BATCH = 2_048
 """Measured: 512 to 4,096 tokens run equally fast on two cores; larger batches fall out of the cache."""
 _CUDA_TOKENS_PER_BATCH = 65_536
 _LONGEST_TOKENS = 512
+_READABLE_CHARS = 400
+"""Enough to tell whether a script can be read."""
 _CHARS_PER_TOKEN = 20
 """More than any language needs; what lies behind would be truncated anyway."""
 
@@ -76,6 +79,20 @@ class Encoder:
         # Not every model ends in a normalising layer, and bf16 rounds lengths.
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return vectors
+
+    def readable_shares(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Return per text the share of its letters that this model's vocabulary has words or parts of words for, 0..1.
+
+        A script that the vocabulary lacks comes out as unknown pieces, single letters or parts of letters; a single ideograph
+        or a letter that stands alone is a piece of its own anywhere. A text without letters counts as readable.
+        """
+        heads = [text[:_READABLE_CHARS] for text in texts]
+        if not getattr(self._tokenizer, "is_fast", False) or not heads:
+            return np.ones(len(heads))  # a tokenizer that cannot say where its pieces stand cannot be asked
+        tokenised = self._tokenizer(heads, add_special_tokens=False, return_offsets_mapping=True)
+        pieces = zip(tokenised["input_ids"], tokenised["offset_mapping"], strict=True)
+        unknown = self._tokenizer.unk_token_id
+        return np.array([scripts.readable_share(head, *two, unknown=unknown) for head, two in zip(heads, pieces, strict=True)])
 
     def _pad(self, rows: Sequence[Sequence[int]], key: str) -> torch.Tensor:
         fill = self._tokenizer.pad_token_id if key == "input_ids" else 0

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import structlog
 
 from config.clock import Clock, utc_now
 from config.sections import EnrichSettings, FeedbackSettings
-from consumers import language, quality
+from consumers import characters, language, quality
 from consumers.buffer import Buffer, Enrichment, StoryMember, TextRow
 from consumers.defence.alarms import Raised
 from consumers.defence.judging import JudgeOutcome
@@ -21,8 +19,10 @@ from consumers.documents import DocumentSides, document_of
 from consumers.events import content_sha256
 from consumers.faults import in_words, isolated
 from consumers.in_hand import MOST_ENDS, InHand
+from consumers.outlines import outline
 from consumers.stories import EqualText, Member, NewText, Placement, StoryIndex
 from consumers.tables import TextTable
+from consumers.vectors import TextEncoder, TextVector, vectors_of
 
 if TYPE_CHECKING:
     from consumers.embedding import Encoder
@@ -33,17 +33,6 @@ _SHORTEST_STEP = timedelta(microseconds=1)
 _JUDGE_EVERY = 8
 # Serving logs a prediction within a second of giving it; feedback that cites it may be faster.
 _PATIENCE = timedelta(seconds=10)
-
-
-class TextEncoder(Protocol):
-    """What turns texts into vectors. `encoder_id` changes whenever the same text would get another vector."""
-
-    encoder_id: str
-    dimensions: int
-
-    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Return one vector of length 1 per text: float32, shape (texts, dimensions)."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +152,11 @@ class Enricher:
         vectors = self._vectors(rows, keys, equal)
         texts = [
             NewText(
-                row.row_id, keys[row.row_id], row.event_time, vectors[keys[row.row_id]],
+                row.row_id, keys[row.row_id], row.event_time, vectors[keys[row.row_id]].vector,
                 anchor=row.anchor, takes_out=row.verdict is None,
                 document=document_of(row.document_id, row.article_id),
                 is_part=row.document_id is not None and row.verdict is None,
+                outline=outline(row.text),
             )
             for row in rows
         ]  # fmt: skip
@@ -190,15 +180,13 @@ class Enricher:
         _log.debug("enriched", table=table, rows=len(rows), seconds=round((self._clock() - started).total_seconds(), 3))
         return dropped
 
-    def _vectors(
-        self, rows: Sequence[TextRow], keys: dict[str, str], equal: Sequence[StoryMember]
-    ) -> dict[str, npt.NDArray[np.float32]]:
+    def _vectors(self, rows: Sequence[TextRow], keys: dict[str, str], equal: Sequence[StoryMember]) -> dict[str, TextVector]:
         """Return the vector of each different text; an article's vector serves the example with the same text."""
         encoder = self._loaded_encoder()
-        vectors = {member.text_sha256: member.embedding for member in equal if member.encoder_id == encoder.encoder_id}
+        own = encoder.encoder_id
+        vectors = {member.text_sha256: TextVector(member.embedding, own) for member in equal if member.encoder_id == own}
         missing = {keys[row.row_id]: row.text for row in rows if keys[row.row_id] not in vectors}
-        fresh = encoder.encode(list(missing.values()))
-        return vectors | dict(zip(missing, fresh, strict=True))
+        return vectors | dict(zip(missing, vectors_of(encoder, list(missing.values())), strict=True))
 
     def _drop(self, placements: Sequence[Placement]) -> int:
         """Take older rows out of training *before* the texts that tie them are stored.
@@ -216,17 +204,18 @@ class Enricher:
                 _log.info("story_dropped", rows=len(older), tied_by=placement.row_id, held_out=placement.story_id)
         return dropped
 
-    def _finding(self, row: TextRow, placement: Placement, vector: npt.NDArray[np.float32], *, dropped: bool) -> Enrichment:
+    def _finding(self, row: TextRow, placement: Placement, vector: TextVector, *, dropped: bool) -> Enrichment:
         found = quality.assess(row.text)
         return Enrichment(
             row_id=row.row_id,
             language=language.identify(row.text),
             quality=found.score,
             quality_reasons=found.reasons,
-            embedding=vector,
-            encoder_id=self._loaded_encoder().encoder_id,
+            embedding=vector.vector,
+            encoder_id=vector.encoder_id,
             story_id=placement.story_id,
             split="dropped" if dropped else placement.split,
+            outline=outline(row.text),
         )
 
     def _changes(self) -> tuple[int, int]:
@@ -263,7 +252,10 @@ class Enricher:
         """Yield the placed rows of [start, end); the vectors of another encoder say nothing beside this one's."""
         last = end - _SHORTEST_STEP
         for member in self._buffer.recent_stories(last, last - start):
-            comparable = member.encoder_id == self._loaded_encoder().encoder_id
+            encoder = self._loaded_encoder()
+            comparable = member.encoder_id == encoder.encoder_id or (
+                member.encoder_id == characters.ENCODER_ID and len(member.embedding) == encoder.dimensions
+            )
             yield Member(
                 row_id=member.row_id,
                 text_key=member.text_sha256,
@@ -272,6 +264,7 @@ class Enricher:
                 story_id=member.story_id,
                 split=member.split,
                 counts=member.counts,
+                outline=member.outline,
             )
 
     def _loaded_encoder(self) -> TextEncoder:

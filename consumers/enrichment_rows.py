@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from consumers.lance_tables import Tables
+from consumers.outlines import Outline
 from consumers.seen import SeenIds
 from consumers.tables import ENRICHMENT_OF, EXAMPLE_FACTS, SCHEMAS, TextTable, is_one_of, moment
 
@@ -35,6 +36,7 @@ class Enrichment:
     story_id: str | None
     split: Split
     dropped_because: str | None = None
+    outline: Outline = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class StoryMember:
     embedding: npt.NDArray[np.float32]
     counts: bool = True
     """Whether its split says anything of its story: not of what users wrote and was never let into training or testing."""
+    outline: Outline = ()
 
 
 class EnrichmentRows:
@@ -99,6 +102,7 @@ class EnrichmentRows:
                     "enriched_seq": self._next_seq + len(rows), "split": one.split, "language": one.language,
                     "quality": one.quality, "quality_reasons": json.dumps(one.quality_reasons), "encoder_id": one.encoder_id,
                     "story_id": one.story_id, "dropped_because": one.dropped_because,
+                    "outline": list(one.outline),
                     "embedding": None if one.embedding is None else np.asarray(one.embedding, dtype=np.float32),
                 }
             )  # fmt: skip
@@ -137,7 +141,7 @@ def recent_stories(tables: Tables, before: datetime, window: timedelta) -> list[
 
 
 def _members(tables: Tables, where: str) -> list[StoryMember]:
-    columns = ["row_id", "story_id", "split", "event_time", "text_sha256", "encoder_id", "embedding"]
+    columns = ["row_id", "story_id", "split", "event_time", "text_sha256", "encoder_id", "outline", "embedding"]
     where = f"{where} AND story_id IS NOT NULL AND embedding IS NOT NULL"
     parts = []
     for texts, table in ENRICHMENT_OF.items():
@@ -151,6 +155,16 @@ def _members(tables: Tables, where: str) -> list[StoryMember]:
     rows = pa.concat_tables(parts).sort_by([("event_time", "ascending"), ("row_id", "ascending")])
     places = zip(*(rows[name].to_pylist() for name in columns[:-1]), rows["embedding"], rows["counts"].to_pylist(), strict=True)
     return [
-        StoryMember(row_id, story_id, split, event_time, text_sha256, encoder_id, embedding.values.to_numpy(), counts)
-        for row_id, story_id, split, event_time, text_sha256, encoder_id, embedding, counts in places
+        StoryMember(
+            row_id,
+            story_id,
+            split,
+            event_time,
+            text_sha256,
+            encoder_id,
+            embedding.values.to_numpy(),
+            counts,
+            tuple(outline or ()),
+        )
+        for row_id, story_id, split, event_time, text_sha256, encoder_id, outline, embedding, counts in places
     ]

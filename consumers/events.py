@@ -21,6 +21,7 @@ from consumers.answers import check_answer
 from consumers.cloud_events import Headers
 from consumers.event_errors import explain
 from consumers.extra import kept
+from consumers.markup import plain
 from consumers.targets import NOT_BLANK, Frozen, as_read, check_spans, not_blank, parse_target
 from consumers.wire import decode
 
@@ -74,7 +75,7 @@ class Article(_Event):
         if not self.text.strip():
             message = "title and body are both empty; send at least one of them"
             raise ValueError(message)
-        if self.content_sha256 is not None and self.content_sha256 != content_sha256(self.text):
+        if self.content_sha256 is not None and self.content_sha256 != content_sha256(article_text(self.title, self.body)):
             message = "content_sha256 does not fit title and body; it is the SHA-256 of title, blank line, body in UTF-8"
             raise ValueError(message)
         return self
@@ -85,8 +86,8 @@ class Article(_Event):
 
     @property
     def text(self) -> str:
-        """Title, blank line, body: what spans are offsets into."""
-        return article_text(self.title, self.body)
+        """Title, blank line, body, as a reader sees them (HTML decoded): what spans are offsets into."""
+        return article_text(plain(self.title), plain(self.body))
 
 
 class _Answer(_Event):

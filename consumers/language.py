@@ -6,6 +6,8 @@ import functools
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
+from consumers.words import letters
+
 READ_CHARS = 400
 """Measured: 400 characters find the same language as 2,000 in a quarter of the time (0.6 ms)."""
 UNKNOWN = "und"
@@ -16,7 +18,7 @@ _LEAST_LETTERS = 10
 def identify(text: str) -> str:
     """Return the ISO 639-1 code of a text's language, or `und` where it holds too few letters to tell."""
     head = text[:READ_CHARS]
-    if sum(map(str.isalpha, head)) < _LEAST_LETTERS:
+    if letters(head) < _LEAST_LETTERS:
         return UNKNOWN
     code, _score = _identifier().classify(head)
     return str(code)

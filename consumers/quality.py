@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from consumers import paywalls, words
+
 READ_CHARS = 10_000
 """What comes later in a text is not looked at: the cost of one look stays below a few milliseconds."""
 
-_TAG = re.compile(r"</?[a-z][a-z0-9]*(?:\s[^<>]{0,200})?/?>|&(?:[a-z]{2,8}|#\d{1,6});", re.IGNORECASE)
+_TAG = re.compile(r"</?[a-z][a-z0-9]*(?:\s[^<>]{0,200})?/?>", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:[a-z]{2,8}|#\d{1,6});", re.IGNORECASE)
 _SCRIPT = re.compile(r"function\s*\(|\{\s*[\w-]+\s*:[^{}]{0,200};|var\s+\w+\s*=|</script", re.IGNORECASE)
 _LINK = re.compile(r"https?://\S+|www\.\S+", re.IGNORECASE)
-_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _BOILERPLATE = re.compile(
     r"\b(?:accept (?:all )?cookies|cookie (?:policy|settings|preferences)|privacy policy|terms of (?:use|service)"
     r"|terms and conditions|all rights reserved|sign (?:in|up)|log ?in|subscribe|newsletter|click here|read more"
@@ -47,11 +49,11 @@ class _Reading:
 
     @cached_property
     def words(self) -> list[str]:
-        return _WORD.findall(self.text)
+        return words.words(self.text)
 
     @cached_property
     def letters(self) -> int:
-        return sum(map(str.isalpha, self.text))
+        return words.letters(self.text)
 
     @cached_property
     def lines(self) -> list[str]:
@@ -90,20 +92,26 @@ def _mostly_digits(reading: _Reading) -> _Finding | None:
 
 
 def _shouting(reading: _Reading) -> _Finding | None:
-    if reading.letters < 200:  # noqa: PLR2004 - a headline in capitals is house style, a page of them is not
-        return None
     cased = sum(1 for character in reading.text if character.isupper() or character.islower())
-    share = sum(map(str.isupper, reading.text)) / max(cased, 1)
+    # A headline in capitals is house style, a page of them is not; nor is an acronym in a script without capitals.
+    if cased < 200:  # noqa: PLR2004
+        return None
+    share = sum(map(str.isupper, reading.text)) / cased
     return _Finding(0.6, f"shouting: {share:.0%} of the letters are capitals") if share > 0.6 else None  # noqa: PLR2004
 
 
 def _markup(reading: _Reading) -> _Finding | None:
     remnants = [match.group() for match in _TAG.finditer(reading.text)]
+    entities = [match.group() for match in _ENTITY.finditer(reading.text)]
     share = sum(map(len, remnants)) / max(len(reading.text), 1)
     if scripts := len(_SCRIPT.findall(reading.text)):
         return _Finding(min(0.9, 0.3 * scripts), f"markup remnants: {scripts} pieces of script or style")
     if share > 0.02:  # noqa: PLR2004 - below, a stray entity that the crawler left
         return _Finding(min(0.9, 3 * share), f"markup remnants: {share:.0%} of the characters, e.g. {remnants[0][:30]}")
+    share = sum(map(len, entities)) / max(len(reading.text), 1)
+    if share > 0.02:  # noqa: PLR2004
+        # Every other word can still be read: a headline of three words with one `&amp;` is worth training on.
+        return _Finding(min(0.4, 3 * share), f"HTML entities: {share:.0%} of the characters, e.g. {entities[0]}")
     return None
 
 
@@ -117,18 +125,23 @@ def _link_farm(reading: _Reading) -> _Finding | None:
 
 def _boilerplate(reading: _Reading) -> _Finding | None:
     phrases = Counter(match.group().lower() for match in _BOILERPLATE.finditer(reading.text))
-    words = max(len(reading.words), 1)
-    if len(phrases) >= 3 and 100 * phrases.total() / words > 5:  # noqa: PLR2004 - several phrases, thick on the page
-        return _Finding(0.8, f"boilerplate: {', '.join(sorted(phrases)[:3])} and the like, {phrases.total()} in {words} words")
+    total = max(len(reading.words), 1)
+    if len(phrases) >= 3 and 100 * phrases.total() / total > 5:  # noqa: PLR2004 - several phrases, thick on the page
+        return _Finding(0.8, f"boilerplate: {', '.join(sorted(phrases)[:3])} and the like, {phrases.total()} in {total} words")
     return None
 
 
 def _menu(reading: _Reading) -> _Finding | None:
     if len(reading.lines) < 12:  # noqa: PLR2004 - fewer short lines may be a poem or a list
         return None
-    short = sum(1 for line in reading.lines if len(line.split()) <= 3)  # noqa: PLR2004 - the length of a menu item
+    short = sum(1 for line in reading.lines if max(len(line.split()), len(words.words(line))) <= 3)  # noqa: PLR2004 - a menu item
     share = short / len(reading.lines)
     return _Finding(0.7, f"menu: {share:.0%} of {len(reading.lines)} lines have three words or fewer") if share > 0.7 else None  # noqa: PLR2004
+
+
+def _paywall(reading: _Reading) -> _Finding | None:
+    stub = paywalls.stub(reading.text)
+    return _Finding(0.8, f"paywall: {stub.share:.0%} of the text asks to subscribe, e.g. {stub.example!r}") if stub else None
 
 
 def _repetition(reading: _Reading) -> _Finding | None:
@@ -136,10 +149,10 @@ def _repetition(reading: _Reading) -> _Finding | None:
     repeated = 1 - len(set(reading.lines)) / max(lines, 1)
     if lines >= 4 and repeated > 0.3:  # noqa: PLR2004
         return _Finding(min(0.9, repeated), f"repeated lines: {repeated:.0%} of {lines}")
-    words = len(reading.words)
+    total = len(reading.words)
     different = len({word.lower() for word in reading.words})
-    if words >= 50 and different / words < 0.2 * (500 / max(words, 500)) ** 0.5:  # noqa: PLR2004 - Heaps' law: fewer new words in longer texts
-        return _Finding(0.8, f"repeated words: {different} different ones in {words}")
+    if total >= 50 and different / total < 0.2 * (500 / max(total, 500)) ** 0.5:  # noqa: PLR2004 - Heaps' law: fewer new words in longer texts
+        return _Finding(0.8, f"repeated words: {different} different ones in {total}")
     return None
 
 
@@ -151,5 +164,5 @@ def _undecodable(reading: _Reading) -> _Finding | None:
 
 
 _CHECKS: Sequence[Callable[[_Reading], _Finding | None]] = (
-    _too_short, _mostly_digits, _shouting, _markup, _link_farm, _boilerplate, _menu, _repetition, _undecodable,
+    _too_short, _mostly_digits, _shouting, _markup, _link_farm, _boilerplate, _paywall, _menu, _repetition, _undecodable,
 )  # fmt: skip

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from consumers.documents import DocumentSides, Side, is_test_document
+from consumers.outlines import Outline, fills_the_same_template
 
 Split = Literal["train", "test", "anchor", "dropped"]
 Vector = npt.NDArray[np.float32]
@@ -49,6 +50,7 @@ class NewText:
     """The document that it belongs to; None when it is one by itself and has no name."""
     is_part: bool = False
     """Whether its document has other texts beside it, so that the document decides before any story does."""
+    outline: Outline = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Member:
     split: Split
     counts: bool = True
     """Whether its split says anything of its story: not of what users wrote and was left out for its document alone."""
+    outline: Outline = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +107,12 @@ class _Period:
     seconds: npt.NDArray[np.float64]
     leaders: list[str] = field(default_factory=list)
     """Story ids, in the order of the matrix."""
+    outlines: list[Outline] = field(default_factory=list)
+    """The leaders' outlines, in the same order."""
     members: list[tuple[str, str]] = field(default_factory=list)
     """Row id and story id."""
 
-    def lead(self, story_id: str, vector: Vector, seconds: float) -> None:
+    def lead(self, story_id: str, vector: Vector, outline: Outline, seconds: float) -> None:
         """Add a leader; the matrix doubles when it is full."""
         size = len(self.leaders)
         if size == len(self.vectors):
@@ -115,6 +120,7 @@ class _Period:
             self.seconds = np.concatenate([self.seconds, np.empty_like(self.seconds)])
         self.vectors[size], self.seconds[size] = vector, seconds
         self.leaders.append(story_id)
+        self.outlines.append(outline)
 
 
 class StoryIndex:
@@ -195,7 +201,7 @@ class StoryIndex:
             if text.takes_out and split != "dropped":
                 self._documents.put(text.document, split)
         counts = text.takes_out or split != "dropped"
-        self._remember(Member(text.row_id, text.text_key, text.event_time, text.vector, story_id, split, counts))
+        self._remember(Member(text.row_id, text.text_key, text.event_time, text.vector, story_id, split, counts, text.outline))
         return Placement(text.row_id, story_id, split, dropped)
 
     def _side_of_document(self, text: NewText, *, unlike_any: bool) -> Side | None:
@@ -253,7 +259,7 @@ class StoryIndex:
         self._story_of_text[member.text_key] = member.story_id
         # The leader's own text leads again wherever it reappears; that much can be read back after a restart.
         if member.vector is not None and member.story_id == story_id_of(member.text_key):
-            period.lead(member.story_id, member.vector, _seconds(member.event_time))
+            period.lead(member.story_id, member.vector, member.outline, _seconds(member.event_time))
 
     def _near(self, texts: Sequence[NewText], sizes: dict[int, int]) -> list[dict[str, float]]:
         """Return per text the stories led by a similar text within the window, with the similarity."""
@@ -269,7 +275,9 @@ class StoryIndex:
                 scores = period.vectors[rows] @ batch[columns].T
                 for row, column in np.argwhere(scores >= self._similarity):
                     text = columns[column]
-                    if abs(period.seconds[start + row] - seconds[text]) <= self._window_s:
+                    if abs(period.seconds[start + row] - seconds[text]) <= self._window_s and not fills_the_same_template(
+                        period.outlines[start + row], texts[text].outline
+                    ):
                         _keep_best(found[text], period.leaders[start + row], float(scores[row, column]))
         return found
 
@@ -282,7 +290,9 @@ class StoryIndex:
             start, size = sizes[neighbour], len(period.leaders)
             scores = period.vectors[start:size] @ text.vector
             for row in np.flatnonzero(scores >= self._similarity):
-                if abs(period.seconds[start + row] - _seconds(text.event_time)) <= self._window_s:
+                if abs(period.seconds[start + row] - _seconds(text.event_time)) <= self._window_s and not fills_the_same_template(
+                    period.outlines[start + row], text.outline
+                ):
                     _keep_best(found, period.leaders[start + row], float(scores[row]))
         return found
 

@@ -46,6 +46,8 @@ _ENRICHMENT = [
     # Not a fixed-size list: another encoder may have another width.
     *_columns("embedding", kind=pa.list_(pa.float32())),
 ]
+# Added by a later version, so last of their tables: what a story's leader looks like (consumers/outlines.py).
+_OUTLINE = _columns("outline", kind=pa.list_(pa.int32()))
 # Copied from the example, so that counting and selecting need no join.
 EXAMPLE_FACTS = ("task", "origin", "selected_by", "verdict", "answer_sha256")
 
@@ -82,13 +84,14 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         [*_required("prediction_id", "event_id", "task", "model_version", "text", "answer"), *_columns("article_id"), *_ARRIVAL]
     ),
     "requests": pa.schema([*_required("event_id", "kind", "body"), *_columns("task"), *_ARRIVAL]),
-    "article_enrichment": pa.schema(_ENRICHMENT),
+    "article_enrichment": pa.schema([*_ENRICHMENT, *_OUTLINE]),
     "example_enrichment": pa.schema(
         [
             *_ENRICHMENT,
             *_required(*(name for name in EXAMPLE_FACTS if name != "verdict")),
             *_columns("verdict"),
             *_required("anchor", kind=pa.bool_()),
+            *_OUTLINE,
         ]
     ),
     # One row for each enriched example that came as feedback; see consumers/defence.

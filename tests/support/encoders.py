@@ -25,6 +25,9 @@ class WordEncoder:
         ).reshape(len(texts), self.dimensions)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
+    def readable_shares(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        return np.ones(len(texts))
+
     def _direction(self, word: str) -> npt.NDArray[np.float64]:
         return _direction(f"{self.encoder_id} {word.lower()}", self.dimensions)
 

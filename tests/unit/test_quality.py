@@ -69,3 +69,72 @@ def test_the_cost_of_a_huge_article_is_bounded() -> None:
     assess("Word upon word <b>goes</b> by, and still more. " * 20_000)
     assert time.perf_counter() - started < 1
     assert assess(PROSE * 100) == assess((PROSE * 100)[:READ_CHARS])
+
+
+HEADLINES = {
+    "Hindi": "सरकार ने किसानों के लिए नई बीमा योजना शुरू की। भारत ने क्रिकेट मैच में ऑस्ट्रेलिया को हराया।",
+    "Tamil": "மத்திய வங்கி வட்டி விகிதத்தைக் குறைத்தது. இறுதிப் போட்டியில் அணி தோல்வியடைந்தது. கனமழையால் சாலைகள் வெள்ளத்தில் மூழ்கின.",
+    "Bengali": "কেন্দ্রীয় ব্যাংক সুদের হার কমিয়েছে। ফাইনালে দল হেরে গেছে। ভারী বৃষ্টিতে রাস্তা ডুবে গেছে।",
+    "Chinese": "央行宣布下调基准利率。国足在预选赛中输给日本队。台风登陆沿海多地停课。科学家发现新的行星。",
+    "Japanese": "中央銀行が金利を引き下げた。台風で学校が休校になった。新しい惑星が見つかった。",
+    "Thai": "ธนาคารกลางลดอัตราดอกเบี้ย ทีมชาติแพ้ในนัดชิงชนะเลิศ ฝนตกหนักน้ำท่วมถนนในกรุงเทพ",
+    "Arabic": "البنك المركزي يخفض سعر الفائدة. المنتخب يفوز في نهائي الكأس. أمطار غزيرة تغرق شوارع العاصمة.",
+    "Khmer": "ធនាគារកណ្តាលបានបញ្ចុះអត្រាការប្រាក់ ភ្លៀងធ្លាក់ខ្លាំងជន់លិចផ្លូវ",
+}
+
+
+@pytest.mark.parametrize("language", HEADLINES)
+def test_scripts_without_case_or_spaces_or_with_marks_have_nothing_against_them(language: str) -> None:
+    text = HEADLINES[language]
+    assert assess(text).reasons == ()
+    assert assess(f"GDP {text} {text.replace(' ', ' ')} NATO").reasons == (), "an acronym does not shout"
+    lines = "\n".join(part.strip() for part in text.replace("。", ".").replace("।", ".").split(".") if part.strip())
+    assert not any("menu" in reason for reason in assess(lines * 1 + "\n" + lines).reasons)
+
+
+@pytest.mark.parametrize("spam", ["买便宜的鞋", "सस्ते जूते खरीदें ", "ซื้อรองเท้าราคาถูก", "மலிவான காலணிகள் "])
+def test_repetition_is_found_in_every_script(spam: str) -> None:
+    assert any("repeated words" in reason for reason in assess(spam * 60).reasons)
+
+
+STUBS = [
+    # As reported; then shorter, with a teaser, in other languages.
+    """Mayor wins close vote in Porto
+
+To keep reading this story, please subscribe. Subscribers get unlimited access on any device, daily newsletters and the full
+archive. Already a subscriber? Log in. This is subscriber-only content; support quality journalism in your region today.""",
+    "Striker breaks leg\n\nSubscribe to continue reading. Already have an account? Sign in.",
+    """Court rules on water rights
+
+The ruling came on Monday.
+
+This article is for subscribers only. Start your free trial to read the full article. Cancel anytime.""",
+    "Bürgermeister gewinnt\n\nWeiterlesen mit Plus-Artikel. Jetzt testen. Bereits Abonnent?",
+    "Le maire élu de justesse\n\nCet article est réservé aux abonnés. Abonnez-vous. Déjà abonné ? Se connecter.",
+    "Borgmästaren vann\n\nLäs vidare. Redan prenumerant? Logga in. Avsluta när du vill.",
+    "首相が会見\n\nこの記事は会員限定です。続きを読むにはログインしてください。",
+]
+
+
+@pytest.mark.parametrize("text", STUBS)
+def test_what_a_paywall_leaves_of_an_article_is_no_text(text: str) -> None:
+    found = assess(text)
+    assert found.score <= 0.3
+    assert any(reason.startswith("paywall: ") for reason in found.reasons)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PROSE,
+        PROSE + "\n\nAlready a subscriber? Log in.",
+        "Netflix gains subscribers\n\nThe company added six million subscribers. Shares rose in late trading.",
+        "Readers' letters\n\nTo keep reading habits alive, libraries open on Sundays. The city pays for it.",
+    ],
+)
+def test_an_article_about_subscriptions_is_one(text: str) -> None:
+    assert not any("paywall" in reason for reason in assess(text).reasons)
+
+
+def test_a_stray_entity_does_not_cost_a_headline_its_use() -> None:
+    assert assess("Q&amp;A: budget").score >= 0.4

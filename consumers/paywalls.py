@@ -1,0 +1,100 @@
+"""Stubs that a paywall leaves of an article: a title, perhaps a sentence, and the request to subscribe; pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_LEAST_CUES = 2
+_LEAST_SHARE = 0.5
+_LONGEST_STUB_CHARS = 3_000
+_SENTENCE = re.compile(r"[^.!?。！？।\n]+[.!?。！？।]*|\n")
+# What publishers write where the article should go on, by language; each is part of a regular expression.
+_BETWEEN_WORDS = (
+    # English
+    r"(?:to|and) (?:keep|continue|finish) reading",
+    r"(?:subscribe|register|sign (?:in|up)|log ?in) (?:now|today|to (?:read|continue|keep|access|unlock|view|get))",
+    r"(?:please|just) subscribe",
+    r"already (?:a (?:subscriber|member)|have an account|subscribed?)",
+    r"(?:become|not) a (?:subscriber|member)",
+    r"subscriber[- ]only",
+    r"subscribers? (?:get|have|enjoy|receive)",
+    r"(?:only|exclusive(?:ly)?|reserved) (?:available )?(?:to|for) (?:our )?(?:paying )?(?:subscribers|members)",
+    r"(?:for|to) (?:our )?(?:subscribers|members) only",
+    r"(?:unlimited (?:digital )?access|full access to|unlock (?:this|the full) (?:article|story))",
+    r"start your (?:free )?(?:trial|subscription)",
+    r"support (?:quality|independent|local|our) journalism",
+    r"free articles? (?:left|remaining|this month)",
+    r"reached your (?:article )?limit",
+    r"create (?:a|your) (?:free )?account",
+    r"cancel (?:any ?time|at any time)",
+    r"read the (?:full|rest of the) (?:article|story)",
+    r"premium (?:content|article)",
+    # German
+    r"weiterlesen|einloggen|probeabo|plus-artikel|jederzeit kündbar|unbegrenzt(?:er|en)? zugang",
+    r"jetzt (?:abonnieren|testen|registrieren|anmelden)",
+    r"(?:bereits|schon) (?:abonnent|abonnentin|registriert|kunde)",
+    r"(?:nur|exklusiv) für abonnenten",
+    # French
+    r"réservée? (?:à nos|aux) abonnés|abonnez[- ]vous|déjà abonnée?|je m'abonne|se connecter",
+    r"poursui\w+ (?:la|votre) lecture|il (?:vous )?reste \d+ ?% de cet article|accès illimité|sans engagement",
+    # Spanish, Portuguese, Italian
+    r"suscríbete|suscríbase|hazte suscriptor|ya (?:eres|soy) suscriptor|solo para suscriptores|seguir leyendo",
+    r"contenido exclusivo para suscriptores|acceso ilimitado|iniciar? sesión",
+    r"assine (?:já|agora|para)|já é assinante|continuar? (?:a ler|lendo)|exclusivo para assinantes|acesso ilimitado",
+    r"abbonati|sei già abbonato|continua a leggere|riservato agli abbonati|accesso illimitato",
+    # Dutch, Swedish, Danish, Norwegian
+    r"verder lezen|lees verder|al abonnee|word abonnee|alleen voor abonnees|onbeperkte? toegang|inloggen",
+    r"läs vidare|redan prenumerant|bli prenumerant|för prenumeranter|prova (?:en månad|gratis)|logga in|obegränsad tillgång",
+    r"avsluta när du vill|læs videre|les videre|allerede abonnent|(?:bliv|bli) abonnent|(?:kun )?for abonnenter|log ind|logg inn",
+    r"ubegrænset adgang|ubegrenset tilgang",
+    # Polish, Czech, Turkish, Russian
+    r"czytaj dalej|dla (?:subskrybentów|prenumeratorów)|masz już (?:konto|subskrypcję)|wykup dostęp|zaloguj się",
+    r"pro předplatitele|pokračovat ve čtení|již (?:máte )?předplatné|přihlaste se",
+    r"okumaya devam|abone ol(?:un)?|zaten abone|sadece aboneler",
+    r"только для подписчиков|оформите подписку|уже (?:есть подписка|подписчик)|(?:читать|продолжить) (?:дальше|чтение)|войдите",
+)
+_ANYWHERE = (
+    # Japanese, Chinese, Korean
+    r"続きを読む|会員限定|有料会員|ログイン|無料登録|残り[0-9]+文字",
+    r"登录后|订阅(?:后|以|即可|用户)|付费(?:内容|阅读|订阅)|会员专享|成为会员|继续阅读|訂閱(?:後|以|即可)|會員專享|繼續閱讀",
+    r"구독자 전용|이미 구독|로그인|계속 읽",
+    # Arabic, Hindi
+    r"للمشتركين فقط|اشترك الآن|لمتابعة القراءة|تسجيل الدخول",
+    r"सब्सक्राइब|आगे पढ़ने|लॉग इन",
+)
+_CUES = re.compile(rf"\b(?:{'|'.join(_BETWEEN_WORDS)})\b|{'|'.join(_ANYWHERE)}", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Stub:
+    """How much of a text is the request to subscribe."""
+
+    share: float
+    """0..1, of the characters behind the title."""
+    example: str
+
+
+def stub(text: str) -> Stub | None:
+    """Return what marks `text` as the stub of an article behind a paywall; None when it is none.
+
+    Behind its first line, at least half of it stands in sentences that ask for a subscription, and two of them differ.
+    """
+    if len(text) > _LONGEST_STUB_CHARS:
+        return None
+    _title, _line, body = text.partition("\n")
+    if not body.strip():
+        # A headline alone, or a text in one paragraph.
+        body = text
+    asking: list[str] = []
+    chars = asked = 0
+    for match in _SENTENCE.finditer(body):
+        sentence = match.group().strip()
+        chars += len(sentence)
+        if found := _CUES.search(sentence):
+            asking.append(found.group())
+            asked += len(sentence)
+    share = asked / max(chars, 1)
+    if len({cue.casefold() for cue in asking}) < _LEAST_CUES or share < _LEAST_SHARE:
+        return None
+    return Stub(share, asking[0][:40])
