@@ -36,10 +36,11 @@ from consumers import language, quality
 from consumers.buffer import Buffer
 from consumers.dead_letters import DeadLetters
 from consumers.embedded import EmbeddedLog
-from consumers.enrich import Enricher, TextEncoder
+from consumers.enrich import Enricher
 from consumers.erasures import Erasures
 from consumers.events import TOPIC_OF_TYPE
 from consumers.ingest import Ingest
+from consumers.vectors import TextEncoder
 from daemon import evidence, triggers
 from registry.store import Registry
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -25,7 +26,7 @@ from consumers.counting import Counting, TaskCounts
 from consumers.defence.judging import Judge, JudgeOutcome
 from consumers.defence.views import Defence, Quarantined, UserView, Views
 from consumers.documents import DocumentSides
-from consumers.enrichment_rows import Enrichment, EnrichmentRows, StoryMember, recent_stories
+from consumers.enrichment_rows import Enrichment, EnrichmentRows, StoryMember, recent_stories, unread_languages
 from consumers.erasures import Erasures
 from consumers.event_rows import Stored
 from consumers.explaining import Explanation, explain
@@ -235,6 +236,11 @@ class Buffer:
         """Return the members of stories with event time in [before - window, before], oldest first."""
         with self._lock:
             return recent_stories(self._tables, before, window)
+
+    def unread_languages(self, window: timedelta) -> tuple[Counter[str], int]:
+        """Return how many texts stored in the last `window` the encoder could not read, by language, and of how many."""
+        with self._lock:
+            return unread_languages(self._tables, self._clock() - window)
 
     def equal_texts(self, text_sha256s: Sequence[str]) -> list[StoryMember]:
         """Return the members of stories, of whatever time, whose text is one of these (by SHA-256)."""

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.feature_extraction.text import HashingVectorizer
 
 ENCODER_ID = "characters@1"
 READ_CHARS = 600
@@ -23,6 +22,8 @@ _NGRAMS = (3, 5)
 
 def vectors_of(texts: Sequence[str], dimensions: int) -> npt.NDArray[np.float32]:
     """Return one vector of length 1 per text (feature hashing, Weinberger et al. 2009): float32, shape (texts, dimensions)."""
+    from sklearn.feature_extraction.text import HashingVectorizer  # noqa: PLC0415 - only a text of such a script pays for it
+
     hashing = HashingVectorizer(analyzer="char_wb", ngram_range=_NGRAMS, n_features=dimensions, norm="l2", dtype=np.float32)
     found: npt.NDArray[np.float32] = hashing.transform([text[:READ_CHARS] for text in texts]).toarray()
     # A text without a single n-gram would lie at zero, alike to nothing but without a direction; it gets one of its own.

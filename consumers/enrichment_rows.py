@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from consumers import characters
 from consumers.lance_tables import Tables
 from consumers.outlines import Outline
 from consumers.seen import SeenIds
@@ -138,6 +140,18 @@ class EnrichmentRows:
 def recent_stories(tables: Tables, before: datetime, window: timedelta) -> list[StoryMember]:
     """Return the rows of both tables with a story and an embedding, event time in [before - window, before], oldest first."""
     return _members(tables, f"event_time >= {moment(before - window)} AND event_time <= {moment(before)}")
+
+
+def unread_languages(tables: Tables, since: datetime) -> tuple[Counter[str], int]:
+    """Return how many texts stored since then the encoder could not read, by language, and how many texts there were."""
+    unread: Counter[str] = Counter()
+    total = 0
+    for table in ENRICHMENT_OF.values():
+        rows = tables.scan(table, ["language", "encoder_id"], f"stored_at >= {moment(since)} AND encoder_id IS NOT NULL")
+        total += rows.num_rows
+        by_letters = rows.filter(pc.equal(rows["encoder_id"], characters.ENCODER_ID))
+        unread.update(by_letters["language"].to_pylist())
+    return unread, total
 
 
 def _members(tables: Tables, where: str) -> list[StoryMember]:

@@ -19,6 +19,7 @@ from config.durable import free_bytes
 from config.errors import PerennialError, UserError
 from config.settings import Settings, load_settings
 from config.tasks import TaskSpec, load_tasks
+from daemon import unread_scripts
 
 if TYPE_CHECKING:
     from daemon.serving import tls
@@ -220,13 +221,16 @@ def _base_models(_settings: Settings, tasks: Mapping[str, TaskSpec]) -> Finding:
     return Finding("base models", "warning", f"not on this machine: {', '.join(missing)}", remedy)
 
 
-def _encoder(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
+def _encoder(settings: Settings, tasks: Mapping[str, TaskSpec]) -> Finding:
     name = settings.enrich.encoder
-    if _transformer_is_here(name):
-        return Finding("encoder", "ok", name)
-    return Finding(
-        "encoder", "warning", f"{name} is not on this machine", "it is downloaded at the first run; offline use minilm"
-    )
+    if not _transformer_is_here(name):
+        remedy = "it is downloaded at the first run; offline use minilm"
+        return Finding("encoder", "warning", f"{name} is not on this machine", remedy)
+    unread = unread_scripts.in_words(settings, tasks)
+    if unread is not None:
+        remedy = "near copies are found by their letters; for more set enrich.encoder to a multilingual one"
+        return Finding("encoder", "warning", unread, remedy)
+    return Finding("encoder", "ok", name)
 
 
 def _hardware(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:

@@ -11,11 +11,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from config.clock import utc_now
+from config.settings import load_settings
+from consumers import characters
+from consumers.buffer import Enrichment, Stored
 from consumers.dead_letters import DeadLetters
+from consumers.event_rows import revision_id
+from consumers.events import Article
 from consumers.source import Position, RawEvent
 from daemon import doctor
 from daemon.doctor import Finding
 from registry.store import Registry
+from tests.support.buffers import opened
 from tests.support.certificates import expired, self_signed
 from tests.support.served import ServedData
 
@@ -215,3 +222,28 @@ def test_dead_letters_are_pointed_at(installation: Path) -> None:
         letters.add(RawEvent(Position("perennial.articles", 0, 7), b"{", None, (), datetime.now(UTC)), "not JSON")
     finding = found("dead letters")
     assert (finding.level, finding.remedy) == ("warning", "`perennial dlq list` says why")
+
+
+def test_a_script_that_the_encoder_cannot_read(installation: Path) -> None:
+    texts = {"th": "ธนาคารกลางลดอัตราดอกเบี้ย", "en": "The central bank cut its main rate"}
+    encoder_ids = {"th": characters.ENCODER_ID, "en": "minilm@1"}
+    with opened(load_settings().buffer_dir, clock=utc_now) as buffer:
+        events = [
+            Article(event_id=f"e-{name}", article_id=name, occurred_at=datetime.now(UTC), title=text)
+            for name, text in texts.items()
+        ]
+        buffer.insert([Stored(event, Position("t", 0, number)) for number, event in enumerate(events)])
+        buffer.apply_enrichment(
+            "articles",
+            [
+                Enrichment(
+                    row_id=revision_id(event), language=event.article_id, quality=1.0, quality_reasons=(), embedding=[1.0, 0.0],
+                    encoder_id=encoder_ids[event.article_id], story_id=f"s-{event.article_id}", split="train",
+                )
+                for event in events
+            ],
+        )  # fmt: skip
+    finding = found("encoder")
+    assert finding.level == "warning"
+    assert "1 of the 2 newest texts (th 1)" in finding.found
+    assert "multilingual" in finding.remedy
