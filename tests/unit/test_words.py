@@ -25,7 +25,7 @@ def test_words_are_whole_in_every_script(text: str, count: int) -> None:
 
 def test_nothing_of_a_word_is_lost() -> None:
     for text in ("東京で大雨", "ฝนตกหนักน้ำท่วม", "Ünïcode", "naïve café", "கிரிக்கெட்"):
-        assert "".join(words(text)) == text
+        assert "".join(words(text)) == text.replace(" ", "")
 
 
 def test_an_ideograph_says_as_much_as_two_letters() -> None:
