@@ -10,7 +10,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, StrictBool, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from config.errors import DeadLetterError
 from config.ids import ForeignId
@@ -47,6 +57,13 @@ ArticleId = Annotated[ForeignId, Field(description="The publisher's stable id of
 TaskName = Annotated[str, Field(min_length=1, max_length=63)]
 ModelVersion = Annotated[str, Field(min_length=1, max_length=100, description="Version whose answer was shown.")]
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS, json_schema_extra={"pattern": NOT_BLANK}), AfterValidator(not_blank)]
+# Feeds write null where an article has no body.
+ArticlePart = Annotated[
+    str,
+    BeforeValidator(lambda value: "" if value is None else value),
+    Field(max_length=MAX_TEXT_CHARS),
+    WithJsonSchema({"anyOf": [{"type": "string", "maxLength": MAX_TEXT_CHARS}, {"type": "null"}]}),
+]
 
 
 class _Event(Frozen):
@@ -64,8 +81,8 @@ class Article(_Event):
 
     type: Literal["article"] = "article"
     article_id: ArticleId
-    title: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] = ""
-    body: Annotated[str, Field(max_length=MAX_TEXT_CHARS)] = ""
+    title: ArticlePart = ""
+    body: ArticlePart = ""
     url: Annotated[str | None, Field(max_length=2_000)] = None
     publisher: Annotated[str | None, Field(max_length=200)] = None
     content_sha256: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$", description="Checked when given.")] = None

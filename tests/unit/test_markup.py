@@ -51,7 +51,7 @@ def test_a_million_characters_of_markup_take_no_time_to_speak_of(piece: str) -> 
     plain(piece * (1_000_000 // len(piece)))  # quadratic work here would never end
 
 
-def article(**fields: str) -> Article:
+def article(**fields: str | None) -> Article:
     return Article(event_id="e-1", article_id="a-1", occurred_at="2026-05-01T12:00:00Z", **fields)
 
 
@@ -65,3 +65,10 @@ def test_an_articles_text_is_what_a_reader_sees_and_its_hash_what_was_sent() -> 
 def test_an_article_of_tags_alone_has_no_text() -> None:
     with pytest.raises(ValueError, match="both empty"):
         article(title="", body="<p> </p><br/>")
+
+
+def test_a_missing_part_may_be_null() -> None:
+    assert article(title="Only title", body=None).text == "Only title"
+    assert article(title=None, body="Only body").text == "Only body"
+    with pytest.raises(ValueError, match="both empty"):
+        article(title=None, body=None)
