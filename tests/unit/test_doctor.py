@@ -17,7 +17,7 @@ from consumers import characters
 from consumers.buffer import Enrichment, Stored
 from consumers.dead_letters import DeadLetters
 from consumers.event_rows import revision_id
-from consumers.events import Article
+from consumers.events import Article, content_sha256
 from consumers.source import Position, RawEvent
 from daemon import doctor
 from daemon.doctor import Finding
@@ -237,7 +237,7 @@ def test_a_script_that_the_encoder_cannot_read(installation: Path) -> None:
             "articles",
             [
                 Enrichment(
-                    row_id=revision_id(event), language=event.article_id, quality=1.0, quality_reasons=(), embedding=[1.0, 0.0],
+                    row_id=revision_id(event, content_sha256(event.text)), language=event.article_id, quality=1.0, quality_reasons=(), embedding=[1.0, 0.0],
                     encoder_id=encoder_ids[event.article_id], story_id=f"s-{event.article_id}", split="train",
                 )
                 for event in events
