@@ -237,7 +237,8 @@ def test_a_script_that_the_encoder_cannot_read(installation: Path) -> None:
             "articles",
             [
                 Enrichment(
-                    row_id=revision_id(event, content_sha256(event.text)), language=event.article_id, quality=1.0, quality_reasons=(), embedding=[1.0, 0.0],
+                    row_id=revision_id(event, content_sha256(event.text)), language=event.article_id, quality=1.0,
+                    quality_reasons=(), embedding=[1.0, 0.0],
                     encoder_id=encoder_ids[event.article_id], story_id=f"s-{event.article_id}", split="train",
                 )
                 for event in events
