@@ -23,6 +23,7 @@ ANCHORS = st.builds(label, st.uuids().map(str), st.just("an anchor"), NAMES, hou
 FEEDBACK = st.builds(
     feedback, st.uuids().map(str), TEXTS | st.none(), NAMES, hours=HOURS, article_id=st.sampled_from(["a-1", "a-2", "a-9"]),
     prediction_id=st.sampled_from(["p-1", "p-9"]) | st.none(), verdict=st.sampled_from(["correction", "confirmation"]),
+    user_id=st.uuids().map(str),  # of one user, the answer that arrives last counts
 )  # fmt: skip
 AROUND = [
     article("e-1", "a-1", "text 1", hours=4), article("e-2", "a-1", "text 7", hours=2), article("e-3", "a-2", "text 8"),
