@@ -264,7 +264,12 @@ class Cycle:
         # Read before the alias moves: a run that has promoted can fail no more.
         looked_at = load_training_set(spec.training_set).rows("test")["example_id"].to_pylist()
         must_go = erasing.is_affected(self._registry, spec.champion_version)
-        decision = gate.decide(result.comparison, task.promotion, champion_must_go=must_go)
+        decision = gate.decide(
+            result.comparison,
+            task.promotion,
+            champion_must_go=must_go,
+            test_fraction=self._settings.enrich.test_fraction,
+        )
         if decision.verdict == "promote":
             decision = self._promote(run, task, spec, decision)
         elif (why := evidence.outside_the_window(task, self._buffer, result.comparison.rows)) is not None:
@@ -286,8 +291,8 @@ class Cycle:
             # Promoted just before a crash; whatever somebody did to the alias since then stands.
             return decision
         if task.promotion.mode == "manual" or not run.promote:
-            why = "the policy's mode is manual" if task.promotion.mode == "manual" else "asked not to promote"
-            return _kept(decision, f"{why}; `perennial models promote {run.version}` does it")
+            why = "promotion.mode is manual" if task.promotion.mode == "manual" else "the run was asked for without promotion"
+            return _kept(decision, f"{why}. Promote it with `perennial models promote {run.version}`.")
         try:
             promotion.promote(
                 self._registry,
@@ -295,7 +300,7 @@ class Cycle:
                 run.version,
                 expected=spec.champion_version,
                 actor=ACTOR,
-                reason="; ".join(decision.reasons),
+                reason=" ".join(decision.reasons),
                 fencing_token=self._token,
                 event={"run_id": run.run_id, "reasons": list(decision.reasons)},
             )
@@ -352,4 +357,4 @@ class Cycle:
 
 
 def _kept(decision: gate.Decision, why: str) -> gate.Decision:
-    return gate.Decision("keep", (f"not promoted: {why}", *decision.reasons))
+    return gate.Decision("keep", (f"Not promoted: {why}", *decision.reasons))

@@ -285,7 +285,7 @@ class Eraser:
             return f"{is_champion}; run {run.run_id} failed ({run.error}); {by_hand}"
         promote = f"`perennial models promote {run.version}` makes {run.version} the champion, {by_hand}"
         why = run.reasons[0] if run.reasons else "no reason was recorded"
-        return f"{is_champion} and was kept: {why}; {promote}"
+        return f"{is_champion} and was kept: {why} {promote}"
 
     def _is_champion(self, version: Version) -> bool:
         champion = self._registry.versions.champion(version.task)

@@ -62,8 +62,8 @@ def outside_the_window(task: TaskSpec, buffer: Buffer, rows: int) -> str | None:
     if rows >= task.promotion.min_test_examples or counts.test_in_window >= counts.test:
         return None
     return (
-        f"only {counts.test_in_window} of {counts.test} test rows are within promotion.window_days "
-        f"({task.promotion.window_days:g}) of the newest one; for an archive raise promotion.window_days in the task file"
+        f"Only {counts.test_in_window} of {counts.test} test rows are within promotion.window_days "
+        f"({task.promotion.window_days:g}) of the newest one. For an archive raise promotion.window_days in the task file."
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from config.tasks import Promotion
+from config.words import counted
 from trainers import statistics
 from trainers.comparison import MIN_SLICE_ROWS, Comparison, Slice, minimum_points
 
@@ -25,73 +26,70 @@ class Decision:
     reasons: tuple[str, ...]
 
 
-def decide(comparison: Comparison, policy: Promotion, *, champion_must_go: bool = False) -> Decision:
+def decide(
+    comparison: Comparison, policy: Promotion, *, champion_must_go: bool = False, test_fraction: float | None = None
+) -> Decision:
     """Return whether the candidate becomes champion under the policy (`policy.mode` is the daemon's business).
 
-    With `champion_must_go`, because it learnt from texts that were erased, the candidate need only be no worse.
+    With `champion_must_go`, because it learnt from texts that were erased, the candidate need only be no worse. `test_fraction`
+    is the share of labelled rows that is kept for testing; with it, reasons say how many rows to import.
     """
     broken, notes = _guards(comparison, policy)
-    verdict, reasons = _weigh_replacement(comparison, policy) if champion_must_go else _weigh(comparison, policy)
+    weigh = _weigh_replacement if champion_must_go else _weigh
+    verdict, reasons = weigh(comparison, policy, test_fraction)
     if broken and verdict != "insufficient_evidence":
         return Decision("keep", (*broken, *reasons, *notes))
     return Decision(verdict, (*reasons, *broken, *notes))
 
 
-def _weigh_replacement(seen: Comparison, policy: Promotion) -> tuple[Verdict, tuple[str, ...]]:
-    """Judge whether a candidate is no worse, by what would count as better: it learnt from nearly the same rows."""
-    loss = minimum_points(policy, seen.champion_score)
-    asked = "needs to be no worse"
+def _weigh_replacement(seen: Comparison, policy: Promotion, test_fraction: float | None) -> tuple[Verdict, tuple[str, ...]]:
+    """Non-inferiority test with margin `min_improvement`: both models learnt from nearly the same rows."""
+    margin = minimum_points(policy, seen.champion_score)
     measured = (
-        f"{_measured(seen, policy, asked)}. {seen.opponent} learnt from texts that were erased; up to {_points(loss)} may be lost"
+        f"{_measured(seen, policy)} {seen.opponent} learnt from texts that were erased, so its replacement may be up to "
+        f"{_points(margin)} worse."
     )
     if seen.rows < policy.min_test_examples:
-        return "insufficient_evidence", _too_few(seen, policy, measured)
-    if seen.lower_bound >= -loss:
+        return "insufficient_evidence", _too_few(seen, policy, measured, test_fraction)
+    if seen.lower_bound >= -margin:
         return "promote", (measured,)
-    return ("keep" if seen.upper_bound < -loss else "insufficient_evidence"), (measured,)
+    return ("keep" if seen.upper_bound < -margin else "insufficient_evidence"), (measured,)
 
 
-def _weigh(seen: Comparison, policy: Promotion) -> tuple[Verdict, tuple[str, ...]]:
+def _weigh(seen: Comparison, policy: Promotion, test_fraction: float | None) -> tuple[Verdict, tuple[str, ...]]:
     """Judge the gain alone."""
-    asked = "needs to be better" if _needed_gain(seen) == 0.0 else f"needs more than {_minimum(policy)}"
-    measured = _measured(seen, policy, asked)
+    needed = _needed_gain(seen)
+    measured = f"{_measured(seen, policy)} Promotion needs {_asked(policy) if needed else 'a gain beyond chance'}."
     if seen.rows < policy.min_test_examples:
-        return "insufficient_evidence", _too_few(seen, policy, measured)
+        return "insufficient_evidence", _too_few(seen, policy, measured, test_fraction)
     if math.isinf(seen.required_gain):
         ceiling = (
-            f"no candidate can be better by more than {_minimum(policy)} than a champion at {seen.champion_score:.3f}; "
-            "set promotion.improvement to error_reduction or absolute in the task file"
+            f"No candidate can bring {_asked(policy)} over a champion at {seen.champion_score:.3f}: "
+            "set promotion.improvement to error_reduction or absolute in the task file."
         )
         return "keep", (ceiling, measured)
-    needed = _needed_gain(seen)
-    alpha = statistics.alpha_at(seen.looks)
     if seen.gain > needed:
-        doubts = _doubts(seen, needed, alpha)
+        doubts = _doubts(seen, needed, statistics.alpha_at(seen.looks), test_fraction)
         return ("insufficient_evidence", (*doubts, measured)) if doubts else ("promote", (measured,))
-    if seen.upper_bound <= needed:
-        return "keep", (
-            f"{measured}; with {_percent(seen.confidence)} confidence the gain is no more than {_points(seen.upper_bound)}",
-        )
-    if seen.rows >= seen.required_rows:
+    if seen.upper_bound <= needed or seen.rows >= seen.required_rows:
         return "keep", (measured,)
-    return "insufficient_evidence", (_needs_rows(seen), measured)
+    return "insufficient_evidence", (_needs_rows(seen, test_fraction), measured)
 
 
-def _doubts(seen: Comparison, needed: float, alpha: float) -> tuple[str, ...]:
+def _doubts(seen: Comparison, needed: float, alpha: float, test_fraction: float | None) -> tuple[str, ...]:
     """Return why a gain above the minimum is not believed yet."""
     doubts = []
     if seen.lower_bound <= 0.0 or seen.p_equal > alpha:
-        again = f" at look {seen.looks} at these rows" if seen.looks > 1 else ""
-        doubts.append(
-            f"an equally good candidate would look this much better in {_odds(seen.p_equal)};{again} fewer than {_odds(alpha)} "
-            "are accepted"
-        )
+        again = f", because these rows have been compared {seen.looks} times" if seen.looks > 1 else ""
+        limit = f"the limit is 1 in {1.0 / alpha:,.0f}{again}"
+        doubts.append(f"Chance alone would show this gain in {_odds(seen.p_equal)} comparisons; {limit}.")
     if needed > 0.0 and not statistics.certainly_not_worse(seen.gain, seen.standard_error, needed):
         doubts.append(
-            f"a candidate that is worse by the minimum would look this much better in more than {_odds(statistics.WORSE_LEVEL)}"
+            f"A candidate that is {_points(needed)} worse would show this gain in more than {_odds(statistics.WORSE_LEVEL)} "
+            "comparisons."
         )
     if doubts and seen.rows < seen.required_rows:
-        return (_needs_rows(seen), *doubts)
+        return (_needs_rows(seen, test_fraction), *doubts)
     return tuple(doubts)
 
 
@@ -103,63 +101,74 @@ def _guards(seen: Comparison, policy: Promotion) -> tuple[list[str], list[str]]:
     for guard in policy.slices:
         part = slices.get(guard.slice)
         if part is None or part.rows < guard.min_rows:
-            has = f"has {part.rows} rows" if part else f"has fewer than {MIN_SLICE_ROWS} rows"
-            notes.append(f"slice {guard.slice} {has}, fewer than the {guard.min_rows} its guard needs; it was not judged")
+            has = str(part.rows) if part else f"fewer than {MIN_SLICE_ROWS}"
+            notes.append(f"Slice {guard.slice} was not checked: it has {has} of the {guard.min_rows} test rows needed.")
         elif -part.gain > guard.max_drop:
-            broken.append(f"slice {guard.slice} gets worse by {_drop(part, guard.max_drop)}")
+            broken.append(f"Slice {guard.slice} is {_drop(part, guard.max_drop)}")
     if seen.anchor and seen.anchor.rows < MIN_ANCHOR_ROWS:
-        notes.append(f"the anchor set has {seen.anchor.rows} rows; forgetting is judged from {MIN_ANCHOR_ROWS} on")
+        notes.append(f"Forgetting was not checked: the anchor set has {seen.anchor.rows} of the {MIN_ANCHOR_ROWS} rows needed.")
     elif seen.anchor and -seen.anchor.gain > policy.max_forgetting:
-        broken.append(f"it forgets: worse on the anchor set by {_drop(seen.anchor, policy.max_forgetting)}")
+        broken.append(f"It forgets: the anchor set is {_drop(seen.anchor, policy.max_forgetting)}")
     if seen.candidate_latency and seen.champion_latency:
         ours, theirs = seen.candidate_latency.p99_ms, seen.champion_latency.p99_ms
         if ours > policy.max_latency_ratio * theirs:
-            allowed = f"{policy.max_latency_ratio:g} times is allowed"
-            broken.append(f"it answers in {ours:.1f} ms (p99) where the champion needs {theirs:.1f} ms; {allowed}")
+            allowed = f"{policy.max_latency_ratio:g} times as long is allowed (promotion.max_latency_ratio)"
+            broken.append(f"It answers in {ours:.1f} ms (p99), the champion in {theirs:.1f} ms; {allowed}.")
     if seen.size_mib > policy.max_size_mib:
         broken.append(
-            f"its artifact has {seen.size_mib:,.0f} MiB; {policy.max_size_mib:,.0f} are allowed (promotion.max_size_mib)"
+            f"Its artifact has {seen.size_mib:,.0f} MiB; {policy.max_size_mib:,.0f} are allowed (promotion.max_size_mib)."
         )
     return broken, notes
 
 
 def _drop(part: Slice, allowed: float) -> str:
-    scores = f"{part.champion_score:.3f} -> {part.candidate_score:.3f} on {part.rows} rows"
-    return f"{_points(-part.gain)} ({scores}); {_points(allowed)} are allowed"
+    scores = f"{part.candidate_score:.3f} against {part.champion_score:.3f} on {counted(part.rows, 'row')}"
+    return f"{_points(-part.gain)} worse: {scores}; {_points(allowed)} are allowed."
 
 
-def _too_few(seen: Comparison, policy: Promotion, measured: str) -> tuple[str, ...]:
-    few = (
-        f"{seen.rows} held-out rows are too few to decide on (min_test_examples is {policy.min_test_examples}); "
-        "labels of held-out stories, chosen without looking at a model, bring more"
-    )
+def _too_few(seen: Comparison, policy: Promotion, measured: str, test_fraction: float | None) -> tuple[str, ...]:
+    needed = policy.min_test_examples
+    more = _import_more(needed - seen.rows, test_fraction)
+    few = f"Not decided: {seen.rows} of the {needed} test rows needed. {more}, or lower promotion.min_test_examples."
     return (few, measured) if seen.rows else (few,)
 
 
-def _measured(seen: Comparison, policy: Promotion, asked: str) -> str:
-    """Say what was measured, and what was asked for."""
-    scores = f"{seen.champion_score:.3f} -> {seen.candidate_score:.3f} {_METRIC_NAMES[seen.metric]}"
-    bound = f"{_percent(seen.confidence)} lower bound {_points(seen.lower_bound, sign=True)}"
+def _measured(seen: Comparison, policy: Promotion) -> str:
+    """Say what was measured. Each bound is one-sided, so both enclose less than `confidence`."""
+    scores = f"{_METRIC_NAMES[seen.metric]} {seen.candidate_score:.3f} against {seen.champion_score:.3f}"
+    bounds = f"{_points(seen.lower_bound, sign=True, unit=False)} to {_points(seen.upper_bound, sign=True)}"
     return (
-        f"{_change(seen, policy)} than {seen.opponent} ({scores}, {asked}) on {seen.rows} rows of {seen.stories} stories; {bound}"
+        f"{_change(seen, policy)} {seen.opponent}: {scores} on {counted(seen.rows, 'test row')} "
+        f"({_percent(2.0 * seen.confidence - 1.0)} range of the change: {bounds})."
     )
 
 
 def _change(seen: Comparison, policy: Promotion) -> str:
     if seen.gain == 0.0:
-        return "no better"
+        return "No better than"
     word = "better" if seen.gain > 0 else "worse"
     base = {"relative": seen.champion_score, "absolute": 0.0, "error_reduction": 1.0 - seen.champion_score}[policy.improvement]
     if _needed_gain(seen) == 0.0 or base <= 0.0:
-        return f"{word} by {_points(abs(seen.gain))}"
-    of = " of the errors" if policy.improvement == "error_reduction" else ""
-    return f"{word} by {abs(seen.gain) / base * 100:.1f} %{of}"
+        return f"{_points(abs(seen.gain))} {word} than"
+    share = f"{abs(seen.gain) / base * 100:.1f} %"
+    if policy.improvement == "error_reduction":
+        return f"{share} {'fewer' if seen.gain > 0 else 'more'} errors than"
+    return f"{share} {word} than"
 
 
-def _needs_rows(seen: Comparison) -> str:
-    differ = f"the models differ on {_percent(seen.discordant)} of them, from which {_points(seen.required_gain)} must stand out"
-    bring = "fresh labels of held-out stories bring them"
-    return f"needs about {_rounded(seen.required_rows):,} held-out rows, has {seen.rows}: {differ}; {bring}"
+def _needs_rows(seen: Comparison, test_fraction: float | None) -> str:
+    return (
+        f"Too few test rows to tell {_points(seen.required_gain)} from noise: {seen.rows} of about "
+        f"{_rounded(seen.required_rows):,}. {_import_more(seen.required_rows - seen.rows, test_fraction)}."
+    )
+
+
+def _import_more(missing: int, test_fraction: float | None) -> str:
+    """Say what brings the `missing` test rows."""
+    if not test_fraction:
+        return "Import more labelled rows"
+    rows = _rounded(math.ceil(missing / test_fraction))
+    return f"Import about {rows:,} more labelled rows ({_percent(test_fraction)} are kept for testing)"
 
 
 def _needed_gain(seen: Comparison) -> float:
@@ -167,19 +176,19 @@ def _needed_gain(seen: Comparison) -> float:
     return 0.0 if seen.champion_version is None or seen.champion_score == 0.0 else seen.required_gain
 
 
-def _minimum(policy: Promotion) -> str:
-    if policy.improvement == "absolute":
-        return _points(policy.min_improvement)
-    return _percent(policy.min_improvement)
+def _asked(policy: Promotion) -> str:
+    if policy.improvement == "error_reduction":
+        return f"{_percent(policy.min_improvement)} fewer errors"
+    least = _points(policy.min_improvement) if policy.improvement == "absolute" else _percent(policy.min_improvement)
+    return f"more than +{least}"
 
 
 def _odds(probability: float) -> str:
-    return f"1 of {1.0 / probability:,.0f} looks" if probability < 0.1 else f"{_percent(probability)} of looks"  # noqa: PLR2004 - reads better
+    return f"1 of {1.0 / probability:,.0f}" if probability < 0.1 else f"{_percent(probability)} of"  # noqa: PLR2004 - reads better
 
 
-def _points(value: float, *, sign: bool = False) -> str:
-    number = f"{value * 100:+.1f}" if sign else f"{value * 100:.1f}"
-    return f"{number} points"
+def _points(value: float, *, sign: bool = False, unit: bool = True) -> str:
+    return f"{value * 100:{'+' if sign else ''}.1f}{' points' if unit else ''}"
 
 
 def _percent(share: float) -> str:

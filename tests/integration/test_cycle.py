@@ -118,11 +118,11 @@ def test_folders_of_old_runs_are_forgotten_and_their_records_stay(world: World) 
 @pytest.mark.parametrize(
     ("changes", "verdict", "reason"),
     [
-        ({}, "keep", "no better"),
+        ({}, "keep", "No better"),
         (
             {"promotion": {"metric": "macro_f1", "min_test_examples": 5000}},
             "insufficient_evidence",
-            "600 held-out rows are too few",
+            "Not decided: 600 of the 5000 test rows needed",
         ),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_champion_that_moved_meanwhile_stands(world: World) -> None:
     world.cycle.look()
     run = world.registry.runs.list(limit=1)[0]
     assert (run.verdict, run.version) == ("keep", f"{NAME}/v3")
-    assert f"not promoted: the champion of '{NAME}' is {NAME}/v1 by now, not {NAME}/v2" in run.reasons[0]
+    assert f"Not promoted: the champion of '{NAME}' is {NAME}/v1 by now, not {NAME}/v2" in run.reasons[0]
     assert world.champion() == f"{NAME}/v1"
 
 
@@ -173,7 +173,7 @@ def test_a_pinned_champion_stands(world: World) -> None:
     world.cycle.look()
     run = world.registry.runs.list(limit=1)[0]
     assert run.verdict == "keep"
-    assert "not promoted" in run.reasons[0]
+    assert run.reasons[0].startswith("Not promoted: ")
     assert f"`perennial models unpin {NAME}`" in run.reasons[0]
     assert world.champion() == f"{NAME}/v1"
 
@@ -182,7 +182,9 @@ def test_a_run_asked_not_to_promote_does_not(world: World) -> None:
     world.grow(10)
     run = world.ask(promote=False)
     assert (run.verdict, run.version) == ("keep", f"{NAME}/v1")
-    assert run.reasons[0] == f"not promoted: asked not to promote; `perennial models promote {NAME}/v1` does it"
+    assert run.reasons[0] == (
+        f"Not promoted: the run was asked for without promotion. Promote it with `perennial models promote {NAME}/v1`."
+    )
     assert "better" in run.reasons[1]
     assert world.champion() is None
 
@@ -194,7 +196,7 @@ def test_in_manual_mode_the_candidate_waits_for_a_person(tmp_path: Path) -> None
         world.cycle.look()
         run = only_run(world)
         assert run.verdict == "keep"
-        assert run.reasons[0].startswith("not promoted: the policy's mode is manual")
+        assert run.reasons[0].startswith("Not promoted: promotion.mode is manual")
         assert world.champion() is None
 
 

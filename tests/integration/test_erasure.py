@@ -69,7 +69,7 @@ def test_from_the_request_to_done_when_the_retrained_model_is_as_good(town: Town
     run = town.registry.runs.last(NAME)
     assert run is not None
     assert (run.verdict, run.full, town.champion()) == ("promote", True, f"{NAME}/v2")
-    assert "needs to be no worse" in run.reasons[0]
+    assert "its replacement may be up to" in run.reasons[0]
     assert town.registry.versions.get(f"{NAME}/v2").parent is None
     done = town.work()
     assert done.state == "done"
@@ -112,7 +112,7 @@ def test_a_gate_that_keeps_the_champion_is_told_and_the_operator_decides(town: T
     with capture_logs() as lines:
         waiting = town.work()
     assert waiting.state == "retrain queued"
-    assert f"{NAME}/v1, the champion, learnt from it and was kept: worse by 20.0 %" in waiting.note
+    assert f"{NAME}/v1, the champion, learnt from it and was kept: 20.0 % worse" in waiting.note
     assert f"`perennial models promote {NAME}/v2`" in waiting.note
     assert [line["reason"] for line in lines if line["event"] == "erasure.waits"] == [waiting.note]
     assert town.artifacts.size_bytes(town.registry.versions.get(f"{NAME}/v1").artifact_id) > 0

@@ -51,7 +51,7 @@ def test_a_quiet_installation_with_a_champion(world: World) -> None:
     assert toy.reasons[0] == "3 of 10 new examples; 7 more start a run"
     assert toy.last_run is not None
     assert (toy.last_run["verdict"], toy.last_run["version"]) == ("promote", f"{NAME}/v1")
-    assert "better by 20.0 points" in toy.last_run["reasons"][0]
+    assert "20.0 points better" in toy.last_run["reasons"][0]
     assert status.tables["examples"] == 23
     assert status.lag == {events.ARTICLES_TOPIC: 0, events.FEEDBACK_TOPIC: 0, events.PREDICTIONS_TOPIC: 0}
     assert (status.dead_letters, status.serving) == (0, None)
@@ -161,8 +161,8 @@ def test_too_few_rows_in_the_window_are_counted_and_the_setting_is_named(world: 
     (run,) = world.registry.runs.list()
     assert run.verdict == "insufficient_evidence"
     assert run.reasons[0] == (
-        "only 3 of 69 test rows are within promotion.window_days (90) of the newest one; for an archive raise "
-        "promotion.window_days in the task file"
+        "Only 3 of 69 test rows are within promotion.window_days (90) of the newest one. For an archive raise "
+        "promotion.window_days in the task file."
     )
 
 
