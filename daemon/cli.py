@@ -8,12 +8,12 @@ from importlib import metadata
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from config.errors import PerennialError, UserError
 from config.private import keep_private, refusal
 from config.secrets import told
 from daemon.commands import backups, data, dead_letters, erasing, feedback, inspect, keys, models, operate, runs, topics
+from daemon.commands.output import Console, printable_lines
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
@@ -56,19 +56,21 @@ def main() -> None:
     """Run the command line; a user's mistake ends with a message and exit code 2, never with a traceback."""
     keep_private()
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def tell(kind: str, error: PerennialError) -> None:
+        errors.print(f"[bold red]{kind}:[/] ", end="")
+        errors.print(printable_lines(told(error)), markup=False)
+
     try:
         app()
     except UserError as error:
-        errors.print("[bold red]error:[/] ", end="")
-        errors.print(told(error), markup=False)
+        tell("error", error)
         sys.exit(EXIT_USER_ERROR)
     except PerennialError as error:
-        errors.print("[bold red]failed:[/] ", end="")
-        errors.print(told(error), markup=False)
+        tell("failed", error)
         sys.exit(EXIT_FAILED)
     except PermissionError as error:
-        errors.print("[bold red]failed:[/] ", end="")
-        errors.print(told(UserError(refusal(error, "a file"))), markup=False)
+        tell("failed", UserError(refusal(error, "a file")))
         sys.exit(EXIT_FAILED)
     except typer.Abort:
         sys.exit(130)

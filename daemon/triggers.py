@@ -10,6 +10,7 @@ from typing import Literal
 
 from config.sections import ScheduleSettings
 from config.tasks import TaskSpec
+from config.words import counted
 
 _WORTH_WAITING_S = 60.0
 """With evidence enough to decide, a first run still waits for the rest of an import when that takes no longer."""
@@ -126,7 +127,7 @@ def look(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: da
     reasons: list[str] = []
     if evidence.alarms:
         reasons.append(
-            f"{_counted(evidence.alarms, 'label-flip alarm')} up: feedback starts no run until somebody decides about what is "
+            f"{counted(evidence.alarms, 'label-flip alarm')} up: feedback starts no run until somebody decides about what is "
             "held (`perennial feedback quarantine`)"
         )
     if request is not None:
@@ -134,13 +135,13 @@ def look(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: da
     weekly, why_not_weekly = _weekly(task, evidence, schedule, now)
     if weekly is not None:
         return Look(weekly, (weekly.reason,))
-    counted = _evidence(task, evidence) or _threshold(task, evidence) or _age(task, evidence, now)
-    if counted is None:
+    found = _evidence(task, evidence) or _threshold(task, evidence) or _age(task, evidence, now)
+    if found is None:
         return Look(None, (*reasons, *_too_little(task, evidence), why_not_weekly))
-    held_back = _held_back(task, evidence, counted, now) or _first_run_waits(task, evidence, now)
+    held_back = _held_back(task, evidence, found, now) or _first_run_waits(task, evidence, now)
     if held_back is not None:
-        return Look(None, (*reasons, f"{counted.reason}, but {held_back}", why_not_weekly))
-    return Look(counted, (counted.reason,))
+        return Look(None, (*reasons, f"{found.reason}, but {held_back}", why_not_weekly))
+    return Look(found, (found.reason,))
 
 
 def request_key(event_id: str) -> str:
@@ -240,7 +241,7 @@ def _new(evidence: Evidence) -> str:
         return f"{evidence.new_examples} new examples"
     # Rounded down: 99.97 is not enough, and must not read as 100.
     return (
-        f"{_counted(evidence.new_examples, 'new example')} with the weight {math.floor(evidence.weight * 10 + _ROUNDING) / 10:g}"
+        f"{counted(evidence.new_examples, 'new example')} with the weight {math.floor(evidence.weight * 10 + _ROUNDING) / 10:g}"
     )
 
 
@@ -267,11 +268,11 @@ def _age_in_words(task: TaskSpec, evidence: Evidence, oldest: datetime) -> str:
     return f"{policy.max_age_min_examples} would start a run by age at {_moment(due_at)}"
 
 
-def _held_back(task: TaskSpec, evidence: Evidence, counted: Trigger, now: datetime) -> str | None:
-    if counted.key in evidence.used_keys:
+def _held_back(task: TaskSpec, evidence: Evidence, found: Trigger, now: datetime) -> str | None:
+    if found.key in evidence.used_keys:
         return f"the run on them failed early; a newer example or `perennial train {task.name}` starts another"
     # A run that ended in the future: the clock was set back since, and nobody knows how long ago it was.
-    if evidence.last_run_at is None or evidence.last_run_at > now or counted.kind == "evidence":
+    if evidence.last_run_at is None or evidence.last_run_at > now or found.kind == "evidence":
         return None
     ready_at = evidence.last_run_at + timedelta(minutes=task.trigger.cooldown_minutes)
     return f"cooling down until {_moment(ready_at)} ({_span(ready_at - now)} to go)" if now < ready_at else None
@@ -298,7 +299,7 @@ def _first_run_waits(task: TaskSpec, evidence: Evidence, now: datetime) -> str |
         return f"the log has not said yet what else was sent; it waits for that until {_moment(until)} at the latest"
     about = "" if left_s is None else f", which takes about {_span(timedelta(seconds=max(1.0, left_s)))}"
     return (
-        f"the first run waits until the {_counted(pending, 'text')} sent already are enriched{about}: {has} of the {needed} "
+        f"the first run waits until the {counted(pending, 'text')} sent already are enriched{about}: {has} of the {needed} "
         f"held-out rows that decide are there. It starts at {_moment(until)} at the latest"
     )
 
@@ -311,9 +312,5 @@ def _span(delta: timedelta) -> str:
     seconds = max(0, int(delta.total_seconds()))
     for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= size:
-            return _counted(seconds // size, unit)
+            return counted(seconds // size, unit)
     return f"{seconds} s"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' if count != 1 else ''}"

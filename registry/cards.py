@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from config.durable import write_atomic
+from config.words import counted
 from registry.diff import flatten
 from registry.runs import Run
 from registry.store import Registry
@@ -21,6 +23,7 @@ from trainers.job_spec import Progress
 CARD_FILE = "card.md"
 PLOT_FILE = "card.png"
 
+_SCORES = ("Rows", "Count", "Opponent", "This version", "Gain")
 _VERDICTS: Mapping[str | None, str] = {
     "promote": "Promoted.",
     "keep": "Not promoted: the champion was kept.",
@@ -48,29 +51,43 @@ def write_card(registry: Registry, name: str, folder: Path, *, history: Path | N
 
 def card(registry: Registry, name: str, *, picture: str | None = None) -> str:
     """Return the card of a version as Markdown, showing the image file `picture` when given."""
+    first, *others = sections(registry, name, picture=picture)
+    parts = [f"# {first.title}", *_markdown(first)]
+    for section in others:
+        parts += [f"## {section.title}", *_markdown(section)]
+    return "\n\n".join(parts) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a card: paragraphs, a list, a table; the first two may hold Markdown's ** and `."""
+
+    title: str
+    text: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+    head: tuple[str, ...] = ()
+    rows: tuple[tuple[object, ...], ...] = ()
+
+
+def sections(registry: Registry, name: str, *, picture: str | None = None) -> list[Section]:
+    """Return the parts of the card of a version; the first bears its name. Raises `UserError` when there is no such version."""
     version = registry.versions.get(name)
     run = registry.runs.find(version.run_id)
+    seen = comparison_of(version)
     names = [alias.name for alias in registry.versions.aliases(version.task) if alias.version == name]
     standing = " and ".join(names).capitalize() or "Not in production"
-    parts = [
-        f"# {version.name}",
-        f"{standing}; made on {version.created_at:%Y-%m-%d %H:%M} UTC by run `{version.run_id}`.",
-        *_erased(version),
-        "## Verdict",
-        _verdict(run),
-        *([] if picture is None else [f"![Training loss, and gain over the opponent with its interval]({picture})"]),
-        "## Comparison",
-        _comparison(comparison_of(version)),
-        "## Made from",
-        _table(("", ""), _origin(version, run, len(registry.versions.learnt(name)))),
-        "## Training",
-        _table(("", ""), _effort(version)),
-        "## Settings",
-        _table(("Setting", "Value"), [(f"`{key}`", value) for key, value in sorted(flatten(version.lineage.settings).items())]),
-        "## Files",
-        _table(("", ""), _files(version)),
+    made = f"{standing}; made on {version.created_at:%Y-%m-%d %H:%M} UTC by run `{version.run_id}`."
+    plot = () if picture is None else (f"![Training loss, and gain over the opponent with its interval]({picture})",)
+    settings = sorted(flatten(version.lineage.settings).items())
+    return [
+        Section(version.name, (made, *_erased(version))),
+        Section("Verdict", (_verdict(run),), run.reasons if run else ()),
+        Section("Comparison", (*plot, _compared(seen)), (), _SCORES if seen else (), _scored(seen)),
+        Section("Made from", (), (), ("", ""), tuple(_origin(version, run, len(registry.versions.learnt(name))))),
+        Section("Training", (), (), ("", ""), tuple(_effort(version))),
+        Section("Settings", (), (), ("Setting", "Value"), tuple((f"`{key}`", value) for key, value in settings)),
+        Section("Files", (), (), ("", ""), tuple(_files(version))),
     ]
-    return "\n\n".join(parts) + "\n"
 
 
 def comparison_of(version: Version) -> Comparison | None:
@@ -94,8 +111,7 @@ def read_history(path: Path | None) -> list[Progress]:
 def _verdict(run: Run | None) -> str:
     if run is None:
         return "The run's record is gone."
-    sentence = f"**{_VERDICTS[run.verdict]}** The run began because: {run.reason}."
-    return "\n\n".join([sentence, "\n".join(f"- {reason}" for reason in run.reasons)]).strip()
+    return f"**{_VERDICTS[run.verdict]}** The run began because: {run.reason}."
 
 
 def _erased(version: Version) -> list[str]:
@@ -106,19 +122,24 @@ def _erased(version: Version) -> list[str]:
     return [f"**Learnt from texts that have been erased** (marked {since}, itself or through a parent). {what}."]
 
 
-def _comparison(seen: Comparison | None) -> str:
+def _scored(seen: Comparison | None) -> tuple[tuple[object, ...], ...]:
+    if seen is None:
+        return ()
+    return (
+        _scores(f"test rows ({seen.metric})", seen.rows, seen.champion_score, seen.candidate_score),
+        *(_scores(part.name, part.rows, part.champion_score, part.candidate_score) for part in _parts(seen)),
+    )
+
+
+def _compared(seen: Comparison | None) -> str:
     if seen is None:
         return "The run recorded no comparison."
-    rows = [
-        _scores(f"deciding rows ({seen.metric})", seen.rows, seen.champion_score, seen.candidate_score),
-        *(_scores(part.name, part.rows, part.champion_score, part.candidate_score) for part in _parts(seen)),
-    ]
-    interval = (
-        f"Against {seen.opponent}, on {seen.rows} rows of {seen.stories} stories: gain {seen.gain:+.4f}, between "
+    return (
+        f"Against {seen.opponent}, on {counted(seen.rows, 'test row')} of {seen.stories} stories: gain {seen.gain:+.4f}, between "
         f"{seen.lower_bound:+.4f} and {seen.upper_bound:+.4f} (paired bootstrap by story, each bound one-sided at "
-        f"{seen.confidence:.0%}); required: more than {seen.required_gain:.4f}. Look number {seen.looks} at these rows."
+        f"{seen.confidence:.0%}); required: more than {seen.required_gain:.4f}. These rows have been compared "
+        f"{'once' if seen.looks == 1 else f'{seen.looks} times'}."
     )
-    return "\n\n".join([interval, _table(("Rows", "Count", "Opponent", "This version", "Gain"), rows)])
 
 
 def _parts(seen: Comparison) -> Iterable[Slice]:
@@ -181,6 +202,11 @@ def _files(version: Version) -> list[tuple[object, ...]]:
         ("Manifest SHA-256", f"`{version.manifest_sha256}`"),
         ("Size", f"{version.size_bytes / 2**20:.1f} MiB"),
     ]
+
+
+def _markdown(section: Section) -> list[str]:
+    items = ["\n".join(f"- {item}" for item in section.items)] if section.items else []
+    return [*section.text, *items, *([_table(section.head, section.rows)] if section.head else [])]
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -19,16 +19,60 @@ class Difference:
     """One value that differs; None where a side does not have it."""
 
     key: str
-    """Dotted; it begins with `settings`, `lineage`, `counts` or `metrics`."""
+    """Dotted; it begins with `settings`, `lineage`, `counts`, `metrics` or `scores`."""
     left: Plain
     right: Plain
 
 
-def between(registry: Registry, left: str, right: str) -> list[Difference]:
-    """Return what differs between two versions (`task/vN`). Raises `UserError` when one does not exist."""
-    a, b = _described(registry, registry.versions.get(left)), _described(registry, registry.versions.get(right))
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """All that differs, and which rows the scores among it are of."""
+
+    differences: tuple[Difference, ...]
+    scores: str
+    """In words."""
+
+
+def between(registry: Registry, left: str, right: str) -> Diff:
+    """Return what differs between two versions (`task/vN`). Raises `UserError` when one does not exist.
+
+    Scores stand side by side only where both are of the same rows: of one frozen set, or of a run that compared the two.
+    """
+    first, second = registry.versions.get(left), registry.versions.get(right)
+    a, b = _described(registry, first), _described(registry, second)
+    if first.lineage.training_set_sha256 == second.lineage.training_set_sha256:
+        scores = "Scores are of the same test rows."
+    else:
+        a, b = _without_scores(a), _without_scores(b)
+        shared = _shared_scores(first, second)
+        if shared is None:
+            scores = "Scores are left out: no run compared these two versions on the same test rows."
+        else:
+            a |= shared[0]
+            b |= shared[1]
+            scores = f"Scores are those of {shared[2]}'s run, in which both answered the same test rows."
     keys = (key for key in dict.fromkeys((*a, *b)) if key not in _NAMES_OF_THE_RUN)
-    return [Difference(key, a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)]
+    return Diff(tuple(Difference(key, a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)), scores)
+
+
+def _without_scores(described: dict[str, Plain]) -> dict[str, Plain]:
+    return {key: value for key, value in described.items() if not key.startswith("metrics.comparison.")}
+
+
+def _shared_scores(left: Version, right: Version) -> tuple[dict[str, Plain], dict[str, Plain], str] | None:
+    """Return the scores of both from the run that compared them, and the version that it made; None where none did."""
+    for candidate, opponent in ((right, left), (left, right)):
+        seen = candidate.metrics.get("comparison")
+        if seen is not None and seen["champion_version"] == opponent.name:
+            parts = {
+                seen["metric"]: seen,
+                **{part["name"]: part for part in (seen.get("anchor"), *seen.get("slices", ())) if part},
+            }
+            ours, theirs = (
+                {f"scores.{name}": part[side] for name, part in parts.items()} for side in ("candidate_score", "champion_score")
+            )
+            return (theirs, ours, candidate.name) if candidate is right else (ours, theirs, candidate.name)
+    return None
 
 
 def flatten(values: Mapping[str, object]) -> dict[str, Plain]:

@@ -12,6 +12,7 @@ import typer
 from config.errors import UserError
 from config.settings import load_settings
 from config.tasks import load_tasks
+from config.words import counted
 from consumers.dead_letters import DeadLetter, DeadLetters
 from consumers.event_log import open_event_log
 from daemon.commands.output import AsJson, console, print_json, printable, table
@@ -107,7 +108,7 @@ def drop(
     if before is not None:
         chosen = set(letters.died_before(before.replace(tzinfo=UTC)))
     if chosen and not yes:
-        named = f"{len(chosen)} dead letter{'s' if len(chosen) > 1 else ''}"
+        named = counted(len(chosen), "dead letter")
         typer.confirm(f"Remove {named} for good? They cannot be replayed after that", abort=True)
     console.print(f"{letters.drop(sorted(chosen))} dropped; {letters.count(include_replayed=True)} are kept")
 

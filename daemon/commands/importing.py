@@ -17,8 +17,9 @@ from config.errors import UserError
 from config.private import prepare
 from config.settings import Settings, load_settings
 from config.tasks import load_tasks
+from config.words import counted
 from consumers import events
-from daemon.commands.output import AsJson, console, print_json
+from daemon.commands.output import AsJson, console, print_json, printable
 
 if TYPE_CHECKING:
     from consumers.formats.importing import Import
@@ -152,7 +153,7 @@ class _BadRows:
     def show(self, row: BadRow) -> None:
         # One whose neighbours are in danger is shown however many came before it.
         if self._summary.bad <= _SHOWN_BAD_ROWS or row.swallowed:
-            sys.stderr.write(_printable(f"row {row.line} left out: {row.reason}") + "\n")
+            sys.stderr.write(printable(f"row {row.line} left out: {row.reason}") + "\n")
         elif self._summary.bad == _SHOWN_BAD_ROWS + 1:
             sys.stderr.write("more rows are left out; the count stands at the end\n")
 
@@ -177,7 +178,7 @@ def _say(file: Path, found: Import, summary: Summary, length: ReadingLength | No
         )
     lines += [f"  look at this: labels {one}" for one in odd_labels(summary.labels)]
     for line in lines:
-        console.print(_printable(line), markup=False, soft_wrap=True)
+        console.print(printable(line), markup=False, soft_wrap=True)
 
 
 def _counted(counts: dict[str, int]) -> str:
@@ -204,13 +205,14 @@ def _report(
         return
     bad = f", {summary.bad} unusable" if summary.bad else ""
     excluded = f", {sum(summary.left_out.values())} left out" if summary.left_out else ""
+    read = f"{counted(summary.rows, 'row')} read"
     if sent is None:
-        console.print(f"{_rows(summary.rows)} read: {summary.events} usable{excluded}{bad}. Nothing was sent (--dry-run).")
+        console.print(f"{read}: {summary.events} usable{excluded}{bad}. Nothing was sent (--dry-run).")
         return
     # What waits in Kafka cannot be looked up.
     sure = "" if settings.events.backend == "embedded" or not new else " to this buffer"
     after = f" Sent in {seconds:.1f} s; `perennial status` shows them arrive." if new else ""
-    console.print(f"{_rows(summary.rows)} read: {new} new{sure}, {known} already known{excluded}{bad}.{after}")
+    console.print(f"{read}: {new} new{sure}, {known} already known{excluded}{bad}.{after}")
 
 
 def _send(settings: Settings, found: Import, rate: float | None, progress: Callable[[float], None]) -> tuple[int, int, float]:
@@ -243,15 +245,6 @@ def _send(settings: Settings, found: Import, rate: float | None, progress: Calla
 
 def _events(rows: Iterable[object]) -> Iterator[events.AnyEvent]:
     return (row for row in rows if isinstance(row, events.AnyEvent))
-
-
-def _rows(count: int) -> str:
-    return f"{count} row" if count == 1 else f"{count} rows"
-
-
-def _printable(text: str) -> str:
-    """Return what anybody may have written with nothing in it that moves the terminal."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 @contextmanager

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from config.tasks import load_tasks
 from daemon.commands.existing import existing_registry, refuse_unknown
-from daemon.commands.output import AsJson, console, print_json, table
+from daemon.commands.output import AsJson, console, print_json, printable, printable_lines, table
+
+if TYPE_CHECKING:
+    from registry.cards import Section
 
 app = typer.Typer(help="Versions and the champion: list, show, promote, rollback, pin, diff, gc.", no_args_is_help=True)
 
@@ -75,7 +80,23 @@ def show(version: VersionName, as_json: AsJson = False) -> None:
         if as_json:
             print_json({"version": asdict(found), "run": asdict(run) if run else None})
             return
-        console.print(cards.card(registry, version), markup=False)
+        if console.is_terminal:
+            _print_card(cards.sections(registry, version))
+        else:
+            console.print(printable_lines(cards.card(registry, version)), markup=False)
+
+
+def _print_card(sections: Sequence[Section]) -> None:
+    for section in sections:
+        console.print(Text(f"\n{printable(section.title)}", "bold"))
+        for line in (*section.text, *(f"- {item}" for item in section.items)):
+            console.print(Text(printable(_plain(line))), soft_wrap=False)
+        if section.head:
+            table("", section.head, [tuple(_plain(str(value)) for value in row) for row in section.rows])
+
+
+def _plain(markdown: str) -> str:
+    return markdown.replace("**", "").replace("`", "")
 
 
 @app.command()
@@ -157,14 +178,15 @@ def diff(left: VersionName, right: VersionName, as_json: AsJson = False) -> None
     with existing_registry() as (_settings, registry):
         found = differences.between(registry, left, right)
     if as_json:
-        print_json([asdict(entry) for entry in found])
+        print_json(asdict(found))
         return
     table(
         f"{left} -> {right}",
         ("what", left, right),
-        [(entry.key, entry.left, entry.right) for entry in found],
+        [(entry.key, entry.left, entry.right) for entry in found.differences],
         empty="no difference",
     )
+    console.print(found.scores)
 
 
 @app.command()

@@ -4,16 +4,38 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from pydantic import BaseModel
+from rich.console import Console as RichConsole
+from rich.console import ConsoleDimensions
 from rich.table import Table
 from rich.text import Text
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+_PIPE_COLUMNS = 10_000
+_COLUMN_COLUMNS = 16
+"""A column of sentences needs this much room; with less, each row of a table is printed as a list."""
+
+
+class Console(RichConsole):
+    """A console that breaks no line where nobody looks at a screen: ids that come through a pipe can be used as they are."""
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """Columns and lines of the screen; as many columns as anything needs where there is none."""
+        size = super().size
+        return size if self.is_terminal or self._width is not None else ConsoleDimensions(_PIPE_COLUMNS, size.height)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
+
 
 console = Console(highlight=False)
 
@@ -27,28 +49,69 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
     """Print a table, or `empty` where there are no rows; moments in UTC, to the minute.
 
     Text in a cell is shown as it is, whatever it holds: ids and reasons come from strangers. For markup give a `rich.text.Text`.
+    Lines break between words only, so that ids can be copied; where the screen is too narrow for that, each row is a list.
     """
-    shown = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in columns:
-        shown.add_column(column, overflow="fold")
-    count = 0
-    for row in rows:
-        shown.add_row(*map(_cell, row))
-        count += 1
-    if count:
-        console.print(shown)
-    else:
+    cells = [[_cell(value) for value in row] for row in rows]
+    if not cells:
         console.print(f"[bold]{title}[/]: {empty}")
+        return
+    if title:
+        console.print(f"[bold]{title}[/]")
+    if not _fits(columns, cells):
+        _print_lists(columns, cells)
+        return
+    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for number, column in enumerate(columns):
+        words = all(" " not in row[number].plain for row in cells)
+        shown.add_column(column, overflow="fold", no_wrap=words, min_width=_longest_word(row[number] for row in cells))
+    for row in cells:
+        shown.add_row(*row)
+    with console.capture() as drawn:
+        console.print(shown)
+    # Rich fills each line up to the width of the table.
+    console.file.write("".join(f"{line.rstrip()}\n" for line in drawn.get().split("\n")[:-1]))
 
 
-def _plain(value: object) -> str:
-    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)
+def _print_lists(columns: Sequence[str], cells: Iterable[Sequence[Text]]) -> None:
+    for row in cells:
+        for number, (column, cell) in enumerate(zip(columns, row, strict=True)):
+            if cell.plain:
+                told = Text.assemble("" if number == 0 else "    ", (f"{column} " if column else "", "dim"), cell)
+                console.print(told, soft_wrap=True)
 
 
 def printable(text: str) -> str:
     """Return a text in which nothing moves the terminal: what cannot be printed stands as U+FFFD."""
     # The joiners that Persian and Indic words need are no danger.
     return "".join(one if one.isprintable() or one in "\u200c\u200d" else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+def printable_lines(text: str) -> str:
+    """Return a text of several lines in which nothing else moves the terminal."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _fits(columns: Sequence[str], cells: Sequence[Sequence[Text]]) -> bool:
+    least = 0
+    for number, column in enumerate(columns):
+        longest = max(row[number].cell_len for row in cells)
+        word = _longest_word(row[number] for row in cells)
+        least += max(len(column), min(longest, max(word, _COLUMN_COLUMNS))) + 2
+    return least <= console.width
+
+
+def _longest_word(cells: Iterable[Text]) -> int:
+    return max((Text(word).cell_len for cell in cells for word in cell.plain.split(" ")), default=0)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return dict(value)
+    return sorted(value) if isinstance(value, AbstractSet) else str(value)
 
 
 def _cell(value: object) -> Text:

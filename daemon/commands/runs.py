@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from daemon.commands.existing import existing_registry, refuse_unknown
-from daemon.commands.output import AsJson, console, print_json
+from daemon.commands.output import AsJson, console, print_json, printable
 
 if TYPE_CHECKING:
     from registry.runs import Run
@@ -43,7 +43,7 @@ def runs(
         )
         for line in (f"run {run.run_id}", f"because {run.reason}", run.error or "; ".join(run.reasons[:1])):
             if line:
-                console.print(Padding(Text(line), (0, 0, 0, 4)))
+                console.print(Padding(Text(printable(line)), (0, 0, 0, 4), expand=False))
 
 
 def _took(run: Run) -> str:

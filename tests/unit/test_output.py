@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from rich.text import Text
 
-from daemon.commands.output import printable, table
+from daemon.commands import output
+from daemon.commands.output import print_json, printable, table
+from registry.versions import Lineage
 
 STRANGE = ["[/]", "[bold]x[/red]", "auth0|x [link=http://x]y", "\x1b[2J", "a\u202eb", "\x9b31m", "tab\there"]
 
@@ -27,3 +31,49 @@ def test_markup_of_our_own_is_marked_as_such(capsys: pytest.CaptureFixture[str])
     assert "ok" in shown
     assert "[green]" not in shown
     assert "two lines" in shown
+
+
+LONG = "news-topics-20260101T000000-" + "f" * 40
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output is a terminal of 80 columns."""
+    monkeypatch.setattr(output, "console", output.Console(highlight=False, force_terminal=True, width=80))
+
+
+def test_through_a_pipe_nothing_is_folded(capsys: pytest.CaptureFixture[str]) -> None:
+    table("Rows", ("id", "other", "why"), [(LONG, LONG, "many words " * 30)])
+    output.console.print("status: " + " ".join([LONG] * 9))
+    heading, _head, row, status = capsys.readouterr().out.splitlines()
+    assert heading == "Rows"
+    assert row.split()[:2] == [LONG, LONG]
+    assert status.count(LONG) == 9
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize("columns", [1, 2, 3], ids="{} columns".format)
+def test_on_a_narrow_terminal_ids_stay_whole(columns: int, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["id", "other", "third"][:columns]
+    table("Rows", (*names, "why"), [(*[LONG] * columns, "many words " * 30)])
+    shown = Text.from_ansi(capsys.readouterr().out).plain
+    assert shown.count(LONG) == columns
+    assert "".join(shown.split()).count("manywords") == 30
+    assert all(name in shown for name in names)
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize("value", STRANGE, ids=ascii)
+def test_a_list_is_as_inert_as_a_table(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    table("Rows", ("id", "what"), [(LONG, value), (LONG, LONG)])
+    shown = Text.from_ansi(capsys.readouterr().out.replace("\x1b[2J", "GONE")).plain
+    assert "GONE" not in shown
+    assert printable(value) in shown
+
+
+def test_json_holds_plain_values(capsys: pytest.CaptureFixture[str]) -> None:
+    lineage = Lineage(training_set_sha256="a", seed=1, settings={"task": {"name": "x"}}, code="")
+    print_json({"lineage": lineage, "names": frozenset({"b", "a"}), "at": datetime(2024, 5, 1, tzinfo=UTC), "path": Path("/x")})
+    found = json.loads(capsys.readouterr().out)
+    assert found["lineage"]["settings"] == {"task": {"name": "x"}}
+    assert (found["names"], found["at"], found["path"]) == (["a", "b"], "2024-05-01T00:00:00+00:00", "/x")

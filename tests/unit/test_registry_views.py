@@ -140,8 +140,8 @@ class TestDiff:
     def test_says_what_differs_and_nothing_else(self, registry: Registry, artifacts: Artifacts, tmp_path: Path) -> None:
         first = publish(registry, artifacts, tmp_path)
         second = publish(registry, artifacts, tmp_path, parent=first.name, epochs=3)
-        found = {entry.key: (entry.left, entry.right) for entry in between(registry, first.name, second.name)}
-        assert found == {
+        diff = between(registry, first.name, second.name)
+        assert {entry.key: (entry.left, entry.right) for entry in diff.differences} == {
             "settings.task.training.epochs": (2, 3),
             "lineage.run": (first.run_id, second.run_id),
             "lineage.parent": (None, first.name),
@@ -149,10 +149,22 @@ class TestDiff:
             "counts.train": (100, 200),
             "counts.learnt_with_parents": (5, 10),
             "metrics.train_s": (10.5, 21.0),
-        }
-        assert between(registry, first.name, first.name) == []
+            "scores.macro_f1": (0.61, 0.68), "scores.anchor": (0.7, 0.69), "scores.newest": (0.5, 0.63),
+        }  # fmt: skip
+        assert diff.scores.startswith(f"Scores are those of {second.name}'s run")
+        turned = between(registry, second.name, first.name)
+        assert {(entry.left, entry.right) for entry in turned.differences if entry.key == "scores.macro_f1"} == {(0.68, 0.61)}
+        assert between(registry, first.name, first.name).differences == ()
         with pytest.raises(UserError, match="no version 'topics/v9'"):
             between(registry, first.name, f"{TASK}/v9")
+
+    def test_scores_of_other_rows_are_left_out_and_it_says_so(
+        self, registry: Registry, artifacts: Artifacts, tmp_path: Path
+    ) -> None:
+        _first, second, third = (publish(registry, artifacts, tmp_path) for _ in range(3))
+        diff = between(registry, second.name, third.name)
+        assert not [entry.key for entry in diff.differences if "score" in entry.key or "comparison" in entry.key]
+        assert diff.scores.startswith("Scores are left out")
 
     def test_flatten_names_every_leaf(self) -> None:
         nested = {"a": {"b": [1, 2]}, "c": [{"slice": "label:X", "max_drop": 0.1}, {"x": None}], "d": []}
@@ -184,6 +196,7 @@ class TestCards:
             assert part in card
         assert cards.PLOT_FILE in card
         assert cards.PLOT_FILE not in cards.card(registry, version.name)
+        assert [section.title for section in cards.sections(registry, version.name)][1:3] == ["Verdict", "Comparison"]
         assert (tmp_path / "card" / cards.PLOT_FILE).read_bytes().startswith(b"\x89PNG")
         assert len(cards.read_history(history)) == 9
 
