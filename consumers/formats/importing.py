@@ -26,6 +26,7 @@ from consumers.formats.mapping import ColumnMapping
 from consumers.formats.rows import AnyRow, BadRow, Findings, LeftOut, Row, Unreadable
 from consumers.formats.spans import Nesting, SpanReader
 from consumers.formats.values import blank, missing, read_id, read_label, read_text
+from consumers.markup import plain
 
 _Value = TypeVar("_Value")
 _READING = 2
@@ -245,7 +246,10 @@ class _Writer:
 
     def _label(self, row: Row, task: TaskSpec, occurred_at: datetime) -> AnyEvent | LeftOut:
         # The text column is the whole text; without one it is put together as an article's is.
-        text = self._text(row, "text") or article_text(self._text(row, "title"), self._text(row, "body"))
+        whole, title, body = (self._text(row, name) for name in ("text", "title", "body"))
+        if task.kind != "ner":  # spans are offsets into what the file holds
+            whole, title, body = plain(whole), plain(title), plain(body)
+        text = whole or article_text(title, body)
         _refuse_blank(text)
         target = self._spans(row, text) if task.kind == "ner" else self._one_label(row)
         if isinstance(target, LeftOut):

@@ -320,3 +320,18 @@ def test_rows_of_one_document_say_so(tmp_path: Path) -> None:
     path = written(tmp_path, "rows.jsonl", rows)
     found = looked_at(path, ENTITIES.model_copy(update={"kind": "classification"}), ColumnMapping(group="story")).events()
     assert [row.document_id for row in found if isinstance(row, Label)] == ["s-1", "s-1", "2", None]
+
+
+def test_html_is_decoded_where_no_offsets_depend_on_it(tmp_path: Path) -> None:
+    rows = [
+        {"title": "Q&amp;A: budget", "body": None, "label": "politics"},
+        {"title": "Trump&#8217;s wall", "body": "<p>It rises &amp; falls.</p>", "label": "politics"},
+        {"title": "Caf&eacute; AT&T", "body": "", "label": "business"},
+    ]
+    path = written(tmp_path, "rows.jsonl", rows)
+    texts = ["Q&A: budget", "Trump’s wall\n\nIt rises & falls.", "Café AT&T"]
+    assert [text for text, _ in topics(path)] == texts
+    read = looked_at(path, None).events()
+    assert [row.text for row in read if isinstance(row, Article)] == texts
+    row = {"text": "A&amp;B in Brno", "spans": [{"start": 11, "end": 15, "label": "GPE"}]}
+    assert entities(written(tmp_path, "spans.jsonl", [row])) == [("A&amp;B in Brno", [("Brno", "GPE")])]
