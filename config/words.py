@@ -1,4 +1,4 @@
-"""Numbers in sentences."""
+"""What stands in sentences for people: numbers with their nouns, and what strangers wrote."""
 
 from __future__ import annotations
 
@@ -6,3 +6,14 @@ from __future__ import annotations
 def counted(count: int, noun: str) -> str:
     """Return `1 row`, `2 rows`: a number with its noun."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def printable(text: str) -> str:
+    """Return a text in which nothing moves the terminal: what cannot be printed stands as U+FFFD."""
+    # The joiners that Persian and Indic words need are no danger.
+    return "".join(one if one.isprintable() or one in "\u200c\u200d" else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+def printable_lines(text: str) -> str:
+    """Return a text of several lines in which nothing else moves the terminal."""
+    return "\n".join(map(printable, text.split("\n")))

@@ -15,6 +15,7 @@ from rich.text import Text
 from config.errors import RetryError, UserError
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
+from config.words import printable
 from daemon.serving import presence, tls
 from registry.artifacts import Artifacts
 from registry.store import Registry
@@ -80,11 +81,11 @@ def in_words(text: str, prediction: Mapping[str, Any]) -> Text:
     A text that is longer than the model reads is marked as read in part.
     """
     answer = prediction.get("answer", prediction)
-    # One space for each break, so that the offsets of spans stay what they are.
-    text = text.replace("\n", " ")
+    # One character for each break and for what cannot be printed, so that the offsets of spans stay what they are.
+    text = printable(text.replace("\n", " "))
     if "label" in answer:
         share = answer.get("scores", {}).get(answer["label"])
-        shown = Text.assemble((str(answer["label"]), "bold green"))
+        shown = Text.assemble((printable(str(answer["label"])), "bold green"))
         if share is not None:
             shown.append(f" {share:.0%}", "dim")
         if answer.get("truncated"):
@@ -93,7 +94,7 @@ def in_words(text: str, prediction: Mapping[str, Any]) -> Text:
     shown, at = Text(), 0
     for span in sorted(answer["spans"], key=lambda span: int(span["start"])):
         shown.append(text[at : span["start"]]).append(text[span["start"] : span["end"]], "bold green")
-        shown.append(f"[{span['label']}]", "dim")
+        shown.append(f"[{printable(span['label'])}]", "dim")
         at = span["end"]
     return shown.append(text[at:])
 

@@ -12,8 +12,9 @@ import typer
 from config.errors import PerennialError, UserError
 from config.private import keep_private, refusal
 from config.secrets import told
+from config.words import printable_lines
 from daemon.commands import backups, data, dead_letters, erasing, feedback, inspect, keys, models, operate, runs, topics
-from daemon.commands.output import Console, printable_lines
+from daemon.commands.output import Console
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2

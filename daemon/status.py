@@ -25,7 +25,7 @@ from registry.runs import Run
 from registry.store import Registry
 from trainers import job_spec
 
-_INTERRUPTED = "a run was interrupted: no daemon runs; it goes on when one does"
+_INTERRUPTED = "a run was interrupted because the daemon stopped; it continues when a daemon runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class TaskStatus:
     champion_since: str | None
     pinned: bool
     counts: TaskCounts
+    tests_needed: int
+    """Test rows below which nothing is decided."""
     feedback: Defence
     new_examples: int
     new_weight: float
@@ -158,6 +160,7 @@ class StatusReader:
             champion_since=champion.moved_at.isoformat(timespec="seconds") if champion else None,
             pinned=champion.pinned if champion else False,
             counts=self._buffer.counts(task.name),
+            tests_needed=task.promotion.min_test_examples,
             feedback=self._buffer.defence(task.name),
             new_examples=found.new_examples,
             new_weight=round(found.weight, 3),

@@ -21,6 +21,7 @@ from config.logging import configure_logging
 from config.secrets import secrets_of
 from config.settings import Settings
 from config.tasks import load_tasks
+from config.words import counted
 from consumers import events
 from consumers.buffer import Buffer, TaskCounts
 from consumers.event_log import open_event_log, publish
@@ -42,7 +43,7 @@ def train(settings: Settings, task: str, *, promote: bool, full: bool, quiet: bo
     """Ask for a run, follow it to its end and return it as plain values.
 
     Raises `UserError` for an unknown task and where there is nothing to train on (then nothing is queued), `RetryError` when the
-    run failed for a cause that passes and waits to be tried again.
+    run failed temporarily and waits to be tried again.
     """
     tasks = load_tasks(settings.tasks_folder)
     if task not in tasks:
@@ -78,7 +79,7 @@ def _refuse_without_examples(settings: Settings, task: str) -> None:
     if unread or (counts is not None and (counts.train or counts.unenriched)):
         return
     if counts is not None and counts.waiting:
-        missing = f"{counts.waiting} labels wait for their articles, which have not come"
+        missing = f"{counted(counts.waiting, 'label')} still without an article"
         raise UserError(
             nothing.replace(". Import some,", f": {missing}. Send those articles, or import labels with their texts,")
         )
@@ -188,13 +189,13 @@ def _follow(
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed} of {task.total}"),
+        TextColumn("{task.fields[steps]}"),
         TimeRemainingColumn(),
     )
     patience = Patience(_PICK_UP_LIMIT_S)
     lines = ProgressLines() if not console.is_terminal else None
     with Progress(*columns, console=console, disable=quiet or lines is not None, transient=True) as bar:
-        shown = bar.add_task(f"{task}: waiting for the run to start", total=None)
+        shown = bar.add_task(f"{task}: waiting for the run to start", total=None, steps="")
         told = ""
         while True:
             run = next((entry for entry in registry.runs.list(task, limit=50) if entry.trigger_key == key), None)
@@ -211,9 +212,8 @@ def _follow(
                     sys.stderr.write(f"{task}: waiting{waits}\n")
             if run is None and patience.is_out(ahead):
                 message = (
-                    f"no run of {task} started, and for {_PICK_UP_LIMIT_S:.0f} s nothing was done that it would wait for; "
-                    "`perennial status` says why. "
-                    "The request stays and is served when the daemon gets to it"
+                    f"no run of {task} started, and the daemon made no progress for {_PICK_UP_LIMIT_S:.0f} s; `perennial status` "
+                    "says why. The request stays: the daemon serves it when it can"
                 )
                 raise RunFailedError(message)
             if run is not None:
@@ -227,13 +227,13 @@ def _follow(
 def _waits_for(ahead: tuple[int, int]) -> str:
     unread, unenriched = ahead
     if unread:
-        return f" for {unread} events that the daemon has not read yet"
-    return f" for {unenriched} texts that are not enriched yet" if unenriched else ""
+        return f" until the daemon has read {counted(unread, 'more event')}"
+    return f" until {counted(unenriched, 'more text')} {'is' if unenriched == 1 else 'are'} enriched" if unenriched else ""
 
 
 def _tried_later(run: Run) -> str:
     return (
-        f"run {run.run_id} failed for a cause that passes: {run.error}. A daemon tries it again from {run.retry_at:%H:%M:%S} UTC "
+        f"run {run.run_id} failed temporarily: {run.error}. A daemon tries it again from {run.retry_at:%H:%M:%S} UTC "
         f"on (failure {run.failures}); when you have mended the cause, `perennial train {run.task}` does so at once"
     )
 
@@ -246,9 +246,10 @@ def _ahead(registry: Registry, queue: Queue) -> tuple[int, int] | None:
 
 def _show(bar: Progress, shown: TaskID, run: Run, progress: dict[str, Any] | None) -> None:
     if progress and progress["phase"] == "training":
-        bar.update(shown, description=f"{run.task}: training", completed=progress["step"], total=progress["steps"] or None)
+        step, of = progress["step"], progress["steps"] or None
+        bar.update(shown, description=f"{run.task}: training", completed=step, total=of, steps=f"{step} of {of}" if of else "")
     else:
-        bar.update(shown, description=f"{run.task}: {progress['phase'] if progress else run.state}")
+        bar.update(shown, description=f"{run.task}: {progress['phase'] if progress else run.state}", steps="")
 
 
 class ProgressLines:

@@ -36,7 +36,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A run that failed for a cause that passes, and waits to be tried again."""
+    """A run that failed temporarily and waits to be tried again."""
 
     run_id: str
     at: datetime
@@ -70,7 +70,7 @@ class Evidence:
     new_confirmed_weight: float = 0.0
     """What those of the new examples weigh that are nothing but confirmations."""
     test_examples: int = 0
-    """Held-out rows that would decide now."""
+    """Test rows that would decide now."""
     new_test_examples: int = 0
     """Those of them that came since the last run froze its set."""
     enough_since: datetime | None = None
@@ -84,9 +84,9 @@ class Evidence:
     retry: Retry | None = None
     """The run under way, where it waits to be tried again."""
     given_up: Mapping[str, datetime] = field(default_factory=dict)
-    """Trigger keys of runs that failed for a cause that passes until they were given up, and when that was."""
+    """Trigger keys of runs that failed temporarily until they were given up, and when that was."""
     undecided_rows: int | None = None
-    """Held-out rows that the last decided run had, where they could not decide."""
+    """Test rows that the last decided run had, where they could not decide."""
 
     @property
     def weight(self) -> float:
@@ -131,7 +131,7 @@ def look(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: da
             "held (`perennial feedback quarantine`)"
         )
     if request is not None:
-        reasons.append("a run was requested, but there are no training examples yet; it starts when the first one arrives")
+        reasons.append("a run was requested, but there are no training examples yet: it starts when the first one arrives")
     weekly, why_not_weekly = _weekly(task, evidence, schedule, now)
     if weekly is not None:
         return Look(weekly, (weekly.reason,))
@@ -181,10 +181,10 @@ def _weekly(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now:
     if tries := [used for used in evidence.used_keys if used == week or used.startswith(f"{week}:")]:
         if not all(used in evidence.given_up for used in tries):
             return None, upcoming
-        # A cause that passes does not cost the week its run: it is begun anew a day after it was given up.
+        # A temporary failure does not cost the week its run: it starts again a day after it was given up.
         again_at = max(evidence.given_up[used] for used in tries) + _WEEKLY_AGAIN
         if now < again_at:
-            return None, f"the weekly run was given up for a cause that passes; it is begun anew {_moment(again_at)}"
+            return None, f"the weekly run was given up after temporary failures; it starts again {_moment(again_at)}"
         key = f"{week}:{len(tries) + 1}"
     if evidence.first_run_at is None or evidence.first_run_at > moment:
         # A fresh installation does not owe the weeks before its first run.
@@ -200,15 +200,15 @@ def _under_way(retry: Retry | None, now: datetime) -> str:
         return "a run is under way"
     when = f"at {_moment(retry.at)} ({_span(retry.at - now)} to go)" if retry.at > now else "now"
     times = "once" if retry.failures == 1 else f"{retry.failures} times"
-    return f"run {retry.run_id} failed {times} for a cause that passes and is tried again {when}: {retry.reason}"
+    return f"run {retry.run_id} failed {times}, temporarily, and is tried again {when}: {retry.reason}"
 
 
 def _evidence(task: TaskSpec, evidence: Evidence) -> Trigger | None:
-    """A run that could not decide for lack of held-out rows is made good as soon as there are enough."""
+    """A run that could not decide for lack of test rows is repeated as soon as there are enough."""
     had, needed = evidence.undecided_rows, task.promotion.min_test_examples
     if had is None or had >= needed or evidence.new_test_examples == 0 or had + evidence.new_test_examples < needed:
         return None
-    reason = f"{had + evidence.new_test_examples} held-out rows where the last run had {had}; {needed} decide"
+    reason = f"{had + evidence.new_test_examples} test rows now, {had} in the last run; {needed} are needed to decide"
     return Trigger("evidence", f"evidence:{evidence.newest_seq}", reason, full=not evidence.has_champion)
 
 
@@ -216,7 +216,7 @@ def _threshold(task: TaskSpec, evidence: Evidence) -> Trigger | None:
     needed = task.trigger.min_new_examples
     if evidence.weight + _ROUNDING < needed:
         return None
-    reason = f"{_new(evidence)}, {needed} start a run"
+    reason = f"{_new(evidence)}; {needed} start a run"
     return Trigger("threshold", f"threshold:{evidence.newest_seq}", reason, full=not evidence.has_champion)
 
 
@@ -227,9 +227,11 @@ def _too_little(task: TaskSpec, evidence: Evidence) -> tuple[str, ...]:
     if _weighs_in_full(evidence):
         told = [f"{evidence.new_examples} of {needed} new examples; {math.ceil(missing)} more start a run"]
     else:
-        told = [f"{_new(evidence)} of the {needed} that start a run; {math.ceil(missing - _ROUNDING)} more labels do"]
+        told = [
+            f"{_new(evidence)} of the {needed} that start a run; {counted(math.ceil(missing - _ROUNDING), 'more label')} needed"
+        ]
     if evidence.new_confirmed_weight > evidence.new_weight:
-        told.append("confirmations count no more than all else that is new: alone they start no run")
+        told.append("confirmations alone start no run: they count at most as much as the other new examples")
     if evidence.oldest_new_at is not None and evidence.new_weight > 0:
         told.append(_age_in_words(task, evidence, evidence.oldest_new_at))
     return tuple(told)
@@ -240,9 +242,7 @@ def _new(evidence: Evidence) -> str:
     if _weighs_in_full(evidence):
         return f"{evidence.new_examples} new examples"
     # Rounded down: 99.97 is not enough, and must not read as 100.
-    return (
-        f"{counted(evidence.new_examples, 'new example')} with the weight {math.floor(evidence.weight * 10 + _ROUNDING) / 10:g}"
-    )
+    return f"{counted(evidence.new_examples, 'new example')} weighing {math.floor(evidence.weight * 10 + _ROUNDING) / 10:g}"
 
 
 def _weighs_in_full(evidence: Evidence) -> bool:
@@ -264,8 +264,8 @@ def _age_in_words(task: TaskSpec, evidence: Evidence, oldest: datetime) -> str:
     policy = task.trigger
     due_at = oldest + timedelta(days=policy.max_age_days)
     if evidence.weight + _ROUNDING >= policy.max_age_min_examples:
-        return f"the oldest of them starts a run by its age at {_moment(due_at)}"
-    return f"{policy.max_age_min_examples} would start a run by age at {_moment(due_at)}"
+        return f"by age, a run starts at {_moment(due_at)}"
+    return f"by age, a run starts at {_moment(due_at)} with at least {policy.max_age_min_examples}"
 
 
 def _held_back(task: TaskSpec, evidence: Evidence, found: Trigger, now: datetime) -> str | None:
@@ -296,11 +296,11 @@ def _first_run_waits(task: TaskSpec, evidence: Evidence, now: datetime) -> str |
     if has >= needed and (pending <= _FEW_TEXTS or left_s is None or left_s > _WORTH_WAITING_S):
         return None
     if evidence.unread is None:
-        return f"the log has not said yet what else was sent; it waits for that until {_moment(until)} at the latest"
+        return f"the event log has not answered yet; the first run waits for it until {_moment(until)} at the latest"
     about = "" if left_s is None else f", which takes about {_span(timedelta(seconds=max(1.0, left_s)))}"
     return (
-        f"the first run waits until the {counted(pending, 'text')} sent already are enriched{about}: {has} of the {needed} "
-        f"held-out rows that decide are there. It starts at {_moment(until)} at the latest"
+        f"the first run waits until {counted(pending, 'more text')} from the import are enriched{about}: {has} of the {needed} "
+        f"test rows needed are there. It starts at {_moment(until)} at the latest"
     )
 
 

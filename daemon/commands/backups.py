@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from config.settings import load_settings
-from daemon.commands.output import AsJson, console, print_json
+from daemon.commands.output import AsJson, console, print_json, say
 
 if TYPE_CHECKING:
     from daemon.backups.manifest import Backup
@@ -52,10 +52,8 @@ def restore(
     _show(restored.backup, folder, as_json=as_json, done="restored", replaced=replaced)
     if not as_json:
         if replaced is not None:
-            console.print(f"what was there is in {replaced}; remove it once all is well", markup=False)
-        console.print(
-            f"start the daemon over {settings.data_dir}; it reads again what the log holds after the backup", markup=False
-        )
+            say(f"what was there is in {replaced}; remove it once all is well")
+        say(f"start the daemon over {settings.data_dir}; it reads again what the log holds after the backup")
 
 
 def _show(found: Backup, folder: Path, *, as_json: bool, done: str, **more: Any) -> None:  # noqa: ANN401 - what JSON can hold
@@ -66,9 +64,9 @@ def _show(found: Backup, folder: Path, *, as_json: bool, done: str, **more: Any)
         return
     rows = ", ".join(f"{count} {name}" for name, count in sorted(found.rows.items()) if "enrichment" not in name)
     champions = ", ".join(sorted(found.champions.values())) or "none yet"
-    console.print(f"{done}: {folder}, {len(found.files)} files, {found.size_bytes / 2**20:.1f} MiB", markup=False)
-    console.print(f"  as of {found.begun_at:%Y-%m-%d %H:%M:%S} UTC; {rows}; champions {champions}", markup=False)
+    say(f"{done}: {folder}, {len(found.files)} files, {found.size_bytes / 2**20:.1f} MiB")
+    say(f"  as of {found.begun_at:%Y-%m-%d %H:%M:%S} UTC; {rows}; champions {champions}")
     if found.backend == "kafka":
-        console.print("  events live in Kafka and are not part of it", markup=False)
+        say("  events live in Kafka and are not part of it")
     for warning in found.warnings:
         console.print(f"  [yellow]warning:[/] {warning}")

@@ -15,7 +15,7 @@ from config.tasks import load_tasks
 from config.words import counted
 from consumers.dead_letters import DeadLetter, DeadLetters
 from consumers.event_log import open_event_log
-from daemon.commands.output import AsJson, console, print_json, printable, table
+from daemon.commands.output import AsJson, console, print_json, say, table
 
 app = typer.Typer(help="Events that could not be used: list, show, replay, drop.", no_args_is_help=True)
 
@@ -52,7 +52,7 @@ def show(
         return
     for name, value in _plain(letter).items():
         console.print(f"[dim]{name:>13}[/]  ", end="")
-        console.print(printable(str(value)), markup=False)
+        say(str(value))
 
 
 @app.command()

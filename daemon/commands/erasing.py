@@ -15,7 +15,7 @@ from config.clock import utc_now
 from config.errors import RetryError, UserError
 from config.settings import Settings, load_settings
 from consumers import events
-from daemon.commands.output import AsJson, console, print_json, table
+from daemon.commands.output import AsJson, console, print_json, say, table
 
 if TYPE_CHECKING:
     from consumers.erasures import Erasure
@@ -132,7 +132,7 @@ def _wait(settings: Settings, event_id: str) -> None:
             one = listed.of_event(event_id)
             told = "requested" if one is None else f"{one.state}{f': {one.note}' if one.note else ''}"
             if told != said:
-                console.print(f"{utc_now():%H:%M:%S} {told}", markup=False)
+                say(f"{utc_now():%H:%M:%S} {told}")
                 said = told
             if one is not None and one.done_at is not None:
                 return

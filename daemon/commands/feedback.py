@@ -17,8 +17,9 @@ from config.clock import utc_now
 from config.errors import UserError
 from config.settings import Settings, load_settings
 from config.tasks import load_tasks
+from config.words import counted, printable
 from consumers import events
-from daemon.commands.output import AsJson, console, print_json, printable, table
+from daemon.commands.output import AsJson, console, print_json, say, table
 
 if TYPE_CHECKING:
     from consumers.buffer import Buffer
@@ -54,11 +55,10 @@ def quarantine(
     for name, state in standing.items():
         for alarm in state.alarms:
             console.print(f"[bold red]ALARM[/] {name}: ", end="")
-            console.print(
-                f"{alarm.held} corrections of {alarm.users} users say {printable(alarm.move)}, since "
-                f"{alarm.since:%Y-%m-%d %H:%M} UTC. "
-                f"`perennial feedback accept --task {name} --alarm {shlex.quote(alarm.move)}`, or reject",
-                markup=False,
+            say(
+                f"{counted(alarm.held, 'correction')} of {counted(alarm.users, 'user')} say {alarm.move}, since "
+                f"{alarm.since:%Y-%m-%d %H:%M} UTC. Decide with "
+                f"`perennial feedback accept --task {name} --alarm {shlex.quote(alarm.move)}`, or reject."
             )
     rows = [
         (
@@ -100,7 +100,7 @@ def show(identifier: Annotated[str, typer.Argument(metavar="ID", help="The event
         print_json(found.model_dump(mode="json"))
         return
     console.print(f"[bold]{found.status}[/] ", end="")
-    console.print(printable(f"{found.task}: {found.reason}"), markup=False)
+    say(f"{found.task}: {found.reason}")
 
 
 @app.command()

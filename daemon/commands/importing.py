@@ -17,9 +17,9 @@ from config.errors import UserError
 from config.private import prepare
 from config.settings import Settings, load_settings
 from config.tasks import load_tasks
-from config.words import counted
+from config.words import counted, printable
 from consumers import events
-from daemon.commands.output import AsJson, console, print_json, printable
+from daemon.commands.output import AsJson, console, print_json, say
 
 if TYPE_CHECKING:
     from consumers.formats.importing import Import
@@ -178,7 +178,7 @@ def _say(file: Path, found: Import, summary: Summary, length: ReadingLength | No
         )
     lines += [f"  look at this: labels {one}" for one in odd_labels(summary.labels)]
     for line in lines:
-        console.print(printable(line), markup=False, soft_wrap=True)
+        say(line)
 
 
 def _counted(counts: dict[str, int]) -> str:

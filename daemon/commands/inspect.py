@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import SecretStr
 from rich.markup import escape
+from rich.text import Text
 
 from config.durable import write_atomic
 from config.keys import flatten
 from config.settings import load_settings, sources
 from config.tasks import load_tasks
+from config.words import counted, printable
 from consumers import event_schemas
-from daemon.commands.output import AsJson, console, print_json, table
+from daemon.commands.output import AsJson, console, print_json, say, table
 
 if TYPE_CHECKING:
     from daemon.status import Status, TaskStatus
@@ -46,7 +48,7 @@ def status(
             if as_json:
                 print_json(found.as_json())
             else:
-                _print_status(found)
+                print_status(found)
             if not watch:
                 return
             time.sleep(watch)
@@ -61,12 +63,12 @@ def tasks(as_json: AsJson = False) -> None:
     if as_json:
         print_json([task.model_dump(mode="json") for task in defined.values()])
         return
-    console.print(f"[dim]{len(defined)} tasks in {settings.tasks_folder}[/]")
+    console.print(Text(f"{counted(len(defined), 'task')} in {settings.tasks_folder}", "dim"))
     for task in defined.values():
         policy = task.promotion
-        console.print(f"\n[bold]{task.name}[/]  {task.description}")
+        console.print(f"\n[bold]{task.name}[/]  {escape(printable(task.description))}")
         console.print(f"  kind      {task.kind} on {task.backend}, base model {task.base_model}")
-        console.print(f"  labels    {task.labels}: {', '.join(task.label_names) or 'as they come'}")
+        say(f"  labels    {task.labels}: {', '.join(task.label_names) or 'as they come'}")
         console.print(
             f"  trains    at {task.trigger.min_new_examples} new examples{', and weekly' if task.trigger.weekly else ''}"
         )
@@ -107,26 +109,29 @@ def schema(
     console.print(f"{len(schemas)} schemas written to {output}")
 
 
-def _print_status(found: Status) -> None:
+def print_status(found: Status) -> None:
+    """Print a status for people."""
     console.print(f"[bold]Perennial[/] at {found.at}")
     since = f" since {found.no_leader_since}" if found.no_leader_since else ""
     console.print(f"  leader   {found.leader or f'[yellow]none: no daemon runs{since}[/]; start one with `perennial run`'}")
     console.print(f"  serving  {found.serving or '[yellow]not running[/]'}")
     if found.serving_problem:
         console.print("           [red]does not answer[/]: ", end="")
-        console.print(found.serving_problem, markup=False)
-    waiting = ", ".join(f"{topic.removeprefix('perennial.')} {count}" for topic, count in found.lag.items())
+        say(found.serving_problem)
+    waiting = ", ".join(f"{topic.removeprefix('perennial.')} {count}" for topic, count in found.lag.items() if count)
     if found.log_problem:
-        console.print(f"  waiting  [red]unknown[/]: {escape(found.log_problem)}")
+        console.print("  waiting  [red]unknown[/]: ", end="")
+        say(found.log_problem)
     else:
-        console.print(f"  waiting  {waiting} events not yet buffered")
-    console.print(f"  buffer   {', '.join(f'{count} {name}' for name, count in found.tables.items())}")
-    dead = f"{found.dead_letters}" if not found.dead_letters else f"[yellow]{found.dead_letters}[/] (`perennial dlq list`)"
-    console.print(f"  dead letters  {dead}")
+        console.print(f"  waiting  {f'events not read yet: {waiting}' if waiting else 'nothing: all events are read'}")
+    console.print(f"  buffer   {', '.join(f'{count} {name}' for name, count in found.tables.items() if count) or 'empty'}")
+    if found.dead_letters:
+        console.print(f"  dead letters  [yellow]{found.dead_letters}[/] (`perennial dlq list`)")
     if found.set_aside:
-        console.print(f"  set aside  [yellow]{found.set_aside}[/] texts that Perennial failed on (`perennial dlq set-aside`)")
+        failed = counted(found.set_aside, "text")
+        console.print(f"  set aside  [yellow]{failed}[/] that Perennial failed on (`perennial dlq set-aside`)")
     for line in found.erasures:
-        console.print(f"  [yellow]{line}[/]")
+        console.print(Text(f"  {printable(line)}", "yellow"))
     for task in found.tasks:
         _print_task(task)
 
@@ -136,57 +141,59 @@ def _print_task(task: TaskStatus) -> None:
     console.print(f"\n[bold]{task.task}[/] ({task.kind})")
     console.print(f"  champion  {champion}{' [yellow](pinned)[/]' if task.pinned else ''}")
     if task.texts_cut:
-        console.print(f"  cut       {task.texts_cut}: read to training.max_tokens only")
-    counts = task.counts
-    console.print(
-        f"  examples  {counts.train} to train on ({_new(task)}), {counts.test} held out, {counts.anchor} anchor, "
-        f"{counts.waiting} waiting for their article, {counts.unenriched} not yet enriched"
-    )
+        console.print(f"  cut       {task.texts_cut}: only the beginning is read (training.max_tokens)")
+    console.print(f"  examples  {_examples(task)}")
     _print_feedback(task)
     if task.run:
-        console.print(
-            f"  run       {task.run['run_id']}: {task.run['state']} ({task.run['reason']}){_progress(task.run['progress'])}",
-            markup=False,
-        )
+        run = f"{task.run['run_id']}: {task.run['state']} ({task.run['reason']}){_progress(task.run['progress'])}"
+        say(f"  run       {run}")
         if task.run["state"] in ("waiting", "interrupted"):
             for reason in task.reasons:
-                console.print(f"            {reason}", markup=False)
+                say(f"            {reason}")
     else:
         label = "[green]due[/]" if task.due else "not due"
         console.print(f"  next run  {label}: ", end="")
-        console.print("; ".join(reason for reason in task.reasons if reason), markup=False)
+        say("; ".join(reason for reason in task.reasons if reason))
     if task.last_run:
         last = task.last_run
         console.print(
             f"  last run  {last['verdict'] or last['state']} ({last['finished_at']}, {last['version'] or 'no version'})"
         )
         if last["erased_at"]:
-            console.print(f"            its training set held texts that were erased; its folder went at {last['erased_at']}")
+            console.print(f"            its training set held erased texts; its folder was removed at {last['erased_at']}")
         for reason in last["reasons"] or [last["error"]]:
-            console.print(f"            {reason}", markup=False)
+            say(f"            {reason}")
 
 
-def _new(task: TaskStatus) -> str:
-    weight = "" if task.new_weight == task.new_examples else f" of the weight {task.new_weight:g}"
-    return f"{task.new_examples} new{weight}"
+def _examples(task: TaskStatus) -> str:
+    """Say what there is to train and test with, and what is on its way; zeros are left out."""
+    counts = task.counts
+    weight = "" if task.new_weight == task.new_examples else f", weighing {task.new_weight:g}"
+    unused = f" ({task.new_examples} unused{weight})" if task.new_examples else ""
+    older = counts.test - counts.test_in_window
+    needed = f" of {task.tests_needed} needed" if counts.test_in_window < task.tests_needed else ""
+    outside = f" ({older} more are older than promotion.window_days)" if older else ""
+    has = [f"training rows {counts.train}{unused}", f"test rows {counts.test_in_window}{needed}{outside}"]
+    has += [f"anchor rows {counts.anchor}"] if counts.anchor else []
+    coming = [f"preparing {counts.unenriched}"] if counts.unenriched else []
+    coming += [f"{counts.waiting} waiting for their article"] if counts.waiting else []
+    return "; ".join([", ".join(has), *([f"still {', '.join(coming)}"] if coming else [])])
 
 
 def _print_feedback(task: TaskStatus) -> None:
     state = task.feedback
     if state.standings:
-        waiting = (
-            f"[yellow]{state.quarantined} quarantined[/] (`perennial feedback quarantine`)"
-            if state.quarantined
-            else "0 quarantined"
-        )
-        aside = sum(state.standings.values()) - state.standings.get("effective", 0) - state.quarantined
-        console.print(f"  feedback  {state.standings.get('effective', 0)} in effect, {waiting}, {aside} set aside")
+        effective = state.standings.get("effective", 0)
+        aside = sum(state.standings.values()) - effective - state.quarantined
+        told = [f"{effective} in use"]
+        told += [f"[yellow]{state.quarantined} quarantined[/] (`perennial feedback quarantine`)"] if state.quarantined else []
+        told += [f"{aside} not used"] if aside else []
+        console.print(f"  feedback  {', '.join(told)}")
     for alarm in state.alarms:
         console.print("  [bold red]ALARM[/]     ", end="")
-        console.print(
-            f"{alarm.held} corrections of {alarm.users} users say {alarm.move!r}, far more than usual; feedback starts no run "
-            "until somebody decides (`perennial feedback quarantine`)",
-            markup=False,
+        say(
+            f"{counted(alarm.held, 'correction')} of {counted(alarm.users, 'user')} say {printable(alarm.move)!r}, far more than "
+            "usual. Feedback starts no run until you decide (`perennial feedback quarantine`).",
         )
 
 

@@ -10,8 +10,9 @@ import typer
 from rich.text import Text
 
 from config.tasks import load_tasks
+from config.words import printable
 from daemon.commands.existing import existing_registry, refuse_unknown
-from daemon.commands.output import AsJson, console, print_json, printable, printable_lines, table
+from daemon.commands.output import AsJson, console, print_json, say, table
 
 if TYPE_CHECKING:
     from registry.cards import Section
@@ -83,7 +84,7 @@ def show(version: VersionName, as_json: AsJson = False) -> None:
         if console.is_terminal:
             _print_card(cards.sections(registry, version))
         else:
-            console.print(printable_lines(cards.card(registry, version)), markup=False)
+            say(cards.card(registry, version))
 
 
 def _print_card(sections: Sequence[Section]) -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 from config.logging import configure_logging, mask_crashes
 from config.secrets import secrets_of
 from config.settings import environment_of, load_settings
-from daemon.commands.output import AsJson, console, print_json, table
+from daemon.commands.output import AsJson, console, print_json, say, table
 
 
 def register(app: typer.Typer) -> None:
@@ -76,7 +76,7 @@ def train(
     else:
         console.print(f"[bold]{run_ended['verdict'] or run_ended['state']}[/] {run_ended['version'] or ''}")
         for reason in run_ended["reasons"] or [run_ended["error"] or ""]:
-            console.print(f"  {reason}", markup=False)
+            say(f"  {reason}")
     raise typer.Exit(1 if run_ended["state"] == "failed" else 0)
 
 

@@ -16,6 +16,8 @@ from rich.console import ConsoleDimensions
 from rich.table import Table
 from rich.text import Text
 
+from config.words import printable, printable_lines
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 _PIPE_COLUMNS = 10_000
@@ -80,15 +82,9 @@ def _print_lists(columns: Sequence[str], cells: Iterable[Sequence[Text]]) -> Non
                 console.print(told, soft_wrap=True)
 
 
-def printable(text: str) -> str:
-    """Return a text in which nothing moves the terminal: what cannot be printed stands as U+FFFD."""
-    # The joiners that Persian and Indic words need are no danger.
-    return "".join(one if one.isprintable() or one in "\u200c\u200d" else "\N{REPLACEMENT CHARACTER}" for one in text)
-
-
-def printable_lines(text: str) -> str:
-    """Return a text of several lines in which nothing else moves the terminal."""
-    return "\n".join(map(printable, text.split("\n")))
+def say(text: str) -> None:
+    """Print a text as it is, whatever it holds."""
+    console.print(Text(printable_lines(text)), soft_wrap=True)
 
 
 def _fits(columns: Sequence[str], cells: Sequence[Sequence[Text]]) -> bool:

@@ -9,8 +9,9 @@ import typer
 from rich.padding import Padding
 from rich.text import Text
 
+from config.words import printable
 from daemon.commands.existing import existing_registry, refuse_unknown
-from daemon.commands.output import AsJson, console, print_json, printable
+from daemon.commands.output import AsJson, console, print_json
 
 if TYPE_CHECKING:
     from registry.runs import Run

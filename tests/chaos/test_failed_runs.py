@@ -73,9 +73,7 @@ def test_it_is_tried_again_after_growing_pauses_and_the_same_run_succeeds(world:
 def test_status_says_why_and_when(world: World) -> None:
     world.cycle.look()
     (reason,) = world.look().reasons
-    assert (
-        f"failed once for a cause that passes and is tried again at Wed 2024-05-01 12:01 UTC (1 minute to go): {FULL}" in reason
-    )
+    assert f"failed once, temporarily, and is tried again at Wed 2024-05-01 12:01 UTC (1 minute to go): {FULL}" in reason
 
 
 def test_a_restart_keeps_the_pause_and_the_count(world: World) -> None:
@@ -226,7 +224,7 @@ def test_too_few_held_out_rows_start_a_run_as_soon_as_they_are_enough(tmp_path: 
         world.cycle.look()
         newest = world.registry.runs.list(limit=1)[0]
         assert (newest.trigger_key.partition(":")[0], newest.verdict) == ("evidence", "promote")
-        assert newest.reason == "15 held-out rows where the last run had 10; 15 decide"
+        assert newest.reason == "15 test rows now, 10 in the last run; 15 are needed to decide"
 
 
 def test_a_first_run_waits_for_what_the_log_and_the_buffer_hold(tmp_path: Path) -> None:
@@ -246,7 +244,7 @@ def test_a_first_run_waits_for_what_the_log_and_the_buffer_hold(tmp_path: Path) 
         )
         world.cycle.look()
         assert world.registry.runs.list() == []
-        assert "waits until the 8 texts sent already are enriched" in world.look().reasons[0]
+        assert "waits until 8 more texts from the import are enriched" in world.look().reasons[0]
         world.clock.forward(15 * 60)
         assert world.look().trigger is not None, "never longer than that"
         world.clock.forward(-15 * 60)

@@ -51,7 +51,7 @@ def test_enough_new_examples_become_a_champion_and_the_counter_starts_over(world
     world.cycle.look()
     run = only_run(world)
     assert (run.state, run.verdict, run.version, run.full, run.attempt) == ("decided", "promote", f"{NAME}/v1", True, 1)
-    assert run.reason == "10 new examples, 10 start a run"
+    assert run.reason == "10 new examples; 10 start a run"
     assert world.champion() == f"{NAME}/v1"
     world.cycle.look()
     assert only_run(world) == run

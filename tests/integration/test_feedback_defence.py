@@ -462,7 +462,7 @@ class TestAlarm:
             take(buffer, *(label(f"g-{n}", f"gold {n}") for n in range(40)), offset=2_000)
             due = look(buffer).trigger
             assert due is not None
-            assert due.reason == "40 new examples, 40 start a run"
+            assert due.reason == "40 new examples; 40 start a run"
 
 
 class TestAnchor:

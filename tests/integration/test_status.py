@@ -78,7 +78,7 @@ def test_a_due_run_a_pinned_champion_and_events_that_wait(world: World) -> None:
             sink.publish(events.FEEDBACK_TOPIC, events.to_bytes(buffers.label(f"waits-{number}", task=NAME)))
     status = read(world)
     (toy,) = status.tasks
-    assert (toy.due, toy.reasons, toy.pinned) == (True, ("12 new examples, 10 start a run",), True)
+    assert (toy.due, toy.reasons, toy.pinned) == (True, ("12 new examples; 10 start a run",), True)
     assert status.lag[events.FEEDBACK_TOPIC] == 4
 
 
@@ -96,7 +96,7 @@ def test_a_run_under_way_shows_its_newest_progress(world: World) -> None:
     world.cycle.look()
     (toy,) = seen[0].tasks
     assert toy.run is not None
-    assert (toy.run["state"], toy.run["reason"]) == ("training", "10 new examples, 10 start a run")
+    assert (toy.run["state"], toy.run["reason"]) == ("training", "10 new examples; 10 start a run")
     assert toy.run["progress"] == {"phase": "training", "step": 7, "steps": 9}
     assert toy.reasons == ("a run is under way",)
     (after,) = read(world).tasks
@@ -131,7 +131,7 @@ def test_after_a_dead_daemon_nothing_trains(world: World) -> None:
     (toy,) = read(world).tasks
     assert toy.run is not None
     assert (toy.run["state"], toy.run["progress"]) == ("interrupted", None)
-    assert "no daemon runs" in toy.reasons[0]
+    assert "the daemon stopped" in toy.reasons[0]
     assert "training" not in str((toy.run["state"], toy.run["progress"], toy.reasons))
 
 

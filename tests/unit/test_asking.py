@@ -83,3 +83,14 @@ def test_a_server_that_is_not_there_is_no_mistake_of_the_user(settings: Settings
 def test_a_task_without_a_champion_is_told_as_such(settings: Settings) -> None:
     with serving(settings, response("503 Unavailable", ERROR)), pytest.raises(UserError, match="it went wrong; mend it"):
         asking.ask(settings, "news-topics", ["x"])
+
+
+@pytest.mark.parametrize("strange", ["\x1b[2J", "a\u202eb", "\x9b31m"], ids=ascii)
+def test_what_strangers_wrote_moves_no_terminal(strange: str) -> None:
+    asked = f"In {strange} Oslo"
+    start = len(f"In {strange} ")
+    entities = asking.in_words(asked, {"spans": [{"start": start, "end": start + 4, "label": strange}]})
+    label = asking.in_words(asked, {"label": strange, "scores": {strange: 0.5}})
+    assert "Oslo[" in entities.plain
+    assert entities.plain.isprintable()
+    assert label.plain.isprintable()

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from rich.text import Text
 
+from config.words import printable
 from daemon.commands import output
-from daemon.commands.output import print_json, printable, table
+from daemon.commands.output import print_json, table
 from registry.versions import Lineage
 
 STRANGE = ["[/]", "[bold]x[/red]", "auth0|x [link=http://x]y", "\x1b[2J", "a\u202eb", "\x9b31m", "tab\there"]

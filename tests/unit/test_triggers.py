@@ -36,7 +36,7 @@ def test_the_hundredth_example_starts_an_incremental_run() -> None:
     found = look(new_examples=100).trigger
     assert found is not None
     assert (found.kind, found.full, found.key) == ("threshold", False, "threshold:3")
-    assert found.reason == "100 new examples, 100 start a run"
+    assert found.reason == "100 new examples; 100 start a run"
 
 
 def test_the_same_examples_start_no_second_run() -> None:
@@ -112,7 +112,7 @@ def test_a_weekly_run_that_was_given_up_is_begun_anew_a_day_later_under_a_key_of
     old = {"first_run_at": NOW - timedelta(days=30)}
     early = look(**old, used_keys=frozenset({week}), given_up={week: NOW - timedelta(hours=23)})
     assert early.trigger is None
-    assert "given up for a cause that passes; it is begun anew Fri 2026-11-20 13:00 UTC" in early.reasons[-1]
+    assert "given up after temporary failures; it starts again Fri 2026-11-20 13:00 UTC" in early.reasons[-1]
     again = look(**old, used_keys=frozenset({week}), given_up={week: NOW - timedelta(hours=24)}).trigger
     assert again is not None
     assert (again.key, again.kind) == (f"{week}:2", "weekly")
@@ -135,8 +135,8 @@ def test_confirmations_alone_start_no_run_however_many_they_are() -> None:
     found = look(new_examples=560, new_weight=0.0, new_confirmed_weight=168.0, oldest_new_at=NOW - timedelta(days=30))
     assert found.trigger is None
     assert found.reasons[:2] == (
-        "560 new examples with the weight 0 of the 100 that start a run; 100 more labels do",
-        "confirmations count no more than all else that is new: alone they start no run",
+        "560 new examples weighing 0 of the 100 that start a run; 100 more labels needed",
+        "confirmations alone start no run: they count at most as much as the other new examples",
     )
 
 
@@ -151,7 +151,7 @@ def test_evidence_counts_by_its_weight(labels: int, confirmations: int, starts: 
 
 def test_a_weight_that_just_falls_short_never_reads_as_enough() -> None:
     found = look(new_examples=101, new_weight=99.97)
-    assert "with the weight 99.9 of the 100" in found.reasons[0]
+    assert "weighing 99.9 of the 100" in found.reasons[0]
 
 
 def first(**changes: object) -> triggers.Look:
@@ -165,8 +165,8 @@ def test_a_first_run_waits_for_the_import_and_says_for_how_long() -> None:
     found = first(unenriched=886)
     assert found.trigger is None
     assert found.reasons[0] == (
-        "316 new examples, 100 start a run, but the first run waits until the 886 texts sent already are enriched, which takes "
-        "about 44 s: 98 of the 200 held-out rows that decide are there. It starts at Fri 2026-11-20 12:14 UTC at the latest"
+        "316 new examples; 100 start a run, but the first run waits until 886 more texts from the import are enriched, "
+        "which takes about 44 s: 98 of the 200 test rows needed are there. It starts at Fri 2026-11-20 12:14 UTC at the latest"
     )
     assert first(unread=886).trigger is None
     assert first(unread=None).trigger is None, "the log has not answered yet"
@@ -197,7 +197,7 @@ def test_held_out_rows_that_were_missing_start_a_run_without_cooldown_and_only_w
     assert look(**undecided, new_test_examples=101).trigger is None
     found = look(**undecided, new_test_examples=102).trigger
     assert found is not None
-    assert (found.kind, found.reason) == ("evidence", "200 held-out rows where the last run had 98; 200 decide")
+    assert (found.kind, found.reason) == ("evidence", "200 test rows now, 98 in the last run; 200 are needed to decide")
     assert look(**undecided | {"undecided_rows": 300}, new_test_examples=102).trigger is None, "they were not too few"
     assert look(**undecided | {"undecided_rows": 199}, new_test_examples=0).trigger is None
 
@@ -205,7 +205,7 @@ def test_held_out_rows_that_were_missing_start_a_run_without_cooldown_and_only_w
 def test_a_run_that_waits_to_be_tried_again_is_told_with_its_cause() -> None:
     waits = Retry("news-topics-1", NOW + timedelta(minutes=4), "No space left on device", failures=3)
     (told,) = look(running=True, retry=waits, new_examples=500).reasons
-    assert told.startswith("run news-topics-1 failed 3 times for a cause that passes and is tried again at Fri 2026-11-20 12:04")
+    assert told.startswith("run news-topics-1 failed 3 times, temporarily, and is tried again at Fri 2026-11-20 12:04")
     assert told.endswith("(4 minutes to go): No space left on device")
 
 

@@ -1,0 +1,76 @@
+"""What `perennial status` prints: plain sentences, no zeros, nothing that moves the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from consumers.counting import TaskCounts
+from consumers.defence.views import Alarm, Defence
+from daemon.commands.inspect import print_status
+from daemon.status import Status, TaskStatus
+
+NO_EXAMPLES = TaskCounts(
+    train=0, new=0, new_labels=0, new_weight=0.0, new_confirmed_weight=0.0, test=0, test_in_window=0, new_test=0, anchor=0,
+    corrections=0, waiting=0, unenriched=0, oldest_new_at=None, oldest_new_label_at=None, enough_since=None, max_seq=0,
+)  # fmt: skip
+TASK = TaskStatus(
+    task="desk", kind="classification", champion=None, champion_since=None, pinned=False, counts=NO_EXAMPLES, tests_needed=200,
+    feedback=Defence({}, ()), new_examples=0, new_weight=0.0, due=False, reasons=("3 of 100 new examples",), texts_cut=None,
+    run=None, last_run=None,
+)  # fmt: skip
+QUIET = Status(
+    at="2026-01-01T00:00:00+00:00", leader="me", no_leader_since=None, serving="http://127.0.0.1:8000", serving_problem=None,
+    lag={"perennial.articles": 0, "perennial.feedback": 0}, log_problem=None, tables={"articles": 0, "examples": 7},
+    dead_letters=0, set_aside=0, erasures=(), tasks=(TASK,),
+)  # fmt: skip
+
+
+def shown(status: Status, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """Return the printed lines by their first word."""
+    print_status(status)
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line.strip()]
+    return {first: rest[0] if rest else "" for first, *rest in lines}
+
+
+def task_with(**changes: object) -> Status:
+    return replace(QUIET, tasks=(replace(TASK, **changes),))  # type: ignore[arg-type]  # fields of it
+
+
+def test_zeros_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(QUIET, capsys)
+    assert lines["buffer"] == "7 examples"
+    assert lines["waiting"] == "nothing: all events are read"
+    assert lines["examples"] == "training rows 0, test rows 0 of 200 needed"
+    assert not {"dead", "set", "feedback"} & set(lines)
+
+
+@pytest.mark.parametrize(
+    ("counts", "more", "told"),
+    [
+        ({"train": 316, "test": 68, "test_in_window": 68, "unenriched": 923}, {"new_examples": 210, "new_weight": 210.0},
+         "training rows 316 (210 unused), test rows 68 of 200 needed; still preparing 923"),
+        ({"train": 316, "test": 69, "test_in_window": 3, "waiting": 4}, {"new_examples": 9, "new_weight": 2.7},
+         ("training rows 316 (9 unused, weighing 2.7), test rows 3 of 200 needed (66 more are older than "
+          "promotion.window_days); still 4 waiting for their article")),
+        ({"train": 900, "test": 240, "test_in_window": 240, "anchor": 50}, {},
+         "training rows 900, test rows 240, anchor rows 50"),
+    ],
+)  # fmt: skip
+def test_rows_are_told_with_what_is_needed(
+    counts: dict[str, int], more: dict[str, object], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shown(task_with(counts=replace(NO_EXAMPLES, **counts), **more), capsys)["examples"] == told
+
+
+@pytest.mark.parametrize("strange", ["\x1b[2J", "[bold]x[/red]", "a\u202eb"], ids=ascii)
+def test_what_strangers_wrote_is_inert(strange: str, capsys: pytest.CaptureFixture[str]) -> None:
+    alarm = Alarm(f"sport -> {strange}", 50, 1, datetime(2026, 1, 1, tzinfo=UTC))
+    status = task_with(feedback=Defence({"alarm": 50}, (alarm,)), reasons=(f"requested: {strange}",))
+    print_status(replace(status, erasures=(f"erasure 1 (user {strange})",)))
+    out = capsys.readouterr().out
+    assert not set(out) & set("\x1b\u202e")
+    assert out.count("[bold]x[/red]") == (3 if strange.startswith("[bold]") else 0)
+    assert "50 corrections of 1 user say" in out
