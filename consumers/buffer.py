@@ -88,7 +88,7 @@ class Buffer:
         self.splits_moved = 0
         """How often rows changed their side other than by enrichment: what was read of their places is old."""
         self._judge: Judge | None = None
-        self._views = Views(tables)
+        self._views = Views(tables, tasks, min_quality)
         self.repairs: tuple[str, ...] = ()
         """What was mended at start, in words."""
         self.rewind: Mapping[TopicPartition, int] = {}
@@ -150,6 +150,7 @@ class Buffer:
         with self._lock:
             self._tasks = tasks
             self._counting.use_tasks(tasks)
+            self._views.use_tasks(tasks)
 
     def insert(self, batch: Sequence[Stored]) -> InsertOutcome:
         """Store the new events of a batch; not durable before `sync`. Insert-only: what is there is never overwritten."""

@@ -15,7 +15,7 @@ from consumers.defence.records import FACTS, NOT_JUDGED, Judged
 from consumers.event_rows import AS_CITED
 from consumers.lance_tables import Tables
 from consumers.renames import asked_for
-from consumers.selection import Candidate, Chosen, labels_of, select
+from consumers.selection import Candidate, Chosen, labels_of, may_train, select
 from consumers.tables import quoted
 from consumers.waiting import Fate
 
@@ -24,6 +24,7 @@ _LATE = timedelta(hours=1)
 # Each is looked up in the registry; one text is not answered alike by more people than that.
 _MAX_SAME_ANSWER = 100
 _NEXT_RUN = "the next run of its task learns from it"
+_HELD_OUT = "the same text is held out to measure models"
 _STORED_ONLY = "it is stored, but no run learns from it: "
 
 
@@ -55,6 +56,10 @@ def explain(tables: Tables, fate: Fate, *, tasks: Mapping[str, TaskSpec], min_qu
     same_answer = (fate.example_id, *sorted(same)[: _MAX_SAME_ANSWER - 1])
     judgement = tables.scan("feedback_judgements", ["standing", "over_cap"], f"row_id = {quoted(fate.example_id)}").to_pylist()
     if judgement and judgement[0]["standing"] != "effective":
+        if judgement[0]["standing"] in standings.QUARANTINED and fate.task in tasks:
+            fault = _never_trains(tables, fate.example_id, tasks[fate.task], min_quality)
+            if fault is not None:
+                return Explanation(_STORED_ONLY + fault, same_answer, "set_aside")
         return _not_effective(judgement[0], same_answer)
     if fate.task not in tasks:
         reason = f"it is stored as an example, but task {fate.task!r} is not defined here any more"
@@ -104,11 +109,21 @@ def _what_becomes_of_it(
         return _STORED_ONLY + _own_fault(enriched[example_id], task, min_quality)
     chosen = _trained(rows, task, renames, min_quality)
     if not chosen:
-        return _STORED_ONLY + "the same text is held out to measure models"
+        return _STORED_ONLY + _HELD_OUT
     [(chosen_id, best)] = chosen.items()
     if best.target != alone[example_id].target:
         return _STORED_ONLY + _overruled_by(enriched[chosen_id])
     return _rare_label(tables, task, best.target, renames) or f"it is stored as an example; {_NEXT_RUN}"
+
+
+def _never_trains(tables: Tables, example_id: str, task: TaskSpec, min_quality: float) -> str | None:
+    """Return why no decision of a person would let an example train; None where one could."""
+    columns = ["verdict", "split", "quality", "quality_reasons"]
+    for row in tables.scan("example_enrichment", columns, f"row_id = {quoted(example_id)}").to_pylist():
+        if may_train(row["split"], row["quality"], row["verdict"], task, min_quality):
+            return None
+        return _HELD_OUT if row["split"] == "test" else _own_fault(row, task, min_quality)
+    return None
 
 
 def _own_fault(row: Mapping[str, Any], task: TaskSpec, min_quality: float) -> str:

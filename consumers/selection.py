@@ -135,9 +135,14 @@ def labels_of(target: str) -> frozenset[str]:
     return frozenset(span["label"] for span in parsed.get("spans", [parsed]))
 
 
+def may_train(split: str, quality: float, verdict: str | None, task: TaskSpec, min_quality: float) -> bool:
+    """Return whether a row may teach at all, whatever it says and others say of its text."""
+    return split == "train" and quality >= min_quality and task.feedback.weight(verdict) > 0
+
+
 def _role(row: Candidate, task: TaskSpec, min_quality: float) -> str | None:
     if row.split == "train":
-        return "train" if row.quality >= min_quality and task.feedback.weight(row.verdict) > 0 else None
+        return "train" if may_train(row.split, row.quality, row.verdict, task, min_quality) else None
     if row.split == "anchor":
         return "anchor"
     if row.split == "test" and row.selected_by in INDEPENDENT:

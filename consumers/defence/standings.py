@@ -11,8 +11,8 @@ Standing = Literal[
 ]  # fmt: skip
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
 Decision = Literal["accept", "reject"]
-QUARANTINED: tuple[Standing, ...] = ("conflict", "contradicts_gold", "alarm")
-"""These wait for a person; the others that are not effective are set aside."""
+QUARANTINED: tuple[Standing, ...] = ("conflict", "alarm")
+"""These wait for a person, where their text may train at all; the others that are not effective are set aside."""
 
 SILENT: tuple[Standing, ...] = ("over_cap", "replaced", "unusable")
 """These have no say about their text, and nothing but a person's decision changes that."""
@@ -25,7 +25,10 @@ IN_WORDS: Mapping[Standing, str] = {
     "outvoted": "the other answers about the same text say otherwise and are trusted more",
     "rejected": "a person has looked at it and rejected it",
     "conflict": "other users say otherwise of the same text, and neither side is trusted enough",
-    "contradicts_gold": "a label that was given without looking at a model says otherwise of the same text",
+    "contradicts_gold": (
+        "a label that was given without looking at a model says otherwise of the same text, and a label wins over feedback. "
+        "Where the label is wrong, import the right one"
+    ),
     "unusable": "it could not be judged, for a fault of the program that its log tells",
     "alarm": "far more corrections than usual say the same of their texts (the label-flip alarm)",
 }

@@ -11,11 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from config.sections import FeedbackSettings
+from config.tasks import TaskSpec
 from consumers.defence import standings, trust
 from consumers.defence.arrivals import TABLE
 from consumers.defence.records import User, evidence_counts, record_of, user_of
 from consumers.defence.standings import Standing
 from consumers.lance_tables import Tables
+from consumers.selection import may_train
 from consumers.tables import is_one_of, quoted
 
 
@@ -37,11 +39,8 @@ class Defence:
     standings: Mapping[str, int]
     """Answers by standing."""
     alarms: tuple[Alarm, ...]
-
-    @property
-    def quarantined(self) -> int:
-        """Answers that wait for a person."""
-        return sum(self.standings.get(standing, 0) for standing in standings.QUARANTINED)
+    quarantined: int = 0
+    """Answers that wait for a person: those whose text may train, so that the decision matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,28 +79,34 @@ class UserView:
 class Views:
     """Reads; what is asked every few seconds is read again only when something was judged."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, tasks: Mapping[str, TaskSpec], min_quality: float) -> None:
         self._tables = tables
+        self._tasks = tasks
+        self._min_quality = min_quality
         self._known: dict[str, Defence] = {}
         self._version: Mapping[str, int] = {}
 
+    def use_tasks(self, tasks: Mapping[str, TaskSpec]) -> None:
+        """Go by these task files from now on."""
+        self._tasks, self._known = tasks, {}
+
     def defence(self, task: str) -> Defence:
         """Return where the feedback of a task stands."""
-        version = self._tables.versions([TABLE])
+        version = self._tables.versions([TABLE, "example_enrichment"])
         if version != self._version:
             self._version, self._known = version, {}
         if task not in self._known:
             rows = self._tables.scan(TABLE, ["standing", "alarm", "contributor", "arrived_at"], f"task = {quoted(task)}")
             counted = rows.group_by("standing").aggregate([([], "count_all")]).to_pylist()
             counts = {row["standing"]: row["count_all"] for row in sorted(counted, key=lambda row: row["standing"])}
-            self._known[task] = Defence(counts, _alarms(rows.filter(pc.equal(rows["standing"], "alarm"))))
+            alarms = _alarms(rows.filter(pc.equal(rows["standing"], "alarm")))
+            self._known[task] = Defence(counts, alarms, self._undecided(task, ["row_id"]).num_rows)
         return self._known[task]
 
     def quarantined(self, task: str | None, limit: int) -> list[Quarantined]:
         """Return answers that wait for a person, oldest arrival first."""
-        where = is_one_of("standing", standings.QUARANTINED) + (f" AND task = {quoted(task)}" if task else "")
         columns = ["row_id", "task", "user_id", "source", "verdict", "standing", "alarm", "target", "arrived_at", "arrived_seq"]
-        rows = self._tables.scan(TABLE, columns, where).sort_by("arrived_seq").slice(0, limit).to_pylist()
+        rows = self._undecided(task, columns).sort_by("arrived_seq").slice(0, limit).to_pylist()
         found = self._tables.lookup("examples", "row_id", [row["row_id"] for row in rows], ["row_id", "text"]).to_pylist()
         texts = {row["row_id"]: row["text"] for row in found}
         return [
@@ -111,6 +116,20 @@ class Views:
             )
             for row in rows
         ]  # fmt: skip
+
+    def _undecided(self, task: str | None, columns: Sequence[str]) -> pa.Table:
+        """Return the answers that a person is asked about: no decision lets in what is held out, or too poor to train on."""
+        where = is_one_of("standing", standings.QUARANTINED) + (f" AND task = {quoted(task)}" if task else "")
+        rows = self._tables.scan(TABLE, sorted({*columns, "row_id", "task", "verdict"}), where)
+        facts = self._tables.lookup("example_enrichment", "row_id", rows["row_id"].to_pylist(), ["row_id", "split", "quality"])
+        known = {row["row_id"]: (row["split"], row["quality"]) for row in facts.to_pylist()}
+        matters = [
+            row["task"] in self._tasks
+            and row["row_id"] in known
+            and may_train(*known[row["row_id"]], row["verdict"], self._tasks[row["task"]], self._min_quality)
+            for row in rows.select(["row_id", "task", "verdict"]).to_pylist()
+        ]
+        return rows.filter(pa.array(matters, pa.bool_())).select(list(columns))
 
     def users(self, task: str | None, settings: FeedbackSettings) -> list[UserView]:
         """Return what is known of the users, the least trusted first."""

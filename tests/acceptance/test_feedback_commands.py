@@ -72,18 +72,17 @@ def test_from_the_quarantine_to_a_decision_that_outlives_the_daemon(tmp_path: Pa
                 said("f-3", "The central bank raised its rates on Thursday morning", "sport", "desk-3"),
             ]
         )
-        installation.wait_until(lambda: installation.task(TASK).feedback.quarantined == 3, limit_s=LIMIT_S, what="the judgement")
+        installation.wait_until(lambda: installation.task(TASK).feedback.quarantined == 2, limit_s=LIMIT_S, what="the judgement")
         found = feedback.json("quarantine")
         assert [(one["event_id"], one["user_id"], one["standing"]) for one in found["feedback"]] == [
-            ("f-1", "desk-1", "conflict"), ("f-2", "desk-2", "conflict"), ("f-3", "desk-3", "contradicts_gold"),
+            ("f-1", "desk-1", "conflict"), ("f-2", "desk-2", "conflict"),
         ]  # fmt: skip
         shown = feedback("quarantine").stdout
         assert "[/] markup" in shown
         assert "\x1b[2J" not in shown
         assert feedback.fate("f-1")["status"] == "quarantined"
-        assert feedback("show", "f-3").stdout.startswith(
-            "quarantined news-topics: it is quarantined until a person decides: a label"
-        )
+        installation.wait_until(lambda: feedback.fate("f-3")["status"] == "set_aside", limit_s=LIMIT_S, what="the judgement")
+        assert "a label wins over feedback" in feedback("show", "f-3").stdout, "nobody is asked where a label decides"
 
         unknown = feedback("accept", "f-9")
         assert unknown.returncode == 2

@@ -62,7 +62,7 @@ def test_a_newer_answer_or_a_label_that_says_otherwise_is_told(tmp_path: Path) -
         assert (old.status, old.reason.partition(": ")[2]) == ("set_aside", IN_WORDS["replaced"])
         assert NEXT_RUN in explained(buffer, "new").reason
         user = explained(buffer, "user")
-        assert user.status == "quarantined"
+        assert user.status == "set_aside"
         assert "a label that was given without looking at a model says otherwise" in user.reason
         buffer.insert(stored(accepted("r-1", "user"), offset=20))
         judge(buffer)

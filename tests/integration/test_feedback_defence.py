@@ -259,6 +259,45 @@ class TestTrust:
 
 
 class TestQuarantine:
+    @pytest.mark.parametrize(
+        ("fact", "why"),
+        [
+            ({"split": "anchor"}, "it stands in the anchor set"),
+            ({"quality": 0.1}, "the quality of its text is 0.10"),
+        ],
+        ids=["anchor", "too poor"],
+    )
+    def test_nobody_is_asked_where_the_answer_cannot_matter(self, tmp_path: Path, fact: dict[str, Any], why: str) -> None:
+        with opened(tmp_path / "b", tasks=LENIENT) as buffer:
+            buffer.insert(stored(feedback("f-1", "one", "sport"), feedback("f-2", "one", "economy", user_id="u-2")))
+            buffer.apply_enrichment("examples", [finding(row, **fact) for row in buffer.unenriched("examples", 9)])
+            judge(buffer)
+            assert set(standings(buffer).values()) == {"conflict"}
+            assert buffer.quarantined() == []
+            assert buffer.defence(TASK.name).quarantined == 0
+            status, reason = fate(buffer, "f-1")[:2]
+            assert status == "set_aside"
+            assert why in reason
+
+    def test_nobody_is_asked_about_what_is_held_out(self, tmp_path: Path) -> None:
+        with opened(tmp_path / "b", tasks=LENIENT) as buffer:
+            buffer.insert(stored(feedback("f-1", "one", "sport"), feedback("f-2", "one", "economy", user_id="u-2")))
+            buffer.apply_enrichment("examples", [finding(row, "test") for row in buffer.unenriched("examples", 9)])
+            judge(buffer)
+            assert set(standings(buffer).values()) == {"conflict"}
+            assert (buffer.quarantined(), buffer.defence(TASK.name).quarantined) == ([], 0)
+            found = buffer.feedback_fate("f-1")
+            assert found is not None
+            assert found.status == "held_out"
+
+    def test_nobody_is_asked_where_a_label_decides(self, tmp_path: Path) -> None:
+        with opened(tmp_path / "b", tasks=LENIENT) as buffer:
+            take(buffer, feedback("f-1", "one", "sport"), label("g-1", "one", "economy"))
+            assert standings(buffer) == {"f-1": "contradicts_gold"}
+            assert (buffer.quarantined(), buffer.defence(TASK.name).quarantined) == ([], 0)
+            status, reason = fate(buffer, "f-1")[:2]
+            assert (status, "a label wins over feedback" in reason) == ("set_aside", True)
+
     def test_what_users_dispute_waits_for_a_person_and_the_decision_stays(self, tmp_path: Path) -> None:
         with opened(tmp_path / "b", tasks=LENIENT) as buffer:
             take(buffer, feedback("f-1", "one", "sport"), feedback("f-2", "one", "economy", user_id="u-2"), label("g", "two"))
