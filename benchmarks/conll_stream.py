@@ -1,6 +1,6 @@
 """CoNLL-2003 sentences arrive in portions, as labels and corrections, for a blank spaCy pipeline.
 
-The daemon retrains and promotes by itself; after each portion the champion's entity F1 on the official test set stands beside
+The daemon retrains and promotes automatically; after each portion the champion's entity F1 on the official test set stands beside
 that of `spacy train` (its own defaults for speed, at most 1,500 steps, the same sentences our champion may learn from).
 """
 

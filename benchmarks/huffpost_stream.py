@@ -1,7 +1,7 @@
-"""HuffPost by date through the whole daemon: does retraining by itself keep a model fresh?
+"""HuffPost by date through the whole daemon: does automatic retraining keep a model fresh?
 
 A first champion from 2012-2013; then 2014 streams in month by month, past the change of sections on 2014-04-18. The daemon
-buffers, triggers, trains, compares and promotes by itself, with the shipped policy. After each month the champion is asked
+buffers, triggers, trains, compares and promotes automatically, with the shipped policy. After each month the champion is asked
 about the *following* month, beside the frozen first champion and, at three points, a model trained from scratch on
 everything so far. `--quick` is one month after the change, beside the frozen champion only.
 

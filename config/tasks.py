@@ -20,6 +20,19 @@ BACKENDS: dict[str, str] = {"ner": "spacy", "classification": "transformer"}
 Verdict = Literal["correction", "confirmation"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
+_TO_WRITE = {
+    "name": "write `name:` with lower-case letters, digits and dashes, such as `name: news-topics`",
+    "kind": "write `kind: ner` (entities) or `kind: classification`",
+    "backend": "write `backend: spacy` (for ner) or `backend: transformer` (for classification)",
+    "base_model": "write `base_model: minilm`, a Hugging Face id or a path; for ner `base_model: blank:en` or a pipeline",
+    "labels": "write `labels: open` (new labels may join) or `labels: closed`",
+    "promotion": "write `promotion:` and under it `metric: macro_f1` (classification) or `metric: entity_f1` (ner)",
+    "metric": "write `metric: macro_f1` or `metric: accuracy` (classification), or `metric: entity_f1` (ner)",
+    "slice": "write `slice: newest`, `slice: corrections`, or one such as `slice: label:sport` or `slice: language:de`",
+    "max_drop": "write `max_drop: 0.03` or another largest drop",
+}
+"""What to write where a key is missing that has no default."""
+
 # Named in the design and refused until they exist: an option that is not built is never ignored.
 _NOT_BUILT_MODES = ("canary", "shadow")
 
@@ -34,7 +47,7 @@ class Trigger(_Part):
     min_new_examples: Annotated[int, Field(gt=0, description="Effective new examples that start an incremental run.")] = 100
     cooldown_minutes: Annotated[float, Field(ge=0, description="Wall time between two runs of this task.")] = 10.0
     first_run_wait_minutes: Annotated[
-        float, Field(ge=0, description="Longest a first run waits for texts that were sent already, where they bring test rows.")
+        float, Field(ge=0, description="Longest time that a first run waits for texts of an import, where they bring test rows.")
     ] = 15.0
     max_age_days: Annotated[
         float, Field(gt=0, le=MAX_DAYS, description="New examples older than this start a run even below the threshold ...")
@@ -83,9 +96,9 @@ class Promotion(_Part):
         Field(description="How the gain is read: share of the champion's score, points, or share of its errors."),
     ] = "relative"
     confidence: Annotated[float, Field(gt=0.5, lt=1, description="One-sided level of the lower bound.")] = 0.95
-    min_test_examples: Annotated[int, Field(gt=0, description="Held-out rows below which nothing is decided.")] = 200
+    min_test_examples: Annotated[int, Field(gt=0, description="Test rows below which nothing is decided.")] = 200
     window_days: Annotated[
-        float, Field(gt=0, le=MAX_DAYS, description="Held-out rows this far back from the newest decide (event time).")
+        float, Field(gt=0, le=MAX_DAYS, description="Test rows this far back from the newest decide (event time).")
     ] = 90.0
     max_forgetting: Annotated[float, Field(ge=0, description="Largest drop on the anchor set, in points (0..1).")] = 0.05
     max_latency_ratio: Annotated[
@@ -98,7 +111,7 @@ class Promotion(_Part):
         Field(description="What a first model must beat: the most frequent label (ner: no entity), or the untouched base."),
     ] = "majority"
     mode: Annotated[
-        Literal["auto", "manual"], Field(description="Promote by itself, or wait for `perennial models promote`.")
+        Literal["auto", "manual"], Field(description="Promote automatically, or wait for `perennial models promote`.")
     ] = "auto"
 
     @model_validator(mode="before")
@@ -134,7 +147,7 @@ class TaskSpec(_Part):
     base_model: Annotated[
         str, Field(description="`minilm`, a Hugging Face id or a path; for spaCy `blank:LANG` or a pipeline's name or path.")
     ]
-    labels: Annotated[Literal["open", "closed"], Field(description="Open: new labels join the model; closed: they are refused.")]
+    labels: Annotated[Literal["open", "closed"], Field(description="`open`: new labels may join; `closed`: they are refused.")]
     label_names: Annotated[tuple[LabelName, ...], Field(description="Labels known from the start; all of them when closed.")] = ()
     new_label_min_examples: Annotated[int, Field(gt=0, description="Rows that must carry a new label before it joins.")] = 5
     renames: Annotated[
@@ -158,7 +171,7 @@ class TaskSpec(_Part):
             message = "labels: closed needs label_names, the labels that are allowed"
             raise ValueError(message)
         if len(set(self.label_names)) != len(self.label_names):
-            message = "label_names names a label twice"
+            message = "label_names holds a label twice; remove one"
             raise ValueError(message)
         return self
 
@@ -223,11 +236,6 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
         parent = parts.get(str(problem["loc"][0]) if len(problem["loc"]) > 1 else "", TaskSpec)
         return f"unknown key `{key}`; the keys there are {', '.join(parent.model_fields)}"
     if problem["type"] == "missing":
-        return f"key `{key}` is missing; {_description(key)}"
+        return f"key `{key}` is missing; {_TO_WRITE.get(str(problem['loc'][-1]), 'add it')}"
     message = problem["msg"].removeprefix("Value error, ")
     return f"`{key}`: {message}, got {problem['input']!r}" if key else message
-
-
-def _description(key: str) -> str:
-    field = TaskSpec.model_fields.get(key) or Promotion.model_fields.get(key.rpartition(".")[2])
-    return f"give {field.description}" if field and field.description else "add it"

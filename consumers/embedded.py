@@ -226,7 +226,7 @@ class _EmbeddedSource:
         return {topic: offset for topic, offset in rows if topic in self._topics}
 
     def _modified_ns(self) -> int | None:
-        """Return when the file was last written, None when so lately that a further write might bear the same time."""
+        """Return when the file was last written, None if too recent to rule out another write with the same timestamp."""
         try:
             modified_ns = self._path.stat().st_mtime_ns
         except OSError as error:

@@ -233,7 +233,7 @@ class Ingest:
         return (
             f"ingest is paused: {free_mib} MiB are free on the disk of {self._data_dir}, fewer than the "
             f"{self._settings.min_free_disk_mib} MiB that must stay free (ingest.min_free_disk_mib). Events wait in the log and "
-            "none is lost. Free space or move data_dir to a larger disk; ingest goes on by itself."
+            "none is lost. Free space or move data_dir to a larger disk; ingest continues automatically."
         )
 
     def _write_failed(self, error: Exception, portion: Sequence[RawEvent]) -> str:

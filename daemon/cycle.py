@@ -1,7 +1,7 @@
 """One run from trigger to decision: freeze -> train -> publish -> decide, resumable at each step.
 
 The state in the registry says which steps are done; every step can be repeated without harm, so that a daemon killed
-anywhere goes on where it stopped. A step that failed for a cause that passes is repeated later, and other tasks go on meanwhile.
+anywhere goes on where it stopped. A step that failed temporarily is repeated later, and other tasks go on meanwhile.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 
 class _TryLaterError(PerennialError):
-    """A step of a run failed for a cause that passes."""
+    """A step of a run failed temporarily."""
 
 
 class Cycle:
@@ -152,7 +152,7 @@ class Cycle:
         return run
 
     def _set_back(self, run: Run, error: Exception) -> Run:
-        """Let a run fail, or wait where the cause passes. What is not the run's own trouble is raised again."""
+        """Let a run fail, or wait where the failure is temporary. What is not the run's own trouble is raised again."""
         if run.run_id in self._ended:
             return self._fail(run, erasing.ENDED)
         if isinstance(error, (RunFailedError, UserError)):
@@ -171,7 +171,7 @@ class Cycle:
         return run if run.retry_at is None else self._update(run, retry_at=None)
 
     def _later(self, run: Run, reason: str) -> Run:
-        """Let a run wait that failed for a cause that passes; it fails for good where it has done so too often."""
+        """Let a run wait that failed temporarily; it fails for good where it has done so too often."""
         failures = run.failures + 1
         limit = self._settings.training.retry_limit
         if failures > limit:

@@ -276,7 +276,7 @@ def _certificate(examined: tls.Examined) -> Finding:
         return Finding("TLS", "problem", f"clients will refuse the certificate: {examined.problem}", "renew the certificate")
     until = f"the certificate is good until {examined.expires_at:%Y-%m-%d}"
     if examined.expires_soon:
-        return Finding("TLS", "warning", until, "renew it; serving loads it by itself")
+        return Finding("TLS", "warning", until, "renew it; serving loads the new one automatically")
     return Finding("TLS", "ok", until)
 
 
@@ -296,7 +296,7 @@ def _port(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
     here = presence.read(settings.data_dir)
     if here is not None and presence.is_alive(here):
         if (why := probe.problem(here)) is not None:
-            remedy = "a daemon kills it and starts it again by itself within a minute; one that was started alone must be ended"
+            remedy = "a daemon restarts it automatically within a minute; one that was started alone must be ended"
             return Finding("serving", "problem", f"process {here.pid} at {here.address} does not answer: {why}", remedy)
         return Finding("serving", "ok", f"answers at {here.address}")
     port = settings.serving.port

@@ -89,5 +89,5 @@ def _learns(run_dir: Path, erased: Collection[str], affected: Collection[str]) -
     try:
         spec = JobSpec.model_validate_json((run_dir / job_spec.SPEC_FILE).read_bytes())
     except (OSError, ValidationError):
-        return False  # it fails by itself at its next step
+        return False  # its next step fails
     return not spec.full and spec.champion_version in affected

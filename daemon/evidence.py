@@ -19,7 +19,7 @@ def gather(task: str, registry: Registry, buffer: Buffer, *, unread: int | None 
     alarms = buffer.defence(task).alarms
     has_champion = registry.versions.champion(task) is not None
     return Evidence(
-        # While an alarm is up, feedback starts no run by itself.
+        # While an alarm is up, feedback alone starts no run.
         new_examples=counts.new_labels if alarms else counts.new,
         new_weight=float(counts.new_labels) if alarms else counts.new_weight,
         new_confirmed_weight=0.0 if alarms else counts.new_confirmed_weight,

@@ -1,4 +1,4 @@
-"""Counts, now and then, what no step returns, so that a scrape only reads figures that are there."""
+"""Refreshes gauges that no task reports, so that a scrape only reads figures that are there."""
 
 from __future__ import annotations
 

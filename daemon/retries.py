@@ -1,4 +1,4 @@
-"""When a run that failed for a cause that passes is tried again."""
+"""When a run that failed temporarily is tried again."""
 
 from __future__ import annotations
 

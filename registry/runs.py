@@ -52,7 +52,7 @@ class Run:
     erased_at: datetime | None = None
     """When its folder was removed because its training set held texts that were erased."""
     failures: int = 0
-    """How often it has failed for a cause that passes; `error` names the last."""
+    """How often it has failed temporarily; `error` names the last."""
     retry_at: datetime | None = None
     """When it is tried again after that; None once it goes on."""
 

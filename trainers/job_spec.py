@@ -21,7 +21,7 @@ EXIT_FAILED = 1
 EXIT_OUT_OF_MEMORY = 3
 """Retry once at half the batch."""
 EXIT_TRY_LATER = 5
-"""Failed for a cause that passes by itself, such as a full disk; `result.json` says which."""
+"""Failed temporarily, such as for a full disk; `result.json` says which."""
 EXIT_STOPPED = 4
 """Stopped by a signal; a transformer run resumes from its checkpoint."""
 

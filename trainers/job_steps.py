@@ -214,7 +214,7 @@ def _compare(job: _Job, selection: Selection) -> tuple[Comparison, int, int]:
     rows = pa.concat_tables([job.training_set.rows(role) for role in scoring.ROLES])
 
     def report(done: int, of: int) -> None:
-        job.progress.write("scoring", step=done, steps=of, message=f"the candidate and {opponent_name} answer the held-out rows")
+        job.progress.write("scoring", step=done, steps=of, message=f"the candidate and {opponent_name} answer the test rows")
         job.stop.check()
 
     scores = scoring.score(candidate, opponent, rows, align=job.task.aligner(candidate), report=report)

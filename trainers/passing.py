@@ -20,7 +20,7 @@ _SERVER_ERROR = 500
 
 
 def cause_that_passes(error: BaseException) -> str | None:
-    """Return what stands behind `error` and passes by itself, in words; None where trying again would change nothing."""
+    """Return the temporary failure behind `error`, in words; None where trying again would change nothing."""
     for each in causes(error):
         if isinstance(each, RetryError):
             return str(each)

@@ -52,7 +52,7 @@ class BatchReader:
             aborted = frozenset((one.producer_id, one.first_offset) for one in found.aborted_transactions or ())
             error = kafka_errors.for_code(found.error_code)
             problem = None if error is kafka_errors.NoError else error()
-        except Exception as unforeseen:  # noqa: BLE001 - whatever an answer that was changed on the way leads to
+        except Exception as unforeseen:  # noqa: BLE001 - whatever a corrupted answer leads to
             problem = unforeseen
         if problem is None:
             return Fetched(bytes(found.records or b""), aborted)

@@ -1,4 +1,4 @@
-"""Offsets that did not come: removed unread, no events at all, or passed over because bytes were changed on the way."""
+"""Offsets that did not come: removed unread, no events at all, or skipped because bytes were corrupted in transit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def explain_gap(group: str, kept: KeptEvents, part: KafkaPartition, *, earliest:
         missing = report_gap(group, TopicPartition(*part), expected=expected, earliest=removed_to, remedy=remedy)
         first = removed_to
     # Offsets may be missing for other reasons (transactions, compaction). But they and the positions travel without a
-    # checksum: what was changed on the way must not pass over events.
+    # checksum: corrupted offsets must not skip events.
     if kept.any_between(part, first, offset):
         message = (
             f"group {group!r} was given offset {offset} of {part.topic}/{part.partition} where {first} is to be read: "

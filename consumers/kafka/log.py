@@ -87,7 +87,7 @@ class KafkaLog:
         if refused:
             reasons = ", ".join(sorted({answer.__name__ for answer in refused.values()}))
             message = f"group {name!r} could not be set back on {len(refused)} partitions ({reasons}); nothing is read before. "
-            message += "It is tried again; a former leader's membership ends by itself."
+            message += "It is tried again; a former leader's membership ends automatically."
             raise RetryError(message)
         _log.warning("event_log.rewound", group=name, offsets={f"{part.topic}/{part.partition}": at for part, at in back.items()})
 

@@ -37,7 +37,7 @@ def status(
     as_json: AsJson = False,
     watch: Annotated[float, typer.Option(help="Repeat every so many seconds; 0: once.", min=0)] = 0.0,
 ) -> None:
-    """Show the daemon, the buffer and, in words, why each task is or is not due for training."""
+    """Show the daemon, the buffer and, why each task is or is not due for training."""
     settings = load_settings()
     from daemon.status import StatusReader  # noqa: PLC0415 - heavy
 

@@ -54,7 +54,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the generated news.")] = 20,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the demo's data folder and say where it is.")] = False,
 ) -> None:
-    """Show the whole loop on generated news: drift, retraining, comparison, promotion, before and after. Ends by itself."""
+    """Show the whole loop on generated news: drift, retraining, comparison, promotion, before and after. It ends on its own."""
     from daemon.demo import show  # noqa: PLC0415 - heavy
 
     raise typer.Exit(show.run(seed=seed, keep=keep))
@@ -81,7 +81,7 @@ def train(
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check this installation and say what to mend."""
+    """Check this installation and say what to fix."""
     from daemon import doctor as checks  # noqa: PLC0415 - heavy
 
     findings = checks.examine()

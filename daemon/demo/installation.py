@@ -100,7 +100,7 @@ class Installation:
         self.wait_until(self._is_up, limit_s=120, what="the daemon to start")
 
     def wait(self, limit_s: float) -> int:
-        """Wait until the daemon has ended by itself; return its exit code."""
+        """Wait until the daemon has ended on its own; return its exit code."""
         assert self._process is not None  # noqa: S101 - a caller's mistake
         return self._process.wait(limit_s)
 

@@ -171,4 +171,4 @@ def _stage(task: TaskStatus) -> str:
         return str(task.run["state"])
     if progress["phase"] == "training" and progress["steps"]:
         return f"training, step {progress['step']} of {progress['steps']}"
-    return {"scoring": "candidate and champion answer the same held-out rows"}.get(progress["phase"], str(progress["phase"]))
+    return {"scoring": "candidate and champion answer the same test rows"}.get(progress["phase"], str(progress["phase"]))

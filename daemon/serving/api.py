@@ -261,7 +261,7 @@ def _no_model(slot: Slot) -> ApiError:
     status = slot.status()
     if status.failure is not None:
         message = f"task {status.task!r} has no working model: {status.failure}"
-        remedy = "tell the operator; loading is tried again by itself"
+        remedy = "tell the operator; loading is retried automatically"
     elif status.champion is None and status.looked:
         return errors.no_champion(status.task)
     else:

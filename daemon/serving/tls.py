@@ -93,7 +93,7 @@ def warn(examined: Examined) -> None:
     if examined.problem:
         log.warning("serving.certificate_refused", reason=examined.problem, next="clients will refuse it; renew it")
     elif examined.expires_soon:
-        log.warning("serving.certificate_expires", at=str(examined.expires_at), next="renew it; it is loaded by itself")
+        log.warning("serving.certificate_expires", at=str(examined.expires_at), next="renew it; it is loaded automatically")
 
 
 def client_context(settings: ServingSettings) -> ssl.SSLContext:

@@ -1,4 +1,4 @@
-"""A run that fails for a cause that passes is tried again with growing pauses; one that cannot succeed fails at once."""
+"""A run that fails temporarily is tried again with growing pauses; one that cannot succeed fails at once."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ FAULTS = (
     "bad CRC", "unknown codec", "tombstone, oversized, missing fields", "offset out of range",
     "dead-letter topic unavailable", "second writer", "disk full", "torn newest fragment or manifest",
     "optimise during upserts", "trainer out of memory", "trainer hung",
-    "a run fails for a cause that passes", "daemon killed while training",
+    "a run fails temporarily", "daemon killed while training",
     "kill at each publish step", "corrupt model file", "swap under load (1,000 requests, 0 failures)",
     "200 equal or worse candidates (false promotions within alpha)", "label-flip flood",
     "late scheduler and daylight saving", "erase a user (no bytes left on disk)",

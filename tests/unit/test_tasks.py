@@ -50,7 +50,7 @@ def test_a_short_file_takes_the_defaults(tmp_path: Path) -> None:
         ("trigger: {max_age_days: 1000000000}", r"`trigger.max_age_days`: Input should be less than or equal to 36500"),
         ("promotion: {metric: accuracy, window_days: 36501}", r"`promotion.window_days`: .* less than or equal to 36500"),
         ("labels: closed", r"closed needs label_names"),
-        ("label_names: [A, A]", r"names a label twice"),
+        ("label_names: [A, A]", r"holds a label twice"),
         ("name: Mine!", r"`name`: String should match pattern"),
     ],
 )
@@ -64,8 +64,24 @@ def test_a_wrong_key_is_named_with_the_choices(tmp_path: Path, change: str, said
 
 
 def test_a_missing_key_says_what_to_give(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="key `base_model` is missing; give `minilm`"):
+    with pytest.raises(UserError, match="key `base_model` is missing; write `base_model: minilm`"):
         load_task(written(tmp_path, GOOD.replace("base_model: minilm\n", "")))
+
+
+def test_every_missing_key_is_told_with_what_to_write(tmp_path: Path) -> None:
+    file = tmp_path / "bare.yaml"
+    for text, keys in (
+        ("description: bare", ("name", "kind", "backend", "base_model", "labels", "promotion")),
+        ("promotion: {slices: [{min_rows: 3}]}", ("promotion.metric", "promotion.slices.0.slice", "promotion.slices.0.max_drop")),
+    ):
+        file.write_text(text)
+        with pytest.raises(UserError) as refused:
+            load_task(file)
+        for key in keys:
+            assert f"key `{key}` is missing; write `{key.rpartition('.')[2]}:" in str(refused.value)
+    file.write_text("description: bare")
+    with pytest.raises(UserError, match=r"write `labels: open` \(new labels may join\) or `labels: closed`"):
+        load_task(file)
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", "name: [", ""])
