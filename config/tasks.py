@@ -150,6 +150,9 @@ class TaskSpec(_Part):
     labels: Annotated[Literal["open", "closed"], Field(description="`open`: new labels may join; `closed`: they are refused.")]
     label_names: Annotated[tuple[LabelName, ...], Field(description="Labels known from the start; all of them when closed.")] = ()
     new_label_min_examples: Annotated[int, Field(gt=0, description="Rows that must carry a new label before it joins.")] = 5
+    max_labels: Annotated[
+        int, Field(gt=1, le=10_000, description="Labels of a model beyond which no new one joins; declared ones always do.")
+    ] = 1000
     renames: Annotated[
         dict[LabelName, LabelName], Field(description="Old label -> new label, applied when a training set is frozen.")
     ] = {}

@@ -15,7 +15,7 @@ from consumers.defence.records import FACTS, NOT_JUDGED, Judged
 from consumers.event_rows import AS_CITED
 from consumers.lance_tables import Tables
 from consumers.renames import asked_for
-from consumers.selection import Candidate, Chosen, labels_of, may_train, select
+from consumers.selection import HOW_A_LABEL_JOINS, Candidate, Chosen, labels_of, may_train, select, usable_target
 from consumers.tables import quoted
 from consumers.waiting import Fate
 
@@ -113,7 +113,7 @@ def _what_becomes_of_it(
     [(chosen_id, best)] = chosen.items()
     if best.target != alone[example_id].target:
         return _STORED_ONLY + _overruled_by(enriched[chosen_id])
-    return _rare_label(tables, task, best.target, renames) or f"it is stored as an example; {_NEXT_RUN}"
+    return _label_that_waits(tables, task, best.target, renames) or f"it is stored as an example; {_NEXT_RUN}"
 
 
 def _never_trains(tables: Tables, example_id: str, task: TaskSpec, min_quality: float) -> str | None:
@@ -148,8 +148,12 @@ def _trained(
     candidates: Sequence[Candidate], task: TaskSpec, renames: Sequence[Mapping[str, str]], min_quality: float
 ) -> dict[str, Chosen]:
     """Return the row that a training set would take from the rows of one text; the very rules that freezing uses."""
-    # Whether a label is rare shows only beside all other rows of the task.
+    # Whether a label is rare, or of users alone, shows only beside all other rows of the task.
     lenient = task.model_copy(update={"new_label_min_examples": 1})
+    if task.labels == "open":
+        targets = (usable_target(row.target, task, (*renames, task.renames)) for row in candidates)
+        labels = {label for target in targets if target is not None for label in labels_of(target)}
+        lenient = lenient.model_copy(update={"label_names": tuple(labels)})
     selection = select(candidates, lenient, renames=renames, learnt=frozenset(), min_quality=min_quality, max_rows=1)
     return {example_id: row for example_id, row in selection.rows.items() if row.role == "train"}
 
@@ -166,15 +170,22 @@ def _candidate(row: Mapping[str, Any], target: str, judged: Judged) -> Candidate
     return Candidate(example_id=row["row_id"], target=target, **facts, **standing)
 
 
-def _rare_label(tables: Tables, task: TaskSpec, target: str, renames: Sequence[Mapping[str, str]]) -> str | None:
-    """Say so when a new label of an open task is carried by too few rows; a count that may be too high is never told."""
+def _label_that_waits(tables: Tables, task: TaskSpec, target: str, renames: Sequence[Mapping[str, str]]) -> str | None:
+    """Say so when a new label of an open task is carried by too few rows, or by users alone.
+
+    A count that may be too high is never told.
+    """
     renamed_to = {new for mapping in (*renames, task.renames) for new in mapping.values()}
     for label in sorted(labels_of(target) - set(task.label_names) - renamed_to if task.labels == "open" else ()):
         spelt = f'"label":{json.dumps(label, ensure_ascii=False)}'
-        count = tables.count("examples", f"task = {quoted(task.name)} AND contains(target, {quoted(spelt)})")
+        carry = f"task = {quoted(task.name)} AND contains(target, {quoted(spelt)})"
+        count = tables.count("examples", carry)
         if count < task.new_label_min_examples:
             return (
                 f"it is stored as an example; label {label!r} is new, and a run learns it once {task.new_label_min_examples} "
                 f"rows carry it ({count} do now)"
             )
+        accepted = f"{carry} AND decision = 'accept' AND standing = 'effective'"
+        if not tables.count("examples", f"{carry} AND verdict IS NULL") and not tables.count("feedback_judgements", accepted):
+            return f"it is stored as an example; label {label!r} is new and users alone carry it; {HOW_A_LABEL_JOINS}"
     return None

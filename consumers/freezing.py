@@ -54,6 +54,7 @@ def freeze(
         table_versions=snapshot.versions,
         labels=chosen.labels,
         left_out=chosen.left_out,
+        waiting=chosen.waiting,
         renames=composed((*renames, task.renames)),
     )
 

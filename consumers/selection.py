@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from config.naming import named
 from config.tasks import TaskSpec
 from consumers.counting import INDEPENDENT
 from consumers.event_rows import canonical_json
@@ -19,8 +20,14 @@ from consumers.renames import renamed
 Target = Mapping[str, Any]
 _PLAIN = re.compile(r"(?:[!-\[\]-~]|(?<=[!#-~]) (?=[!#-~]))*")
 """Targets whose labels stand as they are read today, whatever version stored them."""
-_NAMED = 5
-"""Rows of one fault that are named; the others are counted."""
+_NAMED = 20
+"""Labels that a reason is told of one by one; the others are counted together."""
+
+HOW_A_LABEL_JOINS = (
+    "it joins once one label event carries it (`perennial import`), a person accepts feedback that does (`perennial feedback "
+    "accept`), or the task file names it in label_names"
+)
+"""What a label waits for that users alone carry, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +50,16 @@ class Candidate:
     """Of feedback: whether it may train (see `consumers/defence`)."""
     trust: float = 1.0
     """Of the user who gave it, 0..1."""
+    accepted: bool = False
+    """Of feedback: whether a person has accepted it."""
     document: str | None = None
     """The document that its text belongs to; None for a text of its own."""
     story_id: str | None = None
+
+    @property
+    def vouches(self) -> bool:
+        """Whether its labels stand for more than what users say: a label event gave it, or a person let it in."""
+        return self.verdict is None or (self.accepted and self.standing == "effective")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +83,8 @@ class Selection:
     labels: Mapping[str, int]
     """Training rows that carry each label."""
     left_out: Mapping[str, int]
+    waiting: Mapping[str, int]
+    """Rows of each label that enough rows carry and that joins no model yet, because users alone carry it."""
 
 
 def select(
@@ -86,8 +102,11 @@ def select(
     by_role: dict[str, list[Candidate]] = defaultdict(list)
     unusable: list[str] = []
     known = _Known(learnt)
+    vouching: list[str] = []
     for candidate in candidates:
         known.note(candidate)
+        if candidate.vouches and task.labels == "open":
+            vouching.append(candidate.target)
         role = _role(candidate, task, min_quality)
         if role is None:
             continue
@@ -115,9 +134,14 @@ def select(
         for best, is_new in _best(texts, task, learnt)
     }
     times = {row.example_id: row.event_time for row in by_role["train"]}
-    # A text with one rare entity still teaches its others: the NER task leaves the rare one unknown by itself.
-    if task.labels == "open" and task.kind == "classification":
-        train = _without_rare_labels(train, task, left_out)
+    waiting: Mapping[str, int] = {}
+    if task.labels == "open":
+        counts = Counter(label for row in train.values() for label in labels_of(row.target))
+        of_users = _of_users_alone(train, vouching, task, all_renames)
+        waiting = {name: counts[name] for name in sorted(of_users) if counts[name] >= task.new_label_min_examples}
+        # A text with one such entity still teaches its others: the NER task leaves the one unknown by itself.
+        if task.kind == "classification":
+            train = _without_labels_that_wait(train, counts, waiting, task, left_out)
     train = _within_budget(train, times, max_rows, left_out)
 
     rows = dict(train)
@@ -125,7 +149,7 @@ def select(
     rows |= _held_out("anchor", by_role["anchor"], task, known)
     rows |= _held_out("corrections", by_role["corrections"], task, known)
     counts = Counter(label for row in train.values() for label in labels_of(row.target))
-    return Selection(rows, dict(sorted(counts.items())), dict(sorted(left_out.items())))
+    return Selection(rows, dict(sorted(counts.items())), dict(sorted(left_out.items())), waiting)
 
 
 @lru_cache(maxsize=10_000)
@@ -173,8 +197,7 @@ def _is_of_kind(target: Target, kind: str) -> bool:
 
 
 def _not_of_the_kind(task: TaskSpec, example_ids: Sequence[str]) -> str:
-    more = f" and {len(example_ids) - _NAMED} more" if len(example_ids) > _NAMED else ""
-    return f"its target is none of a {task.kind} task: {', '.join(sorted(example_ids)[:_NAMED])}{more}"
+    return f"its target is none of a {task.kind} task: {named(sorted(example_ids))}"
 
 
 def _by_text(rows: Iterable[Candidate]) -> dict[str, list[Candidate]]:
@@ -225,13 +248,38 @@ def _recent(rows: Sequence[Candidate], window_days: float) -> list[Candidate]:
     return [row for row in rows if newest is not None and row.event_time >= newest - timedelta(days=window_days)]
 
 
-def _without_rare_labels(train: Mapping[str, Chosen], task: TaskSpec, left_out: Counter[str]) -> dict[str, Chosen]:
-    counts = Counter(label for row in train.values() for label in labels_of(row.target))
-    rare = {name for name, count in counts.items() if count < task.new_label_min_examples and name not in task.label_names}
-    kept = {example_id: row for example_id, row in train.items() if rare.isdisjoint(labels_of(row.target))}
-    for name in rare:
-        left_out[f"fewer than {task.new_label_min_examples} rows carry label {name}"] += counts[name]
-    return kept
+def _of_users_alone(
+    train: Mapping[str, Chosen], vouching: Sequence[str], task: TaskSpec, renames: Sequence[Mapping[str, str]]
+) -> frozenset[str]:
+    """Return the labels of training rows that nothing carries but feedback which no person has accepted.
+
+    `vouching` are the targets (JSON) of all rows that vouch for their labels, held-out ones too. What the task file declares, or
+    renames another label to, needs no row.
+    """
+    by_users = {label for row in train.values() if row.contributor is not None for label in labels_of(row.target)}
+    by_users -= {label for row in train.values() if row.contributor is None for label in labels_of(row.target)}
+    by_users -= {*task.label_names, *(new for mapping in renames for new in mapping.values())}
+    if by_users:
+        targets = (usable_target(target, task, renames) for target in set(vouching))
+        by_users -= {label for target in targets if target is not None for label in labels_of(target)}
+    return frozenset(by_users)
+
+
+def _without_labels_that_wait(
+    train: Mapping[str, Chosen], counts: Mapping[str, int], waiting: Mapping[str, int], task: TaskSpec, left_out: Counter[str]
+) -> dict[str, Chosen]:
+    """Leave out the rows of labels that too few rows carry (`counts`), or users alone (`waiting`)."""
+    few = {name: rows for name, rows in counts.items() if rows < task.new_label_min_examples and name not in task.label_names}
+    for reason, of in ((f"fewer than {task.new_label_min_examples} rows carry", few), ("users alone carry", waiting)):
+        most_first = sorted(of, key=lambda name: (-of[name], name))
+        left_out.update({f"{reason} label {name}": of[name] for name in most_first[:_NAMED]})
+        if more := most_first[_NAMED:]:
+            left_out[f"{reason} each of {len(more)} more labels"] += sum(of[name] for name in more)
+    return {
+        key: row
+        for key, row in train.items()
+        if few.keys().isdisjoint(labels_of(row.target)) and waiting.keys().isdisjoint(labels_of(row.target))
+    }
 
 
 def _within_budget(

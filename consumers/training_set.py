@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from config import durable
 from config.errors import RunFailedError
+from config.naming import named
 
 ROWS_FILE = "rows.parquet"
 MANIFEST_FILE = "manifest.json"
@@ -72,8 +73,16 @@ class Manifest(BaseModel):
     """Training rows that carry each label."""
     left_out: Mapping[str, int] = {}
     """Training rows not used, by reason."""
+    waiting: Mapping[str, int] = {}
+    """Rows of each label that joins no model yet, because users alone carry it."""
     renames: Mapping[str, str] = {}
     """Old label -> the name in force; the targets carry the names in force."""
+
+    @property
+    def left_out_told(self) -> str:
+        """Which rows were left out, for the end of a sentence; empty where none was."""
+        told = named([f"{rows} rows: {reason}" for reason, rows in self.left_out.items()])
+        return f". Left out were {told}" if told else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,7 @@ def write_training_set(
     table_versions: Mapping[str, int],
     labels: Mapping[str, int],
     left_out: Mapping[str, int] | None = None,
+    waiting: Mapping[str, int] | None = None,
     renames: Mapping[str, str] | None = None,
 ) -> TrainingSet:
     """Write `table` (columns of `SCHEMA`) as a new training set in `folder`, atomically and durably.
@@ -128,6 +138,7 @@ def write_training_set(
         table_versions=table_versions,
         labels=labels,
         left_out=left_out or {},
+        waiting=waiting or {},
         renames=renames or {},
     )
     (temporary / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")

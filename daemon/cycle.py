@@ -37,6 +37,8 @@ from trainers.passing import cause_that_passes
 
 TRAINING_SET_FOLDER = "training_set"
 ACTOR = "daemon"
+_TOLD_LABELS = 10
+"""Labels that the log tells of one by one."""
 
 log = structlog.get_logger(__name__)
 
@@ -204,7 +206,7 @@ class Cycle:
         )
         if frozen.manifest.counts.get("train", 0) == 0:
             message = "the training set is empty: no enriched, usable example is in a training split yet"
-            raise RunFailedError(message)
+            raise RunFailedError(message + frozen.manifest.left_out_told)
         spec = JobSpec(
             run_id=run.run_id,
             # Renames come by events too; the trainer must know those that the targets carry.
@@ -224,7 +226,10 @@ class Cycle:
     def _hold_out_more(self, task: TaskSpec) -> None:
         """Let labels that fall short on the test side take documents there."""
         fraction, learnt = self._settings.enrich.test_fraction, self._registry.versions.learnt_by_any()
-        for short in self._buffer.hold_out_more(task, test_fraction=fraction, learnt=learnt):
+        found = self._buffer.hold_out_more(task, test_fraction=fraction, learnt=learnt)
+        if len(found) > _TOLD_LABELS:
+            log.info("labels.held_out_more", labels=len(found), taken=sum(len(short.taken) for short in found))
+        for short in found[:_TOLD_LABELS]:
             counts = {"documents": short.documents, "held_out": short.held_out, "taken": len(short.taken)}
             log.info("label.held_out_more", label=short.label, **counts)
 
@@ -262,7 +267,8 @@ class Cycle:
             message = f"run {run.run_id} left no comparison; retrain with `perennial train {run.task}`"
             raise RunFailedError(message)
         # Read before the alias moves: a run that has promoted can fail no more.
-        looked_at = load_training_set(spec.training_set).rows("test")["example_id"].to_pylist()
+        frozen = load_training_set(spec.training_set)
+        looked_at = frozen.rows("test")["example_id"].to_pylist()
         must_go = erasing.is_affected(self._registry, spec.champion_version)
         decision = gate.decide(
             result.comparison,
@@ -274,7 +280,7 @@ class Cycle:
             decision = self._promote(run, task, spec, decision)
         elif (why := evidence.outside_the_window(task, self._buffer, result.comparison.rows)) is not None:
             decision = gate.Decision(decision.verdict, (why, *decision.reasons))
-        verdict, reasons = decision.verdict, decision.reasons
+        verdict, reasons = decision.verdict, (*decision.reasons, *evidence.labels_that_wait(frozen.manifest))
         self._registry.looks.record(run.task, run.run_id, looked_at, fencing_token=self._token)
         self._announce(run, "training.finished", verdict=verdict, reasons=list(reasons), version=run.version)
         comparison = result.comparison.model_dump(mode="json")

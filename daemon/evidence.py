@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from config.naming import named
 from config.tasks import TaskSpec
 from consumers.buffer import Buffer
+from consumers.selection import HOW_A_LABEL_JOINS
+from consumers.training_set import Manifest
 from daemon import triggers
 from daemon.triggers import Evidence, Request, Retry
 from registry.runs import Past
@@ -65,6 +68,15 @@ def outside_the_window(task: TaskSpec, buffer: Buffer, rows: int) -> str | None:
         f"Only {counts.test_in_window} of {counts.test} test rows are within promotion.window_days "
         f"({task.promotion.window_days:g}) of the newest one. For an archive raise promotion.window_days in the task file."
     )
+
+
+def labels_that_wait(frozen: Manifest) -> tuple[str, ...]:
+    """Return, in one sentence, which labels of a training set joined no model and what they wait for; nothing where none does."""
+    if not frozen.waiting:
+        return ()
+    most_first = sorted(frozen.waiting, key=lambda name: (-frozen.waiting[name], name))
+    told = named([f"{name!r} ({frozen.waiting[name]} rows)" for name in most_first])
+    return (f"not learnt, because users alone carry it: label {told}; {HOW_A_LABEL_JOINS}",)
 
 
 def _retry(past: Past) -> Retry | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
@@ -17,6 +18,8 @@ from trainers import statistics, tallies
 
 MIN_SLICE_ROWS = 10
 """A slice with fewer rows is not reported."""
+MAX_LABEL_SLICES = 100
+"""Labels with a slice of their own, those with most rows: more than that nobody reads."""
 NEWEST_SHARE = 4
 """The newest slice holds one row of this many."""
 
@@ -167,13 +170,18 @@ def _slices(task: TaskSpec, scores: pa.Table, test: pa.Table, rows: tallies.Scor
         _slice(task, f"language:{language}", test.filter(pa.array([name == language for name in languages])))
         for language in sorted({name for name in languages if name})
     )
-    for label in rows.labels:
-        candidate, champion = rows.of_label(label).scores()
-        if rows.with_label(label) >= MIN_SLICE_ROWS:
-            parts.append(
-                Slice(name=f"label:{label}", rows=rows.with_label(label), champion_score=champion, candidate_score=candidate)
-            )
+    for label, count in _reported(task, rows.rows_of_labels()):
+        candidate, champion = rows.scores_of(label)
+        parts.append(Slice(name=f"label:{label}", rows=count, champion_score=champion, candidate_score=candidate))
     return tuple(part for part in parts if part is not None)
+
+
+def _reported(task: TaskSpec, rows: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return the labels that get a slice, by name, with their `rows`: those with most of them, and those that a guard names."""
+    enough = {label: count for label, count in rows.items() if count >= MIN_SLICE_ROWS}
+    most_first = sorted(enough, key=lambda label: (-enough[label], label))
+    guarded = enough.keys() & {guard.slice.removeprefix("label:") for guard in task.promotion.slices}
+    return [(label, enough[label]) for label in sorted({*most_first[:MAX_LABEL_SLICES], *guarded})]
 
 
 def _slice(task: TaskSpec, name: str, part: pa.Table, *, at_least: int = MIN_SLICE_ROWS) -> Slice | None:

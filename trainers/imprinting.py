@@ -86,5 +86,8 @@ def _means(encoder: Encoder, head: nn.Linear, chosen: dict[int, list[Row]], hard
                 features[batch] = seen[0]
     finally:
         watched.remove()
-    numbers = torch.tensor([number for number, _ids in rows])
-    return {number: features[numbers == number].mean(dim=0) for number in chosen}
+    places = {number: at for at, number in enumerate(chosen)}
+    sums = torch.zeros(len(chosen), head.in_features).index_add_(
+        0, torch.tensor([places[number] for number, _ in rows]), features
+    )
+    return {number: sums[at] / len(chosen[number]) for number, at in places.items()}

@@ -131,7 +131,7 @@ def _select(spec: JobSpec, training_set: TrainingSet) -> Selection:
             why = "no usable training row is there; send labels"
         else:
             why = f"no training row is new since {spec.champion_version}, which stays; send labels or ask for a full run"
-        message = f"run {spec.run_id} has nothing to learn: {why}"
+        message = f"run {spec.run_id} has nothing to learn: {why}{training_set.manifest.left_out_told}"
         raise RunFailedError(message)
     # What a version has learnt from is its lineage; the training set names more rows than an incremental run takes.
     _write_table(spec.run_dir / LINEAGE_FILE, selection.table.select(["example_id"]))
@@ -183,6 +183,7 @@ def _train(job: _Job, selection: Selection) -> Trained:
         batch_size=spec.batch_size,
         work_dir=work,
         report=report,
+        waiting=frozenset(job.training_set.manifest.waiting),
         text_time_s=spec.training.text_time_s,
         tell=tell,
     )

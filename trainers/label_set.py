@@ -6,7 +6,7 @@ A label keeps its row for as long as models start from one another, so that ids 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,17 +60,24 @@ class LabelSet:
 def grow(spec: TaskSpec, counts: Mapping[str, int], previous: LabelSet | None, *, from_base: bool) -> LabelSet:
     """Return the labels of the next model: the previous ones under their ids, then declared ones, then new ones by name.
 
-    `counts` holds training rows per label. In an open task a new label joins once `new_label_min_examples` rows carry it.
+    `counts` holds training rows per label. In an open task a new label joins once `new_label_min_examples` rows carry it, the one
+    with most rows first, up to `max_labels` labels in all.
     A model trained `from_base` has forgotten what the previous one had seen, so only labels in `counts` count as seen.
     """
     names = _renamed(spec, previous.names if previous else ())
     names += [name for name in spec.label_names if name not in names]
     if spec.labels == "open":
-        names += sorted(name for name, rows in counts.items() if name not in names and rows >= spec.new_label_min_examples)
+        names += joining(spec, counts, known=names)
     remembered = set() if previous is None or from_base else {_new_name(spec, name) for name in previous.seen}
     known = remembered | {name for name, rows in counts.items() if rows > 0}
     answerable = (name for name in names if name in known and name not in spec.renames and spec.accepts_label(name))
     return LabelSet(tuple(names), frozenset(answerable))
+
+
+def joining(spec: TaskSpec, counts: Mapping[str, int], *, known: Collection[str]) -> list[str]:
+    """Return the labels that join beside the `known` ones, by name: enough rows (`counts`) carry them, and there is room."""
+    enough = (name for name in counts.keys() - set(known) if counts[name] >= spec.new_label_min_examples)
+    return sorted(sorted(enough, key=lambda name: (-counts[name], name))[: max(0, spec.max_labels - len(known))])
 
 
 def _renamed(spec: TaskSpec, names: tuple[str, ...]) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 
 import pyarrow as pa
 
@@ -15,6 +16,7 @@ from trainers.task import Aligner, Predictor
 ROLES = ("test", "anchor", "corrections")
 """Roles of rows that are scored, never learnt from."""
 _BATCH_ROWS = 64
+_KEPT_SCORES = 10
 _WARM_UP_TEXTS = 5
 _TIMED_TEXTS = 300
 _TIMING_BUDGET_S = 20.0
@@ -43,12 +45,19 @@ def score(
         golds = [json.loads(target) for target in targets[start : start + _BATCH_ROWS]]
         for text, *compared in zip(batch, golds, candidate.predict(batch), opponent.predict(batch), strict=True):
             for column, one in zip(columns.values(), align(text, compared), strict=True):
-                column.append(json.dumps(one, ensure_ascii=False))
+                column.append(
+                    json.dumps({**one, "scores": _highest(one["scores"])} if "scores" in one else one, ensure_ascii=False)
+                )
         report(start + len(batch), len(texts))
     scores = rows.select(list(_COLUMNS))
     for name, column in columns.items():
         scores = scores.append_column(name, pa.array(column, pa.string()))
     return scores
+
+
+def _highest(scores: Mapping[str, float]) -> dict[str, float]:
+    """Return an answer's first scores, the highest: a model of many labels gives one for each, for every row."""
+    return dict(islice(scores.items(), _KEPT_SCORES))
 
 
 def time_answers(

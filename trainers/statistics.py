@@ -10,7 +10,7 @@ Sums of tallies over clusters therefore suffice for all of them.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 
 import numpy as np
@@ -37,10 +37,12 @@ class PairedTallies:
     candidate_predicted: Counts
     opponent_hits: Counts
     opponent_predicted: Counts
+    unclaimed: int = field(default=0, kw_only=True)
+    """Further classes that neither model claimed anywhere: their F1 is 0 in every resample, so they have no column."""
 
     def by_cluster(self, clusters: NDArray[np.intp]) -> PairedTallies:
         """Return the sums over the units of each cluster; `clusters` (units,) numbers them from 0 without a gap."""
-        return PairedTallies(*(_sum_by(clusters, array) for array in self.arrays()))
+        return PairedTallies(*(_sum_by(clusters, array) for array in self.arrays()), unclaimed=self.unclaimed)
 
     def arrays(self) -> tuple[Counts, Counts, Counts, Counts, Counts]:
         """Return the five arrays in the order of the fields."""
@@ -49,7 +51,8 @@ class PairedTallies:
     def scores(self) -> tuple[float, float]:
         """Return the candidate's and the opponent's score over all units."""
         gold, *rest = (array.sum(axis=0) for array in self.arrays())
-        return float(mean_f1(gold, rest[0], rest[1])), float(mean_f1(gold, rest[2], rest[3]))
+        more = self.unclaimed
+        return float(mean_f1(gold, rest[0], rest[1], more)), float(mean_f1(gold, rest[2], rest[3], more))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +66,14 @@ class Evidence:
     p_equal: float
 
 
-def mean_f1(gold: Counts, hits: Counts, predicted: Counts) -> Counts:
-    """Return the mean over the last axis of 2 hits / (gold + predicted); a class with neither is 0, and so is no class at all."""
+def mean_f1(gold: Counts, hits: Counts, predicted: Counts, unclaimed: int = 0) -> Counts:
+    """Return the mean over the last axis of 2 hits / (gold + predicted); a class with neither is 0, and so is no class at all.
+
+    `unclaimed` further classes are 0 as well.
+    """
     claims = np.asarray(gold + predicted, dtype=np.float64)
     f1 = np.divide(2.0 * hits, claims, out=np.zeros_like(claims), where=claims > 0)
-    return np.asarray(f1.sum(axis=-1) / max(f1.shape[-1], 1))
+    return np.asarray(f1.sum(axis=-1) / max(f1.shape[-1] + unclaimed, 1))
 
 
 def weigh(tallies: PairedTallies, clusters: NDArray[np.intp], *, confidence: float, seed: int) -> Evidence:
@@ -100,7 +106,8 @@ def bootstrap_gains(stories: PairedTallies, replicates: int, rng: np.random.Gene
         drawn = rng.integers(0, count, size=(size, count), dtype=np.int32) + count * np.arange(size, dtype=np.int32)[:, None]
         times_drawn = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(np.float32)
         gold, *rest = np.split((times_drawn @ columns).astype(np.float64), 5, axis=1)
-        blocks.append(mean_f1(gold, rest[0], rest[1]) - mean_f1(gold, rest[2], rest[3]))
+        more = stories.unclaimed
+        blocks.append(mean_f1(gold, rest[0], rest[1], more) - mean_f1(gold, rest[2], rest[3], more))
     return np.concatenate(blocks)
 
 
@@ -121,8 +128,8 @@ def swap_p_value(stories: PairedTallies, replicates: int, rng: np.random.Generat
     for size in _blocks(replicates, len(apart)):
         sides = 2.0 * rng.integers(0, 2, size=(size, len(apart)), dtype=np.int8).astype(np.float32) - 1.0
         hits, predicted = np.split((sides @ apart).astype(np.float64), 2, axis=1)
-        ours = mean_f1(gold, (both_hits + hits) / 2.0, (both_predicted + predicted) / 2.0)
-        theirs = mean_f1(gold, (both_hits - hits) / 2.0, (both_predicted - predicted) / 2.0)
+        ours = mean_f1(gold, (both_hits + hits) / 2.0, (both_predicted + predicted) / 2.0, stories.unclaimed)
+        theirs = mean_f1(gold, (both_hits - hits) / 2.0, (both_predicted - predicted) / 2.0, stories.unclaimed)
         as_large += int(np.count_nonzero(ours - theirs >= observed - _ROUNDING))
     return (1 + as_large) / (1 + replicates)
 

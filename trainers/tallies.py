@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +17,15 @@ from trainers.statistics import Counts, PairedTallies
 
 @dataclass(frozen=True, slots=True)
 class ScoredRows:
-    """Rows that both models answered, with their tallies per label; every tally array is (rows, labels)."""
+    """Rows that both models answered, with their tallies per label; every tally array is (rows, claimed labels).
 
-    labels: tuple[str, ...]
-    """Those that occur in gold or in either model's answers, sorted: the classes of the tallies."""
+    However many labels gold has, a model knows a bounded number: the arrays grow with what it can claim.
+    """
+
+    claimed: tuple[str, ...]
+    """Labels that occur in either model's answers, sorted: the columns of the tallies."""
+    unclaimed: Mapping[str, int]
+    """The other labels in gold, with the rows that have them."""
     tallies: PairedTallies
     """Per label."""
     overall: PairedTallies
@@ -31,14 +37,21 @@ class ScoredRows:
         """Return the tallies whose mean F1 is the metric."""
         return self.tallies if metric == "macro_f1" else self.overall
 
-    def of_label(self, label: str) -> PairedTallies:
-        """Return the tallies of one label as the only class."""
-        column = self.labels.index(label)
-        return PairedTallies(*(array[:, [column]] for array in self.tallies.arrays()))
+    @property
+    def labels(self) -> Sequence[str]:
+        """The labels that occur in gold or in either model's answers, sorted."""
+        return sorted((*self.claimed, *self.unclaimed))
 
-    def with_label(self, label: str) -> int:
-        """Return how many rows have the label in gold."""
-        return int(np.count_nonzero(self.tallies.gold[:, self.labels.index(label)]))
+    def rows_of_labels(self) -> dict[str, int]:
+        """Return how many rows have each label in gold."""
+        return dict(zip(self.claimed, np.count_nonzero(self.tallies.gold, axis=0).tolist(), strict=True)) | dict(self.unclaimed)
+
+    def scores_of(self, label: str) -> tuple[float, float]:
+        """Return the candidate's and the opponent's score on one label."""
+        if label in self.unclaimed:
+            return 0.0, 0.0
+        column = self.claimed.index(label)
+        return PairedTallies(*(array[:, [column]] for array in self.tallies.arrays())).scores()
 
 
 def score_rows(kind: str, scores: pa.Table) -> ScoredRows:
@@ -49,13 +62,19 @@ def score_rows(kind: str, scores: pa.Table) -> ScoredRows:
     count = _count_entities if kind == "ner" else _count_label
     rows_of_candidate = [count(gold, answer) for gold, answer in zip(golds, candidates, strict=True)]
     rows_of_opponent = [count(gold, answer) for gold, answer in zip(golds, opponents, strict=True)]
-    labels = tuple(sorted({label for rows in (rows_of_candidate, rows_of_opponent) for row in rows for label in row}))
+    both = (rows_of_candidate, rows_of_opponent)
+    labels = tuple(sorted({label for rows in both for row in rows for label, (_, _, predicted) in row.items() if predicted}))
+    # What a model misses stands in the counts of both.
+    unclaimed = Counter(label for row in rows_of_candidate for label in row)
+    for label in labels:
+        del unclaimed[label]
     candidate, opponent = _tally(rows_of_candidate, labels), _tally(rows_of_opponent, labels)
     every = [_tally([_in_one_class(row) for row in rows], ("",)) for rows in (rows_of_candidate, rows_of_opponent)]
     right = [((gold == hits) & (gold == predicted))[:, 0] for gold, hits, predicted in every]
     return ScoredRows(
-        labels=labels,
-        tallies=PairedTallies(*candidate, *opponent[1:]),
+        claimed=labels,
+        unclaimed=unclaimed,
+        tallies=PairedTallies(*candidate, *opponent[1:], unclaimed=len(unclaimed)),
         overall=PairedTallies(*every[0], *every[1][1:]),
         discordant=(right[0] != right[1]).astype(np.float64),
     )
@@ -87,6 +106,6 @@ def _tally(rows: Sequence[_RowCounts], labels: Sequence[str]) -> tuple[Counts, C
     column = {label: index for index, label in enumerate(labels)}
     tallies = np.zeros((3, len(rows), len(labels)))
     for index, row in enumerate(rows):
-        for label, counts in row.items():
-            tallies[:, index, column[label]] = counts
+        for label in row.keys() & column.keys():
+            tallies[:, index, column[label]] = row[label]
     return tallies[0], tallies[1], tallies[2]

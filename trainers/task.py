@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -63,6 +63,8 @@ class TrainingPlan:
     work_dir: Path
     """Scratch space that survives a killed attempt (checkpoints); the caller removes it after publishing."""
     report: Callable[[TrainingStep], None]
+    waiting: Collection[str] = ()
+    """Labels that join no model yet, because users alone carry them; rows may carry them beside others."""
     text_time_s: float = float("inf")
     """Seconds that 10,000 characters of one text may take to be split into words; a row that takes longer is left out by name."""
     tell: Callable[[str], None] = lambda _message: None

@@ -118,7 +118,9 @@ def _alarming(
             moved_before[move] += group.count if group.is_history else 0
     of = sum(group.count for group in groups if group.is_new)
     of_before = sum(group.count for group in groups if group.is_history)
-    flows = {move: Flow(moved[move], of, moved_before[move], of_before) for move in sorted(moved)}
+    # Of very many labels nearly every move is too rare to be weighed.
+    often = sorted(move for move, count in moved.items() if count >= settings.alarm_min_count)
+    flows = {move: Flow(moved[move], of, moved_before[move], of_before) for move in often}
     return {move: flow for move, flow in flows.items() if flow.is_alarming(settings.alarm_min_count)}
 
 

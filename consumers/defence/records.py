@@ -14,7 +14,7 @@ from consumers.event_rows import Row
 User = tuple[str, str]
 """Task and contributor: whoever knows topics need not know entities."""
 NOT_JUDGED = "not judged yet"
-FACTS = ("row_id", "task", "contributor", "standing", "evidence")
+FACTS = ("row_id", "task", "contributor", "standing", "evidence", "decision")
 
 
 def evidence_counts(rows: pa.Table) -> dict[User, Counter[str | None]]:
@@ -45,8 +45,12 @@ class Judged:
         self._trust = {user: trust.trust(record_of(counts)) for user, counts in counted.items()}
 
     def of(self, row_id: str) -> dict[str, Any]:
-        """Return `standing`, `trust` and `contributor` of an answer; one without a judgement is not effective."""
+        """Return `standing`, `trust`, `contributor` and `accepted` of an answer; one without a judgement is not effective."""
         row = self._rows.get(row_id)
         if row is None:
             return {"standing": NOT_JUDGED}
-        return {"standing": row["standing"], "trust": self._trust[user_of(row)], "contributor": row["contributor"]}
+        trusted = self._trust[user_of(row)]
+        return {
+            "standing": row["standing"], "trust": trusted, "contributor": row["contributor"],
+            "accepted": row["decision"] == "accept",
+        }  # fmt: skip

@@ -38,8 +38,8 @@ from tests.support.buffers import (
     stored,
 )
 
-# Few rows suffice for a label here.
-TASK = TOPICS.model_copy(update={"new_label_min_examples": 1})
+# Few rows suffice for a label here, and users may bring it.
+TASK = TOPICS.model_copy(update={"new_label_min_examples": 1, "label_names": ("economy",)})
 LENIENT = {**TASKS, TASK.name: TASK}
 
 

@@ -48,7 +48,7 @@ def test_every_resample_is_scored_over_the_same_labels(rows: list[tuple[str, str
         f1_score(gold[drawn], answers[drawn], labels=labels, average="macro", zero_division=0)
         for answers in (candidate, opponent)
     ]
-    resampled = statistics.PairedTallies(*(array[drawn] for array in tallies.arrays()))
+    resampled = statistics.PairedTallies(*(array[drawn] for array in tallies.arrays()), unclaimed=tallies.unclaimed)
     assert resampled.scores() == pytest.approx(expected)
 
 

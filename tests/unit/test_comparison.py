@@ -1,5 +1,6 @@
 import json
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -8,8 +9,10 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from config.tasks import Promotion, TaskSpec
 from tests.support.scored import compared, labelled, table, topics
-from trainers.comparison import Comparison, required_gain
+from trainers import scoring
+from trainers.comparison import MAX_LABEL_SLICES, Comparison, required_gain
 from trainers.job_spec import JobResult
+from trainers.tallies import score_rows
 
 
 def entities() -> TaskSpec:
@@ -147,3 +150,33 @@ def test_an_infinite_required_gain_survives_json() -> None:
     assert JobResult.model_validate_json(result.model_dump_json()) == result
     stored = json.loads(json.dumps(seen.model_dump(mode="json"), allow_nan=False))
     assert Comparison.model_validate(stored) == seen
+
+
+def test_however_many_labels_gold_has_the_tallies_grow_with_what_the_models_answer() -> None:
+    gold = [f"tag-{number}" for number in range(300) for _ in range(12)] + ["a"] * 30
+    candidate, opponent = ["a"] * len(gold), ["b"] * len(gold)
+    scores = labelled(gold, candidate, opponent)
+    rows = score_rows("classification", scores)
+    assert rows.tallies.gold.shape == (len(gold), 2)
+    assert len(rows.labels) == 302
+    seen = compared(topics(slices=[{"slice": "label:tag-99", "max_drop": 0.1, "min_rows": 5}]), scores)
+    labels = sorted({*gold, "b"})
+    assert seen.candidate_score == pytest.approx(f1_score(gold, candidate, average="macro", labels=labels, zero_division=0))
+    named = [part.name for part in seen.slices if part.name.startswith("label:")]
+    assert len(named) == MAX_LABEL_SLICES + 1
+    assert {"label:a", "label:tag-99"} <= set(named), "the one with most rows, and the one that a guard names"
+
+
+def test_of_very_many_scores_the_highest_are_kept() -> None:
+    class Knows:
+        def predict(self, texts: Sequence[str]) -> list[dict[str, object]]:
+            return [{"label": "tag-0", "scores": {f"tag-{n}": 1 / (n + 1) for n in range(5_000)}} for _ in texts]
+
+    rows = (
+        labelled(["tag-0"] * 3, ["a"] * 3, ["a"] * 3).drop_columns(["candidate", "opponent"]).rename_columns({"gold": "target"})
+    )
+    rows = rows.append_column("text", pa.array(["x", "y", "z"]))
+    scored = scoring.score(Knows(), Knows(), rows, align=lambda _text, targets: targets)
+    kept = json.loads(scored["candidate"][0].as_py())
+    assert list(kept["scores"])[:2] == ["tag-0", "tag-1"]
+    assert len(kept["scores"]) < 50

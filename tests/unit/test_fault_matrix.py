@@ -29,6 +29,7 @@ FAULTS = (
     "requests that never arrive whole", "descriptors run out", "questions about unknown feedback without end",
     "texts of every shape that a request may have",
     "data folder of an earlier release", "texts of one document on both sides of the split",
+    "sybils bring a label of their own", "very many labels in an open task",
 )  # fmt: skip
 
 

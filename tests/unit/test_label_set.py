@@ -93,3 +93,12 @@ def test_labels_that_an_earlier_version_told_apart_become_one_and_keep_their_ids
     assert labels.seen == {"café", "SPORT"}, "the row of the other spelling stays, and nobody answers it"
     alone = LabelSet(("cafe\u0301",), frozenset({"cafe\u0301"}))
     assert grow(OPEN, {"café": 1}, alone, from_base=False).names == ("café",)
+
+
+def test_a_model_has_a_bounded_number_of_labels_and_those_with_most_rows_join_first() -> None:
+    spec = toy_spec("minilm", new_label_min_examples=1, max_labels=3, label_names=("DECLARED",))
+    many = {f"L{number:05}": 1 + (number in (7, 9)) for number in range(20_000)}
+    first = grow(spec, many, None, from_base=True)
+    assert first.names == ("DECLARED", "L00007", "L00009")
+    later = grow(spec, {**many, "L00003": 50}, first, from_base=False)
+    assert later.names == first.names, "what a model has learnt stays, and there is no room"

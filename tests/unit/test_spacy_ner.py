@@ -216,9 +216,12 @@ def test_alignment_counts_reach_the_history(tmp_path: Path) -> None:
 
 def test_a_new_type_joins_once_enough_rows_carry_it() -> None:
     rows = [example("A b", ("A", "RARE")), example("A b", ("A", "RARE")), *[example("C d", ("C", "COMMON"))] * 3]
-    assert learnable_types(rows, known=(), open_set=True, min_rows=3) == ["COMMON"]
-    assert learnable_types(rows, known=("OLD",), open_set=True, min_rows=2) == ["COMMON", "OLD", "RARE"]
-    assert learnable_types(rows, known=("OLD",), open_set=False, min_rows=1) == ["OLD"]
+    three, two = spec_with(new_label_min_examples=3), spec_with(new_label_min_examples=2)
+    assert learnable_types(three, rows, known=()) == ["COMMON"]
+    assert learnable_types(two, rows, known=("OLD",)) == ["COMMON", "OLD", "RARE"]
+    assert learnable_types(spec_with(labels="closed", label_names=("OLD",)), rows, known=("OLD",)) == ["OLD"]
+    assert learnable_types(two, rows, known=("OLD",), waiting={"COMMON", "OLD"}) == ["OLD", "RARE"], "learnt stays learnt"
+    assert learnable_types(spec_with(new_label_min_examples=2, max_labels=2), rows, known=("OLD",)) == ["COMMON", "OLD"]
 
     laid, report = lay_on_tokens(spacy.blank("en"), rows, ("COMMON",))
     assert report.not_yet_learnt == 2

@@ -12,6 +12,7 @@ import structlog
 import torch
 
 from config.errors import RunFailedError
+from config.naming import named
 from config.tasks import TaskSpec
 from trainers import encoder as encoders
 from trainers.encoder import Encoder
@@ -137,9 +138,11 @@ def _base(plan: TrainingPlan, labels: LabelSet) -> Encoder:
 
 def _left_out(plan: TrainingPlan, labels: LabelSet, rows: Sequence[Example], counts: Counter[str]) -> str:
     """Say which rows cannot be learnt from yet. Raises `RunFailedError` when too few are left to tell labels apart."""
-    absent = sorted(set(counts) - labels.seen)
+    absent = sorted(counts.keys() - labels.seen, key=lambda name: (-counts[name], name))
     reason = f"a new label joins when {plan.spec.new_label_min_examples} rows carry it"
-    note = f"left out {len(plan.rows) - len(rows)} rows with labels {', '.join(absent)}; {reason}" if absent else ""
+    if len(labels.names) >= plan.spec.max_labels:
+        reason += f", and while a model has fewer than {plan.spec.max_labels} labels (max_labels)"
+    note = f"left out {len(plan.rows) - len(rows)} rows with labels {named(absent)}; {reason}" if absent else ""
     if len(labels.seen) >= 2 and rows:  # noqa: PLR2004 - one label alone is nothing to tell apart
         return note
     message = (

@@ -51,13 +51,8 @@ class SpacyNerTask:
         nlp = _open(str(plan.warm_start)) if warm else _base(plan.spec)
         is_open = plan.spec.labels == "open"
         known = {*plan.spec.label_names, *(_types(nlp) if is_open else ())} - plan.spec.renames.keys()
-        types = learnable_types(
-            plan.rows,
-            # A closed task keeps to its own types, though the pipeline it began with may know others.
-            known=known,
-            open_set=is_open,
-            min_rows=plan.spec.new_label_min_examples,
-        )
+        # A closed task keeps to its own types, though the pipeline it began with may know others.
+        types = learnable_types(plan.spec, plan.rows, known=known, waiting=plan.waiting)
         rows, alignment = lay_on_tokens(
             nlp, plan.rows, types, text_time_s=plan.text_time_s,
             report=lambda done: plan.tell(f"{done:,} of {len(plan.rows):,} texts laid on tokens"),

@@ -17,12 +17,14 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example as SpacyExample
 
+from config.naming import named
+from config.tasks import TaskSpec
 from config.text_budget import budget_s
+from trainers.label_set import joining
 from trainers.task import Example
 from trainers.tasks.alignment import Tokens, TokenSpan, lay
 
 PIECE_CHARS = 10_000
-_NAMED = 5
 _LOG = structlog.get_logger(__name__)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -65,7 +67,7 @@ class AlignmentReport:
     skipped: int = 0
     """Could not be laid on tokens (only whitespace, or another span already holds the token); their tokens count as unknown."""
     not_yet_learnt: int = 0
-    """Carry a type that too few rows have; their tokens count as unknown."""
+    """Carry a type that has not joined the model; their tokens count as unknown."""
     empty_rows: int = 0
     """Texts without a token; not learnt from."""
     over_time: list[str] = field(default_factory=list)
@@ -75,15 +77,13 @@ class AlignmentReport:
         parts = [
             f"{self.expanded} spans widened to token borders" if self.expanded else "",
             f"{self.skipped} spans skipped (no token of their own)" if self.skipped else "",
-            f"{self.not_yet_learnt} spans of types with too few rows left unknown" if self.not_yet_learnt else "",
+            f"{self.not_yet_learnt} spans of types that have not joined left unknown" if self.not_yet_learnt else "",
             f"{self.empty_rows} rows without a word skipped" if self.empty_rows else "",
-            f"{len(self.over_time)} rows left out, whose text took too long to read: {self._named()}" if self.over_time else "",
+            f"{len(self.over_time)} rows left out, whose text took too long to read: {named(list(map(repr, self.over_time)))}"
+            if self.over_time
+            else "",
         ]
         return "; ".join(part for part in parts if part)
-
-    def _named(self) -> str:
-        more = len(self.over_time) - _NAMED
-        return ", ".join(map(repr, self.over_time[:_NAMED])) + (f" and {more} more" if more > 0 else "")
 
 
 def readable(text: str) -> str:
@@ -108,11 +108,14 @@ def pieces(text: str, spans: Sequence[Mapping[str, Any]] = (), *, longest: int =
     yield start, len(text)
 
 
-def learnable_types(rows: Iterable[Example], *, known: Collection[str], open_set: bool, min_rows: int) -> list[str]:
-    """Return the entity types to learn, sorted: the known ones and, in an open task, those that `min_rows` rows carry."""
-    carried = Counter(label for row in rows for label in {span["label"] for span in row.target["spans"]})
-    joined = {label for label, count in carried.items() if count >= min_rows} if open_set else set()
-    return sorted(joined.union(known))
+def learnable_types(
+    spec: TaskSpec, rows: Iterable[Example], *, known: Collection[str], waiting: Collection[str] = ()
+) -> list[str]:
+    """Return the entity types to learn, sorted: the known ones and, in an open task, those that join, none that is `waiting`."""
+    if spec.labels != "open":
+        return sorted(known)
+    carried = Counter(label for row in rows for label in {span["label"] for span in row.target["spans"]}.difference(waiting))
+    return sorted({*known, *joining(spec, carried, known=known)})
 
 
 def lay_on_tokens(
