@@ -35,7 +35,7 @@ class Narrator:
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
         self._started = time.monotonic()
         self._told_at = 0.0
-        self._counts = ""
+        self._counts = self._told_counts = ""
         self._runs: dict[str, str] = {}
         self._ended: dict[str, list[Mapping[str, Any]]] = {task: [] for task in tasks}
         self._started_runs = dict.fromkeys(tasks, 0)
@@ -126,17 +126,20 @@ class Narrator:
         (self._live.console if self._live is not None else self._console).print(line)
 
     def _plain(self, status: Status) -> None:
-        counts = ", ".join(f"{count} {name}" for name, count in status.tables.items())
-        if counts != self._counts:
-            self._counts = counts
+        counts = ", ".join(f"{count} {name}" for name, count in status.tables.items() if count)
+        # Told once it has stopped growing, not at every look.
+        if counts == self._counts and counts != self._told_counts:
+            self._told_counts = counts
             self._print(Text(f"buffer: {counts}", "dim"))
+        self._counts = counts
         for task in status.tasks:
-            if task.run is not None and task.task in self._tasks:
+            if task.run is not None and task.task in self._tasks and self._phases.get(task.task) != _stage(task):
+                self._phases[task.task] = _stage(task)
                 self._print(Text(f"{task.task}: {_stage(task)}", "dim"))
 
     def _panel(self, status: Status) -> Group:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for column in ("task", "champion", "to train on", "new", "held out", "waiting", "now"):
+        for column in ("task", "champion", "training rows", "unused", "test rows", "preparing", "now"):
             table.add_column(column)
         for task in status.tasks:
             if task.task in self._tasks:
@@ -144,9 +147,10 @@ class Narrator:
                     task.task, task.champion or "none yet", str(task.counts.train), str(task.new_examples), str(task.counts.test),
                     str(task.counts.unenriched), self._now(task),
                 )  # fmt: skip
-        counts = "  ".join(f"{name} {count}" for name, count in status.tables.items())
+        counts = ", ".join(f"{count} {name}" for name, count in status.tables.items() if count) or "empty"
         lag = sum(status.lag.values())
-        return Group(Text(f"\nbuffer: {counts}   in the log, not yet buffered: {lag}", "dim"), table)
+        unread = f"; events not read yet: {lag}" if lag else ""
+        return Group(Text(f"\nbuffer: {counts}{unread}", "dim"), table)
 
     @staticmethod
     def _now(task: TaskStatus) -> Table | Text:

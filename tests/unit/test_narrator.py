@@ -1,0 +1,43 @@
+"""What the demo tells where no terminal shows a panel: what changed, once."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import cast
+
+import pytest
+from rich.console import Console
+
+from daemon.demo import narrator
+from daemon.demo.installation import Installation
+from daemon.status import Status
+from tests.unit.test_told_status import QUIET, TASK
+
+RUN = {"run_id": "desk-1", "state": "training", "reason": "100 new examples", "full": True}
+
+
+class Statuses:
+    """Gives one status after the other, as an installation does."""
+
+    def __init__(self, *statuses: Status) -> None:
+        self._left = list(statuses)
+
+    def status(self) -> Status:
+        return self._left.pop(0)
+
+
+def test_counts_and_stages_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(narrator, "_PLAIN_INTERVAL_S", -1.0)
+    training = replace(TASK, run={**RUN, "progress": {"phase": "training", "step": 3, "steps": 9}})
+    growing = [replace(QUIET, tables={"examples": count, "requests": 0}) for count in (10, 20, 30, 30, 30)]
+    told = io.StringIO()
+    with narrator.Narrator(
+        Console(file=told, width=200),
+        cast("Installation", Statuses(*growing, *[replace(QUIET, tables={"examples": 30}, tasks=(training,))] * 3)),
+        ["desk"],
+    ) as telling:
+        for _ in range(8):
+            telling.look()
+    lines = [line.split(" s ", 1)[1].strip() for line in told.getvalue().splitlines()]
+    assert lines == ["buffer: 30 examples", "desk full run starts: 100 new examples", "desk: training, step 3 of 9"]
