@@ -124,13 +124,37 @@ class Fates:
             status = explanation.status
             return _fate(event_id, task, status, explanation.reason, accepted, example_id=example_id, champion=champion)
         inside = self._descends_from(champion, learners)
-        told = f"{champion}, the champion, has it" if inside else f"the champion ({champion}) has not learnt from it"
+        reason = f"{self._used_in(learners[0], champion, inside=inside)} "
         if explanation.status != "joined":
-            told += f". Now it teaches no more: {explanation.reason}"
+            reason += f"Now {explanation.reason}."
+        elif inside:
+            reason += "Later runs use it, too."
+        else:
+            reason += f"It takes part again in the next run{self._due(task)}."
         return _fate(
-            event_id, task, "learnt", f"{learners[0]} learnt from it; {told}", accepted,
+            event_id, task, "learnt", reason, accepted,
             example_id=example_id, learnt_in=learners[0], in_champion=inside, champion=champion,
         )  # fmt: skip
+
+    def _due(self, task: str) -> str:
+        policy = self._tasks[task].trigger if self._tasks is not None and task in self._tasks else None
+        if policy is None:
+            return ""
+        return f" (due after {policy.min_new_examples} new examples{' or with the weekly run' if policy.weekly else ''})"
+
+    def _used_in(self, learner: str, champion: str | None, *, inside: bool) -> str:
+        if learner == champion:
+            return f"Used in {learner}, the live model."
+        if inside:
+            return f"Used in {learner}, from which the live model ({champion}) was trained further."
+        run = self._registry.runs.find(self._registry.versions.get(learner).run_id)
+        gain = float((run.comparison or {}).get("gain", 0.0)) if run else 0.0
+        why = {
+            "keep": "was not better than the live model" if gain <= 0.0 else "was not promoted",
+            "insufficient_evidence": "could not be promoted for lack of test rows",
+            "promote": "is no longer the live model",
+        }.get((run.verdict if run else None) or "", "is not the live model")
+        return f"Used in {learner}, which {why}{f' ({champion})' if champion else ''}."
 
     def _descends_from(self, version: str | None, learners: Sequence[str]) -> bool:
         while version is not None and version not in learners:

@@ -90,8 +90,12 @@ def test_a_correction_is_followed_into_the_champion(loop: Loop) -> None:
     learnt = loop.fate("fb-1")
     assert (learnt["status"], learnt["learnt_in"]) == ("learnt", candidate)
     assert (learnt["in_champion"], learnt["champion"]) == (False, None)
+    assert learnt["reason"].startswith(f"Used in {candidate}, which ")
+    assert "It takes part again in the next run" in learnt["reason"]
     loop.data.promote(candidate)
-    assert loop.fate("fb-1")["in_champion"]
+    now = loop.fate("fb-1")
+    assert now["in_champion"]
+    assert now["reason"].startswith(f"Used in {candidate}, the live model.")
 
     child = loop.data.publish(parent=candidate)
     loop.data.promote(child)
@@ -150,7 +154,7 @@ def test_what_was_learnt_and_then_rejected_says_both(loop: Loop) -> None:
     judge(loop.buffer)
     found = loop.fate("fb-1")
     assert (found["status"], found["learnt_in"]) == ("learnt", version)
-    assert "Now it teaches no more: it is stored, but no run learns from it: a person has looked at it" in found["reason"]
+    assert "Now it is stored, but no run learns from it: a person has looked at it" in found["reason"]
 
 
 def test_a_correction_without_its_article_waits_visibly(loop: Loop) -> None:
