@@ -7,10 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from config.tasks import load_tasks
-from config.words import printable
 from daemon.commands.existing import existing_registry, refuse_unknown
 from daemon.commands.output import AsJson, console, print_json, say, table
 
@@ -82,16 +80,17 @@ def show(version: VersionName, as_json: AsJson = False) -> None:
             print_json({"version": asdict(found), "run": asdict(run) if run else None})
             return
         if console.is_terminal:
-            _print_card(cards.sections(registry, version))
+            print_card(cards.sections(registry, version))
         else:
             say(cards.card(registry, version))
 
 
-def _print_card(sections: Sequence[Section]) -> None:
+def print_card(sections: Sequence[Section]) -> None:
+    """Print a card on a terminal: tables that keep ids whole, instead of Markdown."""
     for section in sections:
-        console.print(Text(f"\n{printable(section.title)}", "bold"))
+        say(f"\n{section.title}", "bold")
         for line in (*section.text, *(f"- {item}" for item in section.items)):
-            console.print(Text(printable(_plain(line))), soft_wrap=False)
+            say(_plain(line))
         if section.head:
             table("", section.head, [tuple(_plain(str(value)) for value in row) for row in section.rows])
 

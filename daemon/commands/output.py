@@ -82,9 +82,9 @@ def _print_lists(columns: Sequence[str], cells: Iterable[Sequence[Text]]) -> Non
                 console.print(told, soft_wrap=True)
 
 
-def say(text: str) -> None:
+def say(text: str, style: str = "") -> None:
     """Print a text as it is, whatever it holds."""
-    console.print(Text(printable_lines(text)), soft_wrap=True)
+    console.print(Text(printable_lines(text), style), soft_wrap=True)
 
 
 def _fits(columns: Sequence[str], cells: Sequence[Sequence[Text]]) -> bool:

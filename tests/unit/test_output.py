@@ -10,8 +10,9 @@ import pytest
 from rich.text import Text
 
 from config.words import printable
-from daemon.commands import output
+from daemon.commands import models, output
 from daemon.commands.output import print_json, table
+from registry.cards import Section
 from registry.versions import Lineage
 
 STRANGE = ["[/]", "[bold]x[/red]", "auth0|x [link=http://x]y", "\x1b[2J", "a\u202eb", "\x9b31m", "tab\there"]
@@ -78,3 +79,18 @@ def test_json_holds_plain_values(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(capsys.readouterr().out)
     assert found["lineage"]["settings"] == {"task": {"name": "x"}}
     assert (found["names"], found["at"], found["path"]) == (["a", "b"], "2024-05-01T00:00:00+00:00", "/x")
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_card_on_a_narrow_terminal_keeps_ids_whole_and_shows_no_markdown(capsys: pytest.CaptureFixture[str]) -> None:
+    models.print_card(
+        [
+            Section("desk/v3", (f"Champion; made by run `{LONG}`.",)),
+            Section("Verdict", ("**Promoted.** The run began because: \x1b[2J.",), ("20.0 points better",)),
+            Section("Files", (), (), ("", ""), (("Manifest SHA-256", f"`{'a' * 64}`"), ("Size", "1.0 MiB"))),
+        ]
+    )
+    shown = Text.from_ansi(capsys.readouterr().out).plain
+    for part in (LONG, "a" * 64, "Promoted. The run", "- 20.0 points better", "1.0 MiB"):
+        assert part in shown
+    assert not set(shown) & set("`*|\x1b")
