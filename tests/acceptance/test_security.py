@@ -228,7 +228,7 @@ def test_over_https_clients_answer_and_our_own_commands_too(data: ServedData) ->
         assert stranger.returncode == 1
         assert "certificate verify failed" in stranger.stderr
         found = {one["check"]: one for one in json.loads(operator("doctor", "--json").stdout)}
-        assert found["serving"]["found"] == f"up at {address}"
+        assert found["serving"]["found"] == f"answers at {address}"
         assert found["TLS"]["level"] == "ok"
 
 

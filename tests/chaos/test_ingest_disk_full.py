@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from config.errors import RetryError
-from config.sections import IngestSettings
+from config.settings import load_settings
 from consumers.dead_letters import DeadLetters
 from consumers.embedded import EmbeddedLog
 from consumers.erasures import Erasures
@@ -23,10 +23,7 @@ from tests.support import disks
 from tests.support.ingest_bench import open_buffer, publish, rows
 from tests.support.sample_events import LABEL, NOW, TASKS
 
-SETTINGS = IngestSettings(
-    batch_events=20, max_unflushed_bytes=1 << 26, poll_timeout_s=0.01, max_event_bytes=1 << 21, future_tolerance_s=300.0,
-    min_free_disk_mib=0,
-)  # fmt: skip
+SETTINGS = load_settings().ingest.model_copy(update={"batch_events": 20, "poll_timeout_s": 0.01, "min_free_disk_mib": 0})
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
-from config.sections import IngestSettings
+from config.settings import load_settings
 from consumers.dead_letters import DeadLetters
 from consumers.embedded import EmbeddedLog
 from consumers.erasures import Erasures
@@ -15,10 +15,7 @@ from consumers.ingest import Ingest
 from tests.support.ingest_bench import open_buffer, publish, rows
 from tests.support.sample_events import ARTICLE, BAD_INPUT, ERASE, LABEL, NOW, PREDICTION, RETRAIN, TASK_SCHEMA, TASKS, VALID
 
-SETTINGS = IngestSettings(
-    batch_events=1000, max_unflushed_bytes=1 << 26, poll_timeout_s=0.01, max_event_bytes=1 << 21, future_tolerance_s=300.0,
-    min_free_disk_mib=0,
-)  # fmt: skip
+SETTINGS = load_settings().ingest.model_copy(update={"batch_events": 1000, "poll_timeout_s": 0.01, "min_free_disk_mib": 0})
 
 
 def test_good_events_are_stored_between_every_kind_of_bad_one(tmp_path: Path) -> None:

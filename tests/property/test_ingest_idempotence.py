@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.sections import IngestSettings
+from config.settings import load_settings
 from consumers.buffer import Buffer, InsertOutcome, Stored
 from consumers.dead_letters import DeadLetters, Rejected
 from consumers.embedded import EmbeddedLog
@@ -107,10 +107,9 @@ class World:
             self.buffer = open_buffer(self.folder / "buffer")
         with closing(self.log.source("ingest", [FEEDBACK_TOPIC])) as source:
             mortal: Any = Mortal(source, self.buffer, self.dead_letters, life.dies_at)
-            limits = IngestSettings(
-                batch_events=life.batch_events, max_unflushed_bytes=1 << 26, poll_timeout_s=0.001, max_event_bytes=1 << 21,
-                future_tolerance_s=300.0, min_free_disk_mib=0,
-            )  # fmt: skip
+            limits = load_settings().ingest.model_copy(
+                update={"batch_events": life.batch_events, "poll_timeout_s": 0.001, "min_free_disk_mib": 0}
+            )
             ingest = Ingest(
                 mortal, mortal, mortal, erasures=self.erasures, tasks=lambda: TASKS, settings=limits, data_dir=self.folder,
                 clock=lambda: NOW,

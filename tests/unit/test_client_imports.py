@@ -17,7 +17,7 @@ from perennial_client.kafka import KafkaFeedback
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "client" / "perennial_client"
 LIGHT = {"httpcore", "httpx", "perennial_client"}
-OF_EXTRA = {"kafka": {"kafka"}, "entities": {"spacy"}, "classifier": {"torch", "transformers"}}
+OF_EXTRA = {"kafka": {"kafka"}, "entities": {"spacy"}, "tokens": {"spacy"}, "classifier": {"torch", "transformers"}}
 
 USED = {"client": Client, "model": Model, "prediction": Prediction, "feedback": KafkaFeedback}
 """What the names in the docs' examples are."""

@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 
 from config.errors import RetryError
 from config.sections import IngestSettings
+from config.settings import load_settings
 from consumers import ingest as module
 from consumers.buffer import Conflict, InsertOutcome, Stored
 from consumers.dead_letters import DeadLetters, Rejected
@@ -31,10 +32,7 @@ from tests.support.sample_events import ARTICLE, BAD_INPUT, ERASE, LABEL, NOW, R
 
 A_BUG = "a bug"
 PARTITION = TopicPartition("news", 0)
-SETTINGS = IngestSettings(
-    batch_events=100, max_unflushed_bytes=1 << 26, poll_timeout_s=0.01, max_event_bytes=1 << 21, future_tolerance_s=300.0,
-    min_free_disk_mib=0,
-)  # fmt: skip
+SETTINGS = load_settings().ingest.model_copy(update={"batch_events": 100, "poll_timeout_s": 0.01, "min_free_disk_mib": 0})
 
 
 class Faults:

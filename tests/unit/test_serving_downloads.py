@@ -103,7 +103,7 @@ def test_what_has_not_changed_is_not_sent_again(client: httpx.Client) -> None:
 def test_only_files_of_the_manifest_are_sent(client: httpx.Client, path: str) -> None:
     # By hand: a client library would tidy the path before it sends it.
     with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=30) as connection:
-        asked = f"GET /v1/models/{TASK}/v1/files/{path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
+        asked = f"GET /v1/models/{TASK}/v1/files/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         connection.sendall(asked.encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     status, error = int(answer.split()[1]), json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
