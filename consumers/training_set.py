@@ -94,7 +94,10 @@ class TrainingSet:
 
     def rows(self, role: str) -> pa.Table:
         """Return the rows of one role (train, test, anchor, corrections), in order of event time and id."""
-        rows = pq.read_table(self.folder / ROWS_FILE, filters=pc.field("role") == role)
+        # By one thread: near a memory limit Arrow waits for ever for threads that could not be started.
+        with pq.ParquetFile(self.folder / ROWS_FILE) as file:
+            rows = file.read(use_threads=False)
+        rows = rows.filter(pc.equal(rows["role"], role))
         for field in SCHEMA:
             if field.name not in rows.column_names:
                 rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))

@@ -10,8 +10,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PlainSerializer
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from config.tasks import Promotion, TaskSpec
 from trainers import statistics, tallies
@@ -197,6 +195,10 @@ def _of_role(scores: pa.Table, role: str) -> pa.Table:
 
 def _clusters(rows: pa.Table) -> NDArray[np.intp]:
     """Return each row's cluster as a number from 0: rows of one story or one document belong together, and so on through both."""
+    # Only where it is used: a child near its memory limit starts with a quarter less.
+    from scipy.sparse import coo_array  # noqa: PLC0415 - see above
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415 - see above
+
     numbers = []
     for column in ("story_id", "document_id"):
         # A row without one is one of its own.
