@@ -120,7 +120,7 @@ def test_every_alert_and_metric_stands_in_the_docs() -> None:
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
     if shutil.which("promtool") is None:
         missing("promtool is not installed; on Debian: apt-get install -y prometheus")
-    return subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_prometheus_takes_the_configuration_and_the_rules(tmp_path: Path) -> None:
