@@ -21,7 +21,7 @@ from tests.support.serving_process import serving
 CLIENT = Path(__file__).parents[2] / "client"
 HEAVY = ("kafka", "lancedb", "apscheduler", "torch", "spacy", "transformers", "numpy", "pydantic")
 OURS = ("config", "consumers", "trainers", "registry", "daemon")
-NEED_AN_EXTRA = ("perennial_client.kafka", "perennial_client.entities", "perennial_client.classifier")
+NEED_AN_EXTRA = tuple(f"perennial_client.{name}" for name in ("kafka", "entities", "classifier", "tokens", "spacy_layers"))
 
 IMPORTS = f"""
 import importlib, json, pkgutil, sys
@@ -96,7 +96,7 @@ def test_the_wheel_holds_the_package_and_names_its_extras(wheel: Path) -> None:
     assert "perennial_client/py.typed" in names
     assert set(told.get_all("Provides-Extra") or []) == {"kafka", "spacy", "transformers"}
     needed = [line for line in told.get_all("Requires-Dist") or [] if "extra ==" not in line]
-    assert [line.partition(">")[0].partition("<")[0] for line in needed] == ["httpx"]
+    assert [line.partition(">")[0].partition("<")[0] for line in needed] == ["httpcore", "httpx"]
     assert "perennial_client" in str(told.get_payload()), "the README is its description"
 
 

@@ -119,6 +119,6 @@ def test_scores_history_and_card_can_be_read_afterwards(told: Told) -> None:
     assert scores.num_rows == 120
     phases = [json.loads(line)["phase"] for line in (folder / job_spec.HISTORY_FILE).read_text().splitlines()]
     assert list(dict.fromkeys(phases)) == ["starting", "training", "scoring", "done"]
-    assert f"Against {NAME}/v1, on 120 rows" in (folder / "card.md").read_text()
+    assert f"Against {NAME}/v1, on 120 test rows" in (folder / "card.md").read_text()
     assert (folder / "card.png").stat().st_size > 10_000
     assert not (folder / job_spec.MODEL_FOLDER).exists()

@@ -61,7 +61,7 @@ def check(response: httpx.Response) -> None:
     assert response.status_code < 500, response.text
     if response.status_code >= 400:
         error = response.json()["error"]
-        assert set(error) == {"field", "message", "remedy"}
+        assert set(error) == {"code", "field", "message", "remedy"}
         assert all(error.values()), error
 
 

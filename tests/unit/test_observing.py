@@ -103,8 +103,8 @@ def test_of_a_task_whose_file_was_removed_nothing_is_shown_whoever_showed_it(obs
 
     run = observed.registry.runs.create(TASK, "k1", "a reason", full=True)
     evidence = Evidence(
-        new_examples=1, train_examples=1, oldest_new_at=None, has_champion=False, running=False, first_run_at=None,
-        last_run_at=None, used_keys=frozenset(), newest_seq=1,
+        new_examples=1, new_weight=1.0, train_examples=1, oldest_new_at=None, has_champion=False, running=False,
+        first_run_at=None, last_run_at=None, used_keys=frozenset(), newest_seq=1,
     )  # fmt: skip
     ended = observed.registry.runs.update(
         run.run_id,
