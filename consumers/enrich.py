@@ -168,8 +168,8 @@ class Enricher:
             dropped = self._drop(placements)
             taken_out = {row_id for placement in placements for row_id in placement.dropped}
             findings = [
-                self._finding(row, placement, vectors[keys[row.row_id]], dropped=row.row_id in taken_out)
-                for row, placement in zip(rows, placements, strict=True)
+                self._finding(row, text, placement, vectors[keys[row.row_id]], dropped=row.row_id in taken_out)
+                for row, text, placement in zip(rows, texts, placements, strict=True)
             ]
             self._buffer.apply_enrichment(table, findings)
         except BaseException:
@@ -204,7 +204,7 @@ class Enricher:
                 _log.info("story_dropped", rows=len(older), tied_by=placement.row_id, held_out=placement.story_id)
         return dropped
 
-    def _finding(self, row: TextRow, placement: Placement, vector: TextVector, *, dropped: bool) -> Enrichment:
+    def _finding(self, row: TextRow, text: NewText, placement: Placement, vector: TextVector, *, dropped: bool) -> Enrichment:
         found = quality.assess(row.text)
         return Enrichment(
             row_id=row.row_id,
@@ -215,7 +215,7 @@ class Enricher:
             encoder_id=vector.encoder_id,
             story_id=placement.story_id,
             split="dropped" if dropped else placement.split,
-            outline=outline(row.text),
+            outline=text.outline,
         )
 
     def _changes(self) -> tuple[int, int]:
