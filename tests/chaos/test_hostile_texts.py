@@ -19,7 +19,7 @@ from trainers.tasks.spacy_rows import lay_on_tokens
 from trainers.tasks.spacy_tokens import make_linear
 
 PREDICT = f"/v1/tasks/{TASK}/predict"
-GIANTS = {"parentheses": "(" * 60_000, "prose": f"{TEXT} " * 8_000, "emoji": "😀" * 40_000}
+GIANTS = {"parentheses": "(" * 60_000, "prose": f"{TEXT} " * 8_000, "emoji": "😀" * 160_000}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_a_giant_text_is_answered_and_holds_nobody_up(address: str, text: str) -
             found = client.post(PREDICT, json={"text": TEXT})
             assert [span["label"] for span in found.json()["predictions"][0]["spans"]] == ["V1"]
             passed += not any(giant.done() for giant in giants)
-    assert passed, "they waited for the giant texts"
+    assert passed >= 2, "they waited for the giant texts"
     assert [giant.result().status_code for giant in giants] == [200, 200]
     if TEXT in text:
         assert len(giants[0].result().json()["predictions"][0]["spans"]) == 8_000
