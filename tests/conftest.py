@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Parallel test processes are given the width of a terminal that they do not have.
+os.environ.pop("COLUMNS", None)
 
 
 @pytest.fixture(scope="session")

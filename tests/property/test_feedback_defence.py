@@ -17,7 +17,8 @@ from consumers.buffer import Buffer
 from tests.support.buffers import FEEDBACK, NOW, TASKS, TOPICS, feedback, finding, label, opened, stored
 from trainers import shares
 
-TASK = TOPICS.model_copy(update={"new_label_min_examples": 1})
+# Its labels are declared: what users alone name waits, whatever was counted.
+TASK = TOPICS.model_copy(update={"new_label_min_examples": 1, "label_names": ("a", "b")})
 LENIENT = {**TASKS, TASK.name: TASK}
 USERS, TEXTS, LABELS = 4, 5, "ab"
 CAPS = FEEDBACK.model_copy(update={"max_per_user_day": 3, "max_per_source_day": 6, "max_per_article": 4})

@@ -77,6 +77,9 @@ class Mortal:
         self.step()
         return outcome
 
+    def check(self) -> None:
+        self.buffer.check()
+
     def sync(self) -> None:
         self.buffer.sync()
         self.step()

@@ -9,7 +9,6 @@ import pytest
 
 from consumers.counting import TaskCounts
 from consumers.defence.views import Alarm, Defence
-from daemon.commands import output
 from daemon.commands.inspect import print_status
 from daemon.status import Status, TaskStatus
 
@@ -27,12 +26,6 @@ QUIET = Status(
     lag={"perennial.articles": 0, "perennial.feedback": 0}, log_problem=None, tables={"articles": 0, "examples": 7},
     dead_letters=0, set_aside=0, erasures=(), tasks=(TASK,),
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def through_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Parallel test processes name a width of their own, as a terminal does.
-    monkeypatch.setattr(output.console, "_width", None)
 
 
 def shown(status: Status, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
