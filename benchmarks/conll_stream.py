@@ -18,14 +18,14 @@ from typing import Any
 from benchmarks import report
 from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import load_tasks
-from consumers import events
-from consumers.events import Feedback, Label
+from consumers.events import schemas as events
+from consumers.events.schemas import Feedback, Label
 from consumers.formats.importing import ImportOptions, import_events
-from daemon.asking import load_version
 from daemon.demo.installation import Installation
+from daemon.serving.asking import load_version
 from registry.store import Registry
-from trainers import metrics
-from trainers.task import Predictor
+from trainers.compare import metrics
+from trainers.learners.protocols import Predictor
 
 TASK = "news-entities"
 LABELS = ("PERSON", "ORG", "LOC", "MISC")
@@ -113,7 +113,7 @@ def _learnable(installation: Installation) -> list[Mapping[str, Any]]:
     """Return text and spans of the newest frozen set's training rows."""
     import json
 
-    from consumers.training_set import load_training_set
+    from consumers.training_set.snapshot import load_training_set
 
     with Registry.open(installation.settings.registry_url, read_only=True) as registry:
         run = registry.runs.list(TASK, limit=1)[0]

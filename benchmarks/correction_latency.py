@@ -16,7 +16,8 @@ from typing import Any
 
 from benchmarks import report
 from config.clock import utc_now
-from consumers import events, stories
+from consumers.enrichment import stories
+from consumers.events import schemas as events
 from daemon.demo.installation import Installation
 from daemon.demo.stream import ENTITIES_TASK, TOPICS_TASK, NewsStream, Story, TaskName, same_answer
 from registry.store import Registry

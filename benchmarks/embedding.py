@@ -56,7 +56,7 @@ def main() -> None:
     import torch
     from sentence_transformers import SentenceTransformer
 
-    from consumers.embedding import Encoder
+    from consumers.enrichment.embedding import Encoder
 
     texts = news_texts(count)
     ours = Encoder("minilm")

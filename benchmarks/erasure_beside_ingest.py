@@ -26,17 +26,17 @@ from benchmarks import report
 from config.clock import utc_now
 from config.settings import SHIPPED_TASKS_DIR, Settings, shipped_settings
 from config.tasks import load_tasks
-from consumers import buffer_folder
-from consumers.buffer import Buffer
-from consumers.dead_letters import DeadLetters
-from consumers.erasures import Erasures
-from consumers.events import ARTICLES_TOPIC, FEEDBACK_TOPIC, Article, Erase, Label, content_sha256, to_bytes
+from consumers.buffer import folder as buffer_folder
+from consumers.buffer.buffer import Buffer
+from consumers.dead_letters.store import DeadLetters
+from consumers.erasure.requests import Erasures
+from consumers.events.schemas import ARTICLES_TOPIC, FEEDBACK_TOPIC, Article, Erase, Label, content_sha256, to_bytes
 from consumers.ingest import Ingest
-from consumers.lance_tables import Tables
-from consumers.source import Position, RawEvent, TopicPartition
-from consumers.tables import KEYS, SCHEMAS
-from daemon.ingest_task import STEP_LIMIT_S
-from daemon.side_task import SideTask
+from consumers.log.protocols import Position, RawEvent, TopicPartition
+from consumers.tables.columns import KEYS, SCHEMAS
+from consumers.tables.lance import Tables
+from daemon.flow.ingest_task import STEP_LIMIT_S
+from daemon.process.side_task import SideTask
 
 LEAST_SHARE = 0.5
 """Of its rate alone, what ingest must keep while the user is erased."""

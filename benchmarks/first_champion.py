@@ -24,7 +24,7 @@ from config.clock import utc_now
 from config.errors import PerennialError
 from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import load_tasks
-from consumers.events import Label
+from consumers.events.schemas import Label
 from consumers.formats.importing import ImportOptions, import_events
 from daemon.demo.installation import Installation
 from registry.runs import Run

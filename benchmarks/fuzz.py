@@ -31,17 +31,17 @@ from benchmarks.fuzz_events import NOW, TYPES, Strangers
 from config.sections import IngestSettings
 from config.settings import SHIPPED_TASKS_DIR, Settings, load_settings
 from config.tasks import TaskSpec, load_tasks
-from consumers import enrich as enrich_module
-from consumers import language, quality
-from consumers.buffer import Buffer
-from consumers.dead_letters import DeadLetters
-from consumers.embedded import EmbeddedLog
-from consumers.enrich import Enricher
-from consumers.erasures import Erasures
-from consumers.events import TOPIC_OF_TYPE
+from consumers.buffer.buffer import Buffer
+from consumers.dead_letters.store import DeadLetters
+from consumers.enrichment import enrich as enrich_module
+from consumers.enrichment.enrich import Enricher
+from consumers.enrichment.vectors import TextEncoder
+from consumers.erasure.requests import Erasures
+from consumers.events.schemas import TOPIC_OF_TYPE
 from consumers.ingest import Ingest
-from consumers.vectors import TextEncoder
-from daemon import evidence, triggers
+from consumers.log.embedded.log import EmbeddedLog
+from consumers.text import language, quality
+from daemon.training import evidence, triggers
 from registry.store import Registry
 
 _ROUND = 5_000
@@ -231,7 +231,7 @@ class _Bench:
 
     def freeze(self, found: Findings, folder: Path) -> None:
         """Freeze each task's training set and read its rows as a training child does."""
-        from trainers.job_steps import examples_of
+        from trainers.job.steps import examples_of
 
         for name, task in self._tasks.items():
             with found.stage(f"freezing and training rows of {name}"):
@@ -256,7 +256,7 @@ class _Bench:
 def _lay_on_tokens(task: TaskSpec, rows: Sequence[Any], found: Findings) -> None:
     import spacy
 
-    from trainers.tasks.spacy_rows import lay_on_tokens
+    from trainers.learners.spacy.rows import lay_on_tokens
 
     nlp = spacy.blank("en")
     types = sorted({span["label"] for row in rows for span in row.target["spans"]})
@@ -271,7 +271,7 @@ def serve(folder: Path, found: Findings, *, requests: int, seed: int) -> None:
 
     import httpx
 
-    from daemon.serving.api import create_app
+    from daemon.serving.http.api import create_app
     from daemon.serving.service import Service
     from tests.support.served import TASK, ServedData, eventually, load_on_cpu
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, TypeVar
 
-from consumers.events import EVENT_TYPES
+from consumers.events.schemas import EVENT_TYPES
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 TYPES = tuple(EVENT_TYPES)

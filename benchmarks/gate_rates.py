@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from benchmarks import report
 from config.tasks import Promotion
 from registry import gate
-from trainers import comparison, statistics
+from trainers.compare import comparison, statistics
 
 POLICY = Promotion(metric="accuracy")
 LOOKS_A_YEAR = 52

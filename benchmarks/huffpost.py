@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from benchmarks import report
-from consumers.events import Label, article_text
+from consumers.events.schemas import Label, article_text
 
 TASK = "news-topics"
 

@@ -24,12 +24,13 @@ from benchmarks import huffpost, report
 from benchmarks.huffpost import TASK, Row
 from benchmarks.kafka_broker import kafka_sections
 from config.tasks import load_tasks
-from daemon.asking import load_version
 from daemon.demo.installation import Installation
+from daemon.serving.asking import load_version
 from registry.store import Registry
-from trainers import hardware, metrics
-from trainers.task import Example, Predictor, TrainingPlan
-from trainers.tasks import catalog
+from trainers import hardware
+from trainers.compare import metrics
+from trainers.learners import catalog
+from trainers.learners.protocols import Example, Predictor, TrainingPlan
 
 # Overrides, printed with the result: the stream plays a year in minutes, so no wall-clock pause may stand between two runs;
 # nothing is served beside training, so both cores may train; and a quarter is held out, because the shipped fifth of so small

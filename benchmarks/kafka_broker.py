@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from config.settings import shipped_settings
-from consumers.kafka import topics
+from consumers.log.kafka import topics
 from tests.kafka.broker import Broker, resolve_jars
 
 

@@ -28,7 +28,7 @@ from config.logging import configure_logging
 from config.sections import LogSettings
 from config.settings import SHIPPED_TASKS_DIR, shipped_settings
 from config.tasks import load_tasks
-from consumers.events import ARTICLES_TOPIC
+from consumers.events.schemas import ARTICLES_TOPIC
 from tests.kafka.broker import Broker, resolve_jars
 
 EVENT_BYTES = 1_500
@@ -115,7 +115,7 @@ def payloads(count: int) -> Iterator[bytes]:
 def _publish(address: str, count: int) -> int:
     from kafka.admin import KafkaAdminClient, NewTopic
 
-    from consumers.kafka.log import KafkaLog
+    from consumers.log.kafka.log import KafkaLog
 
     with closing(KafkaAdminClient(bootstrap_servers=address)) as admin:
         admin.create_topics([NewTopic(ARTICLES_TOPIC, num_partitions=1, replication_factor=1)])
@@ -151,10 +151,10 @@ def _bare_merge(folder: str, count: int) -> float:
     import lancedb
     import pyarrow as pa
 
-    from consumers.event_rows import Stored, payload_sha256, rows_of
-    from consumers.events import parse
-    from consumers.source import Position
-    from consumers.tables import SCHEMAS
+    from consumers.events.schemas import parse
+    from consumers.log.protocols import Position
+    from consumers.rows.event_rows import Stored, payload_sha256, rows_of
+    from consumers.tables.columns import SCHEMAS
 
     # The very rows that ours stores, made beforehand: only the merge is timed.
     table_name, schema = "articles", SCHEMAS["articles"]
@@ -198,7 +198,7 @@ def _ingest(address: str, group: str, folder: str, count: int) -> dict[str, Any]
 
 
 def _catch_up(address: str, folder: str, count: int) -> dict[str, float]:
-    from consumers.enrich import Enricher
+    from consumers.enrichment.enrich import Enricher
 
     enricher = None
     started = time.perf_counter()
@@ -217,11 +217,11 @@ def _catch_up(address: str, folder: str, count: int) -> dict[str, float]:
 
 def _steps(address: str, group: str, folder: Path, count: int, *, batch: int = _BATCH) -> Iterator[tuple[int, Any, Any]]:
     """Ingest until `count` events of the topic are dealt with; yield after every step."""
-    from consumers.buffer import Buffer
-    from consumers.dead_letters import DeadLetters
-    from consumers.erasures import Erasures
+    from consumers.buffer.buffer import Buffer
+    from consumers.dead_letters.store import DeadLetters
+    from consumers.erasure.requests import Erasures
     from consumers.ingest import Ingest
-    from consumers.kafka.log import KafkaLog
+    from consumers.log.kafka.log import KafkaLog
 
     configure_logging(LogSettings(format="console", level="error"))
     settings = shipped_settings("training", data_dir=folder, ingest={"batch_events": batch})

@@ -24,10 +24,10 @@ from benchmarks import huffpost, report
 from benchmarks.huffpost import TASK, Row
 from config.clock import utc_now
 from config.tasks import load_tasks
-from consumers import events
-from consumers.buffer import Buffer
-from daemon.asking import load_version
+from consumers.buffer.buffer import Buffer
+from consumers.events import schemas as events
 from daemon.demo.installation import Installation
+from daemon.serving.asking import load_version
 from registry.store import Registry
 
 FLIPPED, TO = "WELLNESS", "PARENTING"

@@ -19,11 +19,11 @@ from benchmarks import report
 from config.clock import utc_now
 from config.settings import SHIPPED_TASKS_DIR, shipped_settings
 from config.tasks import load_tasks
-from consumers.buffer import Buffer, Enrichment, Stored
-from consumers.events import FEEDBACK_TOPIC, Label, parse, to_bytes
-from consumers.source import Position
-from trainers.label_set import grow
-from trainers.tallies import score_rows
+from consumers.buffer.buffer import Buffer, Enrichment, Stored
+from consumers.events.schemas import FEEDBACK_TOPIC, Label, parse, to_bytes
+from consumers.log.protocols import Position
+from trainers.compare.tallies import score_rows
+from trainers.learners.label_set import grow
 
 MEMORY_MIB = 2_000
 MANIFEST_BYTES = 20_000

@@ -23,18 +23,19 @@ import structlog
 from benchmarks import report
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import TaskSpec, load_tasks
-from consumers.buffer import Buffer, Stored
-from consumers.enrich import Enricher
-from consumers.events import TOPIC_OF_TYPE, Label
+from consumers.buffer.buffer import Buffer, Stored
+from consumers.enrichment.enrich import Enricher
+from consumers.events.schemas import TOPIC_OF_TYPE, Label
 from consumers.formats.importing import ImportOptions, import_events
-from consumers.source import Position
+from consumers.log.protocols import Position
 from registry import gate
-from trainers import job_steps, metrics
-from trainers.guards import StopRequest
-from trainers.job_spec import HISTORY_FILE, LINEAGE_FILE, MODEL_FOLDER, JobResult, JobSpec
-from trainers.progress import ProgressLog
-from trainers.task import Hardware
-from trainers.tasks.spacy_ner import SpacyNerTask
+from trainers.compare import metrics
+from trainers.hardware import Hardware
+from trainers.job import steps as job_steps
+from trainers.job.guards import StopRequest
+from trainers.job.progress import ProgressLog
+from trainers.job.spec import HISTORY_FILE, LINEAGE_FILE, MODEL_FOLDER, JobResult, JobSpec
+from trainers.learners.spacy.ner import SpacyNerTask
 
 TASK = "news-entities"
 LABELS = ("PERSON", "ORG", "LOC", "MISC")

@@ -23,10 +23,10 @@ import psutil
 from benchmarks import report
 from benchmarks.kafka_broker import kafka_sections
 from config.clock import utc_now
-from consumers.buffer import Buffer
-from consumers.dead_letters import DeadLetters
-from consumers.event_log import open_event_log
-from consumers.events import FEEDBACK_TOPIC, TOPIC_OF_TYPE, AnyEvent, Article, Label, key_of, to_bytes
+from consumers.buffer.buffer import Buffer
+from consumers.dead_letters.store import DeadLetters
+from consumers.events.schemas import FEEDBACK_TOPIC, TOPIC_OF_TYPE, AnyEvent, Article, Label, key_of, to_bytes
+from consumers.log.open import open_event_log
 from daemon.demo.installation import Installation
 from registry.store import Registry
 from tests.support.daemons import ENTITIES, TOPICS, Second, check_one_champion, give_champion, lines_of, make_models

@@ -24,8 +24,8 @@ from benchmarks import report
 from benchmarks.serving_load import Order
 from benchmarks.serving_models import CLASSIFICATION, NER, Models
 from config.settings import environment_of, load_settings
-from daemon.runner import Runner
-from trainers.job_spec import JobSpec, Progress
+from daemon.training.runner import Runner
+from trainers.job.spec import JobSpec, Progress
 
 CLIENTS = 4
 _KINDS = {CLASSIFICATION: "classification", NER: "ner"}

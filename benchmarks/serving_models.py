@@ -12,15 +12,15 @@ import pyarrow as pa
 from benchmarks import huffpost, report
 from config.settings import SHIPPED_TASKS_DIR, Settings
 from config.tasks import load_tasks
-from consumers.events import Label, to_bytes
+from consumers.events.schemas import Label, to_bytes
 from consumers.formats.importing import ImportOptions, import_events
-from consumers.training_set import SCHEMA, write_training_set
-from daemon.runner import Runner
+from consumers.training_set.snapshot import SCHEMA, write_training_set
+from daemon.training.runner import Runner
 from registry import promotion
-from registry.artifacts import Artifacts
+from registry.artifacts.local import Artifacts
 from registry.store import Registry
 from registry.versions import Lineage
-from trainers.job_spec import JobSpec
+from trainers.job.spec import JobSpec
 
 CLASSIFICATION, NER = "news-topics", "news-entities"
 _CONLL_NAMES = {"PER": "PERSON"}

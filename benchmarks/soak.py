@@ -31,12 +31,12 @@ from config.logging import configure_logging
 from config.sections import LogSettings
 from config.settings import SHIPPED_TASKS_DIR, Settings, shipped_settings
 from config.tasks import load_tasks
-from consumers.buffer import Buffer
-from consumers.dead_letters import DeadLetters
-from consumers.erasures import Erasures
-from consumers.event_log import open_event_log
-from consumers.events import ARTICLES_TOPIC, FEEDBACK_TOPIC, AnyEvent, Article, Label, to_bytes
+from consumers.buffer.buffer import Buffer
+from consumers.dead_letters.store import DeadLetters
+from consumers.erasure.requests import Erasures
+from consumers.events.schemas import ARTICLES_TOPIC, FEEDBACK_TOPIC, AnyEvent, Article, Label, to_bytes
 from consumers.ingest import Ingest
+from consumers.log.open import open_event_log
 
 GROWTH_LIMIT_MIB = 96.0
 """What one more large merge of fragments may leave with the allocator, above the ids' own bytes. Peaks are compared with peaks:

@@ -27,7 +27,9 @@ from transformers import (
 )
 
 from config.settings import load_settings
-from trainers import encoder, fine_tuning, hardware, metrics
+from trainers import hardware
+from trainers.compare import metrics
+from trainers.learners.encoders import encoder, fine_tuning
 
 Measured = dict[str, float | str]
 Predict = Callable[[Sequence[str]], list[int]]

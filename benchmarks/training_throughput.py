@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import huffpost, report
-from consumers.events import article_text
+from consumers.events.schemas import article_text
 from trainers.hardware import usable_cores
 
 BATCH_SIZE = 32

@@ -17,15 +17,15 @@ from config.durable import free_bytes
 from config.errors import DeadLetterError, RetryError
 from config.sections import IngestSettings
 from config.tasks import TaskSpec
-from consumers.buffer import Buffer, Stored
-from consumers.cloud_events import batch_in
-from consumers.dead_letter_topic import DeadLetterTopic
-from consumers.dead_letters import PREFIX_BYTES, DeadLetters, Rejected
-from consumers.erasures import Erasures
-from consumers.events import AnyEvent, Erase, Retrain, parse
+from consumers.buffer.buffer import Buffer, Stored
+from consumers.dead_letters.store import PREFIX_BYTES, DeadLetters, Rejected
+from consumers.dead_letters.topic import DeadLetterTopic
+from consumers.erasure.requests import Erasures
+from consumers.erasure.tombstones import names_in
+from consumers.events.cloud_events import batch_in
+from consumers.events.schemas import AnyEvent, Erase, Retrain, parse
 from consumers.faults import in_words, isolated, of_the_machine
-from consumers.source import EventSource, RawEvent, TopicPartition
-from consumers.tombstones import names_in
+from consumers.log.protocols import EventSource, RawEvent, TopicPartition
 
 _MIB = 1 << 20
 _log = structlog.get_logger(__name__)

@@ -14,26 +14,28 @@ from config import private
 from config.errors import RetryError, StopError, UserError
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
-from consumers import buffer_folder
-from consumers.buffer import Buffer
-from consumers.buffer_folder import WriterHeldError
-from consumers.dead_letters import DeadLetters
-from consumers.enrich import Enricher
-from consumers.erasures import Erasures
-from consumers.event_log import open_event_log, removed_events
-from daemon import leader, outbox, signals, task_files, telemetry
-from daemon.cycle import Cycle
-from daemon.erasure import Eraser
-from daemon.groups import CONSUMERS, LABELS_TOPIC
-from daemon.housekeeping import Housekeeping
-from daemon.ingest_task import DEADLINE_S, STEP_LIMIT_S, IngestTask
-from daemon.observing import Observer
-from daemon.runner import Runner
-from daemon.scheduler import Scheduler
-from daemon.side_task import SideTask
-from daemon.supervision import ServingChild
-from daemon.systemd import Systemd
-from registry.artifacts import Artifacts
+from consumers.buffer import folder as buffer_folder
+from consumers.buffer.buffer import Buffer
+from consumers.buffer.folder import WriterHeldError
+from consumers.dead_letters.store import DeadLetters
+from consumers.enrichment.enrich import Enricher
+from consumers.erasure.requests import Erasures
+from consumers.log.open import open_event_log, removed_events
+from daemon.flow import outbox
+from daemon.flow.groups import CONSUMERS, LABELS_TOPIC
+from daemon.flow.ingest_task import DEADLINE_S, STEP_LIMIT_S, IngestTask
+from daemon.operations.erasure import Eraser
+from daemon.operations.housekeeping import Housekeeping
+from daemon.process import leader, signals, task_files
+from daemon.process.side_task import SideTask
+from daemon.process.supervision import ServingChild
+from daemon.process.systemd import Systemd
+from daemon.telemetry import metrics as telemetry
+from daemon.telemetry.observing import Observer
+from daemon.training.cycle import Cycle
+from daemon.training.runner import Runner
+from daemon.training.scheduler import Scheduler
+from registry.artifacts.local import Artifacts
 from registry.store import Registry
 
 SIDE_TASKS_LIMIT_S = 30.0

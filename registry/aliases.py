@@ -9,8 +9,8 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from registry import schema
-from registry.schema import CHAMPION
+from registry.database import schema
+from registry.database.schema import CHAMPION
 
 MoveKind = Literal["promote", "rollback", "pin", "unpin"]
 

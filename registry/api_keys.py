@@ -15,8 +15,8 @@ from sqlalchemy.engine import Connection, Row
 
 from config.clock import Clock
 from config.errors import UserError
-from registry import schema
-from registry.database import Database
+from registry.database import schema
+from registry.database.engine import Database
 
 Scope = Literal["predict", "feedback", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from config.errors import UserError
 from registry import aliases, versions
 from registry.aliases import Alias
-from registry.artifacts import Artifacts
+from registry.artifacts.local import Artifacts
+from registry.database.schema import versions as version_table
 from registry.runs import Run
-from registry.schema import versions as version_table
 from registry.store import Registry
 from registry.versions import Version
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 from config.tasks import Promotion
 from config.words import counted
-from trainers import statistics
-from trainers.comparison import MIN_SLICE_ROWS, Comparison, Slice, minimum_points
+from trainers.compare import statistics
+from trainers.compare.comparison import MIN_SLICE_ROWS, Comparison, Slice, minimum_points
 
 Verdict = Literal["promote", "keep", "insufficient_evidence"]
 

@@ -12,8 +12,8 @@ from sqlalchemy.engine import Connection
 
 from config.clock import Clock
 from config.errors import StopError
-from registry.database import Database
-from registry.schema import lease
+from registry.database.engine import Database
+from registry.database.schema import lease
 
 _LEADER = "leader"
 _LAPSES = 2

@@ -6,9 +6,9 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
-from registry.database import Database, insert_many, portions
+from registry.database.engine import Database, insert_many, portions
+from registry.database.schema import looks
 from registry.leases import check_token
-from registry.schema import looks
 
 
 class Looks:

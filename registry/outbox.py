@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from config.clock import Clock
-from registry.database import Database
+from registry.database.engine import Database
+from registry.database.schema import outbox
 from registry.leases import check_token
-from registry.schema import outbox
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from sqlalchemy.engine import Connection
 from config.errors import UserError
 from registry import aliases, versions
 from registry.aliases import Alias, MoveKind
+from registry.database.schema import CHAMPION, PREVIOUS, alias_moves
+from registry.database.schema import aliases as alias_table
 from registry.leases import check_token
-from registry.schema import CHAMPION, PREVIOUS, alias_moves
-from registry.schema import aliases as alias_table
 from registry.store import Registry
 
 _EVENT_TYPES: Mapping[MoveKind, str] = {

@@ -12,8 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from registry.database.schema import FINISHED_STATES, api_keys, learnt, looks, outbox, runs, versions
 from registry.leases import check_token
-from registry.schema import FINISHED_STATES, api_keys, learnt, looks, outbox, runs, versions
 from registry.store import Registry
 
 _PORTION = 5_000

@@ -15,9 +15,9 @@ from sqlalchemy.engine import Row
 from config.clock import Clock
 from config.errors import UserError
 from registry import aliases
-from registry.database import Database
+from registry.database.engine import Database
+from registry.database.schema import FINISHED_STATES, RUN_STATES, runs
 from registry.leases import check_token
-from registry.schema import FINISHED_STATES, RUN_STATES, runs
 
 RunState = Literal["queued", "frozen", "training", "trained", "published", "decided", "failed"]
 Verdict = Literal["promote", "keep", "insufficient_evidence"]

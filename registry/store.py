@@ -7,10 +7,10 @@ from typing import Self
 
 from config.clock import Clock, utc_now
 from registry.api_keys import ApiKeys
-from registry.database import Database
+from registry.database.engine import Database
+from registry.database.migrations import ensure_current
 from registry.leases import Lease
 from registry.looks import Looks
-from registry.migrations import ensure_current
 from registry.outbox import Outbox
 from registry.runs import Runs
 from registry.versions import Versions

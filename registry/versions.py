@@ -16,10 +16,10 @@ from config.clock import Clock
 from config.errors import RetryError, UserError
 from registry import aliases
 from registry.aliases import Alias, AliasMove
-from registry.database import Database, insert_many
+from registry.database.engine import Database, insert_many
+from registry.database.schema import learnt as learnt_table
+from registry.database.schema import versions
 from registry.leases import check_token
-from registry.schema import learnt as learnt_table
-from registry.schema import versions
 
 
 class Lineage(BaseModel):

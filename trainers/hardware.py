@@ -5,11 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from dataclasses import dataclass
 from typing import Literal
 
 from config.errors import UserError
 from config.sections import TrainingSettings
-from trainers.task import Hardware
 
 Device = Literal["cpu", "cuda"]
 
@@ -18,6 +18,15 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _LARGEST_KEPT_BYTES = 1 << 30
 _NEVER_TRIM = 0x7FFF_FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What a training or answering process may use, already resolved: no `auto` here."""
+
+    device: Device
+    precision: Literal["fp32", "bf16"]
+    threads: int
 
 
 def resolve(settings: TrainingSettings) -> Hardware:

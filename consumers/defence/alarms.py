@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 from config.sections import FeedbackSettings
 from consumers.defence.arrivals import TABLE
 from consumers.defence.flips import ANY, Flow
-from consumers.event_rows import Row
-from consumers.lance_tables import Tables
-from consumers.tables import is_one_of, moment, quoted
+from consumers.rows.event_rows import Row
+from consumers.tables.columns import is_one_of, moment, quoted
+from consumers.tables.lance import Tables
 
 # What has no say anyway neither raises an alarm nor belongs to the history. Whoever is over a cap is harmless already, and
 # could otherwise raise alarms at will.

@@ -11,17 +11,17 @@ import pyarrow.compute as pc
 import structlog
 
 from config.sections import FeedbackSettings
-from consumers.answers import stored_answer
 from consumers.defence import flips
 from consumers.defence.agreement import Target, relation
 from consumers.defence.caps import Arrival, Seats
-from consumers.event_rows import Row
-from consumers.events import KEY_SOURCE, content_sha256
+from consumers.events.answers import stored_answer
+from consumers.events.schemas import KEY_SOURCE, content_sha256
 from consumers.faults import in_words, of_the_machine
-from consumers.lance_tables import Tables
-from consumers.renames import renamed
-from consumers.set_aside import mark
-from consumers.tables import is_one_of
+from consumers.rows.event_rows import Row
+from consumers.rows.renames import renamed
+from consumers.rows.set_aside import mark
+from consumers.tables.columns import is_one_of
+from consumers.tables.lance import Tables
 
 TABLE = "feedback_judgements"
 # One stored further ahead than that was stored before the clock was set back: it has waited.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from consumers.defence.agreement import Target, relation
 from consumers.defence.standings import Decision, Standing
-from consumers.event_rows import canonical_json
+from consumers.rows.event_rows import canonical_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from consumers.counting import INDEPENDENT
 from consumers.defence.agreement import Target
 from consumers.defence.arrivals import TABLE
-from consumers.event_rows import Row
-from consumers.lance_tables import Tables
-from consumers.renames import Renames
-from consumers.tables import is_one_of
+from consumers.rows.eligibility import INDEPENDENT
+from consumers.rows.event_rows import Row
+from consumers.rows.renames import Renames
+from consumers.tables.columns import is_one_of
+from consumers.tables.lance import Tables
 
 
 class GoldLabels:

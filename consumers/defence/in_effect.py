@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from consumers.defence import trust
 from consumers.defence.arrivals import TABLE
 from consumers.defence.records import evidence_counts, record_of, user_of
-from consumers.lance_tables import Tables
-from consumers.numbering import Numbers
-from consumers.tables import quoted
+from consumers.rows.numbering import Numbers
+from consumers.tables.columns import quoted
+from consumers.tables.lance import Tables
 
 Beliefs = Callable[[Numbers], npt.NDArray[np.float64]]
 

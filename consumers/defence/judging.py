@@ -28,12 +28,12 @@ from consumers.defence.gold import GoldLabels, texts_beside_new_gold
 from consumers.defence.records import User, evidence_counts, record_of, user_of
 from consumers.defence.reviews import Reviews, review_of
 from consumers.defence.standings import SILENT
-from consumers.enrichment_rows import EnrichmentRows
-from consumers.event_rows import Row
 from consumers.faults import in_words, isolated, of_the_machine
-from consumers.lance_tables import Tables
-from consumers.renames import Renames
-from consumers.tables import SCHEMAS, is_one_of
+from consumers.rows.enrichment_rows import EnrichmentRows
+from consumers.rows.event_rows import Row
+from consumers.rows.renames import Renames
+from consumers.tables.columns import SCHEMAS, is_one_of
+from consumers.tables.lance import Tables
 
 _log = structlog.get_logger(__name__)
 

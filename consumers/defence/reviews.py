@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from consumers.defence.standings import Decision
-from consumers.event_rows import Row
-from consumers.tables import is_one_of, quoted
+from consumers.rows.event_rows import Row
+from consumers.tables.columns import is_one_of, quoted
 
 
 @dataclass(frozen=True, slots=True)

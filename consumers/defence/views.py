@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,9 +17,9 @@ from consumers.defence import standings, trust
 from consumers.defence.arrivals import TABLE
 from consumers.defence.records import User, evidence_counts, record_of, user_of
 from consumers.defence.standings import Standing
-from consumers.lance_tables import Tables
-from consumers.selection import may_train
-from consumers.tables import is_one_of, quoted
+from consumers.rows.eligibility import eligibility
+from consumers.tables.columns import is_one_of, quoted
+from consumers.tables.lance import Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +122,20 @@ class Views:
         """Return the answers that a person is asked about: no decision lets in what is held out, or too poor to train on."""
         where = is_one_of("standing", standings.QUARANTINED) + (f" AND task = {quoted(task)}" if task else "")
         rows = self._tables.scan(TABLE, sorted({*columns, "row_id", "task", "verdict"}), where)
-        facts = self._tables.lookup("example_enrichment", "row_id", rows["row_id"].to_pylist(), ["row_id", "split", "quality"])
-        known = {row["row_id"]: (row["split"], row["quality"]) for row in facts.to_pylist()}
+        ids, asked = rows["row_id"].to_pylist(), ["row_id", "split", "selected_by", "quality"]
+        facts = self._tables.lookup("example_enrichment", "row_id", ids, asked)
+        known = {row["row_id"]: row for row in facts.to_pylist()}
         matters = [
             row["task"] in self._tasks
             and row["row_id"] in known
-            and may_train(*known[row["row_id"]], row["verdict"], self._tasks[row["task"]], self._min_quality)
+            and self._may_train(known[row["row_id"]], row["verdict"], self._tasks[row["task"]])
             for row in rows.select(["row_id", "task", "verdict"]).to_pylist()
         ]
         return rows.filter(pa.array(matters, pa.bool_())).select(list(columns))
+
+    def _may_train(self, row: Mapping[str, Any], verdict: str | None, task: TaskSpec) -> bool:
+        good = row["quality"] >= self._min_quality
+        return eligibility(row["split"], row["selected_by"], verdict, good=good, feedback=task.feedback) == "train"
 
     def users(self, task: str | None, settings: FeedbackSettings) -> list[UserView]:
         """Return what is known of the users, the least trusted first."""

@@ -16,8 +16,8 @@ from config.clock import Clock, utc_now
 from config.errors import DeadLetterError, UserError
 from config.tasks import TaskSpec
 from config.times import read_time
-from consumers.event_errors import explain
-from consumers.events import AnyEvent, Article, Label, article_text, check_target
+from consumers.events.errors import explain
+from consumers.events.schemas import AnyEvent, Article, Label, article_text, check_target
 from consumers.formats.files.source import Format, Reading, Source, look
 from consumers.formats.layouts.label_studio import is_task
 from consumers.formats.layouts.recognise import PARTIAL, Layout, flat, recognise
@@ -26,7 +26,7 @@ from consumers.formats.mapping import ColumnMapping
 from consumers.formats.rows import AnyRow, BadRow, Findings, LeftOut, Row, Unreadable
 from consumers.formats.spans import Nesting, SpanReader
 from consumers.formats.values import blank, missing, read_id, read_label, read_text
-from consumers.markup import plain
+from consumers.text.markup import plain
 
 _Value = TypeVar("_Value")
 _READING = 2

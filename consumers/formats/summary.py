@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from consumers.events import AnyEvent, Label
+from consumers.events.schemas import AnyEvent, Label
 from consumers.formats.rows import BadRow, LeftOut
 
 _MOST_LABELS = 100_000

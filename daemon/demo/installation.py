@@ -18,12 +18,12 @@ from config.errors import PerennialError
 from config.keys import ENV_FILE_VARIABLE
 from config.settings import SHIPPED_TASKS_DIR, Settings, environment_of, shipped_settings
 from config.tasks import TaskSpec, load_tasks
-from consumers import events
-from consumers.event_log import open_event_log
-from consumers.source import EventLog
-from daemon.asking import post
+from consumers.events import schemas as events
+from consumers.log.open import open_event_log
+from consumers.log.protocols import EventLog
 from daemon.serving import presence
-from daemon.status import Status, StatusReader, TaskStatus
+from daemon.serving.asking import post
+from daemon.views.status import Status, StatusReader, TaskStatus
 
 _POLL_S = 0.25
 _STOP_LIMIT_S = 60.0

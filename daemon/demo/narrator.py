@@ -15,7 +15,7 @@ from rich.text import Text
 
 from config.errors import UserError
 from daemon.demo.installation import Installation
-from daemon.status import Status, TaskStatus
+from daemon.views.status import Status, TaskStatus
 
 _PLAIN_INTERVAL_S = 5.0
 _MARKS = {

@@ -31,13 +31,14 @@ from config.private import keep_private, prepare
 from config.secrets import secrets_of, told
 from config.sections import ServingSettings
 from config.settings import Settings, load_settings
-from daemon import signals
-from daemon.serving import connections, presence, tls
-from daemon.serving.api import create_app
-from daemon.serving.security import is_loopback, refuse_open_bind
+from daemon.process import signals
+from daemon.process.systemd import Systemd
+from daemon.serving import presence
+from daemon.serving.http import connections, tls
+from daemon.serving.http.api import create_app
+from daemon.serving.http.security import is_loopback, refuse_open_bind
+from daemon.serving.models.trouble import Trouble
 from daemon.serving.service import Service
-from daemon.serving.trouble import Trouble
-from daemon.systemd import Systemd
 from registry.store import Registry
 
 IN_FLIGHT_LIMIT_S = 8

@@ -17,7 +17,7 @@ from prometheus_client import (
 )
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from daemon.serving.slot import Refreshed, SlotStatus
+from daemon.serving.models.slot import Refreshed, SlotStatus
 
 # A second series per counter that says when the process began would tell nothing new.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types here

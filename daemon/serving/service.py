@@ -15,26 +15,26 @@ from config.clock import Clock, utc_now
 from config.errors import PerennialError
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
-from consumers.dead_letters import DeadLetters
-from consumers.event_log import open_event_log
-from daemon import task_files
-from daemon.serving.accepted import AcceptedFeedback
-from daemon.serving.access import Access
-from daemon.serving.fate import Fates
-from daemon.serving.feedback import FeedbackDesk
-from daemon.serving.key_ring import KeyRing
+from consumers.dead_letters.store import DeadLetters
+from consumers.log.open import open_event_log
+from daemon.process import task_files
+from daemon.serving.access.callers import Access
+from daemon.serving.access.key_ring import KeyRing
+from daemon.serving.feedback.accepted import AcceptedFeedback
+from daemon.serving.feedback.fate import Fates
+from daemon.serving.feedback.prediction_log import PredictionLog
+from daemon.serving.feedback.taking import FeedbackDesk
+from daemon.serving.http.security import is_loopback
 from daemon.serving.metrics import ServingMetrics
-from daemon.serving.models import RegistryChampions, loader
-from daemon.serving.prediction_log import PredictionLog
-from daemon.serving.security import is_loopback
-from daemon.serving.slot import Load, Slot
-from daemon.serving.slots import Slots
-from daemon.serving.trouble import Trouble, trouble
-from registry.artifacts import Artifacts
+from daemon.serving.models.loading import RegistryChampions, loader
+from daemon.serving.models.slot import Load, Slot
+from daemon.serving.models.slots import Slots
+from daemon.serving.models.trouble import Trouble, trouble
+from registry.artifacts.local import Artifacts
 from registry.store import Registry
 
 if TYPE_CHECKING:  # LanceDB is slow to import and only a question about feedback needs it
-    from consumers.buffer import Buffer
+    from consumers.buffer.buffer import Buffer
 
 DRAIN_LIMIT_S = 5.0
 """How long a stop waits for predictions on their way to the log, and for models to finish."""
@@ -149,7 +149,7 @@ class Service:
 def _open_buffer(settings: Settings, tasks: Mapping[str, TaskSpec], clock: Clock) -> Buffer | None:
     if not settings.buffer_dir.exists():
         return None
-    from consumers.buffer import Buffer  # noqa: PLC0415 - LanceDB is slow to import, and a process without a buffer needs none
+    from consumers.buffer.buffer import Buffer  # noqa: PLC0415 - LanceDB is slow to import, and a process without a buffer needs none
 
     return Buffer.open(
         settings.buffer_dir, settings.buffer, tasks=tasks, writer=False, min_quality=settings.enrich.min_quality, clock=clock

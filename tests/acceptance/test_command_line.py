@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from consumers.dead_letters import DeadLetters
-from consumers.embedded import EmbeddedLog
-from consumers.erasures import Erasures
-from consumers.events import FEEDBACK_TOPIC, Erase
-from consumers.source import Position, RawEvent
+from consumers.dead_letters.store import DeadLetters
+from consumers.erasure.requests import Erasures
+from consumers.events.schemas import FEEDBACK_TOPIC, Erase
+from consumers.log.embedded.log import EmbeddedLog
+from consumers.log.protocols import Position, RawEvent
 from registry.store import Registry
 from tests.support.registries import add_version
 
@@ -54,10 +54,8 @@ def test_help_lists_the_commands_without_loading_models(perennial: Shell) -> Non
     assert done.returncode == 0
     for command in ("run", "serve", "demo", "import", "status", "train", "models", "predict", "dlq", "doctor"):
         assert command in done.stdout
-    loaded = subprocess.run(
-        [sys.executable, "-c", "import sys, daemon.cli; print({'torch', 'spacy', 'lancedb', 'transformers'} & set(sys.modules))"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    code = "import sys, daemon.cli.main; print({'torch', 'spacy', 'lancedb', 'transformers'} & set(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "set()"
 
 

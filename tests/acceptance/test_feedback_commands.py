@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from config.clock import utc_now
-from consumers.events import Feedback, Label
+from consumers.events.schemas import Feedback, Label
 from daemon.demo.installation import Installation
 from daemon.serving import presence
 from tests.support.commands import perennial

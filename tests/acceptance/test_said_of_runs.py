@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 from config.clock import utc_now
-from consumers.events import Label
+from consumers.events.schemas import Label
 from daemon.demo.installation import Installation
 from tests.support.commands import perennial
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from consumers.embedded import EmbeddedLog
-from consumers.events import FEEDBACK_TOPIC, PREDICTIONS_TOPIC
+from consumers.events.schemas import FEEDBACK_TOPIC, PREDICTIONS_TOPIC
+from consumers.log.embedded.log import EmbeddedLog
 from daemon.serving import presence
 from tests.support.served import TASK, TEXT, ServedData, eventually
 from tests.support.serving_process import serving, spawn

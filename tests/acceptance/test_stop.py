@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from consumers.kafka import topics
+from consumers.log.kafka import topics
 from daemon.app import STOP_LIMIT_S
 from daemon.demo.installation import Installation
 from daemon.serving import presence

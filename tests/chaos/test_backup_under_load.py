@@ -12,12 +12,12 @@ import pytest
 
 from config.clock import utc_now
 from config.errors import PerennialError
-from consumers.buffer import Buffer
-from consumers.event_log import open_event_log
-from consumers.events import FEEDBACK_TOPIC, Retrain
-from consumers.kafka import topics
+from consumers.buffer.buffer import Buffer
+from consumers.events.schemas import FEEDBACK_TOPIC, Retrain
+from consumers.log.kafka import topics
+from consumers.log.open import open_event_log
 from daemon.demo.installation import Installation
-from registry.artifacts import Artifacts
+from registry.artifacts.local import Artifacts
 from registry.store import Registry
 from tests.kafka.broker import Broker
 from tests.support.commands import perennial

@@ -12,8 +12,8 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-from consumers.buffer import Buffer
-from consumers.compaction import FRAGMENT_BITS
+from consumers.buffer.buffer import Buffer
+from consumers.tables.compaction import FRAGMENT_BITS
 from tests.support import buffer_writer, upserter
 from tests.support.buffers import SETTINGS, TASKS, enrich, opened
 from tests.support.processes import freeze

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from registry.manifest import MANIFEST_FILE
+from registry.artifacts.manifest import MANIFEST_FILE
 from tests.support.served import TASK, TEXT, ServedData, eventually
 from tests.support.serving_process import serving
 

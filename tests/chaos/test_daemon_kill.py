@@ -12,7 +12,7 @@ import pytest
 
 from daemon.demo.installation import Installation
 from daemon.serving import presence
-from registry.artifacts import Artifacts
+from registry.artifacts.local import Artifacts
 from tests.support.daemons import (
     ENTITIES,
     TOPICS,

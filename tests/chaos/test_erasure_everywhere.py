@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from config.clock import utc_now
-from consumers import events
-from consumers.buffer import Buffer
-from consumers.events import AnyEvent, Article, Feedback, Label, Retrain
+from consumers.buffer.buffer import Buffer
+from consumers.events import schemas as events
+from consumers.events.schemas import AnyEvent, Article, Feedback, Label, Retrain
 from daemon.demo.installation import Installation, InstallationError
-from daemon.status import StatusReader
+from daemon.views.status import StatusReader
 from registry.store import Registry
 from tests.support import markers, ner_rows
 from tests.support.commands import perennial

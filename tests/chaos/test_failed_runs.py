@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.buffer import Buffer
-from daemon import triggers
+from consumers.buffer.buffer import Buffer
+from daemon.training import triggers
 from registry.runs import Run
 from tests.support import buffers
 from tests.support.cycles import NAME, MadeUpRunner, World, better, task
-from trainers.job_spec import SPEC_FILE, JobResult, JobSpec
+from trainers.job.spec import SPEC_FILE, JobResult, JobSpec
 
 FULL = "No space left on device"
 

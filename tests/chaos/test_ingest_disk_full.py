@@ -13,12 +13,12 @@ import pytest
 
 from config.errors import RetryError
 from config.settings import load_settings
-from consumers.dead_letters import DeadLetters
-from consumers.embedded import EmbeddedLog
-from consumers.erasures import Erasures
-from consumers.events import FEEDBACK_TOPIC
+from consumers.dead_letters.store import DeadLetters
+from consumers.erasure.requests import Erasures
+from consumers.events.schemas import FEEDBACK_TOPIC
 from consumers.ingest import Ingest
-from consumers.source import EventSource
+from consumers.log.embedded.log import EmbeddedLog
+from consumers.log.protocols import EventSource
 from tests.support import disks
 from tests.support.ingest_bench import open_buffer, publish, rows
 from tests.support.sample_events import LABEL, NOW, TASKS

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from consumers.dead_letters import DeadLetters
-from consumers.embedded import EmbeddedLog
-from consumers.events import ARTICLES_TOPIC, FEEDBACK_TOPIC
+from consumers.dead_letters.store import DeadLetters
+from consumers.events.schemas import ARTICLES_TOPIC, FEEDBACK_TOPIC
+from consumers.log.embedded.log import EmbeddedLog
 from tests.support.ingest_bench import open_buffer, publish, rows
 from tests.support.sample_events import ARTICLE, LABEL, RETRAIN
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from consumers.dead_letters import DeadLetters
-from consumers.erasures import Erasures
-from consumers.events import ARTICLES_TOPIC, FEEDBACK_TOPIC, PREDICTIONS_TOPIC
+from consumers.dead_letters.store import DeadLetters
+from consumers.erasure.requests import Erasures
+from consumers.events.schemas import ARTICLES_TOPIC, FEEDBACK_TOPIC, PREDICTIONS_TOPIC
 from tests.support import ingest_victim
 from tests.support.failpoints import kill_at_every_step
 from tests.support.ingest_bench import drain, lag, open_buffer, open_log, publish, rows

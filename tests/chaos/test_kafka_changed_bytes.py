@@ -14,9 +14,9 @@ import pytest
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from config.errors import RetryError
-from consumers.kafka import source as sources
-from consumers.kafka.log import KafkaLog
-from consumers.source import EventSink, EventSource, TopicPartition
+from consumers.log.kafka import source as sources
+from consumers.log.kafka.log import KafkaLog
+from consumers.log.protocols import EventSink, EventSource, TopicPartition
 from tests.support.kafka_logs import proxied_broker
 from tests.support.proxies import Proxy
 

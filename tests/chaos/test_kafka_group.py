@@ -16,13 +16,13 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from config.errors import RetryError
 from config.sections import IngestSettings
 from config.settings import load_settings
-from consumers.buffer import Buffer
-from consumers.dead_letters import DeadLetters
-from consumers.erasures import Erasures
+from consumers.buffer.buffer import Buffer
+from consumers.dead_letters.store import DeadLetters
+from consumers.erasure.requests import Erasures
 from consumers.ingest import Ingest
-from consumers.kafka import source as sources
-from consumers.kafka.log import KafkaLog
-from consumers.source import EventSource, TopicPartition
+from consumers.log.kafka import source as sources
+from consumers.log.kafka.log import KafkaLog
+from consumers.log.protocols import EventSource, TopicPartition
 from tests.support.ingest_bench import open_buffer, rows
 from tests.support.kafka_logs import shared_broker
 from tests.support.sample_events import LABEL, NOW, TASKS, wire

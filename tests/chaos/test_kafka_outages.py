@@ -21,9 +21,9 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.structs import TopicPartition as KafkaPartition
 
 from config.errors import PerennialError
-from consumers.event_log import open_event_log
-from consumers.events import DEAD_LETTERS_TOPIC, FEEDBACK_TOPIC, to_bytes
-from consumers.kafka import topics
+from consumers.events.schemas import DEAD_LETTERS_TOPIC, FEEDBACK_TOPIC, to_bytes
+from consumers.log.kafka import topics
+from consumers.log.open import open_event_log
 from daemon.demo.installation import Installation
 from tests.kafka.broker import Broker, free_port
 from tests.support.daemons import (

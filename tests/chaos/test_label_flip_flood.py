@@ -20,16 +20,16 @@ from sklearn.naive_bayes import MultinomialNB
 from config.sections import FeedbackSettings
 from config.settings import Settings, load_settings
 from config.tasks import FeedbackPolicy
-from consumers.buffer import Buffer
-from consumers.dead_letters import DeadLetters
-from consumers.embedded import EmbeddedLog
-from consumers.enrich import Enricher
-from consumers.erasures import Erasures
-from consumers.events import FEEDBACK_TOPIC, AnyEvent, Feedback, Label, to_bytes
+from consumers.buffer.buffer import Buffer
+from consumers.dead_letters.store import DeadLetters
+from consumers.enrichment.enrich import Enricher
+from consumers.erasure.requests import Erasures
+from consumers.events.schemas import FEEDBACK_TOPIC, AnyEvent, Feedback, Label, to_bytes
 from consumers.ingest import Ingest
+from consumers.log.embedded.log import EmbeddedLog
 from tests.support.buffers import NOW, TASKS, TOPICS
 from tests.support.encoders import WordEncoder
-from trainers import replay
+from trainers.job import replay
 
 LABELS = ("sport", "politics", "science", "culture")
 WORDS = {name: [f"{name[:3]}{number}word" for number in range(60)] for name in LABELS}

@@ -11,7 +11,7 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
-from consumers.embedded import EmbeddedLog
+from consumers.log.embedded.log import EmbeddedLog
 from tests.support.event_logs import PRODUCER, read
 
 SIZE = 20_000

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from registry import promotion, schema
-from registry.artifacts import Artifacts
+from registry import promotion
+from registry.artifacts.local import Artifacts
+from registry.database import schema
 from registry.store import Registry
 from tests.support.failpoints import REPOSITORY, kill_at_every_step
 from tests.support.registries import TASK, add_version, check_invariants

@@ -11,7 +11,7 @@ import pytest
 
 from config.clock import utc_now
 from config.errors import StopError
-from consumers.embedded import EmbeddedLog
+from consumers.log.embedded.log import EmbeddedLog
 from tests.support.ingest_bench import drain, lag, open_buffer, open_log, publish, rows
 from tests.support.sample_events import ARTICLE, FEEDBACK, LABEL, RETRAIN
 

@@ -11,12 +11,12 @@ from contextlib import contextmanager, suppress
 import psutil
 import pytest
 
-from daemon.runner import Runner
+from daemon.training.runner import Runner
 from registry.runs import Run
 from tests.support.cycles import NAME, World, task
 from tests.support.registries import check_invariants
 from tests.support.tiny_models import make_tiny_bert, toy_rows
-from trainers.job_spec import SPEC_FILE, WORK_FOLDER, JobSpec
+from trainers.job.spec import SPEC_FILE, WORK_FOLDER, JobSpec
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,9 @@ from spacy.language import Language
 
 from config.errors import RunFailedError
 from perennial_client import ModelError, entities
-from trainers.task import Hardware
-from trainers.tasks.spacy_layers import unknown_part
-from trainers.tasks.spacy_ner import SpacyNerTask
+from trainers.hardware import Hardware
+from trainers.learners.spacy.layers import unknown_part
+from trainers.learners.spacy.ner import SpacyNerTask
 
 ROOT = Path(__file__).parents[2]
 OPEN: list[tuple[Callable[[Path], Any], type[Exception]]] = [

@@ -12,10 +12,11 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-import registry.migrations
+import registry.database.migrations
 from config.errors import RetryError, UserError
-from registry import api_keys, schema
-from registry.database import Database
+from registry import api_keys
+from registry.database import schema
+from registry.database.engine import Database
 from registry.store import Registry
 from tests.support.registries import TASK, Clock
 
@@ -106,7 +107,7 @@ def upgrade_to(database: Database, revision: str, monkeypatch: pytest.MonkeyPatc
     with monkeypatch.context() as earlier:
         earlier.setattr(command, "upgrade", lambda config, _head: newest(config, revision))
         with database.write() as connection:
-            registry.migrations._upgrade(connection)
+            registry.database.migrations._upgrade(connection)
 
 
 def test_a_registry_of_the_first_schema_opens_with_all_it_held(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from consumers.source import EventSource, TopicPartition
+from consumers.log.protocols import EventSource, TopicPartition
 from tests.support.event_logs import IMPLEMENTATIONS, LogUnderTest, read
 
 PARTITION = TopicPartition("news", 0)

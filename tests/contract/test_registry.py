@@ -17,8 +17,9 @@ import pytest
 import sqlalchemy as sa
 
 from config.errors import RetryError, RunFailedError, StopError, UserError
-from registry import promotion, schema
+from registry import promotion
 from registry.aliases import Alias
+from registry.database import schema
 from registry.promotion import ChampionMovedError, PinnedError
 from registry.runs import Run
 from registry.store import Registry

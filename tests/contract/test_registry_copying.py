@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from registry import copying, promotion, schema
+from registry import promotion
+from registry.database import copying, schema
 from registry.store import Registry
 from tests.support import postgres
 from tests.support.registries import TASK, add_version, check_invariants

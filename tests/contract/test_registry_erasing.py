@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from config.errors import StopError
-from registry import cards, erasing, promotion
-from registry.artifacts import Artifacts
+from registry import erasure as erasing
+from registry import promotion
+from registry.artifacts.local import Artifacts
+from registry.reports import cards
 from registry.runs import Run
 from registry.store import Registry
 from tests.support import postgres

@@ -17,11 +17,12 @@ from typing import Self
 import pytest
 
 from config.errors import RetryError, StopError
-from consumers import buffer_audit, buffer_copy
-from consumers.buffer import Buffer
-from consumers.embedded import EmbeddedLog
-from consumers.embedded_copy import copy_log
-from consumers.source import TopicPartition
+from consumers.buffer import audit as buffer_audit
+from consumers.buffer import copying as buffer_copy
+from consumers.buffer.buffer import Buffer
+from consumers.log.embedded.copying import copy_log
+from consumers.log.embedded.log import EmbeddedLog
+from consumers.log.protocols import TopicPartition
 from tests.support.buffers import SETTINGS, article, enrich, feedback, label, opened, stored
 
 PRODUCER = Path(__file__).parents[1] / "support" / "producer.py"

@@ -10,11 +10,11 @@ import pytest
 
 from config.errors import RetryError
 from config.settings import load_settings
-from consumers.buffer import Buffer
-from daemon.backups import take as taking
-from daemon.backups.restore import restore
-from daemon.backups.take import take
-from registry import erasing
+from consumers.buffer.buffer import Buffer
+from daemon.operations.backups import take as taking
+from daemon.operations.backups.restore import restore
+from daemon.operations.backups.take import take
+from registry import erasure as erasing
 from tests.support.cycles import NAME, MadeUpRunner, worse
 from tests.support.markers import places_of
 from tests.support.towns import KEEP, WORD, Town

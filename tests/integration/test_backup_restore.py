@@ -17,18 +17,18 @@ import pytest
 
 from config.errors import RetryError, UserError
 from config.settings import Settings
-from consumers import buffer_copy
-from consumers.dead_letters import DeadLetters
-from consumers.event_log import open_event_log
-from consumers.events import FEEDBACK_TOPIC
-from consumers.source import Position, RawEvent, TopicPartition
-from daemon.backups import manifest, note, take
-from daemon.backups.manifest import Backup
-from daemon.backups.restore import check, restore
-from daemon.backups.take import take as backup
+from consumers.buffer import copying as buffer_copy
+from consumers.dead_letters.store import DeadLetters
+from consumers.events.schemas import FEEDBACK_TOPIC
+from consumers.log.open import open_event_log
+from consumers.log.protocols import Position, RawEvent, TopicPartition
+from daemon.operations.backups import manifest, note, take
+from daemon.operations.backups.manifest import Backup
+from daemon.operations.backups.restore import check, restore
+from daemon.operations.backups.take import take as backup
 from daemon.serving import presence
 from registry import collection
-from registry.artifacts import Artifacts
+from registry.artifacts.local import Artifacts
 from registry.store import Registry
 from tests.support import buffers, postgres
 from tests.support.cycles import NAME, World, better, task

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from consumers.buffer import Buffer
-from consumers.events import Feedback
+from consumers.buffer.buffer import Buffer
+from consumers.events.schemas import Feedback
 from tests.support.buffers import NOW, article, enrich, feedback, opened, prediction, stored
 
 SPANS = [{"start": 0, "end": 4, "label": "ORG", "score": 0.9}, {"start": 5, "end": 9, "label": "GPE"}]

@@ -6,9 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from consumers.buffer import Buffer
+from consumers.buffer.buffer import Buffer
 from consumers.defence.standings import IN_WORDS
-from consumers.explaining import Explanation
+from consumers.training_set.explaining import Explanation
 from tests.support.buffers import (
     NOW,
     SETTINGS,

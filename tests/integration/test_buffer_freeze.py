@@ -10,9 +10,9 @@ import pytest
 
 from config.errors import RunFailedError
 from config.tasks import TaskSpec
-from consumers.backlog import TextRow
-from consumers.buffer import Buffer
-from consumers.training_set import MANIFEST_FILE, ROWS_FILE, TrainingSet, load_training_set
+from consumers.buffer.buffer import Buffer
+from consumers.rows.backlog import TextRow
+from consumers.training_set.snapshot import MANIFEST_FILE, ROWS_FILE, TrainingSet, load_training_set
 from tests.support.buffers import (
     ENTITIES,
     NOW,

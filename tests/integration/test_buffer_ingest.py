@@ -10,9 +10,9 @@ import pytest
 
 from config import durable
 from config.errors import StopError
-from consumers.buffer import Buffer
-from consumers.events import AnyEvent
-from consumers.source import Position
+from consumers.buffer.buffer import Buffer
+from consumers.events.schemas import AnyEvent
+from consumers.log.protocols import Position
 from tests.support.buffers import (
     ENTITIES,
     NOW,

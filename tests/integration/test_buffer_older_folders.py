@@ -7,9 +7,9 @@ from pathlib import Path
 import lancedb
 import pytest
 
-from consumers.buffer import Buffer
-from consumers.lance_tables import Tables
-from consumers.tables import SCHEMAS
+from consumers.buffer.buffer import Buffer
+from consumers.tables.columns import SCHEMAS
+from consumers.tables.lance import Tables
 from tests.support.buffers import SETTINGS, TASKS, article, enrich, feedback, label, opened, stored
 
 ADDED = {"examples": ["document_id"], "feedback": ["document_id"]}

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from config.errors import StopError, UserError
-from consumers.buffer import Buffer
-from consumers.buffer_folder import FORMAT_FILE
+from consumers.buffer.buffer import Buffer
+from consumers.buffer.folder import FORMAT_FILE
 from tests.support import buffer_writer
 from tests.support.buffers import SETTINGS, TASKS, TOPICS, article, enrich, feedback, label, opened, stored
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from config.errors import StopError
-from consumers.buffer import Buffer, Stored
-from consumers.source import TopicPartition
+from consumers.buffer.buffer import Buffer, Stored
+from consumers.log.protocols import TopicPartition
 from tests.support.buffers import article, enrich, feedback, label, opened, prediction, retrain, stored
 
 ARTICLES, FEEDBACK = TopicPartition("perennial.articles", 0), TopicPartition("perennial.feedback", 0)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from consumers.buffer import Buffer, Stored
-from consumers.events import AnyEvent
-from consumers.lance_tables import Tables
-from consumers.source import Position
+from consumers.buffer.buffer import Buffer, Stored
+from consumers.events.schemas import AnyEvent
+from consumers.log.protocols import Position
+from consumers.tables.lance import Tables
 from tests.support.buffers import article, feedback, label, opened, spans, stored
 
 FIRST, SECOND = "Acme Corp wins contract in Lyon", "UPDATE: Big contract for Acme Corp, says mayor"

@@ -21,12 +21,12 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from config.errors import RunFailedError, UserError
 from tests.support.tiny_models import CPU, make_tiny_bert, toy_plan, toy_rows, toy_spec
-from trainers import encoder, fine_tuning, imprinting
-from trainers.checkpoints import Pace
-from trainers.label_set import LabelSet
-from trainers.task import Example, TrainingStep
-from trainers.tasks.catalog import task_for
-from trainers.tasks.classification import ClassificationTask
+from trainers.learners.catalog import task_for
+from trainers.learners.encoders import encoder, fine_tuning, imprinting
+from trainers.learners.encoders.checkpoints import Pace
+from trainers.learners.encoders.classification import ClassificationTask
+from trainers.learners.label_set import LabelSet
+from trainers.learners.protocols import Example, TrainingStep
 
 TASK = ClassificationTask()
 TEST_ROWS = toy_rows(["SPORT", "MARKETS", "WEATHER"], 40, seed=99)
@@ -308,9 +308,9 @@ CHILD = """
 import sys
 from pathlib import Path
 from tests.support.tiny_models import toy_plan, toy_rows, toy_spec
-from trainers import fine_tuning
-from trainers.checkpoints import Pace
-from trainers.tasks.classification import ClassificationTask
+from trainers.learners.encoders import fine_tuning
+from trainers.learners.encoders.checkpoints import Pace
+from trainers.learners.encoders.classification import ClassificationTask
 
 fine_tuning.Pace = lambda: Pace(interval_s=0, max_share=1e9)
 fine_tuning._REPORT_EVERY_S = 0.0

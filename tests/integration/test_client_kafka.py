@@ -18,9 +18,9 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from config.clock import utc_now
 from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import load_tasks
-from consumers import events
-from consumers.kafka.log import KafkaLog
-from consumers.source import RawEvent
+from consumers.events import schemas as events
+from consumers.log.kafka.log import KafkaLog
+from consumers.log.protocols import RawEvent
 from perennial_client import RefusedError, UnavailableError
 from perennial_client import feedback as feedback_event
 from perennial_client.kafka import KafkaFeedback

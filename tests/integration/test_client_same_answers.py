@@ -13,14 +13,14 @@ import torch
 
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import TaskSpec, load_task
-from daemon.serving import batching
+from daemon.serving.models import batching
 from perennial_client import Client, Model, loading
 from tests.support.ner_rows import examples
 from tests.support.served import ServedData, eventually
 from tests.support.serving_process import serving
 from tests.support.tiny_models import CPU, toy_rows
-from trainers.task import Example, TrainingPlan
-from trainers.tasks.catalog import task_for
+from trainers.learners.catalog import task_for
+from trainers.learners.protocols import Example, TrainingPlan
 
 ENTITIES, TOPICS = "news-entities", "news-topics"
 LABELS = ("SPORT", "MARKETS", "WEATHER")

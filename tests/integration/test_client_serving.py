@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from consumers.embedded import EmbeddedLog
-from consumers.events import FEEDBACK_TOPIC
+from consumers.events.schemas import FEEDBACK_TOPIC
+from consumers.log.embedded.log import EmbeddedLog
 from daemon.serving.service import Service
 from perennial_client import AsyncClient, Client, NoChampionError, RefusedError, Retries, UnavailableError
 from tests.support.event_logs import read

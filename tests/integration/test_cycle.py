@@ -14,17 +14,18 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from config.errors import RetryError, StopError
-from consumers.embedded import EmbeddedLog
-from consumers.events import LIFECYCLE_TOPIC
-from daemon import cycle as module
-from daemon.outbox import Publisher
-from registry import promotion, schema
+from consumers.events.schemas import LIFECYCLE_TOPIC
+from consumers.log.embedded.log import EmbeddedLog
+from daemon.flow.outbox import Publisher
+from daemon.training import cycle as module
+from registry import promotion
+from registry.database import schema
 from registry.looks import Looks
 from registry.runs import Run
 from tests.support import buffers
 from tests.support.cycles import HOLDER, NAME, MadeUpRunner, World, better, failing, task, worse
-from trainers import job_spec
-from trainers.job_spec import JobResult, JobSpec
+from trainers.job import spec as job_spec
+from trainers.job.spec import JobResult, JobSpec
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from registry.runs import Run
 from tests.support.cycles import NAME, World, task
 from tests.support.tiny_models import make_tiny_bert, toy_rows
-from trainers import job_spec
+from trainers.job import spec as job_spec
 
 pytestmark = pytest.mark.slow
 

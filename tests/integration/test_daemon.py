@@ -18,12 +18,12 @@ from structlog.testing import capture_logs
 from config.clock import utc_now
 from config.errors import RetryError, StopError, UserError
 from config.settings import Settings, load_settings
-from consumers.buffer import Buffer
-from consumers.buffer_folder import WriterHeldError
-from consumers.enrich import Enricher
+from consumers.buffer.buffer import Buffer
+from consumers.buffer.folder import WriterHeldError
+from consumers.enrichment.enrich import Enricher
 from daemon import app as module
 from daemon.app import Daemon
-from registry.artifacts import Artifacts
+from registry.artifacts.local import Artifacts
 from registry.leases import Lease
 from registry.store import Registry
 from tests.support.registries import TASK, add_version

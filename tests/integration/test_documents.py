@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from consumers.backlog import TextRow
-from consumers.buffer import Buffer
-from consumers.events import Label
+from consumers.buffer.buffer import Buffer
+from consumers.events.schemas import Label
+from consumers.rows.backlog import TextRow
 from tests.support.buffers import TOPICS, article, enrich, feedback, finding, judge, label, opened, prediction, spans, stored
 
 TASK = TOPICS.model_copy(update={"new_label_min_examples": 1})

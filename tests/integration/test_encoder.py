@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from config.errors import StopError
 
 if TYPE_CHECKING:
-    from consumers.embedding import Encoder
+    from consumers.enrichment.embedding import Encoder
 
 TEXTS = [
     "Rates rise",
@@ -25,7 +25,7 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    from consumers.embedding import Encoder  # noqa: PLC0415 - loads torch
+    from consumers.enrichment.embedding import Encoder  # noqa: PLC0415 - loads torch
 
     return Encoder("minilm", device="cpu", precision="fp32")
 
@@ -42,7 +42,7 @@ def test_vectors_are_those_of_sentence_transformers_in_the_order_given(encoder: 
 
 
 def test_batches_change_nothing_but_speed(encoder: Encoder) -> None:
-    from consumers.embedding import Encoder  # noqa: PLC0415 - loads torch
+    from consumers.enrichment.embedding import Encoder  # noqa: PLC0415 - loads torch
 
     one_by_one = Encoder("minilm", device="cpu", precision="fp32", tokens_per_batch=1)
     np.testing.assert_allclose(one_by_one.encode(TEXTS), encoder.encode(TEXTS), atol=1e-5)
@@ -56,7 +56,7 @@ def test_nothing_and_very_much_are_texts_too(encoder: Encoder) -> None:
 
 
 def test_bf16_rounds_and_keeps_its_id(encoder: Encoder) -> None:
-    from consumers.embedding import Encoder  # noqa: PLC0415 - loads torch
+    from consumers.enrichment.embedding import Encoder  # noqa: PLC0415 - loads torch
 
     half = Encoder("minilm", device="cpu", precision="bf16")
     assert (half.precision, half.encoder_id) == ("bf16", encoder.encoder_id)
@@ -64,7 +64,7 @@ def test_bf16_rounds_and_keeps_its_id(encoder: Encoder) -> None:
 
 
 def test_an_encoder_that_is_not_there_stops_with_the_remedy(tmp_path: Path) -> None:
-    from consumers.embedding import Encoder  # noqa: PLC0415 - loads torch
+    from consumers.enrichment.embedding import Encoder  # noqa: PLC0415 - loads torch
 
     (tmp_path / "empty").mkdir()
     with pytest.raises(StopError, match=r"enrich\.encoder"):
@@ -73,7 +73,7 @@ def test_an_encoder_that_is_not_there_stops_with_the_remedy(tmp_path: Path) -> N
 
 @given(st.lists(st.integers(1, 300), max_size=60), st.integers(1, 1_000))
 def test_batches_hold_every_text_once_within_the_budget(lengths: list[int], budget: int) -> None:
-    from consumers.embedding import batches  # noqa: PLC0415 - loads torch
+    from consumers.enrichment.embedding import batches  # noqa: PLC0415 - loads torch
 
     found = list(batches(lengths, budget))
     assert sorted(index for batch in found for index in batch) == list(range(len(lengths)))

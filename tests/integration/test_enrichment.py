@@ -13,11 +13,11 @@ from structlog.testing import capture_logs
 
 from config.sections import EnrichSettings
 from config.settings import load_settings
-from consumers.buffer import Buffer, Stored
-from consumers.enrich import Enricher, EnrichOutcome
-from consumers.events import AnyEvent, Article, Feedback, Label, PredictionMade, content_sha256
-from consumers.source import Position
-from consumers.stories import is_test, story_id_of
+from consumers.buffer.buffer import Buffer, Stored
+from consumers.enrichment.enrich import Enricher, EnrichOutcome
+from consumers.enrichment.stories import is_test, story_id_of
+from consumers.events.schemas import AnyEvent, Article, Feedback, Label, PredictionMade, content_sha256
+from consumers.log.protocols import Position
 from tests.support.buffers import FEEDBACK
 from tests.support.encoders import WordEncoder
 from tests.support.sample_events import TASKS

@@ -10,9 +10,9 @@ from pathlib import Path
 import lancedb
 import pytest
 
-from consumers.buffer import Buffer
-from consumers.erasures import Erasures
-from consumers.events import AnyEvent, Erase
+from consumers.buffer.buffer import Buffer
+from consumers.erasure.requests import Erasures
+from consumers.events.schemas import AnyEvent, Erase
 from tests.support import markers
 from tests.support.buffers import NOW, article, enrich, feedback, judge, label, opened, prediction, retrain, review, stored
 

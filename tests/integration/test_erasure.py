@@ -12,17 +12,20 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from consumers.buffer import Buffer
-from consumers.events import FEEDBACK_TOPIC, LIFECYCLE_TOPIC, Erase, to_bytes
-from daemon.cycle import TRAINING_SET_FOLDER
-from daemon.outbox import Publisher
-from daemon.serving.accepted import Accepted
-from registry import cards, erasing, promotion, schema
+from consumers.buffer.buffer import Buffer
+from consumers.events.schemas import FEEDBACK_TOPIC, LIFECYCLE_TOPIC, Erase, to_bytes
+from daemon.flow.outbox import Publisher
+from daemon.serving.feedback.accepted import Accepted
+from daemon.training.cycle import TRAINING_SET_FOLDER
+from registry import erasure as erasing
+from registry import promotion
+from registry.database import schema
+from registry.reports import cards
 from tests.support import buffers
 from tests.support.cycles import NAME, MadeUpRunner, better, failing, worse
 from tests.support.markers import places_of
 from tests.support.towns import KEEP, WORD, Town
-from trainers.job_spec import JobResult, JobSpec
+from trainers.job.spec import JobResult, JobSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore:optimize:UserWarning")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from consumers.buffer import Buffer
+from consumers.buffer.buffer import Buffer
 from tests.support import buffers
 from tests.support.buffers import FEEDBACK, TASKS, TOPICS, feedback, label, opened
 from tests.support.cycles import NAME, World, better, task

@@ -12,9 +12,9 @@ import pytest
 
 from config.sections import FeedbackSettings
 from config.settings import load_settings
-from consumers.buffer import Buffer
-from consumers.training_set import TrainingSet
-from daemon import evidence, triggers
+from consumers.buffer.buffer import Buffer
+from consumers.training_set.snapshot import TrainingSet
+from daemon.training import evidence, triggers
 from registry.store import Registry
 from tests.support.buffers import (
     FEEDBACK,

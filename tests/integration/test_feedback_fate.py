@@ -11,13 +11,13 @@ import httpx
 import pytest
 
 from config.errors import RetryError
-from consumers import events
-from consumers.buffer import Buffer
-from consumers.dead_letters import DeadLetters
-from consumers.embedded import EmbeddedLog
-from consumers.enrichment_rows import Enrichment
-from consumers.erasures import Erasures
+from consumers.buffer.buffer import Buffer
+from consumers.dead_letters.store import DeadLetters
+from consumers.erasure.requests import Erasures
+from consumers.events import schemas as events
 from consumers.ingest import Ingest
+from consumers.log.embedded.log import EmbeddedLog
+from consumers.rows.enrichment_rows import Enrichment
 from daemon.serving.service import Service
 from tests.support.buffers import judge, review, stored
 from tests.support.served import TASK, TEXT, TOPICS, ServedData, listening, load_on_cpu

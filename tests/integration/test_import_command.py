@@ -13,12 +13,12 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from config.settings import load_settings
-from consumers.buffer import Buffer, Stored
-from consumers.event_log import open_event_log
-from consumers.events import ARTICLES_TOPIC, FEEDBACK_TOPIC, parse
-from consumers.source import TopicPartition
-from daemon.cli import app
-from daemon.groups import CONSUMERS
+from consumers.buffer.buffer import Buffer, Stored
+from consumers.events.schemas import ARTICLES_TOPIC, FEEDBACK_TOPIC, parse
+from consumers.log.open import open_event_log
+from consumers.log.protocols import TopicPartition
+from daemon.cli.main import app
+from daemon.flow.groups import CONSUMERS
 from tests.support.sample_events import TASKS
 
 ROWS = [{"text": f"Story number {number} of the day", "label": ["sports", "economy"][number % 2]} for number in range(5)]

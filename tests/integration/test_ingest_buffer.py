@@ -7,11 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from config.settings import load_settings
-from consumers.dead_letters import DeadLetters
-from consumers.embedded import EmbeddedLog
-from consumers.erasures import Erasures
-from consumers.events import FEEDBACK_TOPIC
+from consumers.dead_letters.store import DeadLetters
+from consumers.erasure.requests import Erasures
+from consumers.events.schemas import FEEDBACK_TOPIC
 from consumers.ingest import Ingest
+from consumers.log.embedded.log import EmbeddedLog
 from tests.support.ingest_bench import open_buffer, publish, rows
 from tests.support.sample_events import ARTICLE, BAD_INPUT, ERASE, LABEL, NOW, PREDICTION, RETRAIN, TASK_SCHEMA, TASKS, VALID
 

@@ -14,13 +14,13 @@ import pytest
 from cloudevents.core.bindings import kafka
 from cloudevents.core.v1.event import CloudEvent
 
-from consumers.buffer import Buffer
-from consumers.dead_letters import DeadLetters
-from consumers.embedded import EmbeddedLog
-from consumers.erasures import Erasures
-from consumers.events import ARTICLES_TOPIC, FEEDBACK_TOPIC, LIFECYCLE_TOPIC
+from consumers.buffer.buffer import Buffer
+from consumers.dead_letters.store import DeadLetters
+from consumers.erasure.requests import Erasures
+from consumers.events.schemas import ARTICLES_TOPIC, FEEDBACK_TOPIC, LIFECYCLE_TOPIC
 from consumers.ingest import Ingest
-from daemon.outbox import Publisher
+from consumers.log.embedded.log import EmbeddedLog
+from daemon.flow.outbox import Publisher
 from tests.integration.test_ingest_buffer import SETTINGS
 from tests.support.ingest_bench import open_buffer
 from tests.support.sample_events import NOW, TASKS

@@ -11,15 +11,15 @@ import pytest
 
 from config.errors import RetryError
 from config.settings import Settings, load_settings
-from consumers.buffer import Buffer
-from consumers.dead_letters import DeadLetters
-from consumers.embedded import EmbeddedLog
-from consumers.erasures import Erasures
-from consumers.event_log import open_event_log
-from consumers.events import FEEDBACK_TOPIC, to_bytes
-from consumers.source import EventLog
-from daemon.ingest_task import IngestTask
-from daemon.telemetry import DaemonMetrics
+from consumers.buffer.buffer import Buffer
+from consumers.dead_letters.store import DeadLetters
+from consumers.erasure.requests import Erasures
+from consumers.events.schemas import FEEDBACK_TOPIC, to_bytes
+from consumers.log.embedded.log import EmbeddedLog
+from consumers.log.open import open_event_log
+from consumers.log.protocols import EventLog
+from daemon.flow.ingest_task import IngestTask
+from daemon.telemetry.metrics import DaemonMetrics
 from tests.support.buffers import NOW, TASKS, label
 
 GROUP = "buffer-feedback"

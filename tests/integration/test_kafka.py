@@ -20,14 +20,14 @@ from kafka.structs import TopicPartition as KafkaPartition
 from structlog.testing import capture_logs
 
 from config.errors import RetryError
-from consumers.events import ARTICLES_TOPIC
-from consumers.kafka import connection, positions
-from consumers.kafka import log as logs
-from consumers.kafka import sink as sinks
-from consumers.kafka import source as sources
-from consumers.kafka.kept import KeptEvents
-from consumers.kafka.log import KafkaLog
-from consumers.source import EventSource, RawEvent, TopicPartition
+from consumers.events.schemas import ARTICLES_TOPIC
+from consumers.log.kafka import connection, positions
+from consumers.log.kafka import log as logs
+from consumers.log.kafka import sink as sinks
+from consumers.log.kafka import source as sources
+from consumers.log.kafka.kept import KeptEvents
+from consumers.log.kafka.log import KafkaLog
+from consumers.log.protocols import EventSource, RawEvent, TopicPartition
 from tests.kafka.broker import Broker, free_port
 from tests.support.event_logs import read
 from tests.support.kafka_logs import require_kafka, shared_broker

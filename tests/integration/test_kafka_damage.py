@@ -16,12 +16,12 @@ from structlog.testing import capture_logs
 from config.errors import RetryError
 from config.sections import IngestSettings
 from config.settings import shipped_settings
-from consumers.dead_letters import DeadLetters
-from consumers.erasures import Erasures
-from consumers.events import to_bytes
+from consumers.dead_letters.store import DeadLetters
+from consumers.erasure.requests import Erasures
+from consumers.events.schemas import to_bytes
 from consumers.ingest import Ingest
-from consumers.kafka.log import KafkaLog
-from consumers.source import EventSource, RawEvent, TopicPartition
+from consumers.log.kafka.log import KafkaLog
+from consumers.log.protocols import EventSource, RawEvent, TopicPartition
 from tests.kafka.broker import Broker
 from tests.support.buffers import TASKS, label, opened
 from tests.support.kafka_logs import change_on_disk, shared_broker

@@ -20,10 +20,10 @@ from kafka.errors import SaslAuthenticationFailedError
 
 from config.errors import RetryError
 from config.settings import Settings, shipped_settings
-from consumers.event_log import open_event_log
-from consumers.kafka import connection
-from consumers.kafka.oauth import ClientCredentials
-from consumers.source import EventLog
+from consumers.log.kafka import connection
+from consumers.log.kafka.oauth import ClientCredentials
+from consumers.log.open import open_event_log
+from consumers.log.protocols import EventLog
 from tests.kafka.broker import Broker, free_port
 from tests.support.certificates import self_signed
 from tests.support.event_logs import read

@@ -16,15 +16,15 @@ from typer.testing import CliRunner
 
 from config.errors import DeadLetterError, RetryError, UserError
 from config.settings import Settings, load_settings
-from consumers import events
-from consumers.dead_letter_topic import DeadLetterTopic
-from consumers.dead_letters import Rejected
-from consumers.event_log import open_event_log
-from consumers.kafka import topics
-from consumers.source import Position, RawEvent, TopicPartition
-from daemon.cli import app
-from daemon.groups import CONSUMERS
-from daemon.outbox import Publisher
+from consumers.dead_letters.store import Rejected
+from consumers.dead_letters.topic import DeadLetterTopic
+from consumers.events import schemas as events
+from consumers.log.kafka import topics
+from consumers.log.open import open_event_log
+from consumers.log.protocols import Position, RawEvent, TopicPartition
+from daemon.cli.main import app
+from daemon.flow.groups import CONSUMERS
+from daemon.flow.outbox import Publisher
 from registry.store import Registry
 from tests.kafka.broker import Broker, free_port
 from tests.support.buffers import NOW

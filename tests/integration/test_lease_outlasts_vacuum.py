@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from config.errors import RetryError, StopError
-from registry import schema
+from registry.database import schema
 from registry.leases import Lease
 from registry.store import Registry
 from tests.support.registries import Clock, add_version

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from config.tasks import TaskSpec
-from consumers.buffer import Buffer
-from consumers.events import to_bytes
-from consumers.training_set import TrainingSet
-from daemon import evidence
+from consumers.buffer.buffer import Buffer
+from consumers.events.schemas import to_bytes
+from consumers.training_set.snapshot import TrainingSet
+from daemon.training import evidence
 from tests.support import cycles
 from tests.support.buffers import (
     ENTITIES,

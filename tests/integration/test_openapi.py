@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from daemon.serving.refusals import REFUSALS
+from daemon.serving.http.refusals import REFUSALS
 from daemon.serving.service import Service
 from tests.support.served import TASK, TEXT, TOPICS, ServedData, eventually, listening, load_on_cpu
 

@@ -17,10 +17,10 @@ import pytest
 from config import private
 from config.errors import UserError
 from config.settings import load_settings
-from consumers.dead_letters import DeadLetters
-from consumers.embedded import EmbeddedLog
-from daemon import doctor
-from registry.artifacts import Artifacts
+from consumers.dead_letters.store import DeadLetters
+from consumers.log.embedded.log import EmbeddedLog
+from daemon.operations import doctor
+from registry.artifacts.local import Artifacts
 from registry.store import Registry
 from tests.support.buffers import article, enrich, label, opened, stored
 

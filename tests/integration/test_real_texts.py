@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from config.settings import load_settings
-from consumers.buffer import Buffer, Stored
-from consumers.enrich import Enricher
-from consumers.events import Article, Label
+from consumers.buffer.buffer import Buffer, Stored
+from consumers.enrichment.enrich import Enricher
+from consumers.enrichment.stories import NewText, StoryIndex
+from consumers.events.schemas import Article, Label
 from consumers.formats.importing import ImportOptions, import_events
 from consumers.formats.mapping import ColumnMapping
 from consumers.formats.rows import BadRow
-from consumers.quality import assess
-from consumers.source import Position
-from consumers.stories import NewText, StoryIndex
+from consumers.log.protocols import Position
+from consumers.text.quality import assess
 from tests.support.buffers import FEEDBACK
 from tests.support.encoders import WordEncoder
 from tests.support.real_data import real
@@ -99,7 +99,7 @@ def test_exact_duplicates_of_real_articles_count_once(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_stories_of_real_headlines_stay_small_and_hold_what_belongs_together() -> None:
-    from consumers.embedding import Encoder  # noqa: PLC0415 - loads torch
+    from consumers.enrichment.embedding import Encoder  # noqa: PLC0415 - loads torch
 
     path = real("google_headlines/en.tsv.xz")
     options = ImportOptions(since=datetime(2025, 9, 10, tzinfo=UTC), limit=700)

@@ -17,12 +17,12 @@ from structlog.testing import capture_logs
 
 from config.settings import load_settings
 from config.tasks import TaskSpec
-from consumers import set_aside, waiting
-from consumers.buffer import Buffer
+from consumers.buffer.buffer import Buffer
 from consumers.defence import conflicts
-from consumers.enrich import Enricher
-from consumers.events import AnyEvent
-from daemon.commands import dead_letters
+from consumers.enrichment.enrich import Enricher
+from consumers.events.schemas import AnyEvent
+from consumers.rows import set_aside, waiting
+from daemon.cli import dead_letters
 from tests.support.buffers import ENTITIES, FEEDBACK, TASKS, TOPICS, article, feedback, label, opened, prediction, spans, stored
 from tests.support.encoders import WordEncoder
 

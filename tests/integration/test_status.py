@@ -13,15 +13,15 @@ import yaml
 
 from config.errors import UserError
 from config.settings import Settings, load_settings
-from consumers import events
-from consumers.embedded import EmbeddedLog
-from daemon.status import Status, StatusReader, last_progress
-from daemon.triggers import Trigger
+from consumers.events import schemas as events
+from consumers.log.embedded.log import EmbeddedLog
+from daemon.training.triggers import Trigger
+from daemon.views.status import Status, StatusReader, last_progress
 from registry import promotion
 from tests.support import buffers
 from tests.support.cycles import HOLDER, NAME, World, better, failing, task
-from trainers import job_spec
-from trainers.job_spec import JobResult, JobSpec
+from trainers.job import spec as job_spec
+from trainers.job.spec import JobResult, JobSpec
 
 
 @pytest.fixture

@@ -14,20 +14,22 @@ from typer.testing import CliRunner
 
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_task
-from daemon.asking import in_words
-from daemon.cli import app
+from daemon.cli.main import app
+from daemon.serving.asking import in_words
 from perennial_client import Prediction
 from perennial_client.classifier import Classifier
-from registry.cards import texts_cut
+from registry.reports.cards import texts_cut
 from tests.support.ner_rows import training_set
 from tests.support.tiny_models import CPU, TOPIC_WORDS, make_tiny_bert, toy_plan, toy_rows, toy_spec
-from trainers import encoder, job_spec, job_steps
-from trainers.guards import StopRequest
-from trainers.job_spec import JobSpec
-from trainers.progress import ProgressLog
-from trainers.reading_length import LONGEST_TOKEN_CHARS, reading_length
-from trainers.task import Example, TrainingStep
-from trainers.tasks.classification import ClassificationTask
+from trainers.job import spec as job_spec
+from trainers.job import steps as job_steps
+from trainers.job.guards import StopRequest
+from trainers.job.progress import ProgressLog
+from trainers.job.spec import JobSpec
+from trainers.learners.encoders import encoder
+from trainers.learners.encoders.classification import ClassificationTask
+from trainers.learners.protocols import Example, TrainingStep
+from trainers.learners.reading_length import LONGEST_TOKEN_CHARS, reading_length
 
 MAX_TOKENS = 32
 LONG, SHORT = " ".join(["goal"] * 200), "the goal today"

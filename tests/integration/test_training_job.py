@@ -19,8 +19,8 @@ from config.sections import TrainingSettings
 from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import TaskSpec, load_task
 from tests.support.ner_rows import examples, training_set
-from trainers import job_spec
-from trainers.job_spec import JobResult, JobSpec, Progress
+from trainers.job import spec as job_spec
+from trainers.job.spec import JobResult, JobSpec, Progress
 
 SETTINGS: dict[str, Any] = {
     "device": "auto", "precision": "auto", "threads": 1, "time_limit_s": 600.0, "text_time_s": 10.0, "memory_limit_mib": 0,

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from consumers import characters
-from consumers.embedding import Encoder
-from consumers.outlines import outline
-from consumers.stories import NewText, Placement, StoryIndex
-from consumers.vectors import vectors_of
+from consumers.enrichment.embedding import Encoder
+from consumers.enrichment.stories import NewText, Placement, StoryIndex
+from consumers.enrichment.vectors import vectors_of
+from consumers.text import ngrams as characters
+from consumers.text.outlines import outline
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 UNREADABLE = {

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from consumers import erasing
-from consumers.buffer import Buffer
-from consumers.erasures import Erasures
-from consumers.events import Erase
-from consumers.tables import SCHEMAS
+from consumers.buffer.buffer import Buffer
+from consumers.erasure import rows as erasing
+from consumers.erasure.requests import Erasures
+from consumers.events.schemas import Erase
+from consumers.tables.columns import SCHEMAS
 from tests.support.buffers import NOW, SETTINGS, article, enrich, feedback, judge, label, opened, prediction, stored
 
 LIMIT_S = 60.0

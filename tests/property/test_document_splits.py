@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumers.documents import DocumentSides, is_test_document
-from consumers.stories import EqualText, Member, NewText, Split, StoryIndex
+from consumers.enrichment.stories import EqualText, Member, NewText, Split, StoryIndex
+from consumers.rows.documents import DocumentSides, is_test_document
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 WINDOW = timedelta(days=30)

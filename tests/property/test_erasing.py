@@ -10,9 +10,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumers.buffer import Buffer
-from consumers.erasures import Erasures
-from consumers.events import AnyEvent, Erase
+from consumers.buffer.buffer import Buffer
+from consumers.erasure.requests import Erasures
+from consumers.events.schemas import AnyEvent, Erase
 from tests.support.buffers import NOW, article, enrich, feedback, label, opened, prediction, stored
 
 IDS = st.uuids().map(str)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from config.errors import DeadLetterError
 from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import load_tasks
-from consumers import events
+from consumers.events import schemas as events
 
 TASKS = load_tasks(SHIPPED_TASKS_DIR)
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.errors import DeadLetterError
-from consumers import events
-from consumers.event_schemas import json_schemas
+from consumers.events import schemas as events
+from consumers.events.json_schemas import json_schemas
 from tests.support.sample_events import NOW, TASKS, VALID
 
 SCHEMAS = json_schemas()

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.tasks import FeedbackPolicy
-from consumers.buffer import Buffer
+from consumers.buffer.buffer import Buffer
 from tests.support.buffers import FEEDBACK, NOW, TASKS, TOPICS, feedback, finding, label, opened, stored
-from trainers import shares
+from trainers.job import shares
 
 # Its labels are declared: what users alone name waits, whatever was counted.
 TASK = TOPICS.model_copy(update={"new_label_min_examples": 1, "label_names": ("a", "b")})

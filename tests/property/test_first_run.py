@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_tasks
-from daemon import triggers
-from daemon.triggers import Evidence
+from daemon.training import triggers
+from daemon.training.triggers import Evidence
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 TASK = load_tasks(SHIPPED_TASKS_DIR)["news-topics"]

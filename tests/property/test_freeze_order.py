@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumers.backlog import TextRow
-from consumers.buffer import Stored
-from consumers.training_set import Manifest
+from consumers.buffer.buffer import Stored
+from consumers.rows.backlog import TextRow
+from consumers.training_set.snapshot import Manifest
 from tests.support.buffers import TOPICS, article, enrich, feedback, label, opened, prediction, renaming, stored
 
 TASK = TOPICS.model_copy(update={"new_label_min_examples": 2, "training": TOPICS.training.model_copy(update={"max_rows": 6})})

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from config.tasks import Promotion
 from registry.gate import decide
 from tests.support.scored import compared, labelled, topics
-from trainers import statistics
-from trainers.comparison import Comparison
+from trainers.compare import statistics
+from trainers.compare.comparison import Comparison
 
 POLICY = Promotion(metric="macro_f1")
 share = st.floats(0.0, 1.0)

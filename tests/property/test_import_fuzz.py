@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.errors import UserError
-from consumers.events import parse, to_bytes
+from consumers.events.schemas import parse, to_bytes
 from consumers.formats.importing import ImportOptions, plan
 from consumers.formats.mapping import ColumnMapping
 from consumers.formats.rows import BadRow, LeftOut

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.settings import load_settings
-from consumers.buffer import Buffer, InsertOutcome, Stored
-from consumers.dead_letters import DeadLetters, Rejected
-from consumers.embedded import EmbeddedLog
-from consumers.erasures import Erasures
-from consumers.events import FEEDBACK_TOPIC
+from consumers.buffer.buffer import Buffer, InsertOutcome, Stored
+from consumers.dead_letters.store import DeadLetters, Rejected
+from consumers.erasure.requests import Erasures
+from consumers.events.schemas import FEEDBACK_TOPIC
 from consumers.ingest import Ingest
-from consumers.source import EventSource, RawEvent, TopicPartition
+from consumers.log.embedded.log import EmbeddedLog
+from consumers.log.protocols import EventSource, RawEvent, TopicPartition
 from tests.support.ingest_bench import open_buffer, publish, rows
 from tests.support.sample_events import ARTICLE, LABEL, NOW, RETRAIN, TASKS
 

@@ -15,8 +15,8 @@ from seqeval.scheme import IOB2
 from sklearn.metrics import accuracy_score, f1_score
 
 from tests.support.scored import labelled, table
-from trainers import metrics, statistics
-from trainers.tallies import score_rows
+from trainers.compare import metrics, statistics
+from trainers.compare.tallies import score_rows
 
 LABELS = st.sampled_from(["a", "b", "c", "rare", "never in gold"])
 GOLD = st.sampled_from(["a", "b", "c", "rare"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.serving.rate_limit import RateLimit
+from daemon.serving.access.rate_limit import RateLimit
 
 RATES = st.floats(0.01, 1000)
 CAPACITIES = st.floats(1, 1000)

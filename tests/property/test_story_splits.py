@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumers.stories import EqualText, Member, NewText, Split, StoryIndex, is_test, story_id_of
+from consumers.enrichment.stories import EqualText, Member, NewText, Split, StoryIndex, is_test, story_id_of
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 WINDOW = timedelta(days=30)

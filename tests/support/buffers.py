@@ -12,9 +12,9 @@ from typing import Any, Literal
 from config.sections import BufferSettings, FeedbackSettings
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_tasks
-from consumers.buffer import Buffer, Enrichment, Stored, TextRow
+from consumers.buffer.buffer import Buffer, Enrichment, Stored, TextRow
 from consumers.defence.judging import JudgeOutcome
-from consumers.events import (
+from consumers.events.schemas import (
     TOPIC_OF_TYPE,
     AnyEvent,
     Article,
@@ -25,8 +25,8 @@ from consumers.events import (
     Retrain,
     TaskSchema,
 )
-from consumers.source import Position
-from consumers.tables import TextTable
+from consumers.log.protocols import Position
+from consumers.tables.columns import TextTable
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 TASKS = load_tasks(SHIPPED_TASKS_DIR)

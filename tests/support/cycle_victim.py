@@ -9,8 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from consumers.buffer import Buffer
-from registry.database import Database
+from consumers.buffer.buffer import Buffer
+from registry.database.engine import Database
 from tests.support.cycles import MadeUpRunner, World, better, task
 from tests.support.failpoints import Failpoint, killed_at_every_step
 

@@ -15,22 +15,22 @@ import pyarrow.parquet as pq
 from config.durable import write_atomic
 from config.settings import Settings, load_settings
 from config.tasks import TaskSpec
-from consumers.buffer import Buffer
-from consumers.erasures import Erasures
-from consumers.training_set import load_training_set
-from daemon import evidence, triggers
-from daemon.cycle import Cycle
-from daemon.runner import Runner
-from daemon.telemetry import DaemonMetrics
-from daemon.triggers import Trigger
-from registry.artifacts import Artifacts
+from consumers.buffer.buffer import Buffer
+from consumers.erasure.requests import Erasures
+from consumers.training_set.snapshot import load_training_set
+from daemon.telemetry.metrics import DaemonMetrics
+from daemon.training import evidence, triggers
+from daemon.training.cycle import Cycle
+from daemon.training.runner import Runner
+from daemon.training.triggers import Trigger
+from registry.artifacts.local import Artifacts
 from registry.runs import Run
 from registry.store import Registry
 from tests.support import buffers
 from tests.support.registries import Clock
-from trainers import job_spec
-from trainers.comparison import Comparison
-from trainers.job_spec import JobResult, JobSpec, Progress
+from trainers.compare.comparison import Comparison
+from trainers.job import spec as job_spec
+from trainers.job.spec import JobResult, JobSpec, Progress
 
 NAME = "toy-topics"
 HOLDER = "test:1"

@@ -14,13 +14,17 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from consumers.buffer import Buffer
+from consumers.buffer.buffer import Buffer
 from consumers.ingest import Ingest
-from consumers.kafka import source as sources
-from daemon import app, cli, side_task
-from daemon.outbox import Publisher
-from registry import artifacts, database, promotion
-from registry.database import Database
+from consumers.log.kafka import source as sources
+from daemon import app
+from daemon.cli import main as cli
+from daemon.flow.outbox import Publisher
+from daemon.process import side_task
+from registry import promotion
+from registry.artifacts import local as artifacts
+from registry.database import engine as database
+from registry.database.engine import Database
 from registry.versions import Versions
 
 

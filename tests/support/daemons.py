@@ -22,14 +22,14 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from config.clock import utc_now
 from config.errors import PerennialError
 from config.settings import environment_of
-from consumers.buffer import Buffer
-from consumers.dead_letters import DeadLetters
-from consumers.event_log import open_event_log
-from consumers.events import LIFECYCLE_TOPIC, Label, Retrain
+from consumers.buffer.buffer import Buffer
+from consumers.dead_letters.store import DeadLetters
+from consumers.events.schemas import LIFECYCLE_TOPIC, Label, Retrain
+from consumers.log.open import open_event_log
 from daemon.demo.installation import Installation
 from daemon.serving import presence
 from registry import promotion
-from registry.artifacts import Artifacts
+from registry.artifacts.local import Artifacts
 from registry.runs import Run
 from registry.store import Registry
 from tests.support import ner_rows, served

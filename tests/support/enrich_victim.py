@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from config.settings import load_settings
-from consumers.enrich import Enricher, EnrichOutcome
+from consumers.enrichment.enrich import Enricher, EnrichOutcome
 from tests.support.buffers import FEEDBACK, opened
 from tests.support.encoders import WordEncoder
 

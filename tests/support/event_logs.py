@@ -9,8 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
-from consumers.embedded import EmbeddedLog
-from consumers.source import EventSink, EventSource, RawEvent
+from consumers.log.embedded.log import EmbeddedLog
+from consumers.log.protocols import EventSink, EventSource, RawEvent
 from tests.support.kafka_logs import KafkaUnderTest
 
 PRODUCER = Path(__file__).with_name("producer.py")

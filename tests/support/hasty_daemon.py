@@ -16,14 +16,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from consumers import embedded_erasing
-from consumers.dead_letters import DeadLetters
-from consumers.erasures import Erasures
-from consumers.upkeep import Upkeep
-from daemon import cli, erased_runs, erasure
-from daemon.erasure import Eraser
-from registry import erasing
-from registry.artifacts import Artifacts
+from consumers.dead_letters.store import DeadLetters
+from consumers.erasure.requests import Erasures
+from consumers.log.embedded import erasure as embedded_erasing
+from consumers.tables.upkeep import Upkeep
+from daemon.cli import main as cli
+from daemon.operations import erased_runs, erasure
+from daemon.operations.erasure import Eraser
+from registry import erasure as erasing
+from registry.artifacts.local import Artifacts
 
 KEEP = timedelta(seconds=2)
 ROAD: Mapping[str, tuple[Any, str]] = {

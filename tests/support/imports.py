@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from consumers.events import Article, Label
+from consumers.events.schemas import Article, Label
 from consumers.formats.importing import Import, ImportOptions, plan
 from consumers.formats.mapping import ColumnMapping
 from consumers.formats.rows import BadRow, LeftOut

@@ -11,14 +11,14 @@ from typing import Any
 
 from config.sections import BufferSettings
 from config.settings import load_settings
-from consumers.buffer import Buffer
-from consumers.dead_letters import DeadLetters
-from consumers.embedded import EmbeddedLog
-from consumers.erasures import Erasures
-from consumers.event_log import removed_events
-from daemon.groups import CONSUMERS
-from daemon.ingest_task import IngestTask
-from daemon.telemetry import DaemonMetrics
+from consumers.buffer.buffer import Buffer
+from consumers.dead_letters.store import DeadLetters
+from consumers.erasure.requests import Erasures
+from consumers.log.embedded.log import EmbeddedLog
+from consumers.log.open import removed_events
+from daemon.flow.groups import CONSUMERS
+from daemon.flow.ingest_task import IngestTask
+from daemon.telemetry.metrics import DaemonMetrics
 from tests.support.sample_events import NOW, TASKS, wire
 
 BUFFER_SETTINGS = BufferSettings(optimize_every=20, keep_versions_hours=1.0, retention_days=0.0, predictions_days=0.0)

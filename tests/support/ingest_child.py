@@ -15,13 +15,13 @@ from pathlib import Path
 
 sys.path.insert(0, os.fspath(Path(__file__).parents[2]))
 from config.settings import load_settings
-from consumers.buffer import Buffer
-from consumers.dead_letters import DeadLetters
-from consumers.embedded import EmbeddedLog
-from consumers.erasures import Erasures
-from consumers.events import ARTICLES_TOPIC, FEEDBACK_TOPIC
+from consumers.buffer.buffer import Buffer
+from consumers.dead_letters.store import DeadLetters
+from consumers.erasure.requests import Erasures
+from consumers.events.schemas import ARTICLES_TOPIC, FEEDBACK_TOPIC
 from consumers.ingest import Ingest
-from consumers.source import EventSource, TopicPartition
+from consumers.log.embedded.log import EmbeddedLog
+from consumers.log.protocols import EventSource, TopicPartition
 from tests.support.sample_events import NOW, TASKS
 
 

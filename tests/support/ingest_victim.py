@@ -8,11 +8,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from consumers.buffer import Buffer
-from consumers.dead_letters import DeadLetters
-from consumers.embedded import _EmbeddedSource as EmbeddedSource
-from consumers.erasures import Erasures
-from consumers.lance_tables import Tables
+from consumers.buffer.buffer import Buffer
+from consumers.dead_letters.store import DeadLetters
+from consumers.erasure.requests import Erasures
+from consumers.log.embedded.log import _EmbeddedSource as EmbeddedSource
+from consumers.tables.lance import Tables
 from tests.support.failpoints import Failpoint, killed_at_every_step
 from tests.support.ingest_bench import drain
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from config.settings import Settings
-from consumers.kafka import topics
-from consumers.kafka.log import KafkaLog
-from consumers.source import EventSink, EventSource, RawEvent, TopicPartition
+from consumers.log.kafka import topics
+from consumers.log.kafka.log import KafkaLog
+from consumers.log.protocols import EventSink, EventSource, RawEvent, TopicPartition
 from tests.kafka.broker import Broker, MissingError, free_port, resolve_jars
 from tests.support.missing import missing
 from tests.support.proxies import Proxy, proxied

@@ -11,8 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from consumers.training_set import SCHEMA, TrainingSet, write_training_set
-from trainers.task import Example
+from consumers.training_set.snapshot import SCHEMA, TrainingSet, write_training_set
+from trainers.learners.protocols import Example
 
 PEOPLE = (
     "Ada Lovelace",

@@ -9,8 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 
 sys.path.insert(0, os.fspath(Path(__file__).parents[2]))
-from consumers.embedded import EmbeddedLog
-from consumers.kafka.log import KafkaLog
+from consumers.log.embedded.log import EmbeddedLog
+from consumers.log.kafka.log import KafkaLog
 
 
 def payload(name: str, number: int, size: int = 0) -> bytes:

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import sqlalchemy as sa
 
 from registry import promotion
-from registry.artifacts import Artifacts
+from registry.artifacts.local import Artifacts
 from registry.promotion import ChampionMovedError
 from registry.store import Registry
 from tests.support.failpoints import Failpoint, killed_at_every_step, say

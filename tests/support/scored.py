@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from config.tasks import TaskSpec
-from trainers.comparison import Comparison, Latency, compare
+from trainers.compare.comparison import Comparison, Latency, compare
 
 _START = datetime(2026, 3, 1, tzinfo=UTC)
 

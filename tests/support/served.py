@@ -14,15 +14,16 @@ import uvicorn
 
 from config.settings import Settings, load_settings
 from config.tasks import TaskSpec
-from daemon.serving import connections
-from daemon.serving.api import create_app
+from daemon.serving.http import connections
+from daemon.serving.http.api import create_app
 from daemon.serving.service import Service
 from registry import promotion
-from registry.artifacts import Artifacts
+from registry.artifacts.local import Artifacts
 from registry.store import Registry
 from registry.versions import Lineage
-from trainers.task import Hardware, Predictor
-from trainers.tasks.spacy_ner import SpacyNerTask
+from trainers.hardware import Hardware
+from trainers.learners.protocols import Predictor
+from trainers.learners.spacy.ner import SpacyNerTask
 
 TASK = "entities"
 TOPICS = "topics"

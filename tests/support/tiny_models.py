@@ -10,7 +10,8 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
 
 from config.tasks import TaskSpec
-from trainers.task import Example, Hardware, TrainingPlan
+from trainers.hardware import Hardware
+from trainers.learners.protocols import Example, TrainingPlan
 
 CPU = Hardware(device="cpu", precision="fp32", threads=1)
 TOPIC_WORDS: Mapping[str, tuple[str, ...]] = {

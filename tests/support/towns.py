@@ -7,14 +7,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from consumers import events
-from consumers.dead_letters import DeadLetters
-from consumers.embedded import EmbeddedLog
-from consumers.erasures import Erasure
-from consumers.events import FEEDBACK_TOPIC, AnyEvent, Erase, to_bytes
+from consumers.dead_letters.store import DeadLetters
+from consumers.erasure.requests import Erasure
+from consumers.events import schemas as events
+from consumers.events.schemas import FEEDBACK_TOPIC, AnyEvent, Erase, to_bytes
 from consumers.ingest import Ingest
-from daemon.erasure import Eraser
-from daemon.serving.accepted import AcceptedFeedback
+from consumers.log.embedded.log import EmbeddedLog
+from daemon.operations.erasure import Eraser
+from daemon.serving.feedback.accepted import AcceptedFeedback
 from registry.runs import Run
 from tests.support import buffers
 from tests.support.cycles import NAME, World, better, task

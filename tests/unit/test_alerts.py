@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from daemon.serving.metrics import ServingMetrics
-from daemon.telemetry import DaemonMetrics
+from daemon.telemetry.metrics import DaemonMetrics
 from tests.support.missing import missing
 
 ROOT = Path(__file__).parents[2]

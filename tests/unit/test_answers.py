@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.errors import DeadLetterError
-from consumers import events
-from consumers.answers import check_answer, stored_answer, target_of
 from consumers.defence.agreement import relation
 from consumers.defence.flips import moves
-from consumers.targets import parse_target
+from consumers.events import schemas as events
+from consumers.events.answers import check_answer, stored_answer, target_of
+from consumers.events.targets import parse_target
 from tests.support.sample_events import NOW, TASKS, wire
 
 TEXT = "The ECB acted."

@@ -13,8 +13,8 @@ import pytest
 
 from config import durable
 from config.errors import RunFailedError
-from registry.artifacts import Artifacts, Published
-from registry.manifest import MANIFEST_FILE
+from registry.artifacts.local import Artifacts, Published
+from registry.artifacts.manifest import MANIFEST_FILE
 
 
 @pytest.fixture

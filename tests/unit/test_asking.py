@@ -12,8 +12,7 @@ import pytest
 
 from config.errors import RetryError, UserError
 from config.settings import Settings, load_settings
-from daemon import asking
-from daemon.serving import presence
+from daemon.serving import asking, presence
 
 
 @pytest.fixture

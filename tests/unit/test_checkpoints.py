@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from trainers import checkpoints
-from trainers.checkpoints import Pace, newest_valid, seal
+from trainers.learners.encoders import checkpoints
+from trainers.learners.encoders.checkpoints import Pace, newest_valid, seal
 
 
 @pytest.fixture

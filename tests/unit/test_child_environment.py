@@ -10,10 +10,10 @@ import pytest
 
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import TaskSpec, load_tasks
-from daemon import child_environment
-from daemon.runner import Runner
-from daemon.supervision import ServingChild
-from trainers.job_spec import JobSpec
+from daemon.process import child_environment
+from daemon.process.supervision import ServingChild
+from daemon.training.runner import Runner
+from trainers.job.spec import JobSpec
 
 TOPICS = load_tasks(SHIPPED_TASKS_DIR)["news-topics"]
 SECRETS = {

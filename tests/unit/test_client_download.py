@@ -16,7 +16,7 @@ import pytest
 from perennial_client import Champion, Client, ModelError, RefusedError, Retries, UnavailableError, download
 from perennial_client.cache import Cache
 from perennial_client.manifest import MANIFEST_FILE
-from registry.artifacts import Artifacts
+from registry.artifacts.local import Artifacts
 
 CONTENT = {"config.json": b"{}", "ner/model": bytes(range(256)) * 4, "ner/empty": b"", "ö #%?.txt": b"name"}
 Answer = Callable[[str, httpx.Request], httpx.Response | None]

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from consumers import events
+from consumers.events import schemas as events
 from perennial_client import AsyncClient, Client, Prediction, RefusedError, Retries, Span, UnavailableError, __version__, feedback
 
 PREDICTED = {

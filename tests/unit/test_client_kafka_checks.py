@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from config.errors import DeadLetterError
-from consumers import events
+from consumers.events import schemas as events
 from perennial_client.errors import RefusedError
 from perennial_client.feedback import event
 from perennial_client.kafka import _checked

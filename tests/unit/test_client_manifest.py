@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from perennial_client import ModelError
 from perennial_client import manifest as client_manifest
 from perennial_client.manifest import MANIFEST_FILE, parse, verify
-from registry import manifest as registry_manifest
-from registry.artifacts import Artifacts
+from registry.artifacts import manifest as registry_manifest
+from registry.artifacts.local import Artifacts
 
 ENTRY = {"sha256": "0" * 64, "size_bytes": 1}
 

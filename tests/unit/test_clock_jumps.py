@@ -11,7 +11,7 @@ import pytest
 
 from config.clock import ClockWatch
 from config.settings import load_settings
-from daemon import retries, triggers
+from daemon.training import retries, triggers
 from registry.leases import Lease
 from registry.store import Registry
 from tests.support.buffers import FEEDBACK, NOW, feedback, finding, opened, stored

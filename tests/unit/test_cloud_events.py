@@ -12,8 +12,8 @@ from cloudevents.core.bindings import http, kafka
 from cloudevents.core.v1.event import CloudEvent
 
 from config.errors import DeadLetterError
-from consumers import events
-from consumers.cloud_events import batch_in, from_http, headers_of
+from consumers.events import schemas as events
+from consumers.events.cloud_events import batch_in, from_http, headers_of
 from tests.support.sample_events import NOW, TASKS
 
 ARTICLE = {"article_id": "bbc-2", "title": "Dollar gains", "body": "The dollar has hit its highest level"}

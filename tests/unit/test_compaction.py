@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consumers.compaction import to_merge
+from consumers.tables.compaction import to_merge
 
 
 def test_nothing_is_merged_below_four_of_a_size() -> None:

@@ -9,10 +9,10 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from config.tasks import Promotion, TaskSpec
 from tests.support.scored import compared, labelled, table, topics
-from trainers import scoring
-from trainers.comparison import MAX_LABEL_SLICES, Comparison, required_gain
-from trainers.job_spec import JobResult
-from trainers.tallies import score_rows
+from trainers.compare import scoring
+from trainers.compare.comparison import MAX_LABEL_SLICES, Comparison, required_gain
+from trainers.compare.tallies import score_rows
+from trainers.job.spec import JobResult
 
 
 def entities() -> TaskSpec:

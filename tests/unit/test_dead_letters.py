@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from config.errors import RetryError, UserError
-from consumers.dead_letters import PREFIX_BYTES, REPLAY_HEADER, DeadLetters, Rejected
-from consumers.embedded import EmbeddedLog
-from consumers.source import Position, RawEvent
+from consumers.dead_letters.store import PREFIX_BYTES, REPLAY_HEADER, DeadLetters, Rejected
+from consumers.log.embedded.log import EmbeddedLog
+from consumers.log.protocols import Position, RawEvent
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 

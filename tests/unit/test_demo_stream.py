@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from config.settings import load_settings
 from config.tasks import load_tasks
-from consumers import events
+from consumers.events import schemas as events
 from daemon.demo import names, stream
 from daemon.demo.stream import ENTITIES_TASK, TOPICS_TASK, NewsStream, Story
 
@@ -157,7 +157,7 @@ def test_a_reader_says_the_same_whenever_asked(before: list[Story]) -> None:
 
 @pytest.mark.slow
 def test_no_story_holds_more_than_2_percent_of_the_rows(before: list[Story], after: list[Story]) -> None:
-    from consumers.embedding import Encoder  # noqa: PLC0415 - loads torch
+    from consumers.enrichment.embedding import Encoder  # noqa: PLC0415 - loads torch
 
     settings = load_settings().enrich
     texts = [story.text for story in [*before[:300], *after[:150]]]

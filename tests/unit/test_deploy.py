@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 from config.keys import key_of
 from config.settings import Settings, known_keys, load_settings
 from daemon.app import STOP_LIMIT_S
-from daemon.cli import app
+from daemon.cli.main import app
 from daemon.serving.__main__ import STOP_LIMIT_S as SERVING_STOP_LIMIT_S
-from daemon.serving.security import refuse_open_bind
+from daemon.serving.http.security import refuse_open_bind
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

@@ -13,7 +13,7 @@ import typer
 
 from config.settings import DEFAULTS_FILE, known_keys
 from config.tasks import FeedbackPolicy, Promotion, TaskSpec, Training, Trigger
-from daemon.cli import app
+from daemon.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (ROOT / "docs" / "commands.md").read_text()

@@ -13,14 +13,14 @@ import torch
 
 from config.clock import utc_now
 from config.settings import load_settings
-from consumers import characters
-from consumers.buffer import Enrichment, Stored
-from consumers.dead_letters import DeadLetters
-from consumers.event_rows import revision_id
-from consumers.events import Article, content_sha256
-from consumers.source import Position, RawEvent
-from daemon import doctor
-from daemon.doctor import Finding
+from consumers.buffer.buffer import Enrichment, Stored
+from consumers.dead_letters.store import DeadLetters
+from consumers.events.schemas import Article, content_sha256
+from consumers.log.protocols import Position, RawEvent
+from consumers.rows.event_rows import revision_id
+from consumers.text import ngrams as characters
+from daemon.operations import doctor
+from daemon.operations.doctor import Finding
 from registry.store import Registry
 from tests.support.buffers import opened
 from tests.support.certificates import expired, self_signed

@@ -14,9 +14,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.errors import RetryError, StopError
-from consumers import embedded
-from consumers.embedded import EmbeddedLog
-from consumers.source import EventSource, Position, TopicPartition
+from consumers.log.embedded import log as embedded
+from consumers.log.embedded.log import EmbeddedLog
+from consumers.log.protocols import EventSource, Position, TopicPartition
 
 PARTITION = TopicPartition("news", 0)
 
@@ -310,8 +310,8 @@ def test_an_erased_event_keeps_its_place_and_nothing_else(log: EmbeddedLog, tmp_
 
 
 def test_a_search_reads_every_topic_in_portions(log: EmbeddedLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consumers.embedded_erasing.CHUNK_EVENTS", 3)
-    monkeypatch.setattr("consumers.embedded_erasing.CHUNK_BYTES", 50)
+    monkeypatch.setattr("consumers.log.embedded.erasure.CHUNK_EVENTS", 3)
+    monkeypatch.setattr("consumers.log.embedded.erasure.CHUNK_BYTES", 50)
     for topic in ("news", "other"):
         publish(log, 10, topic=topic, size=30)
     assert log.find(lambda value: value[:1] in b"37") == [(topic, 0, offset) for topic in ("news", "other") for offset in (3, 7)]

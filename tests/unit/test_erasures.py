@@ -6,9 +6,9 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
-from consumers.erasures import STEPS, Derived, Erasures
-from consumers.events import Erase
-from consumers.source import Position
+from consumers.erasure.requests import STEPS, Derived, Erasures
+from consumers.events.schemas import Erase
+from consumers.log.protocols import Position
 from tests.support.buffers import NOW, feedback
 from tests.support.registries import Clock
 

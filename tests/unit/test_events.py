@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from config.errors import DeadLetterError
-from consumers import events, targets
-from consumers.event_rows import payload_sha256
-from consumers.event_schemas import json_schemas
+from consumers.events import schemas as events
+from consumers.events import targets
+from consumers.events.json_schemas import json_schemas
+from consumers.rows.event_rows import payload_sha256
 from tests.support.sample_events import (
     ARTICLE,
     BAD_INPUT,

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.errors import DeadLetterError
-from consumers import events
-from consumers.event_rows import Stored, payload_sha256, rows_of
-from consumers.extra import MAX_EXTRA_BYTES, kept
-from consumers.source import Position
-from consumers.tombstones import Tombstones, digest
+from consumers.erasure.tombstones import Tombstones, digest
+from consumers.events import schemas as events
+from consumers.events.extra import MAX_EXTRA_BYTES, kept
+from consumers.log.protocols import Position
+from consumers.rows.event_rows import Stored, payload_sha256, rows_of
 from tests.support.sample_events import ARTICLE, FEEDBACK, LABEL, NOW, TASKS, wire
 
 

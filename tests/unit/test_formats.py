@@ -14,7 +14,7 @@ import pytest
 
 from config.errors import UserError
 from config.times import read_time
-from consumers.events import Article, Label, parse, to_bytes
+from consumers.events.schemas import Article, Label, parse, to_bytes
 from consumers.formats.files.source import Reading, look
 from consumers.formats.importing import ImportOptions, import_events
 from consumers.formats.mapping import ColumnMapping, parse_pairs

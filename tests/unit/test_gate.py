@@ -5,8 +5,8 @@ import pytest
 
 from config.tasks import Promotion
 from registry.gate import decide
-from trainers import statistics
-from trainers.comparison import Comparison, Latency, Slice
+from trainers.compare import statistics
+from trainers.compare.comparison import Comparison, Latency, Slice
 
 POLICY = Promotion(metric="macro_f1")
 

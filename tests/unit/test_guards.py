@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from trainers import guards
+from trainers.job import guards
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the kernel feature exists on Linux only")
 
@@ -53,9 +53,11 @@ child.stdout.readline()
 print(child.pid, flush=True)
 time.sleep(60)
 """
-_BY_THE_KERNEL = "import time; from trainers import guards; guards.die_with_parent(); print('ready', flush=True); time.sleep(60)"
+_BY_THE_KERNEL = (
+    "import time; from trainers.job import guards; guards.die_with_parent(); print('ready', flush=True); time.sleep(60)"
+)
 _BY_WATCHING = """
-import time; from trainers import guards
+import time; from trainers.job import guards
 with guards.watch(0, print, interval_s=0.05):
     print('ready', flush=True)
     time.sleep(60)
@@ -100,7 +102,7 @@ def test_memory_below_the_limit_is_let_be() -> None:
 @LINUX
 def test_one_allocation_far_above_the_limit_fails_at_once() -> None:
     code = """
-from trainers import guards
+from trainers.job import guards
 guards.limit_data(100)
 kept = bytearray(50 << 20)
 try:
@@ -113,7 +115,7 @@ except MemoryError:
 
 
 def test_no_limit_means_no_limit() -> None:
-    out, err = python("from trainers import guards; guards.limit_data(0); print(len(bytearray(400 << 20)))").communicate(
+    out, err = python("from trainers.job import guards; guards.limit_data(0); print(len(bytearray(400 << 20)))").communicate(
         timeout=60
     )
     assert (out, err) == (f"{400 << 20}\n", "")
@@ -124,7 +126,7 @@ def test_thread_pools_are_capped_before_anything_heavy_is_imported(asked: int, e
     code = f"""
 import os, sys
 import trainers.job
-from trainers import guards
+from trainers.job import guards
 guards.cap_threads({asked})
 heavy = [name for name in ("numpy", "torch", "spacy") if name in sys.modules]
 print(os.environ["OMP_NUM_THREADS"], os.environ["RAYON_NUM_THREADS"], heavy)

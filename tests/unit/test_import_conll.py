@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from config.errors import UserError
-from consumers.events import Label
+from consumers.events.schemas import Label
 from tests.support.imports import ENTITIES, entities, looked_at, written
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from config.errors import UserError
-from consumers.events import Label
+from consumers.events.schemas import Label
 from consumers.formats.mapping import ColumnMapping
 from tests.support.imports import ENTITIES, entities, looked_at, topics, written
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from config.errors import UserError
-from consumers.events import Article, Label
+from consumers.events.schemas import Article, Label
 from consumers.formats.files.csv import delimiter_named
 from consumers.formats.mapping import ColumnMapping
 from consumers.formats.rows import BadRow

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from config.errors import UserError
-from consumers.events import Article, Label
+from consumers.events.schemas import Article, Label
 from consumers.formats.mapping import ColumnMapping, read_label_map
 from tests.support.imports import ENTITIES, NOW, articles, entities, looked_at, topics, written
 

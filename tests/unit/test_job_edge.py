@@ -15,10 +15,13 @@ import pytest
 from config.errors import RetryError, RunFailedError, UserError
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_task
-from trainers import guards, job_run, job_spec, job_steps
-from trainers.job_spec import JobResult, JobSpec
-from trainers.progress import ProgressLog
-from trainers.task import TrainingStep
+from trainers.job import guards
+from trainers.job import run as job_run
+from trainers.job import spec as job_spec
+from trainers.job import steps as job_steps
+from trainers.job.progress import ProgressLog
+from trainers.job.spec import JobResult, JobSpec
+from trainers.learners.protocols import TrainingStep
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from kafka.record import MemoryRecordsBuilder
 from kafka.structs import TopicPartition
 
-from consumers.kafka.batches import BatchReader, Fetched
-from consumers.kafka.kept import KeptEvents
+from consumers.log.kafka.batches import BatchReader, Fetched
+from consumers.log.kafka.kept import KeptEvents
 
 PART = TopicPartition("news", 0)
 

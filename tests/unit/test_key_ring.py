@@ -12,8 +12,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.errors import RetryError
-from daemon.serving import key_ring
-from daemon.serving.key_ring import KeyRing
+from daemon.serving.access import key_ring
+from daemon.serving.access.key_ring import KeyRing
 from registry import api_keys
 from registry.store import Registry
 from tests.support.registries import Clock

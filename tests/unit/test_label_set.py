@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from config.errors import RunFailedError
-from consumers.renames import composed
+from consumers.rows.renames import composed
 from tests.support.tiny_models import toy_spec
-from trainers.label_set import LABELS_FILE, LabelSet, grow
+from trainers.learners.label_set import LABELS_FILE, LabelSet, grow
 
 OPEN = toy_spec("minilm", new_label_min_examples=5)
 

@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.errors import RetryError
-from daemon import leader
+from daemon.process import leader
 from registry.store import Registry
 from tests.support.registries import Clock
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.events import Article, article_text, content_sha256
-from consumers.markup import plain
+from consumers.events.schemas import Article, article_text, content_sha256
+from consumers.text.markup import plain
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import random
 import pytest
 from sklearn import metrics as reference
 
-from trainers import metrics
+from trainers.compare import metrics
 
 
 def spans(*triples: tuple[int, int, str], partial: bool = False) -> dict[str, object]:

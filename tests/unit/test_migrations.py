@@ -12,10 +12,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-import registry.migrations
+import registry.database.migrations
 from config.errors import RetryError, StopError, UserError
-from registry import schema
-from registry.database import Database
+from registry.database import schema
+from registry.database.engine import Database
 from registry.store import Registry
 from tests.support import postgres
 
@@ -49,9 +49,9 @@ def described(database: Database) -> dict[str, Any]:
 
 
 def test_the_newest_revision_is_the_one_the_program_names() -> None:
-    script = ScriptDirectory(str(Path(registry.migrations.__file__).parent))
+    script = ScriptDirectory(str(Path(registry.database.migrations.__file__).parent))
     assert script.get_heads() == [schema.HEAD]
-    assert {revision.revision for revision in script.walk_revisions()} == registry.migrations._known_revisions()
+    assert {revision.revision for revision in script.walk_revisions()} == registry.database.migrations._known_revisions()
 
 
 def test_a_run_that_an_older_release_recorded_is_read_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +59,7 @@ def test_a_run_that_an_older_release_recorded_is_read_and_goes_on(tmp_path: Path
     upgrade = alembic.command.upgrade
     monkeypatch.setattr(alembic.command, "upgrade", lambda config, _head: upgrade(config, "0003"))
     with Database(url).write() as connection:
-        registry.migrations._upgrade(connection)
+        registry.database.migrations._upgrade(connection)
         values = {"run_id": "r-1", "task": "topics", "trigger_key": "weekly:2026-W46", "reason": "", "state": "training"}
         flags = {"full": True, "promote": True, "attempt": 1, "created_at": "2026-11-20 12:00:00", "reasons": "[]", "max_seq": 7}
         names = ", ".join(f'"{name}"' for name in values | flags)
@@ -88,14 +88,14 @@ def test_a_newer_registry_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
 
 def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path / 'registry.db'}"
-    upgrade = registry.migrations._upgrade
+    upgrade = registry.database.migrations._upgrade
 
     def half(connection: sa.Connection) -> None:
         upgrade(connection)
         message = "power"
         raise KeyboardInterrupt(message)
 
-    monkeypatch.setattr(registry.migrations, "_upgrade", half)
+    monkeypatch.setattr(registry.database.migrations, "_upgrade", half)
     with pytest.raises(KeyboardInterrupt):
         Registry.open(url)
     with Database(url).read() as connection:
@@ -138,7 +138,7 @@ def test_sqlite_commits_survive_a_power_cut_and_writers_wait(tmp_path: Path) -> 
 
 
 def test_a_writer_that_waits_too_long_is_told_to_try_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("registry.database.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("registry.database.engine.BUSY_TIMEOUT_S", 0.05)
     url = f"sqlite:///{tmp_path / 'registry.db'}"
     with Registry.open(url) as first, Registry.open(url) as second, first.database.write():
         with pytest.raises(RetryError, match=r"did not answer .*locked"):

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from daemon.demo import narrator
 from daemon.demo.installation import Installation
-from daemon.status import Status
+from daemon.views.status import Status
 from tests.unit.test_told_status import QUIET, TASK
 
 RUN = {"run_id": "desk-1", "state": "training", "reason": "100 new examples", "full": True}

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings, load_settings
-from consumers.dead_letters import DeadLetters
+from consumers.dead_letters.store import DeadLetters
 from consumers.defence.views import Defence
-from consumers.source import Position, RawEvent
-from daemon.backups import note
-from daemon.observing import Observer
-from daemon.telemetry import DaemonMetrics
-from daemon.triggers import Evidence
+from consumers.log.protocols import Position, RawEvent
+from daemon.operations.backups import note
+from daemon.telemetry.metrics import DaemonMetrics
+from daemon.telemetry.observing import Observer
+from daemon.training.triggers import Evidence
 from registry import promotion
 from registry.store import Registry
 from tests.support.registries import TASK, add_version

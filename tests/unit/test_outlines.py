@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from consumers.outlines import READ_WORDS, fills_the_same_template, outline
+from consumers.text.outlines import READ_WORDS, fills_the_same_template, outline
 
 TEMPLATES = [
     ["Flat for rent in Brno, 2 rooms, 54 m2, 9,900 a month", "Flat for rent in Prague, 3 rooms, 71 m2, 14,500 a month"],

@@ -10,9 +10,9 @@ import pytest
 from rich.text import Text
 
 from config.words import printable
-from daemon.commands import models, output
-from daemon.commands.output import print_json, table
-from registry.cards import Section
+from daemon.cli import models, output
+from daemon.cli.output import print_json, table
+from registry.reports.cards import Section
 from registry.versions import Lineage
 
 STRANGE = ["[/]", "[bold]x[/red]", "auth0|x [link=http://x]y", "\x1b[2J", "a\u202eb", "\x9b31m", "tab\there"]

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from consumers.quality import READ_CHARS, assess
+from consumers.text.quality import READ_CHARS, assess
 
 PROSE = (
     "The central bank raised its main rate by a quarter point on Thursday, the third time this year, and said that inflation "

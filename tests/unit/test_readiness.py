@@ -9,8 +9,8 @@ import urllib.request
 
 from config.errors import RetryError
 from consumers.ingest import IngestOutcome
-from daemon.side_task import SideTask
-from daemon.telemetry import DaemonMetrics
+from daemon.process.side_task import SideTask
+from daemon.telemetry.metrics import DaemonMetrics
 
 TOPIC = "perennial.articles"
 LOCKED = "the registry is locked"

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from config.errors import PerennialError, RetryError, RunFailedError, StopError
-from registry import database as module
-from registry.database import Database
+from registry.database import engine as module
+from registry.database.engine import Database
 
 LOCKED = sqlite3.OperationalError("database is locked")
 

@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from config.errors import UserError
-from registry import cards, collection, promotion
-from registry.artifacts import Artifacts
-from registry.diff import between, flatten
-from registry.plots import plot
+from registry import collection, promotion
+from registry.artifacts.local import Artifacts
+from registry.reports import cards
+from registry.reports.diff import between, flatten
+from registry.reports.plots import plot
 from registry.store import Registry
 from registry.versions import Lineage, Version
 from tests.support.registries import TASK
-from trainers.comparison import Comparison, Slice
-from trainers.job_spec import Progress
+from trainers.compare.comparison import Comparison, Slice
+from trainers.job.spec import Progress
 
 COMPARISON = Comparison(
     task=TASK, metric="macro_f1", candidate_run="r", champion_version=f"{TASK}/v1", opponent=f"{TASK}/v1", rows=640, stories=500,

@@ -14,10 +14,10 @@ import pytest
 
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_tasks
-from daemon.runner import CHILD as TRAINING
-from daemon.runner import Runner
+from daemon.training.runner import CHILD as TRAINING
+from daemon.training.runner import Runner
 from tests.support.served import eventually
-from trainers.job_spec import JobSpec, Progress
+from trainers.job.spec import JobSpec, Progress
 
 CHILD = """
 import json, os, signal, sys, time
@@ -192,7 +192,7 @@ def test_a_run_that_must_end_fails_though_nothing_else_stops(tmp_path: Path) -> 
 
 def test_a_child_whose_daemon_died_while_it_was_starting_does_not_live_on(tmp_path: Path) -> None:
     body = """
-from trainers import guards
+from trainers.job import guards
 guards.die_with_parent()  # passes: the daemon lives
 os.environ[guards.PARENT_VARIABLE] = "1"  # as if another process had taken this one over meanwhile
 if os.getppid() != 1:

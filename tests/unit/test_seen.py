@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from consumers import seen
-from consumers.seen import SeenIds
+from consumers.rows import seen
+from consumers.rows.seen import SeenIds
 
 
 @pytest.mark.parametrize("merge_at", [1, 7, 1_000])

@@ -11,12 +11,12 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from consumers import events
-from consumers.embedded import EmbeddedLog
-from daemon.serving.access import OPEN_PATHS, Access, Caller, scope_of
-from daemon.serving.api import create_app
-from daemon.serving.errors import ApiError
-from daemon.serving.key_ring import KeyRing
+from consumers.events import schemas as events
+from consumers.log.embedded.log import EmbeddedLog
+from daemon.serving.access.callers import OPEN_PATHS, Access, Caller, scope_of
+from daemon.serving.access.key_ring import KeyRing
+from daemon.serving.http.api import create_app
+from daemon.serving.http.errors import ApiError
 from daemon.serving.service import Service
 from registry.api_keys import SCOPES
 from registry.store import Registry

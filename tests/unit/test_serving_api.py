@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from config.clock import utc_now
-from consumers.embedded import EmbeddedLog
-from consumers.events import PREDICTIONS_TOPIC, PredictionMade, parse
-from daemon.serving.batching import OverloadedError
+from consumers.events.schemas import PREDICTIONS_TOPIC, PredictionMade, parse
+from consumers.log.embedded.log import EmbeddedLog
+from daemon.serving.models.batching import OverloadedError
 from daemon.serving.service import Service
 from tests.support.registries import add_version
 from tests.support.served import TASK, TEXT, TOPICS, ServedData, eventually, listening, load_on_cpu

@@ -8,9 +8,9 @@ from concurrent.futures import Future
 
 import pytest
 
-from daemon.serving import batching
-from daemon.serving.batching import Batcher, ClosedError, OverloadedError, OverTimeError
-from trainers.task import Answer
+from daemon.serving.models import batching
+from daemon.serving.models.batching import Batcher, ClosedError, OverloadedError, OverTimeError
+from trainers.learners.protocols import Answer
 
 LIMIT_S = 10
 

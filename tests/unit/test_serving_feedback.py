@@ -16,11 +16,11 @@ from cloudevents.core.bindings import http
 from cloudevents.core.v1.event import CloudEvent
 
 from config.errors import RetryError
-from consumers.dead_letters import DeadLetters
-from consumers.embedded import EmbeddedLog
-from consumers.events import FEEDBACK_TOPIC, Feedback, parse
-from consumers.source import Position, RawEvent
-from daemon.serving.accepted import Accepted, AcceptedFeedback
+from consumers.dead_letters.store import DeadLetters
+from consumers.events.schemas import FEEDBACK_TOPIC, Feedback, parse
+from consumers.log.embedded.log import EmbeddedLog
+from consumers.log.protocols import Position, RawEvent
+from daemon.serving.feedback.accepted import Accepted, AcceptedFeedback
 from daemon.serving.service import Service
 from tests.support.served import TASK, TEXT, TOPICS, ServedData, eventually, listening, load_on_cpu
 

@@ -12,11 +12,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.errors import RetryError
-from consumers.embedded import EmbeddedLog
-from consumers.events import PREDICTIONS_TOPIC
-from consumers.source import EventSink
-from daemon.serving import prediction_log
-from daemon.serving.prediction_log import PredictionLog
+from consumers.events.schemas import PREDICTIONS_TOPIC
+from consumers.log.embedded.log import EmbeddedLog
+from consumers.log.protocols import EventSink
+from daemon.serving.feedback import prediction_log
+from daemon.serving.feedback.prediction_log import PredictionLog
 from tests.support.served import eventually
 
 ANSWER = {"label": "sports"}

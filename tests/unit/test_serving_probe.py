@@ -16,9 +16,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.settings import load_settings
-from daemon import doctor, supervision
+from daemon.operations import doctor
+from daemon.process import supervision
+from daemon.process.supervision import ServingChild
 from daemon.serving import presence, probe
-from daemon.supervision import ServingChild
 
 ANSWERS = """
 import http.server, sys

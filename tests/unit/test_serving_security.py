@@ -6,7 +6,7 @@ import pytest
 
 from config.errors import UserError
 from config.settings import load_settings
-from daemon.serving.security import refuse_open_bind
+from daemon.serving.http.security import refuse_open_bind
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "::1"])

@@ -12,10 +12,10 @@ from typing import NoReturn
 import pytest
 
 from config.tasks import TaskSpec, load_task
-from daemon.serving.models import RegistryChampions
-from daemon.serving.slot import NoModelError, Refreshed, Slot
+from daemon.serving.models.loading import RegistryChampions
+from daemon.serving.models.slot import NoModelError, Refreshed, Slot
 from tests.support.served import TASK, TEXT, ServedData, eventually, load_on_cpu
-from trainers.task import Answer, Predictor
+from trainers.learners.protocols import Answer, Predictor
 
 LIMIT_S = 20
 

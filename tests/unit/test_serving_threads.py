@@ -13,13 +13,13 @@ import pytest
 import uvicorn
 
 from daemon.serving import __main__ as process
-from daemon.serving import trouble
-from daemon.serving.errors import ApiError
-from daemon.serving.lane import Lane
+from daemon.serving.http.errors import ApiError
+from daemon.serving.http.lane import Lane
+from daemon.serving.models import trouble
+from daemon.serving.models.trouble import Trouble
 from daemon.serving.service import Service
-from daemon.serving.trouble import Trouble
 from tests.support.served import TASK, ServedData, eventually, listening, load_on_cpu
-from trainers.task import Answer
+from trainers.learners.protocols import Answer
 
 LIMIT_S = 30
 

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from config.errors import UserError
 from config.sections import ServingSettings
 from config.settings import load_settings
-from daemon.serving import tls
+from daemon.serving.http import tls
 from tests.support.certificates import Pair, expired, self_signed
 
 

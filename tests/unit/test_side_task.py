@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.errors import RetryError, StopError
-from daemon import side_task as module
-from daemon.side_task import SideTask
+from daemon.process import side_task as module
+from daemon.process.side_task import SideTask
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ import pytest
 
 PROGRAM = """
 import os, sys, threading
-from daemon import signals
+from daemon.process import signals
 
 ended = threading.Event()
 signals.obey(

@@ -14,11 +14,12 @@ from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import TaskSpec, load_task
 from perennial_client.entities import Entities
 from tests.support.ner_rows import example, examples
-from trainers.metrics import entity_scores
-from trainers.task import Example, Hardware, TrainingPlan, TrainingStep
-from trainers.tasks.alignment import as_compared
-from trainers.tasks.spacy_ner import SpacyNerTask, _batches
-from trainers.tasks.spacy_rows import lay_on_tokens, learnable_types, pieces, tokens_of
+from trainers.compare.metrics import entity_scores
+from trainers.hardware import Hardware
+from trainers.learners.protocols import Example, TrainingPlan, TrainingStep
+from trainers.learners.spacy.alignment import as_compared
+from trainers.learners.spacy.ner import SpacyNerTask, _batches
+from trainers.learners.spacy.rows import lay_on_tokens, learnable_types, pieces, tokens_of
 
 CPU = Hardware("cpu", "fp32", 1)
 

@@ -11,10 +11,11 @@ import spacy
 from config.tasks import TaskSpec
 from tests.support import ner_rows
 from tests.support.tiny_models import toy_plan
-from trainers.task import Example, Hardware
-from trainers.tasks import spacy_strings
-from trainers.tasks.spacy_ner import SpacyNerTask
-from trainers.tasks.spacy_strings import STRINGS_FILE
+from trainers.hardware import Hardware
+from trainers.learners.protocols import Example
+from trainers.learners.spacy import strings as spacy_strings
+from trainers.learners.spacy.ner import SpacyNerTask
+from trainers.learners.spacy.strings import STRINGS_FILE
 
 SPEC = TaskSpec.model_validate({
     "name": "entities", "kind": "ner", "backend": "spacy", "base_model": "blank:en", "labels": "open",

@@ -15,10 +15,10 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 import perennial_client.tokens
-from trainers.task import Example
-from trainers.tasks import spacy_tokens
-from trainers.tasks.spacy_rows import lay_on_tokens
-from trainers.tasks.spacy_tokens import INFIX_CHARS, NEAR_CHARS, Infixes, Prefix, Short, Suffix, make_linear
+from trainers.learners.protocols import Example
+from trainers.learners.spacy import tokens as spacy_tokens
+from trainers.learners.spacy.rows import lay_on_tokens
+from trainers.learners.spacy.tokens import INFIX_CHARS, NEAR_CHARS, Infixes, Prefix, Short, Suffix, make_linear
 
 ATOMS = [
     *"abzAZéßяЖ日本。0159.,;:!?'\"()[]{}<>/\\@#$€%&*-–—_=+~^|°²…’“”« \n\t\u00a0\u0301\u200d😀",

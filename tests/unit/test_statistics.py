@@ -6,8 +6,8 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
-from trainers import statistics
-from trainers.statistics import Counts, Evidence, PairedTallies
+from trainers.compare import statistics
+from trainers.compare.statistics import Counts, Evidence, PairedTallies
 
 
 def of_accuracy(candidate: Sequence[int], opponent: Sequence[int]) -> PairedTallies:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from config.clock import MAX_DAYS
-from consumers.stories import EqualText, Member, NewText, Placement, StoryIndex, is_test, story_id_of
+from consumers.enrichment.stories import EqualText, Member, NewText, Placement, StoryIndex, is_test, story_id_of
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

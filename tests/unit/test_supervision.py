@@ -15,9 +15,9 @@ import pytest
 
 from config.errors import RetryError, UserError
 from config.settings import load_settings
-from daemon import supervision as module
+from daemon.process import supervision as module
+from daemon.process.supervision import ServingChild
 from daemon.serving import presence
-from daemon.supervision import ServingChild
 
 
 def child(folder: Path, body: str, monkeypatch: pytest.MonkeyPatch, stop: threading.Event | None = None) -> ServingChild:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.systemd import Systemd
+from daemon.process.systemd import Systemd
 
 
 @pytest.fixture(params=["path", "abstract"])

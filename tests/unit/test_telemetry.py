@@ -14,14 +14,14 @@ from structlog.testing import capture_logs
 from config.errors import UserError
 from config.settings import load_settings
 from consumers.defence.views import Alarm, Defence
-from consumers.enrich import EnrichOutcome
+from consumers.enrichment.enrich import EnrichOutcome
 from consumers.ingest import IngestOutcome
-from consumers.source import TopicPartition
+from consumers.log.protocols import TopicPartition
 from daemon.serving.metrics import ServingMetrics
-from daemon.serving.slot import Refreshed
-from daemon.telemetry import DaemonMetrics
+from daemon.serving.models.slot import Refreshed
+from daemon.telemetry.metrics import DaemonMetrics
 from registry.runs import Outcomes
-from trainers.job_spec import Progress
+from trainers.job.spec import Progress
 
 TOPIC = "perennial.articles"
 

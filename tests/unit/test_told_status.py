@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from consumers.counting import TaskCounts
 from consumers.defence.views import Alarm, Defence
-from daemon.commands.inspect import print_status
-from daemon.status import Status, TaskStatus
+from consumers.training_set.counting import TaskCounts
+from daemon.cli.inspect import print_status
+from daemon.views.status import Status, TaskStatus
 
 NO_EXAMPLES = TaskCounts(
     train=0, new=0, new_labels=0, new_weight=0.0, new_confirmed_weight=0.0, test=0, test_in_window=0, new_test=0, anchor=0,

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from config.errors import StopError
-from consumers.erasures import Derived, Erasures
-from consumers.events import Erase, content_sha256
-from consumers.tombstones import KEY_FILE, Tombstones, is_erase_request, names_in
+from consumers.erasure.requests import Derived, Erasures
+from consumers.erasure.tombstones import KEY_FILE, Tombstones, is_erase_request, names_in
+from consumers.events.schemas import Erase, content_sha256
 from tests.support.buffers import NOW, article, feedback, label, prediction, renaming, retrain
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from config.settings import load_settings
-from consumers import events
-from consumers.embedded import EmbeddedLog
-from consumers.source import TopicPartition
-from daemon.training_now import Patience, Queue
+from consumers.events import schemas as events
+from consumers.log.embedded.log import EmbeddedLog
+from consumers.log.protocols import TopicPartition
+from daemon.cli.training_now import Patience, Queue
 from tests.support import buffers
 
 

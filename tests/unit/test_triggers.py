@@ -7,8 +7,8 @@ import pytest
 
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_tasks
-from daemon import triggers
-from daemon.triggers import Evidence, Request, Retry
+from daemon.training import triggers
+from daemon.training.triggers import Evidence, Request, Retry
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)  # a Friday
 TASK = load_tasks(SHIPPED_TASKS_DIR)["news-topics"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from consumers.words import letters, words
+from consumers.text.words import letters, words
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The buffer: everything that arrived and what was found out about it."""

@@ -1,0 +1,338 @@
+"""Stories: clusters of near-duplicate texts, each wholly on one side of the split between training and testing.
+
+The document comes first: a part of one goes where the document's hash says, and never leaves its side. A part that is like a text
+of the other side is left out: of the two, the test side stays whole. A text that is a document by itself (an article) joins the
+side of the story that it is like, so that reprints are not lost.
+
+A story is led by its first text. A later text joins when it is similar enough to the *leader*, never to just any member:
+with members, one template or one long-running event chains thousands of headlines into a single story.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from consumers.rows.documents import DocumentSides, Side, is_test_document
+from consumers.text.outlines import Outline, fills_the_same_template
+
+Split = Literal["train", "test", "anchor", "dropped"]
+Vector = npt.NDArray[np.float32]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LEADERS_PER_BLOCK = 16_384
+"""Leaders compared with a batch in one matrix product, so that its scores stay within a few megabytes."""
+_PERIODS_KEPT = 12
+"""Periods, each as long as the window, that stay in memory; others are read again from the buffer when they are needed."""
+_REACH = 2
+"""A text's leader is at most one period away, and the members of that leader's story at most one more."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewText:
+    """A text that has no story yet. Equal texts have equal `text_key`s; `vector` has length 1."""
+
+    row_id: str
+    text_key: str
+    event_time: datetime
+    vector: Vector
+    anchor: bool = False
+    takes_out: bool = True
+    """Whether stories that it ties to a held-out one leave training; what users write must not be able to do that."""
+    document: str | None = None
+    """The document that it belongs to; None when it is one by itself and has no name."""
+    is_part: bool = False
+    """Whether its document has other texts beside it, so that the document decides before any story does."""
+    outline: Outline = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A text that has its story, as the buffer keeps it. Without a vector it counts for its story's side but leads nothing."""
+
+    row_id: str
+    text_key: str
+    event_time: datetime
+    vector: Vector | None
+    story_id: str
+    split: Split
+    counts: bool = True
+    """Whether its split says anything of its story: not of what users wrote and was left out for its document alone."""
+    outline: Outline = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EqualText:
+    """A placed row whose text is, character for character, one of the new ones; it may lie at any distance in time."""
+
+    row_id: str
+    text_key: str
+    story_id: str
+    split: Split
+    counts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a text belongs, and the rows that must leave training because of it."""
+
+    row_id: str
+    story_id: str
+    split: Split
+    dropped: tuple[str, ...] = ()
+
+
+def story_id_of(text_key: str) -> str:
+    """Return the id of the story that a text leads: the same text leads the same story, on any machine and in any order."""
+    return f"s-{hashlib.sha256(text_key.encode()).hexdigest()[:24]}"
+
+
+def is_test(story_id: str, test_fraction: float) -> bool:
+    """Return whether a story is held out: the hash of its id, read as a number in 0..1, lies below `test_fraction`."""
+    return int.from_bytes(hashlib.sha256(story_id.encode()).digest()[:8]) / 2**64 < test_fraction
+
+
+@dataclass(slots=True)
+class _Period:
+    """The texts of one stretch of event time: the leaders' vectors in one growing matrix, the rest by id."""
+
+    vectors: npt.NDArray[np.float32]
+    seconds: npt.NDArray[np.float64]
+    leaders: list[str] = field(default_factory=list)
+    """Story ids, in the order of the matrix."""
+    outlines: list[Outline] = field(default_factory=list)
+    """The leaders' outlines, in the same order."""
+    members: list[tuple[str, str]] = field(default_factory=list)
+    """Row id and story id."""
+
+    def lead(self, story_id: str, vector: Vector, outline: Outline, seconds: float) -> None:
+        """Add a leader; the matrix doubles when it is full."""
+        size = len(self.leaders)
+        if size == len(self.vectors):
+            self.vectors = np.concatenate([self.vectors, np.empty_like(self.vectors)])
+            self.seconds = np.concatenate([self.seconds, np.empty_like(self.seconds)])
+        self.vectors[size], self.seconds[size] = vector, seconds
+        self.leaders.append(story_id)
+        self.outlines.append(outline)
+
+
+class StoryIndex:
+    """Finds the story of each new text among those near in event time: a cache over what the buffer keeps.
+
+    `load(start, end)` returns the members whose event time lies in that span, end not included. `documents` says where the
+    documents of placed texts stand, and `rows_of` returns row id and story id of one's training rows. Not thread-safe.
+    """
+
+    def __init__(
+        self,
+        *,
+        similarity: float,
+        window: timedelta,
+        test_fraction: float,
+        dimensions: int,
+        load: Callable[[datetime, datetime], Iterable[Member]],
+        documents: DocumentSides | None = None,
+        rows_of: Callable[[str], Iterable[tuple[str, str]]] = lambda _document: (),
+    ) -> None:
+        self._similarity = similarity
+        self._window_s = window.total_seconds()
+        self._test_fraction = test_fraction
+        self._dimensions = dimensions
+        self._load = load
+        self._documents = documents or DocumentSides()
+        self._rows_of = rows_of
+        self._placed_now: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        self._periods: dict[int, _Period] = {}
+        self._rows: dict[str, dict[str, Split]] = defaultdict(dict)
+        self._story_of_text: dict[str, str] = {}
+
+    def place(self, texts: Sequence[NewText], equal: Sequence[EqualText] = ()) -> list[Placement]:
+        """Return the place of each text, in order; each counts for those behind it. `equal` are placed rows of equal texts.
+
+        The caller stores every placement and every dropped row before it calls again: a period may be read anew.
+        """
+        if not texts:
+            return []
+        self._make_present({self._period_of(text.event_time) for text in texts})
+        self._placed_now.clear()
+        distant = [row for row in equal if row.row_id not in self._rows.get(row.story_id, {})]
+        self._story_of_text = {row.text_key: row.story_id for row in equal}
+        for row in distant:
+            if row.counts:
+                self._rows[row.story_id][row.row_id] = row.split
+        sizes = {number: len(period.leaders) for number, period in self._periods.items()}
+        near = self._near(texts, sizes)
+        placements = [self._place(text, near[index] | self._near_newest(text, sizes)) for index, text in enumerate(texts)]
+        for row in distant:
+            if row.counts:
+                self._forget_row(row.story_id, row.row_id)
+        return placements
+
+    def _place(self, text: NewText, near: dict[str, float]) -> Placement:
+        same = self._story_of_text.get(text.text_key)
+        if same is not None:
+            near[same] = np.inf
+        # Nearest first, equally near ones by id, so that a restart decides alike.
+        candidates = sorted(near, key=lambda story_id: (-near[story_id], story_id))
+        held_out = [story_id for story_id in candidates if self._side(story_id) in ("test", "anchor")]
+        # Equal texts share their story whatever else is near; otherwise held out wins over nearest.
+        story_id = same or next(iter(held_out or candidates), story_id_of(text.text_key))
+        own = self._side_of_document(text, unlike_any=not candidates)
+        dropped: tuple[str, ...] = ()
+        if text.anchor or own == "test" or (held_out and own is None):
+            # It is held out itself, so that nothing like it may train.
+            dropped = self._leave_training(candidates) if text.takes_out else ()
+        elif held_out and same is not None:
+            # The same text stands in training already, and is like one that is held out.
+            dropped = self._leave_training([same]) if text.takes_out else ()
+        if text.anchor and text.document is not None and own == "train":
+            dropped += self._document_leaves_training(text.document)
+        tied = any(self._rows.get(story_id) for story_id in held_out)
+        split = "anchor" if text.anchor else self._split(text, own, story_id, tied_to_held_out=tied)
+        if text.document is not None:
+            self._placed_now[text.document].append((text.row_id, story_id))
+            if text.takes_out and split != "dropped":
+                self._documents.put(text.document, split)
+        counts = text.takes_out or split != "dropped"
+        self._remember(Member(text.row_id, text.text_key, text.event_time, text.vector, story_id, split, counts, text.outline))
+        return Placement(text.row_id, story_id, split, dropped)
+
+    def _side_of_document(self, text: NewText, *, unlike_any: bool) -> Side | None:
+        """Return where a text's document stands; None where the stories that it is like decide instead."""
+        if text.document is None:
+            return None
+        known = self._documents.side(text.document)
+        if known is None and (text.is_part or unlike_any):
+            return "test" if is_test_document(text.document, self._test_fraction) else "train"
+        return known
+
+    def _split(self, text: NewText, own: Side | None, story_id: str, *, tied_to_held_out: bool) -> Split:
+        """Return where a text goes that is no anchor: a document never has texts on two sides, and no story trains and tests."""
+        has_rows = bool(self._rows.get(story_id))
+        story = self._side(story_id)
+        if own is None:
+            return "dropped" if story == "anchor" else story
+        if own == "test":
+            # Its story has left training for it; for what users write none does, and the text itself is left out.
+            joins = not has_rows or story == "test" or (text.takes_out and story == "dropped")
+            return "test" if joins else "dropped"
+        joins = own == "train" and not tied_to_held_out and (not has_rows or story == "train")
+        return "train" if joins else "dropped"
+
+    def _document_leaves_training(self, document: str) -> tuple[str, ...]:
+        """Drop the train rows of a document, one of whose texts has become an anchor; return their ids."""
+        rows = dict((*self._rows_of(document), *self._placed_now[document]))
+        for row_id, story_id in rows.items():
+            if self._rows.get(story_id, {}).get(row_id) == "train":
+                self._rows[story_id][row_id] = _DROPPED
+        return tuple(rows)
+
+    def _side(self, story_id: str) -> Split:
+        """Return where the next text of a story goes: held out wins, and a story once dropped stays dropped."""
+        splits = set(self._rows[story_id].values()) if story_id in self._rows else set()
+        if not splits:
+            return "test" if is_test(story_id, self._test_fraction) else "train"
+        return next(split for split in _PRECEDENCE if split in splits)
+
+    def _leave_training(self, story_ids: Iterable[str]) -> tuple[str, ...]:
+        """Drop the train rows of stories that a text has just tied to held-out ones; return their row ids."""
+        dropped = []
+        for story_id in story_ids:
+            rows = self._rows.get(story_id, {})
+            train = [row_id for row_id, split in rows.items() if split == "train"]
+            rows.update(dict.fromkeys(train, _DROPPED))
+            dropped += train
+        return tuple(dropped)
+
+    def _remember(self, member: Member) -> None:
+        period = self._periods[self._period_of(member.event_time)]
+        period.members.append((member.row_id, member.story_id))
+        if member.counts:
+            self._rows[member.story_id][member.row_id] = member.split
+        self._story_of_text[member.text_key] = member.story_id
+        # The leader's own text leads again wherever it reappears; that much can be read back after a restart.
+        if member.vector is not None and member.story_id == story_id_of(member.text_key):
+            period.lead(member.story_id, member.vector, member.outline, _seconds(member.event_time))
+
+    def _near(self, texts: Sequence[NewText], sizes: dict[int, int]) -> list[dict[str, float]]:
+        """Return per text the stories led by a similar text within the window, with the similarity."""
+        batch = np.stack([text.vector for text in texts])
+        seconds = np.array([_seconds(text.event_time) for text in texts])
+        numbers = np.array([self._period_of(text.event_time) for text in texts])
+        found: list[dict[str, float]] = [{} for _ in texts]
+        for number, size in sizes.items():
+            period = self._periods[number]
+            columns = np.flatnonzero(np.abs(numbers - number) <= 1)
+            for start in range(0, size if len(columns) else 0, _LEADERS_PER_BLOCK):
+                rows = slice(start, min(start + _LEADERS_PER_BLOCK, size))
+                scores = period.vectors[rows] @ batch[columns].T
+                for row, column in np.argwhere(scores >= self._similarity):
+                    text = columns[column]
+                    if abs(period.seconds[start + row] - seconds[text]) <= self._window_s and not fills_the_same_template(
+                        period.outlines[start + row], texts[text].outline
+                    ):
+                        _keep_best(found[text], period.leaders[start + row], float(scores[row, column]))
+        return found
+
+    def _near_newest(self, text: NewText, sizes: dict[int, int]) -> dict[str, float]:
+        """Return the same among the leaders that the batch itself has added so far."""
+        found: dict[str, float] = {}
+        number = self._period_of(text.event_time)
+        for neighbour in (number - 1, number, number + 1):
+            period = self._periods[neighbour]
+            start, size = sizes[neighbour], len(period.leaders)
+            scores = period.vectors[start:size] @ text.vector
+            for row in np.flatnonzero(scores >= self._similarity):
+                if abs(period.seconds[start + row] - _seconds(text.event_time)) <= self._window_s and not fills_the_same_template(
+                    period.outlines[start + row], text.outline
+                ):
+                    _keep_best(found, period.leaders[start + row], float(scores[row]))
+        return found
+
+    def _make_present(self, numbers: set[int]) -> None:
+        """Have every period in memory that texts of periods `numbers` can touch; forget those unused for longest."""
+        wanted = {number + step for number in numbers for step in range(-_REACH, _REACH + 1)}
+        unused = [number for number in self._periods if number not in wanted]
+        for number in unused[: max(len(unused) + len(wanted) - _PERIODS_KEPT, 0)]:
+            self._forget(number)
+        for number in sorted(wanted):
+            if number in self._periods:
+                # A dictionary keeps the order of insertion: put back, this one is forgotten last.
+                self._periods[number] = self._periods.pop(number)
+                continue
+            self._periods[number] = _Period(np.empty((64, self._dimensions), np.float32), np.empty(64, np.float64))
+            start = _EPOCH + timedelta(seconds=number * self._window_s)
+            for member in self._load(start, start + timedelta(seconds=self._window_s)):
+                self._remember(member)
+
+    def _forget(self, number: int) -> None:
+        for row_id, story_id in self._periods.pop(number).members:
+            self._forget_row(story_id, row_id)
+
+    def _forget_row(self, story_id: str, row_id: str) -> None:
+        rows = self._rows.get(story_id, {})
+        rows.pop(row_id, None)
+        if not rows:
+            self._rows.pop(story_id, None)
+
+    def _period_of(self, moment: datetime) -> int:
+        return int(_seconds(moment) // self._window_s)
+
+
+_DROPPED: Split = "dropped"
+_PRECEDENCE: tuple[Split, ...] = ("test", "anchor", "dropped", "train")
+
+
+def _seconds(moment: datetime) -> float:
+    return (moment - _EPOCH).total_seconds()
+
+
+def _keep_best(found: dict[str, float], story_id: str, score: float) -> None:
+    found[story_id] = max(score, found.get(story_id, -1.0))

@@ -1,0 +1,1 @@
+"""What events say: their schemas, their wire form, and what is wrong with one."""

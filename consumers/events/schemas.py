@@ -1,0 +1,319 @@
+"""Versioned event schemas and `parse()`: bytes become one validated, frozen event or a `DeadLetterError`.
+
+Two wire forms are read: plain JSON, and CloudEvents 1.0 (see `consumers/events/cloud_events.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from config.errors import DeadLetterError
+from config.ids import ForeignId
+from config.labels import LabelName
+from config.tasks import TaskSpec
+from config.times import Moment
+from consumers.events.answers import check_answer
+from consumers.events.cloud_events import Headers
+from consumers.events.errors import explain
+from consumers.events.extra import kept
+from consumers.events.targets import NOT_BLANK, Frozen, as_read, check_spans, not_blank, parse_target
+from consumers.events.wire import decode
+from consumers.text.markup import plain
+
+SCHEMA_VERSION = 1
+ARTICLES_TOPIC = "perennial.articles"
+FEEDBACK_TOPIC = "perennial.feedback"
+PREDICTIONS_TOPIC = "perennial.predictions"
+LIFECYCLE_TOPIC = "perennial.lifecycle"
+DEAD_LETTERS_TOPIC = "perennial.dead-letters"
+TOPICS = (ARTICLES_TOPIC, FEEDBACK_TOPIC, PREDICTIONS_TOPIC, LIFECYCLE_TOPIC, DEAD_LETTERS_TOPIC)
+"""Every topic there is."""
+
+KEY_SOURCE = "key:"
+"""Begins the `source` of feedback that was posted with an API key; the key's name follows. Serving takes it from nobody else."""
+
+MAX_TEXT_CHARS = 1_000_000
+MAX_RENAMES = 10_000
+_LOGS_BEGIN = datetime(2000, 1, 1, tzinfo=UTC)
+"""What a log says arrived before that came without a time (-1 in Kafka)."""
+
+EventId = Annotated[ForeignId, Field(description="Unique id of this event; a redelivery carries the same one.")]
+ArticleId = Annotated[ForeignId, Field(description="The publisher's stable id of the article, such as its URL or guid.")]
+TaskName = Annotated[str, Field(min_length=1, max_length=63)]
+ModelVersion = Annotated[str, Field(min_length=1, max_length=100, description="Version whose answer was shown.")]
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS, json_schema_extra={"pattern": NOT_BLANK}), AfterValidator(not_blank)]
+# Feeds write null where an article has no body.
+ArticlePart = Annotated[
+    str,
+    BeforeValidator(lambda value: "" if value is None else value),
+    Field(max_length=MAX_TEXT_CHARS),
+    WithJsonSchema({"anyOf": [{"type": "string", "maxLength": MAX_TEXT_CHARS}, {"type": "null"}]}),
+]
+
+
+class _Event(Frozen):
+    schema_version: Literal[1] = 1
+    event_id: EventId
+    occurred_at: Annotated[Moment, Field(description="When it happened (event time), with a zone.")]
+    source: Annotated[str | None, Field(max_length=200, description="Who sent it.")] = None
+
+
+class Article(_Event):
+    """A crawled article; new content under an old `article_id` is a new revision."""
+
+    # Crawlers send much that a model does not need; it must not cost the article.
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    type: Literal["article"] = "article"
+    article_id: ArticleId
+    title: ArticlePart = ""
+    body: ArticlePart = ""
+    url: Annotated[str | None, Field(max_length=2_000)] = None
+    publisher: Annotated[str | None, Field(max_length=200)] = None
+    content_sha256: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$", description="Checked when given.")] = None
+
+    @model_validator(mode="after")
+    def _has_text(self) -> Self:
+        if not self.text.strip():
+            message = "title and body are both empty; send at least one of them"
+            raise ValueError(message)
+        if self.content_sha256 is not None and self.content_sha256 != content_sha256(article_text(self.title, self.body)):
+            message = "content_sha256 does not fit title and body; it is the SHA-256 of title, blank line, body in UTF-8"
+            raise ValueError(message)
+        return self
+
+    def extra_json(self) -> str | None:
+        """Return the fields that nobody here knows, as they are kept with the article; None where there are none."""
+        return kept(self.model_extra or {})
+
+    @property
+    def text(self) -> str:
+        """Title, blank line, body, as a reader sees them (HTML decoded): what spans are offsets into."""
+        return article_text(plain(self.title), plain(self.body))
+
+
+class _Answer(_Event):
+    task: TaskName
+    article_id: ArticleId | None = None
+    text: Annotated[Text | None, Field(description="The text, when no article is named (or beside its id).")] = None
+    # Here for its place in the written form, which stored hashes are of.
+    target: Annotated[dict[str, Any] | None, Field(description="What is right.")] = None
+
+
+class Label(_Answer):
+    """A target chosen without looking at a model's answer."""
+
+    type: Literal["label"] = "label"
+    target: Annotated[dict[str, Any], Field(description="What is right.")]
+    origin: Literal["gold", "import", "audit"] = "gold"
+    anchor: Annotated[StrictBool, Field(description="Belongs to the anchor set: never trained on, measures forgetting.")] = False
+    document_id: Annotated[
+        ArticleId | None,
+        Field(description="What the text is a part of; texts of one document are never on both sides. Else the article."),
+    ] = None
+
+    @model_validator(mode="after")
+    def _names_a_text(self) -> Self:
+        if self.text is None and self.article_id is None:
+            message = "neither text nor article_id is given; send one of them"
+            raise ValueError(message)
+        return self
+
+
+class Feedback(_Answer):
+    """What a user said of an answer that was shown."""
+
+    type: Literal["feedback"] = "feedback"
+    user_id: ForeignId
+    verdict: Literal["correction", "confirmation"]
+    target: Annotated[dict[str, Any] | None, Field(description="What is right; confirming a cited answer needs none.")] = None
+    prediction_id: ForeignId | None = None
+    model_version: ModelVersion | None = None
+
+    @model_validator(mode="after")
+    def _names_a_text(self) -> Self:
+        if self.text is None and self.article_id is None and self.prediction_id is None:
+            message = "none of prediction_id, article_id and text is given; send one of them"
+            raise ValueError(message)
+        if self.target is None and self.verdict == "correction":
+            message = "target is missing; a correction says what is right"
+            raise ValueError(message)
+        if self.target is None and self.prediction_id is None:
+            message = "target is missing; send it, or the prediction_id of the answer that is confirmed"
+            raise ValueError(message)
+        return self
+
+
+class PredictionMade(_Event):
+    """An answer that serving gave; feedback cites it by `prediction_id`."""
+
+    type: Literal["prediction"] = "prediction"
+    prediction_id: ForeignId
+    task: TaskName
+    model_version: ModelVersion
+    article_id: ArticleId | None = None
+    text: Text
+    answer: dict[str, Any]
+
+
+class TaskSchema(_Event):
+    """Labels of a task were renamed or merged."""
+
+    type: Literal["task_schema"] = "task_schema"
+    task: TaskName
+    renames: Annotated[
+        dict[LabelName, LabelName], Field(min_length=1, max_length=MAX_RENAMES, description="Old label -> new label.")
+    ]
+
+
+class Retrain(_Event):
+    """Somebody asks for a run now."""
+
+    type: Literal["retrain"] = "retrain"
+    task: TaskName
+    full: Annotated[StrictBool, Field(description="From the base model over the whole buffer.")] = False
+    promote: Annotated[StrictBool, Field(description="False: compare, but leave the champion as it is.")] = True
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class FeedbackReview(_Event):
+    """A person decided about feedback: by its ids, by who gave it, or by the label-flip alarm that holds it."""
+
+    type: Literal["feedback_review"] = "feedback_review"
+    decision: Literal["accept", "reject"]
+    event_ids: Annotated[tuple[EventId, ...], Field(max_length=1_000, description="Feedback by its event ids.")] = ()
+    user_id: Annotated[ForeignId | None, Field(description="All that this user sent before.")] = None
+    task: TaskName | None = None
+    alarm: Annotated[str | None, Field(min_length=1, max_length=1_000, description="All that this alarm of `task` holds.")] = None
+
+    @model_validator(mode="after")
+    def _speaks_of_one_thing(self) -> Self:
+        if bool(self.event_ids) + (self.user_id is not None) + (self.alarm is not None) != 1:
+            message = "give exactly one of event_ids, user_id and alarm"
+            raise ValueError(message)
+        if (self.task is None) != (self.alarm is None):
+            message = "task and alarm go together; send both or neither"
+            raise ValueError(message)
+        return self
+
+
+class Erase(_Event):
+    """A user or an article must be forgotten: everything of it is removed, and refused from then on."""
+
+    type: Literal["erase"] = "erase"
+    user_id: ForeignId | None = None
+    article_id: ArticleId | None = None
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if self.user_id is None and self.article_id is None:
+            message = "neither user_id nor article_id is given; name what is to be erased"
+            raise ValueError(message)
+        return self
+
+
+Event = Annotated[
+    Article | Label | Feedback | PredictionMade | TaskSchema | Retrain | FeedbackReview | Erase, Field(discriminator="type")
+]
+EVENT_TYPES: Mapping[str, type[_Event]] = {
+    "article": Article, "label": Label, "feedback": Feedback, "prediction": PredictionMade,
+    "task_schema": TaskSchema, "retrain": Retrain, "feedback_review": FeedbackReview, "erase": Erase,
+}  # fmt: skip
+TOPIC_OF_TYPE: Mapping[str, str] = {
+    "article": ARTICLES_TOPIC, "prediction": PREDICTIONS_TOPIC,
+    "label": FEEDBACK_TOPIC, "feedback": FEEDBACK_TOPIC, "task_schema": FEEDBACK_TOPIC,
+    "retrain": FEEDBACK_TOPIC, "feedback_review": FEEDBACK_TOPIC, "erase": FEEDBACK_TOPIC,
+}  # fmt: skip
+AnyEvent = Article | Label | Feedback | PredictionMade | TaskSchema | Retrain | FeedbackReview | Erase
+_ADAPTER: TypeAdapter[AnyEvent] = TypeAdapter(Event)
+
+
+def article_text(title: str, body: str) -> str:
+    """Return the text of an article: title, blank line, body (either may be missing)."""
+    return "\n\n".join(part for part in (title, body) if part)
+
+
+def content_sha256(text: str) -> str:
+    """Return the SHA-256 of a text in UTF-8 (lone surrogates kept), in lower-case hex."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def parse(
+    value: bytes,
+    *,
+    tasks: Mapping[str, TaskSpec],
+    now: datetime,
+    future_tolerance: timedelta = timedelta(minutes=5),
+    headers: Headers = (),
+    arrived: datetime | None = None,
+) -> AnyEvent:
+    """Return the one event in `value`. Raises `DeadLetterError` naming the field, what is wrong and the remedy.
+
+    `headers` came with it and `arrived` is when: they complete a CloudEvent.
+    """
+    at = None if arrived is None else min(arrived, now) if arrived >= _LOGS_BEGIN else now
+    payload = decode(value, headers=headers, types=EVENT_TYPES, arrived=at.isoformat() if at else None)
+    try:
+        event = _ADAPTER.validate_python(payload)
+    except ValidationError as error:
+        raise explain(error, types=tuple(EVENT_TYPES)) from None
+    if event.occurred_at > now + future_tolerance:
+        reason = (
+            f"occurred_at: {event.occurred_at.isoformat()} is more than {future_tolerance.total_seconds():.0f} s ahead of "
+            f"this machine's clock ({now.isoformat(timespec='seconds')}); send the time the event happened, and check both clocks"
+        )
+        raise DeadLetterError(reason, field="occurred_at")
+    if isinstance(event, Label | Feedback):
+        check_target(event, tasks)
+        return _with_target_as_read(event)
+    if isinstance(event, Retrain | TaskSchema | PredictionMade):
+        task = _task(event.task, tasks)
+        if isinstance(event, PredictionMade):
+            check_answer(task, event.answer, event.text)
+    return event
+
+
+def check_target(event: Label | Feedback, tasks: Mapping[str, TaskSpec]) -> None:
+    """Refuse a target that does not fit its task or its text (`DeadLetterError`)."""
+    task = _task(event.task, tasks)
+    if event.target is None:
+        return
+    target = parse_target(task, event.target)
+    if event.text is not None:
+        check_spans(target, event.text)
+
+
+def _with_target_as_read(event: Label | Feedback) -> Label | Feedback:
+    return event if event.target is None else event.model_copy(update={"target": as_read(event.target)})
+
+
+def key_of(event: AnyEvent) -> bytes:
+    """Return the key to publish an event under: what has one key stays in order, so an article's revisions share theirs."""
+    return (event.article_id if isinstance(event, Article) else event.event_id).encode()
+
+
+def to_bytes(event: AnyEvent) -> bytes:
+    """Return the plain JSON form of an event (UTF-8, keys without a value left out)."""
+    return event.model_dump_json(exclude_none=True).encode()
+
+
+def _task(name: str, tasks: Mapping[str, TaskSpec]) -> TaskSpec:
+    if name not in tasks:
+        reason = f"task: {name!r} is not defined here; the tasks are {', '.join(sorted(tasks))}"
+        raise DeadLetterError(reason, field="task")
+    return tasks[name]

@@ -1,0 +1,1 @@
+"""The event log: its protocols, and one package for each implementation."""

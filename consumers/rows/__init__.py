@@ -1,0 +1,1 @@
+"""What the rows of the buffer's tables mean, and how each kind comes to be."""

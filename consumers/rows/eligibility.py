@@ -1,0 +1,29 @@
+"""What a row is for in a training set: one answer for counting, freezing and the fate of an answer; pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from config.tasks import FeedbackPolicy
+
+Role = Literal["train", "test", "anchor", "corrections"]
+"""`test` rows decide comparisons; `corrections` are reported beside them and never decide."""
+
+# Chosen without looking at a model's answer: only these may decide a comparison.
+INDEPENDENT = ("gold", "import", "audit")
+
+
+def eligibility(split: str, selected_by: str, verdict: str | None, *, good: bool, feedback: FeedbackPolicy) -> Role | None:
+    """Return what a row is for in a task of this policy, whatever it and others say; None: for nothing.
+
+    `good`: its text is fit for training (`enrich.min_quality`). Whether a user's answer is in effect is judged
+    elsewhere (`consumers.defence`).
+    """
+    if split == "train":
+        return "train" if good and feedback.weight(verdict) > 0 else None
+    if split == "anchor":
+        return "anchor"
+    if split == "test" and selected_by in INDEPENDENT:
+        return "test"
+    # What the champion was told it got wrong: reported, never deciding. Confirmations never test.
+    return "corrections" if split == "test" and verdict == "correction" else None

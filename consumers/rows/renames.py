@@ -1,0 +1,61 @@
+"""Renames of labels, made one after the other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from config.labels import label_of_stored
+from config.tasks import TaskSpec
+from consumers.tables.columns import quoted
+from consumers.tables.lance import Snapshot, Tables
+
+
+def asked_for(tables: Tables | Snapshot, task: str) -> list[Mapping[str, str]]:
+    """Return the renames that events asked for, oldest first."""
+    where = f"kind = 'task_schema' AND task = {quoted(task)}"
+    asked = tables.scan("requests", ["body", "event_time", "event_id"], where)
+    ordered = asked.sort_by([("event_time", "ascending"), ("event_id", "ascending")])
+    return [_of_stored(json.loads(body)["renames"]) for body in ordered["body"].to_pylist()]
+
+
+def _of_stored(renames: Mapping[str, str]) -> dict[str, str]:
+    return {label_of_stored(old): label_of_stored(new) for old, new in renames.items()}
+
+
+def composed(renames: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return one mapping, old label to the name in force, for mappings that are applied in order."""
+    all_at_once: dict[str, str] = {}
+    for mapping in renames:
+        all_at_once = {**mapping, **{old: mapping.get(new, new) for old, new in all_at_once.items()}}
+    return {old: new for old, new in all_at_once.items() if old != new}
+
+
+def renamed(target: Mapping[str, Any], renames: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Return a stored target under the names that mappings, applied in order, give to its labels.
+
+    Labels that an earlier version told apart though they look alike get one name.
+    """
+    parts = [dict(one) for one in target.get("spans", [target])]
+    for one in parts:
+        one["label"] = label_of_stored(one["label"])
+        for mapping in renames:
+            one["label"] = mapping.get(one["label"], one["label"])
+    return {**target, "spans": parts} if "spans" in target else parts[0]
+
+
+class Renames:
+    """The renames in force when it was made."""
+
+    def __init__(self, tables: Tables, tasks: Mapping[str, TaskSpec]) -> None:
+        self._tables = tables
+        self._tasks = tasks
+        self._known: dict[str, tuple[Mapping[str, str], ...]] = {}
+
+    def applied(self, task: str, target: str) -> dict[str, Any]:
+        """Return a target (JSON) of a task under the names in force."""
+        if task not in self._known:
+            of_file = self._tasks[task].renames if task in self._tasks else {}
+            self._known[task] = tuple(mapping for mapping in (*asked_for(self._tables, task), of_file) if mapping)
+        return renamed(json.loads(target), self._known[task])

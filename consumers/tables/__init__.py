@@ -1,0 +1,1 @@
+"""LanceDB tables: columns, handles, upkeep. Knows rows, not what they mean."""

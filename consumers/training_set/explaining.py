@@ -1,0 +1,192 @@
+"""Why an answer is (not) learnt from yet, in words for whoever gave it: asked of the rows of its one text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from config.tasks import TaskSpec
+from consumers.defence import standings
+from consumers.defence.records import FACTS, NOT_JUDGED, Judged
+from consumers.rows.eligibility import INDEPENDENT, eligibility
+from consumers.rows.event_rows import AS_CITED
+from consumers.rows.renames import asked_for
+from consumers.rows.waiting import Fate
+from consumers.tables.columns import quoted
+from consumers.tables.lance import Tables
+from consumers.training_set.selection import HOW_A_LABEL_JOINS, Candidate, Chosen, labels_of, select, usable_target
+
+# Serving logs an answer within a second of giving it; after so long it was lost, or ingest is far behind.
+_LATE = timedelta(hours=1)
+# Each is looked up in the registry; one text is not answered alike by more people than that.
+_MAX_SAME_ANSWER = 100
+_NEXT_RUN = "the next run of its task learns from it"
+_HELD_OUT = "the same text is held out to measure models"
+_STORED_ONLY = "it is stored, but no run learns from it: "
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What stands behind a fate."""
+
+    reason: str
+    same_answer: tuple[str, ...] = ()
+    """Examples that teach the same target for the same text, this one first: what one of them taught, all taught."""
+    status: Literal["joined", "quarantined", "set_aside"] = "joined"
+    """Whether a person must decide about it, or it is kept without being learnt from."""
+
+
+def explain(tables: Tables, fate: Fate, *, tasks: Mapping[str, TaskSpec], min_quality: float, now: datetime) -> Explanation:
+    """Return why a waiting answer waits, or what becomes of a joined one; any other fate speaks for itself."""
+    if fate.status == "waiting":
+        return Explanation(_why_it_waits(tables, fate, now))
+    if fate.status != "joined" or fate.example_id is None:
+        return Explanation(fate.reason)
+    columns = ["text_sha256", "answer_sha256", "target"]
+    found = tables.scan("examples", columns, f"row_id = {quoted(fate.example_id)}").to_pylist()
+    if not found:
+        return Explanation("its example is older than buffer.retention_days and was removed", (fate.example_id,))
+    own = found[0]
+    same_text = f"task = {quoted(fate.task)} AND text_sha256 = {quoted(own['text_sha256'])}"
+    answers = tables.scan("examples", ["row_id", "answer_sha256", "target"], same_text).to_pylist()
+    same = [row["row_id"] for row in answers if row["answer_sha256"] == own["answer_sha256"] and row["row_id"] != fate.example_id]
+    same_answer = (fate.example_id, *sorted(same)[: _MAX_SAME_ANSWER - 1])
+    judgement = tables.scan("feedback_judgements", ["standing", "over_cap"], f"row_id = {quoted(fate.example_id)}").to_pylist()
+    if judgement and judgement[0]["standing"] != "effective":
+        if judgement[0]["standing"] in standings.QUARANTINED and fate.task in tasks:
+            fault = _never_trains(tables, fate.example_id, tasks[fate.task], min_quality)
+            if fault is not None:
+                return Explanation(_STORED_ONLY + fault, same_answer, "set_aside")
+        return _not_effective(judgement[0], same_answer)
+    if fate.task not in tasks:
+        reason = f"it is stored as an example, but task {fate.task!r} is not defined here any more"
+    else:
+        targets = {row["row_id"]: row["target"] for row in answers}
+        reason = _what_becomes_of_it(
+            tables, fate.example_id, tasks[fate.task], min_quality=min_quality, same_text=same_text, targets=targets
+        )
+    return Explanation(reason, same_answer)
+
+
+def _not_effective(judgement: Mapping[str, Any], same_answer: tuple[str, ...]) -> Explanation:
+    why = judgement["over_cap"] if judgement["standing"] == "over_cap" else standings.IN_WORDS[judgement["standing"]]
+    if judgement["standing"] in standings.QUARANTINED:
+        return Explanation(f"it is quarantined until a person decides: {why}", same_answer, "quarantined")
+    return Explanation(_STORED_ONLY + why, same_answer, "set_aside")
+
+
+def _why_it_waits(tables: Tables, fate: Fate, now: datetime) -> str:
+    columns = ["prediction_id", "article_id", "target", "stored_at"]
+    for row in tables.scan("feedback", columns, f"event_id = {quoted(fate.event_id)}").to_pylist():
+        needs_it = not row["article_id"] or row["target"] == AS_CITED
+        if row["prediction_id"] and needs_it and now - row["stored_at"] > _LATE:
+            since = row["stored_at"].isoformat(timespec="minutes")
+            return (
+                f"prediction {row['prediction_id']!r} has not arrived since {since} and was probably lost with the serving "
+                "process that made it. The answer is kept waiting; to have it used now, send it again under a new key with the "
+                "text itself and its target"
+            )
+    return fate.reason
+
+
+def _what_becomes_of_it(
+    tables: Tables, example_id: str, task: TaskSpec, *, min_quality: float, same_text: str, targets: Mapping[str, str]
+) -> str:
+    facts = ["row_id", "event_time", "text_sha256", "origin", "selected_by", "verdict", "split", "quality", "quality_reasons"]
+    enriched = {row["row_id"]: row for row in tables.scan("example_enrichment", facts, same_text).to_pylist()}
+    if example_id not in enriched:
+        return f"it is stored as an example and is being looked at; then {_NEXT_RUN}"
+    renames = asked_for(tables, task.name)
+    judged = _judged(tables, same_text)
+    rows = [_candidate(row, targets[row_id], judged) for row_id, row in enriched.items() if row_id in targets]
+    if enriched[example_id]["verdict"] and judged.of(example_id)["standing"] == NOT_JUDGED:
+        return f"it is stored as an example and is being judged; then {_NEXT_RUN}, or its fate says why not"
+    alone = _trained([row for row in rows if row.example_id == example_id], task, renames, min_quality)
+    if not alone:
+        return _STORED_ONLY + _own_fault(enriched[example_id], task, min_quality)
+    chosen = _trained(rows, task, renames, min_quality)
+    if not chosen:
+        return _STORED_ONLY + _HELD_OUT
+    [(chosen_id, best)] = chosen.items()
+    if best.target != alone[example_id].target:
+        return _STORED_ONLY + _overruled_by(enriched[chosen_id])
+    return _label_that_waits(tables, task, best.target, renames) or f"it is stored as an example; {_NEXT_RUN}"
+
+
+def _never_trains(tables: Tables, example_id: str, task: TaskSpec, min_quality: float) -> str | None:
+    """Return why no decision of a person would let an example train; None where one could."""
+    columns = ["verdict", "split", "selected_by", "quality", "quality_reasons"]
+    for row in tables.scan("example_enrichment", columns, f"row_id = {quoted(example_id)}").to_pylist():
+        facts = (row["split"], row["selected_by"], row["verdict"])
+        if eligibility(*facts, good=row["quality"] >= min_quality, feedback=task.feedback) == "train":
+            return None
+        return _HELD_OUT if row["split"] == "test" else _own_fault(row, task, min_quality)
+    return None
+
+
+def _own_fault(row: Mapping[str, Any], task: TaskSpec, min_quality: float) -> str:
+    """Return why a row that no other row contends with is still not trained on."""
+    if row["split"] == "anchor":
+        return "it stands in the anchor set, which measures forgetting"
+    if row["quality"] < min_quality:
+        why = ", ".join(json.loads(row["quality_reasons"] or "[]")) or "no reason given"
+        return f"the quality of its text is {row['quality']:.2f} ({why}), below {min_quality:g} (enrich.min_quality)"
+    if row["verdict"] == "confirmation" and task.feedback.confirmation_weight == 0:
+        return f"confirmations weigh 0 in task {task.name} (feedback.confirmation_weight)"
+    return f"task {task.name} does not accept its label any more"
+
+
+def _overruled_by(row: Mapping[str, Any]) -> str:
+    if row["selected_by"] in INDEPENDENT:
+        return f"label {row['row_id']} ({row['origin']}) says otherwise of the same text, and a label wins over feedback"
+    return f"feedback {row['row_id']} says it a little otherwise of the same text; its user is trusted more, or it is newer"
+
+
+def _trained(
+    candidates: Sequence[Candidate], task: TaskSpec, renames: Sequence[Mapping[str, str]], min_quality: float
+) -> dict[str, Chosen]:
+    """Return the row that a training set would take from the rows of one text; the very rules that freezing uses."""
+    # Whether a label is rare, or of users alone, shows only beside all other rows of the task.
+    lenient = task.model_copy(update={"new_label_min_examples": 1})
+    if task.labels == "open":
+        targets = (usable_target(row.target, task, (*renames, task.renames)) for row in candidates)
+        labels = {label for target in targets if target is not None for label in labels_of(target)}
+        lenient = lenient.model_copy(update={"label_names": tuple(labels)})
+    selection = select(candidates, lenient, renames=renames, learnt=frozenset(), min_quality=min_quality, max_rows=1)
+    return {example_id: row for example_id, row in selection.rows.items() if row.role == "train"}
+
+
+def _judged(tables: Tables, same_text: str) -> Judged:
+    rows = tables.scan("feedback_judgements", FACTS, same_text)
+    users = sorted(set(rows["contributor"].to_pylist()))
+    return Judged(rows, tables.lookup("feedback_judgements", "contributor", users, ["task", "contributor", "evidence"]))
+
+
+def _candidate(row: Mapping[str, Any], target: str, judged: Judged) -> Candidate:
+    facts = {name: value for name, value in row.items() if name not in ("row_id", "quality_reasons")}
+    standing = judged.of(row["row_id"]) if row["verdict"] else {}
+    return Candidate(example_id=row["row_id"], target=target, **facts, **standing)
+
+
+def _label_that_waits(tables: Tables, task: TaskSpec, target: str, renames: Sequence[Mapping[str, str]]) -> str | None:
+    """Say so when a new label of an open task is carried by too few rows, or by users alone.
+
+    A count that may be too high is never told.
+    """
+    renamed_to = {new for mapping in (*renames, task.renames) for new in mapping.values()}
+    for label in sorted(labels_of(target) - set(task.label_names) - renamed_to if task.labels == "open" else ()):
+        spelt = f'"label":{json.dumps(label, ensure_ascii=False)}'
+        carry = f"task = {quoted(task.name)} AND contains(target, {quoted(spelt)})"
+        count = tables.count("examples", carry)
+        if count < task.new_label_min_examples:
+            return (
+                f"it is stored as an example; label {label!r} is new, and a run learns it once {task.new_label_min_examples} "
+                f"rows carry it ({count} do now)"
+            )
+        accepted = f"{carry} AND decision = 'accept' AND standing = 'effective'"
+        if not tables.count("examples", f"{carry} AND verdict IS NULL") and not tables.count("feedback_judgements", accepted):
+            return f"it is stored as an example; label {label!r} is new and users alone carry it; {HOW_A_LABEL_JOINS}"
+    return None

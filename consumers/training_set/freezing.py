@@ -1,0 +1,117 @@
+"""Freezing: pinned tables become one immutable training set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from config.tasks import TaskSpec
+from consumers.defence.records import FACTS, Judged
+from consumers.rows.documents import document_of
+from consumers.rows.renames import asked_for, composed
+from consumers.tables.columns import quoted
+from consumers.tables.lance import Snapshot
+from consumers.training_set.selection import Candidate, Selection, select
+from consumers.training_set.snapshot import SCHEMA, TrainingSet, write_training_set
+
+PINNED = ("examples", "example_enrichment", "feedback_judgements", "requests")
+
+
+def freeze(
+    snapshot: Snapshot,
+    task: TaskSpec,
+    *,
+    run_id: str,
+    folder: Path,
+    learnt: frozenset[str],
+    min_quality: float,
+    max_rows: int,
+    now: datetime,
+) -> TrainingSet:
+    """Write the training set of `task` into the new folder `folder`. Memory: the chosen rows, and small columns of the rest."""
+    renames = asked_for(snapshot, task.name)
+    chosen = select(
+        _candidates(snapshot, task.name),
+        task,
+        renames=renames,
+        learnt=learnt,
+        min_quality=min_quality,
+        max_rows=max_rows,
+    )
+    numbers = (("example_enrichment", "enriched_seq"), ("feedback_judgements", "effective_seq"))
+    highest = max(pc.max(snapshot.scan(table, [name], _of(task.name))[name]).as_py() or 0 for table, name in numbers)
+    return write_training_set(
+        folder,
+        _rows(snapshot, task.name, chosen),
+        run_id=run_id,
+        task=task.name,
+        created_at=now,
+        max_seq=highest,
+        table_versions=snapshot.versions,
+        labels=chosen.labels,
+        left_out=chosen.left_out,
+        waiting=chosen.waiting,
+        renames=composed((*renames, task.renames)),
+    )
+
+
+def _candidates(snapshot: Snapshot, task: str) -> Iterator[Candidate]:
+    facts = ["row_id", "event_time", "text_sha256", "origin", "selected_by", "verdict", "split", "quality", "story_id"]
+    enriched = snapshot.scan("example_enrichment", facts, _of(task))
+    targets = snapshot.scan("examples", ["row_id", "target", "document_id", "article_id"], _of(task))
+    judged = Judged(snapshot.scan("feedback_judgements", FACTS, _of(task)))
+    joined = enriched.join(targets, "row_id", join_type="inner")
+    for batch in joined.to_batches():
+        for row in batch.to_pylist():
+            example_id = row.pop("row_id")
+            document = document_of(row.pop("document_id"), row.pop("article_id"))
+            yield Candidate(example_id=example_id, document=document, **row, **(judged.of(example_id) if row["verdict"] else {}))
+
+
+def _rows(snapshot: Snapshot, task: str, selection: Selection) -> pa.Table:
+    ids = pa.array(list(selection.rows), pa.string())
+    texts = _chosen(snapshot, "examples", ["row_id", "text", "event_time", "origin", "selected_by"], task, ids)
+    found = _chosen(snapshot, "example_enrichment", ["row_id", "story_id", "language", "embedding"], task, ids)
+    # Arrow cannot join list columns; both sides hold the same ids once sorted.
+    texts, found = texts.sort_by("row_id"), found.sort_by("row_id")
+    order = texts["row_id"].to_pylist()
+    chosen = [selection.rows[example_id] for example_id in order]
+    columns = {
+        "example_id": texts["row_id"],
+        "text": texts["text"],
+        "target": pa.array([one.target for one in chosen], pa.string()),
+        "weight": pa.array([one.weight for one in chosen], pa.float32()),
+        "origin": texts["origin"],
+        "selected_by": texts["selected_by"],
+        "story_id": pc.coalesce(found["story_id"], texts["row_id"]),
+        "event_time": texts["event_time"],
+        "language": pc.fill_null(found["language"], ""),
+        "is_new": pa.array([one.is_new for one in chosen], pa.bool_()),
+        "role": pa.array([one.role for one in chosen], pa.string()),
+        "contributor": _contributors([one.contributor for one in chosen]),
+        "document_id": pa.array([one.document for one in chosen], pa.string()),
+        "embedding": found["embedding"],
+    }
+    return pa.table(columns, schema=SCHEMA)
+
+
+def _chosen(snapshot: Snapshot, table: str, columns: list[str], task: str, ids: pa.Array) -> pa.Table:
+    parts = [
+        pa.Table.from_batches([batch]).filter(pc.is_in(batch["row_id"], value_set=ids))
+        for batch in snapshot.batches(table, columns, _of(task))
+    ]
+    return pa.concat_tables(parts) if parts else snapshot.scan(table, columns, "false")
+
+
+def _contributors(users: Sequence[str | None]) -> pa.Array:
+    """Return a number per user, the same for all rows of one: a training set caps their shares and needs no names."""
+    numbers = {user: number for number, user in enumerate(sorted({user for user in users if user is not None}))}
+    return pa.array([None if user is None else numbers[user] for user in users], pa.int32())
+
+
+def _of(task: str) -> str:
+    return f"task = {quoted(task)}"

@@ -1,0 +1,288 @@
+"""Which rows of a task enter a training set, in which role: pure, and the same whatever order the rows come in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from config.naming import named
+from config.tasks import TaskSpec
+from consumers.rows.eligibility import INDEPENDENT, Role, eligibility
+from consumers.rows.event_rows import canonical_json
+from consumers.rows.renames import renamed
+
+Target = Mapping[str, Any]
+_PLAIN = re.compile(r"(?:[!-\[\]-~]|(?<=[!#-~]) (?=[!#-~]))*")
+"""Targets whose labels stand as they are read today, whatever version stored them."""
+_NAMED = 20
+"""Labels that a reason is told of one by one; the others are counted together."""
+
+HOW_A_LABEL_JOINS = (
+    "it joins once one label event carries it (`perennial import`), a person accepts feedback that does (`perennial feedback "
+    "accept`), or the task file names it in label_names"
+)
+"""What a label waits for that users alone carry, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One enriched row of the task."""
+
+    example_id: str
+    event_time: datetime
+    text_sha256: str
+    target: str
+    """JSON."""
+    origin: str
+    selected_by: str
+    verdict: str | None
+    split: str
+    quality: float
+    contributor: str | None = None
+    """The user who gave it."""
+    standing: str = "effective"
+    """Of feedback: whether it may train (see `consumers/defence`)."""
+    trust: float = 1.0
+    """Of the user who gave it, 0..1."""
+    accepted: bool = False
+    """Of feedback: whether a person has accepted it."""
+    document: str | None = None
+    """The document that its text belongs to; None for a text of its own."""
+    story_id: str | None = None
+
+    @property
+    def vouches(self) -> bool:
+        """Whether its labels stand for more than what users say: a label event gave it, or a person let it in."""
+        return self.verdict is None or (self.accepted and self.standing == "effective")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A row of the training set, without its text."""
+
+    role: str
+    weight: float
+    is_new: bool
+    target: str
+    """JSON, renames applied."""
+    contributor: str | None = None
+    document: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The chosen rows by example id, and why others were left out."""
+
+    rows: Mapping[str, Chosen]
+    labels: Mapping[str, int]
+    """Training rows that carry each label."""
+    left_out: Mapping[str, int]
+    waiting: Mapping[str, int]
+    """Rows of each label that enough rows carry and that joins no model yet, because users alone carry it."""
+
+
+def select(
+    candidates: Iterable[Candidate],
+    task: TaskSpec,
+    *,
+    renames: Sequence[Mapping[str, str]],
+    learnt: frozenset[str],
+    min_quality: float,
+    max_rows: int,
+) -> Selection:
+    """Choose the rows of one training set. `renames` are applied in order, then those of the task file."""
+    all_renames = tuple(mapping for mapping in (*renames, task.renames) if mapping)
+    left_out: Counter[str] = Counter()
+    by_role: dict[Role, list[Candidate]] = defaultdict(list)
+    unusable: list[str] = []
+    known = _Known(learnt)
+    vouching: list[str] = []
+    for candidate in candidates:
+        known.note(candidate)
+        if candidate.vouches and task.labels == "open":
+            vouching.append(candidate.target)
+        role = _role(candidate, task, min_quality)
+        if role is None:
+            continue
+        if candidate.standing != "effective":
+            left_out[f"feedback: {candidate.standing}"] += 1
+            continue
+        target = usable_target(candidate.target, task, all_renames)
+        if target is None:
+            unusable.append(candidate.example_id)
+            continue
+        renamed = candidate if target == candidate.target else replace(candidate, target=target)
+        if task.labels == "closed" and not labels_of(renamed.target) <= set(task.label_names):
+            left_out["label is not accepted any more"] += 1
+        else:
+            by_role[role].append(renamed)
+    if unusable:
+        left_out[_not_of_the_kind(task, unusable)] = len(unusable)
+
+    measured = {row.text_sha256 for role in ("test", "anchor") for row in by_role[role]}
+    documents = {row.document for role in ("test", "anchor") for row in by_role[role]} - {None}
+    trainable = [row for row in by_role["train"] if row.text_sha256 not in measured and row.document not in documents]
+    texts = _by_text(trainable)
+    train = {
+        best.example_id: Chosen("train", _weight(best, task), is_new, best.target, best.contributor, best.document)
+        for best, is_new in _best(texts, task, learnt)
+    }
+    times = {row.example_id: row.event_time for row in by_role["train"]}
+    waiting: Mapping[str, int] = {}
+    if task.labels == "open":
+        counts = Counter(label for row in train.values() for label in labels_of(row.target))
+        of_users = _of_users_alone(train, vouching, task, all_renames)
+        waiting = {name: counts[name] for name in sorted(of_users) if counts[name] >= task.new_label_min_examples}
+        # A text with one such entity still teaches its others: the NER task leaves the one unknown by itself.
+        if task.kind == "classification":
+            train = _without_labels_that_wait(train, counts, waiting, task, left_out)
+    train = _within_budget(train, times, max_rows, left_out)
+
+    rows = dict(train)
+    rows |= _held_out("test", _recent(by_role["test"], task.promotion.window_days), task, known)
+    rows |= _held_out("anchor", by_role["anchor"], task, known)
+    rows |= _held_out("corrections", by_role["corrections"], task, known)
+    counts = Counter(label for row in train.values() for label in labels_of(row.target))
+    return Selection(rows, dict(sorted(counts.items())), dict(sorted(left_out.items())), waiting)
+
+
+@lru_cache(maxsize=10_000)
+def labels_of(target: str) -> frozenset[str]:
+    """Return the labels a target (JSON) carries."""
+    parsed = json.loads(target)
+    return frozenset(span["label"] for span in parsed.get("spans", [parsed]))
+
+
+def _role(row: Candidate, task: TaskSpec, min_quality: float) -> Role | None:
+    return eligibility(row.split, row.selected_by, row.verdict, good=row.quality >= min_quality, feedback=task.feedback)
+
+
+def _renamed(target: str, renames: Sequence[Mapping[str, str]]) -> str:
+    """Return a target (JSON) under the names that renames, applied in order, give to its labels."""
+    # Most targets are plain ASCII, which no version ever wrote otherwise.
+    return target if not renames and _PLAIN.fullmatch(target) else canonical_json(renamed(json.loads(target), renames))
+
+
+def usable_target(target: str, task: TaskSpec, renames: Sequence[Mapping[str, str]]) -> str | None:
+    """Return a target (JSON) with the renames applied; None where it is none of the task's kind, which may have changed."""
+    try:
+        # By its shape alone: what an earlier version accepted as a label is no fault of the row's.
+        return _renamed(target, renames) if _is_of_kind(json.loads(target), task.kind) else None
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return None
+
+
+def _is_of_kind(target: Target, kind: str) -> bool:
+    if kind != "ner":
+        return isinstance(target["label"], str)
+    return all(isinstance(span["label"], str) and 0 <= span["start"] < span["end"] for span in target["spans"])
+
+
+def _not_of_the_kind(task: TaskSpec, example_ids: Sequence[str]) -> str:
+    return f"its target is none of a {task.kind} task: {named(sorted(example_ids))}"
+
+
+def _by_text(rows: Iterable[Candidate]) -> dict[str, list[Candidate]]:
+    texts: dict[str, list[Candidate]] = defaultdict(list)
+    for row in rows:
+        texts[row.text_sha256].append(row)
+    return texts
+
+
+def _best(texts: Mapping[str, Sequence[Candidate]], task: TaskSpec, learnt: frozenset[str]) -> Iterable[tuple[Candidate, bool]]:
+    """Yield one row per text and whether its answer is new: independent answers first, then what weighs most, then the newest."""
+    for rows in texts.values():
+        best = max(rows, key=lambda row: (row.selected_by in INDEPENDENT, _weight(row, task), row.event_time, row.example_id))
+        # Another row may have taught the same answer for the same text.
+        yield best, learnt.isdisjoint(row.example_id for row in rows if row.target == best.target)
+
+
+def _weight(row: Candidate, task: TaskSpec) -> float:
+    return task.feedback.weight(row.verdict) * row.trust
+
+
+class _Known:
+    """What the champion has learnt from: examples, their documents and their stories. None of it may judge."""
+
+    def __init__(self, learnt: frozenset[str]) -> None:
+        self._examples = learnt
+        self._documents: set[str] = set()
+        self._stories: set[str] = set()
+
+    def note(self, row: Candidate) -> None:
+        """Look at one more row. Of what users wrote only the row itself is known: they could name any document."""
+        if row.verdict is None and row.example_id in self._examples:
+            self._documents.update([row.document] if row.document is not None else [])
+            self._stories.update([row.story_id] if row.story_id is not None else [])
+
+    def has(self, row: Candidate) -> bool:
+        """Return whether a row, another text of its document, or a near copy of it was learnt from."""
+        return row.example_id in self._examples or row.document in self._documents or row.story_id in self._stories
+
+
+def _held_out(role: str, rows: Iterable[Candidate], task: TaskSpec, known: _Known) -> dict[str, Chosen]:
+    best = _best(_by_text(row for row in rows if not known.has(row)), task, frozenset())
+    return {row.example_id: Chosen(role, 1.0, is_new=False, target=row.target, document=row.document) for row, _ in best}
+
+
+def _recent(rows: Sequence[Candidate], window_days: float) -> list[Candidate]:
+    newest = max((row.event_time for row in rows), default=None)
+    return [row for row in rows if newest is not None and row.event_time >= newest - timedelta(days=window_days)]
+
+
+def _of_users_alone(
+    train: Mapping[str, Chosen], vouching: Sequence[str], task: TaskSpec, renames: Sequence[Mapping[str, str]]
+) -> frozenset[str]:
+    """Return the labels of training rows that nothing carries but feedback which no person has accepted.
+
+    `vouching` are the targets (JSON) of all rows that vouch for their labels, held-out ones too. What the task file declares, or
+    renames another label to, needs no row.
+    """
+    by_users = {label for row in train.values() if row.contributor is not None for label in labels_of(row.target)}
+    by_users -= {label for row in train.values() if row.contributor is None for label in labels_of(row.target)}
+    by_users -= {*task.label_names, *(new for mapping in renames for new in mapping.values())}
+    if by_users:
+        targets = (usable_target(target, task, renames) for target in set(vouching))
+        by_users -= {label for target in targets if target is not None for label in labels_of(target)}
+    return frozenset(by_users)
+
+
+def _without_labels_that_wait(
+    train: Mapping[str, Chosen], counts: Mapping[str, int], waiting: Mapping[str, int], task: TaskSpec, left_out: Counter[str]
+) -> dict[str, Chosen]:
+    """Leave out the rows of labels that too few rows carry (`counts`), or users alone (`waiting`)."""
+    few = {name: rows for name, rows in counts.items() if rows < task.new_label_min_examples and name not in task.label_names}
+    for reason, of in ((f"fewer than {task.new_label_min_examples} rows carry", few), ("users alone carry", waiting)):
+        most_first = sorted(of, key=lambda name: (-of[name], name))
+        left_out.update({f"{reason} label {name}": of[name] for name in most_first[:_NAMED]})
+        if more := most_first[_NAMED:]:
+            left_out[f"{reason} each of {len(more)} more labels"] += sum(of[name] for name in more)
+    return {
+        key: row
+        for key, row in train.items()
+        if few.keys().isdisjoint(labels_of(row.target)) and waiting.keys().isdisjoint(labels_of(row.target))
+    }
+
+
+def _within_budget(
+    train: Mapping[str, Chosen], times: Mapping[str, datetime], max_rows: int, left_out: Counter[str]
+) -> dict[str, Chosen]:
+    """Keep `max_rows`: the new rows, newest first, then as many of the others as there is room for, from all ages alike.
+
+    Feedback comes after all labels: what users send must not crowd them out.
+    """
+    newest_first = sorted(train, key=lambda each: (train[each].contributor is None, times[each], each), reverse=True)
+    new = [example_id for example_id in newest_first if train[example_id].is_new][:max_rows]
+    old = [example_id for example_id in newest_first if not train[example_id].is_new]
+    # Not the newest of them: replay samples from what stays here, and what it never sees is forgotten.
+    room = min(max_rows - len(new), len(old))
+    kept = [*new, *(old[at * len(old) // room] for at in range(room))]
+    if len(train) > len(kept):
+        left_out[f"more than {max_rows} rows (training.max_rows)"] += len(train) - len(kept)
+    return {example_id: train[example_id] for example_id in kept}

@@ -1,0 +1,258 @@
+"""`perennial import`: a file of whatever tool becomes events."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from config.errors import UserError
+from config.private import prepare
+from config.settings import Settings, load_settings
+from config.tasks import load_tasks
+from config.words import counted, printable
+from consumers.events import schemas as events
+from daemon.cli.output import AsJson, console, print_json, say
+
+if TYPE_CHECKING:
+    from consumers.formats.importing import Import
+    from consumers.formats.rows import BadRow
+    from consumers.formats.summary import Summary
+    from trainers.learners.reading_length import ReadingLength
+
+_FLUSH_EVERY = 1_000
+_SHOWN_BAD_ROWS = 10
+_SHOWN_LABELS = 30
+_NESTED = ("outermost", "innermost", "refuse")
+
+
+def import_(  # noqa: PLR0917 - typer gives every option by name
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="JSONL, JSON, CSV, TSV, Parquet or CoNLL (also .xz or .gz), exports of doccano, Label Studio, Prodigy and "
+            "spaCy, brat's .ann, or a folder of those."
+        ),
+    ],
+    task: Annotated[str | None, typer.Option(help="Rows become labels of this task; without it, articles.")] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", help="jsonl | csv | parquet | conll | brat | docbin; by the file's name when left out."),
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="Column with the whole text.")] = None,
+    title: Annotated[str | None, typer.Option(help="Column with the title.")] = None,
+    body: Annotated[str | None, typer.Option(help="Column with the body.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column with the label.")] = None,
+    spans: Annotated[str | None, typer.Option(help="Column with entity spans.")] = None,
+    when: Annotated[
+        str | None, typer.Option("--time", help="Column with the event time; without it rows take import order.")
+    ] = None,
+    identifier: Annotated[str | None, typer.Option("--id", help="Column with a stable id of the article.")] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(help="Column that says which document a row belongs to; rows of one document stay on one side."),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="Where token and tag stand: 2,3 in CoNLL (counted from 1), Word,Tag,Sentence in a table."),
+    ] = None,
+    nested: Annotated[
+        str, typer.Option(help="Of nested spans keep the outermost or the innermost, or refuse the row.")
+    ] = "outermost",
+    header: Annotated[
+        bool, typer.Option("--header/--no-header", help="Whether a CSV file's first row names its columns.")
+    ] = True,
+    delimiter: Annotated[
+        str | None, typer.Option(help="What parts a CSV file's fields, such as ; or tab; recognised when left out.")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="The file's encoding, such as cp1252; recognised when left out.")] = None,
+    label_map: Annotated[
+        str, typer.Option(help="Renames labels: PER=PERSON,MISC= (an empty name drops the label), or @FILE with such pairs.")
+    ] = "",
+    since: Annotated[datetime | None, typer.Option(help="Only rows at or after this time (UTC).")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only rows before this time (UTC).")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many rows.", min=1)] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Events per second; without it as fast as the log takes them.", min=0.001)
+    ] = None,
+    anchor: Annotated[
+        bool, typer.Option("--anchor", help="The rows are the anchor set: never trained on, they measure forgetting.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what the file holds; send nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn a file into events. Importing the same file twice changes nothing."""
+    from consumers.formats.files.csv import delimiter_named  # noqa: PLC0415 - heavy
+    from consumers.formats.importing import ImportOptions, plan  # noqa: PLC0415 - heavy
+    from consumers.formats.mapping import ColumnMapping, read_label_map  # noqa: PLC0415 - heavy
+    from consumers.formats.summary import Summary  # noqa: PLC0415 - heavy
+    from trainers.learners.reading_length import reading_length  # noqa: PLC0415 - heavy
+
+    settings = load_settings()
+    tasks = load_tasks(settings.tasks_folder)
+    if task is not None and task not in tasks:
+        message = f"task {task!r} is not defined in {settings.tasks_folder}; the tasks are {', '.join(sorted(tasks))}"
+        raise UserError(message)
+    _check_choices(format_, nested)
+    with _bar(file, hidden=as_json) as (bar, shown):
+        found = plan(
+            file,
+            tasks[task] if task else None,
+            ColumnMapping(text=text, title=title, body=body, label=label, spans=spans, time=when, id=identifier, group=group),
+            options=ImportOptions(
+                format=cast("Any", format_), header=header, labels=read_label_map(label_map) or None, anchor=anchor,
+                since=_utc(since), until=_utc(until), limit=limit, encoding=encoding, nested=cast("Any", nested),
+                delimiter=delimiter_named(delimiter) if delimiter else None,
+                columns=tuple(part.strip() for part in columns.split(",")) if columns else None,
+            ),
+            future_tolerance=timedelta(seconds=settings.ingest.future_tolerance_s),
+        )  # fmt: skip
+        summary = Summary()
+        # All of it is read before anything is sent: what is odd is said first.
+        length = reading_length(tasks[task]) if task else None
+        for event in summary.count(found.events(lambda share: bar.update(shown, completed=share / 2)), _BadRows(summary).show):
+            if length is not None and isinstance(event, events.Label) and event.text is not None:
+                length.add(event.text)
+        if length is not None:
+            length.done()
+        if not as_json:
+            _say(file, found, summary, length)
+        new, known, seconds = 0, 0, 0.0
+        if not dry_run and summary.events:
+            new, known, seconds = _send(settings, found, rate, lambda share: bar.update(shown, completed=0.5 + share / 2))
+    _report(settings, found, summary, length, sent=None if dry_run else (new, known, seconds), as_json=as_json)
+    if summary.swallowed or not summary.events:
+        raise typer.Exit(1)
+
+
+def _check_choices(format_: str | None, nested: str) -> None:
+    from consumers.formats.files.source import SUFFIXES  # noqa: PLC0415 - heavy
+
+    formats = sorted(set(SUFFIXES.values()))
+    if format_ is not None and format_ not in formats:
+        message = f"--format {format_!r} is not known; the formats are {', '.join(formats)}"
+        raise UserError(message)
+    if nested not in _NESTED:
+        message = f"--nested {nested!r} is not known; choose one of {', '.join(_NESTED)}"
+        raise UserError(message)
+
+
+class _BadRows:
+    """Shows the first rows that give no event, on standard error."""
+
+    def __init__(self, summary: Summary) -> None:
+        self._summary = summary
+
+    def show(self, row: BadRow) -> None:
+        # One whose neighbours are in danger is shown however many came before it.
+        if self._summary.bad <= _SHOWN_BAD_ROWS or row.swallowed:
+            sys.stderr.write(printable(f"row {row.line} left out: {row.reason}") + "\n")
+        elif self._summary.bad == _SHOWN_BAD_ROWS + 1:
+            sys.stderr.write("more rows are left out; the count stands at the end\n")
+
+
+def _say(file: Path, found: Import, summary: Summary, length: ReadingLength | None) -> None:
+    """Say what was recognised and what the file holds, before anything is sent."""
+    from consumers.formats.summary import odd_labels  # noqa: PLC0415 - heavy
+
+    lines = [f"{file.name}: {found.source.format}", *(f"  {one}" for one in found.said)]
+    lines += [f"  {reason}, left out: {count}" for reason, count in summary.left_out.items()]
+    lines += [f"  {one}" for one in found.findings.in_words()]
+    if summary.documents:
+        lines.append(f"  documents: {len(summary.documents)}; rows of one are never on both sides of a comparison")
+    if summary.labels:
+        lines.append(f"  labels: {_counted(summary.labels)}")
+    if summary.no_entity:
+        lines.append(f"  texts without an entity: {summary.no_entity}")
+    if length is not None and length.cut:
+        lines.append(
+            f"  longer than the model reads (training.max_tokens, {length.max_tokens}): {length.cut} of {length.texts} texts "
+            f"({length.cut / length.texts:.0%}); only their beginning is learnt from"
+        )
+    lines += [f"  look at this: labels {one}" for one in odd_labels(summary.labels)]
+    for line in lines:
+        say(line)
+
+
+def _counted(counts: dict[str, int]) -> str:
+    most = sorted(counts, key=lambda label: (-counts[label], label))
+    more = f" and {len(most) - _SHOWN_LABELS} more" if len(most) > _SHOWN_LABELS else ""
+    return ", ".join(f"{label} {counts[label]}" for label in most[:_SHOWN_LABELS]) + more
+
+
+def _report(
+    settings: Settings, found: Import, summary: Summary, length: ReadingLength | None, *, sent: tuple[int, int, float] | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    new, known, seconds = sent or (0, 0, 0.0)
+    if as_json:
+        left_out = sum(summary.left_out.values())
+        print_json({
+            "rows": summary.rows, "sent": new, "known": known, "left_out": left_out, "bad": summary.bad, "labels": summary.labels,
+            "texts_cut": length.cut if length is not None else None,
+            "recognised": list(found.said), "noticed": found.findings.in_words(), "seconds": round(seconds, 2),
+        })  # fmt: skip
+        return
+    if not summary.rows:
+        console.print("Nothing was imported: the file holds no rows.")
+        return
+    bad = f", {summary.bad} unusable" if summary.bad else ""
+    excluded = f", {sum(summary.left_out.values())} left out" if summary.left_out else ""
+    read = f"{counted(summary.rows, 'row')} read"
+    if sent is None:
+        console.print(f"{read}: {summary.events} usable{excluded}{bad}. Nothing was sent (--dry-run).")
+        return
+    # What waits in Kafka cannot be looked up.
+    sure = "" if settings.events.backend == "embedded" or not new else " to this buffer"
+    after = f" Sent in {seconds:.1f} s; `perennial status` shows them arrive." if new else ""
+    console.print(f"{read}: {new} new{sure}, {known} already known{excluded}{bad}.{after}")
+
+
+def _send(settings: Settings, found: Import, rate: float | None, progress: Callable[[float], None]) -> tuple[int, int, float]:
+    """Publish the events that are not known yet; return how many were sent, how many were known, and the seconds it took."""
+    from consumers.formats.imported import known_rows  # noqa: PLC0415 - heavy
+    from consumers.log.open import open_event_log  # noqa: PLC0415 - heavy
+    from daemon.flow.groups import CONSUMERS  # noqa: PLC0415 - heavy
+
+    prepare(settings.data_dir)
+    known_lines = known_rows(settings, found.identity, CONSUMERS)
+    started = time.monotonic()
+    sent = known = 0
+    with ExitStack() as stack:
+        event_log = open_event_log(settings)
+        stack.callback(event_log.close)
+        sink = event_log.sink()
+        stack.callback(sink.close)
+        for event in _events(found.events(progress)):
+            if int(event.event_id.rpartition("-")[2]) in known_lines:
+                known += 1
+                continue
+            sink.publish(events.TOPIC_OF_TYPE[event.type], events.to_bytes(event), key=events.key_of(event))
+            sent += 1
+            if rate or sent % _FLUSH_EVERY == 0:
+                sink.flush()
+            if rate:
+                time.sleep(max(0.0, started + sent / rate - time.monotonic()))
+    return sent, known, time.monotonic() - started
+
+
+def _events(rows: Iterable[object]) -> Iterator[events.AnyEvent]:
+    return (row for row in rows if isinstance(row, events.AnyEvent))
+
+
+@contextmanager
+def _bar(file: Path, *, hidden: bool) -> Iterator[tuple[Progress, TaskID]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=hidden or not console.is_terminal, transient=True) as bar:
+        yield bar, bar.add_task(f"importing {file.name}", total=1.0)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(tzinfo=UTC)

@@ -1,0 +1,106 @@
+"""`perennial keys`: API keys for the apps that ask serving."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from config.clock import MAX_DAYS, utc_now
+from config.errors import UserError
+from config.settings import load_settings
+from daemon.cli.output import AsJson, console, print_json, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from registry.api_keys import ApiKey
+    from registry.store import Registry
+
+app = typer.Typer(help="API keys for apps that ask serving: create, list, revoke.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Who holds it, for example desk-7; feedback is recorded under it.")]
+
+
+@app.command()
+def create(
+    name: Name,
+    scope: Annotated[list[str], typer.Option(help="What it may do: predict, feedback or admin; give it once for each.")],
+    expires: Annotated[float | None, typer.Option(metavar="DAYS", help="It ends after so many days; without it, never.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key and print it. It is shown this once: only a hash is kept."""
+    if expires is not None and not 0 < expires <= MAX_DAYS:
+        message = f"--expires {expires:g}: give more than 0 and at most {MAX_DAYS} days, or leave it out"
+        raise UserError(message)
+    from registry import api_keys  # noqa: PLC0415 - heavy
+
+    # Before a registry is made for it.
+    api_keys.check(name, scope)
+    with _registry(create=True) as registry:
+        ends = None if expires is None else timedelta(days=expires)
+        key, secret = registry.api_keys.create(name, scope, expires_in=ends)
+        where = registry.database.name
+    if as_json:
+        print_json({**_plain(key), "key": secret})
+        return
+    # Alone on standard output, whole: it is meant to be piped into a file or a secret store.
+    typer.echo(secret)
+    until = f"until {key.expires_at:%Y-%m-%d %H:%M} UTC" if key.expires_at else "until it is revoked"
+    typer.echo(f"{name} may {', '.join(key.scopes)}, {until}; its hash is kept in {where}. It is not shown again.", err=True)
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List every key with its scopes and state; the keys themselves are nowhere."""
+    with _registry(create=False) as registry:
+        keys = registry.api_keys.list()
+    if as_json:
+        print_json([_plain(key) for key in keys])
+        return
+    shown = [
+        (
+            key.name,
+            key.key_id,
+            " ".join(key.scopes),
+            key.state(utc_now()),
+            key.created_at,
+            key.last_used_at,
+            key.expires_at,
+        )
+        for key in keys
+    ]
+    table("API keys", ("name", "id", "scopes", "state", "created (UTC)", "last used", "expires"), shown, empty="none made yet")
+
+
+@app.command()
+def revoke(name: Name, as_json: AsJson = False) -> None:
+    """Make a key worthless; serving refuses it within seconds."""
+    with _registry(create=False) as registry:
+        key = registry.api_keys.revoke(name)
+    if as_json:
+        print_json(_plain(key))
+        return
+    console.print(f"{name} was revoked at {key.revoked_at:%Y-%m-%d %H:%M:%S} UTC; serving refuses it within seconds")
+
+
+def _plain(key: ApiKey) -> dict[str, Any]:
+    moments = {name: getattr(key, name) for name in ("created_at", "last_used_at", "expires_at", "revoked_at")}
+    return {
+        "name": key.name,
+        "id": key.key_id,
+        "scopes": list(key.scopes),
+        "state": key.state(utc_now()),
+        **moments,
+    }
+
+
+@contextmanager
+def _registry(*, create: bool) -> Iterator[Registry]:
+    from registry.store import Registry  # noqa: PLC0415 - heavy
+
+    # A key may be what a first start needs, so making one makes the registry too.
+    with Registry.open(load_settings().registry_url, create=create) as registry:
+        yield registry

@@ -1,0 +1,86 @@
+"""The command line: `perennial COMMAND`. Heavy libraries load inside the commands, so that help is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from config.errors import PerennialError, UserError
+from config.private import keep_private, refusal
+from config.secrets import told
+from config.words import printable_lines
+from daemon.cli import backups, data, dead_letters, feedback, inspect, keys, models, operate, runs, topics
+from daemon.cli import erasure as erasing
+from daemon.cli.output import Console
+
+EXIT_FAILED = 1
+EXIT_USER_ERROR = 2
+
+app = typer.Typer(
+    name="perennial",
+    help="Keeps news NLP models fresh: events in, retrained and compared models out, promoted only when they are better.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"perennial {metadata.version('perennial')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    pass
+
+
+for group in (operate, data, inspect, runs, erasing, backups):
+    group.register(app)
+app.add_typer(models.app, name="models")
+app.add_typer(dead_letters.app, name="dlq")
+app.add_typer(topics.app, name="topics")
+app.add_typer(keys.app, name="keys")
+app.add_typer(feedback.app, name="feedback")
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends with a message and exit code 2, never with a traceback."""
+    keep_private()
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def tell(kind: str, error: PerennialError) -> None:
+        errors.print(f"[bold red]{kind}:[/] ", end="")
+        errors.print(printable_lines(told(error)), markup=False)
+
+    try:
+        app()
+    except UserError as error:
+        tell("error", error)
+        sys.exit(EXIT_USER_ERROR)
+    except PerennialError as error:
+        tell("failed", error)
+        sys.exit(EXIT_FAILED)
+    except PermissionError as error:
+        tell("failed", UserError(refusal(error, "a file")))
+        sys.exit(EXIT_FAILED)
+    except typer.Abort:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (`| head`) has gone; nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Commands that start processes: run, serve, demo, train, doctor."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from config.logging import configure_logging, mask_crashes
+from config.secrets import secrets_of
+from config.settings import environment_of, load_settings
+from daemon.cli.output import AsJson, console, print_json, say, table
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands to the application."""
+    app.command()(run)
+    app.command("serve")(serve_)
+    app.command()(demo)
+    app.command()(train)
+    app.command()(doctor)
+
+
+def run(
+    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Start the serving child too.")] = True,
+) -> None:
+    """Run the daemon: ingest, schedule, training, a serving child. Ctrl-C or SIGTERM stops it, SIGHUP reloads the task files."""
+    settings = load_settings()
+    secrets = secrets_of(settings)
+    configure_logging(settings.log, secrets=secrets)
+    mask_crashes(secrets)
+    from daemon import app  # noqa: PLC0415 - heavy
+
+    exit_code = app.run(settings, serve=serve)
+    # All is closed. Taking the interpreter down under torch's and LanceDB's threads took 4 s of the time a stop has.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
+
+
+def serve_() -> None:
+    """Answer predictions and take feedback, without training. Follows the champion in the registry."""
+    settings = load_settings()
+    from daemon.process.supervision import PROGRAM  # noqa: PLC0415 - needed here only
+
+    # The very process that the daemon starts as its child.
+    os.execve(sys.executable, [sys.executable, *PROGRAM], os.environ | environment_of(settings))  # noqa: S606 - our own module
+
+
+def demo(
+    seed: Annotated[int, typer.Option(help="Seed of the generated news.")] = 20,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the demo's data folder and say where it is.")] = False,
+) -> None:
+    """Show the whole loop on generated news: drift, retraining, comparison, promotion, before and after. It ends on its own."""
+    from daemon.demo import show  # noqa: PLC0415 - heavy
+
+    raise typer.Exit(show.run(seed=seed, keep=keep))
+
+
+def train(
+    task: Annotated[str, typer.Argument(help="Task to train.")],
+    promote: Annotated[bool, typer.Option("--promote/--no-promote", help="Let the gate promote the candidate.")] = True,
+    full: Annotated[bool, typer.Option("--full", help="From the base model over the whole buffer.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a task now and follow the run. Uses the running daemon, or does the work here when there is none."""
+    settings = load_settings()
+    from daemon.cli import training_now  # noqa: PLC0415 - heavy
+
+    run_ended = training_now.train(settings, task, promote=promote, full=full, quiet=as_json)
+    if as_json:
+        print_json(run_ended)
+    else:
+        console.print(f"[bold]{run_ended['verdict'] or run_ended['state']}[/] {run_ended['version'] or ''}")
+        for reason in run_ended["reasons"] or [run_ended["error"] or ""]:
+            say(f"  {reason}")
+    raise typer.Exit(1 if run_ended["state"] == "failed" else 0)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Check this installation and say what to fix."""
+    from daemon.operations import doctor as checks  # noqa: PLC0415 - heavy
+
+    findings = checks.examine()
+    if as_json:
+        print_json([finding.as_json() for finding in findings])
+    else:
+        marks = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "problem": "[bold red]problem[/]"}
+        rows = [(Text.from_markup(marks[finding.level]), finding.check, finding.found, finding.remedy) for finding in findings]
+        table("Checks", ("", "check", "found", "what to do"), rows)
+    raise typer.Exit(1 if any(finding.level == "problem" for finding in findings) else 0)

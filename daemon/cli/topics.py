@@ -1,0 +1,68 @@
+"""`perennial topics`: the Kafka topics Perennial lives on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from config.settings import load_settings
+from daemon.cli.output import AsJson, console, print_json, table
+
+if TYPE_CHECKING:
+    from consumers.log.kafka.topics import TopicState
+
+app = typer.Typer(help="The Kafka topics: make them, look at them.", no_args_is_help=True)
+
+
+@app.command()
+def create(
+    partitions: Annotated[
+        int, typer.Option(help="Partitions of each new topic. One leader reads them all; more only help producers.", min=1)
+    ] = 1,
+    replication_factor: Annotated[
+        int, typer.Option(help="Brokers that hold each event; 3 where there are three.", min=1, max=10)
+    ] = 1,
+    update: Annotated[bool, typer.Option("--update", help="Also give topics that exist the settings they should have.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the topics that are missing, with retention and sizes that follow from the settings. Removes nothing."""
+    from consumers.log.kafka import topics  # noqa: PLC0415 - loads Kafka's client
+
+    settings = load_settings()
+    states = topics.create_missing(settings, partitions=partitions, replication_factor=replication_factor, update=update)
+    _show(states, as_json=as_json)
+    if not as_json and not update and any(state.differs for state in states):
+        console.print("`perennial topics create --update` gives them the settings they should have")
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """Show the topics that exist and what about them is not as it should be."""
+    from consumers.events import schemas as events  # noqa: PLC0415 - heavy
+    from consumers.log.kafka import topics  # noqa: PLC0415 - loads Kafka's client
+
+    states = topics.describe(load_settings())
+    _show(states, as_json=as_json)
+    missing = [name for name in events.TOPICS if name not in {state.name for state in states}]
+    if missing and not as_json:
+        console.print(f"missing: {', '.join(missing)}. `perennial topics create` makes them")
+
+
+def _show(states: Sequence[TopicState], *, as_json: bool) -> None:
+    if as_json:
+        print_json([asdict(state) for state in states])
+        return
+    rows = [
+        (
+            state.name,
+            "made now" if state.created else "there",
+            str(state.partitions),
+            str(state.replicas),
+            "; ".join(state.differs),
+        )
+        for state in states
+    ]
+    table("Topics", ("topic", "", "partitions", "replicas", "differs"), rows)

@@ -1,0 +1,266 @@
+"""`perennial train`: a run asked for by hand, done by the daemon when one is up, else in this process."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import asdict
+from typing import Any, Self
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from config.clock import utc_now
+from config.errors import PerennialError, RetryError, RunFailedError, UserError
+from config.logging import configure_logging
+from config.secrets import secrets_of
+from config.settings import Settings
+from config.tasks import load_tasks
+from config.words import counted
+from consumers.buffer.buffer import Buffer, TaskCounts
+from consumers.events import schemas as events
+from consumers.log.open import open_event_log, publish
+from daemon.app import Daemon
+from daemon.cli.output import console
+from daemon.flow.groups import CONSUMERS, LABELS_TOPIC
+from daemon.process import leader
+from daemon.training.triggers import request_key
+from daemon.views.status import last_progress
+from registry.runs import Run
+from registry.store import Registry
+
+_FOLLOW_S = 0.3
+_PICK_UP_LIMIT_S = 60.0
+_OVER = frozenset({"decided", "failed"})
+
+
+def train(settings: Settings, task: str, *, promote: bool, full: bool, quiet: bool = False) -> dict[str, Any]:
+    """Ask for a run, follow it to its end and return it as plain values.
+
+    Raises `UserError` for an unknown task and where there is nothing to train on (then nothing is queued), `RetryError` when the
+    run failed temporarily and waits to be tried again.
+    """
+    tasks = load_tasks(settings.tasks_folder)
+    if task not in tasks:
+        message = f"task {task!r} is not defined in {settings.tasks_folder}; the tasks are {', '.join(sorted(tasks))}"
+        raise UserError(message)
+    configure_logging(settings.log.model_copy(update={"level": "warning"}), secrets=secrets_of(settings))
+    _refuse_without_examples(settings, task)
+    with ExitStack() as stack:
+        registry = Registry.open(settings.registry_url)
+        stack.callback(registry.close)
+        event_id = f"train-{secrets.token_hex(8)}"
+        publish(settings, events.Retrain(
+            event_id=event_id, occurred_at=utc_now(), source="perennial train", task=task, full=full, promote=promote,
+            reason="asked for on the command line",
+        ))  # fmt: skip
+        queue = Queue(settings, task)
+        stack.callback(queue.close)
+        check = _nothing_to_check
+        if leader.of(registry).holder is None:
+            check = stack.enter_context(_DaemonHere(settings)).check
+        run = _follow(settings, registry, task, request_key(event_id), queue=queue, check=check, quiet=quiet)
+        return asdict(run)
+
+
+def _refuse_without_examples(settings: Settings, task: str) -> None:
+    """Raise `UserError` when nothing is there to train on, and nothing on its way that could become it."""
+    nothing = f"{task} has no training examples. Import some, then train again. Nothing was queued."
+    if not settings.buffer_dir.exists() and settings.events.backend == "embedded" and not settings.event_log_file.exists():
+        raise UserError(nothing)
+    with closing(Queue(settings, task)) as queue:
+        unread = queue.unread()
+        counts = queue.counts()
+    if unread or (counts is not None and (counts.train or counts.unenriched)):
+        return
+    if counts is not None and counts.waiting:
+        missing = f"{counted(counts.waiting, 'label')} still without an article"
+        raise UserError(
+            nothing.replace(". Import some,", f": {missing}. Send those articles, or import labels with their texts,")
+        )
+    raise UserError(nothing)
+
+
+class _DaemonHere:
+    """A daemon without serving in this process, for as long as the block lasts."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._daemon = Daemon(settings, serve=False)
+        self._thread = threading.Thread(target=self._run, name="daemon")
+        self._error: Exception | None = None
+
+    def __enter__(self) -> Self:
+        signal.signal(signal.SIGTERM, lambda _number, _frame: self._daemon.stop())
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._daemon.stop()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raise what ended the daemon before its time."""
+        if not self._thread.is_alive():
+            message = "the daemon in this process has ended (see its log above); the request stays for the next one"
+            raise self._error or RunFailedError(message)
+
+    def _run(self) -> None:
+        try:
+            self._daemon.run()
+        except PerennialError as error:  # told by `check`; anything else shows its traceback here
+            self._error = error
+
+
+def _nothing_to_check() -> None:
+    """Do nothing: a daemon elsewhere does the work, and the registry tells."""
+
+
+class Queue:
+    """What the daemon has to deal with before it can serve a request that was just published."""
+
+    def __init__(self, settings: Settings, task: str) -> None:
+        self._settings = settings
+        self._task = task
+        self._buffer: Buffer | None = None
+        self._log = open_event_log(settings)
+        group = next(name for name, topic in CONSUMERS.items() if topic == LABELS_TOPIC)
+        self._source = self._log.source(group, [LABELS_TOPIC])
+
+    def unread(self) -> int:
+        """Return the events of the request's topic not buffered yet. Raises `RetryError` when the log does not answer."""
+        return sum(self._source.lag().values())
+
+    def counts(self) -> TaskCounts | None:
+        """Return what the buffer holds for the task; None before there is a buffer."""
+        if self._buffer is None and self._settings.buffer_dir.exists():
+            self._buffer = Buffer.open(
+                self._settings.buffer_dir, self._settings.buffer, tasks=load_tasks(self._settings.tasks_folder), writer=False,
+                min_quality=self._settings.enrich.min_quality,
+            )  # fmt: skip
+        return None if self._buffer is None else self._buffer.counts(self._task)
+
+    def ahead(self) -> tuple[int, int]:
+        """Return the events of the request's topic not buffered yet and, once there are none, the task's texts not enriched."""
+        if unread := self.unread():
+            return unread, 0
+        counts = self.counts()
+        return 0, counts.unenriched if counts is not None else 0
+
+    def close(self) -> None:
+        """Release the handles."""
+        self._source.close()
+        self._log.close()
+        if self._buffer is not None:
+            self._buffer.close()
+
+
+class Patience:
+    """Runs out after `limit_s` in which neither a run was under way nor the queue became shorter than ever before."""
+
+    def __init__(self, limit_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit_s = limit_s
+        self._clock = clock
+        self._since = clock()
+        self._shortest: tuple[int, int] | None = None
+
+    def is_out(self, ahead: tuple[int, int] | None) -> bool:
+        """Take in what is ahead (None: a run is under way) and return whether waiting longer is of no use."""
+        if ahead is None or self._shortest is None or ahead < self._shortest:
+            self._since = self._clock()
+            self._shortest = self._shortest if ahead is None else ahead
+        return self._clock() - self._since > self._limit_s
+
+
+def _follow(
+    settings: Settings,
+    registry: Registry,
+    task: str,
+    key: str,
+    *,
+    queue: Queue,
+    check: Callable[[], None],
+    quiet: bool,
+) -> Run:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[steps]}"),
+        TimeRemainingColumn(),
+    )
+    patience = Patience(_PICK_UP_LIMIT_S)
+    lines = ProgressLines() if not console.is_terminal else None
+    with Progress(*columns, console=console, disable=quiet or lines is not None, transient=True) as bar:
+        shown = bar.add_task(f"{task}: waiting for the run to start", total=None, steps="")
+        told = ""
+        while True:
+            run = next((entry for entry in registry.runs.list(task, limit=50) if entry.trigger_key == key), None)
+            if run is not None and run.state in _OVER:
+                return run
+            if run is not None and run.retry_at is not None:
+                raise RetryError(_tried_later(run))
+            check()
+            ahead = _ahead(registry, queue) if run is None else None
+            if ahead is not None and (waits := _waits_for(ahead)) != told:
+                told = waits
+                bar.update(shown, description=f"{task}: waiting{waits}")
+                if lines is not None and waits:
+                    sys.stderr.write(f"{task}: waiting{waits}\n")
+            if run is None and patience.is_out(ahead):
+                message = (
+                    f"no run of {task} started, and the daemon made no progress for {_PICK_UP_LIMIT_S:.0f} s; `perennial status` "
+                    "says why. The request stays: the daemon serves it when it can"
+                )
+                raise RunFailedError(message)
+            if run is not None:
+                progress = last_progress(settings.runs_dir / run.run_id)
+                _show(bar, shown, run, progress)
+                if lines is not None:
+                    lines.tell(progress)
+            time.sleep(_FOLLOW_S)
+
+
+def _waits_for(ahead: tuple[int, int]) -> str:
+    unread, unenriched = ahead
+    if unread:
+        return f" until the daemon has read {counted(unread, 'more event')}"
+    return f" until {counted(unenriched, 'more text')} {'is' if unenriched == 1 else 'are'} enriched" if unenriched else ""
+
+
+def _tried_later(run: Run) -> str:
+    return (
+        f"run {run.run_id} failed temporarily: {run.error}. A daemon tries it again from {run.retry_at:%H:%M:%S} UTC "
+        f"on (failure {run.failures}); when you have mended the cause, `perennial train {run.task}` does so at once"
+    )
+
+
+def _ahead(registry: Registry, queue: Queue) -> tuple[int, int] | None:
+    """Return what is ahead of the request; None while a daemon is busy with a run."""
+    busy = registry.lease.holder() is not None and any(run.retry_at is None for run in registry.runs.unfinished())
+    return None if busy else queue.ahead()
+
+
+def _show(bar: Progress, shown: TaskID, run: Run, progress: dict[str, Any] | None) -> None:
+    if progress and progress["phase"] == "training":
+        step, of = progress["step"], progress["steps"] or None
+        bar.update(shown, description=f"{run.task}: training", completed=step, total=of, steps=f"{step} of {of}" if of else "")
+    else:
+        bar.update(shown, description=f"{run.task}: {progress['phase'] if progress else run.state}", steps="")
+
+
+class ProgressLines:
+    """Where no terminal shows a bar: each new line of progress as JSON on standard error."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Any] | None = None
+
+    def tell(self, progress: dict[str, Any] | None) -> None:
+        """Write `progress` unless it was written before."""
+        if progress is not None and progress != self._last:
+            self._last = progress
+            sys.stderr.write(json.dumps(progress) + "\n")
+            sys.stderr.flush()

@@ -1,1 +1,0 @@
-"""The commands of `perennial`, one file per group."""

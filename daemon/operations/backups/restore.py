@@ -1,0 +1,205 @@
+"""`perennial restore`: puts a backup back, every byte checked before anything is changed."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import tempfile
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from config import durable
+from config.clock import Clock, utc_now
+from config.errors import RetryError, UserError
+from config.settings import Settings
+from consumers.buffer import audit as buffer_audit
+from consumers.buffer import folder as buffer_folder
+from consumers.buffer.folder import WriterHeldError
+from consumers.erasure.requests import Erasures
+from daemon.operations.backups import manifest as names
+from daemon.operations.backups import note
+from daemon.operations.backups.copying import REPLACED_PREFIX, remove_journals
+from daemon.operations.backups.manifest import Backup
+from daemon.operations.backups.take import registry_file
+from daemon.serving import presence
+from registry.database import copying
+from registry.database.engine import Database
+from registry.store import Registry
+from trainers.job import spec as job_spec
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was put back, and where the former content is."""
+
+    backup: Backup
+    replaced: Path | None
+
+
+def restore(settings: Settings, folder: Path, *, force: bool = False, clock: Clock = utc_now) -> Restored:
+    """Put the backup in `folder` in the place of the data folder; with `force` what is there is moved aside first.
+
+    Raises `UserError` when the backup is damaged, the data folder is not empty or a daemon or serving process uses it, and
+    `RetryError` when the disk is full. Until the last step nothing is changed.
+    """
+    backup = Backup.read(folder)
+    backup.verify(folder)
+    data_dir = settings.data_dir
+    _check_backend(settings, backup)
+    _check_unused(settings)
+    present = _present(settings)
+    if present and not force:
+        message = (
+            f"{data_dir} is not empty ({', '.join(sorted(path.name for path in present)[:5])}); nothing was changed. Set "
+            "data_dir to a new folder, or give --force: what is there is then moved aside, not removed"
+        )
+        raise UserError(message)
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        staging = data_dir / f".restore-{secrets.token_hex(4)}"
+        try:
+            _stage(folder, staging, backup, data_dir.resolve())
+            _begin_erasures_anew(staging)
+            if registry_file(settings) is None:
+                _fill_postgres(settings, staging / names.REGISTRY, force=force)
+            replaced = _put_in_place(settings, staging, clock(), present)
+            note.write(data_dir, folder.resolve(), backup.completed_at)
+            return Restored(backup, replaced)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        message = f"the backup could not be put into {data_dir} ({error}); free space and run the command again with --force"
+        raise RetryError(message) from error
+
+
+def check(folder: Path) -> Backup:
+    """Read every byte of a backup and return its manifest. Raises `UserError` when it is damaged."""
+    backup = Backup.read(folder)
+    backup.verify(folder)
+    return backup
+
+
+def _begin_erasures_anew(staging: Path) -> None:
+    """Have every erasure that was not purged done from its first step: its list is ahead of the other copies."""
+    if Erasures.exist(staging):
+        with closing(Erasures(staging)) as erasures:
+            erasures.start_over()
+
+
+def _check_backend(settings: Settings, backup: Backup) -> None:
+    if settings.events.backend != backup.backend:
+        message = (
+            f"the backup was taken with events.backend {backup.backend!r}, and here it is {settings.events.backend!r}: the "
+            "events after it would be looked for in the wrong log. Nothing was changed; set events.backend as it was"
+        )
+        raise UserError(message)
+
+
+def _check_unused(settings: Settings) -> None:
+    here = presence.read(settings.data_dir)
+    if here is not None and presence.is_alive(here):
+        message = (
+            f"a serving process (pid {here.pid}, {here.address}) uses {settings.data_dir}; stop it first. Nothing was changed"
+        )
+        raise UserError(message)
+    if settings.buffer_dir.exists():
+        try:
+            buffer_folder.lock_for_writing(settings.buffer_dir).close()
+        except WriterHeldError as error:
+            message = f"{error}. Nothing was changed"
+            raise UserError(message) from None
+    file = registry_file(settings)
+    if file is not None and not file.exists():
+        return
+    try:
+        with Registry.open(settings.registry_url, create=False) as registry:
+            leader = registry.lease.holder()
+    except UserError:  # a Postgres database that has no registry yet
+        return
+    if leader is not None:
+        message = (
+            f"the daemon {leader} leads on this registry; stop it first and wait until its lease has run out. Nothing was changed"
+        )
+        raise UserError(message)
+
+
+def _present(settings: Settings) -> list[Path]:
+    """Return what would be in the way."""
+    found = (
+        [path for path in settings.data_dir.iterdir() if not path.name.startswith((".", REPLACED_PREFIX))]
+        if settings.data_dir.is_dir()
+        else []
+    )
+    file = registry_file(settings)
+    if file is not None and file.exists() and file.resolve() not in {path.resolve() for path in found}:
+        found.append(file)
+    return found
+
+
+def _stage(folder: Path, staging: Path, backup: Backup, data_dir: Path) -> None:
+    """Copy the backup into `staging`, made ready for its new place and durable."""
+    staging.mkdir(mode=0o700)
+    for name in backup.files:
+        target = staging / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / name, target)
+    with ExitStack() as stack:
+        database = Database(f"sqlite:///{staging / names.REGISTRY}")
+        stack.callback(database.close)
+        copying.forget_leader(database)
+    remove_journals(staging, [names.REGISTRY])
+    (staging / names.BUFFER).mkdir(exist_ok=True)
+    buffer_audit.read_again_from(staging / names.BUFFER, backup.offsets)
+    for path in (
+        *(staging / names.RUNS).glob(f"*/{job_spec.SPEC_FILE}"),
+        *(staging / names.RUNS).glob(f"*/{job_spec.RESULT_FILE}"),
+    ):
+        _move_paths(path, Path(backup.data_dir), data_dir)
+    durable.sync_tree(staging)
+
+
+def _move_paths(path: Path, before: Path, after: Path) -> None:
+    """Let a run's order and result name their files where they are now."""
+    content = json.loads(path.read_bytes())
+    for key in ("training_set", "run_dir", "champion", "model"):
+        value = content.get(key)
+        if isinstance(value, str) and Path(value).is_relative_to(before):
+            content[key] = str(after / Path(value).relative_to(before))
+    durable.write_atomic(path, json.dumps(content, indent=2).encode())
+
+
+def _fill_postgres(settings: Settings, file: Path, *, force: bool) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        # A copy: opening migrates an older registry to the newest schema.
+        older = shutil.copy(file, Path(temporary) / names.REGISTRY)
+        with Registry.open(f"sqlite:///{older}") as source, Registry.open(settings.registry_url) as target:
+            if not copying.is_empty(target.database) and not force:
+                message = (
+                    f"the registry {target.database.name} is not empty; nothing was changed. Name another database in "
+                    "registry.url, or give --force: its runs and versions are then replaced for good (take a pg_dump first)"
+                )
+                raise UserError(message)
+            copying.copy_all(source.database, target.database)
+
+
+def _put_in_place(settings: Settings, staging: Path, now: datetime, present: list[Path]) -> Path | None:
+    data_dir, replaced = settings.data_dir, None
+    if present:
+        replaced = data_dir / f"{REPLACED_PREFIX}{now:%Y%m%dT%H%M%S}"
+        replaced.mkdir()
+        for path in present:
+            shutil.move(path, replaced / path.name)
+    file = registry_file(settings)
+    if file is None:
+        (staging / names.REGISTRY).unlink()
+    elif file.resolve() != (data_dir / names.REGISTRY).resolve():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(staging / names.REGISTRY, file)
+    # The buffer first: it carries the order to read the log again. A restore that ends half-way leaves what is visibly not whole.
+    for path in sorted(staging.iterdir(), key=lambda path: path.name != names.BUFFER):
+        path.rename(data_dir / path.name)
+    durable.sync_folder(data_dir)
+    return replaced

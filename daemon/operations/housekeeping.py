@@ -1,0 +1,110 @@
+"""What goes with time, once an hour: every table, file and folder that grows has an age at which its content is removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from config.clock import Clock, ClockWatch, utc_now
+from config.settings import Settings
+from consumers.buffer.buffer import Buffer
+from consumers.dead_letters.store import DeadLetters
+from consumers.erasure.requests import Erasures
+from consumers.log.protocols import EventLog
+from consumers.tables.pace import portions
+from daemon.operations import erased_runs
+from registry import collection, retention
+from registry.artifacts.local import Artifacts
+from registry.store import Registry
+
+EVERY_S = 3600.0
+_LETTERS_PER_STEP = 1_000
+_LONGEST_JUMP_S = 86_400.0
+
+log = structlog.get_logger(__name__)
+
+
+class Housekeeping:
+    """Removes what is past its time, in portions beside everything else. One thread steps."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        buffer: Buffer,
+        event_log: EventLog,
+        dead_letters: DeadLetters,
+        erasures: Erasures,
+        registry: Registry,
+        artifacts: Artifacts,
+        fencing_token: int,
+        clock: Clock = utc_now,
+        watch: ClockWatch | None = None,
+    ) -> None:
+        self._settings = settings
+        self._buffer = buffer
+        self._event_log = event_log
+        self._dead_letters = dead_letters
+        self._erasures = erasures
+        self._registry = registry
+        self._artifacts = artifacts
+        self._token = fencing_token
+        self._clock = clock
+        self._watch = watch or ClockWatch()
+
+    def step(self) -> float:
+        """Remove what is past its time, and say how much of what; return the seconds until the next time.
+
+        Raises `RetryError` when a file or the registry cannot be used now, `StopError` when this process leads no longer.
+        """
+        if abs(jumped_s := self._watch.jumped_s()) > _LONGEST_JUMP_S:
+            log.error(
+                "clock.jumped", hours=round(jumped_s / 3600, 1),
+                reason="the machine's clock was set since the daemon began, and what is removed by age cannot come back",
+                next="nothing is removed; check the clock, then start the daemon again",
+            )  # fmt: skip
+            return EVERY_S
+        settings, token = self._settings, self._token
+        # Never shorter than rows are kept: without the record of its run a request would be answered again.
+        rows_days = settings.buffer.retention_days
+        history_days = max(settings.registry.history_days, rows_days) if settings.registry.history_days and rows_days else 0.0
+        # The buffer first: a request goes before the record of the run that answered it, or it would be answered again.
+        rows = self._buffer.enforce_retention()
+        keep = settings.registry.keep_versions
+        log.info(
+            "daemon.housekeeping",
+            rows_removed=rows,
+            events_removed=self._event_log.enforce_retention(),
+            # 0 keeps all here; for `collect` it would mean champion and previous version only.
+            artifacts_removed=collection.collect(self._registry, self._artifacts, keep=keep) if keep else [],
+            dead_letters_removed=self._older(settings.ingest.dead_letters_days, self._drop_dead_letters),
+            outgoing_removed=self._older(
+                settings.events.retention_days, lambda at: retention.forget_sent(self._registry, at, fencing_token=token)
+            ),
+            # A row that a run looked at was in the buffer before: once the run ended so long ago, it is there no more.
+            looks_removed=self._older(rows_days, lambda at: retention.forget_looks(self._registry, at, fencing_token=token)),
+            lineage_removed=self._older(
+                history_days, lambda at: retention.forget_lineage(self._registry, at, fencing_token=token)
+            ),
+            runs_removed=self._older(history_days, self._forget_runs),
+            uses_of_keys_forgotten=self._older(
+                history_days, lambda at: retention.forget_use_of_keys(self._registry, at, fencing_token=token)
+            ),
+            erasures_removed=self._older(history_days, self._erasures.forget_done),
+        )
+        return EVERY_S
+
+    def _older(self, days: float, remove: Callable[[datetime], int]) -> int:
+        """Remove what is older than so many days; 0 keeps all."""
+        return remove(self._clock() - timedelta(days=days)) if days else 0
+
+    def _drop_dead_letters(self, before: datetime) -> int:
+        return sum(self._dead_letters.drop(some) for some in portions(self._dead_letters.died_before(before), _LETTERS_PER_STEP))
+
+    def _forget_runs(self, before: datetime) -> int:
+        run_ids = retention.old_runs(self._registry, before)
+        # A folder without a record would stay for ever.
+        erased_runs.remove(self._settings.runs_dir, run_ids)
+        return retention.forget_runs(self._registry, run_ids, fencing_token=self._token)

@@ -1,0 +1,1 @@
+"""The daemon as a process: its threads, signals, children and lease."""

@@ -1,0 +1,135 @@
+"""`perennial predict`: ask the serving process, or the champion itself where none is up."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from config.errors import RetryError, UserError
+from config.settings import Settings
+from config.tasks import TaskSpec, load_tasks
+from config.words import printable
+from daemon.serving import presence
+from daemon.serving.http import tls
+from registry.artifacts.local import Artifacts
+from registry.store import Registry
+from registry.versions import Version
+from trainers.learners.protocols import Predictor
+
+_TIMEOUT_S = 60.0
+_SERVER_ERROR, _UNAVAILABLE = 500, 503
+# Serving is on this machine or beside it: a proxy set for the web must not get between.
+_NO_PROXY = urllib.request.ProxyHandler({})
+
+
+def ask(settings: Settings, task: str, texts: Sequence[str]) -> dict[str, Any]:
+    """Return `{"version", "by", "predictions"}`. Raises as `post` does."""
+    here = presence.read(settings.data_dir)
+    if here is not None and presence.is_alive(here):
+        path = f"/v1/tasks/{urllib.parse.quote(task, safe='')}/predict"
+        return {**post(settings, here.address, path, {"texts": list(texts)}), "by": here.address}
+    return _ask_here(settings, task, texts)
+
+
+def post(settings: Settings, address: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Post JSON to the serving process and return its answer.
+
+    Raises `UserError` for a 4xx, such as while the task has no champion, and for a 503; `RetryError` when serving failed or did
+    not answer.
+    """
+    request = urllib.request.Request(  # noqa: S310 - the address is our own serving process's
+        address + path, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
+    )
+    token = settings.serving.token.get_secret_value()
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    handlers = [urllib.request.HTTPSHandler(context=tls.client_context(settings.serving))] if address.startswith("https:") else []
+    try:
+        with urllib.request.build_opener(_NO_PROXY, *handlers).open(request, timeout=_TIMEOUT_S) as response:
+            answer: dict[str, Any] = json.loads(response.read())
+            return answer
+    except urllib.error.HTTPError as error:
+        message = _message(error.read())
+        if error.code >= _SERVER_ERROR and error.code != _UNAVAILABLE:
+            raise RetryError(message) from None
+        raise UserError(message) from None
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
+        message = f"the serving process at {address} did not answer ({reason}); ask again once `perennial status` says it is up"
+        raise RetryError(message) from None
+
+
+def load_version(settings: Settings, task: TaskSpec, version: Version) -> Predictor:
+    """Return the model of a version, every byte checked. Raises `RunFailedError` naming the file that is not as published."""
+    # Heavy, and not needed where serving answers.
+    from trainers import hardware  # noqa: PLC0415
+    from trainers.learners import catalog  # noqa: PLC0415
+
+    folder = Artifacts(settings.artifacts_dir).verify(version.artifact_id, version.manifest_sha256)
+    return catalog.task_for(task).load(folder, hardware.resolve(settings.training))
+
+
+def in_words(text: str, prediction: Mapping[str, Any]) -> Text:
+    """Return one line for a person: the label with its probability, or the text with its entities marked.
+
+    A text that is longer than the model reads is marked as read in part.
+    """
+    answer = prediction.get("answer", prediction)
+    # One character for each break and for what cannot be printed, so that the offsets of spans stay what they are.
+    text = printable(text.replace("\n", " "))
+    if "label" in answer:
+        share = answer.get("scores", {}).get(answer["label"])
+        shown = Text.assemble((printable(str(answer["label"])), "bold green"))
+        if share is not None:
+            shown.append(f" {share:.0%}", "dim")
+        if answer.get("truncated"):
+            shown.append(" read in part", "yellow")
+        return shown.append("  ").append(text if len(text) <= 100 else text[:99] + "…")  # noqa: PLR2004 - a readable line
+    shown, at = Text(), 0
+    for span in sorted(answer["spans"], key=lambda span: int(span["start"])):
+        shown.append(text[at : span["start"]]).append(text[span["start"] : span["end"]], "bold green")
+        shown.append(f"[{printable(span['label'])}]", "dim")
+        at = span["end"]
+    return shown.append(text[at:])
+
+
+def _ask_here(settings: Settings, task: str, texts: Sequence[str]) -> dict[str, Any]:
+    tasks = load_tasks(settings.tasks_folder)
+    if task not in tasks:
+        message = f"task {task!r} is not defined in {settings.tasks_folder}; the tasks are {', '.join(sorted(tasks))}"
+        raise UserError(message)
+    if not settings.data_dir.exists():
+        message = f"nothing has run in {settings.data_dir} yet, so there is no model; start with `perennial run`"
+        raise UserError(message)
+    registry = Registry.open(settings.registry_url, read_only=True)
+    try:
+        champion = registry.versions.champion(task)
+        if champion is None:
+            message = f"task {task} has no champion yet; `perennial status` says what it waits for"
+            raise UserError(message)
+        version = registry.versions.get(champion.version)
+    finally:
+        registry.close()
+    predictor = load_version(settings, tasks[task], version)
+    answers = predictor.predict(list(texts))
+    return {
+        "task": task,
+        "version": version.name,
+        "by": "this process (serving is not up)",
+        "predictions": [{"truncated": False, **answer} for answer in answers],
+    }
+
+
+def _message(body: bytes) -> str:
+    try:
+        error = json.loads(body)["error"]
+        return "; ".join(str(error[key]) for key in ("message", "remedy") if error.get(key))
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return body.decode("utf-8", "replace")[:500]

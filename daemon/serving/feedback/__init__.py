@@ -1,0 +1,1 @@
+"""Feedback over HTTP, and the log of answers."""

@@ -1,0 +1,295 @@
+"""The HTTP interface: predictions, feedback and its fate, tasks, models, health, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from concurrent.futures import Future
+from functools import partial
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import FastAPI, Header, Query, Request
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import ValidationError
+
+from config.errors import DeadLetterError, RetryError
+from consumers.events import cloud_events, wire
+from consumers.events import errors as event_errors
+from daemon.serving.access.callers import Guard
+from daemon.serving.feedback.accepted import Accepted
+from daemon.serving.http import document, downloads, errors, schemas
+from daemon.serving.http.errors import ApiError
+from daemon.serving.http.lane import Lane
+from daemon.serving.http.refusals import EVERYWHERE, GUARDED, declared
+from daemon.serving.http.security import BodyLimit, HeadAsGet
+from daemon.serving.metrics import Measured
+from daemon.serving.models.batching import OverloadedError, OverTimeError
+from daemon.serving.models.slot import NoModelError, Slot
+from daemon.serving.service import Service
+from trainers.learners.protocols import Answer
+
+_CLIENT_GONE = 499
+"""What the metrics count for a request whose client did not wait; nobody reads it."""
+
+
+def create_app(service: Service) -> FastAPI:
+    """Return the app over an open service. It neither opens nor closes the service."""
+    app = FastAPI(
+        title="Perennial",
+        description="Predictions of the champion, feedback on them, and what an app needs to run the champion itself.",
+        # Their pages load from another host.
+        docs_url=None,
+        redoc_url=None,
+        responses=declared(*EVERYWHERE),
+        generate_unique_id_function=lambda route: route.name,
+    )
+    errors.install(app)
+    document.install(app, open_to_all=lambda: service.access.open_to_all)
+    settings = service.settings.serving
+    # The last one added sees a request first: measured, then identified, then read.
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, all_bytes=settings.max_bodies_bytes)
+    app.add_middleware(Guard, access=service.access, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(Measured, metrics=service.metrics)
+    app.add_middleware(HeadAsGet)
+    _add_predict(app, service)
+    _add_feedback(app, service)
+    _add_views(app, service)
+    downloads.add(app, service, partial(_slot, service))
+    _add_health(app, service)
+    return app
+
+
+def _add_predict(app: FastAPI, service: Service) -> None:
+    @app.post(
+        "/v1/tasks/{task}/predict",
+        response_model=schemas.PredictResponse,
+        responses=declared(*GUARDED, "not_found", "no_champion", "unsupported_type", "invalid"),
+        openapi_extra=document.body_of(document.PREDICT_BODY),
+    )
+    async def predict(task: str, request: Request) -> Response:
+        """Answer with the task's champion; every answer carries its version and prediction id."""
+        slot = _slot(service, task)
+        asked = _predict_request(await _json_bytes(request))
+        texts = asked.as_texts()
+        if len(texts) > service.settings.serving.max_texts:
+            message = f"texts: {len(texts)} texts are more than serving.max_texts ({service.settings.serving.max_texts})"
+            raise ApiError(422, message, "send them in several requests", field="texts")
+        service.access.charge(request.state.caller, len(texts))
+        try:
+            version, future = slot.predict(texts)
+        except NoModelError:
+            # Its task file may have been removed since the request came in; then this says so.
+            raise _no_model(_slot(service, task)) from None
+        except OverloadedError:
+            message = f"task {task!r} has too many texts waiting"
+            raise ApiError(503, message, "send it again in a second", field="task", headers={"Retry-After": "1"}) from None
+        answers = await _unless_gone(request, future)
+        if answers is None:
+            return Response(status_code=_CLIENT_GONE)
+        ids = service.predictions.add(task, version, texts, answers, asked.article_id)
+        service.metrics.answered(task, version, len(texts))
+        # A backend that reads every text whole says nothing of it.
+        predictions = [{"prediction_id": one, "truncated": False, **answer} for one, answer in zip(ids, answers, strict=True)]
+        return JSONResponse({"task": task, "version": version, "predictions": predictions})
+
+
+def _add_feedback(app: FastAPI, service: Service) -> None:
+    posts, acknowledgements = Lane(threads=16, waiting=1000), Lane(threads=2, waiting=200)
+    fates, strangers = Lane(threads=2, waiting=100), Lane(threads=1, waiting=20)
+
+    @app.post(
+        "/v1/feedback",
+        status_code=202,
+        response_model=schemas.FeedbackAccepted,
+        responses=declared(*GUARDED, "not_found", "conflict", "unsupported_type", "invalid"),
+        openapi_extra=document.body_of(document.FEEDBACK_BODY),
+    )
+    async def post_feedback(request: Request, idempotency_key: Annotated[str | None, Header()] = None) -> Response:
+        """Make feedback durable and acknowledge it; `event_id` and `occurred_at` may be left out.
+
+        CloudEvents are taken too: structured, binary, and a batch, which is answered with `{"events": [...]}`.
+        """
+        body, key = await _json_bytes(request), request.state.caller.key
+        headers = cloud_events.from_http(request.headers.items())
+        batch = cloud_events.batch_in(body, headers)
+        if batch is None:
+            accepted = await posts.run(service.desk.accept, body, idempotency_key, api_key=key, headers=headers)
+            return JSONResponse(_acknowledgement(accepted).model_dump(mode="json"), status_code=202)
+        if len(batch) > service.settings.serving.max_texts:
+            message = f"the batch has {len(batch)} events, more than serving.max_texts ({service.settings.serving.max_texts})"
+            raise ApiError(422, message, "send them in several batches", field="body")
+        all_accepted = await posts.run(service.desk.accept_batch, batch, api_key=key)
+        acknowledged = [_acknowledgement(one).model_dump(mode="json") for one in all_accepted]
+        return JSONResponse({"events": acknowledged}, status_code=202)
+
+    @app.get(
+        "/v1/feedback/{event_id:path}",
+        response_model=schemas.FeedbackFate,
+        responses=declared(*GUARDED, "not_found", "invalid"),
+    )
+    async def feedback_fate(event_id: str) -> Response:
+        """Tell what became of one feedback event, up to the version that learnt from it."""
+        try:
+            # Who was acknowledged does not wait behind questions about anything at all.
+            lane = fates if await acknowledgements.run(service.fates.was_acknowledged, event_id) else strangers
+            found = await lane.run(service.fates.of, event_id)
+        except RetryError as error:
+            raise ApiError(503, str(error), "ask again in a moment", headers={"Retry-After": "2"}) from None
+        if found is None:
+            message = f"event_id: no feedback {event_id[:200]!r} is known here"
+            raise ApiError(404, message, "use the event_id of the 202 answer", field="event_id")
+        return JSONResponse(found.model_dump(mode="json"))
+
+
+def _add_views(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/tasks", responses=declared(*GUARDED))
+    async def list_tasks() -> schemas.Tasks:
+        """List the tasks, what answers for each and why one is not ready."""
+        return schemas.Tasks(tasks=[_task_view(slot) for slot in service.slots.all()])
+
+    @app.get("/v1/models", responses=declared(*GUARDED, "not_found", "invalid"))
+    def list_models(task: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> schemas.Models:
+        """List the registry's newest versions (`?limit=`), newest first, of one task (`?task=`) or of all."""
+        if task is not None:
+            _slot(service, task)
+        try:
+            versions = service.registry.versions.list(task, limit)
+            champions = {name: service.registry.versions.champion(name) for name in {version.task for version in versions}}
+        except RetryError as error:
+            raise ApiError(503, str(error), "ask again in a moment", headers={"Retry-After": "2"}) from None
+        serving = {slot.status().serving for slot in service.slots.all()}
+        views = [
+            schemas.ModelView(
+                name=version.name,
+                task=version.task,
+                created_at=version.created_at,
+                size_bytes=version.size_bytes,
+                parent=version.parent,
+                champion=(alias := champions[version.task]) is not None and alias.version == version.name,
+                serving=version.name in serving,
+                metrics=dict(version.metrics),
+            )
+            for version in versions
+        ]
+        return schemas.Models(models=views)
+
+
+def _add_health(app: FastAPI, service: Service) -> None:
+    @app.get("/healthz")
+    async def healthz() -> schemas.Alive:
+        """Say that the process runs and its event loop turns."""
+        return schemas.Alive(pid=os.getpid())
+
+    @app.get(
+        "/readyz",
+        response_model=schemas.Readiness,
+        responses={503: {"model": schemas.Readiness, "description": "It is not ready; `reasons` says why."}},
+    )
+    async def readyz() -> Response:
+        """Answer 200 once every task that has a champion has a loaded model and every thread works, else 503.
+
+        A task that a reload brought is only noted.
+        """
+        views = [_task_view(slot) for slot in service.slots.all()]
+        reasons = {view.name: view.problem for view in views if not view.ready and not service.slots.came_later(view.name)}
+        reasons |= {name: found.reason for name, found in service.troubles().items()}
+        notes = {view.name: view.problem for view in views if view.problem and view.name not in reasons}
+        body = {"ready": not reasons, "reasons": reasons, "notes": notes, "serving": {view.name: view.serving for view in views}}
+        return JSONResponse(body, status_code=503 if reasons else 200)
+
+    exposition = {"description": "The metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+
+    @app.get("/metrics", response_class=Response, responses={200: exposition, **declared(*GUARDED)})
+    async def metrics() -> Response:
+        """Expose the process's metrics in Prometheus' text format."""
+        return Response(service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _acknowledgement(accepted: Accepted) -> schemas.FeedbackAccepted:
+    return schemas.FeedbackAccepted(
+        event_id=accepted.event_id,
+        task=accepted.task,
+        accepted_at=accepted.accepted_at,
+        fate=f"/v1/feedback/{quote(accepted.event_id, safe='')}",
+    )
+
+
+async def _unless_gone(request: Request, future: Future[list[Answer]]) -> list[Answer] | None:
+    """Return the answers; None when the client went away meanwhile, whose texts are dropped then. Raises `ApiError` (422)."""
+    answered = asyncio.wrap_future(future)
+    # The body was read to its end: what comes now is that the client has gone.
+    gone = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait((answered, gone), return_when=asyncio.FIRST_COMPLETED)
+        return await answered if answered.done() else None
+    except OverTimeError as error:
+        message = f"texts: {error}"
+        remedy = "shorten that text or leave it out; the others can be sent without it, and sending it again changes nothing"
+        raise ApiError(422, message, remedy, field="texts") from None
+    finally:
+        answered.cancel()
+        gone.cancel()
+
+
+async def _json_bytes(request: Request) -> bytes:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    # Insisting on JSON also keeps web pages from posting here through a visitor's browser without asking.
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        message = f"the body is declared as {kind[:80] or 'nothing'!r}"
+        raise ApiError(415, message, "send JSON with the header Content-Type: application/json", field="Content-Type")
+    return await request.body()
+
+
+def _predict_request(body: bytes) -> schemas.PredictRequest:
+    try:
+        return schemas.PredictRequest.model_validate(wire.decode(body, noun="body"))
+    except DeadLetterError as error:
+        raise errors.of_malformed(error) from None
+    except ValidationError as error:
+        raise errors.of_dead_letter(event_errors.explain(error, noun="request")) from None
+
+
+def _slot(service: Service, task: str) -> Slot:
+    slot = service.slots.get(task)
+    if slot is None:
+        raise errors.unknown_task(task, service.slots)
+    return slot
+
+
+def _no_model(slot: Slot) -> ApiError:
+    status = slot.status()
+    if status.failure is not None:
+        message = f"task {status.task!r} has no working model: {status.failure}"
+        remedy = "tell the operator; loading is retried automatically"
+    elif status.champion is None and status.looked:
+        return errors.no_champion(status.task)
+    else:
+        message, remedy = f"the champion of task {status.task!r} is being loaded", "send it again in a moment"
+    return ApiError(503, message, remedy, field="task", headers={"Retry-After": "1"})
+
+
+def _task_view(slot: Slot) -> schemas.TaskView:
+    status, spec = slot.status(), slot.spec
+    if not status.looked:
+        problem = "the registry was not read yet"
+    elif status.failure is not None:
+        problem = status.failure
+    elif status.champion is None:
+        problem = "no champion yet"
+    elif status.serving is None:
+        problem = f"{status.champion} is being loaded"
+    else:
+        problem = None
+    return schemas.TaskView(
+        name=spec.name,
+        kind=spec.kind,
+        description=spec.description,
+        labels=spec.labels,
+        label_names=spec.label_names,
+        champion=status.champion,
+        serving=status.serving,
+        ready=status.ready,
+        problem=problem,
+    )

@@ -1,0 +1,192 @@
+"""What requests carry and answers look like."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from consumers.events.schemas import ArticleId, Text, article_text
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PredictRequest(_Schema):
+    """One of `texts`, `text`, or `title` and `body` (an article, read as title, blank line, body)."""
+
+    texts: Annotated[tuple[Text, ...] | None, Field(min_length=1, description="Several texts, answered in order.")] = None
+    text: Annotated[Text | None, Field(description="One text.")] = None
+    title: Annotated[Text | None, Field(description="An article's title ...")] = None
+    body: Annotated[Text | None, Field(description="... and body; either may be left out.")] = None
+    article_id: Annotated[ArticleId | None, Field(description="The article the one text belongs to.")] = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        article = self.title is not None or self.body is not None
+        forms = [self.texts is not None, self.text is not None, article]
+        if sum(forms) != 1:
+            found = "none" if not any(forms) else "more than one"
+            message = f"{found} of texts, text, and title/body is given; send exactly one of them"
+            raise ValueError(message)
+        if self.article_id is not None and self.texts is not None:
+            message = "article_id names one article and texts are several; send text, or title and body, with it"
+            raise ValueError(message)
+        blank = [number for number, text in enumerate(self.as_texts()) if not text.strip()]
+        if blank:
+            message = f"text number {blank[0]} holds only white space; send words, or leave it out"
+            raise ValueError(message)
+        return self
+
+    def as_texts(self) -> list[str]:
+        """Return the texts to answer, in order."""
+        if self.texts is not None:
+            return list(self.texts)
+        return [self.text] if self.text is not None else [article_text(self.title or "", self.body or "")]
+
+
+class AnsweredSpan(_Schema):
+    """One entity: code-point offsets into the text, end exclusive, and its type."""
+
+    start: int
+    end: int
+    label: str
+
+
+class Prediction(BaseModel):
+    """One answer: `label` and `scores` of a classification, `spans` of entity recognition."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    prediction_id: Annotated[str, Field(description="What feedback on this answer cites.")]
+    truncated: Annotated[bool, Field(description="The model read only the beginning of the text.")]
+    label: Annotated[str, Field(description="The most probable label.")] = ""
+    scores: Annotated[dict[str, float], Field(description="Probability per label, highest first.")] = {}
+    spans: Annotated[list[AnsweredSpan], Field(description="The entities in order of the text.")] = []
+
+
+class PredictResponse(_Schema):
+    """One prediction per text, in order, all by one version."""
+
+    task: str
+    version: str
+    predictions: list[Prediction]
+
+
+class Refused(_Schema):
+    """Why a request was refused and what to do."""
+
+    code: Annotated[str, Field(description="What programs go by, such as `no_champion`.")]
+    field: Annotated[str | None, Field(description="Which part of the request is wrong.")]
+    message: str
+    remedy: str
+
+
+class ErrorBody(_Schema):
+    """What every refusal looks like."""
+
+    error: Refused
+
+
+class Alive(_Schema):
+    """The process runs."""
+
+    status: Literal["alive"] = "alive"
+    pid: int
+
+
+class Readiness(BaseModel):
+    """Whether every task that has a champion has a loaded model."""
+
+    ready: bool
+    reasons: Annotated[dict[str, str | None], Field(description="Why it is not ready.")]
+    notes: Annotated[dict[str, str | None], Field(description="What does not keep it from being ready.")]
+    serving: Annotated[dict[str, str | None], Field(description="The version that answers, by task.")]
+
+
+class FeedbackAccepted(_Schema):
+    """The acknowledgement: the event is durable in the log and will not be lost."""
+
+    event_id: str
+    task: str
+    status: Literal["accepted"] = "accepted"
+    accepted_at: datetime
+    fate: str
+    """Where its fate can be asked."""
+
+
+FateStatus = Literal["queued", "waiting", "joined", "quarantined", "set_aside", "held_out", "refused", "dead_letter", "learnt"]
+
+
+class FeedbackFate(_Schema):
+    """What became of one feedback event."""
+
+    event_id: str
+    task: str | None
+    status: FateStatus
+    reason: str
+    accepted_at: datetime | None = None
+    example_id: str | None = None
+    learnt_in: str | None = None
+    """The first version that learnt from it."""
+    in_champion: bool = False
+    """Whether the champion, or one of its parents, learnt from it."""
+    champion: str | None = None
+
+
+class TaskView(_Schema):
+    """One task as serving sees it."""
+
+    name: str
+    kind: str
+    description: str
+    labels: Literal["open", "closed"]
+    label_names: tuple[str, ...]
+    champion: str | None
+    serving: str | None
+    ready: bool
+    problem: str | None
+
+
+class Tasks(_Schema):
+    """All tasks."""
+
+    tasks: list[TaskView]
+
+
+class ModelView(_Schema):
+    """One version of the registry."""
+
+    name: str
+    task: str
+    created_at: datetime
+    size_bytes: int
+    parent: str | None
+    champion: bool
+    serving: bool
+    metrics: dict[str, Any]
+
+
+class Models(_Schema):
+    """Versions, the newest first."""
+
+    models: list[ModelView]
+
+
+class ChampionView(_Schema):
+    """A task's champion, with what an app needs to run it in its own process."""
+
+    task: str
+    version: str
+    generation: int
+    """Grows by one with every move of the champion."""
+    since: datetime
+    kind: str
+    backend: str
+    precision: Literal["fp32", "bf16"]
+    """What serving computes in; another precision may give other scores."""
+    manifest_sha256: str
+    size_bytes: int
+    """Of all files together."""

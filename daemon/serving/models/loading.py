@@ -1,0 +1,73 @@
+"""Where a slot's models come from: the registry's champion alias, verified artifacts, the task's own loader."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from config.settings import Settings
+from config.tasks import TaskSpec
+from daemon.serving.models.slot import Champion
+from registry.artifacts.local import Artifacts
+from registry.store import Registry
+from trainers.learners.protocols import Predictor
+
+
+class RegistryChampions:
+    """Reads the champion of a task from registry and artifact store. Thread-safe."""
+
+    def __init__(self, registry: Registry, artifacts: Artifacts) -> None:
+        self._registry = registry
+        self._artifacts = artifacts
+
+    def champion(self, task: str) -> Champion | None:
+        """Return where the alias points now; None when the task has no champion. Raises `RetryError`."""
+        alias = self._registry.versions.champion(task)
+        if alias is None:
+            return None
+        version = self._registry.versions.get(alias.version)
+        return Champion(version.name, alias.generation, version.artifact_id, version.manifest_sha256)
+
+    def verified_folder(self, champion: Champion) -> Path:
+        """Return the model's folder, every file checked against its manifest. Raises `RunFailedError`."""
+        return self._artifacts.verify(champion.artifact_id, champion.manifest_sha256)
+
+
+def loader(settings: Settings) -> Callable[[TaskSpec, Path], Predictor]:
+    """Return a function that loads a task's model from its folder; the model libraries are imported at its first call."""
+    first = threading.Lock()
+    prepared = False
+
+    def load(spec: TaskSpec, folder: Path) -> Predictor:
+        nonlocal prepared
+        # The port must be open before these seconds-long imports, and a process without a champion needs none of them.
+        import torch  # noqa: PLC0415 - see above
+
+        from trainers.hardware import resolve, usable_cores  # noqa: PLC0415 - see above
+        from trainers.learners.catalog import task_for  # noqa: PLC0415 - see above
+
+        threads = settings.serving.threads or usable_cores()
+        with first:
+            if not prepared:
+                torch.set_num_threads(threads)
+                # What the libraries made lives as long as the process. Out of the collector's sight, the collection
+                # after a swap takes milliseconds and does not hold up answers.
+                gc.collect()
+                gc.freeze()
+                prepared = True
+        return task_for(spec).load(folder, replace(resolve(settings.training), threads=threads))
+
+    return load
+
+
+def precision(settings: Settings, spec: TaskSpec) -> Literal["fp32", "bf16"]:
+    """Return what the loader's models of a task compute in. Raises `UserError` when this machine does not have it."""
+    if spec.backend == "spacy":
+        return "fp32"
+    from trainers.hardware import resolve  # noqa: PLC0415 - see above
+
+    return resolve(settings.training).precision

@@ -1,0 +1,268 @@
+"""One task's place in the serving process: follows the champion alias, loads beside the old model, swaps, drains."""
+
+from __future__ import annotations
+
+import gc
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+import structlog
+
+from config.clock import Clock, utc_now
+from config.tasks import TaskSpec
+from daemon.serving.models.batching import MAX_BATCH_TEXTS, Batcher, ClosedError
+from daemon.serving.models.trouble import Trouble
+from trainers.learners.protocols import Answer, Predictor
+
+DRAIN_LIMIT_S = 60.0
+MAX_BACKOFF_S = 60.0
+_WARM_TEXTS = (
+    "Parliament passed the budget on Tuesday.",
+    "The central bank left its policy rate unchanged, while core inflation eased to 2.1 percent in October. " * 3,
+    "Reporters in Stockholm said the prime minister would meet the finance secretary before the vote. " * 12,
+)
+_WARM_BATCHES = (1, 8, MAX_BATCH_TEXTS)
+
+log = structlog.get_logger(__name__)
+
+Load = Callable[[TaskSpec, Path], Predictor]
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """Where a task's champion alias points: the version, its verified place, and the alias's generation."""
+
+    version: str
+    generation: int
+    artifact_id: str
+    manifest_sha256: str
+
+
+class ChampionSource(Protocol):
+    """What a slot asks of the registry and the artifact store."""
+
+    def champion(self, task: str) -> Champion | None:
+        """Return where the alias points now; None when the task has no champion."""
+        ...
+
+    def verified_folder(self, champion: Champion) -> Path:
+        """Return the model's folder, every file checked against its manifest. Raises `RunFailedError`."""
+        ...
+
+
+class NoModelError(Exception):
+    """The task has no loaded model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What one look at the alias led to."""
+
+    kind: Literal["unchanged", "no_champion", "swapped", "failed", "backing_off", "unreadable"]
+    version: str | None = None
+    load_s: float = 0.0
+    reason: str | None = None
+    generation: int | None = None
+    """Of the alias, where the model that it names answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotStatus:
+    """What a slot says of itself."""
+
+    task: str
+    looked: bool
+    """Whether the registry was read at least once."""
+    champion: str | None
+    serving: str | None
+    generation: int | None
+    loaded_at: datetime | None
+    failure: str | None
+    """Why the champion could not be loaded, while that lasts."""
+    waiting_texts: int = 0
+
+    @property
+    def waits_for_nothing(self) -> bool:
+        """Whether the registry was read and names no champion."""
+        return self.looked and self.champion is None
+
+    @property
+    def ready(self) -> bool:
+        """Whether a model answers, or none is expected to."""
+        return self.serving is not None or self.waits_for_nothing
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    version: str
+    generation: int
+    loaded_at: datetime
+    batcher: Batcher
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    generation: int
+    reason: str
+    attempts: int
+    retry_at: float  # on the monotonic clock
+
+
+class Slot:
+    """Serves one task. `predict` and `close` are thread-safe; `refresh` is called by one thread, normally `watch`.
+
+    `spec` is replaced when the task file was changed: what is shown follows at once, the next model is loaded by it.
+    """
+
+    def __init__(
+        self, spec: TaskSpec, source: ChampionSource, load: Load, *, clock: Clock = utc_now,
+        on_batch: Callable[[int], None] = lambda _texts: None, text_time_s: float = float("inf"),
+    ) -> None:  # fmt: skip
+        """`load` returns a predictor from a model folder; `on_batch` is told the texts of every call to a model.
+
+        `text_time_s` is what 10,000 characters of one text may take of the model's time.
+        """
+        self.spec = spec
+        self._source = source
+        self._load = load
+        self._clock = clock
+        self._on_batch = on_batch
+        self._text_time_s = text_time_s
+        self._live: _Live | None = None
+        self._champion: Champion | None = None
+        self._failure: _Failure | None = None
+        self._looked = False
+        self._closed = False
+        self._swapping = threading.Lock()
+
+    def predict(self, texts: Sequence[str]) -> tuple[str, Future[list[Answer]]]:
+        """Return the version that answers and a future of one answer per text, as `Batcher.submit` does.
+
+        Raises `NoModelError` when nothing is loaded and `batching.OverloadedError` when too much waits.
+        """
+        while True:
+            live = self._live
+            if live is None:
+                raise NoModelError
+            try:
+                return live.version, live.batcher.submit(texts)
+            except ClosedError:
+                # Swapped out between the two lines above. The new reference was set before the old one was
+                # closed, so the next look finds another model, or none when the process is stopping.
+                if self._live is live:
+                    raise NoModelError from None
+
+    def status(self) -> SlotStatus:
+        """Return what this slot serves and why it may not serve the champion."""
+        live, champion, failure = self._live, self._champion, self._failure
+        return SlotStatus(
+            task=self.spec.name,
+            looked=self._looked,
+            champion=champion.version if champion else None,
+            serving=live.version if live else None,
+            generation=live.generation if live else None,
+            loaded_at=live.loaded_at if live else None,
+            failure=failure.reason if failure else None,
+            waiting_texts=live.batcher.waiting_texts if live else 0,
+        )
+
+    def trouble(self) -> Trouble | None:
+        """Return what is wrong with the thread that answers."""
+        live = self._live
+        return live.batcher.trouble() if live is not None else None
+
+    def refresh(self) -> Refreshed:
+        """Look at the alias once; load, warm and swap when it has moved. A failure leaves the old model serving."""
+        champion = self._source.champion(self.spec.name)
+        self._champion, self._looked = champion, True
+        if champion is None:
+            return Refreshed("no_champion")
+        if self._live is not None and self._live.version == champion.version:
+            # The alias may have moved away and back, past a version that could not be loaded.
+            self._failure = None
+            return Refreshed("unchanged", champion.version, generation=champion.generation)
+        failure = self._failure
+        if failure is not None and failure.generation == champion.generation and time.monotonic() < failure.retry_at:
+            return Refreshed("backing_off", champion.version, reason=failure.reason)
+        started = time.monotonic()
+        try:
+            batcher = self._load_and_warm(champion)
+        except Exception as error:  # noqa: BLE001 - whatever a broken model raises, the old one must serve on
+            return self._note_failure(champion, error)
+        with self._swapping:
+            if self._closed:
+                # While it was loaded its task was dropped, or the process began to stop.
+                batcher.close()
+                return Refreshed("unchanged")
+            old, self._live = self._live, _Live(champion.version, champion.generation, self._clock(), batcher)
+        self._failure = None
+        outcome = Refreshed("swapped", champion.version, load_s=time.monotonic() - started, generation=champion.generation)
+        log.info("serving.model_swapped", task=self.spec.name, version=champion.version, load_s=round(outcome.load_s, 3),
+                 before=old.version if old else None)  # fmt: skip
+        if old is not None:
+            self._drain(old)
+        return outcome
+
+    def watch(self, stop: threading.Event, interval_s: float, report: Callable[[str, Refreshed], None]) -> None:
+        """Refresh every `interval_s` until `stop` is set; every outcome goes to `report(task, outcome)`."""
+        while True:
+            try:
+                outcome = self.refresh()
+            except Exception as error:  # noqa: BLE001 - the registry cannot be read now; what is loaded serves on
+                reason = f"the registry cannot be read: {error}; the loaded model serves on, the next look is in {interval_s} s"
+                log.warning("serving.registry_unreadable", task=self.spec.name, reason=reason)
+                outcome = Refreshed("unreadable", reason=reason)
+            report(self.spec.name, outcome)
+            if stop.wait(interval_s):
+                return
+
+    def close(self, timeout_s: float = DRAIN_LIMIT_S) -> None:
+        """Answer what was taken and release the model; nothing is loaded any more."""
+        with self._swapping:
+            self._closed = True
+            live = self._live
+        if live is not None:
+            live.batcher.close()
+            live.batcher.join(timeout_s)
+            self._live = None
+
+    def _load_and_warm(self, champion: Champion) -> Batcher:
+        folder = self._source.verified_folder(champion)
+        predictor = self._load(self.spec, folder)
+        # The first calls of a model are slow (kernels chosen per shape, lazy tables), so they are made before it
+        # answers anybody; a model that cannot answer never gets that far.
+        for size in _WARM_BATCHES:
+            texts = [_WARM_TEXTS[number % len(_WARM_TEXTS)] for number in range(size)]
+            answers = predictor.predict(texts)
+            if len(answers) != size:
+                message = f"it gave {len(answers)} answers to {size} texts"
+                raise ValueError(message)
+            json.dumps(answers, allow_nan=False)  # a score that is no number could never be sent
+        return Batcher(predictor, name=champion.version, on_batch=self._on_batch, text_time_s=self._text_time_s)
+
+    def _note_failure(self, champion: Champion, error: Exception) -> Refreshed:
+        same = self._failure is not None and self._failure.generation == champion.generation
+        attempts = self._failure.attempts + 1 if self._failure is not None and same else 1
+        wait_s = min(MAX_BACKOFF_S, 2.0 ** (attempts - 1))
+        serving = self._live.version if self._live else "nothing"
+        reason = (
+            f"{champion.version} cannot be served: {error or type(error).__name__}; {serving} serves on, the next attempt is in "
+            f"{wait_s:.0f} s; restore the artifact, or move the alias: `perennial models rollback {self.spec.name}`"
+        )
+        self._failure = _Failure(champion.generation, reason, attempts, time.monotonic() + wait_s)
+        log.error("serving.model_load_failed", task=self.spec.name, version=champion.version, attempts=attempts, reason=reason)
+        return Refreshed("failed", champion.version, reason=reason)
+
+    def _drain(self, old: _Live) -> None:
+        old.batcher.close()
+        if not old.batcher.join(DRAIN_LIMIT_S):
+            log.warning("serving.model_drain_slow", task=self.spec.name, version=old.version, limit_s=DRAIN_LIMIT_S)
+        # A spaCy pipeline refers to itself, so its memory comes back only when cycles are collected.
+        gc.collect()

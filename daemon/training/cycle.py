@@ -1,0 +1,368 @@
+"""One run from trigger to decision: freeze -> train -> publish -> decide, resumable at each step.
+
+The state in the registry says which steps are done; every step can be repeated without harm, so that a daemon killed
+anywhere goes on where it stopped. A step that failed temporarily is repeated later, and other tasks go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import threading
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Unpack
+
+import structlog
+
+from config.clock import Clock, utc_now
+from config.errors import PerennialError, RunFailedError, UserError
+from config.settings import Settings
+from config.tasks import TaskSpec
+from consumers.buffer.buffer import Buffer
+from consumers.faults import of_the_machine
+from consumers.training_set.snapshot import TrainingSet, load_training_set
+from daemon.telemetry.metrics import DaemonMetrics
+from daemon.training import evidence, publishing, retries, triggers, warm_start
+from daemon.training.run_folders import RunFolders
+from daemon.training.runner import Runner
+from daemon.training.triggers import Trigger
+from registry import erasure as erasing
+from registry import gate, promotion
+from registry.artifacts.local import Artifacts
+from registry.reports import cards
+from registry.runs import Run, RunChanges, RunState
+from registry.store import Registry
+from trainers.job import spec as job_spec
+from trainers.job.passing import cause_that_passes
+from trainers.job.spec import JobSpec
+
+TRAINING_SET_FOLDER = "training_set"
+ACTOR = "daemon"
+_TOLD_LABELS = 10
+"""Labels that the log tells of one by one."""
+
+log = structlog.get_logger(__name__)
+
+
+class _TryLaterError(PerennialError):
+    """A step of a run failed temporarily."""
+
+
+class Cycle:
+    """Takes runs through their steps; one at a time, from one thread, until `stop` is set."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        tasks: Callable[[], Mapping[str, TaskSpec]],
+        registry: Registry,
+        buffer: Buffer,
+        artifacts: Artifacts,
+        runner: Runner,
+        metrics: DaemonMetrics,
+        stop: threading.Event,
+        fencing_token: int,
+        unread: Callable[[], int | None] = lambda: 0,
+        clock: Clock = utc_now,
+    ) -> None:
+        """`unread` says how many events wait in the log; None while that is not known."""
+        self._unread = unread
+        self._settings = settings
+        self._tasks = tasks
+        self._registry = registry
+        self._buffer = buffer
+        self._artifacts = artifacts
+        self._runner = runner
+        self._metrics = metrics
+        self._stop = stop
+        self._token = fencing_token
+        self._clock = clock
+        self._ended: set[str] = set()
+        self._folders = RunFolders(settings, registry.runs)
+
+    def end(self, run_id: str) -> None:
+        """Let a run fail at its next step, or now when it trains: it learns from texts that were erased. From any thread."""
+        self._ended.add(run_id)
+        self._runner.end(run_id)
+
+    def look(self) -> None:
+        """Finish what an earlier process left, then carry out what is due, requests first."""
+        asked = self._buffer.requests("retrain")
+        for run in self._registry.runs.unfinished():
+            if self._stop.is_set():
+                return
+            if run.run_id not in self._ended and retries.waits(run, self._settings.training, asked, self._clock()):
+                continue
+            log.info("run.resumed", run_id=run.run_id, task=run.task, state=run.state)
+            self.advance(run)
+        had: set[str] = set()
+        while not self._stop.is_set() and (due := self._next_due(had)) is not None:
+            name, trigger = due
+            had.add(name)
+            if (started := self.start(name, trigger)) is not None:
+                self.advance(started)
+
+    def _next_due(self, had: Collection[str]) -> tuple[str, Trigger] | None:
+        """Return what comes next: what somebody asked for, of any task; else what is due of a task that had no run in this look.
+
+        Asked anew after every run: a request may have come during it, and must not wait for the runs of all other tasks.
+        """
+        due = []
+        for name, task in self._tasks().items():
+            try:
+                found = evidence.gather(name, self._registry, self._buffer, unread=self._unread())
+                self._metrics.counted(name, found)
+                self._metrics.defended(name, self._buffer.defence(name))
+                trigger = triggers.look(task, found, self._settings.schedule, self._clock()).trigger
+            except Exception as error:
+                if of_the_machine(error):
+                    raise
+                # What the rows of one task do to the program must not keep the others from their runs.
+                log.exception("task.not_looked_at", task=name, next="it is looked at again; the other tasks go on")
+                continue
+            if trigger is not None and (trigger.kind == "request" or name not in had):
+                due.append((name, trigger))
+        return min(due, key=lambda entry: entry[1].kind != "request", default=None)
+
+    def start(self, task: str, trigger: Trigger) -> Run | None:
+        """Record a new run; None when this trigger has already had one."""
+        run = self._registry.runs.create(
+            task, trigger.key, trigger.reason, trigger.full, promote=trigger.promote, fencing_token=self._token
+        )
+        if run is not None:
+            log.info("run.started", run_id=run.run_id, task=task, trigger=trigger.kind, reason=trigger.reason, full=trigger.full)
+        return run
+
+    def advance(self, run: Run) -> Run:
+        """Take `run` as far as it goes: decided, failed, or stopped by a shutdown (then it goes on at the next start)."""
+        steps: Mapping[str, Callable[[Run], Run]] = {
+            "queued": self._freeze,
+            "frozen": self._train,
+            "training": self._train,
+            "trained": self._publish,
+            "published": self._decide,
+        }
+        with structlog.contextvars.bound_contextvars(run_id=run.run_id, task=run.task):
+            while run.state in steps and not self._stop.is_set():
+                try:
+                    run = self._fail(run, erasing.ENDED) if run.run_id in self._ended else steps[run.state](self._again(run))
+                except Exception as error:  # noqa: BLE001 - the edge of a run: it ends alone, and its neighbours go on
+                    run = self._set_back(run, error)
+                    if run.retry_at is not None:
+                        break
+            self._metrics.run_ended(run)
+        return run
+
+    def _set_back(self, run: Run, error: Exception) -> Run:
+        """Let a run fail, or wait where the failure is temporary. What is not the run's own trouble is raised again."""
+        if run.run_id in self._ended:
+            return self._fail(run, erasing.ENDED)
+        if isinstance(error, (RunFailedError, UserError)):
+            return self._fail(run, str(error))
+        if isinstance(error, PerennialError) and not isinstance(error, _TryLaterError):
+            raise error
+        if isinstance(error, _TryLaterError):
+            return self._later(run, str(error))
+        log.error("run.step_failed", state=run.state, exc_info=error)
+        passes = cause_that_passes(error) is not None or (isinstance(error, OSError) and not isinstance(error, FileNotFoundError))
+        told = f"in step {run.state}: {type(error).__name__}: {error}"
+        return self._later(run, told) if passes else self._fail(run, f"an unexpected error {told}. The champion stays")
+
+    def _again(self, run: Run) -> Run:
+        """Note that a run which waited goes on."""
+        return run if run.retry_at is None else self._update(run, retry_at=None)
+
+    def _later(self, run: Run, reason: str) -> Run:
+        """Let a run wait that failed temporarily; it fails for good where it has done so too often."""
+        failures = run.failures + 1
+        limit = self._settings.training.retry_limit
+        if failures > limit:
+            tried = f"{reason}. It was tried {failures} times and is given up (training.retry_limit is {limit})"
+            return self._fail(run, f"{tried}. Mend the cause; then `perennial train {run.task}` starts a new run")
+        retry_at = self._clock() + retries.pause(self._settings.training, failures)
+        log.warning("run.retries_later", reason=reason, failures=failures, limit=limit, retry_at=retry_at.isoformat())
+        return self._update(run, error=reason, failures=failures, retry_at=retry_at)
+
+    def _freeze(self, run: Run) -> Run:
+        self._announce(run, "training.started", reason=run.reason, full=run.full)
+        task = self._task(run)
+        champion = self._registry.versions.champion(run.task)
+        learnt = self._registry.versions.learnt(champion.version) if champion else frozenset()
+        run_dir = self._folders.of(run)
+        folder = run_dir / TRAINING_SET_FOLDER
+        if folder.exists():
+            # A set frozen just before a crash may be older than the champion read above.
+            shutil.rmtree(folder)
+        self._hold_out_more(task)
+        frozen = self._buffer.freeze(task, run_id=run.run_id, folder=folder, learnt=learnt, max_rows=task.training.max_rows)
+        log.info("run.frozen", counts=frozen.manifest.counts, new_rows=frozen.manifest.new_rows)
+        # Recorded before anything can fail: a run that fails must not be started again by the same examples. And from here on
+        # the champion's files are kept.
+        run = self._update(
+            run,
+            parent=champion.version if champion else None,
+            max_seq=frozen.manifest.max_seq,
+            training_set_sha256=frozen.manifest.rows_sha256,
+        )
+        if frozen.manifest.counts.get("train", 0) == 0:
+            message = "the training set is empty: no enriched, usable example is in a training split yet"
+            raise RunFailedError(message + frozen.manifest.left_out_told)
+        spec = JobSpec(
+            run_id=run.run_id,
+            # Renames come by events too; the trainer must know those that the targets carry.
+            task=task.model_copy(update={"renames": dict(frozen.manifest.renames)}),
+            training=self._settings.training,
+            full=run.full or champion is None or not warm_start.is_allowed(self._registry.versions.get(champion.version), task),
+            training_set=folder,
+            run_dir=run_dir,
+            champion=self._champion_folder(champion.version) if champion else None,
+            champion_version=champion.version if champion else None,
+            batch_size=task.training.batch_size,
+            looks=self._looks(run.task, frozen),
+        )
+        self._runner.prepare(spec)
+        return self._update(run, state="frozen")
+
+    def _hold_out_more(self, task: TaskSpec) -> None:
+        """Let labels that fall short on the test side take documents there."""
+        fraction, learnt = self._settings.enrich.test_fraction, self._registry.versions.learnt_by_any()
+        found = self._buffer.hold_out_more(task, test_fraction=fraction, learnt=learnt)
+        if len(found) > _TOLD_LABELS:
+            log.info("labels.held_out_more", labels=len(found), taken=sum(len(short.taken) for short in found))
+        for short in found[:_TOLD_LABELS]:
+            counts = {"documents": short.documents, "held_out": short.held_out, "taken": len(short.taken)}
+            log.info("label.held_out_more", label=short.label, **counts)
+
+    def _train(self, run: Run) -> Run:
+        spec = self._folders.spec(run)
+        attempt = run.attempt + 1 if run.state == "training" else run.attempt
+        run = self._update(run, state="training", started_at=run.started_at or self._clock(), attempt=attempt)
+        result = self._runner.run(spec.model_copy(update={"attempt": attempt}), self._metrics.progress)
+        if result.status == "stopped":
+            log.info("run.stopped", reason=result.error)
+            return run
+        if result.status in ("try_later", "out_of_memory"):
+            raise _TryLaterError(result.error)
+        if result.status != "done":
+            raise RunFailedError(result.error)
+        log.info("run.trained", train_s=round(result.train_s, 1), examples_per_s=round(result.examples_per_s, 1))
+        return self._update(run, state="trained")
+
+    def _publish(self, run: Run) -> Run:
+        spec, result = self._folders.spec(run), self._folders.result(run)
+        version = self._registry.versions.of_run(run.run_id) or publishing.add_version(
+            self._registry, self._artifacts, run, spec, result, fencing_token=self._token
+        )
+        # The published folder is what counts from here on.
+        shutil.rmtree(spec.run_dir / job_spec.MODEL_FOLDER, ignore_errors=True)
+        shutil.rmtree(spec.run_dir / job_spec.WORK_FOLDER, ignore_errors=True)
+        log.info("run.published", version=version.name, size_mib=round(version.size_bytes / 2**20, 1))
+        return self._update(run, state="published", version=version.name)
+
+    def _decide(self, run: Run) -> Run:
+        spec, result = self._folders.spec(run), self._folders.result(run)
+        # A task that was removed meanwhile: its run ends as it was begun.
+        task = self._tasks().get(run.task, spec.task)
+        if result.comparison is None or run.version is None:
+            message = f"run {run.run_id} left no comparison; retrain with `perennial train {run.task}`"
+            raise RunFailedError(message)
+        # Read before the alias moves: a run that has promoted can fail no more.
+        frozen = load_training_set(spec.training_set)
+        looked_at = frozen.rows("test")["example_id"].to_pylist()
+        must_go = erasing.is_affected(self._registry, spec.champion_version)
+        decision = gate.decide(
+            result.comparison,
+            task.promotion,
+            champion_must_go=must_go,
+            test_fraction=self._settings.enrich.test_fraction,
+        )
+        if decision.verdict == "promote":
+            decision = self._promote(run, task, spec, decision)
+        elif (why := evidence.outside_the_window(task, self._buffer, result.comparison.rows)) is not None:
+            decision = gate.Decision(decision.verdict, (why, *decision.reasons))
+        verdict, reasons = decision.verdict, (*decision.reasons, *evidence.labels_that_wait(frozen.manifest))
+        self._registry.looks.record(run.task, run.run_id, looked_at, fencing_token=self._token)
+        self._announce(run, "training.finished", verdict=verdict, reasons=list(reasons), version=run.version)
+        comparison = result.comparison.model_dump(mode="json")
+        run = self._update(run, state="decided", verdict=verdict, reasons=reasons, comparison=comparison, error=None)
+        log.info("run.decided", verdict=verdict, reasons=list(reasons), version=run.version)
+        self._write_card(run)
+        self._folders.forget_old()
+        return run
+
+    def _promote(self, run: Run, task: TaskSpec, spec: JobSpec, decision: gate.Decision) -> gate.Decision:
+        """Move the alias; return the decision that became of it, with the reason in front when it did not move."""
+        assert run.version is not None  # noqa: S101 - checked by the caller; narrows the type
+        if any(move.kind == "promote" and move.to_version == run.version for move in self._registry.versions.history(run.task)):
+            # Promoted just before a crash; whatever somebody did to the alias since then stands.
+            return decision
+        if task.promotion.mode == "manual" or not run.promote:
+            why = "promotion.mode is manual" if task.promotion.mode == "manual" else "the run was asked for without promotion"
+            return _kept(decision, f"{why}. Promote it with `perennial models promote {run.version}`.")
+        try:
+            promotion.promote(
+                self._registry,
+                run.task,
+                run.version,
+                expected=spec.champion_version,
+                actor=ACTOR,
+                reason=" ".join(decision.reasons),
+                fencing_token=self._token,
+                event={"run_id": run.run_id, "reasons": list(decision.reasons)},
+            )
+        except UserError as error:  # the champion moved meanwhile, it is pinned, or somebody removed the candidate's files
+            return _kept(decision, str(error))
+        log.info("model.promoted", version=run.version, previous=spec.champion_version)
+        return decision
+
+    def _fail(self, run: Run, message: str) -> Run:
+        log.error("run.failed", reason=message)
+        self._announce(run, "training.failed", error=message)
+        run = self._update(run, state="failed", error=message, retry_at=None)
+        # It never goes on, so its checkpoints are of no use.
+        shutil.rmtree(self._folders.of(run) / job_spec.WORK_FOLDER, ignore_errors=True)
+        self._folders.forget_old()
+        return run
+
+    def _update(self, run: Run, *, state: RunState | None = None, **changes: Unpack[RunChanges]) -> Run:
+        return self._registry.runs.update(run.run_id, state=state, fencing_token=self._token, **changes)
+
+    def _announce(self, run: Run, kind: str, **details: object) -> None:
+        """Queue an event before the state that it tells of is recorded.
+
+        Its id is derived: a step repeated after a crash announces the same event again, which is then queued once.
+        """
+        event = {"event_id": f"{run.run_id}:{kind}", "type": kind, "task": run.task, "run_id": run.run_id, **details}
+        self._registry.outbox.add(event, fencing_token=self._token)
+
+    def _write_card(self, run: Run) -> None:
+        assert run.version is not None  # noqa: S101 - a decided run has one; narrows the type
+        folder = self._folders.of(run)
+        try:
+            cards.write_card(self._registry, run.version, folder, history=folder / job_spec.HISTORY_FILE)
+        except Exception:  # drawing a picture never undoes a decision
+            log.exception("run.card_failed", version=run.version, next=f"`perennial models show {run.version}` tells the same")
+
+    def _looks(self, task: str, frozen: TrainingSet) -> int:
+        ids = frozen.rows("test")["example_id"].to_pylist()
+        if not ids:
+            return 1
+        seen = self._registry.looks.count(task, ids)
+        return 1 + math.ceil(sum(seen.values()) / len(ids))
+
+    def _champion_folder(self, name: str) -> Path:
+        version = self._registry.versions.get(name)
+        return self._artifacts.verify(version.artifact_id, version.manifest_sha256).resolve()
+
+    def _task(self, run: Run) -> TaskSpec:
+        task = self._tasks().get(run.task)
+        if task is None:
+            message = f"task {run.task!r} of run {run.run_id} has no task file any more; put it back or leave the run failed"
+            raise RunFailedError(message)
+        return task
+
+
+def _kept(decision: gate.Decision, why: str) -> gate.Decision:
+    return gate.Decision("keep", (f"Not promoted: {why}", *decision.reasons))

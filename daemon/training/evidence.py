@@ -1,0 +1,84 @@
+"""Gathers what the trigger policy looks at, from the registry, the buffer and the event log."""
+
+from __future__ import annotations
+
+from config.naming import named
+from config.tasks import TaskSpec
+from consumers.buffer.buffer import Buffer
+from consumers.training_set.selection import HOW_A_LABEL_JOINS
+from consumers.training_set.snapshot import Manifest
+from daemon.training import triggers
+from daemon.training.triggers import Evidence, Request, Retry
+from registry.runs import Past
+from registry.store import Registry
+
+
+def gather(task: str, registry: Registry, buffer: Buffer, *, unread: int | None = 0) -> Evidence:
+    """Return the evidence of one task as it stands now; `unread` events wait in the log (None: it does not say)."""
+    past = registry.runs.past(task)
+    # Whatever became of a run, the examples it froze have had their turn as a trigger; training still sees them as new
+    # until a champion has learnt them.
+    counts = buffer.counts(task, after_seq=past.max_seq)
+    alarms = buffer.defence(task).alarms
+    has_champion = registry.versions.champion(task) is not None
+    return Evidence(
+        # While an alarm is up, feedback alone starts no run.
+        new_examples=counts.new_labels if alarms else counts.new,
+        new_weight=float(counts.new_labels) if alarms else counts.new_weight,
+        new_confirmed_weight=0.0 if alarms else counts.new_confirmed_weight,
+        train_examples=counts.train,
+        test_examples=counts.test_in_window,
+        new_test_examples=counts.new_test,
+        oldest_new_at=counts.oldest_new_label_at if alarms else counts.oldest_new_at,
+        enough_since=counts.enough_since,
+        unread=unread,
+        unenriched=counts.unenriched,
+        # Asked only where it is told: reading it costs a little for each write of the last hour.
+        enriched_per_s=buffer.enriched_per_s() if counts.unenriched and not has_champion else None,
+        has_champion=has_champion,
+        running=past.running,
+        retry=_retry(past),
+        given_up=past.given_up,
+        undecided_rows=past.undecided_rows,
+        first_run_at=past.first_created_at,
+        last_run_at=past.last_finished_at,
+        used_keys=past.trigger_keys,
+        newest_seq=counts.max_seq,
+        alarms=len(alarms),
+        requests=tuple(
+            Request(
+                request.event_id,
+                request.reason,
+                request.full,
+                request.promote,
+                texts_ahead=buffer.unenriched_before(task, request.stored_seq) if counts.unenriched else 0,
+            )
+            for request in buffer.requests("retrain")
+            if request.task == task and triggers.request_key(request.event_id) not in past.trigger_keys
+        ),
+    )
+
+
+def outside_the_window(task: TaskSpec, buffer: Buffer, rows: int) -> str | None:
+    """Return why a run had only `rows` rows to decide on, where the task's window leaves out others; None where it does not."""
+    counts = buffer.counts(task.name)
+    if rows >= task.promotion.min_test_examples or counts.test_in_window >= counts.test:
+        return None
+    return (
+        f"Only {counts.test_in_window} of {counts.test} test rows are within promotion.window_days "
+        f"({task.promotion.window_days:g}) of the newest one. For an archive raise promotion.window_days in the task file."
+    )
+
+
+def labels_that_wait(frozen: Manifest) -> tuple[str, ...]:
+    """Return, in one sentence, which labels of a training set joined no model and what they wait for; nothing where none does."""
+    if not frozen.waiting:
+        return ()
+    most_first = sorted(frozen.waiting, key=lambda name: (-frozen.waiting[name], name))
+    told = named([f"{name!r} ({frozen.waiting[name]} rows)" for name in most_first])
+    return (f"not learnt, because users alone carry it: label {told}; {HOW_A_LABEL_JOINS}",)
+
+
+def _retry(past: Past) -> Retry | None:
+    run = past.waiting
+    return None if run is None or run.retry_at is None else Retry(run.run_id, run.retry_at, run.error or "", run.failures)

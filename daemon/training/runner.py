@@ -1,0 +1,230 @@
+"""Runs one training child as a process of its own, watches its limits and tries again at once when memory ran out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+import structlog
+from pydantic import ValidationError
+
+from config.durable import write_atomic
+from config.sections import TrainingSettings
+from daemon.process import child_environment
+from trainers.job import guards
+from trainers.job import spec as job_spec
+from trainers.job.spec import JobResult, JobSpec, Progress
+
+# -P: modules are not looked for in the folder that the daemon was started in; a user may have a `config.py` there.
+CHILD = (sys.executable, "-P", "-m", "trainers.job")
+LOG_FILE = "job.log"
+_KILLED_BY_KERNEL = -signal.SIGKILL
+# What native code ends with where an allocation that it took for granted is refused.
+_CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)
+_POLL_S = 0.1
+_LOG_TAIL_CHARS = 600
+
+log = structlog.get_logger(__name__)
+
+
+class Runner:
+    """Starts `python -m trainers.job` and waits for it.
+
+    Call `run` from a thread that lives as long as the process: on Linux the child is told to die with the *thread* that
+    created it.
+    """
+
+    def __init__(self, settings: TrainingSettings, stop: threading.Event, *, command: Sequence[str] = CHILD) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._command = command
+        self._ended: set[str] = set()
+
+    def run(self, spec: JobSpec, report: Callable[[Progress], None]) -> JobResult:
+        """Return what the child found; after running out of memory it is started once more with half the batch.
+
+        The status `try_later` says that the same order may succeed later; any other failure is for good.
+        """
+        result = self._attempt(spec, report)
+        if result.status != "out_of_memory" or self._stop.is_set():
+            return result
+        if spec.batch_size == 1:
+            more = "the batch cannot get smaller. Give the machine more memory or cut max_tokens"
+            return _try_later(spec, f"{result.error}; {more}")
+        smaller = spec.model_copy(update={"batch_size": spec.batch_size // 2, "attempt": spec.attempt + 1})
+        log.warning("training.retry", run_id=spec.run_id, reason=result.error, batch_size=smaller.batch_size)
+        result = self._attempt(smaller, report)
+        if result.status == "out_of_memory":
+            return _try_later(spec, f"out of memory again at batch size {smaller.batch_size}. {result.error}")
+        return result
+
+    def end(self, run_id: str) -> None:
+        """Stop the child of this run, now or when it is started, as one that failed; from any thread."""
+        self._ended.add(run_id)
+
+    @staticmethod
+    def prepare(spec: JobSpec) -> None:
+        """Write the order of a run, durably, before anything is started."""
+        write_atomic(spec.run_dir / job_spec.SPEC_FILE, spec.model_dump_json(indent=2).encode())
+
+    def _attempt(self, spec: JobSpec, report: Callable[[Progress], None]) -> JobResult:
+        try:
+            child = self._start(spec)
+        except OSError as error:
+            # No process, descriptor or room was to be had just now; the threads beside this one go on.
+            return _try_later(spec, f"the training child could not be started ({error.strerror or error})")
+        assert child.stdout is not None  # noqa: S101 - asked for; narrows the type
+        heard = _Heard()
+
+        def listen(progress: Progress) -> None:
+            heard.now()
+            report(progress)
+
+        reader = threading.Thread(
+            target=_forward, args=(spec.run_id, child.stdout, listen), name=f"progress-{spec.run_id}", daemon=True
+        )
+        reader.start()
+        ended_by = self._wait(child, spec.run_id, heard)
+        reader.join(timeout=self._settings.stop_grace_s)
+        return self._outcome(spec, child.returncode, ended_by)
+
+    def _start(self, spec: JobSpec) -> subprocess.Popen[bytes]:
+        """Write the order and start the child. Raises OSError."""
+        spec.run_dir.mkdir(parents=True, exist_ok=True)
+        self.prepare(spec)
+        (spec.run_dir / job_spec.RESULT_FILE).unlink(missing_ok=True)
+        with (spec.run_dir / LOG_FILE).open("ab") as job_log:
+            return subprocess.Popen(
+                [*self._command, str(spec.run_dir / job_spec.SPEC_FILE)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=job_log,
+                start_new_session=True,
+                env=_environment(self._settings, spec),
+            )
+
+    def _wait(self, child: subprocess.Popen[bytes], run_id: str, heard: _Heard) -> str:
+        """Wait for the child; return why it was stopped from outside, or an empty string."""
+        deadline = time.monotonic() + self._settings.time_limit_s
+        while child.poll() is None:
+            if ended_by := self._ends_it(run_id, heard, deadline):
+                log.info("training.child_ended", run_id=run_id, by=ended_by, pid=child.pid)
+                _end(child, self._settings.stop_grace_s)
+                return ended_by
+            time.sleep(_POLL_S)
+        return ""
+
+    def _ends_it(self, run_id: str, heard: _Heard, deadline: float) -> str:
+        if self._stop.is_set():
+            return "stopped"
+        if run_id in self._ended:
+            return "ended"
+        if time.monotonic() > deadline:
+            return "timed out"
+        return "stalled" if heard.ago_s() > self._settings.stall_limit_s else ""
+
+    def _outcome(self, spec: JobSpec, exit_code: int, ended_by: str) -> JobResult:
+        if ended_by == "timed out":
+            limit = self._settings.time_limit_s
+            return _failed(spec, f"killed after {limit:.0f} s, the limit; raise training.time_limit_s or lower training.max_rows")
+        if ended_by == "stalled":
+            limit = self._settings.stall_limit_s
+            return _try_later(spec, f"killed because it said nothing of progress for {limit:.0f} s (training.stall_limit_s)")
+        if ended_by == "ended":
+            return _failed(spec, "it was told to end")
+        if ended_by == "stopped" or exit_code == job_spec.EXIT_STOPPED:
+            return JobResult(
+                run_id=spec.run_id, status="stopped", error="stopped before it was done; it goes on at the next start"
+            )
+        if (result := read_result(spec.run_dir) or self._out_of_memory(spec, exit_code)) is not None:
+            return result
+        # Whatever it was, the child could not even say so: killed, crashed, or the disk is full.
+        tail = _tail(spec.run_dir / LOG_FILE)
+        return _try_later(spec, f"the child ended with code {exit_code} and left no result; the end of its log: {tail}")
+
+    def _out_of_memory(self, spec: JobSpec, exit_code: int) -> JobResult | None:
+        """Return the result of a child that could not write one because it got no memory, None when it ended otherwise."""
+        if exit_code == _KILLED_BY_KERNEL:
+            message = "the kernel killed the child (usually: out of memory)"
+        elif exit_code in _CRASHES and self._settings.memory_limit_mib:
+            how = signal.Signals(-exit_code).name
+            message = (
+                f"the child crashed ({how}), probably beyond training.memory_limit_mib; the end of its log: "
+                f"{_tail(spec.run_dir / LOG_FILE)}"
+            )
+        else:
+            return None
+        return JobResult(run_id=spec.run_id, status="out_of_memory", error=message)
+
+
+def read_result(run_dir: Path) -> JobResult | None:
+    """Return a run's result, or None when there is none yet or it is not whole."""
+    try:
+        return JobResult.model_validate_json((run_dir / job_spec.RESULT_FILE).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+class _Heard:
+    """When the child last told of progress."""
+
+    def __init__(self) -> None:
+        self._at = time.monotonic()
+
+    def now(self) -> None:
+        self._at = time.monotonic()
+
+    def ago_s(self) -> float:
+        return time.monotonic() - self._at
+
+
+def _try_later(spec: JobSpec, message: str) -> JobResult:
+    return JobResult(run_id=spec.run_id, status="try_later", error=message)
+
+
+def _failed(spec: JobSpec, message: str) -> JobResult:
+    return JobResult(run_id=spec.run_id, status="failed", error=message)
+
+
+def _environment(settings: TrainingSettings, spec: JobSpec) -> dict[str, str]:
+    environment = child_environment.for_training(spec.task)
+    threads = settings.threads or max(1, (os.cpu_count() or 2) - 1)
+    # Before numpy or torch start: their pools are sized at import.
+    environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    return environment | {guards.PARENT_VARIABLE: str(os.getpid())}
+
+
+def _forward(run_id: str, stream: IO[bytes], report: Callable[[Progress], None]) -> None:
+    with stream:
+        for line in stream:
+            try:
+                progress = Progress.model_validate_json(line)
+            except ValidationError:
+                log.warning("training.unreadable_line", run_id=run_id, line=line[:200].decode(errors="replace"))
+                continue
+            report(progress)
+
+
+def _end(child: subprocess.Popen[bytes], grace_s: float) -> None:
+    """Ask the child's whole group to stop, then kill what is left of it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(timeout=grace_s)
+    # Also where the child went politely: it may have left processes of its own.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _tail(path: Path) -> str:
+    text = path.read_text(errors="replace").strip() if path.exists() else ""
+    return text[-_LOG_TAIL_CHARS:] or "(empty)"

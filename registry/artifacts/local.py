@@ -1,0 +1,177 @@
+"""Published model folders: they appear whole or not at all, never change, and every byte can be checked."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from config import durable
+from config.errors import RunFailedError
+from registry.artifacts.manifest import MANIFEST_FILE, Manifest, ManifestFile, check_publishable, regular_files
+
+_ARTIFACT_ID = re.compile(r"[a-z][a-z0-9-]{0,62}/v[1-9][0-9]*-[0-9a-f]{12}")
+_TEMPORARY_PREFIX = ".tmp-"
+_COPY_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What the registry records of a published folder."""
+
+    artifact_id: str
+    """`task/vN-` and the first 12 digits of the manifest's hash: other content can never take the same name."""
+    folder: Path
+    manifest_sha256: str
+    size_bytes: int
+
+
+class Artifacts:
+    """The folder of all published models."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def publish(self, task: str, number: int, source: Path) -> Published:
+        """Copy the model folder `source` in, durably; the same content published again changes nothing.
+
+        Order: copy into a temporary folder beside the target, fsync files and folders, manifest last, rename, fsync the
+        parent. Killed at any point it leaves the whole artifact or only a temporary folder for `sweep_temporary`.
+        Raises `RunFailedError` when the folder holds what must not be published, and what the disk raises.
+        """
+        check_publishable(source)
+        parent = self._root / task
+        parent.mkdir(parents=True, exist_ok=True)
+        with _temporary_folder(parent) as temporary:
+            manifest = Manifest(task=task, number=number, files=_copy(source, temporary))
+            durable.sync_tree(temporary)
+            content = manifest.to_bytes()
+            durable.write_atomic(temporary / MANIFEST_FILE, content)
+            digest = hashlib.sha256(content).hexdigest()
+            artifact_id = f"{task}/v{number}-{digest[:12]}"
+            target = self.folder(artifact_id)
+            try:
+                os.rename(temporary, target)  # noqa: PTH104 - must fail, not replace, where the target is there already
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                # Published before by a run that was killed before it could say so.
+                self.verify(artifact_id, digest)
+        durable.sync_folder(parent)
+        durable.sync_folder(self._root)
+        return Published(artifact_id, target, digest, manifest.size_bytes)
+
+    def verify(self, artifact_id: str, manifest_sha256: str) -> Path:
+        """Read every byte of an artifact against its manifest and return its folder; nothing in it is executed.
+
+        Raises `RunFailedError` that names the file that is missing, changed or in excess.
+        """
+        folder = self.folder(artifact_id)
+        manifest = Manifest.read(folder, artifact_id, manifest_sha256)
+        found = regular_files(folder) - {MANIFEST_FILE}
+        for name in sorted(found ^ manifest.files.keys()):
+            what = "is missing" if name in manifest.files else "is not in the manifest"
+            raise RunFailedError(_damaged(artifact_id, f"file {name} {what}"))
+        for name, file in sorted(manifest.files.items()):
+            path = folder / name
+            if path.stat().st_size != file.size_bytes or durable.sha256_of_file(path) != file.sha256:
+                raise RunFailedError(
+                    _damaged(artifact_id, f"file {name} is not the one that was published (its SHA-256 differs)")
+                )
+        return folder
+
+    def folder(self, artifact_id: str) -> Path:
+        """Return where an artifact lies (or would lie). Raises `RunFailedError` for what is no artifact id."""
+        if not _ARTIFACT_ID.fullmatch(artifact_id):
+            message = (
+                f"{artifact_id!r} is no artifact id (such as news-topics/v17-0123456789ab); the registry's record is damaged"
+            )
+            raise RunFailedError(message)
+        return self._root / artifact_id
+
+    def list(self) -> list[str]:
+        """Return the ids of all artifacts on disk, known to the registry or not."""
+        found = (path.relative_to(self._root).as_posix() for path in self._root.glob("*/v*") if path.is_dir())
+        return sorted(artifact_id for artifact_id in found if _ARTIFACT_ID.fullmatch(artifact_id))
+
+    def size_bytes(self, artifact_id: str) -> int:
+        """Return the room an artifact takes on disk, 0 when it is not there."""
+        return sum(path.lstat().st_size for path in self.folder(artifact_id).rglob("*"))
+
+    def remove(self, artifact_id: str) -> None:
+        """Remove an artifact; it disappears at once, as a whole. Nothing happens when it is not there."""
+        folder = self.folder(artifact_id)
+        doomed = folder.parent / f"{_TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+        try:
+            folder.rename(doomed)
+        except FileNotFoundError:
+            return
+        durable.sync_folder(folder.parent)
+        shutil.rmtree(doomed)
+
+    def sweep_temporary(self) -> int:
+        """Remove what killed processes left half copied or half removed; return how many folders that were."""
+        swept = 0
+        for folder in self._root.glob(f"*/{_TEMPORARY_PREFIX}*"):
+            with _locked(folder) as free:
+                if free:
+                    shutil.rmtree(folder)
+                    swept += 1
+        return swept
+
+
+@contextmanager
+def _temporary_folder(parent: Path) -> Iterator[Path]:
+    """A folder that is gone afterwards unless it was renamed, and that no sweep takes while this process lives."""
+    folder = parent / f"{_TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+    folder.mkdir()
+    with _locked(folder):
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold the folder's lock, which the kernel drops when the process dies; False when another process holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def _copy(source: Path, target: Path) -> dict[str, ManifestFile]:
+    """Copy all files; return SHA-256 and size of each, of the very bytes that were written."""
+    written: dict[str, ManifestFile] = {}
+    for name in sorted(regular_files(source)):
+        digest, size = hashlib.sha256(), 0
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        with (source / name).open("rb") as reader, (target / name).open("xb") as writer:
+            while chunk := reader.read(_COPY_CHUNK_BYTES):
+                writer.write(chunk)
+                digest.update(chunk)
+                size += len(chunk)
+        written[name] = ManifestFile(sha256=digest.hexdigest(), size_bytes=size)
+    return written
+
+
+def _damaged(artifact_id: str, what: str) -> str:
+    return (
+        f"artifact {artifact_id} is damaged: {what}. It is not loaded; what answers now goes on answering. "
+        "Restore the folder from a backup, or roll back to another version"
+    )

@@ -1,0 +1,1 @@
+"""The registry's database: its tables, how it is opened, migrated and copied."""

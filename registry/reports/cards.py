@@ -1,0 +1,218 @@
+"""A version's model card: how it fared, why it was or was not promoted, what it was made from; Markdown with one plot."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from config.durable import write_atomic
+from config.words import counted
+from registry.reports.diff import flatten
+from registry.runs import Run
+from registry.store import Registry
+from registry.versions import Version
+from trainers.compare.comparison import Comparison, Slice
+from trainers.job.spec import Progress
+
+CARD_FILE = "card.md"
+PLOT_FILE = "card.png"
+
+_SCORES = ("Rows", "Count", "Opponent", "This version", "Gain")
+_VERDICTS: Mapping[str | None, str] = {
+    "promote": "Promoted.",
+    "keep": "Not promoted: the champion was kept.",
+    "insufficient_evidence": "Not promoted: too little evidence to decide.",
+    None: "Not decided yet.",
+}
+
+
+def write_card(registry: Registry, name: str, folder: Path, *, history: Path | None = None) -> Path:
+    """Write `card.md` and `card.png` of a version into `folder`; return the path of the card.
+
+    `history` is the run's `history.jsonl`, where it still exists. Raises `UserError` when there is no such version.
+    """
+    # matplotlib takes half a second to import, and a card that is only printed needs none of it.
+    from registry.reports.plots import plot  # noqa: PLC0415 - see above
+
+    text = card(registry, name, picture=PLOT_FILE)
+    figure = plot(name, comparison_of(registry.versions.get(name)), read_history(history))
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=150)
+    write_atomic(folder / PLOT_FILE, drawn.getvalue())
+    write_atomic(folder / CARD_FILE, text.encode())
+    return folder / CARD_FILE
+
+
+def card(registry: Registry, name: str, *, picture: str | None = None) -> str:
+    """Return the card of a version as Markdown, showing the image file `picture` when given."""
+    first, *others = sections(registry, name, picture=picture)
+    parts = [f"# {first.title}", *_markdown(first)]
+    for section in others:
+        parts += [f"## {section.title}", *_markdown(section)]
+    return "\n\n".join(parts) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a card: paragraphs, a list, a table; the first two may hold Markdown's ** and `."""
+
+    title: str
+    text: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+    head: tuple[str, ...] = ()
+    rows: tuple[tuple[object, ...], ...] = ()
+
+
+def sections(registry: Registry, name: str, *, picture: str | None = None) -> list[Section]:
+    """Return the parts of the card of a version; the first bears its name. Raises `UserError` when there is no such version."""
+    version = registry.versions.get(name)
+    run = registry.runs.find(version.run_id)
+    seen = comparison_of(version)
+    names = [alias.name for alias in registry.versions.aliases(version.task) if alias.version == name]
+    standing = " and ".join(names).capitalize() or "Not in production"
+    made = f"{standing}; made on {version.created_at:%Y-%m-%d %H:%M} UTC by run `{version.run_id}`."
+    plot = () if picture is None else (f"![Training loss, and gain over the opponent with its interval]({picture})",)
+    settings = sorted(flatten(version.lineage.settings).items())
+    return [
+        Section(version.name, (made, *_erased(version))),
+        Section("Verdict", (_verdict(run),), run.reasons if run else ()),
+        Section("Comparison", (*plot, _compared(seen)), (), _SCORES if seen else (), _scored(seen)),
+        Section("Made from", (), (), ("", ""), tuple(_origin(version, run, len(registry.versions.learnt(name))))),
+        Section("Training", (), (), ("", ""), tuple(_effort(version))),
+        Section("Settings", (), (), ("Setting", "Value"), tuple((f"`{key}`", value) for key, value in settings)),
+        Section("Files", (), (), ("", ""), tuple(_files(version))),
+    ]
+
+
+def comparison_of(version: Version) -> Comparison | None:
+    """Return the comparison a version was decided by, None when its run recorded none."""
+    recorded = version.metrics.get("comparison")
+    return None if recorded is None else Comparison.model_validate(recorded)
+
+
+def read_history(path: Path | None) -> list[Progress]:
+    """Return the lines of a `history.jsonl` that are whole; none when the file is gone."""
+    if path is None or not path.exists():
+        return []
+    history = []
+    for line in path.read_bytes().splitlines():
+        # A killed child may leave half a line, and the next attempt goes on behind it.
+        with contextlib.suppress(ValidationError):
+            history.append(Progress.model_validate_json(line))
+    return history
+
+
+def _verdict(run: Run | None) -> str:
+    if run is None:
+        return "The run's record is gone."
+    return f"**{_VERDICTS[run.verdict]}** The run began because: {run.reason}."
+
+
+def _erased(version: Version) -> list[str]:
+    if version.affected_at is None:
+        return []
+    since = f"{version.affected_at:%Y-%m-%d %H:%M} UTC"
+    what = "It goes when a version takes its place that did not" if version.collected_at is None else "Its files are gone"
+    return [f"**Learnt from texts that have been erased** (marked {since}, itself or through a parent). {what}."]
+
+
+def _scored(seen: Comparison | None) -> tuple[tuple[object, ...], ...]:
+    if seen is None:
+        return ()
+    return (
+        _scores(f"test rows ({seen.metric})", seen.rows, seen.champion_score, seen.candidate_score),
+        *(_scores(part.name, part.rows, part.champion_score, part.candidate_score) for part in _parts(seen)),
+    )
+
+
+def _compared(seen: Comparison | None) -> str:
+    if seen is None:
+        return "The run recorded no comparison."
+    return (
+        f"Against {seen.opponent}, on {counted(seen.rows, 'test row')} of {seen.stories} stories: gain {seen.gain:+.4f}, between "
+        f"{seen.lower_bound:+.4f} and {seen.upper_bound:+.4f} (paired bootstrap by story, each bound one-sided at "
+        f"{seen.confidence:.0%}); required: more than {seen.required_gain:.4f}. These rows have been compared "
+        f"{'once' if seen.looks == 1 else f'{seen.looks} times'}."
+    )
+
+
+def _parts(seen: Comparison) -> Iterable[Slice]:
+    return (*([] if seen.anchor is None else [seen.anchor]), *seen.slices)
+
+
+def _scores(name: str, rows: int, opponent: float, candidate: float) -> tuple[object, ...]:
+    return name, rows, f"{opponent:.4f}", f"{candidate:.4f}", f"{candidate - opponent:+.4f}"
+
+
+def _origin(version: Version, run: Run | None, examples: int) -> list[tuple[object, ...]]:
+    counts = ", ".join(f"{count} {role}" for role, count in version.lineage.counts.items())
+    rows: list[tuple[object, ...]] = [
+        ("Went on from", version.parent or "the base model"),
+        ("Training set", f"`{version.lineage.training_set_sha256}`" + (f" ({counts})" if counts else "")),
+        ("Examples learnt, parents included", examples),
+        ("Seed", version.lineage.seed),
+        ("Code", version.lineage.code),
+    ]
+    return rows if run is None else [*rows, ("Kind of run", "full" if run.full else "incremental")]
+
+
+def _effort(version: Version) -> list[tuple[object, ...]]:
+    """Return what the run reported of its work, in the words of `JobResult`."""
+    shown = {
+        "hardware": "Hardware",
+        "rows_new": "New rows",
+        "rows_replayed": "Replayed rows",
+        "rows_feedback": "Rows of users among them",
+        "rows_held_back": "Rows of users left for a later run",
+        "train_s": "Training, s",
+        "score_s": "Scoring, s",
+        "examples_per_s": "Examples per second",
+        "peak_memory_mib": "Peak memory, MiB",
+    }
+    known = {key: version.metrics[key] for key in shown if key in version.metrics}
+    rows: list[tuple[object, ...]] = [
+        (shown[key], f"{value:.1f}" if isinstance(value, float) else value) for key, value in known.items()
+    ]
+    return rows if (cut := texts_cut(version.metrics)) is None else [*rows, ("Texts longer than the model reads", cut)]
+
+
+def texts_cut(metrics: Mapping[str, Any]) -> str | None:
+    """Return in words which share of a run's texts the model read the beginning of only; None where the run did not count."""
+    parts = [
+        f"{metrics[cut]} of {rows} {what} rows ({metrics[cut] / rows:.0%})"
+        for cut, rows, what in (
+            ("rows_cut", metrics.get("rows_new", 0) + metrics.get("rows_replayed", 0), "training"),
+            ("tested_cut", metrics.get("tested", 0), "scored"),
+        )
+        if cut in metrics and rows
+    ]
+    return ", ".join(parts) or None
+
+
+def _files(version: Version) -> list[tuple[object, ...]]:
+    removed = "" if version.collected_at is None else f" (removed on {version.collected_at:%Y-%m-%d})"
+    return [
+        ("Artifact", f"`{version.artifact_id}`{removed}"),
+        ("Manifest SHA-256", f"`{version.manifest_sha256}`"),
+        ("Size", f"{version.size_bytes / 2**20:.1f} MiB"),
+    ]
+
+
+def _markdown(section: Section) -> list[str]:
+    items = ["\n".join(f"- {item}" for item in section.items)] if section.items else []
+    return [*section.text, *items, *([_table(section.head, section.rows)] if section.head else [])]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(_cell(value) for value in line) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")

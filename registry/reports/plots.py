@@ -1,0 +1,83 @@
+"""The plot on a model card: how training went, and what the candidate gained. Drawn without a display."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from trainers.compare.comparison import Comparison
+from trainers.job.spec import Progress
+
+_INK = "#22303c"
+_QUIET = "#8a97a3"
+_BETTER = "#2a7f62"
+_WORSE = "#b5483a"
+_OPEN = "#4a6fa5"
+
+
+def plot(name: str, comparison: Comparison | None, history: Sequence[Progress]) -> Figure:
+    """Return the figure: training loss over steps, and the gain over the opponent with its interval, in points."""
+    parts = 0 if comparison is None else 1 + len(comparison.slices)
+    figure = Figure(figsize=(10, max(3.8, 1.2 + 0.3 * parts)), layout="constrained", facecolor="white")
+    # Agg by hand, not through pyplot: no global state, no display, safe in any thread.
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
+    figure.suptitle(name, x=0.01, ha="left", fontsize=13, fontweight="bold", color=_INK)
+    _loss(left, history)
+    _gain(right, comparison)
+    return figure
+
+
+def _loss(axes: Axes, history: Sequence[Progress]) -> None:
+    points = [(line.step, line.loss) for line in history if line.phase == "training" and line.loss is not None]
+    _plain(axes, "Training loss")
+    if not points:
+        _say(axes, "no training history was kept")
+        return
+    steps, losses = zip(*points, strict=True)
+    axes.plot(steps, losses, color=_OPEN, linewidth=1.8, marker="o" if len(points) == 1 else None)
+    axes.set_xlabel("step", color=_QUIET)
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", color="#e4e8ec", linewidth=0.8)
+
+
+def _gain(axes: Axes, seen: Comparison | None) -> None:
+    _plain(axes, "Gain over the opponent")
+    if seen is None:
+        _say(axes, "no comparison was recorded")
+        return
+    axes.set_title(f"Gain over {seen.opponent}", loc="left", fontsize=10, color=_INK)
+    parts = [*([] if seen.anchor is None else [seen.anchor]), *seen.slices]
+    rows = [(f"{seen.metric}, {seen.rows} rows", seen.gain), *((f"{part.name}, {part.rows} rows", part.gain) for part in parts)]
+    for height, (_label, gain) in enumerate(rows):
+        axes.plot(100 * gain, height, "o", color=_BETTER if gain > 0 else _WORSE, markersize=9 if height == 0 else 6)
+    axes.plot(
+        [100 * seen.lower_bound, 100 * seen.upper_bound], [0, 0], color=_INK, linewidth=2.2, zorder=1, solid_capstyle="round"
+    )
+    axes.axvline(0, color=_QUIET, linewidth=1)
+    if math.isfinite(seen.required_gain):
+        axes.axvline(100 * seen.required_gain, color=_BETTER, linewidth=1, linestyle="--")
+        axes.annotate(
+            "required", (100 * seen.required_gain, 1), xycoords=("data", "axes fraction"), xytext=(3, -9),
+            textcoords="offset points", fontsize=8, color=_BETTER,
+        )  # fmt: skip
+    axes.set_yticks(range(len(rows)), [label for label, _gain_ in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.8)
+    axes.set_xlabel(f"points; bar: {seen.confidence:.0%} bounds, each one-sided", color=_QUIET)
+
+
+def _plain(axes: Axes, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=10, color=_INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#c9d1d8")
+    axes.tick_params(colors=_INK, labelsize=9, length=0)
+
+
+def _say(axes: Axes, what: str) -> None:
+    axes.text(0.5, 0.5, what, transform=axes.transAxes, ha="center", va="center", color=_QUIET)
+    axes.set_xticks([])
+    axes.set_yticks([])

@@ -1,0 +1,1 @@
+"""Candidate and opponent on the same rows."""

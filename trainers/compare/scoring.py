@@ -1,0 +1,88 @@
+"""Candidate and opponent answer identical rows, and are timed on identical texts, in one process."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+
+import pyarrow as pa
+
+from trainers.compare.comparison import Latency
+from trainers.compare.metrics import percentiles_ms
+from trainers.learners.protocols import Aligner, Predictor
+
+ROLES = ("test", "anchor", "corrections")
+"""Roles of rows that are scored, never learnt from."""
+_BATCH_ROWS = 64
+_KEPT_SCORES = 10
+_WARM_UP_TEXTS = 5
+_TIMED_TEXTS = 300
+_TIMING_BUDGET_S = 20.0
+_MIN_TIMED_TEXTS = 20
+
+_COLUMNS = ("example_id", "role", "story_id", "document_id", "event_time", "language")
+
+
+def score(
+    candidate: Predictor,
+    opponent: Predictor,
+    rows: pa.Table,
+    *,
+    align: Aligner,
+    report: Callable[[int, int], None] = lambda _done, _of: None,
+) -> pa.Table:
+    """Return one line per row: its identity, `gold`, and what `candidate` and `opponent` answer, the three as JSON.
+
+    `rows` has the columns of a training set; all three went through `align`. `report` is called with rows done and all rows after
+    each batch.
+    """
+    columns: dict[str, list[str]] = {"gold": [], "candidate": [], "opponent": []}
+    texts, targets = rows["text"].to_pylist(), rows["target"].to_pylist()
+    for start in range(0, len(texts), _BATCH_ROWS):
+        batch = texts[start : start + _BATCH_ROWS]
+        golds = [json.loads(target) for target in targets[start : start + _BATCH_ROWS]]
+        for text, *compared in zip(batch, golds, candidate.predict(batch), opponent.predict(batch), strict=True):
+            for column, one in zip(columns.values(), align(text, compared), strict=True):
+                column.append(
+                    json.dumps({**one, "scores": _highest(one["scores"])} if "scores" in one else one, ensure_ascii=False)
+                )
+        report(start + len(batch), len(texts))
+    scores = rows.select(list(_COLUMNS))
+    for name, column in columns.items():
+        scores = scores.append_column(name, pa.array(column, pa.string()))
+    return scores
+
+
+def _highest(scores: Mapping[str, float]) -> dict[str, float]:
+    """Return an answer's first scores, the highest: a model of many labels gives one for each, for every row."""
+    return dict(islice(scores.items(), _KEPT_SCORES))
+
+
+def time_answers(
+    candidate: Predictor, champion: Predictor, texts: Sequence[str], *, clock: Callable[[], float] = time.perf_counter
+) -> tuple[Latency | None, Latency | None]:
+    """Return how long each takes to answer one text at a time (None without texts).
+
+    Both are warm, and take turns text by text in changing order, so that a busy moment of the machine meets both alike. At
+    most 300 texts and about 20 s.
+    """
+    chosen = texts[: _TIMED_TEXTS + _WARM_UP_TEXTS]
+    if not chosen:
+        return None, None
+    models = (candidate, champion)
+    for text in chosen[:_WARM_UP_TEXTS]:
+        for model in models:
+            model.predict([text])
+    durations_s: tuple[list[float], list[float]] = ([], [])
+    began = clock()
+    for turn, text in enumerate(chosen[_WARM_UP_TEXTS:] or chosen):
+        if turn >= _MIN_TIMED_TEXTS and clock() - began > _TIMING_BUDGET_S:
+            break
+        for which in (0, 1) if turn % 2 else (1, 0):
+            before = clock()
+            models[which].predict([text])
+            durations_s[which].append(clock() - before)
+    first, second = (Latency(p50_ms=p50, p99_ms=p99) for p50, p99 in map(percentiles_ms, durations_s))
+    return first, second

@@ -1,0 +1,1 @@
+"""The training child: its order, its steps, its progress and its bounds."""

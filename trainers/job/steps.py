@@ -1,0 +1,274 @@
+"""The steps of one training run, in order: select rows, train, score candidate and opponent, compare."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import structlog
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from config.durable import sync_file, sync_folder, sync_tree, write_atomic
+from config.errors import RunFailedError
+from config.tasks import TaskSpec
+from consumers.training_set.snapshot import TrainingSet, load_training_set
+from trainers import hardware
+from trainers.compare import scoring
+from trainers.compare.comparison import Comparison, compare
+from trainers.hardware import Hardware
+from trainers.job.guards import StopRequest
+from trainers.job.progress import ProgressLog
+from trainers.job.replay import Selection, labels_of, select
+from trainers.job.spec import LINEAGE_FILE, MODEL_FOLDER, SCORES_FILE, WORK_FOLDER, JobResult, JobSpec
+from trainers.learners.catalog import task_for
+from trainers.learners.protocols import Example, Predictor, Task, TrainingPlan, TrainingStep
+
+TRAINED_FILE = "trained.json"
+"""Written last when the model folder is complete: a later attempt goes on with scoring."""
+_BUILDING = ".building"
+
+_LOG = structlog.get_logger(__name__)
+
+
+class Trained(BaseModel):
+    """What is known of a complete model folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    training_set_sha256: str
+    champion_version: str | None
+    rows_new: int
+    rows_replayed: int
+    rows_cut: int = 0
+    labels: tuple[str, ...]
+    train_s: float
+    examples_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What every step of one run needs."""
+
+    spec: JobSpec
+    task: Task
+    hardware: Hardware
+    training_set: TrainingSet
+    stop: StopRequest
+    progress: ProgressLog
+
+    @property
+    def model(self) -> Path:
+        return self.spec.run_dir / MODEL_FOLDER
+
+
+def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResult:
+    """Carry out one run and return what it found.
+
+    Raises `RunFailedError` when it cannot succeed, `StoppedError` when a signal came, and lets running out of memory through.
+    """
+    progress.write("starting", message=f"attempt {spec.attempt}: loading the libraries and the training set")
+    training_set = load_training_set(spec.training_set)
+    selection = _select(spec, training_set)
+    stop.check()
+    # From here on the model libraries are loaded, which takes seconds.
+    job = _Job(spec, task_for(spec.task), _resources(spec), training_set, stop, progress)
+    stop.check()
+    trained = _already_trained(job)
+    if trained is None:
+        trained = _train(job, selection)
+    else:
+        progress.write("training", message="the model was complete already; going on with scoring")
+    began = time.monotonic()
+    result, tested, tested_cut = _compare(job, selection)
+    return JobResult(
+        run_id=spec.run_id,
+        status="done",
+        model=job.model,
+        comparison=result,
+        rows_new=trained.rows_new,
+        rows_replayed=trained.rows_replayed,
+        rows_feedback=selection.feedback,
+        rows_held_back=selection.held_back,
+        rows_cut=trained.rows_cut,
+        tested=tested,
+        tested_cut=tested_cut,
+        labels=trained.labels,
+        train_s=trained.train_s,
+        score_s=time.monotonic() - began,
+        examples_per_s=trained.examples_per_s,
+        hardware=hardware.describe(job.hardware),
+    )
+
+
+def _from_the_base(spec: JobSpec) -> bool:
+    return spec.full or spec.champion is None
+
+
+def _resources(spec: JobSpec) -> Hardware:
+    settings = spec.training
+    if spec.task.backend == "spacy":  # it computes on the CPU whatever there is
+        settings = settings.model_copy(update={"device": "cpu", "precision": "fp32"})
+    resources = hardware.resolve(settings)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(resources.threads)
+    return resources
+
+
+def _select(spec: JobSpec, training_set: TrainingSet) -> Selection:
+    full = _from_the_base(spec)
+    rows = training_set.rows("train")
+    selection = select(rows, spec.task.training, full=full, seed=spec.training.seed, feedback=spec.task.feedback)
+    if selection.new == 0:
+        if selection.held_back:
+            why = f"all that is new is feedback, of which a run takes {spec.task.feedback.max_share:.0%}; send labels"
+        elif full:
+            why = "no usable training row is there; send labels"
+        else:
+            why = f"no training row is new since {spec.champion_version}, which stays; send labels or ask for a full run"
+        message = f"run {spec.run_id} has nothing to learn: {why}{training_set.manifest.left_out_told}"
+        raise RunFailedError(message)
+    # What a version has learnt from is its lineage; the training set names more rows than an incremental run takes.
+    _write_table(spec.run_dir / LINEAGE_FILE, selection.table.select(["example_id"]))
+    _LOG.info("rows_selected", new=selection.new, replayed=selection.replayed, held_back=selection.held_back, full=full)
+    return selection
+
+
+def _already_trained(job: _Job) -> Trained | None:
+    try:
+        trained = Trained.model_validate_json((job.spec.run_dir / TRAINED_FILE).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+    if (
+        trained.training_set_sha256 != job.training_set.manifest.rows_sha256
+        or trained.champion_version != job.spec.champion_version
+    ):
+        return None
+    return trained if job.model.is_dir() else None
+
+
+def _train(job: _Job, selection: Selection) -> Trained:
+    spec = job.spec
+    # Never into a folder that an earlier attempt has touched.
+    for leftover in (*spec.run_dir.glob(f"{MODEL_FOLDER}{_BUILDING}*"), job.model):
+        shutil.rmtree(leftover, ignore_errors=True)
+    (spec.run_dir / TRAINED_FILE).unlink(missing_ok=True)
+    building = spec.run_dir / f"{MODEL_FOLDER}{_BUILDING}-{spec.attempt}"
+    work = spec.run_dir / WORK_FOLDER
+    work.mkdir(exist_ok=True)
+    speed, cut = 0.0, 0
+
+    def report(step: TrainingStep) -> None:
+        nonlocal speed, cut
+        speed, cut = step.examples_per_s, step.texts_cut
+        job.progress.step(step)
+        job.stop.check()
+
+    def tell(message: str) -> None:
+        job.progress.note(message)
+        job.stop.check()
+
+    plan = TrainingPlan(
+        spec=spec.task,
+        rows=examples_of(selection.table),
+        full=_from_the_base(spec),
+        warm_start=None if _from_the_base(spec) else spec.champion,
+        seed=spec.training.seed,
+        hardware=job.hardware,
+        batch_size=spec.batch_size,
+        work_dir=work,
+        report=report,
+        waiting=frozenset(job.training_set.manifest.waiting),
+        text_time_s=spec.training.text_time_s,
+        tell=tell,
+    )
+    began = time.monotonic()
+    job.task.train(plan, building)
+    job.stop.check()
+    trained = Trained(
+        training_set_sha256=job.training_set.manifest.rows_sha256,
+        champion_version=spec.champion_version,
+        rows_new=selection.new,
+        rows_replayed=selection.replayed,
+        rows_cut=cut,
+        labels=tuple(sorted({label for row in plan.rows for label in labels_of(row.target)})),
+        train_s=time.monotonic() - began,
+        examples_per_s=speed,
+    )
+    sync_tree(building)
+    building.rename(job.model)
+    sync_folder(spec.run_dir)
+    write_atomic(spec.run_dir / TRAINED_FILE, trained.model_dump_json(indent=2).encode())
+    return trained
+
+
+def _compare(job: _Job, selection: Selection) -> tuple[Comparison, int, int]:
+    """Return the comparison, how many rows were scored, and of how many the candidate read the beginning only."""
+    spec = job.spec
+    candidate = job.task.load(job.model, job.hardware)
+    opponent, opponent_name = _opponent(job, selection)
+    rows = pa.concat_tables([job.training_set.rows(role) for role in scoring.ROLES])
+
+    def report(done: int, of: int) -> None:
+        job.progress.write("scoring", step=done, steps=of, message=f"the candidate and {opponent_name} answer the test rows")
+        job.stop.check()
+
+    scores = scoring.score(candidate, opponent, rows, align=job.task.aligner(candidate), report=report)
+    _write_table(spec.run_dir / SCORES_FILE, scores)
+    texts = (rows if rows.num_rows else selection.table)["text"].to_pylist()
+    random.Random(spec.training.seed).shuffle(texts)  # noqa: S311 - a sample
+    candidate_latency, opponent_latency = scoring.time_answers(candidate, opponent, texts)
+    job.stop.check()
+    cut = sum(bool(json.loads(answer).get("truncated")) for answer in scores["candidate"].to_pylist())
+    found = compare(
+        spec.task,
+        run_id=spec.run_id,
+        champion_version=spec.champion_version,
+        opponent=opponent_name,
+        scores=scores,
+        candidate_latency=candidate_latency,
+        # A baseline is not in production: being slower than one is no fault.
+        champion_latency=opponent_latency if spec.champion else None,
+        size_mib=sum(path.stat().st_size for path in job.model.rglob("*") if path.is_file()) / 2**20,
+        looks=spec.looks,
+        seed=spec.training.seed,
+    )
+    return found, scores.num_rows, cut
+
+
+def _opponent(job: _Job, selection: Selection) -> tuple[Predictor, str]:
+    spec = job.spec
+    if spec.champion is not None:
+        return job.task.load(spec.champion, job.hardware), spec.champion_version or spec.champion.name
+    return job.task.baseline(spec.task, examples_of(selection.table)), baseline_name(spec.task)
+
+
+def baseline_name(task: TaskSpec) -> str:
+    """Return what people read where a first model is compared with the declared baseline."""
+    if task.promotion.baseline == "base":
+        return f"baseline: untouched {task.base_model}"
+    return "baseline: finds no entity" if task.kind == "ner" else "baseline: most frequent label"
+
+
+def examples_of(rows: pa.Table) -> Sequence[Example]:
+    """Return the rows of a training set as tasks read them."""
+    columns = (rows[name].to_pylist() for name in ("example_id", "text", "target", "weight"))
+    return [
+        Example(example_id=example_id, text=text, target=json.loads(target), weight=weight)
+        for example_id, text, target, weight in zip(*columns, strict=True)
+    ]
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    pq.write_table(table, temporary)
+    sync_file(temporary)
+    temporary.replace(path)
+    sync_folder(path.parent)

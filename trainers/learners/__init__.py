@@ -1,0 +1,1 @@
+"""Ways of learning, one package each, and the protocols that they fulfil."""

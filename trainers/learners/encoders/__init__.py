@@ -1,0 +1,1 @@
+"""Transformers, tuned with Hugging Face's Trainer."""

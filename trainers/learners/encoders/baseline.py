@@ -1,0 +1,75 @@
+"""What a first classifier must beat: the most frequent label, or the untouched base model with nearest class means."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import torch
+from torch.nn.functional import normalize
+
+from config.tasks import TaskSpec
+from trainers.learners.encoders import encoder as encoders
+from trainers.learners.encoders.encoder import Encoder
+from trainers.learners.protocols import Answer, Example
+
+_ROWS_PER_LABEL = 100
+"""The newest rows of a label make its mean; more would cost time and move it little."""
+_ROWS_PER_BATCH = 32
+_TEMPERATURE = 0.05
+"""Cosines differ by a few hundredths; divided by this, their softmax reads like a probability."""
+
+
+class MostFrequentLabel:
+    """Answers the most frequent label of the training rows, with the labels' shares as scores."""
+
+    def __init__(self, rows: Sequence[Example]) -> None:
+        counts = Counter(str(row.target["label"]) for row in rows)
+        ordered = sorted(counts, key=lambda label: (-counts[label], label))
+        self._answer: Answer = {"label": ordered[0], "scores": {label: counts[label] / len(rows) for label in ordered}}
+
+    def predict(self, texts: Sequence[str]) -> list[Answer]:
+        """Return the same answer for every text."""
+        return [self._answer for _ in texts]
+
+
+class NearestCentroid:
+    """The base model as it came: a text gets the label whose mean training embedding is nearest by cosine.
+
+    An embedding is the mean of the last layer over the text's tokens, scaled to length 1. A label's mean is made from its
+    100 newest rows. Scores are the softmax of the cosines at temperature 0.05.
+    """
+
+    def __init__(self, spec: TaskSpec, rows: Sequence[Example]) -> None:
+        texts: dict[str, list[str]] = defaultdict(list)
+        for row in rows:
+            texts[str(row.target["label"])].append(row.text)
+        self._labels = sorted(texts)
+        self._encoder = encoders.open_base(spec.base_model, label_names=self._labels, max_tokens=spec.training.max_tokens)
+        means = [_embed(self._encoder, texts[label][-_ROWS_PER_LABEL:]).mean(dim=0) for label in self._labels]
+        self._centroids = normalize(torch.stack(means), dim=-1)
+
+    def predict(self, texts: Sequence[str]) -> list[Answer]:
+        """Return `{"label", "scores"}` per text, in order, scores highest first."""
+        if not texts:
+            return []
+        cosines = _embed(self._encoder, texts) @ self._centroids.T
+        return [self._answer(row) for row in (cosines / _TEMPERATURE).softmax(dim=-1).tolist()]
+
+    def _answer(self, probabilities: Sequence[float]) -> Answer:
+        scores = dict(sorted(zip(self._labels, probabilities, strict=True), key=lambda pair: -pair[1]))
+        return {"label": next(iter(scores)), "scores": scores}
+
+
+def _embed(encoder: Encoder, texts: Sequence[str]) -> torch.Tensor:
+    """Return one vector of length 1 per text: float32, shape (texts, hidden size)."""
+    tokenised = encoder.tokenise(texts)
+    body = encoder.model.base_model.eval()
+    vectors = torch.empty(len(texts), int(encoder.model.config.hidden_size))
+    with torch.inference_mode():
+        for batch in encoders.by_length([len(tokens) for tokens in tokenised], _ROWS_PER_BATCH):
+            padded = encoder.pad([tokenised[index] for index in batch])
+            mask = padded["attention_mask"].unsqueeze(-1).float()
+            states = body(**padded).last_hidden_state
+            vectors[batch] = (states * mask).sum(dim=1) / mask.sum(dim=1)
+    return normalize(vectors, dim=-1)

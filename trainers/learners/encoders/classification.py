@@ -1,0 +1,180 @@
+"""One label per text, with a stock Hugging Face sequence classifier."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+import torch
+
+from config.errors import RunFailedError
+from config.naming import named
+from config.tasks import TaskSpec
+from trainers.hardware import Hardware
+from trainers.learners.encoders import encoder as encoders
+from trainers.learners.encoders.baseline import MostFrequentLabel, NearestCentroid
+from trainers.learners.encoders.encoder import Encoder
+from trainers.learners.encoders.fine_tuning import Recipe, Row, fine_tune
+from trainers.learners.encoders.imprinting import imprint
+from trainers.learners.label_set import LabelSet, grow
+from trainers.learners.protocols import Aligner, Answer, Example, Predictor, TrainingPlan, TrainingStep
+
+_ROWS_PER_BATCH = 32
+_LOG = structlog.get_logger(__name__)
+
+
+class ClassificationTask:
+    """Learns and predicts one label per text."""
+
+    def train(self, plan: TrainingPlan, output: Path) -> None:
+        """Fine-tune the champion on `plan.rows`, or the base model in a full or first run, and write a model folder.
+
+        Raises `RunFailedError` when fewer than two labels can be learnt, `UserError` when the base model cannot be loaded;
+        out-of-memory errors pass through.
+        """
+        champion = None if plan.full else _champion(plan)
+        counts = Counter(str(row.target["label"]) for row in plan.rows if row.weight > 0)
+        previous = LabelSet.read(plan.warm_start) if plan.warm_start else None
+        labels = grow(plan.spec, counts, previous, from_base=champion is None)
+        rows = [row for row in plan.rows if row.weight > 0 and row.target["label"] in labels.seen]
+        left_out = _left_out(plan, labels, rows, counts)
+        torch.manual_seed(plan.seed)
+        encoder = encoders.grown(champion, labels.names) if champion else _base(plan, labels)
+        ids = labels.ids
+        recipe = _recipe(plan, from_base=champion is None)
+        tokenised, cut = encoder.read([row.text for row in rows])
+        learning = [Row(tokens, ids[row.target["label"]], row.weight) for row, tokens in zip(rows, tokenised, strict=True)]
+        known = previous.seen_ids if champion and previous else ()
+        imprint(encoder, learning, set(labels.seen_ids).difference(known), plan.hardware)
+        fine_tune(
+            encoder,
+            learning,
+            labels.seen_ids,
+            recipe,
+            # Another plan never resumes from this one's checkpoints.
+            checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, labels, rows)}",
+            report=_with_note(plan.report, left_out, cut=sum(cut)),
+        )
+        encoder.save(output)
+        labels.write(output)
+
+    def load(self, folder: Path, hardware: Hardware) -> Predictor:
+        """Return the model in `folder`. Raises `RunFailedError` when it cannot be read."""
+        labels = LabelSet.read(folder)
+        encoder = encoders.open_saved(folder)
+        if encoder.model.config.num_labels != len(labels.names):
+            outputs = encoder.model.config.num_labels
+            message = f"the model in {folder} has {outputs} outputs for {len(labels.names)} labels; it is not used"
+            raise RunFailedError(message)
+        return ClassificationPredictor(encoder, labels, hardware)
+
+    def aligner(self, model: Predictor) -> Aligner:  # noqa: ARG002 - a label is a label
+        """Return what leaves labels as they are."""
+        return lambda text, targets: targets  # noqa: ARG005 - see above
+
+    def baseline(self, spec: TaskSpec, rows: Sequence[Example]) -> Predictor:
+        """Return what a first model must beat.
+
+        `majority`: always the most frequent label of `rows`. `base`: the untouched base model; a text gets the label whose
+        mean training embedding (mean-pooled last layer) is nearest by cosine. Raises `RunFailedError` when there are no rows.
+        """
+        if not rows:
+            message = f"task {spec.name!r} has no training rows to make its baseline from; send labels first"
+            raise RunFailedError(message)
+        if spec.promotion.baseline == "base":
+            return NearestCentroid(spec, rows)
+        return MostFrequentLabel(rows)
+
+
+class ClassificationPredictor:
+    """A loaded classifier: answers limited to the labels its training rows have shown."""
+
+    def __init__(self, encoder: Encoder, labels: LabelSet, hardware: Hardware) -> None:
+        torch.set_num_threads(hardware.threads)
+        self._encoder = encoder
+        self._hardware = hardware
+        self._names = [labels.names[number] for number in labels.seen_ids]
+        self._seen = torch.tensor(labels.seen_ids, device=hardware.device)
+        dtype = torch.bfloat16 if hardware.precision == "bf16" else torch.float32
+        # The decorated method's type loses its self.
+        self._model = encoder.model.to(device=hardware.device, dtype=dtype).eval()  # type: ignore[call-arg]
+
+    def predict(self, texts: Sequence[str]) -> list[Answer]:
+        """Return `{"label", "scores", "truncated"}` per text, in order.
+
+        Scores are probabilities over the answerable labels, highest first; `truncated` says that the text is longer than the
+        model reads.
+        """
+        answers: list[Answer] = [{}] * len(texts)
+        tokenised, cut = self._encoder.read(texts)
+        with torch.inference_mode():
+            for batch in encoders.by_length([len(tokens) for tokens in tokenised], _ROWS_PER_BATCH):
+                padded = self._encoder.pad([tokenised[index] for index in batch])
+                logits = self._model(**{key: tensor.to(self._hardware.device) for key, tensor in padded.items()}).logits
+                probabilities = logits.float()[:, self._seen].softmax(dim=-1).tolist()
+                for index, row in zip(batch, probabilities, strict=True):
+                    scores = dict(sorted(zip(self._names, row, strict=True), key=lambda pair: -pair[1]))
+                    answers[index] = {"label": next(iter(scores)), "scores": scores, "truncated": cut[index]}
+        return answers
+
+
+def _champion(plan: TrainingPlan) -> Encoder | None:
+    """Return the model to go on from, unless there is none or the task's base model has changed since."""
+    if plan.warm_start is None:
+        return None
+    champion = encoders.open_saved(plan.warm_start, max_tokens=plan.spec.training.max_tokens)
+    if champion.base_name == plan.spec.base_model:
+        return champion
+    _LOG.info("base_model_changed", task=plan.spec.name, champion=champion.base_name, now=plan.spec.base_model, next="from base")
+    return None
+
+
+def _base(plan: TrainingPlan, labels: LabelSet) -> Encoder:
+    return encoders.open_base(plan.spec.base_model, label_names=labels.names, max_tokens=plan.spec.training.max_tokens)
+
+
+def _left_out(plan: TrainingPlan, labels: LabelSet, rows: Sequence[Example], counts: Counter[str]) -> str:
+    """Say which rows cannot be learnt from yet. Raises `RunFailedError` when too few are left to tell labels apart."""
+    absent = sorted(counts.keys() - labels.seen, key=lambda name: (-counts[name], name))
+    reason = f"a new label joins when {plan.spec.new_label_min_examples} rows carry it"
+    if len(labels.names) >= plan.spec.max_labels:
+        reason += f", and while a model has fewer than {plan.spec.max_labels} labels (max_labels)"
+    note = f"left out {len(plan.rows) - len(rows)} rows with labels {named(absent)}; {reason}" if absent else ""
+    if len(labels.seen) >= 2 and rows:  # noqa: PLR2004 - one label alone is nothing to tell apart
+        return note
+    message = (
+        f"task {plan.spec.name!r} has {len(rows)} usable rows with {len(labels.seen)} labels, and at least two labels are needed "
+        f"({note or reason}). Send more labelled examples; the next trigger tries again"
+    )
+    raise RunFailedError(message)
+
+
+def _with_note(report: Callable[[TrainingStep], None], note: str, *, cut: int) -> Callable[[TrainingStep], None]:
+    """Put `note` on the first step reported, and on every one how many texts were cut."""
+    waiting = [note] if note else []
+    return lambda step: report(replace(step, texts_cut=cut, message=waiting.pop() if waiting else step.message))
+
+
+def _recipe(plan: TrainingPlan, *, from_base: bool) -> Recipe:
+    training = plan.spec.training
+    return Recipe(
+        epochs=training.full_epochs if from_base else training.epochs,
+        learning_rate=training.full_learning_rate if from_base else training.learning_rate,
+        batch_size=plan.batch_size,
+        seed=plan.seed,
+        hardware=plan.hardware,
+    )
+
+
+def _fingerprint(plan: TrainingPlan, recipe: Recipe, labels: LabelSet, rows: Sequence[Example]) -> str:
+    """Return a short hash of everything that a checkpoint's steps depend on."""
+    digest = hashlib.sha256()
+    start = (plan.spec.base_model, plan.spec.training.max_tokens, str(plan.warm_start), plan.full)
+    digest.update(repr((start, recipe, labels.names, labels.seen_ids)).encode())
+    for row in rows:
+        digest.update(repr((row.example_id, row.text, row.target["label"], row.weight)).encode())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,254 @@
+"""Fine-tune a sequence classifier with Hugging Face's Trainer: weighted rows, batches of like length, resumable.
+
+What makes it quick on a processor: texts are tokenised once, batches hold rows of like length (little padding), freed memory
+is kept for the next step, dropout is off (see `encoder`), which lets attention run fused, and attention runs unfused where
+that is quicker (see `_quick_attention`).
+`benchmarks.training_throughput` measures it, accuracy included.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+from torch.utils.data import Dataset, Sampler
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
+from transformers.trainer_pt_utils import get_length_grouped_indices
+
+from trainers.hardware import Hardware, keep_freed_memory
+from trainers.learners.encoders.checkpoints import KEPT, Pace, newest_valid
+from trainers.learners.encoders.encoder import Encoder
+from trainers.learners.protocols import TrainingStep
+
+_WARMUP_SHARE = 0.06
+_REPORT_EVERY_S = 1.0
+_EAGER_TOKENS = 256
+"""Longest row up to which unfused attention trains quicker in bf16 on a processor."""
+_GROUP_BATCHES = 50
+"""Batches that are sorted by length together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One tokenised example."""
+
+    input_ids: Sequence[int]
+    label: int
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to learn."""
+
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    seed: int
+    hardware: Hardware
+    max_steps: int = -1
+    """Stop after this many steps; -1: after `epochs`."""
+
+
+def fine_tune(
+    encoder: Encoder,
+    rows: Sequence[Row],
+    answerable: Sequence[int],
+    recipe: Recipe,
+    *,
+    checkpoints: Path,
+    report: Callable[[TrainingStep], None],
+    pace: Pace | None = None,
+) -> None:
+    """Train the encoder's model in place, from the newest valid checkpoint in `checkpoints` where there is one.
+
+    The loss is the cross entropy over the ids in `answerable` only, each row's share multiplied by its weight.
+    Out-of-memory errors pass through.
+    """
+    torch.set_num_threads(recipe.hardware.threads)
+    keep_freed_memory()
+    # Before the Trainer exists, so that nothing it draws depends on what the process did earlier.
+    set_seed(recipe.seed)
+    trainer = _WeightedTrainer(
+        model=encoder.model,
+        args=_arguments(recipe, checkpoints),
+        data_collator=_Collator(encoder),
+        train_dataset=_Rows(rows),
+        callbacks=[pace or Pace()],
+        answerable=answerable,
+    )
+    # It prints to standard output, which belongs to the job's progress lines.
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(_Report(trainer, report, recipe.batch_size))
+    checkpoint = newest_valid(checkpoints)
+    with _quick_attention(encoder, max(len(row.input_ids) for row in rows), recipe.hardware):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+
+@contextmanager
+def _quick_attention(encoder: Encoder, longest: int, hardware: Hardware) -> Iterator[None]:
+    """Let attention run unfused while training short rows in bf16 on a processor.
+
+    There the fused backward pass is slow (torch 2.13: 40 against 77 examples/s at 128 tokens). Longer rows, whose attention
+    would fill the memory, and fp32, where it makes no difference, stay fused.
+    """
+    fused = encoder.model.config._attn_implementation  # noqa: SLF001 - the library has no public reader
+    if fused != "sdpa" or hardware.device != "cpu" or hardware.precision != "bf16" or longest > _EAGER_TOKENS:
+        yield
+        return
+    encoder.model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        encoder.model.set_attn_implementation(fused)
+
+
+def _arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=recipe.epochs,
+        max_steps=recipe.max_steps,
+        learning_rate=recipe.learning_rate,
+        warmup_steps=_WARMUP_SHARE,
+        per_device_train_batch_size=recipe.batch_size,
+        train_sampling_strategy="group_by_length",
+        bf16=recipe.hardware.precision == "bf16",
+        use_cpu=recipe.hardware.device == "cpu",
+        dataloader_pin_memory=recipe.hardware.device == "cuda",
+        seed=recipe.seed,
+        # `Pace` decides when; the library decides how.
+        save_strategy="no",
+        save_total_limit=KEPT,
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+    )
+
+
+class _Rows(Dataset[dict[str, Any]]):
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = self._rows[index]
+        return {"input_ids": row.input_ids, "label": row.label, "weight": row.weight}
+
+
+class _Collator:
+    """Rows to one padded batch."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        batch = self._encoder.pad([row["input_ids"] for row in rows])
+        batch["labels"] = torch.tensor([row["label"] for row in rows])
+        batch["weights"] = torch.tensor([row["weight"] for row in rows], dtype=torch.float32)
+        return batch
+
+
+class _GroupedByLength(Sampler[int]):
+    """The library's grouping, in an order that is a function of seed and epoch alone, so that a resumed epoch goes on in it.
+
+    The library groups within as few as one batch when rows are few; here always within `_GROUP_BATCHES`. Batches are
+    shuffled, because rows of like length are alike in other ways too; the longest stays first, so that memory runs out at
+    once or not at all.
+    """
+
+    def __init__(self, batch_size: int, lengths: list[int], seed: int) -> None:
+        self._batch_size = batch_size
+        self._lengths = lengths
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of an epoch; the library calls it before each."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        chance = torch.Generator().manual_seed(self._seed * 1_000 + self._epoch)
+        order = get_length_grouped_indices(self._lengths, self._batch_size, _GROUP_BATCHES, chance)  # type: ignore[no-untyped-call]  # the library leaves it without types
+        batches = [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
+        # The last may be smaller; anywhere else it would shift the borders of those behind it.
+        middle = batches[1:-1]
+        shuffled = torch.randperm(len(middle), generator=chance).tolist()
+        for batch in [*batches[:1], *(middle[index] for index in shuffled), *batches[1:][-1:]]:
+            yield from batch
+
+
+class _WeightedTrainer(Trainer):
+    """Trainer with a weighted loss over the answerable labels."""
+
+    def __init__(self, *, answerable: Sequence[int], **options: Any) -> None:  # noqa: ANN401 - handed on to the library
+        super().__init__(**options)
+        closed = torch.ones(options["model"].config.num_labels, dtype=torch.bool)
+        closed[list(answerable)] = False
+        self._closed = closed.to(self.args.device)
+        self.loss_sum = torch.zeros((), device=self.args.device)
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,  # noqa: ARG002 - the library's signature
+    ) -> Any:  # noqa: ANN401 - the library's signature
+        """Return the mean over the batch of weight times cross entropy."""
+        labels, weights = inputs.pop("labels"), inputs.pop("weights")
+        outputs = model(**inputs)
+        logits = outputs.logits.float().masked_fill(self._closed, -torch.inf)
+        loss = (cross_entropy(logits, labels, reduction="none") * weights).mean()
+        self.loss_sum += loss.detach()
+        return (loss, outputs) if return_outputs else loss
+
+    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
+        rows = train_dataset if train_dataset is not None else self.train_dataset
+        lengths = [len(rows[index]["input_ids"]) for index in range(len(rows))]  # type: ignore[index, arg-type]  # it is ours
+        return _GroupedByLength(self.args.train_batch_size, lengths, self.args.seed)
+
+
+class _Report(TrainerCallback):
+    """Passes progress on: the first step, the last, and about one a second between."""
+
+    def __init__(self, trainer: _WeightedTrainer, report: Callable[[TrainingStep], None], batch_size: int) -> None:
+        self._trainer = trainer
+        self._report = report
+        self._batch_size = batch_size
+        self._began = self._reported = 0.0
+        self._first_step = self._reported_step = 0
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ANN401, ARG002 - the library's signature
+        self._began = time.monotonic()
+        self._first_step = self._reported_step = state.global_step
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ANN401, ARG002 - the library's signature
+        now = time.monotonic()
+        edge = state.global_step in (self._first_step + 1, state.max_steps)
+        if not edge and now - self._reported < _REPORT_EVERY_S:
+            return
+        loss = self._trainer.loss_sum.item() / (state.global_step - self._reported_step)
+        self._trainer.loss_sum.zero_()
+        rows = (state.global_step - self._first_step) * self._batch_size
+        self._reported, self._reported_step = now, state.global_step
+        self._report(
+            TrainingStep(
+                step=state.global_step,
+                steps=state.max_steps,
+                epoch=float(state.epoch or 0.0),
+                loss=loss,
+                examples_per_s=rows / max(now - self._began, 1e-9),
+            )
+        )

@@ -1,0 +1,115 @@
+"""The protocols every task kind fulfils, and the values that pass between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from config.tasks import TaskSpec
+from trainers.hardware import Hardware
+
+# ner: {"spans": [{"start", "end", "label"}]}; classification: {"label": str, "scores": {label: probability}, "truncated": bool}.
+# A model that reads every text whole may leave out "truncated".
+Answer = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row a task learns from: a text and its target (the wire form of `consumers.events.schemas`)."""
+
+    example_id: str
+    text: str
+    target: Mapping[str, Any]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingStep:
+    """One report of progress from inside training."""
+
+    step: int
+    steps: int
+    epoch: float
+    loss: float
+    examples_per_s: float
+    texts_cut: int = 0
+    """Texts of the run that are longer than the model reads."""
+    message: str = ""
+    """What the reader of the history should know, such as rows that could not be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """Everything a task needs for one training run."""
+
+    spec: TaskSpec
+    rows: Sequence[Example]
+    full: bool
+    warm_start: Path | None
+    """The champion's model folder, for an incremental run."""
+    seed: int
+    hardware: Hardware
+    batch_size: int
+    work_dir: Path
+    """Scratch space that survives a killed attempt (checkpoints); the caller removes it after publishing."""
+    report: Callable[[TrainingStep], None]
+    waiting: Collection[str] = ()
+    """Labels that join no model yet, because users alone carry them; rows may carry them beside others."""
+    text_time_s: float = float("inf")
+    """Seconds that 10,000 characters of one text may take to be split into words; a row that takes longer is left out by name."""
+    tell: Callable[[str], None] = lambda _message: None
+    """Told what goes on before the first step, however often; also where a stop that was asked for takes effect."""
+
+
+class Predictor(Protocol):
+    """A loaded model. Thread-safe for one caller at a time."""
+
+    def predict(self, texts: Sequence[str]) -> list[Answer]:
+        """Return one answer per text, in order."""
+        ...
+
+
+class Aligner(Protocol):
+    """Brings targets and answers of one text into the form in which they are compared."""
+
+    def __call__(self, text: str, targets: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """Return one for each of `targets`, in order."""
+        ...
+
+
+@runtime_checkable
+class Divides(Protocol):
+    """A predictor that answers a long text in parts, so that others' texts need not wait for the whole of it."""
+
+    def divide(self, text: str) -> Sequence[tuple[int, int]]:
+        """Return (start, end) of the parts of a text, in order; a short one is one part."""
+        ...
+
+    def join(self, starts: Sequence[int], answers: Sequence[Answer]) -> Answer:
+        """Return the answer to a text from those to its parts, which begin at `starts`."""
+        ...
+
+
+class Task(Protocol):
+    """One kind of thing to learn."""
+
+    def train(self, plan: TrainingPlan, output: Path) -> None:
+        """Learn from `plan.rows` and write a loadable model into the new folder `output`.
+
+        Raises `RunFailedError` when the rows cannot be learnt from; `MemoryError` or torch's out-of-memory error pass through.
+        """
+        ...
+
+    def load(self, folder: Path, hardware: Hardware) -> Predictor:
+        """Return the model in `folder`. Raises `RunFailedError` when it cannot be read."""
+        ...
+
+    def aligner(self, model: Predictor) -> Aligner:
+        """Return what brings gold and the answers of any model into one form, given the loaded candidate."""
+        ...
+
+    def baseline(self, spec: TaskSpec, rows: Sequence[Example]) -> Predictor:
+        """Return the declared baseline (`spec.promotion.baseline`) that a first model must beat, made from training rows."""
+        ...
