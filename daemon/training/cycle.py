@@ -17,6 +17,7 @@ import structlog
 
 from config.clock import Clock, utc_now
 from config.errors import PerennialError, RunFailedError, UserError
+from config.sections import TrainingSettings
 from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.buffer.buffer import Buffer
@@ -33,6 +34,7 @@ from registry.artifacts.local import Artifacts
 from registry.reports import cards
 from registry.runs import Run, RunChanges, RunState
 from registry.store import Registry
+from trainers.hardware import usable_cores
 from trainers.job import spec as job_spec
 from trainers.job.passing import cause_that_passes
 from trainers.job.spec import JobSpec
@@ -213,7 +215,7 @@ class Cycle:
             run_id=run.run_id,
             # Renames come by events too; the trainer must know those that the targets carry.
             task=task.model_copy(update={"renames": dict(frozen.manifest.renames)}),
-            training=self._settings.training,
+            training=self._training(),
             full=run.full or champion is None or not warm_start.is_allowed(self._registry.versions.get(champion.version), task),
             training_set=folder,
             run_dir=run_dir,
@@ -224,6 +226,13 @@ class Cycle:
         )
         self._runner.prepare(spec)
         return self._update(run, state="frozen")
+
+    def _training(self) -> TrainingSettings:
+        """Return the settings of a run: while nothing is served yet, no core has to stay free for it."""
+        settings = self._settings.training
+        if settings.threads or any(self._registry.versions.champion(name) for name in self._tasks()):
+            return settings
+        return settings.model_copy(update={"threads": usable_cores()})
 
     def _hold_out_more(self, task: TaskSpec) -> None:
         """Let labels that fall short on the test side take documents there."""

@@ -108,7 +108,7 @@ class Runner:
                 stdout=subprocess.PIPE,
                 stderr=job_log,
                 start_new_session=True,
-                env=_environment(self._settings, spec),
+                env=_environment(spec),
             )
 
     def _wait(self, child: subprocess.Popen[bytes], run_id: str, heard: _Heard) -> str:
@@ -194,9 +194,9 @@ def _failed(spec: JobSpec, message: str) -> JobResult:
     return JobResult(run_id=spec.run_id, status="failed", error=message)
 
 
-def _environment(settings: TrainingSettings, spec: JobSpec) -> dict[str, str]:
+def _environment(spec: JobSpec) -> dict[str, str]:
     environment = child_environment.for_training(spec.task)
-    threads = settings.threads or max(1, (os.cpu_count() or 2) - 1)
+    threads = spec.training.threads or max(1, (os.cpu_count() or 2) - 1)
     # Before numpy or torch start: their pools are sized at import.
     environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
     return environment | {guards.PARENT_VARIABLE: str(os.getpid())}

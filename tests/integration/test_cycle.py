@@ -24,6 +24,7 @@ from registry.looks import Looks
 from registry.runs import Run
 from tests.support import buffers
 from tests.support.cycles import HOLDER, NAME, MadeUpRunner, World, better, failing, task, worse
+from trainers.hardware import usable_cores
 from trainers.job import spec as job_spec
 from trainers.job.spec import JobResult, JobSpec
 
@@ -476,3 +477,18 @@ def test_another_base_model_means_a_full_run(world: World) -> None:
 def made_with(world: World, run: Run) -> Mapping[str, Any]:
     assert run.version is not None
     return world.registry.versions.get(run.version).lineage.settings
+
+
+def test_while_nothing_is_served_a_run_takes_every_core(tmp_path: Path) -> None:
+    threads: list[int] = []
+
+    def seen(spec: JobSpec) -> JobResult:
+        threads.append(spec.training.threads)
+        return better(spec)
+
+    with World(tmp_path, task(), train=seen, threads=0) as world:
+        world.grow(12)
+        world.ask("request:first")
+        world.grow(12)
+        world.ask("request:second")
+    assert threads == [usable_cores(), 0]

@@ -171,7 +171,8 @@ def _recipe(plan: TrainingPlan, *, from_base: bool) -> Recipe:
 
 
 def _fingerprint(plan: TrainingPlan, recipe: Recipe, labels: LabelSet, rows: Sequence[Example]) -> str:
-    """Return a short hash of everything that a checkpoint's steps depend on."""
+    """Return a short hash of everything that a checkpoint's steps depend on: a resumed run may have other threads."""
+    recipe = replace(recipe, hardware=replace(recipe.hardware, threads=0))
     digest = hashlib.sha256()
     start = (plan.spec.base_model, plan.spec.training.max_tokens, str(plan.warm_start), plan.full)
     digest.update(repr((start, recipe, labels.names, labels.seen_ids)).encode())
