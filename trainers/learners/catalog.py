@@ -1,17 +1,42 @@
-"""Which class learns which kind of task."""
+"""Which class learns which kind of task on which backend: registered by its import path, imported where it is first needed."""
 
 from __future__ import annotations
 
+from importlib import import_module
+
+from config.errors import RunFailedError
 from config.tasks import TaskSpec
 from trainers.learners.protocols import Task
+
+_LEARNERS: dict[tuple[str, str], str] = {
+    ("ner", "spacy"): "trainers.learners.spacy.ner:SpacyNerTask",
+    ("classification", "transformer"): "trainers.learners.encoders.classification:ClassificationTask",
+}
+"""By kind and backend. Paths, because model libraries are heavy and one process needs one of them."""
+
+
+def register(kind: str, backend: str, path: str) -> None:
+    """Say what learns tasks of a kind on a backend: `path` is `MODULE:CLASS`, and the class makes a `Task` without arguments.
+
+    Raises `ValueError` when another class is registered for the pair.
+    """
+    if _LEARNERS.setdefault((kind, backend), path) != path:
+        message = f"kind {kind!r} on backend {backend!r} is learnt by {_LEARNERS[kind, backend]} already, not by {path}"
+        raise ValueError(message)
 
 
 def task_for(spec: TaskSpec) -> Task:
     """Return what trains and loads models of this kind; its library is imported now, and not before."""
-    if spec.kind == "ner":
-        from trainers.learners.spacy.ner import SpacyNerTask  # noqa: PLC0415 - spaCy is heavy, and only this kind needs it
+    return learner(spec.kind, spec.backend)
 
-        return SpacyNerTask()
-    from trainers.learners.encoders.classification import ClassificationTask  # noqa: PLC0415 - so is transformers
 
-    return ClassificationTask()
+def learner(kind: str, backend: str) -> Task:
+    """Return what trains and loads models of a kind on a backend. Raises `RunFailedError` when nothing is registered for them."""
+    path = _LEARNERS.get((kind, backend))
+    if path is None:
+        known = ", ".join(f"{kind} on {backend}" for kind, backend in sorted(_LEARNERS))
+        message = f"nothing here learns kind {kind!r} on backend {backend!r}; known are {known}"
+        raise RunFailedError(message)
+    module, _, name = path.partition(":")
+    found: Task = getattr(import_module(module), name)()
+    return found
