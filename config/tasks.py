@@ -76,7 +76,9 @@ class SliceGuard(_Part):
     """A part of the test rows that must not get worse."""
 
     slice: Annotated[str, Field(description="`newest`, `corrections`, `label:NAME` or `language:CODE`.")]
-    max_drop: Annotated[float, Field(ge=0, description="Largest drop of the metric allowed, in points (0..1).")]
+    max_drop: Annotated[
+        float, Field(ge=0, description="Largest drop of the metric allowed, in points (0..1); of an unbounded one, as a share.")
+    ]
     min_rows: Annotated[int, Field(gt=0, description="The guard is silent below this many rows.")] = 50
 
     @field_validator("slice")
@@ -93,14 +95,16 @@ class Promotion(_Part):
     min_improvement: Annotated[float, Field(ge=0, description="The gain must exceed this.")] = 0.05
     improvement: Annotated[
         Literal["relative", "absolute", "error_reduction"],
-        Field(description="How the gain is read: share of the champion's score, points, or share of its errors."),
+        Field(description="How the gain is read: share of the champion's score, points or units, or share of its errors."),
     ] = "relative"
     confidence: Annotated[float, Field(gt=0.5, lt=1, description="One-sided level of the lower bound.")] = 0.95
     min_test_examples: Annotated[int, Field(gt=0, description="Test rows below which nothing is decided.")] = 200
     window_days: Annotated[
         float, Field(gt=0, le=MAX_DAYS, description="Test rows this far back from the newest decide (event time).")
     ] = 90.0
-    max_forgetting: Annotated[float, Field(ge=0, description="Largest drop on the anchor set, in points (0..1).")] = 0.05
+    max_forgetting: Annotated[
+        float, Field(ge=0, description="Largest drop on the anchor set, in points (0..1); of an unbounded metric, as a share.")
+    ] = 0.05
     max_latency_ratio: Annotated[
         float, Field(gt=0, description="Candidate's p99 latency over the champion's, both measured in the run.")
     ] = 3.0
