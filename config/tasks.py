@@ -11,27 +11,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from config.clock import MAX_DAYS
 from config.errors import UserError
+from config.kinds import catalog as kinds
 from config.labels import LabelName, label
-
-Kind = Literal["ner", "classification"]
-METRICS: dict[str, tuple[str, ...]] = {"ner": ("entity_f1",), "classification": ("macro_f1", "accuracy")}
-BACKENDS: dict[str, str] = {"ner": "spacy", "classification": "transformer"}
 
 Verdict = Literal["correction", "confirmation"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 _TO_WRITE = {
     "name": "write `name:` with lower-case letters, digits and dashes, such as `name: news-topics`",
-    "kind": "write `kind: ner` (entities) or `kind: classification`",
-    "backend": "write `backend: spacy` (for ner) or `backend: transformer` (for classification)",
-    "base_model": "write `base_model: minilm`, a Hugging Face id or a path; for ner `base_model: blank:en` or a pipeline",
     "labels": "write `labels: open` (new labels may join) or `labels: closed`",
-    "promotion": "write `promotion:` and under it `metric: macro_f1` (classification) or `metric: entity_f1` (ner)",
-    "metric": "write `metric: macro_f1` or `metric: accuracy` (classification), or `metric: entity_f1` (ner)",
     "slice": "write `slice: newest`, `slice: corrections`, or one such as `slice: label:sport` or `slice: language:de`",
     "max_drop": "write `max_drop: 0.03` or another largest drop",
 }
-"""What to write where a key is missing that has no default."""
+"""What to write where a key is missing that has no default, whatever the kind."""
 
 # Named in the design and refused until they exist: an option that is not built is never ignored.
 _NOT_BUILT_MODES = ("canary", "shadow")
@@ -91,7 +83,7 @@ class SliceGuard(_Part):
 class Promotion(_Part):
     """When a candidate becomes champion."""
 
-    metric: Annotated[str, Field(description="What decides: `entity_f1` (ner), `macro_f1` or `accuracy` (classification).")]
+    metric: Annotated[str, Field(description="What decides: one of the metrics of the task's kind.")]
     min_improvement: Annotated[float, Field(ge=0, description="The gain must exceed this.")] = 0.05
     improvement: Annotated[
         Literal["relative", "absolute", "error_reduction"],
@@ -145,8 +137,8 @@ class TaskSpec(_Part):
     """One task file."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="Lower-case letters, digits and dashes.")]
-    kind: Annotated[Kind, Field(description="`ner` or `classification`.")]
-    backend: Annotated[Literal["spacy", "transformer"], Field(description="`spacy` for ner, `transformer` for classification.")]
+    kind: Annotated[str, Field(description="`ner`, `classification`, or one that `extensions.modules` brings.")]
+    backend: Annotated[str, Field(description="Where its models are learnt: `spacy` for ner, `transformer` for classification.")]
     description: Annotated[str, Field(description="One sentence for people.")] = ""
     base_model: Annotated[
         str, Field(description="`minilm`, a Hugging Face id or a path; for spaCy `blank:LANG` or a pipeline's name or path.")
@@ -165,13 +157,25 @@ class TaskSpec(_Part):
     promotion: Promotion
     feedback: FeedbackPolicy = FeedbackPolicy()
 
+    @field_validator("kind")
+    @classmethod
+    def _registered(cls, name: str) -> str:
+        try:
+            kinds.get(name)
+        except LookupError as error:
+            message = f"{error.args[0]}; write one of them, or name the module that brings it in extensions.modules"
+            raise ValueError(message) from None
+        return name
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.backend != BACKENDS[self.kind]:
-            message = f"kind {self.kind} runs on backend {BACKENDS[self.kind]!r}; {self.backend!r} is not built for it"
+        kind = kinds.get(self.kind)
+        if self.backend not in kind.backends:
+            choices = ", ".join(map(repr, kind.backends))
+            message = f"kind {self.kind} runs on backend {choices}; {self.backend!r} is not built for it"
             raise ValueError(message)
-        if self.promotion.metric not in METRICS[self.kind]:
-            choices = ", ".join(METRICS[self.kind])
+        if self.promotion.metric not in kind.metrics:
+            choices = ", ".join(kind.metrics)
             message = f"promotion.metric {self.promotion.metric!r} does not fit kind {self.kind}; choose one of {choices}"
             raise ValueError(message)
         if self.labels == "closed" and not self.label_names:
@@ -243,6 +247,22 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
         parent = parts.get(str(problem["loc"][0]) if len(problem["loc"]) > 1 else "", TaskSpec)
         return f"unknown key `{key}`; the keys there are {', '.join(parent.model_fields)}"
     if problem["type"] == "missing":
-        return f"key `{key}` is missing; {_TO_WRITE.get(str(problem['loc'][-1]), 'add it')}"
+        return f"key `{key}` is missing; {_to_write(str(problem['loc'][-1]))}"
     message = problem["msg"].removeprefix("Value error, ")
     return f"`{key}`: {message}, got {problem['input']!r}" if key else message
+
+
+def _to_write(key: str) -> str:
+    """Return what to write where a key is missing that has no default."""
+    every = kinds.every()
+    if key == "kind":
+        return "write " + " or ".join(f"`kind: {kind.name}` ({kind.words.about})" for kind in every)
+    if key == "backend":
+        return "write " + " or ".join(f"`backend: {backend}` (for {kind.name})" for kind in every for backend in kind.backends)
+    if key == "base_model":
+        others = "".join(f"; for {kind.name} {kind.words.base_model}" for kind in every if kind.words.base_model)
+        return f"write `base_model: minilm`, a Hugging Face id or a path{others}"
+    if key in ("promotion", "metric"):
+        choices = ", or ".join(f"{' or '.join(f'`metric: {name}`' for name in kind.metrics)} ({kind.name})" for kind in every)
+        return f"write `promotion:` and under it {choices}" if key == "promotion" else f"write {choices}"
+    return _TO_WRITE.get(key, "add it")

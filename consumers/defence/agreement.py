@@ -1,59 +1,15 @@
-"""Whether two answers about one text say the same: pure, for labels and for spans."""
+"""Whether two answers about one text say the same: pure, asked of their kind."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
-
-Target = Mapping[str, Any]
-Relation = Literal["same", "contrary", "unlike"]
-"""`unlike`: neither the same nor against each other, as with two careful annotators or two parts of one text."""
-Mark = tuple[int, int, str]
-"""Start, end and label of a span."""
-
-_SAME_F1 = 0.8
-_CONTRARY_F1 = 0.5
+from config.kinds import catalog as kinds
+from config.kinds.kind import Relation, Target
 
 
 def relation(one: Target, other: Target) -> Relation:
     """Return how two targets of one text stand to each other.
 
-    Labels: equal or not. Spans: contrary when two that overlap bear different labels, or when fewer than half of them are
-    shared (F1 of exact spans below 0.5); the same from 0.8 on. A partial target is compared only where it speaks. A label and
-    spans, from before and after a task became one of another kind, are unlike.
+    Targets of two kinds, from before and after a task became one of another kind, are unlike.
     """
-    if ("label" in one) != ("label" in other):
-        return "unlike"
-    if "label" in one:
-        return "same" if one["label"] == other["label"] else "contrary"
-    all_ones, all_others = marks(one), marks(other)
-    ones = _where(all_ones, all_others) if other.get("partial") else all_ones
-    others = _where(all_others, all_ones) if one.get("partial") else all_others
-    if not ones and not others and (one.get("partial") or other.get("partial")):
-        return "unlike"
-    if any(left[2] != right[2] for left, right in overlapping(ones, others)):
-        return "contrary"
-    f1 = 2 * len(set(ones) & set(others)) / (len(ones) + len(others)) if ones or others else 1.0
-    return "same" if f1 >= _SAME_F1 else "contrary" if f1 < _CONTRARY_F1 else "unlike"
-
-
-def marks(target: Target) -> list[Mark]:
-    """Return the spans of a target in order; spans of one target never overlap."""
-    return sorted((span["start"], span["end"], span["label"]) for span in target["spans"])
-
-
-def overlapping(ones: Sequence[Mark], others: Sequence[Mark]) -> Iterator[tuple[Mark, Mark]]:
-    """Yield the pairs of spans that overlap; both sequences are in order."""
-    at = 0
-    for one in ones:
-        while at < len(others) and others[at][1] <= one[0]:
-            at += 1
-        behind = at
-        while behind < len(others) and others[behind][0] < one[1]:
-            yield one, others[behind]
-            behind += 1
-
-
-def _where(chosen: Sequence[Mark], spoken: Sequence[Mark]) -> list[Mark]:
-    """Return those of `chosen` that overlap one of `spoken`, in order."""
-    return sorted({one for one, _ in overlapping(chosen, spoken)})
+    kind = kinds.of(one)
+    return kind.relation(one, other) if kinds.of(other) is kind else "unlike"

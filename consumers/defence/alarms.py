@@ -11,9 +11,10 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from config.kinds.kind import ANY
 from config.sections import FeedbackSettings
 from consumers.defence.arrivals import TABLE
-from consumers.defence.flips import ANY, Flow
+from consumers.defence.flips import Flow
 from consumers.rows.event_rows import Row
 from consumers.tables.columns import is_one_of, moment, quoted
 from consumers.tables.lance import Tables

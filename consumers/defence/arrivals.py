@@ -10,9 +10,11 @@ from typing import Any
 import pyarrow.compute as pc
 import structlog
 
+from config.kinds import catalog as kinds
+from config.kinds.kind import Target
 from config.sections import FeedbackSettings
 from consumers.defence import flips
-from consumers.defence.agreement import Target, relation
+from consumers.defence.agreement import relation
 from consumers.defence.caps import Arrival, Seats
 from consumers.events.answers import stored_answer
 from consumers.events.schemas import KEY_SOURCE, content_sha256
@@ -160,7 +162,7 @@ def unusable(what: str) -> Row:
 
 
 def _beside_the_answer(answer: Mapping[str, Any] | None, target: Target, settings: FeedbackSettings) -> Row:
-    if answer is not None and ("spans" in answer) != ("spans" in target):
+    if answer is not None and kinds.of(answer) is not kinds.of(target):
         # The task was of another kind when the model answered.
         answer = None
     # Of confirmations too: what a sender calls a correction to another label is the sender's own word.

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from consumers.defence.agreement import Target, relation
+from config.kinds.kind import Target
+from consumers.defence.agreement import relation
 from consumers.defence.standings import Decision, Standing
 from consumers.rows.event_rows import canonical_json
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from consumers.defence.agreement import Target
+from config.kinds import catalog as kinds
+from config.kinds.kind import Target
 from consumers.defence.arrivals import TABLE
 from consumers.rows.eligibility import INDEPENDENT
 from consumers.rows.event_rows import Row
@@ -44,10 +45,11 @@ class GoldLabels:
         return self._of_text.get((task, text_sha256))
 
     def of_story(self, task: str, story_id: str) -> Target | None:
-        """Return the label that all labelled texts of a story share; None for spans, which lie elsewhere in each text."""
+        """Return the target that all labelled texts of a story share; None for spans, which lie elsewhere in each text."""
         targets = self._of_story.get((task, story_id), [])
-        shared = targets[0] if targets else None
-        return shared if shared and "label" in shared and all(target == shared for target in targets) else None
+        if not targets or kinds.of(targets[0]).positional:
+            return None
+        return targets[0] if all(target == targets[0] for target in targets) else None
 
 
 def texts_beside_new_gold(tables: Tables, after_seq: int) -> set[tuple[str, str]]:

@@ -17,10 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
+from config.kinds.kind import Target
 from config.sections import FeedbackSettings
 from config.tasks import TaskSpec
 from consumers.defence import alarms, conflicts, trust
-from consumers.defence.agreement import Target, relation
+from consumers.defence.agreement import relation
 from consumers.defence.alarms import Raised
 from consumers.defence.arrivals import TABLE, Arrivals, unusable
 from consumers.defence.conflicts import Opinion

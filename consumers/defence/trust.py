@@ -7,7 +7,7 @@ from typing import Literal
 
 from scipy.special import betaincinv
 
-from consumers.defence.agreement import Relation
+from config.kinds.kind import Relation
 
 Evidence = Literal["agreed", "unearned", "contradicted"]
 NEUTRAL = 0.5

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from config.kinds import catalog as kinds
 from consumers.events.schemas import EVENT_TYPES
-from consumers.events.targets import NOT_BLANK, TARGETS
+from consumers.events.targets import NOT_BLANK
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -18,7 +19,7 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 def json_schemas() -> dict[str, dict[str, Any]]:
     """Return the JSON Schema of every event type and of every kind's target, keyed by name."""
     schemas = {name: _of_event(name) for name in EVENT_TYPES}
-    schemas |= {f"target.{kind}": model.model_json_schema() for kind, model in TARGETS.items()}
+    schemas |= {f"target.{kind.name}": kind.target.model_json_schema() for kind in kinds.every()}
     return {name: {"$schema": _DRAFT, **schema} for name, schema in schemas.items()}
 
 

@@ -24,6 +24,7 @@ from pydantic import (
 
 from config.errors import DeadLetterError
 from config.ids import ForeignId
+from config.kinds.values import Frozen
 from config.labels import LabelName
 from config.tasks import TaskSpec
 from config.times import Moment
@@ -31,7 +32,7 @@ from consumers.events.answers import check_answer
 from consumers.events.cloud_events import Headers
 from consumers.events.errors import explain
 from consumers.events.extra import kept
-from consumers.events.targets import NOT_BLANK, Frozen, as_read, check_spans, not_blank, parse_target
+from consumers.events.targets import NOT_BLANK, not_blank, read_target
 from consumers.events.wire import decode
 from consumers.text.markup import plain
 
@@ -279,8 +280,7 @@ def parse(
         )
         raise DeadLetterError(reason, field="occurred_at")
     if isinstance(event, Label | Feedback):
-        check_target(event, tasks)
-        return _with_target_as_read(event)
+        return with_target_read(event, tasks)
     if isinstance(event, Retrain | TaskSchema | PredictionMade):
         task = _task(event.task, tasks)
         if isinstance(event, PredictionMade):
@@ -288,18 +288,12 @@ def parse(
     return event
 
 
-def check_target(event: Label | Feedback, tasks: Mapping[str, TaskSpec]) -> None:
-    """Refuse a target that does not fit its task or its text (`DeadLetterError`)."""
+def with_target_read(event: Label | Feedback, tasks: Mapping[str, TaskSpec]) -> Label | Feedback:
+    """Return an event with its target as it is read; refuse one that does not fit its task or its text (`DeadLetterError`)."""
     task = _task(event.task, tasks)
     if event.target is None:
-        return
-    target = parse_target(task, event.target)
-    if event.text is not None:
-        check_spans(target, event.text)
-
-
-def _with_target_as_read(event: Label | Feedback) -> Label | Feedback:
-    return event if event.target is None else event.model_copy(update={"target": as_read(event.target)})
+        return event
+    return event.model_copy(update={"target": read_target(task, event.target, event.text)})
 
 
 def key_of(event: AnyEvent) -> bytes:

@@ -14,10 +14,12 @@ from pydantic import ValidationError
 
 from config.clock import Clock, utc_now
 from config.errors import DeadLetterError, UserError
+from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
 from config.times import read_time
 from consumers.events.errors import explain
-from consumers.events.schemas import AnyEvent, Article, Label, article_text, check_target
+from consumers.events.schemas import AnyEvent, Article, Label, article_text
+from consumers.events.targets import read_target
 from consumers.formats.files.source import Format, Reading, Source, look
 from consumers.formats.layouts.label_studio import is_task
 from consumers.formats.layouts.recognise import PARTIAL, Layout, flat, recognise
@@ -25,7 +27,7 @@ from consumers.formats.layouts.survey import Survey, survey
 from consumers.formats.mapping import ColumnMapping
 from consumers.formats.rows import AnyRow, BadRow, Findings, LeftOut, Row, Unreadable
 from consumers.formats.spans import Nesting, SpanReader
-from consumers.formats.values import blank, missing, read_id, read_label, read_text
+from consumers.formats.values import blank, missing, read_id, read_label, read_number, read_text
 from consumers.text.markup import plain
 
 _Value = TypeVar("_Value")
@@ -33,10 +35,6 @@ _READING = 2
 """Grows when files are read otherwise than before: a file imported again then gives other events."""
 _NAMES_DOCUMENTS: frozenset[Format] = frozenset({"conll", "brat"})
 _SHOWN_COLUMNS = 8
-_UNUSED: Mapping[str | None, frozenset[str]] = {
-    "ner": frozenset({"label"}), "classification": frozenset({"spans"}), None: frozenset({"label", "spans", "group"}),
-}  # fmt: skip
-"""Fields that the events of a task's kind, or articles, do not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +140,8 @@ def plan(
         )
         raise UserError(message)
     layout = _layout(source, seen, task, chosen, mapping, studio=tasks.found > 0)
-    columns = mapping.resolve([*seen.fields, *layout.columns.values()], layout.columns) if seen.fields else {}
-    columns = {field: column for field, column in columns.items() if field not in _UNUSED[task.kind if task else None]}
+    answer = kinds.get(task.kind).columns if task else None
+    columns = mapping.resolve([*seen.fields, *layout.columns.values()], layout.columns, answer) if seen.fields else {}
     _require(columns, list(seen.fields), task, chosen)
     digest = source.digest()
     identity = _identity(digest, task, mapping, chosen)
@@ -171,10 +169,8 @@ def _layout(
 ) -> Layout:
     if source.format in _NAMES_DOCUMENTS:
         return Layout()
-    return recognise(
-        seen, task.kind if task else None, chosen=options.columns, names=options.labels or {},
-        given=mapping.given, tasks=studio,
-    )  # fmt: skip
+    fields = kinds.get(task.kind).columns if task else ()
+    return recognise(seen, fields, chosen=options.columns, names=options.labels or {}, given=mapping.given, tasks=studio)
 
 
 def _said(source: Source, layout: Layout, columns: Mapping[str, str], seen: Survey) -> tuple[str, ...]:
@@ -231,7 +227,7 @@ class _Writer:
 
     def _time(self, row: Row) -> datetime:
         if "time" in self.columns:
-            return self._read(row, "time", read_time)
+            return self.read(row, "time", read_time)
         return self.undated_from + timedelta(microseconds=row.line)
 
     def _article(self, row: Row, occurred_at: datetime) -> AnyEvent:
@@ -247,28 +243,21 @@ class _Writer:
     def _label(self, row: Row, task: TaskSpec, occurred_at: datetime) -> AnyEvent | LeftOut:
         # The text column is the whole text; without one it is put together as an article's is.
         whole, title, body = (self._text(row, name) for name in ("text", "title", "body"))
-        if task.kind != "ner":  # spans are offsets into what the file holds
+        kind = kinds.get(task.kind)
+        if not kind.positional:  # offsets count what the file holds
             whole, title, body = plain(whole), plain(title), plain(body)
         text = whole or article_text(title, body)
         _refuse_blank(text)
-        target = self._spans(row, text) if task.kind == "ner" else self._one_label(row)
-        if isinstance(target, LeftOut):
-            return target
+        target = kind.from_row(_Values(self, row, text))
+        if target is None:
+            return LeftOut(row.line, "rows whose label --label-map leaves out")
         label = Label(
             event_id=f"import-{self.identity}-{row.line}", occurred_at=occurred_at, source="import", task=task.name,
             article_id=self._id(row, "id"), document_id=self._document(row), text=text, target=target,
             origin=self.options.origin, anchor=self.options.anchor,
         )  # fmt: skip
-        check_target(label, {task.name: task})
+        read_target(task, target, text)
         return label
-
-    def _spans(self, row: Row, text: str) -> dict[str, Any]:
-        spans = self._read(row, "spans", lambda value: self.spans.read(value, text, row.line))
-        return {"spans": spans, "partial": True} if row.values.get(PARTIAL) is True else {"spans": spans}
-
-    def _one_label(self, row: Row) -> dict[str, Any] | LeftOut:
-        label = self._read(row, "label", lambda value: read_label(value, self.options.labels))
-        return {"label": label} if label else LeftOut(row.line, "rows whose label --label-map leaves out")
 
     def _document(self, row: Row) -> str | None:
         if self.documents is None:
@@ -277,15 +266,16 @@ class _Writer:
         return f"{self.documents}-{name}" if name is not None else None
 
     def _id(self, row: Row, name: str) -> str | None:
-        return self._read(row, name, read_id) if name in self.columns else None
+        return self.read(row, name, read_id) if name in self.columns else None
 
     def _text(self, row: Row, name: str) -> str:
-        return self._read(row, name, read_text) if name in self.columns else ""
+        return self.read(row, name, read_text) if name in self.columns else ""
 
-    def _read(self, row: Row, name: str, reader: Callable[[Any], _Value]) -> _Value:
+    def read(self, row: Row, name: str, reader: Callable[[Any], _Value]) -> _Value:
+        """Return what `reader` makes of the value in field `name`. Raises `ValueError` naming the column."""
         column = self.columns[name]
         value = row.values.get(column)
-        if missing(value) and name in _NEEDED:
+        if missing(value) and name not in _MAY_BE_MISSING:
             message = f"column {column!r} ({name}) {'is empty' if value == '' else 'has no value' if value is None else 'is NaN'}"
             raise ValueError(message)
         try:
@@ -297,7 +287,33 @@ class _Writer:
             raise ValueError(message) from None
 
 
-_NEEDED = frozenset({"label", "spans", "time"})
+_MAY_BE_MISSING = frozenset({"text", "title", "body", "id", "group"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """One row as its task's kind reads it (`config.kinds.kind.RowValues`)."""
+
+    writer: _Writer
+    row: Row
+    text: str
+
+    @property
+    def partial(self) -> bool:
+        """Whether the row says that it does not tell everything of its text."""
+        return self.row.values.get(PARTIAL) is True
+
+    def label(self, field: str) -> str:
+        """Return the label, as the label map calls it."""
+        return self.writer.read(self.row, field, lambda value: read_label(value, self.writer.options.labels))
+
+    def spans(self, field: str) -> list[dict[str, Any]]:
+        """Return the spans, in order."""
+        return self.writer.read(self.row, field, lambda value: self.writer.spans.read(value, self.text, self.row.line))
+
+    def number(self, field: str) -> float:
+        """Return the number."""
+        return self.writer.read(self.row, field, read_number)
 
 
 def _refuse_blank(text: str) -> None:
@@ -312,8 +328,7 @@ def _require(columns: Mapping[str, str], names: list[str], task: TaskSpec | None
         return
     missed = [] if columns.keys() & {"text", "title", "body"} else ["text (or title and body)"]
     if task is not None:
-        answer = "spans" if task.kind == "ner" else "label"
-        missed += [] if answer in columns else [answer]
+        missed += [field for field in kinds.get(task.kind).columns if field not in columns]
     if (options.since or options.until) and "time" not in columns:
         missed.append("time (since and until need one)")
     if missed:
@@ -324,7 +339,7 @@ def _require(columns: Mapping[str, str], names: list[str], task: TaskSpec | None
 def _identity(digest: str, task: TaskSpec | None, mapping: ColumnMapping, options: ImportOptions) -> str:
     """Return a digest of everything that decides what a row becomes: the same row read otherwise is another event."""
     meaning = replace(options, since=None, until=None, limit=None)
-    parts = [_READING, digest, task.name if task else "", asdict(mapping), asdict(meaning)]
+    parts = [_READING, digest, task.name if task else "", dict(mapping.meaning), asdict(meaning)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -15,6 +15,7 @@ from config.labels import label
 _OWN_NAMES = {"group": "document_id"}
 """Columns that are found by another name than their field's."""
 _NAMED_ONLY = frozenset({"id"})
+_TEXT_FIELDS = ("text", "title", "body")
 _FROM_FILE = "@"
 _OLD_AND_NEW = 2
 
@@ -35,16 +36,25 @@ class ColumnMapping:
     id: str | None = None
     spans: str | None = None
     group: str | None = None
+    others: tuple[tuple[str, str], ...] = ()
+    """Field and column of kinds of task that need other fields."""
 
     @property
     def given(self) -> Mapping[str, str]:
         """Return field -> column as the user names them."""
-        return {field: column for field, column in asdict(self).items() if column is not None}
+        named = {field: column for field, column in asdict(self).items() if field != "others" and column is not None}
+        return named | dict(self.others)
 
-    def resolve(self, columns: Sequence[str], layout: Mapping[str, str]) -> Mapping[str, str]:
+    @property
+    def meaning(self) -> Mapping[str, str | None]:
+        """Return what of it decides which event a row becomes."""
+        return {field: column for field, column in asdict(self).items() if field != "others"} | dict(self.others)
+
+    def resolve(self, columns: Sequence[str], layout: Mapping[str, str], answer: Sequence[str] | None) -> Mapping[str, str]:
         """Return field -> column for a file with `columns`: as the user says, else as its `layout` has it, else by name.
 
-        Raises `UserError` naming the columns that exist.
+        `answer`: the fields that a target is made of; None for articles, which have none. Raises `UserError` naming the columns
+        that exist.
         """
         unknown = sorted(set(self.given.values()) - set(columns))
         if unknown:
@@ -52,9 +62,22 @@ class ColumnMapping:
                 f"there is no column {', '.join(map(repr, unknown))} in the file; its columns are {', '.join(map(repr, columns))}"
             )
             raise UserError(message)
-        own = {field: _OWN_NAMES.get(field, field) for field in asdict(self) if field not in _NAMED_ONLY}
+        fields = [*_TEXT_FIELDS, *(answer or ()), "time", "id", *(["group"] if answer is not None else [])]
+        own = {field: _OWN_NAMES.get(field, field) for field in fields if field not in _NAMED_ONLY}
         found = {field: column for field, column in own.items() if column in columns}
-        return {**found, **layout, **self.given}
+        return {field: column for field, column in {**found, **layout, **self.given}.items() if field in fields}
+
+
+def read_columns(given: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return what several `--column FIELD=COLUMN` mean. Raises `UserError`."""
+    pairs = []
+    for one in given:
+        field, equals, column = one.partition("=")
+        if not equals or not field.strip() or not column:
+            message = f"--column {one!r} is not FIELD=COLUMN; write e.g. --column label=Topic"
+            raise UserError(message)
+        pairs.append((field.strip(), column))
+    return tuple(pairs)
 
 
 def read_label_map(text: str) -> dict[str, str]:

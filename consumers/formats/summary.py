@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from config.kinds import catalog as kinds
 from consumers.events.schemas import AnyEvent, Label
 from consumers.formats.rows import BadRow, LeftOut
 
@@ -27,8 +28,8 @@ class Summary:
     """Reason -> rows left out on purpose."""
     labels: dict[str, int] = field(default_factory=dict)
     """Label or entity type -> how often it was given."""
-    no_entity: int = 0
-    """How many texts have no entity."""
+    empty: dict[str, int] = field(default_factory=dict)
+    """What texts without a label are called -> how many there are."""
     documents: set[str] = field(default_factory=set)
 
     @property
@@ -55,11 +56,10 @@ class Summary:
             return
         if event.document_id is not None:
             self.documents.add(event.document_id)
-        if "label" in event.target:
-            labels = [event.target["label"]]
-        else:
-            labels = [span["label"] for span in event.target["spans"]]
-            self.no_entity += not labels
+        kind = kinds.of(event.target)
+        labels = kind.labels(event.target)
+        if not labels and kind.words.empty:
+            self.empty[kind.words.empty] = self.empty.get(kind.words.empty, 0) + 1
         for label in labels:
             if label in self.labels or len(self.labels) < _MOST_LABELS:
                 self.labels[label] = self.labels.get(label, 0) + 1

@@ -88,6 +88,18 @@ def read_whole(value: object) -> int:
     return number
 
 
+def read_number(value: object) -> float:
+    """Return a number; a text may hold one as JSON writes it. True, `"nan"` and infinity are none."""
+    try:
+        number = json.loads(value) if isinstance(value, str) else value
+        if isinstance(number, int | float | Decimal) and not isinstance(number, bool) and math.isfinite(number):
+            return float(number)
+    except (ValueError, RecursionError, OverflowError):
+        pass
+    message = value.reason if isinstance(value, Unreadable) else f"it is {shown(value)}; a number is expected"
+    raise ValueError(message)
+
+
 def read_label(value: object, names: Mapping[str, str] | None = None) -> str:
     """Return the one label that `value` is, as `names` (label in the file -> label here) calls it; the empty text drops it.
 

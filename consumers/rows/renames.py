@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from config.kinds import catalog as kinds
 from config.labels import label_of_stored
 from config.tasks import TaskSpec
 from consumers.tables.columns import quoted
@@ -35,14 +36,16 @@ def composed(renames: Iterable[Mapping[str, str]]) -> dict[str, str]:
 def renamed(target: Mapping[str, Any], renames: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """Return a stored target under the names that mappings, applied in order, give to its labels.
 
-    Labels that an earlier version told apart though they look alike get one name.
+    Labels that an earlier version told apart though they look alike get one name. Raises `LookupError` for a target of no kind.
     """
-    parts = [dict(one) for one in target.get("spans", [target])]
-    for one in parts:
-        one["label"] = label_of_stored(one["label"])
+
+    def in_force(old: str) -> str:
+        name = label_of_stored(old)
         for mapping in renames:
-            one["label"] = mapping.get(one["label"], one["label"])
-    return {**target, "spans": parts} if "spans" in target else parts[0]
+            name = mapping.get(name, name)
+        return name
+
+    return kinds.of(target).renamed(target, in_force)
 
 
 class Renames:

@@ -16,7 +16,7 @@ import structlog
 from config.errors import DeadLetterError
 from config.tasks import TaskSpec
 from consumers.events.answers import stored_answer, target_of
-from consumers.events.targets import check_spans, parse_target
+from consumers.events.targets import read_target
 from consumers.faults import in_words, of_the_machine
 from consumers.rows.event_rows import AS_CITED, Row, canonical_json, example_row
 from consumers.rows.insertion import Insertion
@@ -187,7 +187,7 @@ def _refusal(row: Row, found: _Text, tasks: Mapping[str, TaskSpec]) -> str | Non
     if row["target"] == AS_CITED:
         return f"target: the answer of prediction {row['prediction_id']!r} cannot be read; send the target with the feedback"
     try:
-        check_spans(parse_target(tasks[row["task"]], renamed(json.loads(row["target"]), ())), found.text)
+        read_target(tasks[row["task"]], renamed(json.loads(row["target"]), ()), found.text)
     except DeadLetterError as error:
         return error.reason
     return None

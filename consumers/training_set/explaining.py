@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
 from consumers.defence import standings
 from consumers.defence.records import FACTS, NOT_JUDGED, Judged
@@ -178,7 +179,7 @@ def _label_that_waits(tables: Tables, task: TaskSpec, target: str, renames: Sequ
     """
     renamed_to = {new for mapping in (*renames, task.renames) for new in mapping.values()}
     for label in sorted(labels_of(target) - set(task.label_names) - renamed_to if task.labels == "open" else ()):
-        spelt = f'"label":{json.dumps(label, ensure_ascii=False)}'
+        spelt = kinds.get(task.kind).spelt(label)
         carry = f"task = {quoted(task.name)} AND contains(target, {quoted(spelt)})"
         count = tables.count("examples", carry)
         if count < task.new_label_min_examples:

@@ -9,15 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
 
+from config.kinds import catalog as kinds
 from config.naming import named
 from config.tasks import TaskSpec
 from consumers.rows.eligibility import INDEPENDENT, Role, eligibility
 from consumers.rows.event_rows import canonical_json
 from consumers.rows.renames import renamed
 
-Target = Mapping[str, Any]
 _PLAIN = re.compile(r"(?:[!-\[\]-~]|(?<=[!#-~]) (?=[!#-~]))*")
 """Targets whose labels stand as they are read today, whatever version stored them."""
 _NAMED = 20
@@ -139,8 +138,8 @@ def select(
         counts = Counter(label for row in train.values() for label in labels_of(row.target))
         of_users = _of_users_alone(train, vouching, task, all_renames)
         waiting = {name: counts[name] for name in sorted(of_users) if counts[name] >= task.new_label_min_examples}
-        # A text with one such entity still teaches its others: the NER task leaves the one unknown by itself.
-        if task.kind == "classification":
+        # A text with one such entity still teaches its others: the learner leaves the one unknown by itself.
+        if not kinds.get(task.kind).positional:
             train = _without_labels_that_wait(train, counts, waiting, task, left_out)
     train = _within_budget(train, times, max_rows, left_out)
 
@@ -156,7 +155,7 @@ def select(
 def labels_of(target: str) -> frozenset[str]:
     """Return the labels a target (JSON) carries."""
     parsed = json.loads(target)
-    return frozenset(span["label"] for span in parsed.get("spans", [parsed]))
+    return frozenset(kinds.of(parsed).labels(parsed))
 
 
 def _role(row: Candidate, task: TaskSpec, min_quality: float) -> Role | None:
@@ -173,15 +172,9 @@ def usable_target(target: str, task: TaskSpec, renames: Sequence[Mapping[str, st
     """Return a target (JSON) with the renames applied; None where it is none of the task's kind, which may have changed."""
     try:
         # By its shape alone: what an earlier version accepted as a label is no fault of the row's.
-        return _renamed(target, renames) if _is_of_kind(json.loads(target), task.kind) else None
+        return _renamed(target, renames) if kinds.get(task.kind).fits(json.loads(target)) else None
     except (ValueError, TypeError, LookupError, AttributeError):
         return None
-
-
-def _is_of_kind(target: Target, kind: str) -> bool:
-    if kind != "ner":
-        return isinstance(target["label"], str)
-    return all(isinstance(span["label"], str) and 0 <= span["start"] < span["end"] for span in target["spans"])
 
 
 def _not_of_the_kind(task: TaskSpec, example_ids: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ import typer
 
 from config.clock import utc_now
 from config.errors import UserError
+from config.kinds import catalog as kinds
 from config.settings import Settings, load_settings
 from config.tasks import load_tasks
 from config.words import counted, printable
@@ -212,9 +213,7 @@ def _fates(settings: Settings, stack: contextlib.ExitStack) -> Fates:
 
 def _said(target: str) -> str:
     parsed = json.loads(target)
-    if "label" in parsed:
-        return str(parsed["label"])
-    return ", ".join(f"{span['start']}-{span['end']} {span['label']}" for span in parsed["spans"]) or "no entity"
+    return kinds.of(parsed).told(parsed)
 
 
 def _cell(text: str) -> str:

@@ -51,6 +51,10 @@ def import_(  # noqa: PLR0917 - typer gives every option by name
     body: Annotated[str | None, typer.Option(help="Column with the body.")] = None,
     label: Annotated[str | None, typer.Option(help="Column with the label.")] = None,
     spans: Annotated[str | None, typer.Option(help="Column with entity spans.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=COLUMN", help="Column with another field that the task's kind needs; may be repeated."),
+    ] = None,
     when: Annotated[
         str | None, typer.Option("--time", help="Column with the event time; without it rows take import order.")
     ] = None,
@@ -91,7 +95,7 @@ def import_(  # noqa: PLR0917 - typer gives every option by name
     """Turn a file into events. Importing the same file twice changes nothing."""
     from consumers.formats.files.csv import delimiter_named  # noqa: PLC0415 - heavy
     from consumers.formats.importing import ImportOptions, plan  # noqa: PLC0415 - heavy
-    from consumers.formats.mapping import ColumnMapping, read_label_map  # noqa: PLC0415 - heavy
+    from consumers.formats.mapping import ColumnMapping, read_columns, read_label_map  # noqa: PLC0415 - heavy
     from consumers.formats.summary import Summary  # noqa: PLC0415 - heavy
     from trainers.learners.reading_length import reading_length  # noqa: PLC0415 - heavy
 
@@ -105,7 +109,10 @@ def import_(  # noqa: PLR0917 - typer gives every option by name
         found = plan(
             file,
             tasks[task] if task else None,
-            ColumnMapping(text=text, title=title, body=body, label=label, spans=spans, time=when, id=identifier, group=group),
+            ColumnMapping(
+                text=text, title=title, body=body, label=label, spans=spans, time=when, id=identifier, group=group,
+                others=read_columns(column or ()),
+            ),
             options=ImportOptions(
                 format=cast("Any", format_), header=header, labels=read_label_map(label_map) or None, anchor=anchor,
                 since=_utc(since), until=_utc(until), limit=limit, encoding=encoding, nested=cast("Any", nested),
@@ -169,8 +176,7 @@ def _say(file: Path, found: Import, summary: Summary, length: ReadingLength | No
         lines.append(f"  documents: {len(summary.documents)}; rows of one are never on both sides of a comparison")
     if summary.labels:
         lines.append(f"  labels: {_counted(summary.labels)}")
-    if summary.no_entity:
-        lines.append(f"  texts without an entity: {summary.no_entity}")
+    lines += [f"  {what}: {count}" for what, count in summary.empty.items()]
     if length is not None and length.cut:
         lines.append(
             f"  longer than the model reads (training.max_tokens, {length.max_tokens}): {length.cut} of {length.texts} texts "

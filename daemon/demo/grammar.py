@@ -6,7 +6,7 @@ import random
 import re
 from dataclasses import dataclass, field
 
-from consumers.events.targets import Span
+from config.kinds.ner.models import Span
 from daemon.demo.names import AFTER, BEFORE, MAKERS, TYPES, Names, short_form
 
 _SLOT = re.compile(r"\{(?P<label>[A-Z_]+?)(?P<number>\d?)(?P<short>~?)\}|\{subject\}")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
+from config.kinds.ner.models import Span
 from consumers.events.schemas import Article, Feedback, Label, article_text
-from consumers.events.targets import Span
 from daemon.demo import between_topics, topics
 from daemon.demo.grammar import Cast, join, realise
 

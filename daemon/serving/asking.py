@@ -13,6 +13,7 @@ from typing import Any
 from rich.text import Text
 
 from config.errors import RetryError, UserError
+from config.kinds import catalog as kinds
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
 from config.words import printable
@@ -25,6 +26,7 @@ from trainers.learners.protocols import Predictor
 
 _TIMEOUT_S = 60.0
 _SERVER_ERROR, _UNAVAILABLE = 500, 503
+_STYLES = {"plain": "", "strong": "bold green", "faint": "dim", "warning": "yellow"}
 # Serving is on this machine or beside it: a proxy set for the web must not get between.
 _NO_PROXY = urllib.request.ProxyHandler({})
 
@@ -77,27 +79,11 @@ def load_version(settings: Settings, task: TaskSpec, version: Version) -> Predic
 
 
 def in_words(text: str, prediction: Mapping[str, Any]) -> Text:
-    """Return one line for a person: the label with its probability, or the text with its entities marked.
-
-    A text that is longer than the model reads is marked as read in part.
-    """
+    """Return one line for a person: what the model answered, beside the text or marked in it."""
     answer = prediction.get("answer", prediction)
     # One character for each break and for what cannot be printed, so that the offsets of spans stay what they are.
-    text = printable(text.replace("\n", " "))
-    if "label" in answer:
-        share = answer.get("scores", {}).get(answer["label"])
-        shown = Text.assemble((printable(str(answer["label"])), "bold green"))
-        if share is not None:
-            shown.append(f" {share:.0%}", "dim")
-        if answer.get("truncated"):
-            shown.append(" read in part", "yellow")
-        return shown.append("  ").append(text if len(text) <= 100 else text[:99] + "…")  # noqa: PLR2004 - a readable line
-    shown, at = Text(), 0
-    for span in sorted(answer["spans"], key=lambda span: int(span["start"])):
-        shown.append(text[at : span["start"]]).append(text[span["start"] : span["end"]], "bold green")
-        shown.append(f"[{printable(span['label'])}]", "dim")
-        at = span["end"]
-    return shown.append(text[at:])
+    pieces = kinds.of(answer).pieces(answer, printable(text.replace("\n", " ")))
+    return Text.assemble(*((printable(words), _STYLES[style]) for words, style in pieces))
 
 
 def _ask_here(settings: Settings, task: str, texts: Sequence[str]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def test_a_short_file_takes_the_defaults(tmp_path: Path) -> None:
     [
         ("colour: red", r"unknown key `colour`; the keys there are name, kind"),
         ("trigger: {min_examples: 5}", r"unknown key `trigger.min_examples`; the keys there are min_new_examples"),
-        ("kind: regression", r"`kind`: Input should be 'ner' or 'classification', got 'regression'"),
+        ("kind: regression", r"`kind`: there is no kind 'regression'; the kinds are ner, classification"),
         ("backend: spacy", r"kind classification runs on backend 'transformer'"),
         ("promotion: {metric: entity_f1}", r"'entity_f1' does not fit kind classification; choose one of macro_f1, accuracy"),
         ("promotion: {metric: accuracy, mode: canary}", r"mode 'canary' is not built yet; use auto or manual"),

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from config.kinds import catalog as kinds
 from config.tasks import FeedbackPolicy, Training
 from trainers.job import shares
 
@@ -108,14 +109,9 @@ def choose(
 
 def stratum_labels(targets: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the label each row is filed under: the rarest of its own, or an empty string when it has none."""
-    labels = [labels_of(target) for target in targets]
+    labels = [frozenset(kinds.of(target).labels(target)) for target in targets]
     frequency = Counter(label for row in labels for label in row)
     return [min(row, key=lambda label: (frequency[label], label), default="") for row in labels]
-
-
-def labels_of(target: Mapping[str, Any]) -> frozenset[str]:
-    """Return the labels in a target: its entity types, or its one label."""
-    return frozenset(span["label"] for span in target["spans"]) if "spans" in target else frozenset({target["label"]})
 
 
 def _embeddings(rows: pa.Table) -> NDArray[np.float32] | None:

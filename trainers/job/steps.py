@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from config.durable import sync_file, sync_folder, sync_tree, write_atomic
 from config.errors import RunFailedError
+from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
 from consumers.training_set.snapshot import TrainingSet, load_training_set
 from trainers import hardware
@@ -26,7 +27,7 @@ from trainers.compare.comparison import Comparison, compare
 from trainers.hardware import Hardware
 from trainers.job.guards import StopRequest
 from trainers.job.progress import ProgressLog
-from trainers.job.replay import Selection, labels_of, select
+from trainers.job.replay import Selection, select
 from trainers.job.spec import LINEAGE_FILE, MODEL_FOLDER, SCORES_FILE, WORK_FOLDER, JobResult, JobSpec
 from trainers.learners.catalog import task_for
 from trainers.learners.protocols import Example, Predictor, Task, TrainingPlan, TrainingStep
@@ -198,7 +199,7 @@ def _train(job: _Job, selection: Selection) -> Trained:
         rows_new=selection.new,
         rows_replayed=selection.replayed,
         rows_cut=cut,
-        labels=tuple(sorted({label for row in plan.rows for label in labels_of(row.target)})),
+        labels=tuple(sorted({label for row in plan.rows for label in kinds.get(spec.task.kind).labels(row.target)})),
         train_s=time.monotonic() - began,
         examples_per_s=speed,
     )
@@ -254,7 +255,7 @@ def baseline_name(task: TaskSpec) -> str:
     """Return what people read where a first model is compared with the declared baseline."""
     if task.promotion.baseline == "base":
         return f"baseline: untouched {task.base_model}"
-    return "baseline: finds no entity" if task.kind == "ner" else "baseline: most frequent label"
+    return f"baseline: {kinds.get(task.kind).words.majority}"
 
 
 def examples_of(rows: pa.Table) -> Sequence[Example]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from config.errors import UserError
 from consumers.formats.layouts import label_studio
@@ -13,7 +12,6 @@ from consumers.formats.layouts.token_rows import Table, Tags, from_lists, from_t
 from consumers.formats.rows import AnyRow, LeftOut, Row
 from consumers.formats.tags import holds_entities
 
-Kind = Literal["ner", "classification"]
 Transform = Callable[[Iterator[AnyRow]], Iterator[AnyRow]]
 
 _ANSWERS = frozenset({"accept", "reject", "ignore"})
@@ -51,7 +49,7 @@ def flat(rows: Iterator[AnyRow]) -> Iterator[AnyRow]:
 
 def recognise(
     seen: Survey,
-    kind: Kind | None,
+    fields: Collection[str],
     *,
     chosen: tuple[str, ...] | None,
     names: Mapping[str, str],
@@ -60,11 +58,11 @@ def recognise(
 ) -> Layout:
     """Return the layout of a file from what all its rows look like.
 
-    `chosen`: columns of tokens, tags and sentences by name; `names`: what tags are called; `given`: field -> column as the user
-    names them; `tasks`: whether rows were Label Studio's tasks. Raises `UserError` where tags stand in rows and it is not clear
-    in which.
+    `fields`: what a target is made of (`Kind.columns`), none for articles; `chosen`: columns of tokens, tags and sentences by
+    name; `names`: what tags are called; `given`: field -> column as the user names them; `tasks`: whether rows were tasks of
+    Label Studio. Raises `UserError` where tags stand in rows and it is not clear in which.
     """
-    if kind == "ner" and (tokens := _token_layout(seen, chosen, names)) is not None:
+    if "spans" in fields and (tokens := _token_layout(seen, chosen, names)) is not None:
         return tokens
     if (
         seen.has("answer")
@@ -76,22 +74,22 @@ def recognise(
         if answers <= _ANSWERS and any(seen.has(name) for name in _PRODIGY):
             choice = {"label": "accept"} if seen.has("accept", "texts", "empty list") else {}
             return Layout("Prodigy", choice, _prodigy)
-    if (studio := _label_studio(seen, kind, given, tasks=tasks)) is not None:
+    if (studio := _label_studio(seen, fields, given, tasks=tasks)) is not None:
         return studio
-    if seen.has("cats", "object") and kind == "classification":
+    if seen.has("cats", "object") and "label" in fields:
         return Layout("spaCy", {"label": "cats"}, _one_category)
     if seen.has("entities", "offsets"):
         return Layout("spaCy", {"spans": "entities"})
-    return _doccano(seen, kind) or Layout()
+    return _doccano(seen, fields) or Layout()
 
 
-def _label_studio(seen: Survey, kind: Kind | None, given: Mapping[str, str], *, tasks: bool) -> Layout | None:
+def _label_studio(seen: Survey, fields: Collection[str], given: Mapping[str, str], *, tasks: bool) -> Layout | None:
     regions = [name for name, one in seen.fields.items() if one.some("regions")]
     choices = [name for name, one in seen.fields.items() if one.some("choices")]
     meta = sum(seen.has(name) for name in ("annotator", "annotation_id", "lead_time"))
     if not (tasks or meta > 1 or regions or choices):
         return None
-    if kind == "ner":
+    if "spans" in fields:
         # Where nobody marked anything, no control is named.
         spans = given.get("spans") or (regions[0] if len(regions) == 1 else None if regions else "spans")
         if spans is None:
@@ -106,14 +104,14 @@ def _label_studio(seen: Survey, kind: Kind | None, given: Mapping[str, str], *, 
     return Layout("Label Studio", {"label": labels[0]} if len(labels) == 1 else {})
 
 
-def _doccano(seen: Survey, kind: Kind | None) -> Layout | None:
+def _doccano(seen: Survey, fields: Collection[str]) -> Layout | None:
     spans = [name for name in _DOCCANO_LABELS if seen.has(name, "offsets", "offset spans")]
     labels = [name for name in ("label", "labels", "annotations") if seen.has(name, "texts", "labels")]
     entities = seen.has("entities", "empty list") and seen.has("relations")
-    if kind == "ner" and (spans or entities):
+    if "spans" in fields and (spans or entities):
         return Layout("doccano", {"spans": spans[0] if spans else "entities"}, _text_of_data)
     # A column of label lists is doccano's; one without a label here and there is too.
-    if kind == "classification" and labels and seen.fields[labels[0]].lists:
+    if "label" in fields and labels and seen.fields[labels[0]].lists:
         return Layout("doccano", {"label": labels[0]}, _text_of_data)
     return None
 

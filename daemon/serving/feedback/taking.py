@@ -22,7 +22,7 @@ from consumers.events import wire
 from consumers.events.answers import stored_answer, target_of
 from consumers.events.cloud_events import Headers
 from consumers.events.errors import explain
-from consumers.events.targets import check_spans, parse_target
+from consumers.events.targets import read_target
 from consumers.log.protocols import EventSink
 from daemon.serving.feedback.accepted import Accepted, AcceptedFeedback
 from daemon.serving.http.errors import ApiError, of_dead_letter, of_malformed, unknown_task
@@ -140,7 +140,7 @@ class FeedbackDesk:
             target = event.target if confirmed is None else target_of(confirmed)
             text = prediction.text if event.text is None or event.target is None else event.text
             if target is not None:
-                check_spans(parse_target(tasks[event.task], target), text)
+                read_target(tasks[event.task], target, text)
             event = event.model_copy(update={"text": text, "target": target})
         return event, content_sha256
 

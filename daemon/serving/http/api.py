@@ -64,7 +64,7 @@ def create_app(service: Service) -> FastAPI:
 def _add_predict(app: FastAPI, service: Service) -> None:
     @app.post(
         "/v1/tasks/{task}/predict",
-        response_model=schemas.PredictResponse,
+        response_model=schemas.predict_response(),
         responses=declared(*GUARDED, "not_found", "no_champion", "unsupported_type", "invalid"),
         openapi_extra=document.body_of(document.PREDICT_BODY),
     )

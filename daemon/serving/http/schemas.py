@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
+from config.kinds import catalog as kinds
 from consumers.events.schemas import ArticleId, Text, article_text
 
 
@@ -47,32 +48,32 @@ class PredictRequest(_Schema):
         return [self.text] if self.text is not None else [article_text(self.title or "", self.body or "")]
 
 
-class AnsweredSpan(_Schema):
-    """One entity: code-point offsets into the text, end exclusive, and its type."""
-
-    start: int
-    end: int
-    label: str
-
-
-class Prediction(BaseModel):
-    """One answer: `label` and `scores` of a classification, `spans` of entity recognition."""
-
+class _Prediction(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     prediction_id: Annotated[str, Field(description="What feedback on this answer cites.")]
     truncated: Annotated[bool, Field(description="The model read only the beginning of the text.")]
-    label: Annotated[str, Field(description="The most probable label.")] = ""
-    scores: Annotated[dict[str, float], Field(description="Probability per label, highest first.")] = {}
-    spans: Annotated[list[AnsweredSpan], Field(description="The entities in order of the text.")] = []
 
 
-class PredictResponse(_Schema):
-    """One prediction per text, in order, all by one version."""
-
+class _PredictResponse(_Schema):
     task: str
     version: str
-    predictions: list[Prediction]
+
+
+def predict_response() -> type[BaseModel]:
+    """Return the model of the answer to a `PredictRequest`: a prediction has the parts that the registered kinds show."""
+    fields: dict[str, Any] = {}
+    said = []
+    # By name, so that the document does not change with the order in which kinds were registered.
+    for kind in sorted(kinds.every(), key=lambda kind: kind.name):
+        shown = kind.shown.model_fields
+        fields |= {name: (field.annotation, field) for name, field in shown.items()}
+        said.append(f"{' and '.join(f'`{name}`' for name in shown)} of {kind.words.task}")
+    prediction = create_model("Prediction", __base__=_Prediction, __doc__=f"One answer: {', '.join(said)}.", **fields)
+    return create_model(
+        "PredictResponse", __base__=_PredictResponse, __doc__="One prediction per text, in order, all by one version.",
+        predictions=(list[prediction], ...),
+    )  # fmt: skip
 
 
 class Refused(_Schema):

@@ -1,0 +1,146 @@
+"""What everybody asks a kind of task, so that nobody asks which kind it is.
+
+A *target* says what is right of a text, an *answer* what a model says of it. Both pass here in wire form, as JSON objects, and
+both carry the `key` of their kind: so a stored row tells its kind by itself, also once its task has become one of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel
+
+Target = Mapping[str, Any]
+Answer = Mapping[str, Any]
+
+Relation = Literal["same", "contrary", "unlike"]
+"""`unlike`: neither the same nor against each other, as with two careful annotators or two parts of one text."""
+
+UNKNOWN, NOTHING, ANY = "(unknown)", "(nothing)", "(any)"
+"""What a correction may move from or to beside labels: an answer that is not cited, no label, whatever label it was."""
+
+Piece = tuple[str, Literal["plain", "strong", "faint", "warning"]]
+"""Some words for a person, and how they stand out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What people read about tasks of a kind."""
+
+    task: str
+    """What a task is called, such as `entity recognition`."""
+    about: str
+    """What it finds, such as `entities`."""
+    majority: str
+    """What the declared baseline `majority` does."""
+    base_model: str = ""
+    """What may stand in a task file as `base_model`, where it is not what the others take."""
+    empty: str = ""
+    """What texts are called whose target carries no label; empty: none of them is worth a word."""
+
+
+class RowValues(Protocol):
+    """One row of a file that is imported, by the fields of `Kind.columns`. The methods raise `ValueError` for what is none."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether the row says that it does not tell everything of its text."""
+        ...
+
+    def label(self, field: str) -> str:
+        """Return the label that stands there, as the user's label map calls it; empty where the map leaves it out."""
+        ...
+
+    def spans(self, field: str) -> list[dict[str, Any]]:
+        """Return the spans that stand there, in order: `start` and `end` in code points of the row's text, and `label`."""
+        ...
+
+    def number(self, field: str) -> float:
+        """Return the number that stands there."""
+        ...
+
+
+class Kind(Protocol):
+    """What a task can be. Kinds are registered in `config.kinds.catalog`; their learners in `trainers.learners.catalog`."""
+
+    name: str
+    """As task files write it."""
+    key: str
+    """The key that every target and answer of this kind carries, and none of another."""
+    target: type[BaseModel]
+    """Validates a target; its JSON Schema is published."""
+    answer: type[BaseModel]
+    """Validates an answer."""
+    shown: type[BaseModel]
+    """What an answer looks like over HTTP: one documented field with a default for each part of it."""
+    backends: tuple[str, ...]
+    """Where it can be learnt, as task files write them."""
+    metrics: tuple[str, ...]
+    """The names of the metrics that may decide."""
+    columns: tuple[str, ...]
+    """The fields of an imported row that make a target, as users name their columns; all of them are needed."""
+    positional: bool
+    """Whether a target says where in its text each of its labels stands.
+
+    If so, it goes for that very text and no copy of it, importers leave the text as the file holds it, and a row whose target
+    has one label that may not be learnt yet still teaches the others.
+    """
+    words: Words
+
+    def labels(self, target: Target) -> list[str]:
+        """Return the labels in a target, each as often as it stands there; a kind without labels has none."""
+        ...
+
+    def spelt(self, label: str) -> str:
+        """Return what stands in the JSON (without white space) of those targets only that carry a label."""
+        ...
+
+    def as_read(self, target: Target) -> dict[str, Any]:
+        """Return a target that is valid as it was sent, but for its labels and numbers: those as they are read."""
+        ...
+
+    def renamed(self, target: Target, new_name: Callable[[str], str]) -> dict[str, Any]:
+        """Return a target, with each label under its new name."""
+        ...
+
+    def fits(self, target: Target) -> bool:
+        """Return whether a target has the shape of this kind's, whatever version stored it and whatever its labels are."""
+        ...
+
+    def misplaced(self, value: Target | Answer, text: str) -> str | None:
+        """Return, in words, what a valid target or answer says that cannot be said of this text; None where it can."""
+        ...
+
+    def relation(self, one: Target, other: Target) -> Relation:
+        """Return how two targets of one text stand to each other; the same from both sides. An answer may stand for one."""
+        ...
+
+    def moves(self, answer: Answer | None, target: Target, confident_from: float) -> Sequence[tuple[str, str]]:
+        """Return the moves of a correction that a label-flip alarm counts, as pairs of labels.
+
+        Against an answer given with a probability below `confident_from` there are none; where no answer is cited every label of
+        the target counts as moved from `UNKNOWN`: leaving the answer out must not be a way past the alarm.
+        """
+        ...
+
+    def plain(self, answer: Answer) -> dict[str, Any]:
+        """Return what a valid answer says, of whatever version, under labels as they are read today; the rest is left out."""
+        ...
+
+    def confirmed(self, answer: Answer) -> dict[str, Any]:
+        """Return the target that says the same as an answer: what a confirmation of it confirms."""
+        ...
+
+    def from_row(self, row: RowValues) -> dict[str, Any] | None:
+        """Return the target that an imported row gives; None where the user's label map leaves the row out."""
+        ...
+
+    def told(self, target: Target) -> str:
+        """Return a target in a few words, on one line."""
+        ...
+
+    def pieces(self, answer: Answer, text: str) -> list[Piece]:
+        """Return an answer beside its text (one line) for a person, in pieces."""
+        ...

@@ -1,0 +1,114 @@
+"""Entity recognition, as a kind of task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from config.kinds import values
+from config.kinds.kind import Answer, Piece, Relation, RowValues, Target, Words
+from config.kinds.ner import agreement
+from config.kinds.ner.models import NerAnswer, NerTarget, ShownEntities
+from config.labels import label, label_of_stored
+
+
+class Ner:
+    """The entities of a text."""
+
+    name = "ner"
+    key = "spans"
+    target: type[BaseModel] = NerTarget
+    answer: type[BaseModel] = NerAnswer
+    shown: type[BaseModel] = ShownEntities
+    backends: tuple[str, ...] = ("spacy",)
+    metrics: tuple[str, ...] = ("entity_f1",)
+    columns: tuple[str, ...] = ("spans",)
+    positional = True
+    words = Words(
+        task="entity recognition", about="entities", majority="finds no entity",
+        base_model="`base_model: blank:en` or a pipeline", empty="texts without an entity",
+    )  # fmt: skip
+
+    def labels(self, target: Target) -> list[str]:
+        """Return the type of each span."""
+        return [span["label"] for span in target["spans"]]
+
+    def spelt(self, label: str) -> str:
+        """Return how JSON spells a type."""
+        return values.spelt(label)
+
+    def as_read(self, target: Target) -> dict[str, Any]:
+        """Return a valid target with types and offsets as they are read."""
+        spans = [
+            {**span, "start": values.whole(span["start"]), "end": values.whole(span["end"]), "label": label(span["label"])}
+            for span in target["spans"]
+        ]
+        return {**target, "spans": spans}
+
+    def renamed(self, target: Target, new_name: Callable[[str], str]) -> dict[str, Any]:
+        """Return a target with each type under its new name."""
+        return {**target, "spans": [{**span, "label": new_name(span["label"])} for span in target["spans"]]}
+
+    def fits(self, target: Target) -> bool:
+        """Return whether every span has a type and is not empty."""
+        spans = target.get("spans")
+        return isinstance(spans, list | tuple) and all(map(_is_span, spans))
+
+    def misplaced(self, value: Target | Answer, text: str) -> str | None:
+        """Return which span ends outside the text, in words."""
+        for span in value["spans"]:
+            if span["end"] > len(text):
+                where = f"span {span['start']:.0f}-{span['end']:.0f} ({span['label']})"
+                return f"{where} ends outside the text, which has {len(text)} code points"
+        return None
+
+    def relation(self, one: Target, other: Target) -> Relation:
+        """Return whether two people found the same."""
+        return agreement.relation(one, other)
+
+    def moves(self, answer: Answer | None, target: Target, confident_from: float) -> Sequence[tuple[str, str]]:  # noqa: ARG002 - entities have no probability
+        """Return the moves of types.
+
+        None is from any type: a text holds many entities, and most corrections of a day may well add one of the commonest type.
+        """
+        return sorted(agreement.moves(answer, target))
+
+    def plain(self, answer: Answer) -> dict[str, Any]:
+        """Return the spans."""
+        return {
+            "spans": [
+                {"start": span["start"], "end": span["end"], "label": label_of_stored(span["label"])} for span in answer["spans"]
+            ]
+        }
+
+    def confirmed(self, answer: Answer) -> dict[str, Any]:
+        """Return the target with the answer's spans."""
+        return {"spans": [{name: span[name] for name in ("start", "end", "label")} for span in answer["spans"]]}
+
+    def from_row(self, row: RowValues) -> dict[str, Any] | None:
+        """Return the target with the row's spans."""
+        spans = row.spans("spans")
+        return {"spans": spans, "partial": True} if row.partial else {"spans": spans}
+
+    def told(self, target: Target) -> str:
+        """Return where each type stands."""
+        return ", ".join(f"{span['start']}-{span['end']} {span['label']}" for span in target["spans"]) or "no entity"
+
+    def pieces(self, answer: Answer, text: str) -> list[Piece]:
+        """Return the text with its entities marked."""
+        pieces: list[Piece] = []
+        at = 0
+        for span in sorted(answer["spans"], key=lambda span: int(span["start"])):
+            pieces += [(text[at : span["start"]], "plain"), (text[span["start"] : span["end"]], "strong")]
+            pieces.append((f"[{span['label']}]", "faint"))
+            at = span["end"]
+        return [*pieces, (text[at:], "plain")]
+
+
+def _is_span(span: object) -> bool:
+    if not isinstance(span, Mapping) or not isinstance(span.get("label"), str):
+        return False
+    start, end = span.get("start"), span.get("end")
+    return isinstance(start, int | float) and isinstance(end, int | float) and 0 <= start < end

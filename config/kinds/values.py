@@ -1,0 +1,51 @@
+"""What the models of several kinds are made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sized
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Frozen(BaseModel):
+    """Read once, never changed, and with no key that nobody knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Answered(BaseModel):
+    """Read once, never changed; later versions of serving may say more of an answer."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+def at_most(entries: int, remedy: str = "") -> Callable[[object], object]:
+    """Return a validator that refuses longer lists.
+
+    It belongs before pydantic looks at each entry: a `max_length` alone still collects every fault of every entry, a gigabyte
+    from 2 MB of `{}`.
+    """
+
+    def check(value: object) -> object:
+        if isinstance(value, Sized) and len(value) > entries:
+            message = f"it has {len(value)} entries; at most {entries} are read{remedy}"
+            raise ValueError(message)
+        return value
+
+    return check
+
+
+def whole(number: object) -> object:
+    """Return a whole number as one: JSON has one kind of number, and 7.0 is as whole as 7."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+def spelt(label: str) -> str:
+    """Return what stands in the JSON of a target (without white space) that carries a label under the key `label`."""
+    return f'"label":{json.dumps(label, ensure_ascii=False)}'
+
+
+def excerpt(text: str, most: int = 100) -> str:
+    """Return a text as one readable line holds it."""
+    return text if len(text) <= most else text[: most - 1] + "…"
