@@ -27,7 +27,8 @@ from config.clock import utc_now
 from config.settings import SHIPPED_TASKS_DIR, Settings, shipped_settings
 from config.tasks import load_tasks
 from consumers.buffer import folder as buffer_folder
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.open import open_writer
+from consumers.buffer.writer import BufferWriter
 from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
 from consumers.events.schemas import ARTICLES_TOPIC, FEEDBACK_TOPIC, Article, Erase, Label, content_sha256, to_bytes
@@ -77,7 +78,7 @@ def measure(folder: Path, rows: int, alone_s: float) -> dict[str, Any]:
     with ExitStack() as stack:
         erasures = stack.enter_context(closing(Erasures(folder)))
         letters = stack.enter_context(closing(DeadLetters(settings.dead_letter_file)))
-        buffer = stack.enter_context(closing(Buffer.open(settings.buffer_dir, settings.buffer, tasks=tasks, erasures=erasures)))
+        buffer = stack.enter_context(closing(open_writer(settings.buffer_dir, settings.buffer, tasks=tasks, erasures=erasures)))
         source = _Endless()
         ingest = Ingest(
             source, buffer, letters, erasures=erasures, tasks=lambda: tasks, settings=settings.ingest, data_dir=folder
@@ -201,7 +202,7 @@ class _Endless:
         return RawEvent(Position(topic, 0, offset), value, None, (), now)
 
 
-def _rewrite(buffer: Buffer) -> None:
+def _rewrite(buffer: BufferWriter) -> None:
     while buffer.rewrite_erased() is None:
         pass
 

@@ -31,7 +31,7 @@ from benchmarks.fuzz_events import NOW, TYPES, Strangers
 from config.sections import IngestSettings
 from config.settings import SHIPPED_TASKS_DIR, Settings, load_settings
 from config.tasks import TaskSpec, load_tasks
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.open import open_writer
 from consumers.dead_letters.store import DeadLetters
 from consumers.enrichment import enrich as enrich_module
 from consumers.enrichment.enrich import Enricher
@@ -180,7 +180,7 @@ class _Bench:
         self._dead = self._stack.enter_context(closing(DeadLetters(folder / "dead.db")))
         self._erasures = self._stack.enter_context(closing(Erasures(folder)))
         self.buffer = self._stack.enter_context(
-            closing(Buffer.open(folder / "buffer", settings.buffer, tasks=tasks, erasures=self._erasures, clock=lambda: NOW))
+            closing(open_writer(folder / "buffer", settings.buffer, tasks=tasks, erasures=self._erasures, clock=lambda: NOW))
         )
         self._registry = self._stack.enter_context(closing(Registry.open(settings.registry_url)))
         ingest = IngestSettings.model_validate(settings.ingest.model_dump() | {"min_free_disk_mib": 0, "poll_timeout_s": 0.01})

@@ -217,7 +217,7 @@ def _catch_up(address: str, folder: str, count: int) -> dict[str, float]:
 
 def _steps(address: str, group: str, folder: Path, count: int, *, batch: int = _BATCH) -> Iterator[tuple[int, Any, Any]]:
     """Ingest until `count` events of the topic are dealt with; yield after every step."""
-    from consumers.buffer.buffer import Buffer
+    from consumers.buffer.open import open_writer
     from consumers.dead_letters.store import DeadLetters
     from consumers.erasure.requests import Erasures
     from consumers.ingest import Ingest
@@ -227,7 +227,7 @@ def _steps(address: str, group: str, folder: Path, count: int, *, batch: int = _
     settings = shipped_settings("training", data_dir=folder, ingest={"batch_events": batch})
     tasks = load_tasks(SHIPPED_TASKS_DIR)
     erasures = Erasures(folder)
-    buffer = Buffer.open(settings.buffer_dir, settings.buffer, tasks=tasks, erasures=erasures)
+    buffer = open_writer(settings.buffer_dir, settings.buffer, tasks=tasks, erasures=erasures)
     with (
         closing(DeadLetters(settings.dead_letter_file)) as letters,
         closing(KafkaLog([address]).source(group, [ARTICLES_TOPIC])) as source,

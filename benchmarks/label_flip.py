@@ -24,7 +24,7 @@ from benchmarks import huffpost, report
 from benchmarks.huffpost import TASK, Row
 from config.clock import utc_now
 from config.tasks import load_tasks
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.open import open_reader
 from consumers.events import schemas as events
 from daemon.demo.installation import Installation
 from daemon.serving.asking import load_version
@@ -260,7 +260,7 @@ def _in_effect(installation: Installation, users: str) -> int:
     """Return how many answers of users whose names begin so would train."""
     settings = installation.settings
     tasks = load_tasks(settings.tasks_folder)
-    with closing(Buffer.open(settings.buffer_dir, settings.buffer, tasks=tasks, writer=False)) as buffer:
+    with closing(open_reader(settings.buffer_dir, tasks=tasks)) as buffer:
         return sum(one.effective for one in buffer.users(TASK, settings.feedback) if one.contributor.startswith(users))
 
 

@@ -19,9 +19,12 @@ from benchmarks import report
 from config.clock import utc_now
 from config.settings import SHIPPED_TASKS_DIR, shipped_settings
 from config.tasks import load_tasks
-from consumers.buffer.buffer import Buffer, Enrichment, Stored
+from consumers.buffer.open import open_writer
+from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import FEEDBACK_TOPIC, Label, parse, to_bytes
 from consumers.log.protocols import Position
+from consumers.rows.enrichment_rows import Enrichment
+from consumers.rows.event_rows import Stored
 from trainers.compare.tallies import score_rows
 from trainers.learners.label_set import grow
 
@@ -60,7 +63,7 @@ def measure(folder: Path, labels: int) -> dict[str, Any]:
     ]
     events = timed("parse", lambda: [parse(line, tasks=tasks, now=now) for line in lines])
     settings = shipped_settings("training", data_dir=folder)
-    buffer = Buffer.open(folder / "buffer", settings.buffer, tasks=tasks)
+    buffer = open_writer(folder / "buffer", settings.buffer, tasks=tasks)
     try:
         timed("insert", lambda: _insert(buffer, events))
         timed("find", lambda: _enrich(buffer))
@@ -89,14 +92,14 @@ def measure(folder: Path, labels: int) -> dict[str, Any]:
     return results
 
 
-def _insert(buffer: Buffer, events: list[Any]) -> None:
+def _insert(buffer: BufferWriter, events: list[Any]) -> None:
     for start in range(0, len(events), _PORTION):
         portion = enumerate(events[start : start + _PORTION], start)
         buffer.insert([Stored(event, Position(FEEDBACK_TOPIC, 0, offset)) for offset, event in portion])
     buffer.sync()
 
 
-def _enrich(buffer: Buffer) -> None:
+def _enrich(buffer: BufferWriter) -> None:
     while rows := buffer.unenriched("examples", _PORTION):
         buffer.apply_enrichment(
             "examples",

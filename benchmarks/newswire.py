@@ -23,11 +23,13 @@ import structlog
 from benchmarks import report
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import TaskSpec, load_tasks
-from consumers.buffer.buffer import Buffer, Stored
+from consumers.buffer.open import open_writer
+from consumers.buffer.writer import BufferWriter
 from consumers.enrichment.enrich import Enricher
 from consumers.events.schemas import TOPIC_OF_TYPE, Label
 from consumers.formats.importing import ImportOptions, import_events
 from consumers.log.protocols import Position
+from consumers.rows.event_rows import Stored
 from registry import gate
 from trainers.compare import metrics
 from trainers.hardware import Hardware
@@ -71,7 +73,7 @@ def main() -> None:
 def measure(task: TaskSpec, sentences: Sequence[Label], unseen: Sequence[Label], folder: Path, seed: int) -> dict[str, Any]:
     """Import, split, freeze and train as the daemon does; return what the gate was told, and what is true."""
     began = time.process_time()
-    buffer = Buffer.open(folder / "buffer", _SETTINGS.buffer, tasks={TASK: task})
+    buffer = open_writer(folder / "buffer", _SETTINGS.buffer, tasks={TASK: task})
     try:
         buffer.insert([Stored(label, Position(TOPIC_OF_TYPE["label"], 0, at)) for at, label in enumerate(sentences)])
         enricher = Enricher(buffer, _SETTINGS.enrich, _SETTINGS.feedback)
@@ -105,7 +107,7 @@ def measure(task: TaskSpec, sentences: Sequence[Label], unseen: Sequence[Label],
 
 
 def _train(
-    buffer: Buffer, task: TaskSpec, run_dir: Path, seed: int, *, champion: Path | None, learnt: frozenset[str]
+    buffer: BufferWriter, task: TaskSpec, run_dir: Path, seed: int, *, champion: Path | None, learnt: frozenset[str]
 ) -> JobResult:
     run_dir.mkdir()
     buffer.freeze(task, run_id=run_dir.name, folder=run_dir / "training_set", learnt=learnt)

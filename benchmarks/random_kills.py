@@ -23,7 +23,7 @@ import psutil
 from benchmarks import report
 from benchmarks.kafka_broker import kafka_sections
 from config.clock import utc_now
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.open import open_reader
 from consumers.dead_letters.store import DeadLetters
 from consumers.events.schemas import FEEDBACK_TOPIC, TOPIC_OF_TYPE, AnyEvent, Article, Label, key_of, to_bytes
 from consumers.log.open import open_event_log
@@ -190,7 +190,7 @@ def _doing(life: Second) -> str:
 def _counted(daemon: Installation, producer: _Producer) -> dict[str, Any]:
     """Compare what was acknowledged with what is stored; look at every task's champion."""
     settings = daemon.settings
-    with closing(Buffer.open(settings.buffer_dir, settings.buffer, tasks={}, writer=False)) as buffer:
+    with closing(open_reader(settings.buffer_dir, tasks={})) as buffer:
         stored: Counter[str] = Counter()
         for table, column in (("examples", "row_id"), ("articles", "event_id")):
             stored.update(buffer._tables.scan(table, [column])[column].to_pylist())  # noqa: SLF001 - ids alone, of any number of rows

@@ -31,7 +31,7 @@ from config.logging import configure_logging
 from config.sections import LogSettings
 from config.settings import SHIPPED_TASKS_DIR, Settings, shipped_settings
 from config.tasks import load_tasks
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.open import open_reader, open_writer
 from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
 from consumers.events.schemas import ARTICLES_TOPIC, FEEDBACK_TOPIC, AnyEvent, Article, Label, to_bytes
@@ -103,7 +103,7 @@ def _ingest(folder: Path, sections: dict[str, dict[str, Any]], taken: Synchroniz
         source = stack.enter_context(closing(log.source("soak", [ARTICLES_TOPIC, FEEDBACK_TOPIC])))
         erasures = stack.enter_context(closing(Erasures(settings.data_dir)))
         letters = stack.enter_context(closing(DeadLetters(settings.dead_letter_file)))
-        buffer = stack.enter_context(closing(Buffer.open(settings.buffer_dir, settings.buffer, tasks=tasks, erasures=erasures)))
+        buffer = stack.enter_context(closing(open_writer(settings.buffer_dir, settings.buffer, tasks=tasks, erasures=erasures)))
         ingest = Ingest(
             source, buffer, letters, erasures=erasures, tasks=lambda: tasks, settings=settings.ingest, data_dir=settings.data_dir
         )
@@ -170,7 +170,7 @@ _WORDS = tuple(f"word{number}" for number in range(2_000))
 def _figures(settings: Settings, count: int, took_s: float, samples: list[tuple[int, float]]) -> dict[str, Any]:
     unusable = sum(number % 100 == 50 for number in range(count))
     again = sum(_is_again(number) for number in range(count))
-    with closing(Buffer.open(settings.buffer_dir, settings.buffer, tasks={}, writer=False)) as buffer:
+    with closing(open_reader(settings.buffer_dir, tasks={})) as buffer:
         stored = {
             column: buffer._tables.scan(table, [column])[column].to_pylist()  # noqa: SLF001 - ids alone
             for table, column in (("examples", "row_id"), ("articles", "event_id"))

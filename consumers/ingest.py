@@ -17,7 +17,7 @@ from config.durable import free_bytes
 from config.errors import DeadLetterError, RetryError
 from config.sections import IngestSettings
 from config.tasks import TaskSpec
-from consumers.buffer.buffer import Buffer, Stored
+from consumers.buffer.writer import BufferWriter
 from consumers.dead_letters.store import PREFIX_BYTES, DeadLetters, Rejected
 from consumers.dead_letters.topic import DeadLetterTopic
 from consumers.erasure.requests import Erasures
@@ -26,6 +26,7 @@ from consumers.events.cloud_events import batch_in
 from consumers.events.schemas import AnyEvent, Erase, Retrain, parse
 from consumers.faults import in_words, isolated, of_the_machine
 from consumers.log.protocols import EventSource, RawEvent, TopicPartition
+from consumers.rows.event_rows import Stored
 
 _MIB = 1 << 20
 _log = structlog.get_logger(__name__)
@@ -69,7 +70,7 @@ class Ingest:
     def __init__(
         self,
         source: EventSource,
-        buffer: Buffer,
+        buffer: BufferWriter,
         dead_letters: DeadLetters,
         *,
         erasures: Erasures,

@@ -14,9 +14,11 @@ from config import private
 from config.errors import RetryError, StopError, UserError
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
+from consumers.buffer import fencing
 from consumers.buffer import folder as buffer_folder
-from consumers.buffer.buffer import Buffer
 from consumers.buffer.folder import WriterHeldError
+from consumers.buffer.open import open_writer
+from consumers.buffer.writer import BufferWriter
 from consumers.dead_letters.store import DeadLetters
 from consumers.enrichment.enrich import Enricher
 from consumers.erasure.requests import Erasures
@@ -102,7 +104,7 @@ class Daemon:
             with contextlib.ExitStack() as inner:
                 erasures = Erasures(self._settings.data_dir)
                 inner.callback(erasures.close)
-                buffer = self._open_buffer(erasures, registry)
+                buffer = self._open_buffer(erasures, registry, token)
                 if buffer is None:
                     return 1 if lease.failure else 0
                 inner.callback(buffer.close)
@@ -144,7 +146,7 @@ class Daemon:
             self._reload_if_asked()
             self._systemd.alive()
             try:
-                token = registry.lease.acquire(holder, lease_s)
+                token = registry.lease.acquire(holder, lease_s, above=fencing.highest_token(buffer_dir))
             except RetryError as error:
                 log.warning("daemon.standby", reason=str(error), next="it asks for the lease again")
                 refused_since = refused_since or time.monotonic()
@@ -212,7 +214,7 @@ class Daemon:
         return still_up
 
     def _wire(
-        self, inner: contextlib.ExitStack, registry: Registry, buffer: Buffer, erasures: Erasures, token: int
+        self, inner: contextlib.ExitStack, registry: Registry, buffer: BufferWriter, erasures: Erasures, token: int
     ) -> list[SideTask]:
         settings = self._settings
         for repair in buffer.repairs:
@@ -299,7 +301,7 @@ class Daemon:
             SideTask("observing", observer.step, self._stop, step_limit_s=STEP_LIMIT_S, deadline_s=DEADLINE_S),
         ]
 
-    def _reload_if_asked(self, buffer: Buffer | None = None) -> None:
+    def _reload_if_asked(self, buffer: BufferWriter | None = None) -> None:
         if not self._reload.is_set():
             return
         self._reload.clear()
@@ -315,11 +317,11 @@ class Daemon:
             self._child.reload()
         self._wake_cycle.set()
 
-    def _try_again(self, buffer: Buffer, *, of_this_version: bool) -> None:
+    def _try_again(self, buffer: BufferWriter, *, of_this_version: bool) -> None:
         if released := buffer.try_again(of_this_version=of_this_version):
             log.info("daemon.set_aside_tried_again", rows=released, next="they are enriched and judged once more")
 
-    def _open_buffer(self, erasures: Erasures, registry: Registry) -> Buffer | None:
+    def _open_buffer(self, erasures: Erasures, registry: Registry, token: int) -> BufferWriter | None:
         """Open the buffer for writing; None when asked to stop while a former leader still holds it.
 
         A former leader that lives notices within its lease and stops. One that is frozen does neither, and no lease keeps it from
@@ -332,10 +334,11 @@ class Daemon:
             self._reload_if_asked()
             self._systemd.alive()
             try:
-                return Buffer.open(
+                return open_writer(
                     settings.buffer_dir,
                     settings.buffer,
                     tasks=self._tasks,
+                    fencing_token=token,
                     erasures=erasures,
                     min_quality=settings.enrich.min_quality,
                     removed_events=partial(removed_events, settings),

@@ -34,8 +34,11 @@ class Lease:
         # While this process locks the database itself, nobody can renew: see `held`.
         self._held_until: datetime | None = None
 
-    def acquire(self, holder: str, ttl_s: float) -> int | None:
-        """Return a new token, higher than any before, or None while another holder leads."""
+    def acquire(self, holder: str, ttl_s: float, *, above: int = 0) -> int | None:
+        """Return a new token, higher than any before, or None while another holder leads.
+
+        `above` is the highest token that was used elsewhere: beside an older buffer a new registry counts on from there.
+        """
         now, asked_at = self._clock(), self._steady()
         # While the database was locked the leader could not renew either: such a while, or one that failed, says nothing of it.
         before, self._unchanged = self._unchanged, None
@@ -45,12 +48,12 @@ class Lease:
             row = connection.execute(sa.select(lease).where(lease.c.name == _LEADER)).one_or_none()
             values = {"holder": holder, "expires_at": now + timedelta(seconds=ttl_s)}
             if row is None:
-                connection.execute(sa.insert(lease).values(name=_LEADER, token=1, **values))
-                return 1
+                connection.execute(sa.insert(lease).values(name=_LEADER, token=above + 1, **values))
+                return above + 1
             if row.holder not in (None, holder) and row.expires_at > now and not self._lapsed(row, ttl_s):
                 return None
             # A holder that asks again gets a new token too: it may be a restart whose former self still writes.
-            token = int(row.token) + 1
+            token = max(int(row.token), above) + 1
             connection.execute(sa.update(lease).where(lease.c.name == _LEADER).values(token=token, **values))
             return token
 

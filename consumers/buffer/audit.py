@@ -57,7 +57,9 @@ class Audit:
     rewind: Mapping[TopicPartition, int]
 
 
-def open_mended(folder: Path, removed_events: RemovedEvents | None = None) -> tuple[Tables, Audit]:
+def open_mended(
+    folder: Path, removed_events: RemovedEvents | None = None, *, before_write: Callable[[], None] = lambda: None
+) -> tuple[Tables, Audit]:
     """Open the tables for writing, mended; one that cannot be read in any version is made anew from the event log.
 
     Raises `StopError` when the log does not hold all that such a table held, or, without `removed_events`, was not asked.
@@ -74,7 +76,7 @@ def open_mended(folder: Path, removed_events: RemovedEvents | None = None) -> tu
             repairs += mended
             restored.add(name)
     restored |= _not_yet_read_again(folder)[0]
-    tables = Tables(folder, writer=True)
+    tables = Tables(folder, writer=True, before_write=before_write)
     repairs += _remove_doubled_rows(tables)
     if "examples" in restored:
         _let_wait_again(tables)

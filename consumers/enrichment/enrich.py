@@ -11,7 +11,7 @@ import structlog
 
 from config.clock import Clock, utc_now
 from config.sections import EnrichSettings, FeedbackSettings
-from consumers.buffer.buffer import Buffer, Enrichment, StoryMember, TextRow
+from consumers.buffer.writer import BufferWriter
 from consumers.defence.alarms import Raised
 from consumers.defence.judging import JudgeOutcome
 from consumers.enrichment.in_hand import MOST_ENDS, InHand
@@ -19,7 +19,9 @@ from consumers.enrichment.stories import EqualText, Member, NewText, Placement, 
 from consumers.enrichment.vectors import TextEncoder, TextVector, vectors_of
 from consumers.events.schemas import content_sha256
 from consumers.faults import in_words, isolated
+from consumers.rows.backlog import TextRow
 from consumers.rows.documents import DocumentSides, document_of
+from consumers.rows.enrichment_rows import Enrichment, StoryMember
 from consumers.tables.columns import TextTable
 from consumers.text import language, quality
 from consumers.text import ngrams as characters
@@ -59,7 +61,7 @@ class Enricher:
 
     def __init__(
         self,
-        buffer: Buffer,
+        buffer: BufferWriter,
         settings: EnrichSettings,
         feedback: FeedbackSettings,
         *,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,10 @@ class Snapshot:
 class Tables:
     """All tables of one buffer folder. One thread at a time; the buffer's lock sees to that."""
 
-    def __init__(self, folder: Path, *, writer: bool) -> None:
+    def __init__(self, folder: Path, *, writer: bool, before_write: Callable[[], None] = lambda: None) -> None:
+        """`before_write` is called before each write, and raises where this process may write no longer."""
         self.folder = folder
+        self.before_write = before_write
         self._writer = writer
         # The writer's handles are always fresh; a reader asks at every read, or it would see its first version for ever.
         self._database = lancedb.connect(folder, read_consistency_interval=None if writer else timedelta(0))
@@ -179,7 +181,7 @@ class Tables:
     def go_on_from(self, name: str, *, wrote: bool) -> None:
         """See what another handle has done to a table."""
         if wrote:
-            self._will_write(name)
+            self._count_write(name)
         self._handles[name].checkout_latest()
 
     def _open(self, name: str) -> Any:  # noqa: ANN401 - LanceDB ships no types
@@ -189,7 +191,11 @@ class Tables:
         return lancedb.connect("memory://").create_table(name, schema=SCHEMAS[name])
 
     def _will_write(self, name: str) -> None:
+        self.before_write()
         # Counted before: a write that fails may have reached the table all the same.
+        self._count_write(name)
+
+    def _count_write(self, name: str) -> None:
         self.writes += 1
         self._since_compacted[name] += 1
 

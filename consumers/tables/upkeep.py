@@ -131,6 +131,7 @@ class Upkeep:
     def _remove_unknown(self, handle: Any, keep: timedelta) -> None:  # noqa: ANN401 - LanceDB ships no types
         # Nobody writes now: what an append has written and not committed yet is known to no version either.
         with self._lock:
+            self._tables.before_write()
             handle.checkout_latest()
             handle.optimize(cleanup_older_than=keep, delete_unverified=True)
 
@@ -141,6 +142,7 @@ class Upkeep:
             handle = self._handles[name] = self._handles.get(name) or self._tables.open_again(name)
             handle.checkout_latest()
             before = handle.version
+            self._tables.before_write()
             try:
                 yield handle
             finally:

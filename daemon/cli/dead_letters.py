@@ -79,11 +79,9 @@ def set_aside(
 ) -> None:
     """List stored texts and answers that Perennial itself failed on; reloading the task files (SIGHUP) tries them again."""
     settings = load_settings()
-    from consumers.buffer.buffer import Buffer  # noqa: PLC0415 - heavy, and only this needs it
+    from consumers.buffer.open import open_reader  # noqa: PLC0415 - heavy, and only this needs it
 
-    with closing(
-        Buffer.open(settings.buffer_dir, settings.buffer, tasks=load_tasks(settings.tasks_folder), writer=False)
-    ) as buffer:
+    with closing(open_reader(settings.buffer_dir, tasks=load_tasks(settings.tasks_folder))) as buffer:
         found = buffer.put_aside(limit)
     if as_json:
         print_json([asdict(one) for one in found])

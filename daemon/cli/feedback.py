@@ -23,7 +23,7 @@ from consumers.events import schemas as events
 from daemon.cli.output import AsJson, console, print_json, say, table
 
 if TYPE_CHECKING:
-    from consumers.buffer.buffer import Buffer
+    from consumers.buffer.reader import BufferReader
     from daemon.serving.feedback.fate import Fates
 
 app = typer.Typer(help="Feedback that waits for a person, and what becomes of it.", no_args_is_help=True)
@@ -164,7 +164,7 @@ def _decide(
 
 
 def _refuse_unknown(
-    settings: Settings, buffer: Buffer, identifiers: Sequence[str], *, user: str | None, task: str | None, alarm: str | None
+    settings: Settings, buffer: BufferReader, identifiers: Sequence[str], *, user: str | None, task: str | None, alarm: str | None
 ) -> None:
     unknown = [one for one in identifiers if buffer.feedback_fate(one) is None]
     if unknown:
@@ -183,14 +183,12 @@ def _refuse_unknown(
 
 
 @contextlib.contextmanager
-def _buffer(settings: Settings) -> Iterator[Buffer]:
-    from consumers.buffer.buffer import Buffer  # noqa: PLC0415 - heavy
+def _buffer(settings: Settings) -> Iterator[BufferReader]:
+    from consumers.buffer.open import open_reader  # noqa: PLC0415 - heavy
 
     tasks = load_tasks(settings.tasks_folder)
     minimum = settings.enrich.min_quality
-    with contextlib.closing(
-        Buffer.open(settings.buffer_dir, settings.buffer, tasks=tasks, writer=False, min_quality=minimum)
-    ) as buffer:
+    with contextlib.closing(open_reader(settings.buffer_dir, tasks=tasks, min_quality=minimum)) as buffer:
         yield buffer
 
 

@@ -22,9 +22,11 @@ from config.secrets import secrets_of
 from config.settings import Settings
 from config.tasks import load_tasks
 from config.words import counted
-from consumers.buffer.buffer import Buffer, TaskCounts
+from consumers.buffer.open import open_reader
+from consumers.buffer.reader import BufferReader
 from consumers.events import schemas as events
 from consumers.log.open import open_event_log, publish
+from consumers.training_set.counting import TaskCounts
 from daemon.app import Daemon
 from daemon.cli.output import console
 from daemon.flow.groups import CONSUMERS, LABELS_TOPIC
@@ -126,7 +128,7 @@ class Queue:
     def __init__(self, settings: Settings, task: str) -> None:
         self._settings = settings
         self._task = task
-        self._buffer: Buffer | None = None
+        self._buffer: BufferReader | None = None
         self._log = open_event_log(settings)
         group = next(name for name, topic in CONSUMERS.items() if topic == LABELS_TOPIC)
         self._source = self._log.source(group, [LABELS_TOPIC])
@@ -138,8 +140,8 @@ class Queue:
     def counts(self) -> TaskCounts | None:
         """Return what the buffer holds for the task; None before there is a buffer."""
         if self._buffer is None and self._settings.buffer_dir.exists():
-            self._buffer = Buffer.open(
-                self._settings.buffer_dir, self._settings.buffer, tasks=load_tasks(self._settings.tasks_folder), writer=False,
+            self._buffer = open_reader(
+                self._settings.buffer_dir, tasks=load_tasks(self._settings.tasks_folder),
                 min_quality=self._settings.enrich.min_quality,
             )  # fmt: skip
         return None if self._buffer is None else self._buffer.counts(self._task)

@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from config.errors import PerennialError
 from config.settings import Settings
 from config.tasks import TaskSpec
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from consumers.dead_letters.store import DeadLetters
 from consumers.dead_letters.topic import DeadLetterTopic
 from consumers.erasure.requests import Erasures
@@ -33,7 +33,7 @@ class IngestTask:
         topic: str,
         *,
         event_log: EventLog,
-        buffer: Buffer,
+        buffer: BufferWriter,
         dead_letters: DeadLetters,
         erasures: Erasures,
         tasks: Callable[[], Mapping[str, TaskSpec]],

@@ -178,10 +178,10 @@ def _registry(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
 def _buffer(settings: Settings, tasks: Mapping[str, TaskSpec]) -> Finding:
     if not settings.buffer_dir.exists():
         return Finding("buffer", "ok", "none yet (made at the first run)")
-    from consumers.buffer.buffer import Buffer  # noqa: PLC0415 - heavy
+    from consumers.buffer.open import open_reader  # noqa: PLC0415 - heavy
 
     try:
-        buffer = Buffer.open(settings.buffer_dir, settings.buffer, tasks=tasks, writer=False)
+        buffer = open_reader(settings.buffer_dir, tasks=tasks)
         with contextlib.closing(buffer):
             counts = buffer.table_counts()
     except (PerennialError, OSError, ValueError, RuntimeError) as error:

@@ -14,7 +14,7 @@ import structlog
 from config.clock import Clock, utc_now
 from config.settings import Settings
 from config.tasks import TaskSpec
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasure, Erasures
 from consumers.erasure.tombstones import is_erase_request, names_in
@@ -47,7 +47,7 @@ class Eraser:
         settings: Settings,
         tasks: Callable[[], Mapping[str, TaskSpec]],
         erasures: Erasures,
-        buffer: Buffer,
+        buffer: BufferWriter,
         event_log: EventLog,
         dead_letters: DeadLetters,
         registry: Registry,

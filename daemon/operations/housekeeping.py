@@ -9,7 +9,7 @@ import structlog
 
 from config.clock import Clock, ClockWatch, utc_now
 from config.settings import Settings
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
 from consumers.log.protocols import EventLog
@@ -33,7 +33,7 @@ class Housekeeping:
         self,
         *,
         settings: Settings,
-        buffer: Buffer,
+        buffer: BufferWriter,
         event_log: EventLog,
         dead_letters: DeadLetters,
         erasures: Erasures,

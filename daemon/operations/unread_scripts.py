@@ -19,10 +19,10 @@ def in_words(settings: Settings, tasks: Mapping[str, TaskSpec]) -> str | None:
     """Return which of the newest texts the encoder could not read; None when it reads all but a few, or nothing is there yet."""
     if not settings.buffer_dir.exists():
         return None
-    from consumers.buffer.buffer import Buffer  # noqa: PLC0415 - heavy
+    from consumers.buffer.open import open_reader  # noqa: PLC0415 - heavy
 
     try:
-        buffer = Buffer.open(settings.buffer_dir, settings.buffer, tasks=tasks, writer=False)
+        buffer = open_reader(settings.buffer_dir, tasks=tasks)
         with contextlib.closing(buffer):
             unread, total = buffer.unread_languages(WINDOW)
     except (PerennialError, OSError, ValueError, RuntimeError):

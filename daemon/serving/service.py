@@ -34,7 +34,7 @@ from registry.artifacts.local import Artifacts
 from registry.store import Registry
 
 if TYPE_CHECKING:  # LanceDB is slow to import and only a question about feedback needs it
-    from consumers.buffer.buffer import Buffer
+    from consumers.buffer.reader import BufferReader
 
 DRAIN_LIMIT_S = 5.0
 """How long a stop waits for predictions on their way to the log, and for models to finish."""
@@ -146,14 +146,12 @@ class Service:
         self.close()
 
 
-def _open_buffer(settings: Settings, tasks: Mapping[str, TaskSpec], clock: Clock) -> Buffer | None:
+def _open_buffer(settings: Settings, tasks: Mapping[str, TaskSpec], clock: Clock) -> BufferReader | None:
     if not settings.buffer_dir.exists():
         return None
-    from consumers.buffer.buffer import Buffer  # noqa: PLC0415 - LanceDB is slow to import, and a process without a buffer needs none
+    from consumers.buffer.open import open_reader  # noqa: PLC0415 - LanceDB is slow to import, and a process without a buffer needs none
 
-    return Buffer.open(
-        settings.buffer_dir, settings.buffer, tasks=tasks, writer=False, min_quality=settings.enrich.min_quality, clock=clock
-    )
+    return open_reader(settings.buffer_dir, tasks=tasks, min_quality=settings.enrich.min_quality, clock=clock)
 
 
 def _close_sink(close: Callable[[], None]) -> None:

@@ -20,7 +20,7 @@ from config.errors import PerennialError, RunFailedError, UserError
 from config.sections import TrainingSettings
 from config.settings import Settings
 from config.tasks import TaskSpec
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from consumers.faults import of_the_machine
 from consumers.training_set.snapshot import TrainingSet, load_training_set
 from daemon.telemetry.metrics import DaemonMetrics
@@ -60,7 +60,7 @@ class Cycle:
         settings: Settings,
         tasks: Callable[[], Mapping[str, TaskSpec]],
         registry: Registry,
-        buffer: Buffer,
+        buffer: BufferWriter,
         artifacts: Artifacts,
         runner: Runner,
         metrics: DaemonMetrics,

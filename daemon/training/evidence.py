@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from config.naming import named
 from config.tasks import TaskSpec
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.reader import BufferReader
 from consumers.training_set.selection import HOW_A_LABEL_JOINS
 from consumers.training_set.snapshot import Manifest
 from daemon.training import triggers
@@ -13,7 +13,7 @@ from registry.runs import Past
 from registry.store import Registry
 
 
-def gather(task: str, registry: Registry, buffer: Buffer, *, unread: int | None = 0) -> Evidence:
+def gather(task: str, registry: Registry, buffer: BufferReader, *, unread: int | None = 0) -> Evidence:
     """Return the evidence of one task as it stands now; `unread` events wait in the log (None: it does not say)."""
     past = registry.runs.past(task)
     # Whatever became of a run, the examples it froze have had their turn as a trigger; training still sees them as new
@@ -59,7 +59,7 @@ def gather(task: str, registry: Registry, buffer: Buffer, *, unread: int | None 
     )
 
 
-def outside_the_window(task: TaskSpec, buffer: Buffer, rows: int) -> str | None:
+def outside_the_window(task: TaskSpec, buffer: BufferReader, rows: int) -> str | None:
     """Return why a run had only `rows` rows to decide on, where the task's window leaves out others; None where it does not."""
     counts = buffer.counts(task.name)
     if rows >= task.promotion.min_test_examples or counts.test_in_window >= counts.test:

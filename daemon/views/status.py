@@ -12,11 +12,12 @@ from config.clock import Clock, utc_now
 from config.errors import RetryError, UserError
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
-from consumers.buffer.buffer import Buffer, TaskCounts
+from consumers.buffer.open import open_reader
 from consumers.dead_letters.store import DeadLetters
 from consumers.defence.views import Defence
 from consumers.erasure.requests import Erasure, Erasures
 from consumers.log.open import open_event_log
+from consumers.training_set.counting import TaskCounts
 from daemon.flow.groups import CONSUMERS, LABELS_TOPIC
 from daemon.process import leader
 from daemon.serving import presence, probe
@@ -99,9 +100,7 @@ class StatusReader:
         self._clock = clock
         self._tasks = load_tasks(settings.tasks_folder)
         self._registry = Registry.open(settings.registry_url, clock=clock, read_only=True)
-        self._buffer = Buffer.open(
-            settings.buffer_dir, settings.buffer, tasks=self._tasks, writer=False, min_quality=settings.enrich.min_quality
-        )
+        self._buffer = open_reader(settings.buffer_dir, tasks=self._tasks, min_quality=settings.enrich.min_quality)
         self._log = open_event_log(settings)
         self._sources = {topic: self._log.source(group, [topic]) for group, topic in CONSUMERS.items()}
         self._dead_letters = DeadLetters(settings.dead_letter_file)

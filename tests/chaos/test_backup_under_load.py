@@ -12,7 +12,7 @@ import pytest
 
 from config.clock import utc_now
 from config.errors import PerennialError
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.open import open_reader
 from consumers.events.schemas import FEEDBACK_TOPIC, Retrain
 from consumers.log.kafka import topics
 from consumers.log.open import open_event_log
@@ -80,7 +80,7 @@ def ask(daemon: Installation, number: int) -> None:
 
 def stored_ids(daemon: Installation) -> list[str]:
     settings = daemon.settings
-    with closing(Buffer.open(settings.buffer_dir, settings.buffer, tasks={}, writer=False)) as buffer:
+    with closing(open_reader(settings.buffer_dir, tasks={})) as buffer:
         ids: list[str] = buffer._tables.scan("examples", ["row_id"])["row_id"].to_pylist()
         return ids
 

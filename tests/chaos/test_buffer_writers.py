@@ -12,10 +12,10 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.open import open_reader
 from consumers.tables.compaction import FRAGMENT_BITS
 from tests.support import buffer_writer, upserter
-from tests.support.buffers import SETTINGS, TASKS, enrich, opened
+from tests.support.buffers import TASKS, enrich, opened
 from tests.support.processes import freeze
 
 LIMIT_S = 60
@@ -37,7 +37,7 @@ def write(writer: subprocess.Popen[str], start: int, count: int) -> None:
 
 def stored_ids(folder: Path) -> Counter[str]:
     """Return how often each row is stored."""
-    with closing(Buffer.open(folder, SETTINGS, tasks=TASKS, writer=False)) as buffer:
+    with closing(open_reader(folder, tasks=TASKS)) as buffer:
         return Counter(buffer._tables.scan("examples", ["row_id"])["row_id"].to_pylist())
 
 
@@ -72,7 +72,7 @@ def test_killed_while_it_optimises_under_inserts_and_updates_it_loses_and_double
             assert process.stdout is not None
             durable = int(process.stdout.readline())
             until = time.monotonic() + chance.uniform(1, 2)
-            with closing(Buffer.open(folder, SETTINGS, tasks=TASKS, writer=False)) as reader:
+            with closing(open_reader(folder, tasks=TASKS)) as reader:
                 seen = 0
                 while time.monotonic() < until:
                     count = reader.table_counts()["examples"]

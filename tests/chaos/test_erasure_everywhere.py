@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from config.clock import utc_now
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.open import open_reader
 from consumers.events import schemas as events
 from consumers.events.schemas import AnyEvent, Article, Feedback, Label, Retrain
 from daemon.demo.installation import Installation, InstallationError
@@ -148,7 +148,7 @@ def champions(town: Installation) -> dict[str, str | None]:
 
 def keys_of(town: Installation) -> dict[str, set[str]]:
     keys = {"articles": "event_id", "examples": "row_id", "feedback": "event_id", "predictions": "prediction_id"}
-    with closing(Buffer.open(town.settings.buffer_dir, town.settings.buffer, tasks={}, writer=False)) as buffer:
+    with closing(open_reader(town.settings.buffer_dir, tasks={})) as buffer:
         return {name: set(buffer._tables.scan(name, [key])[key].to_pylist()) for name, key in keys.items()}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from daemon.training import triggers
 from registry.runs import Run
 from tests.support import buffers
@@ -169,7 +169,7 @@ def test_a_step_of_the_daemon_itself_fails_its_run_alone(
     def broken(*_args: object, **_options: object) -> None:
         raise error
 
-    monkeypatch.setattr(Buffer, "freeze", broken)
+    monkeypatch.setattr(BufferWriter, "freeze", broken)
     with capture_logs() as lines:
         world.cycle.look()
     run = only_run(world)

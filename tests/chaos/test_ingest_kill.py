@@ -18,7 +18,7 @@ import pytest
 from consumers.dead_letters.store import DeadLetters
 from consumers.events.schemas import ARTICLES_TOPIC, FEEDBACK_TOPIC
 from consumers.log.embedded.log import EmbeddedLog
-from tests.support.ingest_bench import open_buffer, publish, rows
+from tests.support.ingest_bench import look_into, open_buffer, publish, rows
 from tests.support.sample_events import ARTICLE, LABEL, RETRAIN
 
 CHILD = Path(__file__).parents[1] / "support" / "ingest_child.py"
@@ -71,7 +71,7 @@ def test_a_kill_after_store_and_before_commit_loses_and_doubles_nothing(tmp_path
     with start(tmp_path, batch=10, kill_at=2) as child:
         assert child.wait(120) == -signal.SIGKILL
     assert lag(tmp_path) == waiting - 10, "one batch was committed; the next was stored, but its commit never came"
-    with closing(open_buffer(tmp_path / "buffer", writer=False)) as buffer:
+    with closing(look_into(tmp_path / "buffer")) as buffer:
         counts = buffer.table_counts()
         assert counts["articles"] + counts["examples"] > 10, "the second batch is stored all the same"
     with start(tmp_path, batch=10) as child:

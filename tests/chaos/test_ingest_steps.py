@@ -12,7 +12,7 @@ from consumers.erasure.requests import Erasures
 from consumers.events.schemas import ARTICLES_TOPIC, FEEDBACK_TOPIC, PREDICTIONS_TOPIC
 from tests.support import ingest_victim
 from tests.support.failpoints import kill_at_every_step
-from tests.support.ingest_bench import drain, lag, open_buffer, open_log, publish, rows
+from tests.support.ingest_bench import drain, lag, look_into, open_log, publish, rows
 from tests.support.sample_events import ARTICLE, ERASE, FEEDBACK, LABEL, PREDICTION, RETRAIN
 
 pytestmark = pytest.mark.slow
@@ -57,7 +57,7 @@ def test_killed_at_any_step_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
 
 def check(folder: Path) -> None:
     """Everything acknowledged is in its table, or is a dead letter or a request to erase, once."""
-    with closing(open_buffer(folder / "buffer", writer=False)) as buffer:
+    with closing(look_into(folder / "buffer")) as buffer:
         stored = rows(buffer)
     assert stored["articles"] == [(f"article-{number}", "Rates rise\n\nThe ECB acted.") for number in range(4)]
     assert stored["examples"] == sorted([*((f"l-{number}", f"text {number}") for number in range(4)), ("f-0", "another text")])

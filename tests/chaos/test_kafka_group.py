@@ -16,7 +16,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from config.errors import RetryError
 from config.sections import IngestSettings
 from config.settings import load_settings
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
 from consumers.ingest import Ingest
@@ -54,12 +54,12 @@ def topic(log: KafkaLog) -> str:
 
 
 @pytest.fixture
-def buffer(tmp_path: Path) -> Iterator[Buffer]:
+def buffer(tmp_path: Path) -> Iterator[BufferWriter]:
     with closing(open_buffer(tmp_path / "buffer")) as opened:
         yield opened
 
 
-def ingest(source: EventSource, buffer: Buffer, folder: Path) -> Ingest:
+def ingest(source: EventSource, buffer: BufferWriter, folder: Path) -> Ingest:
     return Ingest(
         source, buffer, DeadLetters(folder / "dead.db"), erasures=Erasures(folder), tasks=lambda: TASKS, settings=SETTINGS,
         data_dir=folder, clock=lambda: NOW,
@@ -96,12 +96,12 @@ class Interrupted:
         self._source.commit(next_offsets)
 
 
-def check(buffer: Buffer) -> None:
+def check(buffer: BufferWriter) -> None:
     assert rows(buffer)["examples"] == sorted((f"l-{number}", f"text {number}") for number in range(EVENTS))
 
 
 def test_a_rebalance_in_the_middle_of_a_batch_loses_and_doubles_nothing(
-    log: KafkaLog, topic: str, buffer: Buffer, tmp_path: Path
+    log: KafkaLog, topic: str, buffer: BufferWriter, tmp_path: Path
 ) -> None:
     group = uuid.uuid4().hex
     taken_over: list[int] = []
@@ -135,7 +135,7 @@ def test_a_rebalance_in_the_middle_of_a_batch_loses_and_doubles_nothing(
 
 
 def test_processing_that_is_slower_than_the_poll_interval_goes_on_and_loses_nothing(
-    log: KafkaLog, topic: str, buffer: Buffer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    log: KafkaLog, topic: str, buffer: BufferWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interval_s = 1.5
     opened, shortened = sources.opened, []

@@ -20,7 +20,8 @@ from sklearn.naive_bayes import MultinomialNB
 from config.sections import FeedbackSettings
 from config.settings import Settings, load_settings
 from config.tasks import FeedbackPolicy
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.open import open_writer
+from consumers.buffer.writer import BufferWriter
 from consumers.dead_letters.store import DeadLetters
 from consumers.enrichment.enrich import Enricher
 from consumers.erasure.requests import Erasures
@@ -79,8 +80,8 @@ class World:
                 sink.publish(FEEDBACK_TOPIC, to_bytes(event))
             sink.flush()
 
-    def open(self) -> Buffer:
-        return Buffer.open(self.settings.buffer_dir, self.settings.buffer, tasks={**TASKS, TASK.name: TASK}, clock=lambda: NOW)
+    def open(self) -> BufferWriter:
+        return open_writer(self.settings.buffer_dir, self.settings.buffer, tasks={**TASKS, TASK.name: TASK}, clock=lambda: NOW)
 
     def live(self, steps: int = 10**6) -> None:
         """Ingest, enrich and judge all that waits, or die after so many steps."""

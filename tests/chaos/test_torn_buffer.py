@@ -12,7 +12,7 @@ import pytest
 from config.clock import utc_now
 from config.errors import StopError
 from consumers.log.embedded.log import EmbeddedLog
-from tests.support.ingest_bench import drain, lag, open_buffer, open_log, publish, rows
+from tests.support.ingest_bench import drain, lag, look_into, open_log, publish, rows
 from tests.support.sample_events import ARTICLE, FEEDBACK, LABEL, RETRAIN
 
 PORTION = 10
@@ -56,7 +56,7 @@ def test_ingest_goes_on_through_torn_tables_and_loses_nothing(tmp_path: Path, pa
     assert told in repairs[0]
     with closing(open_log(tmp_path)) as log:
         assert lag(log) == 0
-    with closing(open_buffer(tmp_path / "buffer", writer=False)) as buffer:
+    with closing(look_into(tmp_path / "buffer")) as buffer:
         stored = rows(buffer)
     assert [row_id for row_id, _text in stored["examples"]] == sorted(f"l-{number}" for number in range(4 * PORTION))
     assert [article_id for article_id, _text in stored["articles"]] == sorted(
@@ -70,7 +70,7 @@ def test_a_table_whose_every_version_is_unreadable_is_made_anew_from_the_log(tmp
     with closing(open_log(tmp_path)) as log:
         publish(log, [("perennial.feedback", RETRAIN), ("perennial.feedback", FEEDBACK | {"event_id": "f-1"})])
     drain(tmp_path, batch=PORTION)
-    with closing(open_buffer(tmp_path / "buffer", writer=False)) as buffer:
+    with closing(look_into(tmp_path / "buffer")) as buffer:
         before = rows(buffer)
     for file in (tmp_path / "buffer" / f"{table}.lance").rglob("*"):
         if file.is_file() and file.suffix != ".manifest":
@@ -81,7 +81,7 @@ def test_a_table_whose_every_version_is_unreadable_is_made_anew_from_the_log(tmp
     (repair,) = drain(tmp_path, batch=PORTION)
     assert repair.startswith(f"{table}: it could not be read in any version")
     assert repair.endswith("it is made anew from the event log")
-    with closing(open_buffer(tmp_path / "buffer", writer=False)) as buffer:
+    with closing(look_into(tmp_path / "buffer")) as buffer:
         after = rows(buffer)
     for name in ("examples", "articles", "retrains"):
         assert set(before[name]) < set(after[name]) or (name == "retrains" and before[name] == after[name])
@@ -106,5 +106,5 @@ def test_what_the_log_has_forgotten_is_not_made_anew_but_said(tmp_path: Path) ->
     (tmp_path / "buffer" / "articles.lance").rename(tmp_path / "articles-away")
     send(tmp_path, PORTION)
     drain(tmp_path, batch=PORTION)
-    with closing(open_buffer(tmp_path / "buffer", writer=False)) as buffer:
+    with closing(look_into(tmp_path / "buffer")) as buffer:
         assert len(rows(buffer)["articles"]) == PORTION

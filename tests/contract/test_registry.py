@@ -313,6 +313,13 @@ class TestLease:
         assert registry.lease.acquire("a", ttl_s=15) == 2
         assert not registry.lease.renew("a", 1, ttl_s=15)
 
+    def test_a_token_is_higher_than_any_that_was_used_elsewhere(self, registry: Registry) -> None:
+        token = registry.lease.acquire("a", ttl_s=15, above=17)
+        assert token == 18, "a new registry beside an older buffer"
+        registry.lease.release("a", token)
+        assert registry.lease.acquire("b", ttl_s=15, above=3) == 19
+        assert registry.lease.acquire("b", ttl_s=15, above=40) == 41
+
     def test_an_expired_lease_that_nobody_took_is_renewed(self, registry: Registry, clock: Clock) -> None:
         assert registry.lease.acquire("a", ttl_s=15) == 1
         clock.forward(60)

@@ -19,7 +19,7 @@ import pytest
 from config.errors import RetryError, StopError
 from consumers.buffer import audit as buffer_audit
 from consumers.buffer import copying as buffer_copy
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.open import open_writer
 from consumers.log.embedded.copying import copy_log
 from consumers.log.embedded.log import EmbeddedLog
 from consumers.log.protocols import TopicPartition
@@ -90,7 +90,7 @@ class Writing:
         self.over = threading.Event()
         self.rounds = 0
         self.error: Exception | None = None
-        self._buffer = Buffer.open(folder, SETTINGS.model_copy(update={"optimize_every": 4}), tasks={})
+        self._buffer = open_writer(folder, SETTINGS.model_copy(update={"optimize_every": 4}), tasks={})
         self._thread = threading.Thread(target=self._work)
 
     def __enter__(self) -> Self:

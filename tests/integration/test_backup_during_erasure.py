@@ -10,7 +10,7 @@ import pytest
 
 from config.errors import RetryError
 from config.settings import load_settings
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from daemon.operations.backups import take as taking
 from daemon.operations.backups.restore import restore
 from daemon.operations.backups.take import take
@@ -70,8 +70,8 @@ STEPS = ("_positions", "_copy_registry", "_copy_buffer", "_copy_erasures", "_cop
 @pytest.mark.parametrize("middle", [only_asked, rows_gone, removed, *map(between, STEPS)], ids=lambda one: one.__name__)
 def test_after_a_restore_it_comes_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, middle: Middle) -> None:
     # LanceDB goes by the machine's clock, which cannot be moved; when it is asked goes by ours.
-    purge = Buffer.purge
-    monkeypatch.setattr(Buffer, "purge", lambda self, keep: purge(self, keep - KEEP))
+    purge = BufferWriter.purge
+    monkeypatch.setattr(BufferWriter, "purge", lambda self, keep: purge(self, keep - KEEP))
     with Town(tmp_path / "first") as town:
         town.champion_with_feedback()
         town.ask_to_erase()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import Feedback
 from tests.support.buffers import NOW, article, enrich, feedback, opened, prediction, stored
 
@@ -20,12 +20,12 @@ def confirmation(event_id: str, prediction_id: str = "p-1", **more: Any) -> Feed
     return feedback(event_id, prediction_id=prediction_id, target=None, verdict="confirmation", **more)
 
 
-def examples(buffer: Buffer) -> dict[str, tuple[str, Any]]:
+def examples(buffer: BufferWriter) -> dict[str, tuple[str, Any]]:
     rows = buffer._tables.scan("examples", ["row_id", "text", "target"]).to_pylist()
     return {row["row_id"]: (row["text"], json.loads(row["target"])) for row in rows}
 
 
-def status(buffer: Buffer, event_id: str) -> str:
+def status(buffer: BufferWriter, event_id: str) -> str:
     fate = buffer.feedback_fate(event_id)
     assert fate is not None
     return fate.status

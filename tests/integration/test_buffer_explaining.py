@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from consumers.defence.standings import IN_WORDS
 from consumers.training_set.explaining import Explanation
 from tests.support.buffers import (
@@ -28,7 +28,7 @@ from tests.support.buffers import (
 NEXT_RUN = "the next run of its task learns from it"
 
 
-def explained(buffer: Buffer, event_id: str) -> Explanation:
+def explained(buffer: BufferWriter, event_id: str) -> Explanation:
     fate = buffer.feedback_fate(event_id)
     assert fate is not None
     return buffer.explain(fate)

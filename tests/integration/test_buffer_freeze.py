@@ -10,7 +10,7 @@ import pytest
 
 from config.errors import RunFailedError
 from config.tasks import TaskSpec
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from consumers.rows.backlog import TextRow
 from consumers.training_set.snapshot import MANIFEST_FILE, ROWS_FILE, TrainingSet, load_training_set
 from tests.support.buffers import (
@@ -36,7 +36,9 @@ from tests.support.buffers import (
 TASK = TOPICS.model_copy(update={"new_label_min_examples": 1})
 
 
-def freeze(buffer: Buffer, folder: Path, task: TaskSpec = TASK, learnt: frozenset[str] = frozenset(), **more: Any) -> TrainingSet:
+def freeze(
+    buffer: BufferWriter, folder: Path, task: TaskSpec = TASK, learnt: frozenset[str] = frozenset(), **more: Any
+) -> TrainingSet:
     return buffer.freeze(task, run_id="run-1", folder=folder, learnt=learnt, **more)
 
 

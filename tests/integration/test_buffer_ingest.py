@@ -10,7 +10,7 @@ import pytest
 
 from config import durable
 from config.errors import StopError
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import AnyEvent
 from consumers.log.protocols import Position
 from tests.support.buffers import (
@@ -39,7 +39,7 @@ EVERYTHING = stored(
 )  # fmt: skip
 
 
-def statuses(buffer: Buffer, *event_ids: str) -> dict[str, str | None]:
+def statuses(buffer: BufferWriter, *event_ids: str) -> dict[str, str | None]:
     fates = {event_id: buffer.feedback_fate(event_id) for event_id in event_ids}
     return {event_id: fate.status if fate else None for event_id, fate in fates.items()}
 

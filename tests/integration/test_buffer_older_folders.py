@@ -7,10 +7,10 @@ from pathlib import Path
 import lancedb
 import pytest
 
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.open import open_reader
 from consumers.tables.columns import SCHEMAS
 from consumers.tables.lance import Tables
-from tests.support.buffers import SETTINGS, TASKS, article, enrich, feedback, label, opened, stored
+from tests.support.buffers import TASKS, article, enrich, feedback, label, opened, stored
 
 ADDED = {"examples": ["document_id"], "feedback": ["document_id"]}
 
@@ -30,7 +30,7 @@ def older(tmp_path: Path) -> Path:
 
 
 def test_a_reader_of_an_older_folder_sees_no_value(older: Path) -> None:
-    reader = Buffer.open(older, SETTINGS, tasks=TASKS, writer=False)
+    reader = open_reader(older, tasks=TASKS)
     assert reader.table_counts()["examples"] == 2
     rows = Tables(older, writer=False).scan("examples", ["document_id", "row_id", "text"])
     assert rows.column_names == ["document_id", "row_id", "text"]

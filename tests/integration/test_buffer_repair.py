@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from config.errors import StopError
-from consumers.buffer.buffer import Buffer, Stored
+from consumers.buffer.writer import BufferWriter
 from consumers.log.protocols import TopicPartition
+from consumers.rows.event_rows import Stored
 from tests.support.buffers import article, enrich, feedback, label, opened, prediction, retrain, stored
 
 ARTICLES, FEEDBACK = TopicPartition("perennial.articles", 0), TopicPartition("perennial.feedback", 0)
@@ -53,7 +54,7 @@ def labels(start: int) -> list[Stored]:
     return stored(*(label(f"l-{number}", f"text {number}") for number in range(start, start + 10)), offset=start)
 
 
-def read_again(buffer: Buffer, log: list[Stored]) -> int:
+def read_again(buffer: BufferWriter, log: list[Stored]) -> int:
     """What a consumer does after a repair: go back, and take everything from there."""
     lost = [one for one in log if one.position.offset >= buffer.rewind.get(TopicPartition(*one.position[:2]), math.inf)]
     return buffer.insert(lost).inserted

@@ -8,22 +8,23 @@ from typing import Any
 
 import pytest
 
-from consumers.buffer.buffer import Buffer, Stored
+from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import AnyEvent
 from consumers.log.protocols import Position
+from consumers.rows.event_rows import Stored
 from consumers.tables.lance import Tables
 from tests.support.buffers import article, feedback, label, opened, spans, stored
 
 FIRST, SECOND = "Acme Corp wins contract in Lyon", "UPDATE: Big contract for Acme Corp, says mayor"
 
 
-def revisions(buffer: Buffer) -> list[tuple[str, str]]:
+def revisions(buffer: BufferWriter) -> list[tuple[str, str]]:
     rows = buffer._tables.scan("articles", ["event_id", "text", "event_time", "row_id"]).sort_by("event_time").to_pylist()
     assert len({row["row_id"] for row in rows}) == len(rows)
     return [(row["event_id"], row["text"]) for row in rows]
 
 
-def texts(buffer: Buffer) -> dict[str, str]:
+def texts(buffer: BufferWriter) -> dict[str, str]:
     rows = buffer._tables.scan("examples", ["row_id", "text"])
     return dict(zip(rows["row_id"].to_pylist(), rows["text"].to_pylist(), strict=True))
 

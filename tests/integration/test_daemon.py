@@ -18,8 +18,9 @@ from structlog.testing import capture_logs
 from config.clock import utc_now
 from config.errors import RetryError, StopError, UserError
 from config.settings import Settings, load_settings
-from consumers.buffer.buffer import Buffer
 from consumers.buffer.folder import WriterHeldError
+from consumers.buffer.open import open_writer
+from consumers.buffer.writer import BufferWriter
 from consumers.enrichment.enrich import Enricher
 from daemon import app as module
 from daemon.app import Daemon
@@ -89,8 +90,8 @@ def check_free(settings: Settings) -> None:
     open_buffer(settings).close()
 
 
-def open_buffer(settings: Settings) -> Buffer:
-    return Buffer.open(settings.buffer_dir, settings.buffer, tasks={})
+def open_buffer(settings: Settings) -> BufferWriter:
+    return open_writer(settings.buffer_dir, settings.buffer, tasks={})
 
 
 def test_it_starts_and_stops_and_leaves_everything_free(settings: Settings, lines: list[Any]) -> None:
@@ -190,14 +191,14 @@ def test_a_leader_that_was_taken_over_stops_with_code_1_and_says_why(settings: S
 def test_a_lease_is_kept_while_a_large_buffer_is_opened(
     settings: Settings, lines: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opening, opened = threading.Event(), Buffer.open
+    opening, opened = threading.Event(), module.open_writer
 
-    def slow(*args: Any, **kwargs: Any) -> Buffer:
+    def slow(*args: Any, **kwargs: Any) -> BufferWriter:
         opening.set()
         time.sleep(2 * settings.registry.lease_s)
         return opened(*args, **kwargs)
 
-    monkeypatch.setattr(module.Buffer, "open", slow)
+    monkeypatch.setattr(module, "open_writer", slow)
     running = Running(settings)
     assert opening.wait(LIMIT_S)
     with Registry.open(settings.registry_url) as registry:
@@ -247,11 +248,11 @@ def test_a_registry_that_does_not_answer_is_asked_again(
 ) -> None:
     acquire, failures = Lease.acquire, iter([True, False, False])
 
-    def flaky(self: Lease, holder: str, ttl_s: float) -> int | None:
+    def flaky(self: Lease, holder: str, ttl_s: float, **more: int) -> int | None:
         if next(failures):
             message = "the registry did not answer"
             raise RetryError(message)
-        return acquire(self, holder, ttl_s)
+        return acquire(self, holder, ttl_s, **more)
 
     monkeypatch.setattr(Lease, "acquire", flaky)
     running = Running(settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import Label
 from consumers.rows.backlog import TextRow
 from tests.support.buffers import TOPICS, article, enrich, feedback, finding, judge, label, opened, prediction, spans, stored
@@ -17,7 +17,7 @@ def by_suffix(row: TextRow) -> str:
     return "anchor" if row.anchor else "test" if row.text.endswith("held out") else "train"
 
 
-def roles(buffer: Buffer, folder: Path, learnt: frozenset[str] = frozenset()) -> dict[str, str]:
+def roles(buffer: BufferWriter, folder: Path, learnt: frozenset[str] = frozenset()) -> dict[str, str]:
     """Freeze and return the role of each example."""
     training_set = buffer.freeze(TASK, run_id="r", folder=folder, learnt=learnt)
     return {
@@ -27,7 +27,7 @@ def roles(buffer: Buffer, folder: Path, learnt: frozenset[str] = frozenset()) ->
     }
 
 
-def splits(buffer: Buffer) -> dict[str, str]:
+def splits(buffer: BufferWriter) -> dict[str, str]:
     rows = buffer._tables.scan("example_enrichment", ["row_id", "split"])
     return dict(zip(rows["row_id"].to_pylist(), rows["split"].to_pylist(), strict=True))
 

@@ -13,11 +13,13 @@ from structlog.testing import capture_logs
 
 from config.sections import EnrichSettings
 from config.settings import load_settings
-from consumers.buffer.buffer import Buffer, Stored
+from consumers.buffer.open import open_writer
+from consumers.buffer.writer import BufferWriter
 from consumers.enrichment.enrich import Enricher, EnrichOutcome
 from consumers.enrichment.stories import is_test, story_id_of
 from consumers.events.schemas import AnyEvent, Article, Feedback, Label, PredictionMade, content_sha256
 from consumers.log.protocols import Position
+from consumers.rows.event_rows import Stored
 from tests.support.buffers import FEEDBACK
 from tests.support.encoders import WordEncoder
 from tests.support.sample_events import TASKS
@@ -32,15 +34,15 @@ def enrich_settings(**changes: Any) -> EnrichSettings:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[Buffer]:
-    buffer = Buffer.open(folder, load_settings().buffer, tasks=TASKS)
+def opened(folder: Path) -> Iterator[BufferWriter]:
+    buffer = open_writer(folder, load_settings().buffer, tasks=TASKS)
     try:
         yield buffer
     finally:
         buffer.close()
 
 
-def store(buffer: Buffer, *events: AnyEvent) -> None:
+def store(buffer: BufferWriter, *events: AnyEvent) -> None:
     outcome = buffer.insert([Stored(event, Position("t", 0, number)) for number, event in enumerate(events)])
     assert outcome.inserted == len(events)
 
@@ -65,7 +67,7 @@ def all_steps(enricher: Enricher) -> EnrichOutcome:
     return total
 
 
-def splits(buffer: Buffer) -> Mapping[str, str]:
+def splits(buffer: BufferWriter) -> Mapping[str, str]:
     return {member.row_id: member.split for member in buffer.recent_stories(START + timedelta(days=400), timedelta(days=800))}
 
 
@@ -131,7 +133,7 @@ def test_where_nothing_was_written_an_idle_step_reads_nothing(tmp_path: Path, mo
         store(buffer, label("l1", LONG))
         all_steps(enricher)
         with monkeypatch.context() as patched:
-            patched.setattr(Buffer, "resolve_waiting", lambda _buffer: pytest.fail("it looked"))
+            patched.setattr(BufferWriter, "resolve_waiting", lambda _buffer: pytest.fail("it looked"))
             assert enricher.step() == EnrichOutcome()
         buffer.insert([Stored(label("l2", LONG + " again"), Position("t", 0, 7))])
         assert all_steps(enricher).examples == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import lancedb
 import pytest
 
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from consumers.erasure.requests import Erasures
 from consumers.events.schemas import AnyEvent, Erase
 from tests.support import markers
@@ -28,12 +28,12 @@ def erasures(tmp_path: Path) -> Iterator[Erasures]:
 
 
 @pytest.fixture
-def buffer(tmp_path: Path, erasures: Erasures) -> Iterator[Buffer]:
+def buffer(tmp_path: Path, erasures: Erasures) -> Iterator[BufferWriter]:
     with opened(tmp_path / "b", erasures=erasures) as made:
         yield made
 
 
-def fill(buffer: Buffer, *events: AnyEvent) -> None:
+def fill(buffer: BufferWriter, *events: AnyEvent) -> None:
     """Store, join and enrich."""
     buffer.insert(stored(*events))
     buffer.resolve_waiting()
@@ -45,7 +45,7 @@ def ask(erasures: Erasures, **named: str) -> None:
     erasures.request(Erase(event_id=f"erase-{len(erasures.all())}", occurred_at=NOW, **named))
 
 
-def keys(buffer: Buffer, *tables: str) -> dict[str, set[str]]:
+def keys(buffer: BufferWriter, *tables: str) -> dict[str, set[str]]:
     names = {"articles": "event_id", "feedback": "event_id", "predictions": "prediction_id", "requests": "event_id"}
     return {
         name: set(buffer._tables.scan(name, [names.get(name, "row_id")])[names.get(name, "row_id")].to_pylist())
@@ -53,13 +53,13 @@ def keys(buffer: Buffer, *tables: str) -> dict[str, set[str]]:
     }
 
 
-def rewrite(buffer: Buffer) -> dict[str, int]:
+def rewrite(buffer: BufferWriter) -> dict[str, int]:
     while (versions := buffer.rewrite_erased()) is None:
         pass
     return versions
 
 
-def test_a_user_takes_along_answers_and_what_only_they_were_asked(buffer: Buffer, erasures: Erasures) -> None:
+def test_a_user_takes_along_answers_and_what_only_they_were_asked(buffer: BufferWriter, erasures: Erasures) -> None:
     fill(
         buffer,
         article("a-1", "news"),
@@ -89,7 +89,7 @@ def test_a_user_takes_along_answers_and_what_only_they_were_asked(buffer: Buffer
     assert not buffer.holds_erased()
 
 
-def test_an_article_takes_along_every_revision_and_whatever_holds_its_text(buffer: Buffer, erasures: Erasures) -> None:
+def test_an_article_takes_along_every_revision_and_whatever_holds_its_text(buffer: BufferWriter, erasures: Erasures) -> None:
     fill(
         buffer,
         article("a-1", "gone", "First of all."), article("a-2", "gone", "Second thoughts."),
@@ -117,7 +117,7 @@ def test_an_article_takes_along_every_revision_and_whatever_holds_its_text(buffe
     assert len(keys(buffer, "article_enrichment")["article_enrichment"]) == 2
 
 
-def test_whatever_comes_again_stays_out_and_its_neighbours_come_in(buffer: Buffer, erasures: Erasures) -> None:
+def test_whatever_comes_again_stays_out_and_its_neighbours_come_in(buffer: BufferWriter, erasures: Erasures) -> None:
     events = [
         article("a-1", "gone", "its text"), prediction("p-1", "said"), feedback("f-1", prediction_id="p-1", user_id="anna"),
         feedback("f-2", article_id="gone", user_id="bert"),
@@ -137,7 +137,7 @@ def test_whatever_comes_again_stays_out_and_its_neighbours_come_in(buffer: Buffe
     assert buffer.insert(stored(article("a-9", "gone", "a later revision"), label("l-1", "its text"), offset=200)).erased == ()
 
 
-def test_the_bytes_go_with_the_old_versions_and_not_before(tmp_path: Path, buffer: Buffer, erasures: Erasures) -> None:
+def test_the_bytes_go_with_the_old_versions_and_not_before(tmp_path: Path, buffer: BufferWriter, erasures: Erasures) -> None:
     told = f"{WORD} " * 30
     many = [label(f"l-{number}", f"text {number}") for number in range(500)]
     fill(
@@ -168,7 +168,7 @@ def test_the_bytes_go_with_the_old_versions_and_not_before(tmp_path: Path, buffe
     assert {key for key in keys(buffer, "examples")["examples"] if key.startswith("l-")} == {event.event_id for event in many}
 
 
-def test_what_a_killed_write_left_goes_too(tmp_path: Path, buffer: Buffer, erasures: Erasures) -> None:
+def test_what_a_killed_write_left_goes_too(tmp_path: Path, buffer: BufferWriter, erasures: Erasures) -> None:
     fill(buffer, label("l-1", "kept"))
     left_over = [tmp_path / "b" / "examples.lance" / "data" / name for name in ("0123456789abcdef.lance", ".tmpZi5iir")]
     for path in left_over:
@@ -215,7 +215,7 @@ def test_numbers_given_to_erased_rows_are_not_given_again(tmp_path: Path, erasur
         assert buffer.counts("news-topics", after_seq=highest).new == 1
 
 
-def test_erasing_twice_changes_nothing_more(buffer: Buffer, erasures: Erasures) -> None:
+def test_erasing_twice_changes_nothing_more(buffer: BufferWriter, erasures: Erasures) -> None:
     fill(buffer, label("l-1", "kept"), feedback("f-1", "said", user_id="anna"))
     ask(erasures, user_id="anna")
     assert buffer.erase() == 4
@@ -225,7 +225,7 @@ def test_erasing_twice_changes_nothing_more(buffer: Buffer, erasures: Erasures) 
     assert keys(buffer, "examples")["examples"] == {"l-1"}
 
 
-def test_judgements_of_a_users_answers_and_decisions_about_the_user_go_too(buffer: Buffer, erasures: Erasures) -> None:
+def test_judgements_of_a_users_answers_and_decisions_about_the_user_go_too(buffer: BufferWriter, erasures: Erasures) -> None:
     fill(
         buffer,
         feedback("f-anna", "a text of anna", user_id="anna"), feedback("f-ben", "a text of ben", user_id="ben"),

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import FEEDBACK_TOPIC, LIFECYCLE_TOPIC, Erase, to_bytes
 from daemon.flow.outbox import Publisher
 from daemon.serving.feedback.accepted import Accepted
@@ -33,8 +33,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:optimize:UserWarning")
 @pytest.fixture
 def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Town]:
     # LanceDB goes by the machine's clock, which cannot be moved; when it is asked goes by ours.
-    purge = Buffer.purge
-    monkeypatch.setattr(Buffer, "purge", lambda self, keep: purge(self, keep - KEEP))
+    purge = BufferWriter.purge
+    monkeypatch.setattr(BufferWriter, "purge", lambda self, keep: purge(self, keep - KEEP))
     with Town(tmp_path) as made:
         yield made
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from tests.support import buffers
 from tests.support.buffers import FEEDBACK, TASKS, TOPICS, feedback, label, opened
 from tests.support.cycles import NAME, World, better, task
@@ -19,12 +19,12 @@ UNCAPPED = FEEDBACK.model_copy(update={"max_per_user_day": 0, "max_per_source_da
 
 
 @pytest.fixture
-def buffer(tmp_path: Path) -> Iterator[Buffer]:
+def buffer(tmp_path: Path) -> Iterator[BufferWriter]:
     with opened(tmp_path / "b", tasks={**TASKS, TASK.name: TASK}) as made:
         yield made
 
 
-def take(buffer: Buffer, *events: Any, offset: int = 0) -> None:
+def take(buffer: BufferWriter, *events: Any, offset: int = 0) -> None:
     """Store, enrich and judge."""
     buffer.insert(buffers.stored(*events, offset=offset))
     while rows := buffer.unenriched("examples", 1000):
@@ -32,7 +32,7 @@ def take(buffer: Buffer, *events: Any, offset: int = 0) -> None:
     buffers.judge(buffer, UNCAPPED)
 
 
-def weights(buffer: Buffer, after_seq: int = 0) -> tuple[float, float]:
+def weights(buffer: BufferWriter, after_seq: int = 0) -> tuple[float, float]:
     counts = buffer.counts(TASK.name, after_seq=after_seq)
     return round(counts.new_weight, 6), round(counts.new_confirmed_weight, 6)
 
@@ -41,7 +41,7 @@ def confirmed(prefix: str, count: int, **more: Any) -> list[Any]:
     return [feedback(f"{prefix}-{n}", f"text {prefix} {n}", verdict="confirmation", **more) for n in range(count)]
 
 
-def test_each_text_weighs_as_much_as_its_heaviest_row(buffer: Buffer) -> None:
+def test_each_text_weighs_as_much_as_its_heaviest_row(buffer: BufferWriter) -> None:
     take(buffer, *(label(f"l-{n}", f"text {n}") for n in range(3)))
     take(buffer, *(feedback(f"c-{n}", f"corrected {n}", "sport") for n in range(2)), offset=10)
     take(buffer, *confirmed("y", 5), offset=20)
@@ -50,14 +50,14 @@ def test_each_text_weighs_as_much_as_its_heaviest_row(buffer: Buffer) -> None:
     assert weights(buffer) == (6.0, 1.2), "what a label says too is no mere confirmation"
 
 
-def test_what_a_run_has_frozen_weighs_nothing_any_more(buffer: Buffer) -> None:
+def test_what_a_run_has_frozen_weighs_nothing_any_more(buffer: BufferWriter) -> None:
     take(buffer, label("l-0", "text 0"), *confirmed("y", 3))
     seen = buffer.counts(TASK.name).max_seq
     take(buffer, *confirmed("z", 10), offset=20)
     assert weights(buffer, after_seq=seen) == (0.0, 3.0)
 
 
-def test_a_user_who_was_contradicted_counts_less_and_a_new_one_in_full(buffer: Buffer) -> None:
+def test_a_user_who_was_contradicted_counts_less_and_a_new_one_in_full(buffer: BufferWriter) -> None:
     take(buffer, *(label(f"l-{n}", f"gold {n}", "economy") for n in range(3)))
     seen = buffer.counts(TASK.name).max_seq
     take(buffer, *(feedback(f"w-{n}", f"gold {n}", "sport", user_id="wrong") for n in range(3)), offset=10)

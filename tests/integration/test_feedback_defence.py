@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 
 from config.sections import FeedbackSettings
 from config.settings import load_settings
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.open import open_reader
+from consumers.buffer.writer import BufferWriter
 from consumers.training_set.snapshot import TrainingSet
 from daemon.training import evidence, triggers
 from registry.store import Registry
@@ -47,27 +49,27 @@ def policy(**changes: Any) -> FeedbackSettings:
     return FEEDBACK.model_copy(update=changes)
 
 
-def standings(buffer: Buffer) -> dict[str, str]:
+def standings(buffer: BufferWriter) -> dict[str, str]:
     rows = buffer._tables.scan("feedback_judgements", ["row_id", "standing"]).to_pylist()
     return {row["row_id"]: row["standing"] for row in rows}
 
 
-def fate(buffer: Buffer, event_id: str) -> tuple[str, str]:
+def fate(buffer: BufferWriter, event_id: str) -> tuple[str, str]:
     found = buffer.feedback_fate(event_id)
     assert found is not None
     told = buffer.explain(found)
     return told.status, told.reason
 
 
-def frozen(buffer: Buffer, folder: Path) -> TrainingSet:
+def frozen(buffer: BufferWriter, folder: Path) -> TrainingSet:
     return buffer.freeze(TASK, run_id="r", folder=folder, learnt=frozenset())
 
 
-def trained(buffer: Buffer, folder: Path) -> list[str]:
+def trained(buffer: BufferWriter, folder: Path) -> list[str]:
     return sorted(frozen(buffer, folder).rows("train")["example_id"].to_pylist())
 
 
-def take(buffer: Buffer, *events: Any, offset: int = 0, settings: FeedbackSettings = FEEDBACK) -> None:
+def take(buffer: BufferWriter, *events: Any, offset: int = 0, settings: FeedbackSettings = FEEDBACK) -> None:
     """Store, enrich and judge."""
     buffer.insert(stored(*events, offset=offset))
     while rows := buffer.unenriched("examples", 100):
@@ -434,7 +436,7 @@ class TestAlarm:
             assert [alarm for outcome in judge(buffer) for alarm in outcome.raised] == []
             assert buffer.defence(TASK.name).alarms[0].held == 70
 
-    def findings(self, buffer: Buffer) -> Sequence[Any]:
+    def findings(self, buffer: BufferWriter) -> Sequence[Any]:
         return [finding(row) for row in buffer.unenriched("examples", 1_000)]
 
     def test_what_was_accepted_is_usual_from_then_on(self, tmp_path: Path) -> None:
@@ -488,7 +490,7 @@ class TestAlarm:
     def test_while_it_is_up_feedback_starts_no_run_and_labels_do(self, tmp_path: Path) -> None:
         task = TASK.model_copy(update={"trigger": TASK.trigger.model_copy(update={"min_new_examples": 40, "weekly": False})})
 
-        def look(buffer: Buffer) -> triggers.Look:
+        def look(buffer: BufferWriter) -> triggers.Look:
             with Registry.open(f"sqlite:///{tmp_path / 'registry.db'}") as registry:
                 return triggers.look(task, evidence.gather(task.name, registry, buffer), load_settings().schedule, NOW)
 
@@ -539,7 +541,7 @@ class TestRestart:
             enrich(buffer)
             numbers = buffer.counts(TASK.name)
         shutil.rmtree(tmp_path / "b" / "feedback_judgements.lance")
-        with opened(tmp_path / "b", tasks=LENIENT, writer=False) as reader:
+        with closing(open_reader(tmp_path / "b", tasks=LENIENT)) as reader:
             assert reader.counts(TASK.name).train == 1
             assert trained(reader, tmp_path / "set") == ["g"]
             assert "is being judged" in fate(reader, "f-1")[1]
@@ -549,7 +551,7 @@ class TestRestart:
             assert (again.train, again.new, again.unenriched) == (numbers.train, numbers.new, 0) == (2, 2, 0)
 
     def test_a_reader_sees_what_is_judged_after_it_has_opened(self, tmp_path: Path) -> None:
-        with opened(tmp_path / "b", tasks=LENIENT) as buffer, opened(tmp_path / "b", tasks=LENIENT, writer=False) as reader:
+        with opened(tmp_path / "b", tasks=LENIENT) as buffer, closing(open_reader(tmp_path / "b", tasks=LENIENT)) as reader:
             take(buffer, feedback("f-1", "one"))
             assert reader.counts(TASK.name).train == 1
             take(buffer, feedback("f-2", "one", "sport", user_id="u-2"), offset=9)

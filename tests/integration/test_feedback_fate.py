@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from config.errors import RetryError
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.open import open_writer
+from consumers.buffer.writer import BufferWriter
 from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
 from consumers.events import schemas as events
@@ -26,7 +27,7 @@ from tests.support.served import TASK, TEXT, TOPICS, ServedData, listening, load
 class Loop:
     """Serving and ingest over one data folder."""
 
-    def __init__(self, data: ServedData, service: Service, client: httpx.Client, buffer: Buffer, ingest: Ingest) -> None:
+    def __init__(self, data: ServedData, service: Service, client: httpx.Client, buffer: BufferWriter, ingest: Ingest) -> None:
         self.data = data
         self.service = service
         self.client = client
@@ -65,7 +66,7 @@ def loop(tmp_path: Path) -> Iterator[Loop]:
         log = EmbeddedLog(settings.event_log_file, retention=timedelta(days=1))
         source = log.source("buffer", [events.ARTICLES_TOPIC, events.FEEDBACK_TOPIC])
         letters = DeadLetters(settings.dead_letter_file)
-        buffer = Buffer.open(settings.buffer_dir, settings.buffer, tasks=service.tasks)
+        buffer = open_writer(settings.buffer_dir, settings.buffer, tasks=service.tasks)
         ingest = Ingest(
             source, buffer, letters, erasures=Erasures(settings.data_dir), tasks=lambda: service.tasks,
             settings=settings.ingest.model_copy(update={"min_free_disk_mib": 0}), data_dir=settings.data_dir,

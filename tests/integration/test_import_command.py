@@ -13,10 +13,11 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from config.settings import load_settings
-from consumers.buffer.buffer import Buffer, Stored
+from consumers.buffer.open import open_writer
 from consumers.events.schemas import ARTICLES_TOPIC, FEEDBACK_TOPIC, parse
 from consumers.log.open import open_event_log
 from consumers.log.protocols import TopicPartition
+from consumers.rows.event_rows import Stored
 from daemon.cli.main import app
 from daemon.flow.groups import CONSUMERS
 from tests.support.sample_events import TASKS
@@ -47,7 +48,7 @@ def store_what_waits() -> int:
     settings = load_settings()
     stored = 0
     with (
-        closing(Buffer.open(settings.buffer_dir, settings.buffer, tasks=TASKS)) as buffer,
+        closing(open_writer(settings.buffer_dir, settings.buffer, tasks=TASKS)) as buffer,
         closing(open_event_log(settings)) as log,
     ):
         for group, topic in CONSUMERS.items():

@@ -14,7 +14,7 @@ import pytest
 from cloudevents.core.bindings import kafka
 from cloudevents.core.v1.event import CloudEvent
 
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
 from consumers.events.schemas import ARTICLES_TOPIC, FEEDBACK_TOPIC, LIFECYCLE_TOPIC
@@ -38,7 +38,7 @@ LABEL = {"task": "news-topics", "target": {"label": "economy"}}
 class Town:
     """A log, a buffer, and what lies between."""
 
-    def __init__(self, folder: Path, log: EmbeddedLog, buffer: Buffer, dead_letters: DeadLetters) -> None:
+    def __init__(self, folder: Path, log: EmbeddedLog, buffer: BufferWriter, dead_letters: DeadLetters) -> None:
         self.log, self.buffer, self.dead_letters = log, buffer, dead_letters
         self.source = log.source("ingest", [ARTICLES_TOPIC, FEEDBACK_TOPIC])
         self.ingest = Ingest(

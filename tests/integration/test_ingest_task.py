@@ -11,7 +11,7 @@ import pytest
 
 from config.errors import RetryError
 from config.settings import Settings, load_settings
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.open import open_writer
 from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
 from consumers.events.schemas import FEEDBACK_TOPIC, to_bytes
@@ -42,7 +42,7 @@ def log(settings: Settings) -> Iterator[EventLog]:
 
 def run(settings: Settings, log: EventLog, metrics: DaemonMetrics, *, steps: int = 3) -> int:
     """Open the buffer as a start does, take some steps, and return how many examples are there."""
-    with closing(Buffer.open(settings.buffer_dir, settings.buffer, tasks=TASKS, clock=lambda: NOW)) as buffer:
+    with closing(open_writer(settings.buffer_dir, settings.buffer, tasks=TASKS, clock=lambda: NOW)) as buffer:
         letters, erasures = DeadLetters(settings.dead_letter_file), Erasures(settings.data_dir)
         task = IngestTask(
             GROUP, FEEDBACK_TOPIC, event_log=log, buffer=buffer, dead_letters=letters, erasures=erasures, tasks=lambda: TASKS,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from config.tasks import TaskSpec
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import to_bytes
 from consumers.training_set.snapshot import TrainingSet
 from daemon.training import evidence
@@ -51,19 +51,19 @@ def attack(day: int, count: int, name: str = "scam", **more: Any) -> list[Any]:
     ]  # fmt: skip
 
 
-def take(buffer: Buffer, *events: Any, offset: int, split: str = "train") -> None:
+def take(buffer: BufferWriter, *events: Any, offset: int, split: str = "train") -> None:
     buffer.insert(stored(*events, offset=offset))
     enrich(buffer, split=lambda row: "anchor" if row.anchor else split)
 
 
-def poisoned(buffer: Buffer, clock: Moving, name: str = "scam", *, days: int = 3, count: int = BELOW_THE_ALARM) -> None:
+def poisoned(buffer: BufferWriter, clock: Moving, name: str = "scam", *, days: int = 3, count: int = BELOW_THE_ALARM) -> None:
     take(buffer, *GOLD, offset=0)
     for day in range(days):
         clock.forward(days=2)
         take(buffer, *attack(day, count, name), offset=1000 * (day + 1))
 
 
-def frozen(buffer: Buffer, folder: Path, task: TaskSpec = TOPICS) -> TrainingSet:
+def frozen(buffer: BufferWriter, folder: Path, task: TaskSpec = TOPICS) -> TrainingSet:
     return buffer.freeze(task, run_id="r", folder=folder, learnt=frozenset())
 
 

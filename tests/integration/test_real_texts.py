@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from config.settings import load_settings
-from consumers.buffer.buffer import Buffer, Stored
+from consumers.buffer.open import open_writer
 from consumers.enrichment.enrich import Enricher
 from consumers.enrichment.stories import NewText, StoryIndex
 from consumers.events.schemas import Article, Label
@@ -17,6 +17,7 @@ from consumers.formats.importing import ImportOptions, import_events
 from consumers.formats.mapping import ColumnMapping
 from consumers.formats.rows import BadRow
 from consumers.log.protocols import Position
+from consumers.rows.event_rows import Stored
 from consumers.text.quality import assess
 from tests.support.buffers import FEEDBACK
 from tests.support.encoders import WordEncoder
@@ -79,7 +80,7 @@ def test_exact_duplicates_of_real_articles_count_once(tmp_path: Path) -> None:
     texts = [text for text in texts if assess(text).score >= 0.3][:300]
     distinct = len(set(texts))
     assert distinct < len(texts)
-    buffer = Buffer.open(tmp_path, load_settings().buffer, tasks=TASKS)
+    buffer = open_writer(tmp_path, load_settings().buffer, tasks=TASKS)
     start = datetime(2018, 6, 1, tzinfo=UTC)
     labels = [
         Label(event_id=f"y-{n}", occurred_at=start + timedelta(hours=n), task=TOPICS.name, text=text, target={"label": "money"})

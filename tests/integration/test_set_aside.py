@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from config.settings import load_settings
 from config.tasks import TaskSpec
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from consumers.defence import conflicts
 from consumers.enrichment.enrich import Enricher
 from consumers.events.schemas import AnyEvent
@@ -47,15 +47,15 @@ class PoisonedEncoder(WordEncoder):
         return super().encode(texts)
 
 
-def enricher(buffer: Buffer, encoder: WordEncoder | None = None) -> Enricher:
+def enricher(buffer: BufferWriter, encoder: WordEncoder | None = None) -> Enricher:
     return Enricher(buffer, load_settings().enrich, FEEDBACK, encoder=encoder or WordEncoder())
 
 
-def store(buffer: Buffer, *events: AnyEvent, offset: int = 0) -> None:
+def store(buffer: BufferWriter, *events: AnyEvent, offset: int = 0) -> None:
     assert buffer.insert(stored(*events, offset=offset)).inserted == len(events)
 
 
-def standings(buffer: Buffer) -> dict[str, str]:
+def standings(buffer: BufferWriter) -> dict[str, str]:
     rows = buffer._tables.scan("feedback_judgements", ["row_id", "standing"]).to_pylist()
     return {row["row_id"]: row["standing"] for row in rows}
 

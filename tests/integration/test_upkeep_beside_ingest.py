@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from consumers.erasure import rows as erasing
 from consumers.erasure.requests import Erasures
 from consumers.events.schemas import Erase
@@ -30,7 +30,7 @@ def erasures(tmp_path: Path) -> Iterator[Erasures]:
 
 
 @pytest.fixture
-def buffer(tmp_path: Path, erasures: Erasures) -> Iterator[Buffer]:
+def buffer(tmp_path: Path, erasures: Erasures) -> Iterator[BufferWriter]:
     with opened(tmp_path / "b", EAGER, erasures=erasures) as made:
         yield made
 
@@ -62,12 +62,12 @@ def ask(erasures: Erasures, **named: str) -> None:
     erasures.request(Erase(event_id=f"erase-{len(erasures.all())}", occurred_at=NOW, **named))
 
 
-def ids(buffer: Buffer, table: str) -> list[str]:
+def ids(buffer: BufferWriter, table: str) -> list[str]:
     key = {"predictions": "prediction_id", "articles": "event_id", "feedback": "event_id"}.get(table, "row_id")
     return sorted(buffer._tables.scan(table, [key])[key].to_pylist())
 
 
-def test_ingest_waits_for_nothing_that_works_on_the_tables(buffer: Buffer) -> None:
+def test_ingest_waits_for_nothing_that_works_on_the_tables(buffer: BufferWriter) -> None:
     buffer.insert(stored(label("l-0", "zero"), article("e-0")))
     with buffer._upkeep.changing(*SCHEMAS), buffer._upkeep.pinned():
         assert Beside(lambda: buffer.insert(stored(label("l-1", "one"), article("e-1", "a-9"), offset=9))).end().inserted == 2
@@ -82,7 +82,7 @@ def test_ingest_waits_for_nothing_that_works_on_the_tables(buffer: Buffer) -> No
 
 
 def test_what_comes_in_while_an_erasure_looks_goes_too(
-    buffer: Buffer, erasures: Erasures, monkeypatch: pytest.MonkeyPatch
+    buffer: BufferWriter, erasures: Erasures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A prediction and an answer slip in after the tables were read, and before what was found is named."""
     buffer.insert(stored(article("e-1", "gone", "its text"), label("l-1", "kept"), prediction("p-0", "its text")))
@@ -113,7 +113,7 @@ def test_what_comes_in_while_an_erasure_looks_goes_too(
 
 
 def test_rows_that_a_merge_moves_after_they_were_found_go_too(
-    buffer: Buffer, erasures: Erasures, monkeypatch: pytest.MonkeyPatch
+    buffer: BufferWriter, erasures: Erasures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(9):
         buffer.insert(stored(feedback(f"f-{number}", f"text {number}", user_id="anna" if number % 2 else "ben"), offset=number))
@@ -133,7 +133,7 @@ def test_rows_that_a_merge_moves_after_they_were_found_go_too(
 
 
 def test_findings_of_a_text_that_was_being_enriched_go_too(
-    buffer: Buffer, erasures: Erasures, monkeypatch: pytest.MonkeyPatch
+    buffer: BufferWriter, erasures: Erasures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Enrichment had read the text before; its findings come while the row is being removed."""
     buffer.insert(stored(feedback("f-1", "of anna", user_id="anna"), label("l-1", "kept")))
@@ -152,7 +152,7 @@ def test_findings_of_a_text_that_was_being_enriched_go_too(
 
 
 @pytest.mark.filterwarnings("ignore:optimize:UserWarning")
-def test_a_reader_of_an_old_version_is_waited_for(buffer: Buffer) -> None:
+def test_a_reader_of_an_old_version_is_waited_for(buffer: BufferWriter) -> None:
     for number in range(6):
         buffer.insert(stored(label(f"l-{number}", f"text {number}"), offset=number))
     with buffer._upkeep.pinned(["examples"]) as tables:

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from consumers.erasure.requests import Erasures
 from consumers.events.schemas import AnyEvent, Erase
 from tests.support.buffers import NOW, article, enrich, feedback, label, opened, prediction, stored
@@ -38,7 +38,7 @@ COLUMNS = {
 Rows = dict[str, list[dict[str, Any]]]
 
 
-def rows_of(buffer: Buffer) -> Rows:
+def rows_of(buffer: BufferWriter) -> Rows:
     """Every row in a fixed order, its key under the name `key`."""
     found = {}
     for name, columns in COLUMNS.items():

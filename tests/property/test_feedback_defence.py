@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.tasks import FeedbackPolicy
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from tests.support.buffers import FEEDBACK, NOW, TASKS, TOPICS, feedback, finding, label, opened, stored
 from trainers.job import shares
 
@@ -42,7 +42,7 @@ histories = st.lists(st.one_of(answers, answers, answers, gold), min_size=1, max
 class World:
     """A buffer whose arrivals are given; when they are enriched and judged is another matter."""
 
-    def __init__(self, buffer: Buffer, now: list[datetime]) -> None:
+    def __init__(self, buffer: BufferWriter, now: list[datetime]) -> None:
         self.buffer = buffer
         self.now = now
 

@@ -15,13 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.settings import load_settings
-from consumers.buffer.buffer import Buffer, InsertOutcome, Stored
+from consumers.buffer.writer import BufferWriter
 from consumers.dead_letters.store import DeadLetters, Rejected
 from consumers.erasure.requests import Erasures
 from consumers.events.schemas import FEEDBACK_TOPIC
 from consumers.ingest import Ingest
 from consumers.log.embedded.log import EmbeddedLog
 from consumers.log.protocols import EventSource, RawEvent, TopicPartition
+from consumers.rows.event_rows import Stored
+from consumers.rows.insertion import InsertOutcome
 from tests.support.ingest_bench import open_buffer, publish, rows
 from tests.support.sample_events import ARTICLE, LABEL, NOW, RETRAIN, TASKS
 
@@ -56,7 +58,7 @@ class Life:
 class Mortal:
     """Source, buffer and dead letters of one life; counts every step and dies at the appointed one."""
 
-    def __init__(self, source: EventSource, buffer: Buffer, dead_letters: DeadLetters, dies_at: int) -> None:
+    def __init__(self, source: EventSource, buffer: BufferWriter, dead_letters: DeadLetters, dies_at: int) -> None:
         self.source = source
         self.buffer = buffer
         self.dead_letters = dead_letters

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from config.sections import BufferSettings, FeedbackSettings
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_tasks
-from consumers.buffer.buffer import Buffer, Enrichment, Stored, TextRow
+from consumers.buffer.open import open_writer
+from consumers.buffer.writer import BufferWriter
 from consumers.defence.judging import JudgeOutcome
 from consumers.events.schemas import (
     TOPIC_OF_TYPE,
@@ -26,6 +27,9 @@ from consumers.events.schemas import (
     TaskSchema,
 )
 from consumers.log.protocols import Position
+from consumers.rows.backlog import TextRow
+from consumers.rows.enrichment_rows import Enrichment
+from consumers.rows.event_rows import Stored
 from consumers.tables.columns import TextTable
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -53,9 +57,9 @@ class Moving:
 
 
 @contextmanager
-def opened(folder: Path, settings: BufferSettings = SETTINGS, **more: Any) -> Iterator[Buffer]:
+def opened(folder: Path, settings: BufferSettings = SETTINGS, **more: Any) -> Iterator[BufferWriter]:
     """Open the buffer for writing and close it again."""
-    buffer = Buffer.open(folder, settings, **{"tasks": TASKS, "clock": lambda: NOW} | more)
+    buffer = open_writer(folder, settings, **{"tasks": TASKS, "clock": lambda: NOW} | more)
     try:
         yield buffer
     finally:
@@ -133,7 +137,7 @@ def always_train(row: TextRow) -> str:
 
 
 def enrich(
-    buffer: Buffer,
+    buffer: BufferWriter,
     table: TextTable = "examples",
     *,
     split: Callable[[TextRow], str] = always_train,
@@ -149,7 +153,7 @@ def enrich(
     return done
 
 
-def judge(buffer: Buffer, policy: FeedbackSettings = FEEDBACK) -> list[JudgeOutcome]:
+def judge(buffer: BufferWriter, policy: FeedbackSettings = FEEDBACK) -> list[JudgeOutcome]:
     """Judge all feedback that waits, and again all that must be; returns what each step did."""
     outcomes = [buffer.judge_feedback(policy)]
     while outcomes[-1].waiting:

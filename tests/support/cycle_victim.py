@@ -7,9 +7,10 @@ import shutil
 import sys
 from pathlib import Path
 
+from consumers.buffer.writer import BufferWriter
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from consumers.buffer.buffer import Buffer
 from registry.database.engine import Database
 from tests.support.cycles import MadeUpRunner, World, better, task
 from tests.support.failpoints import Failpoint, killed_at_every_step
@@ -29,7 +30,13 @@ def cycle(folder: Path, number: int, failpoint: Failpoint) -> None:
     shutil.copytree(folder / "base", copy)
     with World(copy, task(), train=better) as world:
         # The freeze, the training, every file that gets its name, and every transaction of the registry.
-        for owner, name in ((Buffer, "freeze"), (MadeUpRunner, "run"), (os, "rename"), (os, "replace"), (Database, "write")):
+        for owner, name in (
+            (BufferWriter, "freeze"),
+            (MadeUpRunner, "run"),
+            (os, "rename"),
+            (os, "replace"),
+            (Database, "write"),
+        ):
             failpoint.before(owner, name)
         world.cycle.look()
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from config.durable import write_atomic
 from config.settings import Settings, load_settings
 from config.tasks import TaskSpec
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.open import open_writer
 from consumers.erasure.requests import Erasures
 from consumers.training_set.snapshot import load_training_set
 from daemon.telemetry.metrics import DaemonMetrics
@@ -66,7 +66,7 @@ class World:
         self._stack.callback(self.registry.close)
         self.erasures = Erasures(self.settings.data_dir, clock=self.clock)
         self._stack.callback(self.erasures.close)
-        self.buffer = Buffer.open(
+        self.buffer = open_writer(
             self.settings.buffer_dir, self.settings.buffer, tasks=self.tasks, clock=self.clock, erasures=self.erasures
         )
         self._stack.callback(self.buffer.close)

@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from consumers.ingest import Ingest
 from consumers.log.kafka import source as sources
 from daemon import app
@@ -128,8 +128,8 @@ def impatient() -> None:
 FAULTS: Mapping[str, Callable[[], None]] = {
     "impatient": impatient,
     "mid-ingest": stored_but_not_committed,
-    "before-store": lambda: before(Buffer, "insert", times=3),
-    "frozen-before-store": lambda: frozen(Buffer, "insert", times=3),
+    "before-store": lambda: before(BufferWriter, "insert", times=3),
+    "frozen-before-store": lambda: frozen(BufferWriter, "insert", times=3),
     "frozen-before-promotion": lambda: frozen(promotion, "promote"),
     "frozen-in-the-registry": lambda: before(promotion, "_check_still", fault=freeze),
     "half-copied": lambda: after(artifacts, "_copy"),

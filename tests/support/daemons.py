@@ -22,7 +22,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from config.clock import utc_now
 from config.errors import PerennialError
 from config.settings import environment_of
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.open import open_reader
 from consumers.dead_letters.store import DeadLetters
 from consumers.events.schemas import LIFECYCLE_TOPIC, Label, Retrain
 from consumers.log.open import open_event_log
@@ -161,7 +161,7 @@ def only_run(daemon: Installation, task: str) -> Run:
 
 def stored_ids(daemon: Installation) -> list[str]:
     """Return the id of every example row; one that is stored twice is there twice."""
-    with closing(Buffer.open(daemon.settings.buffer_dir, daemon.settings.buffer, tasks={}, writer=False)) as buffer:
+    with closing(open_reader(daemon.settings.buffer_dir, tasks={})) as buffer:
         ids: list[str] = buffer._tables.scan("examples", ["row_id"])["row_id"].to_pylist()
         return sorted(ids)
 

@@ -11,7 +11,9 @@ from typing import Any
 
 from config.sections import BufferSettings
 from config.settings import load_settings
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.open import open_reader, open_writer
+from consumers.buffer.reader import BufferReader
+from consumers.buffer.writer import BufferWriter
 from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
 from consumers.log.embedded.log import EmbeddedLog
@@ -24,12 +26,17 @@ from tests.support.sample_events import NOW, TASKS, wire
 BUFFER_SETTINGS = BufferSettings(optimize_every=20, keep_versions_hours=1.0, retention_days=0.0, predictions_days=0.0)
 
 
-def open_buffer(folder: Path, *, writer: bool = True) -> Buffer:
+def open_buffer(folder: Path) -> BufferWriter:
     """Open the real buffer with the shipped tasks and a clock that stands still."""
-    return Buffer.open(folder, BUFFER_SETTINGS, tasks=TASKS, writer=writer, clock=lambda: NOW)
+    return open_writer(folder, BUFFER_SETTINGS, tasks=TASKS, clock=lambda: NOW)
 
 
-def rows(buffer: Buffer) -> dict[str, list[Any]]:
+def look_into(folder: Path) -> BufferReader:
+    """Open the same buffer beside its writer."""
+    return open_reader(folder, tasks=TASKS, clock=lambda: NOW)
+
+
+def rows(buffer: BufferReader) -> dict[str, list[Any]]:
     """Return what is stored, sorted: a doubled row shows as a doubled entry."""
     return {
         "examples": sorted((row.row_id, row.text) for row in buffer.unenriched("examples", 100_000)),
@@ -68,7 +75,7 @@ def drain(data_dir: Path, *, batch: int = 50) -> tuple[str, ...]:
         log = stack.enter_context(closing(open_log(data_dir)))
         erasures = stack.enter_context(closing(Erasures(data_dir)))
         letters = stack.enter_context(closing(DeadLetters(settings.dead_letter_file)))
-        buffer = Buffer.open(
+        buffer = open_writer(
             data_dir / "buffer", BUFFER_SETTINGS, tasks=TASKS, clock=lambda: NOW, erasures=erasures,
             removed_events=partial(removed_events, settings),
         )  # fmt: skip

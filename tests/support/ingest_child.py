@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.fspath(Path(__file__).parents[2]))
 from config.settings import load_settings
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.open import open_writer
 from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
 from consumers.events.schemas import ARTICLES_TOPIC, FEEDBACK_TOPIC
@@ -49,7 +49,7 @@ def main() -> None:
     settings = load_settings(data_dir=data_dir, ingest={"batch_events": batch, "poll_timeout_s": 0.05, "min_free_disk_mib": 0})
     log = EmbeddedLog(settings.event_log_file, retention=timedelta(days=14))
     source = KillingSource(log.source("ingest", [ARTICLES_TOPIC, FEEDBACK_TOPIC]), kill_at)
-    buffer = Buffer.open(settings.buffer_dir, settings.buffer, tasks=TASKS)
+    buffer = open_writer(settings.buffer_dir, settings.buffer, tasks=TASKS)
     dead_letters = DeadLetters(settings.dead_letter_file)
     ingest = Ingest(
         source,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from consumers.buffer.buffer import Buffer
+from consumers.buffer.writer import BufferWriter
 from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
 from consumers.log.embedded.log import _EmbeddedSource as EmbeddedSource
@@ -17,7 +17,7 @@ from tests.support.failpoints import Failpoint, killed_at_every_step
 from tests.support.ingest_bench import drain
 
 STEPS = (
-    (EmbeddedSource, "poll"), (Buffer, "insert"), (Tables, "append"), (Buffer, "sync"), (DeadLetters, "add_all"),
+    (EmbeddedSource, "poll"), (BufferWriter, "insert"), (Tables, "append"), (BufferWriter, "sync"), (DeadLetters, "add_all"),
     (Erasures, "request"), (EmbeddedSource, "commit"),
 )  # fmt: skip
 """What a batch goes through, in this order. Each stands for all that was done up to it."""

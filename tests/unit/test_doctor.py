@@ -13,11 +13,11 @@ import torch
 
 from config.clock import utc_now
 from config.settings import load_settings
-from consumers.buffer.buffer import Enrichment, Stored
 from consumers.dead_letters.store import DeadLetters
 from consumers.events.schemas import Article, content_sha256
 from consumers.log.protocols import Position, RawEvent
-from consumers.rows.event_rows import revision_id
+from consumers.rows.enrichment_rows import Enrichment
+from consumers.rows.event_rows import Stored, revision_id
 from consumers.text import ngrams as characters
 from daemon.operations import doctor
 from daemon.operations.doctor import Finding

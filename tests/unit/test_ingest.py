@@ -22,12 +22,13 @@ from config.errors import RetryError
 from config.sections import IngestSettings
 from config.settings import load_settings
 from consumers import ingest as module
-from consumers.buffer.buffer import Conflict, InsertOutcome, Stored
 from consumers.dead_letters.store import DeadLetters, Rejected
 from consumers.erasure.requests import Erasures
 from consumers.ingest import Ingest, IngestOutcome
 from consumers.log.embedded.log import EmbeddedLog
 from consumers.log.protocols import EventSource, Position, RawEvent, TopicPartition
+from consumers.rows.event_rows import Stored
+from consumers.rows.insertion import Conflict, InsertOutcome
 from tests.support.sample_events import ARTICLE, BAD_INPUT, ERASE, LABEL, NOW, RETRAIN, TASK_SCHEMA, TASKS, wire
 
 A_BUG = "a bug"

@@ -17,7 +17,7 @@ from daemon.serving.http.schemas import FeedbackFate
 from registry.store import Registry
 
 if TYPE_CHECKING:  # LanceDB is slow to import and only a question about feedback needs it
-    from consumers.buffer.buffer import Buffer
+    from consumers.buffer.reader import BufferReader
     from consumers.rows.waiting import Fate
     from consumers.training_set.explaining import Explanation
 
@@ -33,14 +33,18 @@ class Fates:
     """Answers `GET /v1/feedback/{id}`. Thread-safe; blocks on files, so it is called off the event loop."""
 
     def __init__(
-        self, accepted: AcceptedFeedback, dead_letters: DeadLetters, registry: Registry, open_buffer: Callable[[], Buffer | None]
+        self,
+        accepted: AcceptedFeedback,
+        dead_letters: DeadLetters,
+        registry: Registry,
+        open_buffer: Callable[[], BufferReader | None],
     ) -> None:
         """`open_buffer` opens the buffer for reading, or returns None while there is none."""
         self._accepted = accepted
         self._dead_letters = dead_letters
         self._registry = registry
         self._open_buffer = open_buffer
-        self._buffer: Buffer | None = None
+        self._buffer: BufferReader | None = None
         self._tasks: Mapping[str, TaskSpec] | None = None
         self._closed = False
         self._told = ""

@@ -1,0 +1,186 @@
+"""Reads the buffer: what arrived, what was found out about it, what counts and what a run would learn from."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from config.clock import Clock
+from config.sections import FeedbackSettings
+from config.tasks import TaskSpec
+from consumers.defence.views import Defence, Quarantined, UserView, Views
+from consumers.rows import document_rows, set_aside
+from consumers.rows import requests as stored_requests
+from consumers.rows.backlog import Backlog, TextRow
+from consumers.rows.enrichment_rows import StoryMember, recent_stories, unread_languages
+from consumers.rows.predictions import StoredPrediction, prediction
+from consumers.rows.requests import Request
+from consumers.rows.set_aside import SetAside
+from consumers.rows.waiting import Fate, Ledger
+from consumers.tables.columns import ARRIVED, SCHEMAS, TextTable
+from consumers.tables.lance import Tables
+from consumers.tables.upkeep import Upkeep
+from consumers.training_set import freezing
+from consumers.training_set.counting import Counting, TaskCounts
+from consumers.training_set.explaining import Explanation, explain
+from consumers.training_set.snapshot import TrainingSet
+
+_PACE_OVER_S = 60.0
+
+
+class BufferReader:
+    """All tables of one folder, to look at. Thread-safe; sees at every look what the writing process has written."""
+
+    def __init__(self, tables: Tables, *, tasks: Mapping[str, TaskSpec], min_quality: float, clock: Clock) -> None:
+        """Use `consumers.buffer.open.open_reader`."""
+        self._tables = tables
+        self._tasks = tasks
+        self._min_quality = min_quality
+        self._clock = clock
+        # Held for moments: what takes long works on pinned versions, or in portions of `Upkeep`.
+        self._lock = threading.RLock()
+        self._upkeep = Upkeep(tables, self._lock)
+        self._counting = Counting(tables, tasks, min_quality)
+        self._ledger = Ledger(tables)
+        self._backlog = Backlog(tables)
+        self._views = Views(tables, tasks, min_quality)
+
+    @property
+    def folder(self) -> Path:
+        """Where the tables stand."""
+        return self._tables.folder
+
+    def use_tasks(self, tasks: Mapping[str, TaskSpec]) -> None:
+        """Go by these task files from now on."""
+        with self._lock:
+            self._tasks = tasks
+            self._counting.use_tasks(tasks)
+            self._views.use_tasks(tasks)
+
+    def table_counts(self) -> dict[str, int]:
+        """Return the rows of each table that events arrive in."""
+        with self._lock:
+            return {name: self._tables.count(name) for name in ARRIVED}
+
+    def versions(self) -> dict[str, int]:
+        """Return the LanceDB version of every table."""
+        with self._lock:
+            return self._tables.versions()
+
+    def check(self) -> None:
+        """Count the rows of every table; raises what LanceDB raises when one cannot be read."""
+        with self._lock:
+            for name in SCHEMAS:
+                self._tables.count(name)
+
+    def counts(self, task: str, *, after_seq: int = 0) -> TaskCounts:
+        """Count a task's examples; `new` are those enriched after number `after_seq`."""
+        with self._lock:
+            return self._counting.count(task, after_seq)
+
+    def enriched_per_s(self) -> float | None:
+        """Return how many examples of all tasks were enriched a second of late; None when none was."""
+        with self._lock:
+            return self._tables.rows_per_s("example_enrichment", _PACE_OVER_S)
+
+    def unenriched(self, table: TextTable, limit: int) -> list[TextRow]:
+        """Return up to `limit` texts that were not enriched yet, oldest event time first."""
+        with self._lock:
+            return self._backlog.oldest(table, limit)
+
+    def waiting_since(self) -> dict[str, datetime]:
+        """Return when the oldest text without enrichment was stored, per table that had one at the last `unenriched`."""
+        with self._lock:
+            return dict(self._backlog.waiting_since)
+
+    def unenriched_before(self, task: str, stored_seq: int) -> int:
+        """Count a task's examples that were stored before number `stored_seq` (of a request) and are not enriched yet."""
+        with self._lock:
+            return self._counting.unenriched_before(task, stored_seq)
+
+    def requests(self, kind: str = "retrain") -> list[Request]:
+        """Return the stored requests of one kind, oldest first."""
+        with self._lock:
+            return stored_requests.requests(self._tables, kind)
+
+    def freeze(
+        self, task: TaskSpec, *, run_id: str, folder: Path, learnt: frozenset[str], max_rows: int | None = None
+    ) -> TrainingSet:
+        """Write the task's training set into the new folder `folder`; `learnt` are the example ids in the champion's lineage."""
+        with self._upkeep.pinned(freezing.PINNED) as snapshot:
+            return freezing.freeze(
+                snapshot,
+                task,
+                run_id=run_id,
+                folder=folder,
+                learnt=learnt,
+                min_quality=self._min_quality,
+                max_rows=max_rows or task.training.max_rows,
+                now=self._clock(),
+            )
+
+    def feedback_fate(self, event_id: str) -> Fate | None:
+        """Return what became of a label or feedback event; None when it is not stored (it may still be in the log)."""
+        with self._lock:
+            return self._ledger.fate(event_id)
+
+    def explain(self, fate: Fate) -> Explanation:
+        """Return why an answer waits or is not learnt from, and which examples teach the same."""
+        with self._lock:
+            return explain(self._tables, fate, tasks=self._tasks, min_quality=self._min_quality, now=self._clock())
+
+    def prediction(self, prediction_id: str) -> StoredPrediction | None:
+        """Return the answer that serving gave under this id."""
+        with self._lock:
+            return prediction(self._tables, prediction_id)
+
+    def defence(self, task: str) -> Defence:
+        """Return how many answers of users stand where, and the label-flip alarms that are up."""
+        with self._lock:
+            return self._views.defence(task)
+
+    def quarantined(self, task: str | None = None, limit: int = 100) -> list[Quarantined]:
+        """Return answers that wait for a person, oldest arrival first."""
+        with self._lock:
+            return self._views.quarantined(task, limit)
+
+    def users(self, task: str | None, settings: FeedbackSettings) -> list[UserView]:
+        """Return what is known of the users who gave feedback, the least trusted first."""
+        with self._lock:
+            return self._views.users(task, settings)
+
+    def put_aside(self, limit: int = 100) -> list[SetAside]:
+        """Return the texts and answers that are set aside, oldest first."""
+        with self._lock:
+            return set_aside.listed(self._tables, limit)
+
+    def count_put_aside(self) -> int:
+        """Count the texts and answers that are set aside."""
+        with self._lock:
+            return set_aside.count(self._tables)
+
+    def recent_stories(self, before: datetime, window: timedelta) -> list[StoryMember]:
+        """Return the members of stories with event time in [before - window, before], oldest first."""
+        with self._lock:
+            return recent_stories(self._tables, before, window)
+
+    def unread_languages(self, window: timedelta) -> tuple[Counter[str], int]:
+        """Return how many texts stored in the last `window` the encoder could not read, by language, and of how many."""
+        with self._lock:
+            return unread_languages(self._tables, self._clock() - window)
+
+    def training_rows_of(self, document: str) -> list[tuple[str, str]]:
+        """Return row id and story id of a document's training rows."""
+        with self._lock:
+            return document_rows.training_rows(self._tables, document)
+
+    def example_ids(self) -> frozenset[str]:
+        """Return the ids of all examples."""
+        with self._upkeep.pinned(["examples"]) as tables:
+            return frozenset(tables.scan("examples", ["row_id"])["row_id"].to_pylist())
+
+    def close(self) -> None:
+        """End reading; nothing is held that others would wait for."""

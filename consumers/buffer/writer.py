@@ -1,0 +1,265 @@
+"""Writes the buffer: the one process that leads stores, enriches, judges, compacts and erases, and reads what it wrote."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import BinaryIO
+
+import pyarrow.compute as pc
+
+from config import durable
+from config.clock import Clock
+from config.errors import StopError
+from config.sections import BufferSettings, FeedbackSettings
+from config.tasks import TaskSpec
+from consumers.buffer import audit as buffer_audit
+from consumers.buffer import folder as buffer_folder
+from consumers.buffer.audit import Audit
+from consumers.buffer.fencing import Fence
+from consumers.buffer.reader import BufferReader
+from consumers.defence.judging import Judge, JudgeOutcome
+from consumers.erasure import rows as erasing
+from consumers.erasure.requests import Erasures
+from consumers.faults import of_the_machine
+from consumers.log.protocols import TopicPartition
+from consumers.rows import document_rows, set_aside
+from consumers.rows.documents import DocumentSides
+from consumers.rows.enrichment_rows import Enrichment, EnrichmentRows, StoryMember
+from consumers.rows.event_rows import Stored
+from consumers.rows.insertion import Insertion, InsertOutcome
+from consumers.tables import retention
+from consumers.tables.columns import ARRIVED, ENRICHMENT_OF, TextTable
+from consumers.tables.lance import Tables
+from consumers.training_set import freezing
+from consumers.training_set.holding_out import Move, Shortfall, shortfalls
+
+
+class BufferWriter(BufferReader):
+    """All tables of one folder, to write and to read. Thread-safe; one process at a time, the one that leads."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        audit: Audit,
+        *,
+        lock: BinaryIO,
+        fence: Fence,
+        settings: BufferSettings,
+        tasks: Mapping[str, TaskSpec],
+        erasures: Erasures | None,
+        min_quality: float,
+        clock: Clock,
+        numbered_up_to: int,
+    ) -> None:
+        """Use `consumers.buffer.open.open_writer`."""
+        super().__init__(tables, tasks=tasks, min_quality=min_quality, clock=clock)
+        self._write_lock: BinaryIO | None = lock
+        self._fence = fence
+        self._settings = settings
+        self._erasures = erasures
+        highest = [pc.max(tables.scan(name, ["stored_seq"])["stored_seq"]).as_py() or 0 for name in ARRIVED]
+        self._insertion = Insertion(tables, max(highest) + 1)
+        self._enrichment = EnrichmentRows(tables, max(numbered_up_to, buffer_folder.highest_seq(tables.folder)))
+        self._judge = Judge(tables, self._enrichment, tasks)
+        self.erasings = 0
+        """How often rows were erased through this buffer: what was read of them before must not be used again."""
+        self.splits_moved = 0
+        """How often rows changed their side other than by enrichment: what was read of their places is old."""
+        self.repairs: tuple[str, ...] = audit.repairs
+        """What was mended at start, in words."""
+        self.rewind: Mapping[TopicPartition, int] = audit.rewind
+        """Offsets from which the log must be read again after a repair."""
+
+    @property
+    def writes(self) -> int:
+        """How many writes were begun since the writer opened the tables: while it stands still, a look finds nothing new."""
+        return self._tables.writes
+
+    def rewound(self, topic: str) -> None:
+        """Record, durably, that the log's groups read `topic` from where `rewind` says; a start says it again until then."""
+        self.rewind = {part: offset for part, offset in self.rewind.items() if part.topic != topic}
+        if not self.rewind:
+            buffer_audit.log_was_rewound(self._tables.folder)
+
+    def insert(self, batch: Sequence[Stored]) -> InsertOutcome:
+        """Store the new events of a batch; not durable before `sync`. Insert-only: what is there is never overwritten."""
+        with self._lock:
+            self._check_writing()
+            # Under the lock that erasing holds too: nothing slips in between the look and the removal.
+            stones = self._erasures.tombstones() if self._erasures else None
+            kept: list[Stored] = []
+            erased: list[Stored] = []
+            for one in batch:
+                (erased if stones and stones.covers(one.event) else kept).append(one)
+            return replace(self._insertion.insert(kept, self._clock()), erased=tuple(erased))
+
+    def resolve_waiting(self, limit: int = 1000) -> int:
+        """Join answers that waited for their text; returns how many left the queue (joined or refused). Durable."""
+        with self._upkeep.changing("feedback"), self._lock, self._made_durable():
+            self._check_writing()
+            return self._ledger.resolve(self._insertion, self._tasks, limit, self._clock())
+
+    def sync(self) -> None:
+        """Make everything stored so far durable; positions may be committed after this. Raises OSError."""
+        durable.sync_filesystem(self._tables.folder)
+
+    def optimize_if_due(self) -> tuple[str, ...]:
+        """Compact tables that had many writes, beside ingest; returns their names. Durable."""
+        with self._lock:
+            self._check_writing()
+            due = self._tables.due_for_compaction(self._settings.optimize_every)
+        return self._upkeep.compact(due, timedelta(hours=self._settings.keep_versions_hours))
+
+    def apply_enrichment(self, table: TextTable, rows: Sequence[Enrichment]) -> int:
+        """Record findings about texts, once per row; returns how many were recorded. Durable."""
+        with self._lock, self._made_durable():
+            self._check_writing()
+            return self._enrichment.apply(table, rows)
+
+    def set_aside(self, table: TextTable, row_id: str, what: str) -> None:
+        """Mark a text that enrichment fails on, so that nothing waits for it; `what` failed, in words. Durable."""
+        with self._lock:
+            try:
+                with self._made_durable():
+                    self._check_writing()
+                    self._enrichment.apply(table, [set_aside.finding(row_id, what)])
+            except Exception as error:
+                if of_the_machine(error):
+                    raise
+                # Not even its mark can be stored. It stays unenriched, and the next start tries it again.
+                self._backlog.pass_over(row_id)
+
+    def try_again(self, *, of_this_version: bool) -> int:
+        """Have what is set aside enriched and judged again, or only what another version set aside; returns how many. Durable."""
+        with self._upkeep.changing(*ENRICHMENT_OF.values(), "feedback_judgements"), self._lock, self._made_durable():
+            self._check_writing()
+            released = set_aside.release(self._tables, of_this_version=of_this_version)
+            if released:
+                self._backlog.look_anew()
+                self._judge = Judge(self._tables, self._enrichment, self._tasks)
+            return released
+
+    def equal_texts(self, text_sha256s: Sequence[str]) -> list[StoryMember]:
+        """Return the members of stories, of whatever time, whose text is one of these (by SHA-256)."""
+        with self._lock:
+            return self._enrichment.equal_texts(text_sha256s)
+
+    def drop_from_training(self, row_ids: Sequence[str], reason: str) -> int:
+        """Take training rows out for good, for instance because their story is held out; returns how many. Durable."""
+        with self._upkeep.changing(*ENRICHMENT_OF.values()), self._lock, self._made_durable():
+            self._check_writing()
+            return self._enrichment.take_out(dict.fromkeys(row_ids, ("dropped", reason)))
+
+    def documents(self) -> tuple[DocumentSides, int]:
+        """Take documents that stand on both sides out of training; return where each stands, and how many rows went. Durable."""
+        with self._upkeep.pinned(document_rows.READ) as snapshot:
+            mixed, sides = document_rows.on_both_sides(snapshot), document_rows.sides(snapshot)
+        if not mixed:
+            return sides, 0
+        why = "another text of its document {} is held out"
+        with self._upkeep.changing(*ENRICHMENT_OF.values()), self._lock, self._made_durable():
+            taken: dict[str, Move] = {row_id: ("dropped", why.format(name)) for row_id, name in mixed.items()}
+            self._check_writing()
+            return sides, self._enrichment.take_out(taken)
+
+    def hold_out_more(self, task: TaskSpec, *, test_fraction: float, learnt: frozenset[str]) -> list[Shortfall]:
+        """Move documents that no version has `learnt` to the test side, for labels of `task` that fall short there. Durable."""
+        with self._upkeep.pinned(freezing.PINNED) as snapshot:
+            found = shortfalls(snapshot, task, test_fraction=test_fraction, learnt=learnt)
+        if found:
+            with self._upkeep.changing(*ENRICHMENT_OF.values()), self._lock, self._made_durable():
+                self._check_writing()
+                self._enrichment.take_out({row_id: change for one in found for row_id, change in one.rows.items()})
+                self.splits_moved += 1
+        return found
+
+    def judge_feedback(self, settings: FeedbackSettings, limit: int = 500, *, patience: timedelta = timedelta(0)) -> JudgeOutcome:
+        """Judge enriched answers of users, oldest arrival first: until then they neither train nor count. Durable.
+
+        One that cites a prediction waits for it up to `patience` after its arrival.
+        """
+        with self._upkeep.changing("feedback_judgements"), self._lock, self._made_durable():
+            self._check_writing()
+            return self._judge.step(settings, limit, self._clock() - patience)
+
+    def enforce_retention(self) -> dict[str, int]:
+        """Remove, beside ingest, rows that arrived longer ago than they are kept; returns how many of each table. Durable."""
+        self._remember_highest_seq()
+        return retention.enforce(self._upkeep, self._settings, self._clock())
+
+    def holds_erased(self) -> bool:
+        """Return whether rows of something erased stand in the tables: before `erase`, or after a backup was restored."""
+        stones = self._erasing().tombstones()
+        with self._upkeep.pinned() as tables:
+            return bool(erasing.erased_rows(tables, stones))
+
+    def erase(self) -> int:
+        """Remove, beside ingest, the rows of everything that was erased; returns how many rows went. Durable.
+
+        Killed at any point it goes on at the next call.
+        """
+        erasures = self._erasing()
+        self._remember_highest_seq()
+        buffer_audit.forget_unreadable(self._tables.folder)
+        removed = erasing.erase(self._upkeep, erasures)
+        with self._lock:
+            self.erasings += 1
+        return removed
+
+    def rewrite_erased(self) -> dict[str, int] | None:
+        """Rewrite a part of what still holds removed rows; returns the tables' versions once nothing does, else None. Durable."""
+        erasures = self._erasing()
+        fragments = sorted(erasures.work("fragment"))
+        if not fragments:
+            return self.versions()
+        name, _, number = fragments[0].partition(":")
+        if self._upkeep.rewrite(name, int(number)):
+            erasures.drop_work("fragment", fragments[:1])
+        return None
+
+    def purge(self, keep: timedelta) -> dict[str, int]:
+        """Remove all versions older than `keep` from disk; returns the oldest version of each table that is left. Durable."""
+        self._check_writing()
+        self._upkeep.purge(keep)
+        with self._lock:
+            return self._tables.oldest_versions()
+
+    def close(self) -> None:
+        """Free the writer's lock."""
+        with self._lock:
+            if self._write_lock is not None:
+                self._write_lock.close()
+            self._write_lock = None
+
+    @contextlib.contextmanager
+    def _made_durable(self) -> Iterator[None]:
+        # Each write is durable before the next begins, so that the audit at start need only read the newest fragments.
+        before = self._tables.writes
+        yield
+        if self._tables.writes != before:
+            self.sync()
+
+    def _remember_highest_seq(self) -> None:
+        # Before rows go: were the one with the highest number gone and forgotten, its number would be given again after a
+        # restart, and the new row would count as known to every run that has seen the old one.
+        with self._lock:
+            self._check_writing()
+            buffer_folder.remember_highest_seq(self._tables.folder, self._enrichment.highest_seq)
+
+    def _erasing(self) -> Erasures:
+        self._check_writing()
+        if self._erasures is None:
+            message = (
+                f"the buffer in {self._tables.folder} was opened without the list of erasures, so nothing can be erased in it"
+            )
+            raise StopError(message)
+        return self._erasures
+
+    def _check_writing(self) -> None:
+        if self._write_lock is None:
+            message = f"the buffer in {self._tables.folder} was closed; nothing more is written here"
+            raise StopError(message)
+        self._fence.check()
