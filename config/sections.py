@@ -28,6 +28,17 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"]
 
 
+class ExtensionsSettings(Section):
+    """What modules of one's own bring."""
+
+    modules: Annotated[str, Field(pattern=r"^\s*([A-Za-z_][\w.]*\s*(,\s*[A-Za-z_][\w.]*\s*)*)?$")]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The modules, one by one."""
+        return tuple(name.strip() for name in self.modules.split(",") if name.strip())
+
+
 class EventsSettings(Section):
     """Where events live."""
 

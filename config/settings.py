@@ -11,6 +11,7 @@ from typing import Any, Self
 from pydantic import SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from config import extensions
 from config.errors import UserError
 from config.keys import ENV_FILE_VARIABLE, ENV_PREFIX, flatten, key_of, variable_of, variables
 from config.sections import (
@@ -18,6 +19,7 @@ from config.sections import (
     EnrichSettings,
     ErasureSettings,
     EventsSettings,
+    ExtensionsSettings,
     FeedbackSettings,
     IngestSettings,
     KafkaSettings,
@@ -58,6 +60,7 @@ class Settings(BaseSettings):
     data_dir: Path
     tasks_dir: str
     log: LogSettings
+    extensions: ExtensionsSettings
     events: EventsSettings
     kafka: KafkaSettings
     ingest: IngestSettings
@@ -145,16 +148,19 @@ def config_file() -> Path:
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read defaults, `perennial.toml` and PERENNIAL_* variables, later ones winning.
+    """Read defaults, `perennial.toml` and PERENNIAL_* variables, later ones winning; import the extensions that they name.
 
     `overrides` are top-level keys (sections as dicts) and win over everything. Raises `UserError` naming each
     wrong key, what is wrong and where it was set.
     """
     _refuse_unknown_variables()
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]  # values are validated by pydantic
+        settings = Settings(**overrides)  # type: ignore[arg-type]  # values are validated by pydantic
     except ValidationError as error:
         raise UserError(_explain(error)) from None
+    # With the settings, because no task file can be read before its kind is known.
+    extensions.load(settings.extensions.names)
+    return settings
 
 
 class _ShippedSettings(Settings):
@@ -186,9 +192,11 @@ def shipped_settings(section_from_environment: str, **overrides: object) -> Sett
     for name, value in overrides.items():
         tree[name] = {**tree[name], **value} if isinstance(value, Mapping) else value
     try:
-        return _ShippedSettings(**tree)
+        settings = _ShippedSettings(**tree)
     except ValidationError as error:
         raise UserError(_explain(error)) from None
+    extensions.load(settings.extensions.names)
+    return settings
 
 
 def sources() -> dict[str, str]:

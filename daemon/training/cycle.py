@@ -223,6 +223,7 @@ class Cycle:
             champion_version=champion.version if champion else None,
             batch_size=task.training.batch_size,
             looks=self._looks(run.task, frozen),
+            modules=self._settings.extensions.names,
         )
         self._runner.prepare(spec)
         return self._update(run, state="frozen")

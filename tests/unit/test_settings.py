@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -128,3 +129,31 @@ def test_a_child_reads_the_very_same_settings(empty_folder: Path) -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.split() == [str(empty_folder / "elsewhere"), "s3cret", "0"]
+
+
+def test_extensions_are_imported_with_the_settings(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (empty_folder / "brought_by_a_test.py").write_text("import os\nos.environ['BROUGHT'] = 'yes'\n")
+    monkeypatch.syspath_prepend(str(empty_folder))
+    monkeypatch.setenv("BROUGHT", "no")
+    monkeypatch.setenv("PERENNIAL_EXTENSIONS__MODULES", "json, brought_by_a_test")
+    settings = load_settings()
+    assert settings.extensions.names == ("json", "brought_by_a_test")
+    assert os.environ["BROUGHT"] == "yes"
+    assert environment_of(settings)["PERENNIAL_EXTENSIONS__MODULES"] == "json, brought_by_a_test", "children get it too"
+
+
+@pytest.mark.parametrize(
+    ("modules", "said"),
+    [
+        ("no_such_module_here", "'no_such_module_here'"),
+        ("broken_in_a_test", "ZeroDivisionError"),
+        ("a b", r"extensions\.modules"),
+    ],
+)
+def test_an_extension_that_cannot_be_imported_is_named(
+    empty_folder: Path, monkeypatch: pytest.MonkeyPatch, modules: str, said: str
+) -> None:
+    (empty_folder / "broken_in_a_test.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(str(empty_folder))
+    with pytest.raises(UserError, match=said):
+        load_settings(extensions={"modules": modules})

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import structlog
 
+from config import extensions
+from config.errors import UserError
 from config.logging import configure_logging
 from config.private import keep_private
 from config.sections import LogSettings
@@ -30,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (path,) = (Path(argument) for argument in given)
         order = json.loads(path.read_bytes())
         guards.cap_threads(order["training"]["threads"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        extensions.load(order.get("modules", ()))
+    except (OSError, ValueError, KeyError, TypeError, UserError) as error:
         _LOG.error("order_unreadable", arguments=list(given), problem=repr(error), usage=_USAGE)
         return 1
     # Only now: numpy and torch size their thread pools when they are imported.

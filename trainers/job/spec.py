@@ -58,6 +58,8 @@ class JobSpec(_Value):
     attempt: int = 1
     looks: int = 1
     """How often the held-out rows have been looked at, this run included."""
+    modules: tuple[str, ...] = ()
+    """To be imported before the order is read: `extensions.modules`, which may bring the task's kind."""
 
 
 class Progress(_Value):
