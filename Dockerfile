@@ -15,10 +15,11 @@ RUN if [ -n "$TORCH_INDEX" ]; then \
         pip install --index-url "$TORCH_INDEX" "$(grep '^torch==' constraints.txt)"; \
     fi
 RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-print('\n'.join(project['dependencies'] + project['optional-dependencies']['postgres']))" > requirements.txt \
+print(*(one for one in project['dependencies'] + project['optional-dependencies']['postgres'] if one != 'perennial-artifact'), sep='\n')" \
+    > requirements.txt \
     && pip install --constraint constraints.txt --requirement requirements.txt
 COPY . .
-RUN pip install --no-deps .
+RUN pip install --no-deps ./artifact .
 
 FROM python:${PYTHON_VERSION}-slim
 RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/perennial --shell /usr/sbin/nologin perennial \

@@ -10,7 +10,7 @@ BIN = $(VENV)/bin
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
 
-$(VENV)/.ready: pyproject.toml constraints.txt scripts/setup.sh
+$(VENV)/.ready: pyproject.toml artifact/pyproject.toml client/pyproject.toml constraints.txt scripts/setup.sh
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" TORCH_INDEX="$(TORCH_INDEX)" sh scripts/setup.sh
 
 setup: $(VENV)/.ready  ## make .venv with pinned versions (PYTHON=python3.12 chooses the interpreter)

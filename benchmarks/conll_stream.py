@@ -23,9 +23,9 @@ from consumers.events.schemas import Feedback, Label
 from consumers.formats.importing import ImportOptions, import_events
 from daemon.demo.installation import Installation
 from daemon.serving.asking import load_version
+from perennial_artifact.predictor import Predictor
 from registry.store import Registry
 from trainers.compare import metrics
-from trainers.learners.protocols import Predictor
 
 TASK = "news-entities"
 LABELS = ("PERSON", "ORG", "LOC", "MISC")

@@ -26,11 +26,12 @@ from benchmarks.kafka_broker import kafka_sections
 from config.tasks import load_tasks
 from daemon.demo.installation import Installation
 from daemon.serving.asking import load_version
+from perennial_artifact.predictor import Predictor
 from registry.store import Registry
 from trainers import hardware
 from trainers.compare import metrics
 from trainers.learners import catalog
-from trainers.learners.protocols import Example, Predictor, TrainingPlan
+from trainers.learners.protocols import Example, TrainingPlan
 
 # Overrides, printed with the result: the stream plays a year in minutes, so no wall-clock pause may stand between two runs;
 # nothing is served beside training, so both cores may train; and a quarter is held out, because the shipped fifth of so small

@@ -27,6 +27,7 @@ from transformers import (
 )
 
 from config.settings import load_settings
+from perennial_artifact.transformer.encoder import by_length
 from trainers import hardware
 from trainers.compare import metrics
 from trainers.learners.encoders import encoder, fine_tuning
@@ -104,7 +105,7 @@ def _answers(model: Any, tokenizer: Any, texts: Sequence[str], max_tokens: int) 
     ids = tokenizer(list(texts), truncation=True, max_length=max_tokens)["input_ids"]
     answers = [0] * len(texts)
     with torch.inference_mode():
-        for batch in encoder.by_length([len(row) for row in ids], 32):
+        for batch in by_length([len(row) for row in ids], 32):
             padded = tokenizer.pad({"input_ids": [ids[index] for index in batch]}, return_tensors="pt").to(model.device)
             for index, answer in zip(batch, model(**padded).logits.argmax(dim=-1).tolist(), strict=True):
                 answers[index] = answer

@@ -50,6 +50,7 @@ if [ -n "${TORCH_INDEX:-}" ]; then
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --index-url "$TORCH_INDEX" torch==2.13.0 ||
         { echo "torch could not be installed from $TORCH_INDEX" >&2; exit 1; }
 fi
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,postgres]'
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+    --editable ./artifact --editable ./client --editable '.[dev,postgres]'
 touch "$venv/.ready"
 echo "Ready."

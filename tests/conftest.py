@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# The processes that tests start find the packages of the repository as pytest itself does, installed or not.
+_ROOT = Path(__file__).parents[1]
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_ROOT / "artifact"), os.environ.get("PYTHONPATH", ""))))
+
 # Parallel test processes are given the width of a terminal that they do not have.
 os.environ.pop("COLUMNS", None)
 

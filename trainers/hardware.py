@@ -10,6 +10,7 @@ from typing import Literal
 
 from config.errors import UserError
 from config.sections import TrainingSettings
+from perennial_artifact.compute import Compute
 
 Device = Literal["cpu", "cuda"]
 
@@ -27,6 +28,11 @@ class Hardware:
     device: Device
     precision: Literal["fp32", "bf16"]
     threads: int
+
+    @property
+    def compute(self) -> Compute:
+        """What a published model is told of it."""
+        return Compute(self.device, self.precision)
 
 
 def resolve(settings: TrainingSettings) -> Hardware:

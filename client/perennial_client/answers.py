@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import httpx
 
+from perennial_artifact.foreign import inert
 from perennial_client.errors import RefusedError
 
 SMALL_BYTES = 1 << 20
 """The largest answer that holds particulars: a receipt, a fate, a champion, a refusal."""
 PREDICTIONS_BYTES = 32 << 20
 MANIFEST_BYTES = 4 << 20
-
-WRONG = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
-"""What reading someone else's JSON may raise."""
-_LONGEST_CHARS = 2_000
 
 
 class Body:
@@ -63,15 +59,6 @@ def here(response: httpx.Response) -> bool:
     return response.is_stream_consumed
 
 
-def decode(content: bytes) -> Mapping[str, Any]:
-    """Return the JSON object in `content`. Raises one of `WRONG`."""
-    found = json.loads(content, parse_constant=_refuse)
-    if not isinstance(found, dict):
-        message = f"it is a JSON {type(found).__name__}, not an object"
-        raise TypeError(message)
-    return found
-
-
 def string(body: Mapping[str, Any], name: str) -> str:
     """Return a field that must be a string. Raises `KeyError` or `TypeError`."""
     found = body[name]
@@ -84,14 +71,3 @@ def string(body: Mapping[str, Any], name: str) -> str:
 def string_or_none(body: Mapping[str, Any], name: str) -> str | None:
     """Return a field that may be missing or null and else is a string. Raises `TypeError`."""
     return None if body.get(name) is None else string(body, name)
-
-
-def inert(said: object) -> str:
-    """Return what a stranger said as one bounded line that no terminal takes for commands."""
-    line = "".join(character if character.isprintable() else " " for character in str(said)[: _LONGEST_CHARS + 1])
-    return line if len(line) <= _LONGEST_CHARS else f"{line[:_LONGEST_CHARS]}…"
-
-
-def _refuse(name: str) -> object:
-    message = f"{name} is not JSON"
-    raise ValueError(message)

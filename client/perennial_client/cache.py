@@ -20,9 +20,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from perennial_client.durable import sync_folder, write_atomic
+from perennial_artifact.durable import sync_folder, write_atomic
+from perennial_artifact.manifest import MANIFEST_FILE
 from perennial_client.errors import UnavailableError
-from perennial_client.manifest import MANIFEST_FILE
 from perennial_client.results import Champion
 
 _GOOD_FILE = "good.json"

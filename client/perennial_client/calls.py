@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 import httpx
 
-from perennial_client.answers import MANIFEST_BYTES, PREDICTIONS_BYTES, SMALL_BYTES, WRONG, decode, inert, string
+from perennial_artifact.foreign import WRONG, decode, inert
+from perennial_client.answers import MANIFEST_BYTES, PREDICTIONS_BYTES, SMALL_BYTES, string
 from perennial_client.errors import RefusedError
 from perennial_client.feedback import Feedback, event, to_bytes
 from perennial_client.results import Champion, FeedbackFate, FeedbackReceipt, Prediction

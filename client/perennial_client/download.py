@@ -12,12 +12,13 @@ from pathlib import Path
 
 import httpx
 
+from perennial_artifact.durable import sync_folders, write_atomic
+from perennial_artifact.errors import UnusableError
+from perennial_artifact.manifest import MANIFEST_FILE, File, parse, verify_file
 from perennial_client.answers import SMALL_BYTES, Body, here
 from perennial_client.cache import Cache
 from perennial_client.client import Client
-from perennial_client.durable import sync_folders, write_atomic
-from perennial_client.errors import ModelError, UnavailableError
-from perennial_client.manifest import MANIFEST_FILE, File, parse, verify_file
+from perennial_client.errors import ModelError, UnavailableError, unusable
 from perennial_client.results import Champion
 from perennial_client.retries import refusal
 
@@ -41,9 +42,13 @@ def fetch(client: Client, champion: Champion, cache: Cache, stop: threading.Even
         if part is None:
             return
         content = client.manifest(champion.version)
-        files = parse(content, sha256=champion.manifest_sha256, version=champion.version)
-        if (size := sum(file.size_bytes for file in files)) != champion.size_bytes:
-            what = f"the files have {size} bytes together, and serving spoke of {champion.size_bytes}"
+        try:
+            manifest = parse(content, sha256=champion.manifest_sha256)
+        except UnusableError as error:
+            raise unusable(error, champion.version) from None
+        files = tuple(manifest.files.values())
+        if manifest.size_bytes != champion.size_bytes:
+            what = f"the files have {manifest.size_bytes} bytes together, and serving spoke of {champion.size_bytes}"
             raise ModelError(what, champion.version, "check what stands between this app and serving")
         try:
             _need_room(part, files)
@@ -82,10 +87,10 @@ def _fetch_file(client: Client, version: str, file: File, path: Path, stop: thre
                 where = f"{version}, file {file.name}, byte {_size(path)} of {file.size_bytes}"
                 raise UnavailableError(what, where, "the next attempt goes on there") from error
     try:
-        verify_file(path, file, version)
-    except ModelError:
+        verify_file(path, file)
+    except UnusableError as error:
         path.unlink()
-        raise
+        raise unusable(error, version) from None
     with path.open("rb") as written:
         os.fsync(written.fileno())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from perennial_artifact.errors import UnusableError
+
 
 class PerennialError(Exception):
     """Perennial could not do what was asked: `what` went wrong, `where`, and the `remedy`."""
@@ -54,3 +56,9 @@ def missing_extra(error: ImportError, extra: str) -> MissingExtraError:
     """Return the error that names the extra to install."""
     what = f"{error.name or error} is not installed"
     return MissingExtraError(what, f"extra {extra}", f"pip install 'perennial-client[{extra}]'")
+
+
+def unusable(error: UnusableError, version: str) -> ModelError:
+    """Return the error for a version that cannot be used."""
+    remedy = "it is not used; what answers now goes on answering. Publish the version again, or roll back"
+    return ModelError(str(error), version, remedy)

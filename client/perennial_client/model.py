@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-from perennial_client import loading, manifest
+from perennial_artifact import manifest
+from perennial_artifact.errors import UnusableError
+from perennial_artifact.portions import portions
+from perennial_artifact.predictor import Answer, Predictor
+from perennial_client import loading
 from perennial_client.cache import Cache
 from perennial_client.calls import check_texts
 from perennial_client.client import Client
 from perennial_client.download import fetch
-from perennial_client.errors import MissingExtraError, ModelError, NoChampionError, PerennialError, UnavailableError
-from perennial_client.loading import Answer, Predictor
+from perennial_client.errors import MissingExtraError, NoChampionError, PerennialError, UnavailableError, unusable
 from perennial_client.results import Champion, Prediction
 
 _LOOK_DEADLINE_S = 5.0
@@ -41,7 +44,7 @@ class _Live:
 
     def answer(self, texts: Sequence[str]) -> list[Answer]:
         answers: list[Answer] = []
-        for portion in loading.portions(texts):
+        for portion in portions(texts):
             # Between portions other threads get their turn.
             with self._lock:
                 answers += self._predictor.predict(portion)
@@ -239,11 +242,11 @@ class Model:
     def _load(self, champion: Champion) -> _Live:
         folder, precision = self._cache.folder(champion), self._precision_of(champion)
         try:
-            manifest.verify(folder, sha256=champion.manifest_sha256, version=champion.version)
-        except ModelError:
+            manifest.verify(folder, sha256=champion.manifest_sha256)
+        except UnusableError as error:
             # It is fetched anew.
             self._cache.remove(champion)
-            raise
+            raise unusable(error, champion.version) from None
         return _Live(champion, precision, loading.load(champion, folder, precision))
 
     def _swap(self, loaded: _Live) -> None:

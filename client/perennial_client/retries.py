@@ -14,7 +14,8 @@ from typing import TypeVar
 
 import httpx
 
-from perennial_client.answers import SMALL_BYTES, WRONG, decode, inert
+from perennial_artifact.foreign import WRONG, decode, inert
+from perennial_client.answers import SMALL_BYTES
 from perennial_client.errors import NoChampionError, RefusedError, UnavailableError
 
 T = TypeVar("T")

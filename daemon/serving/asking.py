@@ -19,10 +19,10 @@ from config.tasks import TaskSpec, load_tasks
 from config.words import printable
 from daemon.serving import presence
 from daemon.serving.http import tls
+from perennial_artifact.predictor import Predictor
 from registry.artifacts.local import Artifacts
 from registry.store import Registry
 from registry.versions import Version
-from trainers.learners.protocols import Predictor
 
 _TIMEOUT_S = 60.0
 _SERVER_ERROR, _UNAVAILABLE = 500, 503

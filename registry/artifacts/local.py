@@ -9,14 +9,15 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from config import durable
 from config.errors import RunFailedError
-from registry.artifacts.manifest import MANIFEST_FILE, Manifest, ManifestFile, check_publishable, regular_files
+from perennial_artifact.manifest import MANIFEST_FILE, File, Manifest
+from registry.artifacts import manifest as manifests
 
 _ARTIFACT_ID = re.compile(r"[a-z][a-z0-9-]{0,62}/v[1-9][0-9]*-[0-9a-f]{12}")
 _TEMPORARY_PREFIX = ".tmp-"
@@ -47,11 +48,11 @@ class Artifacts:
         parent. Killed at any point it leaves the whole artifact or only a temporary folder for `sweep_temporary`.
         Raises `RunFailedError` when the folder holds what must not be published, and what the disk raises.
         """
-        check_publishable(source)
+        names = manifests.publishable(source)
         parent = self._root / task
         parent.mkdir(parents=True, exist_ok=True)
         with _temporary_folder(parent) as temporary:
-            manifest = Manifest(task=task, number=number, files=_copy(source, temporary))
+            manifest = Manifest(task=task, number=number, files=_copy(source, names, temporary))
             durable.sync_tree(temporary)
             content = manifest.to_bytes()
             durable.write_atomic(temporary / MANIFEST_FILE, content)
@@ -75,17 +76,7 @@ class Artifacts:
         Raises `RunFailedError` that names the file that is missing, changed or in excess.
         """
         folder = self.folder(artifact_id)
-        manifest = Manifest.read(folder, artifact_id, manifest_sha256)
-        found = regular_files(folder) - {MANIFEST_FILE}
-        for name in sorted(found ^ manifest.files.keys()):
-            what = "is missing" if name in manifest.files else "is not in the manifest"
-            raise RunFailedError(_damaged(artifact_id, f"file {name} {what}"))
-        for name, file in sorted(manifest.files.items()):
-            path = folder / name
-            if path.stat().st_size != file.size_bytes or durable.sha256_of_file(path) != file.sha256:
-                raise RunFailedError(
-                    _damaged(artifact_id, f"file {name} is not the one that was published (its SHA-256 differs)")
-                )
+        manifests.verify(folder, artifact_id, manifest_sha256)
         return folder
 
     def folder(self, artifact_id: str) -> Path:
@@ -155,10 +146,10 @@ def _locked(folder: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _copy(source: Path, target: Path) -> dict[str, ManifestFile]:
-    """Copy all files; return SHA-256 and size of each, of the very bytes that were written."""
-    written: dict[str, ManifestFile] = {}
-    for name in sorted(regular_files(source)):
+def _copy(source: Path, names: Collection[str], target: Path) -> dict[str, File]:
+    """Copy the files `names`; return SHA-256 and size of each, of the very bytes that were written."""
+    written: dict[str, File] = {}
+    for name in sorted(names):
         digest, size = hashlib.sha256(), 0
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         with (source / name).open("rb") as reader, (target / name).open("xb") as writer:
@@ -166,12 +157,5 @@ def _copy(source: Path, target: Path) -> dict[str, ManifestFile]:
                 writer.write(chunk)
                 digest.update(chunk)
                 size += len(chunk)
-        written[name] = ManifestFile(sha256=digest.hexdigest(), size_bytes=size)
+        written[name] = File(name, digest.hexdigest(), size)
     return written
-
-
-def _damaged(artifact_id: str, what: str) -> str:
-    return (
-        f"artifact {artifact_id} is damaged: {what}. It is not loaded; what answers now goes on answering. "
-        "Restore the folder from a backup, or roll back to another version"
-    )

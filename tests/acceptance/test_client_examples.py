@@ -39,7 +39,8 @@ def address(data: ServedData) -> Iterator[str]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT / "client"), "PERENNIAL_API_KEY": KEY} | more
+    path = os.pathsep.join((str(ROOT / "artifact"), str(ROOT / "client")))
+    return os.environ | {"PYTHONPATH": path, "PERENNIAL_API_KEY": KEY} | more
 
 
 def batch(

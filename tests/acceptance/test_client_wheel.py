@@ -18,18 +18,19 @@ from tests.support.missing import missing
 from tests.support.served import TASK, TEXT, ServedData, eventually
 from tests.support.serving_process import serving
 
-CLIENT = Path(__file__).parents[2] / "client"
+ROOT = Path(__file__).parents[2]
+CLIENT = ROOT / "client"
 HEAVY = ("kafka", "lancedb", "apscheduler", "torch", "spacy", "transformers", "numpy", "pydantic")
 OURS = ("config", "consumers", "trainers", "registry", "daemon")
-NEED_AN_EXTRA = tuple(f"perennial_client.{name}" for name in ("kafka", "entities", "classifier", "tokens", "spacy_layers"))
 
-IMPORTS = f"""
+IMPORTS = """
 import importlib, json, pkgutil, sys
-import perennial_client
-for module in pkgutil.iter_modules(perennial_client.__path__, "perennial_client."):
-    if module.name not in {NEED_AN_EXTRA}:
-        importlib.import_module(module.name)
-print(json.dumps([sorted({{name.partition(".")[0] for name in sys.modules}}), perennial_client.__file__]))
+import perennial_artifact, perennial_client
+for package in (perennial_artifact, perennial_client):
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        if module.name != "perennial_client.kafka":  # needs its extra
+            importlib.import_module(module.name)
+print(json.dumps([sorted({name.partition(".")[0] for name in sys.modules}), perennial_client.__file__]))
 """
 EXTRAS = """
 import sys
@@ -53,26 +54,27 @@ def run(*command: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The wheels of the client and of what it shares with the daemon, by their packages."""
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     look = [*pip, "download", "--no-deps", "--dest", str(folder), "httpx"]
     if subprocess.run(look, capture_output=True, check=False).returncode:
         missing("pip reaches no package index to install the client's dependencies from")
-    # Where it is built it leaves folders behind.
-    source = shutil.copytree(CLIENT, folder / "client", ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
-    run(*pip, "wheel", "--no-deps", "--wheel-dir", folder / "dist", source)
-    [built] = (folder / "dist").glob("*.whl")
-    return built
+    for name in ("artifact", "client"):
+        # Where it is built it leaves folders behind.
+        source = shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
+        run(*pip, "wheel", "--no-deps", "--wheel-dir", folder / "dist", source)
+    return {path.name.partition("-")[0]: path for path in (folder / "dist").glob("*.whl")}
 
 
 @pytest.fixture(scope="module")
-def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a fresh environment with the wheel."""
+def python(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of a fresh environment with both wheels."""
     environment = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", environment)
     interpreter = environment / "bin" / "python"
-    run(interpreter, "-m", "pip", "--disable-pip-version-check", "install", wheel)
+    run(interpreter, "-m", "pip", "--disable-pip-version-check", "install", *wheels.values())
     return interpreter
 
 
@@ -85,19 +87,28 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-def test_the_wheel_holds_the_package_and_names_its_extras(wheel: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
+@pytest.mark.parametrize(
+    ("package", "extras", "needs"),
+    [
+        ("perennial_client", {"kafka", "spacy", "transformers"}, ["httpcore", "httpx", "perennial-artifact"]),
+        ("perennial_artifact", {"spacy", "transformers"}, []),
+    ],
+)
+def test_a_wheel_holds_its_package_and_names_its_extras(
+    wheels: dict[str, Path], package: str, extras: set[str], needs: list[str]
+) -> None:
+    with zipfile.ZipFile(wheels[package]) as archive:
         names = archive.namelist()
         [metadata] = [name for name in names if name.endswith("/METADATA")]
         told = message_from_string(archive.read(metadata).decode())
-    assert {name.partition("/")[0] for name in names} == {"perennial_client", metadata.partition("/")[0]}
-    sources = {f"perennial_client/{path.name}" for path in (CLIENT / "perennial_client").iterdir() if path.is_file()}
-    assert sources <= set(names)
-    assert "perennial_client/py.typed" in names
-    assert set(told.get_all("Provides-Extra") or []) == {"kafka", "spacy", "transformers"}
+    assert {name.partition("/")[0] for name in names} == {package, metadata.partition("/")[0]}
+    folder = ROOT / package.removeprefix("perennial_")
+    assert {path.relative_to(folder).as_posix() for path in (folder / package).rglob("*.py")} <= set(names)
+    assert f"{package}/py.typed" in names
+    assert set(told.get_all("Provides-Extra") or []) == extras
     needed = [line for line in told.get_all("Requires-Dist") or [] if "extra ==" not in line]
-    assert [line.partition(">")[0].partition("<")[0] for line in needed] == ["httpcore", "httpx"]
-    assert "perennial_client" in str(told.get_payload()), "the README is its description"
+    assert [line.partition(">")[0].partition("<")[0] for line in needed] == needs
+    assert package.replace("_", "-") in str(told.get_payload()), "the README is its description"
 
 
 def test_importing_it_brings_nothing_heavy_and_nothing_of_the_daemon(python: Path) -> None:

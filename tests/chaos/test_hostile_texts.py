@@ -12,11 +12,11 @@ import httpx
 import pytest
 import spacy
 
+from perennial_artifact.spacy.tokens import make_linear
 from tests.support.served import TASK, TEXT, ServedData, eventually
 from tests.support.serving_process import serving
 from trainers.learners.protocols import Example
 from trainers.learners.spacy.rows import lay_on_tokens
-from trainers.learners.spacy.tokens import make_linear
 
 PREDICT = f"/v1/tasks/{TASK}/predict"
 GIANTS = {"parentheses": "(" * 60_000, "prose": f"{TEXT} " * 8_000, "emoji": "😀" * 160_000}

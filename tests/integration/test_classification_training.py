@@ -20,12 +20,13 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from config.errors import RunFailedError, UserError
+from perennial_artifact.labels import LabelSet
+from perennial_artifact.transformer.encoder import open_saved
 from tests.support.tiny_models import CPU, make_tiny_bert, toy_plan, toy_rows, toy_spec
 from trainers.learners.catalog import task_for
 from trainers.learners.encoders import encoder, fine_tuning, imprinting
 from trainers.learners.encoders.checkpoints import Pace
 from trainers.learners.encoders.classification import ClassificationTask
-from trainers.learners.label_set import LabelSet
 from trainers.learners.protocols import Example, TrainingStep
 
 TASK = ClassificationTask()
@@ -343,10 +344,10 @@ def test_a_run_killed_by_sigkill_resumes_in_the_next_process(base: Path, tmp_pat
 def test_a_longer_limit_reaches_a_model_made_for_a_shorter_one(base: Path, tmp_path: Path) -> None:
     made = encoder.open_base(str(base), label_names=["A", "B"], max_tokens=16)
     made.save(tmp_path / "made")
-    assert encoder.open_saved(tmp_path / "made").tokenizer.model_max_length == 16, "unasked, what it was made for"
-    assert encoder.open_saved(tmp_path / "made", max_tokens=24).tokenizer.model_max_length == 24
+    assert open_saved(tmp_path / "made").tokenizer.model_max_length == 16, "unasked, what it was made for"
+    assert encoder.open_champion(tmp_path / "made", max_tokens=24).tokenizer.model_max_length == 24
     limit = AutoTokenizer.from_pretrained(base).model_max_length
-    assert encoder.open_saved(tmp_path / "made", max_tokens=10**6).tokenizer.model_max_length <= limit
+    assert encoder.open_champion(tmp_path / "made", max_tokens=10**6).tokenizer.model_max_length <= limit
 
 
 def test_attention_runs_unfused_only_for_short_rows_in_bf16_on_a_processor(base: Path) -> None:

@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 
 from daemon.serving.service import Service
+from perennial_artifact.predictor import Answer
+from perennial_artifact.spacy.entities import Entities
 from perennial_client import Client, MissingExtraError, Model, RefusedError, Retries, UnavailableError, loading
-from perennial_client.entities import Entities
-from perennial_client.loading import Answer
 from tests.support import follower
 from tests.support.proxies import Proxy, proxied
 from tests.support.served import TASK, TEXT, TOPICS, ServedData, eventually, listening, load_on_cpu
@@ -327,7 +327,7 @@ def test_a_kind_this_client_does_not_know_says_what_to_do(client: Client, cache:
 
 
 def test_a_missing_library_names_its_extra(client: Client, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "perennial_client.entities")
+    monkeypatch.delitem(sys.modules, "perennial_artifact.spacy.entities")
     monkeypatch.setitem(sys.modules, "spacy", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'perennial-client\[spacy\]'"):
         follow(client, cache)

@@ -13,8 +13,7 @@ import torch
 
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import TaskSpec, load_task
-from daemon.serving.models import batching
-from perennial_client import Client, Model, loading
+from perennial_client import Client, Model
 from tests.support.ner_rows import examples
 from tests.support.served import ServedData, eventually
 from tests.support.serving_process import serving
@@ -76,11 +75,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def test_texts_are_answered_in_the_same_portions() -> None:
-    here = (loading._PORTION_TEXTS, loading._PORTION_CHARS, loading._WHOLE_CHARS)
-    assert here == (batching.MAX_BATCH_TEXTS, batching.MAX_BATCH_CHARS, batching.WHOLE_CHARS)
 
 
 @pytest.mark.usefixtures("one_thread")

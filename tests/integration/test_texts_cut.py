@@ -16,8 +16,9 @@ from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_task
 from daemon.cli.main import app
 from daemon.serving.asking import in_words
+from perennial_artifact.transformer.encoder import open_saved
+from perennial_artifact.transformer.reading import LONGEST_TOKEN_CHARS
 from perennial_client import Prediction
-from perennial_client.classifier import Classifier
 from registry.reports.cards import texts_cut
 from tests.support.ner_rows import training_set
 from tests.support.tiny_models import CPU, TOPIC_WORDS, make_tiny_bert, toy_plan, toy_rows, toy_spec
@@ -29,7 +30,7 @@ from trainers.job.spec import JobSpec
 from trainers.learners.encoders import encoder
 from trainers.learners.encoders.classification import ClassificationTask
 from trainers.learners.protocols import Example, TrainingStep
-from trainers.learners.reading_length import LONGEST_TOKEN_CHARS, reading_length
+from trainers.learners.reading_length import reading_length
 
 MAX_TOKENS = 32
 LONG, SHORT = " ".join(["goal"] * 200), "the goal today"
@@ -61,12 +62,10 @@ def test_an_answer_says_whether_its_text_was_read_whole(model: tuple[Path, list[
     folder, _steps = model
     served = ClassificationTask().load(folder, CPU).predict(list(TEXTS))
     assert dict(zip(TEXTS, (one["truncated"] for one in served), strict=True)) == TEXTS
-    here = Classifier(folder, "fp32").predict(list(TEXTS))
-    assert [one["truncated"] for one in here] == list(TEXTS.values())
 
 
 def test_what_is_told_is_what_the_tokenizer_leaves_out(model: tuple[Path, list[TrainingStep]]) -> None:
-    opened = encoder.open_saved(model[0])
+    opened = open_saved(model[0])
     chance = random.Random(4)
     words = [*TOPIC_WORDS["SPORT"], "unheard", "of", "—", "日本", "\u200b", "'s"]
     texts = [" ".join(chance.choices(words, k=chance.randint(1, 60))) for _ in range(200)]
@@ -80,7 +79,7 @@ def test_what_is_told_is_what_the_tokenizer_leaves_out(model: tuple[Path, list[T
 def test_a_tokenizer_that_tells_nothing_is_asked_again(
     model: tuple[Path, list[TrainingStep]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = encoder.open_saved(model[0])
+    opened = open_saved(model[0])
     expected = opened.read(list(TEXTS))
     monkeypatch.setattr("transformers.tokenization_utils_base.BatchEncoding.encodings", None)
     assert opened.read(list(TEXTS)) == expected

@@ -17,12 +17,12 @@ from config.tasks import TaskSpec
 from daemon.serving.http import connections
 from daemon.serving.http.api import create_app
 from daemon.serving.service import Service
+from perennial_artifact.predictor import Predictor
 from registry import promotion
 from registry.artifacts.local import Artifacts
 from registry.store import Registry
 from registry.versions import Lineage
 from trainers.hardware import Hardware
-from trainers.learners.protocols import Predictor
 from trainers.learners.spacy.ner import SpacyNerTask
 
 TASK = "entities"

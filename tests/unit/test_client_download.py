@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
+from perennial_artifact.manifest import MANIFEST_FILE
 from perennial_client import Champion, Client, ModelError, RefusedError, Retries, UnavailableError, download
 from perennial_client.cache import Cache
-from perennial_client.manifest import MANIFEST_FILE
 from registry.artifacts.local import Artifacts
 
 CONTENT = {"config.json": b"{}", "ner/model": bytes(range(256)) * 4, "ner/empty": b"", "ö #%?.txt": b"name"}

@@ -1,4 +1,4 @@
-"""The client imports nothing of the daemon's packages, and a heavy library only in the file that its extra is for."""
+"""The client, and what it shares with the daemon, import nothing of the daemon, and a heavy library only for its extra."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib
 import re
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,38 +16,58 @@ from perennial_client import Client, Model, Prediction
 from perennial_client.kafka import KafkaFeedback
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "client" / "perennial_client"
-LIGHT = {"httpcore", "httpx", "perennial_client"}
-OF_EXTRA = {"kafka": {"kafka"}, "entities": {"spacy"}, "tokens": {"spacy"}, "classifier": {"torch", "transformers"}}
+CLIENT = ROOT / "client" / "perennial_client"
+ARTIFACT = ROOT / "artifact" / "perennial_artifact"
+LIGHT = {CLIENT: {"httpcore", "httpx", "perennial_artifact", "perennial_client"}, ARTIFACT: {"perennial_artifact"}}
+OF_EXTRA = {"kafka": {"kafka"}, "spacy": {"spacy"}, "transformer": {"safetensors", "torch", "transformers"}}
+"""By the file, or the folder, that the extra is for."""
+FILES = [(package, path) for package in LIGHT for path in sorted(package.rglob("*.py"))]
 
 USED = {"client": Client, "model": Model, "prediction": Prediction, "feedback": KafkaFeedback}
 """What the names in the docs' examples are."""
 
 
 def imported(path: Path) -> set[str]:
+    """Return the modules that a file imports, at any place in it; those of its package by their full names."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            found.add((node.module or "").partition(".")[0])
-    return found - sys.stdlib_module_names
+            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
-def test_a_file_imports_only_what_its_extra_brings(path: Path) -> None:
-    assert imported(path) <= LIGHT | OF_EXTRA.get(path.stem, set())
+@pytest.mark.parametrize(("package", "path"), FILES, ids=lambda path: path.stem)
+def test_a_file_imports_only_what_its_extra_brings(package: Path, path: Path) -> None:
+    of_extra = OF_EXTRA.get(path.stem if path.parent == package else path.parent.name, set())
+    names = {name.partition(".")[0] for name in imported(path)}
+    assert names - sys.stdlib_module_names <= LIGHT[package] | of_extra
+
+
+@pytest.mark.parametrize("package", LIGHT, ids=lambda package: package.name)
+def test_no_module_imports_itself_through_others(package: Path) -> None:
+    named = {".".join(path.relative_to(package.parent).with_suffix("").parts): path for path in package.rglob("*.py")}
+    needs = {name: imported(path) & (named.keys() - {name}) for name, path in named.items()}
+    order = list(TopologicalSorter(needs).static_order())
+    assert len(order) == len(named)
+
+
+def test_the_registry_uses_none_of_what_opens_models() -> None:
+    for path in (ROOT / "registry").rglob("*.py"):
+        assert not any(name.startswith(("perennial_artifact.spacy", "perennial_artifact.transformer")) for name in imported(path))
 
 
 def test_extras_and_the_daemon_need_the_same_libraries() -> None:
     """The client loads what the daemon's libraries wrote: an older one may not read it."""
-    client = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text())["project"]
+    projects = [tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"] for folder in ("artifact", "client")]
     daemon = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     oldest = {name: version for name, _, version in (one.replace("==", ">=").partition(">=") for one in daemon)}
-    for extra in client["optional-dependencies"].values():
-        for one in extra:
-            name, _, version = one.partition(">=")
+    needed = [one for project in projects for extra in project["optional-dependencies"].values() for one in extra]
+    for one in needed:
+        name, _, version = one.partition(">=")
+        if not name.startswith("perennial-artifact"):
             assert oldest[name].startswith(version), f"{one} of the client, {oldest[name]} of the daemon"
 
 

@@ -134,7 +134,7 @@ def test_the_image_gets_all_that_is_installed_and_nothing_else() -> None:
     let_in = {line[1:] for line in lines if line.startswith("!")}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = {pattern.rstrip("*") for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]}
-    assert packages | {"pyproject.toml", "constraints.txt", project["project"]["readme"]} == let_in
+    assert packages | {"artifact", "pyproject.toml", "constraints.txt", project["project"]["readme"]} == let_in
     for left_out in (".git", ".env", ".venv", "perennial-data", "tests"):
         assert not any(fnmatch.fnmatch(left_out, pattern) for pattern in let_in)
 

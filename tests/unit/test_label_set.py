@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from config.errors import RunFailedError
 from consumers.rows.renames import composed
+from perennial_artifact.errors import UnusableError
+from perennial_artifact.labels import LABELS_FILE, LabelSet
 from tests.support.tiny_models import toy_spec
-from trainers.learners.label_set import LABELS_FILE, LabelSet, grow
+from trainers.learners.label_set import grow
 
 OPEN = toy_spec("minilm", new_label_min_examples=5)
 
@@ -74,7 +75,7 @@ def test_labels_survive_the_file(tmp_path: Path) -> None:
 )
 def test_a_torn_or_newer_file_fails_the_run_and_names_it(tmp_path: Path, content: str) -> None:
     (tmp_path / LABELS_FILE).write_text(content)
-    with pytest.raises(RunFailedError, match=r"labels\.json"):
+    with pytest.raises(UnusableError, match=r"labels\.json"):
         LabelSet.read(tmp_path)
 
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
+from perennial_artifact.predictor import Answer
 from trainers.compare import scoring
-from trainers.learners.protocols import Answer
 
 
 class Says:

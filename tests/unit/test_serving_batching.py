@@ -10,7 +10,7 @@ import pytest
 
 from daemon.serving.models import batching
 from daemon.serving.models.batching import Batcher, ClosedError, OverloadedError, OverTimeError
-from trainers.learners.protocols import Answer
+from perennial_artifact.predictor import Answer
 
 LIMIT_S = 10
 
@@ -79,13 +79,13 @@ def test_a_large_request_lets_small_ones_pass_between_its_parts(model: Echo, bat
     model.go.set()
     assert [answer["label"] for answer in large.result(LIMIT_S)] == [f"large {number}" for number in range(80)]
     assert small.result(LIMIT_S) == [{"label": "small"}]
-    assert max(len(call) for call in model.calls) == batching.MAX_BATCH_TEXTS
+    assert max(len(call) for call in model.calls) == batching.MAX_TEXTS
     position = next(number for number, call in enumerate(model.calls) if "small" in call)
     assert position < len(model.calls) - 1, "the small request waited for the whole large one"
 
 
 def test_long_texts_go_in_smaller_calls(model: Echo, batcher: Batcher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batching, "MAX_BATCH_CHARS", 100)
+    monkeypatch.setattr(batching, "MAX_CHARS", 100)
     texts = ["a" * 60, "b" * 60, "c" * 500, "d" * 10, "e" * 10]
     assert [answer["label"] for answer in batcher.submit(texts).result(LIMIT_S)] == texts
     assert [len(call) for call in model.calls] == [2, 1, 2]
@@ -176,7 +176,7 @@ class InWords(Echo):
 @pytest.fixture
 def words(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[InWords, Batcher]]:
     """A batcher whose calls hold one word of a large text."""
-    monkeypatch.setattr(batching, "MAX_BATCH_CHARS", 4)
+    monkeypatch.setattr(batching, "MAX_CHARS", 4)
     model = InWords()
     made = Batcher(model, name="test")
     yield model, made
@@ -220,7 +220,7 @@ def test_what_is_left_of_a_text_is_dropped_with_its_client(words: tuple[InWords,
 
 
 def test_a_text_that_takes_more_than_its_time_fails_and_its_neighbours_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batching, "MAX_BATCH_CHARS", 1)
+    monkeypatch.setattr(batching, "MAX_CHARS", 1)
     now = [0.0]
 
     class Slow(InWords):

@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 
 from config.tasks import TaskSpec
 from daemon.serving.service import Service
+from perennial_artifact.predictor import Predictor
 from tests.support.served import TASK, TEXT, TOPICS, ServedData, eventually, listening, load_on_cpu
-from trainers.learners.protocols import Predictor
 
 PREDICT = f"/v1/tasks/{TASK}/predict"
 NEW = "more-entities"

@@ -14,8 +14,8 @@ import pytest
 from config.tasks import TaskSpec, load_task
 from daemon.serving.models.loading import RegistryChampions
 from daemon.serving.models.slot import NoModelError, Refreshed, Slot
+from perennial_artifact.predictor import Answer, Predictor
 from tests.support.served import TASK, TEXT, ServedData, eventually, load_on_cpu
-from trainers.learners.protocols import Answer, Predictor
 
 LIMIT_S = 20
 

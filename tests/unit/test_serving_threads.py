@@ -18,8 +18,8 @@ from daemon.serving.http.lane import Lane
 from daemon.serving.models import trouble
 from daemon.serving.models.trouble import Trouble
 from daemon.serving.service import Service
+from perennial_artifact.predictor import Answer
 from tests.support.served import TASK, ServedData, eventually, listening, load_on_cpu
-from trainers.learners.protocols import Answer
 
 LIMIT_S = 30
 

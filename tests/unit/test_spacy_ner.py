@@ -12,14 +12,15 @@ import spacy
 from config.errors import RunFailedError
 from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import TaskSpec, load_task
-from perennial_client.entities import Entities
+from perennial_artifact.spacy.entities import borders_of
+from perennial_artifact.spacy.pieces import pieces
 from tests.support.ner_rows import example, examples
 from trainers.compare.metrics import entity_scores
 from trainers.hardware import Hardware
 from trainers.learners.protocols import Example, TrainingPlan, TrainingStep
-from trainers.learners.spacy.alignment import as_compared
+from trainers.learners.spacy.alignment import Tokens, as_compared
 from trainers.learners.spacy.ner import SpacyNerTask, _batches
-from trainers.learners.spacy.rows import lay_on_tokens, learnable_types, pieces, tokens_of
+from trainers.learners.spacy.rows import lay_on_tokens, learnable_types
 
 CPU = Hardware("cpu", "fp32", 1)
 
@@ -326,7 +327,7 @@ def test_a_damaged_model_folder_is_named(champion: Path, tmp_path: Path) -> None
 def aligned(text: str, *marks: tuple[int, int], nlp: spacy.Language | None = None) -> list[str]:
     """Return the slices that marks of one type become before they are compared."""
     gold = {"spans": [{"start": start, "end": end, "label": "ORG"} for start, end in marks]}
-    compared = as_compared(text, gold, tokens_of(nlp or spacy.blank("en"), text))
+    compared = as_compared(text, gold, Tokens.of(borders_of(nlp or spacy.blank("en"), text)))
     return [text[span["start"] : span["end"]] for span in compared["spans"]]
 
 
@@ -360,7 +361,7 @@ def test_a_span_that_shares_a_token_is_unknown_before_scoring_as_before_training
     nlp = spacy.blank("en")
     row = spans_of("AcmeCorp met Vigo", (0, 4, "ORG"), (4, 12, "ORG"))
     (laid,), report = lay_on_tokens(nlp, [row], ("ORG",))
-    compared = as_compared(row.text, row.target, tokens_of(nlp, row.text))
+    compared = as_compared(row.text, row.target, Tokens.of(borders_of(nlp, row.text)))
     assert (laid.entities, laid.unknown, report.skipped) == (((0, 1, "ORG"),), ((1, 2),), 1)
     assert compared["spans"] == [{"start": 0, "end": 8, "label": "ORG"}]
     assert compared["unknown"] == [[9, 12]]
@@ -405,11 +406,8 @@ def test_answers_never_begin_or_end_with_white_space(tmp_path: Path) -> None:
     ruler.add_patterns([{"label": "GPE", "pattern": [{"TEXT": "\n\n"}]}])  # type: ignore[attr-defined]
     nlp.to_disk(tmp_path / "model")
     texts = ["At  Acme  today", "In\n\nBrno", "At\u00a0 Acme \u2003", "plain"]
-    for model in (SpacyNerTask().load(tmp_path / "model", CPU), Entities(tmp_path / "model")):
-        answers = model.predict(texts)
-        found = [
-            [text[span["start"] : span["end"]] for span in answer["spans"]] for text, answer in zip(texts, answers, strict=True)
-        ]
-        assert all(part == part.strip() != "" for parts in found for part in parts)
-        assert found[0] == ["Acme"]
-        assert found[1] == found[3] == []
+    answers = SpacyNerTask().load(tmp_path / "model", CPU).predict(texts)
+    found = [[text[span["start"] : span["end"]] for span in answer["spans"]] for text, answer in zip(texts, answers, strict=True)]
+    assert all(part == part.strip() != "" for parts in found for part in parts)
+    assert found[0] == ["Acme"]
+    assert found[1] == found[3] == []

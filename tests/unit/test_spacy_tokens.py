@@ -1,10 +1,9 @@
-"""The bound on spaCy's tokenizer: the same tokens, patterns that read little, and the same code in the client."""
+"""The bound on spaCy's tokenizer: the same tokens, patterns that read little."""
 
 from __future__ import annotations
 
 import functools
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +13,9 @@ from hypothesis import strategies as st
 from spacy.language import Language
 from spacy.tokens import Doc
 
-import perennial_client.tokens
+from perennial_artifact.spacy.tokens import INFIX_CHARS, NEAR_CHARS, Infixes, Prefix, Short, Suffix, make_linear
 from trainers.learners.protocols import Example
-from trainers.learners.spacy import tokens as spacy_tokens
 from trainers.learners.spacy.rows import lay_on_tokens
-from trainers.learners.spacy.tokens import INFIX_CHARS, NEAR_CHARS, Infixes, Prefix, Short, Suffix, make_linear
 
 ATOMS = [
     *"abzAZéßяЖ日本。0159.,;:!?'\"()[]{}<>/\\@#$€%&*-–—_=+~^|°²…’“”« \n\t\u00a0\u0301\u200d😀",
@@ -142,14 +139,6 @@ def test_a_tokenizer_of_another_kind_stays_as_it_is() -> None:
     nlp = spacy.blank("xx")
     nlp.tokenizer = own = lambda text: Doc(nlp.vocab, words=text.split())
     assert make_linear(nlp).tokenizer is own
-
-
-def test_the_client_bounds_it_alike() -> None:
-    here, there = (Path(module.__file__).read_text("utf-8") for module in (spacy_tokens, perennial_client.tokens))
-    _doc, _, ours = here.partition('"""\n\nfrom __future__')
-    _doc, _, theirs = there.partition('"""\n\nfrom __future__')
-    assert ours
-    assert ours == theirs
 
 
 def test_a_row_is_read_once_and_its_document_made_again_from_what_was_kept() -> None:

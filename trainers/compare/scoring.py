@@ -9,9 +9,10 @@ from itertools import islice
 
 import pyarrow as pa
 
+from perennial_artifact.predictor import Predictor
 from trainers.compare.comparison import Latency
 from trainers.compare.metrics import percentiles_ms
-from trainers.learners.protocols import Aligner, Predictor
+from trainers.learners.protocols import Aligner
 
 ROLES = ("test", "anchor", "corrections")
 """Roles of rows that are scored, never learnt from."""

@@ -21,6 +21,7 @@ from config.errors import RunFailedError
 from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
 from consumers.training_set.snapshot import TrainingSet, load_training_set
+from perennial_artifact.predictor import Predictor
 from trainers import hardware
 from trainers.compare import scoring
 from trainers.compare.comparison import Comparison, compare
@@ -30,7 +31,7 @@ from trainers.job.progress import ProgressLog
 from trainers.job.replay import Selection, select
 from trainers.job.spec import LINEAGE_FILE, MODEL_FOLDER, SCORES_FILE, WORK_FOLDER, JobResult, JobSpec
 from trainers.learners.catalog import task_for
-from trainers.learners.protocols import Example, Predictor, Task, TrainingPlan, TrainingStep
+from trainers.learners.protocols import Example, Task, TrainingPlan, TrainingStep
 
 TRAINED_FILE = "trained.json"
 """Written last when the model folder is complete: a later attempt goes on with scoring."""

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from config.tasks import TaskSpec
+from perennial_artifact.predictor import Predictor
 from trainers.hardware import Hardware
-
-# ner: {"spans": [{"start", "end", "label"}]}; classification: {"label": str, "scores": {label: probability}, "truncated": bool}.
-# A model that reads every text whole may leave out "truncated".
-Answer = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +60,11 @@ class TrainingPlan:
     """Told what goes on before the first step, however often; also where a stop that was asked for takes effect."""
 
 
-class Predictor(Protocol):
-    """A loaded model. Thread-safe for one caller at a time."""
-
-    def predict(self, texts: Sequence[str]) -> list[Answer]:
-        """Return one answer per text, in order."""
-        ...
-
-
 class Aligner(Protocol):
     """Brings targets and answers of one text into the form in which they are compared."""
 
     def __call__(self, text: str, targets: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
         """Return one for each of `targets`, in order."""
-        ...
-
-
-@runtime_checkable
-class Divides(Protocol):
-    """A predictor that answers a long text in parts, so that others' texts need not wait for the whole of it."""
-
-    def divide(self, text: str) -> Sequence[tuple[int, int]]:
-        """Return (start, end) of the parts of a text, in order; a short one is one part."""
-        ...
-
-    def join(self, starts: Sequence[int], answers: Sequence[Answer]) -> Answer:
-        """Return the answer to a text from those to its parts, which begin at `starts`."""
         ...
 
 

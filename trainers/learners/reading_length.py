@@ -10,10 +10,9 @@ from huggingface_hub import try_to_load_from_cache
 from tokenizers import Tokenizer
 
 from config.tasks import TaskSpec
+from perennial_artifact.transformer.reading import LONGEST_TOKEN_CHARS
 
 MINILM = "minilm"
-LONGEST_TOKEN_CHARS = 64
-"""A text is cut to this many characters per token before tokenising, so that a megabyte of text costs no more than a page."""
 _TOKENIZER, _TOKENIZER_CONFIG, _CONFIG = "tokenizer.json", "tokenizer_config.json", "config.json"
 _BATCH_TEXTS = 256
 

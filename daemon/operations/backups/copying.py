@@ -14,8 +14,7 @@ from pathlib import Path
 from config import durable
 from config.errors import UserError
 from config.sqlite_file import BUSY_TIMEOUT_S, translated_errors
-from daemon.operations.backups.manifest import FILE_NAME, Backup
-from registry.artifacts.manifest import ManifestFile
+from daemon.operations.backups.manifest import FILE_NAME, Backup, BackupFile
 
 _CHUNK_BYTES = 1 << 20
 _SQLITE_BEGINS = b"SQLite format 3\0"
@@ -32,7 +31,7 @@ class Copies:
     def __init__(self, folder: Path, earlier: tuple[Path, Backup] | None = None) -> None:
         """`earlier` is the backup whose files are linked where they hold the same bytes."""
         self.folder = folder
-        self.files: dict[str, ManifestFile] = {}
+        self.files: dict[str, BackupFile] = {}
         self._earlier = earlier
 
     def file(self, source: Path, name: str) -> None:
@@ -48,7 +47,7 @@ class Copies:
                 digest.update(chunk)
                 size += len(chunk)
         shutil.copymode(source, target)
-        self.files[name] = ManifestFile(sha256=digest.hexdigest(), size_bytes=size)
+        self.files[name] = BackupFile(sha256=digest.hexdigest(), size_bytes=size)
 
     def database(self, source: Path, name: str) -> None:
         """Take in one SQLite file as of one moment, by its online backup. Raises `RetryError`, `StopError`."""
@@ -79,7 +78,7 @@ class Copies:
     def note(self, name: str) -> None:
         """Record a file that was written into the folder otherwise."""
         path = self.folder / name
-        self.files[name] = ManifestFile(sha256=durable.sha256_of_file(path), size_bytes=path.stat().st_size)
+        self.files[name] = BackupFile(sha256=durable.sha256_of_file(path), size_bytes=path.stat().st_size)
 
     def _link(self, source: Path, name: str, target: Path) -> bool:
         if self._earlier is None:

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
-from typing import Literal, Self
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from config import durable
-from config.errors import RunFailedError, UserError
+from config.errors import UserError
 from consumers.log.protocols import TopicPartition
-from registry.artifacts.manifest import ManifestFile, check_plain_paths, regular_files
+from perennial_artifact.errors import UnusableError
+from perennial_artifact.manifest import regular_files
 
 FILE_NAME = "backup.json"
 # Where things lie in a backup, whatever the settings of the installation that it was taken of.
 REGISTRY = "registry.db"
 EVENT_LOG = "events.db"
 BUFFER, ARTIFACTS, RUNS = "buffer", "artifacts", "runs"
+
+
+class BackupFile(BaseModel):
+    """One file of a backup."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    size_bytes: Annotated[int, Field(ge=0)]
 
 
 class Backup(BaseModel):
@@ -41,12 +51,16 @@ class Backup(BaseModel):
     """Of each table of the buffer."""
     warnings: tuple[str, ...] = ()
     """What was found damaged in the installation itself, and is so in the backup."""
-    files: dict[str, ManifestFile]
+    files: dict[str, BackupFile]
 
     @field_validator("files")
     @classmethod
-    def _stay_inside(cls, files: dict[str, ManifestFile]) -> dict[str, ManifestFile]:
-        check_plain_paths(files, besides=FILE_NAME)
+    def _stay_inside(cls, files: dict[str, BackupFile]) -> dict[str, BackupFile]:
+        for name in files:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or "\\" in name or str(path) != name or name in ("", ".", FILE_NAME):
+                message = f"{name!r} is not a plain relative path"
+                raise ValueError(message)
         return files
 
     @property
@@ -85,8 +99,8 @@ class Backup(BaseModel):
         """Read every byte of the backup in `folder`. Raises `UserError` that names the file that is missing or changed."""
         try:
             found = regular_files(folder) - {FILE_NAME}
-        except RunFailedError as error:
-            raise UserError(str(error)) from None
+        except UnusableError as error:
+            raise UserError(_damaged(folder, str(error))) from None
         for name in sorted(found ^ self.files.keys()):
             what = "is missing" if name in self.files else "is not in its manifest"
             raise UserError(_damaged(folder, f"{name} {what}"))

@@ -16,7 +16,7 @@ from config.errors import PerennialError
 from consumers.events.schemas import PREDICTIONS_TOPIC, PredictionMade, to_bytes
 from consumers.log.protocols import EventSink
 from daemon.serving.models.trouble import Trouble, trouble
-from trainers.learners.protocols import Answer
+from perennial_artifact.predictor import Answer
 
 _MAX_WAITING = 20_000
 _MAX_WAITING_CHARS = 32_000_000

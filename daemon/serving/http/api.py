@@ -28,7 +28,7 @@ from daemon.serving.metrics import Measured
 from daemon.serving.models.batching import OverloadedError, OverTimeError
 from daemon.serving.models.slot import NoModelError, Slot
 from daemon.serving.service import Service
-from trainers.learners.protocols import Answer
+from perennial_artifact.predictor import Answer
 
 _CLIENT_GONE = 499
 """What the metrics count for a request whose client did not wait; nobody reads it."""

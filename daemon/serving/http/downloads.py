@@ -19,8 +19,9 @@ from daemon.serving.http.refusals import GUARDED, declared
 from daemon.serving.models import loading as models
 from daemon.serving.models.slot import Slot
 from daemon.serving.service import Service
+from perennial_artifact.manifest import MANIFEST_FILE, Manifest
+from registry.artifacts import manifest as manifests
 from registry.artifacts.local import Artifacts
-from registry.artifacts.manifest import MANIFEST_FILE, Manifest
 from registry.versions import Version
 
 _FOLLOW = "ask /v1/tasks/{task}/champion for the version to use"
@@ -108,7 +109,7 @@ def _opened(service: Service, artifacts: Artifacts, name: str) -> tuple[Version,
             raise ApiError(404, message, f"/v1/models lists them; {_FOLLOW}", field="version") from None
         try:
             folder = artifacts.folder(version.artifact_id)
-            return version, folder, Manifest.read(folder, version.artifact_id, version.manifest_sha256)
+            return version, folder, manifests.read(folder, version.artifact_id, version.manifest_sha256)
         except RunFailedError as error:
             # Its files may have been collected since the record was read.
             version = service.registry.versions.get(name)

@@ -15,18 +15,13 @@ from dataclasses import dataclass
 
 from config.text_budget import budget_s
 from daemon.serving.models.trouble import Trouble, trouble
-from trainers.learners.protocols import Answer, Divides, Predictor
+from perennial_artifact.portions import MAX_CHARS, MAX_TEXTS, WHOLE_CHARS
+from perennial_artifact.predictor import Answer, Divides, Predictor
 
-MAX_BATCH_TEXTS = 32
-"""Texts, or parts of texts, handed to the model in one call."""
-MAX_BATCH_CHARS = 10_000
-"""Characters in one call, the last part's excess aside: long texts must not hold up short ones for seconds."""
 MAX_WAITING_TEXTS = 4096
 """Texts that may wait for one model; beyond that a request is refused, so that memory stays bounded."""
 MAX_WAITING_CHARS = 32_000_000
 """Characters that may wait: as many texts of the largest size would take gigabytes."""
-WHOLE_CHARS = 2_500
-"""What a text counts at most where the model does not divide it: such a model reads only its beginning."""
 
 
 class ClosedError(Exception):
@@ -213,7 +208,7 @@ class Batcher:
 
     def _take(self) -> list[_Turn]:
         batch: list[_Turn] = []
-        room, chars = MAX_BATCH_TEXTS, MAX_BATCH_CHARS
+        room, chars = MAX_TEXTS, MAX_CHARS
         if (begun := self._first(self._begun)) is not None:
             # A turn for one of the large ones, so that they go on however many come; half of the call is for who is new.
             share = 2 if self._fresh else 1

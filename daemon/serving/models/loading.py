@@ -12,9 +12,9 @@ from typing import Literal
 from config.settings import Settings
 from config.tasks import TaskSpec
 from daemon.serving.models.slot import Champion
+from perennial_artifact.predictor import Predictor
 from registry.artifacts.local import Artifacts
 from registry.store import Registry
-from trainers.learners.protocols import Predictor
 
 
 class RegistryChampions:

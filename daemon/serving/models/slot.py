@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,18 +16,13 @@ import structlog
 
 from config.clock import Clock, utc_now
 from config.tasks import TaskSpec
-from daemon.serving.models.batching import MAX_BATCH_TEXTS, Batcher, ClosedError
+from daemon.serving.models.batching import Batcher, ClosedError
 from daemon.serving.models.trouble import Trouble
-from trainers.learners.protocols import Answer, Predictor
+from perennial_artifact.predictor import Answer, Predictor
+from perennial_artifact.warming import warm
 
 DRAIN_LIMIT_S = 60.0
 MAX_BACKOFF_S = 60.0
-_WARM_TEXTS = (
-    "Parliament passed the budget on Tuesday.",
-    "The central bank left its policy rate unchanged, while core inflation eased to 2.1 percent in October. " * 3,
-    "Reporters in Stockholm said the prime minister would meet the finance secretary before the vote. " * 12,
-)
-_WARM_BATCHES = (1, 8, MAX_BATCH_TEXTS)
 
 log = structlog.get_logger(__name__)
 
@@ -236,15 +230,7 @@ class Slot:
     def _load_and_warm(self, champion: Champion) -> Batcher:
         folder = self._source.verified_folder(champion)
         predictor = self._load(self.spec, folder)
-        # The first calls of a model are slow (kernels chosen per shape, lazy tables), so they are made before it
-        # answers anybody; a model that cannot answer never gets that far.
-        for size in _WARM_BATCHES:
-            texts = [_WARM_TEXTS[number % len(_WARM_TEXTS)] for number in range(size)]
-            answers = predictor.predict(texts)
-            if len(answers) != size:
-                message = f"it gave {len(answers)} answers to {size} texts"
-                raise ValueError(message)
-            json.dumps(answers, allow_nan=False)  # a score that is no number could never be sent
+        warm(predictor)
         return Batcher(predictor, name=champion.version, on_batch=self._on_batch, text_time_s=self._text_time_s)
 
     def _note_failure(self, champion: Champion, error: Exception) -> Refreshed:

@@ -9,9 +9,10 @@ import torch
 from torch.nn.functional import normalize
 
 from config.tasks import TaskSpec
+from perennial_artifact.predictor import Answer
+from perennial_artifact.transformer.encoder import Encoder, by_length
 from trainers.learners.encoders import encoder as encoders
-from trainers.learners.encoders.encoder import Encoder
-from trainers.learners.protocols import Answer, Example
+from trainers.learners.protocols import Example
 
 _ROWS_PER_LABEL = 100
 """The newest rows of a label make its mean; more would cost time and move it little."""
@@ -67,7 +68,7 @@ def _embed(encoder: Encoder, texts: Sequence[str]) -> torch.Tensor:
     body = encoder.model.base_model.eval()
     vectors = torch.empty(len(texts), int(encoder.model.config.hidden_size))
     with torch.inference_mode():
-        for batch in encoders.by_length([len(tokens) for tokens in tokenised], _ROWS_PER_BATCH):
+        for batch in by_length([len(tokens) for tokens in tokenised], _ROWS_PER_BATCH):
             padded = encoder.pad([tokenised[index] for index in batch])
             mask = padded["attention_mask"].unsqueeze(-1).float()
             states = body(**padded).last_hidden_state

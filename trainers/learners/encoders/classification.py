@@ -14,16 +14,19 @@ import torch
 from config.errors import RunFailedError
 from config.naming import named
 from config.tasks import TaskSpec
+from perennial_artifact.labels import LabelSet
+from perennial_artifact.predictor import Predictor
+from perennial_artifact.transformer.classifier import Classifier
+from perennial_artifact.transformer.encoder import Encoder
 from trainers.hardware import Hardware
 from trainers.learners.encoders import encoder as encoders
 from trainers.learners.encoders.baseline import MostFrequentLabel, NearestCentroid
-from trainers.learners.encoders.encoder import Encoder
 from trainers.learners.encoders.fine_tuning import Recipe, Row, fine_tune
 from trainers.learners.encoders.imprinting import imprint
-from trainers.learners.label_set import LabelSet, grow
-from trainers.learners.protocols import Aligner, Answer, Example, Predictor, TrainingPlan, TrainingStep
+from trainers.learners.label_set import grow
+from trainers.learners.opening import usable
+from trainers.learners.protocols import Aligner, Example, TrainingPlan, TrainingStep
 
-_ROWS_PER_BATCH = 32
 _LOG = structlog.get_logger(__name__)
 
 
@@ -38,7 +41,8 @@ class ClassificationTask:
         """
         champion = None if plan.full else _champion(plan)
         counts = Counter(str(row.target["label"]) for row in plan.rows if row.weight > 0)
-        previous = LabelSet.read(plan.warm_start) if plan.warm_start else None
+        with usable():
+            previous = LabelSet.read(plan.warm_start) if plan.warm_start else None
         labels = grow(plan.spec, counts, previous, from_base=champion is None)
         rows = [row for row in plan.rows if row.weight > 0 and row.target["label"] in labels.seen]
         left_out = _left_out(plan, labels, rows, counts)
@@ -64,13 +68,9 @@ class ClassificationTask:
 
     def load(self, folder: Path, hardware: Hardware) -> Predictor:
         """Return the model in `folder`. Raises `RunFailedError` when it cannot be read."""
-        labels = LabelSet.read(folder)
-        encoder = encoders.open_saved(folder)
-        if encoder.model.config.num_labels != len(labels.names):
-            outputs = encoder.model.config.num_labels
-            message = f"the model in {folder} has {outputs} outputs for {len(labels.names)} labels; it is not used"
-            raise RunFailedError(message)
-        return ClassificationPredictor(encoder, labels, hardware)
+        torch.set_num_threads(hardware.threads)
+        with usable():
+            return Classifier.open(folder, hardware.compute)
 
     def aligner(self, model: Predictor) -> Aligner:  # noqa: ARG002 - a label is a label
         """Return what leaves labels as they are."""
@@ -90,46 +90,16 @@ class ClassificationTask:
         return MostFrequentLabel(rows)
 
 
-class ClassificationPredictor:
-    """A loaded classifier: answers limited to the labels its training rows have shown."""
-
-    def __init__(self, encoder: Encoder, labels: LabelSet, hardware: Hardware) -> None:
-        torch.set_num_threads(hardware.threads)
-        self._encoder = encoder
-        self._hardware = hardware
-        self._names = [labels.names[number] for number in labels.seen_ids]
-        self._seen = torch.tensor(labels.seen_ids, device=hardware.device)
-        dtype = torch.bfloat16 if hardware.precision == "bf16" else torch.float32
-        # The decorated method's type loses its self.
-        self._model = encoder.model.to(device=hardware.device, dtype=dtype).eval()  # type: ignore[call-arg]
-
-    def predict(self, texts: Sequence[str]) -> list[Answer]:
-        """Return `{"label", "scores", "truncated"}` per text, in order.
-
-        Scores are probabilities over the answerable labels, highest first; `truncated` says that the text is longer than the
-        model reads.
-        """
-        answers: list[Answer] = [{}] * len(texts)
-        tokenised, cut = self._encoder.read(texts)
-        with torch.inference_mode():
-            for batch in encoders.by_length([len(tokens) for tokens in tokenised], _ROWS_PER_BATCH):
-                padded = self._encoder.pad([tokenised[index] for index in batch])
-                logits = self._model(**{key: tensor.to(self._hardware.device) for key, tensor in padded.items()}).logits
-                probabilities = logits.float()[:, self._seen].softmax(dim=-1).tolist()
-                for index, row in zip(batch, probabilities, strict=True):
-                    scores = dict(sorted(zip(self._names, row, strict=True), key=lambda pair: -pair[1]))
-                    answers[index] = {"label": next(iter(scores)), "scores": scores, "truncated": cut[index]}
-        return answers
-
-
 def _champion(plan: TrainingPlan) -> Encoder | None:
     """Return the model to go on from, unless there is none or the task's base model has changed since."""
     if plan.warm_start is None:
         return None
-    champion = encoders.open_saved(plan.warm_start, max_tokens=plan.spec.training.max_tokens)
-    if champion.base_name == plan.spec.base_model:
+    with usable():
+        champion = encoders.open_champion(plan.warm_start, max_tokens=plan.spec.training.max_tokens)
+    base = encoders.base_name(champion)
+    if base == plan.spec.base_model:
         return champion
-    _LOG.info("base_model_changed", task=plan.spec.name, champion=champion.base_name, now=plan.spec.base_model, next="from base")
+    _LOG.info("base_model_changed", task=plan.spec.name, champion=base, now=plan.spec.base_model, next="from base")
     return None
 
 

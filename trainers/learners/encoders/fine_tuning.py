@@ -21,9 +21,9 @@ from torch.utils.data import Dataset, Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
+from perennial_artifact.transformer.encoder import Encoder
 from trainers.hardware import Hardware, keep_freed_memory
 from trainers.learners.encoders.checkpoints import KEPT, Pace, newest_valid
-from trainers.learners.encoders.encoder import Encoder
 from trainers.learners.protocols import TrainingStep
 
 _WARMUP_SHARE = 0.06

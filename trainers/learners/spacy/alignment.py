@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from perennial_artifact.spacy.pieces import without_outer_space
+
 TokenSpan = tuple[int, int, str]
 """First token, token after the last, type."""
 
@@ -83,12 +85,3 @@ def as_compared(text: str, target: Mapping[str, Any], tokens: Tokens) -> dict[st
     ]
     unknown = [[int(tokens.starts[at]), int(tokens.ends[at])] for at in laid.unknown]
     return {**target, "spans": spans} | ({"unknown": unknown} if unknown else {})
-
-
-def without_outer_space(text: str, start: int, end: int) -> tuple[int, int]:
-    """Return a span without the white space that it begins or ends with; empty when it holds nothing else."""
-    while start < end and text[start].isspace():
-        start += 1
-    while start < end and text[end - 1].isspace():
-        end -= 1
-    return start, end

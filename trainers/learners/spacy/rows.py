@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -20,13 +19,12 @@ from spacy.training import Example as SpacyExample
 from config.naming import named
 from config.tasks import TaskSpec
 from config.text_budget import budget_s
+from perennial_artifact.spacy.pieces import pieces, readable
 from trainers.learners.label_set import joining
 from trainers.learners.protocols import Example
 from trainers.learners.spacy.alignment import Tokens, TokenSpan, lay
 
-PIECE_CHARS = 10_000
 _LOG = structlog.get_logger(__name__)
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,28 +82,6 @@ class AlignmentReport:
             else "",
         ]
         return "; ".join(part for part in parts if part)
-
-
-def readable(text: str) -> str:
-    """Return the text with lone surrogates replaced, which spaCy cannot encode; every offset stays valid."""
-    return _LONE_SURROGATE.sub("\ufffd", text)
-
-
-def pieces(text: str, spans: Sequence[Mapping[str, Any]] = (), *, longest: int = PIECE_CHARS) -> Iterator[tuple[int, int]]:
-    """Yield (start, end) of parts of a long text, cut where a paragraph, line or word ends and never inside one of `spans`.
-
-    spaCy needs some 2.5 KB of memory per character while it works; parts bound that, and entities do not reach across them.
-    """
-    start = 0
-    while len(text) - start > longest:
-        ends = (text.rfind(mark, start + longest // 2, start + longest) + len(mark) for mark in ("\n\n", "\n", " "))
-        end = next((end for end in ends if end > start + longest // 2), start + longest)
-        around = next((span for span in spans if span["start"] < end < span["end"]), None)
-        if around is not None:
-            end = around["start"] if around["start"] > start else around["end"]
-        yield start, end
-        start = end
-    yield start, len(text)
 
 
 def learnable_types(
@@ -177,15 +153,6 @@ def _laid_in_time(
         if elapsed() - began > limit_s:
             yield None
             return
-
-
-def tokens_of(nlp: Language, text: str) -> Tokens:
-    """Return the tokens of a text as a pipeline reads it, long ones in pieces."""
-    borders = []
-    for start, end in pieces(readable(text)):
-        doc = nlp.make_doc(readable(text[start:end]))
-        borders += [(start + token.idx, start + token.idx + len(token)) for token in doc]
-    return Tokens.of(borders)
 
 
 def _lay(doc: Doc, row: Example, types: Collection[str], report: AlignmentReport) -> TokenRow:

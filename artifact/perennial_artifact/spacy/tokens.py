@@ -2,7 +2,7 @@
 
 The tokenizer takes one prefix and one suffix at a time off each run of text without white space, and its patterns search all
 of that run for each: 10,000 dollar signs take 25 s. Within these bounds the tokens are the same for every text, short or
-hostile. `client/perennial_client/tokens.py` is the same for apps; a test compares them.
+hostile.
 """
 
 from __future__ import annotations

@@ -1,0 +1,31 @@
+"""What a loaded model is to whoever asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+# ner: {"spans": [{"start", "end", "label"}]}; classification: {"label": str, "scores": {label: probability}, "truncated": bool}.
+# A model that reads every text whole may leave out "truncated".
+Answer = Mapping[str, Any]
+
+
+class Predictor(Protocol):
+    """A loaded model. Thread-safe for one caller at a time."""
+
+    def predict(self, texts: Sequence[str]) -> list[Answer]:
+        """Return one answer per text, in order."""
+        ...
+
+
+@runtime_checkable
+class Divides(Protocol):
+    """A predictor that answers a long text in parts, so that others' texts need not wait for the whole of it."""
+
+    def divide(self, text: str) -> Sequence[tuple[int, int]]:
+        """Return (start, end) of the parts of a text, in order; a short one is one part."""
+        ...
+
+    def join(self, starts: Sequence[int], answers: Sequence[Answer]) -> Answer:
+        """Return the answer to a text from those to its parts, which begin at `starts`."""
+        ...

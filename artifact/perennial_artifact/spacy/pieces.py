@@ -1,0 +1,57 @@
+"""A text as spaCy is given it: readable, and a long one in pieces."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+PIECE_CHARS = 10_000
+_PORTION_CHARS = 50_000
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def readable(text: str) -> str:
+    """Return the text with lone surrogates replaced, which spaCy cannot encode; every offset stays valid."""
+    return _LONE_SURROGATE.sub("\ufffd", text)
+
+
+def pieces(text: str, spans: Sequence[Mapping[str, Any]] = (), *, longest: int = PIECE_CHARS) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of parts of a long text, cut where a paragraph, line or word ends and never inside one of `spans`.
+
+    spaCy needs some 2.5 KB of memory per character while it works; parts bound that, and entities do not reach across them.
+    """
+    start = 0
+    while len(text) - start > longest:
+        ends = (text.rfind(mark, start + longest // 2, start + longest) + len(mark) for mark in ("\n\n", "\n", " "))
+        end = next((end for end in ends if end > start + longest // 2), start + longest)
+        around = next((span for span in spans if span["start"] < end < span["end"]), None)
+        if around is not None:
+            end = around["start"] if around["start"] > start else around["end"]
+        yield start, end
+        start = end
+    yield start, len(text)
+
+
+def portions(texts: Sequence[str]) -> Iterator[list[tuple[int, int, str]]]:
+    """Yield (number of the text, offset in it, piece) in portions of bounded size."""
+    portion: list[tuple[int, int, str]] = []
+    chars = 0
+    for at, text in enumerate(texts):
+        for start, end in pieces(text):
+            portion.append((at, start, text[start:end]))
+            chars += end - start
+            if chars >= _PORTION_CHARS:
+                yield portion
+                portion, chars = [], 0
+    if portion:
+        yield portion
+
+
+def without_outer_space(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return a span without the white space that it begins or ends with; empty when it holds nothing else."""
+    while start < end and text[start].isspace():
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    return start, end

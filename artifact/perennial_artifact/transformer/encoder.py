@@ -1,0 +1,80 @@
+"""A sequence classifier with its tokenizer, from a stock Hugging Face folder (safetensors, config, tokenizer)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from perennial_artifact.errors import UnusableError
+from perennial_artifact.transformer import reading
+
+UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
+"""What the libraries raise for a folder that is damaged, or of a shape they do not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """A sequence classifier with its tokenizer."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+    def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of every text, special tokens included, cut to the length the model was made for."""
+        return self.read(texts)[0]
+
+    def read(self, texts: Sequence[str]) -> tuple[list[list[int]], list[bool]]:
+        """Return what `tokenise` returns, and of each text whether it was cut."""
+        return reading.read(self.tokenizer, texts)
+
+    def pad(self, rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
+        """Return `input_ids` and `attention_mask`, both int64 of shape (rows, longest row)."""
+        longest = max(map(len, rows))
+        fill = self.tokenizer.pad_token_id
+        return {
+            "input_ids": torch.tensor([[*row, *[fill] * (longest - len(row))] for row in rows]),
+            "attention_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows]),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write weights (safetensors), config and tokenizer into `folder`."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+
+def open_saved(folder: Path) -> Encoder:
+    """Return the model in a published folder, every weight from the file. Raises `UnusableError` when it lacks any."""
+    try:
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False,
+            output_loading_info=True,
+        )  # fmt: skip
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except UNREADABLE as error:
+        message = f"the model in {folder} cannot be read ({error})"
+        raise UnusableError(message) from error
+    if absent := sorted(loading["missing_keys"]):
+        # The library fills what is missing with random numbers and only warns.
+        message = f"the model in {folder} lacks {', '.join(absent[:3])}"
+        raise UnusableError(message)
+    return joined(model, tokenizer)
+
+
+def joined(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Encoder:
+    """Bring model and tokenizer to agree on padding."""
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return Encoder(model, tokenizer)
+
+
+def by_length(lengths: Sequence[int], rows_per_batch: int) -> Iterator[list[int]]:
+    """Yield the indices of `lengths` from short to long in batches, so that little of a batch is padding."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    for start in range(0, len(order), rows_per_batch):
+        yield order[start : start + rows_per_batch]

@@ -1,0 +1,28 @@
+"""What a model with a longest input reads of a text, and whether that is all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+LONGEST_TOKEN_CHARS = 64
+"""A text is cut to this many characters per token before tokenising, so that a megabyte of text costs no more than a page."""
+
+
+def read(tokenizer: Any, texts: Sequence[str]) -> tuple[list[list[int]], list[bool]]:  # noqa: ANN401 - naming its class brings torch
+    """Return the token ids of every text, special tokens included, cut to the tokenizer's length, and whether it was cut."""
+    if not texts:
+        return [], []
+    most_tokens: int = tokenizer.model_max_length
+    longest_chars = most_tokens * LONGEST_TOKEN_CHARS
+    found = tokenizer([text[:longest_chars] for text in texts], truncation=True)
+    ids: list[list[int]] = found["input_ids"]
+    if found.encodings is None:
+        # A tokenizer written in Python does not tell what it left out; one that fills the length may have.
+        over = [
+            len(one) >= most_tokens and len(tokenizer(text[:longest_chars], truncation=False)["input_ids"]) > most_tokens
+            for one, text in zip(ids, texts, strict=True)
+        ]
+    else:
+        over = [bool(one.overflowing) for one in found.encodings]
+    return ids, [cut or bool(text[longest_chars:].strip()) for cut, text in zip(over, texts, strict=True)]

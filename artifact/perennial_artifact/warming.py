@@ -1,0 +1,26 @@
+"""A model's first calls, made before it answers anybody: they are slow, and a model that cannot answer gets no further."""
+
+from __future__ import annotations
+
+import json
+
+from perennial_artifact.errors import UnusableError
+from perennial_artifact.portions import MAX_TEXTS
+from perennial_artifact.predictor import Predictor
+
+_TEXTS = (
+    "Parliament passed the budget on Tuesday.",
+    "The central bank left its policy rate unchanged, while core inflation eased to 2.1 percent in October. " * 3,
+    "Reporters in Stockholm said the prime minister would meet the finance secretary before the vote. " * 12,
+)
+_SIZES = (1, 8, MAX_TEXTS)
+
+
+def warm(predictor: Predictor) -> None:
+    """Ask `predictor` a few times. Raises `UnusableError` where answers are missing, else whatever a broken model raises."""
+    for size in _SIZES:
+        answers = predictor.predict([_TEXTS[number % len(_TEXTS)] for number in range(size)])
+        if len(answers) != size:
+            message = f"it gave {len(answers)} answers to {size} texts"
+            raise UnusableError(message)
+        json.dumps(answers, allow_nan=False)  # a score that is no number could never be sent
