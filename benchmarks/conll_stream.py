@@ -65,14 +65,14 @@ def main() -> None:
                 installation.wait_until_quiet(limit_s=_LIMIT_S)
                 ours_s = time.monotonic() - portion_started
                 champion = installation.task(TASK).champion
-                last = installation.task(TASK).last_run or {}
-                line = {
+                last = installation.task(TASK).last_run
+                line: dict[str, Any] = {
                     "sentences": at,
                     "champion": champion,
                     "champion_f1": _f1(_load(installation, champion), asked) if champion else 0.0,
                     "portion_s": ours_s,
-                    "last_verdict": last.get("verdict") or last.get("state"),
-                    "last_reason": (last.get("reasons") or [last.get("error")])[0],
+                    "last_verdict": last.word if last else None,
+                    "last_reason": next(iter(last.why), None) if last else None,
                 }
                 line |= _spacy_train(_learnable(installation), Path(folder) / f"spacy-{number}", asked, quick=arguments.quick)
                 line["ratio_f1"] = line["champion_f1"] / max(1e-9, line["spacy_f1"])

@@ -123,8 +123,8 @@ def _is_held_out(story: Story) -> bool:
 
 def _kept(installation: Installation, task: str, before: str | None) -> bool:
     last = installation.task(task).last_run
-    comparison = (last or {}).get("comparison") or {}
-    return bool(comparison.get("champion_version") == before and (last or {}).get("verdict") != "promote")
+    compared_with = last.comparison.champion_version if last is not None and last.comparison is not None else None
+    return compared_with == before and (last is None or last.verdict != "promote")
 
 
 if __name__ == "__main__":

@@ -151,7 +151,8 @@ def _killed_while_training(installation: Installation) -> str:
 
 
 def _is_training(installation: Installation) -> bool:
-    return (installation.task(TASK).run or {}).get("state") == "training"
+    run = installation.task(TASK).run
+    return run is not None and run.state == "training"
 
 
 def _through_embedded(folder: Path, overrides: Any, settings: Any, rows: list[Row]) -> dict[str, int]:  # noqa: ANN401 - passed on
@@ -181,15 +182,15 @@ def _beside_scratch(lines: list[dict[str, Any]]) -> dict[str, float]:
 def _line(installation: Installation, month: str, frozen: Predictor, asked: list[Row]) -> dict[str, Any]:
     champion = _champion(installation)
     assert champion is not None
-    last = installation.task(TASK).last_run or {}
+    last = installation.task(TASK).last_run
     return {
         "month": month,
         "asked_about": _next(month),
         "champion": champion,
         "champion_accuracy": _accuracy(_load(installation, champion), asked),
         "frozen_accuracy": _accuracy(frozen, asked),
-        "last_verdict": last.get("verdict") or last.get("state"),
-        "last_reason": (last.get("reasons") or [last.get("error")])[0],
+        "last_verdict": last.word if last else None,
+        "last_reason": next(iter(last.why), None) if last else None,
     }
 
 

@@ -179,17 +179,19 @@ def _play(folder: Path, base: Path, sets: Sets, arm: Arm) -> dict[str, Any]:
         standing = installation.task(TASK).feedback
         installation.publish([events.Retrain(event_id="r-1", occurred_at=utc_now(), task=TASK, reason="the benchmark asks")])
         installation.wait_until(
-            lambda: (installation.task(TASK).last_run or {}).get("trigger", "").startswith("requested"),
+            lambda: (ended := installation.task(TASK).last_run) is not None and ended.trigger.startswith("requested"),
             limit_s=_LIMIT_S,
             what="the run that was asked for",
         )
-        last = installation.task(TASK).last_run or {}
-        comparison = last["comparison"]
-        assert comparison, last
+        last = installation.task(TASK).last_run
+        assert last is not None
+        assert last.comparison is not None, last
+        anchor = last.comparison.anchor
+        assert anchor is not None, last
         return {
-            "anchor_before": comparison["anchor"]["champion_score"],
-            "anchor_after": comparison["anchor"]["candidate_score"],
-            "verdict": last["verdict"],
+            "anchor_before": anchor.champion_score,
+            "anchor_after": anchor.candidate_score,
+            "verdict": last.verdict,
             "champion_after": installation.task(TASK).champion,
             "poison_in_effect": _in_effect(installation, "attacker-"),
             "poison_learnt": _learnt(installation, "poison"),

@@ -70,6 +70,14 @@ def promote(
         return _point_to(registry, connection, _Move("promote", task, actor, reason, event or {}), version, champion)
 
 
+def promote_by_hand(registry: Registry, version: str, *, actor: str, reason: str) -> Alias:
+    """Make `version` the champion of its task, whichever is now. Raises as `promote` does."""
+    task = registry.versions.get(version).task
+    champion = registry.versions.champion(task)
+    expected = champion.version if champion else None
+    return promote(registry, task, version, expected=expected, actor=actor, reason=reason)
+
+
 def rollback(
     registry: Registry,
     task: str,

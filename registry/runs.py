@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypedDict, Unpack
@@ -176,6 +176,10 @@ class Runs:
     def find(self, run_id: str) -> Run | None:
         """Return one run, None when there is no record of it."""
         return next(iter(self._select(sa.select(runs).where(runs.c.run_id == run_id))), None)
+
+    def several(self, run_ids: Collection[str]) -> dict[str, Run]:
+        """Return those of these runs that there is a record of, by id."""
+        return {run.run_id: run for run in self._select(sa.select(runs).where(runs.c.run_id.in_(run_ids)))}
 
     def list(self, task: str | None = None, limit: int = 20) -> builtins.list[Run]:
         """Return the newest runs first, of one task or of all."""

@@ -14,7 +14,7 @@ from config.tasks import TaskSpec
 from consumers.defence.views import Defence, Quarantined, UserView, Views
 from consumers.rows import document_rows, set_aside
 from consumers.rows import requests as stored_requests
-from consumers.rows.backlog import Backlog, TextRow
+from consumers.rows.backlog import Backlog, Behind, TextRow
 from consumers.rows.enrichment_rows import StoryMember, recent_stories, unread_languages
 from consumers.rows.predictions import StoredPrediction, prediction
 from consumers.rows.requests import Request
@@ -90,6 +90,11 @@ class BufferReader:
         """Return up to `limit` texts that were not enriched yet, oldest event time first."""
         with self._lock:
             return self._backlog.oldest(table, limit)
+
+    def behind(self, table: TextTable) -> Behind:
+        """Return how many texts of a table were not enriched yet, and since when the oldest waits."""
+        with self._lock:
+            return self._backlog.behind(table)
 
     def waiting_since(self) -> dict[str, datetime]:
         """Return when the oldest text without enrichment was stored, per table that had one at the last `unenriched`."""

@@ -156,6 +156,10 @@ class DeadLetters:
             )
         return len(letters)
 
+    def replayable(self) -> Sequence[int]:
+        """Return the ids of the letters that can be replayed and were not, oldest first."""
+        return self._ids("WHERE replayed_at IS NULL AND replayable = 1")
+
     def died_before(self, moment: datetime) -> Sequence[int]:
         """Return the ids of the letters, replayed ones too, that were kept before `moment` (with a zone), oldest first."""
         return self._ids("WHERE dead_at < ?", (moment.astimezone(UTC).isoformat(),))

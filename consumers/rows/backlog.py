@@ -27,6 +27,15 @@ class TextRow:
     """Of feedback; None for what no user said."""
 
 
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """How far enrichment is behind, in one table."""
+
+    texts: int
+    since: datetime | None
+    """When the oldest of them was stored; None where there is none."""
+
+
 class Backlog:
     """Hands out texts without enrichment."""
 
@@ -40,6 +49,22 @@ class Backlog:
 
     def oldest(self, table: TextTable, limit: int) -> list[TextRow]:
         """Return up to `limit` rows without enrichment, oldest event time first."""
+        waiting = self._waiting(table)
+        if waiting.num_rows == 0:
+            return []
+        order = pc.sort_indices(waiting, [("event_time", "ascending"), ("row_id", "ascending")])
+        chosen = waiting.take(order[:limit])
+        columns = ["row_id", "text", "event_time", "article_id"]
+        columns += ["document_id", "anchor", "verdict"] if table == "examples" else []
+        texts = self._tables.take(table, chosen["_rowid"].to_pylist(), columns)
+        found = {row["row_id"]: TextRow(**row) for row in texts.to_pylist()}
+        return [found[row_id] for row_id in chosen["row_id"].to_pylist()]
+
+    def behind(self, table: TextTable) -> Behind:
+        """Return how many rows have no enrichment, and since when."""
+        return Behind(self._waiting(table).num_rows, self.waiting_since.get(table))
+
+    def _waiting(self, table: TextTable) -> pa.Table:
         done = self._done_up_to.get(table, 0)
         after = f"stored_seq > {done}"
         arrived = self._tables.scan(table, ["row_id", "stored_seq", "event_time", "stored_at"], after, row_ids=True)
@@ -49,16 +74,10 @@ class Backlog:
         if waiting.num_rows == 0:
             self._done_up_to[table] = pc.max(arrived["stored_seq"]).as_py() or done
             self.waiting_since.pop(table, None)
-            return []
+            return waiting
         self.waiting_since[table] = pc.min(waiting["stored_at"]).as_py()
         self._done_up_to[table] = pc.min(waiting["stored_seq"]).as_py() - 1
-        order = pc.sort_indices(waiting, [("event_time", "ascending"), ("row_id", "ascending")])
-        chosen = waiting.take(order[:limit])
-        columns = ["row_id", "text", "event_time", "article_id"]
-        columns += ["document_id", "anchor", "verdict"] if table == "examples" else []
-        texts = self._tables.take(table, chosen["_rowid"].to_pylist(), columns)
-        found = {row["row_id"]: TextRow(**row) for row in texts.to_pylist()}
-        return [found[row_id] for row_id in chosen["row_id"].to_pylist()]
+        return waiting
 
     def pass_over(self, row_id: str) -> None:
         """Hand out this row no more in the life of this process."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from config.settings import load_settings
-from daemon.cli.output import AsJson, console, print_json, say
+from daemon.cli.output import AsJson, print_json, say
 
 if TYPE_CHECKING:
     from daemon.operations.backups.manifest import Backup
@@ -69,4 +69,4 @@ def _show(found: Backup, folder: Path, *, as_json: bool, done: str, **more: Any)
     if found.backend == "kafka":
         say("  events live in Kafka and are not part of it")
     for warning in found.warnings:
-        console.print(f"  [yellow]warning:[/] {warning}")
+        say(("  warning:", "yellow"), f" {warning}", indent=11)

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from config.errors import UserError
 from config.settings import load_settings
-from config.tasks import load_tasks
 from config.words import counted
-from consumers.dead_letters.store import DeadLetter, DeadLetters
-from consumers.log.open import open_event_log
 from daemon.cli.output import AsJson, console, print_json, say, table
+from daemon.views import opening
 
 app = typer.Typer(help="Events that could not be used: list, show, replay, drop.", no_args_is_help=True)
-
-_EXCERPT_CHARS = 2_000
 
 
 @app.command("list")
@@ -29,14 +24,17 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List dead letters with their reasons."""
-    letters = _open().list(limit=limit, include_replayed=everything)
+    from daemon.views import dead_letters as views  # noqa: PLC0415 - only this and `show` need it
+
+    with opening.dead_letters(load_settings()) as letters:
+        found = views.listed(letters, limit, include_replayed=everything)
     if as_json:
-        print_json([_plain(letter) for letter in letters])
+        print_json(found)
         return
     rows = [
         (letter.id, f"{letter.topic.removeprefix('perennial.')}/{letter.partition}@{letter.offset}", letter.reason,
          "" if letter.replayable else "no", letter.dead_at)
-        for letter in letters
+        for letter in found
     ]  # fmt: skip
     table("Dead letters", ("id", "position", "reason", "replayable", "since (UTC)"), rows)
 
@@ -46,13 +44,15 @@ def show(
     identifier: Annotated[int, typer.Argument(metavar="ID", help="As `dlq list` prints it.")], as_json: AsJson = False
 ) -> None:
     """Show one dead letter with its bytes."""
-    letter = _open().get(identifier)
+    from daemon.views import dead_letters as views  # noqa: PLC0415 - only this and `list` need it
+
+    with opening.dead_letters(load_settings()) as letters:
+        letter = views.of_id(letters, identifier)
     if as_json:
-        print_json(_plain(letter))
+        print_json(letter)
         return
-    for name, value in _plain(letter).items():
-        console.print(f"[dim]{name:>13}[/]  ", end="")
-        say(str(value))
+    for name, value in letter:
+        say((f"{name:>13}", "dim"), f"  {_shown(value)}", indent=15)
 
 
 @app.command()
@@ -61,14 +61,18 @@ def replay(
     everything: Annotated[bool, typer.Option("--all", help="All that can be replayed and were not.")] = False,
 ) -> None:
     """Publish dead letters again, for example after a task file was mended."""
-    letters = _open()
-    if everything:
-        identifiers = [letter.id for letter in letters.list(limit=1_000_000) if letter.replayable]
-    elif not identifiers:
+    from consumers.log.open import open_event_log  # noqa: PLC0415 - heavy
+
+    if not everything and not identifiers:
         message = "name the dead letters to replay, or give --all"
         raise UserError(message)
-    with closing(open_event_log(load_settings())) as event_log, closing(event_log.sink()) as sink:
-        count = letters.replay(identifiers or [], sink)
+    settings = load_settings()
+    with (
+        opening.dead_letters(settings) as letters,
+        closing(open_event_log(settings)) as event_log,
+        closing(event_log.sink()) as sink,
+    ):
+        count = letters.replay(letters.replayable() if everything else identifiers or [], sink)
     console.print(f"{count} replayed; those that still fail come back as dead letters")
 
 
@@ -78,13 +82,12 @@ def set_aside(
     as_json: AsJson = False,
 ) -> None:
     """List stored texts and answers that Perennial itself failed on; reloading the task files (SIGHUP) tries them again."""
-    settings = load_settings()
-    from consumers.buffer.open import open_reader  # noqa: PLC0415 - heavy, and only this needs it
+    from daemon.views import dead_letters as views  # noqa: PLC0415 - only this and `list` need it
 
-    with closing(open_reader(settings.buffer_dir, tasks=load_tasks(settings.tasks_folder))) as buffer:
-        found = buffer.put_aside(limit)
+    with opening.buffer(load_settings()) as buffer:
+        found = views.set_aside(buffer, limit)
     if as_json:
-        print_json([asdict(one) for one in found])
+        print_json(found)
         return
     rows = [(one.row_id, one.table, one.task or "", one.reason, one.stored_at) for one in found]
     table("Set aside", ("id", "kept in", "task", "reason", "since (UTC)"), rows)
@@ -100,26 +103,22 @@ def drop(
     if bool(identifiers) == (before is not None):
         message = "name the dead letters to drop, or give --before DATE; not both"
         raise UserError(message)
-    letters = _open()
-    # An unknown id is told before anything is asked.
-    chosen = {letters.get(identifier).id for identifier in identifiers or []}
-    if before is not None:
-        chosen = set(letters.died_before(before.replace(tzinfo=UTC)))
-    if chosen and not yes:
-        named = counted(len(chosen), "dead letter")
-        typer.confirm(f"Remove {named} for good? They cannot be replayed after that", abort=True)
-    console.print(f"{letters.drop(sorted(chosen))} dropped; {letters.count(include_replayed=True)} are kept")
+    with opening.dead_letters(load_settings()) as letters:
+        # An unknown id is told before anything is asked.
+        chosen = {letters.get(identifier).id for identifier in identifiers or []}
+        if before is not None:
+            chosen = set(letters.died_before(before.replace(tzinfo=UTC)))
+        if chosen and not yes:
+            named = counted(len(chosen), "dead letter")
+            typer.confirm(f"Remove {named} for good? They cannot be replayed after that", abort=True)
+        console.print(f"{letters.drop(sorted(chosen))} dropped; {letters.count(include_replayed=True)} are kept")
 
 
-def _open() -> DeadLetters:
-    settings = load_settings()
-    if not settings.dead_letter_file.exists():
-        message = f"nothing has run in {settings.data_dir} yet, so there are no dead letters"
-        raise UserError(message)
-    return DeadLetters(settings.dead_letter_file)
-
-
-def _plain(letter: DeadLetter) -> dict[str, Any]:
-    values = asdict(letter)
-    values["value"] = letter.value[:_EXCERPT_CHARS].decode("utf-8", "backslashreplace")
-    return values
+def _shown(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(f"{name}: {content}" for name, content in value)
+    return "" if value is None else str(value)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from contextlib import closing
-from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
@@ -16,9 +15,6 @@ from config.errors import RetryError, UserError
 from config.settings import Settings, load_settings
 from consumers.events import schemas as events
 from daemon.cli.output import AsJson, console, print_json, say, table
-
-if TYPE_CHECKING:
-    from consumers.erasure.requests import Erasure
 
 _LOOK_S = 1.0
 
@@ -69,39 +65,19 @@ def erase(
 
 def erasures(as_json: AsJson = False) -> None:
     """List erasures with their state and times, newest first."""
-    from consumers.erasure.requests import Erasures  # noqa: PLC0415 - heavy
+    from daemon.views import erasures as views  # noqa: PLC0415 - heavy
 
-    settings = load_settings()
-    found: list[Erasure] = []
-    if Erasures.exist(settings.data_dir):
-        with closing(Erasures(settings.data_dir)) as listed:
-            found = listed.all()
-    limit_hours, now = settings.erasure.limit_hours, utc_now()
-    rows = [
-        {
-            "number": one.number,
-            "what": one.what,
-            "state": one.state,
-            "late": one.is_late(now, timedelta(hours=limit_hours)),
-            "requested_at": one.requested_at,
-            "removed_at": one.removed_at,
-            "purged_at": one.purged_at,
-            "retrain_at": one.retrain_at,
-            "done_at": one.done_at,
-            "note": one.note,
-        }
-        for one in found
-    ]
+    found = views.listed(load_settings())
     if as_json:
-        print_json({"limit_hours": limit_hours, "erasures": rows})
+        print_json(found)
         return
     table(
-        f"Erasures (limit {limit_hours:g} hours)",
+        f"Erasures (limit {found.limit_hours:g} hours)",
         ("number", "what", "state", "requested (UTC)", "removed", "purged", "retrain queued", "done", "waits for"),
         [
-            (row["number"], row["what"], f"{row['state']}{' (late)' if row['late'] else ''}", row["requested_at"],
-             row["removed_at"], row["purged_at"], row["retrain_at"], row["done_at"], row["note"])
-            for row in rows
+            (one.number, one.what, f"{one.state}{' (late)' if one.late else ''}", one.requested_at,
+             one.removed_at, one.purged_at, one.retrain_at, one.done_at, one.note)
+            for one in found.erasures
         ],
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,6 @@ from daemon.cli.output import AsJson, console, print_json, table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from registry.api_keys import ApiKey
     from registry.store import Registry
 
 app = typer.Typer(help="API keys for apps that ask serving: create, list, revoke.", no_args_is_help=True)
@@ -35,6 +34,7 @@ def create(
     if expires is not None and not 0 < expires <= MAX_DAYS:
         message = f"--expires {expires:g}: give more than 0 and at most {MAX_DAYS} days, or leave it out"
         raise UserError(message)
+    from daemon.views import keys as views  # noqa: PLC0415 - heavy
     from registry import api_keys  # noqa: PLC0415 - heavy
 
     # Before a registry is made for it.
@@ -44,7 +44,7 @@ def create(
         key, secret = registry.api_keys.create(name, scope, expires_in=ends)
         where = registry.database.name
     if as_json:
-        print_json({**_plain(key), "key": secret})
+        print_json({**views.of(key, utc_now()).model_dump(mode="json"), "key": secret})
         return
     # Alone on standard output, whole: it is meant to be piped into a file or a secret store.
     typer.echo(secret)
@@ -55,22 +55,15 @@ def create(
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List every key with its scopes and state; the keys themselves are nowhere."""
+    from daemon.views import keys as views  # noqa: PLC0415 - heavy
+
     with _registry(create=False) as registry:
-        keys = registry.api_keys.list()
+        keys = views.listed(registry)
     if as_json:
-        print_json([_plain(key) for key in keys])
+        print_json(keys)
         return
     shown = [
-        (
-            key.name,
-            key.key_id,
-            " ".join(key.scopes),
-            key.state(utc_now()),
-            key.created_at,
-            key.last_used_at,
-            key.expires_at,
-        )
-        for key in keys
+        (key.name, key.id, " ".join(key.scopes), key.state, key.created_at, key.last_used_at, key.expires_at) for key in keys
     ]
     table("API keys", ("name", "id", "scopes", "state", "created (UTC)", "last used", "expires"), shown, empty="none made yet")
 
@@ -78,23 +71,14 @@ def list_(as_json: AsJson = False) -> None:
 @app.command()
 def revoke(name: Name, as_json: AsJson = False) -> None:
     """Make a key worthless; serving refuses it within seconds."""
+    from daemon.views import keys as views  # noqa: PLC0415 - heavy
+
     with _registry(create=False) as registry:
         key = registry.api_keys.revoke(name)
     if as_json:
-        print_json(_plain(key))
+        print_json(views.of(key, utc_now()))
         return
     console.print(f"{name} was revoked at {key.revoked_at:%Y-%m-%d %H:%M:%S} UTC; serving refuses it within seconds")
-
-
-def _plain(key: ApiKey) -> dict[str, Any]:
-    moments = {name: getattr(key, name) for name in ("created_at", "last_used_at", "expires_at", "revoked_at")}
-    return {
-        "name": key.name,
-        "id": key.key_id,
-        "scopes": list(key.scopes),
-        "state": key.state(utc_now()),
-        **moments,
-    }
 
 
 @contextmanager

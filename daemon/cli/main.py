@@ -13,7 +13,7 @@ from config.errors import PerennialError, UserError
 from config.private import keep_private, refusal
 from config.secrets import told
 from config.words import printable_lines
-from daemon.cli import backups, data, dead_letters, feedback, inspect, keys, models, operate, runs, topics
+from daemon.cli import backups, data, dead_letters, feedback, inspect, keys, models, operate, runs, status, topics, train
 from daemon.cli import erasure as erasing
 from daemon.cli.output import Console
 
@@ -45,7 +45,7 @@ def _options(
     pass
 
 
-for group in (operate, data, inspect, runs, erasing, backups):
+for group in (operate, train, data, status, inspect, runs, erasing, backups):
     group.register(app)
 app.add_typer(models.app, name="models")
 app.add_typer(dead_letters.app, name="dlq")

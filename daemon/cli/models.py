@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from config.tasks import load_tasks
-from daemon.cli.existing import existing_registry, refuse_unknown
+from config.settings import load_settings
+from config.words import counted
 from daemon.cli.output import AsJson, console, print_json, say, table
+from daemon.views import opening, tasks
 
 if TYPE_CHECKING:
     from registry.reports.cards import Section
@@ -26,60 +26,41 @@ VersionName = Annotated[str, typer.Argument(metavar="VERSION", help="For example
 @app.command("list")
 def list_(task: Annotated[str | None, typer.Argument(help="Only this task.")] = None, as_json: AsJson = False) -> None:
     """List versions, newest first, with the alias each one carries."""
-    with existing_registry() as (settings, registry):
+    from daemon.views import versions  # noqa: PLC0415 - heavy
+
+    settings = load_settings()
+    with opening.registry(settings) as registry:
         if task is not None:
-            refuse_unknown(task, settings, registry)
-        names = [task] if task else sorted(load_tasks(settings.tasks_folder))
-        rows = []
-        for name in names:
-            aliases = {alias.version: alias for alias in registry.versions.aliases(name)}
-            for version in sorted(registry.versions.list(name), key=lambda entry: entry.number, reverse=True):
-                alias = aliases.get(version.name)
-                run = registry.runs.get(version.run_id)
-                comparison = (run.comparison or {}) if run else {}
-                rows.append({
-                    "version": version.name,
-                    "alias": alias.name if alias else None,
-                    "pinned": alias.pinned if alias else False,
-                    "verdict": run.verdict if run else None,
-                    "metric": comparison.get("metric"),
-                    "score": comparison.get("candidate_score"),
-                    "against": comparison.get("opponent"),
-                    "opponent_score": comparison.get("champion_score"),
-                    "erased_texts": "learnt" if version.affected_at else None,
-                    "size_mib": round(version.size_bytes / 2**20, 1),
-                    "created_at": version.created_at,
-                })  # fmt: skip
+            tasks.refuse_unknown(task, settings, registry)
+        found = sorted(versions.newest(registry, task), key=lambda one: (one.task, -one.number))
     if as_json:
-        print_json(rows)
+        print_json([{"version": one.name, **one.model_dump(mode="json"), "size_mib": _mib(one.size_bytes)} for one in found])
         return
-    shown = [
-        (row["version"], f"{row['alias'] or ''}{' (pinned)' if row['pinned'] else ''}", row["verdict"],
-         f"{row['score']:.3f} {row['metric']}" if row["score"] is not None else "",
-         f"{row['opponent_score']:.3f} {row['against']}" if row["opponent_score"] is not None else "",
-         f"{row['size_mib']} MiB", row["created_at"], row["erased_texts"])
-        for row in rows
+    rows = [
+        (one.name, f"{one.alias or ''}{' (pinned)' if one.pinned else ''}", one.verdict,
+         f"{one.score:.3f} {one.metric}" if one.score is not None else "",
+         f"{one.opponent_score:.3f} {one.against}" if one.opponent_score is not None else "",
+         f"{_mib(one.size_bytes)} MiB", one.created_at, one.erased_texts)
+        for one in found
     ]  # fmt: skip
-    table(
-        "Models",
-        ("version", "alias", "verdict", "score", "against", "size", "created (UTC)", "erased texts"),
-        shown,
-        empty="none trained yet",
-    )
+    columns = ("version", "alias", "verdict", "score", "against", "size", "created (UTC)", "erased texts")
+    table("Models", columns, rows, empty="none trained yet")
+
+
+def _mib(size_bytes: int) -> float:
+    return round(size_bytes / 2**20, 1)
 
 
 @app.command()
 def show(version: VersionName, as_json: AsJson = False) -> None:
     """Show a version: verdict with reasons, comparison, lineage, settings."""
+    from daemon.views import versions  # noqa: PLC0415 - heavy
     from registry.reports import cards  # noqa: PLC0415 - heavy
 
-    with existing_registry() as (_settings, registry):
-        found = registry.versions.get(version)
-        run = registry.runs.get(found.run_id)
+    with opening.registry(load_settings()) as registry:
         if as_json:
-            print_json({"version": asdict(found), "run": asdict(run) if run else None})
-            return
-        if console.is_terminal:
+            print_json(versions.of_name(registry, version))
+        elif console.is_terminal:
             print_card(cards.sections(registry, version))
         else:
             say(cards.card(registry, version))
@@ -88,7 +69,7 @@ def show(version: VersionName, as_json: AsJson = False) -> None:
 def print_card(sections: Sequence[Section]) -> None:
     """Print a card on a terminal: tables that keep ids whole, instead of Markdown."""
     for section in sections:
-        say(f"\n{section.title}", "bold")
+        say((f"\n{section.title}", "bold"))
         for line in (*section.text, *(f"- {item}" for item in section.items)):
             say(_plain(line))
         if section.head:
@@ -104,12 +85,9 @@ def promote(version: VersionName, reason: Reason = "promoted by hand") -> None:
     """Make a version the champion, whatever the gate said."""
     from registry import promotion  # noqa: PLC0415 - heavy
 
-    with existing_registry() as (_settings, registry):
-        task = registry.versions.get(version).task
-        champion = registry.versions.champion(task)
-        expected = champion.version if champion else None
-        promotion.promote(registry, task, version, expected=expected, actor=_ACTOR, reason=reason)
-    console.print(f"{version} is the champion of {task}; serving follows within seconds")
+    with opening.registry(load_settings()) as registry:
+        alias = promotion.promote_by_hand(registry, version, actor=_ACTOR, reason=reason)
+    say(f"{alias.version} is the champion of {alias.task}; serving follows within seconds")
 
 
 @app.command()
@@ -121,9 +99,9 @@ def rollback(
     """Go back to the previous champion, or to a named version."""
     from registry import promotion  # noqa: PLC0415 - heavy
 
-    with existing_registry() as (_settings, registry):
+    with opening.registry(load_settings()) as registry:
         alias = promotion.rollback(registry, task, to=to, actor=_ACTOR, reason=reason)
-    console.print(f"{alias.version} is the champion of {task} again; serving follows within seconds")
+    say(f"{alias.version} is the champion of {task} again; serving follows within seconds")
 
 
 @app.command()
@@ -131,9 +109,9 @@ def pin(task: TaskName, reason: Reason = "pinned by hand") -> None:
     """Keep the present champion: nothing is promoted over it until it is unpinned."""
     from registry import promotion  # noqa: PLC0415 - heavy
 
-    with existing_registry() as (_settings, registry):
+    with opening.registry(load_settings()) as registry:
         alias = promotion.pin(registry, task, actor=_ACTOR, reason=reason)
-    console.print(f"{alias.version} stays the champion of {task} until `perennial models unpin {task}`")
+    say(f"{alias.version} stays the champion of {task} until `perennial models unpin {task}`")
 
 
 @app.command()
@@ -141,52 +119,40 @@ def unpin(task: TaskName, reason: Reason = "unpinned by hand") -> None:
     """Let the gate promote over the champion again."""
     from registry import promotion  # noqa: PLC0415 - heavy
 
-    with existing_registry() as (_settings, registry):
+    with opening.registry(load_settings()) as registry:
         alias = promotion.unpin(registry, task, actor=_ACTOR, reason=reason)
-    console.print(f"{alias.version} can be replaced again")
+    say(f"{alias.version} can be replaced again")
 
 
 @app.command()
 def history(task: TaskName, as_json: AsJson = False) -> None:
     """Show every move of the champion, with who and why."""
-    with existing_registry() as (settings, registry):
-        refuse_unknown(task, settings, registry)
-        moves = registry.versions.history(task)
+    from daemon.views import versions  # noqa: PLC0415 - heavy
+
+    settings = load_settings()
+    with opening.registry(settings) as registry:
+        tasks.refuse_unknown(task, settings, registry)
+        moves = versions.history(registry, task)
     if as_json:
-        print_json([asdict(move) for move in moves])
+        print_json(moves)
         return
-    rows = [
-        (
-            move.generation,
-            move.kind,
-            move.to_version,
-            move.from_version,
-            move.actor,
-            move.reason,
-            move.moved_at,
-        )
-        for move in moves
-    ]
+    rows = [(one.generation, one.kind, one.to_version, one.from_version, one.actor, one.reason, one.moved_at) for one in moves]
     table(f"Champions of {task}", ("generation", "move", "version", "before", "by", "reason", "at (UTC)"), rows)
 
 
 @app.command()
 def diff(left: VersionName, right: VersionName, as_json: AsJson = False) -> None:
     """Show how two versions differ: settings, training set, lineage, metrics."""
-    from registry.reports import diff as differences  # noqa: PLC0415 - heavy
+    from daemon.views import versions  # noqa: PLC0415 - heavy
 
-    with existing_registry() as (_settings, registry):
-        found = differences.between(registry, left, right)
+    with opening.registry(load_settings()) as registry:
+        found = versions.difference(registry, left, right)
     if as_json:
-        print_json(asdict(found))
+        print_json(found)
         return
-    table(
-        f"{left} -> {right}",
-        ("what", left, right),
-        [(entry.key, entry.left, entry.right) for entry in found.differences],
-        empty="no difference",
-    )
-    console.print(found.scores)
+    rows = [(entry.key, entry.left, entry.right) for entry in found.differences]
+    table(f"{left} -> {right}", ("what", left, right), rows, empty="no difference")
+    say(found.scores)
 
 
 @app.command()
@@ -199,11 +165,11 @@ def gc(
     from registry import collection  # noqa: PLC0415 - heavy
     from registry.artifacts.local import Artifacts  # noqa: PLC0415 - heavy
 
-    with existing_registry() as (settings, registry):
+    settings = load_settings()
+    with opening.registry(settings) as registry:
         removed = collection.collect(registry, Artifacts(settings.artifacts_dir), keep=keep, dry_run=dry_run)
     if as_json:
         print_json(removed)
         return
-    console.print(
-        f"{'would remove' if dry_run else 'removed'} {len(removed)} artifacts{': ' if removed else ''}{', '.join(removed)}"
-    )
+    did = "would remove" if dry_run else "removed"
+    say(f"{did} {counted(len(removed), 'artifact')}{': ' if removed else ''}{', '.join(removed)}")

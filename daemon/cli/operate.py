@@ -1,4 +1,4 @@
-"""Commands that start processes: run, serve, demo, train, doctor."""
+"""Commands that start processes: run, serve, demo, doctor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.text import Text
 from config.logging import configure_logging, mask_crashes
 from config.secrets import secrets_of
 from config.settings import environment_of, load_settings
-from daemon.cli.output import AsJson, console, print_json, say, table
+from daemon.cli.output import AsJson, print_json, table
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +20,6 @@ def register(app: typer.Typer) -> None:
     app.command()(run)
     app.command("serve")(serve_)
     app.command()(demo)
-    app.command()(train)
     app.command()(doctor)
 
 
@@ -60,33 +59,13 @@ def demo(
     raise typer.Exit(show.run(seed=seed, keep=keep))
 
 
-def train(
-    task: Annotated[str, typer.Argument(help="Task to train.")],
-    promote: Annotated[bool, typer.Option("--promote/--no-promote", help="Let the gate promote the candidate.")] = True,
-    full: Annotated[bool, typer.Option("--full", help="From the base model over the whole buffer.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Train a task now and follow the run. Uses the running daemon, or does the work here when there is none."""
-    settings = load_settings()
-    from daemon.cli import training_now  # noqa: PLC0415 - heavy
-
-    run_ended = training_now.train(settings, task, promote=promote, full=full, quiet=as_json)
-    if as_json:
-        print_json(run_ended)
-    else:
-        console.print(f"[bold]{run_ended['verdict'] or run_ended['state']}[/] {run_ended['version'] or ''}")
-        for reason in run_ended["reasons"] or [run_ended["error"] or ""]:
-            say(f"  {reason}")
-    raise typer.Exit(1 if run_ended["state"] == "failed" else 0)
-
-
 def doctor(as_json: AsJson = False) -> None:
     """Check this installation and say what to fix."""
     from daemon.operations import doctor as checks  # noqa: PLC0415 - heavy
 
     findings = checks.examine()
     if as_json:
-        print_json([finding.as_json() for finding in findings])
+        print_json(findings)
     else:
         marks = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "problem": "[bold red]problem[/]"}
         rows = [(Text.from_markup(marks[finding.level]), finding.check, finding.found, finding.remedy) for finding in findings]

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from pydantic import BaseModel
 from rich.console import Console as RichConsole
 from rich.console import ConsoleDimensions
 from rich.table import Table
 from rich.text import Text
 
 from config.words import printable, printable_lines
+from daemon.views.view import as_json
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -30,9 +29,9 @@ class Console(RichConsole):
 
     @property
     def size(self) -> ConsoleDimensions:
-        """Columns and lines of the screen; as many columns as anything needs where there is none."""
+        """Columns and lines of the screen; as many columns as anything needs where there is none, whatever COLUMNS says."""
         size = super().size
-        return size if self.is_terminal or self._width is not None else ConsoleDimensions(_PIPE_COLUMNS, size.height)
+        return size if self.is_terminal else ConsoleDimensions(_PIPE_COLUMNS, size.height)
 
     @size.setter
     def size(self, new_size: tuple[int, int]) -> None:
@@ -43,8 +42,12 @@ console = Console(highlight=False)
 
 
 def print_json(value: object) -> None:
-    """Print one JSON document; moments as ISO 8601."""
-    sys.stdout.write(json.dumps(value, indent=2, default=_plain, ensure_ascii=False) + "\n")
+    """Print one JSON document. Letters stand as they are; what would move a terminal is escaped, and reads back the same.
+
+    Raises `TypeError` for what is no data (see `views.view.as_json`).
+    """
+    document = json.dumps(as_json(value), indent=2, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write("".join(one if one == "\n" or one.isprintable() else json.dumps(one)[1:-1] for one in document) + "\n")
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str = "none") -> None:
@@ -82,9 +85,19 @@ def _print_lists(columns: Sequence[str], cells: Iterable[Sequence[Text]]) -> Non
                 console.print(told, soft_wrap=True)
 
 
-def say(text: str, style: str = "") -> None:
-    """Print a text as it is, whatever it holds."""
-    console.print(Text(printable_lines(text), style), soft_wrap=True)
+def say(*parts: str | tuple[str, str], indent: int = 0) -> None:
+    """Print a text as it is, whatever it holds; a part may be a pair of text and style.
+
+    On a terminal it goes on under itself: behind its first `indent` columns. Lines break between words only, and never in a pipe.
+    """
+    styled = ((part, "") if isinstance(part, str) else part for part in parts)
+    text = Text.assemble(*((printable_lines(content), style) for content, style in styled))
+    if console.is_terminal:
+        wrapped = text[indent:].wrap(console, max(_COLUMN_COLUMNS, console.width - indent), overflow="ignore")
+        for line in wrapped:
+            line.rstrip()
+        text = text[:indent] + Text(f"\n{' ' * indent}").join(wrapped)
+    console.print(text, soft_wrap=True)
 
 
 def _fits(columns: Sequence[str], cells: Sequence[Sequence[Text]]) -> bool:
@@ -98,16 +111,6 @@ def _fits(columns: Sequence[str], cells: Sequence[Sequence[Text]]) -> bool:
 
 def _longest_word(cells: Iterable[Text]) -> int:
     return max((Text(word).cell_len for cell in cells for word in cell.plain.split(" ")), default=0)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="seconds")
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, Mapping):
-        return dict(value)
-    return sorted(value) if isinstance(value, AbstractSet) else str(value)
 
 
 def _cell(value: object) -> Text:

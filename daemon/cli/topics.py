@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from config.settings import load_settings
-from daemon.cli.output import AsJson, console, print_json, table
+from daemon.cli.output import AsJson, console, print_json, say, table
 
 if TYPE_CHECKING:
     from consumers.log.kafka.topics import TopicState
@@ -48,19 +47,19 @@ def list_(as_json: AsJson = False) -> None:
     _show(states, as_json=as_json)
     missing = [name for name in events.TOPICS if name not in {state.name for state in states}]
     if missing and not as_json:
-        console.print(f"missing: {', '.join(missing)}. `perennial topics create` makes them")
+        say(f"missing: {', '.join(missing)}. `perennial topics create` makes them")
 
 
 def _show(states: Sequence[TopicState], *, as_json: bool) -> None:
     if as_json:
-        print_json([asdict(state) for state in states])
+        print_json(states)
         return
     rows = [
         (
             state.name,
             "made now" if state.created else "there",
-            str(state.partitions),
-            str(state.replicas),
+            state.partitions,
+            state.replicas,
             "; ".join(state.differs),
         )
         for state in states

@@ -23,7 +23,8 @@ from consumers.log.open import open_event_log
 from consumers.log.protocols import EventLog
 from daemon.serving import presence
 from daemon.serving.asking import post
-from daemon.views.status import Status, StatusReader, TaskStatus
+from daemon.views.status import Status, StatusReader
+from daemon.views.task_status import TaskStatus
 
 _POLL_S = 0.25
 _STOP_LIMIT_S = 60.0

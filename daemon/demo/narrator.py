@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -15,7 +15,9 @@ from rich.text import Text
 
 from config.errors import UserError
 from daemon.demo.installation import Installation
-from daemon.views.status import Status, TaskStatus
+from daemon.views.runs import Ended
+from daemon.views.status import Status
+from daemon.views.task_status import TaskStatus
 
 _PLAIN_INTERVAL_S = 5.0
 _MARKS = {
@@ -37,7 +39,7 @@ class Narrator:
         self._told_at = 0.0
         self._counts = self._told_counts = ""
         self._runs: dict[str, str] = {}
-        self._ended: dict[str, list[Mapping[str, Any]]] = {task: [] for task in tasks}
+        self._ended: dict[str, list[Ended]] = {task: [] for task in tasks}
         self._started_runs = dict.fromkeys(tasks, 0)
         self._champions: dict[str, str | None] = dict.fromkeys(tasks)
         self._phases: dict[str, str] = {}
@@ -61,7 +63,7 @@ class Narrator:
 
     def runs_since(self, task: str, champion: str | None) -> bool:
         """Return whether a run has ended that was compared with `champion`, or that replaced it."""
-        return any((run["comparison"] or {}).get("champion_version") == champion for run in self._ended[task])
+        return any((run.comparison.champion_version if run.comparison else None) == champion for run in self._ended[task])
 
     def runs_started(self, task: str) -> int:
         """Return how many runs of `task` have been seen to start."""
@@ -104,16 +106,16 @@ class Narrator:
 
     def _tell(self, task: TaskStatus) -> None:
         run, last = task.run, task.last_run
-        if run is not None and self._runs.get(task.task) != run["run_id"]:
-            self._runs[task.task] = run["run_id"]
+        if run is not None and self._runs.get(task.task) != run.run_id:
+            self._runs[task.task] = run.run_id
             self._started_runs[task.task] += 1
-            kind = "full run" if run["full"] else "incremental run"
-            self._print(Text.assemble((f"{task.task} ", "bold cyan"), f"{kind} starts: {run['reason']}"))
-        if last is not None and all(last["run_id"] != ended["run_id"] for ended in self._ended[task.task]):
+            kind = "full run" if run.full else "incremental run"
+            self._print(Text.assemble((f"{task.task} ", "bold cyan"), f"{kind} starts: {run.reason}"))
+        if last is not None and all(last.run_id != ended.run_id for ended in self._ended[task.task]):
             self._ended[task.task].append(last)
-            mark, style = _MARKS.get(last["verdict"] or "", (last["state"], "bold red"))
-            self._print(Text.assemble((f"{task.task} ", "bold cyan"), (mark, style), f"  {last['version'] or ''}"))
-            for reason in last["reasons"] or [last["error"]]:
+            mark, style = _MARKS.get(last.verdict or "", (last.state, "bold red"))
+            self._print(Text.assemble((f"{task.task} ", "bold cyan"), (mark, style), f"  {last.version or ''}"))
+            for reason in last.why:
                 self._print(Text(f"    {reason}"))
         if task.champion != self._champions[task.task]:
             self._champions[task.task] = task.champion
@@ -156,23 +158,23 @@ class Narrator:
     def _now(task: TaskStatus) -> Table | Text:
         if task.run is None:
             return Text("; ".join(reason for reason in task.reasons[:1] if reason))
-        progress = task.run["progress"]
-        if not progress or progress["phase"] != "training" or not progress["steps"]:
+        progress = task.run.progress
+        if not progress or progress.phase != "training" or not progress.steps:
             return Text(_stage(task))
         grid = Table.grid(padding=(0, 1))
-        loss = f"loss {progress['loss']:.2f}" if progress.get("loss") is not None else ""
+        loss = f"loss {progress.loss:.2f}" if progress.loss is not None else ""
         grid.add_row(
-            ProgressBar(total=progress["steps"], completed=progress["step"], width=20),
-            Text(f"training {progress['step']}/{progress['steps']} {loss}"),
+            ProgressBar(total=progress.steps, completed=progress.step, width=20),
+            Text(f"training {progress.step}/{progress.steps} {loss}"),
         )
         return grid
 
 
 def _stage(task: TaskStatus) -> str:
     assert task.run is not None  # noqa: S101 - callers look first; narrows the type
-    progress = task.run["progress"]
+    progress = task.run.progress
     if not progress:
-        return str(task.run["state"])
-    if progress["phase"] == "training" and progress["steps"]:
-        return f"training, step {progress['step']} of {progress['steps']}"
-    return {"scoring": "candidate and champion answer the same test rows"}.get(progress["phase"], str(progress["phase"]))
+        return task.run.state
+    if progress.phase == "training" and progress.steps:
+        return f"training, step {progress.step} of {progress.steps}"
+    return {"scoring": "candidate and champion answer the same test rows"}.get(progress.phase, progress.phase)

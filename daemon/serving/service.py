@@ -21,7 +21,6 @@ from daemon.process import task_files
 from daemon.serving.access.callers import Access
 from daemon.serving.access.key_ring import KeyRing
 from daemon.serving.feedback.accepted import AcceptedFeedback
-from daemon.serving.feedback.fate import Fates
 from daemon.serving.feedback.prediction_log import PredictionLog
 from daemon.serving.feedback.taking import FeedbackDesk
 from daemon.serving.http.security import is_loopback
@@ -30,6 +29,7 @@ from daemon.serving.models.loading import RegistryChampions, loader
 from daemon.serving.models.slot import Load, Slot
 from daemon.serving.models.slots import Slots
 from daemon.serving.models.trouble import Trouble, trouble
+from daemon.views.fates import Fates
 from registry.artifacts.local import Artifacts
 from registry.store import Registry
 

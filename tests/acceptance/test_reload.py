@@ -76,7 +76,7 @@ def test_a_changed_policy_starts_a_run_by_itself_and_its_model_answers(daemon: I
     for line in reload(daemon, "tasks.reloaded"):
         assert (line["added"], line["removed"], line["changed"]) == ([], [], [TOPICS])
     wait_for_decision(daemon, TOPICS)
-    assert daemon.task(TOPICS).last_run["verdict"] == "promote"
+    assert daemon.task(TOPICS).last_run.verdict == "promote"
     daemon.wait_until(
         lambda: client.post(f"/v1/tasks/{TOPICS}/predict", json={"text": TEXT}).status_code == 200,
         limit_s=LIMIT_S, what="the champion to answer",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -16,7 +15,9 @@ from config.settings import Settings, load_settings
 from consumers.events import schemas as events
 from consumers.log.embedded.log import EmbeddedLog
 from daemon.training.triggers import Trigger
-from daemon.views.status import Status, StatusReader, last_progress
+from daemon.views.runs import Progress, last_progress
+from daemon.views.status import Status, StatusReader
+from daemon.views.view import as_json
 from registry import promotion
 from tests.support import buffers
 from tests.support.cycles import HOLDER, NAME, World, better, failing, task
@@ -50,12 +51,12 @@ def test_a_quiet_installation_with_a_champion(world: World) -> None:
     assert (toy.due, toy.run) == (False, None)
     assert toy.reasons[0] == "3 of 10 new examples; 7 more start a run"
     assert toy.last_run is not None
-    assert (toy.last_run["verdict"], toy.last_run["version"]) == ("promote", f"{NAME}/v1")
-    assert "20.0 points better" in toy.last_run["reasons"][0]
+    assert (toy.last_run.verdict, toy.last_run.version) == ("promote", f"{NAME}/v1")
+    assert "20.0 points better" in toy.last_run.reasons[0]
     assert status.tables["examples"] == 23
     assert status.lag == {events.ARTICLES_TOPIC: 0, events.FEEDBACK_TOPIC: 0, events.PREDICTIONS_TOPIC: 0}
     assert (status.dead_letters, status.serving) == (0, None)
-    assert json.loads(json.dumps(status.as_json()))["tasks"][0]["champion"] == f"{NAME}/v1"
+    assert as_json(status)["tasks"][0]["champion"] == f"{NAME}/v1"
 
 
 def test_which_share_of_the_texts_the_champion_read_in_part(world: World) -> None:
@@ -96,13 +97,13 @@ def test_a_run_under_way_shows_its_newest_progress(world: World) -> None:
     world.cycle.look()
     (toy,) = seen[0].tasks
     assert toy.run is not None
-    assert (toy.run["state"], toy.run["reason"]) == ("training", "10 new examples; 10 start a run")
-    assert toy.run["progress"] == {"phase": "training", "step": 7, "steps": 9}
+    assert (toy.run.state, toy.run.reason) == ("training", "10 new examples; 10 start a run")
+    assert toy.run.progress == Progress(phase="training", step=7, steps=9)
     assert toy.reasons == ("a run is under way",)
     (after,) = read(world).tasks
     assert (after.run, after.champion) == (None, None)
     assert after.last_run is not None
-    assert (after.last_run["state"], after.last_run["error"]) == ("failed", "the loss is not a number")
+    assert (after.last_run.state, after.last_run.error) == ("failed", "the loss is not a number")
 
 
 def test_the_leader_is_named_while_its_lease_lasts_and_nothing_else_needs_one(world: World) -> None:
@@ -112,9 +113,9 @@ def test_the_leader_is_named_while_its_lease_lasts_and_nothing_else_needs_one(wo
     world.clock.forward(7200)
     status = read(world)
     assert status.leader is None
-    assert status.no_leader_since == "2024-05-01T13:00:00+00:00"
+    assert status.no_leader_since == buffers.NOW + timedelta(hours=1)
     assert status.tasks[0].run is not None
-    assert status.tasks[0].run["run_id"] == left.run_id
+    assert status.tasks[0].run.run_id == left.run_id
 
 
 def test_after_a_dead_daemon_nothing_trains(world: World) -> None:
@@ -130,9 +131,9 @@ def test_after_a_dead_daemon_nothing_trains(world: World) -> None:
     world.clock.forward(7200)
     (toy,) = read(world).tasks
     assert toy.run is not None
-    assert (toy.run["state"], toy.run["progress"]) == ("interrupted", None)
+    assert (toy.run.state, toy.run.progress) == ("interrupted", None)
     assert "the daemon stopped" in toy.reasons[0]
-    assert "training" not in str((toy.run["state"], toy.run["progress"], toy.reasons))
+    assert "training" not in str((toy.run.state, toy.run.progress, toy.reasons))
 
 
 def test_a_run_that_waits_to_be_tried_again_says_so(world: World) -> None:
@@ -144,8 +145,8 @@ def test_a_run_that_waits_to_be_tried_again_says_so(world: World) -> None:
     world.cycle.look()
     (toy,) = read(world).tasks
     assert toy.run is not None
-    assert (toy.run["state"], toy.run["error"], toy.run["failures"]) == ("waiting", "the hub is away", 1)
-    assert toy.run["retry_at"] == "2024-05-01T12:01:00+00:00"
+    assert (toy.run.state, toy.run.error, toy.run.failures) == ("waiting", "the hub is away", 1)
+    assert toy.run.retry_at == buffers.NOW + timedelta(minutes=1)
 
 
 def test_too_few_rows_in_the_window_are_counted_and_the_setting_is_named(world: World) -> None:

@@ -111,7 +111,7 @@ def wait_for_training(daemon: Installation, task: str) -> psutil.Process:
 
     def among_its_steps() -> bool:
         run = daemon.task(task).run
-        return run is not None and (run["progress"] or {}).get("phase") == "training"
+        return run is not None and run.progress is not None and run.progress.phase == "training"
 
     daemon.wait_until(among_its_steps, limit_s=LIMIT_S, what="training")
     return training_child(daemon)

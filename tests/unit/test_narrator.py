@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -11,10 +10,14 @@ from rich.console import Console
 
 from daemon.demo import narrator
 from daemon.demo.installation import Installation
+from daemon.views.runs import Progress, UnderWay
 from daemon.views.status import Status
 from tests.unit.test_told_status import QUIET, TASK
 
-RUN = {"run_id": "desk-1", "state": "training", "reason": "100 new examples", "full": True}
+RUN = UnderWay(
+    run_id="desk-1", state="training", reason="100 new examples", full=True, failures=0, error=None, retry_at=None,
+    progress=Progress(phase="training", step=3, steps=9),
+)  # fmt: skip
 
 
 class Statuses:
@@ -29,12 +32,13 @@ class Statuses:
 
 def test_counts_and_stages_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(narrator, "_PLAIN_INTERVAL_S", -1.0)
-    training = replace(TASK, run={**RUN, "progress": {"phase": "training", "step": 3, "steps": 9}})
-    growing = [replace(QUIET, tables={"examples": count, "requests": 0}) for count in (10, 20, 30, 30, 30)]
+    training = TASK.model_copy(update={"run": RUN})
+    at_work = QUIET.model_copy(update={"tables": {"examples": 30}, "tasks": (training,)})
+    growing = [QUIET.model_copy(update={"tables": {"examples": count, "requests": 0}}) for count in (10, 20, 30, 30, 30)]
     told = io.StringIO()
     with narrator.Narrator(
         Console(file=told, width=200),
-        cast("Installation", Statuses(*growing, *[replace(QUIET, tables={"examples": 30}, tasks=(training,))] * 3)),
+        cast("Installation", Statuses(*growing, *[at_work] * 3)),
         ["desk"],
     ) as telling:
         for _ in range(8):

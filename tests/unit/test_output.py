@@ -78,7 +78,7 @@ def test_json_holds_plain_values(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"lineage": lineage, "names": frozenset({"b", "a"}), "at": datetime(2024, 5, 1, tzinfo=UTC), "path": Path("/x")})
     found = json.loads(capsys.readouterr().out)
     assert found["lineage"]["settings"] == {"task": {"name": "x"}}
-    assert (found["names"], found["at"], found["path"]) == (["a", "b"], "2024-05-01T00:00:00+00:00", "/x")
+    assert (found["names"], found["at"], found["path"]) == (["a", "b"], "2024-05-01T00:00:00Z", "/x")
 
 
 @pytest.mark.usefixtures("terminal")

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from consumers.defence.views import Alarm, Defence
-from consumers.training_set.counting import TaskCounts
-from daemon.cli.inspect import print_status
-from daemon.views.status import Status, TaskStatus
+from daemon.cli.status import print_status
+from daemon.views.feedback import Alarm, Standings
+from daemon.views.flow import Backlog
+from daemon.views.status import Status
+from daemon.views.task_status import Counts, TaskStatus
 
-NO_EXAMPLES = TaskCounts(
+NO_EXAMPLES = Counts(
     train=0, new=0, new_labels=0, new_weight=0.0, new_confirmed_weight=0.0, test=0, test_in_window=0, new_test=0, anchor=0,
     corrections=0, waiting=0, unenriched=0, oldest_new_at=None, oldest_new_label_at=None, enough_since=None, max_seq=0,
 )  # fmt: skip
+NO_FEEDBACK = Standings(standings={}, alarms=(), quarantined=0)
+NO_BACKLOG = Backlog(texts=0, since=None)
 TASK = TaskStatus(
     task="desk", kind="classification", champion=None, champion_since=None, pinned=False, counts=NO_EXAMPLES, tests_needed=200,
-    feedback=Defence({}, ()), new_examples=0, new_weight=0.0, due=False, reasons=("3 of 100 new examples",), texts_cut=None,
+    feedback=NO_FEEDBACK, new_examples=0, new_weight=0.0, due=False, reasons=("3 of 100 new examples",), texts_cut=None,
     run=None, last_run=None,
 )  # fmt: skip
 QUIET = Status(
-    at="2026-01-01T00:00:00+00:00", leader="me", no_leader_since=None, serving="http://127.0.0.1:8000", serving_problem=None,
+    at=datetime(2026, 1, 1, tzinfo=UTC), leader="me", no_leader_since=None, serving="http://127.0.0.1:8000", serving_problem=None,
     lag={"perennial.articles": 0, "perennial.feedback": 0}, log_problem=None, tables={"articles": 0, "examples": 7},
-    dead_letters=0, set_aside=0, erasures=(), tasks=(TASK,),
+    backlog={"articles": NO_BACKLOG, "examples": NO_BACKLOG},
+    enriched_per_s=None, dead_letters=0, set_aside=0, erasures=(), tasks=(TASK,),
 )  # fmt: skip
 
 
@@ -36,7 +39,7 @@ def shown(status: Status, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
 
 
 def task_with(**changes: object) -> Status:
-    return replace(QUIET, tasks=(replace(TASK, **changes),))  # type: ignore[arg-type]  # fields of it
+    return QUIET.model_copy(update={"tasks": (TASK.model_copy(update=changes),)})
 
 
 def test_zeros_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,14 +65,16 @@ def test_zeros_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
 def test_rows_are_told_with_what_is_needed(
     counts: dict[str, int], more: dict[str, object], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert shown(task_with(counts=replace(NO_EXAMPLES, **counts), **more), capsys)["examples"] == told
+    assert shown(task_with(counts=NO_EXAMPLES.model_copy(update=counts), **more), capsys)["examples"] == told
 
 
 @pytest.mark.parametrize("strange", ["\x1b[2J", "[bold]x[/red]", "a\u202eb"], ids=ascii)
 def test_what_strangers_wrote_is_inert(strange: str, capsys: pytest.CaptureFixture[str]) -> None:
-    alarm = Alarm(f"sport -> {strange}", 50, 1, datetime(2026, 1, 1, tzinfo=UTC))
-    status = task_with(feedback=Defence({"alarm": 50}, (alarm,)), reasons=(f"requested: {strange}",))
-    print_status(replace(status, erasures=(f"erasure 1 (user {strange})",)))
+    alarm = Alarm(move=f"sport -> {strange}", held=50, users=1, since=datetime(2026, 1, 1, tzinfo=UTC))
+    status = task_with(
+        feedback=Standings(standings={"alarm": 50}, alarms=(alarm,), quarantined=0), reasons=(f"requested: {strange}",)
+    )
+    print_status(status.model_copy(update={"erasures": (f"erasure 1 (user {strange})",)}))
     out = capsys.readouterr().out
     assert not set(out) & set("\x1b\u202e")
     assert out.count("[bold]x[/red]") == (3 if strange.startswith("[bold]") else 0)

@@ -12,7 +12,7 @@ from config.settings import load_settings
 from consumers.events import schemas as events
 from consumers.log.embedded.log import EmbeddedLog
 from consumers.log.protocols import TopicPartition
-from daemon.cli.training_now import Patience, Queue
+from daemon.operations.training_now import Patience, Queue
 from tests.support import buffers
 
 

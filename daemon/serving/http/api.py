@@ -28,6 +28,9 @@ from daemon.serving.metrics import Measured
 from daemon.serving.models.batching import OverloadedError, OverTimeError
 from daemon.serving.models.slot import NoModelError, Slot
 from daemon.serving.service import Service
+from daemon.views import tasks, versions
+from daemon.views.feedback import FeedbackFate
+from daemon.views.view import as_json
 from perennial_artifact.predictor import Answer
 
 _CLIENT_GONE = 499
@@ -126,7 +129,7 @@ def _add_feedback(app: FastAPI, service: Service) -> None:
 
     @app.get(
         "/v1/feedback/{event_id:path}",
-        response_model=schemas.FeedbackFate,
+        response_model=FeedbackFate,
         responses=declared(*GUARDED, "not_found", "invalid"),
     )
     async def feedback_fate(event_id: str) -> Response:
@@ -140,7 +143,7 @@ def _add_feedback(app: FastAPI, service: Service) -> None:
         if found is None:
             message = f"event_id: no feedback {event_id[:200]!r} is known here"
             raise ApiError(404, message, "use the event_id of the 202 answer", field="event_id")
-        return JSONResponse(found.model_dump(mode="json"))
+        return JSONResponse(as_json(found))
 
 
 def _add_views(app: FastAPI, service: Service) -> None:
@@ -155,25 +158,11 @@ def _add_views(app: FastAPI, service: Service) -> None:
         if task is not None:
             _slot(service, task)
         try:
-            versions = service.registry.versions.list(task, limit)
-            champions = {name: service.registry.versions.champion(name) for name in {version.task for version in versions}}
+            found = versions.newest(service.registry, task, limit)
         except RetryError as error:
             raise ApiError(503, str(error), "ask again in a moment", headers={"Retry-After": "2"}) from None
         serving = {slot.status().serving for slot in service.slots.all()}
-        views = [
-            schemas.ModelView(
-                name=version.name,
-                task=version.task,
-                created_at=version.created_at,
-                size_bytes=version.size_bytes,
-                parent=version.parent,
-                champion=(alias := champions[version.task]) is not None and alias.version == version.name,
-                serving=version.name in serving,
-                metrics=dict(version.metrics),
-            )
-            for version in versions
-        ]
-        return schemas.Models(models=views)
+        return schemas.Models(models=[schemas.ModelView(**dict(one), serving=one.name in serving) for one in found])
 
 
 def _add_health(app: FastAPI, service: Service) -> None:
@@ -282,14 +271,5 @@ def _task_view(slot: Slot) -> schemas.TaskView:
         problem = f"{status.champion} is being loaded"
     else:
         problem = None
-    return schemas.TaskView(
-        name=spec.name,
-        kind=spec.kind,
-        description=spec.description,
-        labels=spec.labels,
-        label_names=spec.label_names,
-        champion=status.champion,
-        serving=status.serving,
-        ready=status.ready,
-        problem=problem,
-    )
+    short = tasks.summary(spec, status.champion)
+    return schemas.TaskView(**dict(short), serving=status.serving, ready=status.ready, problem=problem)

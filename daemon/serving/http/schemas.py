@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from config.kinds import catalog as kinds
 from consumers.events.schemas import ArticleId, Text, article_text
+from daemon.views.tasks import TaskSummary
+from daemon.views.versions import Version
 
 
 class _Schema(BaseModel):
@@ -118,34 +120,9 @@ class FeedbackAccepted(_Schema):
     """Where its fate can be asked."""
 
 
-FateStatus = Literal["queued", "waiting", "joined", "quarantined", "set_aside", "held_out", "refused", "dead_letter", "learnt"]
-
-
-class FeedbackFate(_Schema):
-    """What became of one feedback event."""
-
-    event_id: str
-    task: str | None
-    status: FateStatus
-    reason: str
-    accepted_at: datetime | None = None
-    example_id: str | None = None
-    learnt_in: str | None = None
-    """The first version that learnt from it."""
-    in_champion: bool = False
-    """Whether the champion, or one of its parents, learnt from it."""
-    champion: str | None = None
-
-
-class TaskView(_Schema):
+class TaskView(TaskSummary):
     """One task as serving sees it."""
 
-    name: str
-    kind: str
-    description: str
-    labels: Literal["open", "closed"]
-    label_names: tuple[str, ...]
-    champion: str | None
     serving: str | None
     ready: bool
     problem: str | None
@@ -157,17 +134,10 @@ class Tasks(_Schema):
     tasks: list[TaskView]
 
 
-class ModelView(_Schema):
-    """One version of the registry."""
+class ModelView(Version):
+    """One version of the registry, and whether this process answers with it."""
 
-    name: str
-    task: str
-    created_at: datetime
-    size_bytes: int
-    parent: str | None
-    champion: bool
     serving: bool
-    metrics: dict[str, Any]
 
 
 class Models(_Schema):

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import asdict
-from typing import Any, Self
-
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from typing import NamedTuple, Protocol, Self
 
 from config.clock import utc_now
 from config.errors import PerennialError, RetryError, RunFailedError, UserError
@@ -28,11 +23,11 @@ from consumers.events import schemas as events
 from consumers.log.open import open_event_log, publish
 from consumers.training_set.counting import TaskCounts
 from daemon.app import Daemon
-from daemon.cli.output import console
 from daemon.flow.groups import CONSUMERS, LABELS_TOPIC
 from daemon.process import leader
 from daemon.training.triggers import request_key
-from daemon.views.status import last_progress
+from daemon.views import runs
+from daemon.views.runs import Progress
 from registry.runs import Run
 from registry.store import Registry
 
@@ -41,8 +36,29 @@ _PICK_UP_LIMIT_S = 60.0
 _OVER = frozenset({"decided", "failed"})
 
 
-def train(settings: Settings, task: str, *, promote: bool, full: bool, quiet: bool = False) -> dict[str, Any]:
-    """Ask for a run, follow it to its end and return it as plain values.
+class Ahead(NamedTuple):
+    """What the daemon has to deal with before it serves the request."""
+
+    unread: int
+    """Events of the request's topic that are not buffered yet."""
+    unenriched: int
+    """Texts of the task that are not enriched yet; asked once all is read."""
+
+
+class Watch(Protocol):
+    """Is told how far the request has come, again and again."""
+
+    def waits(self, ahead: Ahead) -> None:
+        """No run has started: this is ahead of it."""
+        ...
+
+    def goes_on(self, run: runs.Run, progress: Progress | None) -> None:
+        """The run is under way; `progress` is the newest that its child has said."""
+        ...
+
+
+def train(settings: Settings, task: str, *, promote: bool, full: bool, watch: Watch) -> runs.Run:
+    """Ask for a run, follow it to its end and return it.
 
     Raises `UserError` for an unknown task and where there is nothing to train on (then nothing is queued), `RetryError` when the
     run failed temporarily and waits to be tried again.
@@ -66,8 +82,8 @@ def train(settings: Settings, task: str, *, promote: bool, full: bool, quiet: bo
         check = _nothing_to_check
         if leader.of(registry).holder is None:
             check = stack.enter_context(_DaemonHere(settings)).check
-        run = _follow(settings, registry, task, request_key(event_id), queue=queue, check=check, quiet=quiet)
-        return asdict(run)
+        run = _follow(settings, registry, task, request_key(event_id), queue=queue, check=check, watch=watch)
+        return runs.of(run)
 
 
 def _refuse_without_examples(settings: Settings, task: str) -> None:
@@ -146,12 +162,12 @@ class Queue:
             )  # fmt: skip
         return None if self._buffer is None else self._buffer.counts(self._task)
 
-    def ahead(self) -> tuple[int, int]:
+    def ahead(self) -> Ahead:
         """Return the events of the request's topic not buffered yet and, once there are none, the task's texts not enriched."""
         if unread := self.unread():
-            return unread, 0
+            return Ahead(unread, 0)
         counts = self.counts()
-        return 0, counts.unenriched if counts is not None else 0
+        return Ahead(0, counts.unenriched if counts is not None else 0)
 
     def close(self) -> None:
         """Release the handles."""
@@ -186,51 +202,29 @@ def _follow(
     *,
     queue: Queue,
     check: Callable[[], None],
-    quiet: bool,
+    watch: Watch,
 ) -> Run:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[steps]}"),
-        TimeRemainingColumn(),
-    )
     patience = Patience(_PICK_UP_LIMIT_S)
-    lines = ProgressLines() if not console.is_terminal else None
-    with Progress(*columns, console=console, disable=quiet or lines is not None, transient=True) as bar:
-        shown = bar.add_task(f"{task}: waiting for the run to start", total=None, steps="")
-        told = ""
-        while True:
-            run = next((entry for entry in registry.runs.list(task, limit=50) if entry.trigger_key == key), None)
-            if run is not None and run.state in _OVER:
-                return run
-            if run is not None and run.retry_at is not None:
-                raise RetryError(_tried_later(run))
-            check()
-            ahead = _ahead(registry, queue) if run is None else None
-            if ahead is not None and (waits := _waits_for(ahead)) != told:
-                told = waits
-                bar.update(shown, description=f"{task}: waiting{waits}")
-                if lines is not None and waits:
-                    sys.stderr.write(f"{task}: waiting{waits}\n")
-            if run is None and patience.is_out(ahead):
+    while True:
+        run = next((entry for entry in registry.runs.list(task, limit=50) if entry.trigger_key == key), None)
+        if run is not None and run.state in _OVER:
+            return run
+        if run is not None and run.retry_at is not None:
+            raise RetryError(_tried_later(run))
+        check()
+        if run is not None:
+            watch.goes_on(runs.of(run), runs.last_progress(settings.runs_dir / run.run_id))
+        else:
+            ahead = _ahead(registry, queue)
+            if ahead is not None:
+                watch.waits(ahead)
+            if patience.is_out(ahead):
                 message = (
                     f"no run of {task} started, and the daemon made no progress for {_PICK_UP_LIMIT_S:.0f} s; `perennial status` "
                     "says why. The request stays: the daemon serves it when it can"
                 )
                 raise RunFailedError(message)
-            if run is not None:
-                progress = last_progress(settings.runs_dir / run.run_id)
-                _show(bar, shown, run, progress)
-                if lines is not None:
-                    lines.tell(progress)
-            time.sleep(_FOLLOW_S)
-
-
-def _waits_for(ahead: tuple[int, int]) -> str:
-    unread, unenriched = ahead
-    if unread:
-        return f" until the daemon has read {counted(unread, 'more event')}"
-    return f" until {counted(unenriched, 'more text')} {'is' if unenriched == 1 else 'are'} enriched" if unenriched else ""
+        time.sleep(_FOLLOW_S)
 
 
 def _tried_later(run: Run) -> str:
@@ -240,29 +234,7 @@ def _tried_later(run: Run) -> str:
     )
 
 
-def _ahead(registry: Registry, queue: Queue) -> tuple[int, int] | None:
+def _ahead(registry: Registry, queue: Queue) -> Ahead | None:
     """Return what is ahead of the request; None while a daemon is busy with a run."""
     busy = registry.lease.holder() is not None and any(run.retry_at is None for run in registry.runs.unfinished())
     return None if busy else queue.ahead()
-
-
-def _show(bar: Progress, shown: TaskID, run: Run, progress: dict[str, Any] | None) -> None:
-    if progress and progress["phase"] == "training":
-        step, of = progress["step"], progress["steps"] or None
-        bar.update(shown, description=f"{run.task}: training", completed=step, total=of, steps=f"{step} of {of}" if of else "")
-    else:
-        bar.update(shown, description=f"{run.task}: {progress['phase'] if progress else run.state}", steps="")
-
-
-class ProgressLines:
-    """Where no terminal shows a bar: each new line of progress as JSON on standard error."""
-
-    def __init__(self) -> None:
-        self._last: dict[str, Any] | None = None
-
-    def tell(self, progress: dict[str, Any] | None) -> None:
-        """Write `progress` unless it was written before."""
-        if progress is not None and progress != self._last:
-            self._last = progress
-            sys.stderr.write(json.dumps(progress) + "\n")
-            sys.stderr.flush()

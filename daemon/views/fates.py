@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
 from config.errors import PerennialError
+from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.dead_letters.store import DeadLetters
 from daemon.serving.feedback.accepted import Accepted, AcceptedFeedback
-from daemon.serving.http.schemas import FeedbackFate
+from daemon.views import opening
+from daemon.views.feedback import FeedbackFate
 from registry.store import Registry
 
 if TYPE_CHECKING:  # LanceDB is slow to import and only a question about feedback needs it
@@ -30,7 +34,10 @@ log = structlog.get_logger(__name__)
 
 
 class Fates:
-    """Answers `GET /v1/feedback/{id}`. Thread-safe; blocks on files, so it is called off the event loop."""
+    """Answers what became of an event: `perennial feedback show`, `GET /v1/feedback/{id}`.
+
+    Thread-safe; blocks on files, so it is called off the event loop.
+    """
 
     def __init__(
         self,
@@ -164,6 +171,18 @@ class Fates:
         while version is not None and version not in learners:
             version = self._registry.versions.get(version).parent
         return version is not None
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Fates]:
+    """Open all that the answers are read from. Raises `UserError` where nothing has run yet; then nothing is made."""
+    with ExitStack() as stack:
+        buffer = stack.enter_context(opening.buffer(settings))
+        keep = timedelta(days=settings.events.retention_days)
+        accepted = stack.enter_context(closing(AcceptedFeedback(settings.accepted_feedback_file, keep=keep)))
+        dead_letters = stack.enter_context(closing(DeadLetters(settings.dead_letter_file)))
+        registry = stack.enter_context(Registry.open(settings.registry_url, read_only=True))
+        yield Fates(accepted, dead_letters, registry, lambda: buffer)
 
 
 def _fate(event_id: str, task: str, status: str, reason: str, accepted: Accepted | None, **more: object) -> FeedbackFate:

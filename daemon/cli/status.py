@@ -1,0 +1,164 @@
+"""`perennial status`: the daemon, the buffer and, why each task is or is not due for training."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from config.settings import load_settings
+from config.words import counted
+from daemon.cli.output import AsJson, print_json, say
+
+if TYPE_CHECKING:
+    from daemon.views.runs import Ended, Progress, UnderWay
+    from daemon.views.status import Status
+    from daemon.views.task_status import TaskStatus
+
+_MARGIN = 12
+"""Columns of the names of the lines; what is long goes on behind them."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's command to the application."""
+    app.command()(status)
+
+
+def status(
+    as_json: AsJson = False,
+    watch: Annotated[float, typer.Option(help="Repeat every so many seconds; 0: once.", min=0)] = 0.0,
+) -> None:
+    """Show the daemon, the buffer and, why each task is or is not due for training."""
+    from daemon.views.status import StatusReader  # noqa: PLC0415 - heavy
+
+    reader = StatusReader(load_settings())
+    try:
+        while True:
+            found = reader.read()
+            if as_json:
+                print_json(found)
+            else:
+                print_status(found)
+            if not watch:
+                return
+            time.sleep(watch)
+    finally:
+        reader.close()
+
+
+def print_status(found: Status) -> None:
+    """Print a status for people."""
+    say(("Perennial", "bold"), f" at {_moment(found.at)}")
+    if found.leader:
+        _line("leader", found.leader)
+    else:
+        since = f" since {_moment(found.no_leader_since)}" if found.no_leader_since else ""
+        _line("leader", (f"none: no daemon runs{since}", "yellow"), "; start one with `perennial run`")
+    _line("serving", found.serving or ("not running", "yellow"))
+    if found.serving_problem:
+        _line("", ("does not answer", "red"), f": {found.serving_problem}")
+    _line("waiting", *_waiting(found))
+    _line("buffer", ", ".join(f"{count} {name}" for name, count in found.tables.items() if count) or "empty")
+    if coming := ", ".join(f"{one.texts} {table}" for table, one in found.backlog.items() if one.texts):
+        since_each = [one.since for one in found.backlog.values() if one.since is not None]
+        _line("preparing", f"{coming}{f', the oldest since {_moment(min(since_each))}' if since_each else ''}")
+    if found.dead_letters:
+        _line("dead", (counted(found.dead_letters, "dead letter"), "yellow"), " (`perennial dlq list`)")
+    if found.set_aside:
+        failed = counted(found.set_aside, "text")
+        _line("set aside", (failed, "yellow"), " that Perennial failed on (`perennial dlq set-aside`)")
+    for line in found.erasures:
+        _line("erasing", (line, "yellow"))
+    for task in found.tasks:
+        _print_task(task)
+
+
+def _print_task(task: TaskStatus) -> None:
+    say("\n", (task.task, "bold"), f" ({task.kind})")
+    since = f" since {_moment(task.champion_since)}" if task.champion_since else ""
+    _line("champion", f"{task.champion}{since}" if task.champion else "none yet", (" (pinned)" if task.pinned else "", "yellow"))
+    if task.texts_cut:
+        _line("cut", f"{task.texts_cut}: only the beginning is read (training.max_tokens)")
+    _line("examples", _examples(task))
+    _print_feedback(task)
+    if task.run:
+        _print_run(task.run, task.reasons)
+    else:
+        label = ("due", "green") if task.due else "not due"
+        _line("next run", label, f": {'; '.join(reason for reason in task.reasons if reason)}")
+    if task.last_run:
+        _print_last(task.last_run)
+
+
+def _print_run(run: UnderWay, reasons: tuple[str, ...]) -> None:
+    _line("run", f"{run.run_id}: {run.state} ({run.reason}){_progress(run.progress)}")
+    if run.state in ("waiting", "interrupted"):
+        for reason in reasons:
+            _line("", reason)
+
+
+def _print_last(last: Ended) -> None:
+    ended = f"{_moment(last.finished_at)}, " if last.finished_at else ""
+    _line("last run", f"{last.word} ({ended}{last.version or 'no version'})")
+    if last.erased_at:
+        _line("", f"its training set held erased texts; its folder was removed at {_moment(last.erased_at)}")
+    for reason in last.why:
+        _line("", reason)
+
+
+def _waiting(found: Status) -> tuple[str | tuple[str, str], ...]:
+    if found.log_problem:
+        return ("unknown", "red"), f": {found.log_problem}"
+    waiting = ", ".join(f"{topic.removeprefix('perennial.')} {count}" for topic, count in found.lag.items() if count)
+    return (f"events not read yet: {waiting}" if waiting else "nothing: all events are read",)
+
+
+def _examples(task: TaskStatus) -> str:
+    """Say what there is to train and test with, and what is on its way; zeros are left out."""
+    counts = task.counts
+    weight = "" if task.new_weight == task.new_examples else f", weighing {task.new_weight:g}"
+    unused = f" ({task.new_examples} unused{weight})" if task.new_examples else ""
+    older = counts.test - counts.test_in_window
+    needed = f" of {task.tests_needed} needed" if counts.test_in_window < task.tests_needed else ""
+    outside = f" ({older} more are older than promotion.window_days)" if older else ""
+    has = [f"training rows {counts.train}{unused}", f"test rows {counts.test_in_window}{needed}{outside}"]
+    has += [f"anchor rows {counts.anchor}"] if counts.anchor else []
+    coming = [f"preparing {counts.unenriched}"] if counts.unenriched else []
+    coming += [f"{counts.waiting} waiting for their article"] if counts.waiting else []
+    return "; ".join([", ".join(has), *([f"still {', '.join(coming)}"] if coming else [])])
+
+
+def _print_feedback(task: TaskStatus) -> None:
+    state = task.feedback
+    if state.standings:
+        effective = state.standings.get("effective", 0)
+        aside = sum(state.standings.values()) - effective - state.quarantined
+        told: list[str | tuple[str, str]] = [f"{effective} in use"]
+        if state.quarantined:
+            told += [", ", (f"{state.quarantined} quarantined", "yellow"), " (`perennial feedback quarantine`)"]
+        _line("feedback", *told, f", {aside} not used" if aside else "")
+    for alarm in state.alarms:
+        _line(
+            "ALARM",
+            f"{counted(alarm.held, 'correction')} of {counted(alarm.users, 'user')} say {alarm.move!r}, far more than "
+            "usual. Feedback starts no run until you decide (`perennial feedback quarantine`).",
+            style="bold red",
+        )
+
+
+def _progress(progress: Progress | None) -> str:
+    if progress is None:
+        return ""
+    if progress.phase == "training" and progress.steps:
+        return f", step {progress.step} of {progress.steps}"
+    return f", {progress.phase}"
+
+
+def _line(name: str, *parts: str | tuple[str, str], style: str = "") -> None:
+    say((f"  {name:<{_MARGIN - 2}}", style), *parts, indent=_MARGIN)
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,82 @@
+"""A person's decision about feedback, handed over to the leading daemon through the event log."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from config.clock import utc_now
+from config.errors import UserError
+from config.settings import Settings
+from consumers.buffer.reader import BufferReader
+from consumers.events import schemas as events
+from consumers.log.open import publish
+from daemon.views import opening
+from registry.store import Registry
+
+_IDS_PER_EVENT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What the decision is about: feedback by its ids, all that a user has sent so far, or all that an alarm of a task holds."""
+
+    event_ids: Sequence[str] = ()
+    user: str | None = None
+    task: str | None = None
+    alarm: str | None = None
+
+
+def decide(settings: Settings, decision: Literal["accept", "reject"], about: Selection) -> bool:
+    """Publish a decision, durably; return whether a daemon runs that applies it (else the next one does).
+
+    Only the leader writes the buffer, and the log keeps the decision until one leads. Raises `UserError` when nothing, more than
+    one thing, or something that is not there is named; then nothing was decided.
+    """
+    if bool(about.event_ids) + (about.user is not None) + (about.alarm is not None) != 1 or (about.task is None) != (
+        about.alarm is None
+    ):
+        message = "name feedback by its ids, or give --user, or give --task with --alarm"
+        raise UserError(message)
+    with opening.buffer(settings) as buffer:
+        _refuse_unknown(settings, buffer, about)
+    for selection in _selections(about):
+        publish(settings, events.FeedbackReview(
+            event_id=f"review-{secrets.token_hex(8)}", occurred_at=utc_now(), source="perennial feedback", decision=decision,
+            **selection,
+        ))  # fmt: skip
+    with Registry.open(settings.registry_url, read_only=True) as registry:
+        return registry.lease.holder() is not None
+
+
+def _selections(about: Selection) -> list[dict[str, Any]]:
+    if about.user is not None:
+        return [{"user_id": about.user}]
+    if about.alarm is not None:
+        return [{"task": about.task, "alarm": about.alarm}]
+    ids = about.event_ids
+    return [{"event_ids": tuple(ids[at : at + _IDS_PER_EVENT])} for at in range(0, len(ids), _IDS_PER_EVENT)]
+
+
+def _refuse_unknown(settings: Settings, buffer: BufferReader, about: Selection) -> None:
+    unknown = [one for one in about.event_ids if buffer.feedback_fate(one) is None]
+    if unknown:
+        message = (
+            f"no feedback {', '.join(unknown[:10])} is stored; nothing was decided. `perennial feedback quarantine` lists ids"
+        )
+        raise UserError(message)
+    if about.alarm is not None:
+        up = [one.move for one in buffer.defence(about.task or "").alarms]
+        if about.alarm not in up:
+            message = (
+                f"no alarm {about.alarm!r} is up for task {about.task!r}; nothing was decided. Up are: {', '.join(up) or 'none'}"
+            )
+            raise UserError(message)
+    known = buffer.users(None, settings.feedback) if about.user is not None else ()
+    if about.user is not None and not any(one.contributor.rpartition(" ")[2] == about.user for one in known):
+        message = (
+            f"no judged feedback of user {about.user!r} is stored; nothing was decided. `perennial feedback users` lists them"
+        )
+        raise UserError(message)

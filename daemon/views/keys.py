@@ -1,0 +1,43 @@
+"""API keys as they may be shown: whose they are and what they open, never the key."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from daemon.views.view import View
+from registry.api_keys import ApiKey as Record
+from registry.api_keys import Scope
+from registry.store import Registry
+
+
+class ApiKey(View):
+    """One key."""
+
+    name: str
+    id: str
+    scopes: tuple[Scope, ...]
+    state: Literal["active", "expired", "revoked"]
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+def of(record: Record, now: datetime) -> ApiKey:
+    """Return the view of a registry's record, as it counts at `now`."""
+    return ApiKey(
+        name=record.name,
+        id=record.key_id,
+        scopes=record.scopes,
+        state=record.state(now),
+        created_at=record.created_at,
+        last_used_at=record.last_used_at,
+        expires_at=record.expires_at,
+        revoked_at=record.revoked_at,
+    )
+
+
+def listed(registry: Registry) -> list[ApiKey]:
+    """Return every key that was ever made."""
+    return [of(record, registry.clock()) for record in registry.api_keys.list()]

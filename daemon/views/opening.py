@@ -1,0 +1,54 @@
+"""What read models read from, opened for looking only: never made by whoever looks."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from config.errors import UserError
+from config.settings import Settings
+from config.tasks import load_tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from consumers.buffer.reader import BufferReader
+    from consumers.dead_letters.store import DeadLetters
+    from registry.store import Registry
+
+
+@contextmanager
+def registry(settings: Settings) -> Iterator[Registry]:
+    """Open the registry that the settings name. Raises `UserError` where nothing has run yet.
+
+    What an operator does here is about models that exist; an empty registry made by mistake would look like none do.
+    """
+    from registry.store import Registry  # noqa: PLC0415 - heavy
+
+    if not settings.registry.url and not settings.data_dir.exists():
+        message = f"nothing has run in {settings.data_dir} yet; start with `perennial run`"
+        raise UserError(message)
+    with Registry.open(settings.registry_url, create=False) as opened:
+        yield opened
+
+
+@contextmanager
+def buffer(settings: Settings) -> Iterator[BufferReader]:
+    """Open the buffer for reading. Raises `UserError` where nothing has run yet."""
+    from consumers.buffer.open import open_reader  # noqa: PLC0415 - heavy
+
+    tasks = load_tasks(settings.tasks_folder)
+    with closing(open_reader(settings.buffer_dir, tasks=tasks, min_quality=settings.enrich.min_quality)) as opened:
+        yield opened
+
+
+@contextmanager
+def dead_letters(settings: Settings) -> Iterator[DeadLetters]:
+    """Open the file of dead letters. Raises `UserError` where nothing has run yet."""
+    from consumers.dead_letters.store import DeadLetters  # noqa: PLC0415 - only this needs it
+
+    if not settings.dead_letter_file.exists():
+        message = f"nothing has run in {settings.data_dir} yet, so there are no dead letters"
+        raise UserError(message)
+    with closing(DeadLetters(settings.dead_letter_file)) as opened:
+        yield opened

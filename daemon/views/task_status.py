@@ -1,0 +1,103 @@
+"""One task at one moment: its champion, its evidence, and in words why a run is or is not due."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from config.settings import Settings
+from config.tasks import TaskSpec
+from daemon.views import feedback, runs
+from daemon.views.feedback import Standings
+from daemon.views.runs import Ended, UnderWay
+from daemon.views.view import View
+
+if TYPE_CHECKING:
+    from consumers.buffer.reader import BufferReader
+    from registry.store import Registry
+
+_INTERRUPTED = "a run was interrupted because the daemon stopped; it continues when a daemon runs"
+_RUNS_LOOKED_AT = 50
+
+
+class Counts(View):
+    """What the buffer holds for one task; `consumers.training_set.counting.TaskCounts` says what each figure counts."""
+
+    train: int
+    new: int
+    new_labels: int
+    new_weight: float
+    new_confirmed_weight: float
+    test: int
+    test_in_window: int
+    new_test: int
+    anchor: int
+    corrections: int
+    waiting: int
+    unenriched: int
+    oldest_new_at: datetime | None
+    oldest_new_label_at: datetime | None
+    enough_since: datetime | None
+    max_seq: int
+
+
+class TaskStatus(View):
+    """One task."""
+
+    task: str
+    kind: str
+    champion: str | None
+    champion_since: datetime | None
+    pinned: bool
+    counts: Counts
+    tests_needed: int
+    """Test rows below which nothing is decided."""
+    feedback: Standings
+    new_examples: int
+    new_weight: float
+    """What the new ones weigh for a trigger: a label 1, what users say less, confirmations alone nothing."""
+    due: bool
+    reasons: tuple[str, ...]
+    texts_cut: str | None
+    """Which share of the champion's texts it read the beginning of only, in words; None: none, or its run did not count."""
+    run: UnderWay | None
+    last_run: Ended | None
+    """The newest run that ended."""
+
+
+def read(
+    task: TaskSpec, registry: Registry, buffer: BufferReader, settings: Settings, *, unread: int | None, led: bool, now: datetime
+) -> TaskStatus:
+    """Return a task's status; `unread` events wait in the log (None: it does not say), `led` says whether a daemon runs."""
+    from daemon.training import evidence, triggers  # noqa: PLC0415 - load LanceDB
+
+    found = evidence.gather(task.name, registry, buffer, unread=unread)
+    look = triggers.look(task, found, settings.schedule, now)
+    champion = registry.versions.champion(task.name)
+    records = registry.runs.list(task.name, limit=_RUNS_LOOKED_AT)
+    going = next((run for run in records if run.finished_at is None), None)
+    ended = next((run for run in records if run.finished_at is not None), None)
+    return TaskStatus(
+        task=task.name,
+        kind=task.kind,
+        champion=champion.version if champion else None,
+        champion_since=champion.moved_at if champion else None,
+        pinned=champion.pinned if champion else False,
+        counts=Counts.model_validate(buffer.counts(task.name)),
+        tests_needed=task.promotion.min_test_examples,
+        feedback=feedback.standings(buffer, task.name),
+        new_examples=found.new_examples,
+        new_weight=round(found.weight, 3),
+        due=look.trigger is not None,
+        reasons=look.reasons if led or going is None else (_INTERRUPTED,),
+        texts_cut=_texts_cut(registry, champion.version) if champion else None,
+        run=runs.under_way(going, settings.runs_dir, led=led) if going else None,
+        last_run=runs.ended(ended) if ended else None,
+    )
+
+
+def _texts_cut(registry: Registry, version: str) -> str | None:
+    from registry.reports.cards import texts_cut  # noqa: PLC0415 - loads numpy
+
+    metrics = registry.versions.get(version).metrics
+    return texts_cut(metrics) if metrics.get("rows_cut") or metrics.get("tested_cut") else None
