@@ -333,6 +333,8 @@ def _open_registry(settings: Settings) -> Iterator[Any]:
 def _base_is_here(task: TaskSpec) -> bool:
     if task.backend == "transformer":
         return _transformer_is_here(task.base_model)
+    if task.backend != "spacy":
+        return True  # whoever brought the backend knows
     kind, _colon, language = task.base_model.partition(":")
     if kind == "blank":
         return _module_is_here(f"spacy.lang.{language}")

@@ -25,6 +25,11 @@ def register(kind: str, backend: str, path: str) -> None:
         raise ValueError(message)
 
 
+def known() -> list[tuple[str, str]]:
+    """Return the pairs of kind and backend that something is registered for."""
+    return sorted(_LEARNERS)
+
+
 def task_for(spec: TaskSpec) -> Task:
     """Return what trains and loads models of this kind; its library is imported now, and not before."""
     return learner(spec.kind, spec.backend)
@@ -34,8 +39,8 @@ def learner(kind: str, backend: str) -> Task:
     """Return what trains and loads models of a kind on a backend. Raises `RunFailedError` when nothing is registered for them."""
     path = _LEARNERS.get((kind, backend))
     if path is None:
-        known = ", ".join(f"{kind} on {backend}" for kind, backend in sorted(_LEARNERS))
-        message = f"nothing here learns kind {kind!r} on backend {backend!r}; known are {known}"
+        pairs = ", ".join(f"{kind} on {backend}" for kind, backend in known())
+        message = f"nothing here learns kind {kind!r} on backend {backend!r}; known are {pairs}"
         raise RunFailedError(message)
     module, _, name = path.partition(":")
     found: Task = getattr(import_module(module), name)()

@@ -1,0 +1,219 @@
+"""What everybody relies on when they ask a kind of task: the same for the shipped ones and for one that a module brings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from config.kinds import catalog
+from config.kinds.kind import Kind
+from config.kinds.ner.kind import Ner
+from config.labels import label_of_stored
+from consumers.rows.event_rows import canonical_json
+from tests.kinds.tone.kind import Tone
+from trainers.learners import catalog as learners
+
+KINDS: list[Kind] = [*catalog.every(), Tone()]
+TEXT = "x" * 60
+NAMES = st.sampled_from(["ORG", "sport", "élan", "  a  label ", 'with "quotes"', "Ä", "日本"])
+ANY_NAME = st.text(min_size=1, max_size=30)
+
+
+@st.composite
+def spans(draw: st.DrawFn, names: st.SearchStrategy[str]) -> list[dict[str, Any]]:
+    """Return spans of `TEXT` of which no two meet."""
+    cuts = sorted(draw(st.sets(st.integers(0, len(TEXT)), max_size=8)))
+    return [{"start": start, "end": end, "label": draw(names)} for start, end in zip(cuts[::2], cuts[1::2], strict=False)]
+
+
+TARGETS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "ner": st.fixed_dictionaries({"spans": spans(NAMES)}, optional={"partial": st.booleans()}),
+    "classification": st.fixed_dictionaries({"label": NAMES}),
+    "tone": st.fixed_dictionaries({"tone": st.sampled_from([-1, 0, 1, 1.0])}),
+}
+ANSWERS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "ner": st.fixed_dictionaries({"spans": spans(ANY_NAME)}),
+    "classification": st.fixed_dictionaries(
+        {"label": ANY_NAME}, optional={"scores": st.dictionaries(ANY_NAME, st.floats(0, 1)), "truncated": st.booleans()}
+    ),
+    "tone": st.fixed_dictionaries({"tone": st.floats(-1, 1)}),
+}
+NOT_ITS_TARGETS = [{}, {"spans": None}, {"label": 7}, {"spans": [{}]}, {"spans": [7]}, {"tone": "x"}, {"tone": [0]}]
+OF_EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+
+
+@dataclass
+class GivenRow:
+    """A row of a file that says everything there is to say."""
+
+    partial: bool = False
+
+    def label(self, field: str) -> str:
+        return "sport"
+
+    def spans(self, field: str) -> list[dict[str, Any]]:
+        return [{"start": 0, "end": 3, "label": "ORG"}]
+
+    def number(self, field: str) -> float:
+        return 1.0
+
+
+def target(data: st.DataObject, kind: Kind) -> dict[str, Any]:
+    return data.draw(TARGETS[kind.name])
+
+
+def answer(data: st.DataObject, kind: Kind) -> dict[str, Any]:
+    drawn = data.draw(ANSWERS[kind.name])
+    kind.answer.model_validate(drawn)
+    return kind.plain(drawn)
+
+
+def stored(value: dict[str, Any]) -> dict[str, Any]:
+    return json.loads(canonical_json(value))
+
+
+@OF_EVERY_KIND
+@given(data=st.data())
+def test_a_target_is_the_same_however_often_it_is_written_and_read(kind: Kind, data: st.DataObject) -> None:
+    given_ = target(data, kind)
+    parsed = kind.target.model_validate(given_)
+    assert kind.target.model_validate_json(parsed.model_dump_json()) == parsed
+    read = kind.as_read(given_)
+    assert kind.target.model_validate(read) == parsed
+    assert kind.as_read(read) == read == stored(read)
+    assert kind.fits(read)
+    assert kind.key in read
+    jsonschema_rs.validator_for(kind.target.model_json_schema()).validate(read)
+
+
+@OF_EVERY_KIND
+@given(data=st.data())
+def test_its_labels_are_those_that_stand_in_its_json(kind: Kind, data: st.DataObject) -> None:
+    read = kind.as_read(target(data, kind))
+    labels = kind.labels(read)
+    written = canonical_json(read)
+    assert all(kind.spelt(label) in written for label in labels)
+    assert kind.spelt("a label that nothing has") not in written
+    names = [kind.words.empty, kind.words.about, kind.words.task, kind.words.majority]
+    assert all(isinstance(name, str) for name in names)
+
+
+@OF_EVERY_KIND
+@given(data=st.data())
+def test_renames_compose_and_touch_nothing_but_labels(kind: Kind, data: st.DataObject) -> None:
+    read = kind.as_read(target(data, kind))
+    first, second = (data.draw(st.dictionaries(NAMES.map(label_of_stored), st.sampled_from(["a", "b", "ORG"]))) for _ in range(2))
+
+    def one(name: str) -> str:
+        return first.get(name, name)
+
+    def other(name: str) -> str:
+        return second.get(name, name)
+
+    assert kind.renamed(read, lambda name: name) == read
+    assert kind.renamed(kind.renamed(read, one), other) == kind.renamed(read, lambda name: other(one(name)))
+    assert kind.labels(kind.renamed(read, one)) == [one(name) for name in kind.labels(read)]
+
+
+@OF_EVERY_KIND
+@given(data=st.data())
+def test_agreement_is_the_same_from_both_sides(kind: Kind, data: st.DataObject) -> None:
+    one, other = (kind.as_read(target(data, kind)) for _ in range(2))
+    assert kind.relation(one, other) == kind.relation(other, one)
+    assert kind.relation(one, one) != "contrary"
+
+
+@OF_EVERY_KIND
+@given(data=st.data())
+def test_what_confirms_an_answer_says_the_same(kind: Kind, data: st.DataObject) -> None:
+    said = answer(data, kind)
+    assert kind.plain(said) == said == stored(said)
+    kind.answer.model_validate(said)
+    assert kind.key in said
+    confirmed = kind.confirmed(said)
+    kind.target.model_validate(confirmed)
+    assert kind.as_read(confirmed) == confirmed
+    assert kind.relation(said, confirmed) != "contrary"
+    assert list(kind.moves(said, confirmed, 0.0)) == []
+
+
+@OF_EVERY_KIND
+@given(data=st.data())
+def test_moves_lead_from_one_thing_to_another(kind: Kind, data: st.DataObject) -> None:
+    corrected = kind.as_read(target(data, kind))
+    for shown in (None, answer(data, kind)):
+        moves = list(kind.moves(shown, corrected, 0.5))
+        assert all(old != new for old, new in moves)
+        assert len(set(moves)) == len(moves)
+
+
+@OF_EVERY_KIND
+@given(data=st.data())
+def test_what_fits_its_text_is_not_misplaced(kind: Kind, data: st.DataObject) -> None:
+    for value in (kind.as_read(target(data, kind)), answer(data, kind)):
+        assert kind.misplaced(value, TEXT) is None
+        assert kind.positional or kind.misplaced(value, "") is None
+
+
+@OF_EVERY_KIND
+@given(data=st.data())
+def test_people_and_programs_are_shown_what_it_says(kind: Kind, data: st.DataObject) -> None:
+    said = answer(data, kind)
+    assert "\n" not in kind.told(kind.confirmed(said)) or any("\n" in label for label in kind.labels(kind.confirmed(said)))
+    assert TEXT[:10] in "".join(words for words, _style in kind.pieces(said, TEXT)) or kind.positional
+    kind.shown.model_validate(said)
+
+
+@OF_EVERY_KIND
+def test_a_row_of_a_file_becomes_a_target(kind: Kind) -> None:
+    made = kind.from_row(GivenRow())
+    assert made is not None
+    assert kind.as_read(made) == kind.target.model_validate(made).model_dump(exclude_unset=True, mode="json")
+
+
+@OF_EVERY_KIND
+@pytest.mark.parametrize("value", NOT_ITS_TARGETS, ids=json.dumps)
+def test_what_is_none_of_its_targets_does_not_fit(kind: Kind, value: dict[str, Any]) -> None:
+    assert not kind.fits(value)
+
+
+@OF_EVERY_KIND
+def test_it_says_what_task_files_need(kind: Kind) -> None:
+    assert kind.backends
+    assert kind.metrics
+    assert kind.columns
+    shown: type[BaseModel] = kind.shown
+    assert all(not field.is_required() and field.description for field in shown.model_fields.values())
+
+
+def test_kinds_are_told_by_their_keys() -> None:
+    for kind in catalog.every():
+        assert catalog.get(kind.name) is kind
+        assert catalog.of({kind.key: None}) is kind
+    for nothing in ({}, {"tone": 1}, None, "label", ["spans"]):
+        with pytest.raises(LookupError):
+            catalog.of(nothing)
+    with pytest.raises(LookupError, match="ner, classification"):
+        catalog.get("regression")
+
+
+def test_two_kinds_may_share_neither_name_nor_key() -> None:
+    class Other(Ner):
+        name = "other"
+
+    for clash in (Ner(), Other()):
+        with pytest.raises(ValueError, match="cannot be told from"):
+            catalog.register(clash)
+
+
+def test_every_shipped_kind_is_learnt_on_each_of_its_backends() -> None:
+    for kind in catalog.every():
+        for backend in kind.backends:
+            assert (kind.name, backend) in learners.known()
