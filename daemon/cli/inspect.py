@@ -56,6 +56,7 @@ def schema(
     ] = None,
 ) -> None:
     """Write the JSON Schemas of the events, for the apps that post them."""
+    load_settings()  # they may name modules that bring kinds of task
     schemas = event_schemas.json_schemas()
     if output is None:
         print_json(schemas)
