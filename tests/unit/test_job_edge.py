@@ -6,6 +6,8 @@ import errno
 import io
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -215,3 +217,12 @@ def test_the_baseline_has_a_name_people_read(kind: str, baseline: Any, name: str
     task = load_task(SHIPPED_TASKS_DIR / f"{kind}.yaml")
     named = task.model_copy(update={"promotion": task.promotion.model_copy(update={"baseline": baseline})})
     assert job_steps.baseline_name(named) == name
+
+
+def test_a_child_that_cannot_import_an_extension_says_so_and_ends(spec: JobSpec, tmp_path: Path) -> None:
+    order = tmp_path / "spec.json"
+    order.write_text(spec.model_copy(update={"modules": ("no_such_module",)}).model_dump_json())
+    child = [sys.executable, "-P", "-m", "trainers.job", str(order)]
+    ended = subprocess.run(child, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == job_spec.EXIT_FAILED
+    assert "'no_such_module'" in ended.stderr
