@@ -17,9 +17,10 @@ from config.times import read_time
 from consumers.events.schemas import Article, Label, parse, to_bytes
 from consumers.formats.files.source import Reading, look
 from consumers.formats.importing import ImportOptions, import_events
-from consumers.formats.mapping import ColumnMapping, parse_pairs
+from consumers.formats.mapping import ColumnMapping, parse_pairs, read_columns
 from consumers.formats.rows import BadRow, Row
 from consumers.formats.tags import TokenSpan, decode_tags
+from consumers.formats.values import read_number
 from tests.support.sample_events import TASKS
 
 TOPICS = TASKS["news-topics"]
@@ -270,3 +271,24 @@ def test_pairs_are_parsed_or_refused() -> None:
     assert parse_pairs("PER=PERSON, MISC=") == {"PER": "PERSON", "MISC": ""}
     with pytest.raises(UserError, match="'PER' is not OLD=NEW"):
         parse_pairs("PER")
+
+
+def test_a_column_is_named_by_its_field_too(tmp_path: Path) -> None:
+    path = written(tmp_path, "rows.csv", "text,Topic\nGoal in Rome,SPORTS\n")
+    assert read_columns(["label=Topic", "tone= Mood"]) == (("label", "Topic"), ("tone", " Mood"))
+    (label,) = labels(path, ColumnMapping(others=read_columns(["label=Topic"])))
+    assert label.target == {"label": "SPORTS"}
+    for wrong in ("label", "=Topic", "label="):
+        with pytest.raises(UserError, match="is not FIELD=COLUMN"):
+            read_columns([wrong])
+
+
+@pytest.mark.parametrize(("value", "number"), [(3, 3.0), (-0.5, -0.5), ("1", 1.0), ("-1.5e2", -150.0), (1.0, 1.0)])
+def test_numbers_are_read(value: object, number: float) -> None:
+    assert read_number(value) == number
+
+
+@pytest.mark.parametrize("value", [True, "true", "one", "NaN", float("inf"), "[1]", [1], {}, "1e999", "9" * 5_000])
+def test_what_is_no_number_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="a number is expected"):
+        read_number(value)
