@@ -147,11 +147,14 @@ class BufferWriter(BufferReader):
         with self._lock:
             return self._enrichment.equal_texts(text_sha256s)
 
-    def drop_from_training(self, row_ids: Sequence[str], reason: str) -> int:
-        """Take training rows out for good, for instance because their story is held out; returns how many. Durable."""
+    def drop_from_training(self, reasons: Mapping[str, str]) -> int:
+        """Take training rows out for good, for instance because their story is held out; returns how many. Durable.
+
+        `reasons`: why, by row id.
+        """
         with self._upkeep.changing(*ENRICHMENT_OF.values()), self._lock, self._made_durable():
             self._check_writing()
-            return self._enrichment.take_out(dict.fromkeys(row_ids, ("dropped", reason)))
+            return self._enrichment.take_out({row_id: ("dropped", why) for row_id, why in reasons.items()})
 
     def documents(self) -> tuple[DocumentSides, int]:
         """Take documents that stand on both sides out of training; return where each stands, and how many rows went. Durable."""

@@ -198,14 +198,15 @@ class Enricher:
         ever drop it.
         """
         new = {placement.row_id for placement in placements}
-        dropped = 0
+        reasons: dict[str, str] = {}
         for placement in placements:
             older = [row_id for row_id in placement.dropped if row_id not in new]
             if older:
                 reason = f"its story is tied to held-out story {placement.story_id} by row {placement.row_id}"
-                dropped += self._buffer.drop_from_training(older, reason)
+                reasons |= dict.fromkeys(older, reason)
                 _log.info("story_dropped", rows=len(older), tied_by=placement.row_id, held_out=placement.story_id)
-        return dropped
+        # All at once: each call rewrites rows and makes them durable.
+        return self._buffer.drop_from_training(reasons) if reasons else 0
 
     def _finding(self, row: TextRow, text: NewText, placement: Placement, vector: TextVector, *, dropped: bool) -> Enrichment:
         found = quality.assess(row.text)

@@ -115,7 +115,7 @@ class Writing:
                 self._buffer.resolve_waiting()
                 enrich(self._buffer)
                 enrich(self._buffer, "articles")
-                self._buffer.drop_from_training([f"l-{start}"], "a test")
+                self._buffer.drop_from_training({f"l-{start}": "a test"})
                 self._buffer.optimize_if_due()
         except Exception as error:  # noqa: BLE001 - looked at by the test
             self.error = error

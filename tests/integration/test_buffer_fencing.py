@@ -32,7 +32,7 @@ def test_a_former_leaders_writes_are_refused_and_nothing_of_them_lands(tmp_path:
         for write in (
             lambda: former.insert(stored(label("l-2"), offset=1)),
             lambda: former.apply_enrichment("examples", [finding(row) for row in waiting]),
-            lambda: former.drop_from_training(["l-1"], "no"),
+            lambda: former.drop_from_training({"l-1": "no"}),
             lambda: former.judge_feedback(FEEDBACK),
             lambda: former.try_again(of_this_version=False),
             lambda: former.purge(timedelta(0)),

@@ -163,7 +163,7 @@ def test_offsets_are_committed_only_after_everything_is_durable(tmp_path: Path, 
         assert synced != before
         buffer.resolve_waiting()
         buffer.apply_enrichment("examples", [finding(row) for row in buffer.unenriched("examples", 9)])
-        buffer.drop_from_training(["l-1"], "for a test")
+        buffer.drop_from_training({"l-1": "for a test"})
         assert len(versions) == 4, "each later write is made durable by itself"
         assert versions[-1] == buffer.versions()
         buffer.resolve_waiting()
@@ -253,7 +253,7 @@ class TestWaiting:
         with opened(tmp_path / "b") as buffer:
             buffer.insert(stored(feedback("f-1", "Held"), feedback("f-2", "Trained"), feedback("f-3", "Dropped")))
             enrich(buffer, split=lambda row: "test" if row.text == "Held" else "train")
-            assert buffer.drop_from_training(["f-3", "unknown"], "its story was tied to a held-out one") == 1
+            assert buffer.drop_from_training(dict.fromkeys(["f-3", "unknown"], "its story was tied to a held-out one")) == 1
             fate, dropped = buffer.feedback_fate("f-1"), buffer.feedback_fate("f-3")
             assert fate is not None
             assert dropped is not None
