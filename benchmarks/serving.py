@@ -24,7 +24,7 @@ from benchmarks import report
 from benchmarks.serving_load import Order
 from benchmarks.serving_models import CLASSIFICATION, NER, Models
 from config.settings import environment_of, load_settings
-from daemon.training.runner import Runner
+from daemon.training.runners.local import LocalRunner
 from trainers.job.spec import JobSpec, Progress
 
 CLIENTS = 4
@@ -221,7 +221,7 @@ class _Pace:
 def _training(models: Models, job: JobSpec) -> Iterator[_Pace]:
     """Keep the real training child at work."""
     stop, pace = threading.Event(), _Pace()
-    runner = Runner(models.settings.training, stop)
+    runner = LocalRunner(models.settings.training, stop)
 
     thread = threading.Thread(target=runner.run, args=(job, pace.take))
     thread.start()

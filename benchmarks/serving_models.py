@@ -15,7 +15,7 @@ from config.tasks import load_tasks
 from consumers.events.schemas import Label, to_bytes
 from consumers.formats.importing import ImportOptions, import_events
 from consumers.training_set.snapshot import SCHEMA, write_training_set
-from daemon.training.runner import Runner
+from daemon.training.runners.local import LocalRunner
 from registry import promotion
 from registry.artifacts.local import Artifacts
 from registry.store import Registry
@@ -67,7 +67,7 @@ class Models:
 
     def train(self, job: JobSpec) -> Path:
         """Train in the real child and return the model's folder."""
-        result = Runner(self.settings.training, self._stop).run(job, lambda _progress: None)
+        result = LocalRunner(self.settings.training, self._stop).run(job, lambda _progress: None)
         assert result.status == "done", result.error
         assert result.model is not None
         return result.model

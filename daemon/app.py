@@ -35,7 +35,7 @@ from daemon.process.systemd import Systemd
 from daemon.telemetry import metrics as telemetry
 from daemon.telemetry.observing import Observer
 from daemon.training.cycle import Cycle
-from daemon.training.runner import Runner
+from daemon.training.runners.local import LocalRunner
 from daemon.training.scheduler import Scheduler
 from registry.artifacts.local import Artifacts
 from registry.store import Registry
@@ -245,7 +245,7 @@ class Daemon:
             registry=registry,
             buffer=buffer,
             artifacts=artifacts,
-            runner=Runner(settings.training, self._stop),
+            runner=LocalRunner(settings.training, self._stop),
             metrics=metrics,
             stop=self._stop,
             fencing_token=token,

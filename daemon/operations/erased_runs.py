@@ -10,14 +10,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
-from pydantic import ValidationError
 
 from config.durable import sync_folder
 from consumers.training_set.snapshot import ROWS_FILE
-from daemon.training.cycle import TRAINING_SET_FOLDER, Cycle
+from daemon.training.cycle import Cycle
 from registry.store import Registry
 from trainers.job import spec as job_spec
-from trainers.job.spec import JobSpec
+from trainers.job.spec import TRAINING_SET_FOLDER
 
 _GOING = ".erased-"
 
@@ -87,7 +86,7 @@ def _learns(run_dir: Path, erased: Collection[str], affected: Collection[str]) -
     if not (example_ids(run_dir) or set()).isdisjoint(erased):
         return True
     try:
-        spec = JobSpec.model_validate_json((run_dir / job_spec.SPEC_FILE).read_bytes())
-    except (OSError, ValidationError):
+        spec = job_spec.read_spec(run_dir)
+    except (OSError, ValueError, KeyError, TypeError):
         return False  # its next step fails
     return not spec.full and spec.champion_version in affected

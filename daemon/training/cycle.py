@@ -16,7 +16,7 @@ from typing import Unpack
 import structlog
 
 from config.clock import Clock, utc_now
-from config.errors import PerennialError, RunFailedError, UserError
+from config.errors import RunFailedError
 from config.sections import TrainingSettings
 from config.settings import Settings
 from config.tasks import TaskSpec
@@ -24,31 +24,24 @@ from consumers.buffer.writer import BufferWriter
 from consumers.faults import of_the_machine
 from consumers.training_set.snapshot import TrainingSet, load_training_set
 from daemon.telemetry.metrics import DaemonMetrics
-from daemon.training import evidence, publishing, retries, triggers, warm_start
+from daemon.training import evidence, promoting, publishing, retries, triggers, warm_start
 from daemon.training.run_folders import RunFolders
-from daemon.training.runner import Runner
+from daemon.training.runners.protocol import Runner
 from daemon.training.triggers import Trigger
 from registry import erasure as erasing
-from registry import gate, promotion
+from registry import gate
 from registry.artifacts.local import Artifacts
 from registry.reports import cards
 from registry.runs import Run, RunChanges, RunState
 from registry.store import Registry
 from trainers.hardware import usable_cores
 from trainers.job import spec as job_spec
-from trainers.job.passing import cause_that_passes
 from trainers.job.spec import JobSpec
 
-TRAINING_SET_FOLDER = "training_set"
-ACTOR = "daemon"
 _TOLD_LABELS = 10
 """Labels that the log tells of one by one."""
 
 log = structlog.get_logger(__name__)
-
-
-class _TryLaterError(PerennialError):
-    """A step of a run failed temporarily."""
 
 
 class Cycle:
@@ -161,31 +154,22 @@ class Cycle:
         """Let a run fail, or wait where the failure is temporary. What is not the run's own trouble is raised again."""
         if run.run_id in self._ended:
             return self._fail(run, erasing.ENDED)
-        if isinstance(error, (RunFailedError, UserError)):
-            return self._fail(run, str(error))
-        if isinstance(error, PerennialError) and not isinstance(error, _TryLaterError):
+        setback = retries.judge(run, error, self._settings.training, self._clock())
+        if setback is None:
             raise error
-        if isinstance(error, _TryLaterError):
-            return self._later(run, str(error))
-        log.error("run.step_failed", state=run.state, exc_info=error)
-        passes = cause_that_passes(error) is not None or (isinstance(error, OSError) and not isinstance(error, FileNotFoundError))
-        told = f"in step {run.state}: {type(error).__name__}: {error}"
-        return self._later(run, told) if passes else self._fail(run, f"an unexpected error {told}. The champion stays")
+        if not setback.foreseen:
+            log.error("run.step_failed", state=run.state, exc_info=error)
+        if setback.retry_at is None:
+            return self._fail(run, setback.reason)
+        failures, limit = run.failures + 1, self._settings.training.retry_limit
+        log.warning(
+            "run.retries_later", reason=setback.reason, failures=failures, limit=limit, retry_at=setback.retry_at.isoformat()
+        )
+        return self._update(run, error=setback.reason, failures=failures, retry_at=setback.retry_at)
 
     def _again(self, run: Run) -> Run:
         """Note that a run which waited goes on."""
         return run if run.retry_at is None else self._update(run, retry_at=None)
-
-    def _later(self, run: Run, reason: str) -> Run:
-        """Let a run wait that failed temporarily; it fails for good where it has done so too often."""
-        failures = run.failures + 1
-        limit = self._settings.training.retry_limit
-        if failures > limit:
-            tried = f"{reason}. It was tried {failures} times and is given up (training.retry_limit is {limit})"
-            return self._fail(run, f"{tried}. Mend the cause; then `perennial train {run.task}` starts a new run")
-        retry_at = self._clock() + retries.pause(self._settings.training, failures)
-        log.warning("run.retries_later", reason=reason, failures=failures, limit=limit, retry_at=retry_at.isoformat())
-        return self._update(run, error=reason, failures=failures, retry_at=retry_at)
 
     def _freeze(self, run: Run) -> Run:
         self._announce(run, "training.started", reason=run.reason, full=run.full)
@@ -193,7 +177,7 @@ class Cycle:
         champion = self._registry.versions.champion(run.task)
         learnt = self._registry.versions.learnt(champion.version) if champion else frozenset()
         run_dir = self._folders.of(run)
-        folder = run_dir / TRAINING_SET_FOLDER
+        folder = run_dir / job_spec.TRAINING_SET_FOLDER
         if folder.exists():
             # A set frozen just before a crash may be older than the champion read above.
             shutil.rmtree(folder)
@@ -219,7 +203,7 @@ class Cycle:
             full=run.full or champion is None or not warm_start.is_allowed(self._registry.versions.get(champion.version), task),
             training_set=folder,
             run_dir=run_dir,
-            champion=self._champion_folder(champion.version) if champion else None,
+            champion=self._place_champion(run, champion.version) if champion else None,
             champion_version=champion.version if champion else None,
             batch_size=task.training.batch_size,
             looks=self._looks(run.task, frozen),
@@ -247,6 +231,12 @@ class Cycle:
 
     def _train(self, run: Run) -> Run:
         spec = self._folders.spec(run)
+        if spec.champion_version is not None:
+            champion = spec.run_dir / job_spec.CHAMPION_FOLDER
+            if not champion.exists():
+                # The release before left it where it was published, and a backup does not hold it twice.
+                self._place_champion(run, spec.champion_version)
+            spec = spec.model_copy(update={"champion": champion})
         attempt = run.attempt + 1 if run.state == "training" else run.attempt
         run = self._update(run, state="training", started_at=run.started_at or self._clock(), attempt=attempt)
         result = self._runner.run(spec.model_copy(update={"attempt": attempt}), self._metrics.progress)
@@ -254,7 +244,7 @@ class Cycle:
             log.info("run.stopped", reason=result.error)
             return run
         if result.status in ("try_later", "out_of_memory"):
-            raise _TryLaterError(result.error)
+            raise retries.TryLaterError(result.error)
         if result.status != "done":
             raise RunFailedError(result.error)
         log.info("run.trained", train_s=round(result.train_s, 1), examples_per_s=round(result.examples_per_s, 1))
@@ -266,8 +256,7 @@ class Cycle:
             self._registry, self._artifacts, run, spec, result, fencing_token=self._token
         )
         # The published folder is what counts from here on.
-        shutil.rmtree(spec.run_dir / job_spec.MODEL_FOLDER, ignore_errors=True)
-        shutil.rmtree(spec.run_dir / job_spec.WORK_FOLDER, ignore_errors=True)
+        self._folders.clear(run, model=True)
         log.info("run.published", version=version.name, size_mib=round(version.size_bytes / 2**20, 1))
         return self._update(run, state="published", version=version.name)
 
@@ -289,7 +278,7 @@ class Cycle:
             test_fraction=self._settings.enrich.test_fraction,
         )
         if decision.verdict == "promote":
-            decision = self._promote(run, task, spec, decision)
+            decision = promoting.move_alias(self._registry, run, task, spec, decision, fencing_token=self._token)
         elif (why := evidence.outside_the_window(task, self._buffer, result.comparison.rows)) is not None:
             decision = gate.Decision(decision.verdict, (why, *decision.reasons))
         verdict, reasons = decision.verdict, (*decision.reasons, *evidence.labels_that_wait(frozen.manifest))
@@ -302,37 +291,11 @@ class Cycle:
         self._folders.forget_old()
         return run
 
-    def _promote(self, run: Run, task: TaskSpec, spec: JobSpec, decision: gate.Decision) -> gate.Decision:
-        """Move the alias; return the decision that became of it, with the reason in front when it did not move."""
-        assert run.version is not None  # noqa: S101 - checked by the caller; narrows the type
-        if any(move.kind == "promote" and move.to_version == run.version for move in self._registry.versions.history(run.task)):
-            # Promoted just before a crash; whatever somebody did to the alias since then stands.
-            return decision
-        if task.promotion.mode == "manual" or not run.promote:
-            why = "promotion.mode is manual" if task.promotion.mode == "manual" else "the run was asked for without promotion"
-            return _kept(decision, f"{why}. Promote it with `perennial models promote {run.version}`.")
-        try:
-            promotion.promote(
-                self._registry,
-                run.task,
-                run.version,
-                expected=spec.champion_version,
-                actor=ACTOR,
-                reason=" ".join(decision.reasons),
-                fencing_token=self._token,
-                event={"run_id": run.run_id, "reasons": list(decision.reasons)},
-            )
-        except UserError as error:  # the champion moved meanwhile, it is pinned, or somebody removed the candidate's files
-            return _kept(decision, str(error))
-        log.info("model.promoted", version=run.version, previous=spec.champion_version)
-        return decision
-
     def _fail(self, run: Run, message: str) -> Run:
         log.error("run.failed", reason=message)
         self._announce(run, "training.failed", error=message)
         run = self._update(run, state="failed", error=message, retry_at=None)
-        # It never goes on, so its checkpoints are of no use.
-        shutil.rmtree(self._folders.of(run) / job_spec.WORK_FOLDER, ignore_errors=True)
+        self._folders.clear(run)
         self._folders.forget_old()
         return run
 
@@ -362,9 +325,9 @@ class Cycle:
         seen = self._registry.looks.count(task, ids)
         return 1 + math.ceil(sum(seen.values()) / len(ids))
 
-    def _champion_folder(self, name: str) -> Path:
+    def _place_champion(self, run: Run, name: str) -> Path:
         version = self._registry.versions.get(name)
-        return self._artifacts.verify(version.artifact_id, version.manifest_sha256).resolve()
+        return self._folders.place_champion(run, self._artifacts.verify(version.artifact_id, version.manifest_sha256))
 
     def _task(self, run: Run) -> TaskSpec:
         task = self._tasks().get(run.task)
@@ -372,7 +335,3 @@ class Cycle:
             message = f"task {run.task!r} of run {run.run_id} has no task file any more; put it back or leave the run failed"
             raise RunFailedError(message)
         return task
-
-
-def _kept(decision: gate.Decision, why: str) -> gate.Decision:
-    return gate.Decision("keep", (f"Not promoted: {why}", *decision.reasons))

@@ -1,15 +1,48 @@
-"""When a run that failed temporarily is tried again."""
+"""What a failed step means for a run: it waits and is tried again, or has failed for good."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from config.errors import PerennialError, RunFailedError, UserError
 from config.sections import TrainingSettings
 from consumers.rows.requests import Request
 from registry.runs import Run
+from trainers.job.passing import cause_that_passes
 
 _LONGEST_S = 3600.0
+
+
+class TryLaterError(PerennialError):
+    """A step of a run failed temporarily."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """What becomes of a run whose step has failed."""
+
+    reason: str
+    retry_at: datetime | None
+    """When it is tried again; None: it has failed for good."""
+    foreseen: bool
+    """Whether the reason says it all; else the log needs the traceback."""
+
+
+def judge(run: Run, error: Exception, settings: TrainingSettings, now: datetime) -> Setback | None:
+    """Return what `error` in a step means for the run (pure); None where it is not the run's own trouble."""
+    if isinstance(error, (RunFailedError, UserError)):
+        return Setback(str(error), None, foreseen=True)
+    if isinstance(error, TryLaterError):
+        return _again(run, str(error), settings, now, foreseen=True)
+    if isinstance(error, PerennialError):
+        return None
+    told = f"in step {run.state}: {type(error).__name__}: {error}"
+    passes = cause_that_passes(error) is not None or (isinstance(error, OSError) and not isinstance(error, FileNotFoundError))
+    if passes:
+        return _again(run, told, settings, now, foreseen=False)
+    return Setback(f"an unexpected error {told}. The champion stays", None, foreseen=False)
 
 
 def pause(settings: TrainingSettings, failures: int) -> timedelta:
@@ -26,3 +59,12 @@ def waits(run: Run, settings: TrainingSettings, requests: Iterable[Request], now
         return False
     failed_at = run.retry_at - longest
     return not any(asked.task == run.task and asked.at > failed_at for asked in requests)
+
+
+def _again(run: Run, reason: str, settings: TrainingSettings, now: datetime, *, foreseen: bool) -> Setback:
+    failures, limit = run.failures + 1, settings.retry_limit
+    if failures > limit:
+        tried = f"{reason}. It was tried {failures} times and is given up (training.retry_limit is {limit})"
+        told = f"{tried}. Mend the cause; then `perennial train {run.task}` starts a new run"
+        return Setback(told, None, foreseen=foreseen)
+    return Setback(reason, now + pause(settings, failures), foreseen=foreseen)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
 from pathlib import Path
 
+from config import durable
 from config.errors import RunFailedError
 from config.settings import Settings
-from daemon.training.runner import read_result
 from registry.runs import Run, Runs
 from trainers.job import spec as job_spec
 from trainers.job.spec import JobResult, JobSpec
@@ -27,22 +27,37 @@ class RunFolders:
 
     def spec(self, run: Run) -> JobSpec:
         """Return the run's order. Raises `RunFailedError` when it cannot be read."""
-        path = self.of(run) / job_spec.SPEC_FILE
         try:
-            order = json.loads(path.read_bytes())
             # An earlier version may have written it, without settings that came since.
-            return JobSpec.model_validate(order | {"training": self._settings.training.model_dump() | order["training"]})
+            return job_spec.read_spec(self.of(run), newer=self._settings.training.model_dump())
         except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
             message = f"the order of run {run.run_id} cannot be read ({error}); retrain with `perennial train {run.task}`"
             raise RunFailedError(message) from None
 
     def result(self, run: Run) -> JobResult:
         """Return what the run's child found. Raises `RunFailedError` when it left nothing."""
-        result = read_result(self.of(run))
+        result = job_spec.read_result(self.of(run))
         if result is None:
             message = f"the result of run {run.run_id} is missing; retrain with `perennial train {run.task}`"
             raise RunFailedError(message)
         return result
+
+    def place_champion(self, run: Run, published: Path) -> Path:
+        """Put the champion's files into the run's folder and return where; hard links cost no room on the same file system."""
+        folder = self.of(run) / job_spec.CHAMPION_FOLDER
+        building = folder.with_name(f".{folder.name}.tmp")
+        for left_over in (building, folder):
+            shutil.rmtree(left_over, ignore_errors=True)
+        shutil.copytree(published, building, copy_function=_link_or_copy)
+        durable.sync_tree(building)
+        building.rename(folder)
+        durable.sync_folder(folder.parent)
+        return folder
+
+    def clear(self, run: Run, *, model: bool = False) -> None:
+        """Remove what only a run under way needs: checkpoints, the champion and, once it is published, the model."""
+        for name in (job_spec.WORK_FOLDER, job_spec.CHAMPION_FOLDER, *([job_spec.MODEL_FOLDER] if model else [])):
+            shutil.rmtree(self.of(run) / name, ignore_errors=True)
 
     def forget_old(self) -> None:
         """Remove the folders of ended runs but for the newest `training.keep_runs`; their records stay."""
@@ -50,3 +65,10 @@ class RunFolders:
         ended = sorted((run.finished_at, run.run_id) for run in found if run is not None and run.finished_at is not None)
         for _finished_at, run_id in ended[: -self._settings.training.keep_runs]:
             shutil.rmtree(self._settings.runs_dir / run_id, ignore_errors=True)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)

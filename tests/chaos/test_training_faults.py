@@ -11,12 +11,12 @@ from contextlib import contextmanager, suppress
 import psutil
 import pytest
 
-from daemon.training.runner import Runner
+from daemon.training.runners.local import LocalRunner
 from registry.runs import Run
 from tests.support.cycles import NAME, World, task
 from tests.support.registries import check_invariants
 from tests.support.tiny_models import make_tiny_bert, toy_rows
-from trainers.job.spec import SPEC_FILE, WORK_FOLDER, JobSpec
+from trainers.job.spec import WORK_FOLDER, read_spec
 
 pytestmark = pytest.mark.slow
 
@@ -73,7 +73,7 @@ def struck(number: signal.Signals, times: int) -> Iterator[list[int]]:
 
 def attempts(world: World, run: Run) -> tuple[int, int]:
     """Return number and batch size of the last attempt at a run."""
-    spec = JobSpec.model_validate_json((world.run_folder(run) / SPEC_FILE).read_bytes())
+    spec = read_spec(world.run_folder(run))
     return spec.attempt, spec.batch_size
 
 
@@ -118,7 +118,7 @@ def test_out_of_memory_twice_the_same_run_is_tried_again_later(world: World) -> 
 
 
 def test_a_child_that_is_frozen_is_noticed_by_its_silence_and_the_run_goes_on_later(world: World) -> None:
-    world.runner = Runner(world.settings.training.model_copy(update={"stall_limit_s": LIMIT_S}), world.stop)
+    world.runner = LocalRunner(world.settings.training.model_copy(update={"stall_limit_s": LIMIT_S}), world.stop)
     cycle = world.next_cycle()
     with struck(signal.SIGSTOP, times=1) as pids:
         run = world.ask("request:frozen", full=True)
@@ -126,7 +126,7 @@ def test_a_child_that_is_frozen_is_noticed_by_its_silence_and_the_run_goes_on_la
     assert (run.state, run.failures) == ("training", 1)
     assert "said nothing of progress" in str(run.error)
     assert children() == []
-    world.runner = Runner(world.settings.training, world.stop)
+    world.runner = LocalRunner(world.settings.training, world.stop)
     cycle = world.next_cycle()
     world.clock.forward(60)
     cycle.look()
@@ -135,7 +135,7 @@ def test_a_child_that_is_frozen_is_noticed_by_its_silence_and_the_run_goes_on_la
 
 
 def test_a_child_that_hangs_is_killed_at_the_limit(world: World) -> None:
-    world.runner = Runner(world.settings.training.model_copy(update={"time_limit_s": LIMIT_S}), world.stop)
+    world.runner = LocalRunner(world.settings.training.model_copy(update={"time_limit_s": LIMIT_S}), world.stop)
     cycle = world.next_cycle()
     began = time.monotonic()
     with struck(signal.SIGSTOP, times=1) as pids:

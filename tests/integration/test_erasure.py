@@ -16,7 +16,6 @@ from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import FEEDBACK_TOPIC, LIFECYCLE_TOPIC, Erase, to_bytes
 from daemon.flow.outbox import Publisher
 from daemon.serving.feedback.accepted import Accepted
-from daemon.training.cycle import TRAINING_SET_FOLDER
 from registry import erasure as erasing
 from registry import promotion
 from registry.database import schema
@@ -25,7 +24,7 @@ from tests.support import buffers
 from tests.support.cycles import NAME, MadeUpRunner, better, failing, worse
 from tests.support.markers import places_of
 from tests.support.towns import KEEP, WORD, Town
-from trainers.job.spec import JobResult, JobSpec
+from trainers.job.spec import TRAINING_SET_FOLDER, JobResult, JobSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore:optimize:UserWarning")
 

@@ -69,7 +69,9 @@ def carry_out(spec: JobSpec) -> tuple[int, list[Progress], JobResult, str]:
 
 
 def result_of(spec: JobSpec) -> JobResult:
-    return JobResult.model_validate_json((spec.run_dir / job_spec.RESULT_FILE).read_bytes())
+    result = job_spec.read_result(spec.run_dir)
+    assert result is not None
+    return result
 
 
 def history(spec: JobSpec) -> list[Progress]:

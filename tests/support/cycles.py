@@ -12,7 +12,6 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from config.durable import write_atomic
 from config.settings import Settings, load_settings
 from config.tasks import TaskSpec
 from consumers.buffer.open import open_writer
@@ -21,7 +20,8 @@ from consumers.training_set.snapshot import load_training_set
 from daemon.telemetry.metrics import DaemonMetrics
 from daemon.training import evidence, triggers
 from daemon.training.cycle import Cycle
-from daemon.training.runner import Runner
+from daemon.training.runners.local import LocalRunner
+from daemon.training.runners.protocol import Runner
 from daemon.training.triggers import Trigger
 from registry.artifacts.local import Artifacts
 from registry.runs import Run
@@ -71,7 +71,7 @@ class World:
         )
         self._stack.callback(self.buffer.close)
         self.artifacts = Artifacts(self.settings.artifacts_dir)
-        self.runner: Runner | MadeUpRunner = MadeUpRunner(train) if train else Runner(self.settings.training, self.stop)
+        self.runner: Runner = MadeUpRunner(train) if train else LocalRunner(self.settings.training, self.stop)
         self.cycle = self.next_cycle()
 
     def next_cycle(self) -> Cycle:
@@ -81,8 +81,8 @@ class World:
         assert token is not None
         self.cycle = Cycle(
             settings=self.settings, tasks=lambda: self.tasks, registry=self.registry, buffer=self.buffer,
-            artifacts=self.artifacts, runner=self.runner,  # type: ignore[arg-type]  # the made-up one has the same methods
-            metrics=self.metrics, stop=self.stop, fencing_token=token, clock=self.clock,
+            artifacts=self.artifacts, runner=self.runner, metrics=self.metrics, stop=self.stop,
+            fencing_token=token, clock=self.clock,
         )  # fmt: skip
         return self.cycle
 
@@ -139,13 +139,13 @@ class MadeUpRunner:
     def end(self, run_id: str) -> None:
         self.ended.append(run_id)
 
-    prepare = staticmethod(Runner.prepare)
+    prepare = staticmethod(job_spec.write_spec)
 
     def run(self, spec: JobSpec, report: Callable[[Progress], None]) -> JobResult:
         self.attempts.append(spec.attempt)
         report(Progress(run_id=spec.run_id, at="2024-05-01T12:00:00+00:00", phase="training", step=1, steps=1, loss=0.5))
         result = self.train(spec)
-        write_atomic(spec.run_dir / job_spec.RESULT_FILE, result.model_dump_json().encode())
+        job_spec.write_result(result, spec.run_dir)
         return result
 
 

@@ -12,7 +12,7 @@ from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import TaskSpec, load_tasks
 from daemon.process import child_environment
 from daemon.process.supervision import ServingChild
-from daemon.training.runner import Runner
+from daemon.training.runners.local import LocalRunner
 from trainers.job.spec import JobSpec
 
 TOPICS = load_tasks(SHIPPED_TASKS_DIR)["news-topics"]
@@ -34,7 +34,7 @@ TELL = """
 import json, sys
 from pathlib import Path
 spec = json.loads(Path(sys.argv[1]).read_text())
-run_dir = Path(spec["run_dir"])
+run_dir = Path(sys.argv[1]).parent
 for name in ("environ", "cmdline"):
     (run_dir / name).write_bytes(Path(f"/proc/self/{name}").read_bytes())
 (run_dir / "result.json").write_text(json.dumps({"run_id": spec["run_id"], "status": "done"}))
@@ -55,10 +55,11 @@ def found_by_a_training_child(folder: Path, task: TaskSpec) -> tuple[dict[str, s
     script.write_text(TELL)
     training = load_settings().training
     spec = JobSpec(
-        run_id="r-1", task=task, training=training, full=True, training_set=folder / "set", run_dir=folder / "run",
+        run_id="r-1", task=task, training=training, full=True, training_set=folder / "run" / "training_set",
+        run_dir=folder / "run",
         champion=None, champion_version=None, batch_size=1,
     )  # fmt: skip
-    result = Runner(training, threading.Event(), command=(sys.executable, str(script))).run(spec, lambda _: None)
+    result = LocalRunner(training, threading.Event(), command=(sys.executable, str(script))).run(spec, lambda _: None)
     assert result.status == "done", result.error
     told = b"".join((folder / "run" / name).read_bytes() for name in ("environ", "cmdline", "spec.json"))
     pairs = (folder / "run" / "environ").read_bytes().rstrip(b"\0").split(b"\0")

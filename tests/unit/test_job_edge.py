@@ -33,7 +33,7 @@ def spec(tmp_path: Path) -> JobSpec:
         task=load_task(SHIPPED_TASKS_DIR / "news-entities.yaml"),
         training=load_settings().training.model_copy(update={"device": "cpu", "precision": "fp32", "threads": 1}),
         full=True,
-        training_set=tmp_path / "set",
+        training_set=tmp_path / "run" / "training_set",
         run_dir=tmp_path / "run",
         champion=None,
         champion_version=None,
@@ -167,7 +167,8 @@ def test_the_end_is_written_three_times_over(spec: JobSpec, status: Any, code: i
 
     assert job_run._finish(spec, progress, JobResult(run_id="r1", status=status, error="why")) == code
 
-    written = JobResult.model_validate_json((spec.run_dir / job_spec.RESULT_FILE).read_bytes())
+    written = job_spec.read_result(spec.run_dir)
+    assert written is not None
     assert written.status == status
     assert written.peak_memory_mib > 0
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]

@@ -14,8 +14,8 @@ import pytest
 
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_tasks
-from daemon.training.runner import CHILD as TRAINING
-from daemon.training.runner import Runner
+from daemon.training.runners.local import CHILD as TRAINING
+from daemon.training.runners.local import LocalRunner
 from tests.support.served import eventually
 from trainers.job.spec import JobSpec, Progress
 
@@ -23,7 +23,7 @@ CHILD = """
 import json, os, signal, sys, time
 from pathlib import Path
 spec = json.loads(Path(sys.argv[1]).read_text())
-run_dir = Path(spec["run_dir"])
+run_dir = Path(sys.argv[1]).parent
 def say(phase, **more):
     print(json.dumps({"run_id": spec["run_id"], "at": "2026-11-20T00:00:00Z", "phase": phase, **more}), flush=True)
 def result(status, **more):
@@ -36,15 +36,16 @@ with open(run_dir / "attempts", "a") as file:
 def spec(folder: Path, batch_size: int = 32) -> JobSpec:
     return JobSpec(
         run_id="news-topics-1", task=load_tasks(SHIPPED_TASKS_DIR)["news-topics"], training=load_settings().training, full=True,
-        training_set=folder / "set", run_dir=folder / "run", champion=None, champion_version=None, batch_size=batch_size,
+        training_set=folder / "run" / "training_set", run_dir=folder / "run",
+        champion=None, champion_version=None, batch_size=batch_size,
     )  # fmt: skip
 
 
-def runner(folder: Path, body: str, *, stop: threading.Event | None = None, **limits: float) -> Runner:
+def runner(folder: Path, body: str, *, stop: threading.Event | None = None, **limits: float) -> LocalRunner:
     script = folder / "child.py"
     script.write_text(CHILD + body)
     settings = load_settings().training.model_copy(update={"threads": 1, "stop_grace_s": 0.5, **limits})
-    return Runner(settings, stop or threading.Event(), command=(sys.executable, str(script)))
+    return LocalRunner(settings, stop or threading.Event(), command=(sys.executable, str(script)))
 
 
 def attempts(folder: Path) -> list[str]:

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Only now: numpy and torch size their thread pools when they are imported.
     from trainers.job import run as job_run  # noqa: PLC0415 - see above
 
-    return job_run.run(order, stop)
+    return job_run.run(order, stop, path.resolve().parent)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from config.durable import write_atomic
 from config.errors import PerennialError
 from trainers.job import guards
 from trainers.job import spec as job_spec
@@ -30,15 +29,14 @@ _EXIT_CODES = {
 _ALLOCATION_FAILURES = ("can't allocate memory", "not enough memory", "bad_alloc", "out of memory", "unable to allocate")
 
 
-def run(order: dict[str, Any], stop: guards.StopRequest) -> int:
-    """Execute the order (a `JobSpec` as JSON) within its limits, write `result.json` and return the exit code."""
+def run(order: dict[str, Any], stop: guards.StopRequest, run_dir: Path) -> int:
+    """Execute the order that stands in `run_dir` within its limits, write `result.json` there and return the exit code."""
     try:
-        spec = JobSpec.model_validate(order)
+        spec = job_spec.spec_of(order, run_dir)
     except ValidationError as error:
         _LOG.error("order_refused", problem=str(error))
         return job_spec.EXIT_FAILED
     structlog.contextvars.bind_contextvars(run_id=spec.run_id, task=spec.task.name)
-    spec.run_dir.mkdir(parents=True, exist_ok=True)
     (spec.run_dir / job_spec.RESULT_FILE).unlink(missing_ok=True)
     progress = ProgressLog(spec.run_id, spec.run_dir / job_spec.HISTORY_FILE, claim_standard_output())
     limit_mib = spec.training.memory_limit_mib
@@ -80,7 +78,7 @@ def _outcome(spec: JobSpec, stop: guards.StopRequest, progress: ProgressLog) -> 
 
 def _finish(spec: JobSpec, progress: ProgressLog, result: JobResult) -> int:
     result = result.model_copy(update={"peak_memory_mib": guards.peak_memory_mib()})
-    write_atomic(spec.run_dir / job_spec.RESULT_FILE, result.model_dump_json(indent=2).encode())
+    job_spec.write_result(result, spec.run_dir)
     _LOG.info("job_finished", status=result.status, error=result.error)
     if result.status == "done":
         progress.write("done", message=f"trained in {result.train_s:.1f} s, scored in {result.score_s:.1f} s")

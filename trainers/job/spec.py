@@ -1,16 +1,21 @@
 """What goes into a training child and what comes out: the whole protocol between daemon and job.
 
-The daemon writes `spec.json`; the child streams `Progress` lines on standard output and into `history.jsonl`, writes
-`result.json` and ends with one of the exit codes below.
+The run folder holds all that a run needs and leaves: the daemon writes `spec.json`; the child streams `Progress` lines on
+standard output and into `history.jsonl`, writes `result.json` and ends with one of the exit codes below. Paths in both files are
+relative to the folder, so that it can be copied to another machine and carried out there; `read_spec` and `read_result` make
+them absolute.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from config.durable import write_atomic
 from config.sections import TrainingSettings
 from config.tasks import TaskSpec
 from trainers.compare.comparison import Comparison
@@ -30,9 +35,15 @@ RESULT_FILE = "result.json"
 HISTORY_FILE = "history.jsonl"
 SCORES_FILE = "scores.parquet"
 LINEAGE_FILE = "learnt.parquet"
+TRAINING_SET_FOLDER = "training_set"
+CHAMPION_FOLDER = "champion"
+"""The champion's model, for as long as the run needs it."""
 MODEL_FOLDER = "model"
 WORK_FOLDER = "work"
 """Checkpoints; removed after publishing."""
+
+
+_PATHS = ("training_set", "champion")
 
 
 class _Value(BaseModel):
@@ -40,7 +51,7 @@ class _Value(BaseModel):
 
 
 class JobSpec(_Value):
-    """One run's order. All paths are absolute."""
+    """One run's order. All paths are absolute, and in `run_dir` when it is written."""
 
     run_id: str
     task: TaskSpec
@@ -51,7 +62,7 @@ class JobSpec(_Value):
     run_dir: Path
     """Where everything this run writes lies: history, checkpoints, model/, scores, result."""
     champion: Path | None
-    """The champion's artifact model folder; None for a first model."""
+    """The folder with the champion's model; None for a first model."""
     champion_version: str | None
     """For example `news-topics/v17`."""
     batch_size: int
@@ -105,3 +116,49 @@ class JobResult(_Value):
     peak_memory_mib: float = 0.0
     hardware: str = ""
     """Device, precision and threads used, for the card."""
+
+
+def write_spec(spec: JobSpec) -> None:
+    """Write the order into its run folder, durably. Raises `ValueError` for a path that leads out of the folder."""
+    order = spec.model_dump(mode="json", exclude={"run_dir"})
+    for name in _PATHS:
+        path: Path | None = getattr(spec, name)
+        order[name] = None if path is None else path.relative_to(spec.run_dir).as_posix()
+    write_atomic(spec.run_dir / SPEC_FILE, json.dumps(order, indent=2).encode())
+
+
+def read_spec(run_dir: Path, *, newer: Mapping[str, Any] | None = None) -> JobSpec:
+    """Return the order in a run folder; `newer` are training settings that came since it was written.
+
+    Raises FileNotFoundError, and `ValueError`, `KeyError` or `TypeError` when it cannot be read.
+    """
+    order = json.loads((run_dir / SPEC_FILE).read_bytes())
+    return spec_of(order | {"training": {**(newer or {}), **order["training"]}}, run_dir)
+
+
+def spec_of(order: Mapping[str, Any], run_dir: Path) -> JobSpec:
+    """Return the order, as JSON holds it, of the run folder `run_dir`. Raises `ValidationError`."""
+    order = dict(order)
+    # Until 0.1 orders named their files by absolute paths, and the champion where it was published.
+    before = order.pop("run_dir", None)
+    for name in _PATHS:
+        path = order.get(name)
+        if isinstance(path, str):
+            inside = before is not None and Path(path).is_relative_to(before)
+            order[name] = run_dir / (Path(path).relative_to(before) if inside else path)
+    return JobSpec.model_validate({**order, "run_dir": run_dir})
+
+
+def write_result(result: JobResult, run_dir: Path) -> None:
+    """Write what the child found into its run folder, durably."""
+    model = None if result.model is None else result.model.relative_to(run_dir)
+    write_atomic(run_dir / RESULT_FILE, result.model_copy(update={"model": model}).model_dump_json(indent=2).encode())
+
+
+def read_result(run_dir: Path) -> JobResult | None:
+    """Return a run's result, or None when there is none yet or it is not whole."""
+    try:
+        result = JobResult.model_validate_json((run_dir / RESULT_FILE).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+    return result if result.model is None else result.model_copy(update={"model": run_dir / MODEL_FOLDER})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
 import tempfile
@@ -28,7 +27,6 @@ from daemon.serving import presence
 from registry.database import copying
 from registry.database.engine import Database
 from registry.store import Registry
-from trainers.job import spec as job_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,7 @@ def restore(settings: Settings, folder: Path, *, force: bool = False, clock: Clo
         data_dir.mkdir(parents=True, exist_ok=True)
         staging = data_dir / f".restore-{secrets.token_hex(4)}"
         try:
-            _stage(folder, staging, backup, data_dir.resolve())
+            _stage(folder, staging, backup)
             _begin_erasures_anew(staging)
             if registry_file(settings) is None:
                 _fill_postgres(settings, staging / names.REGISTRY, force=force)
@@ -139,7 +137,7 @@ def _present(settings: Settings) -> list[Path]:
     return found
 
 
-def _stage(folder: Path, staging: Path, backup: Backup, data_dir: Path) -> None:
+def _stage(folder: Path, staging: Path, backup: Backup) -> None:
     """Copy the backup into `staging`, made ready for its new place and durable."""
     staging.mkdir(mode=0o700)
     for name in backup.files:
@@ -153,22 +151,7 @@ def _stage(folder: Path, staging: Path, backup: Backup, data_dir: Path) -> None:
     remove_journals(staging, [names.REGISTRY])
     (staging / names.BUFFER).mkdir(exist_ok=True)
     buffer_audit.read_again_from(staging / names.BUFFER, backup.offsets)
-    for path in (
-        *(staging / names.RUNS).glob(f"*/{job_spec.SPEC_FILE}"),
-        *(staging / names.RUNS).glob(f"*/{job_spec.RESULT_FILE}"),
-    ):
-        _move_paths(path, Path(backup.data_dir), data_dir)
     durable.sync_tree(staging)
-
-
-def _move_paths(path: Path, before: Path, after: Path) -> None:
-    """Let a run's order and result name their files where they are now."""
-    content = json.loads(path.read_bytes())
-    for key in ("training_set", "run_dir", "champion", "model"):
-        value = content.get(key)
-        if isinstance(value, str) and Path(value).is_relative_to(before):
-            content[key] = str(after / Path(value).relative_to(before))
-    durable.write_atomic(path, json.dumps(content, indent=2).encode())
 
 
 def _fill_postgres(settings: Settings, file: Path, *, force: bool) -> None:

@@ -39,7 +39,6 @@ from registry.versions import Version
 from trainers.job import spec as job_spec
 
 _ATTEMPTS = 3
-_TRAINING_SET = "training_set"
 # What a run that is not finished needs to go on, by the state it has reached.
 _NEEDED = {
     "frozen": (job_spec.SPEC_FILE,),
@@ -203,10 +202,9 @@ class _Attempt:
         root = self._settings.runs_dir
         for run_id, run in runs.items():
             folder = root / run_id
-            # Checkpoints are large, change under the copy, and only save time.
-            found = [
-                path for path in sorted(folder.rglob("*")) if path.is_file() and folder / job_spec.WORK_FOLDER not in path.parents
-            ]
+            # Checkpoints are large, change under the copy, and only save time; the champion stands among the artifacts.
+            left_out = {folder / job_spec.WORK_FOLDER, folder / job_spec.CHAMPION_FOLDER}
+            found = [path for path in sorted(folder.rglob("*")) if path.is_file() and left_out.isdisjoint(path.parents)]
             for path in found:
                 try:
                     self._copies.file(path, f"{names.RUNS}/{path.relative_to(root).as_posix()}")
@@ -220,8 +218,8 @@ class _Attempt:
         prefix = f"{names.RUNS}/{run.run_id}/"
         there = {name.removeprefix(prefix).split("/")[0] for name in self._copies.files if name.startswith(prefix)}
         missing = [name for name in _NEEDED.get(run.state, ()) if name not in there]
-        if run.state in _NEEDED and _TRAINING_SET not in there:
-            missing.append(_TRAINING_SET)
+        if run.state in _NEEDED and job_spec.TRAINING_SET_FOLDER not in there:
+            missing.append(job_spec.TRAINING_SET_FOLDER)
         if missing:
             message = f"run {run.run_id} went on from {run.state!r} ({', '.join(missing)} not there)"
             raise _ChangedError(message)

@@ -1,4 +1,4 @@
-"""Runs one training child as a process of its own, watches its limits and tries again at once when memory ran out."""
+"""Carries a run out on this machine: a child process whose limits are watched, tried again at once when memory ran out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from typing import IO
 import structlog
 from pydantic import ValidationError
 
-from config.durable import write_atomic
 from config.sections import TrainingSettings
 from daemon.process import child_environment
 from trainers.job import guards
@@ -35,7 +34,7 @@ _LOG_TAIL_CHARS = 600
 log = structlog.get_logger(__name__)
 
 
-class Runner:
+class LocalRunner:
     """Starts `python -m trainers.job` and waits for it.
 
     Call `run` from a thread that lives as long as the process: on Linux the child is told to die with the *thread* that
@@ -72,8 +71,8 @@ class Runner:
 
     @staticmethod
     def prepare(spec: JobSpec) -> None:
-        """Write the order of a run, durably, before anything is started."""
-        write_atomic(spec.run_dir / job_spec.SPEC_FILE, spec.model_dump_json(indent=2).encode())
+        """Write the order of a run, durably, before anything is started. Raises `ValueError` for a path outside the folder."""
+        job_spec.write_spec(spec)
 
     def _attempt(self, spec: JobSpec, report: Callable[[Progress], None]) -> JobResult:
         try:
@@ -144,7 +143,7 @@ class Runner:
             return JobResult(
                 run_id=spec.run_id, status="stopped", error="stopped before it was done; it goes on at the next start"
             )
-        if (result := read_result(spec.run_dir) or self._out_of_memory(spec, exit_code)) is not None:
+        if (result := job_spec.read_result(spec.run_dir) or self._out_of_memory(spec, exit_code)) is not None:
             return result
         # Whatever it was, the child could not even say so: killed, crashed, or the disk is full.
         tail = _tail(spec.run_dir / LOG_FILE)
@@ -163,14 +162,6 @@ class Runner:
         else:
             return None
         return JobResult(run_id=spec.run_id, status="out_of_memory", error=message)
-
-
-def read_result(run_dir: Path) -> JobResult | None:
-    """Return a run's result, or None when there is none yet or it is not whole."""
-    try:
-        return JobResult.model_validate_json((run_dir / job_spec.RESULT_FILE).read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return None
 
 
 class _Heard:

@@ -1,0 +1,48 @@
+"""A verdict to promote moves the alias, unless the task, whoever asked for the run, or what came in between forbids it."""
+
+from __future__ import annotations
+
+import structlog
+
+from config.errors import UserError
+from config.tasks import TaskSpec
+from registry import gate, promotion
+from registry.runs import Run
+from registry.store import Registry
+from trainers.job.spec import JobSpec
+
+ACTOR = "daemon"
+
+log = structlog.get_logger(__name__)
+
+
+def move_alias(
+    registry: Registry, run: Run, task: TaskSpec, spec: JobSpec, decision: gate.Decision, *, fencing_token: int
+) -> gate.Decision:
+    """Move the alias; return the decision that became of it, with the reason in front when it did not move."""
+    assert run.version is not None  # noqa: S101 - checked by the caller; narrows the type
+    if any(move.kind == "promote" and move.to_version == run.version for move in registry.versions.history(run.task)):
+        # Promoted just before a crash; whatever somebody did to the alias since then stands.
+        return decision
+    if task.promotion.mode == "manual" or not run.promote:
+        why = "promotion.mode is manual" if task.promotion.mode == "manual" else "the run was asked for without promotion"
+        return _kept(decision, f"{why}. Promote it with `perennial models promote {run.version}`.")
+    try:
+        promotion.promote(
+            registry,
+            run.task,
+            run.version,
+            expected=spec.champion_version,
+            actor=ACTOR,
+            reason=" ".join(decision.reasons),
+            fencing_token=fencing_token,
+            event={"run_id": run.run_id, "reasons": list(decision.reasons)},
+        )
+    except UserError as error:  # the champion moved meanwhile, it is pinned, or somebody removed the candidate's files
+        return _kept(decision, str(error))
+    log.info("model.promoted", version=run.version, previous=spec.champion_version)
+    return decision
+
+
+def _kept(decision: gate.Decision, why: str) -> gate.Decision:
+    return gate.Decision("keep", (f"Not promoted: {why}", *decision.reasons))
