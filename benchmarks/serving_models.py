@@ -17,7 +17,7 @@ from consumers.formats.importing import ImportOptions, import_events
 from consumers.training_set.snapshot import SCHEMA, write_training_set
 from daemon.training.runners.local import LocalRunner
 from registry import promotion
-from registry.artifacts.local import Artifacts
+from registry.artifacts.local import LocalArtifacts
 from registry.store import Registry
 from registry.versions import Lineage
 from trainers.job.spec import JobSpec
@@ -33,7 +33,7 @@ class Models:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.registry = Registry.open(settings.registry_url)
-        self._artifacts = Artifacts(settings.artifacts_dir)
+        self._artifacts = LocalArtifacts(settings.artifacts_dir)
         self._stop = threading.Event()
         self._tasks = load_tasks(SHIPPED_TASKS_DIR)
 

@@ -17,7 +17,7 @@ from config.durable import free_bytes
 from config.errors import DeadLetterError, RetryError
 from config.sections import IngestSettings
 from config.tasks import TaskSpec
-from consumers.buffer.writer import BufferWriter
+from consumers.buffer.protocols import EventStore
 from consumers.dead_letters.store import PREFIX_BYTES, DeadLetters, Rejected
 from consumers.dead_letters.topic import DeadLetterTopic
 from consumers.erasure.requests import Erasures
@@ -70,7 +70,7 @@ class Ingest:
     def __init__(
         self,
         source: EventSource,
-        buffer: BufferWriter,
+        buffer: EventStore,
         dead_letters: DeadLetters,
         *,
         erasures: Erasures,

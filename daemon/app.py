@@ -6,29 +6,25 @@ import contextlib
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import structlog
 
 from config import private
-from config.errors import RetryError, StopError, UserError
+from config.errors import UserError
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
-from consumers.buffer import fencing
-from consumers.buffer import folder as buffer_folder
-from consumers.buffer.folder import WriterHeldError
-from consumers.buffer.open import open_writer
 from consumers.buffer.writer import BufferWriter
 from consumers.dead_letters.store import DeadLetters
 from consumers.enrichment.enrich import Enricher
 from consumers.erasure.requests import Erasures
-from consumers.log.open import open_event_log, removed_events
+from consumers.log.open import open_event_log
 from daemon.flow import outbox
 from daemon.flow.groups import CONSUMERS, LABELS_TOPIC
 from daemon.flow.ingest_task import DEADLINE_S, STEP_LIMIT_S, IngestTask
 from daemon.operations.erasure import Eraser
 from daemon.operations.housekeeping import Housekeeping
 from daemon.process import leader, signals, task_files
+from daemon.process.leadership import Leadership
 from daemon.process.side_task import SideTask
 from daemon.process.supervision import ServingChild
 from daemon.process.systemd import Systemd
@@ -37,14 +33,13 @@ from daemon.telemetry.observing import Observer
 from daemon.training.cycle import Cycle
 from daemon.training.runners.local import LocalRunner
 from daemon.training.scheduler import Scheduler
-from registry.artifacts.local import Artifacts
+from registry.artifacts.open import open_store
 from registry.store import Registry
 
 SIDE_TASKS_LIMIT_S = 30.0
 """Beside `training.stop_grace_s`, how long a stop waits for the side tasks before it abandons them."""
 STOP_LIMIT_S = 50.0
 """Beside `training.stop_grace_s`, how long the process has to end after SIGTERM, whatever hangs: see docs/operations.md."""
-_STANDBY_LOOK_S = 1.0
 _HOUR_S = 3600.0
 _WATCH_S = 1.0
 
@@ -84,7 +79,6 @@ class Daemon:
                 "daemon.data_folder_was_open", data_dir=str(self._settings.data_dir), mended=mended,
                 reason="other users of this machine had rights to it", next="only its own user has any now",
             )  # fmt: skip
-        holder = leader.name_of_this_process()
         with contextlib.ExitStack() as outer:
             registry = Registry.open(self._settings.registry_url)
             outer.callback(registry.close)
@@ -95,16 +89,20 @@ class Daemon:
                 # What that one holds, its port for instance, this one cannot have.
                 raise UserError(f"{another} ({error})" if another else str(error)) from None
             outer.callback(self._metrics.close)
-            token = self._become_leader(registry, holder)
+            leadership = Leadership(
+                self._settings, registry, self._stop, meanwhile=self._look_after_itself, stands_by=self._stands_by
+            )
+            token = leadership.acquire()
             if token is None:
                 return 0
             self._metrics.leads(now=True)
-            outer.callback(registry.lease.release, holder, token)
-            lease = self._keep_lease(outer, registry, holder, token)
+            outer.callback(registry.lease.release, leadership.holder, token)
+            lease = leadership.keep(token, outer)
             with contextlib.ExitStack() as inner:
                 erasures = Erasures(self._settings.data_dir)
                 inner.callback(erasures.close)
-                buffer = self._open_buffer(erasures, registry, token)
+                patience_s = self._settings.registry.lease_s + self._settings.training.stop_grace_s + SIDE_TASKS_LIMIT_S
+                buffer = leadership.open_buffer(erasures, token, tasks=lambda: self._tasks, patience_s=patience_s)
                 if buffer is None:
                     return 1 if lease.failure else 0
                 inner.callback(buffer.close)
@@ -119,7 +117,9 @@ class Daemon:
                     self._metrics.watch_side_task(side_task)
                     side_task.start()
                 self._metrics.readiness.leads([lease, *side_tasks])
-                log.info("daemon.started", data_dir=str(self._settings.data_dir), tasks=sorted(self._tasks), leader=holder)
+                log.info(
+                    "daemon.started", data_dir=str(self._settings.data_dir), tasks=sorted(self._tasks), leader=leadership.holder
+                )
                 self._systemd.ready("leading")
                 while not self._stop.wait(_WATCH_S):
                     for side_task in side_tasks:
@@ -137,66 +137,14 @@ class Daemon:
         log.info("daemon.stopped", failed=failed)
         return 1 if failed or still_up else 0
 
-    def _become_leader(self, registry: Registry, holder: str) -> int | None:
-        """Wait for the lease; None when asked to stop while standing by."""
-        lease_s, buffer_dir = self._settings.registry.lease_s, self._settings.buffer_dir
-        waiting = False
-        refused_since: float | None = None
-        while not self._stop.is_set():
-            self._reload_if_asked()
-            self._systemd.alive()
-            try:
-                token = registry.lease.acquire(holder, lease_s, above=fencing.highest_token(buffer_dir))
-            except RetryError as error:
-                log.warning("daemon.standby", reason=str(error), next="it asks for the lease again")
-                refused_since = refused_since or time.monotonic()
-                if time.monotonic() - refused_since > lease_s and buffer_folder.writer_is_stopped(buffer_dir):
-                    # A leader that was frozen within a transaction keeps an SQLite registry locked for everybody.
-                    self._kill_former_leader(
-                        f"the registry has been locked for {lease_s:.0f} s and more, and its process is stopped"
-                    )
-            else:
-                refused_since = None
-                if token is not None:
-                    return token
-                if not waiting:
-                    log.info(
-                        "daemon.standby", leader=registry.lease.holder(), next="it takes over when the leader's lease runs out"
-                    )
-                    self._systemd.ready("standing by")
-                    self._metrics.readiness.stands_by()
-                    waiting = True
-            self._stop.wait(_STANDBY_LOOK_S)
-        return None
+    def _look_after_itself(self) -> None:
+        """What goes on while it waits to lead."""
+        self._reload_if_asked()
+        self._systemd.alive()
 
-    def _kill_former_leader(self, reason: str) -> None:
-        killed = buffer_folder.kill_writer(self._settings.buffer_dir)
-        log.error(
-            "daemon.former_leader_hangs",
-            reason=reason,
-            killed=killed,
-            next="this daemon goes on" if killed else "end it by hand: no process here is seen to hold the buffer's lock",
-        )
-
-    def _keep_lease(self, outer: contextlib.ExitStack, registry: Registry, holder: str, token: int) -> SideTask:
-        """Renew the lease from now on until all else has ended: opening a buffer or stopping may outlast a lease."""
-        ended = threading.Event()
-        lease_s = self._settings.registry.lease_s
-
-        def renew() -> float:
-            if not registry.lease.renew(holder, token, lease_s):
-                message = (
-                    f"the leader's lease was taken over by {registry.lease.holder()}; this daemon stops so that two never write. "
-                    "Start it again and it stands by"
-                )
-                raise StopError(message)
-            return lease_s / 3
-
-        lease = SideTask("lease", renew, self._stop, until=ended)
-        outer.callback(lease.join)
-        outer.callback(ended.set)
-        lease.start()
-        return lease
+    def _stands_by(self) -> None:
+        self._systemd.ready("standing by")
+        self._metrics.readiness.stands_by()
 
     def _part_from(self, serving: ServingChild) -> None:
         """Stop serving where somebody stops the daemon; one that failed, or was taken over, leaves it to the next leader."""
@@ -224,7 +172,7 @@ class Daemon:
         inner.callback(event_log.close)
         dead_letters = DeadLetters(settings.dead_letter_file)
         inner.callback(dead_letters.close)
-        artifacts = Artifacts(settings.artifacts_dir)
+        artifacts = open_store(settings.artifacts_dir)
         artifacts.sweep_temporary()
         metrics = self._metrics
         for topic in CONSUMERS.values():
@@ -320,45 +268,6 @@ class Daemon:
     def _try_again(self, buffer: BufferWriter, *, of_this_version: bool) -> None:
         if released := buffer.try_again(of_this_version=of_this_version):
             log.info("daemon.set_aside_tried_again", rows=released, next="they are enriched and judged once more")
-
-    def _open_buffer(self, erasures: Erasures, registry: Registry, token: int) -> BufferWriter | None:
-        """Open the buffer for writing; None when asked to stop while a former leader still holds it.
-
-        A former leader that lives notices within its lease and stops. One that is frozen does neither, and no lease keeps it from
-        writing once it goes on: where it runs on this machine it is killed.
-        """
-        settings = self._settings
-        patience_s = settings.registry.lease_s + settings.training.stop_grace_s + SIDE_TASKS_LIMIT_S
-        waiting_since: float | None = None
-        while not self._stop.is_set():
-            self._reload_if_asked()
-            self._systemd.alive()
-            try:
-                return open_writer(
-                    settings.buffer_dir,
-                    settings.buffer,
-                    tasks=self._tasks,
-                    fencing_token=token,
-                    erasures=erasures,
-                    min_quality=settings.enrich.min_quality,
-                    removed_events=partial(removed_events, settings),
-                    numbered_up_to=registry.runs.highest_seq(),
-                )
-            except RetryError as error:
-                # The registry, or the log that is asked what it still holds.
-                log.warning("daemon.buffer_not_open", reason=str(error), next="it is tried again")
-                self._stop.wait(_STANDBY_LOOK_S)
-                continue
-            except WriterHeldError as error:
-                reason = str(error)
-            if waiting_since is None:
-                log.warning("daemon.standby", reason=reason, next="it goes on when that process has ended")
-                waiting_since = time.monotonic()
-            elif time.monotonic() - waiting_since > patience_s:
-                self._kill_former_leader(f"its lease was taken over {patience_s:.0f} s ago and it still holds the buffer")
-                waiting_since = time.monotonic()
-            self._stop.wait(_STANDBY_LOOK_S)
-        return None
 
     def _look(self, cycle: Cycle) -> float:
         # Cleared before the look: whoever wakes the cycle during it, a stop included, is not missed.

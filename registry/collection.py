@@ -9,14 +9,14 @@ import sqlalchemy as sa
 from config.errors import UserError
 from registry import aliases, versions
 from registry.aliases import Alias
-from registry.artifacts.local import Artifacts
+from registry.artifacts.protocol import ArtifactStore
 from registry.database.schema import versions as version_table
 from registry.runs import Run
 from registry.store import Registry
 from registry.versions import Version
 
 
-def collect(registry: Registry, artifacts: Artifacts, *, keep: int, dry_run: bool = False) -> list[str]:
+def collect(registry: Registry, artifacts: ArtifactStore, *, keep: int, dry_run: bool = False) -> list[str]:
     """Remove the artifacts that nothing needs any more and return their ids; with `dry_run`, only return them.
 
     Kept are, per task, champion (so what is pinned), previous, what an unfinished run came from or has published, and the

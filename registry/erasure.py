@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from registry import aliases, collection
 from registry import versions as version_records
-from registry.artifacts.local import Artifacts
+from registry.artifacts.protocol import ArtifactStore
 from registry.database.engine import portions
 from registry.database.schema import learnt, looks, outbox, runs, versions
 from registry.leases import check_token
@@ -73,7 +73,7 @@ def is_affected(registry: Registry, name: str | None) -> bool:
     return name is not None and registry.versions.get(name).affected_at is not None
 
 
-def collect(registry: Registry, artifacts: Artifacts, *, fencing_token: int | None = None) -> Sequence[str]:
+def collect(registry: Registry, artifacts: ArtifactStore, *, fencing_token: int | None = None) -> Sequence[str]:
     """Remove the artifacts of affected versions, champions apart, and of failed runs; return the ids that went.
 
     A version that an unfinished run came from or has published is left until that run ends.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from config.clock import Clock, utc_now
-from config.errors import UserError
+from config.places import folder_of
 from config.sections import BufferSettings
 from config.tasks import TaskSpec
 from consumers.buffer import audit as buffer_audit
@@ -27,7 +26,7 @@ def open_reader(
 
     Raises `UserError` where there is no buffer and for a place that cannot be used, `StopError` for a newer format.
     """
-    folder = folder_of(uri)
+    folder = folder_of(uri, what="the buffer")
     buffer_folder.check(folder)
     return BufferReader(Tables(folder, writer=False), tasks=tasks, min_quality=min_quality, clock=clock)
 
@@ -53,7 +52,7 @@ def open_writer(
     Raises `StopError` for a second writer, for the token of a former leader and for a newer format, `UserError` for a place that
     cannot be used.
     """
-    folder = folder_of(uri)
+    folder = folder_of(uri, what="the buffer")
     buffer_folder.prepare(folder)
     lock = buffer_folder.lock_for_writing(folder)
     try:
@@ -75,21 +74,3 @@ def open_writer(
     except BaseException:
         lock.close()
         raise
-
-
-def folder_of(uri: str | Path) -> Path:
-    """Return the folder that a buffer's URI (a path, or `file:///a/path`) names. Raises `UserError` for any other."""
-    if isinstance(uri, Path):
-        return uri
-    scheme, separator, _ = uri.partition("://")
-    if not separator:
-        return Path(uri)
-    if scheme != "file":
-        # The rest of the URI may hold a password.
-        message = f"the buffer cannot be kept at {scheme}://; this version keeps it in a folder. Give a path, or file:///a/path"
-        raise UserError(message)
-    parts = urlsplit(uri)
-    if parts.netloc not in ("", "localhost"):
-        message = f"the buffer's URI names the machine {parts.hostname!r}; write file:///a/path, with three slashes"
-        raise UserError(message)
-    return Path(unquote(parts.path))

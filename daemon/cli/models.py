@@ -163,11 +163,11 @@ def gc(
 ) -> None:
     """Remove artifacts that nothing needs; their records stay."""
     from registry import collection  # noqa: PLC0415 - heavy
-    from registry.artifacts.local import Artifacts  # noqa: PLC0415 - heavy
+    from registry.artifacts.open import open_store  # noqa: PLC0415 - heavy
 
     settings = load_settings()
     with opening.registry(settings) as registry:
-        removed = collection.collect(registry, Artifacts(settings.artifacts_dir), keep=keep, dry_run=dry_run)
+        removed = collection.collect(registry, open_store(settings.artifacts_dir), keep=keep, dry_run=dry_run)
     if as_json:
         print_json(removed)
         return

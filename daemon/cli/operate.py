@@ -61,9 +61,9 @@ def demo(
 
 def doctor(as_json: AsJson = False) -> None:
     """Check this installation and say what to fix."""
-    from daemon.operations import doctor as checks  # noqa: PLC0415 - heavy
+    from daemon.operations.doctor.examine import examine  # noqa: PLC0415 - heavy
 
-    findings = checks.examine()
+    findings = examine()
     if as_json:
         print_json(findings)
     else:

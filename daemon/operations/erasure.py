@@ -26,7 +26,7 @@ from daemon.telemetry.metrics import DaemonMetrics
 from daemon.training.cycle import Cycle
 from daemon.training.triggers import request_key
 from registry import erasure as erasing
-from registry.artifacts.local import Artifacts
+from registry.artifacts.protocol import ArtifactStore
 from registry.store import Registry
 from registry.versions import Version
 
@@ -51,7 +51,7 @@ class Eraser:
         event_log: EventLog,
         dead_letters: DeadLetters,
         registry: Registry,
-        artifacts: Artifacts,
+        artifacts: ArtifactStore,
         cycle: Cycle,
         metrics: DaemonMetrics,
         fencing_token: int,

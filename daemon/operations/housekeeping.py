@@ -16,7 +16,7 @@ from consumers.log.protocols import EventLog
 from consumers.tables.pace import portions
 from daemon.operations import erased_runs
 from registry import collection, retention
-from registry.artifacts.local import Artifacts
+from registry.artifacts.protocol import ArtifactStore
 from registry.store import Registry
 
 EVERY_S = 3600.0
@@ -38,7 +38,7 @@ class Housekeeping:
         dead_letters: DeadLetters,
         erasures: Erasures,
         registry: Registry,
-        artifacts: Artifacts,
+        artifacts: ArtifactStore,
         fencing_token: int,
         clock: Clock = utc_now,
         watch: ClockWatch | None = None,

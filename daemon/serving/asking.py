@@ -20,7 +20,7 @@ from config.words import printable
 from daemon.serving import presence
 from daemon.serving.http import tls
 from perennial_artifact.predictor import Predictor
-from registry.artifacts.local import Artifacts
+from registry.artifacts.open import open_store
 from registry.store import Registry
 from registry.versions import Version
 
@@ -74,7 +74,7 @@ def load_version(settings: Settings, task: TaskSpec, version: Version) -> Predic
     from trainers import hardware  # noqa: PLC0415
     from trainers.learners import catalog  # noqa: PLC0415
 
-    folder = Artifacts(settings.artifacts_dir).verify(version.artifact_id, version.manifest_sha256)
+    folder = open_store(settings.artifacts_dir).fetch(version.artifact_id, version.manifest_sha256)
     return catalog.task_for(task).load(folder, hardware.resolve(settings.training))
 
 

@@ -30,7 +30,7 @@ from daemon.serving.models.slot import Load, Slot
 from daemon.serving.models.slots import Slots
 from daemon.serving.models.trouble import Trouble, trouble
 from daemon.views.fates import Fates
-from registry.artifacts.local import Artifacts
+from registry.artifacts.open import open_store
 from registry.store import Registry
 
 if TYPE_CHECKING:  # LanceDB is slow to import and only a question about feedback needs it
@@ -89,7 +89,7 @@ class Service:
                 feedback_sink, accepted, tasks=tasks, settings=settings.ingest, known_prediction=predictions.recent,
                 report=metrics.feedback, clock=clock,
             )  # fmt: skip
-            champions = RegistryChampions(registry, Artifacts(settings.artifacts_dir))
+            champions = RegistryChampions(registry, open_store(settings.artifacts_dir))
             load = load or loader(settings)
             slots = Slots(
                 lambda spec: Slot(

@@ -30,7 +30,7 @@ from daemon.training.runners.protocol import Runner
 from daemon.training.triggers import Trigger
 from registry import erasure as erasing
 from registry import gate
-from registry.artifacts.local import Artifacts
+from registry.artifacts.protocol import ArtifactStore
 from registry.reports import cards
 from registry.runs import Run, RunChanges, RunState
 from registry.store import Registry
@@ -54,7 +54,7 @@ class Cycle:
         tasks: Callable[[], Mapping[str, TaskSpec]],
         registry: Registry,
         buffer: BufferWriter,
-        artifacts: Artifacts,
+        artifacts: ArtifactStore,
         runner: Runner,
         metrics: DaemonMetrics,
         stop: threading.Event,
@@ -327,7 +327,7 @@ class Cycle:
 
     def _place_champion(self, run: Run, name: str) -> Path:
         version = self._registry.versions.get(name)
-        return self._folders.place_champion(run, self._artifacts.verify(version.artifact_id, version.manifest_sha256))
+        return self._folders.place_champion(run, self._artifacts.fetch(version.artifact_id, version.manifest_sha256))
 
     def _task(self, run: Run) -> TaskSpec:
         task = self._tasks().get(run.task)

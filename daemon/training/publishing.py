@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from config.errors import RunFailedError
 from consumers.training_set.snapshot import load_training_set
-from registry.artifacts.local import Artifacts
+from registry.artifacts.protocol import ArtifactStore
 from registry.runs import Run
 from registry.store import Registry
 from registry.versions import Lineage, Version
@@ -20,7 +20,7 @@ _CODE = ("perennial", "torch", "transformers", "spacy")
 
 
 def add_version(
-    registry: Registry, artifacts: Artifacts, run: Run, spec: JobSpec, result: JobResult, *, fencing_token: int
+    registry: Registry, artifacts: ArtifactStore, run: Run, spec: JobSpec, result: JobResult, *, fencing_token: int
 ) -> Version:
     """Publish the run's model and record it with its lineage. Raises `RunFailedError` when the child left no model."""
     if result.model is None:

@@ -1,4 +1,4 @@
-"""Published model folders: they appear whole or not at all, never change, and every byte can be checked."""
+"""Published models in one folder of this machine."""
 
 from __future__ import annotations
 
@@ -11,32 +11,21 @@ import secrets
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from config import durable
 from config.errors import RunFailedError
 from perennial_artifact.manifest import MANIFEST_FILE, File, Manifest
 from registry.artifacts import manifest as manifests
+from registry.artifacts.protocol import Published
 
 _ARTIFACT_ID = re.compile(r"[a-z][a-z0-9-]{0,62}/v[1-9][0-9]*-[0-9a-f]{12}")
 _TEMPORARY_PREFIX = ".tmp-"
 _COPY_CHUNK_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What the registry records of a published folder."""
-
-    artifact_id: str
-    """`task/vN-` and the first 12 digits of the manifest's hash: other content can never take the same name."""
-    folder: Path
-    manifest_sha256: str
-    size_bytes: int
-
-
-class Artifacts:
-    """The folder of all published models."""
+class LocalArtifacts:
+    """An artifact store in a folder of this machine: what is fetched is read where it was published, without a copy."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -65,12 +54,12 @@ class Artifacts:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
                 # Published before by a run that was killed before it could say so.
-                self.verify(artifact_id, digest)
+                self.fetch(artifact_id, digest)
         durable.sync_folder(parent)
         durable.sync_folder(self._root)
         return Published(artifact_id, target, digest, manifest.size_bytes)
 
-    def verify(self, artifact_id: str, manifest_sha256: str) -> Path:
+    def fetch(self, artifact_id: str, manifest_sha256: str) -> Path:
         """Read every byte of an artifact against its manifest and return its folder; nothing in it is executed.
 
         Raises `RunFailedError` that names the file that is missing, changed or in excess.

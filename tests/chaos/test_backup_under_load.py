@@ -17,7 +17,7 @@ from consumers.events.schemas import FEEDBACK_TOPIC, Retrain
 from consumers.log.kafka import topics
 from consumers.log.open import open_event_log
 from daemon.demo.installation import Installation
-from registry.artifacts.local import Artifacts
+from registry.artifacts.local import LocalArtifacts
 from registry.store import Registry
 from tests.kafka.broker import Broker
 from tests.support.commands import perennial
@@ -99,7 +99,7 @@ def one_champion_whose_artifact_verifies(daemon: Installation, expected: str | N
         assert [alias.version for alias in champions] == ([expected] if expected else [])
         for alias in champions:
             version = registry.versions.get(alias.version)
-            Artifacts(daemon.settings.artifacts_dir).verify(version.artifact_id, version.manifest_sha256)
+            LocalArtifacts(daemon.settings.artifacts_dir).fetch(version.artifact_id, version.manifest_sha256)
 
 
 def goes_on(daemon: Installation, expected: set[str]) -> None:

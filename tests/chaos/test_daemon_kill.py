@@ -12,7 +12,7 @@ import pytest
 
 from daemon.demo.installation import Installation
 from daemon.serving import presence
-from registry.artifacts.local import Artifacts
+from registry.artifacts.local import LocalArtifacts
 from tests.support.daemons import (
     ENTITIES,
     TOPICS,
@@ -66,7 +66,7 @@ def test_killed_at_every_stage_it_finishes_the_run_once_and_loses_nothing(daemon
     dies(daemon, "half-copied")
     resumed = only_run(daemon, TOPICS)
     assert (resumed.run_id, resumed.state, resumed.attempt) == (killed.run_id, "trained", 2)
-    assert Artifacts(daemon.settings.artifacts_dir).list() == []
+    assert LocalArtifacts(daemon.settings.artifacts_dir).list() == []
 
     dies(daemon, "published-unrecorded")
     assert only_run(daemon, TOPICS).state == "trained"
@@ -86,7 +86,7 @@ def test_killed_at_every_stage_it_finishes_the_run_once_and_loses_nothing(daemon
         (champion,) = registry.versions.aliases(TOPICS)
         assert version.name == run.version == move.to_version == champion.version
         wait_until(lambda: not registry.outbox.pending(), 20)
-    folder = Artifacts(daemon.settings.artifacts_dir).verify(version.artifact_id, version.manifest_sha256)
+    folder = LocalArtifacts(daemon.settings.artifacts_dir).fetch(version.artifact_id, version.manifest_sha256)
     assert list(folder.parent.iterdir()) == [folder], "nothing half copied is left"
     assert stored_ids(daemon) == sent
     events = announced(daemon)

@@ -12,7 +12,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from registry import promotion
-from registry.artifacts.local import Artifacts
+from registry.artifacts.local import LocalArtifacts
 from registry.database import schema
 from registry.store import Registry
 from tests.support.failpoints import REPOSITORY, kill_at_every_step
@@ -27,17 +27,17 @@ def test_killed_while_publishing(tmp_path: Path) -> None:
     (model / "config.json").write_text("{}")
     (model / "ner" / "model").write_bytes(b"\x84" * 3_000_000)
     killed = kill_at_every_step(VICTIM, "publish", tmp_path)
-    (whole,) = Artifacts(tmp_path / f"killed-{killed}").list()
+    (whole,) = LocalArtifacts(tmp_path / f"killed-{killed}").list()
     outcomes = []
     for number in range(killed):
         root = tmp_path / f"killed-{number}"
-        artifacts = Artifacts(root)
+        artifacts = LocalArtifacts(root)
         seen = artifacts.list()
         # Whatever is visible is whole; the same publication, repeated after the restart, ends with the same artifact.
         assert seen in ([], [whole])
         published = artifacts.publish(TASK, 1, model)
         assert published.artifact_id == whole
-        artifacts.verify(published.artifact_id, published.manifest_sha256)
+        artifacts.fetch(published.artifact_id, published.manifest_sha256)
         artifacts.sweep_temporary()
         assert [path.name for path in (root / TASK).iterdir()] == [published.folder.name]
         outcomes.append(bool(seen))

@@ -10,7 +10,7 @@ import pytest
 from config.errors import StopError
 from registry import erasure as erasing
 from registry import promotion
-from registry.artifacts.local import Artifacts
+from registry.artifacts.local import LocalArtifacts
 from registry.reports import cards
 from registry.runs import Run
 from registry.store import Registry
@@ -39,7 +39,7 @@ def marked(registry: Registry) -> list[str]:
     return [version.name for version in registry.versions.list() if version.affected_at is not None]
 
 
-def published(registry: Registry, artifacts: Artifacts, folder: Path, **more: object) -> str:
+def published(registry: Registry, artifacts: LocalArtifacts, folder: Path, **more: object) -> str:
     """A version with files."""
     number = registry.versions.next_number(TASK)
     source = folder / f"source-{number}"
@@ -114,7 +114,7 @@ def test_runs_are_marked_and_their_messages_go_with_the_events_that_told_them(re
 
 
 def test_affected_models_go_except_the_champion_and_what_a_run_uses(registry: Registry, tmp_path: Path) -> None:
-    artifacts = Artifacts(tmp_path / "artifacts")
+    artifacts = LocalArtifacts(tmp_path / "artifacts")
     names = [published(registry, artifacts, tmp_path, learnt=["a"]) for _ in range(3)]
     promote(registry, names[0])
     promote(registry, names[1], names[0])
@@ -136,7 +136,7 @@ def test_affected_models_go_except_the_champion_and_what_a_run_uses(registry: Re
 
 
 def test_an_affected_champion_stays_until_another_takes_its_place(registry: Registry, tmp_path: Path) -> None:
-    artifacts = Artifacts(tmp_path / "artifacts")
+    artifacts = LocalArtifacts(tmp_path / "artifacts")
     name = published(registry, artifacts, tmp_path, learnt=["a"])
     promote(registry, name)
     erasing.mark_versions(registry, ["a"])
@@ -153,5 +153,5 @@ def test_a_former_leader_marks_nothing(registry: Registry, tmp_path: Path) -> No
     with pytest.raises(StopError, match="leads no longer"):
         erasing.mark_runs(registry, [], fencing_token=former)
     with pytest.raises(StopError, match="leads no longer"):
-        erasing.collect(registry, Artifacts(tmp_path), fencing_token=former)
+        erasing.collect(registry, LocalArtifacts(tmp_path), fencing_token=former)
     assert marked(registry) == []

@@ -28,7 +28,7 @@ from daemon.operations.backups.restore import check, restore
 from daemon.operations.backups.take import take as backup
 from daemon.serving import presence
 from registry import collection
-from registry.artifacts.local import Artifacts
+from registry.artifacts.local import LocalArtifacts
 from registry.store import Registry
 from tests.support import buffers, postgres
 from tests.support.cycles import NAME, World, better, task
@@ -85,7 +85,7 @@ def test_all_that_was_there_is_there_again_in_another_folder(world: World, elsew
     with Registry.open(elsewhere.registry_url) as registry:
         check_invariants(registry, NAME)
         (version,) = registry.versions.list(NAME)
-        Artifacts(elsewhere.artifacts_dir).verify(version.artifact_id, version.manifest_sha256)
+        LocalArtifacts(elsewhere.artifacts_dir).fetch(version.artifact_id, version.manifest_sha256)
         assert registry.lease.holder() is None
     with closing(DeadLetters(elsewhere.dead_letter_file)) as letters:
         assert letters.count() == 1
@@ -254,14 +254,14 @@ def test_a_run_under_way_goes_on_where_it_was_in_another_folder(
             Registry.open(elsewhere.registry_url, clock=again.clock) as registry,
             buffers.opened(elsewhere.buffer_dir, tasks=again.tasks) as buffer,
         ):
-            again.registry, again.buffer, again.artifacts = registry, buffer, Artifacts(elsewhere.artifacts_dir)
+            again.registry, again.buffer, again.artifacts = registry, buffer, LocalArtifacts(elsewhere.artifacts_dir)
             (run,) = registry.runs.unfinished()
             assert run.state == state
             again.next_cycle().look()
             run = registry.runs.get(run.run_id)
             assert (run.state, run.verdict, run.version) == ("decided", "promote", f"{NAME}/v2"), run.error
             version = registry.versions.get(run.version)
-            again.artifacts.verify(version.artifact_id, version.manifest_sha256)
+            again.artifacts.fetch(version.artifact_id, version.manifest_sha256)
             check_invariants(registry, NAME)
 
 

@@ -89,7 +89,7 @@ def test_after_publishing_neither_model_nor_checkpoints_stay_in_the_run_folder_b
     assert not (folder / job_spec.MODEL_FOLDER).exists()
     assert not (folder / job_spec.WORK_FOLDER).exists()
     version = world.registry.versions.get(f"{NAME}/v1")
-    assert world.artifacts.verify(version.artifact_id, version.manifest_sha256).is_dir()
+    assert world.artifacts.fetch(version.artifact_id, version.manifest_sha256).is_dir()
     assert "**Promoted.**" in (folder / "card.md").read_text()
     assert (folder / "card.png").read_bytes().startswith(b"\x89PNG")
 

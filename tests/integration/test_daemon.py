@@ -24,7 +24,8 @@ from consumers.buffer.writer import BufferWriter
 from consumers.enrichment.enrich import Enricher
 from daemon import app as module
 from daemon.app import Daemon
-from registry.artifacts.local import Artifacts
+from daemon.process import leadership
+from registry.artifacts.local import LocalArtifacts
 from registry.leases import Lease
 from registry.store import Registry
 from tests.support.registries import TASK, add_version
@@ -110,7 +111,7 @@ def test_versions_beyond_those_to_keep_lose_their_files_by_themselves(
     tmp_path: Path, settings: Settings, lines: list[Any], keep: int, left: list[int]
 ) -> None:
     wanted = settings.model_copy(update={"registry": settings.registry.model_copy(update={"keep_versions": keep})})
-    artifacts = Artifacts(wanted.artifacts_dir)
+    artifacts = LocalArtifacts(wanted.artifacts_dir)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
     wanted.data_dir.mkdir()
@@ -191,14 +192,14 @@ def test_a_leader_that_was_taken_over_stops_with_code_1_and_says_why(settings: S
 def test_a_lease_is_kept_while_a_large_buffer_is_opened(
     settings: Settings, lines: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opening, opened = threading.Event(), module.open_writer
+    opening, opened = threading.Event(), leadership.open_writer
 
     def slow(*args: Any, **kwargs: Any) -> BufferWriter:
         opening.set()
         time.sleep(2 * settings.registry.lease_s)
         return opened(*args, **kwargs)
 
-    monkeypatch.setattr(module, "open_writer", slow)
+    monkeypatch.setattr(leadership, "open_writer", slow)
     running = Running(settings)
     assert opening.wait(LIMIT_S)
     with Registry.open(settings.registry_url) as registry:

@@ -19,8 +19,8 @@ from config.errors import UserError
 from config.settings import load_settings
 from consumers.dead_letters.store import DeadLetters
 from consumers.log.embedded.log import EmbeddedLog
-from daemon.operations import doctor
-from registry.artifacts.local import Artifacts
+from daemon.operations.doctor import machine
+from registry.artifacts.local import LocalArtifacts
 from registry.store import Registry
 from tests.support.buffers import article, enrich, label, opened, stored
 
@@ -54,7 +54,7 @@ def test_all_that_is_made_is_for_its_user_alone_whatever_the_umask_was(tmp_path:
         pass
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "weights").write_bytes(b"w")
-    Artifacts(data / "artifacts").publish("topics", 1, tmp_path / "model")
+    LocalArtifacts(data / "artifacts").publish("topics", 1, tmp_path / "model")
     assert modes(data) <= {0o700, 0o600}
     assert list(private.exposed(data)) == []
 
@@ -66,13 +66,13 @@ def test_what_an_earlier_version_left_open_is_mended_and_told_of(tmp_path: Path)
     (data / "registry.db").write_bytes(b"hashes")
     elsewhere.write_bytes(b"not ours")
     (data / "link").symlink_to(elsewhere)
-    told = doctor._data_folder(load_settings(data_dir=data), {})
+    told = machine.data_folder(load_settings(data_dir=data), {})
     assert (told.level, str(data / "registry.db") in told.found) == ("warning", True)
     assert private.mend(data) == 3
     assert modes(data) == {0o700, 0o600}
     assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o666, "a link leads elsewhere"
     assert private.mend(data) == 0
-    assert doctor._data_folder(load_settings(data_dir=data), {}).level == "ok"
+    assert machine.data_folder(load_settings(data_dir=data), {}).level == "ok"
 
 
 @pytest.mark.usefixtures("open_umask")

@@ -99,7 +99,7 @@ class TestChampion:
             assert seen == [True, True]
             assert not (world.run_folder(run) / job_spec.CHAMPION_FOLDER).exists()
             for version in world.registry.versions.list(NAME):
-                world.artifacts.verify(version.artifact_id, version.manifest_sha256)
+                world.artifacts.fetch(version.artifact_id, version.manifest_sha256)
 
     def test_an_order_of_the_release_before_goes_on(self, tmp_path: Path) -> None:
         def stopping(spec: JobSpec) -> JobResult:

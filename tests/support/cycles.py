@@ -23,7 +23,7 @@ from daemon.training.cycle import Cycle
 from daemon.training.runners.local import LocalRunner
 from daemon.training.runners.protocol import Runner
 from daemon.training.triggers import Trigger
-from registry.artifacts.local import Artifacts
+from registry.artifacts.local import LocalArtifacts
 from registry.runs import Run
 from registry.store import Registry
 from tests.support import buffers
@@ -70,7 +70,7 @@ class World:
             self.settings.buffer_dir, self.settings.buffer, tasks=self.tasks, clock=self.clock, erasures=self.erasures
         )
         self._stack.callback(self.buffer.close)
-        self.artifacts = Artifacts(self.settings.artifacts_dir)
+        self.artifacts = LocalArtifacts(self.settings.artifacts_dir)
         self.runner: Runner = MadeUpRunner(train) if train else LocalRunner(self.settings.training, self.stop)
         self.cycle = self.next_cycle()
 

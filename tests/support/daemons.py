@@ -29,7 +29,7 @@ from consumers.log.open import open_event_log
 from daemon.demo.installation import Installation
 from daemon.serving import presence
 from registry import promotion
-from registry.artifacts.local import Artifacts
+from registry.artifacts.local import LocalArtifacts
 from registry.runs import Run
 from registry.store import Registry
 from tests.support import ner_rows, served
@@ -188,7 +188,7 @@ def check_one_champion(daemon: Installation, task: str, version: str | None = No
         assert champion.version == moves[-1].to_version == (version or champion.version)
         assert [move.generation for move in moves] == list(range(1, len(moves) + 1))
         found = registry.versions.get(champion.version)
-    Artifacts(daemon.settings.artifacts_dir).verify(found.artifact_id, found.manifest_sha256)
+    LocalArtifacts(daemon.settings.artifacts_dir).fetch(found.artifact_id, found.manifest_sha256)
 
 
 def announced(daemon: Installation) -> list[dict[str, Any]]:
@@ -224,7 +224,7 @@ def give_champion(daemon: Installation) -> str:
     """Publish and promote a version of the entities task without training; return its name."""
     daemon.settings.data_dir.mkdir(parents=True, exist_ok=True)
     with Registry.open(daemon.settings.registry_url) as registry:
-        version = served.publish_ruler(registry, Artifacts(daemon.settings.artifacts_dir), ENTITIES, daemon.folder)
+        version = served.publish_ruler(registry, LocalArtifacts(daemon.settings.artifacts_dir), ENTITIES, daemon.folder)
         champion = registry.versions.champion(ENTITIES)
         expected = champion.version if champion else None
         promotion.promote(registry, ENTITIES, version, expected=expected, actor="test", reason="test")

@@ -24,7 +24,7 @@ from daemon.cli import main as cli
 from daemon.operations import erased_runs, erasure
 from daemon.operations.erasure import Eraser
 from registry import erasure as erasing
-from registry.artifacts.local import Artifacts
+from registry.artifacts.local import LocalArtifacts
 
 KEEP = timedelta(seconds=2)
 ROAD: Mapping[str, tuple[Any, str]] = {
@@ -35,7 +35,7 @@ ROAD: Mapping[str, tuple[Any, str]] = {
     "rewrite": (Upkeep, "rewrite"), "rewritten": (Erasures, "rewritten"), "purge": (Upkeep, "purge"),
     "compact": (embedded_erasing, "compact"), "letters compact": (DeadLetters, "compact"),
     "purged_at": (Erasures, "reached"), "vacuum": (Erasures, "vacuum"), "retrain_at": (Erasures, "reached"),
-    "models": (erasing, "collect"), "a model": (Artifacts, "remove"), "done_at": (Erasures, "reached"),
+    "models": (erasing, "collect"), "a model": (LocalArtifacts, "remove"), "done_at": (Erasures, "reached"),
 }  # fmt: skip
 """What an erasure writes, in its order."""
 

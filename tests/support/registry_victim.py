@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import sqlalchemy as sa
 
 from registry import promotion
-from registry.artifacts.local import Artifacts
+from registry.artifacts.local import LocalArtifacts
 from registry.promotion import ChampionMovedError
 from registry.store import Registry
 from tests.support.failpoints import Failpoint, killed_at_every_step, say
@@ -23,7 +23,7 @@ from tests.support.registries import TASK
 def publish(folder: Path, number: int, failpoint: Failpoint) -> None:
     for name in ("mkdir", "fsync", "rename", "replace"):
         setattr(os, name, failpoint.wrap(getattr(os, name)))
-    Artifacts(folder / f"killed-{number}").publish(TASK, 1, folder / "model")
+    LocalArtifacts(folder / f"killed-{number}").publish(TASK, 1, folder / "model")
 
 
 def promote(folder: Path, number: int, failpoint: Failpoint) -> None:

@@ -19,7 +19,7 @@ from daemon.serving.http.api import create_app
 from daemon.serving.service import Service
 from perennial_artifact.predictor import Predictor
 from registry import promotion
-from registry.artifacts.local import Artifacts
+from registry.artifacts.local import LocalArtifacts
 from registry.store import Registry
 from registry.versions import Lineage
 from trainers.hardware import Hardware
@@ -60,7 +60,7 @@ class ServedData:
         (tasks / "topics.yaml").write_text(_TOPICS, encoding="utf-8")
         self.settings = self.settings_with()
         self.registry = Registry.open(self.settings.registry_url)
-        self.artifacts = Artifacts(self.settings.artifacts_dir)
+        self.artifacts = LocalArtifacts(self.settings.artifacts_dir)
 
     def settings_with(self, **serving: Any) -> Settings:
         sections = {"serving": {"port": 0, "refresh_interval_s": 0.05, "threads": 1, **serving}}
@@ -95,7 +95,7 @@ class ServedData:
 
 def publish_ruler(
     registry: Registry,
-    artifacts: Artifacts,
+    artifacts: LocalArtifacts,
     task: str,
     folder: Path,
     *,
@@ -116,7 +116,13 @@ def publish_ruler(
 
 
 def publish_folder(
-    registry: Registry, artifacts: Artifacts, task: str, source: Path, *, learnt: tuple[str, ...] = (), parent: str | None = None
+    registry: Registry,
+    artifacts: LocalArtifacts,
+    task: str,
+    source: Path,
+    *,
+    learnt: tuple[str, ...] = (),
+    parent: str | None = None,
 ) -> str:
     """Publish a model folder as a task's next version and return its name."""
     number = registry.versions.next_number(task)

@@ -13,8 +13,9 @@ import pytest
 
 from config import durable
 from config.errors import RunFailedError
-from registry.artifacts.local import Artifacts, Published
+from registry.artifacts.local import LocalArtifacts
 from registry.artifacts.manifest import MANIFEST_FILE
+from registry.artifacts.protocol import Published
 
 
 @pytest.fixture
@@ -28,12 +29,12 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def artifacts(tmp_path: Path) -> Artifacts:
-    return Artifacts(tmp_path / "artifacts")
+def artifacts(tmp_path: Path) -> LocalArtifacts:
+    return LocalArtifacts(tmp_path / "artifacts")
 
 
 @pytest.fixture
-def published(artifacts: Artifacts, model: Path) -> Published:
+def published(artifacts: LocalArtifacts, model: Path) -> Published:
     return artifacts.publish("topics", 3, model)
 
 
@@ -41,29 +42,31 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_publishes_a_copy_under_an_id_of_its_content(artifacts: Artifacts, published: Published, model: Path) -> None:
+def test_publishes_a_copy_under_an_id_of_its_content(artifacts: LocalArtifacts, published: Published, model: Path) -> None:
     manifest = published.folder / MANIFEST_FILE
     assert published.artifact_id == f"topics/v3-{published.manifest_sha256[:12]}"
     assert hashlib.sha256(manifest.read_bytes()).hexdigest() == published.manifest_sha256
     assert {name: content for name, content in files(published.folder).items() if name != MANIFEST_FILE} == files(model)
     assert published.size_bytes == sum(map(len, files(model).values()))
     assert not (model / "config.json").samefile(published.folder / "config.json")
-    assert artifacts.verify(published.artifact_id, published.manifest_sha256) == published.folder
+    assert artifacts.fetch(published.artifact_id, published.manifest_sha256) == published.folder
     assert artifacts.list() == [published.artifact_id]
     assert [path.name for path in published.folder.parent.iterdir()] == [published.folder.name]
 
 
 def test_the_same_content_again_changes_nothing_and_other_content_takes_another_name(
-    artifacts: Artifacts, published: Published, model: Path
+    artifacts: LocalArtifacts, published: Published, model: Path
 ) -> None:
     assert artifacts.publish("topics", 3, model) == published
     (model / "config.json").write_text("[]")
     other = artifacts.publish("topics", 3, model)
     assert other.artifact_id != published.artifact_id
-    assert artifacts.verify(published.artifact_id, published.manifest_sha256).exists()
+    assert artifacts.fetch(published.artifact_id, published.manifest_sha256).exists()
 
 
-def test_bytes_are_durable_before_the_name_appears(artifacts: Artifacts, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_are_durable_before_the_name_appears(
+    artifacts: LocalArtifacts, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     steps: list[tuple[str, object]] = []
     fsync, rename, replace = os.fsync, os.rename, os.replace
 
@@ -110,32 +113,32 @@ def test_bytes_are_durable_before_the_name_appears(artifacts: Artifacts, model: 
         (lambda folder: (folder / MANIFEST_FILE).unlink(), f"{MANIFEST_FILE} is missing"),
     ],
 )
-def test_damage_is_found_and_named(artifacts: Artifacts, published: Published, damage: object, what: str) -> None:
+def test_damage_is_found_and_named(artifacts: LocalArtifacts, published: Published, damage: object, what: str) -> None:
     damage(published.folder)  # type: ignore[operator]  # a callable per case
     with pytest.raises(RunFailedError, match=what):
-        artifacts.verify(published.artifact_id, published.manifest_sha256)
+        artifacts.fetch(published.artifact_id, published.manifest_sha256)
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "a/../b", "a//b", "./a", "", "a\\b", MANIFEST_FILE])
-def test_a_manifest_that_leaves_its_folder_is_refused(artifacts: Artifacts, published: Published, name: str) -> None:
+def test_a_manifest_that_leaves_its_folder_is_refused(artifacts: LocalArtifacts, published: Published, name: str) -> None:
     path = published.folder / MANIFEST_FILE
     content = json.loads(path.read_bytes())
     content["files"][name] = {"sha256": "0" * 64, "size_bytes": 0}
     forged = json.dumps(content).encode()
     path.write_bytes(forged)
     with pytest.raises(RunFailedError, match="not a plain relative path"):
-        artifacts.verify(published.artifact_id, hashlib.sha256(forged).hexdigest())
+        artifacts.fetch(published.artifact_id, hashlib.sha256(forged).hexdigest())
 
 
 @pytest.mark.parametrize("artifact_id", ["../topics/v1", "topics/v1", "topics/v1-0123456789ab/..", "/topics/v1-0123456789ab", ""])
-def test_what_is_no_artifact_id_never_reaches_the_disk(artifacts: Artifacts, artifact_id: str) -> None:
-    for step in (artifacts.folder, artifacts.remove, lambda name: artifacts.verify(name, "0" * 64)):
+def test_what_is_no_artifact_id_never_reaches_the_disk(artifacts: LocalArtifacts, artifact_id: str) -> None:
+    for step in (artifacts.folder, artifacts.remove, lambda name: artifacts.fetch(name, "0" * 64)):
         with pytest.raises(RunFailedError, match="no artifact id"):
             step(artifact_id)
 
 
 @pytest.mark.parametrize("name", ["weights.pkl", "training_args.bin", "optimizer.pt", "sub/model.PTH"])
-def test_a_pickle_by_name_is_not_published(artifacts: Artifacts, model: Path, name: str) -> None:
+def test_a_pickle_by_name_is_not_published(artifacts: LocalArtifacts, model: Path, name: str) -> None:
     (model / name).parent.mkdir(exist_ok=True)
     (model / name).write_bytes(b"anything")
     with pytest.raises(RunFailedError, match=rf"{name} is a pickle, or named like one.*safetensors"):
@@ -143,7 +146,7 @@ def test_a_pickle_by_name_is_not_published(artifacts: Artifacts, model: Path, na
     assert artifacts.list() == []
 
 
-def test_a_pickle_by_content_is_not_published_and_spacys_tables_are(artifacts: Artifacts, model: Path) -> None:
+def test_a_pickle_by_content_is_not_published_and_spacys_tables_are(artifacts: LocalArtifacts, model: Path) -> None:
     (model / "lookups.bin").write_bytes(b"\x81\xa4norm\x80")
     assert artifacts.publish("topics", 1, model).artifact_id
     for name in ("lookups.bin", "vectors"):
@@ -153,7 +156,7 @@ def test_a_pickle_by_content_is_not_published_and_spacys_tables_are(artifacts: A
         (model / name).unlink()
 
 
-def test_what_cannot_be_published_is_named(artifacts: Artifacts, model: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_published_is_named(artifacts: LocalArtifacts, model: Path, tmp_path: Path) -> None:
     with pytest.raises(RunFailedError, match="there is no model folder"):
         artifacts.publish("topics", 1, tmp_path / "nothing")
     (tmp_path / "hollow").mkdir()
@@ -168,7 +171,7 @@ def test_what_cannot_be_published_is_named(artifacts: Artifacts, model: Path, tm
         artifacts.publish("topics", 1, model)
 
 
-def test_a_failed_copy_leaves_nothing(artifacts: Artifacts, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_copy_leaves_nothing(artifacts: LocalArtifacts, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full_disk(_folder: Path) -> None:
         raise OSError(28, "No space left on device")
 
@@ -179,13 +182,13 @@ def test_a_failed_copy_leaves_nothing(artifacts: Artifacts, model: Path, monkeyp
     assert artifacts.sweep_temporary() == 0
 
 
-def test_a_damaged_earlier_copy_is_not_taken_for_the_same(artifacts: Artifacts, published: Published, model: Path) -> None:
+def test_a_damaged_earlier_copy_is_not_taken_for_the_same(artifacts: LocalArtifacts, published: Published, model: Path) -> None:
     (published.folder / "config.json").write_text("[]")
     with pytest.raises(RunFailedError, match=r"config\.json"):
         artifacts.publish("topics", 3, model)
 
 
-def test_remove_and_sweep(artifacts: Artifacts, published: Published) -> None:
+def test_remove_and_sweep(artifacts: LocalArtifacts, published: Published) -> None:
     assert artifacts.size_bytes(published.artifact_id) > published.size_bytes
     artifacts.remove(published.artifact_id)
     artifacts.remove(published.artifact_id)

@@ -16,7 +16,7 @@ import pytest
 from perennial_artifact.manifest import MANIFEST_FILE
 from perennial_client import Champion, Client, ModelError, RefusedError, Retries, UnavailableError, download
 from perennial_client.cache import Cache
-from registry.artifacts.local import Artifacts
+from registry.artifacts.local import LocalArtifacts
 
 CONTENT = {"config.json": b"{}", "ner/model": bytes(range(256)) * 4, "ner/empty": b"", "ö #%?.txt": b"name"}
 Answer = Callable[[str, httpx.Request], httpx.Response | None]
@@ -34,7 +34,7 @@ class Served:
         for name, content in CONTENT.items():
             (folder / "model" / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / "model" / name).write_bytes(content)
-        published = Artifacts(folder / "artifacts").publish("t", 1, folder / "model")
+        published = LocalArtifacts(folder / "artifacts").publish("t", 1, folder / "model")
         self.folder = published.folder
         self.champion = Champion(
             "t",

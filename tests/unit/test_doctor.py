@@ -19,8 +19,9 @@ from consumers.log.protocols import Position, RawEvent
 from consumers.rows.enrichment_rows import Enrichment
 from consumers.rows.event_rows import Stored, revision_id
 from consumers.text import ngrams as characters
-from daemon.operations import doctor
-from daemon.operations.doctor import Finding
+from daemon.operations.doctor import machine
+from daemon.operations.doctor.examine import examine
+from daemon.operations.doctor.finding import Finding
 from registry.store import Registry
 from tests.support.buffers import opened
 from tests.support.certificates import expired, self_signed
@@ -38,7 +39,7 @@ def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def found(check: str) -> Finding:
-    findings = {finding.check: finding for finding in doctor.examine()}
+    findings = {finding.check: finding for finding in examine()}
     assert check in findings, f"no finding {check!r} among {sorted(findings)}"
     return findings[check]
 
@@ -51,19 +52,19 @@ def assert_problem(check: str, *, says: str, remedy: str) -> None:
 
 
 def test_a_fresh_installation_is_well() -> None:
-    findings = doctor.examine()
+    findings = examine()
     assert [finding for finding in findings if finding.level != "ok"] == []
     assert len(findings) >= 15
 
 
 def test_an_old_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_OLDEST_PYTHON", (3, 99))
+    monkeypatch.setattr(machine, "_OLDEST_PYTHON", (3, 99))
     assert_problem("python", says="3.", remedy="install Python 3.11, 3.12 or 3.13")
 
 
 def test_a_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = doctor.metadata.requires
-    monkeypatch.setattr(doctor.metadata, "requires", lambda name: [*(real(name) or []), "no-such-library>=1"])
+    real = machine.metadata.requires
+    monkeypatch.setattr(machine.metadata, "requires", lambda name: [*(real(name) or []), "no-such-library>=1"])
     assert_problem("libraries", says="no-such-library", remedy="make setup")
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.manifest import MANIFEST_FILE, parse, verify
-from registry.artifacts.local import Artifacts
+from registry.artifacts.local import LocalArtifacts
 
 ENTRY = {"sha256": "0" * 64, "size_bytes": 1}
 
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> tuple[Path, str]:
     (source / "vocab" / "lookups.bin").write_bytes(b"\x81\xa1a\x01")
     (source / "config.cfg").write_text("[nlp]")
     (source / "empty").touch()
-    published = Artifacts(tmp_path / "artifacts").publish("t", 1, source)
+    published = LocalArtifacts(tmp_path / "artifacts").publish("t", 1, source)
     return published.folder, published.manifest_sha256
 
 

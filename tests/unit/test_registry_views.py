@@ -9,7 +9,7 @@ import pytest
 
 from config.errors import UserError
 from registry import collection, promotion
-from registry.artifacts.local import Artifacts
+from registry.artifacts.local import LocalArtifacts
 from registry.reports import cards
 from registry.reports.diff import between, flatten
 from registry.reports.plots import plot
@@ -35,11 +35,13 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 
 
 @pytest.fixture
-def artifacts(tmp_path: Path) -> Artifacts:
-    return Artifacts(tmp_path / "artifacts")
+def artifacts(tmp_path: Path) -> LocalArtifacts:
+    return LocalArtifacts(tmp_path / "artifacts")
 
 
-def publish(registry: Registry, artifacts: Artifacts, folder: Path, *, parent: str | None = None, epochs: int = 2) -> Version:
+def publish(
+    registry: Registry, artifacts: LocalArtifacts, folder: Path, *, parent: str | None = None, epochs: int = 2
+) -> Version:
     """Take a run all the way to a published version, decided but not promoted."""
     number = registry.versions.next_number(TASK)
     run = registry.runs.create(TASK, f"key-{number}", "132 new examples", full=parent is None)
@@ -71,7 +73,9 @@ def publish(registry: Registry, artifacts: Artifacts, folder: Path, *, parent: s
 
 
 class TestCollection:
-    def test_keeps_what_is_needed_and_removes_the_rest(self, registry: Registry, artifacts: Artifacts, tmp_path: Path) -> None:
+    def test_keeps_what_is_needed_and_removes_the_rest(
+        self, registry: Registry, artifacts: LocalArtifacts, tmp_path: Path
+    ) -> None:
         versions = [publish(registry, artifacts, tmp_path) for _ in range(7)]
         names = [version.name for version in versions]
         promotion.promote(registry, TASK, names[1], expected=None, actor="a", reason="r")
@@ -92,7 +96,7 @@ class TestCollection:
             promotion.promote(registry, TASK, names[0], expected=names[4], actor="a", reason="r")
         assert collection.collect(registry, artifacts, keep=1) == []
 
-    def test_a_version_not_yet_decided_stays(self, registry: Registry, artifacts: Artifacts, tmp_path: Path) -> None:
+    def test_a_version_not_yet_decided_stays(self, registry: Registry, artifacts: LocalArtifacts, tmp_path: Path) -> None:
         for _ in range(2):
             publish(registry, artifacts, tmp_path)
         first, second = registry.versions.list(TASK)[1], registry.versions.list(TASK)[0]
@@ -104,7 +108,7 @@ class TestCollection:
         assert collection.choose([second, first], [], [], keep=9) == []
 
     def test_orphans_go_unless_a_run_may_still_record_them(
-        self, registry: Registry, artifacts: Artifacts, tmp_path: Path
+        self, registry: Registry, artifacts: LocalArtifacts, tmp_path: Path
     ) -> None:
         version = publish(registry, artifacts, tmp_path)
         left = artifacts.publish(TASK, 2, tmp_path / "model-1")
@@ -115,30 +119,30 @@ class TestCollection:
         assert collection.collect(registry, artifacts, keep=5) == [left.artifact_id]
         assert artifacts.list() == [version.artifact_id]
 
-    def test_with_the_wrong_registry_nothing_goes(self, registry: Registry, artifacts: Artifacts, tmp_path: Path) -> None:
+    def test_with_the_wrong_registry_nothing_goes(self, registry: Registry, artifacts: LocalArtifacts, tmp_path: Path) -> None:
         version = publish(registry, artifacts, tmp_path)
         with Registry.open(f"sqlite:///{tmp_path / 'other.db'}") as empty:
             assert collection.collect(empty, artifacts, keep=0) == []
         assert artifacts.list() == [version.artifact_id]
 
     def test_files_that_a_killed_collection_left_go_next_time(
-        self, registry: Registry, artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, registry: Registry, artifacts: LocalArtifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         version = publish(registry, artifacts, tmp_path)
         with monkeypatch.context() as patch:
-            patch.setattr(Artifacts, "remove", lambda _self, _artifact_id: None)
+            patch.setattr(LocalArtifacts, "remove", lambda _self, _artifact_id: None)
             assert collection.collect(registry, artifacts, keep=0) == [version.artifact_id]
         assert artifacts.list() == [version.artifact_id]
         assert collection.collect(registry, artifacts, keep=0) == [version.artifact_id]
         assert artifacts.list() == []
 
-    def test_a_negative_count_is_refused(self, registry: Registry, artifacts: Artifacts) -> None:
+    def test_a_negative_count_is_refused(self, registry: Registry, artifacts: LocalArtifacts) -> None:
         with pytest.raises(UserError, match="keep is -1"):
             collection.collect(registry, artifacts, keep=-1)
 
 
 class TestDiff:
-    def test_says_what_differs_and_nothing_else(self, registry: Registry, artifacts: Artifacts, tmp_path: Path) -> None:
+    def test_says_what_differs_and_nothing_else(self, registry: Registry, artifacts: LocalArtifacts, tmp_path: Path) -> None:
         first = publish(registry, artifacts, tmp_path)
         second = publish(registry, artifacts, tmp_path, parent=first.name, epochs=3)
         diff = between(registry, first.name, second.name)
@@ -160,7 +164,7 @@ class TestDiff:
             between(registry, first.name, f"{TASK}/v9")
 
     def test_scores_of_other_rows_are_left_out_and_it_says_so(
-        self, registry: Registry, artifacts: Artifacts, tmp_path: Path
+        self, registry: Registry, artifacts: LocalArtifacts, tmp_path: Path
     ) -> None:
         _first, second, third = (publish(registry, artifacts, tmp_path) for _ in range(3))
         diff = between(registry, second.name, third.name)
@@ -174,7 +178,7 @@ class TestDiff:
 
 class TestCards:
     def test_a_card_says_how_it_fared_and_what_it_was_made_from(
-        self, registry: Registry, artifacts: Artifacts, tmp_path: Path
+        self, registry: Registry, artifacts: LocalArtifacts, tmp_path: Path
     ) -> None:
         first = publish(registry, artifacts, tmp_path)
         version = publish(registry, artifacts, tmp_path, parent=first.name)

@@ -16,7 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.settings import load_settings
-from daemon.operations import doctor
+from daemon.operations.doctor import serving as serving_checks
 from daemon.process import supervision
 from daemon.process.supervision import ServingChild
 from daemon.serving import presence, probe
@@ -88,7 +88,7 @@ def test_serving_under_sigstop_is_killed_after_three_questions_where_a_daemon_st
     os.kill(process.pid, signal.SIGSTOP)
     while psutil.Process(process.pid).status() != psutil.STATUS_STOPPED:
         pass
-    told = {finding.check: finding for finding in [doctor._port(settings, {})]}["serving"]
+    told = {finding.check: finding for finding in [serving_checks.port(settings, {})]}["serving"]
     assert (told.level, "stopped by a signal" in told.found) == ("problem", True)
     with capture_logs() as lines:
         for _ in range(3):

@@ -41,7 +41,7 @@ class Backup(BaseModel):
     begun_at: datetime
     completed_at: datetime
     data_dir: str
-    """Where the installation was: runs name their files by absolute paths."""
+    """Where the installation was."""
     backend: Literal["embedded", "kafka"]
     """Events in Kafka are not in a backup."""
     positions: dict[str, dict[int, int]]

@@ -31,7 +31,8 @@ from daemon.operations.backups import manifest as names
 from daemon.operations.backups import note
 from daemon.operations.backups.copying import Copies, others
 from daemon.operations.backups.manifest import Backup
-from registry.artifacts.local import Artifacts
+from registry.artifacts.local import LocalArtifacts
+from registry.artifacts.open import open_store
 from registry.database import copying
 from registry.runs import Run
 from registry.store import Registry
@@ -179,7 +180,7 @@ class _Attempt:
             raise _ChangedError(str(error)) from error
 
     def _copy_artifacts(self, versions: Sequence[Version]) -> None:
-        live, copied = Artifacts(self._settings.artifacts_dir), Artifacts(self._copies.folder / names.ARTIFACTS)
+        live, copied = open_store(self._settings.artifacts_dir), LocalArtifacts(self._copies.folder / names.ARTIFACTS)
         for version in versions:
             source = live.folder(version.artifact_id)
             if not source.is_dir() and self._was_collected(version):
@@ -188,7 +189,7 @@ class _Attempt:
             for path in sorted(path for path in source.rglob("*") if path.is_file()):
                 self._copies.file(path, f"{names.ARTIFACTS}/{version.artifact_id}/{path.relative_to(source).as_posix()}")
             try:
-                copied.verify(version.artifact_id, version.manifest_sha256)
+                copied.fetch(version.artifact_id, version.manifest_sha256)
             except RunFailedError as error:
                 if self._was_collected(version):
                     raise _ChangedError(str(error)) from error

@@ -21,7 +21,8 @@ from daemon.serving.models.slot import Slot
 from daemon.serving.service import Service
 from perennial_artifact.manifest import MANIFEST_FILE, Manifest
 from registry.artifacts import manifest as manifests
-from registry.artifacts.local import Artifacts
+from registry.artifacts.open import open_store
+from registry.artifacts.protocol import ArtifactStore
 from registry.versions import Version
 
 _FOLLOW = "ask /v1/tasks/{task}/champion for the version to use"
@@ -47,7 +48,7 @@ IfNoneMatch = Annotated[str | None, Header()]
 
 def add(app: FastAPI, service: Service, slot_of: Callable[[str], Slot]) -> None:
     """Add the addresses to `app`; `slot_of` returns a task's slot or refuses."""
-    artifacts = Artifacts(service.settings.artifacts_dir)
+    artifacts = open_store(service.settings.artifacts_dir)
 
     @app.get("/v1/tasks/{task}/champion", responses=declared(*GUARDED, "not_found", "no_champion"))
     def champion(task: str) -> schemas.ChampionView:
@@ -99,7 +100,7 @@ def add(app: FastAPI, service: Service, slot_of: Callable[[str], Slot]) -> None:
         return _file(found, entry.sha256, if_none_match, media_type="application/octet-stream")
 
 
-def _opened(service: Service, artifacts: Artifacts, name: str) -> tuple[Version, Path, Manifest]:
+def _opened(service: Service, artifacts: ArtifactStore, name: str) -> tuple[Version, Path, Manifest]:
     """Return a version, its folder and its checked manifest."""
     with _registry_readable():
         try:

@@ -13,14 +13,14 @@ from config.settings import Settings
 from config.tasks import TaskSpec
 from daemon.serving.models.slot import Champion
 from perennial_artifact.predictor import Predictor
-from registry.artifacts.local import Artifacts
+from registry.artifacts.protocol import ArtifactStore
 from registry.store import Registry
 
 
 class RegistryChampions:
     """Reads the champion of a task from registry and artifact store. Thread-safe."""
 
-    def __init__(self, registry: Registry, artifacts: Artifacts) -> None:
+    def __init__(self, registry: Registry, artifacts: ArtifactStore) -> None:
         self._registry = registry
         self._artifacts = artifacts
 
@@ -34,7 +34,7 @@ class RegistryChampions:
 
     def verified_folder(self, champion: Champion) -> Path:
         """Return the model's folder, every file checked against its manifest. Raises `RunFailedError`."""
-        return self._artifacts.verify(champion.artifact_id, champion.manifest_sha256)
+        return self._artifacts.fetch(champion.artifact_id, champion.manifest_sha256)
 
 
 def loader(settings: Settings) -> Callable[[TaskSpec, Path], Predictor]:
