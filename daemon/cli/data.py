@@ -10,7 +10,7 @@ import typer
 from config.errors import UserError
 from config.settings import load_settings
 from daemon.cli.importing import import_
-from daemon.cli.output import AsJson, console, print_json
+from daemon.cli.output import AsJson, console, print_json, say
 
 
 def register(app: typer.Typer) -> None:
@@ -35,6 +35,6 @@ def predict(
     if as_json:
         print_json(answered)
         return
-    console.print(f"[dim]{answered['version']}, by {answered['by']}[/]")
+    say((f"{answered['version']}, by {answered['by']}", "dim"))
     for asked, prediction in zip(texts, answered["predictions"], strict=True):
         console.print(asking.in_words(asked, prediction))

@@ -12,10 +12,9 @@ import typer
 from config.errors import PerennialError, UserError
 from config.private import keep_private, refusal
 from config.secrets import told
-from config.words import printable_lines
 from daemon.cli import backups, data, dead_letters, feedback, inspect, keys, models, operate, runs, status, topics, train
 from daemon.cli import erasure as erasing
-from daemon.cli.output import Console
+from daemon.cli.output import Console, say
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
@@ -57,11 +56,10 @@ app.add_typer(feedback.app, name="feedback")
 def main() -> None:
     """Run the command line; a user's mistake ends with a message and exit code 2, never with a traceback."""
     keep_private()
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    errors = Console(stderr=True, highlight=False)
 
     def tell(kind: str, error: PerennialError) -> None:
-        errors.print(f"[bold red]{kind}:[/] ", end="")
-        errors.print(printable_lines(told(error)), markup=False)
+        say((f"{kind}:", "bold red"), f" {told(error)}", on=errors)
 
     try:
         app()

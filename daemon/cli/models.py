@@ -70,10 +70,16 @@ def print_card(sections: Sequence[Section]) -> None:
     """Print a card on a terminal: tables that keep ids whole, instead of Markdown."""
     for section in sections:
         say((f"\n{section.title}", "bold"))
-        for line in (*section.text, *(f"- {item}" for item in section.items)):
+        for line in section.text:
             say(_plain(line))
+        for item in section.items:
+            say(f"- {_plain(item)}", indent=2)
         if section.head:
-            table("", section.head, [tuple(_plain(str(value)) for value in row) for row in section.rows])
+            table(
+                "",
+                section.head,
+                [tuple(_plain(value) if isinstance(value, str) else value for value in row) for row in section.rows],
+            )
 
 
 def _plain(markdown: str) -> str:

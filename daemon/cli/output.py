@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console as RichConsole
 from rich.console import ConsoleDimensions
 from rich.table import Table
@@ -20,6 +22,9 @@ from daemon.views.view import as_json
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 _PIPE_COLUMNS = 10_000
+_WORD = re.compile(r"\S+\s*")
+_LIST = " " * 4
+_GAP = 2
 _COLUMN_COLUMNS = 16
 """A column of sentences needs this much room; with less, each row of a table is printed as a list."""
 
@@ -54,21 +59,25 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
     """Print a table, or `empty` where there are no rows; moments in UTC, to the minute.
 
     Text in a cell is shown as it is, whatever it holds: ids and reasons come from strangers. For markup give a `rich.text.Text`.
-    Lines break between words only, so that ids can be copied; where the screen is too narrow for that, each row is a list.
+    Lines break between words only, so that ids can be copied. Where the screen is too narrow for that, each row is a list. On a
+    screen a column that is empty in every row is left out; in a pipe it stays.
     """
     cells = [[_cell(value) for value in row] for row in rows]
     if not cells:
-        console.print(f"[bold]{title}[/]: {empty}")
+        say((title, "bold"), f": {empty}")
         return
     if title:
-        console.print(f"[bold]{title}[/]")
-    if not _fits(columns, cells):
+        say((title, "bold"))
+    if console.is_terminal:
+        filled = [number for number in range(len(columns)) if any(row[number].plain for row in cells)]
+        columns, cells = [columns[number] for number in filled], [[row[number] for number in filled] for row in cells]
+    widths = _widths(columns, cells)
+    if widths is None:
         _print_lists(columns, cells)
         return
-    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for number, column in enumerate(columns):
-        words = all(" " not in row[number].plain for row in cells)
-        shown.add_column(column, overflow="fold", no_wrap=words, min_width=_longest_word(row[number] for row in cells))
+    shown = Table(box=None, padding=(0, _GAP, 0, 0), header_style="dim", show_header=any(columns))
+    for column, width in zip(columns, widths, strict=True):
+        shown.add_column(column, overflow="fold", width=width)
     for row in cells:
         shown.add_row(*row)
     with console.capture() as drawn:
@@ -78,35 +87,66 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
 
 
 def _print_lists(columns: Sequence[str], cells: Iterable[Sequence[Text]]) -> None:
-    for row in cells:
-        for number, (column, cell) in enumerate(zip(columns, row, strict=True)):
+    """Print each row as its first cell, and the others below it behind their names."""
+    names = max((len(column) for column in columns[1:]), default=0)
+    for first, *others in cells:
+        first.stylize("bold")
+        _print_wrapped(Text.assemble((f"{columns[0]} " if columns[0] else "", "dim"), first), len(_LIST), console)
+        for column, cell in zip(columns[1:], others, strict=True):
             if cell.plain:
-                told = Text.assemble("" if number == 0 else "    ", (f"{column} " if column else "", "dim"), cell)
-                console.print(told, soft_wrap=True)
+                margin = len(_LIST) + names + 2
+                # An id that is too long to stand beside the names stands below.
+                if margin + _longest_word([cell]) > console.width:
+                    margin = len(_LIST) + 2
+                _print_wrapped(Text.assemble(_LIST, (f"{column:<{names}}  " if names else "", "dim"), cell), margin, console)
 
 
-def say(*parts: str | tuple[str, str], indent: int = 0) -> None:
+def say(*parts: str | tuple[str, str], indent: int = 0, on: RichConsole | None = None) -> None:
     """Print a text as it is, whatever it holds; a part may be a pair of text and style.
 
     On a terminal it goes on under itself: behind its first `indent` columns. Lines break between words only, and never in a pipe.
     """
     styled = ((part, "") if isinstance(part, str) else part for part in parts)
-    text = Text.assemble(*((printable_lines(content), style) for content, style in styled))
-    if console.is_terminal:
-        wrapped = text[indent:].wrap(console, max(_COLUMN_COLUMNS, console.width - indent), overflow="ignore")
-        for line in wrapped:
-            line.rstrip()
-        text = text[:indent] + Text(f"\n{' ' * indent}").join(wrapped)
-    console.print(text, soft_wrap=True)
+    _print_wrapped(Text.assemble(*((printable_lines(content), style) for content, style in styled)), indent, on or console)
 
 
-def _fits(columns: Sequence[str], cells: Sequence[Sequence[Text]]) -> bool:
-    least = 0
-    for number, column in enumerate(columns):
-        longest = max(row[number].cell_len for row in cells)
-        word = _longest_word(row[number] for row in cells)
-        least += max(len(column), min(longest, max(word, _COLUMN_COLUMNS))) + 2
-    return least <= console.width
+def _print_wrapped(text: Text, indent: int, screen: RichConsole) -> None:
+    if screen.is_terminal:
+        text = text[:indent] + Text(f"\n{' ' * indent}").join(_lines(text[indent:], max(_COLUMN_COLUMNS, screen.width - indent)))
+    screen.print(text, soft_wrap=True)
+
+
+def _lines(text: Text, width: int) -> Iterator[Text]:
+    """Return the lines of a text, broken between words where they are wider than `width` columns. Rich would break words, too."""
+    for line in text.split("\n", allow_blank=True):
+        breaks: list[int] = []
+        column = len(line.plain) - len(line.plain.lstrip())
+        for word in _WORD.finditer(line.plain):
+            if column + cell_len(word[0].rstrip()) > width and word.start():
+                breaks.append(word.start())
+                column = 0
+            column += cell_len(word[0])
+        for piece in line.divide(breaks):
+            piece.rstrip()
+            yield piece
+
+
+def _widths(columns: Sequence[str], cells: Sequence[Sequence[Text]]) -> list[int] | None:
+    """Return how wide each column of a table is drawn, so that no word is broken; None where the screen is too narrow for that.
+
+    Rich does not keep to least widths where it must shrink columns.
+    """
+    wanted = [max(cell_len(column), *(row[number].cell_len for row in cells)) for number, column in enumerate(columns)]
+    widths = [
+        min(want, max(cell_len(column), _longest_word(row[number] for row in cells), _COLUMN_COLUMNS))
+        for number, (column, want) in enumerate(zip(columns, wanted, strict=True))
+    ]
+    spare = console.width - sum(widths) - _GAP * len(widths)
+    while spare > 0 and (narrow := [number for number, width in enumerate(widths) if width < wanted[number]]):
+        for number in narrow[:spare]:
+            widths[number] += 1
+            spare -= 1
+    return widths if spare >= 0 else None
 
 
 def _longest_word(cells: Iterable[Text]) -> int:
@@ -118,4 +158,6 @@ def _cell(value: object) -> Text:
         return value
     if isinstance(value, datetime):
         return Text(f"{value:%Y-%m-%d %H:%M}")
+    if isinstance(value, bool):
+        return Text("yes" if value else "no")
     return Text("" if value is None else printable(" ".join(str(value).split("\n"))))

@@ -65,7 +65,7 @@ def print_status(found: Status) -> None:
         since_each = [one.since for one in found.backlog.values() if one.since is not None]
         _line("preparing", f"{coming}{f', the oldest since {_moment(min(since_each))}' if since_each else ''}")
     if found.dead_letters:
-        _line("dead", (counted(found.dead_letters, "dead letter"), "yellow"), " (`perennial dlq list`)")
+        say("  dead letters  ", (f"{found.dead_letters}", "yellow"), " (`perennial dlq list`)", indent=_MARGIN)
     if found.set_aside:
         failed = counted(found.set_aside, "text")
         _line("set aside", (failed, "yellow"), " that Perennial failed on (`perennial dlq set-aside`)")
