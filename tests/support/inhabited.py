@@ -15,21 +15,14 @@ from consumers.log.embedded.log import EmbeddedLog
 from consumers.log.protocols import Position, RawEvent
 from daemon.training.triggers import Trigger
 from registry import promotion
+from registry.runs import Run
 from tests.support import buffers
 from tests.support.cycles import NAME, World, better, failing, task
-from trainers.job.spec import JobResult, JobSpec
 
 STRANGE = "\x1b[2J[/] [bold]x[/red] \x9b31m a\u202eb"
 """What no screen should act on: an escape sequence, markup, another escape, a mark that turns the text around."""
 FEEDBACK, LONG_ID = "f-disputed-1", f"f-{'9' * 70}"
 IDS = (f"{NAME}/v1", f"{NAME}/v2", FEEDBACK, LONG_ID, "reader[/]1")
-
-
-def _trained(spec: JobSpec) -> JobResult:
-    """A first version, a better one, then a run that fails with a stranger's words."""
-    if spec.run_id.endswith("failing"):
-        return failing(spec)
-    return better(spec)
 
 
 def build(folder: Path) -> Settings:
@@ -56,7 +49,7 @@ def build(folder: Path) -> Settings:
         return world.settings
 
 
-def _started(world: World, reason: str):  # noqa: ANN202
+def _started(world: World, reason: str) -> Run:
     run = world.cycle.start(NAME, Trigger("request", "request:strange", reason, full=True))
     assert run is not None
     return run
