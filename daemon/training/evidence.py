@@ -45,17 +45,7 @@ def gather(task: str, registry: Registry, buffer: BufferReader, *, unread: int |
         used_keys=past.trigger_keys,
         newest_seq=counts.max_seq,
         alarms=len(alarms),
-        requests=tuple(
-            Request(
-                request.event_id,
-                request.reason,
-                request.full,
-                request.promote,
-                texts_ahead=buffer.unenriched_before(task, request.stored_seq) if counts.unenriched else 0,
-            )
-            for request in buffer.requests("retrain")
-            if request.task == task and triggers.request_key(request.event_id) not in past.trigger_keys
-        ),
+        request=_oldest_request(task, past, buffer, unenriched=counts.unenriched),
     )
 
 
@@ -77,6 +67,15 @@ def labels_that_wait(frozen: Manifest) -> tuple[str, ...]:
     most_first = sorted(frozen.waiting, key=lambda name: (-frozen.waiting[name], name))
     told = named([f"{name!r} ({frozen.waiting[name]} rows)" for name in most_first])
     return (f"not learnt, because users alone carry it: label {told}; {HOW_A_LABEL_JOINS}",)
+
+
+def _oldest_request(task: str, past: Past, buffer: BufferReader, *, unenriched: int) -> Request | None:
+    """Return the oldest request that has had no run; the others wait. To count what is ahead of thousands takes minutes."""
+    for one in buffer.requests("retrain"):
+        if one.task == task and triggers.request_key(one.event_id) not in past.trigger_keys:
+            ahead = buffer.unenriched_before(task, one.stored_seq) if unenriched else 0
+            return Request(one.event_id, one.reason, one.full, one.promote, texts_ahead=ahead)
+    return None
 
 
 def _retry(past: Past) -> Retry | None:

@@ -64,7 +64,8 @@ class Evidence:
     """Trigger keys of all runs this task ever had."""
     newest_seq: int
     """Number of the newest enriched example; threshold and age runs are called by it, so that no key comes twice."""
-    requests: tuple[Request, ...] = ()
+    request: Request | None = None
+    """The oldest request that has had no run."""
     alarms: int = 0
     """Label-flip alarms that are up: the examples counted as new are then labels alone."""
     new_confirmed_weight: float = 0.0
@@ -121,7 +122,7 @@ def look(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: da
     """Decide whether a run of `task` is due at `now`; requests first, then weekly, then what the counts say."""
     if evidence.running:
         return Look(None, (_under_way(evidence.retry, now),))
-    request = next((one for one in evidence.requests if request_key(one.event_id) not in evidence.used_keys), None)
+    request = evidence.request
     if request is not None and (request.texts_ahead > 0 or evidence.train_examples > 0):
         return _requested(request, evidence)
     reasons: list[str] = []

@@ -18,6 +18,7 @@ from consumers.events.schemas import LIFECYCLE_TOPIC
 from consumers.log.embedded.log import EmbeddedLog
 from daemon.flow.outbox import Publisher
 from daemon.training import cycle as module
+from daemon.training import evidence
 from registry import promotion
 from registry.database import schema
 from registry.looks import Looks
@@ -434,6 +435,23 @@ def test_a_request_waits_until_the_texts_stored_before_it_are_enriched(world: Wo
     world.buffer.apply_enrichment("examples", [buffers.finding(row) for row in rows if row.row_id != "after"])
     world.cycle.look()
     assert only_run(world).trigger_key == "request:r-1"
+
+
+def test_of_many_requests_only_the_oldest_that_had_no_run_is_looked_into(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    counted = type(world.buffer).unenriched_before
+    monkeypatch.setattr(
+        type(world.buffer), "unenriched_before", lambda buffer, task, seq: (asked.append(seq), counted(buffer, task, seq))[1]
+    )
+    world.grow(3)
+    world.buffer.insert(buffers.stored(*(buffers.retrain(f"r-{number:03}", NAME) for number in range(200))))
+    world.buffer.insert(buffers.stored(buffers.label("later", "not enriched yet", "A", task=NAME), offset=1_000))
+    found = evidence.gather(NAME, world.registry, world.buffer)
+    assert found.request is not None
+    assert found.request.event_id == "r-000"
+    assert len(asked) == 1
+    world.ask("request:r-000")
+    assert evidence.gather(NAME, world.registry, world.buffer).request.event_id == "r-001"  # type: ignore[union-attr]
 
 
 def test_requests_of_all_tasks_come_before_other_triggers(world: World) -> None:

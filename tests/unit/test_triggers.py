@@ -71,28 +71,27 @@ def test_old_examples_start_a_run_below_the_threshold() -> None:
     assert look(new_examples=20, oldest_new_at=week_ago + timedelta(minutes=1)).trigger is None
 
 
-def test_a_request_wins_over_cooldown_and_runs_once() -> None:
+def test_a_request_wins_over_cooldown() -> None:
     asked = Request("r1", "the desk asks", full=True)
-    found = look(requests=(asked,), last_run_at=NOW).trigger
+    found = look(request=asked, last_run_at=NOW).trigger
     assert found is not None
     assert (found.kind, found.key, found.full) == ("request", "request:r1", True)
-    assert look(requests=(asked,), used_keys=frozenset({"request:r1"})).trigger is None
 
 
 def test_a_request_without_examples_waits_in_words() -> None:
-    found = look(requests=(Request("r1", "please", full=False),), train_examples=0)
+    found = look(request=Request("r1", "please", full=False), train_examples=0)
     assert found.trigger is None
     assert "requested, but there are no training examples yet" in found.reasons[0]
 
 
 def test_a_request_waits_for_the_texts_before_it_and_nothing_else_starts_meanwhile() -> None:
-    found = look(requests=(Request("r1", "please", full=False, texts_ahead=4_000),), new_examples=1_000)
+    found = look(request=Request("r1", "please", full=False, texts_ahead=4_000), new_examples=1_000)
     assert found.trigger is None
     assert found.reasons == ("a run was requested; it waits for 4000 texts to be enriched",)
 
 
 def test_a_request_keeps_its_wish_not_to_promote() -> None:
-    found = look(requests=(Request("r1", "try", full=False, promote=False),)).trigger
+    found = look(request=Request("r1", "try", full=False, promote=False)).trigger
     assert found is not None
     assert not found.promote
 
@@ -126,7 +125,7 @@ def test_a_fresh_installation_owes_no_week() -> None:
 
 
 def test_a_running_run_blocks_everything() -> None:
-    found = look(running=True, new_examples=1_000, requests=(Request("r1", "x", full=False),))
+    found = look(running=True, new_examples=1_000, request=Request("r1", "x", full=False))
     assert found.trigger is None
     assert found.reasons == ("a run is under way",)
 
