@@ -177,7 +177,7 @@ def _f1(predictor: Predictor, asked: Sequence[Label]) -> float:
 def _load(installation: Installation, name: str) -> Predictor:
     settings = installation.settings
     with Registry.open(settings.registry_url, read_only=True) as registry:
-        return load_version(settings, load_tasks(settings.tasks_folder)[TASK], registry.versions.get(name))
+        return load_version(settings, registry.versions.get(name))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from registry.store import Registry
 from trainers import hardware
 from trainers.compare import metrics
 from trainers.learners import catalog
+from trainers.learners.opening import open_model
 from trainers.learners.protocols import Example, TrainingPlan
 
 # Overrides, printed with the result: the stream plays a year in minutes, so no wall-clock pause may stand between two runs;
@@ -210,11 +211,10 @@ def _scratch(installation: Installation, rows: list[Row], asked: list[Row], fold
         report=lambda _step: None,
     )
     started = time.monotonic()
-    task = catalog.task_for(spec)
-    task.train(plan, folder / "model")
+    catalog.learner_for(spec).train(plan, folder / "model")
     return {
         "scratch_train_s": time.monotonic() - started,
-        "scratch_accuracy": _accuracy(task.load(folder / "model", resources), asked),
+        "scratch_accuracy": _accuracy(open_model(folder / "model", installation.settings.training), asked),
     }
 
 
@@ -225,7 +225,7 @@ def _champion(installation: Installation) -> str | None:
 def _load(installation: Installation, name: str) -> Predictor:
     settings = installation.settings
     with Registry.open(settings.registry_url, read_only=True) as registry:
-        return load_version(settings, load_tasks(settings.tasks_folder)[TASK], registry.versions.get(name))
+        return load_version(settings, registry.versions.get(name))
 
 
 def _runs(installation: Installation) -> list[dict[str, Any]]:

@@ -209,7 +209,7 @@ def _shown(installation: Installation, version: str, rows: Sequence[Row]) -> lis
     """Return what the champion answers to the headlines that honest readers are shown."""
     settings = installation.settings
     with Registry.open(settings.registry_url, read_only=True) as registry:
-        predictor = load_version(settings, load_tasks(settings.tasks_folder)[TASK], registry.versions.get(version))
+        predictor = load_version(settings, registry.versions.get(version))
     return list(zip(rows, predictor.predict([row.text for row in rows]), strict=True))
 
 

@@ -32,12 +32,12 @@ from consumers.log.protocols import Position
 from consumers.rows.event_rows import Stored
 from registry import gate
 from trainers.compare import metrics
-from trainers.hardware import Hardware
 from trainers.job import steps as job_steps
 from trainers.job.guards import StopRequest
 from trainers.job.progress import ProgressLog
 from trainers.job.spec import HISTORY_FILE, LINEAGE_FILE, MODEL_FOLDER, JobResult, JobSpec
-from trainers.learners.spacy.ner import SpacyNerTask
+from trainers.learners.opening import open_model
+from trainers.learners.spacy.ner import SpacyNerLearner
 
 TASK = "news-entities"
 LABELS = ("PERSON", "ORG", "LOC", "MISC")
@@ -120,10 +120,9 @@ def _train(
 
 
 def _f1(run_dir: Path, rows: Sequence[Label]) -> float:
-    task = SpacyNerTask()
-    model = task.load(run_dir / MODEL_FOLDER, Hardware("cpu", "fp32", 1))
+    model = open_model(run_dir / MODEL_FOLDER, _SETTINGS.training)
     texts = [row.text or "" for row in rows]
-    align = task.aligner(model)
+    align = SpacyNerLearner().aligner(model)
     pairs = [align(text, (row.target, answer)) for text, row, answer in zip(texts, rows, model.predict(texts), strict=True)]
     return metrics.entity_scores([gold for gold, _ in pairs], [answer for _, answer in pairs]).overall.f1
 

@@ -14,6 +14,8 @@ from perennial_artifact.compute import Compute
 
 Device = Literal["cpu", "cuda"]
 
+_PROCESSOR_ONLY = frozenset({"spacy"})
+"""Backends that compute on the processor, in fp32."""
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -35,20 +37,23 @@ class Hardware:
         return Compute(self.device, self.precision)
 
 
-def resolve(settings: TrainingSettings) -> Hardware:
+def resolve(settings: TrainingSettings, *, backend: str = "") -> Hardware:
     """Decide every `auto`. Raises `UserError` when the settings ask for what this machine does not have.
 
     `auto` means CUDA, else CPU: never the half-supported rest. bf16 is chosen only where it is computed natively; a
-    processor that emulates it trains about three times slower than in fp32.
+    processor that emulates it trains about three times slower than in fp32. A backend that knows only the processor computes
+    there, in fp32, whatever is asked.
     """
+    # One core stays free, so that serving answers quickly while a child trains.
+    threads = settings.threads or max(1, usable_cores() - 1)
+    if backend in _PROCESSOR_ONLY:
+        return Hardware("cpu", "fp32", threads)
     device = _device(settings.device)
     native = native_bf16(device)
     if settings.precision == "bf16" and device == "cuda" and not native:
         message = "training.precision is bf16, which this GPU does not compute; set it to auto or fp32"
         raise UserError(message)
     bf16 = native if settings.precision == "auto" else settings.precision == "bf16"
-    # One core stays free, so that serving answers quickly while a child trains.
-    threads = settings.threads or max(1, usable_cores() - 1)
     return Hardware(device=device, precision="bf16" if bf16 else "fp32", threads=threads)
 
 

@@ -1,10 +1,10 @@
-"""Opens a version's folder and makes sure that it answers."""
+"""Opens a version's folder, by what it says of itself, and makes sure that it answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
+from perennial_artifact import formats
 from perennial_artifact.compute import Compute
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.predictor import Predictor
@@ -12,30 +12,34 @@ from perennial_artifact.warming import warm
 from perennial_client.errors import ModelError, missing_extra, unusable
 from perennial_client.results import Champion
 
+_FIRST_FORMATS = {("ner", "spacy"): "spacy-ner", ("classification", "transformer"): "transformers-classification"}
+"""What the first release served, by kind and backend; it did not name formats."""
+_EXTRAS = {"spacy": "spacy", "transformer": "transformers"}
+"""By backend."""
 
-def opener(champion: Champion) -> Callable[[Path, Compute], Predictor]:
-    """Return what opens a folder of this kind. Raises `MissingExtraError`, or `ModelError` for an unknown kind."""
-    if (champion.kind, champion.backend) == ("ner", "spacy"):
-        try:
-            from perennial_artifact.spacy.entities import Entities  # noqa: PLC0415 - spaCy is heavy, and an extra
-        except ImportError as error:
-            raise missing_extra(error, "spacy") from error
-        return lambda folder, _compute: Entities.open(folder)
-    if (champion.kind, champion.backend) == ("classification", "transformer"):
-        try:
-            from perennial_artifact.transformer.classifier import Classifier  # noqa: PLC0415 - so are torch and transformers
-        except ImportError as error:
-            raise missing_extra(error, "transformers") from error
-        return Classifier.open
-    what = f"kind {champion.kind!r} with backend {champion.backend!r} is not known to this client"
-    raise ModelError(what, champion.version, "upgrade perennial-client, or ask serving with Client.predict")
+
+def check(champion: Champion) -> None:
+    """Raise `MissingExtraError`, or `ModelError` for an unknown format, where this version could not be opened here.
+
+    What cannot be opened need not be fetched.
+    """
+    # A pair that the first release did not serve is no format's name, and is told as one that is unknown.
+    name = champion.format or _FIRST_FORMATS.get((champion.kind, champion.backend), f"{champion.kind} on {champion.backend}")
+    try:
+        formats.find(name)
+    except UnusableError as error:
+        raise ModelError(str(error), champion.version, "or ask serving with Client.predict") from None
+    except ImportError as error:
+        raise missing_extra(error, _EXTRAS.get(champion.backend, champion.backend)) from error
 
 
 def load(champion: Champion, folder: Path, precision: str) -> Predictor:
-    """Return the model in a verified folder, warm. Raises what `opener` raises, and whatever a broken model raises."""
+    """Return the model in a verified folder, warm. Raises what `check` raises, and whatever a broken model raises."""
     try:
-        predictor = opener(champion)(folder, Compute(precision=precision))
+        predictor = formats.open_model(folder, Compute(precision=precision))
         warm(predictor)
     except UnusableError as error:
         raise unusable(error, champion.version) from error
+    except ImportError as error:
+        raise missing_extra(error, _EXTRAS.get(champion.backend, champion.backend)) from error
     return predictor

@@ -220,8 +220,7 @@ class Model:
             if self._live is None or not self._live.is_of(champion, self._precision_of(champion)):
                 if self._is_backing_off(champion):
                     return False
-                # What cannot be loaded here need not be fetched.
-                loading.opener(champion)
+                loading.check(champion)
                 fetch(self._client, champion, self._cache, self._stop)
                 self._swap(self._load(champion))
         except UnavailableError as error:

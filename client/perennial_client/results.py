@@ -105,18 +105,27 @@ class Champion:
     """Grows by one with every move of the champion."""
     since: datetime
     kind: str
+    """What this version answers, such as `classification`."""
     backend: str
     precision: str
     """What serving computes in: `fp32` or `bf16`."""
     manifest_sha256: str
     size_bytes: int
+    format: str | None = None
+    """How its folder is laid out; None where serving is of a release that does not say."""
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Self:
         """Read the server's answer, or what `as_json` returned."""
         texts = {name: string(body, name) for name in ("task", "version", "kind", "backend", "precision", "manifest_sha256")}
         since = datetime.fromisoformat(string(body, "since"))
-        return cls(**texts, generation=int(body["generation"]), since=since, size_bytes=int(body["size_bytes"]))
+        return cls(
+            **texts,
+            generation=int(body["generation"]),
+            since=since,
+            size_bytes=int(body["size_bytes"]),
+            format=string_or_none(body, "format"),
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as JSON can hold it."""

@@ -15,7 +15,7 @@ from rich.text import Text
 from config.errors import RetryError, UserError
 from config.kinds import catalog as kinds
 from config.settings import Settings
-from config.tasks import TaskSpec, load_tasks
+from config.tasks import load_tasks
 from config.words import printable
 from daemon.serving import presence
 from daemon.serving.http import tls
@@ -68,14 +68,13 @@ def post(settings: Settings, address: str, path: str, body: Mapping[str, Any]) -
         raise RetryError(message) from None
 
 
-def load_version(settings: Settings, task: TaskSpec, version: Version) -> Predictor:
+def load_version(settings: Settings, version: Version) -> Predictor:
     """Return the model of a version, every byte checked. Raises `RunFailedError` naming the file that is not as published."""
     # Heavy, and not needed where serving answers.
-    from trainers import hardware  # noqa: PLC0415
-    from trainers.learners import catalog  # noqa: PLC0415
+    from trainers.learners.opening import open_model  # noqa: PLC0415
 
     folder = open_store(settings.artifacts_dir).fetch(version.artifact_id, version.manifest_sha256)
-    return catalog.task_for(task).load(folder, hardware.resolve(settings.training))
+    return open_model(folder, settings.training)
 
 
 def in_words(text: str, prediction: Mapping[str, Any]) -> Text:
@@ -103,7 +102,7 @@ def _ask_here(settings: Settings, task: str, texts: Sequence[str]) -> dict[str, 
         version = registry.versions.get(champion.version)
     finally:
         registry.close()
-    predictor = load_version(settings, tasks[task], version)
+    predictor = load_version(settings, version)
     answers = predictor.predict(list(texts))
     return {
         "task": task,

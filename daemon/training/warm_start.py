@@ -7,6 +7,9 @@ import structlog
 from config.tasks import TaskSpec
 from registry.versions import Version
 
+_DECISIVE = ("kind", "backend", "base_model")
+"""What a task must have in common with its champion's, for a run to go on from there."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -15,9 +18,9 @@ def is_allowed(champion: Version, task: TaskSpec) -> bool:
     if champion.affected_at is not None:
         log.info("run.champion_learnt_erased_texts", task=task.name, champion=champion.name, next="full run")
         return False
-    before = champion.lineage.settings.get("task", {}).get("base_model", task.base_model)
-    if before != task.base_model:
-        log.info(
-            "run.base_model_changed", task=task.name, champion=champion.name, was=before, now=task.base_model, next="full run"
-        )
-    return bool(before == task.base_model)
+    before = champion.lineage.settings.get("task", {})
+    now = {name: getattr(task, name) for name in _DECISIVE}
+    was = {name: before.get(name, now[name]) for name in _DECISIVE}
+    if was != now:
+        log.info("run.task_changed", task=task.name, champion=champion.name, was=was, now=now, next="full run")
+    return was == now

@@ -14,12 +14,11 @@ from spacy.language import Language
 from config.errors import RunFailedError
 from perennial_artifact.spacy.layers import unknown_part
 from perennial_client import Champion, ModelError, loading
-from trainers.hardware import Hardware
-from trainers.learners.spacy.ner import SpacyNerTask
+from tests.support.opening import opened
 
 CHAMPION = Champion("t", "t/v1", 1, datetime.now(UTC), "ner", "spacy", "fp32", "0" * 64, 1)
 OPEN: list[tuple[Callable[[Path], Any], type[Exception]]] = [
-    (lambda folder: SpacyNerTask().load(folder, Hardware("cpu", "fp32", 1)), RunFailedError),
+    (opened, RunFailedError),
     (lambda folder: loading.load(CHAMPION, folder, "fp32"), ModelError),
 ]
 TOK2VEC = """[components.ner.model.tok2vec]

@@ -1,4 +1,4 @@
-"""ClassificationTask with a tiny random BERT: learning, growing, resuming, and what the model folder holds."""
+"""ClassificationLearner with a tiny random BERT: learning, growing, resuming, and what the model folder holds."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from config.errors import RunFailedError, UserError
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.transformer.encoder import open_saved
+from tests.support.opening import opened
 from tests.support.tiny_models import CPU, make_tiny_bert, toy_plan, toy_rows, toy_spec
-from trainers.learners.catalog import task_for
+from trainers.learners.catalog import learner_for
 from trainers.learners.encoders import encoder, fine_tuning, imprinting
 from trainers.learners.encoders.checkpoints import Pace
-from trainers.learners.encoders.classification import ClassificationTask
+from trainers.learners.encoders.classification import ClassificationLearner
 from trainers.learners.protocols import Example, TrainingStep
 
-TASK = ClassificationTask()
+LEARNER = ClassificationLearner()
 TEST_ROWS = toy_rows(["SPORT", "MARKETS", "WEATHER"], 40, seed=99)
 
 
@@ -47,7 +48,7 @@ def champion(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def learn(folder: Path, spec: Any, rows: Sequence[Example], **changes: Any) -> Path:
     model = folder / f"model-{time.monotonic_ns()}"
-    TASK.train(toy_plan(spec, rows, folder / "work", **changes), model)
+    LEARNER.train(toy_plan(spec, rows, folder / "work", **changes), model)
     return model
 
 
@@ -57,7 +58,7 @@ def short(base: Path) -> Any:
 
 
 def accuracy(model: Path, rows: Sequence[Example]) -> float:
-    answers = TASK.load(model, CPU).predict([row.text for row in rows])
+    answers = opened(model).predict([row.text for row in rows])
     return sum(answer["label"] == row.target["label"] for answer, row in zip(answers, rows, strict=True)) / len(rows)
 
 
@@ -69,8 +70,8 @@ def weights(model: Path) -> dict[str, torch.Tensor]:
     return load_file(model / "model.safetensors")
 
 
-def test_the_catalog_gives_this_task_for_its_kind(base: Path) -> None:
-    assert isinstance(task_for(toy_spec(base)), ClassificationTask)
+def test_the_catalog_gives_this_learner_for_its_kind(base: Path) -> None:
+    assert isinstance(learner_for(toy_spec(base)), ClassificationLearner)
 
 
 def test_a_separable_problem_is_learnt(champion: Path) -> None:
@@ -82,7 +83,7 @@ def test_no_weight_is_nan(champion: Path) -> None:
 
 
 def test_answers_are_probabilities_in_order_of_the_texts_whatever_the_batch(champion: Path) -> None:
-    predictor = TASK.load(champion, CPU)
+    predictor = opened(champion)
     texts = [row.text for row in TEST_ROWS] + ["", "goal " * 500, "\n\n"]
     together = predictor.predict(texts)
     for text, answer in list(zip(texts, together, strict=True))[::9]:
@@ -102,7 +103,7 @@ def test_the_folder_is_a_stock_model_that_any_program_can_load(champion: Path) -
     text = "the striker says goal"
     with torch.inference_mode():
         probabilities = model(**tokenizer(text, return_tensors="pt")).logits.softmax(-1)[0]
-    ours = TASK.load(champion, CPU).predict([text])[0]
+    ours = opened(champion).predict([text])[0]
     assert {model.config.id2label[i]: float(p) for i, p in enumerate(probabilities)} == pytest.approx(ours["scores"], abs=1e-5)
 
 
@@ -175,7 +176,7 @@ def test_a_closed_task_answers_only_declared_labels_that_rows_have_shown(base: P
     rows = [*toy_rows(["SPORT", "MARKETS"], 30), *(Example(f"t{i}", "storm", {"label": "TYPO"}) for i in range(30))]
     model = learn(tmp_path, spec, rows)
     assert LabelSet.read(model).names == ("WEATHER", "SPORT", "MARKETS")
-    for answer in TASK.load(model, CPU).predict([row.text for row in TEST_ROWS]):
+    for answer in opened(model).predict([row.text for row in TEST_ROWS]):
         assert set(answer["scores"]) == {"SPORT", "MARKETS"}
 
 
@@ -198,7 +199,7 @@ def interrupt(folder: Path, spec: Any, rows: Sequence[Example], at_step: int) ->
             raise Killed
 
     with pytest.raises(Killed):
-        TASK.train(toy_plan(spec, rows, folder / "work", report=report), folder / "never")
+        LEARNER.train(toy_plan(spec, rows, folder / "work", report=report), folder / "never")
     assert not (folder / "never").exists()
     return next((folder / "work").glob("checkpoints-*"))
 
@@ -283,21 +284,21 @@ def test_a_damaged_model_is_refused_never_answered_from(base: Path, tmp_path: Pa
     model = learn(tmp_path, short(base), toy_rows(["SPORT", "MARKETS"], 8))
     damage(model)
     with pytest.raises(RunFailedError, match=r"cannot be read|lacks classifier|outputs for"):
-        TASK.load(model, CPU)
+        opened(model)
 
 
 def test_the_majority_baseline_answers_the_most_frequent_label(base: Path) -> None:
     rows = toy_rows(["SPORT"], 6) + toy_rows(["MARKETS"], 3) + toy_rows(["WEATHER"], 1)
-    answer = TASK.baseline(toy_spec(base), rows).predict(["rain", "goal"])
+    answer = LEARNER.baseline(toy_spec(base), rows).predict(["rain", "goal"])
     assert answer == [{"label": "SPORT", "scores": {"SPORT": 0.6, "MARKETS": 0.3, "WEATHER": 0.1}}] * 2
     with pytest.raises(RunFailedError, match="no training rows"):
-        TASK.baseline(toy_spec(base), [])
+        LEARNER.baseline(toy_spec(base), [])
 
 
 @pytest.mark.slow
 def test_the_base_baseline_uses_the_untouched_model_and_beats_chance() -> None:
     spec = toy_spec("minilm", promotion={"metric": "macro_f1", "baseline": "base"})
-    predictor = TASK.baseline(spec, toy_rows(["SPORT", "MARKETS", "WEATHER"], 10))
+    predictor = LEARNER.baseline(spec, toy_rows(["SPORT", "MARKETS", "WEATHER"], 10))
     rows = TEST_ROWS[:30]
     answers = predictor.predict([row.text for row in rows])
     assert sum(answer["label"] == row.target["label"] for answer, row in zip(answers, rows, strict=True)) >= 20
@@ -311,14 +312,14 @@ from pathlib import Path
 from tests.support.tiny_models import toy_plan, toy_rows, toy_spec
 from trainers.learners.encoders import fine_tuning
 from trainers.learners.encoders.checkpoints import Pace
-from trainers.learners.encoders.classification import ClassificationTask
+from trainers.learners.encoders.classification import ClassificationLearner
 
 fine_tuning.Pace = lambda: Pace(interval_s=0, max_share=1e9)
 fine_tuning._REPORT_EVERY_S = 0.0
 base, folder = Path(sys.argv[1]), Path(sys.argv[2])
 rows = toy_rows(["SPORT", "MARKETS"], 80)
 plan = toy_plan(toy_spec(base), rows, folder / "work", report=lambda step: print(step.step, flush=True))
-ClassificationTask().train(plan, folder / "model")
+ClassificationLearner().train(plan, folder / "model")
 """
 
 

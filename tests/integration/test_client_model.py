@@ -320,9 +320,9 @@ def test_senseless_options_are_refused(client: Client, cache: Path) -> None:
             follow(client, cache, **options)
 
 
-def test_a_kind_this_client_does_not_know_says_what_to_do(client: Client, cache: Path, proxy: Proxy) -> None:
-    proxy.change = lambda answer: answer.replace(b'"kind":"ner"', b'"kind":"abc"')
-    with pytest.raises(UnavailableError, match=r"kind 'abc' with backend 'spacy' is not known.*Client\.predict"):
+def test_a_format_this_client_does_not_know_says_what_to_do(client: Client, cache: Path, proxy: Proxy) -> None:
+    proxy.change = lambda answer: answer.replace(b'"format":"spacy-ner"', b'"format":"abc"')
+    with pytest.raises(UnavailableError, match=r"'abc' is not known.*Client\.predict"):
         follow(client, cache, wait_s=0)
 
 

@@ -18,7 +18,7 @@ from tests.support.ner_rows import examples
 from tests.support.served import ServedData, eventually
 from tests.support.serving_process import serving
 from tests.support.tiny_models import CPU, toy_rows
-from trainers.learners.catalog import task_for
+from trainers.learners.catalog import learner_for
 from trainers.learners.protocols import Example, TrainingPlan
 
 ENTITIES, TOPICS = "news-entities", "news-topics"
@@ -40,7 +40,7 @@ def trained(folder: Path, spec: TaskSpec, rows: list[Example]) -> Path:
         spec=spec, rows=rows, full=True, warm_start=None, seed=20, hardware=CPU, batch_size=16, work_dir=folder / "work",
         report=lambda _step: None,
     )  # fmt: skip
-    task_for(spec).train(plan, folder / spec.name)
+    learner_for(spec).train(plan, folder / spec.name)
     return folder / spec.name
 
 

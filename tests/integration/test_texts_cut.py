@@ -21,14 +21,15 @@ from perennial_artifact.transformer.reading import LONGEST_TOKEN_CHARS
 from perennial_client import Prediction
 from registry.reports.cards import texts_cut
 from tests.support.ner_rows import training_set
-from tests.support.tiny_models import CPU, TOPIC_WORDS, make_tiny_bert, toy_plan, toy_rows, toy_spec
+from tests.support.opening import opened
+from tests.support.tiny_models import TOPIC_WORDS, make_tiny_bert, toy_plan, toy_rows, toy_spec
 from trainers.job import spec as job_spec
 from trainers.job import steps as job_steps
 from trainers.job.guards import StopRequest
 from trainers.job.progress import ProgressLog
 from trainers.job.spec import JobSpec
 from trainers.learners.encoders import encoder
-from trainers.learners.encoders.classification import ClassificationTask
+from trainers.learners.encoders.classification import ClassificationLearner
 from trainers.learners.protocols import Example, TrainingStep
 from trainers.learners.reading_length import reading_length
 
@@ -54,13 +55,13 @@ def model(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, l
     steps: list[TrainingStep] = []
     rows = [*toy_rows(list(TOPIC_WORDS), 8), *(Example(f"long-{n}", LONG, {"label": "SPORT"}) for n in range(2))]
     spec = toy_spec(base, training={"full_epochs": 1, "max_tokens": MAX_TOKENS})
-    ClassificationTask().train(toy_plan(spec, rows, folder / "work", report=steps.append), folder / "model")
+    ClassificationLearner().train(toy_plan(spec, rows, folder / "work", report=steps.append), folder / "model")
     return folder / "model", steps
 
 
 def test_an_answer_says_whether_its_text_was_read_whole(model: tuple[Path, list[TrainingStep]]) -> None:
     folder, _steps = model
-    served = ClassificationTask().load(folder, CPU).predict(list(TEXTS))
+    served = opened(folder).predict(list(TEXTS))
     assert dict(zip(TEXTS, (one["truncated"] for one in served), strict=True)) == TEXTS
 
 

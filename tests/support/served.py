@@ -13,17 +13,16 @@ import spacy
 import uvicorn
 
 from config.settings import Settings, load_settings
-from config.tasks import TaskSpec
 from daemon.serving.http import connections
 from daemon.serving.http.api import create_app
 from daemon.serving.service import Service
+from perennial_artifact import formats
+from perennial_artifact.compute import Compute
 from perennial_artifact.predictor import Predictor
 from registry import promotion
 from registry.artifacts.local import LocalArtifacts
 from registry.store import Registry
 from registry.versions import Lineage
-from trainers.hardware import Hardware
-from trainers.learners.spacy.ner import SpacyNerTask
 
 TASK = "entities"
 TOPICS = "topics"
@@ -159,10 +158,9 @@ def listening(service: Service) -> Iterator[str]:
         thread.join(10)
 
 
-def load_on_cpu(spec: TaskSpec, folder: Path) -> Predictor:
+def load_on_cpu(folder: Path) -> Predictor:
     """Load a spaCy model without waiting for torch."""
-    assert spec.kind == "ner"
-    return SpacyNerTask().load(folder, Hardware("cpu", "fp32", 1))
+    return formats.open_model(folder, Compute())
 
 
 def eventually(condition: Callable[[], object], *, within_s: float = 20.0) -> None:

@@ -10,7 +10,6 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from config.tasks import TaskSpec
 from daemon.serving.service import Service
 from perennial_artifact.predictor import Predictor
 from tests.support.served import TASK, TEXT, TOPICS, ServedData, eventually, listening, load_on_cpu
@@ -167,10 +166,10 @@ def test_a_dropped_task_answers_what_it_has_taken(service: Service, client: http
 def test_a_model_that_is_still_loading_when_its_task_is_dropped_is_let_go(data: ServedData) -> None:
     entered, free = threading.Event(), threading.Event()
 
-    def slow(spec: TaskSpec, folder: Path) -> Predictor:
+    def slow(folder: Path) -> Predictor:
         entered.set()
         free.wait(20)
-        return load_on_cpu(spec, folder)
+        return load_on_cpu(folder)
 
     with Service.open(data.settings, load=slow) as service:
         assert entered.wait(20)

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import pytest
 
-from config.tasks import TaskSpec, load_task
+from config.tasks import load_task
 from daemon.serving.models.loading import RegistryChampions
 from daemon.serving.models.slot import NoModelError, Refreshed, Slot
 from perennial_artifact.predictor import Answer, Predictor
@@ -60,8 +60,8 @@ def test_the_champion_is_loaded_and_the_next_one_replaces_it(slot: Slot, data: S
 def test_the_old_model_is_released_after_the_swap(data: ServedData, slot: Slot) -> None:
     seen = []
 
-    def load_and_note(spec: TaskSpec, folder: Path) -> Predictor:
-        predictor = load_on_cpu(spec, folder)
+    def load_and_note(folder: Path) -> Predictor:
+        predictor = load_on_cpu(folder)
         seen.append(weakref.ref(predictor))
         return predictor
 

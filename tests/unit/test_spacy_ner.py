@@ -15,11 +15,12 @@ from config.tasks import TaskSpec, load_task
 from perennial_artifact.spacy.entities import borders_of
 from perennial_artifact.spacy.pieces import pieces
 from tests.support.ner_rows import example, examples
+from tests.support.opening import opened
 from trainers.compare.metrics import entity_scores
 from trainers.hardware import Hardware
 from trainers.learners.protocols import Example, TrainingPlan, TrainingStep
 from trainers.learners.spacy.alignment import Tokens, as_compared
-from trainers.learners.spacy.ner import SpacyNerTask, _batches
+from trainers.learners.spacy.ner import SpacyNerLearner, _batches
 from trainers.learners.spacy.rows import lay_on_tokens, learnable_types
 
 CPU = Hardware("cpu", "fp32", 1)
@@ -53,7 +54,7 @@ def learn(
         work_dir=output.parent,
         report=(steps if steps is not None else []).append,
     )
-    SpacyNerTask().train(plan, output)
+    SpacyNerLearner().train(plan, output)
     return output
 
 
@@ -62,7 +63,7 @@ def spans_of(text: str, *triples: tuple[int, int, str]) -> Example:
 
 
 def f1(folder: Path, rows: Sequence[Example]) -> dict[str, float]:
-    answers = SpacyNerTask().load(folder, CPU).predict([row.text for row in rows])
+    answers = opened(folder).predict([row.text for row in rows])
     scores = entity_scores([row.target for row in rows], answers)
     return {label: counts.f1 for label, counts in scores.per_type.items()}
 
@@ -80,7 +81,7 @@ def test_custom_types_are_learnt_from_a_blank_pipeline_in_seconds(tmp_path: Path
     assert time.process_time() - began < 30
 
     assert all(score > 0.9 for score in f1(model, examples(40, seed=1)).values())
-    assert SpacyNerTask().load(model, CPU).labels == ("GPE", "NEWS_ORG", "PERSON")  # type: ignore[attr-defined]  # spaCy's own
+    assert opened(model).labels == ("GPE", "NEWS_ORG", "PERSON")  # type: ignore[attr-defined]  # spaCy's own
     assert [step.step for step in steps] == list(range(1, steps[0].steps + 1))
     assert steps[-1].epoch == pytest.approx(10)
     assert steps[-1].loss < steps[0].loss / 5
@@ -130,12 +131,12 @@ def test_the_same_seed_gives_the_same_answers_and_bytes(tmp_path: Path) -> None:
 
 def test_offsets_are_code_points(champion: Path) -> None:
     text = "😀😀 Ada Lovelace arrived in Paris on Monday ."
-    (answer,) = SpacyNerTask().load(champion, CPU).predict([text])
+    (answer,) = opened(champion).predict([text])
     assert [text[span["start"] : span["end"]] for span in answer["spans"]] == ["Ada Lovelace", "Paris"]
 
 
 def test_odd_texts_are_answered(champion: Path) -> None:
-    answers = SpacyNerTask().load(champion, CPU).predict(["", "   \n", "\ud800 broken \udfff", "Ada Lovelace arrived in Paris ."])
+    answers = opened(champion).predict(["", "   \n", "\ud800 broken \udfff", "Ada Lovelace arrived in Paris ."])
     assert len(answers) == 4
     assert answers[0] == answers[1] == {"spans": []}
     assert [span["label"] for span in answers[3]["spans"]] == ["PERSON", "GPE"]
@@ -144,7 +145,7 @@ def test_odd_texts_are_answered(champion: Path) -> None:
 def test_a_very_long_text_is_answered_in_pieces_with_offsets_of_the_whole(champion: Path) -> None:
     sentence = "Ada Lovelace arrived in Paris on Monday .\n"
     text = sentence * 1_500
-    (answer,) = SpacyNerTask().load(champion, CPU).predict([text])
+    (answer,) = opened(champion).predict([text])
     found = {text[span["start"] : span["end"]] for span in answer["spans"]}
     assert len(answer["spans"]) == 3_000
     assert found == {"Ada Lovelace", "Paris"}
@@ -171,7 +172,7 @@ def test_pieces_cover_the_text_and_stay_short(text: str) -> None:
 
 
 def test_a_service_keeps_no_word_it_has_seen(champion: Path) -> None:
-    predictor = SpacyNerTask().load(champion, CPU)
+    predictor = opened(champion)
     nlp = predictor._nlp  # type: ignore[attr-defined]  # what spaCy would keep is in here
     predictor.predict(["Ada Lovelace arrived ."])
     before = len(nlp.vocab.strings)
@@ -288,7 +289,7 @@ def test_the_untouched_base_is_the_baseline_where_the_task_says_so(installed: Pa
     texts = ["Ada Lovelace arrived in Paris on Monday ."] * 2
     values = spec_with(base_model=str(installed)).model_dump()
     values["promotion"] = values["promotion"] | {"baseline": "base"}
-    task = SpacyNerTask()
+    task = SpacyNerLearner()
     answers = task.baseline(TaskSpec.model_validate(values), []).predict(texts)
     assert [set(answer) for answer in answers] == [{"spans"}, {"spans"}]
 
@@ -301,7 +302,7 @@ def test_a_closed_task_answers_only_with_its_own_types_and_goes_on_so(installed:
     spec = spec_with(base_model=str(installed), labels="closed", label_names=("PERSON", "GPE"), full_epochs=4, epochs=1)
     model = learn(tmp_path / "first", examples(40), spec=spec)
     for folder in (model, learn(tmp_path / "second", examples(10), spec=spec, warm_start=model)):
-        predictor = SpacyNerTask().load(folder, CPU)
+        predictor = opened(folder)
         assert predictor.labels == ("GPE", "PERSON")  # type: ignore[attr-defined]  # spaCy's own
         spans = [span for answer in predictor.predict([row.text for row in examples(30)]) for span in answer["spans"]]
         assert {span["label"] for span in spans} <= {"GPE", "PERSON"}
@@ -321,7 +322,7 @@ def test_a_damaged_model_folder_is_named(champion: Path, tmp_path: Path) -> None
             (broken / path.relative_to(champion)).parent.mkdir(parents=True, exist_ok=True)
             (broken / path.relative_to(champion)).write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(RunFailedError, match=str(broken)):
-        SpacyNerTask().load(broken, CPU)
+        opened(broken)
 
 
 def aligned(text: str, *marks: tuple[int, int], nlp: spacy.Language | None = None) -> list[str]:
@@ -388,8 +389,8 @@ def test_careless_marks_train_and_score_like_clean_ones(tmp_path: Path) -> None:
     spec = spec_with(full_epochs=6, full_learning_rate=4e-3)
     scores = []
     for name, rows in (("clean", clean), ("marked", marked)):
-        task = SpacyNerTask()
-        model = task.load(learn(tmp_path / name, rows, spec=spec), CPU)
+        task = SpacyNerLearner()
+        model = opened(learn(tmp_path / name, rows, spec=spec))
         answers = model.predict([row.text for row in rows])
         align = task.aligner(model)
         pairs = [align(row.text, [row.target, answer]) for row, answer in zip(rows, answers, strict=True)]
@@ -406,7 +407,7 @@ def test_answers_never_begin_or_end_with_white_space(tmp_path: Path) -> None:
     ruler.add_patterns([{"label": "GPE", "pattern": [{"TEXT": "\n\n"}]}])  # type: ignore[attr-defined]
     nlp.to_disk(tmp_path / "model")
     texts = ["At  Acme  today", "In\n\nBrno", "At\u00a0 Acme \u2003", "plain"]
-    answers = SpacyNerTask().load(tmp_path / "model", CPU).predict(texts)
+    answers = opened(tmp_path / "model").predict(texts)
     found = [[text[span["start"] : span["end"]] for span in answer["spans"]] for text, answer in zip(texts, answers, strict=True)]
     assert all(part == part.strip() != "" for parts in found for part in parts)
     assert found[0] == ["Acme"]

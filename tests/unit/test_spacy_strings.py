@@ -10,11 +10,12 @@ import spacy
 
 from config.tasks import TaskSpec
 from tests.support import ner_rows
+from tests.support.opening import opened
 from tests.support.tiny_models import toy_plan
 from trainers.hardware import Hardware
 from trainers.learners.protocols import Example
 from trainers.learners.spacy import strings as spacy_strings
-from trainers.learners.spacy.ner import SpacyNerTask
+from trainers.learners.spacy.ner import SpacyNerLearner
 from trainers.learners.spacy.strings import STRINGS_FILE
 
 SPEC = TaskSpec.model_validate({
@@ -29,7 +30,7 @@ TEXTS = [row.text for row in ROWS] + ["Borduria is far from Oslo , said Grace Ho
 
 def trained(folder: Path, name: str, rows: list[Example] = ROWS, **more: object) -> Path:
     (folder / "work").mkdir(exist_ok=True)
-    SpacyNerTask().train(toy_plan(SPEC, rows, folder / "work", **({"full": True} | more)), folder / name)
+    SpacyNerLearner().train(toy_plan(SPEC, rows, folder / "work", **({"full": True} | more)), folder / name)
     return folder / name
 
 
@@ -54,11 +55,11 @@ def test_no_word_of_a_text_is_in_any_file(tmp_path: Path) -> None:
 
 
 def test_answers_are_the_same_as_with_every_word_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pruned = SpacyNerTask().load(trained(tmp_path, "pruned"), CPU).predict(TEXTS)
+    pruned = opened(trained(tmp_path, "pruned")).predict(TEXTS)
     monkeypatch.setattr(spacy_strings, "keep_only", lambda *_arguments: None)
     whole = trained(tmp_path, "whole")
     assert "Xylomarkzebra" in strings(whole), "else this file is about nothing"
-    assert SpacyNerTask().load(whole, CPU).predict(TEXTS) == pruned
+    assert opened(whole).predict(TEXTS) == pruned
     assert sum(len(answer["spans"]) for answer in pruned) > 40
 
 
@@ -71,7 +72,7 @@ def test_a_run_that_goes_on_from_a_model_that_kept_its_words_leaves_them_behind(
     newer = trained(tmp_path, "newer", rows=ner_rows.examples(20, seed=3), full=False, warm_start=older)
     assert strings(older) > strings(newer)
     assert strings(newer).isdisjoint(words(ROWS) - set(spacy.blank("en").vocab.strings))
-    assert SpacyNerTask().load(newer, CPU).predict(TEXTS)
+    assert opened(newer).predict(TEXTS)
 
 
 def test_the_words_of_an_installed_base_stay(tmp_path: Path) -> None:
@@ -80,6 +81,6 @@ def test_the_words_of_an_installed_base_stay(tmp_path: Path) -> None:
     base.to_disk(tmp_path / "base")
     spec = SPEC.model_copy(update={"base_model": str(tmp_path / "base")})
     (tmp_path / "work").mkdir()
-    SpacyNerTask().train(toy_plan(spec, ROWS, tmp_path / "work", full=True), tmp_path / "model")
+    SpacyNerLearner().train(toy_plan(spec, ROWS, tmp_path / "work", full=True), tmp_path / "model")
     assert "a word of the base" in strings(tmp_path / "model")
     assert "Xylomarkzebra" not in strings(tmp_path / "model")

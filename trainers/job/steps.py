@@ -30,8 +30,9 @@ from trainers.job.guards import StopRequest
 from trainers.job.progress import ProgressLog
 from trainers.job.replay import Selection, select
 from trainers.job.spec import LINEAGE_FILE, MODEL_FOLDER, SCORES_FILE, WORK_FOLDER, JobResult, JobSpec
-from trainers.learners.catalog import task_for
-from trainers.learners.protocols import Example, Task, TrainingPlan, TrainingStep
+from trainers.learners.catalog import learner_for
+from trainers.learners.opening import described, open_model
+from trainers.learners.protocols import Example, Learner, TrainingPlan, TrainingStep
 
 TRAINED_FILE = "trained.json"
 """Written last when the model folder is complete: a later attempt goes on with scoring."""
@@ -60,7 +61,7 @@ class _Job:
     """What every step of one run needs."""
 
     spec: JobSpec
-    task: Task
+    learner: Learner
     hardware: Hardware
     training_set: TrainingSet
     stop: StopRequest
@@ -81,7 +82,7 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
     selection = _select(spec, training_set)
     stop.check()
     # From here on the model libraries are loaded, which takes seconds.
-    job = _Job(spec, task_for(spec.task), _resources(spec), training_set, stop, progress)
+    job = _Job(spec, learner_for(spec.task), _resources(spec), training_set, stop, progress)
     stop.check()
     trained = _already_trained(job)
     if trained is None:
@@ -115,10 +116,7 @@ def _from_the_base(spec: JobSpec) -> bool:
 
 
 def _resources(spec: JobSpec) -> Hardware:
-    settings = spec.training
-    if spec.task.backend == "spacy":  # it computes on the CPU whatever there is
-        settings = settings.model_copy(update={"device": "cpu", "precision": "fp32"})
-    resources = hardware.resolve(settings)
+    resources = hardware.resolve(spec.training, backend=spec.task.backend)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(resources.threads)
     return resources
@@ -192,7 +190,7 @@ def _train(job: _Job, selection: Selection) -> Trained:
         tell=tell,
     )
     began = time.monotonic()
-    job.task.train(plan, building)
+    job.learner.train(plan, building)
     job.stop.check()
     trained = Trained(
         training_set_sha256=job.training_set.manifest.rows_sha256,
@@ -214,15 +212,15 @@ def _train(job: _Job, selection: Selection) -> Trained:
 def _compare(job: _Job, selection: Selection) -> tuple[Comparison, int, int]:
     """Return the comparison, how many rows were scored, and of how many the candidate read the beginning only."""
     spec = job.spec
-    candidate = job.task.load(job.model, job.hardware)
-    opponent, opponent_name = _opponent(job, selection)
+    candidate = open_model(job.model, spec.training)
+    opponent, opponent_name, opponent_version = _opponent(job, selection)
     rows = pa.concat_tables([job.training_set.rows(role) for role in scoring.ROLES])
 
     def report(done: int, of: int) -> None:
         job.progress.write("scoring", step=done, steps=of, message=f"the candidate and {opponent_name} answer the test rows")
         job.stop.check()
 
-    scores = scoring.score(candidate, opponent, rows, align=job.task.aligner(candidate), report=report)
+    scores = scoring.score(candidate, opponent, rows, align=job.learner.aligner(candidate), report=report)
     _write_table(spec.run_dir / SCORES_FILE, scores)
     texts = (rows if rows.num_rows else selection.table)["text"].to_pylist()
     random.Random(spec.training.seed).shuffle(texts)  # noqa: S311 - a sample
@@ -232,12 +230,12 @@ def _compare(job: _Job, selection: Selection) -> tuple[Comparison, int, int]:
     found = compare(
         spec.task,
         run_id=spec.run_id,
-        champion_version=spec.champion_version,
+        champion_version=opponent_version,
         opponent=opponent_name,
         scores=scores,
         candidate_latency=candidate_latency,
         # A baseline is not in production: being slower than one is no fault.
-        champion_latency=opponent_latency if spec.champion else None,
+        champion_latency=opponent_latency if opponent_version else None,
         size_mib=sum(path.stat().st_size for path in job.model.rglob("*") if path.is_file()) / 2**20,
         looks=spec.looks,
         seed=spec.training.seed,
@@ -245,11 +243,14 @@ def _compare(job: _Job, selection: Selection) -> tuple[Comparison, int, int]:
     return found, scores.num_rows, cut
 
 
-def _opponent(job: _Job, selection: Selection) -> tuple[Predictor, str]:
+def _opponent(job: _Job, selection: Selection) -> tuple[Predictor, str, str | None]:
+    """Return what the candidate is compared with, its name, and its version where it is the champion."""
     spec = job.spec
-    if spec.champion is not None:
-        return job.task.load(spec.champion, job.hardware), spec.champion_version or spec.champion.name
-    return job.task.baseline(spec.task, examples_of(selection.table)), baseline_name(spec.task)
+    if spec.champion is not None and described(spec.champion).kind == spec.task.kind:
+        version = spec.champion_version or spec.champion.name
+        return open_model(spec.champion, spec.training), version, version
+    # A champion that answers another kind of question, from before the task was changed, cannot be compared with.
+    return job.learner.baseline(spec.task, examples_of(selection.table)), baseline_name(spec.task), None
 
 
 def baseline_name(task: TaskSpec) -> str:

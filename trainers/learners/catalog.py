@@ -6,17 +6,17 @@ from importlib import import_module
 
 from config.errors import RunFailedError
 from config.tasks import TaskSpec
-from trainers.learners.protocols import Task
+from trainers.learners.protocols import Learner
 
 _LEARNERS: dict[tuple[str, str], str] = {
-    ("ner", "spacy"): "trainers.learners.spacy.ner:SpacyNerTask",
-    ("classification", "transformer"): "trainers.learners.encoders.classification:ClassificationTask",
+    ("ner", "spacy"): "trainers.learners.spacy.ner:SpacyNerLearner",
+    ("classification", "transformer"): "trainers.learners.encoders.classification:ClassificationLearner",
 }
 """By kind and backend. Paths, because model libraries are heavy and one process needs one of them."""
 
 
 def register(kind: str, backend: str, path: str) -> None:
-    """Say what learns tasks of a kind on a backend: `path` is `MODULE:CLASS`, and the class makes a `Task` without arguments.
+    """Say what learns tasks of a kind on a backend: `path` is `MODULE:CLASS`, and the class makes a `Learner` without arguments.
 
     Raises `ValueError` when another class is registered for the pair.
     """
@@ -30,18 +30,18 @@ def known() -> list[tuple[str, str]]:
     return sorted(_LEARNERS)
 
 
-def task_for(spec: TaskSpec) -> Task:
-    """Return what trains and loads models of this kind; its library is imported now, and not before."""
+def learner_for(spec: TaskSpec) -> Learner:
+    """Return what learns this task; its library is imported now, and not before."""
     return learner(spec.kind, spec.backend)
 
 
-def learner(kind: str, backend: str) -> Task:
-    """Return what trains and loads models of a kind on a backend. Raises `RunFailedError` when nothing is registered for them."""
+def learner(kind: str, backend: str) -> Learner:
+    """Return what learns tasks of a kind on a backend. Raises `RunFailedError` when nothing is registered for them."""
     path = _LEARNERS.get((kind, backend))
     if path is None:
         pairs = ", ".join(f"{kind} on {backend}" for kind, backend in known())
         message = f"nothing here learns kind {kind!r} on backend {backend!r}; known are {pairs}"
         raise RunFailedError(message)
     module, _, name = path.partition(":")
-    found: Task = getattr(import_module(module), name)()
+    found: Learner = getattr(import_module(module), name)()
     return found

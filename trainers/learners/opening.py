@@ -1,12 +1,38 @@
-"""Published models opened by the daemon: one that cannot be used fails the run or the load, and says what to do."""
+"""Published models opened by the daemon, each by what it says of itself (`model.json`), whatever its task is by now."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from config.errors import RunFailedError
+from config.sections import TrainingSettings
+from perennial_artifact import formats
+from perennial_artifact.description import Description, describe
 from perennial_artifact.errors import UnusableError
+from perennial_artifact.predictor import Predictor
+from trainers import hardware
+
+
+def open_model(folder: Path, settings: TrainingSettings) -> Predictor:
+    """Return the model in a published folder; the library that runs it is imported now. Raises `RunFailedError`."""
+    with usable():
+        description = describe(folder)
+        model_format = formats.find(description.format)
+        resources = hardware.resolve(settings, backend=description.backend)
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(resources.threads)
+        if "transformers" in sys.modules:
+            quieten()
+        return model_format.open(folder, description, resources.compute)
+
+
+def described(folder: Path) -> Description:
+    """Return what a published model says of itself. Raises `RunFailedError`."""
+    with usable():
+        return describe(folder)
 
 
 @contextmanager
@@ -17,3 +43,11 @@ def usable() -> Iterator[None]:
     except UnusableError as error:
         message = f"{error}; it is not used. Publish the version again or roll back"
         raise RunFailedError(message) from error
+
+
+def quieten() -> None:
+    """Keep Hugging Face Transformers from drawing progress bars and from warning of what is as it should be."""
+    from transformers.utils import logging  # noqa: PLC0415 - heavy
+
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # the library leaves it without types
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # same

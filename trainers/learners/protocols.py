@@ -1,4 +1,4 @@
-"""The protocols every task kind fulfils, and the values that pass between them."""
+"""The protocol that whatever learns fulfils, and the values that pass to and from it."""
 
 from __future__ import annotations
 
@@ -68,18 +68,14 @@ class Aligner(Protocol):
         ...
 
 
-class Task(Protocol):
-    """One kind of thing to learn."""
+class Learner(Protocol):
+    """One way of learning a kind of task; what it writes is opened by its format (`perennial_artifact.formats`)."""
 
     def train(self, plan: TrainingPlan, output: Path) -> None:
-        """Learn from `plan.rows` and write a loadable model into the new folder `output`.
+        """Learn from `plan.rows` and write a model and its `model.json` (`Description.write`) into the new folder `output`.
 
         Raises `RunFailedError` when the rows cannot be learnt from; `MemoryError` or torch's out-of-memory error pass through.
         """
-        ...
-
-    def load(self, folder: Path, hardware: Hardware) -> Predictor:
-        """Return the model in `folder`. Raises `RunFailedError` when it cannot be read."""
         ...
 
     def aligner(self, model: Predictor) -> Aligner:

@@ -11,27 +11,29 @@ from spacy.language import Language
 from spacy.pipeline import EntityRecognizer
 from spacy.tokens import Doc
 
+from perennial_artifact.compute import Compute
+from perennial_artifact.description import Description
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.predictor import Answer
 from perennial_artifact.spacy.layers import unknown_part
-from perennial_artifact.spacy.pieces import pieces, portions, readable, without_outer_space
+from perennial_artifact.spacy.pieces import PIECE_CHARS, pieces, portions, readable, without_outer_space
 from perennial_artifact.spacy.tokens import make_linear
 
-META_KEY = "perennial"
-"""Where the pipeline's `meta.json` holds the entity types that it may answer with."""
+FORMAT = "spacy-ner"
 
 
 class Entities:
     """A loaded pipeline. Memory that a call takes is given back at its end."""
 
-    def __init__(self, nlp: Language, types: Collection[str] | None) -> None:
-        """Answer with `nlp`, keeping only entities of `types` (None: all)."""
+    def __init__(self, nlp: Language, types: Collection[str] | None, *, piece_chars: int = PIECE_CHARS) -> None:
+        """Answer with `nlp`, keeping only entities of `types` (None: all), and reading long texts in pieces."""
         self._nlp = nlp
+        self._piece_chars = piece_chars
         self._types = None if types is None else frozenset(types)
         self._disable = _without_influence(nlp)
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
+    def open(cls, folder: Path, description: Description, compute: Compute) -> Self:  # noqa: ARG003 - spaCy runs on the CPU
         """Return the pipeline in `folder`. Raises `UnusableError` when it cannot be read, or is built of unknown parts."""
         try:
             # Looked at before any of it is built.
@@ -46,7 +48,7 @@ class Entities:
         if nlp is None:
             message = f"the spaCy pipeline {folder} is not opened: {unknown}"
             raise UnusableError(message)
-        return cls(nlp, nlp.meta.get(META_KEY, {}).get("types"))
+        return cls(nlp, description.labels or None, piece_chars=description.input.piece_chars or PIECE_CHARS)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -55,7 +57,7 @@ class Entities:
 
     def divide(self, text: str) -> list[tuple[int, int]]:
         """Return (start, end) of the parts of a text that can be answered one by one; `join` puts their answers together."""
-        return list(pieces(text))
+        return list(pieces(text, longest=self._piece_chars))
 
     def join(self, starts: Sequence[int], answers: Sequence[Answer]) -> Answer:
         """Return the answer to a text from those to its parts, which begin at `starts`."""
@@ -69,7 +71,7 @@ class Entities:
     def predict(self, texts: Sequence[str]) -> list[Answer]:
         """Return `{"spans": [{"start", "end", "label"}]}` per text, offsets in code points, in order of the text."""
         spans: list[list[dict[str, Any]]] = [[] for _text in texts]
-        for portion in portions([readable(text) for text in texts]):
+        for portion in portions([readable(text) for text in texts], longest=self._piece_chars):
             # Without it spaCy keeps every new word for ever.
             with self._nlp.memory_zone():
                 docs = self._nlp.pipe((text for _at, _offset, text in portion), disable=self._disable, batch_size=len(portion))

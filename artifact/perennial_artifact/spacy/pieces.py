@@ -33,12 +33,12 @@ def pieces(text: str, spans: Sequence[Mapping[str, Any]] = (), *, longest: int =
     yield start, len(text)
 
 
-def portions(texts: Sequence[str]) -> Iterator[list[tuple[int, int, str]]]:
+def portions(texts: Sequence[str], *, longest: int = PIECE_CHARS) -> Iterator[list[tuple[int, int, str]]]:
     """Yield (number of the text, offset in it, piece) in portions of bounded size."""
     portion: list[tuple[int, int, str]] = []
     chars = 0
     for at, text in enumerate(texts):
-        for start, end in pieces(text):
+        for start, end in pieces(text, longest=longest):
             portion.append((at, start, text[start:end]))
             chars += end - start
             if chars >= _PORTION_CHARS:

@@ -9,11 +9,13 @@ from typing import Self
 import torch
 
 from perennial_artifact.compute import Compute
+from perennial_artifact.description import Description
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.predictor import Answer
 from perennial_artifact.transformer.encoder import Encoder, by_length, open_saved
 
+FORMAT = "transformers-classification"
 _ROWS_PER_BATCH = 32
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -33,13 +35,15 @@ class Classifier:
         self._model = encoder.model.to(device=compute.device, dtype=_TYPES[compute.precision]).eval()  # type: ignore[call-arg]
 
     @classmethod
-    def open(cls, folder: Path, compute: Compute) -> Self:
+    def open(cls, folder: Path, description: Description, compute: Compute) -> Self:
         """Return the classifier in `folder`. Raises `UnusableError` when it cannot be read."""
         labels = LabelSet.read(folder)
         encoder = open_saved(folder)
         if (outputs := encoder.model.config.num_labels) != len(labels.names):
             message = f"the model in {folder} has {outputs} outputs for {len(labels.names)} labels"
             raise UnusableError(message)
+        if description.input.max_tokens is not None:
+            encoder.tokenizer.model_max_length = description.input.max_tokens
         return cls(encoder, labels, compute)
 
     def predict(self, texts: Sequence[str]) -> list[Answer]:

@@ -24,6 +24,7 @@ from registry.artifacts import manifest as manifests
 from registry.artifacts.open import open_store
 from registry.artifacts.protocol import ArtifactStore
 from registry.versions import Version
+from trainers.learners import opening
 
 _FOLLOW = "ask /v1/tasks/{task}/champion for the version to use"
 _RANGE_REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
@@ -53,20 +54,25 @@ def add(app: FastAPI, service: Service, slot_of: Callable[[str], Slot]) -> None:
     @app.get("/v1/tasks/{task}/champion", responses=declared(*GUARDED, "not_found", "no_champion"))
     def champion(task: str) -> schemas.ChampionView:
         """Tell which version is the task's champion, and what an app needs to fetch and run it."""
-        spec = slot_of(task).spec
+        slot_of(task)
         with _registry_readable():
             alias = service.registry.versions.champion(task)
             if alias is None:
                 raise errors.no_champion(task)
             version = service.registry.versions.get(alias.version)
+        try:
+            described = opening.described(artifacts.folder(version.artifact_id))
+        except RunFailedError as error:
+            raise _damaged(str(error)) from None
         return schemas.ChampionView(
             task=task,
             version=version.name,
             generation=alias.generation,
             since=alias.moved_at,
-            kind=spec.kind,
-            backend=spec.backend,
-            precision=models.precision(service.settings, spec),
+            kind=described.kind,
+            backend=described.backend,
+            format=described.format,
+            precision=models.precision(service.settings, described.backend),
             manifest_sha256=version.manifest_sha256,
             size_bytes=version.size_bytes,
         )

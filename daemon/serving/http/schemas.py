@@ -155,7 +155,10 @@ class ChampionView(_Schema):
     """Grows by one with every move of the champion."""
     since: datetime
     kind: str
+    """What this version answers; after a change of its task, the next one may answer another."""
     backend: str
+    format: str
+    """How its folder is laid out, which says what opens it."""
     precision: Literal["fp32", "bf16"]
     """What serving computes in; another precision may give other scores."""
     manifest_sha256: str

@@ -1,16 +1,14 @@
-"""Where a slot's models come from: the registry's champion alias, verified artifacts, the task's own loader."""
+"""Where a slot's models come from: the registry's champion alias, and verified artifacts."""
 
 from __future__ import annotations
 
 import gc
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from config.settings import Settings
-from config.tasks import TaskSpec
 from daemon.serving.models.slot import Champion
 from perennial_artifact.predictor import Predictor
 from registry.artifacts.protocol import ArtifactStore
@@ -37,18 +35,18 @@ class RegistryChampions:
         return self._artifacts.fetch(champion.artifact_id, champion.manifest_sha256)
 
 
-def loader(settings: Settings) -> Callable[[TaskSpec, Path], Predictor]:
-    """Return a function that loads a task's model from its folder; the model libraries are imported at its first call."""
+def loader(settings: Settings) -> Callable[[Path], Predictor]:
+    """Return a function that loads a model from its folder; the model libraries are imported at its first call."""
     first = threading.Lock()
     prepared = False
 
-    def load(spec: TaskSpec, folder: Path) -> Predictor:
+    def load(folder: Path) -> Predictor:
         nonlocal prepared
         # The port must be open before these seconds-long imports, and a process without a champion needs none of them.
         import torch  # noqa: PLC0415 - see above
 
-        from trainers.hardware import resolve, usable_cores  # noqa: PLC0415 - see above
-        from trainers.learners.catalog import task_for  # noqa: PLC0415 - see above
+        from trainers.hardware import usable_cores  # noqa: PLC0415 - see above
+        from trainers.learners.opening import open_model  # noqa: PLC0415 - see above
 
         threads = settings.serving.threads or usable_cores()
         with first:
@@ -59,15 +57,13 @@ def loader(settings: Settings) -> Callable[[TaskSpec, Path], Predictor]:
                 gc.collect()
                 gc.freeze()
                 prepared = True
-        return task_for(spec).load(folder, replace(resolve(settings.training), threads=threads))
+        return open_model(folder, settings.training.model_copy(update={"threads": threads}))
 
     return load
 
 
-def precision(settings: Settings, spec: TaskSpec) -> Literal["fp32", "bf16"]:
-    """Return what the loader's models of a task compute in. Raises `UserError` when this machine does not have it."""
-    if spec.backend == "spacy":
-        return "fp32"
+def precision(settings: Settings, backend: str) -> Literal["fp32", "bf16"]:
+    """Return what the loader's models of a backend compute in. Raises `UserError` when this machine does not have it."""
     from trainers.hardware import resolve  # noqa: PLC0415 - see above
 
-    return resolve(settings.training).precision
+    return resolve(settings.training, backend=backend).precision

@@ -26,7 +26,7 @@ MAX_BACKOFF_S = 60.0
 
 log = structlog.get_logger(__name__)
 
-Load = Callable[[TaskSpec, Path], Predictor]
+Load = Callable[[Path], Predictor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class _Failure:
 class Slot:
     """Serves one task. `predict` and `close` are thread-safe; `refresh` is called by one thread, normally `watch`.
 
-    `spec` is replaced when the task file was changed: what is shown follows at once, the next model is loaded by it.
+    `spec` is replaced when the task file was changed: what is shown follows at once; models are what their own files say.
     """
 
     def __init__(
@@ -229,7 +229,7 @@ class Slot:
 
     def _load_and_warm(self, champion: Champion) -> Batcher:
         folder = self._source.verified_folder(champion)
-        predictor = self._load(self.spec, folder)
+        predictor = self._load(folder)
         warm(predictor)
         return Batcher(predictor, name=champion.version, on_batch=self._on_batch, text_time_s=self._text_time_s)
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from config.tasks import TaskSpec
+from perennial_artifact.compute import Compute
+from perennial_artifact.description import Description
 from perennial_artifact.predictor import Answer, Predictor
-from trainers.hardware import Hardware
 from trainers.learners.protocols import Example, TrainingPlan, TrainingStep
 
+FORMAT = "tone-words"
 _FILE = "words.json"
 
 
@@ -33,7 +35,7 @@ class OneTone:
         return [{"tone": self._tone} for _ in texts]
 
 
-class ToneTask:
+class ToneLearner:
     def train(self, plan: TrainingPlan, output: Path) -> None:
         sums: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         for row in plan.rows:
@@ -44,10 +46,8 @@ class ToneTask:
         tones = {word: total / weight for word, (total, weight) in sums.items() if abs(total) > 0.5 * weight > 0}
         output.mkdir()
         (output / _FILE).write_text(json.dumps(tones))
+        Description(plan.spec.kind, plan.spec.backend, FORMAT, plan.spec.base_model, labels=()).write(output)
         plan.report(TrainingStep(step=1, steps=1, epoch=1.0, loss=0.0, examples_per_s=float(len(plan.rows))))
-
-    def load(self, folder: Path, hardware: Hardware) -> Predictor:
-        return WordTones(json.loads((folder / _FILE).read_text()))
 
     def aligner(self, model: Predictor) -> Any:
         return lambda _text, targets: targets
@@ -55,3 +55,8 @@ class ToneTask:
     def baseline(self, spec: TaskSpec, rows: Sequence[Example]) -> Predictor:
         ((tone, _count),) = Counter(row.target["tone"] for row in rows).most_common(1)
         return OneTone(float(tone))
+
+
+class ToneFormat:
+    def open(self, folder: Path, description: Description, compute: Compute) -> Predictor:
+        return WordTones(json.loads((folder / _FILE).read_text()))

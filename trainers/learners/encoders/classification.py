@@ -14,11 +14,11 @@ import torch
 from config.errors import RunFailedError
 from config.naming import named
 from config.tasks import TaskSpec
+from perennial_artifact.description import Description, Input, versions_of
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.predictor import Predictor
-from perennial_artifact.transformer.classifier import Classifier
+from perennial_artifact.transformer.classifier import FORMAT
 from perennial_artifact.transformer.encoder import Encoder
-from trainers.hardware import Hardware
 from trainers.learners.encoders import encoder as encoders
 from trainers.learners.encoders.baseline import MostFrequentLabel, NearestCentroid
 from trainers.learners.encoders.fine_tuning import Recipe, Row, fine_tune
@@ -30,8 +30,8 @@ from trainers.learners.protocols import Aligner, Example, TrainingPlan, Training
 _LOG = structlog.get_logger(__name__)
 
 
-class ClassificationTask:
-    """Learns and predicts one label per text."""
+class ClassificationLearner:
+    """Learns one label per text."""
 
     def train(self, plan: TrainingPlan, output: Path) -> None:
         """Fine-tune the champion on `plan.rows`, or the base model in a full or first run, and write a model folder.
@@ -65,12 +65,11 @@ class ClassificationTask:
         )
         encoder.save(output)
         labels.write(output)
-
-    def load(self, folder: Path, hardware: Hardware) -> Predictor:
-        """Return the model in `folder`. Raises `RunFailedError` when it cannot be read."""
-        torch.set_num_threads(hardware.threads)
-        with usable():
-            return Classifier.open(folder, hardware.compute)
+        Description(
+            kind=plan.spec.kind, backend=plan.spec.backend, format=FORMAT, base=plan.spec.base_model,
+            labels=tuple(labels.names[number] for number in labels.seen_ids),
+            input=Input(max_tokens=encoder.tokenizer.model_max_length), libraries=versions_of("torch", "transformers"),
+        ).write(output)  # fmt: skip
 
     def aligner(self, model: Predictor) -> Aligner:  # noqa: ARG002 - a label is a label
         """Return what leaves labels as they are."""

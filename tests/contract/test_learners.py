@@ -1,0 +1,165 @@
+"""What every learner and every format of published models keeps, with tiny models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from config.tasks import TaskSpec
+from perennial_artifact import formats
+from perennial_artifact.compute import Compute
+from perennial_artifact.description import MODEL_FILE, describe
+from perennial_artifact.errors import UnusableError
+from perennial_artifact.predictor import Divides, Predictor
+from perennial_artifact.warming import warm
+from registry.artifacts import manifest
+from tests.support import ner_rows
+from tests.support.tiny_models import make_tiny_bert, toy_plan, toy_rows, toy_spec
+from trainers.learners import catalog
+from trainers.learners.protocols import Example
+
+LABELS = ("SPORT", "MARKETS", "WEATHER")
+TYPES = ("GPE", "NEWS_ORG", "PERSON")
+CASES = ("classification on transformer", "ner on spacy")
+LONG = "The Morning Herald reports that Ada Lovelace left Oslo .\n\n" * 500
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A task, the rows that were learnt, and what came out."""
+
+    spec: TaskSpec
+    rows: Sequence[Example]
+    labels: tuple[str, ...]
+    folder: Path
+
+    @property
+    def texts(self) -> list[str]:
+        return [row.text for row in self.rows]
+
+    def model(self) -> Predictor:
+        return formats.open_model(self.folder, Compute())
+
+
+@pytest.fixture(scope="module", params=CASES)
+def learnt(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Learnt:
+    folder = tmp_path_factory.mktemp("learnt")
+    if request.param == "ner on spacy":
+        spec = TaskSpec.model_validate({
+            "name": "entities", "kind": "ner", "backend": "spacy", "base_model": "blank:xx", "labels": "open",
+            "training": {"full_epochs": 3}, "promotion": {"metric": "entity_f1"},
+        })  # fmt: skip
+        rows, labels = ner_rows.examples(40), TYPES
+    else:
+        base = make_tiny_bert(folder / "base")
+        spec = toy_spec(base, training={"full_epochs": 2, "full_learning_rate": 5e-3, "max_tokens": 32})
+        rows, labels = toy_rows(LABELS, 12), LABELS
+    catalog.learner_for(spec).train(toy_plan(spec, rows, folder / "work", full=True), folder / "model")
+    return Learnt(spec, rows, labels, folder / "model")
+
+
+def test_a_model_says_what_it_is(learnt: Learnt) -> None:
+    said = describe(learnt.folder)
+    assert (said.kind, said.backend, said.base) == (learnt.spec.kind, learnt.spec.backend, learnt.spec.base_model)
+    assert sorted(said.labels) == sorted(learnt.labels)
+    assert said.libraries
+    assert formats.find(said.format) is not None
+
+
+def test_a_model_may_be_published(learnt: Learnt) -> None:
+    assert MODEL_FILE in manifest.publishable(learnt.folder)
+
+
+def test_every_text_is_answered_in_order_with_what_json_holds(learnt: Learnt) -> None:
+    model = learnt.model()
+    warm(model)
+    assert model.predict([]) == []
+    answers = model.predict(learnt.texts)
+    assert json.loads(json.dumps(answers, allow_nan=False)) == answers
+    again = learnt.model().predict(learnt.texts[::-1])[::-1]
+    assert [str(answer).partition("scores")[0] for answer in again] == [str(one).partition("scores")[0] for one in answers]
+
+
+def test_a_long_text_is_answered_in_parts_or_as_one_of_bounded_length(learnt: Learnt) -> None:
+    model = learnt.model()
+    [whole] = model.predict([LONG])
+    if isinstance(model, Divides):
+        parts = model.divide(LONG)
+        assert [start for start, _end in parts] == [0, *(end for _start, end in parts[:-1])]
+        assert model.join([start for start, _end in parts], model.predict([LONG[start:end] for start, end in parts])) == whole
+    else:
+        assert whole["truncated"] is True
+
+
+def test_gold_and_answers_are_aligned_once_and_for_all(learnt: Learnt) -> None:
+    model = learnt.model()
+    align = catalog.learner_for(learnt.spec).aligner(model)
+    for row, answer in zip(learnt.rows, model.predict(learnt.texts), strict=True):
+        first = align(row.text, [row.target, answer])
+        assert len(first) == 2
+        assert list(align(row.text, first)) == list(first)
+
+
+def test_a_baseline_answers_without_a_model(learnt: Learnt) -> None:
+    baseline = catalog.learner_for(learnt.spec).baseline(learnt.spec, learnt.rows)
+    answers = baseline.predict(learnt.texts)
+    assert len(answers) == len(learnt.rows)
+    assert {key for answer in answers for key in answer} >= learnt.rows[0].target.keys()
+
+
+@pytest.fixture
+def copy(learnt: Learnt, tmp_path: Path) -> Path:
+    """The model's folder, to be damaged."""
+    for path in learnt.folder.rglob("*"):
+        if path.is_file():
+            target = tmp_path / "copy" / path.relative_to(learnt.folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    return tmp_path / "copy"
+
+
+def test_what_is_torn_is_not_opened(copy: Path) -> None:
+    largest = max((path for path in copy.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
+    with pytest.raises(UnusableError, match=str(copy)):
+        formats.open_model(copy, Compute())
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"format_version": 2}, "format 2"),
+        ({"format": "abc"}, "'abc' is not known"),
+        ({"labels": 3}, "cannot be read"),
+        ({"input": {"max_tokens": -1}}, "cannot be read"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_description_that_is_not_understood_is_named(copy: Path, change: dict[str, object] | None, word: str) -> None:
+    file = copy / MODEL_FILE
+    content = json.loads(file.read_bytes())
+    file.write_text("{" if change is None else json.dumps(content | change), encoding="utf-8")
+    with pytest.raises(UnusableError, match=word):
+        formats.open_model(copy, Compute())
+
+
+def test_the_input_recipe_is_obeyed(learnt: Learnt, copy: Path) -> None:
+    said = describe(copy)
+    if said.input.max_tokens is not None:
+        replace(said, input=replace(said.input, max_tokens=4)).write(copy)
+        assert all(answer["truncated"] for answer in formats.open_model(copy, Compute()).predict(["goal " * 9]))
+    else:
+        replace(said, input=replace(said.input, piece_chars=100)).write(copy)
+        model = formats.open_model(copy, Compute())
+        assert isinstance(model, Divides)
+        assert max(end - start for start, end in model.divide(LONG)) <= 100
+
+
+def test_another_class_under_a_known_name_is_refused(learnt: Learnt) -> None:
+    name = describe(learnt.folder).format
+    with pytest.raises(ValueError, match="already"):
+        formats.register(name, "elsewhere:Other")
