@@ -25,7 +25,7 @@ from daemon.demo.installation import Installation
 from daemon.serving.asking import load_version
 from perennial_artifact.predictor import Predictor
 from registry.store import Registry
-from trainers.compare import metrics
+from trainers.compare.metrics import entities
 
 TASK = "news-entities"
 LABELS = ("PERSON", "ORG", "LOC", "MISC")
@@ -166,12 +166,12 @@ def _spacy_train(rows: Sequence[Mapping[str, Any]], folder: Path, asked: Sequenc
         {"spans": [{"start": ent.start_char, "end": ent.end_char, "label": ent.label_} for ent in doc.ents]}
         for doc in trained.pipe(texts)
     ]
-    return {"spacy_f1": metrics.entity_scores([label.target for label in asked], answers).overall.f1, "spacy_s": seconds}
+    return {"spacy_f1": entities.entity_scores([label.target for label in asked], answers).overall.f1, "spacy_s": seconds}
 
 
 def _f1(predictor: Predictor, asked: Sequence[Label]) -> float:
     answers = predictor.predict([label.text or "" for label in asked])
-    return metrics.entity_scores([label.target for label in asked], answers).overall.f1
+    return entities.entity_scores([label.target for label in asked], answers).overall.f1
 
 
 def _load(installation: Installation, name: str) -> Predictor:

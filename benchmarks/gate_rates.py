@@ -19,6 +19,9 @@ from benchmarks import report
 from config.tasks import Promotion
 from registry import gate
 from trainers.compare import comparison, statistics
+from trainers.compare.improvement import required_gain
+from trainers.compare.metrics.f1 import ACCURACY, paired_counts
+from trainers.compare.resampling.sums import PairedSums
 
 POLICY = Promotion(metric="accuracy")
 LOOKS_A_YEAR = 52
@@ -79,13 +82,13 @@ def simulate(cell: Cell, looks: int, seed: int) -> Rates:
     verdicts: Counter[str] = Counter()
     for look in range(looks):
         stories = _stories(cell, rng)
-        tallies = _answers(cell, stories, rng)
-        candidate_score, champion_score = tallies.scores()
-        above = candidate_score - champion_score > comparison.required_gain(POLICY, champion_score)
+        answers = _answers(cell, stories, rng)
+        candidate_score, champion_score = answers.scores()
+        above = candidate_score - champion_score > required_gain(POLICY, champion_score, ACCURACY.scale)
         verdicts["naive"] += above
         # The gate promotes nothing below the minimum, so resampling is spared where only promotions are counted.
         if above or cell.gain > 0:
-            verdicts[gate.decide(_compare(tallies, stories, seed=look), POLICY).verdict] += 1
+            verdicts[gate.decide(_compare(answers, stories, seed=look), POLICY).verdict] += 1
     return Rates(
         promoted=verdicts["promote"] / looks,
         kept=verdicts["keep"] / looks if cell.gain > 0 else None,
@@ -93,17 +96,17 @@ def simulate(cell: Cell, looks: int, seed: int) -> Rates:
     )
 
 
-def _compare(tallies: statistics.PairedTallies, stories: NDArray[np.intp], *, seed: int, looks: int = 1) -> comparison.Comparison:
+def _compare(answers: PairedSums, stories: NDArray[np.intp], *, seed: int, looks: int = 1) -> comparison.Comparison:
     rows = len(stories)
-    evidence = statistics.weigh(tallies, stories, confidence=POLICY.confidence, seed=seed)
-    candidate_score, champion_score = tallies.scores()
-    needed = comparison.required_gain(POLICY, champion_score)
+    evidence = statistics.weigh(answers, stories, ACCURACY.scale, confidence=POLICY.confidence, seed=seed)
+    candidate_score, champion_score = answers.scores()
+    needed = required_gain(POLICY, champion_score, ACCURACY.scale)
     return comparison.Comparison(
-        task="simulated", metric="accuracy", candidate_run="simulated", champion_version="simulated/v1", opponent="simulated/v1",
-        rows=rows, stories=int(stories.max()) + 1, champion_score=champion_score, candidate_score=candidate_score,
-        gain=evidence.gain, confidence=POLICY.confidence, lower_bound=evidence.lower_bound, upper_bound=evidence.upper_bound,
-        standard_error=evidence.standard_error, p_equal=evidence.p_equal,
-        discordant=float(np.mean(tallies.candidate_hits != tallies.opponent_hits)),
+        task="simulated", metric="accuracy", scale=ACCURACY.scale, candidate_run="simulated", champion_version="simulated/v1",
+        opponent="simulated/v1", rows=rows, stories=int(stories.max()) + 1, champion_score=champion_score,
+        candidate_score=candidate_score, gain=evidence.gain, confidence=POLICY.confidence, lower_bound=evidence.lower_bound,
+        upper_bound=evidence.upper_bound, standard_error=evidence.standard_error, p_equal=evidence.p_equal,
+        discordant=float(np.mean(np.any(answers.candidate != answers.opponent, axis=1))),
         required_gain=needed, looks=looks,
         required_rows=statistics.required_rows(rows, evidence.standard_error, needed, looks=looks),
     )  # fmt: skip
@@ -117,7 +120,7 @@ def _stories(cell: Cell, rng: np.random.Generator) -> NDArray[np.intp]:
     return np.repeat(np.arange(cell.rows), sizes)[: cell.rows]
 
 
-def _answers(cell: Cell, stories: NDArray[np.intp], rng: np.random.Generator) -> statistics.PairedTallies:
+def _answers(cell: Cell, stories: NDArray[np.intp], rng: np.random.Generator) -> PairedSums:
     """Return what both models have right; half the rows of a story share one fate."""
     own = rng.random(cell.rows)
     shared = rng.random(int(stories.max()) + 1)[stories]
@@ -128,7 +131,7 @@ def _answers(cell: Cell, stories: NDArray[np.intp], rng: np.random.Generator) ->
     outcome = np.searchsorted(np.cumsum([only_candidate, only_champion, both]), draw, side="right")[:, None]
     ones = np.ones((cell.rows, 1))
     candidate, champion = (outcome == 0) | (outcome == 2), (outcome == 1) | (outcome == 2)
-    return statistics.PairedTallies(ones, candidate.astype(float), ones, champion.astype(float), ones)
+    return paired_counts(ones, candidate.astype(float), ones, champion.astype(float), ones)
 
 
 def promotions_in_a_year(*, weekly_rows: int, counted: bool, rng: np.random.Generator) -> int:
@@ -144,11 +147,11 @@ def promotions_in_a_year(*, weekly_rows: int, counted: bool, rng: np.random.Gene
         seen = champion[weekly_rows * week : weekly_rows * (week + _WINDOW_WEEKS)]
         changed = rng.random(len(seen)) < np.where(seen, discordant / 2 / accuracy, discordant / 2 / (1.0 - accuracy))
         ones = np.ones((len(seen), 1))
-        tallies = statistics.PairedTallies(ones, (seen ^ changed)[:, None].astype(float), ones, seen[:, None].astype(float), ones)
-        candidate_score, champion_score = tallies.scores()
-        if candidate_score - champion_score > comparison.required_gain(POLICY, champion_score):
+        answers = paired_counts(ones, (seen ^ changed)[:, None].astype(float), ones, seen[:, None].astype(float), ones)
+        candidate_score, champion_score = answers.scores()
+        if candidate_score - champion_score > required_gain(POLICY, champion_score, ACCURACY.scale):
             looks = math.ceil((_WINDOW_WEEKS + 1) / 2) if counted else 1
-            found = _compare(tallies, np.arange(len(seen)), seed=week, looks=looks)
+            found = _compare(answers, np.arange(len(seen)), seed=week, looks=looks)
             passed += gate.decide(found, POLICY).verdict == "promote"
     return passed
 

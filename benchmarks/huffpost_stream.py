@@ -29,7 +29,7 @@ from daemon.serving.asking import load_version
 from perennial_artifact.predictor import Predictor
 from registry.store import Registry
 from trainers import hardware
-from trainers.compare import metrics
+from trainers.compare.metrics import labels as label_metrics
 from trainers.learners import catalog
 from trainers.learners.opening import open_model
 from trainers.learners.protocols import Example, TrainingPlan
@@ -239,7 +239,7 @@ def _runs(installation: Installation) -> list[dict[str, Any]]:
 
 def _accuracy(predictor: Predictor, rows: list[Row]) -> float:
     answers = predictor.predict([row.text for row in rows])
-    return metrics.accuracy([row.label for row in rows], [answer["label"] for answer in answers])
+    return label_metrics.accuracy([row.label for row in rows], [answer["label"] for answer in answers])
 
 
 def _next(month: str) -> str:

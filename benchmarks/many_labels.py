@@ -25,7 +25,8 @@ from consumers.events.schemas import FEEDBACK_TOPIC, Label, parse, to_bytes
 from consumers.log.protocols import Position
 from consumers.rows.enrichment_rows import Enrichment
 from consumers.rows.event_rows import Stored
-from trainers.compare.tallies import score_rows
+from trainers.compare.answers import Answers
+from trainers.compare.metrics.f1 import MACRO_F1
 from trainers.learners.label_set import grow
 
 MEMORY_MIB = 2_000
@@ -77,13 +78,13 @@ def measure(folder: Path, labels: int) -> dict[str, Any]:
     chosen = timed("choose_labels", lambda: grow(eager, dict.fromkeys(names, 1), None, from_base=True))
     answers = [f'{{"label": "{name}"}}' for name in names]
     scores = pa.table({"gold": answers, "candidate": [answers[-1]] * len(names), "opponent": [answers[-2]] * len(names)})
-    scored = timed("tally", lambda: score_rows(task.kind, scores))
+    counted = timed("tally", lambda: MACRO_F1.pair(*Answers.read(scores).columns))
     results = {
         "labels": labels,
         **took,
         "manifest_bytes": (frozen.folder / "manifest.json").stat().st_size,
         "model_labels": len(chosen.names),
-        "tally_columns": scored.tallies.gold.shape[1],
+        "tally_columns": counted.shared.shape[1],
         "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
     if results["manifest_bytes"] > MANIFEST_BYTES or results["peak_mib"] > MEMORY_MIB or len(chosen.names) > task.max_labels:

@@ -31,7 +31,7 @@ from consumers.formats.importing import ImportOptions, import_events
 from consumers.log.protocols import Position
 from consumers.rows.event_rows import Stored
 from registry import gate
-from trainers.compare import metrics
+from trainers.compare.metrics import entities
 from trainers.job import steps as job_steps
 from trainers.job.guards import StopRequest
 from trainers.job.progress import ProgressLog
@@ -124,7 +124,7 @@ def _f1(run_dir: Path, rows: Sequence[Label]) -> float:
     texts = [row.text or "" for row in rows]
     align = SpacyNerLearner().aligner(model)
     pairs = [align(text, (row.target, answer)) for text, row, answer in zip(texts, rows, model.predict(texts), strict=True)]
-    return metrics.entity_scores([gold for gold, _ in pairs], [answer for _, answer in pairs]).overall.f1
+    return entities.entity_scores([gold for gold, _ in pairs], [answer for _, answer in pairs]).overall.f1
 
 
 def _sentences(name: str, task: TaskSpec) -> list[Label]:

@@ -29,7 +29,7 @@ from transformers import (
 from config.settings import load_settings
 from perennial_artifact.transformer.encoder import by_length
 from trainers import hardware
-from trainers.compare import metrics
+from trainers.compare.metrics import labels as label_metrics
 from trainers.learners.encoders import encoder, fine_tuning
 
 Measured = dict[str, float | str]
@@ -120,7 +120,7 @@ def main() -> None:
     names = sorted(set(case["labels"]))
     if case["held_out_texts"]:
         answers = [names[answer] for answer in predict(case["held_out_texts"])]
-        measured["held_out_accuracy"] = metrics.accuracy(case["held_out_labels"], answers)
+        measured["held_out_accuracy"] = label_metrics.accuracy(case["held_out_labels"], answers)
     print(json.dumps(measured))
 
 

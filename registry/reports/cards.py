@@ -17,7 +17,9 @@ from registry.reports.diff import flatten
 from registry.runs import Run
 from registry.store import Registry
 from registry.versions import Version
-from trainers.compare.comparison import Comparison, Slice
+from trainers.compare.comparison import Comparison
+from trainers.compare.metrics.scale import Scale
+from trainers.compare.slices import Slice
 from trainers.job.spec import Progress
 
 CARD_FILE = "card.md"
@@ -125,19 +127,24 @@ def _erased(version: Version) -> list[str]:
 def _scored(seen: Comparison | None) -> tuple[tuple[object, ...], ...]:
     if seen is None:
         return ()
+    measured = f"{seen.metric}, lower is better" if seen.scale.lower_is_better else seen.metric
     return (
-        _scores(f"test rows ({seen.metric})", seen.rows, seen.champion_score, seen.candidate_score),
-        *(_scores(part.name, part.rows, part.champion_score, part.candidate_score) for part in _parts(seen)),
+        _scores(seen.scale, f"test rows ({measured})", seen.rows, seen.champion_score, seen.candidate_score),
+        *(_scores(seen.scale, part.name, part.rows, part.champion_score, part.candidate_score) for part in _parts(seen)),
     )
 
 
 def _compared(seen: Comparison | None) -> str:
     if seen is None:
         return "The run recorded no comparison."
+    if seen.rows == 0:
+        return f"Against {seen.opponent}: no test row was there to compare on."
+    gain, lower, upper = (_number(seen.scale, value, sign=True) for value in (seen.gain, seen.lower_bound, seen.upper_bound))
+    direction = " (lower scores are better)" if seen.scale.lower_is_better else ""
     return (
-        f"Against {seen.opponent}, on {counted(seen.rows, 'test row')} of {seen.stories} stories: gain {seen.gain:+.4f}, between "
-        f"{seen.lower_bound:+.4f} and {seen.upper_bound:+.4f} (paired bootstrap by story, each bound one-sided at "
-        f"{seen.confidence:.0%}); required: more than {seen.required_gain:.4f}. These rows have been compared "
+        f"Against {seen.opponent}, on {counted(seen.rows, 'test row')} of {seen.stories} stories: gain {gain}{direction}, "
+        f"between {lower} and {upper} (paired bootstrap by story, each bound one-sided at {seen.confidence:.0%}); "
+        f"required: more than {_number(seen.scale, seen.required_gain)}. These rows have been compared "
         f"{'once' if seen.looks == 1 else f'{seen.looks} times'}."
     )
 
@@ -146,8 +153,14 @@ def _parts(seen: Comparison) -> Iterable[Slice]:
     return (*([] if seen.anchor is None else [seen.anchor]), *seen.slices)
 
 
-def _scores(name: str, rows: int, opponent: float, candidate: float) -> tuple[object, ...]:
-    return name, rows, f"{opponent:.4f}", f"{candidate:.4f}", f"{candidate - opponent:+.4f}"
+def _scores(scale: Scale, name: str, rows: int, opponent: float, candidate: float) -> tuple[object, ...]:
+    gain = scale.gain(candidate, opponent)
+    return name, rows, _number(scale, opponent), _number(scale, candidate), _number(scale, gain, sign=True)
+
+
+def _number(scale: Scale, value: float, *, sign: bool = False) -> str:
+    """Return a score or a gain: four places, or as many digits where the scores may be of any size."""
+    return f"{value:{'+' if sign else ''}{'.4f' if scale.bounded else '.5g'}}"
 
 
 def _origin(version: Version, run: Run | None, examples: int) -> list[tuple[object, ...]]:

@@ -51,8 +51,16 @@ def between(registry: Registry, left: str, right: str) -> Diff:
             a |= shared[0]
             b |= shared[1]
             scores = f"Scores are those of {shared[2]}'s run, in which both answered the same test rows."
+    for metric in sorted(_lower_is_better(first) | _lower_is_better(second)):
+        scores += f" Of {metric} lower is better."
     keys = (key for key in dict.fromkeys((*a, *b)) if key not in _NAMES_OF_THE_RUN)
     return Diff(tuple(Difference(key, a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)), scores)
+
+
+def _lower_is_better(version: Version) -> set[str]:
+    """Return the metric that a version was compared on, where it is one of which lower is better."""
+    seen = version.metrics.get("comparison") or {}
+    return {seen["metric"]} if seen.get("scale", {}).get("better") == "lower" else set()
 
 
 def _without_scores(described: dict[str, Plain]) -> dict[str, Plain]:

@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from trainers.compare.comparison import Comparison
+from trainers.compare.metrics.scale import POINTS
 from trainers.job.spec import Progress
 
 _INK = "#22303c"
@@ -20,7 +21,7 @@ _OPEN = "#4a6fa5"
 
 
 def plot(name: str, comparison: Comparison | None, history: Sequence[Progress]) -> Figure:
-    """Return the figure: training loss over steps, and the gain over the opponent with its interval, in points."""
+    """Return the figure: training loss over steps, and the gain over the opponent with its interval, in the metric's unit."""
     parts = 0 if comparison is None else 1 + len(comparison.slices)
     figure = Figure(figsize=(10, max(3.8, 1.2 + 0.3 * parts)), layout="constrained", facecolor="white")
     # Agg by hand, not through pyplot: no global state, no display, safe in any thread.
@@ -51,23 +52,25 @@ def _gain(axes: Axes, seen: Comparison | None) -> None:
         _say(axes, "no comparison was recorded")
         return
     axes.set_title(f"Gain over {seen.opponent}", loc="left", fontsize=10, color=_INK)
+    points = 100 if seen.scale.unit == POINTS else 1
     parts = [*([] if seen.anchor is None else [seen.anchor]), *seen.slices]
     rows = [(f"{seen.metric}, {seen.rows} rows", seen.gain), *((f"{part.name}, {part.rows} rows", part.gain) for part in parts)]
     for height, (_label, gain) in enumerate(rows):
-        axes.plot(100 * gain, height, "o", color=_BETTER if gain > 0 else _WORSE, markersize=9 if height == 0 else 6)
-    axes.plot(
-        [100 * seen.lower_bound, 100 * seen.upper_bound], [0, 0], color=_INK, linewidth=2.2, zorder=1, solid_capstyle="round"
-    )
+        axes.plot(points * gain, height, "o", color=_BETTER if gain > 0 else _WORSE, markersize=9 if height == 0 else 6)
+    bounds = [points * seen.lower_bound, points * seen.upper_bound]
+    if all(math.isfinite(bound) for bound in bounds):
+        axes.plot(bounds, [0, 0], color=_INK, linewidth=2.2, zorder=1, solid_capstyle="round")
     axes.axvline(0, color=_QUIET, linewidth=1)
     if math.isfinite(seen.required_gain):
-        axes.axvline(100 * seen.required_gain, color=_BETTER, linewidth=1, linestyle="--")
+        axes.axvline(points * seen.required_gain, color=_BETTER, linewidth=1, linestyle="--")
         axes.annotate(
-            "required", (100 * seen.required_gain, 1), xycoords=("data", "axes fraction"), xytext=(3, -9),
+            "required", (points * seen.required_gain, 1), xycoords=("data", "axes fraction"), xytext=(3, -9),
             textcoords="offset points", fontsize=8, color=_BETTER,
         )  # fmt: skip
     axes.set_yticks(range(len(rows)), [label for label, _gain_ in rows])
     axes.set_ylim(len(rows) - 0.4, -0.8)
-    axes.set_xlabel(f"points; bar: {seen.confidence:.0%} bounds, each one-sided", color=_QUIET)
+    unit = f"{seen.scale.unit} less" if seen.scale.lower_is_better else seen.scale.unit
+    axes.set_xlabel(f"{unit}; bar: {seen.confidence:.0%} bounds, each one-sided", color=_QUIET)
 
 
 def _plain(axes: Axes, title: str) -> None:

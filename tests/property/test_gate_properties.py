@@ -9,6 +9,8 @@ from registry.gate import decide
 from tests.support.scored import compared, labelled, topics
 from trainers.compare import statistics
 from trainers.compare.comparison import Comparison
+from trainers.compare.metrics.f1 import MACRO_F1, paired_counts
+from trainers.compare.resampling.sums import PairedSums
 
 POLICY = Promotion(metric="macro_f1")
 share = st.floats(0.0, 1.0)
@@ -63,24 +65,21 @@ def test_every_decision_has_a_reason_that_reads_as_a_sentence(seen: Comparison) 
     assert all(reason and "nan" not in reason and "inf" not in reason and "\n" not in reason for reason in decision.reasons)
 
 
-def tallies(seed: int, rows: int, labels: int) -> tuple[statistics.PairedTallies, np.ndarray]:
+def answers(seed: int, rows: int, labels: int) -> tuple[PairedSums, np.ndarray]:
     rng = np.random.default_rng(seed)
     gold, candidate, opponent = rng.integers(0, labels, (3, rows))
     eye = np.eye(labels)
-    found = statistics.PairedTallies(eye[gold], eye[gold] * (gold == candidate)[:, None], eye[candidate],
-                                     eye[gold] * (gold == opponent)[:, None], eye[opponent])  # fmt: skip
+    found = paired_counts(eye[gold], eye[gold] * (gold == candidate)[:, None], eye[candidate],
+                          eye[gold] * (gold == opponent)[:, None], eye[opponent])  # fmt: skip
     return found, np.unique(rng.integers(0, rows, rows), return_inverse=True)[1]
 
 
 @settings(max_examples=15, deadline=None)
 @given(seeds, st.integers(2, 120), st.integers(1, 6))
 def test_swapping_the_models_turns_the_evidence_round(seed: int, rows: int, labels: int) -> None:
-    found, stories = tallies(seed, rows, labels)
-    swapped = replace(
-        found, candidate_hits=found.opponent_hits, candidate_predicted=found.opponent_predicted,
-        opponent_hits=found.candidate_hits, opponent_predicted=found.candidate_predicted,
-    )  # fmt: skip
-    one, other = (statistics.weigh(each, stories, confidence=0.95, seed=seed) for each in (found, swapped))
+    found, stories = answers(seed, rows, labels)
+    swapped = replace(found, candidate=found.opponent, opponent=found.candidate)
+    one, other = (statistics.weigh(each, stories, MACRO_F1.scale, confidence=0.95, seed=seed) for each in (found, swapped))
     assert np.isclose(one.gain, -other.gain)
     assert np.isclose(one.standard_error, other.standard_error)
     assert np.allclose([one.lower_bound, one.upper_bound], [-other.upper_bound, -other.lower_bound])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +15,11 @@ from seqeval.metrics import f1_score as seqeval_f1
 from seqeval.scheme import IOB2
 from sklearn.metrics import accuracy_score, f1_score
 
-from tests.support.scored import labelled, table
-from trainers.compare import metrics, statistics
-from trainers.compare.tallies import score_rows
+from tests.support.scored import labelled, paired, table
+from trainers.compare.answers import Answers
+from trainers.compare.metrics import entities
+from trainers.compare.metrics import labels as label_metrics
+from trainers.compare.metrics.f1 import MACRO_F1
 
 LABELS = st.sampled_from(["a", "b", "c", "rare", "never in gold"])
 GOLD = st.sampled_from(["a", "b", "c", "rare"])
@@ -27,28 +30,29 @@ TYPES = ("PER", "ORG", "LOC")
 @given(st.lists(st.tuples(GOLD, LABELS, LABELS), min_size=1, max_size=30))
 def test_macro_f1_and_accuracy_are_scikit_learns_over_one_set_of_labels(rows: list[tuple[str, str, str]]) -> None:
     gold, candidate, opponent = (list(column) for column in zip(*rows, strict=True))
-    scored = score_rows("classification", labelled(gold, candidate, opponent))
+    scored = labelled(gold, candidate, opponent)
     labels = sorted({*gold, *candidate, *opponent})
-    assert list(scored.labels) == labels
+    assert sorted(MACRO_F1.label_detail(*Answers.read(scored).columns).by_label) == labels
     macro = [f1_score(gold, answers, labels=labels, average="macro", zero_division=0) for answers in (candidate, opponent)]
-    assert scored.of_metric("macro_f1").scores() == pytest.approx(macro)
+    assert paired("macro_f1", scored).scores() == pytest.approx(macro)
     right = [accuracy_score(gold, answers) for answers in (candidate, opponent)]
-    assert scored.of_metric("accuracy").scores() == pytest.approx(right)
-    assert [metrics.accuracy(gold, answers) for answers in (candidate, opponent)] == pytest.approx(right)
+    assert paired("accuracy", scored).scores() == pytest.approx(right)
+    assert [label_metrics.accuracy(gold, answers) for answers in (candidate, opponent)] == pytest.approx(right)
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(GOLD, LABELS, LABELS), min_size=2, max_size=12), st.data())
 def test_every_resample_is_scored_over_the_same_labels(rows: list[tuple[str, str, str]], data: st.DataObject) -> None:
     gold, candidate, opponent = (np.array(column) for column in zip(*rows, strict=True))
-    tallies = score_rows("classification", labelled(list(gold), list(candidate), list(opponent))).of_metric("macro_f1")
+    counts = MACRO_F1.pair(*Answers.read(labelled(list(gold), list(candidate), list(opponent))).columns)
     drawn = np.array(data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=12)))
     labels = sorted({*gold, *candidate, *opponent})
     expected = [
         f1_score(gold[drawn], answers[drawn], labels=labels, average="macro", zero_division=0)
         for answers in (candidate, opponent)
     ]
-    resampled = statistics.PairedTallies(*(array[drawn] for array in tallies.arrays()), unclaimed=tallies.unclaimed)
+    shared, ours, theirs = (array[drawn] for array in (counts.shared, counts.candidate, counts.opponent))
+    resampled = replace(counts, shared=shared, candidate=ours, opponent=theirs)
     assert resampled.scores() == pytest.approx(expected)
 
 
@@ -83,15 +87,15 @@ def test_entity_f1_is_seqevals_strict_micro_f1(drawn: list[tuple[list[str], list
     length = [min(map(len, row)) for row in drawn]
     columns = [[as_iob2(row[which][:size]) for row, size in zip(drawn, length, strict=True)] for which in range(3)]
     gold, candidate, opponent = columns
-    seen = score_rows("ner", table(*[[spans(row) for row in column] for column in columns]))
+    seen = table(*[[spans(row) for row in column] for column in columns])
     expected = [seqeval_f1(gold, answers, mode="strict", scheme=IOB2, zero_division=0) for answers in (candidate, opponent)]
-    assert seen.of_metric("entity_f1").scores() == pytest.approx(expected)
-    printed = metrics.entity_scores([spans(row) for row in gold], [spans(row) for row in candidate]).overall.f1
+    assert paired("entity_f1", seen).scores() == pytest.approx(expected)
+    printed = entities.entity_scores([spans(row) for row in gold], [spans(row) for row in candidate]).overall.f1
     assert printed == pytest.approx(expected[0])
 
 
 def test_no_rows_score_nothing() -> None:
     empty = pa.table({name: pa.array([], pa.string()) for name in ("gold", "candidate", "opponent")})
-    for kind in ("ner", "classification"):
-        assert score_rows(kind, empty).of_metric("macro_f1").scores() == (0.0, 0.0)
+    for metric in ("entity_f1", "macro_f1", "accuracy", "mae", "rmse", "spearman"):
+        assert paired(metric, empty).scores() == (0.0, 0.0)
     assert json.loads(json.dumps(spans(["O", "B-PER", "I-PER"]))) == {"spans": [{"start": 3, "end": 8, "label": "PER"}]}

@@ -10,7 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from config.tasks import TaskSpec
+from trainers.compare.answers import Answers
 from trainers.compare.comparison import Comparison, Latency, compare
+from trainers.compare.metrics import catalog
+from trainers.compare.resampling.paired import Paired
 
 _START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -55,6 +58,11 @@ def table(
             "opponent": pa.array([json.dumps(each) for each in opponent], pa.string()),
         }
     )
+
+
+def paired(metric: str, scores: pa.Table) -> Paired:
+    """Return the rows of a scores table as a metric pairs them."""
+    return catalog.find(metric).pair(*Answers.read(scores).columns)
 
 
 def topics(**promotion: object) -> TaskSpec:

@@ -10,8 +10,11 @@ from sklearn.metrics import accuracy_score, f1_score
 from config.tasks import Promotion, TaskSpec
 from tests.support.scored import compared, labelled, table, topics
 from trainers.compare import scoring
-from trainers.compare.comparison import MAX_LABEL_SLICES, Comparison, required_gain
-from trainers.compare.tallies import score_rows
+from trainers.compare.answers import Answers
+from trainers.compare.comparison import Comparison
+from trainers.compare.improvement import required_gain
+from trainers.compare.metrics.f1 import ACCURACY, MACRO_F1
+from trainers.compare.slices import MAX_LABEL_SLICES
 from trainers.job.spec import JobResult
 
 
@@ -139,7 +142,7 @@ def test_a_first_model_has_no_minimum() -> None:
 )  # fmt: skip
 def test_required_gain_in_points(improvement: str, champion: float, points: float) -> None:
     policy = Promotion.model_validate({"metric": "accuracy", "min_improvement": 0.05, "improvement": improvement})
-    assert required_gain(policy, champion) == pytest.approx(points)
+    assert required_gain(policy, champion, ACCURACY.scale) == pytest.approx(points)
 
 
 def test_an_infinite_required_gain_survives_json() -> None:
@@ -156,9 +159,9 @@ def test_however_many_labels_gold_has_the_tallies_grow_with_what_the_models_answ
     gold = [f"tag-{number}" for number in range(300) for _ in range(12)] + ["a"] * 30
     candidate, opponent = ["a"] * len(gold), ["b"] * len(gold)
     scores = labelled(gold, candidate, opponent)
-    rows = score_rows("classification", scores)
-    assert rows.tallies.gold.shape == (len(gold), 2)
-    assert len(rows.labels) == 302
+    answers = Answers.read(scores).columns
+    assert MACRO_F1.pair(*answers).shared.shape == (len(gold), 2)
+    assert len(MACRO_F1.label_detail(*answers).by_label) == 302
     seen = compared(topics(slices=[{"slice": "label:tag-99", "max_drop": 0.1, "min_rows": 5}]), scores)
     labels = sorted({*gold, "b"})
     assert seen.candidate_score == pytest.approx(f1_score(gold, candidate, average="macro", labels=labels, zero_division=0))

@@ -6,7 +6,8 @@ import pytest
 from config.tasks import Promotion
 from registry.gate import decide
 from trainers.compare import statistics
-from trainers.compare.comparison import Comparison, Latency, Slice
+from trainers.compare.comparison import Comparison, Latency
+from trainers.compare.slices import Slice
 
 POLICY = Promotion(metric="macro_f1")
 

@@ -16,7 +16,8 @@ from registry.reports.plots import plot
 from registry.store import Registry
 from registry.versions import Lineage, Version
 from tests.support.registries import TASK
-from trainers.compare.comparison import Comparison, Slice
+from trainers.compare.comparison import Comparison
+from trainers.compare.slices import Slice
 from trainers.job.spec import Progress
 
 COMPARISON = Comparison(

@@ -16,7 +16,7 @@ from perennial_artifact.spacy.entities import borders_of
 from perennial_artifact.spacy.pieces import pieces
 from tests.support.ner_rows import example, examples
 from tests.support.opening import opened
-from trainers.compare.metrics import entity_scores
+from trainers.compare.metrics.entities import entity_scores
 from trainers.hardware import Hardware
 from trainers.learners.protocols import Example, TrainingPlan, TrainingStep
 from trainers.learners.spacy.alignment import Tokens, as_compared

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,23 +8,26 @@ from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
 from trainers.compare import statistics
-from trainers.compare.statistics import Counts, Evidence, PairedTallies
+from trainers.compare.metrics.f1 import MACRO_F1, mean_f1, paired_counts
+from trainers.compare.resampling.paired import Clusters
+from trainers.compare.resampling.sums import SWAP_REPLICATES, PairedSums
+from trainers.compare.statistics import Evidence
 
 
-def of_accuracy(candidate: Sequence[int], opponent: Sequence[int]) -> PairedTallies:
+def of_accuracy(candidate: Sequence[int], opponent: Sequence[int]) -> PairedSums:
     ones = np.ones((len(candidate), 1))
-    return PairedTallies(ones, np.array(candidate, float)[:, None], ones, np.array(opponent, float)[:, None], ones)
+    return paired_counts(ones, np.array(candidate, float)[:, None], ones, np.array(opponent, float)[:, None], ones)
 
 
-def answers(both: int, only_candidate: int, only_opponent: int, neither: int) -> PairedTallies:
+def answers(both: int, only_candidate: int, only_opponent: int, neither: int) -> PairedSums:
     candidate = [1] * (both + only_candidate) + [0] * (only_opponent + neither)
     opponent = [1] * both + [0] * only_candidate + [1] * only_opponent + [0] * neither
     return of_accuracy(candidate, opponent)
 
 
-def weigh(tallies: PairedTallies, clusters: Counts | None = None) -> Evidence:
-    numbered = np.arange(len(tallies.gold)) if clusters is None else clusters
-    return statistics.weigh(tallies, numbered, confidence=0.95, seed=3)
+def weigh(paired: PairedSums, clusters: Clusters | None = None) -> Evidence:
+    numbered = np.arange(len(paired)) if clusters is None else clusters
+    return statistics.weigh(paired, numbered, MACRO_F1.scale, confidence=0.95, seed=3)
 
 
 def test_scores_are_accuracy_where_every_row_claims_one_answer() -> None:
@@ -34,7 +38,7 @@ def test_scores_are_sklearns_macro_f1() -> None:
     rng = np.random.default_rng(5)
     gold, candidate, opponent = rng.integers(0, 4, (3, 200))
     one_hot = np.eye(4)
-    tallies = PairedTallies(
+    counts = paired_counts(
         one_hot[gold],
         one_hot[gold] * (gold == candidate)[:, None],
         one_hot[candidate],
@@ -42,21 +46,21 @@ def test_scores_are_sklearns_macro_f1() -> None:
         one_hot[opponent],
     )
     expected = [f1_score(gold, answer, average="macro", labels=np.unique(gold)) for answer in (candidate, opponent)]
-    assert tallies.scores() == pytest.approx(expected)
+    assert counts.scores() == pytest.approx(expected)
 
 
 def test_a_class_without_gold_counts_as_zero_and_no_class_at_all_is_zero() -> None:
-    assert statistics.mean_f1(np.array([2.0, 0.0]), np.array([2.0, 0.0]), np.array([2.0, 5.0])) == 0.5
-    assert statistics.mean_f1(np.array([2.0, 0.0]), np.array([2.0, 0.0]), np.array([2.0, 0.0])) == 0.5
-    assert statistics.mean_f1(np.array([0.0]), np.array([0.0]), np.array([3.0])) == 0.0
-    assert statistics.mean_f1(np.empty(0), np.empty(0), np.empty(0)) == 0.0
+    assert mean_f1(np.array([2.0, 0.0]), np.array([2.0, 0.0, 2.0, 5.0])) == 0.5
+    assert mean_f1(np.array([2.0, 0.0]), np.array([2.0, 0.0, 2.0, 0.0])) == 0.5
+    assert mean_f1(np.array([0.0]), np.array([0.0, 3.0])) == 0.0
+    assert mean_f1(np.empty(0), np.empty(0)) == 0.0
 
 
 def test_p_equal_is_mcnemars_exact_test_for_single_rows() -> None:
     for only_candidate, only_opponent in ((12, 4), (20, 6), (9, 9), (3, 8)):
         exact = binomtest(only_candidate, only_candidate + only_opponent, 0.5, alternative="greater").pvalue
         found = weigh(answers(100, only_candidate, only_opponent, 30)).p_equal
-        assert found == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / statistics.SWAP_REPLICATES) + 2e-4)
+        assert found == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / SWAP_REPLICATES) + 2e-4)
 
 
 def test_standard_error_is_that_of_paired_differences() -> None:
@@ -70,7 +74,8 @@ def test_standard_error_is_that_of_paired_differences() -> None:
 
 def test_rows_that_repeat_their_story_add_no_evidence() -> None:
     once = answers(70, 12, 4, 14)
-    four_times = PairedTallies(*(np.repeat(array, 4, axis=0) for array in once.arrays()))
+    shared, candidate, opponent = (np.repeat(array, 4, axis=0) for array in (once.shared, once.candidate, once.opponent))
+    four_times = replace(once, shared=shared, candidate=candidate, opponent=opponent)
     clustered = weigh(four_times, np.repeat(np.arange(100), 4))
     assert clustered.standard_error == pytest.approx(weigh(once).standard_error, rel=0.06)
     assert clustered.p_equal == pytest.approx(weigh(once).p_equal, abs=0.01)
@@ -84,7 +89,7 @@ def test_identical_models_differ_in_nothing() -> None:
 
 
 def test_no_rows_are_no_evidence() -> None:
-    empty = PairedTallies(*(np.zeros((0, 1)) for _ in range(5)))
+    empty = paired_counts(*(np.zeros((0, 1)) for _ in range(5)))
     assert weigh(empty) == Evidence(gain=0.0, standard_error=0.0, lower_bound=-1.0, upper_bound=1.0, p_equal=1.0)
 
 
@@ -116,8 +121,9 @@ def test_five_thousand_rows_of_forty_labels_stay_quick_and_small() -> None:
     rng = np.random.default_rng(1)
     gold, candidate, opponent = rng.integers(0, 40, (3, 5_000))
     one_hot = np.eye(40)
-    tallies = PairedTallies(one_hot[gold], one_hot[gold] * (gold == candidate)[:, None], one_hot[candidate],
+    counts = paired_counts(one_hot[gold], one_hot[gold] * (gold == candidate)[:, None], one_hot[candidate],
                             one_hot[gold] * (gold == opponent)[:, None], one_hot[opponent])  # fmt: skip
-    gains = statistics.bootstrap_gains(tallies, 500, rng)
+    ours, theirs = counts.bootstrapped(rng, 500)
+    gains = ours - theirs
     assert gains.shape == (500,)
-    assert gains.mean() == pytest.approx(np.subtract(*tallies.scores()), abs=0.002)
+    assert gains.mean() == pytest.approx(np.subtract(*counts.scores()), abs=0.002)

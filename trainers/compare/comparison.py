@@ -1,60 +1,45 @@
-"""Candidate and champion on identical rows: per-example scores become one Comparison."""
+"""Candidate and champion on identical rows: per-example answers become one Comparison."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import Annotated
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import BaseModel, ConfigDict, model_validator
 
-from config.tasks import Promotion, TaskSpec
-from trainers.compare import statistics, tallies
-
-MIN_SLICE_ROWS = 10
-"""A slice with fewer rows is not reported."""
-MAX_LABEL_SLICES = 100
-"""Labels with a slice of their own, those with most rows: more than that nobody reads."""
-NEWEST_SHARE = 4
-"""The newest slice holds one row of this many."""
-
-# JSON knows no infinity; the word is read back as one.
-_MaybeInfinite = Annotated[float, PlainSerializer(lambda value: value if math.isfinite(value) else str(value), when_used="json")]
+from config.tasks import TaskSpec
+from trainers.compare import statistics
+from trainers.compare.answers import Answers, rows_where
+from trainers.compare.clusters import clusters_of
+from trainers.compare.improvement import required_gain
+from trainers.compare.metrics import catalog
+from trainers.compare.metrics.metric import KnowsLabels
+from trainers.compare.metrics.scale import MaybeInfinite, Scale
+from trainers.compare.slices import Slice, label_slices, slice_of, slices_of
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Slice(_Value):
-    """A part of the rows, scored by both."""
-
-    name: str
-    rows: int
-    champion_score: float
-    candidate_score: float
-
-    @property
-    def gain(self) -> float:
-        """Candidate minus champion, in points (0..1)."""
-        return self.candidate_score - self.champion_score
-
-
-class Latency(_Value):
+class Latency(BaseModel):
     """Time to answer one text, measured in the same child, in milliseconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     p50_ms: float
     p99_ms: float
 
 
-class Comparison(_Value):
-    """Both models on the deciding rows, with what the gate needs to know. Scores are 0..1, higher is better."""
+class Comparison(BaseModel):
+    """Both models on the deciding rows, with what the gate needs to know.
+
+    Gains, bounds and minimum are improvements in the metric's direction, positive where the candidate is better, on the scale of
+    the scores.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: str
     metric: str
+    scale: Scale
+    """How the metric's scores are to be read; it stays with the comparison, whatever becomes of the metric."""
     candidate_run: str
     champion_version: str | None
     """None: compared with the declared baseline, as for a first model."""
@@ -62,21 +47,20 @@ class Comparison(_Value):
     """What people read: `news-topics/v3` or `baseline: most frequent label`."""
     rows: int
     stories: int
-    champion_score: float
-    candidate_score: float
-    gain: float
-    """Candidate minus champion, in points."""
+    champion_score: MaybeInfinite
+    candidate_score: MaybeInfinite
+    gain: MaybeInfinite
     confidence: float
-    lower_bound: float
+    lower_bound: MaybeInfinite
     """Of the gain, one-sided, paired bootstrap clustered by story."""
-    upper_bound: float
-    standard_error: float
+    upper_bound: MaybeInfinite
+    standard_error: MaybeInfinite
     p_equal: float
     """One-sided probability of a gain this large if both were equal."""
-    discordant: float
-    """Share of rows on which exactly one of the two was right."""
-    required_gain: _MaybeInfinite
-    """The policy's minimum improvement in points, given the champion's score (infinite when it cannot be reached)."""
+    discordant: float | None
+    """Share of rows on which exactly one of the two was right; None where right and wrong are a matter of degree."""
+    required_gain: MaybeInfinite
+    """The policy's minimum improvement, given the champion's score (infinite when it cannot be reached)."""
     required_rows: int
     """Rows at which an equal candidate shows the required gain in fewer than 1 of 100 looks."""
     anchor: Slice | None = None
@@ -86,6 +70,14 @@ class Comparison(_Value):
     size_mib: float = 0.0
     looks: int = 1
     """How often these rows have been looked at, the present look included (mean, rounded up)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_before_scales(cls, values: Any) -> Any:  # noqa: ANN401 - pydantic hands over whatever was stored
+        """Complete a comparison that was stored when every score was 0..1 and higher was better."""
+        if not isinstance(values, dict) or "scale" in values or "metric" not in values:
+            return values
+        return {**values, "scale": catalog.find(values["metric"]).scale}
 
 
 def compare(
@@ -104,113 +96,46 @@ def compare(
     """Return both models' scores on identical rows, and what resampling says of the difference.
 
     `scores` has the columns example_id, role (test, anchor or corrections), story_id, document_id, event_time, language, gold,
-    candidate and opponent (the last three as JSON). Rows of role test decide; the others are slices. An accuracy is the share of
-    rows answered right, macro F1 is over the labels that stand in gold or in either model's answers, entity F1 over all spans.
+    candidate and opponent (the last three as JSON). Rows of role test decide; the others are slices. Raises `UserError` where the
+    policy cannot be read on the metric's scale, `RunFailedError` where an answer cannot be scored.
     """
-    metric = task.promotion.metric
-    test = _of_role(scores, "test")
-    rows = tallies.score_rows(task.kind, test)
-    deciding = rows.of_metric(metric)
-    stories = _clusters(test)
-    evidence = statistics.weigh(deciding, stories, confidence=task.promotion.confidence, seed=seed)
-    candidate_score, champion_score = deciding.scores()
-    needed = 0.0 if champion_version is None else required_gain(task.promotion, champion_score)
+    policy, metric = task.promotion, catalog.find(task.promotion.metric)
+    answers, roles = Answers.read(scores), scores["role"].to_pylist()
+    test = rows_where(roles, "test")
+    deciding = answers.take(test)
+    stories = clusters_of(scores.take(pa.array(test)))
+    paired = metric.pair(*deciding.columns)
+    evidence = statistics.weigh(paired, stories, metric.scale, confidence=policy.confidence, seed=seed)
+    candidate_score, champion_score = paired.scores()
+    labels = metric.label_detail(*deciding.columns) if isinstance(metric, KnowsLabels) else None
+    needed = 0.0 if champion_version is None else required_gain(policy, champion_score, metric.scale)
     return Comparison(
         task=task.name,
-        metric=metric,
+        metric=metric.name,
+        scale=metric.scale,
         candidate_run=run_id,
         champion_version=champion_version,
         opponent=opponent,
-        rows=test.num_rows,
+        rows=len(test),
         stories=int(stories.max(initial=-1)) + 1,
         champion_score=champion_score,
         candidate_score=candidate_score,
         gain=evidence.gain,
-        confidence=task.promotion.confidence,
+        confidence=policy.confidence,
         lower_bound=evidence.lower_bound,
         upper_bound=evidence.upper_bound,
         standard_error=evidence.standard_error,
         p_equal=evidence.p_equal,
-        discordant=float(rows.discordant.mean()) if test.num_rows else 0.0,
+        discordant=labels.discordant if labels else None,
         required_gain=needed,
-        required_rows=statistics.required_rows(test.num_rows, evidence.standard_error, needed, looks=looks),
-        anchor=_slice(task, "anchor", _of_role(scores, "anchor"), at_least=1),
-        slices=_slices(task, scores, test, rows),
+        required_rows=statistics.required_rows(len(test), evidence.standard_error, needed, looks=looks),
+        anchor=slice_of(metric, "anchor", answers.take(rows_where(roles, "anchor")), at_least=1),
+        slices=(
+            *slices_of(metric, scores, answers, test),
+            *(label_slices(metric, labels.by_label, [guard.slice for guard in policy.slices]) if labels else ()),
+        ),
         candidate_latency=candidate_latency,
         champion_latency=champion_latency,
         size_mib=size_mib,
         looks=looks,
     )
-
-
-def required_gain(policy: Promotion, champion_score: float) -> float:
-    """Return the policy's minimum improvement in points (0..1); infinite when champion and minimum together exceed 1."""
-    points = minimum_points(policy, champion_score)
-    return points if champion_score + points <= 1.0 else math.inf
-
-
-def minimum_points(policy: Promotion, champion_score: float) -> float:
-    """Return the policy's minimum improvement in points (0..1), whether it can be reached or not."""
-    minimum = policy.min_improvement
-    return {
-        "relative": minimum * champion_score,
-        "absolute": minimum,
-        "error_reduction": minimum * (1.0 - champion_score),
-    }[policy.improvement]
-
-
-def _slices(task: TaskSpec, scores: pa.Table, test: pa.Table, rows: tallies.ScoredRows) -> tuple[Slice, ...]:
-    by_time = np.argsort(test["event_time"].to_numpy(), kind="stable")
-    newest = test.take(pa.array(by_time[test.num_rows - test.num_rows // NEWEST_SHARE :]))
-    parts = [_slice(task, "newest", newest), _slice(task, "corrections", _of_role(scores, "corrections"))]
-    languages = test["language"].to_pylist()
-    parts.extend(
-        _slice(task, f"language:{language}", test.filter(pa.array([name == language for name in languages])))
-        for language in sorted({name for name in languages if name})
-    )
-    for label, count in _reported(task, rows.rows_of_labels()):
-        candidate, champion = rows.scores_of(label)
-        parts.append(Slice(name=f"label:{label}", rows=count, champion_score=champion, candidate_score=candidate))
-    return tuple(part for part in parts if part is not None)
-
-
-def _reported(task: TaskSpec, rows: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Return the labels that get a slice, by name, with their `rows`: those with most of them, and those that a guard names."""
-    enough = {label: count for label, count in rows.items() if count >= MIN_SLICE_ROWS}
-    most_first = sorted(enough, key=lambda label: (-enough[label], label))
-    guarded = enough.keys() & {guard.slice.removeprefix("label:") for guard in task.promotion.slices}
-    return [(label, enough[label]) for label in sorted({*most_first[:MAX_LABEL_SLICES], *guarded})]
-
-
-def _slice(task: TaskSpec, name: str, part: pa.Table, *, at_least: int = MIN_SLICE_ROWS) -> Slice | None:
-    if part.num_rows < at_least:
-        return None
-    candidate, champion = tallies.score_rows(task.kind, part).of_metric(task.promotion.metric).scores()
-    return Slice(name=name, rows=part.num_rows, champion_score=champion, candidate_score=candidate)
-
-
-def _of_role(scores: pa.Table, role: str) -> pa.Table:
-    return scores.filter(pa.array([value == role for value in scores["role"].to_pylist()], type=pa.bool_()))
-
-
-def _clusters(rows: pa.Table) -> NDArray[np.intp]:
-    """Return each row's cluster as a number from 0: rows of one story or one document belong together, and so on through both."""
-    # Only where it is used: a child near its memory limit starts with a quarter less.
-    from scipy.sparse import coo_array  # noqa: PLC0415 - see above
-    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415 - see above
-
-    numbers = []
-    for column in ("story_id", "document_id"):
-        # A row without one is one of its own.
-        names = [
-            name or f"row:{example}"
-            for name, example in zip(rows[column].to_pylist(), rows["example_id"].to_pylist(), strict=True)
-        ]
-        numbers.append(np.unique(np.array(names, dtype=str), return_inverse=True)[1])
-    stories, documents = numbers
-    count = int(stories.max(initial=-1)) + 1
-    size = count + int(documents.max(initial=-1)) + 1
-    # Each row ties its story to its document.
-    ties = coo_array((np.ones(rows.num_rows), (stories, count + documents)), shape=(size, size))
-    _number, parts = connected_components(ties, directed=False)
-    return np.asarray(np.unique(parts[stories], return_inverse=True)[1], dtype=np.intp)

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
+import numpy as np
 import pyarrow as pa
 
 from perennial_artifact.predictor import Predictor
 from trainers.compare.comparison import Latency
-from trainers.compare.metrics import percentiles_ms
 from trainers.learners.protocols import Aligner
 
 ROLES = ("test", "anchor", "corrections")
@@ -87,3 +87,12 @@ def time_answers(
             durations_s[which].append(clock() - before)
     first, second = (Latency(p50_ms=p50, p99_ms=p99) for p50, p99 in map(percentiles_ms, durations_s))
     return first, second
+
+
+def percentiles_ms(durations_s: Sequence[float]) -> tuple[float, float]:
+    """Return the median and the 99th percentile, in milliseconds. Raises ValueError when nothing was timed."""
+    if not durations_s:
+        message = "no duration was measured"
+        raise ValueError(message)
+    median, tail = np.percentile(np.asarray(durations_s, dtype=np.float64) * 1000.0, [50, 99])
+    return float(median), float(tail)

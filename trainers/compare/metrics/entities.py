@@ -1,4 +1,4 @@
-"""How good answers are and how long they take. Pure functions over plain values; a score is 0..1, higher is better."""
+"""Entities that a text holds and a model found: true and false positives, false negatives, and the two usual kinds of error."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 SpanKey = tuple[int, int, str]
 """Start, end (exclusive, code points) and type."""
@@ -94,43 +92,6 @@ def entity_scores(golds: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[
             type_errors += any(other[:2] == (start, end) for other in wrong)
             boundary_errors += any(other[2] == label and other[0] < end and start < other[1] for other in wrong)
     return EntityScores(sum(per_type.values(), Counts()), dict(sorted(per_type.items())), boundary_errors, type_errors)
-
-
-def accuracy(gold: Sequence[str], predicted: Sequence[str]) -> float:
-    """Return the share of rows answered right (0 without rows)."""
-    return _ratio(sum(label == answer for label, answer in zip(gold, predicted, strict=True)), len(gold))
-
-
-def top_k_accuracy(gold: Sequence[str], scores: Sequence[Mapping[str, float]], k: int) -> float:
-    """Return the share of rows whose label is among the `k` with the highest score (ties go by name)."""
-    hits = 0
-    for label, row in zip(gold, scores, strict=True):
-        best = sorted(row, key=lambda name: (-row[name], name))[:k]
-        hits += label in best
-    return _ratio(hits, len(gold))
-
-
-def expected_calibration_error(confidences: Sequence[float], right: Sequence[bool], *, bins: int = 15) -> float:
-    """Return the mean gap between confidence and accuracy over equal-width bins, weighted by rows (Guo et al. 2017)."""
-    if len(confidences) != len(right):
-        message = f"{len(confidences)} confidences for {len(right)} answers"
-        raise ValueError(message)
-    if not confidences:
-        return 0.0
-    sure = np.asarray(confidences, dtype=np.float64)
-    hit = np.asarray(right, dtype=np.float64)
-    which = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(which, weights=sure - hit, minlength=bins)
-    return float(np.abs(gaps).sum() / len(sure))
-
-
-def percentiles_ms(durations_s: Sequence[float]) -> tuple[float, float]:
-    """Return the median and the 99th percentile, in milliseconds. Raises ValueError when nothing was timed."""
-    if not durations_s:
-        message = "no duration was measured"
-        raise ValueError(message)
-    median, tail = np.percentile(np.asarray(durations_s, dtype=np.float64) * 1000.0, [50, 99])
-    return float(median), float(tail)
 
 
 def _known(found: frozenset[SpanKey], gold: Mapping[str, Any]) -> frozenset[SpanKey]:

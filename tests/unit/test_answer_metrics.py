@@ -6,7 +6,8 @@ import random
 import pytest
 from sklearn import metrics as reference
 
-from trainers.compare import metrics
+from trainers.compare import scoring
+from trainers.compare.metrics import entities, labels
 
 
 def spans(*triples: tuple[int, int, str], partial: bool = False) -> dict[str, object]:
@@ -18,14 +19,14 @@ def test_an_entity_is_right_only_with_start_end_and_type() -> None:
     gold = spans((0, 4, "PER"), (10, 14, "ORG"), (20, 24, "LOC"), (30, 34, "LOC"))
     answer = spans((0, 4, "PER"), (10, 14, "LOC"), (20, 25, "LOC"), (40, 44, "LOC"))
 
-    scores = metrics.entity_scores([gold], [answer])
+    scores = entities.entity_scores([gold], [answer])
 
-    assert scores.overall == metrics.Counts(true_positive=1, false_positive=3, false_negative=3)
+    assert scores.overall == entities.Counts(true_positive=1, false_positive=3, false_negative=3)
     assert scores.overall.precision == scores.overall.recall == scores.overall.f1 == 0.25
     assert scores.per_type == {
-        "LOC": metrics.Counts(0, 3, 2),
-        "ORG": metrics.Counts(0, 0, 1),
-        "PER": metrics.Counts(1, 0, 0),
+        "LOC": entities.Counts(0, 3, 2),
+        "ORG": entities.Counts(0, 0, 1),
+        "PER": entities.Counts(1, 0, 0),
     }
     assert scores.type_errors == 1
     assert scores.boundary_errors == 1
@@ -35,7 +36,7 @@ def test_counts_add_up_over_texts() -> None:
     golds = [spans((0, 1, "A")), spans((0, 1, "A"), (2, 3, "B")), spans()]
     answers = [spans((0, 1, "A")), spans((2, 3, "B")), spans((5, 6, "A"))]
 
-    overall = metrics.entity_scores(golds, answers).overall
+    overall = entities.entity_scores(golds, answers).overall
 
     assert (overall.true_positive, overall.false_positive, overall.false_negative) == (2, 1, 1)
     assert overall.support == 3
@@ -46,18 +47,18 @@ def test_of_a_partial_target_only_what_touches_a_known_span_counts() -> None:
     gold = spans((10, 20, "ORG"), partial=True)
     answer = spans((12, 20, "ORG"), (30, 40, "PER"))
 
-    assert metrics.entity_counts(gold, answer) == {"ORG": metrics.Counts(0, 1, 1)}
+    assert entities.entity_counts(gold, answer) == {"ORG": entities.Counts(0, 1, 1)}
 
 
 def test_what_touches_only_parts_that_cannot_be_told_counts_for_nothing() -> None:
     gold = spans((0, 4, "ORG")) | {"unknown": [[5, 9]]}
-    assert metrics.entity_counts(gold, spans((5, 9, "ORG"))) == {"ORG": metrics.Counts(0, 0, 1)}
-    assert metrics.entity_counts(gold, spans((0, 9, "ORG"))) == {"ORG": metrics.Counts(0, 1, 1)}
-    assert metrics.entity_counts(gold, spans((10, 12, "ORG"))) == {"ORG": metrics.Counts(0, 1, 1)}
+    assert entities.entity_counts(gold, spans((5, 9, "ORG"))) == {"ORG": entities.Counts(0, 0, 1)}
+    assert entities.entity_counts(gold, spans((0, 9, "ORG"))) == {"ORG": entities.Counts(0, 1, 1)}
+    assert entities.entity_counts(gold, spans((10, 12, "ORG"))) == {"ORG": entities.Counts(0, 1, 1)}
 
 
 def test_nothing_expected_and_nothing_found_scores_zero_not_an_error() -> None:
-    overall = metrics.entity_scores([spans()], [spans()]).overall
+    overall = entities.entity_scores([spans()], [spans()]).overall
     assert (overall.precision, overall.recall, overall.f1) == (0.0, 0.0, 0.0)
 
 
@@ -71,49 +72,49 @@ def labelled(request: pytest.FixtureRequest) -> tuple[list[str], list[str]]:
 
 def test_accuracy_agrees_with_scikit_learn(labelled: tuple[list[str], list[str]]) -> None:
     gold, predicted = labelled
-    assert metrics.accuracy(gold, predicted) == pytest.approx(reference.accuracy_score(gold, predicted))
+    assert labels.accuracy(gold, predicted) == pytest.approx(reference.accuracy_score(gold, predicted))
 
 
 def test_top_k_agrees_with_scikit_learn() -> None:
     random_ = random.Random(3)
-    labels = list("abcde")
-    gold = random_.choices(labels, k=100)
-    scores = [{label: random_.random() for label in labels} for _ in gold]
-    table = [[row[label] for label in labels] for row in scores]
+    names = list("abcde")
+    gold = random_.choices(names, k=100)
+    scores = [{label: random_.random() for label in names} for _ in gold]
+    table = [[row[label] for label in names] for row in scores]
     for k in (1, 2, 3):
-        expected = reference.top_k_accuracy_score(gold, table, k=k, labels=labels)
-        assert metrics.top_k_accuracy(gold, scores, k) == pytest.approx(expected)
+        expected = reference.top_k_accuracy_score(gold, table, k=k, labels=names)
+        assert labels.top_k_accuracy(gold, scores, k) == pytest.approx(expected)
 
 
 def test_top_k_counts_a_label_the_model_does_not_know_as_a_miss() -> None:
-    assert metrics.top_k_accuracy(["new"], [{"old": 1.0}], 3) == 0.0
+    assert labels.top_k_accuracy(["new"], [{"old": 1.0}], 3) == 0.0
 
 
 def test_a_model_as_sure_as_it_is_right_is_calibrated() -> None:
     right = [True] * 8 + [False] * 2
-    assert metrics.expected_calibration_error([0.8] * 10, right) == pytest.approx(0.0)
-    assert metrics.expected_calibration_error([1.0] * 10, right) == pytest.approx(0.2)
+    assert labels.expected_calibration_error([0.8] * 10, right) == pytest.approx(0.0)
+    assert labels.expected_calibration_error([1.0] * 10, right) == pytest.approx(0.2)
 
 
 def test_calibration_error_weighs_bins_by_their_rows() -> None:
     # 3 rows at 0.95 of which 1 is right, 1 row at 0.15 that is right.
-    error = metrics.expected_calibration_error([0.95, 0.95, 0.95, 0.15], [True, False, False, True], bins=10)
+    error = labels.expected_calibration_error([0.95, 0.95, 0.95, 0.15], [True, False, False, True], bins=10)
     assert error == pytest.approx((3 * (0.95 - 1 / 3) + 1 * (1 - 0.15)) / 4)
 
 
 def test_calibration_refuses_lists_of_different_length() -> None:
     with pytest.raises(ValueError, match="2 confidences for 1 answers"):
-        metrics.expected_calibration_error([0.5, 0.5], [True])
+        labels.expected_calibration_error([0.5, 0.5], [True])
 
 
 def test_scores_without_rows_are_zero() -> None:
-    assert metrics.accuracy([], []) == metrics.top_k_accuracy([], [], 1) == 0.0
-    assert metrics.expected_calibration_error([], []) == 0.0
+    assert labels.accuracy([], []) == labels.top_k_accuracy([], [], 1) == 0.0
+    assert labels.expected_calibration_error([], []) == 0.0
 
 
 def test_percentiles_are_in_milliseconds() -> None:
-    p50, p99 = metrics.percentiles_ms([number / 1000 for number in range(1, 102)])
+    p50, p99 = scoring.percentiles_ms([number / 1000 for number in range(1, 102)])
     assert (p50, p99) == (pytest.approx(51.0), pytest.approx(100.0))
     with pytest.raises(ValueError, match="no duration"):
-        metrics.percentiles_ms([])
+        scoring.percentiles_ms([])
     assert not math.isnan(p99)

@@ -1,0 +1,25 @@
+"""Metrics by name: those that are built in, and those that a module of one's own registers."""
+
+from __future__ import annotations
+
+from config.errors import UserError
+from trainers.compare.metrics import errors, f1, spearman
+from trainers.compare.metrics.metric import Metric
+
+_BUILT_IN: tuple[Metric, ...] = (f1.ACCURACY, f1.MACRO_F1, f1.ENTITY_F1, errors.MAE, errors.RMSE, spearman.SPEARMAN)
+_METRICS: dict[str, Metric] = {metric.name: metric for metric in _BUILT_IN}
+
+
+def register(metric: Metric) -> None:
+    """Make a metric known under its name, when its module is imported. Raises `UserError` where another has that name."""
+    if _METRICS.setdefault(metric.name, metric) != metric:
+        message = f"two metrics are called {metric.name!r}; give the one that was registered last another name"
+        raise UserError(message)
+
+
+def find(name: str) -> Metric:
+    """Return the metric of this name. Raises `UserError` where there is none."""
+    if name not in _METRICS:
+        message = f"no metric is called {name!r}; those known are {', '.join(sorted(_METRICS))}"
+        raise UserError(message)
+    return _METRICS[name]

@@ -1,0 +1,83 @@
+"""Spearman's rank correlation: whether texts come in the right order. Not additive: a rank depends on all other rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.compare.metrics.metric import Target
+from trainers.compare.metrics.numbers import Numbers, Read, paired_numbers, read_values
+from trainers.compare.metrics.scale import Scale
+from trainers.compare.resampling.paired import Scores
+from trainers.compare.resampling.rows import PairedRows, Rows, Times
+
+_UNKNOWN = -1
+Levels = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Spearman:
+    """The mean over the dimensions of the rank correlation of answers with gold, ties at their mean rank.
+
+    `scipy.stats.spearmanr`. Where gold or the answers do not vary there is no order to get right, and the correlation is 0.
+    """
+
+    name: str
+    scale: Scale
+    read: Read = read_values
+
+    def pair(self, gold: Sequence[Target], candidate: Sequence[Target], opponent: Sequence[Target]) -> PairedRows:
+        """Return every number as its level: which of the different values of its dimension it is, in order.
+
+        Both models share one scale of levels, so that answers can be swapped between them.
+        """
+        numbers = paired_numbers(gold, candidate, opponent, self.read)
+        answers = np.concatenate([numbers.candidate, numbers.opponent])
+        levels = _levels(answers, np.concatenate([numbers.known, numbers.known]))
+        rows = len(numbers.gold)
+        return PairedRows(
+            gold=_levels(numbers.gold, numbers.known),
+            candidate=levels[:rows],
+            opponent=levels[rows:],
+            score=mean_correlation,
+            clusters=np.arange(rows),
+        )
+
+
+def mean_correlation(gold: Rows, answers: Rows, times: Times) -> float:
+    """Return the mean over the dimensions of Spearman's correlation of levels (rows, dimensions), each row counted `times`."""
+    found = [_correlation(gold[:, column], answers[:, column], times) for column in range(gold.shape[1])]
+    return float(np.mean(found)) if found else 0.0
+
+
+def _correlation(gold: Levels, answers: Levels, times: Times) -> float:
+    known: NDArray[np.bool_] = gold != _UNKNOWN
+    weights = times[known].astype(np.float64)
+    total = weights.sum()
+    if total == 0.0:
+        return 0.0
+    first, second = (_ranks(levels[known], weights) for levels in (gold, answers))
+    # The mean of all ranks is that of 1 to n, ties or not.
+    first, second = first - (total + 1.0) / 2.0, second - (total + 1.0) / 2.0
+    spread = np.sqrt((weights * first * first).sum() * (weights * second * second).sum())
+    return float((weights * first * second).sum() / spread) if spread > 0.0 else 0.0
+
+
+def _ranks(levels: Levels, weights: Scores) -> Scores:
+    """Return the mean rank of each row's level, counted from 1, where each row stands `weights` times."""
+    of_level = np.bincount(levels, weights=weights)
+    return np.asarray((np.cumsum(of_level) - (of_level - 1.0) / 2.0)[levels])
+
+
+def _levels(numbers: Numbers, known: NDArray[np.bool_]) -> Levels:
+    levels = np.full(numbers.shape, _UNKNOWN, np.intp)
+    for column in range(numbers.shape[1]):
+        here = known[:, column]
+        levels[here, column] = np.unique(numbers[here, column], return_inverse=True)[1]
+    return levels
+
+
+SPEARMAN = Spearman("spearman", Scale(title="rank correlation", lowest=-1.0))

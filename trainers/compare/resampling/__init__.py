@@ -1,0 +1,1 @@
+"""Both models' answers to the same rows, drawn again and again by whole clusters."""
