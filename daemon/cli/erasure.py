@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
-import time
-from contextlib import closing
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from config.clock import utc_now
-from config.errors import RetryError, UserError
-from config.settings import Settings, load_settings
-from consumers.events import schemas as events
-from daemon.cli.output import AsJson, console, print_json, say, table
-
-_LOOK_S = 1.0
+from config.errors import UserError
+from config.settings import load_settings
+from daemon.cli.output import AsJson, print_json, say, table
 
 User = Annotated[str | None, typer.Option(help="Id of the user.")]
 Article = Annotated[str | None, typer.Option(help="Id of the article; all its revisions.")]
@@ -49,18 +42,20 @@ def erase(
             f"nothing has run in {settings.data_dir}, so nothing was ever kept there; give this command the daemon's settings"
         )
         raise UserError(message)
+    from daemon.operations import forgetting  # noqa: PLC0415 - heavy
+
     if forget_tombstone:
-        _forget_tombstones(settings, user, article)
+        kinds = " and ".join(forgetting.let_in_again(settings, user, article))
+        say(f"new events of this {kinds} are stored again; what was erased stays erased")
         return
-    event = _event(user, article)
+    event = forgetting.request(user, article)
     if not yes:
         typer.confirm(f"Remove everything of {' and '.join(named)} for good, and train affected models anew?", abort=True)
-    from consumers.log.open import publish  # noqa: PLC0415 - heavy
-
-    publish(settings, event)
-    console.print("requested; the daemon works it off, `perennial erasures` shows how far it is")
+    forgetting.ask(settings, event)
+    say("requested; the daemon works it off, `perennial erasures` shows how far it is")
     if wait:
-        _wait(settings, event.event_id)
+        for state in forgetting.followed(settings, event.event_id):
+            say(f"{utc_now():%H:%M:%S} {state}")
 
 
 def erasures(as_json: AsJson = False) -> None:
@@ -80,56 +75,3 @@ def erasures(as_json: AsJson = False) -> None:
             for one in found.erasures
         ],
     )  # fmt: skip
-
-
-def _event(user: str | None, article: str | None) -> events.Erase:
-    event_id = f"erase-{secrets.token_hex(8)}"
-    try:
-        return events.Erase(event_id=event_id, occurred_at=utc_now(), source="perennial erase", user_id=user, article_id=article)
-    except ValidationError as error:
-        wrong = " and ".join(repr(problem["input"]) for problem in error.errors())
-        message = f"{wrong} is no id that an event can carry, so nothing of it is kept; nothing was asked for"
-        raise UserError(message) from None
-
-
-def _wait(settings: Settings, event_id: str) -> None:
-    """Say each state as it is reached. Raises `RetryError` where no daemon runs that would work it off."""
-    from consumers.erasure.requests import Erasures  # noqa: PLC0415 - heavy
-    from registry.store import Registry  # noqa: PLC0415 - heavy
-
-    nobody = "no daemon is running; the request stays and is worked off when one does: `perennial run`"
-    try:
-        registry = Registry.open(settings.registry_url, read_only=True)
-    except RetryError:
-        raise RetryError(nobody) from None
-    said = ""
-    with registry, closing(Erasures(settings.data_dir)) as listed:
-        while True:
-            one = listed.of_event(event_id)
-            told = "requested" if one is None else f"{one.state}{f': {one.note}' if one.note else ''}"
-            if told != said:
-                say(f"{utc_now():%H:%M:%S} {told}")
-                said = told
-            if one is not None and one.done_at is not None:
-                return
-            if registry.lease.holder() is None:
-                raise RetryError(nobody)
-            time.sleep(_LOOK_S)
-
-
-def _forget_tombstones(settings: Settings, user: str | None, article: str | None) -> None:
-    from consumers.erasure.requests import Erasures  # noqa: PLC0415 - heavy
-
-    if not Erasures.exist(settings.data_dir):
-        message = f"nothing was ever erased in {settings.data_dir}"
-        raise UserError(message)
-    with closing(Erasures(settings.data_dir)) as listed:
-        forgotten = [
-            kind
-            for kind, name in (("user", user), ("article", article))
-            if name and listed.forget(kind, name)  # type: ignore[arg-type]  # one of the two kinds
-        ]
-    if not forgotten:
-        message = "it was not erased here, so nothing is refused; nothing was changed"
-        raise UserError(message)
-    console.print(f"new events of this {' and '.join(forgotten)} are stored again; what was erased stays erased")

@@ -58,6 +58,8 @@ class TestRuns:
         assert last is not None
         assert last.run_id == runs[2].run_id
         assert registry.runs.last("nothing") is None
+        several = registry.runs.several([runs[0].run_id, other.run_id, "gone"])
+        assert {name: run.task for name, run in several.items()} == {runs[0].run_id: TASK, other.run_id: "entities"}
 
     def test_everything_recorded_comes_back_as_it_was(self, registry: Registry) -> None:
         run = new_run(registry)
@@ -187,6 +189,15 @@ class TestPromotion:
         for number in range(1, 4):
             promote(registry, add_version(registry).name, f"{TASK}/v{number - 1}" if number > 1 else None)
         assert promotion.rollback(registry, TASK, to=f"{TASK}/v1", actor="a", reason="r").version == f"{TASK}/v1"
+        check_invariants(registry)
+
+    def test_by_hand_whoever_is_champion_makes_way(self, registry: Registry) -> None:
+        first, second = add_version(registry).name, add_version(registry).name
+        for name in (first, second):
+            assert promotion.promote_by_hand(registry, name, actor="operator", reason="election night").version == name
+        assert registry.versions.history(TASK)[-1].from_version == first
+        with pytest.raises(UserError, match="there is no version"):
+            promotion.promote_by_hand(registry, f"{TASK}/v9", actor="operator", reason="a typing error")
         check_invariants(registry)
 
     def test_a_stale_promotion_is_refused(self, registry: Registry) -> None:

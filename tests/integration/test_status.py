@@ -15,6 +15,7 @@ from config.settings import Settings, load_settings
 from consumers.events import schemas as events
 from consumers.log.embedded.log import EmbeddedLog
 from daemon.training.triggers import Trigger
+from daemon.views.flow import Backlog
 from daemon.views.runs import Progress, last_progress
 from daemon.views.status import Status, StatusReader
 from daemon.views.view import as_json
@@ -57,6 +58,20 @@ def test_a_quiet_installation_with_a_champion(world: World) -> None:
     assert status.lag == {events.ARTICLES_TOPIC: 0, events.FEEDBACK_TOPIC: 0, events.PREDICTIONS_TOPIC: 0}
     assert (status.dead_letters, status.serving) == (0, None)
     assert as_json(status)["tasks"][0]["champion"] == f"{NAME}/v1"
+
+
+def test_what_enrichment_has_not_come_to_is_counted_since_when(world: World) -> None:
+    world.grow(10)
+    assert read(world).backlog["examples"] == Backlog(texts=0, since=None)
+    world.buffer.insert(
+        buffers.stored(*(buffers.label(f"new-{n}", f"new text {n}", "A", task=NAME) for n in range(3)), offset=900)
+    )
+    stored = buffers.article("a-1")
+    world.clock.forward(60)
+    world.buffer.insert(buffers.stored(stored, offset=901))
+    waiting = read(world).backlog
+    assert waiting["examples"] == Backlog(texts=3, since=buffers.NOW)
+    assert waiting["articles"] == Backlog(texts=1, since=buffers.NOW + timedelta(seconds=60))
 
 
 def test_which_share_of_the_texts_the_champion_read_in_part(world: World) -> None:

@@ -72,6 +72,15 @@ def test_an_oversized_event_is_kept_as_hash_and_prefix(letters: DeadLetters) -> 
     assert letter.value_sha256 == hashlib.sha256(value).hexdigest()
 
 
+def test_only_what_can_be_replayed_and_was_not_is_offered(letters: DeadLetters, log: EmbeddedLog) -> None:
+    letters.add_all([Rejected(raw(0), "r"), Rejected(raw(1, b"x" * 9000), "too large", keep_bytes=False), Rejected(raw(2), "r")])
+    first, _large, last = sorted(letter.id for letter in letters.list())
+    assert letters.replayable() == [first, last]
+    with closing(log.sink()) as sink:
+        letters.replay([first], sink)
+    assert letters.replayable() == [last]
+
+
 def test_replaying_publishes_the_same_bytes_to_the_same_topic_once_more(letters: DeadLetters, log: EmbeddedLog) -> None:
     letters.add_all([Rejected(raw(1, b"a", topic="news"), "r"), Rejected(raw(2, b"b", topic="sport"), "r")])
     with closing(log.sink()) as sink:

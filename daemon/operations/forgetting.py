@@ -1,0 +1,76 @@
+"""A person asks to forget a user or an article: the request, how far it has come, and taking the refusal back."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+from pydantic import ValidationError
+
+from config.clock import utc_now
+from config.errors import RetryError, UserError
+from config.settings import Settings
+from consumers.erasure.requests import Erasures
+from consumers.erasure.tombstones import Kind
+from consumers.events import schemas as events
+from consumers.log.open import publish
+from registry.store import Registry
+
+_LOOK_S = 1.0
+_NOBODY = "no daemon is running; the request stays and is worked off when one does: `perennial run`"
+
+
+def request(user: str | None, article: str | None) -> events.Erase:
+    """Return the event that asks for it. Raises `UserError` for an id that no event can carry, so that nothing of it is kept."""
+    event_id = f"erase-{secrets.token_hex(8)}"
+    try:
+        return events.Erase(event_id=event_id, occurred_at=utc_now(), source="perennial erase", user_id=user, article_id=article)
+    except ValidationError as error:
+        wrong = " and ".join(repr(problem["input"]) for problem in error.errors())
+        message = f"{wrong} is no id that an event can carry, so nothing of it is kept; nothing was asked for"
+        raise UserError(message) from None
+
+
+def ask(settings: Settings, event: events.Erase) -> None:
+    """Hand the request over to the leading daemon, or to the next one, durably."""
+    publish(settings, event)
+
+
+def followed(settings: Settings, event_id: str) -> Iterator[str]:
+    """Give each state as it is reached, in words, until it is done. Raises `RetryError` where no daemon works it off."""
+    try:
+        registry = Registry.open(settings.registry_url, read_only=True)
+    except RetryError:
+        raise RetryError(_NOBODY) from None
+    told = ""
+    with registry, closing(Erasures(settings.data_dir)) as listed:
+        while True:
+            one = listed.of_event(event_id)
+            now = "requested" if one is None else f"{one.state}{f': {one.note}' if one.note else ''}"
+            if now != told:
+                yield now
+                told = now
+            if one is not None and one.done_at is not None:
+                return
+            if registry.lease.holder() is None:
+                raise RetryError(_NOBODY)
+            time.sleep(_LOOK_S)
+
+
+def let_in_again(settings: Settings, user: str | None, article: str | None) -> list[Kind]:
+    """Have new events of a user or an article stored again; returns which of the two were refused.
+
+    Raises `UserError` where neither was ever erased.
+    """
+    if not Erasures.exist(settings.data_dir):
+        message = f"nothing was ever erased in {settings.data_dir}"
+        raise UserError(message)
+    named: list[tuple[Kind, str | None]] = [("user", user), ("article", article)]
+    with closing(Erasures(settings.data_dir)) as listed:
+        forgotten = [kind for kind, name in named if name and listed.forget(kind, name)]
+    if not forgotten:
+        message = "it was not erased here, so nothing is refused; nothing was changed"
+        raise UserError(message)
+    return forgotten

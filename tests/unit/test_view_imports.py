@@ -1,0 +1,21 @@
+"""What shows read models stays light: serving and the page to come load no tables and no models for them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = {"lancedb", "pyarrow", "numpy", "torch", "spacy", "transformers", "matplotlib", "kafka"}
+LIGHT = [
+    "daemon.serving.http.api", "daemon.serving.service",
+    *(f"daemon.views.{name}" for name in (
+        "comparison", "dead_letters", "erasures", "fates", "feedback", "flow", "keys", "opening", "runs", "settings",
+        "task_status", "tasks", "versions", "view",
+    )),
+]  # fmt: skip
+
+
+def test_views_are_imported_without_what_they_read_from() -> None:
+    code = f"import sys, {', '.join(LIGHT)}; print(sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
