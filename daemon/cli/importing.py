@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -14,7 +13,6 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from config.errors import UserError
-from config.private import prepare
 from config.settings import Settings, load_settings
 from config.tasks import load_tasks
 from config.words import counted, printable
@@ -25,9 +23,9 @@ if TYPE_CHECKING:
     from consumers.formats.importing import Import
     from consumers.formats.rows import BadRow
     from consumers.formats.summary import Summary
+    from daemon.operations.sending import Sent
     from trainers.learners.reading_length import ReadingLength
 
-_FLUSH_EVERY = 1_000
 _SHOWN_BAD_ROWS = 10
 _SHOWN_LABELS = 30
 _NESTED = ("outermost", "innermost", "refuse")
@@ -97,6 +95,7 @@ def import_(  # noqa: PLR0917 - typer gives every option by name
     from consumers.formats.importing import ImportOptions, plan  # noqa: PLC0415 - heavy
     from consumers.formats.mapping import ColumnMapping, read_columns, read_label_map  # noqa: PLC0415 - heavy
     from consumers.formats.summary import Summary  # noqa: PLC0415 - heavy
+    from daemon.operations.sending import Sent, send  # noqa: PLC0415 - heavy
     from trainers.learners.reading_length import reading_length  # noqa: PLC0415 - heavy
 
     settings = load_settings()
@@ -131,10 +130,10 @@ def import_(  # noqa: PLR0917 - typer gives every option by name
             length.done()
         if not as_json:
             _say(file, found, summary, length)
-        new, known, seconds = 0, 0, 0.0
+        sent = None if dry_run else Sent(0, 0, 0.0)
         if not dry_run and summary.events:
-            new, known, seconds = _send(settings, found, rate, lambda share: bar.update(shown, completed=0.5 + share / 2))
-    _report(settings, found, summary, length, sent=None if dry_run else (new, known, seconds), as_json=as_json)
+            sent = send(settings, found, rate=rate, progress=lambda share: bar.update(shown, completed=0.5 + share / 2))
+    _report(settings, found, summary, length, sent=sent, as_json=as_json)
     if summary.swallowed or not summary.events:
         raise typer.Exit(1)
 
@@ -194,10 +193,10 @@ def _counted(counts: dict[str, int]) -> str:
 
 
 def _report(
-    settings: Settings, found: Import, summary: Summary, length: ReadingLength | None, *, sent: tuple[int, int, float] | None,
+    settings: Settings, found: Import, summary: Summary, length: ReadingLength | None, *, sent: Sent | None,
     as_json: bool,
 ) -> None:  # fmt: skip
-    new, known, seconds = sent or (0, 0, 0.0)
+    new, known, seconds = (sent.new, sent.known, sent.seconds) if sent is not None else (0, 0, 0.0)
     if as_json:
         left_out = sum(summary.left_out.values())
         print_json({
@@ -221,43 +220,11 @@ def _report(
     console.print(f"{read}: {new} new{sure}, {known} already known{excluded}{bad}.{after}")
 
 
-def _send(settings: Settings, found: Import, rate: float | None, progress: Callable[[float], None]) -> tuple[int, int, float]:
-    """Publish the events that are not known yet; return how many were sent, how many were known, and the seconds it took."""
-    from consumers.formats.imported import known_rows  # noqa: PLC0415 - heavy
-    from consumers.log.open import open_event_log  # noqa: PLC0415 - heavy
-    from daemon.flow.groups import CONSUMERS  # noqa: PLC0415 - heavy
-
-    prepare(settings.data_dir)
-    known_lines = known_rows(settings, found.identity, CONSUMERS)
-    started = time.monotonic()
-    sent = known = 0
-    with ExitStack() as stack:
-        event_log = open_event_log(settings)
-        stack.callback(event_log.close)
-        sink = event_log.sink()
-        stack.callback(sink.close)
-        for event in _events(found.events(progress)):
-            if int(event.event_id.rpartition("-")[2]) in known_lines:
-                known += 1
-                continue
-            sink.publish(events.TOPIC_OF_TYPE[event.type], events.to_bytes(event), key=events.key_of(event))
-            sent += 1
-            if rate or sent % _FLUSH_EVERY == 0:
-                sink.flush()
-            if rate:
-                time.sleep(max(0.0, started + sent / rate - time.monotonic()))
-    return sent, known, time.monotonic() - started
-
-
-def _events(rows: Iterable[object]) -> Iterator[events.AnyEvent]:
-    return (row for row in rows if isinstance(row, events.AnyEvent))
-
-
 @contextmanager
 def _bar(file: Path, *, hidden: bool) -> Iterator[tuple[Progress, TaskID]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=hidden or not console.is_terminal, transient=True) as bar:
-        yield bar, bar.add_task(f"importing {file.name}", total=1.0)
+        yield bar, bar.add_task(f"importing {printable(file.name)}", total=1.0)
 
 
 def _utc(moment: datetime | None) -> datetime | None:

@@ -73,6 +73,38 @@ def test_a_list_is_as_inert_as_a_table(value: str, capsys: pytest.CaptureFixture
     assert printable(value) in shown
 
 
+def test_in_a_pipe_a_column_without_content_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    table("Rows", ("id", "nothing", "more"), [("a", None, 1)])
+    assert capsys.readouterr().out.splitlines()[1].split() == ["id", "nothing", "more"]
+
+
+@pytest.mark.usefixtures("terminal")
+def test_on_a_terminal_it_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    table("Rows", ("id", "nothing", "more"), [("a", None, True), ("b", "", False)])
+    assert [line.split() for line in Text.from_ansi(capsys.readouterr().out).plain.splitlines()[1:]] == [
+        ["id", "more"], ["a", "yes"], ["b", "no"],
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_table_that_fits_only_just_breaks_no_word(capsys: pytest.CaptureFixture[str]) -> None:
+    words, command = "/srv/a/folder/of/the/user/whose/name/is/long, and more", "start one with `perennial run`; until then " * 3
+    table("Rows", ("", "check", "found", "what to do"), [("warning", "data folder", words, command), ("ok", "port", words, "")])
+    shown = Text.from_ansi(capsys.readouterr().out).plain
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert (shown.count("`perennial"), shown.count("/srv/a/folder/of/the/user/whose/name/is/long,")) == (3, 2)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_sentence_goes_on_behind_its_margin(capsys: pytest.CaptureFixture[str]) -> None:
+    output.say("  next run  ", ("not due", "green"), f": {'some words ' * 9}{LONG} \x1b[2Jand more", indent=12)
+    first, *others = Text.from_ansi(capsys.readouterr().out.replace("\x1b[2J", "GONE")).plain.splitlines()
+    assert first.startswith("  next run  not due: some words")
+    assert all(line.startswith(" " * 12) and line[12] != " " for line in others)
+    assert f"{' ' * 12}{LONG}" in others
+    assert "GONE" not in "".join(others)
+
+
 def test_json_holds_plain_values(capsys: pytest.CaptureFixture[str]) -> None:
     lineage = Lineage(training_set_sha256="a", seed=1, settings={"task": {"name": "x"}}, code="")
     print_json({"lineage": lineage, "names": frozenset({"b", "a"}), "at": datetime(2024, 5, 1, tzinfo=UTC), "path": Path("/x")})
