@@ -4,7 +4,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from config.tasks import TaskSpec
 from perennial_artifact.compute import Compute
@@ -21,6 +21,10 @@ class WordTones:
 
     def __init__(self, tones: Mapping[str, float]) -> None:
         self._tones = tones
+
+    @classmethod
+    def open(cls, folder: Path, description: Description, compute: Compute) -> Self:
+        return cls(json.loads((folder / _FILE).read_text()))
 
     def predict(self, texts: Sequence[str]) -> list[Answer]:
         found = [[self._tones[word] for word in text.lower().split() if word in self._tones] for text in texts]
@@ -46,7 +50,8 @@ class ToneLearner:
         tones = {word: total / weight for word, (total, weight) in sums.items() if abs(total) > 0.5 * weight > 0}
         output.mkdir()
         (output / _FILE).write_text(json.dumps(tones))
-        Description(plan.spec.kind, plan.spec.backend, FORMAT, plan.spec.base_model, labels=()).write(output)
+        spec = plan.spec
+        Description(kind=spec.kind, backend=spec.backend, format=FORMAT, base=spec.base_model, labels=()).write(output)
         plan.report(TrainingStep(step=1, steps=1, epoch=1.0, loss=0.0, examples_per_s=float(len(plan.rows))))
 
     def aligner(self, model: Predictor) -> Any:
@@ -55,8 +60,3 @@ class ToneLearner:
     def baseline(self, spec: TaskSpec, rows: Sequence[Example]) -> Predictor:
         ((tone, _count),) = Counter(row.target["tone"] for row in rows).most_common(1)
         return OneTone(float(tone))
-
-
-class ToneFormat:
-    def open(self, folder: Path, description: Description, compute: Compute) -> Predictor:
-        return WordTones(json.loads((folder / _FILE).read_text()))
