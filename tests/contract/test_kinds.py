@@ -18,6 +18,7 @@ from config.kinds.ner.kind import Ner
 from config.labels import label_of_stored
 from consumers.rows.event_rows import canonical_json
 from tests.kinds.tone.kind import Tone
+from trainers.compare.metrics import catalog as metrics
 from trainers.learners import catalog as learners
 
 KINDS: list[Kind] = [*catalog.every(), Tone()]
@@ -217,3 +218,15 @@ def test_every_shipped_kind_is_learnt_on_each_of_its_backends() -> None:
     for kind in catalog.every():
         for backend in kind.backends:
             assert (kind.name, backend) in learners.known()
+
+
+@pytest.mark.parametrize("kind", catalog.every(), ids=lambda kind: kind.name)
+@given(data=st.data())
+def test_its_metrics_score_its_answers(kind: Kind, data: st.DataObject) -> None:
+    gold = [kind.as_read(target(data, kind)) for _ in range(3)]
+    answers = [answer(data, kind) for _ in range(3)]
+    for name in kind.metrics:
+        metric = metrics.find(name)
+        ours, theirs = metric.pair(gold, answers, [kind.confirmed(one) for one in answers]).scores()
+        assert metric.scale.lowest <= ours <= metric.scale.highest
+        assert ours == theirs, "an answer and what confirms it say the same"
