@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -47,6 +47,8 @@ ANSWERS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "tone": st.fixed_dictionaries({"tone": st.floats(-1, 1)}),
 }
 NOT_ITS_TARGETS = [{}, {"spans": None}, {"label": 7}, {"spans": [{}]}, {"spans": [7]}, {"tone": "x"}, {"tone": [0]}]
+QUIETLY = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no fault of a kind."""
 OF_EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 
 
@@ -81,6 +83,7 @@ def stored(value: dict[str, Any]) -> dict[str, Any]:
 
 
 @OF_EVERY_KIND
+@QUIETLY
 @given(data=st.data())
 def test_a_target_is_the_same_however_often_it_is_written_and_read(kind: Kind, data: st.DataObject) -> None:
     given_ = target(data, kind)
@@ -95,6 +98,7 @@ def test_a_target_is_the_same_however_often_it_is_written_and_read(kind: Kind, d
 
 
 @OF_EVERY_KIND
+@QUIETLY
 @given(data=st.data())
 def test_its_labels_are_those_that_stand_in_its_json(kind: Kind, data: st.DataObject) -> None:
     read = kind.as_read(target(data, kind))
@@ -107,6 +111,7 @@ def test_its_labels_are_those_that_stand_in_its_json(kind: Kind, data: st.DataOb
 
 
 @OF_EVERY_KIND
+@QUIETLY
 @given(data=st.data())
 def test_renames_compose_and_touch_nothing_but_labels(kind: Kind, data: st.DataObject) -> None:
     read = kind.as_read(target(data, kind))
@@ -124,6 +129,7 @@ def test_renames_compose_and_touch_nothing_but_labels(kind: Kind, data: st.DataO
 
 
 @OF_EVERY_KIND
+@QUIETLY
 @given(data=st.data())
 def test_agreement_is_the_same_from_both_sides(kind: Kind, data: st.DataObject) -> None:
     one, other = (kind.as_read(target(data, kind)) for _ in range(2))
@@ -132,6 +138,7 @@ def test_agreement_is_the_same_from_both_sides(kind: Kind, data: st.DataObject) 
 
 
 @OF_EVERY_KIND
+@QUIETLY
 @given(data=st.data())
 def test_what_confirms_an_answer_says_the_same(kind: Kind, data: st.DataObject) -> None:
     said = answer(data, kind)
@@ -146,6 +153,7 @@ def test_what_confirms_an_answer_says_the_same(kind: Kind, data: st.DataObject) 
 
 
 @OF_EVERY_KIND
+@QUIETLY
 @given(data=st.data())
 def test_moves_lead_from_one_thing_to_another(kind: Kind, data: st.DataObject) -> None:
     corrected = kind.as_read(target(data, kind))
@@ -156,6 +164,7 @@ def test_moves_lead_from_one_thing_to_another(kind: Kind, data: st.DataObject) -
 
 
 @OF_EVERY_KIND
+@QUIETLY
 @given(data=st.data())
 def test_what_fits_its_text_is_not_misplaced(kind: Kind, data: st.DataObject) -> None:
     for value in (kind.as_read(target(data, kind)), answer(data, kind)):
@@ -164,6 +173,7 @@ def test_what_fits_its_text_is_not_misplaced(kind: Kind, data: st.DataObject) ->
 
 
 @OF_EVERY_KIND
+@QUIETLY
 @given(data=st.data())
 def test_people_and_programs_are_shown_what_it_says(kind: Kind, data: st.DataObject) -> None:
     said = answer(data, kind)
@@ -221,6 +231,7 @@ def test_every_shipped_kind_is_learnt_on_each_of_its_backends() -> None:
 
 
 @pytest.mark.parametrize("kind", catalog.every(), ids=lambda kind: kind.name)
+@QUIETLY
 @given(data=st.data())
 def test_its_metrics_score_its_answers(kind: Kind, data: st.DataObject) -> None:
     gold = [kind.as_read(target(data, kind)) for _ in range(3)]
