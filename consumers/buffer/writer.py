@@ -80,6 +80,7 @@ class BufferWriter(BufferReader):
 
     def rewound(self, topic: str) -> None:
         """Record, durably, that the log's groups read `topic` from where `rewind` says; a start says it again until then."""
+        self._check_writing()
         self.rewind = {part: offset for part, offset in self.rewind.items() if part.topic != topic}
         if not self.rewind:
             buffer_audit.log_was_rewound(self._tables.folder)

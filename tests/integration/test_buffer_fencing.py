@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from config.errors import StopError
-from consumers.buffer.fencing import TOKEN_FILE, highest_token
+from consumers.buffer.fencing import TOKEN_FILE, Fence, highest_token
 from consumers.buffer.folder import LOCK_FILE
 from consumers.buffer.writer import BufferWriter
+from consumers.tables.lance import Tables
+from consumers.tables.upkeep import Upkeep
 from tests.support.buffers import FEEDBACK, TOPICS, enrich, finding, label, opened, stored
 
 
@@ -36,6 +39,7 @@ def test_a_former_leaders_writes_are_refused_and_nothing_of_them_lands(tmp_path:
             lambda: former.judge_feedback(FEEDBACK),
             lambda: former.try_again(of_this_version=False),
             lambda: former.purge(timedelta(0)),
+            lambda: former.rewound("perennial.labels"),
             former.resolve_waiting, former.optimize_if_due, former.enforce_retention,
         ):  # fmt: skip
             with pytest.raises(StopError, match=r"its token is 4, .* under token 5"):
@@ -50,12 +54,21 @@ def test_a_former_leaders_writes_are_refused_and_nothing_of_them_lands(tmp_path:
 def test_what_is_under_way_when_another_leader_comes_is_refused_at_its_next_table(tmp_path: Path) -> None:
     with opened(tmp_path / "b", fencing_token=4) as former:
         former.insert(stored(*(label(f"l-{number}", f"text {number}") for number in range(3))))
-        with former._upkeep.pinned(["examples"]) as tables:
-            rows = tables.row_ids("examples").tolist()
-        (tmp_path / "b" / TOKEN_FILE).write_text("5\n")
+    fence = Fence(tmp_path / "b", 4)
+    tables = Tables(tmp_path / "b", writer=True, before_write=fence.check)
+    upkeep = Upkeep(tables, threading.RLock())
+    rows = tables.pin(["examples"]).row_ids("examples").tolist()
+    upkeep.delete("examples", rows[:1])
+    Fence(tmp_path / "b", 5).take_over()
+    for write in (
+        lambda: upkeep.delete("examples", rows[1:]),
+        lambda: upkeep.compact(["examples"], timedelta(0)),
+        lambda: tables.delete("examples", "true"),
+        lambda: tables.append("requests", [{}]),
+    ):
         with pytest.raises(StopError, match="under token 5"):
-            former._upkeep.delete("examples", rows)
-        assert former.table_counts()["examples"] == 3
+            write()
+    assert tables.count("examples") == 2
 
 
 def test_a_former_leader_cannot_even_open(tmp_path: Path) -> None:
