@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
-from config.errors import UserError
+from config.errors import PerennialError, UserError
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
 from config.words import counted
@@ -35,15 +36,12 @@ class Task(TaskSpec):
 
 
 def defined(settings: Settings) -> list[Task]:
-    """Return the tasks that have a file, by name; without champions where nothing has run yet."""
+    """Return the tasks that have a file, by name; without champions where no registry can be read, as before the first run."""
     specs = load_tasks(settings.tasks_folder)
     champions: dict[str, str] = {}
-    if settings.registry.url or settings.data_dir.exists():
-        try:
-            with opening.registry(settings) as registry:
-                champions = champions_of(registry, specs)
-        except UserError:
-            pass  # a data folder in which no registry was made yet
+    # What a file says can be told whatever has become of the registry.
+    with suppress(PerennialError), opening.registry(settings) as registry:
+        champions = champions_of(registry, specs)
     return [Task.model_validate({**spec.model_dump(), "champion": champions.get(spec.name)}) for spec in specs.values()]
 
 
@@ -69,13 +67,13 @@ def in_words(task: Task) -> dict[str, str]:
     """Return what a task does, in words, under what each line is about."""
     policy, trigger = task.promotion, task.trigger
     by_hand = "" if policy.mode == "auto" else ", by hand"
-    return {
+    words = {
         "kind": f"{task.kind} on {task.backend}, base model {task.base_model}",
         "labels": f"{task.labels}: {', '.join(task.label_names) or 'as they come'}",
         "trains": f"at {counted(trigger.min_new_examples, 'new example')}{', and weekly' if trigger.weekly else ''}",
         "promotes": f"when {policy.metric} is better by more than {policy.min_improvement:.0%} ({policy.improvement}){by_hand}",
-        "champion": task.champion or "none yet",
     }
+    return words if task.champion is None else {**words, "champion": task.champion}
 
 
 def refuse_unknown(task: str, settings: Settings, registry: Registry) -> None:

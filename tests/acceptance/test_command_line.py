@@ -177,6 +177,9 @@ def test_schemas_are_written_for_every_event(perennial: Shell) -> None:
 def test_tasks_are_listed(perennial: Shell) -> None:
     assert [task["name"] for task in perennial.json("tasks")] == ["news-entities", "news-topics"]
     assert "better by more than 5%" in perennial("tasks").stdout
+    # What the files say needs no registry.
+    perennial.environment["PERENNIAL_REGISTRY__URL"] = "sqlite:////nowhere/registry.db"
+    assert [task["champion"] for task in perennial.json("tasks")] == [None, None]
 
 
 def test_an_import_counts_what_it_sent_and_shows_what_it_left_out(perennial: Shell) -> None:

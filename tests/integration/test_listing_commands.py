@@ -127,7 +127,7 @@ def http(settings: Settings) -> Iterator[httpx.Client]:
     serving = {"port": 0, "refresh_interval_s": 0.05, "token": SecretStr(TOKEN)}
     served = settings.model_copy(update={"serving": settings.serving.model_copy(update=serving)})
     with (
-        Service.open(served, load=lambda _spec, _folder: Echo()) as service,
+        Service.open(served, load=lambda _folder: Echo()) as service,
         listening(service) as address,
         httpx.Client(base_url=address, timeout=60, headers={"Authorization": f"Bearer {TOKEN}"}) as client,
     ):
