@@ -7,37 +7,18 @@ import importlib
 import io
 import json
 import pkgutil
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
 
 import daemon.views
 from config.tasks import TaskSpec
 from daemon.cli.output import print_json
 from daemon.views.view import Recorded, View, as_json
-
-HOSTILE = st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("\x1b\x9b\u202e\u2066\x00\x7f\n\t[]{}'\"\\<>&")))
-PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | HOSTILE,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(HOSTILE, inner, max_size=3),
-    max_leaves=5,
-)
-BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
-    str: HOSTILE,
-    int: st.integers(),
-    float: st.floats(allow_nan=False, allow_infinity=False),
-    bool: st.booleans(),
-    NoneType: st.none(),
-    datetime: st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30), timezones=st.just(UTC)),  # noqa: DTZ001 - bounds are naive
-    Any: PLAIN,
-}
+from tests.support.made_up import of_type
 
 
 def views() -> Iterator[type[View]]:
@@ -52,29 +33,6 @@ def views() -> Iterator[type[View]]:
 
 
 VIEWS = sorted(set(views()), key=lambda view: view.__qualname__)
-
-
-def of_type(annotation: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - one for each way that types are made
-    """Return values of a type that views are made of."""
-    if annotation in BY_TYPE:
-        return BY_TYPE[annotation]
-    origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return of_type(inner[0])
-    if origin is Literal:
-        return st.sampled_from(inner)
-    if origin in (Union, UnionType):
-        return st.one_of(*map(of_type, inner))
-    if origin is tuple:
-        each = of_type(inner[0])
-        return st.lists(each, max_size=3).map(tuple) if inner[-1] is Ellipsis else st.tuples(*map(of_type, inner))
-    if origin in (dict, Mapping):
-        return st.dictionaries(of_type(inner[0]), of_type(inner[1]), max_size=3)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        fields = {name: of_type(field.annotation) for name, field in annotation.model_fields.items()}
-        return st.fixed_dictionaries(fields).map(annotation.model_validate)
-    message = f"nobody has said how {annotation} is made: views hold plain, typed values"
-    raise NotImplementedError(message)
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.__name__)
