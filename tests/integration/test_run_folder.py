@@ -126,6 +126,24 @@ class TestChampion:
             assert (run.state, run.parent, run.version) == ("decided", f"{NAME}/v1", f"{NAME}/v2")
 
 
+def test_files_of_the_release_before_that_were_moved_are_read_where_they_are(tmp_path: Path) -> None:
+    spec = ordered(tmp_path / "here" / "run", rows=4)
+    before = tmp_path / "there" / "run"
+    order = spec.model_dump(mode="json") | {
+        "run_dir": str(before), "training_set": str(before / "training_set"),
+        "champion": "/there/artifacts/v1", "champion_version": "news-entities/v1",
+    }  # fmt: skip
+    (spec.run_dir / job_spec.SPEC_FILE).write_text(json.dumps(order))
+    told = JobResult(run_id=spec.run_id, status="done", model=before / job_spec.MODEL_FOLDER)
+    (spec.run_dir / job_spec.RESULT_FILE).write_text(told.model_dump_json())
+    read = job_spec.read_spec(spec.run_dir)
+    assert (read.run_dir, read.training_set) == (spec.run_dir, spec.training_set)
+    assert read.champion == Path("/there/artifacts/v1"), "the cycle places it anew by its version"
+    result = job_spec.read_result(spec.run_dir)
+    assert result is not None
+    assert result.model == spec.run_dir / job_spec.MODEL_FOLDER
+
+
 def as_the_release_before(world: World, run: Run) -> None:
     """Write the run's order by absolute paths, with the champion where it was published."""
     folder = world.run_folder(run)
