@@ -38,8 +38,8 @@ def list_(task: Annotated[str | None, typer.Argument(help="Only this task.")] = 
         return
     rows = [
         (one.name, f"{one.alias or ''}{' (pinned)' if one.pinned else ''}", one.verdict,
-         f"{one.score:.3f} {one.metric}" if one.score is not None else "",
-         f"{one.opponent_score:.3f} {one.against}" if one.opponent_score is not None else "",
+         f"{one.told(one.score)} {one.metric}" if one.score is not None else "",
+         f"{one.told(one.opponent_score)} {one.against}" if one.opponent_score is not None else "",
          f"{_mib(one.size_bytes)} MiB", one.created_at, one.erased_texts)
         for one in found
     ]  # fmt: skip

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from typing import Literal
+
 from daemon.views.view import JsonFloat, Recorded
+
+
+class Scale(Recorded):
+    """How a metric's scores are to be read."""
+
+    title: str
+    """As it stands in a sentence: `macro F1`."""
+    better: Literal["higher", "lower"] = "higher"
+    lowest: JsonFloat = 0.0
+    highest: JsonFloat = 1.0
+    unit: str = "points"
+    """What differences are told in."""
+
+    def told(self, score: float) -> str:
+        """Return a score as people read it, as `trainers.compare.metrics.scale.Scale` has it."""
+        return f"{score:.3f}" if math.isfinite(self.highest - self.lowest) else f"{score:.4g}"
 
 
 class Part(Recorded):
@@ -10,8 +29,8 @@ class Part(Recorded):
 
     name: str
     rows: int
-    champion_score: float
-    candidate_score: float
+    champion_score: JsonFloat
+    candidate_score: JsonFloat
 
 
 class Comparison(Recorded):
@@ -21,18 +40,20 @@ class Comparison(Recorded):
     """
 
     metric: str | None = None
+    scale: Scale | None = None
+    """None: recorded when every score was 0..1 and higher was better."""
     opponent: str | None = None
     """What people read: `news-topics/v3` or `baseline: most frequent label`."""
     champion_version: str | None = None
     """None: compared with the declared baseline, as for a first version."""
     rows: int | None = None
     stories: int | None = None
-    champion_score: float | None = None
-    candidate_score: float | None = None
-    gain: float | None = None
-    """Candidate minus champion, in points."""
-    lower_bound: float | None = None
-    upper_bound: float | None = None
+    champion_score: JsonFloat | None = None
+    candidate_score: JsonFloat | None = None
+    gain: JsonFloat | None = None
+    """Positive where the candidate is better, on the scale of the scores."""
+    lower_bound: JsonFloat | None = None
+    upper_bound: JsonFloat | None = None
     confidence: float | None = None
     required_gain: JsonFloat | None = None
     """Infinite where it cannot be reached."""

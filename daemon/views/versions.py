@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any, Literal
 
 from daemon.views import runs
-from daemon.views.comparison import Comparison
+from daemon.views.comparison import Comparison, Scale
 from daemon.views.runs import Run
-from daemon.views.view import View
+from daemon.views.view import JsonFloat, View
 from registry.aliases import MoveKind
 from registry.runs import Verdict
 from registry.store import Registry
@@ -33,14 +33,19 @@ class Version(View):
     pinned: bool
     verdict: Verdict | None
     metric: str | None
-    score: float | None
+    scale: Scale | None
+    score: JsonFloat | None
     against: str | None
     """What it was compared with: a version, or `baseline: ...`."""
-    opponent_score: float | None
+    opponent_score: JsonFloat | None
     erased_texts: Literal["learnt"] | None
     """Whether it has learnt from texts that were erased, itself or through a parent."""
     metrics: dict[str, Any]
     """What its run reported of itself."""
+
+    def told(self, score: float) -> str:
+        """Return a score of its metric as people read it."""
+        return (self.scale or Scale(title="")).told(score)
 
 
 class VersionRecord(View):
@@ -87,8 +92,8 @@ class Difference(View):
     """One value that differs; None where a side does not have it."""
 
     key: str
-    left: str | float | int | bool | None
-    right: str | float | int | bool | None
+    left: str | JsonFloat | int | bool | None
+    right: str | JsonFloat | int | bool | None
 
 
 class Diff(View):
@@ -142,6 +147,7 @@ def _views(registry: Registry, records: Sequence[Record]) -> list[Version]:
                 pinned=alias.pinned if alias else False,
                 verdict=run.verdict if run else None,
                 metric=compared.metric,
+                scale=compared.scale,
                 score=compared.candidate_score,
                 against=compared.opponent,
                 opponent_score=compared.champion_score,

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 import daemon.views
 from config.tasks import TaskSpec
 from daemon.cli.output import print_json
+from daemon.views.comparison import Scale
 from daemon.views.view import Recorded, View, as_json
 from tests.support.made_up import of_type
+from trainers.compare.metrics import scale
 
 
 def views() -> Iterator[type[View]]:
@@ -75,3 +77,9 @@ def test_figures_that_json_does_not_know_are_words() -> None:
     assert as_json({"gain": float("inf"), "path": Path("/x"), "names": frozenset({"b", "a"})}) == {
         "gain": "inf", "path": "/x", "names": ["a", "b"],
     }  # fmt: skip
+
+
+@given(score=st.floats(allow_nan=False, allow_infinity=False), highest=st.sampled_from([1.0, float("inf")]))
+def test_a_score_is_told_as_the_gate_tells_it(score: float, highest: float) -> None:
+    metric = scale.Scale(title="macro F1", highest=highest)
+    assert Scale.model_validate(metric.model_dump(mode="json")).told(score) == metric.told(score)
