@@ -12,7 +12,7 @@ import structlog
 from config import private
 from config.errors import UserError
 from config.settings import Settings
-from config.tasks import TaskSpec, load_tasks
+from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
 from consumers.dead_letters.store import DeadLetters
 from consumers.enrichment.enrich import Enricher
@@ -56,7 +56,7 @@ class Daemon:
         self._asked_to_stop = False
         self._wake_cycle = threading.Event()
         self._reload = threading.Event()
-        self._tasks: Mapping[str, TaskSpec] = load_tasks(settings.tasks_folder)
+        self._tasks: Mapping[str, TaskSpec] = task_files.loaded(settings.tasks_folder)
         self._metrics = telemetry.DaemonMetrics()
         self._systemd = Systemd()
         self._child: ServingChild | None = None

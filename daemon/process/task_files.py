@@ -1,4 +1,4 @@
-"""Reading the task files anew in a process that goes on: all of them count, or none."""
+"""Reading the task files, at the start and anew in a process that goes on: all of them count, or none."""
 
 from __future__ import annotations
 
@@ -9,14 +9,27 @@ import structlog
 
 from config.errors import UserError
 from config.tasks import TaskSpec, changes, load_tasks
+from trainers.compare import improvement
 
 log = structlog.get_logger(__name__)
+
+
+def loaded(folder: Path) -> Mapping[str, TaskSpec]:
+    """Read the task files. Raises `UserError` naming the file, also where a task's metric cannot be read as its policy asks."""
+    tasks = load_tasks(folder)
+    for task in tasks.values():
+        try:
+            improvement.check(task.promotion)
+        except UserError as error:
+            message = f"{folder}: task {task.name!r}: {error}"
+            raise UserError(message) from None
+    return tasks
 
 
 def reloaded(folder: Path, in_force: Mapping[str, TaskSpec]) -> Mapping[str, TaskSpec] | None:
     """Return the tasks as the files say now, or None, and say why, when one of them is wrong."""
     try:
-        tasks = load_tasks(folder)
+        tasks = loaded(folder)
     except UserError as error:
         log.error(  # noqa: TRY400 - the message names file and key
             "tasks.not_reloaded",

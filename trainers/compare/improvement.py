@@ -28,7 +28,8 @@ def minimum_gain(policy: Promotion, champion_score: float, scale: Scale) -> floa
     """Return the policy's minimum improvement on the scale of the scores, whether it can be reached or not.
 
     For accuracy 0.8 and a minimum of 0.05: 0.04 (relative), 0.05 (absolute), 0.01 (error_reduction). For a mean absolute error of
-    0.8, 0.04 (relative: a share of the error) or 0.05. Raises `UserError` for error_reduction without a highest score.
+    0.8, 0.04 (relative: a share of the error) or 0.05. Raises `UserError` for error_reduction of an error or without a highest
+    score.
     """
     if policy.improvement == "absolute":
         return policy.min_improvement
@@ -44,17 +45,19 @@ def share_base(policy: Promotion, champion_score: float, scale: Scale) -> float:
     if policy.improvement == "absolute":
         return 0.0
     if policy.improvement == "error_reduction":
-        refuse_error_reduction_without_bound(scale)
+        _refuse_error_reduction(scale)
         return scale.highest - champion_score
     return max(champion_score, 0.0)
 
 
-def refuse_error_reduction_without_bound(scale: Scale) -> None:
-    """Raise `UserError` where the scale has no highest score that errors could be counted from."""
-    if math.isinf(scale.highest):
+def _refuse_error_reduction(scale: Scale) -> None:
+    """Raise `UserError` where the scale has no highest score from which errors could be counted, or counts errors itself."""
+    if scale.lower_is_better or math.isinf(scale.highest):
+        why = "is an error itself" if scale.lower_is_better else "has no highest score"
         message = (
-            f"promotion.improvement error_reduction needs a metric with a highest score, and {scale.title} has none; "
-            "write `improvement: relative` (of an error it is the share that goes) or `improvement: absolute`"
+            f"promotion.improvement error_reduction does not fit: {scale.title} {why}. Write `improvement: relative` "
+            f"({'the share of the error that goes' if scale.lower_is_better else 'a share of the score'}) or "
+            "`improvement: absolute`"
         )
         raise UserError(message)
 
@@ -63,7 +66,7 @@ def check(policy: Promotion) -> None:
     """Raise `UserError` where the policy's metric is unknown, or where it cannot be read as the policy asks."""
     metric = catalog.find(policy.metric)
     if policy.improvement == "error_reduction":
-        refuse_error_reduction_without_bound(metric.scale)
+        _refuse_error_reduction(metric.scale)
     guarded = next((guard.slice for guard in policy.slices if guard.slice.startswith(_LABEL_SLICE)), None)
     if guarded is not None and not isinstance(metric, KnowsLabels):
         message = f"promotion.slices guards {guarded}, and {metric.scale.title} knows no labels; remove that guard"

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 
 from config.errors import UserError
 from config.settings import Settings, load_settings
-from config.tasks import TaskSpec, load_tasks
+from config.tasks import TaskSpec
 from daemon.operations.doctor import machine, models, serving, stores
 from daemon.operations.doctor.finding import Finding
+from daemon.process import task_files
 
 
 def examine() -> list[Finding]:
@@ -20,7 +21,7 @@ def examine() -> list[Finding]:
         return [*findings, Finding("settings", "problem", str(error), "mend perennial.toml or the variable named")]
     findings.append(Finding("settings", "ok", "readable"))
     try:
-        tasks = load_tasks(settings.tasks_folder)
+        tasks = task_files.loaded(settings.tasks_folder)
     except UserError as error:
         return [*findings, Finding("task files", "problem", str(error), f"mend the file in {settings.tasks_folder}")]
     findings.append(Finding("task files", "ok", f"{', '.join(tasks)} in {settings.tasks_folder}"))

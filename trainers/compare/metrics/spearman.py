@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,7 +23,8 @@ Levels = NDArray[np.intp]
 class Spearman:
     """The mean over the dimensions of the rank correlation of answers with gold, ties at their mean rank.
 
-    `scipy.stats.spearmanr`. Where gold or the answers do not vary there is no order to get right, and the correlation is 0.
+    `scipy.stats.spearmanr`. Where gold or the answers do not vary there is no order to get right, and the correlation is 0. A
+    dimension without a known row does not count.
     """
 
     name: str
@@ -49,21 +51,22 @@ class Spearman:
 
 def mean_correlation(gold: Rows, answers: Rows, times: Times) -> float:
     """Return the mean over the dimensions of Spearman's correlation of levels (rows, dimensions), each row counted `times`."""
-    found = [_correlation(gold[:, column], answers[:, column], times) for column in range(gold.shape[1])]
-    return float(np.mean(found)) if found else 0.0
+    found = []
+    for column in range(gold.shape[1]):
+        known = gold[:, column] != _UNKNOWN
+        weights = times[known].astype(np.float64)
+        if weights.any():
+            found.append(_correlation(gold[known, column], answers[known, column], weights))
+    return sum(found) / len(found) if found else 0.0
 
 
-def _correlation(gold: Levels, answers: Levels, times: Times) -> float:
-    known: NDArray[np.bool_] = gold != _UNKNOWN
-    weights = times[known].astype(np.float64)
-    total = weights.sum()
-    if total == 0.0:
-        return 0.0
-    first, second = (_ranks(levels[known], weights) for levels in (gold, answers))
+def _correlation(gold: Levels, answers: Levels, weights: Scores) -> float:
     # The mean of all ranks is that of 1 to n, ties or not.
-    first, second = first - (total + 1.0) / 2.0, second - (total + 1.0) / 2.0
-    spread = np.sqrt((weights * first * first).sum() * (weights * second * second).sum())
-    return float((weights * first * second).sum() / spread) if spread > 0.0 else 0.0
+    mean_rank = (weights.sum() + 1.0) / 2.0
+    first, second = _ranks(gold, weights) - mean_rank, _ranks(answers, weights) - mean_rank
+    weighted = weights * first
+    spread = math.sqrt(float((weighted * first).sum()) * float((weights * second * second).sum()))
+    return float((weighted * second).sum()) / spread if spread > 0.0 else 0.0
 
 
 def _ranks(levels: Levels, weights: Scores) -> Scores:
