@@ -21,7 +21,8 @@ from daemon.views.view import as_json
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
-_PIPE_COLUMNS = 10_000
+_PIPE_COLUMNS = 1_000_000
+_BEYOND_ASCII = re.compile(r"[^\n\x20-\x7e]")
 _WORD = re.compile(r"\S+\s*")
 _LIST = " " * 4
 _GAP = 2
@@ -52,7 +53,7 @@ def print_json(value: object) -> None:
     Raises `TypeError` for what is no data (see `views.view.as_json`).
     """
     document = json.dumps(as_json(value), indent=2, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write("".join(one if one == "\n" or one.isprintable() else json.dumps(one)[1:-1] for one in document) + "\n")
+    sys.stdout.write(_BEYOND_ASCII.sub(lambda one: one[0] if one[0].isprintable() else json.dumps(one[0])[1:-1], document) + "\n")
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str = "none") -> None:

@@ -73,6 +73,11 @@ def test_a_list_is_as_inert_as_a_table(value: str, capsys: pytest.CaptureFixture
     assert printable(value) in shown
 
 
+def test_in_a_pipe_the_longest_reason_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    table("Rows", ("id", "why"), [("a", "many words " * 3_000), ("b", "few")])
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["Rows", "id", "a", "b"]
+
+
 def test_in_a_pipe_a_column_without_content_stays(capsys: pytest.CaptureFixture[str]) -> None:
     table("Rows", ("id", "nothing", "more"), [("a", None, 1)])
     assert capsys.readouterr().out.splitlines()[1].split() == ["id", "nothing", "more"]
