@@ -66,12 +66,14 @@ def summary(spec: TaskSpec, champion: str | None) -> TaskSummary:
 def in_words(task: Task) -> dict[str, str]:
     """Return what a task does, in words, under what each line is about."""
     policy, trigger = task.promotion, task.trigger
+    # An absolute gain is on the metric's own scale, which need not end at 1.
+    least = f"{policy.min_improvement:g}" if policy.improvement == "absolute" else f"{policy.min_improvement:.0%}"
     by_hand = "" if policy.mode == "auto" else ", by hand"
     words = {
         "kind": f"{task.kind} on {task.backend}, base model {task.base_model}",
         "labels": f"{task.labels}: {', '.join(task.label_names) or 'as they come'}",
         "trains": f"at {counted(trigger.min_new_examples, 'new example')}{', and weekly' if trigger.weekly else ''}",
-        "promotes": f"when {policy.metric} is better by more than {policy.min_improvement:.0%} ({policy.improvement}){by_hand}",
+        "promotes": f"when {policy.metric} is better by more than {least} ({policy.improvement}){by_hand}",
     }
     return words if task.champion is None else {**words, "champion": task.champion}
 

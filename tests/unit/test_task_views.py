@@ -1,0 +1,31 @@
+"""What a task does, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from daemon.views import tasks
+from daemon.views.tasks import Task
+from tests.support.cycles import NAME, task
+
+
+@pytest.mark.parametrize(
+    ("promotion", "told"),
+    [({}, "5% (relative)"), ({"improvement": "absolute"}, "0.05 (absolute)"), ({"mode": "manual"}, "5% (relative), by hand")],
+    ids=str,
+)
+def test_the_least_gain_is_told_on_its_own_scale(promotion: dict[str, Any], told: str) -> None:
+    made = Task.model_validate(task(promotion={"metric": "macro_f1", **promotion}).model_dump())
+    words = tasks.in_words(made)
+    assert words["promotes"].endswith(told)
+    assert "champion" not in words
+
+
+def test_a_summary_says_the_same_as_the_task() -> None:
+    spec = task(description="News")
+    short = tasks.summary(spec, f"{NAME}/v1")
+    assert {name: getattr(spec, name) for name in ("name", "kind", "description", "labels", "label_names")} == short.model_dump(
+        exclude={"champion"}
+    )
