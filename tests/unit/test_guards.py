@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -137,3 +138,17 @@ print(os.environ["OMP_NUM_THREADS"], os.environ["RAYON_NUM_THREADS"], heavy)
 
 def test_peak_memory_is_in_mebibytes() -> None:
     assert 10 < guards.peak_memory_mib() < 100_000
+
+
+def test_the_collector_rests_while_libraries_are_imported_and_then_leaves_them_alone() -> None:
+    try:
+        guards.wake_collector()
+        assert gc.get_freeze_count() == 0, "it did not rest: whoever runs a job in process keeps what was there"
+        guards.rest_collector()
+        assert not gc.isenabled()
+        guards.wake_collector()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.enable()
+        gc.unfreeze()

@@ -111,6 +111,17 @@ def test_an_event_larger_than_ingest_takes_is_counted_as_unlogged(event_log: Emb
     assert count(event_log) == 1
 
 
+def test_answers_of_another_kind_than_the_task_is_of_now_are_counted_as_unlogged(event_log: EmbeddedLog, sink: Gate) -> None:
+    unlogged: list[int] = []
+    log = PredictionLog(sink, max_event_bytes=10_000, on_unlogged=unlogged.append)
+    [known] = log.add("topics", "topics/v1", ["text"], [ANSWER], kind="ner")
+    assert log.recent(known) is not None
+    log.add("topics", "topics/v2", ["text"], [{"spans": []}], kind="ner")
+    assert log.close(10)
+    assert sum(unlogged) == 1
+    assert count(event_log) == 1
+
+
 def test_a_stop_with_a_log_that_takes_nothing_ends_in_time_and_says_so(sink: Gate) -> None:
     log = PredictionLog(sink, max_event_bytes=10_000)
     sink.shut.set()

@@ -22,6 +22,7 @@ _USAGE = "python -m trainers.job SPEC.json"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out the order in the one file that `arguments` names; return the exit code."""
+    guards.rest_collector()
     keep_private()
     stop = guards.StopRequest()
     stop.listen()

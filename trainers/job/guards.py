@@ -1,8 +1,9 @@
-"""What keeps a training child within bounds: threads, memory, a polite stop, and no life after its daemon."""
+"""What keeps a training child within bounds: threads, memory, a quick start, a polite stop, and no life after its daemon."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import resource
 import signal
@@ -55,6 +56,18 @@ def cap_threads(threads: int) -> None:
     count = threads or max(1, usable_cores() - 1)
     for variable in _THREAD_VARIABLES:
         os.environ[variable] = str(count)
+
+
+def rest_collector() -> None:
+    """Keep the garbage collector from looking, again and again, through what imports make: a fifth of the time they take."""
+    gc.disable()
+
+
+def wake_collector() -> None:
+    """Let the collector work on what is made from here on: modules stay anyway. Nothing happens where it never rested."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def die_with_parent() -> None:

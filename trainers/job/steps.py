@@ -26,7 +26,7 @@ from trainers import hardware
 from trainers.compare import scoring
 from trainers.compare.comparison import Comparison, compare
 from trainers.hardware import Hardware
-from trainers.job.guards import StopRequest
+from trainers.job.guards import StopRequest, wake_collector
 from trainers.job.progress import ProgressLog
 from trainers.job.replay import Selection, select
 from trainers.job.spec import LINEAGE_FILE, MODEL_FOLDER, SCORES_FILE, WORK_FOLDER, JobResult, JobSpec
@@ -83,6 +83,7 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
     stop.check()
     # From here on the model libraries are loaded, which takes seconds.
     job = _Job(spec, learner_for(spec.task), _resources(spec), training_set, stop, progress)
+    wake_collector()
     stop.check()
     trained = _already_trained(job)
     if trained is None:

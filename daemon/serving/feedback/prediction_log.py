@@ -13,6 +13,7 @@ import structlog
 
 from config.clock import Clock, utc_now
 from config.errors import PerennialError
+from config.kinds import catalog as kinds
 from consumers.events.schemas import PREDICTIONS_TOPIC, PredictionMade, to_bytes
 from consumers.log.protocols import EventSink
 from daemon.serving.models.trouble import Trouble, trouble
@@ -26,6 +27,8 @@ _BATCH = 500
 _GATHER_S = 0.05
 _RETRY_S = 1.0
 _WARN_EVERY_S = 30.0
+_MAKE_ROOM = "free the disk or the file named here"
+_NEXT_VERSION = "nothing: its task's kind was changed, and the next version to be promoted answers as it asks"
 
 log = structlog.get_logger(__name__)
 
@@ -60,9 +63,14 @@ class PredictionLog:
         self._thread.start()
 
     def add(
-        self, task: str, version: str, texts: Sequence[str], answers: Sequence[Answer], article_id: str | None = None
-    ) -> list[str]:
-        """Take one answered request; return the id of each prediction. Never blocks on the log."""
+        self, task: str, version: str, texts: Sequence[str], answers: Sequence[Answer], article_id: str | None = None, *,
+        kind: str | None = None,
+    ) -> list[str]:  # fmt: skip
+        """Take one answered request; return the id of each prediction. Never blocks on the log.
+
+        With `kind`, that of the task, answers of another are not logged: their champion is from before the task was changed, and
+        ingest would take each for a mistake.
+        """
         now = self._clock()
         made = [
             _event(text, answer, task=task, version=version, article_id=article_id, now=now)
@@ -71,6 +79,9 @@ class PredictionLog:
         with self._changed:
             for one in made:
                 self._remember(one)
+                if kind is not None and kinds.get(kind).key not in one.answer:
+                    self._count_unlogged(f"{version} does not answer what a task of kind {kind} asks", remedy=_NEXT_VERSION)
+                    continue
                 if len(self._waiting) >= _MAX_WAITING or self._waiting_chars + len(one.text) > _MAX_WAITING_CHARS:
                     self._count_unlogged("the event log takes nothing now and the queue is full")
                     continue
@@ -157,18 +168,18 @@ class PredictionLog:
             _id, oldest = self._recent.popitem(last=False)
             self._recent_chars -= len(oldest.text)
 
-    def _count_unlogged(self, reason: str) -> None:
+    def _count_unlogged(self, reason: str, *, remedy: str = _MAKE_ROOM) -> None:
         self._unlogged += 1
         self._on_unlogged(1)
-        self._warn(reason)
+        self._warn(reason, remedy=remedy)
 
-    def _warn(self, reason: str) -> None:
+    def _warn(self, reason: str, *, remedy: str = _MAKE_ROOM) -> None:
         if time.monotonic() - self._warned_at >= _WARN_EVERY_S:
             self._warned_at = time.monotonic()
             log.warning(
                 "serving.predictions_unlogged", count=self._unlogged, waiting=len(self._waiting), reason=reason,
                 next="predictions are answered on; feedback citing an unlogged one later must carry its text",
-                remedy="free the disk or the file named here",
+                remedy=remedy,
             )  # fmt: skip
 
 

@@ -91,7 +91,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         answers = await _unless_gone(request, future)
         if answers is None:
             return Response(status_code=_CLIENT_GONE)
-        ids = service.predictions.add(task, version, texts, answers, asked.article_id)
+        ids = service.predictions.add(task, version, texts, answers, asked.article_id, kind=slot.spec.kind)
         service.metrics.answered(task, version, len(texts))
         # A backend that reads every text whole says nothing of it.
         predictions = [{"prediction_id": one, "truncated": False, **answer} for one, answer in zip(ids, answers, strict=True)]
