@@ -321,8 +321,8 @@ def test_senseless_options_are_refused(client: Client, cache: Path) -> None:
 
 
 def test_a_format_this_client_does_not_know_says_what_to_do(client: Client, cache: Path, proxy: Proxy) -> None:
-    proxy.change = lambda answer: answer.replace(b'"format":"spacy-ner"', b'"format":"abc"')
-    with pytest.raises(UnavailableError, match=r"'abc' is not known.*Client\.predict"):
+    proxy.change = lambda answer: answer.replace(b'"format":"spacy-ner"', b'"format":"no-format"')
+    with pytest.raises(UnavailableError, match=r"'no-format' is not known.*Client\.predict"):
         follow(client, cache, wait_s=0)
 
 
