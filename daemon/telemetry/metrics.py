@@ -118,7 +118,7 @@ class DaemonMetrics:
         self._generation = Gauge(
             "perennial_champion_generation", "How often the champion has moved; 0 before the first.", ["task"], registry=registry
         )
-        self._score = Gauge("perennial_run_score", "Scores of the last comparison, 0..1.", ["task", "side"], registry=registry)
+        self._score = Gauge("perennial_run_score", "Scores of the last comparison.", ["task", "side"], registry=registry)
         self._progress = Gauge("perennial_training_progress", "Share of the present run's steps done, 0..1.", registry=registry)
         self._speed = Gauge("perennial_training_examples_per_second", "Speed of the present run.", registry=registry)
         self._step_at = Gauge(
