@@ -24,7 +24,6 @@ from trainers.learners.protocols import Example
 
 LABELS = ("SPORT", "MARKETS", "WEATHER")
 TYPES = ("GPE", "NEWS_ORG", "PERSON")
-CASES = ("classification on transformer", "ner on spacy")
 LONG = "The Morning Herald reports that Ada Lovelace left Oslo .\n\n" * 500
 
 
@@ -45,16 +44,17 @@ class Learnt:
         return formats.open_model(self.folder, Compute())
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=catalog.known(), ids=" on ".join)
 def learnt(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Learnt:
     folder = tmp_path_factory.mktemp("learnt")
-    if request.param == "ner on spacy":
+    if request.param == ("ner", "spacy"):
         spec = TaskSpec.model_validate({
             "name": "entities", "kind": "ner", "backend": "spacy", "base_model": "blank:xx", "labels": "open",
             "training": {"full_epochs": 3}, "promotion": {"metric": "entity_f1"},
         })  # fmt: skip
         rows, labels = ner_rows.examples(40), TYPES
     else:
+        assert request.param == ("classification", "transformer"), "a new learner needs a tiny task here"
         base = make_tiny_bert(folder / "base")
         spec = toy_spec(base, training={"full_epochs": 2, "full_learning_rate": 5e-3, "max_tokens": 32})
         rows, labels = toy_rows(LABELS, 12), LABELS
