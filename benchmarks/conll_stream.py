@@ -22,7 +22,7 @@ from consumers.events import schemas as events
 from consumers.events.schemas import Feedback, Label
 from consumers.formats.importing import ImportOptions, import_events
 from daemon.demo.installation import Installation
-from daemon.serving.asking import load_version
+from daemon.serving.client import load_version
 from perennial_artifact.predictor import Predictor
 from registry.store import Registry
 from trainers.compare.metrics import entities

@@ -222,7 +222,7 @@ class _Bench:
         for name, task in self._tasks.items():
             with found.stage("counting and trigger"):
                 seen = evidence.gather(name, self._registry, self.buffer)
-                triggers.look(task, seen, self._settings.schedule, NOW)
+                triggers.evaluate(task, seen, self._settings.schedule, NOW)
                 self.buffer.users(name, self._settings.feedback)
         with found.stage("views"):
             self.buffer.quarantined(limit=1_000)

@@ -25,7 +25,7 @@ from benchmarks.huffpost import TASK, Row
 from benchmarks.kafka_broker import kafka_sections
 from config.tasks import load_tasks
 from daemon.demo.installation import Installation
-from daemon.serving.asking import load_version
+from daemon.serving.client import load_version
 from perennial_artifact.predictor import Predictor
 from registry.store import Registry
 from trainers import hardware

@@ -27,7 +27,7 @@ from config.tasks import load_tasks
 from consumers.buffer.open import open_reader
 from consumers.events import schemas as events
 from daemon.demo.installation import Installation
-from daemon.serving.asking import load_version
+from daemon.serving.client import load_version
 from registry.store import Registry
 
 FLIPPED, TO = "WELLNESS", "PARENTING"

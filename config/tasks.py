@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from config.clock import MAX_DAYS
 from config.errors import UserError
+from config.foreign.labels import LabelName, label
 from config.kinds import catalog as kinds
-from config.labels import LabelName, label
 
 Verdict = Literal["correction", "confirmation"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def counted(count: int, noun: str) -> str:
     """Return `1 row`, `2 rows`: a number with its noun."""
@@ -17,3 +19,9 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """Return a text of several lines in which nothing else moves the terminal."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def named(names: Sequence[str], most: int = 5) -> str:
+    """Return the first `most` names, separated by commas, and the number of the others."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -21,7 +21,7 @@ from consumers.log.open import open_event_log
 from daemon.flow import outbox
 from daemon.flow.groups import CONSUMERS, LABELS_TOPIC
 from daemon.flow.ingest_task import DEADLINE_S, STEP_LIMIT_S, IngestTask
-from daemon.operations.erasure import Eraser
+from daemon.operations.erasure.worker import Eraser
 from daemon.operations.housekeeping import Housekeeping
 from daemon.process import leader, signals, task_files
 from daemon.process.leadership import Leadership
@@ -29,7 +29,7 @@ from daemon.process.side_task import SideTask
 from daemon.process.supervision import ServingChild
 from daemon.process.systemd import Systemd
 from daemon.telemetry import metrics as telemetry
-from daemon.telemetry.observing import Observer
+from daemon.telemetry.gauges import Observer
 from daemon.training.cycle import Cycle
 from daemon.training.runners.local import LocalRunner
 from daemon.training.scheduler import Scheduler
@@ -273,7 +273,7 @@ class Daemon:
         # Cleared before the look: whoever wakes the cycle during it, a stop included, is not missed.
         self._wake_cycle.clear()
         if not self._stop.is_set():
-            cycle.look()
+            cycle.step()
             self._wake_cycle.wait(self._settings.schedule.check_interval_s)
         return 0.0
 

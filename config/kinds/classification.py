@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from config.foreign.labels import LabelName, label, label_of_stored
 from config.kinds import values
 from config.kinds.kind import ANY, UNKNOWN, Answer, Piece, Relation, RowValues, Target, Words
 from config.kinds.values import Answered, Frozen
-from config.labels import LabelName, label, label_of_stored
 
 _ROUNDING = 1e-3
 """Probabilities come from floats of 16 or 32 bits."""

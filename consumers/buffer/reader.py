@@ -16,16 +16,16 @@ from consumers.rows import document_rows, set_aside
 from consumers.rows import requests as stored_requests
 from consumers.rows.backlog import Backlog, Behind, TextRow
 from consumers.rows.enrichment_rows import StoryMember, recent_stories, unread_languages
+from consumers.rows.ledger import Fate, Ledger
 from consumers.rows.predictions import StoredPrediction, prediction
 from consumers.rows.requests import Request
 from consumers.rows.set_aside import SetAside
-from consumers.rows.waiting import Fate, Ledger
 from consumers.tables.columns import ARRIVED, SCHEMAS, TextTable
 from consumers.tables.lance import Tables
 from consumers.tables.upkeep import Upkeep
 from consumers.training_set import freezing
 from consumers.training_set.counting import Counting, TaskCounts
-from consumers.training_set.explaining import Explanation, explain
+from consumers.training_set.fate import Explanation, explain
 from consumers.training_set.snapshot import TrainingSet
 
 _PACE_OVER_S = 60.0

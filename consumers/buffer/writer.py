@@ -21,7 +21,7 @@ from consumers.buffer.audit import Audit
 from consumers.buffer.fencing import Fence
 from consumers.buffer.reader import BufferReader
 from consumers.defence.judging import Judge, JudgeOutcome
-from consumers.erasure import rows as erasing
+from consumers.erasure import rows as erasure
 from consumers.erasure.requests import Erasures
 from consumers.faults import of_the_machine
 from consumers.log.protocols import TopicPartition
@@ -198,7 +198,7 @@ class BufferWriter(BufferReader):
         """Return whether rows of something erased stand in the tables: before `erase`, or after a backup was restored."""
         stones = self._erasing().tombstones()
         with self._upkeep.pinned() as tables:
-            return bool(erasing.erased_rows(tables, stones))
+            return bool(erasure.erased_rows(tables, stones))
 
     def erase(self) -> int:
         """Remove, beside ingest, the rows of everything that was erased; returns how many rows went. Durable.
@@ -208,7 +208,7 @@ class BufferWriter(BufferReader):
         erasures = self._erasing()
         self._remember_highest_seq()
         buffer_audit.forget_unreadable(self._tables.folder)
-        removed = erasing.erase(self._upkeep, erasures)
+        removed = erasure.erase(self._upkeep, erasures)
         with self._lock:
             self.erasings += 1
         return removed

@@ -47,7 +47,7 @@ class Raised:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class AlarmState:
     """What an alarm says of one task."""
 
     held: Mapping[str, tuple[str, str]]
@@ -55,7 +55,7 @@ class Look:
     raised: tuple[Raised, ...]
 
 
-def look(tables: Tables, task: str, settings: FeedbackSettings) -> Look:
+def evaluate(tables: Tables, task: str, settings: FeedbackSettings) -> AlarmState:
     """Return which undecided corrections of a task must be held.
 
     The window ends with the newest arrival. An alarm that is up stays up until a person has decided about what it holds.
@@ -63,7 +63,7 @@ def look(tables: Tables, task: str, settings: FeedbackSettings) -> Look:
     own = f"task = {quoted(task)} AND (verdict = 'correction' OR moves != '[]')"
     newest = pc.max(tables.scan(TABLE, ["arrived_at"], own)["arrived_at"]).as_py()
     if newest is None:
-        return Look({}, ())
+        return AlarmState({}, ())
     since = newest - timedelta(hours=settings.alarm_window_hours)
     oldest = since - timedelta(days=settings.alarm_history_days)
     columns = ["moves", "arrived_at", "decision", "alarm"]
@@ -79,7 +79,7 @@ def look(tables: Tables, task: str, settings: FeedbackSettings) -> Look:
     flows = specific | _alarming(groups, settings, _is_general, explained)
     open_moves = sorted(flows.keys() | up, key=lambda move: (_is_general(move), move))
     raised = tuple(Raised(task, move, flow) for move, flow in flows.items() if move not in up)
-    return Look(_held(tables, f"{where} AND arrived_at > {moment(since)}", open_moves), raised)
+    return AlarmState(_held(tables, f"{where} AND arrived_at > {moment(since)}", open_moves), raised)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from consumers.defence import trust
 from consumers.defence.arrivals import TABLE
 from consumers.defence.records import evidence_counts, record_of, user_of
-from consumers.rows.numbering import Numbers
+from consumers.rows.interning import Numbers
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Tables
 

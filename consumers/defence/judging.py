@@ -103,7 +103,7 @@ class Judge:
         self._judge(again | {_text(row) for row in fresh}, settings, fresh=fresh)
         raised: list[Raised] = []
         for task in sorted(tasks | {row["task"] for row in fresh}):
-            found = alarms.look(self._tables, task, settings)
+            found = alarms.evaluate(self._tables, task, settings)
             held = {row_id: move for row_id, (_, move) in found.held.items()}
             self._judge({(task, text_sha256) for text_sha256, _ in found.held.values()}, settings, held=held)
             raised += found.raised

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from config.errors import DeadLetterError
-from config.ids import MAX_ID_BYTES
+from config.foreign.ids import MAX_ID_BYTES
 
 Headers = Sequence[tuple[str, bytes]]
 

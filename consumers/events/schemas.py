@@ -23,11 +23,11 @@ from pydantic import (
 )
 
 from config.errors import DeadLetterError
-from config.ids import ForeignId
+from config.foreign.ids import ForeignId
+from config.foreign.labels import LabelName
+from config.foreign.times import Moment
 from config.kinds.values import Frozen
-from config.labels import LabelName
 from config.tasks import TaskSpec
-from config.times import Moment
 from consumers.events.answers import check_answer
 from consumers.events.cloud_events import Headers
 from consumers.events.errors import explain

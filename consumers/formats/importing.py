@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from config.clock import Clock, utc_now
 from config.errors import DeadLetterError, UserError
+from config.foreign.times import read_time
 from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
-from config.times import read_time
 from consumers.events.errors import explain
 from consumers.events.schemas import AnyEvent, Article, Label, article_text
 from consumers.events.targets import read_target

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from config.errors import UserError
-from config.labels import label
+from config.foreign.labels import label
 
 _OWN_NAMES = {"group": "document_id"}
 """Columns that are found by another name than their field's."""

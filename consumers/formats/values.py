@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from config.labels import label as written
+from config.foreign.labels import label as written
 from consumers.formats.rows import Unreadable
 
 _EXCERPT_CHARS = 40

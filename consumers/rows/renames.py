@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from config.foreign.labels import label_of_stored
 from config.kinds import catalog as kinds
-from config.labels import label_of_stored
 from config.tasks import TaskSpec
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot, Tables

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from config.tasks import VERDICTS, FeedbackPolicy, TaskSpec
 from consumers.defence.in_effect import NOT_JUDGED, InEffect
 from consumers.rows.eligibility import Role, eligibility
-from consumers.rows.numbering import Numbering, Numbers
+from consumers.rows.interning import Interning, Numbers
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Tables
 
@@ -69,7 +69,7 @@ class Counting:
     def __init__(self, tables: Tables, tasks: Mapping[str, TaskSpec], min_quality: float) -> None:
         self._tables = tables
         self._tasks = tasks
-        self._numbering = Numbering(tables)
+        self._interning = Interning(tables)
         self._in_effect = InEffect(tables)
         self._min_quality = min_quality
         self._counted: dict[tuple[str, int], tuple[dict[str, int], TaskCounts]] = {}
@@ -103,7 +103,7 @@ class Counting:
         # One look at the narrow columns costs less than a filter for each figure.
         rows = self._tables.scan("example_enrichment", columns, own)
         seqs = rows["enriched_seq"].to_numpy()
-        texts, answers = self._numbering.of(seqs)
+        texts, answers = self._interning.of(seqs)
         feedback = rows["verdict"].is_valid().to_numpy()
         # Feedback counts from when it was let in.
         since = np.where(feedback, self._in_effect.of(seqs), seqs)

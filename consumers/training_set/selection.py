@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from config.kinds import catalog as kinds
-from config.naming import named
 from config.tasks import TaskSpec
+from config.words import named
 from consumers.rows.eligibility import INDEPENDENT, Role, eligibility
 from consumers.rows.event_rows import canonical_json
 from consumers.rows.renames import renamed

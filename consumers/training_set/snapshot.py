@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from config import durable
 from config.errors import RunFailedError
-from config.naming import named
+from config.words import named
 
 ROWS_FILE = "rows.parquet"
 MANIFEST_FILE = "manifest.json"

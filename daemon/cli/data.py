@@ -25,16 +25,16 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Ask the champion. Uses the serving process when one is up, else loads the model here."""
-    from daemon.serving import asking  # noqa: PLC0415 - heavy
+    from daemon.serving import client  # noqa: PLC0415 - heavy
 
     texts = text or [line.strip() for line in sys.stdin if line.strip()]
     if not texts:
         message = "no text given; name texts as arguments or send one per line on standard input"
         raise UserError(message)
-    answered = asking.ask(load_settings(), task, texts)
+    answered = client.ask(load_settings(), task, texts)
     if as_json:
         print_json(answered)
         return
     say((f"{answered['version']}, by {answered['by']}", "dim"))
     for asked, prediction in zip(texts, answered["predictions"], strict=True):
-        console.print(asking.in_words(asked, prediction))
+        console.print(client.in_words(asked, prediction))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from consumers.formats.importing import Import
     from consumers.formats.rows import BadRow
     from consumers.formats.summary import Summary
-    from daemon.operations.sending import Sent
+    from daemon.operations.importing import Sent
     from trainers.learners.reading_length import ReadingLength
 
 _SHOWN_BAD_ROWS = 10
@@ -95,7 +95,7 @@ def import_(  # noqa: PLR0917 - typer gives every option by name
     from consumers.formats.importing import ImportOptions, plan  # noqa: PLC0415 - heavy
     from consumers.formats.mapping import ColumnMapping, read_columns, read_label_map  # noqa: PLC0415 - heavy
     from consumers.formats.summary import Summary  # noqa: PLC0415 - heavy
-    from daemon.operations.sending import Sent, send  # noqa: PLC0415 - heavy
+    from daemon.operations.importing import Sent, send  # noqa: PLC0415 - heavy
     from trainers.learners.reading_length import reading_length  # noqa: PLC0415 - heavy
 
     settings = load_settings()

@@ -12,8 +12,7 @@ import typer
 from config.errors import PerennialError, UserError
 from config.private import keep_private, refusal
 from config.secrets import told
-from daemon.cli import backups, data, dead_letters, feedback, inspect, keys, models, operate, runs, status, topics, train
-from daemon.cli import erasure as erasing
+from daemon.cli import backups, data, dead_letters, erasure, feedback, inspect, keys, models, operate, runs, status, topics, train
 from daemon.cli.output import Console, say
 
 EXIT_FAILED = 1
@@ -44,7 +43,7 @@ def _options(
     pass
 
 
-for group in (operate, train, data, status, inspect, runs, erasing, backups):
+for group in (operate, train, data, status, inspect, runs, erasure, backups):
     group.register(app)
 app.add_typer(models.app, name="models")
 app.add_typer(dead_letters.app, name="dlq")

@@ -22,7 +22,7 @@ from consumers.events import schemas as events
 from consumers.log.open import open_event_log
 from consumers.log.protocols import EventLog
 from daemon.serving import presence
-from daemon.serving.asking import post
+from daemon.serving.client import post
 from daemon.views.status import Status, StatusReader
 from daemon.views.task_status import TaskStatus
 

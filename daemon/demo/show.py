@@ -23,7 +23,7 @@ from consumers.events import schemas as events
 from daemon.demo.installation import Installation
 from daemon.demo.narrator import Narrator
 from daemon.demo.stream import ENTITIES_TASK, TOPICS_TASK, NewsStream, Story, TaskName
-from daemon.serving.asking import in_words
+from daemon.serving.client import in_words
 
 TASKS: tuple[TaskName, ...] = (TOPICS_TASK, ENTITIES_TASK)
 PORTION = 20

@@ -14,7 +14,7 @@ from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
 from consumers.log.protocols import EventLog
 from consumers.tables.pace import portions
-from daemon.operations import erased_runs
+from daemon.operations.erasure import runs
 from registry import collection, retention
 from registry.artifacts.protocol import ArtifactStore
 from registry.store import Registry
@@ -106,5 +106,5 @@ class Housekeeping:
     def _forget_runs(self, before: datetime) -> int:
         run_ids = retention.old_runs(self._registry, before)
         # A folder without a record would stay for ever.
-        erased_runs.remove(self._settings.runs_dir, run_ids)
+        runs.remove(self._settings.runs_dir, run_ids)
         return retention.forget_runs(self._registry, run_ids, fencing_token=self._token)

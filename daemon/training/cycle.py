@@ -28,8 +28,7 @@ from daemon.training import evidence, promoting, publishing, retries, triggers, 
 from daemon.training.run_folders import RunFolders
 from daemon.training.runners.protocol import Runner
 from daemon.training.triggers import Trigger
-from registry import erasure as erasing
-from registry import gate
+from registry import erasure, gate
 from registry.artifacts.protocol import ArtifactStore
 from registry.reports import cards
 from registry.runs import Run, RunChanges, RunState
@@ -82,7 +81,7 @@ class Cycle:
         self._ended.add(run_id)
         self._runner.end(run_id)
 
-    def look(self) -> None:
+    def step(self) -> None:
         """Finish what an earlier process left, then carry out what is due, requests first."""
         asked = self._buffer.requests("retrain")
         for run in self._registry.runs.unfinished():
@@ -110,7 +109,7 @@ class Cycle:
                 found = evidence.gather(name, self._registry, self._buffer, unread=self._unread())
                 self._metrics.counted(name, found)
                 self._metrics.defended(name, self._buffer.defence(name))
-                trigger = triggers.look(task, found, self._settings.schedule, self._clock()).trigger
+                trigger = triggers.evaluate(task, found, self._settings.schedule, self._clock()).trigger
             except Exception as error:
                 if of_the_machine(error):
                     raise
@@ -142,7 +141,7 @@ class Cycle:
         with structlog.contextvars.bound_contextvars(run_id=run.run_id, task=run.task):
             while run.state in steps and not self._stop.is_set():
                 try:
-                    run = self._fail(run, erasing.ENDED) if run.run_id in self._ended else steps[run.state](self._again(run))
+                    run = self._fail(run, erasure.ENDED) if run.run_id in self._ended else steps[run.state](self._again(run))
                 except Exception as error:  # noqa: BLE001 - the edge of a run: it ends alone, and its neighbours go on
                     run = self._set_back(run, error)
                     if run.retry_at is not None:
@@ -153,7 +152,7 @@ class Cycle:
     def _set_back(self, run: Run, error: Exception) -> Run:
         """Let a run fail, or wait where the failure is temporary. What is not the run's own trouble is raised again."""
         if run.run_id in self._ended:
-            return self._fail(run, erasing.ENDED)
+            return self._fail(run, erasure.ENDED)
         setback = retries.judge(run, error, self._settings.training, self._clock())
         if setback is None:
             raise error
@@ -270,7 +269,7 @@ class Cycle:
         # Read before the alias moves: a run that has promoted can fail no more.
         frozen = load_training_set(spec.training_set)
         looked_at = frozen.rows("test")["example_id"].to_pylist()
-        must_go = erasing.is_affected(self._registry, spec.champion_version)
+        must_go = erasure.is_affected(self._registry, spec.champion_version)
         decision = gate.decide(
             result.comparison,
             task.promotion,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from config.naming import named
 from config.tasks import TaskSpec
+from config.words import named
 from consumers.buffer.reader import BufferReader
 from consumers.training_set.selection import HOW_A_LABEL_JOINS
 from consumers.training_set.snapshot import Manifest

@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 class Scheduler:
     """Wakes the cycle every `check_interval_s` and at the weekly moment (UTC).
 
-    Missed weeks are not the scheduler's business: `triggers.look` sees from the runs table that a week is owed.
+    Missed weeks are not the scheduler's business: `triggers.evaluate` sees from the runs table that a week is owed.
     """
 
     def __init__(self, settings: ScheduleSettings, *, wake_cycle: threading.Event) -> None:

@@ -111,17 +111,17 @@ class Trigger:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """The outcome of one look at a task: what is due, if anything, and the reasons in words."""
+class Evaluation:
+    """The outcome of one evaluation of a task: what is due, if anything, and the reasons in words."""
 
     trigger: Trigger | None
     reasons: tuple[str, ...]
 
 
-def look(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: datetime) -> Look:
+def evaluate(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: datetime) -> Evaluation:
     """Decide whether a run of `task` is due at `now`; requests first, then weekly, then what the counts say."""
     if evidence.running:
-        return Look(None, (_under_way(evidence.retry, now),))
+        return Evaluation(None, (_under_way(evidence.retry, now),))
     request = evidence.request
     if request is not None and (request.texts_ahead > 0 or evidence.train_examples > 0):
         return _requested(request, evidence)
@@ -135,14 +135,14 @@ def look(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: da
         reasons.append("a run was requested, but there are no training examples yet: it starts when the first one arrives")
     weekly, why_not_weekly = _weekly(task, evidence, schedule, now)
     if weekly is not None:
-        return Look(weekly, (weekly.reason,))
+        return Evaluation(weekly, (weekly.reason,))
     found = _evidence(task, evidence) or _threshold(task, evidence) or _age(task, evidence, now)
     if found is None:
-        return Look(None, (*reasons, *_too_little(task, evidence), why_not_weekly))
+        return Evaluation(None, (*reasons, *_too_little(task, evidence), why_not_weekly))
     held_back = _held_back(task, evidence, found, now) or _first_run_waits(task, evidence, now)
     if held_back is not None:
-        return Look(None, (*reasons, f"{found.reason}, but {held_back}", why_not_weekly))
-    return Look(found, (found.reason,))
+        return Evaluation(None, (*reasons, f"{found.reason}, but {held_back}", why_not_weekly))
+    return Evaluation(found, (found.reason,))
 
 
 def request_key(event_id: str) -> str:
@@ -164,13 +164,13 @@ def last_weekly_moment(schedule: ScheduleSettings, now: datetime) -> datetime:
     return moment if moment <= at else moment - timedelta(days=7)
 
 
-def _requested(request: Request, evidence: Evidence) -> Look:
+def _requested(request: Request, evidence: Evidence) -> Evaluation:
     if request.texts_ahead > 0:
         # Who asks means all that was sent before. Nothing else starts meanwhile, or the request would wait for that run too.
-        return Look(None, (f"a run was requested; it waits for {request.texts_ahead} texts to be enriched",))
+        return Evaluation(None, (f"a run was requested; it waits for {request.texts_ahead} texts to be enriched",))
     full = request.full or not evidence.has_champion
     reason = f"requested: {request.reason}"
-    return Look(Trigger("request", request_key(request.event_id), reason, full, request.promote), (reason,))
+    return Evaluation(Trigger("request", request_key(request.event_id), reason, full, request.promote), (reason,))
 
 
 def _weekly(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: datetime) -> tuple[Trigger | None, str]:

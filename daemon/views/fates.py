@@ -22,8 +22,8 @@ from registry.store import Registry
 
 if TYPE_CHECKING:  # LanceDB is slow to import and only a question about feedback needs it
     from consumers.buffer.reader import BufferReader
-    from consumers.rows.waiting import Fate
-    from consumers.training_set.explaining import Explanation
+    from consumers.rows.ledger import Fate
+    from consumers.training_set.fate import Explanation
 
 _QUEUED = "it is durable in the event log; ingest has not stored it yet"
 _HELD_OUT = "its story is held out to measure models, so it neither trains nor counts"

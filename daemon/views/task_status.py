@@ -72,7 +72,7 @@ def read(
     from daemon.training import evidence, triggers  # noqa: PLC0415 - load LanceDB
 
     found = evidence.gather(task.name, registry, buffer, unread=unread)
-    look = triggers.look(task, found, settings.schedule, now)
+    evaluation = triggers.evaluate(task, found, settings.schedule, now)
     champion = registry.versions.champion(task.name)
     records = registry.runs.list(task.name, limit=_RUNS_LOOKED_AT)
     going = next((run for run in records if run.finished_at is None), None)
@@ -88,8 +88,8 @@ def read(
         feedback=feedback.standings(buffer, task.name),
         new_examples=found.new_examples,
         new_weight=round(found.weight, 3),
-        due=look.trigger is not None,
-        reasons=look.reasons if led or going is None else (_INTERRUPTED,),
+        due=evaluation.trigger is not None,
+        reasons=evaluation.reasons if led or going is None else (_INTERRUPTED,),
         texts_cut=_texts_cut(registry, champion.version) if champion else None,
         run=runs.under_way(going, settings.runs_dir, led=led) if going else None,
         last_run=runs.ended(ended) if ended else None,

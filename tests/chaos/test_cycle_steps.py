@@ -34,7 +34,7 @@ def recover(folder: Path) -> str | None:
         assert found is not None
         served = world.registry.versions.get(found.version)
         world.artifacts.fetch(served.artifact_id, served.manifest_sha256)
-        world.cycle.look()
+        world.cycle.step()
         check_invariants(world.registry, NAME)
         second, first = world.registry.runs.list()
         assert (first.state, second.state, second.version) == ("decided", "decided", f"{NAME}/v2")

@@ -52,36 +52,36 @@ def test_it_is_tried_again_after_growing_pauses_and_the_same_run_succeeds(world:
     with capture_logs() as lines:
         for pause_s in (60, 120, 240):
             before = attempts(world)
-            world.cycle.look()
+            world.cycle.step()
             run = only_run(world)
             assert attempts(world) == before + 1
             assert (run.state, run.error) == ("training", FULL)
             assert run.retry_at == world.clock() + timedelta(seconds=pause_s)
             world.clock.forward(pause_s - 1)
-            world.cycle.look()
+            world.cycle.step()
             assert attempts(world) == before + 1, "its pause is not over"
             world.clock.forward(1)
     told = [(line["failures"], line["reason"]) for line in lines if line["event"] == "run.retries_later"]
     assert told == [(1, FULL), (2, FULL), (3, FULL)]
     mend(world)
-    world.cycle.look()
+    world.cycle.step()
     run = only_run(world)
     assert (run.state, run.verdict, run.error, run.retry_at, run.failures) == ("decided", "promote", None, None, 3)
     assert world.told() == ["training.started", "model.promoted", "training.finished"], "nobody was told of a failure"
 
 
 def test_status_says_why_and_when(world: World) -> None:
-    world.cycle.look()
+    world.cycle.step()
     (reason,) = world.look().reasons
     assert f"failed once, temporarily, and is tried again at Wed 2024-05-01 12:01 UTC (1 minute to go): {FULL}" in reason
 
 
 def test_a_restart_keeps_the_pause_and_the_count(world: World) -> None:
-    world.cycle.look()
-    world.next_cycle().look()
+    world.cycle.step()
+    world.next_cycle().step()
     assert attempts(world) == 1
     world.clock.forward(60)
-    world.next_cycle().look()
+    world.next_cycle().step()
     assert (attempts(world), only_run(world).failures) == (2, 2)
 
 
@@ -89,7 +89,7 @@ def test_after_the_limit_it_fails_for_good_and_says_what_to_do(tmp_path: Path) -
     with World(tmp_path, task(), train=away, retry_limit=2) as world:
         world.grow(10)
         for _ in range(4):
-            world.cycle.look()
+            world.cycle.step()
             world.clock.forward(7200)
         run = only_run(world)
         assert (run.state, run.retry_at, attempts(world)) == ("failed", None, 3)
@@ -100,7 +100,7 @@ def test_after_the_limit_it_fails_for_good_and_says_what_to_do(tmp_path: Path) -
 
 def test_no_pause_is_longer_than_an_hour(world: World) -> None:
     for _ in range(9):
-        world.cycle.look()
+        world.cycle.step()
         world.clock.forward(3600)
     run = only_run(world)
     assert run.failures == 9
@@ -116,10 +116,10 @@ def test_a_weekly_run_does_not_lose_its_week(tmp_path: Path) -> None:
         world.clock.forward(8 * 86_400)
         assert isinstance(world.runner, MadeUpRunner)
         world.runner.train = away
-        world.next_cycle().look()
+        world.next_cycle().step()
         mend(world)
         world.clock.forward(60)
-        world.next_cycle().look()
+        world.next_cycle().step()
         runs = world.registry.runs.list()
         assert [(run.state, run.trigger_key.partition(":")[0]) for run in runs] == [("decided", "weekly"), ("decided", "request")]
 
@@ -133,21 +133,21 @@ def test_other_tasks_train_meanwhile(world: World) -> None:
     buffers.enrich(world.buffer)
     assert isinstance(world.runner, MadeUpRunner)
     world.runner.train = lambda spec: better(spec) if spec.task.name == other else away(spec)
-    world.cycle.look()
+    world.cycle.step()
     assert {run.task: run.state for run in world.registry.runs.list()} == {NAME: "training", other: "decided"}
 
 
 def test_who_asks_for_a_run_after_the_failure_need_not_wait_and_who_asked_before_does(world: World) -> None:
-    world.cycle.look()
+    world.cycle.step()
     early = buffers.retrain("before", NAME).model_copy(update={"occurred_at": world.clock() - timedelta(seconds=5)})
     world.buffer.insert(buffers.stored(early, offset=200))
-    world.cycle.look()
+    world.cycle.step()
     assert attempts(world) == 1
     world.clock.forward(10)
     asked = buffers.retrain("after", NAME).model_copy(update={"occurred_at": world.clock()})
     world.buffer.insert(buffers.stored(asked, offset=201))
     mend(world)
-    world.cycle.look()
+    world.cycle.step()
     assert attempts(world) >= 2
     assert [run.state for run in world.registry.runs.list()].count("decided") >= 1
 
@@ -171,7 +171,7 @@ def test_a_step_of_the_daemon_itself_fails_its_run_alone(
 
     monkeypatch.setattr(BufferWriter, "freeze", broken)
     with capture_logs() as lines:
-        world.cycle.look()
+        world.cycle.step()
     run = only_run(world)
     assert run.state == state
     assert (run.retry_at is not None) == (state == "queued")
@@ -179,19 +179,19 @@ def test_a_step_of_the_daemon_itself_fails_its_run_alone(
     monkeypatch.undo()
     mend(world)
     world.clock.forward(60)
-    world.cycle.look()
+    world.cycle.step()
     assert only_run(world).state == ("decided" if state == "queued" else "failed")
 
 
 def test_a_run_that_is_ended_while_it_waits_ends_at_the_next_look(world: World) -> None:
-    world.cycle.look()
+    world.cycle.step()
     world.cycle.end(only_run(world).run_id)
-    world.cycle.look()
+    world.cycle.step()
     assert only_run(world).state == "failed"
 
 
 def test_the_order_of_a_run_that_an_earlier_version_began_is_read(world: World) -> None:
-    world.cycle.look()
+    world.cycle.step()
     path = world.run_folder(only_run(world)) / SPEC_FILE
     order = json.loads(path.read_text())
     for key in ("stall_limit_s", "retry_after_s", "retry_limit"):
@@ -199,7 +199,7 @@ def test_the_order_of_a_run_that_an_earlier_version_began_is_read(world: World) 
     path.write_text(json.dumps(order))
     mend(world)
     world.clock.forward(60)
-    world.cycle.look()
+    world.cycle.step()
     assert only_run(world).state == "decided"
 
 
@@ -215,13 +215,13 @@ def test_too_few_held_out_rows_start_a_run_as_soon_as_they_are_enough(tmp_path: 
     )
     with World(tmp_path, spec, train=undecided) as world:
         world.grow(10)
-        world.cycle.look()
+        world.cycle.step()
         assert only_run(world).verdict == "insufficient_evidence"
         world.learn((f"test-late-{n}", f"late held out {n}", "AB"[n % 2]) for n in range(4))
         assert world.look().trigger is None
         world.learn([("test-late-4", "late held out 4", "A")])
         mend(world)
-        world.cycle.look()
+        world.cycle.step()
         newest = world.registry.runs.list(limit=1)[0]
         assert (newest.trigger_key.partition(":")[0], newest.verdict) == ("evidence", "promote")
         assert newest.reason == "15 test rows now, 10 in the last run; 15 are needed to decide"
@@ -233,27 +233,27 @@ def test_a_first_run_waits_for_what_the_log_and_the_buffer_hold(tmp_path: Path) 
         world.grow(10)
         unread: list[int | None] = [None]
         world.cycle._unread = lambda: unread[0]
-        world.cycle.look()
+        world.cycle.step()
         assert world.registry.runs.list() == []
         unread[0] = 5
-        world.cycle.look()
+        world.cycle.step()
         assert world.registry.runs.list() == []
         unread[0] = 0
         world.buffer.insert(
             buffers.stored(*(buffers.label(f"test-x{n}", f"x {n}", "AB"[n % 2], task=NAME) for n in range(8)), offset=300)
         )
-        world.cycle.look()
+        world.cycle.step()
         assert world.registry.runs.list() == []
         assert "waits until 8 more texts from the import are enriched" in world.look().reasons[0]
         world.clock.forward(15 * 60)
         assert world.look().trigger is not None, "never longer than that"
         world.clock.forward(-15 * 60)
         buffers.enrich(world.buffer, split=lambda _row: "test")
-        world.cycle.look()
+        world.cycle.step()
         assert only_run(world).verdict == "promote"
 
 
 def test_the_key_of_the_week_is_the_same_run_however_often_it_is_tried(world: World) -> None:
-    world.cycle.look()
+    world.cycle.step()
     run = only_run(world)
     assert world.cycle.start(NAME, triggers.Trigger("threshold", run.trigger_key, "again", full=True)) is None

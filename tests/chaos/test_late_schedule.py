@@ -60,12 +60,12 @@ def test_every_week_has_one_run_whatever_the_clocks_do(
             with World(tmp_path / change, weekly, train=worse) as world:
                 world.clock.now = night - timedelta(days=9)
                 world.grow(10)
-                world.cycle.look()
+                world.cycle.step()
                 for hour in range(-8 * 24, 8 * 24, 6):
                     # Every half hour of the night itself, and the next process takes over in the middle of it.
                     for half in range(12 if -6 <= hour < 12 else 1):
                         world.clock.now = night + timedelta(hours=hour, minutes=30 * half)
-                        world.cycle.look()
+                        world.cycle.step()
                     if hour == 0:
                         world.next_cycle()
                 keys = [run.trigger_key for run in world.registry.runs.list() if run.trigger_key.startswith("weekly:")]

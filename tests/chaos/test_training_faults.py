@@ -90,7 +90,7 @@ def check(world: World) -> None:
 
 def test_out_of_memory_once_it_goes_on_at_half_the_batch(world: World) -> None:
     with struck(signal.SIGKILL, times=1) as pids:
-        world.cycle.look()
+        world.cycle.step()
     (run,) = world.registry.runs.list()
     assert len(pids) == 1
     assert (run.state, run.verdict, run.error) == ("decided", "promote", None)
@@ -102,15 +102,15 @@ def test_out_of_memory_twice_the_same_run_is_tried_again_later(world: World) -> 
     rows = toy_rows(("SPORT", "MARKETS"), 10, seed=3)
     world.learn((f"train-{row.example_id}", row.text, str(row.target["label"])) for row in rows)
     with struck(signal.SIGKILL, times=3) as pids:
-        world.cycle.look()
-        world.cycle.look()
+        world.cycle.step()
+        world.cycle.step()
     run, _first = world.registry.runs.list()
     assert len(pids) == 2, "its pause is not over"
     assert (run.state, run.failures) == ("training", 1)
     assert "out of memory again at batch size 8" in str(run.error)
     assert children() == []
     world.clock.forward(60)
-    world.cycle.look()
+    world.cycle.step()
     again, _first = world.registry.runs.list()
     assert (again.run_id, again.state, again.error) == (run.run_id, "decided", None)
     assert attempts(world, again)[1] == 8, "it stays at half the batch"
@@ -129,7 +129,7 @@ def test_a_child_that_is_frozen_is_noticed_by_its_silence_and_the_run_goes_on_la
     world.runner = LocalRunner(world.settings.training, world.stop)
     cycle = world.next_cycle()
     world.clock.forward(60)
-    cycle.look()
+    cycle.step()
     assert world.registry.runs.get(run.run_id).state == "decided"
     check(world)
 
@@ -145,5 +145,5 @@ def test_a_child_that_hangs_is_killed_at_the_limit(world: World) -> None:
     assert run.state == "failed"
     assert f"killed after {LIMIT_S:.0f} s, the limit" in str(run.error)
     check(world)
-    cycle.look()
+    cycle.step()
     assert world.told().count("training.failed") == 1

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from config.foreign.labels import label_of_stored
 from config.kinds import catalog
 from config.kinds.kind import Kind
 from config.kinds.ner.kind import Ner
-from config.labels import label_of_stored
 from consumers.rows.event_rows import canonical_json
 from tests.kinds.tone.kind import Tone
 from trainers.compare.metrics import catalog as metrics

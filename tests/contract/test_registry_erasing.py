@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import StopError
-from registry import erasure as erasing
-from registry import promotion
+from registry import erasure, promotion
 from registry.artifacts.local import LocalArtifacts
 from registry.reports import cards
 from registry.runs import Run
@@ -66,47 +65,47 @@ def test_learners_and_their_descendants_are_marked_and_forget_the_ids(registry: 
     add_version(registry, learnt=["b", "d"])
     add_version(registry, task="other", learnt=["a"])
     registry.looks.record(TASK, "run-1", ["c", "d"])
-    erasing.mark_versions(registry, ["c", "nobody"])
+    erasure.mark_versions(registry, ["c", "nobody"])
     assert marked(registry) == [f"{TASK}/v3", f"{TASK}/v2"]
     assert registry.versions.learnt(f"{TASK}/v3") == {"a", "b", "d"}
     assert registry.looks.count(TASK, ["c", "d"]) == {"c": 0, "d": 1}
     first = registry.versions.get(f"{TASK}/v2").affected_at
     registry.clock.forward(60)  # type: ignore[attr-defined]  # the test's own
-    erasing.mark_versions(registry, ["a"])
+    erasure.mark_versions(registry, ["a"])
     assert marked(registry) == ["other/v1", f"{TASK}/v3", f"{TASK}/v2", f"{TASK}/v1"]
     assert registry.versions.get(f"{TASK}/v2").affected_at == first
-    assert erasing.is_affected(registry, f"{TASK}/v2")
-    assert not erasing.is_affected(registry, f"{TASK}/v4")
-    assert not erasing.is_affected(registry, None)
+    assert erasure.is_affected(registry, f"{TASK}/v2")
+    assert not erasure.is_affected(registry, f"{TASK}/v4")
+    assert not erasure.is_affected(registry, None)
 
 
 def test_many_ids_fit(registry: Registry) -> None:
     ids = [f"e-{number}" for number in range(25_000)]
     add_version(registry, learnt=ids[-1:])
-    erasing.mark_versions(registry, ids)
+    erasure.mark_versions(registry, ids)
     assert marked(registry) == [f"{TASK}/v1"]
 
 
 def test_what_goes_on_from_a_marked_version_is_marked(registry: Registry) -> None:
     add_version(registry, learnt=["a"])
-    erasing.mark_versions(registry, ["a"])
+    erasure.mark_versions(registry, ["a"])
     add_version(registry, parent=f"{TASK}/v1", learnt=["b"])
     add_version(registry, learnt=["b"])
     assert marked(registry) == [f"{TASK}/v2", f"{TASK}/v1"]
 
 
 def test_runs_are_marked_and_their_messages_go_with_the_events_that_told_them(registry: Registry) -> None:
-    quoting, ended = finished(registry, "1", "cannot read: a secret"), finished(registry, "2", erasing.ENDED)
+    quoting, ended = finished(registry, "1", "cannot read: a secret"), finished(registry, "2", erasure.ENDED)
     fine, other = finished(registry, "3"), finished(registry, "4", "out of memory")
     for run in (quoting, other):
         event = {"event_id": f"{run.run_id}:training.failed", "type": "training.failed", "task": TASK, "error": run.error}
         registry.outbox.add(event)
-    told = erasing.mark_runs(registry, [run.run_id for run in (quoting, ended, fine)])
+    told = erasure.mark_runs(registry, [run.run_id for run in (quoting, ended, fine)])
     assert f"{quoting.run_id}:training.failed" in told
     runs = {run.run_id: run for run in registry.runs.list()}
     assert [runs[run.run_id].erased_at is not None for run in (quoting, ended, fine, other)] == [True, True, True, False]
     assert "may have quoted texts" in (runs[quoting.run_id].error or "")
-    assert [runs[run.run_id].error for run in (ended, fine, other)] == [erasing.ENDED, None, "out of memory"]
+    assert [runs[run.run_id].error for run in (ended, fine, other)] == [erasure.ENDED, None, "out of memory"]
     errors = [row.event["error"] for row in registry.outbox.pending()]
     assert errors == [runs[quoting.run_id].error, "out of memory"]
     registry.database.vacuum()
@@ -119,17 +118,17 @@ def test_affected_models_go_except_the_champion_and_what_a_run_uses(registry: Re
     promote(registry, names[0])
     promote(registry, names[1], names[0])
     clean = published(registry, artifacts, tmp_path, learnt=["b"])
-    erasing.mark_versions(registry, ["a"])
+    erasure.mark_versions(registry, ["a"])
     under_way = registry.runs.create(TASK, "incremental", "many", full=False)
     assert under_way is not None
     assert under_way.parent == names[1]
     promote(registry, clean, names[1])
-    gone = erasing.collect(registry, artifacts)
+    gone = erasure.collect(registry, artifacts)
     assert [name for name in names if registry.versions.get(name).collected_at is not None] == [names[0], names[2]]
     assert len(gone) == 2
-    assert [version.name for version in erasing.affected(registry)] == [names[1]]
+    assert [version.name for version in erasure.affected(registry)] == [names[1]]
     registry.runs.update(under_way.run_id, state="failed", error="ended")
-    erasing.collect(registry, artifacts)
+    erasure.collect(registry, artifacts)
     assert artifacts.list() == [registry.versions.get(clean).artifact_id]
     assert "Its files are gone" in cards.card(registry, names[0])
     assert "erased" not in cards.card(registry, clean)
@@ -139,8 +138,8 @@ def test_an_affected_champion_stays_until_another_takes_its_place(registry: Regi
     artifacts = LocalArtifacts(tmp_path / "artifacts")
     name = published(registry, artifacts, tmp_path, learnt=["a"])
     promote(registry, name)
-    erasing.mark_versions(registry, ["a"])
-    assert erasing.collect(registry, artifacts) == []
+    erasure.mark_versions(registry, ["a"])
+    assert erasure.collect(registry, artifacts) == []
     assert "It goes when a version takes its place that did not" in cards.card(registry, name)
 
 
@@ -149,9 +148,9 @@ def test_a_former_leader_marks_nothing(registry: Registry, tmp_path: Path) -> No
     former = registry.lease.acquire("one", 10)
     registry.lease.acquire("one", 10)
     with pytest.raises(StopError, match="leads no longer"):
-        erasing.mark_versions(registry, ["a"], fencing_token=former)
+        erasure.mark_versions(registry, ["a"], fencing_token=former)
     with pytest.raises(StopError, match="leads no longer"):
-        erasing.mark_runs(registry, [], fencing_token=former)
+        erasure.mark_runs(registry, [], fencing_token=former)
     with pytest.raises(StopError, match="leads no longer"):
-        erasing.collect(registry, LocalArtifacts(tmp_path), fencing_token=former)
+        erasure.collect(registry, LocalArtifacts(tmp_path), fencing_token=former)
     assert marked(registry) == []

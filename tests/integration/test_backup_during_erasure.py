@@ -14,7 +14,7 @@ from consumers.buffer.writer import BufferWriter
 from daemon.operations.backups import take as taking
 from daemon.operations.backups.restore import restore
 from daemon.operations.backups.take import take
-from registry import erasure as erasing
+from registry import erasure
 from tests.support.cycles import NAME, MadeUpRunner, worse
 from tests.support.markers import places_of
 from tests.support.towns import KEEP, WORD, Town
@@ -36,7 +36,7 @@ def rows_gone(town: Town, patch: pytest.MonkeyPatch) -> None:
         raise RetryError(message)
 
     with patch.context() as fault:
-        fault.setattr(erasing, "mark_versions", fails)
+        fault.setattr(erasure, "mark_versions", fails)
         with pytest.raises(RetryError):
             town.eraser.step()
     assert not town.buffer.holds_erased()
@@ -89,7 +89,7 @@ def test_after_a_restore_it_comes_to_its_end(tmp_path: Path, monkeypatch: pytest
         before = again.buffer.table_counts()
         again.take_in(again.feedback(), again.feedback("f-late"))
         assert {**again.buffer.table_counts(), "requests": 0} == {**before, "requests": 0}, "it stays refused"
-        again.cycle.look()
+        again.cycle.step()
         again.work()
         assert again.work(hours=1.01).state == "done"
         assert places_of([WORD, "anna"], again.settings.data_dir) == {}

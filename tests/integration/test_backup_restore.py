@@ -48,7 +48,7 @@ def world(tmp_path: Path) -> Iterator[World]:
             with closing(log.source("buffer-feedback", [FEEDBACK_TOPIC])) as source:
                 source.commit({FEEDBACK: 30})
         made.grow(10)
-        made.cycle.look()
+        made.cycle.step()
         with closing(DeadLetters(made.settings.dead_letter_file)) as letters:
             letters.add(RawEvent(Position(FEEDBACK_TOPIC, 0, 3), b"{", None, (), datetime.now(UTC)), "not JSON")
         secret = made.settings.data_dir / "somebody" / "secret.key"
@@ -100,7 +100,7 @@ def test_all_that_was_there_is_there_again_in_another_folder(world: World, elsew
 def test_a_second_backup_links_what_is_the_same(world: World, elsewhere: Settings, tmp_path: Path) -> None:
     first = backup(world.settings, tmp_path / "b1")
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     second = backup(world.settings, tmp_path / "b2", link_to=tmp_path / "b1")
     linked = {name for name in second.files if (tmp_path / "b2" / name).stat().st_nlink == 2}
     model = f"artifacts/{world.registry.versions.get(f'{NAME}/v1').artifact_id}/config.json"
@@ -195,7 +195,7 @@ def test_a_folder_that_is_in_use_is_not_replaced(world: World, tmp_path: Path) -
 def test_what_is_there_is_moved_aside_only_by_force(world: World, tmp_path: Path) -> None:
     backup(world.settings, tmp_path / "b1")
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     world.buffer.close()
     world.registry.close()
     with pytest.raises(UserError, match="is not empty"):
@@ -234,7 +234,7 @@ def unfinished(world: World, step: str) -> None:
     setattr(world.cycle, step, killed)
     world.grow(10)
     with pytest.raises(KeyboardInterrupt):
-        world.cycle.look()
+        world.cycle.step()
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_a_run_under_way_goes_on_where_it_was_in_another_folder(
             again.registry, again.buffer, again.artifacts = registry, buffer, LocalArtifacts(elsewhere.artifacts_dir)
             (run,) = registry.runs.unfinished()
             assert run.state == state
-            again.next_cycle().look()
+            again.next_cycle().step()
             run = registry.runs.get(run.run_id)
             assert (run.state, run.verdict, run.version) == ("decided", "promote", f"{NAME}/v2"), run.error
             version = registry.versions.get(run.version)
@@ -282,7 +282,7 @@ def test_an_artifact_that_is_collected_meanwhile_makes_it_begin_again(
 ) -> None:
     for _ in range(2):
         world.grow(10)
-        world.cycle.look()
+        world.cycle.step()
     hooked(monkeypatch, take._Attempt, "_copy_artifacts", lambda: collection.collect(world.registry, world.artifacts, keep=0))
     taken = backup(world.settings, tmp_path / "b1")
     assert taken.warnings == ()

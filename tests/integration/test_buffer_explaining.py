@@ -8,7 +8,7 @@ from typing import Any
 
 from consumers.buffer.writer import BufferWriter
 from consumers.defence.standings import IN_WORDS
-from consumers.training_set.explaining import Explanation
+from consumers.training_set.fate import Explanation
 from tests.support.buffers import (
     NOW,
     SETTINGS,

@@ -48,15 +48,15 @@ def train_with(world: World, train: Any) -> None:
 
 def test_enough_new_examples_become_a_champion_and_the_counter_starts_over(world: World) -> None:
     world.grow(9)
-    world.cycle.look()
+    world.cycle.step()
     assert world.registry.runs.list() == []
     world.grow(1)
-    world.cycle.look()
+    world.cycle.step()
     run = only_run(world)
     assert (run.state, run.verdict, run.version, run.full, run.attempt) == ("decided", "promote", f"{NAME}/v1", True, 1)
     assert run.reason == "10 new examples; 10 start a run"
     assert world.champion() == f"{NAME}/v1"
-    world.cycle.look()
+    world.cycle.step()
     assert only_run(world) == run
     assert world.look().reasons[0] == "0 of 10 new examples; 10 more start a run"
     assert world.told() == ["training.started", "model.promoted", "training.finished"]
@@ -64,9 +64,9 @@ def test_enough_new_examples_become_a_champion_and_the_counter_starts_over(world
 
 def test_what_is_recorded_is_enough_to_make_the_version_again(world: World) -> None:
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     world.grow(10, "more")
-    world.cycle.look()
+    world.cycle.step()
     second = world.registry.versions.get(f"{NAME}/v2")
     run = world.registry.runs.get(second.run_id)
     manifest = json.loads((world.run_folder(run) / "training_set" / "manifest.json").read_text())
@@ -84,7 +84,7 @@ def test_what_is_recorded_is_enough_to_make_the_version_again(world: World) -> N
 
 def test_after_publishing_neither_model_nor_checkpoints_stay_in_the_run_folder_but_a_card_does(world: World) -> None:
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     run = only_run(world)
     folder = world.run_folder(run)
     assert not (folder / job_spec.MODEL_FOLDER).exists()
@@ -103,7 +103,7 @@ def test_a_card_that_cannot_be_drawn_fails_no_run_and_is_logged(world: World, mo
     monkeypatch.setattr(module.cards, "write_card", broken)
     world.grow(10)
     with capture_logs() as lines:
-        world.cycle.look()
+        world.cycle.step()
     assert only_run(world).verdict == "promote"
     assert [line["version"] for line in lines if line["event"] == "run.card_failed"] == [f"{NAME}/v1"]
 
@@ -134,7 +134,7 @@ def test_a_candidate_that_is_not_better_is_kept_aside_with_reasons(
 ) -> None:
     with World(tmp_path, task(**changes), train=worse) as world:
         world.grow(10)
-        world.cycle.look()
+        world.cycle.step()
         run = only_run(world)
         assert (run.state, run.verdict, run.version) == ("decided", verdict, f"{NAME}/v1")
         assert reason in run.reasons[0]
@@ -143,7 +143,7 @@ def test_a_candidate_that_is_not_better_is_kept_aside_with_reasons(
         # Its rows had their turn as a trigger, and are still new to the next training.
         assert world.look().trigger is None
         world.grow(10)
-        world.cycle.look()
+        world.cycle.step()
         newest = world.registry.runs.list(limit=1)[0]
         assert newest.trigger_key != run.trigger_key
         assert newest.comparison is not None
@@ -153,7 +153,7 @@ def test_a_candidate_that_is_not_better_is_kept_aside_with_reasons(
 def test_a_champion_that_moved_meanwhile_stands(world: World) -> None:
     for _ in range(2):
         world.grow(10)
-        world.cycle.look()
+        world.cycle.step()
 
     def rolled_back_meanwhile(spec: JobSpec) -> JobResult:
         promotion.rollback(world.registry, NAME, actor="a person", reason="v2 swears")
@@ -161,7 +161,7 @@ def test_a_champion_that_moved_meanwhile_stands(world: World) -> None:
 
     train_with(world, rolled_back_meanwhile)
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     run = world.registry.runs.list(limit=1)[0]
     assert (run.verdict, run.version) == ("keep", f"{NAME}/v3")
     assert f"Not promoted: the champion of '{NAME}' is {NAME}/v1 by now, not {NAME}/v2" in run.reasons[0]
@@ -170,10 +170,10 @@ def test_a_champion_that_moved_meanwhile_stands(world: World) -> None:
 
 def test_a_pinned_champion_stands(world: World) -> None:
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     promotion.pin(world.registry, NAME, actor="a person", reason="election night")
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     run = world.registry.runs.list(limit=1)[0]
     assert run.verdict == "keep"
     assert run.reasons[0].startswith("Not promoted: ")
@@ -196,7 +196,7 @@ def test_in_manual_mode_the_candidate_waits_for_a_person(tmp_path: Path) -> None
     manual = task(promotion={"metric": "macro_f1", "min_test_examples": 5, "mode": "manual"})
     with World(tmp_path, manual, train=better) as world:
         world.grow(10)
-        world.cycle.look()
+        world.cycle.step()
         run = only_run(world)
         assert run.verdict == "keep"
         assert run.reasons[0].startswith("Not promoted: promotion.mode is manual")
@@ -208,7 +208,7 @@ def test_a_run_that_fails_is_recorded_and_does_not_loop(world: World) -> None:
     world.grow(10)
     with capture_logs() as lines:
         for _ in range(3):
-            world.cycle.look()
+            world.cycle.step()
     run = only_run(world)
     assert (run.state, run.error, run.verdict) == ("failed", "the loss is not a number", None)
     assert not (world.run_folder(run) / job_spec.WORK_FOLDER).exists()
@@ -218,7 +218,7 @@ def test_a_run_that_fails_is_recorded_and_does_not_loop(world: World) -> None:
     assert world.look().trigger is None
     world.grow(1)
     train_with(world, better)
-    world.cycle.look()
+    world.cycle.step()
     assert [ran.state for ran in world.registry.runs.list()] == ["decided", "failed"]
 
 
@@ -226,7 +226,7 @@ def test_a_run_without_a_usable_row_fails_once(tmp_path: Path) -> None:
     with World(tmp_path, task(new_label_min_examples=50), train=better) as world:
         world.grow(10)
         for _ in range(3):
-            world.cycle.look()
+            world.cycle.step()
         run = only_run(world)
         assert run.state == "failed"
         assert "training set is empty" in str(run.error)
@@ -240,7 +240,7 @@ def test_an_unfinished_run_whose_task_file_vanished_fails_once(world: World) -> 
     world.cycle.start(NAME, trigger)
     world.tasks.clear()
     for _ in range(2):
-        world.next_cycle().look()
+        world.next_cycle().step()
     run = only_run(world)
     assert run.state == "failed"
     assert "has no task file any more" in str(run.error)
@@ -253,11 +253,11 @@ def test_a_run_whose_task_is_removed_meanwhile_ends_as_it_was_begun_and_no_other
 
     train_with(world, remove)
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     run = only_run(world)
     assert (run.state, run.verdict) == ("decided", "promote")
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     assert only_run(world) == run
 
 
@@ -268,7 +268,7 @@ def test_a_policy_that_is_changed_while_a_run_trains_decides_on_it(world: World)
 
     train_with(world, change)
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     run = only_run(world)
     assert (run.state, run.verdict) == ("decided", "keep")
     assert "mode is manual" in run.reasons[0]
@@ -276,12 +276,12 @@ def test_a_policy_that_is_changed_while_a_run_trains_decides_on_it(world: World)
 
 def test_a_damaged_champion_fails_the_run_and_does_not_loop(world: World) -> None:
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     version = world.registry.versions.get(f"{NAME}/v1")
     (world.artifacts.folder(version.artifact_id) / "config.json").write_text("{}")
     world.grow(10)
     for _ in range(2):
-        world.cycle.look()
+        world.cycle.step()
     newest, _first = world.registry.runs.list()
     assert newest.state == "failed"
     assert "file config.json is not the one that was published" in str(newest.error)
@@ -296,11 +296,11 @@ def test_a_run_stopped_by_a_shutdown_goes_on_at_the_next_start_and_is_announced_
     train_with(world, stopped)
     world.grow(10)
     with capture_logs() as lines:
-        world.cycle.look()
+        world.cycle.step()
     assert [line["event"] for line in lines].count("run.stopped") == 1
     assert (only_run(world).state, only_run(world).attempt) == ("training", 1)
     train_with(world, better)
-    world.next_cycle().look()
+    world.next_cycle().step()
     run = only_run(world)
     assert (run.state, run.verdict, run.attempt) == ("decided", "promote", 2)
     assert isinstance(world.runner, MadeUpRunner)
@@ -315,9 +315,9 @@ def test_interrupted_between_promotion_and_decision_the_run_is_decided_once(
     with monkeypatch.context() as patch:
         patch.setattr(Looks, "record", unreachable)
         with pytest.raises(RetryError):
-            world.cycle.look()
+            world.cycle.step()
     assert only_run(world).state == "published"
-    world.next_cycle().look()
+    world.next_cycle().step()
     run = only_run(world)
     assert (run.state, run.verdict) == ("decided", "promote")
     assert [(move.kind, move.to_version) for move in world.registry.versions.history(NAME)] == [("promote", f"{NAME}/v1")]
@@ -326,14 +326,14 @@ def test_interrupted_between_promotion_and_decision_the_run_is_decided_once(
 
 def test_what_a_person_does_between_promotion_and_decision_stands(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     world.grow(10)
     with monkeypatch.context() as patch:
         patch.setattr(Looks, "record", unreachable)
         with pytest.raises(RetryError):
-            world.cycle.look()
+            world.cycle.step()
     promotion.rollback(world.registry, NAME, actor="a person", reason="v2 swears")
-    world.next_cycle().look()
+    world.next_cycle().step()
     assert world.registry.runs.list(limit=1)[0].verdict == "promote"
     assert world.champion() == f"{NAME}/v1"
 
@@ -361,7 +361,7 @@ def test_a_former_leader_writes_nothing_more(world: World, state: str, monkeypat
     else:
         monkeypatch.setattr(module.gate, "decide", lambda *_, **__: deposed() or module.gate.Decision("promote", ("better",)))
     with pytest.raises(StopError, match="leads no longer"):
-        world.cycle.look()
+        world.cycle.step()
     assert [run.state for run in world.registry.runs.list()] == ([] if state == "queued" else [state])
     assert world.champion() is None
     assert world.told() == ([] if state == "queued" else ["training.started"])
@@ -370,7 +370,7 @@ def test_a_former_leader_writes_nothing_more(world: World, state: str, monkeypat
 
 def test_events_reach_the_log_once_each_although_a_flush_failed(world: World, tmp_path: Path) -> None:
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     with closing(EmbeddedLog(tmp_path / "events.db", retention=timedelta(days=1))) as log:
         sink = log.sink()
         flush, failures = sink.flush, iter([RetryError("locked"), None, None])
@@ -401,7 +401,7 @@ def test_a_request_served_long_ago_blocks_no_later_run(world: World) -> None:
     # Requests stay in the buffer for ever, so the policy must know every key that was ever used.
     world.buffer.insert(buffers.stored(buffers.retrain("long-ago", NAME)))
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     assert only_run(world).trigger_key == "request:long-ago"
     rows = [
         {
@@ -419,7 +419,7 @@ def test_a_request_served_long_ago_blocks_no_later_run(world: World) -> None:
     with world.registry.database.write() as connection:
         connection.execute(sa.insert(schema.runs), rows)
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     assert world.registry.runs.list(limit=1)[0].trigger_key.startswith("threshold:")
 
 
@@ -428,12 +428,12 @@ def test_a_request_waits_until_the_texts_stored_before_it_are_enriched(world: Wo
     late = (buffers.label(f"late-{number}", f"late text {number}", "A", task=NAME) for number in range(5))
     world.buffer.insert(buffers.stored(*late, buffers.retrain("r-1", NAME)))
     world.buffer.insert(buffers.stored(buffers.label("after", "sent after the request", "A", task=NAME), offset=100))
-    world.cycle.look()
+    world.cycle.step()
     assert world.registry.runs.list() == []
     assert world.look().reasons == ("a run was requested; it waits for 5 texts to be enriched",)
     rows = world.buffer.unenriched("examples", 100)
     world.buffer.apply_enrichment("examples", [buffers.finding(row) for row in rows if row.row_id != "after"])
-    world.cycle.look()
+    world.cycle.step()
     assert only_run(world).trigger_key == "request:r-1"
 
 
@@ -468,7 +468,7 @@ def test_requests_of_all_tasks_come_before_other_triggers(world: World) -> None:
 
     world.buffer.insert(buffers.stored(buffers.retrain("r-1", other), offset=100))
     train_with(world, asked_meanwhile)
-    world.cycle.look()
+    world.cycle.step()
     keys = [run.trigger_key.partition(":")[0] for run in reversed(world.registry.runs.list())]
     assert keys == ["request", "request", "threshold"]
 

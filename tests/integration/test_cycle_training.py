@@ -55,20 +55,20 @@ def _rows(prefix: str, labels: tuple[str, ...], per_label: int, seed: int) -> It
 def _first(world: World) -> Run:
     world.learn(_rows("test", ("SPORT", "MARKETS"), 40, seed=1))
     world.learn(_rows("train", ("SPORT", "MARKETS"), 60, seed=2))
-    world.cycle.look()
+    world.cycle.step()
     return world.registry.runs.list(limit=1)[0]
 
 
 def _incremental(world: World) -> Run:
     world.learn(_rows("test", ("WEATHER",), 40, seed=3))
     world.learn(_rows("train", ("WEATHER",), 60, seed=4))
-    world.cycle.look()
+    world.cycle.step()
     return world.registry.runs.list(limit=1)[0]
 
 
 def _idle(world: World) -> Run:
     world.learn(_rows("train", ("SPORT",), 12, seed=5))
-    world.cycle.look()
+    world.cycle.step()
     return world.registry.runs.list(limit=1)[0]
 
 

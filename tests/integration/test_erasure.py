@@ -16,8 +16,7 @@ from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import FEEDBACK_TOPIC, LIFECYCLE_TOPIC, Erase, to_bytes
 from daemon.flow.outbox import Publisher
 from daemon.serving.feedback.accepted import Accepted
-from registry import erasure as erasing
-from registry import promotion
+from registry import erasure, promotion
 from registry.database import schema
 from registry.reports import cards
 from tests.support import buffers
@@ -67,7 +66,7 @@ def test_from_the_request_to_done_when_the_retrained_model_is_as_good(town: Town
     (request,) = town.buffer.requests()
     assert (request.task, request.full, request.reason) == (NAME, True, "texts were erased (erasure 1)")
 
-    town.cycle.look()
+    town.cycle.step()
     run = town.registry.runs.last(NAME)
     assert run is not None
     assert (run.verdict, run.full, town.champion()) == ("promote", True, f"{NAME}/v2")
@@ -94,7 +93,7 @@ def test_while_the_champion_is_affected_no_run_goes_on_from_it(town: Town) -> No
 
     train_with(town, noting)
     town.grow(10, "more")
-    town.cycle.look()
+    town.cycle.step()
     assert [(spec.full, spec.champion_version) for spec in specs] == [(True, f"{NAME}/v1")]
     assert town.registry.versions.get(f"{NAME}/v2").parent is None
     # That run has done it: no further one is asked for.
@@ -110,7 +109,7 @@ def test_a_gate_that_keeps_the_champion_is_told_and_the_operator_decides(town: T
     train_with(town, partial(better, gain=-0.1))
     town.work(hours=1.1)
     town.take_in()
-    town.cycle.look()
+    town.cycle.step()
     with capture_logs() as lines:
         waiting = town.work()
     assert waiting.state == "retrain queued"
@@ -146,7 +145,7 @@ def test_a_retrain_that_fails_is_told(town: Town) -> None:
     town.work(hours=1.1)
     train_with(town, failing)
     town.take_in()
-    town.cycle.look()
+    town.cycle.step()
     note = town.work().note
     assert "failed (the loss is not a number)" in note
     assert f"`perennial train {NAME} --full` trains another" in note
@@ -193,10 +192,10 @@ def test_a_run_that_learns_from_it_is_ended_and_its_task_trains_anew(town: Town)
     train_with(town, lambda spec: seen.append(spec.run_id) or better(spec))  # type: ignore[func-returns-value]  # noted on the way
     town.cycle.advance(town.registry.runs.get(run.run_id))
     ended = town.registry.runs.get(run.run_id)
-    assert (ended.state, ended.error, seen) == ("failed", erasing.ENDED, [])
+    assert (ended.state, ended.error, seen) == ("failed", erasure.ENDED, [])
     assert town.work().state == "removed from tables"
     assert not town.run_folder(run).exists()
-    assert town.registry.runs.get(run.run_id).error == erasing.ENDED
+    assert town.registry.runs.get(run.run_id).error == erasure.ENDED
     town.work(hours=1.1)
     town.take_in()
     assert [request.full for request in town.buffer.requests()] == [True]
@@ -231,7 +230,7 @@ def test_what_may_be_freezing_older_tables_is_waited_for(town: Town) -> None:
     town.ask_to_erase()
     assert town.work().state == "requested"
     assert town.buffer.example_ids() == frozenset()
-    town.cycle.look()
+    town.cycle.step()
     assert town.registry.runs.get(created.run_id).state == "failed"
     assert town.work().state == "removed from tables"
 
@@ -346,7 +345,7 @@ def test_erasures_that_come_one_after_the_other_share_a_run(town: Town) -> None:
     town.take_in()
     assert [one.state for one in town.erasures.all()] == ["retrain queued", "retrain queued"]
     assert len(town.buffer.requests()) == 1
-    town.cycle.look()
+    town.cycle.step()
     town.work()
     assert [one.state for one in town.erasures.all()] == ["done", "done"]
 

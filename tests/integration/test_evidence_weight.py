@@ -72,7 +72,7 @@ def test_a_user_who_was_contradicted_counts_less_and_a_new_one_in_full(buffer: B
 def test_two_users_who_confirm_everything_start_no_run_and_labels_beside_them_do(tmp_path: Path) -> None:
     with World(tmp_path, task(), train=better) as world:
         world.grow(10)
-        world.cycle.look()
+        world.cycle.step()
         for at, user in enumerate(("u-1", "u-2")):
             said = [
                 feedback(f"{user}-{n}", f"{user} says yes {n}", "A", verdict="confirmation", user_id=user, task=NAME)
@@ -80,7 +80,7 @@ def test_two_users_who_confirm_everything_start_no_run_and_labels_beside_them_do
             ]
             world.buffer.insert(buffers.stored(*said, offset=1_000 * (at + 1)))
         buffers.enrich(world.buffer)
-        world.cycle.look()
+        world.cycle.step()
         assert len(world.registry.runs.list()) == 1
         assert world.look().reasons[:2] == (
             "40 new examples weighing 0 of the 10 that start a run; 10 more labels needed",

@@ -490,9 +490,9 @@ class TestAlarm:
     def test_while_it_is_up_feedback_starts_no_run_and_labels_do(self, tmp_path: Path) -> None:
         task = TASK.model_copy(update={"trigger": TASK.trigger.model_copy(update={"min_new_examples": 40, "weekly": False})})
 
-        def look(buffer: BufferWriter) -> triggers.Look:
+        def look(buffer: BufferWriter) -> triggers.Evaluation:
             with Registry.open(f"sqlite:///{tmp_path / 'registry.db'}") as registry:
-                return triggers.look(task, evidence.gather(task.name, registry, buffer), load_settings().schedule, NOW)
+                return triggers.evaluate(task, evidence.gather(task.name, registry, buffer), load_settings().schedule, NOW)
 
         with opened(tmp_path / "b", tasks=LENIENT) as buffer:
             take(buffer, *self.honest(60))

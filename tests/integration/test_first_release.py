@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from config.tasks import TaskSpec
-from daemon.serving.asking import load_version
+from daemon.serving.client import load_version
 from daemon.serving.service import Service
 from daemon.training import warm_start
 from perennial_artifact.description import Description, describe

@@ -97,22 +97,22 @@ def test_weeks_missed_in_a_downtime_are_caught_up_by_one_full_run(tmp_path: Path
     with World(tmp_path, weekly, train=better) as world:
         assert world.clock.now.strftime("%a %d %b") == "Wed 01 May"
         world.grow(10)
-        world.cycle.look()
+        world.cycle.step()
         # Down for three and a half weeks; the next process finds one week owed, the newest.
         world.clock.now = datetime(2024, 5, 27, 9, tzinfo=UTC)
-        world.next_cycle().look()
+        world.next_cycle().step()
         caught_up, _first = world.registry.runs.list()
         assert (caught_up.trigger_key, caught_up.full, caught_up.state) == ("weekly:2024-W21", True, "decided")
         assert "due Sun 2024-05-26 03:00 UTC, 1 day late" in caught_up.reason
         assert world.registry.versions.get(str(caught_up.version)).parent is None
         for _ in range(2):
-            world.next_cycle().look()
+            world.next_cycle().step()
         assert len(world.registry.runs.list()) == 2
         # A minute before the next moment nothing is due; at the moment one run is, and only one.
         world.clock.now = datetime(2024, 6, 2, 2, 59, tzinfo=UTC)
-        world.cycle.look()
+        world.cycle.step()
         assert len(world.registry.runs.list()) == 2
         world.clock.now = datetime(2024, 6, 2, 3, 0, tzinfo=UTC)
         for _ in range(2):
-            world.cycle.look()
+            world.cycle.step()
         assert [run.trigger_key for run in world.registry.runs.list()][:2] == ["weekly:2024-W22", "weekly:2024-W21"]

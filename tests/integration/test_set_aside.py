@@ -21,7 +21,7 @@ from consumers.buffer.writer import BufferWriter
 from consumers.defence import conflicts
 from consumers.enrichment.enrich import Enricher
 from consumers.events.schemas import AnyEvent
-from consumers.rows import set_aside, waiting
+from consumers.rows import ledger, set_aside
 from daemon.cli import dead_letters
 from tests.support.buffers import ENTITIES, FEEDBACK, TASKS, TOPICS, article, feedback, label, opened, prediction, spans, stored
 from tests.support.encoders import WordEncoder
@@ -176,14 +176,14 @@ def test_a_mark_that_cannot_be_stored_holds_up_nothing_either(tmp_path: Path, mo
 
 
 def test_an_answer_that_joining_fails_on_is_refused_and_the_others_join(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = waiting.example_row
+    make = ledger.example_row
 
     def failing(row: dict[str, Any], *args: Any, **more: Any) -> Any:
         if row["event_id"] == "f-2":
             raise KeyError(A_BUG)
         return make(row, *args, **more)
 
-    monkeypatch.setattr(waiting, "example_row", failing)
+    monkeypatch.setattr(ledger, "example_row", failing)
     with opened(tmp_path) as buffer:
         store(buffer, *(feedback(f"f-{n}", article_id="a-1", user_id=f"u-{n}") for n in range(4)), offset=9)
         store(buffer, article("e-1"))

@@ -43,7 +43,7 @@ def read(world: World) -> Status:
 
 def test_a_quiet_installation_with_a_champion(world: World) -> None:
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     world.grow(3)
     status = read(world)
     (toy,) = status.tasks
@@ -77,7 +77,7 @@ def test_what_enrichment_has_not_come_to_is_counted_since_when(world: World) -> 
 def test_which_share_of_the_texts_the_champion_read_in_part(world: World) -> None:
     world.runner.train = lambda spec: better(spec).model_copy(update={"rows_cut": 2, "tested": 40, "tested_cut": 1})
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     (toy,) = read(world).tasks
     assert toy.texts_cut is not None
     assert toy.texts_cut.endswith("1 of 40 scored rows (2%)")
@@ -86,7 +86,7 @@ def test_which_share_of_the_texts_the_champion_read_in_part(world: World) -> Non
 
 def test_a_due_run_a_pinned_champion_and_events_that_wait(world: World) -> None:
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     promotion.pin(world.registry, NAME, actor="a person", reason="election night")
     world.grow(12)
     with closing(EmbeddedLog(world.settings.event_log_file, retention=timedelta(days=14))) as log, closing(log.sink()) as sink:
@@ -109,7 +109,7 @@ def test_a_run_under_way_shows_its_newest_progress(world: World) -> None:
 
     world.runner.train = watched  # type: ignore[union-attr]  # a made-up runner
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     (toy,) = seen[0].tasks
     assert toy.run is not None
     assert (toy.run.state, toy.run.reason) == ("training", "10 new examples; 10 start a run")
@@ -142,7 +142,7 @@ def test_after_a_dead_daemon_nothing_trains(world: World) -> None:
 
     world.runner.train = died  # type: ignore[union-attr]  # a made-up runner
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     world.clock.forward(7200)
     (toy,) = read(world).tasks
     assert toy.run is not None
@@ -157,7 +157,7 @@ def test_a_run_that_waits_to_be_tried_again_says_so(world: World) -> None:
 
     world.runner.train = away  # type: ignore[union-attr]  # a made-up runner
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     (toy,) = read(world).tasks
     assert toy.run is not None
     assert (toy.run.state, toy.run.error, toy.run.failures) == ("waiting", "the hub is away", 1)
@@ -173,7 +173,7 @@ def test_too_few_rows_in_the_window_are_counted_and_the_setting_is_named(world: 
     buffers.enrich(world.buffer, split=lambda _row: "test")
     world.learn((f"test-{n}", f"held out text {n}", "AB"[n % 2]) for n in range(3))
     world.grow(10)
-    world.cycle.look()
+    world.cycle.step()
     (run,) = world.registry.runs.list()
     assert run.verdict == "insufficient_evidence"
     assert run.reasons[0] == (
@@ -190,7 +190,7 @@ def test_reading_changes_nothing_and_stands_beside_the_writer(world: World) -> N
         world.grow(2)
         assert reader.read().tasks[0].new_examples == 12, "an open reader sees what was written since"
     assert world.buffer.versions().keys() == versions.keys()
-    world.cycle.look()
+    world.cycle.step()
     assert world.champion() == f"{NAME}/v1"
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_task
 from daemon.cli.main import app
-from daemon.serving.asking import in_words
+from daemon.serving.client import in_words
 from perennial_artifact.transformer.encoder import open_saved
 from perennial_artifact.transformer.reading import LONGEST_TOKEN_CHARS
 from perennial_client import Prediction

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from consumers.buffer.writer import BufferWriter
-from consumers.erasure import rows as erasing
+from consumers.erasure import rows as erasure
 from consumers.erasure.requests import Erasures
 from consumers.events.schemas import Erase
 from consumers.tables.columns import SCHEMAS
@@ -86,7 +86,7 @@ def test_what_comes_in_while_an_erasure_looks_goes_too(
 ) -> None:
     """A prediction and an answer slip in after the tables were read, and before what was found is named."""
     buffer.insert(stored(article("e-1", "gone", "its text"), label("l-1", "kept"), prediction("p-0", "its text")))
-    real, late = erasing.derived, []
+    real, late = erasure.derived, []
 
     def derived(*args: Any) -> Any:
         found = real(*args)
@@ -101,7 +101,7 @@ def test_what_comes_in_while_an_erasure_looks_goes_too(
             buffer.resolve_waiting()
         return found
 
-    monkeypatch.setattr(erasing, "derived", derived)
+    monkeypatch.setattr(erasure, "derived", derived)
     ask(erasures, article_id="gone")
     buffer.erase()
     assert late[0].inserted == 3, "they did come in"
@@ -117,7 +117,7 @@ def test_rows_that_a_merge_moves_after_they_were_found_go_too(
 ) -> None:
     for number in range(9):
         buffer.insert(stored(feedback(f"f-{number}", f"text {number}", user_id="anna" if number % 2 else "ben"), offset=number))
-    real, moved = erasing.erased_rows, []
+    real, moved = erasure.erased_rows, []
 
     def erased_rows(*args: Any) -> Any:
         found = real(*args)
@@ -125,7 +125,7 @@ def test_rows_that_a_merge_moves_after_they_were_found_go_too(
             moved.append(buffer._upkeep.compact(["examples", "feedback"], timedelta(hours=1)))
         return found
 
-    monkeypatch.setattr(erasing, "erased_rows", erased_rows)
+    monkeypatch.setattr(erasure, "erased_rows", erased_rows)
     ask(erasures, user_id="anna")
     buffer.erase()
     assert moved == [("examples", "feedback")]
@@ -137,14 +137,14 @@ def test_findings_of_a_text_that_was_being_enriched_go_too(
 ) -> None:
     """Enrichment had read the text before; its findings come while the row is being removed."""
     buffer.insert(stored(feedback("f-1", "of anna", user_id="anna"), label("l-1", "kept")))
-    real = erasing.erased_rows
+    real = erasure.erased_rows
 
     def erased_rows(*args: Any) -> Any:
         found = real(*args)
         enrich(buffer)
         return found
 
-    monkeypatch.setattr(erasing, "erased_rows", erased_rows)
+    monkeypatch.setattr(erasure, "erased_rows", erased_rows)
     ask(erasures, user_id="anna")
     buffer.erase()
     assert ids(buffer, "example_enrichment") == ids(buffer, "examples") == ["l-1"]

@@ -41,11 +41,11 @@ evidences = st.builds(
 @settings(deadline=None)
 @given(evidences)
 def test_it_starts_or_says_what_it_waits_for_and_until_when(evidence: Evidence) -> None:
-    found = triggers.look(TASK, evidence, SCHEDULE, NOW)
+    found = triggers.evaluate(TASK, evidence, SCHEDULE, NOW)
     if found.trigger is None:
         assert "at the latest" in found.reasons[0]
     later = NOW + timedelta(minutes=TASK.trigger.first_run_wait_minutes)
-    assert triggers.look(TASK, evidence, SCHEDULE, later).trigger is not None, "however much still comes in"
+    assert triggers.evaluate(TASK, evidence, SCHEDULE, later).trigger is not None, "however much still comes in"
 
 
 @settings(deadline=None)
@@ -58,4 +58,4 @@ def test_confirmations_at_most_double_what_the_rest_weighs(labels: float, confir
     )  # fmt: skip
     assert quiet.weight <= 2 * labels
     if labels < TASK.trigger.max_age_min_examples / 2 - 0.01:
-        assert triggers.look(TASK, quiet, SCHEDULE, NOW).trigger is None
+        assert triggers.evaluate(TASK, quiet, SCHEDULE, NOW).trigger is None

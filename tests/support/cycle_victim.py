@@ -20,7 +20,7 @@ def prepare(base: Path) -> None:
     """Leave a champion, and enough that is new for a second run."""
     with World(base, task(), train=better) as world:
         world.grow(10)
-        world.cycle.look()
+        world.cycle.step()
         world.grow(20)
 
 
@@ -38,7 +38,7 @@ def cycle(folder: Path, number: int, failpoint: Failpoint) -> None:
             (Database, "write"),
         ):
             failpoint.before(owner, name)
-        world.cycle.look()
+        world.cycle.step()
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def task(**changes: object) -> TaskSpec:
 
 
 class World:
-    """One installation in a folder, driven by hand: `learn`, then `cycle.look()`."""
+    """One installation in a folder, driven by hand: `learn`, then `cycle.step()`."""
 
     def __init__(self, folder: Path, spec: TaskSpec, *, train: Train | None = None, **training: Any) -> None:
         self.settings: Settings = load_settings(
@@ -111,10 +111,10 @@ class World:
         assert run is not None
         return self.cycle.advance(run)
 
-    def look(self) -> triggers.Look:
+    def look(self) -> triggers.Evaluation:
         """What the trigger policy says now."""
         found = evidence.gather(NAME, self.registry, self.buffer)
-        return triggers.look(self.tasks[NAME], found, self.settings.schedule, self.clock())
+        return triggers.evaluate(self.tasks[NAME], found, self.settings.schedule, self.clock())
 
     def run_folder(self, run: Run) -> Path:
         return self.settings.runs_dir / run.run_id

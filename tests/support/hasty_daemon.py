@@ -18,24 +18,25 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
-from consumers.log.embedded import erasure as embedded_erasing
+from consumers.log.embedded import erasure as log_erasure
 from consumers.tables.upkeep import Upkeep
 from daemon.cli import main as cli
-from daemon.operations import erased_runs, erasure
-from daemon.operations.erasure import Eraser
-from registry import erasure as erasing
+from daemon.operations.erasure import runs as run_folders
+from daemon.operations.erasure import worker
+from daemon.operations.erasure.worker import Eraser
+from registry import erasure
 from registry.artifacts.local import LocalArtifacts
 
 KEEP = timedelta(seconds=2)
 ROAD: Mapping[str, tuple[Any, str]] = {
     "request": (Erasures, "request"), "derive": (Erasures, "derive"), "work": (Erasures, "add_work"),
-    "rows": (Upkeep, "delete"), "letters": (DeadLetters, "erase"), "log": (embedded_erasing, "empty"),
-    "positions": (Erasures, "drop_positions"), "versions": (erasing, "mark_versions"), "runs": (erasing, "mark_runs"),
-    "folders": (erased_runs, "remove"), "half a folder": (shutil, "rmtree"), "removed_at": (Erasures, "reached"),
+    "rows": (Upkeep, "delete"), "letters": (DeadLetters, "erase"), "log": (log_erasure, "empty"),
+    "positions": (Erasures, "drop_positions"), "versions": (erasure, "mark_versions"), "runs": (erasure, "mark_runs"),
+    "folders": (run_folders, "remove"), "half a folder": (shutil, "rmtree"), "removed_at": (Erasures, "reached"),
     "rewrite": (Upkeep, "rewrite"), "rewritten": (Erasures, "rewritten"), "purge": (Upkeep, "purge"),
-    "compact": (embedded_erasing, "compact"), "letters compact": (DeadLetters, "compact"),
+    "compact": (log_erasure, "compact"), "letters compact": (DeadLetters, "compact"),
     "purged_at": (Erasures, "reached"), "vacuum": (Erasures, "vacuum"), "retrain_at": (Erasures, "reached"),
-    "models": (erasing, "collect"), "a model": (LocalArtifacts, "remove"), "done_at": (Erasures, "reached"),
+    "models": (erasure, "collect"), "a model": (LocalArtifacts, "remove"), "done_at": (Erasures, "reached"),
 }  # fmt: skip
 """What an erasure writes, in its order."""
 
@@ -49,7 +50,7 @@ def hurry() -> None:
         self._keep = KEEP
 
     Eraser.__init__ = hasty  # type: ignore[method-assign]  # the point of this file
-    erasure._PURGE_AGAIN_S = 0.5
+    worker._PURGE_AGAIN_S = 0.5
 
 
 def die_before(write: str) -> None:

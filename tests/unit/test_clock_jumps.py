@@ -69,8 +69,8 @@ def test_the_lease_of_a_leader_that_died_lapses_though_the_clock_was_set_back(
 def test_a_cooldown_and_a_retry_that_lie_in_the_future_hold_up_nothing(registry: tuple[Registry, Clock], jump: timedelta) -> None:
     held = replace(QUIET, new_examples=150, new_weight=150.0, last_run_at=FRIDAY - timedelta(minutes=1))
     settings, now = load_settings(), FRIDAY
-    assert triggers.look(TASK, held, SCHEDULE, now).trigger is None
-    assert triggers.look(TASK, held, SCHEDULE, now + jump).trigger is not None
+    assert triggers.evaluate(TASK, held, SCHEDULE, now).trigger is None
+    assert triggers.evaluate(TASK, held, SCHEDULE, now + jump).trigger is not None
     here, _clock = registry
     run = here.runs.create("news-topics", "k", "r", full=False)
     assert run is not None

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from config.errors import UserError
-from config.times import read_time
+from config.foreign.times import read_time
 from consumers.events.schemas import Article, Label, parse, to_bytes
 from consumers.formats.files.source import Reading, look
 from consumers.formats.importing import ImportOptions, import_events

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from config.ids import ID_PATTERN, foreign_id
-from config.labels import LABEL_PATTERN, label, label_of_stored
+from config.foreign.ids import ID_PATTERN, foreign_id
+from config.foreign.labels import LABEL_PATTERN, label, label_of_stored
 from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import TaskSpec, load_tasks
 from consumers.defence.arrivals import contributor_of

@@ -15,8 +15,8 @@ from consumers.dead_letters.store import DeadLetters
 from consumers.defence.views import Defence
 from consumers.log.protocols import Position, RawEvent
 from daemon.operations.backups import note
+from daemon.telemetry.gauges import Observer
 from daemon.telemetry.metrics import DaemonMetrics
-from daemon.telemetry.observing import Observer
 from daemon.training.triggers import Evidence
 from registry import promotion
 from registry.store import Registry

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from config.times import read_time
+from config.foreign.times import read_time
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 DAY = datetime(2024, 5, 1, tzinfo=UTC)

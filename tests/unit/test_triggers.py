@@ -19,9 +19,9 @@ QUIET = Evidence(
 )  # fmt: skip
 
 
-def look(**changes: object) -> triggers.Look:
+def look(**changes: object) -> triggers.Evaluation:
     changes = {"new_weight": float(changes.get("new_examples", 0))} | changes  # type: ignore[arg-type]  # a number
-    return triggers.look(TASK, replace(QUIET, **changes), SCHEDULE, NOW)  # type: ignore[arg-type]
+    return triggers.evaluate(TASK, replace(QUIET, **changes), SCHEDULE, NOW)  # type: ignore[arg-type]
 
 
 def test_nothing_new_is_not_due_and_says_how_many_are_missing() -> None:
@@ -153,7 +153,7 @@ def test_a_weight_that_just_falls_short_never_reads_as_enough() -> None:
     assert "weighing 99.9 of the 100" in found.reasons[0]
 
 
-def first(**changes: object) -> triggers.Look:
+def first(**changes: object) -> triggers.Evaluation:
     """A look at a task without a champion, whose import arrived a minute ago; all of it is new."""
     minute = NOW - timedelta(minutes=1)
     young = {"has_champion": False, "first_run_at": None, "last_run_at": None, "oldest_new_at": minute, "enough_since": minute}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from config.labels import label_of_stored
+from config.foreign.labels import label_of_stored
 from config.tasks import TaskSpec
 from perennial_artifact.labels import LabelSet
 

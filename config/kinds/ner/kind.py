@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from config.foreign.labels import label, label_of_stored
 from config.kinds import values
 from config.kinds.kind import Answer, Piece, Relation, RowValues, Target, Words
 from config.kinds.ner import agreement
 from config.kinds.ner.models import NerAnswer, NerTarget, ShownEntities
-from config.labels import label, label_of_stored
 
 
 class Ner:

@@ -8,8 +8,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
 
+from config.foreign.labels import LabelName
 from config.kinds.values import Answered, Frozen, at_most, whole
-from config.labels import LabelName
 
 MAX_SPANS = 10_000
 MAX_ANSWERED_SPANS = 100_000

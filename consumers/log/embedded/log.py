@@ -19,7 +19,7 @@ import structlog
 from config.clock import Clock, utc_now
 from config.errors import RetryError
 from config.sqlite_file import transaction, translated_errors
-from consumers.log.embedded import erasure as embedded_erasing
+from consumers.log.embedded import erasure as log_erasure
 from consumers.log.embedded.file import (
     PARTITION,
     Pending,
@@ -125,7 +125,7 @@ class EmbeddedLog:
 
     def find(self, matches: Callable[[bytes], bool]) -> list[Position]:
         """Return where events stand, of whatever topic and whether read or not, whose bytes `matches` says yes to."""
-        return embedded_erasing.find(self._path, matches)
+        return log_erasure.find(self._path, matches)
 
     def erase(self, positions: Sequence[Position]) -> frozenset[Position]:
         """Remove the bytes of these events, durably; offsets keep no gap. Returns those whose bytes are still there: none.
@@ -133,12 +133,12 @@ class EmbeddedLog:
         What comes of such an event from now on is `RawEvent.erased`; one that retention has removed is passed over. Raises
         `RetryError`.
         """
-        embedded_erasing.empty(self._path, positions)
+        log_erasure.empty(self._path, positions)
         return frozenset()
 
     def compact(self) -> None:
         """Write the file anew, so that no copy of erased bytes stays in it; producers wait meanwhile. Raises `RetryError`."""
-        embedded_erasing.compact(self._path)
+        log_erasure.compact(self._path)
 
     def close(self) -> None:
         """Release the file; sources and sinks are closed on their own."""

@@ -12,8 +12,8 @@ import structlog
 import torch
 
 from config.errors import RunFailedError
-from config.naming import named
 from config.tasks import TaskSpec
+from config.words import named
 from perennial_artifact.description import Description, Input, versions_of
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.predictor import Predictor

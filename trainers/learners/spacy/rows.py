@@ -16,9 +16,9 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example as SpacyExample
 
-from config.naming import named
 from config.tasks import TaskSpec
 from config.text_budget import budget_s
+from config.words import named
 from perennial_artifact.spacy.pieces import pieces, readable
 from trainers.learners.label_set import joining
 from trainers.learners.protocols import Example

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from config.characters import SPACES, VISIBLE, first_invisible, in_json_schema
+from config.foreign.characters import SPACES, VISIBLE, first_invisible, in_json_schema
 
 MAX_ID_BYTES = 512
 ID_PATTERN = rf"^(?! )(?:(?![{SPACES}])(?:{VISIBLE}))+(?<! )(?![\s\S])"

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from config.characters import SPACES, VISIBLE, first_invisible, in_json_schema, spelt_out, without_invisible
+from config.foreign.characters import SPACES, VISIBLE, first_invisible, in_json_schema, spelt_out, without_invisible
 
 MAX_LABEL_CHARS = 200
 _OUTER = r" \t\r\n"

@@ -14,8 +14,8 @@ from consumers.defence import standings
 from consumers.defence.records import FACTS, NOT_JUDGED, Judged
 from consumers.rows.eligibility import INDEPENDENT, eligibility
 from consumers.rows.event_rows import AS_CITED
+from consumers.rows.ledger import Fate
 from consumers.rows.renames import asked_for
-from consumers.rows.waiting import Fate
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Tables
 from consumers.training_set.selection import HOW_A_LABEL_JOINS, Candidate, Chosen, labels_of, select, usable_target

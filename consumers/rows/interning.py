@@ -13,7 +13,7 @@ from consumers.tables.lance import Tables
 Numbers = npt.NDArray[np.int64]
 
 
-class Numbering:
+class Interning:
     """Reads the hashes of each example once: they never change, and reading all of them is half the time of a count."""
 
     def __init__(self, tables: Tables) -> None:

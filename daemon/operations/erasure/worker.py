@@ -20,12 +20,12 @@ from consumers.erasure.requests import Erasure, Erasures
 from consumers.erasure.tombstones import is_erase_request, names_in
 from consumers.events.schemas import FEEDBACK_TOPIC, Retrain, to_bytes
 from consumers.log.protocols import EventLog, Position
-from daemon.operations import erased_runs
+from daemon.operations.erasure import runs
 from daemon.serving.feedback.accepted import AcceptedFeedback
 from daemon.telemetry.metrics import DaemonMetrics
 from daemon.training.cycle import Cycle
 from daemon.training.triggers import request_key
-from registry import erasure as erasing
+from registry import erasure
 from registry.artifacts.protocol import ArtifactStore
 from registry.store import Registry
 from registry.versions import Version
@@ -121,17 +121,17 @@ class Eraser:
             self._clear_log_and_letters()
             self._gone_from_tables = numbers
         erased = self._erasures.work("example")
-        erasing.mark_versions(self._registry, erased, fencing_token=self._token)
-        affected = {version.name for version in erasing.affected(self._registry)}
-        nothing_left, tasks = erased_runs.end_those_under_way(self._registry, self._cycle, self._runs_dir, erased, affected)
+        erasure.mark_versions(self._registry, erased, fencing_token=self._token)
+        affected = {version.name for version in erasure.affected(self._registry)}
+        nothing_left, tasks = runs.end_those_under_way(self._registry, self._cycle, self._runs_dir, erased, affected)
         self._erasures.add_work("task", tasks)
         if not nothing_left:
             return
         # Once more: a run may have published what it learnt just before it ended.
-        erasing.mark_versions(self._registry, erased, fencing_token=self._token)
-        folders = erased_runs.past_runs_holding_more_than(self._buffer.example_ids(), self._registry, self._runs_dir)
-        self._erasures.add_work("told", erasing.mark_runs(self._registry, folders, fencing_token=self._token))
-        erased_runs.remove(self._runs_dir, folders)
+        erasure.mark_versions(self._registry, erased, fencing_token=self._token)
+        folders = runs.past_runs_holding_more_than(self._buffer.example_ids(), self._registry, self._runs_dir)
+        self._erasures.add_work("told", erasure.mark_runs(self._registry, folders, fencing_token=self._token))
+        runs.remove(self._runs_dir, folders)
         self._erasures.reached("removed_at", numbers)
         log.info("erasure.removed", erasures=numbers, run_folders=len(folders), next=f"purged from disk in {self._keep}")
 
@@ -216,7 +216,7 @@ class Eraser:
         if not ready:
             return
         newest = ready[-1]
-        champions = {version.task for version in erasing.affected(self._registry) if self._is_champion(version)}
+        champions = {version.task for version in erasure.affected(self._registry) if self._is_champion(version)}
         wanted = sorted((champions | self._erasures.work("task")) & self._tasks().keys())
         sink = self._event_log.sink()
         try:
@@ -247,10 +247,10 @@ class Eraser:
         waiting = [one for one in self._erasures.unfinished() if one.retrain_at]
         if not waiting:
             return
-        left = erasing.affected(self._registry)
+        left = erasure.affected(self._registry)
         if not all(map(self._is_champion, left)):
             self._collect()
-            left = erasing.affected(self._registry)
+            left = erasure.affected(self._registry)
         # What was marked later belongs to a later erasure.
         in_the_way_of = {
             one.number: [version for version in left if _moment(version.affected_at) <= _moment(one.retrain_at)]
@@ -267,7 +267,7 @@ class Eraser:
                 log.info("erasure.done", erasure=one.number, took=str(self._clock() - one.requested_at))
 
     def _collect(self) -> None:
-        removed = erasing.collect(self._registry, self._artifacts, fencing_token=self._token)
+        removed = erasure.collect(self._registry, self._artifacts, fencing_token=self._token)
         if removed:
             log.info("erasure.models_removed", artifacts=removed)
 

@@ -12,7 +12,7 @@ import pytest
 
 from config.errors import RetryError, UserError
 from config.settings import Settings, load_settings
-from daemon.serving import asking, presence
+from daemon.serving import client, presence
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ ERROR = b'{"error": {"field": null, "message": "it went wrong", "remedy": "mend 
 @pytest.mark.parametrize(("task", "quoted"), [("news topics", b"news%20topics"), ("wörld", b"w%C3%B6rld"), ("a/b", b"a%2Fb")])
 def test_any_name_of_a_task_reaches_the_server(settings: Settings, task: str, quoted: bytes) -> None:
     with serving(settings, response("404 Not Found", ERROR)) as seen, pytest.raises(UserError, match="it went wrong; mend it"):
-        asking.ask(settings, task, ["x"])
+        client.ask(settings, task, ["x"])
     assert seen[0].startswith(b"POST /v1/tasks/" + quoted + b"/predict ")
 
 
@@ -64,32 +64,32 @@ def test_any_name_of_a_task_reaches_the_server(settings: Settings, task: str, qu
 )
 def test_a_server_that_fails_is_no_mistake_of_the_user(settings: Settings, answer: bytes, says: str) -> None:
     with serving(settings, answer), pytest.raises(RetryError, match=says):
-        asking.ask(settings, "news-topics", ["x"])
+        client.ask(settings, "news-topics", ["x"])
 
 
 def test_a_server_that_hangs_is_no_mistake_of_the_user(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(client, "_TIMEOUT_S", 0.05)
     with serving(settings, None), pytest.raises(RetryError, match="timed out"):
-        asking.ask(settings, "news-topics", ["x"])
+        client.ask(settings, "news-topics", ["x"])
 
 
 def test_a_server_that_is_not_there_is_no_mistake_of_the_user(settings: Settings) -> None:
     presence.write(settings.data_dir, "http://127.0.0.1:1")
     with pytest.raises(RetryError, match=r"did not answer .*perennial status"):
-        asking.ask(settings, "news-topics", ["x"])
+        client.ask(settings, "news-topics", ["x"])
 
 
 def test_a_task_without_a_champion_is_told_as_such(settings: Settings) -> None:
     with serving(settings, response("503 Unavailable", ERROR)), pytest.raises(UserError, match="it went wrong; mend it"):
-        asking.ask(settings, "news-topics", ["x"])
+        client.ask(settings, "news-topics", ["x"])
 
 
 @pytest.mark.parametrize("strange", ["\x1b[2J", "a\u202eb", "\x9b31m"], ids=ascii)
 def test_what_strangers_wrote_moves_no_terminal(strange: str) -> None:
     asked = f"In {strange} Oslo"
     start = len(f"In {strange} ")
-    entities = asking.in_words(asked, {"spans": [{"start": start, "end": start + 4, "label": strange}]})
-    label = asking.in_words(asked, {"label": strange, "scores": {strange: 0.5}})
+    entities = client.in_words(asked, {"spans": [{"start": start, "end": start + 4, "label": strange}]})
+    label = client.in_words(asked, {"label": strange, "scores": {strange: 0.5}})
     assert "Oslo[" in entities.plain
     assert entities.plain.isprintable()
     assert label.plain.isprintable()

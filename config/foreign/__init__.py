@@ -1,0 +1,1 @@
+"""Values that strangers write: one reading of each, wherever one comes in."""

@@ -1,0 +1,1 @@
+"""Erasure: asked for, worked off, and done in the folders of runs."""
