@@ -9,13 +9,14 @@ import structlog
 
 from config.errors import UserError
 from config.tasks import TaskSpec, changes, load_tasks
-from trainers.compare import improvement
 
 log = structlog.get_logger(__name__)
 
 
 def loaded(folder: Path) -> Mapping[str, TaskSpec]:
     """Read the task files. Raises `UserError` naming the file, also where a task's metric cannot be read as its policy asks."""
+    from trainers.compare import improvement  # noqa: PLC0415 - it brings numpy, and whoever reads no task file does without
+
     tasks = load_tasks(folder)
     for task in tasks.values():
         try:
