@@ -139,9 +139,10 @@ def _drop(part: Slice, allowed: float, scale: Scale) -> str | None:
     worse = -part.gain
     if worse <= (allowed if scale.bounded else allowed * abs(part.champion_score)):
         return None
-    drop = f"{scale.told_gain(worse)} worse"
+    of_score = not scale.bounded and part.champion_score != 0.0
+    drop = f"{worse / abs(part.champion_score) * 100:.1f} %" if of_score else scale.told_gain(worse)
     scores = f"{scale.told(part.candidate_score)} against {scale.told(part.champion_score)} on {counted(part.rows, 'row')}"
-    return f"{drop}: {scores}; {scale.told_gain(allowed) if scale.bounded else _percent(allowed)} are allowed."
+    return f"{drop} worse: {scores}; {scale.told_gain(allowed) if scale.bounded else _percent(allowed)} are allowed."
 
 
 def _too_few(seen: Comparison, policy: Promotion, measured: str, test_fraction: float | None) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from structlog.testing import capture_logs
 
 from config.errors import UserError
 from config.tasks import Promotion, TaskSpec
@@ -90,6 +91,8 @@ def test_forgetting_and_slices_are_shares_where_a_score_has_no_upper_bound() -> 
     decision = decide(seen, task.promotion)
     assert decision.verdict == "keep"
     assert decision.reasons[0].startswith("It forgets")
+    worse = -seen.anchor.gain / seen.anchor.champion_score
+    assert f"{worse * 100:.1f} % worse" in decision.reasons[0]
     assert "5 % are allowed" in decision.reasons[0]
     within = seen.anchor.model_copy(update={"candidate_score": 1.04 * seen.anchor.champion_score})
     assert decide(seen.model_copy(update={"anchor": within}), task.promotion).verdict == "promote"
@@ -155,6 +158,16 @@ def test_what_a_metric_cannot_do_is_refused_when_tasks_are_read(tmp_path: Path) 
         "promotion: {metric: accuracy}\n"
     )
     assert list(task_files.loaded(tmp_path)) == ["mine"]
+
+
+def test_a_daemon_neither_starts_nor_goes_on_with_such_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = measured_by("rmse", improvement="error_reduction")
+    monkeypatch.setattr(task_files, "load_tasks", lambda _folder: {task.name: task})
+    with pytest.raises(UserError, match=r"'news-topics'.*error_reduction"):
+        task_files.loaded(tmp_path)
+    with capture_logs() as logs:
+        assert task_files.reloaded(tmp_path, {}) is None
+    assert [line["event"] for line in logs] == ["tasks.not_reloaded"]
 
 
 def test_two_metrics_of_one_name_are_refused() -> None:
