@@ -27,11 +27,11 @@ from consumers.formats.layouts.survey import Survey, survey
 from consumers.formats.mapping import ColumnMapping
 from consumers.formats.rows import AnyRow, BadRow, Findings, LeftOut, Row, Unreadable
 from consumers.formats.spans import Nesting, SpanReader
-from consumers.formats.values import blank, missing, read_id, read_label, read_number, read_text
+from consumers.formats.values import blank, is_whole_decimal, missing, read_id, read_label, read_number, read_text
 from consumers.text.markup import plain
 
 _Value = TypeVar("_Value")
-_READING = 2
+_READING = 3
 """Grows when files are read otherwise than before: a file imported again then gives other events."""
 _NAMES_DOCUMENTS: frozenset[Format] = frozenset({"conll", "brat"})
 _SHOWN_COLUMNS = 8
@@ -147,9 +147,15 @@ def plan(
     identity = _identity(digest, task, mapping, chosen)
     spans = SpanReader(names, chosen.nested, Findings())
     documents = f"import-{digest[:16]}" if source.format in _NAMES_DOCUMENTS and "group" not in columns else None
-    writer = _Writer(task, columns, chosen, identity, _file_time(path, clock), clock() + future_tolerance, spans, documents)
+    # A table of text has no types: elsewhere "123.0" is a text of its own.
+    untyped = _MAY_BE_DECIMALS if source.format == "csv" else ()
+    decimals = frozenset(columns[field] for field in untyped if field in columns and seen.decimals(columns[field]))
+    writer = _Writer(
+        task, columns, chosen, identity, _file_time(path, clock), clock() + future_tolerance, spans, documents, decimals
+    )
     rows = seen.rows if layout.tags is None else sum(1 for _ in layout.rows(flat(source.rows())))
-    return Import(source, layout, identity, rows, _said(source, layout, columns, seen), writer, chosen.limit)
+    said = [f"column {column!r}: whole numbers written with a decimal point, read without it" for column in sorted(decimals)]
+    return Import(source, layout, identity, rows, (*_said(source, layout, columns, seen), *said), writer, chosen.limit)
 
 
 @dataclass(slots=True)
@@ -198,6 +204,8 @@ class _Writer:
     spans: SpanReader
     documents: str | None
     """What the ids of documents begin with where the file names them itself."""
+    decimals: frozenset[str]
+    """Columns in which 123.0 is 123."""
 
     def event(self, row: Row) -> AnyEvent | BadRow | LeftOut | None:
         """Return the row's event, None when it lies outside the times asked for."""
@@ -278,6 +286,8 @@ class _Writer:
         if missing(value) and name not in _MAY_BE_MISSING:
             message = f"column {column!r} ({name}) {'is empty' if value == '' else 'has no value' if value is None else 'is NaN'}"
             raise ValueError(message)
+        if column in self.decimals and isinstance(value, str) and is_whole_decimal(value):
+            value = value.strip().partition(".")[0]
         try:
             if isinstance(value, Unreadable):
                 raise ValueError(value.reason)  # noqa: TRY301, TRY004 - one type for whatever a file may hold
@@ -288,6 +298,7 @@ class _Writer:
 
 
 _MAY_BE_MISSING = frozenset({"text", "title", "body", "id", "group"})
+_MAY_BE_DECIMALS = ("label", "id", "group")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from consumers.formats.rows import Findings, Unreadable
-from consumers.formats.values import missing, read_label, read_whole, shown, unpacked
+from consumers.formats.values import blank, missing, read_label, read_whole, shown, unpacked
 
 Nesting = Literal["outermost", "innermost", "refuse"]
 _EXPECTED = 'spans are expected as a list of {"start": 0, "end": 5, "label": "ORG"} or [0, 5, "ORG"]'
 _START = ("start", "start_offset")
 _END = ("end", "end_offset")
+_UNITS = (
+    ("utf-16-le", 2, False, "UTF-16 units"),
+    ("utf-8", 1, False, "bytes of UTF-8"),
+    ("utf-32-le", 4, True, "a line end of two characters as one"),
+    ("utf-16-le", 2, True, "UTF-16 units, and a line end of two characters as one"),
+)
+"""What tools count instead of code points: encoding, bytes a unit, whether CR LF counts once (as browsers have it), in words."""
 _LABEL = ("label", "labels", "entity_group", "entity", "type")
 
 
@@ -22,9 +30,14 @@ class _Span:
     end: int
     label: str
     text: str | None
+    layer: int = 0
+    """Spans of a later layer lie inside those of earlier ones, where they cover the same."""
 
     def holds(self, other: _Span) -> bool:
         return self.start <= other.start and other.end <= self.end
+
+    def same(self, other: _Span) -> bool:
+        return (self.start, self.end, self.label) == (other.start, other.end, other.label)
 
     def meets(self, other: _Span) -> bool:
         return self.start < other.end and other.start < self.end
@@ -51,24 +64,24 @@ class SpanReader:
     def _on_words(self, span: _Span, text: str, line: int) -> _Span:
         """Return the span without outer white space; an empty one when there is nothing else."""
         covered = text[span.start : span.end]
-        if covered == covered.strip():
-            return span
-        if not covered.strip():
+        if blank(covered):
             self.findings.add("unusable spans of white space only, left out", line)
             return replace(span, end=span.start)
+        first, after = _outer(covered), _outer(covered[::-1])
+        if not first and not after:
+            return span
         self.findings.add("spans with outer white space, which was cut off", line)
-        start = span.start + len(covered) - len(covered.lstrip())
-        return replace(span, start=start, end=start + len(covered.strip()))
+        return replace(span, start=span.start + first, end=span.end - after)
 
     def _apart(self, spans: Sequence[_Span], line: int) -> list[_Span]:
         """Return spans of which no two meet: of nested ones the outermost, or as was asked for."""
         kept: list[_Span] = []
         # The longer first where two begin together: what was kept last is then the one that can hold the next.
-        for span in sorted(spans, key=lambda one: (one.start, -one.end)):
+        for span in sorted(spans, key=lambda one: (one.start, -one.end, one.layer)):
             last = kept[-1] if kept else None
             if last is None or not last.meets(span):
                 kept.append(span)
-            elif (last.start, last.end) == (span.start, span.end):
+            elif (last.start, last.end, last.layer) == (span.start, span.end, span.layer) or last.same(span):
                 if last.label != span.label:
                     message = f"span {span.start}-{span.end} has two labels, {last.label!r} and {span.label!r}; keep one of them"
                     raise ValueError(message)
@@ -114,10 +127,10 @@ def _span(value: object, names: Mapping[str, str]) -> _Span:
         raise ValueError(message)
     if isinstance(value, dict):
         start, end, label = (next(value[name] for name in choices if name in value) for choices in (_START, _END, _LABEL))
-        text = value.get("text")
+        text, layer = value.get("text"), value.get("layer")
     else:
         start, end, label = value  # type: ignore[misc]  # span_like has counted them
-        text = None
+        text = layer = None
     try:
         first, after = read_whole(start), read_whole(end)
     except ValueError as error:
@@ -128,7 +141,7 @@ def _span(value: object, names: Mapping[str, str]) -> _Span:
     except ValueError as error:
         message = f"span {first}-{after}: {error}"
         raise ValueError(message) from None
-    return _Span(first, after, read, text if isinstance(text, str) else None)
+    return _Span(first, after, read, text if isinstance(text, str) else None, layer if isinstance(layer, int) else 0)
 
 
 def _in_code_points(spans: list[_Span], text: str, note: Callable[[str], None]) -> list[_Span]:
@@ -137,8 +150,8 @@ def _in_code_points(spans: list[_Span], text: str, note: Callable[[str], None]) 
     if problem is None:
         return spans
     if any(span.text is not None for span in spans):
-        for encoding, width, unit in (("utf-16-le", 2, "UTF-16 units"), ("utf-8", 1, "bytes of UTF-8")):
-            positions = _positions(text, encoding, width)
+        for encoding, width, line_ends, unit in _UNITS:
+            positions = _positions(text, encoding, width, line_ends=line_ends)
             if all(span.start in positions and span.end in positions for span in spans):
                 moved = [replace(span, start=positions[span.start], end=positions[span.end]) for span in spans]
                 if not any(_misplaced(span, text) for span in moved):
@@ -164,10 +177,21 @@ def _misplaced(span: _Span, text: str) -> str | None:
     )
 
 
-def _positions(text: str, encoding: str, width: int) -> dict[int, int]:
-    """Return offset in units of an encoding -> offset in code points, for every place between two characters."""
+def _outer(covered: str) -> int:
+    """Return how many characters at the beginning show nothing."""
+    return next(index for index, one in enumerate(covered) if not one.isspace() and unicodedata.category(one) not in {"Cc", "Cf"})
+
+
+def _positions(text: str, encoding: str, width: int, *, line_ends: bool) -> dict[int, int]:
+    """Return offset in units of an encoding -> offset in code points, for every place between two characters.
+
+    `line_ends`: whether CR LF counts as one character.
+    """
     positions, units = {0: 0}, 0
     for index, character in enumerate(text, start=1):
+        if line_ends and character == "\r" and text[index : index + 1] == "\n":
+            positions[units] = index
+            continue
         units += len(character.encode(encoding, "surrogatepass")) // width
         positions[units] = index
     return positions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 from config.kinds import catalog as kinds
@@ -11,7 +11,7 @@ from consumers.events.schemas import AnyEvent, Label
 from consumers.formats.rows import BadRow, LeftOut
 
 _MOST_LABELS = 100_000
-_TAG = re.compile(r"[BIESLUM][-_].+|.+[-_][BIESLUM]", re.IGNORECASE)
+_TAG = re.compile(r"[BIESLUMW][-_:].+|.+[-_][BIESLUM]", re.IGNORECASE)
 _NO_ANSWER = frozenset({"none", "n/a", "na", "unknown", "undefined", "missing", "?", "-", "_", "*", "."})
 _SHOWN = 5
 
@@ -75,9 +75,15 @@ def odd_labels(counts: dict[str, int]) -> list[str]:
         "differ in upper and lower case only", [" and ".join(map(repr, same)) for same in folded.values() if len(same) > 1]
     )
     said += _named("are whole numbers; --label-map gives them names", [repr(label) for label in counts if label.isdecimal()])
-    said += _named("look like tags of tokens", [repr(label) for label in counts if _TAG.fullmatch(label)])
+    tags = [repr(label) for label in counts if _TAG.fullmatch(label) or _of_a_pair(label, counts)]
+    said += _named("look like tags of tokens", tags)
     said += _named("look like no answer", [repr(label) for label in counts if label.casefold() in _NO_ANSWER])
     return said
+
+
+def _of_a_pair(label: str, labels: Collection[str]) -> bool:
+    """Return whether a label is `BORG` or `IORG` where both are labels."""
+    return label[:1] in {"B", "I"} and len(label) > 1 and {f"B{label[1:]}", f"I{label[1:]}"} <= set(labels)
 
 
 def _named(what: str, labels: list[str]) -> list[str]:

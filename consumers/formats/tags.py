@@ -12,14 +12,15 @@ _OUTSIDE = frozenset({"O", "0", "o"})
 """A few sets, SUC-based Swedish ones among them, write a zero."""
 MISSING = frozenset({"-", "_", "*"})
 """What sets write where nobody said whether the token belongs to an entity."""
-_STARTS = frozenset("BSU")
-_ENDS = frozenset("ESLU")
-_LETTERS = frozenset("BIESLUM")
+_STARTS = frozenset("BSUW")
+_ENDS = frozenset("ESLUW")
+_LETTERS = frozenset("BIESLUMW")
 # In lower case only what no type begins with.
-_PREFIXED = re.compile(r"([BIESLUM]|[bi])[-_](.+)")
+_PREFIXED = re.compile(r"([BIESLUMW]|[bi])[-_:](.+)")
 _SUFFIXED = re.compile(r"(.+)[-_]([BIESLUM])")
 _WORD = re.compile(r"[^\W\d_][^\s]*")
 _MOST_TYPES = 100
+_SHOWN = 5
 _PHRASES = frozenset(
     {"NP", "VP", "PP", "ADVP", "ADJP", "SBAR", "PRT", "CONJP", "INTJ", "LST", "UCP", "WHNP", "WHPP", "WHADVP", "NAC", "QP"}
 )
@@ -79,12 +80,15 @@ def scheme_of(tags: Mapping[str, int], *, inside_begins: bool, begins_apart: boo
     letters = {split(tag)[0] for tag in tags if not is_outside(tag)} - {""}
     if not letters:
         return "types without prefixes"
-    if "M" in letters:
-        return "BMES"
-    if letters & {"L", "U"}:
-        return "BILOU"
-    if letters & {"E", "S"}:
-        return "BIOES"
+    bare = sorted(tag for tag in tags if not is_outside(tag) and tag not in MISSING and not split(tag)[0])
+    without = f"; without a prefix: {', '.join(map(repr, bare[:_SHOWN]))}{', ...' if len(bare) > _SHOWN else ''}" if bare else ""
+    return f"{_prefixes(letters, inside_begins=inside_begins, begins_apart=begins_apart)}{without}"
+
+
+def _prefixes(letters: Collection[str], *, inside_begins: bool, begins_apart: bool) -> str:
+    for marks, name in (("W", "BMEWO"), ("M", "BMES"), ("LU", "BILOU"), ("ES", "BIOES")):
+        if any(mark in letters for mark in marks):
+            return name
     if not inside_begins:
         return "IOB2"
     return "IOB1 and IOB2 mixed" if begins_apart else "IOB1"
@@ -136,7 +140,8 @@ def sentence(tokens: Sequence[str], layers: Sequence[Sequence[str]], written: ob
     text, offsets = (str(written), found) if found is not None else _joined(tokens)
     spans = [
         {"start": offsets[span.first][0], "end": offsets[span.after - 1][1], "label": span.label}
-        for tags in layers
+        | ({"layer": layer} if layer else {})
+        for layer, tags in enumerate(layers)
         for span in decode_tags(tags)
     ]
     return {"text": text, "spans": spans}
@@ -158,7 +163,7 @@ def _places(tokens: Sequence[str], text: str) -> list[tuple[int, int]] | None:
 def _joined(tokens: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
     offsets, position, text = [], 0, []
     for index, token in enumerate(tokens):
-        if index and not (_unspaced(tokens[index - 1][-1:]) and _unspaced(token[:1])):
+        if index and not (unspaced(tokens[index - 1][-1:]) and unspaced(token[:1])):
             text.append(" ")
             position += 1
         offsets.append((position, position + len(token)))
@@ -171,5 +176,6 @@ def _taglike(tag: str) -> bool:
     return is_outside(tag) or is_marked(tag) or tag in MISSING
 
 
-def _unspaced(character: str) -> bool:
+def unspaced(character: str) -> bool:
+    """Return whether a character's script writes no spaces between words."""
     return not character.isascii() and unicodedata.name(character, "").startswith(_UNSPACED)

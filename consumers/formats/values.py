@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Mapping
 from decimal import Decimal
@@ -17,8 +18,17 @@ from config.foreign.labels import label as written
 from consumers.formats.rows import Unreadable
 
 _EXCERPT_CHARS = 40
-_MISSING_WORDS = frozenset({"nan", "<na>", "nat", "null", "\\n", "#n/a"})
+_MISSING_WORDS = frozenset(
+    {"nan", "<na>", "nat", "null", "\\n", "#n/a", "#name?", "#value!", "#ref!", "#num!", "#null!", "#div/0!"}
+)
 """What tools write for a value that is not there."""
+_NO_TEXT = _MISSING_WORDS | {"na", "n/a"}
+"""The same and what R writes, which may be a label but no text."""
+_NO_ID = _NO_TEXT | {"none"}
+_QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_ARRAY = re.compile(rf"\[\s*(?:{_QUOTED}|-?[\d.]+)(?:\s+(?:{_QUOTED}|-?[\d.]+))+\s*\]", re.DOTALL)
+"""A list as NumPy writes it: no commas. Python would join its texts to one."""
+_WHOLE_DECIMAL = re.compile(r"-?\d+\.0+", re.ASCII)
 _FALSE = "false"
 _TRUE = "true"
 
@@ -50,6 +60,19 @@ def kind_of(value: object) -> str:
 
 def read_text(value: object) -> str:
     """Return a text as it stands, never stripped (spans count from the first character); nothing there is the empty text."""
+    text = read_token(value)
+    if text.strip().lower() in _NO_TEXT:
+        message = f"the text is {text.strip()!r}, which stands for a missing value; leave it empty"
+        raise ValueError(message)
+    inside = unpacked(text)
+    if inside is not text and (isinstance(inside, dict) or any(isinstance(one, str | dict) for one in inside)):
+        message = f"it is {kind_of(inside)} written as a text ({text[:_EXCERPT_CHARS]!r}); the text itself is expected"
+        raise ValueError(message)
+    return text
+
+
+def read_token(value: object) -> str:
+    """Return a text, whatever it says: the word "null" is one. Nothing there is the empty text."""
     if missing(value):
         return ""
     if isinstance(value, Unreadable):
@@ -58,6 +81,11 @@ def read_text(value: object) -> str:
         message = f"it is {shown(value)}; a text is expected"
         raise ValueError(message)  # noqa: TRY004 - one error type for whatever a file may hold
     return _whole_text(value)
+
+
+def is_whole_decimal(text: str) -> bool:
+    """Return whether a text is a whole number with a decimal point, as a column with gaps is written: 123.0."""
+    return _WHOLE_DECIMAL.fullmatch(text.strip()) is not None
 
 
 def blank(text: str) -> bool:
@@ -70,7 +98,7 @@ def read_id(value: object) -> str | None:
     if missing(value):
         return None
     if isinstance(value, str):
-        return None if not value.strip() else _whole_text(value)
+        return None if value.strip().lower() in {"", *_NO_ID} else _whole_text(value)
     number = _whole(value)
     if number is None:
         raise ValueError(
@@ -122,14 +150,17 @@ def read_label(value: object, names: Mapping[str, str] | None = None) -> str:
 
 
 def unpacked(value: object) -> Any:  # noqa: ANN401 - whatever the file holds
-    """Return what a text holds that is a list or an object, written as JSON or as Python does; any other value as it is."""
+    """Return what a text holds that is a list or an object, written as JSON, Python or NumPy do; any other value as it is."""
     if not isinstance(value, str) or value.strip()[:1] + value.strip()[-1:] not in {"[]", "{}"}:
         return value
     try:
         return json.loads(value)
     except (ValueError, RecursionError):
         pass
+    array = _ARRAY.fullmatch(value.strip())
     try:
+        if array is not None:
+            return [ast.literal_eval(one) for one in re.findall(rf"{_QUOTED}|[^\s\[\]]+", array[0], re.DOTALL)]
         return ast.literal_eval(value.strip())
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
         return value

@@ -25,6 +25,7 @@ _DOCUMENT_START = "-DOCSTART-"
 _SEPARATOR = re.compile(r"[ \t]+")
 _NEW_DOCUMENT = re.compile(r"#\s*newdoc(?:\s+id\s*=\s*(\S+))?|#\s+(https?://\S+)(?:\s+\[[^\]]*\])?")
 _TEXT = re.compile(r"#\s*text\s*=\s?(.*)")
+_NO_WORD = re.compile(r"\d+(?:-|\.)\d+", re.ASCII)
 _MOST_TAGS = 2_000
 """A column with more different values holds words, not tags."""
 _A_TOKEN_AND_A_TAG = 2
@@ -43,6 +44,8 @@ class Columns:
     """The tags of the first of the columns."""
     documents: bool
     """Whether the file says where documents begin, more than once."""
+    indexed: bool = False
+    """Whether the first column counts the words; lines such as 1-2 and 1.1 (CoNLL-U) then hold no word of the text's own."""
     said: tuple[str, ...] = ()
 
 
@@ -55,11 +58,11 @@ class _Seen:
     counting: bool = True
     """Whether it has counted the tokens of every sentence."""
 
-    def add(self, value: str, place: int) -> None:
+    def add(self, value: str, place: int | None) -> None:
         self.lines += 1
         if value in self.values or len(self.values) <= _MOST_TAGS:
             self.values[value] = self.values.get(value, 0) + 1
-        self.counting = self.counting and value in {str(place), str(place + 1)}
+        self.counting = self.counting and (place is None or value in {str(place), str(place + 1)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +102,9 @@ def recognise(file: ImportFile, chosen: Sequence[str] | None = None, outside: Ma
             documents += _NEW_DOCUMENT.fullmatch(line.text) is not None
             held_back.append(line)
             continue
-        _note(seen, widths, line, place)
-        place += 1
+        word = _NO_WORD.fullmatch(line.columns[0]) is None
+        _note(seen, widths, line, place if word else None)
+        place += word
     if not seen:
         for line in (one for one in held_back if is_outside(one.columns[-1]) or is_marked(one.columns[-1])):
             _note(seen, widths, line, 0)
@@ -110,12 +114,21 @@ def recognise(file: ImportFile, chosen: Sequence[str] | None = None, outside: Ma
         return _chosen(file, chosen, seen, widths, documents=known)
     if len(seen) < _A_TOKEN_AND_A_TAG:
         return Columns(0, (1,), _A_TOKEN_AND_A_TAG, even=False, known=frozenset(), documents=known)
-    token = 1 if seen[0].counting and len(seen) > _A_TOKEN_AND_A_TAG and seen[0].lines > 1 else 0
+    token = 1 if _counts(seen) else 0
     tags = _tag_columns(file, seen, token, width, outside or {})
     # Nested entities may stand in columns that only some lines have; a line that lacks its only tag is a mistake.
     even = len(tags) == 1 or seen[tags[-1]].lines == seen[token].lines
     said = [f"columns: token {token + 1}, tag {_numbers(tags)} of {len(seen)}"]
-    return Columns(token, tags, width if even else tags[0] + 1, even, frozenset(seen[tags[0]].values), known, tuple(said))
+    return Columns(
+        token,
+        tags,
+        width if even else tags[0] + 1,
+        even,
+        frozenset(seen[tags[0]].values),
+        known,
+        indexed=token == 1,
+        said=tuple(said),
+    )
 
 
 def read(file: ImportFile, columns: Columns, outside: Mapping[str, str] | None = None) -> Iterator[AnyRow]:
@@ -139,6 +152,8 @@ def read(file: ImportFile, columns: Columns, outside: Mapping[str, str] | None =
             if starts and columns.documents:
                 documents += 1
                 document = (fresh and (fresh[1] or fresh[2])) or f"document-{documents}"
+            continue
+        if columns.indexed and _NO_WORD.fullmatch(line.columns[0]):
             continue
         if lines or not line.remark or not _is_comment(line, columns):
             lines.append(line)
@@ -181,6 +196,8 @@ def _sentences(file: ImportFile, columns: Columns) -> Iterator[list[_Line]]:
             if lines:
                 yield lines
             lines = []
+        elif columns.indexed and _NO_WORD.fullmatch(line.columns[0]):
+            continue
         elif (lines or not line.remark or not _is_comment(line, columns)) and len(line.columns) > columns.tags[0]:
             lines.append(line)
     if lines:
@@ -205,7 +222,7 @@ def _lines(file: ImportFile) -> Iterator[_Line]:
         yield _Line(number, text, tuple(columns))
 
 
-def _note(seen: list[_Seen], widths: dict[int, int], line: _Line, place: int) -> None:
+def _note(seen: list[_Seen], widths: dict[int, int], line: _Line, place: int | None) -> None:
     widths[len(line.columns)] = widths.get(len(line.columns), 0) + 1
     while len(seen) < len(line.columns):
         seen.append(_Seen())
@@ -246,11 +263,17 @@ def _chosen(file: ImportFile, chosen: Sequence[str], seen: list[_Seen], widths: 
     return Columns(
         token,
         tuple(tags),
-        max(token, tags[0]) + 1,
+        max(widths) if len(widths) == 1 else max(token, tags[0]) + 1,
         even=len(widths) == 1,
         known=frozenset(seen[tags[0]].values),
         documents=documents,
+        indexed=token > 0 and _counts(seen),
     )
+
+
+def _counts(seen: Sequence[_Seen]) -> bool:
+    """Return whether the first column counts the tokens of each sentence."""
+    return seen[0].counting and len(seen) > _A_TOKEN_AND_A_TAG and seen[0].lines > 1
 
 
 def _is_comment(line: _Line, columns: Columns) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from config.errors import UserError
 from consumers.formats.files.open import ImportFile, is_decoded, uncompressed_name
-from consumers.formats.rows import NOT_DECODED, AnyRow, BadRow, Row
+from consumers.formats.rows import NOT_DECODED, AnyRow, BadRow, LeftOut, Row
 
 _LONGEST_FIELD_CHARS = 10_000_000
 _DELIMITERS = ",;\t|"
@@ -85,6 +85,7 @@ def read(file: ImportFile, dialect: Dialect, *, header: bool = True) -> Iterator
     A quote that is never closed costs the line it stands in: the lines behind it are read by themselves.
     """
     columns: list[str] | None = None
+    names: list[str] = []
     for line, record in _records(file, dialect):
         if isinstance(record, BadRow):
             yield record
@@ -97,7 +98,11 @@ def read(file: ImportFile, dialect: Dialect, *, header: bool = True) -> Iterator
         if columns is None:
             columns = _names(file, record) if header else [str(number + 1) for number in range(len(record))]
             if header:
+                names = record
                 continue
+        if header and record == names:
+            yield LeftOut(line, "lines that repeat the column names, as files put one behind the other do")
+            continue
         yield _row(line, columns, record)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -20,8 +22,14 @@ _SAMPLE_BYTES = 1 << 16
 _EXCERPT_CHARS = 40
 _MOSTLY = 0.3
 _MOST_ACCENTS = 0.65
-# What spreadsheets write where the script is not Latin.
-_CODE_PAGES = ("cp1251", "shift_jis", "gb18030", "big5", "euc_kr")
+# What spreadsheets and older systems write where the script is not Latin.
+_CODE_PAGES = (
+    "cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp874", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr",
+)  # fmt: skip
+_LATIN = ("cp1252", "cp1250", "iso8859_2")
+_BEFORE_WINDOWS = ("cp850", "mac_roman")
+_TURKISH = (frozenset("þð"), frozenset("çü"), frozenset("þðçüýöâîû"))
+"""As cp1252 has them: ş and ğ, what stands in Turkish and not in Icelandic, and all letters with marks that Turkish has."""
 _IN_WORDS = re.compile(r"(?<=[^\W\d_])[^\w\s’'`´·.,:;/\\|\-–—…()\[\]\"“”„»«@&+*=_](?=[^\W\d_])|[²³¹]")
 
 
@@ -91,10 +99,9 @@ def _guessed(sample: bytes) -> Encoding:
     # Few letters beyond ASCII are Latin with accents, whatever statistics make of them.
     beyond = sum(byte >= 0x80 for byte in sample)  # noqa: PLR2004 - ASCII ends there
     if beyond > _MOST_ACCENTS * (beyond + sum(map(str.isalpha, sample.decode("ascii", "ignore")))):
-        best = from_bytes(sample, cp_isolation=list(_CODE_PAGES)).best()
-        name = best.encoding if best is not None else name
-    elif _symbols_in_words(sample, "cp1250") < _symbols_in_words(sample, "cp1252"):
-        name = "cp1250"
+        name = _likeliest(sample, _CODE_PAGES) or name
+    else:
+        name = _latin(sample)
     try:
         text = sample.decode(name)
     except UnicodeDecodeError:
@@ -104,6 +111,32 @@ def _guessed(sample: bytes) -> Encoding:
     return Encoding(name, f"encoding: {name} as it looks (it is not UTF-8), e.g. {excerpt!r}; if that is wrong, give --encoding")
 
 
+def _likeliest(sample: bytes, encodings: Sequence[str]) -> str | None:
+    """Return the encoding whose text is most like a language and least like chaos, None when it is none of them."""
+    found = from_bytes(sample, cp_isolation=list(encodings))
+    return max(found, key=lambda one: one.coherence - one.chaos).encoding if len(found) else None
+
+
+def _latin(sample: bytes) -> str:
+    """Return the encoding of a text in Latin letters: cp1252, but where its letters tell another."""
+    name = min((one for one in _LATIN if _decodes(sample, one)), key=lambda one: _symbols_in_words(sample, one))
+    if _symbols_in_words(sample, name) and not _decodes(sample, "cp1252"):
+        return _likeliest(sample, (*_LATIN[1:], *_BEFORE_WINDOWS)) or name
+    accents = {letter for letter in sample.decode(name).lower() if not letter.isascii() and letter.isalpha()}
+    own, shared, every = _TURKISH
+    return "cp1254" if name == "cp1252" and accents & own and accents & shared and accents <= every else name
+
+
+def _decodes(sample: bytes, encoding: str) -> bool:
+    try:
+        sample.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _symbols_in_words(sample: bytes, encoding: str) -> int:
-    """Return how many symbols would stand where letters are expected; Polish read as cp1252 has many."""
-    return len(_IN_WORDS.findall(sample.decode(encoding, "replace")))
+    """Return how many symbols and capitals would stand where small letters are expected; Polish read as cp1252 has many."""
+    text = sample.decode(encoding, "replace")
+    capitals = sum(one.islower() and two.isupper() and not two.isascii() for one, two in itertools.pairwise(text))
+    return len(_IN_WORDS.findall(text)) + capitals

@@ -10,6 +10,8 @@ from typing import Any
 from config.errors import UserError
 from consumers.formats.files.open import ImportFile, is_decoded
 from consumers.formats.rows import NOT_DECODED, AnyRow, BadRow, Row
+from consumers.formats.spans import span_like
+from consumers.formats.tags import unspaced
 from consumers.formats.values import kind_of
 
 _TEXT_AND_ANSWER = 2
@@ -34,13 +36,14 @@ def read(file: ImportFile) -> Iterator[AnyRow]:
             return
         yield _row(number, first)
         first, number = second, number + 1
-    elif isinstance(document := _loaded(first), dict) and (rows := rows_in(file, document)) != [document]:
-        second = lines.readline()
-        if not second.strip():
-            yield from _elements(rows)
+    elif isinstance(document := _loaded(first), dict):
+        second, between = _next_filled(lines)
+        if not second:
+            rows = rows_in(file, document)
+            yield from [_row(number, first)] if rows == [document] else _elements(rows)
             return
         yield _row(number, first)
-        first, number = second, number + 1
+        first, number = second, number + between
     line = first
     while line:
         if line.strip():
@@ -114,11 +117,21 @@ def rows_in(file: ImportFile, document: Any) -> list[Any]:  # noqa: ANN401 - wha
     lists = {
         name: value
         for name, value in document.items()
-        if isinstance(value, list) and value and all(isinstance(one, dict) or _is_pair(one) or one is None for one in value)
+        if isinstance(value, list)
+        and value
+        and all(isinstance(one, dict) or _is_pair(one) or one is None for one in value)
+        and not all(map(span_like, value))
     }
     # Prose beside the list: the object is a row itself, and the list belongs to it, as spans do.
-    if not lists or any(isinstance(value, str) and len(value.split()) > 1 for value in document.values()):
+    own = any(map(_prose, document.values()))
+    if not lists or (own and not any(_holds_texts(entries) for entries in lists.values())):
         return [document]
+    if own:
+        message = (
+            f"{file.path} is one object with a text of its own and a list of objects that hold texts too "
+            f"({', '.join(map(repr, lists))}); save what is meant as a file of its own. Nothing was imported from it"
+        )
+        raise UserError(message)
     if len(lists) > 1:
         message = (
             f"{file.path} is one object with several lists of rows ({', '.join(map(repr, lists))}); "
@@ -127,6 +140,28 @@ def rows_in(file: ImportFile, document: Any) -> list[Any]:  # noqa: ANN401 - wha
         raise UserError(message)
     # Some tools leave nothing where an entry was skipped.
     return [one for one in next(iter(lists.values())) if one is not None]
+
+
+def _prose(value: object) -> bool:
+    """Return whether a value, or one in an object, is a text of several words (or of a script that writes no spaces)."""
+    if isinstance(value, dict):
+        return any(isinstance(one, str) and _prose(one) for one in value.values())
+    return isinstance(value, str) and (len(value.split()) > 1 or (len(value) > 1 and all(map(unspaced, value[:2]))))
+
+
+def _holds_texts(entries: list[Any]) -> bool:
+    """Return whether objects of a list are texts, not spans of one nor what somebody said of it."""
+    return any(isinstance(one, dict) and not span_like(one) and any(map(_prose, one.values())) for one in entries)
+
+
+def _next_filled(lines: Any) -> tuple[str, int]:  # noqa: ANN401 - an open text file
+    """Return the next line that is not blank, nothing at the end, and how many lines on it stands."""
+    count = 1
+    line = lines.readline()
+    while line and not line.strip():
+        line = lines.readline()
+        count += 1
+    return line, count
 
 
 def _row(number: int, line: str) -> AnyRow:

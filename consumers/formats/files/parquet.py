@@ -54,7 +54,8 @@ def _refuse_doubled(file: ImportFile, names: list[str]) -> None:
 def _values(column: pa.Array) -> list[Any]:
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
         column = pc.cast(column, pa.timestamp("us", tz=column.type.tz), safe=False)
-    binary = any(check(column.type) for check in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary))
+    # Bytes may also stand in lists, objects and dictionaries.
+    binary = "binary" in str(column.type)
     if not binary:
         try:
             return list(column.to_pylist())
@@ -67,11 +68,20 @@ def _values(column: pa.Array) -> list[Any]:
 def _value(scalar: pa.Scalar, *, binary: bool) -> object:
     try:
         value = scalar.as_py()
-        return value.decode() if binary and value is not None else value
+        return _decoded(value) if binary else value
     except UnicodeDecodeError:
         return Unreadable("its bytes are not UTF-8; write the column as text")
     except (ValueError, OverflowError, pa.ArrowException) as error:
         return Unreadable(f"it cannot be read from Parquet ({str(error)[:100]})")
+
+
+def _decoded(value: Any) -> object:  # noqa: ANN401 - whatever the file holds
+    """Return a value with bytes as text, those inside it too."""
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, list | tuple):
+        return [_decoded(one) for one in value]
+    return {name: _decoded(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
 def _named(values: list[Any], names: list[str] | None) -> list[Any]:
@@ -98,6 +108,8 @@ def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
 
 
 def _names_of(feature: Any) -> list[str] | None:  # noqa: ANN401 - whatever the file holds
+    if isinstance(feature, list) and len(feature) == 1:
+        [feature] = feature
     if not isinstance(feature, dict):
         return None
     names = feature.get("names")

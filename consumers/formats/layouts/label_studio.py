@@ -64,7 +64,11 @@ def _controls(result: object) -> dict[str, Any] | None:
         if not isinstance(value, dict):
             continue
         control = str(entry["from_name"]) if isinstance(entry.get("from_name"), str) else "label"
-        if "labels" in value:
+        marks = [name for name in value if name.endswith("labels") and name != "labels"]
+        if marks:
+            # Its offsets count something else than characters: whoever reads spans refuses it.
+            found.setdefault(control, []).append({name: value.get(name) for name in ("start", "end", *marks)})
+        elif "labels" in value or entry.get("type") == "labels":
             found.setdefault(control, []).append({name: value.get(name) for name in ("start", "end", "labels", "text")})
         elif "choices" in value:
             chosen = found.setdefault(control, {"choices": []})

@@ -9,13 +9,15 @@ from config.errors import UserError
 from consumers.formats.layouts import label_studio
 from consumers.formats.layouts.survey import Survey
 from consumers.formats.layouts.token_rows import Table, Tags, from_lists, from_table
-from consumers.formats.rows import AnyRow, LeftOut, Row
+from consumers.formats.rows import AnyRow, BadRow, LeftOut, Row
 from consumers.formats.tags import holds_entities
+from consumers.formats.values import missing, shown
 
 Transform = Callable[[Iterator[AnyRow]], Iterator[AnyRow]]
 
 _ANSWERS = frozenset({"accept", "reject", "ignore"})
-_PRODIGY = ("_input_hash", "_task_hash", "_view_id", "spans", "tokens", "options", "label")
+_HASHES = ("_input_hash", "_task_hash", "_view_id")
+_PRODIGY = (*_HASHES, "spans", "tokens", "options", "label")
 _TOKENS = ("tokens", "words", "token", "word", "form")
 _LISTS_OF_TOKENS = (*_TOKENS, "text", "sentence")
 _TAGS = ("ner_tags", "ner", "tags", "tag", "ner_tag", "labels", "label", "entities")
@@ -64,16 +66,9 @@ def recognise(
     """
     if "spans" in fields and (tokens := _token_layout(seen, chosen, names)) is not None:
         return tokens
-    if (
-        seen.has("answer")
-        and seen.fields["answer"].few
-        and seen.fields["answer"].only("text", "missing")
-        and "answer" not in given
-    ):
-        answers = seen.fields["answer"].values.keys()
-        if answers <= _ANSWERS and any(seen.has(name) for name in _PRODIGY):
-            choice = {"label": "accept"} if seen.has("accept", "texts", "empty list") else {}
-            return Layout("Prodigy", choice, _prodigy)
+    if "answer" not in given.values() and _is_prodigy(seen):
+        choice = {"label": "accept"} if seen.has("accept", "texts", "wholes", "empty list") else {}
+        return Layout("Prodigy", choice, _prodigy)
     if (studio := _label_studio(seen, fields, given, tasks=tasks)) is not None:
         return studio
     if seen.has("cats", "object") and "label" in fields:
@@ -83,23 +78,35 @@ def recognise(
     return _doccano(seen, fields) or Layout()
 
 
+def _is_prodigy(seen: Survey) -> bool:
+    """Return whether most rows have an answer as Prodigy's have; a few others do not make the rejected ones gold."""
+    if not seen.has("answer", "text") or not any(seen.has(name) for name in _PRODIGY):
+        return False
+    counts = seen.fields["answer"].values
+    known = sum(count for answer, count in counts.items() if answer.strip().lower() in _ANSWERS)
+    return known > 0 and (any(seen.has(name) for name in _HASHES) or 2 * known >= sum(counts.values()))
+
+
 def _label_studio(seen: Survey, fields: Collection[str], given: Mapping[str, str], *, tasks: bool) -> Layout | None:
     regions = [name for name, one in seen.fields.items() if one.some("regions")]
     choices = [name for name, one in seen.fields.items() if one.some("choices")]
     meta = sum(seen.has(name) for name in ("annotator", "annotation_id", "lead_time"))
     if not (tasks or meta > 1 or regions or choices):
         return None
-    if "spans" in fields:
-        # Where nobody marked anything, no control is named.
-        spans = given.get("spans") or (regions[0] if len(regions) == 1 else None if regions else "spans")
-        if spans is None:
-            return Layout("Label Studio")
-        return Layout("Label Studio", {"spans": spans}, lambda rows: label_studio.without_regions(_filled(rows), spans))
     # A single choice is exported as plain text, so that any text field beside the task's own may be the answer.
     others = [
         name for name, one in seen.fields.items()
         if name not in label_studio.META | {"text", "title", "body"} and one.only("text", "choices")
     ]  # fmt: skip
+    if "spans" in fields:
+        if "spans" not in given and not regions and (choices or (others and not tasks)):
+            # People chose something of each text, but nobody was asked for entities.
+            return Layout("Label Studio")
+        # Where nobody marked anything, no control is named.
+        spans = given.get("spans") or (regions[0] if len(regions) == 1 else None if regions else "spans")
+        if spans is None:
+            return Layout("Label Studio")
+        return Layout("Label Studio", {"spans": spans}, lambda rows: label_studio.without_regions(_filled(rows), spans))
     labels = choices or others
     return Layout("Label Studio", {"label": labels[0]} if len(labels) == 1 else {})
 
@@ -108,11 +115,15 @@ def _doccano(seen: Survey, fields: Collection[str]) -> Layout | None:
     spans = [name for name in _DOCCANO_LABELS if seen.has(name, "offsets", "offset spans")]
     labels = [name for name in ("label", "labels", "annotations") if seen.has(name, "texts", "labels")]
     entities = seen.has("entities", "empty list") and seen.has("relations")
+    # Some versions call the text `data`, in JSON and in CSV.
+    text = {"text": "data"} if seen.has("data", "text") and not seen.has("text") else {}
     if "spans" in fields and (spans or entities):
-        return Layout("doccano", {"spans": spans[0] if spans else "entities"}, _text_of_data)
+        return Layout("doccano", {**text, "spans": spans[0] if spans else "entities"}, _text_of_data)
     # A column of label lists is doccano's; one without a label here and there is too.
     if "label" in fields and labels and seen.fields[labels[0]].lists:
-        return Layout("doccano", {"label": labels[0]}, _text_of_data)
+        return Layout("doccano", {**text, "label": labels[0]}, _text_of_data)
+    if "label" in fields and text and seen.has("id") and seen.has("label"):
+        return Layout("doccano", text)
     return None
 
 
@@ -163,10 +174,18 @@ def _table(seen: Survey, token: str, tag: str, sentence: str | None, names: Mapp
 
 def _prodigy(rows: Iterator[AnyRow]) -> Iterator[AnyRow]:
     for row in _filled(rows):
-        answer = row.values.get("answer") if isinstance(row, Row) else None
-        if answer in {"reject", "ignore"}:
+        if not isinstance(row, Row):
+            yield row
+            continue
+        value = row.values.get("answer")
+        answer = value.strip().lower() if isinstance(value, str) else value
+        if missing(answer):
+            yield LeftOut(row.line, "rows without an answer in Prodigy")
+        elif answer not in tuple(_ANSWERS):
+            yield BadRow(row.line, f"column 'answer': it is {shown(value)}; Prodigy's answers are accept, reject and ignore")
+        elif answer != "accept":
             yield LeftOut(row.line, f"rows answered `{answer}` in Prodigy")
-        elif isinstance(row, Row) and row.values.get("_view_id") == "ner":
+        elif row.values.get("_view_id") == "ner":
             # Only the one entity that was asked for is known.
             yield Row(row.line, {**row.values, PARTIAL: True})
         else:

@@ -8,7 +8,7 @@ from typing import Any
 
 from consumers.formats.rows import AnyRow, BadRow, Row
 from consumers.formats.spans import span_like
-from consumers.formats.values import missing, unpacked
+from consumers.formats.values import is_whole_decimal, missing, unpacked
 
 _MOST_FIELDS = 1_000
 _MOST_VALUES = 2_000
@@ -25,6 +25,8 @@ class Field:
     """Short texts and how often they stand there."""
     few: bool = True
     """Whether `values` has all of them."""
+    decimals: int = 0
+    """How many texts are whole numbers with a decimal point."""
 
     def only(self, *shapes: str) -> bool:
         """Return whether some value has one of `shapes`, and none has another (missing values aside)."""
@@ -56,6 +58,10 @@ class Survey:
         """Return whether there is such a field, and whether some of its values have one of `shapes` where any are given."""
         return name in self.fields and (not shapes or self.fields[name].some(*shapes))
 
+    def decimals(self, name: str) -> bool:
+        """Return whether all texts of a field are whole numbers with a decimal point, as a column with gaps is written."""
+        return name in self.fields and 0 < self.fields[name].decimals == self.fields[name].shapes.get("text")
+
 
 def survey(rows: Iterable[AnyRow]) -> Survey:
     """Return what all `rows` look like, in bounded memory."""
@@ -78,6 +84,7 @@ def _note(seen: Field, value: object) -> None:
     seen.shapes[shape] = seen.shapes.get(shape, 0) + 1
     if shape != "text" or not isinstance(value, str):
         return
+    seen.decimals += is_whole_decimal(value)
     if len(value) <= _LONGEST_VALUE and (value in seen.values or len(seen.values) < _MOST_VALUES):
         seen.values[value] = seen.values.get(value, 0) + 1
     else:
@@ -108,8 +115,18 @@ def _list_shape(values: list[Any] | tuple[Any, ...]) -> str:
         return "texts"
     if isinstance(first, int) and not isinstance(first, bool):
         return "wholes"
-    if isinstance(first, dict) and span_like(first):
-        return "offset spans" if "start_offset" in first else "regions" if "labels" in first else "spans"
+    if isinstance(first, dict):
+        return _object_shape(first)
+    return "offsets" if span_like(first) else "list"
+
+
+def _object_shape(first: dict[str, Any]) -> str:
+    """Return what a list of objects holds, from the first of them."""
+    if span_like(first) and "start_offset" in first:
+        return "offset spans"
+    # Regions of pictures, HTML and dialogues have labels too; whoever reads spans refuses them.
+    if any(str(name).endswith("labels") for name in first):
+        return "regions"
     if span_like(first):
-        return "offsets"
-    return "labels" if isinstance(first, dict) and "label" in first else "list"
+        return "spans"
+    return "labels" if "label" in first else "list"

@@ -9,7 +9,7 @@ from typing import Any
 
 from consumers.formats.rows import AnyRow, BadRow, Row, Unreadable
 from consumers.formats.tags import MISSING, begins, scheme_of, sentence
-from consumers.formats.values import missing, read_text, shown, unpacked
+from consumers.formats.values import missing, read_token, shown, unpacked
 
 
 @dataclass(slots=True)
@@ -74,7 +74,8 @@ def _sentence(
 ) -> dict[str, Any]:
     for name, value in zip(names, (words, marks), strict=True):
         if not isinstance(value, list):
-            message = f"{name!r} is {value.reason if isinstance(value, Unreadable) else shown(value)}; a list is expected"
+            problem = value.reason if isinstance(value, Unreadable) else f"it is {shown(value)}"
+            message = f"{name!r}: {problem}; a list is expected"
             raise ValueError(message)  # noqa: TRY004 - one error type for whatever a file may hold
     if len(words) != len(marks):
         message = f"{len(words)} tokens in {names[0]!r}, but {len(marks)} tags in {names[1]!r}"
@@ -83,7 +84,7 @@ def _sentence(
 
 
 def _token(value: object) -> str:
-    token = read_text(value)
+    token = read_token(value)
     if not token:
         message = "a token is empty"
         raise ValueError(message)
