@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -48,7 +49,9 @@ except MissingExtraError as error:
 
 
 def run(*command: object) -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, cwd="/")
+    # With the repository on its path pip would find there what it is to install.
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, cwd="/", env=clean)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
