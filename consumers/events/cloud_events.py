@@ -26,16 +26,21 @@ HEADER_PREFIX = "ce_"
 """Begins the names of attributes among the headers of a log's event; over HTTP it is `ce-`."""
 _HTTP_PREFIX = "ce-"
 _ATTRIBUTES = ("specversion", "id", "source", "type")
-_VERSION_PART = re.compile(r"v\d+")
+_VERSION_PART = re.compile(r"v?\d+")
 _SHOWN_CHARS = 80
 
 
 def attributes_in(headers: Headers) -> dict[str, Any] | None:
-    """Return the attributes of a CloudEvent in binary mode, None when the headers make none. Raises `DeadLetterError`."""
+    """Return the attributes of a CloudEvent in binary mode, None when the headers make none. Raises `DeadLetterError`.
+
+    In the other modes, which the content type tells, attributes may stand in headers too; those of the envelope count.
+    """
     found = {name.lower(): value for name, value in headers}
     if f"{HEADER_PREFIX}specversion" not in found:
         return None
     kind = media_type(found.get("content-type", b""))
+    if kind in {STRUCTURED_TYPE, BATCH_TYPE}:
+        return None
     if kind and not is_json(kind):
         reason = f"content-type: {kind[:_SHOWN_CHARS]!r} is not read here; send the event as application/json"
         raise DeadLetterError(reason, field="content-type")

@@ -9,25 +9,42 @@ import html
 import re
 
 # Only tags that are certainly HTML: `<3`, `a < b` and `<stdin>` are text.
-_INLINE = "a|abbr|b|bdi|cite|code|em|font|i|img|ins|mark|noscript|q|s|script|small|span|strong|style|sub|sup|time|u|wbr"
-_BLOCK = (
-    "address|article|aside|blockquote|br|caption|dd|div|dl|dt|figcaption|figure|footer|h[1-6]|header|hr|iframe|li|main|nav|ol|p|pre"
-    "|section|table|tbody|td|tfoot|th|thead|tr|ul"
+_INLINE = (
+    "a|abbr|acronym|audio|b|bdi|bdo|big|button|cite|code|del|dfn|em|font|i|img|ins|kbd|label|mark|noscript|o:p|picture|q|s|samp"
+    "|script|small|span|strike|strong|style|sub|sup|svg|time|tt|u|video|wbr|amp-[a-z0-9-]{1,40}"
+    # With attributes only: `<source>` may be a text's own.
+    r"|(?:embed|input|link|meta|object|param|source|track)(?=\s)"
 )
-_ATTRIBUTES = r"(?:\s[^<>]{0,2000})?/?>"
+_BLOCK = (
+    "address|article|aside|blockquote|body|br|caption|center|dd|details|div|dl|dt|fieldset|figcaption|figure|footer|form|h[1-6]|head"
+    "|header|hr|html|iframe|legend|li|main|nav|ol|p|pre|section|summary|table|tbody|td|tfoot|th|thead|tr|ul"
+)
+# A quoted attribute may hold `>`; no tag reaches over a `<`, so that each character is looked at from one tag only.
+_ATTRIBUTES = r"""(?:(?:\s(?:[^<>"']|"[^"<]{0,2000}"|'[^'<]{0,2000}'){0,2000})?/?>|\s[^<>]{0,2000}>)"""
 _INLINE_TAG = re.compile(rf"</?(?:{_INLINE}){_ATTRIBUTES}", re.IGNORECASE)
 _BLOCK_TAG = re.compile(rf"</?(?:{_BLOCK}){_ATTRIBUTES}", re.IGNORECASE)
-_UNSEEN = re.compile(r"<!--|<(script|style|noscript)(?=[\s>])", re.IGNORECASE)
+_UNSEEN = re.compile(r"<!--|<(script|style|noscript|svg|head)(?=[\s>])", re.IGNORECASE)
+_CDATA = re.compile(r"<!\[CDATA\[|\]\]>")
+_CLOSING_OR_EMPTY = re.compile(rf"</(?:{_INLINE}|{_BLOCK})>|<(?:br|hr|img|p)\b", re.IGNORECASE)
 # With its semicolon: `&copy=1` in an address is no sign of copyright.
-_ENTITY = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});")
+_ENTITY = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});|&#[0-9]{2,7}(?![0-9A-Za-z;])")
 _TIMES_ENCODED = 3
 """Some feeds encode what was encoded already: `&amp;#8217;`."""
 
 
 def plain(text: str) -> str:
-    """Return `text` without HTML tags, comments and scripts, its entities decoded; a text without them stays as it is."""
-    if "<" in text and ">" in text:
-        text = _without_tags(text)
+    """Return `text` without HTML tags, comments and scripts, its entities decoded; a text without them stays as it is.
+
+    Tags that stand encoded beside tags are what the text is about; where all are encoded, as feeds do it, they are tags.
+    """
+    if "<![CDATA[" in text:
+        text = _CDATA.sub("", text)
+    seen = _without_tags(text) if "<" in text and ">" in text else text
+    decoded = _entities_decoded(seen)
+    return _entities_decoded(_without_tags(decoded)) if seen == text and _CLOSING_OR_EMPTY.search(decoded) else decoded
+
+
+def _entities_decoded(text: str) -> str:
     for _time in range(_TIMES_ENCODED):
         decoded = _ENTITY.sub(_decoded, text) if "&" in text else text
         if decoded == text:

@@ -13,8 +13,13 @@ _SENTENCE = re.compile(r"[^.!?。！？।\n]+[.!?。！？।]*|\n")
 _BETWEEN_WORDS = (
     # English
     r"(?:to|and) (?:keep|continue|finish) reading",
+    r"(?:keep|continue|finish) reading (?:this|with|by|for)",
     r"(?:subscribe|register|sign (?:in|up)|log ?in) (?:now|today|to (?:read|continue|keep|access|unlock|view|get))",
-    r"(?:please|just) subscribe",
+    r"(?:please|just) (?:subscribe|register|sign (?:in|up)|log ?in)",
+    r"subscribe (?:for|to get)",
+    r"(?:registered|subscribed|premium|logged[- ]in) (?:users|readers|members)",
+    r"(?:continues|reserved|exclusive(?:ly)?) for subscribers",
+    r"(?:\w+ )?free trial",
     r"already (?:a (?:subscriber|member)|have an account|subscribed?)",
     r"(?:become|not) a (?:subscriber|member)",
     r"subscriber[- ]only",
@@ -25,6 +30,7 @@ _BETWEEN_WORDS = (
     r"start your (?:free )?(?:trial|subscription)",
     r"support (?:quality|independent|local|our) journalism",
     r"free articles? (?:left|remaining|this month)",
+    r"(?:all|used|read) (?:of )?your (?:\w+ )?free articles?",
     r"reached your (?:article )?limit",
     r"create (?:a|your) (?:free )?account",
     r"cancel (?:any ?time|at any time)",

@@ -94,7 +94,7 @@ def _mostly_digits(reading: _Reading) -> _Finding | None:
 def _shouting(reading: _Reading) -> _Finding | None:
     cased = sum(1 for character in reading.text if character.isupper() or character.islower())
     # A headline in capitals is house style, a page of them is not; nor is an acronym in a script without capitals.
-    if cased < 200:  # noqa: PLR2004
+    if cased < max(200, reading.letters / 2):
         return None
     share = sum(map(str.isupper, reading.text)) / cased
     return _Finding(0.6, f"shouting: {share:.0%} of the letters are capitals") if share > 0.6 else None  # noqa: PLR2004

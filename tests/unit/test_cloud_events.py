@@ -147,3 +147,18 @@ def test_the_sdk_reads_our_own_events() -> None:
     assert read_back.get_subject() == "desk/v2"
     assert read_back.get_time() == AT
     assert read_back.get_data() == event
+
+
+@pytest.mark.parametrize("named", ["org.example.article.v1.2", "article/1.0", "org.example:article:3"])
+def test_versions_in_a_type_may_be_numbers(named: str) -> None:
+    assert read(json.dumps(ARTICLE).encode(), (NAMED | {"ce_type": named.encode()}).items()).type == "article"
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [b"application/cloudevents+json", b"application/cloudevents+json; charset=utf-8", b"Application/CloudEvents+JSON"],
+)
+def test_of_an_envelope_that_came_with_attributes_in_headers_the_envelope_counts(content_type: bytes) -> None:
+    envelope = {"specversion": "1.0", "id": "inside", "source": "/cms", "type": "article", "data": ARTICLE}
+    found = read(json.dumps(envelope).encode(), (NAMED | {"content-type": content_type}).items())
+    assert found.event_id == "/cms|inside"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,3 +74,44 @@ def test_a_missing_part_may_be_null() -> None:
     assert article(title=None, body="Only body").text == "Only body"
     with pytest.raises(ValueError, match="both empty"):
         article(title=None, body=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("&lt;p&gt;Rates rise&lt;/p&gt;", "Rates rise"),
+        ("&amp;lt;p&amp;gt;Rates &amp;lt;b&amp;gt;rise&amp;lt;/b&amp;gt;&amp;lt;/p&amp;gt;", "Rates rise"),
+        ("Rates rise&lt;br /&gt;again", "Rates rise\nagain"),
+        ("<p>Write &lt;b&gt;so&lt;/b&gt;</p>", "Write <b>so</b>"),
+        ("a &lt; b &gt; c", "a < b > c"),
+        ("Use &lt;stdin&gt;", "Use <stdin>"),
+    ],
+)
+def test_a_feed_whose_tags_are_all_encoded_is_read_as_a_reader_sees_it(text: str, seen: str) -> None:
+    assert plain(text) == seen
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("<![CDATA[Rates rise]]>", "Rates rise"),
+        ("<img src='a.jpg' alt='x > y'>Rates", "Rates"),
+        ('<a title="it\'s > 5" href=x>Rates</a> rise', "Rates rise"),
+        ("<p title=it's>Rates</p>", "Rates"),
+        ("<svg><title>Logo</title><path d='M0'/></svg>Rates", "Rates"),
+        ("<html><head><title>Site</title></head><body>Rates</body></html>", "Rates"),
+        ("<picture><source srcset=x><img src=y></picture>Rates <del>fall</del> rise", "Rates fall rise"),
+        ("<amp-img src=x></amp-img><button>Share</button> Rates", "Share Rates"),
+        ("Rates &#8217 rise", "Rates \u2019 rise"),
+        ("cp <source> <target>", "cp <source> <target>"),
+    ],
+)
+def test_what_sites_write_around_a_text(text: str, seen: str) -> None:
+    assert plain(text) == seen
+
+
+@pytest.mark.parametrize("piece", ['<p "', "<p '", "<a title='\"", "&lt;p ", "<svg", "<![CDATA[", "]]>", '<p a="<'])
+def test_broken_tags_take_time_in_proportion_to_the_text(piece: str) -> None:
+    begun = time.process_time()
+    plain(piece * 100_000 + ">")
+    assert time.process_time() - begun < 10

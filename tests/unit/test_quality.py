@@ -138,3 +138,28 @@ def test_an_article_about_subscriptions_is_one(text: str) -> None:
 
 def test_a_stray_entity_does_not_cost_a_headline_its_use() -> None:
     assert assess("Q&amp;A: budget").score >= 0.4
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "삼성과 LG는 AI와 5G를 말했다. ",
+        "\u82f1\u4f1f\u8fbe\u53d1\u5e03\u4e86\u65b0GPU\u548cAI\u82af\u7247\u3002",
+        "トヨタのEVとNHKのSNSについて。",
+    ],
+)
+def test_acronyms_in_a_script_without_capitals_are_no_shouting(sentence: str) -> None:
+    text = "".join(f"{sentence}{number} " for number in range(200))
+    assert not [reason for reason in assess(text).reasons if "shouting" in reason]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Bank acts\nThis content is only available to registered users. Please log in or register.",
+        "Bank acts\nYou've read all your free articles. Subscribe for unlimited access.",
+        "Bank acts\nThe rest is reserved for subscribers. Start with a free trial.",
+    ],
+)
+def test_other_words_that_paywalls_use(text: str) -> None:
+    assert "paywall" in "; ".join(assess(text).reasons)
