@@ -6,6 +6,7 @@ Two wire forms are read: plain JSON, and CloudEvents 1.0 (see `consumers/events/
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
@@ -302,8 +303,11 @@ def key_of(event: AnyEvent) -> bytes:
 
 
 def to_bytes(event: AnyEvent) -> bytes:
-    """Return the plain JSON form of an event (UTF-8, keys without a value left out)."""
-    return event.model_dump_json(exclude_none=True).encode()
+    """Return the plain JSON form of an event (UTF-8); fields of ours without a value are left out, those of others stay."""
+    theirs = {name: None for name, value in (event.model_extra or {}).items() if value is None}
+    if not theirs:
+        return event.model_dump_json(exclude_none=True).encode()
+    return json.dumps(event.model_dump(mode="json", exclude_none=True) | theirs, ensure_ascii=False).encode()
 
 
 def _task(name: str, tasks: Mapping[str, TaskSpec]) -> TaskSpec:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from config.errors import DeadLetterError
@@ -90,6 +90,7 @@ def test_any_json_ends_as_an_event_or_a_dead_letter(payload: Any) -> None:
 
 
 @settings(max_examples=200)
+@example(VALID[0] | {"author": None, "": None, "tags": [None, {"name": None}]})
 @given(mutated())
 def test_a_mutated_event_is_refused_or_can_be_kept(payload: dict[str, Any]) -> None:
     event = outcome(json.dumps(payload).encode())
