@@ -19,12 +19,13 @@ from tests.support import first_release
 from tests.support.ner_rows import examples, training_set
 from tests.support.opening import ON_CPU, opened
 from tests.support.served import ServedData, eventually, listening, load_on_cpu
-from tests.support.tiny_models import make_tiny_bert, toy_rows, toy_spec
+from tests.support.tiny_models import make_tiny_bert, toy_plan, toy_rows, toy_spec
 from trainers.job import spec as job_spec
 from trainers.job import steps as job_steps
 from trainers.job.guards import StopRequest
 from trainers.job.progress import ProgressLog
 from trainers.job.spec import JobResult, JobSpec
+from trainers.learners.catalog import learner_for
 from trainers.learners.protocols import Example
 
 ENTITIES, TOPICS = "entities", "topics"
@@ -120,6 +121,23 @@ def test_a_candidate_is_compared_with_it(tmp_path: Path) -> None:
     assert result.comparison is not None
     assert result.comparison.champion_version == f"{ENTITIES}/v1"
     assert result.comparison.champion_score > 0.9
+
+
+@pytest.mark.parametrize("task", first_release.TASKS)
+def test_an_incremental_run_goes_on_from_it(task: str, tmp_path: Path) -> None:
+    learns_little = {"epochs": 1, "learning_rate": 1e-6, "max_tokens": 32}
+    spec, rows = (
+        (toy_spec("tiny-bert", training=learns_little), toy_rows(LABELS, 4))
+        if task == TOPICS
+        else (ENTITY_TASK.model_copy(update={"training": ENTITY_TASK.training.model_copy(update=learns_little)}), examples(10))
+    )
+    plan = toy_plan(spec, rows, tmp_path / "work", warm_start=first_release.folder_of(task))
+    learner_for(spec).train(plan, tmp_path / "model")
+    assert describe(tmp_path / "model").base == spec.base_model
+    recorded = first_release.answers_of(task)
+    key = "label" if task == TOPICS else "spans"
+    found = [answer[key] for answer in opened(tmp_path / "model").predict(list(recorded))]
+    assert found == [answer[key] for answer in recorded.values()]
 
 
 def test_after_a_change_of_kind_the_candidate_is_compared_with_the_baseline(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from config.errors import RunFailedError
 from config.tasks import TaskSpec
 from config.words import named
-from perennial_artifact.description import Description, Input, versions_of
+from perennial_artifact.description import Description, Input, describe, versions_of
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.predictor import Predictor
 from perennial_artifact.transformer.classifier import FORMAT
@@ -94,10 +94,9 @@ def _champion(plan: TrainingPlan) -> Encoder | None:
     if plan.warm_start is None:
         return None
     with usable():
-        champion = encoders.open_champion(plan.warm_start, max_tokens=plan.spec.training.max_tokens)
-    base = encoders.base_name(champion)
-    if base == plan.spec.base_model:
-        return champion
+        base = describe(plan.warm_start).base
+        if base == plan.spec.base_model:
+            return encoders.open_champion(plan.warm_start, max_tokens=plan.spec.training.max_tokens)
     _LOG.info("base_model_changed", task=plan.spec.name, champion=base, now=plan.spec.base_model, next="from base")
     return None
 

@@ -20,10 +20,8 @@ from trainers.learners.reading_length import MINILM
 
 quieten()
 
-_BASE_KEY = "perennial_base_model"
-"""Written into the saved config, so that a changed task file is noticed."""
 _BASE_TOKENS_KEY = "perennial_base_tokens"
-"""The base tokenizer's own limit, written there too: the saved tokenizer knows only the one it was made for."""
+"""The base tokenizer's own limit, written into the saved config: the saved tokenizer knows only the one it was made for."""
 _DROPOUT_KEYS = ("attention_probs_dropout_prob", "attention_dropout", "hidden_dropout_prob", "hidden_dropout", "dropout")
 
 
@@ -33,7 +31,6 @@ def open_base(name: str, *, label_names: Sequence[str], max_tokens: int) -> Enco
     try:
         config = _named(AutoConfig.from_pretrained(source), label_names)
         tokenizer = AutoTokenizer.from_pretrained(source)
-        setattr(config, _BASE_KEY, name)
         setattr(config, _BASE_TOKENS_KEY, tokenizer.model_max_length)
         model = AutoModelForSequenceClassification.from_pretrained(
             source, config=config, dtype=torch.float32, use_safetensors=True, ignore_mismatched_sizes=True
@@ -56,11 +53,6 @@ def open_champion(folder: Path, *, max_tokens: int) -> Encoder:
     encoder = open_saved(folder)
     _limit(encoder, max_tokens)
     return encoder
-
-
-def base_name(encoder: Encoder) -> str:
-    """Return what the task file called the base model that this one descends from."""
-    return str(getattr(encoder.model.config, _BASE_KEY, ""))
 
 
 def grown(encoder: Encoder, label_names: Sequence[str]) -> Encoder:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from perennial_artifact.transformer.encoder import Encoder, by_length
 from trainers.hardware import Hardware
-from trainers.learners.encoders.encoder import base_name
 from trainers.learners.encoders.fine_tuning import Row
 
 MOST_ROWS = 64
@@ -39,7 +38,7 @@ def imprint(encoder: Encoder, rows: Sequence[Row], unlearnt: Collection[int], ha
         return
     means = _means(encoder, head, chosen, hardware)
     if means is None:
-        _LOG.info("not_imprinted", reason="the head does not read one vector per text", model=base_name(encoder))
+        _LOG.info("not_imprinted", reason="the head does not read one vector per text", model=encoder.model.config.model_type)
         return
     centre = torch.stack(list(means.values())).mean(dim=0)
     learnt = [number for number in means if number not in unlearnt]
