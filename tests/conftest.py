@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,9 @@ import pytest
 # The processes that tests start find the packages of the repository as pytest itself does, installed or not.
 _ROOT = Path(__file__).parents[1]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_ROOT / "artifact"), os.environ.get("PYTHONPATH", ""))))
+
+# They compile each module once, whatever a container image says.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Parallel test processes are given the width of a terminal that they do not have.
 os.environ.pop("COLUMNS", None)
@@ -21,3 +26,32 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.support.daemons import make_models  # noqa: PLC0415 - brings torch, which most tests do without
 
     return make_models(tmp_path_factory.mktemp("models"))
+
+
+# What `make quick` runs starts no process, unless it is marked. Seen to in every run, so that it stays true.
+_HERE = Path(__file__).parent
+_QUICK = (_HERE / "unit", _HERE / "property")
+_STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system")
+_must_not_start: list[str] = []
+
+
+def _refuse(event: str, _arguments: object) -> None:
+    if event in _STARTS and _must_not_start:
+        message = f"{_must_not_start[-1]} starts a process ({event}) and is not marked for it: pytest.mark.process"
+        raise RuntimeError(message)
+
+
+sys.addaudithook(_refuse)
+
+
+@pytest.fixture(autouse=True)
+def _no_process(request: pytest.FixtureRequest) -> Iterator[None]:
+    node = request.node
+    if not any(folder in node.path.parents for folder in _QUICK) or any(map(node.get_closest_marker, ("process", "slow"))):
+        yield
+        return
+    _must_not_start.append(node.nodeid)
+    try:
+        yield
+    finally:
+        _must_not_start.pop()

@@ -96,7 +96,7 @@ class Installation:
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | self._environment()
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | self.environment()
             )
         self.wait_until(self._is_up, limit_s=120, what="the daemon to start")
 
@@ -198,12 +198,13 @@ class Installation:
             # A look takes what the training child beside it needs: at most a fifth of the time.
             time.sleep(max(_POLL_S, 4 * (time.monotonic() - looked)))
 
+    def environment(self) -> dict[str, str]:
+        """Return what tells a process of ours to use this installation, beside the variables it has."""
+        return {**environment_of(self.settings), ENV_FILE_VARIABLE: str(self._settings_file)}
+
     def log_tail(self) -> str:
         """Return the end of the daemon's log."""
         return self.log_file.read_text(errors="replace")[-_LOG_TAIL_CHARS:]
-
-    def _environment(self) -> dict[str, str]:
-        return {**environment_of(self.settings), ENV_FILE_VARIABLE: str(self._settings_file)}
 
     def _is_up(self) -> bool:
         if b"daemon.started" not in self.log_file.read_bytes()[self._log_start :]:

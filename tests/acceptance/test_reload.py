@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import yaml
 
@@ -20,7 +22,6 @@ from tests.support.daemons import (
     installation,
     labels,
     logged,
-    make_models,
     wait_for_decision,
 )
 
@@ -30,9 +31,8 @@ NEW = "desk-topics"
 
 
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    folder = tmp_path_factory.mktemp("reload")
-    with installation(folder, make_models(folder / "models"), serve=True) as made:
+def daemon(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Installation]:
+    with installation(tmp_path_factory.mktemp("reload"), models, serve=True) as made:
         yield made
 
 
@@ -57,7 +57,7 @@ def rewrite(daemon: Installation, task: str, **changes: object) -> None:
 def reload(daemon: Installation, event: str) -> list[dict[str, object]]:
     """Send SIGHUP; return what daemon and serving say about it."""
     before = len(logged(daemon, event))
-    daemon._process.send_signal(signal.SIGHUP)
+    os.kill(daemon.pid, signal.SIGHUP)
     # Of wrong files the daemon does not tell serving, which goes on as it is.
     expected = 2 if event == "tasks.reloaded" else 1
     daemon.wait_until(lambda: len(logged(daemon, event)) >= before + expected, limit_s=LIMIT_S, what=event)
@@ -119,5 +119,5 @@ def test_tasks_come_and_go_and_a_wrong_file_changes_nothing_while_requests_run(
         over.set()
         asker.join(60)
     assert set(outcomes) == {200}
-    assert daemon._process.poll() is None
+    assert psutil.Process(daemon.pid).is_running()
     assert daemon.status().leader is not None

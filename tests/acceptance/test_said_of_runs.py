@@ -8,7 +8,7 @@ from pathlib import Path
 from config.clock import utc_now
 from consumers.events.schemas import Label
 from daemon.demo.installation import Installation
-from tests.support.commands import perennial
+from tests.support.commands import perennial, perennial_here
 
 TASK = "news-topics"
 
@@ -39,12 +39,12 @@ def test_a_second_daemon_says_that_one_runs_and_a_dead_one_never_trains(tmp_path
         assert said in second.stderr
         assert "Traceback" not in second.stderr
 
-        nothing = perennial(town, "train", TASK, check=False)
+        nothing = perennial_here(town, "train", TASK)
         assert nothing.returncode == 2
         assert "Nothing was queued" in nothing.stderr
 
         town.kill()
-        status = perennial(town, "status").stdout
+        status = perennial_here(town, "status").stdout
         assert "none: no daemon runs since" in status
         assert "training" not in status.replace("training rows", "")
 
@@ -53,5 +53,5 @@ def test_a_second_daemon_says_that_one_runs_and_a_dead_one_never_trains(tmp_path
             Label(event_id=f"l-{n}", occurred_at=utc_now(), task=TASK, text=f"A text number {n}", target={"label": "AB"[n % 2]})
             for n in range(3)
         )
-        counted = perennial(town, "status", "--json").stdout
+        counted = perennial_here(town, "status", "--json").stdout
         assert '"perennial.feedback": 3' in counted

@@ -12,16 +12,28 @@ import pytest
 
 from config.clock import utc_now
 from config.errors import PerennialError
-from consumers.buffer.open import open_reader
 from consumers.events.schemas import FEEDBACK_TOPIC, Retrain
 from consumers.log.kafka import topics
 from consumers.log.open import open_event_log
 from daemon.demo.installation import Installation
+from daemon.operations.backups.manifest import Backup
+from daemon.operations.backups.restore import restore
+from daemon.operations.backups.take import take
 from registry.artifacts.local import LocalArtifacts
 from registry.store import Registry
 from tests.kafka.broker import Broker
 from tests.support.commands import perennial
-from tests.support.daemons import LIMIT_S, TOPICS, installation, labels, logged, wait_for_decision, wait_for_training
+from tests.support.daemons import (
+    LIMIT_S,
+    TOPICS,
+    VICTIM,
+    installation,
+    labels,
+    logged,
+    stored_ids,
+    wait_for_decision,
+    wait_for_training,
+)
 from tests.support.kafka_logs import require_kafka
 
 pytestmark = pytest.mark.slow
@@ -29,7 +41,7 @@ TEXT = "goal in the match today"
 
 
 class Publisher:
-    """Publishes labels all along, ever more slowly, and knows which were acknowledged."""
+    """Publishes labels all along, ever more slowly, and knows which were acknowledged: each one costs all runs that follow."""
 
     def __init__(self, daemon: Installation) -> None:
         self._daemon = daemon
@@ -61,7 +73,7 @@ class Publisher:
     def _publish(self) -> None:
         number = 0
         with closing(open_event_log(self._daemon.settings)) as log, closing(log.sink()) as sink:
-            while not self._over.wait(0.2 + 0.02 * number):
+            while not self._over.wait(0.1 * number):
                 batch = list(labels(20, prefix=f"{number}-"))
                 for one in batch:
                     sink.publish(FEEDBACK_TOPIC, one.model_dump_json().encode(), key=one.event_id.encode())
@@ -76,13 +88,6 @@ def told_as_json(daemon: Installation, *arguments: str) -> Any:
 
 def ask(daemon: Installation, number: int) -> None:
     daemon.publish([Retrain(event_id=f"ask-{number}", occurred_at=utc_now(), task=TOPICS, full=True, reason="the test asks")])
-
-
-def stored_ids(daemon: Installation) -> list[str]:
-    settings = daemon.settings
-    with closing(open_reader(settings.buffer_dir, tasks={})) as buffer:
-        ids: list[str] = buffer._tables.scan("examples", ["row_id"])["row_id"].to_pylist()
-        return ids
 
 
 def ids_in_log(daemon: Installation) -> set[str]:
@@ -130,13 +135,14 @@ def _version_that_answers(daemon: Installation) -> str | None:
 
 def test_backups_taken_under_ingest_training_and_promotion_are_whole(tmp_path: Path, models: Path) -> None:
     daemon = installation(tmp_path / "live", models, serve=True)
-    backups: list[tuple[Path, set[str], dict[str, Any]]] = []
+    backups: list[tuple[Path, set[str], Backup]] = []
 
     def back_up(publisher: Publisher) -> None:
         folder = tmp_path / "backups" / str(len(backups))
         before = publisher.acknowledged()
-        earlier = ["--link-to", str(backups[-1][0])] if backups else []
-        backups.append((folder, before, told_as_json(daemon, "backup", str(folder), *earlier)))
+        earlier = backups[-1][0] if backups else None
+        # As the command does, which the next test runs.
+        backups.append((folder, before, take(daemon.settings, folder, link_to=earlier)))
 
     daemon.start()
     try:
@@ -158,10 +164,10 @@ def test_backups_taken_under_ingest_training_and_promotion_are_whole(tmp_path: P
 
     for number, (folder, before, told) in enumerate(backups):
         copy = installation(tmp_path / f"restored-{number}", models, serve=True)
-        told_as_json(copy, "restore", str(folder))
+        restore(copy.settings, folder)
         assert ids_in_log(copy) >= before, "what was acknowledged before the backup began is in its log"
         assert set(stored_ids(copy)) <= ids_in_log(copy), "nothing is stored that the log does not have"
-        one_champion_whose_artifact_verifies(copy, told["champions"].get(TOPICS))
+        one_champion_whose_artifact_verifies(copy, told.champions.get(TOPICS))
     for number in (training, len(backups) - 1):
         copy = installation(tmp_path / f"restored-{number}", models, serve=True)
         try:
@@ -176,13 +182,13 @@ def test_on_kafka_the_log_is_read_again_from_where_the_backup_was_taken(tmp_path
     try:
         daemon = installation(tmp_path / "live", models, kafka=broker.address)
         topics.create_missing(daemon.settings, partitions=3, replication_factor=1)
-        daemon.start()
+        daemon.start([VICTIM, "unenriched"])
         try:
             with Publisher(daemon) as publisher:
                 daemon.wait_until(lambda: len(stored_ids(daemon)) > 60, limit_s=LIMIT_S, what="the first rows")
                 told = told_as_json(daemon, "backup", str(tmp_path / "backup"))
                 held = len(stored_ids(daemon))
-                daemon.wait_until(lambda: len(stored_ids(daemon)) > held + 100, limit_s=LIMIT_S, what="more rows")
+                daemon.wait_until(lambda: len(stored_ids(daemon)) > held + 60, limit_s=LIMIT_S, what="more rows")
             expected = publisher.acknowledged()
             daemon.wait_until(lambda: set(stored_ids(daemon)) == expected, limit_s=LIMIT_S, what="every row")
         finally:
@@ -193,7 +199,7 @@ def test_on_kafka_the_log_is_read_again_from_where_the_backup_was_taken(tmp_path
         copy = installation(tmp_path / "restored", models, kafka=broker.address)
         told_as_json(copy, "restore", str(tmp_path / "backup"))
         assert len(stored_ids(copy)) < len(expected), "the backup is behind what the group has committed"
-        copy.start()
+        copy.start([VICTIM, "unenriched"])
         try:
             copy.wait_until(lambda: set(stored_ids(copy)) >= expected, limit_s=LIMIT_S, what="every event to be stored")
             ids = stored_ids(copy)

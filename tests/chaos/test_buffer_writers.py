@@ -15,7 +15,7 @@ from pathlib import Path
 from consumers.buffer.open import open_reader
 from consumers.tables.compaction import FRAGMENT_BITS
 from tests.support import buffer_writer, upserter
-from tests.support.buffers import TASKS, enrich, opened
+from tests.support.buffers import TASKS, enrich, opened, rows_of
 from tests.support.processes import freeze
 
 LIMIT_S = 60
@@ -37,8 +37,7 @@ def write(writer: subprocess.Popen[str], start: int, count: int) -> None:
 
 def stored_ids(folder: Path) -> Counter[str]:
     """Return how often each row is stored."""
-    with closing(open_reader(folder, tasks=TASKS)) as buffer:
-        return Counter(buffer._tables.scan("examples", ["row_id"])["row_id"].to_pylist())
+    return Counter(rows_of(folder, "examples", ["row_id"])["row_id"].to_pylist())
 
 
 def test_a_second_writer_never_writes_beside_one_that_lives_or_is_frozen(tmp_path: Path) -> None:

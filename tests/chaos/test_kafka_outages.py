@@ -90,7 +90,7 @@ def life(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Lif
     ingest = {"max_event_bytes": MAX_EVENT_BYTES, "poll_timeout_s": 0.2}
     daemon = installation(folder, models, serve=True, kafka=broker.address, ingest=ingest)
     give_champion(daemon)
-    daemon.start([VICTIM, "impatient"])
+    daemon.start([VICTIM, "impatient,unenriched"])
     yield Life(daemon, broker)
     assert daemon.stop() == 0
     broker.kill()

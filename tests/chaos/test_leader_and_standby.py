@@ -52,8 +52,8 @@ def daemon(request: pytest.FixtureRequest, tmp_path: Path, models: Path) -> Iter
     end_serving(made)
 
 
-def standby(daemon: Installation) -> Second:
-    return Second(daemon, program=[VICTIM, "impatient"])
+def standby(daemon: Installation, *faults: str) -> Second:
+    return Second(daemon, program=[VICTIM, ",".join(["impatient", *faults])])
 
 
 def is_frozen(daemon: Installation) -> bool:
@@ -74,11 +74,11 @@ def tell(capsys: pytest.CaptureFixture[str], what: str) -> None:
 def test_a_killed_leader_is_followed_and_serving_answers_throughout(
     daemon: Installation, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    daemon.start([VICTIM, "impatient"])
+    daemon.start([VICTIM, "impatient,unenriched"])
     sent = send(daemon, 40, prefix="a")
     wait_until_stored(daemon, sent)
     before = serving(daemon)
-    with standby(daemon) as second, Asker(daemon):
+    with standby(daemon, "unenriched") as second, Asker(daemon):
         second.wait_for("daemon.standby")
         sent += send(daemon, 200, prefix="b")
         daemon.kill()
@@ -122,10 +122,10 @@ def test_a_leader_that_stays_frozen_is_killed_and_nothing_is_lost(
     daemon: Installation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sent = send(daemon, 200)
-    daemon.start([VICTIM, "frozen-before-store"])
+    daemon.start([VICTIM, "frozen-before-store,unenriched"])
     wait_until(lambda: is_frozen(daemon))
     frozen_at = time.monotonic()
-    with standby(daemon) as second, Asker(daemon):
+    with standby(daemon, "unenriched") as second, Asker(daemon):
         wait_for_the_lease(second)
         assert daemon.wait(LIMIT_S) == -signal.SIGKILL
         assert second.wait_for("daemon.former_leader_hangs")["killed"] == daemon.pid

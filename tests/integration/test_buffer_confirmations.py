@@ -11,7 +11,7 @@ import pytest
 
 from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import Feedback
-from tests.support.buffers import NOW, article, enrich, feedback, opened, prediction, stored
+from tests.support.buffers import NOW, article, enrich, feedback, opened, prediction, rows_of, stored
 
 SPANS = [{"start": 0, "end": 4, "label": "ORG", "score": 0.9}, {"start": 5, "end": 9, "label": "GPE"}]
 
@@ -21,7 +21,7 @@ def confirmation(event_id: str, prediction_id: str = "p-1", **more: Any) -> Feed
 
 
 def examples(buffer: BufferWriter) -> dict[str, tuple[str, Any]]:
-    rows = buffer._tables.scan("examples", ["row_id", "text", "target"]).to_pylist()
+    rows = rows_of(buffer.folder, "examples", ["row_id", "text", "target"]).to_pylist()
     return {row["row_id"]: (row["text"], json.loads(row["target"])) for row in rows}
 
 

@@ -29,6 +29,7 @@ from tests.support.buffers import (
     renaming,
     retrain,
     review,
+    rows_of,
     spans,
     stored,
 )
@@ -383,7 +384,7 @@ def test_versions_are_removed_once_they_are_old(tmp_path: Path) -> None:
 def test_positions_are_stored_with_every_row(tmp_path: Path) -> None:
     with opened(tmp_path / "b") as buffer:
         buffer.insert(EVERYTHING)
-        rows = buffer._tables.scan("articles", ["topic", "partition", "offset"]).to_pylist()
+        rows = rows_of(buffer.folder, "articles", ["topic", "partition", "offset"]).to_pylist()
         assert [Position(**row) for row in rows] == [EVERYTHING[0].position]
 
 

@@ -13,19 +13,19 @@ from consumers.events.schemas import AnyEvent
 from consumers.log.protocols import Position
 from consumers.rows.event_rows import Stored
 from consumers.tables.lance import Tables
-from tests.support.buffers import article, feedback, label, opened, spans, stored
+from tests.support.buffers import article, feedback, label, opened, rows_of, spans, stored
 
 FIRST, SECOND = "Acme Corp wins contract in Lyon", "UPDATE: Big contract for Acme Corp, says mayor"
 
 
 def revisions(buffer: BufferWriter) -> list[tuple[str, str]]:
-    rows = buffer._tables.scan("articles", ["event_id", "text", "event_time", "row_id"]).sort_by("event_time").to_pylist()
+    rows = rows_of(buffer.folder, "articles", ["event_id", "text", "event_time", "row_id"]).sort_by("event_time").to_pylist()
     assert len({row["row_id"] for row in rows}) == len(rows)
     return [(row["event_id"], row["text"]) for row in rows]
 
 
 def texts(buffer: BufferWriter) -> dict[str, str]:
-    rows = buffer._tables.scan("examples", ["row_id", "text"])
+    rows = rows_of(buffer.folder, "examples", ["row_id", "text"])
     return dict(zip(rows["row_id"].to_pylist(), rows["text"].to_pylist(), strict=True))
 
 

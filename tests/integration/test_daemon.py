@@ -180,6 +180,8 @@ def test_a_side_task_that_hangs_cannot_hold_up_the_end(
 def test_a_leader_that_was_taken_over_stops_with_code_1_and_says_why(settings: Settings, lines: list[Any]) -> None:
     running = Running(settings)
     wait_for(lines, "daemon.started")
+    # Whoever writes next may be told first that it leads no longer. Nothing but the lease writes once this is done.
+    wait_for(lines, "daemon.housekeeping")
     with Registry.open(settings.registry_url, clock=lambda: utc_now() + timedelta(minutes=1)) as later:
         assert later.lease.acquire("elsewhere:7", 600.0) is not None
     assert running.end() == 1

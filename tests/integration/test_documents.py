@@ -7,7 +7,20 @@ from pathlib import Path
 from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import Label
 from consumers.rows.backlog import TextRow
-from tests.support.buffers import TOPICS, article, enrich, feedback, finding, judge, label, opened, prediction, spans, stored
+from tests.support.buffers import (
+    TOPICS,
+    article,
+    enrich,
+    feedback,
+    finding,
+    judge,
+    label,
+    opened,
+    prediction,
+    rows_of,
+    spans,
+    stored,
+)
 
 TASK = TOPICS.model_copy(update={"new_label_min_examples": 1})
 
@@ -28,7 +41,7 @@ def roles(buffer: BufferWriter, folder: Path, learnt: frozenset[str] = frozenset
 
 
 def splits(buffer: BufferWriter) -> dict[str, str]:
-    rows = buffer._tables.scan("example_enrichment", ["row_id", "split"])
+    rows = rows_of(buffer.folder, "example_enrichment", ["row_id", "split"])
     return dict(zip(rows["row_id"].to_pylist(), rows["split"].to_pylist(), strict=True))
 
 

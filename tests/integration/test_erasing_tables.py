@@ -14,7 +14,20 @@ from consumers.buffer.writer import BufferWriter
 from consumers.erasure.requests import Erasures
 from consumers.events.schemas import AnyEvent, Erase
 from tests.support import markers
-from tests.support.buffers import NOW, article, enrich, feedback, judge, label, opened, prediction, retrain, review, stored
+from tests.support.buffers import (
+    NOW,
+    article,
+    enrich,
+    feedback,
+    judge,
+    label,
+    opened,
+    prediction,
+    retrain,
+    review,
+    rows_of,
+    stored,
+)
 
 WORD = "xylomarkzebra"
 NOW_KEEP = timedelta(0)
@@ -48,7 +61,7 @@ def ask(erasures: Erasures, **named: str) -> None:
 def keys(buffer: BufferWriter, *tables: str) -> dict[str, set[str]]:
     names = {"articles": "event_id", "feedback": "event_id", "predictions": "prediction_id", "requests": "event_id"}
     return {
-        name: set(buffer._tables.scan(name, [names.get(name, "row_id")])[names.get(name, "row_id")].to_pylist())
+        name: set(rows_of(buffer.folder, name, [names.get(name, "row_id")])[names.get(name, "row_id")].to_pylist())
         for name in tables or EVERYTHING
     }
 

@@ -36,6 +36,7 @@ from tests.support.buffers import (
     opened,
     prediction,
     review,
+    rows_of,
     spans,
     stored,
 )
@@ -50,7 +51,7 @@ def policy(**changes: Any) -> FeedbackSettings:
 
 
 def standings(buffer: BufferWriter) -> dict[str, str]:
-    rows = buffer._tables.scan("feedback_judgements", ["row_id", "standing"]).to_pylist()
+    rows = rows_of(buffer.folder, "feedback_judgements", ["row_id", "standing"]).to_pylist()
     return {row["row_id"]: row["standing"] for row in rows}
 
 

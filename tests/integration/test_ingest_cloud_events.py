@@ -22,6 +22,7 @@ from consumers.ingest import Ingest
 from consumers.log.embedded.log import EmbeddedLog
 from daemon.flow.outbox import Publisher
 from tests.integration.test_ingest_buffer import SETTINGS
+from tests.support.buffers import rows_of
 from tests.support.ingest_bench import open_buffer
 from tests.support.sample_events import NOW, TASKS
 
@@ -55,7 +56,7 @@ class Town:
         return outcome.inserted, outcome.duplicates, outcome.dead
 
     def rows(self, table: str, *columns: str) -> list[tuple[Any, ...]]:
-        rows = self.buffer._tables.scan(table, columns)
+        rows = rows_of(self.buffer.folder, table, columns)
         return sorted(zip(*(rows[name].to_pylist() for name in columns), strict=True))
 
 

@@ -23,7 +23,20 @@ from consumers.enrichment.enrich import Enricher
 from consumers.events.schemas import AnyEvent
 from consumers.rows import ledger, set_aside
 from daemon.cli import dead_letters
-from tests.support.buffers import ENTITIES, FEEDBACK, TASKS, TOPICS, article, feedback, label, opened, prediction, spans, stored
+from tests.support.buffers import (
+    ENTITIES,
+    FEEDBACK,
+    TASKS,
+    TOPICS,
+    article,
+    feedback,
+    label,
+    opened,
+    prediction,
+    rows_of,
+    spans,
+    stored,
+)
 from tests.support.encoders import WordEncoder
 
 TOPIC = "news-topics"
@@ -56,7 +69,7 @@ def store(buffer: BufferWriter, *events: AnyEvent, offset: int = 0) -> None:
 
 
 def standings(buffer: BufferWriter) -> dict[str, str]:
-    rows = buffer._tables.scan("feedback_judgements", ["row_id", "standing"]).to_pylist()
+    rows = rows_of(buffer.folder, "feedback_judgements", ["row_id", "standing"]).to_pylist()
     return {row["row_id"]: row["standing"] for row in rows}
 
 

@@ -17,7 +17,7 @@ from consumers.erasure import rows as erasure
 from consumers.erasure.requests import Erasures
 from consumers.events.schemas import Erase
 from consumers.tables.columns import SCHEMAS
-from tests.support.buffers import NOW, SETTINGS, article, enrich, feedback, judge, label, opened, prediction, stored
+from tests.support.buffers import NOW, SETTINGS, article, enrich, feedback, judge, label, opened, prediction, rows_of, stored
 
 LIMIT_S = 60.0
 EAGER = SETTINGS.model_copy(update={"optimize_every": 2})
@@ -64,7 +64,7 @@ def ask(erasures: Erasures, **named: str) -> None:
 
 def ids(buffer: BufferWriter, table: str) -> list[str]:
     key = {"predictions": "prediction_id", "articles": "event_id", "feedback": "event_id"}.get(table, "row_id")
-    return sorted(buffer._tables.scan(table, [key])[key].to_pylist())
+    return sorted(rows_of(buffer.folder, table, [key])[key].to_pylist())
 
 
 def test_ingest_waits_for_nothing_that_works_on_the_tables(buffer: BufferWriter) -> None:

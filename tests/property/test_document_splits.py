@@ -3,71 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumers.enrichment.stories import EqualText, Member, NewText, Split, StoryIndex
+from consumers.enrichment.stories import NewText, Split
 from consumers.rows.documents import DocumentSides, is_test_document
-
-START = datetime(2024, 1, 1, tzinfo=UTC)
-WINDOW = timedelta(days=30)
-ANGLES = 12
-FRACTION = 0.4
-
-
-def vector(angle: int) -> np.ndarray:
-    radians = np.pi * angle / ANGLES
-    return np.array([np.cos(radians), np.sin(radians)], dtype=np.float32)
-
-
-class Store:
-    """What buffer and enricher do for the index: keep each placement and each drop, and read both back."""
-
-    def __init__(self) -> None:
-        self.texts: dict[str, NewText] = {}
-        self.members: dict[str, Member] = {}
-        self.index = self.fresh()
-
-    def fresh(self) -> StoryIndex:
-        sides = DocumentSides()
-        for row_id, member in self.members.items():
-            text = self.texts[row_id]
-            if text.document is not None and text.takes_out and member.split != "dropped":
-                sides.put(text.document, member.split)
-        return StoryIndex(
-            similarity=0.9, window=WINDOW, test_fraction=FRACTION, dimensions=2, load=self.load, documents=sides,
-            rows_of=self.rows_of,
-        )  # fmt: skip
-
-    def load(self, start: datetime, end: datetime) -> list[Member]:
-        return [member for member in self.members.values() if start <= member.event_time < end]
-
-    def rows_of(self, document: str) -> list[tuple[str, str]]:
-        rows = [member for row_id, member in self.members.items() if self.texts[row_id].document == document]
-        return [(member.row_id, member.story_id) for member in rows if member.split == "train"]
-
-    def add(self, texts: list[NewText]) -> None:
-        keys = {text.text_key for text in texts}
-        equal = [
-            EqualText(member.row_id, member.text_key, member.story_id, member.split, member.counts)
-            for member in self.members.values()
-            if member.text_key in keys
-        ]
-        placements = self.index.place(texts, equal)
-        for text, placed in zip(texts, placements, strict=True):
-            self.texts[text.row_id] = text
-            counts = text.takes_out or placed.split != "dropped"
-            self.members[text.row_id] = Member(
-                text.row_id, text.text_key, text.event_time, text.vector, placed.story_id, placed.split, counts
-            )
-        for row_id in (row_id for placed in placements for row_id in placed.dropped):
-            old = self.members[row_id]
-            assert old.split in ("train", "dropped"), "only what trains can leave training"
-            self.members[row_id] = Member(old.row_id, old.text_key, old.event_time, old.vector, old.story_id, "dropped")
-
+from tests.support.stories import ANGLES, START, TEST_FRACTION, Store, vector
 
 arrivals = st.lists(
     st.tuples(
@@ -146,10 +89,10 @@ def test_parts_go_where_the_hash_of_their_document_says() -> None:
     for row_id, member in store.members.items():
         document = store.texts[row_id].document
         assert document is not None
-        side = "test" if is_test_document(document, FRACTION) else "train"
+        side = "test" if is_test_document(document, TEST_FRACTION) else "train"
         assert member.split in (side, "dropped")
     splits = Counter(member.split for member in store.members.values())
-    assert splits["test"] == 4 * sum(is_test_document(f"d {number}", FRACTION) for number in range(100))
+    assert splits["test"] == 4 * sum(is_test_document(f"d {number}", TEST_FRACTION) for number in range(100))
 
 
 def test_sides_are_remembered_however_many_documents_there_are() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from consumers.buffer.writer import BufferWriter
 from consumers.erasure.requests import Erasures
 from consumers.events.schemas import AnyEvent, Erase
-from tests.support.buffers import NOW, article, enrich, feedback, label, opened, prediction, stored
+from tests.support.buffers import NOW, article, enrich, feedback, label, opened, prediction, rows_of, stored
 
 IDS = st.uuids().map(str)
 USERS = st.sampled_from(["anna", "bert", "cleo"])
@@ -38,11 +38,11 @@ COLUMNS = {
 Rows = dict[str, list[dict[str, Any]]]
 
 
-def rows_of(buffer: BufferWriter) -> Rows:
+def all_rows(buffer: BufferWriter) -> Rows:
     """Every row in a fixed order, its key under the name `key`."""
     found = {}
     for name, columns in COLUMNS.items():
-        rows = buffer._tables.scan(name, list(columns)).sort_by(columns[0]).to_pylist()
+        rows = rows_of(buffer.folder, name, list(columns)).sort_by(columns[0]).to_pylist()
         found[name] = [row | {"key": row[columns[0]], "table": name} for row in rows]
     return found
 
@@ -78,17 +78,17 @@ def test_erasing_takes_all_of_one_and_nothing_of_others(
         buffer.resolve_waiting()
         enrich(buffer, "articles")
         enrich(buffer)
-        before = rows_of(buffer)
+        before = all_rows(buffer)
         erasures.request(Erase(event_id="erase", occurred_at=NOW, **erased))
         buffer.erase()
-        after = rows_of(buffer)
+        after = all_rows(buffer)
         if redelivered:
             buffer.insert(stored(*events, offset=100))
             buffer.resolve_waiting()
-            assert rows_of(buffer) == after, "what comes again stays out, and nothing else is new"
+            assert all_rows(buffer) == after, "what comes again stays out, and nothing else is new"
         while buffer.rewrite_erased() is None:
             pass
-        assert rows_of(buffer) == after, "moving rows to other files changes none"
+        assert all_rows(buffer) == after, "moving rows to other files changes none"
     ((field, name),) = erased.items()
     for table, rows in after.items():
         assert not [row for row in rows if row.get(field) == name], "a row of the erased one is left"

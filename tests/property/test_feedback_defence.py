@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from config.tasks import FeedbackPolicy
 from consumers.buffer.writer import BufferWriter
-from tests.support.buffers import FEEDBACK, NOW, TASKS, TOPICS, feedback, finding, label, opened, stored
+from tests.support.buffers import FEEDBACK, NOW, TASKS, TOPICS, feedback, finding, label, opened, rows_of, stored
 from trainers.job import shares
 
 # Its labels are declared: what users alone name waits, whatever was counted.
@@ -67,7 +67,7 @@ class World:
 
     def rows(self) -> list[dict[str, Any]]:
         columns = ["row_id", "contributor", "source", "arrived_day", "story_id", "text_sha256", "standing"]
-        return sorted(self.buffer._tables.scan("feedback_judgements", columns).to_pylist(), key=lambda row: row["row_id"])
+        return sorted(rows_of(self.buffer.folder, "feedback_judgements", columns).to_pylist(), key=lambda row: row["row_id"])
 
 
 def play(folder: Path, history: Sequence[Mapping[str, Any]], policy: Any, *, portion: int, every: int, limit: int) -> World:

@@ -2,57 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumers.enrichment.stories import EqualText, Member, NewText, Split, StoryIndex, is_test, story_id_of
-
-START = datetime(2024, 1, 1, tzinfo=UTC)
-WINDOW = timedelta(days=30)
-ANGLES = 12
-"""Texts lie on a half circle: neighbours are 15 degrees (0.97) apart, so that stories touch and are bridged."""
-
-
-def vector(angle: int) -> np.ndarray:
-    radians = np.pi * angle / ANGLES
-    return np.array([np.cos(radians), np.sin(radians)], dtype=np.float32)
-
-
-class Store:
-    """What the buffer does for the index: keeps each placement, and rows once dropped as dropped."""
-
-    def __init__(self) -> None:
-        self.members: dict[str, Member] = {}
-        self.history: dict[str, list[Split]] = {}
-        self.index = self.fresh()
-
-    def fresh(self) -> StoryIndex:
-        return StoryIndex(similarity=0.9, window=WINDOW, test_fraction=0.4, dimensions=2, load=self.load)
-
-    def load(self, start: datetime, end: datetime) -> list[Member]:
-        return [member for member in self.members.values() if start <= member.event_time < end]
-
-    def add(self, texts: list[NewText]) -> None:
-        keys = {text.text_key for text in texts}
-        equal = [
-            EqualText(member.row_id, member.text_key, member.story_id, member.split)
-            for member in self.members.values()
-            if member.text_key in keys
-        ]
-        placements = self.index.place(texts, equal)
-        for text, placed in zip(texts, placements, strict=True):
-            self.write(Member(text.row_id, text.text_key, text.event_time, text.vector, placed.story_id, placed.split))
-        for row_id in (row_id for placed in placements for row_id in placed.dropped):
-            old = self.members[row_id]
-            self.write(Member(old.row_id, old.text_key, old.event_time, old.vector, old.story_id, "dropped"))
-
-    def write(self, member: Member) -> None:
-        self.members[member.row_id] = member
-        self.history.setdefault(member.row_id, []).append(member.split)
-
+from consumers.enrichment.stories import NewText, Split, is_test, story_id_of
+from tests.support.stories import ANGLES, START, TEST_FRACTION, Store, vector
 
 arrivals = st.lists(
     st.tuples(st.integers(0, ANGLES), st.integers(0, 4), st.integers(0, 120), st.booleans()), min_size=1, max_size=40
@@ -117,4 +73,4 @@ def test_texts_without_near_duplicates_split_alike_in_any_order(order: list[int]
         store.add(texts[first : first + portion])
     for angle in order:
         story_id = story_id_of(f"text {angle}")
-        assert store.members[f"row {angle}"].split == ("test" if is_test(story_id, 0.4) else "train")
+        assert store.members[f"row {angle}"].split == ("test" if is_test(story_id, TEST_FRACTION) else "train")

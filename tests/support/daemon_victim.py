@@ -15,6 +15,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from consumers.buffer.writer import BufferWriter
+from consumers.enrichment.enrich import Enricher, EnrichOutcome
 from consumers.ingest import Ingest
 from consumers.log.kafka import source as sources
 from daemon import app
@@ -125,8 +126,14 @@ def impatient() -> None:
     database.BUSY_TIMEOUT_S = 2.0
 
 
+def unenriched() -> None:
+    """Store texts and leave them so: where nothing is trained, that spares a daemon the encoder and its libraries."""
+    Enricher.step = lambda _self: EnrichOutcome()  # type: ignore[method-assign]  # the point
+
+
 FAULTS: Mapping[str, Callable[[], None]] = {
     "impatient": impatient,
+    "unenriched": unenriched,
     "mid-ingest": stored_but_not_committed,
     "before-store": lambda: before(BufferWriter, "insert", times=3),
     "frozen-before-store": lambda: frozen(BufferWriter, "insert", times=3),

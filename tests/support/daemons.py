@@ -22,7 +22,6 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from config.clock import utc_now
 from config.errors import PerennialError
 from config.settings import environment_of
-from consumers.buffer.open import open_reader
 from consumers.dead_letters.store import DeadLetters
 from consumers.events.schemas import LIFECYCLE_TOPIC, Label, Retrain
 from consumers.log.open import open_event_log
@@ -33,6 +32,7 @@ from registry.artifacts.local import LocalArtifacts
 from registry.runs import Run
 from registry.store import Registry
 from tests.support import ner_rows, served
+from tests.support.buffers import rows_of
 from tests.support.tiny_models import make_tiny_bert, toy_rows
 
 TOPICS, ENTITIES = "news-topics", "news-entities"
@@ -128,12 +128,12 @@ def wait_for_decision(daemon: Installation, task: str) -> None:
     daemon.wait_until(lambda: daemon.task(task).last_run is not None, limit_s=LIMIT_S, what="the decision")
 
 
-def wait_until(happened: Callable[[], object], limit_s: float = LIMIT_S, *, what: str = "it") -> float:
+def wait_until(happened: Callable[[], object], limit_s: float = LIMIT_S, *, every_s: float = 0.05, what: str = "it") -> float:
     """Wait, whatever becomes of any daemon; return the seconds it took."""
     began = time.monotonic()
     while not happened():
         assert time.monotonic() - began < limit_s, f"{what} did not happen within {limit_s:.0f} s"
-        time.sleep(0.05)
+        time.sleep(every_s)
     return time.monotonic() - began
 
 
@@ -161,9 +161,8 @@ def only_run(daemon: Installation, task: str) -> Run:
 
 def stored_ids(daemon: Installation) -> list[str]:
     """Return the id of every example row; one that is stored twice is there twice."""
-    with closing(open_reader(daemon.settings.buffer_dir, tasks={})) as buffer:
-        ids: list[str] = buffer._tables.scan("examples", ["row_id"])["row_id"].to_pylist()
-        return sorted(ids)
+    ids: list[str] = rows_of(daemon.settings.buffer_dir, "examples", ["row_id"])["row_id"].to_pylist()
+    return sorted(ids)
 
 
 def check_stored_once(daemon: Installation, acknowledged: Collection[str]) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hmac
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -18,17 +16,6 @@ from registry import api_keys
 from registry.store import Registry
 from tests.support.registries import Clock
 from tests.support.served import eventually
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def registry(tmp_path: Path, clock: Clock) -> Iterator[Registry]:
-    with Registry.open(f"sqlite:///{tmp_path / 'registry.db'}", clock=clock) as opened:
-        yield opened
 
 
 class Away:

@@ -78,19 +78,8 @@ class Door:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def data(tmp_path: Path) -> ServedData:
     return ServedData(tmp_path)
-
-
-@pytest.fixture
-def registry(tmp_path: Path, clock: Clock) -> Iterator[Registry]:
-    with Registry.open(f"sqlite:///{tmp_path / 'keys.db'}", clock=clock) as opened:
-        yield opened
 
 
 @pytest.fixture
