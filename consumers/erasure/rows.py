@@ -95,15 +95,14 @@ def erase(upkeep: Upkeep, erasures: Erasures) -> int:
     came in before it was named shows at the next look; it looks until nothing more is found. Killed at any point it goes on at
     the next call: what is derived from rows is kept before they go.
     """
-    named = -1
-    while named:
-        with upkeep.pinned() as tables:
-            found = derived(tables, erasures.tombstones())
-        named = erasures.derive(found)
     removed = 0
     while True:
         with upkeep.pinned() as tables:
-            rows = erased_rows(tables, erasures.tombstones()) | _orphans(tables)
+            # One list and one moment for both: of what is asked for meanwhile no row goes before it has told what belongs to it.
+            stones = erasures.tombstones()
+            if erasures.derive(derived(tables, stones)):
+                continue
+            rows = erased_rows(tables, stones) | _orphans(tables)
             if not rows:
                 erasures.add_work("fragment", fragments_with_deletions(tables, upkeep.folder))
                 return removed

@@ -67,7 +67,7 @@ class Installation:
         self._settings_file.touch()
         self.log_file = folder / "daemon.log"
         self._log_start = 0
-        self._serve = serve
+        self.serve = serve
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: StatusReader | None = None
         self._event_log: EventLog | None = None
@@ -92,7 +92,7 @@ class Installation:
 
     def start(self, program: Sequence[str] = ("-P", "-m", "daemon")) -> None:
         """Start the daemon and return when it is up (and, with serving, when it answers)."""
-        command = [sys.executable, *program, "run", *([] if self._serve else ["--no-serve"])]
+        command = [sys.executable, *program, "run", *([] if self.serve else ["--no-serve"])]
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
@@ -209,7 +209,7 @@ class Installation:
     def _is_up(self) -> bool:
         if b"daemon.started" not in self.log_file.read_bytes()[self._log_start :]:
             return False
-        if not self._serve:
+        if not self.serve:
             return True
         here = presence.read(self.settings.data_dir)
         return here is not None and presence.is_alive(here)

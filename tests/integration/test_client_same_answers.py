@@ -83,14 +83,16 @@ def test_the_answers_are_the_same(task: str, address: tuple[str, str], tmp_path:
     url, precision = address
     chance = random.Random(5)
     texts = [row.text for row in (*examples(40, seed=9), *toy_rows(LABELS, 20, seed=9))] + ODD
+    # spaCy computes in fp32 whatever the setting: asked about it once, all the rest is the same again.
+    again = task == ENTITIES and precision == "bf16"
     with Client(url) as client, Model.follow(task, client=client, cache_dir=tmp_path) as model:
         assert client.champion(task).precision == (precision if task == TOPICS else "fp32")
-        for size in (1, 2, 7, 32, 33, 100):
+        for size in (7,) if again else (1, 2, 7, 32, 33, 100):
             asked = chance.sample(texts, size)
             served, here = client.predict(task, asked), model.predict(asked)
             assert [one.version for one in here] == [one.version for one in served]
             assert [(one.answer, one.truncated) for one in here] == [(one.answer, one.truncated) for one in served]
-        for text in ODD:
+        for text in ODD[:1] if again else ODD:
             [here], [served] = model.predict([text]), client.predict(task, [text])
             assert (here.answer, here.truncated) == (served.answer, served.truncated)
         assert served.truncated is (task == TOPICS), "the last one is far longer than max_tokens"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ import lancedb
 import pytest
 
 from consumers.buffer.writer import BufferWriter
-from consumers.erasure.requests import Erasures
+from consumers.erasure.requests import Derived, Erasures
 from consumers.events.schemas import AnyEvent, Erase
 from tests.support import markers
 from tests.support.buffers import (
@@ -99,6 +99,33 @@ def test_a_user_takes_along_answers_and_what_only_they_were_asked(buffer: Buffer
     }
     assert erasures.work("example") == {"f-text", "f-own", "f-shared", "f-news"}
     assert erasures.work("event") == {"f-text", "f-own", "f-shared", "f-news", "f-waits"}
+    assert not buffer.holds_erased()
+
+
+def test_what_is_asked_for_while_another_erasure_is_under_way_takes_along_whatever_holds_its_text(
+    buffer: BufferWriter, erasures: Erasures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(
+        buffer,
+        article("a-1", "gone", "First of all."), prediction("p-text", "First of all."), label("l-text", "First of all."),
+        feedback("f-1", "said to the app", user_id="anna"), label("l-other", "something else"),
+    )  # fmt: skip
+    ask(erasures, user_id="anna")
+    derive = erasures.derive
+
+    def asked_meanwhile(found: Iterable[Derived]) -> int:
+        named = derive(found)
+        if len(erasures.all()) == 1:
+            ask(erasures, article_id="gone")
+        return named
+
+    monkeypatch.setattr(erasures, "derive", asked_meanwhile)
+    buffer.erase()
+    assert keys(buffer, "articles", "examples", "predictions") == {
+        "articles": set(),
+        "examples": {"l-other"},
+        "predictions": set(),
+    }
     assert not buffer.holds_erased()
 
 

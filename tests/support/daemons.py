@@ -235,7 +235,7 @@ class Second:
 
     def __init__(self, daemon: Installation, name: str = "standby", *, program: Sequence[str] = ("-P", "-m", "daemon")) -> None:
         self.log_file = daemon.folder / f"{name}.log"
-        serve = [] if daemon._serve else ["--no-serve"]
+        serve = [] if daemon.serve else ["--no-serve"]
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *program, "run", *serve], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
