@@ -46,14 +46,15 @@ def proxy(data: ServedData) -> Iterator[Proxy]:
 
 @pytest.fixture
 def client(proxy: Proxy) -> Iterator[Client]:
-    with Client(proxy.address, retries=QUICK) as opened:
+    """A client that waits for a busy server."""
+    with Client(proxy.address, retries=replace(QUICK, deadline_s=30.0)) as opened:
         yield opened
 
 
 @pytest.fixture
-def patient(proxy: Proxy) -> Iterator[Client]:
-    """A client that waits for a busy server."""
-    with Client(proxy.address, retries=replace(QUICK, deadline_s=30.0)) as opened:
+def hasty(proxy: Proxy) -> Iterator[Client]:
+    """A client that gives up at once, for a server that is away."""
+    with Client(proxy.address, retries=QUICK) as opened:
         yield opened
 
 
@@ -157,10 +158,8 @@ def test_a_first_champion_is_waited_for(client: Client, cache: Path, data: Serve
         assert label(model) == "V2"
 
 
-def test_while_the_server_is_away_it_answers_on_and_grows_old(
-    client: Client, cache: Path, proxy: Proxy, data: ServedData
-) -> None:
-    with follow(client, cache) as model:
+def test_while_the_server_is_away_it_answers_on_and_grows_old(hasty: Client, cache: Path, proxy: Proxy, data: ServedData) -> None:
+    with follow(hasty, cache) as model:
         proxy.break_after = 0
         eventually(lambda: model.last_error)
         assert "no answer" in (model.last_error or "")
@@ -175,7 +174,7 @@ def test_while_the_server_is_away_it_answers_on_and_grows_old(
 
 
 def test_a_version_that_fails_leaves_the_old_one_and_is_not_tried_in_a_tight_loop(
-    patient: Client, cache: Path, data: ServedData, monkeypatch: pytest.MonkeyPatch
+    client: Client, cache: Path, data: ServedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[float] = []
     real = loading.load
@@ -188,7 +187,7 @@ def test_a_version_that_fails_leaves_the_old_one_and_is_not_tried_in_a_tight_loo
         return real(champion, folder, precision)
 
     monkeypatch.setattr(loading, "load", load)
-    with follow(patient, cache, wait_s=60.0) as model:
+    with follow(client, cache, wait_s=60.0) as model:
         data.champion()
         eventually(lambda: model.last_error, within_s=60)
         assert model.last_error == (
@@ -366,7 +365,7 @@ def test_what_an_earlier_process_left_half_fetched_is_gone_on_with_or_removed(
 
 
 def test_swaps_and_failures_are_logged(
-    client: Client, cache: Path, data: ServedData, proxy: Proxy, caplog: pytest.LogCaptureFixture
+    hasty: Client, cache: Path, data: ServedData, proxy: Proxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "perennial_client")
 
@@ -377,7 +376,7 @@ def test_swaps_and_failures_are_logged(
             if record.levelname in levels
         ]
 
-    with follow(client, cache) as model:
+    with follow(hasty, cache) as model:
         proxy.break_after = 0
         eventually(lambda: len(said("DEBUG")) >= 3)
         assert "no answer" in (model.last_error or "")

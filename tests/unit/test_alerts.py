@@ -123,6 +123,7 @@ def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False, timeout=300)
 
 
+@pytest.mark.process
 def test_prometheus_takes_the_configuration_and_the_rules(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("t")
     shutil.copy(PROMETHEUS / "alerts.yml", tmp_path)
@@ -133,6 +134,7 @@ def test_prometheus_takes_the_configuration_and_the_rules(tmp_path: Path) -> Non
     assert f"{len(RULES)} rules found" in done.stdout
 
 
+@pytest.mark.process
 def test_every_alert_is_silent_and_fires_when_it_should() -> None:
     cases = yaml.safe_load((PROMETHEUS / "alerts.test.yml").read_text())["tests"]
     assert {case["name"] for case in cases} == set(NAMES)

@@ -131,6 +131,7 @@ def run(osv_url: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
+@pytest.mark.process
 def test_pip_audit_finds_what_the_service_knows() -> None:
     affected = [{"package": {"name": "idna", "ecosystem": "PyPI"}, "ranges": [
         {"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "99.0"}]}]}]  # fmt: skip
@@ -146,6 +147,7 @@ def test_pip_audit_finds_what_the_service_knows() -> None:
     assert "0 vulnerabilities to mend" in done.stdout
 
 
+@pytest.mark.process
 def test_where_no_service_answers_it_says_so_and_make_goes_on() -> None:
     done = run("http://127.0.0.1:1/v1/query")
     assert done.returncode == NOT_AUDITED, done.stderr

@@ -33,6 +33,8 @@ KNOBS = {
 TELL = """
 import json, sys
 from pathlib import Path
+
+pytestmark = pytest.mark.process
 spec = json.loads(Path(sys.argv[1]).read_text())
 run_dir = Path(sys.argv[1]).parent
 for name in ("environ", "cmdline"):

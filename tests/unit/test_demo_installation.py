@@ -36,12 +36,14 @@ def test_only_the_training_settings_come_from_the_environment(folder: Path) -> N
     assert (settings.serving.port, settings.telemetry.port) == (0, 0)
 
 
+@pytest.mark.process
 def test_its_daemon_reads_the_same_settings(folder: Path) -> None:
     code = "from config.settings import load_settings; raise SystemExit(load_settings().training.threads)"
     with pytest.raises(InstallationError, match="ended with code 3"):
         Installation(folder).start(("-P", "-c", code))
 
 
+@pytest.mark.process
 def test_a_start_that_fails_leaves_no_process(folder: Path) -> None:
     class Slow(Installation):
         def start(self, program: Sequence[str] = ("-c", "import time; time.sleep(60)")) -> None:

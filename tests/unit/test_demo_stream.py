@@ -39,6 +39,7 @@ def test_the_same_seed_tells_the_same_stories_and_another_seed_others(before: li
     assert {story.text for story in news(21).phase_one(50)}.isdisjoint(story.text for story in before)
 
 
+@pytest.mark.process
 def test_the_stories_do_not_depend_on_the_hash_seed_of_the_process() -> None:
     told = (
         "from datetime import *; from daemon.demo.stream import *; s = NewsStream(seed=3, start=datetime(2026, 3, 1, tzinfo=UTC))"

@@ -140,6 +140,7 @@ def test_the_image_gets_all_that_is_installed_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+@pytest.mark.process
 def test_systemd_takes_the_units(unit: Path, tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed here")
@@ -167,6 +168,7 @@ def test_units_of_long_lived_processes_are_told_apart_from_their_children() -> N
     assert "\nOOMPolicy=continue\n" in (ROOT / "deploy" / "perennial.service").read_text()
 
 
+@pytest.mark.process
 def test_compose_itself_takes_the_file() -> None:
     if (
         shutil.which("docker") is None

@@ -178,6 +178,7 @@ def test_a_wide_bind_with_a_key(installation: Path, monkeypatch: pytest.MonkeyPa
     assert found("serving address").level == "ok"
 
 
+@pytest.mark.process
 def test_tls(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found("TLS").level == "ok"
     monkeypatch.setenv("PERENNIAL_SERVING__HOST", "0.0.0.0")  # noqa: S104 - what is tested

@@ -68,6 +68,7 @@ with guards.watch(0, print, interval_s=0.05):
 @pytest.mark.parametrize(
     "child", [pytest.param(_BY_THE_KERNEL, marks=LINUX, id="kernel"), pytest.param(_BY_WATCHING, id="watch")]
 )
+@pytest.mark.process
 def test_a_child_does_not_outlive_its_killed_daemon(child: str) -> None:
     middle = python(_MIDDLE.format(child=child))
     assert middle.stdout is not None
@@ -101,6 +102,7 @@ def test_memory_below_the_limit_is_let_be() -> None:
 
 
 @LINUX
+@pytest.mark.process
 def test_one_allocation_far_above_the_limit_fails_at_once() -> None:
     code = """
 from trainers.job import guards
@@ -115,6 +117,7 @@ except MemoryError:
     assert (out, err) == ("refused\n", "")
 
 
+@pytest.mark.process
 def test_no_limit_means_no_limit() -> None:
     out, err = python("from trainers.job import guards; guards.limit_data(0); print(len(bytearray(400 << 20)))").communicate(
         timeout=60
@@ -123,6 +126,7 @@ def test_no_limit_means_no_limit() -> None:
 
 
 @pytest.mark.parametrize(("asked", "expected"), [(3, "3"), (0, str(max(1, len(os.sched_getaffinity(0)) - 1)))])
+@pytest.mark.process
 def test_thread_pools_are_capped_before_anything_heavy_is_imported(asked: int, expected: str) -> None:
     code = f"""
 import os, sys

@@ -220,6 +220,7 @@ def test_the_baseline_has_a_name_people_read(kind: str, baseline: Any, name: str
     assert job_steps.baseline_name(named) == name
 
 
+@pytest.mark.process
 def test_a_child_that_cannot_import_an_extension_says_so_and_ends(spec: JobSpec, tmp_path: Path) -> None:
     order = tmp_path / "spec.json"
     order.write_text(spec.model_copy(update={"modules": ("no_such_module",)}).model_dump_json())

@@ -35,11 +35,13 @@ def test_a_process_that_lives_leads_while_its_lease_lasts(registry: Registry, cl
     assert leader.of(registry) == leader.Leader(None, clock() - timedelta(seconds=55))
 
 
+@pytest.mark.process
 def test_one_that_was_killed_a_moment_ago_leads_no_longer_though_its_lease_lasts(registry: Registry, clock: Clock) -> None:
     registry.lease.acquire(f"{socket.gethostname()}:{a_process_that_is_gone()}:ab12", 5.0)
     assert leader.of(registry) == leader.Leader(None, clock())
 
 
+@pytest.mark.process
 def test_of_another_machine_only_the_lease_is_known(registry: Registry) -> None:
     registry.lease.acquire(f"elsewhere:{a_process_that_is_gone()}:ab12", 5.0)
     assert leader.of(registry).holder is not None

@@ -122,6 +122,7 @@ def test_the_log_of_a_process_without_settings_masks_what_looks_like_a_secret(tm
     assert not any(secret in text for secret in ("c0ffee", "pw-of-redis", "hush-hush"))
 
 
+@pytest.mark.process
 def test_a_crash_tells_none_either() -> None:
     code = (
         "import threading; from config.logging import mask_crashes; mask_crashes(['hush-hush'])\n"

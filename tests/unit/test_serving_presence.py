@@ -24,6 +24,7 @@ def test_a_running_process_is_found(tmp_path: Path) -> None:
     assert presence.is_alive(found)
 
 
+@pytest.mark.process
 def test_an_ended_process_is_not_alive_even_as_a_zombie(tmp_path: Path) -> None:
     code = f"from pathlib import Path; from daemon.serving import presence; presence.write(Path({str(tmp_path)!r}), 'http://x')"
     child = subprocess.Popen([sys.executable, "-c", code])

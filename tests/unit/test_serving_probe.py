@@ -23,6 +23,8 @@ from daemon.serving import presence, probe
 
 ANSWERS = """
 import http.server, sys
+
+pytestmark = pytest.mark.process
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(int(sys.argv[1])); self.end_headers()

@@ -117,6 +117,7 @@ def test_every_key_of_the_schema_has_a_default_and_a_comment() -> None:
     assert fields == known_keys()
 
 
+@pytest.mark.process
 def test_a_child_reads_the_very_same_settings(empty_folder: Path) -> None:
     settings = load_settings(data_dir=empty_folder / "elsewhere", serving={"token": "s3cret", "port": 0})
     code = (

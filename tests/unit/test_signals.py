@@ -17,6 +17,8 @@ PROGRAM = """
 import os, sys, threading
 from daemon.process import signals
 
+pytestmark = pytest.mark.process
+
 ended = threading.Event()
 signals.obey(
     stop=lambda: ({stop}), reload=lambda: print("reloaded", flush=True), stop_limit_s={limit_s}

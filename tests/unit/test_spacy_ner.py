@@ -23,6 +23,8 @@ from trainers.learners.spacy.alignment import Tokens, as_compared
 from trainers.learners.spacy.ner import SpacyNerLearner, _batches
 from trainers.learners.spacy.rows import lay_on_tokens, learnable_types
 
+pytestmark = pytest.mark.slow
+
 CPU = Hardware("cpu", "fp32", 1)
 
 

@@ -18,6 +18,8 @@ from trainers.learners.spacy import strings as spacy_strings
 from trainers.learners.spacy.ner import SpacyNerLearner
 from trainers.learners.spacy.strings import STRINGS_FILE
 
+pytestmark = pytest.mark.slow
+
 SPEC = TaskSpec.model_validate({
     "name": "entities", "kind": "ner", "backend": "spacy", "base_model": "blank:en", "labels": "open",
     "training": {"epochs": 2, "full_epochs": 25, "full_learning_rate": 5e-3}, "promotion": {"metric": "entity_f1"},

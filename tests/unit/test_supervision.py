@@ -19,6 +19,8 @@ from daemon.process import supervision as module
 from daemon.process.supervision import ServingChild
 from daemon.serving import presence
 
+pytestmark = pytest.mark.process
+
 
 def child(folder: Path, body: str, monkeypatch: pytest.MonkeyPatch, stop: threading.Event | None = None) -> ServingChild:
     """A supervisor whose serving process is a shell script."""
