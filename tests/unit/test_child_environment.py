@@ -15,6 +15,8 @@ from daemon.process.supervision import ServingChild
 from daemon.training.runners.local import LocalRunner
 from trainers.job.spec import JobSpec
 
+pytestmark = pytest.mark.process
+
 TOPICS = load_tasks(SHIPPED_TASKS_DIR)["news-topics"]
 SECRETS = {
     "PERENNIAL_SERVING__TOKEN": "the-serving-token",
@@ -33,8 +35,6 @@ KNOBS = {
 TELL = """
 import json, sys
 from pathlib import Path
-
-pytestmark = pytest.mark.process
 spec = json.loads(Path(sys.argv[1]).read_text())
 run_dir = Path(sys.argv[1]).parent
 for name in ("environ", "cmdline"):

@@ -19,6 +19,8 @@ from daemon.training.runners.local import LocalRunner
 from tests.support.served import eventually
 from trainers.job.spec import JobSpec, Progress
 
+pytestmark = pytest.mark.process
+
 CHILD = """
 import json, os, signal, sys, time
 from pathlib import Path
@@ -194,8 +196,6 @@ def test_a_run_that_must_end_fails_though_nothing_else_stops(tmp_path: Path) -> 
 def test_a_child_whose_daemon_died_while_it_was_starting_does_not_live_on(tmp_path: Path) -> None:
     body = """
 from trainers.job import guards
-
-pytestmark = pytest.mark.process
 guards.die_with_parent()  # passes: the daemon lives
 os.environ[guards.PARENT_VARIABLE] = "1"  # as if another process had taken this one over meanwhile
 if os.getppid() != 1:

@@ -21,10 +21,10 @@ from daemon.process import supervision
 from daemon.process.supervision import ServingChild
 from daemon.serving import presence, probe
 
+pytestmark = pytest.mark.process
+
 ANSWERS = """
 import http.server, sys
-
-pytestmark = pytest.mark.process
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(int(sys.argv[1])); self.end_headers()

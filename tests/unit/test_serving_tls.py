@@ -22,6 +22,8 @@ from config.settings import load_settings
 from daemon.serving.http import tls
 from tests.support.certificates import Pair, expired, self_signed
 
+pytestmark = pytest.mark.process
+
 
 def settings(certificate: Any, key: Any) -> ServingSettings:
     return load_settings(serving={"tls_certificate": str(certificate), "tls_key": str(key)}).serving

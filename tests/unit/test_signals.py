@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 PROGRAM = """
 import os, sys, threading
 from daemon.process import signals
-
-pytestmark = pytest.mark.process
 
 ended = threading.Event()
 signals.obey(
