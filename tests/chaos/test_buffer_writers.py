@@ -15,8 +15,9 @@ from pathlib import Path
 from consumers.buffer.open import open_reader
 from consumers.tables.compaction import FRAGMENT_BITS
 from tests.support import buffer_writer, upserter
-from tests.support.buffers import TASKS, enrich, opened, rows_of
+from tests.support.buffers import TASKS, enrich, opened
 from tests.support.processes import freeze
+from tests.support.tables import rows_of
 
 LIMIT_S = 60
 

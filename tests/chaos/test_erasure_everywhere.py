@@ -19,10 +19,10 @@ from daemon.demo.installation import Installation
 from daemon.views import erasures
 from registry.store import Registry
 from tests.support import markers, ner_rows
-from tests.support.buffers import rows_of
 from tests.support.commands import perennial
 from tests.support.daemons import wait_until
 from tests.support.hasty_daemon import ROAD
+from tests.support.tables import rows_of
 from tests.support.tiny_models import toy_rows
 
 pytestmark = pytest.mark.slow

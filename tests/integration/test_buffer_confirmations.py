@@ -11,7 +11,8 @@ import pytest
 
 from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import Feedback
-from tests.support.buffers import NOW, article, enrich, feedback, opened, prediction, rows_of, stored
+from tests.support.buffers import NOW, article, enrich, feedback, opened, prediction, stored
+from tests.support.tables import rows_of
 
 SPANS = [{"start": 0, "end": 4, "label": "ORG", "score": 0.9}, {"start": 5, "end": 9, "label": "GPE"}]
 

@@ -29,10 +29,10 @@ from tests.support.buffers import (
     renaming,
     retrain,
     review,
-    rows_of,
     spans,
     stored,
 )
+from tests.support.tables import rows_of
 
 EVERYTHING = stored(
     article("a-1"), label("l-1"), feedback("f-1", "Oil falls"), feedback("f-2", article_id="a-1"), prediction("p-1"),

@@ -13,7 +13,8 @@ from consumers.events.schemas import AnyEvent
 from consumers.log.protocols import Position
 from consumers.rows.event_rows import Stored
 from consumers.tables.lance import Tables
-from tests.support.buffers import article, feedback, label, opened, rows_of, spans, stored
+from tests.support.buffers import article, feedback, label, opened, spans, stored
+from tests.support.tables import rows_of
 
 FIRST, SECOND = "Acme Corp wins contract in Lyon", "UPDATE: Big contract for Acme Corp, says mayor"
 

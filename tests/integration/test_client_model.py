@@ -381,6 +381,7 @@ def test_swaps_and_failures_are_logged(
         eventually(lambda: len(said("DEBUG")) >= 3)
         assert "no answer" in (model.last_error or "")
     loud = said("INFO", "WARNING", "ERROR")
-    assert loud[0] == ("INFO", f"{TASK}/v1 answers")
-    assert [level for level, _message in loud] == ["INFO", "WARNING"], "what lasts is said once"
-    assert "no answer" in loud[1][1]
+    # On a busy machine the first look may find no answer either.
+    after = loud[loud.index(("INFO", f"{TASK}/v1 answers")) + 1 :]
+    assert [level for level, _message in after] == ["WARNING"], "what lasts is said once"
+    assert "no answer" in after[0][1]

@@ -17,10 +17,10 @@ from tests.support.buffers import (
     label,
     opened,
     prediction,
-    rows_of,
     spans,
     stored,
 )
+from tests.support.tables import rows_of
 
 TASK = TOPICS.model_copy(update={"new_label_min_examples": 1})
 

@@ -25,9 +25,9 @@ from tests.support.buffers import (
     prediction,
     retrain,
     review,
-    rows_of,
     stored,
 )
+from tests.support.tables import rows_of
 
 WORD = "xylomarkzebra"
 NOW_KEEP = timedelta(0)

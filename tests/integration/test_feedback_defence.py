@@ -36,10 +36,10 @@ from tests.support.buffers import (
     opened,
     prediction,
     review,
-    rows_of,
     spans,
     stored,
 )
+from tests.support.tables import rows_of
 
 # Few rows suffice for a label here, and users may bring it.
 TASK = TOPICS.model_copy(update={"new_label_min_examples": 1, "label_names": ("economy",)})

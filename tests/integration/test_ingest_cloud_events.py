@@ -22,9 +22,9 @@ from consumers.ingest import Ingest
 from consumers.log.embedded.log import EmbeddedLog
 from daemon.flow.outbox import Publisher
 from tests.integration.test_ingest_buffer import SETTINGS
-from tests.support.buffers import rows_of
 from tests.support.ingest_bench import open_buffer
 from tests.support.sample_events import NOW, TASKS
+from tests.support.tables import rows_of
 
 DATA = {
     "article_id": "https://site.example/?p=2",

@@ -33,11 +33,11 @@ from tests.support.buffers import (
     label,
     opened,
     prediction,
-    rows_of,
     spans,
     stored,
 )
 from tests.support.encoders import WordEncoder
+from tests.support.tables import rows_of
 
 TOPIC = "news-topics"
 A_BUG = "a bug"

@@ -17,7 +17,8 @@ from consumers.erasure import rows as erasure
 from consumers.erasure.requests import Erasures
 from consumers.events.schemas import Erase
 from consumers.tables.columns import SCHEMAS
-from tests.support.buffers import NOW, SETTINGS, article, enrich, feedback, judge, label, opened, prediction, rows_of, stored
+from tests.support.buffers import NOW, SETTINGS, article, enrich, feedback, judge, label, opened, prediction, stored
+from tests.support.tables import rows_of
 
 LIMIT_S = 60.0
 EAGER = SETTINGS.model_copy(update={"optimize_every": 2})

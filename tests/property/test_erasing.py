@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from consumers.buffer.writer import BufferWriter
 from consumers.erasure.requests import Erasures
 from consumers.events.schemas import AnyEvent, Erase
-from tests.support.buffers import NOW, article, enrich, feedback, label, opened, prediction, rows_of, stored
+from tests.support.buffers import NOW, article, enrich, feedback, label, opened, prediction, stored
+from tests.support.tables import rows_of
 
 IDS = st.uuids().map(str)
 USERS = st.sampled_from(["anna", "bert", "cleo"])

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from config.tasks import FeedbackPolicy
 from consumers.buffer.writer import BufferWriter
-from tests.support.buffers import FEEDBACK, NOW, TASKS, TOPICS, feedback, finding, label, opened, rows_of, stored
+from tests.support.buffers import FEEDBACK, NOW, TASKS, TOPICS, feedback, finding, label, opened, stored
+from tests.support.tables import rows_of
 from trainers.job import shares
 
 # Its labels are declared: what users alone name waits, whatever was counted.

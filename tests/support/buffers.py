@@ -9,9 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-import lancedb
-import pyarrow as pa
-
 from config.sections import BufferSettings, FeedbackSettings
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_tasks
@@ -57,11 +54,6 @@ class Moving:
         """Let time pass: `days`, `hours`, as timedelta names them."""
         self.now += timedelta(**by)
         return self
-
-
-def rows_of(folder: Path, table: str, columns: Sequence[str]) -> pa.Table:
-    """Return these columns of all rows of a buffer's table, in no particular order, as any program would read them."""
-    return lancedb.connect(folder).open_table(table).to_arrow().select(list(columns))
 
 
 @contextmanager

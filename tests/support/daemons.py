@@ -32,7 +32,7 @@ from registry.artifacts.local import LocalArtifacts
 from registry.runs import Run
 from registry.store import Registry
 from tests.support import ner_rows, served
-from tests.support.buffers import rows_of
+from tests.support.tables import rows_of
 from tests.support.tiny_models import make_tiny_bert, toy_rows
 
 TOPICS, ENTITIES = "news-topics", "news-entities"
