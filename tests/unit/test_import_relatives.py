@@ -207,6 +207,10 @@ def test_column_names_that_stand_again_are_no_row(tmp_path: Path, content: str) 
         ("cp850", "Zürich ist größer"),
         ("mac_roman", "Ça va à Genève très élevé"),
         ("cp1252", "Það er kalt"),
+        ("cp1252", "100 km² groß und 5 m³ für McÉwan"),
+        ("shift_jis", "東京 beside much English text. 大阪 too and so on"),
+        ("cp1253", "Αθήνα beside much English text and πολιτική too"),
+        ("cp1251", "Привет beside much English text and политика too"),
         ("cp1252", "Rock®nRoll est très élevé"),
     ],
 )
@@ -243,3 +247,22 @@ def test_bytes_inside_lists_of_parquet_are_texts(tmp_path: Path) -> None:
     read, refused = entities(written(tmp_path, "rows.parquet", pa.table({"tokens": tokens, "ner_tags": [["B-ORG", "O"]] * 2})))
     assert read == ("EU rejects", [("EU", "ORG")])
     assert "not UTF-8" in refused
+
+
+@pytest.mark.parametrize("kind", ["labels", "choices"])
+def test_the_order_in_which_people_marked_a_text_is_no_difference(tmp_path: Path, kind: str) -> None:
+    regions = [{"start": 0, "end": 4, "labels": ["ORG"]}, {"start": 10, "end": 14, "labels": ["LOC"]}]
+    values: list[dict[str, Any]] = regions if kind == "labels" else [{"choices": ["x"]}]
+    results = [[{"value": one, "from_name": "a", "type": kind} for one in order] for order in (values, values[::-1])]
+    task = {"data": {"text": "Acme from Rome"}, "annotations": [{"result": result} for result in results]}
+    read = entities if kind == "labels" else topics
+    [row] = read(written(tmp_path, "rows.json", json.dumps([task])))
+    assert row == ("Acme from Rome", [("Acme", "ORG"), ("Rome", "LOC")] if kind == "labels" else "x")
+
+
+@pytest.mark.parametrize("broken", ['"c d\t"y"', '"c d', '"c" d\t"y"'])
+def test_tabs_with_column_names_in_quotes_keep_their_quotes_where_one_is_broken(tmp_path: Path, broken: str) -> None:
+    content = f'"text"\t"label"\n"a b"\t"x"\n{broken}\n"e f"\t"z"\n'
+    first, refused, last = topics(written(tmp_path, "rows.tsv", content))
+    assert (first, last) == (("a b", "x"), ("e f", "z"))
+    assert refused.startswith("refused: ")

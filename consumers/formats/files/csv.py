@@ -214,7 +214,10 @@ def _has_quotes(lines: Sequence[str]) -> bool:
     """Return whether the fields of tab-separated lines stand in quotes: all that begin with one are whole, and one shows it."""
     fields = [field for line in lines for field in line.rstrip("\r\n").split("\t") if field.startswith('"')]
     shown = (bool(lines) and lines[0].startswith('"')) or any('""' in field[1:-1] for field in fields)
-    return shown and all(_QUOTED.fullmatch(field) for field in fields)
+    names = lines[0].rstrip("\r\n").split("\t") if lines else []
+    # A field that is not whole is then a mistake, and not what shows that quotes are characters.
+    quoted = len(names) > 1 and all(map(_QUOTED.fullmatch, names))
+    return quoted or (shown and all(_QUOTED.fullmatch(field) for field in fields))
 
 
 def _has_space_after(lines: Sequence[str], delimiter: str, *, header: bool) -> bool:

@@ -27,10 +27,18 @@ _CODE_PAGES = (
     "cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp874", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr",
 )  # fmt: skip
 _LATIN = ("cp1252", "cp1250", "iso8859_2")
+"""The likelier first."""
 _BEFORE_WINDOWS = ("cp850", "mac_roman")
+_WORD = re.compile(rb"[^\s,;]*[\x80-\xff][^\s,;]*")
+"""Words of another script; those in ASCII beside them tell nothing."""
+_RUN = re.compile(rb"[\x80-\xff]{3,}")
+_MOST_IN_RUNS = 0.6
 _TURKISH = (frozenset("þð"), frozenset("çü"), frozenset("þðçüýöâîû"))
 """As cp1252 has them: ş and ğ, what stands in Turkish and not in Icelandic, and all letters with marks that Turkish has."""
-_IN_WORDS = re.compile(r"(?<=[^\W\d_])[^\w\s’'`´·.,:;/\\|\-–—…()\[\]\"“”„»«@&+*=_](?=[^\W\d_])|[²³¹]")
+_IN_WORDS = re.compile(
+    r"(?<=[^\W\d_])[^\w\s’'`´·.,:;/\\|\-–—…()\[\]\"“”„»«@&+*=_](?=[^\W\d_])|(?<=[^\W\d_])(?<!\bm)(?<!\b[kcdm]m)[²³¹]|[²³¹](?=[^\W\d_])"
+)
+"""Symbols between letters, and raised digits at a word that is no unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +104,12 @@ def _lines_in_no_utf8(head: bytes, content: BinaryIO) -> bytes:
 
 def _guessed(sample: bytes) -> Encoding:
     name = "cp1252"
-    # Few letters beyond ASCII are Latin with accents, whatever statistics make of them.
+    # Single letters beyond ASCII are Latin with accents, whatever statistics make of them.
     beyond = sum(byte >= 0x80 for byte in sample)  # noqa: PLR2004 - ASCII ends there
-    if beyond > _MOST_ACCENTS * (beyond + sum(map(str.isalpha, sample.decode("ascii", "ignore")))):
+    in_runs = sum(map(len, _RUN.findall(sample)))
+    if in_runs > _MOST_IN_RUNS * beyond or beyond > _MOST_ACCENTS * (
+        beyond + sum(map(str.isalpha, sample.decode("ascii", "ignore")))
+    ):
         name = _likeliest(sample, _CODE_PAGES) or name
     else:
         name = _latin(sample)
@@ -113,15 +124,16 @@ def _guessed(sample: bytes) -> Encoding:
 
 def _likeliest(sample: bytes, encodings: Sequence[str]) -> str | None:
     """Return the encoding whose text is most like a language and least like chaos, None when it is none of them."""
-    found = from_bytes(sample, cp_isolation=list(encodings))
+    found = from_bytes(b" ".join(_WORD.findall(sample)), cp_isolation=list(encodings))
     return max(found, key=lambda one: one.coherence - one.chaos).encoding if len(found) else None
 
 
 def _latin(sample: bytes) -> str:
     """Return the encoding of a text in Latin letters: cp1252, but where its letters tell another."""
-    name = min((one for one in _LATIN if _decodes(sample, one)), key=lambda one: _symbols_in_words(sample, one))
-    if _symbols_in_words(sample, name) and not _decodes(sample, "cp1252"):
-        return _likeliest(sample, (*_LATIN[1:], *_BEFORE_WINDOWS)) or name
+    # One capital within a word may be a name's.
+    doubtful = not _decodes(sample, "cp1252") or _symbols_in_words(sample, "cp1252") > 1
+    candidates = (*_LATIN, *_BEFORE_WINDOWS) if doubtful else _LATIN
+    name = min((one for one in candidates if _decodes(sample, one)), key=lambda one: _symbols_in_words(sample, one))
     accents = {letter for letter in sample.decode(name).lower() if not letter.isascii() and letter.isalpha()}
     own, shared, every = _TURKISH
     return "cp1254" if name == "cp1252" and accents & own and accents & shared and accents <= every else name

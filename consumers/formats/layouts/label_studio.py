@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -74,4 +75,8 @@ def _controls(result: object) -> dict[str, Any] | None:
             chosen = found.setdefault(control, {"choices": []})
             if isinstance(chosen, dict) and isinstance(value["choices"], list):
                 chosen["choices"].extend(value["choices"])
-    return found
+    # In which order people marked a text is no difference.
+    return {
+        control: sorted(marked, key=lambda region: json.dumps(region, sort_keys=True)) if isinstance(marked, list) else marked
+        for control, marked in found.items()
+    }
