@@ -322,6 +322,7 @@ def test_spacy_categories(tmp_path: Path) -> None:
     assert "no label" in third
 
 
+@pytest.mark.process
 def test_docbin(tmp_path: Path) -> None:
     import spacy  # noqa: PLC0415 - heavy
     from spacy.tokens import DocBin  # noqa: PLC0415
