@@ -20,7 +20,7 @@ from config.tasks import TaskSpec
 from consumers.events.errors import explain
 from consumers.events.schemas import AnyEvent, Article, Label, article_text
 from consumers.events.targets import read_target
-from consumers.formats.files.source import Format, Reading, Source, look
+from consumers.formats.files.source import Format, Reading, Source, identify
 from consumers.formats.layouts.label_studio import is_task
 from consumers.formats.layouts.recognise import PARTIAL, Layout, flat, recognise
 from consumers.formats.layouts.survey import Survey, survey
@@ -130,7 +130,7 @@ def plan(
     chosen = options or ImportOptions()
     mapping = mapping or ColumnMapping()
     names = chosen.labels or {}
-    source = look(path, chosen.reading, names)
+    source = identify(path, chosen.reading, names)
     tasks = _Counted()
     seen = survey(flat(tasks.rows(source.rows())))
     if mapping == ColumnMapping() and {"type", "event_id"} <= seen.fields.keys():

@@ -118,7 +118,7 @@ def _decide(
 ) -> None:
     from daemon.operations import reviews  # noqa: PLC0415 - heavy
 
-    about = reviews.Selection(identifiers or (), user=user, task=task, alarm=alarm)
+    about = reviews.About(identifiers or (), user=user, task=task, alarm=alarm)
     runs = reviews.decide(load_settings(), decision, about)
     when = "the running daemon applies it within seconds" if runs else "no daemon is running; the next one applies it"
     say(f"{decision}ed, durably: {when}")

@@ -20,7 +20,7 @@ _IDS_PER_EVENT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class About:
     """What the decision is about: feedback by its ids, all that a user has sent so far, or all that an alarm of a task holds."""
 
     event_ids: Sequence[str] = ()
@@ -29,7 +29,7 @@ class Selection:
     alarm: str | None = None
 
 
-def decide(settings: Settings, decision: Literal["accept", "reject"], about: Selection) -> bool:
+def decide(settings: Settings, decision: Literal["accept", "reject"], about: About) -> bool:
     """Publish a decision, durably; return whether a daemon runs that applies it (else the next one does).
 
     Only the leader writes the buffer, and the log keeps the decision until one leads. Raises `UserError` when nothing, more than
@@ -51,7 +51,7 @@ def decide(settings: Settings, decision: Literal["accept", "reject"], about: Sel
         return registry.lease.holder() is not None
 
 
-def _selections(about: Selection) -> list[dict[str, Any]]:
+def _selections(about: About) -> list[dict[str, Any]]:
     if about.user is not None:
         return [{"user_id": about.user}]
     if about.alarm is not None:
@@ -60,7 +60,7 @@ def _selections(about: Selection) -> list[dict[str, Any]]:
     return [{"event_ids": tuple(ids[at : at + _IDS_PER_EVENT])} for at in range(0, len(ids), _IDS_PER_EVENT)]
 
 
-def _refuse_unknown(settings: Settings, buffer: BufferReader, about: Selection) -> None:
+def _refuse_unknown(settings: Settings, buffer: BufferReader, about: About) -> None:
     unknown = [one for one in about.event_ids if buffer.feedback_fate(one) is None]
     if unknown:
         message = (

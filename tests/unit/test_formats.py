@@ -15,7 +15,7 @@ import pytest
 from config.errors import UserError
 from config.foreign.times import read_time
 from consumers.events.schemas import Article, Label, parse, to_bytes
-from consumers.formats.files.source import Reading, look
+from consumers.formats.files.source import Reading, identify
 from consumers.formats.importing import ImportOptions, import_events
 from consumers.formats.mapping import ColumnMapping, parse_pairs, read_columns
 from consumers.formats.rows import BadRow, Row
@@ -214,7 +214,7 @@ def test_a_label_that_a_closed_task_does_not_know_is_a_bad_row(tmp_path: Path) -
 
 def test_conll_oddities_of_real_sets(tmp_path: Path) -> None:
     content = "Uppsala\tORG\nuniversitet\tORG\n.\t0\n\t\n#photo\tO\nbn\n\nInger   PER\nAtterstam   PER\n\n"
-    rows = list(look(written(tmp_path, "swedish.conll", content), Reading()).rows())
+    rows = list(identify(written(tmp_path, "swedish.conll", content), Reading()).rows())
     assert rows[0] == Row(1, {"text": "Uppsala universitet .", "spans": [{"start": 0, "end": 19, "label": "ORG"}]})
     assert rows[1] == BadRow(6, "no tag behind 'bn'; its sentence (line 5 on) is left out")
     assert rows[2] == Row(8, {"text": "Inger Atterstam", "spans": [{"start": 0, "end": 15, "label": "PER"}]})
@@ -252,7 +252,7 @@ def test_spans_come_from_columns_too(tmp_path: Path) -> None:
 
 def test_progress_reaches_the_end(tmp_path: Path) -> None:
     heard: list[float] = []
-    list(look(written(tmp_path, "rows.jsonl", JSONL * 2_000), Reading()).rows(heard.append))
+    list(identify(written(tmp_path, "rows.jsonl", JSONL * 2_000), Reading()).rows(heard.append))
     assert heard == sorted(heard)
     assert heard[-1] == 1
     assert any(0 < share < 1 for share in heard)

@@ -30,7 +30,7 @@ Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class RunRows:
     """The rows of one run, in order of time."""
 
     table: pa.Table
@@ -46,7 +46,7 @@ class Selection:
         return int(self.table.num_rows - self.table["contributor"].null_count)
 
 
-def select(rows: pa.Table, training: Training, *, full: bool, seed: int, feedback: FeedbackPolicy) -> Selection:
+def select(rows: pa.Table, training: Training, *, full: bool, seed: int, feedback: FeedbackPolicy) -> RunRows:
     """Return what a run learns from the train rows of a training set (its columns, sorted by time).
 
     A full run takes the newest `max_rows`; an incremental one the new rows and `replay_ratio` old ones for each of them,
@@ -58,7 +58,7 @@ def select(rows: pa.Table, training: Training, *, full: bool, seed: int, feedbac
     chosen = rows.slice(max(0, rows.num_rows - training.max_rows)) if full else _incremental(rows, training, feedback, seed)
     kept = chosen.filter(shares.kept(chosen, feedback, seed))
     new = kept.num_rows if full else sum(kept["is_new"].to_pylist())
-    return Selection(kept, new=new, replayed=kept.num_rows - new, held_back=chosen.num_rows - kept.num_rows)
+    return RunRows(kept, new=new, replayed=kept.num_rows - new, held_back=chosen.num_rows - kept.num_rows)
 
 
 def _incremental(rows: pa.Table, training: Training, policy: FeedbackPolicy, seed: int) -> pa.Table:

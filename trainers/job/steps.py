@@ -28,7 +28,7 @@ from trainers.compare.comparison import Comparison, compare
 from trainers.hardware import Hardware
 from trainers.job.guards import StopRequest, wake_collector
 from trainers.job.progress import ProgressLog
-from trainers.job.replay import Selection, select
+from trainers.job.replay import RunRows, select
 from trainers.job.spec import LINEAGE_FILE, MODEL_FOLDER, SCORES_FILE, WORK_FOLDER, JobResult, JobSpec
 from trainers.learners.catalog import learner_for
 from trainers.learners.opening import described, open_model
@@ -123,7 +123,7 @@ def _resources(spec: JobSpec) -> Hardware:
     return resources
 
 
-def _select(spec: JobSpec, training_set: TrainingSet) -> Selection:
+def _select(spec: JobSpec, training_set: TrainingSet) -> RunRows:
     full = _from_the_base(spec)
     rows = training_set.rows("train")
     selection = select(rows, spec.task.training, full=full, seed=spec.training.seed, feedback=spec.task.feedback)
@@ -155,7 +155,7 @@ def _already_trained(job: _Job) -> Trained | None:
     return trained if job.model.is_dir() else None
 
 
-def _train(job: _Job, selection: Selection) -> Trained:
+def _train(job: _Job, selection: RunRows) -> Trained:
     spec = job.spec
     # Never into a folder that an earlier attempt has touched.
     for leftover in (*spec.run_dir.glob(f"{MODEL_FOLDER}{_BUILDING}*"), job.model):
@@ -210,7 +210,7 @@ def _train(job: _Job, selection: Selection) -> Trained:
     return trained
 
 
-def _compare(job: _Job, selection: Selection) -> tuple[Comparison, int, int]:
+def _compare(job: _Job, selection: RunRows) -> tuple[Comparison, int, int]:
     """Return the comparison, how many rows were scored, and of how many the candidate read the beginning only."""
     spec = job.spec
     candidate = open_model(job.model, spec.training)
@@ -244,7 +244,7 @@ def _compare(job: _Job, selection: Selection) -> tuple[Comparison, int, int]:
     return found, scores.num_rows, cut
 
 
-def _opponent(job: _Job, selection: Selection) -> tuple[Predictor, str, str | None]:
+def _opponent(job: _Job, selection: RunRows) -> tuple[Predictor, str, str | None]:
     """Return what the candidate is compared with, its name, and its version where it is the champion."""
     spec = job.spec
     if spec.champion is not None and described(spec.champion).kind == spec.task.kind:

@@ -86,7 +86,7 @@ class Source:
                 yield row
 
 
-def look(path: Path, reading: Reading, outside: Mapping[str, str] | None = None) -> Source:
+def identify(path: Path, reading: Reading, outside: Mapping[str, str] | None = None) -> Source:
     """Return how a file is to be read, from the whole of it where that takes it. `outside` as `conll.recognise` says.
 
     Raises `UserError` when the file is missing, damaged, or of an unknown format.
