@@ -38,10 +38,12 @@ from tests.support.kafka_logs import require_kafka
 
 pytestmark = pytest.mark.slow
 TEXT = "goal in the match today"
+ENOUGH = 320
+"""Labels from which a tiny BERT learns to beat the majority."""
 
 
 class Publisher:
-    """Publishes labels all along, ever more slowly, and knows which were acknowledged: each one costs all runs that follow."""
+    """Publishes labels all along, enough for a model soon, then slowly, and knows which were acknowledged."""
 
     def __init__(self, daemon: Installation) -> None:
         self._daemon = daemon
@@ -73,7 +75,7 @@ class Publisher:
     def _publish(self) -> None:
         number = 0
         with closing(open_event_log(self._daemon.settings)) as log, closing(log.sink()) as sink:
-            while not self._over.wait(0.1 * number):
+            while not self._over.wait(0.05 if number < ENOUGH // 20 else 1.0):
                 batch = list(labels(20, prefix=f"{number}-"))
                 for one in batch:
                     sink.publish(FEEDBACK_TOPIC, one.model_dump_json().encode(), key=one.event_id.encode())
@@ -147,7 +149,7 @@ def test_backups_taken_under_ingest_training_and_promotion_are_whole(tmp_path: P
     daemon.start()
     try:
         with Publisher(daemon) as publisher:
-            daemon.wait_until(lambda: len(stored_ids(daemon)) > 160, limit_s=LIMIT_S, what="the first rows")
+            daemon.wait_until(lambda: len(stored_ids(daemon)) >= ENOUGH, limit_s=LIMIT_S, what="the first rows")
             back_up(publisher)
             ask(daemon, 1)
             wait_for_training(daemon, TOPICS)

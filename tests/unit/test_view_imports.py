@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = {"lancedb", "pyarrow", "numpy", "torch", "spacy", "transformers", "matplotlib", "kafka"}
 LIGHT = [
     "daemon.serving.http.api", "daemon.serving.service",
@@ -15,6 +17,7 @@ LIGHT = [
 ]  # fmt: skip
 
 
+@pytest.mark.process
 def test_views_are_imported_without_what_they_read_from() -> None:
     code = f"import sys, {', '.join(LIGHT)}; print(sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
