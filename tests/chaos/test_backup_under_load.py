@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from contextlib import closing
@@ -38,7 +39,8 @@ from tests.support.kafka_logs import require_kafka
 
 pytestmark = pytest.mark.slow
 TEXT = "goal in the match today"
-ENOUGH = 320
+BATCH = 20
+ENOUGH = 200
 """Labels from which a tiny BERT learns to beat the majority."""
 
 
@@ -73,10 +75,10 @@ class Publisher:
             self._failure = error
 
     def _publish(self) -> None:
-        number = 0
+        number, stream = 0, labels(10_000)
         with closing(open_event_log(self._daemon.settings)) as log, closing(log.sink()) as sink:
-            while not self._over.wait(0.05 if number < ENOUGH // 20 else 1.0):
-                batch = list(labels(20, prefix=f"{number}-"))
+            while not self._over.wait(0.05 if number < ENOUGH // BATCH else 1.0):
+                batch = list(itertools.islice(stream, BATCH))
                 for one in batch:
                     sink.publish(FEEDBACK_TOPIC, one.model_dump_json().encode(), key=one.event_id.encode())
                 sink.flush()
