@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from perennial_artifact import manifest
+from perennial_artifact.errors import UnusableError
 from perennial_client import (
     AsyncClient,
     Champion,
@@ -31,7 +33,6 @@ from perennial_client import (
     Retries,
     UnavailableError,
     download,
-    manifest,
 )  # fmt: skip
 from perennial_client.answers import MANIFEST_BYTES, PREDICTIONS_BYTES
 from perennial_client.cache import Cache
@@ -323,17 +324,17 @@ BAD_MANIFESTS: dict[str, Any] = {
 
 @pytest.mark.parametrize("files", BAD_MANIFESTS)
 def test_a_bad_manifest_is_refused(files: str) -> None:
-    content = json.dumps({"format_version": 1, "files": BAD_MANIFESTS[files]}).encode()
-    with pytest.raises(ModelError):
-        manifest.parse(content, sha256=hashlib.sha256(content).hexdigest(), version="t/v1")
+    content = json.dumps({"format_version": 1, "task": "t", "number": 1, "files": BAD_MANIFESTS[files]}).encode()
+    with pytest.raises(UnusableError):
+        manifest.parse(content, sha256=hashlib.sha256(content).hexdigest())
 
 
 @pytest.mark.parametrize(
     "content", [b"[" * 100_000, b"{}", b"[]", b"\xff", b'{"format_version":"\x1b"}', b'{"format_version":1e999}']
 )
 def test_a_manifest_that_is_none_is_refused(content: bytes) -> None:
-    with pytest.raises(ModelError) as refused:
-        manifest.parse(content, sha256=hashlib.sha256(content).hexdigest(), version="t/v1")
+    with pytest.raises(UnusableError) as refused:
+        manifest.parse(content, sha256=hashlib.sha256(content).hexdigest())
     assert str(refused.value).isprintable()
 
 
@@ -354,7 +355,9 @@ def test_a_manifest_without_end_is_not_read(server: Hostile, tmp_path: Path) -> 
 
 
 def test_files_of_another_size_than_was_said_are_not_fetched(server: Hostile, tmp_path: Path) -> None:
-    content = json.dumps({"format_version": 1, "files": {"a": {"sha256": "0" * 64, "size_bytes": 1 << 30}}}).encode()
+    content = json.dumps(
+        {"format_version": 1, "task": "t", "number": 1, "files": {"a": {"sha256": "0" * 64, "size_bytes": 1 << 30}}}
+    ).encode()
     server.talk = says(http(content))
     with pytest.raises(ModelError, match="together"):
         fetched(server, tmp_path, champion(content, 1))
@@ -364,7 +367,9 @@ def test_files_of_another_size_than_was_said_are_not_fetched(server: Hostile, tm
 def test_a_dripping_download_is_given_up(server: Hostile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
     monkeypatch.setattr(download, "_PATIENCE_S", 0.3)
     monkeypatch.setattr(download, "_BREAKS", 1)
-    content = json.dumps({"format_version": 1, "files": {"a": {"sha256": "0" * 64, "size_bytes": 1 << 20}}}).encode()
+    content = json.dumps(
+        {"format_version": 1, "task": "t", "number": 1, "files": {"a": {"sha256": "0" * 64, "size_bytes": 1 << 20}}}
+    ).encode()
     asked = iter([says(http(content, "Connection: close"))])
     drip = drips(http(b"", length=1 << 20), b" ") if stage == "body" else drips(b"HTTP/1.1 200 OK\r\nX: ", b"x")
     server.talk = lambda line: next(asked, drip)(line)  # noqa: PLW0108 - chosen for each connection

@@ -67,7 +67,9 @@ def test_there_is_a_view_of_each_thing_that_people_ask_about() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("value", [object(), b"bytes", {("a", "b"): 1}, TaskSpec, {"deep": [Exception("x")]}], ids=repr)
+@pytest.mark.parametrize(
+    "value", [object(), b"bytes", {("a", "b"): 1}, TaskSpec, {"deep": [Exception("x")]}], ids=lambda value: type(value).__name__
+)
 def test_what_is_no_data_is_refused(value: object) -> None:
     with pytest.raises(TypeError, match="JSON"):
         as_json(value)
