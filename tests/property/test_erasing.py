@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -67,6 +68,7 @@ def is_clearly_of_another(row: dict[str, Any], before: Rows, erased: dict[str, s
     erased=ERASED,
     redelivered=st.booleans(),
 )
+@pytest.mark.slow
 def test_erasing_takes_all_of_one_and_nothing_of_others(
     events: list[AnyEvent], erased: dict[str, str], redelivered: bool
 ) -> None:
