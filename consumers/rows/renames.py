@@ -26,10 +26,21 @@ def _of_stored(renames: Mapping[str, str]) -> dict[str, str]:
 
 
 def composed(renames: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """Return one mapping, old label to the name in force, for mappings that are applied in order."""
+    """Return one mapping, old label to the name in force, for mappings that are applied in order.
+
+    What many thousand renames take grows with their number: what bears a name now is looked up, not searched for.
+    """
     all_at_once: dict[str, str] = {}
+    bear: dict[str, set[str]] = {}
     for mapping in renames:
-        all_at_once = {**mapping, **{old: mapping.get(new, new) for old, new in all_at_once.items()}}
+        # Those of one mapping happen at once: two labels may swap their names.
+        moved: dict[str, set[str]] = {}
+        for old, new in mapping.items():
+            labels = bear.pop(old, set()) | (set() if old in all_at_once else {old})
+            moved.setdefault(new, set()).update(labels)
+        for new, labels in moved.items():
+            all_at_once |= dict.fromkeys(labels, new)
+            bear.setdefault(new, set()).update(labels)
     return {old: new for old, new in all_at_once.items() if old != new}
 
 
@@ -54,11 +65,11 @@ class Renames:
     def __init__(self, tables: Tables, tasks: Mapping[str, TaskSpec]) -> None:
         self._tables = tables
         self._tasks = tasks
-        self._known: dict[str, tuple[Mapping[str, str], ...]] = {}
+        self._known: dict[str, Mapping[str, str]] = {}
 
     def applied(self, task: str, target: str) -> dict[str, Any]:
         """Return a target (JSON) of a task under the names in force."""
         if task not in self._known:
             of_file = self._tasks[task].renames if task in self._tasks else {}
-            self._known[task] = tuple(mapping for mapping in (*asked_for(self._tables, task), of_file) if mapping)
-        return renamed(json.loads(target), self._known[task])
+            self._known[task] = composed((*asked_for(self._tables, task), of_file))
+        return renamed(json.loads(target), (self._known[task],))

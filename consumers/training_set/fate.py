@@ -15,7 +15,7 @@ from consumers.defence.records import FACTS, NOT_JUDGED, Judged
 from consumers.rows.eligibility import INDEPENDENT, eligibility
 from consumers.rows.event_rows import AS_CITED
 from consumers.rows.ledger import Fate
-from consumers.rows.renames import asked_for
+from consumers.rows.renames import asked_for, composed
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Tables
 from consumers.training_set.selection import HOW_A_LABEL_JOINS, Candidate, Chosen, labels_of, select, usable_target
@@ -100,7 +100,7 @@ def _what_becomes_of_it(
     enriched = {row["row_id"]: row for row in tables.scan("example_enrichment", facts, same_text).to_pylist()}
     if example_id not in enriched:
         return f"it is stored as an example and is being looked at; then {_NEXT_RUN}"
-    renames = asked_for(tables, task.name)
+    renames = (composed(asked_for(tables, task.name)),)
     judged = _judged(tables, same_text)
     rows = [_candidate(row, targets[row_id], judged) for row_id, row in enriched.items() if row_id in targets]
     if enriched[example_id]["verdict"] and judged.of(example_id)["standing"] == NOT_JUDGED:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from config.tasks import TaskSpec
 from consumers.rows.documents import document_of, place_of
-from consumers.rows.renames import asked_for
+from consumers.rows.renames import asked_for, composed
 from consumers.tables.lance import Snapshot
 from consumers.training_set.selection import labels_of, usable_target
 
@@ -123,7 +123,8 @@ def _documents_by_label(snapshot: Snapshot, task: TaskSpec) -> tuple[dict[str, s
 
 
 def _labelled(snapshot: Snapshot, task: TaskSpec) -> Iterator[tuple[str, str, frozenset[str]]]:
-    renames = tuple(mapping for mapping in (*asked_for(snapshot, task.name), task.renames) if mapping)
+    in_force = composed((*asked_for(snapshot, task.name), task.renames))
+    renames = (in_force,) if in_force else ()
     own = f"task = '{task.name}'"
     columns = ["row_id", "split", "text_sha256"]
     enriched = snapshot.scan("example_enrichment", columns, f"{own} AND verdict IS NULL AND split IN ('train', 'test')")

@@ -15,7 +15,7 @@ from config.tasks import TaskSpec
 from config.words import named
 from consumers.rows.eligibility import INDEPENDENT, Role, eligibility
 from consumers.rows.event_rows import canonical_json
-from consumers.rows.renames import renamed
+from consumers.rows.renames import composed, renamed
 
 _PLAIN = re.compile(r"(?:[!-\[\]-~]|(?<=[!#-~]) (?=[!#-~]))*")
 """Targets whose labels stand as they are read today, whatever version stored them."""
@@ -96,7 +96,9 @@ def select(
     max_rows: int,
 ) -> Selection:
     """Choose the rows of one training set. `renames` are applied in order, then those of the task file."""
-    all_renames = tuple(mapping for mapping in (*renames, task.renames) if mapping)
+    # Once, not for each row.
+    in_force = composed((*renames, task.renames))
+    all_renames = (in_force,) if in_force else ()
     left_out: Counter[str] = Counter()
     by_role: dict[Role, list[Candidate]] = defaultdict(list)
     unusable: list[str] = []
