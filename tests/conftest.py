@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 # The processes that tests start find the packages of the repository as pytest itself does, installed or not.
 _ROOT = Path(__file__).parents[1]
@@ -26,6 +28,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.support.daemons import make_models  # noqa: PLC0415 - brings torch, which most tests do without
 
     return make_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command run in this process sets its logs up; the next test must hear what it would hear alone."""
+    handlers, level = list(logging.root.handlers), logging.root.level
+    yield
+    structlog.reset_defaults()
+    logging.root.handlers = handlers
+    logging.root.setLevel(level)
 
 
 # What `make quick` runs starts no process, unless it is marked. Seen to in every run, so that it stays true.
