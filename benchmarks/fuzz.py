@@ -256,9 +256,11 @@ class _Bench:
 def _lay_on_tokens(task: TaskSpec, rows: Sequence[Any], found: Findings) -> None:
     import spacy
 
+    from perennial_artifact.spacy.tokens import make_linear
     from trainers.learners.spacy.rows import lay_on_tokens
 
-    nlp = spacy.blank("en")
+    # As a training child and a loaded model do.
+    nlp = make_linear(spacy.blank("en"))
     types = sorted({span["label"] for row in rows for span in row.target["spans"]})
     for row in rows:
         with found.stage(f"laying a row of {task.name} on tokens"):
