@@ -128,9 +128,14 @@ def _stream(
 
     def taken_in() -> bool:
         nonlocal enough
-        counted = [task for task in narrator.look().tasks if task.task in TASKS]
-        enough = all(task.new_examples >= NEEDED or narrator.runs_started(task.task) > started[task.task] for task in counted)
-        return enough or sum(task.counts.unenriched for task in counted) < BACKLOG
+        seen = narrator.look()
+        counted = [task for task in seen.tasks if task.task in TASKS]
+        runs = [narrator.runs_started(task.task) > started[task.task] for task in counted]
+        reached = all(ran or task.new_examples >= NEEDED for ran, task in zip(runs, counted, strict=True))
+        waiting = sum(task.counts.unenriched for task in counted) + sum(seen.lag.values())
+        # What is still to be enriched may tie two sides, and take examples away that were counted.
+        enough = reached and (waiting == 0 or all(runs))
+        return enough or (not reached and waiting < BACKLOG)
 
     for _portion in range(MOST_STORIES // PORTION):
         deal_with(tell(PORTION))
