@@ -122,25 +122,23 @@ def _stream(
     tell: Callable[[int], list[Story]],
     deal_with: Callable[[Sequence[Story]], object],
 ) -> None:
-    """Tell stories in small portions, so that counts are seen to rise, until each task has the examples that start a run."""
-    started: dict[str, int] = {task: narrator.runs_started(task) for task in TASKS}
-    enough = False
+    """Tell stories in small portions, so that counts are seen to rise, until each task has had the examples that start a run."""
+    before: dict[str, int] = {task: narrator.runs_started(task) for task in TASKS}
+    started = False
 
     def taken_in() -> bool:
-        nonlocal enough
-        seen = narrator.look()
-        counted = [task for task in seen.tasks if task.task in TASKS]
-        runs = [narrator.runs_started(task.task) > started[task.task] for task in counted]
+        nonlocal started
+        counted = [task for task in narrator.look().tasks if task.task in TASKS]
+        runs = [narrator.runs_started(task.task) > before[task.task] for task in counted]
+        started = all(runs)
+        # Counted examples may be taken away again, by a text that ties two sides or by a run that holds out more documents.
         reached = all(ran or task.new_examples >= NEEDED for ran, task in zip(runs, counted, strict=True))
-        waiting = sum(task.counts.unenriched for task in counted) + sum(seen.lag.values())
-        # What is still to be enriched may tie two sides, and take examples away that were counted.
-        enough = reached and (waiting == 0 or all(runs))
-        return enough or (not reached and waiting < BACKLOG)
+        return started or (not reached and sum(task.counts.unenriched for task in counted) < BACKLOG)
 
     for _portion in range(MOST_STORIES // PORTION):
         deal_with(tell(PORTION))
         installation.wait_until(taken_in, limit_s=left_s(), what="the stories told so far to be enriched")
-        if enough:
+        if started:
             return
 
 
