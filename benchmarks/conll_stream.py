@@ -20,7 +20,8 @@ from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import load_tasks
 from consumers.events import schemas as events
 from consumers.events.schemas import Feedback, Label
-from consumers.formats.importing import ImportOptions, import_events
+from consumers.formats.importing import import_events
+from consumers.formats.options import ImportOptions
 from daemon.demo.installation import Installation
 from daemon.serving.client import load_version
 from perennial_artifact.predictor import Predictor

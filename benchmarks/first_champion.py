@@ -25,7 +25,8 @@ from config.errors import PerennialError
 from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import load_tasks
 from consumers.events.schemas import Label
-from consumers.formats.importing import ImportOptions, import_events
+from consumers.formats.importing import import_events
+from consumers.formats.options import ImportOptions
 from daemon.demo.installation import Installation
 from registry.runs import Run
 from registry.store import Registry

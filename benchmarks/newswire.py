@@ -27,7 +27,8 @@ from consumers.buffer.open import open_writer
 from consumers.buffer.writer import BufferWriter
 from consumers.enrichment.enrich import Enricher
 from consumers.events.schemas import TOPIC_OF_TYPE, Label
-from consumers.formats.importing import ImportOptions, import_events
+from consumers.formats.importing import import_events
+from consumers.formats.options import ImportOptions
 from consumers.log.protocols import Position
 from consumers.rows.event_rows import Stored
 from registry import gate

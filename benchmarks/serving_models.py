@@ -13,7 +13,8 @@ from benchmarks import huffpost, report
 from config.settings import SHIPPED_TASKS_DIR, Settings
 from config.tasks import load_tasks
 from consumers.events.schemas import Label, to_bytes
-from consumers.formats.importing import ImportOptions, import_events
+from consumers.formats.importing import import_events
+from consumers.formats.options import ImportOptions
 from consumers.training_set.snapshot import SCHEMA, write_training_set
 from daemon.training.runners.local import LocalRunner
 from registry import promotion

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from config import durable
 from config.errors import StopError
+from consumers.buffer.folder import kept_number
 
 TOKEN_FILE = "highest_fencing_token"  # noqa: S105 - a number that counts leaders, no secret
 
@@ -43,15 +44,8 @@ class Fence:
 
 def highest_token(folder: Path) -> int:
     """Return the highest token that was used on the buffer in `folder`, 0 before the first. Raises `StopError` if unreadable."""
-    path = folder / TOKEN_FILE
-    try:
-        text = path.read_text(encoding="ascii", errors="replace").strip()
-    except FileNotFoundError:
-        return 0
-    if not text.isdecimal():
-        message = (
-            f"{path} holds {text[:80]!r} instead of a number, so a former leader could not be told from the present one. Nothing "
-            "was written. Stop every daemon that uses this folder, remove the file, and start one again"
-        )
-        raise StopError(message)
-    return int(text)
+    return kept_number(
+        folder / TOKEN_FILE,
+        "a former leader could not be told from the present one. Nothing was written. Stop every daemon that uses this folder, "
+        "remove the file, and start one again",
+    )

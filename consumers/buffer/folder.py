@@ -54,16 +54,21 @@ def remember_highest_seq(folder: Path, seq: int) -> None:
 
 def highest_seq(folder: Path) -> int:
     """Return the enrichment number that was kept, 0 when none was. Raises `StopError` when it cannot be read."""
-    path = folder / HIGHEST_SEQ_FILE
+    return kept_number(
+        folder / HIGHEST_SEQ_FILE,
+        "without it new examples could be taken for old ones. Nothing was changed. Restore the file from a backup, or write the "
+        "highest `max_seq` of the training sets under runs into it",
+    )
+
+
+def kept_number(path: Path, otherwise: str) -> int:
+    """Return the number in a file, 0 when there is none. Raises `StopError`, ending with `otherwise`, for anything else in it."""
     try:
         text = path.read_text(encoding="ascii", errors="replace").strip()
     except FileNotFoundError:
         return 0
     if not text.isdecimal():
-        message = (
-            f"{path} holds {text[:80]!r} instead of a number; without it new examples could be taken for old ones. Nothing was "
-            "changed. Restore the file from a backup, or write the highest `max_seq` of the training sets under runs into it"
-        )
+        message = f"{path} holds {text[:80]!r} instead of a number; {otherwise}"
         raise StopError(message)
     return int(text)
 

@@ -8,58 +8,27 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-from pydantic import ValidationError
 
 from config.clock import Clock, utc_now
-from config.errors import DeadLetterError, UserError
-from config.foreign.times import read_time
+from config.errors import UserError
 from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
-from consumers.events.errors import explain
-from consumers.events.schemas import AnyEvent, Article, Label, article_text
-from consumers.events.targets import read_target
-from consumers.formats.files.source import Format, Reading, Source, identify
+from consumers.events.schemas import AnyEvent
+from consumers.formats.files.source import Format, Source, identify
 from consumers.formats.layouts.label_studio import is_task
-from consumers.formats.layouts.recognise import PARTIAL, Layout, flat, recognise
+from consumers.formats.layouts.recognise import Layout, flat, recognise
 from consumers.formats.layouts.survey import Survey, survey
 from consumers.formats.mapping import ColumnMapping
-from consumers.formats.rows import AnyRow, BadRow, Findings, LeftOut, Row, Unreadable
-from consumers.formats.spans import Nesting, SpanReader
-from consumers.formats.values import blank, is_whole_decimal, missing, read_id, read_label, read_number, read_text
-from consumers.text.markup import plain
+from consumers.formats.options import ImportOptions
+from consumers.formats.rows import AnyRow, BadRow, Findings, LeftOut, Row
+from consumers.formats.spans import SpanReader
+from consumers.formats.writing import EventWriter
 
-_Value = TypeVar("_Value")
 _READING = 3
 """Grows when files are read otherwise than before: a file imported again then gives other events."""
 _NAMES_DOCUMENTS: frozenset[Format] = frozenset({"conll", "brat"})
 _SHOWN_COLUMNS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class ImportOptions:
-    """What else decides which events a file gives. Times: `since` is included, `until` is not."""
-
-    format: Format | None = None
-    header: bool = True
-    labels: Mapping[str, str] | None = None
-    """Label in the file -> label here; nothing leaves it out."""
-    origin: Literal["gold", "import", "audit"] = "import"
-    anchor: bool = False
-    since: datetime | None = None
-    until: datetime | None = None
-    limit: int | None = None
-    delimiter: str | None = None
-    encoding: str | None = None
-    columns: tuple[str, ...] | None = None
-    """Where tokens and tags (and sentences) stand: numbers in CoNLL, else names."""
-    nested: Nesting = "outermost"
-
-    @property
-    def reading(self) -> Reading:
-        """Return the part that says how the file itself is read."""
-        return Reading(self.format, self.header, self.delimiter, self.encoding, self.columns)
+_MAY_BE_DECIMALS = ("label", "id", "group")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +43,7 @@ class Import:
     """How many rows, or sentences, could be read."""
     said: tuple[str, ...]
     """What was recognised, one thing each."""
-    _writer: _Writer
+    _writer: EventWriter
     _limit: int | None
 
     @property
@@ -150,7 +119,7 @@ def plan(
     # A table of text has no types: elsewhere "123.0" is a text of its own.
     untyped = _MAY_BE_DECIMALS if source.format == "csv" else ()
     decimals = frozenset(columns[field] for field in untyped if field in columns and seen.decimals(columns[field]))
-    writer = _Writer(
+    writer = EventWriter(
         task, columns, chosen, identity, _file_time(path, clock), clock() + future_tolerance, spans, documents, decimals
     )
     rows = seen.rows if layout.tags is None else sum(1 for _ in layout.rows(flat(source.rows())))
@@ -188,149 +157,6 @@ def _said(source: Source, layout: Layout, columns: Mapping[str, str], seen: Surv
         more = ", ..." if len(unread) > _SHOWN_COLUMNS else ""
         said.append(f"columns: {used}" + (f"; not read: {', '.join(map(repr, unread[:_SHOWN_COLUMNS]))}{more}" if unread else ""))
     return (*source.said, *said)
-
-
-@dataclass(frozen=True, slots=True)
-class _Writer:
-    """Turns rows of one file into events."""
-
-    task: TaskSpec | None
-    columns: Mapping[str, str]
-    options: ImportOptions
-    identity: str
-    undated_from: datetime
-    latest: datetime
-    """Events of later times are refused when they arrive."""
-    spans: SpanReader
-    documents: str | None
-    """What the ids of documents begin with where the file names them itself."""
-    decimals: frozenset[str]
-    """Columns in which 123.0 is 123."""
-
-    def event(self, row: Row) -> AnyEvent | BadRow | LeftOut | None:
-        """Return the row's event, None when it lies outside the times asked for."""
-        try:
-            occurred_at = self._time(row)
-            if not self._wanted(occurred_at):
-                return None
-            self._refuse_ahead(occurred_at)
-            return self._label(row, self.task, occurred_at) if self.task else self._article(row, occurred_at)
-        except DeadLetterError as error:
-            return BadRow(row.line, error.reason)
-        except ValidationError as error:
-            return BadRow(row.line, explain(error, noun="row").reason)
-        except ValueError as error:
-            return BadRow(row.line, str(error))
-
-    def _refuse_ahead(self, moment: datetime) -> None:
-        if moment > self.latest:
-            message = (
-                f"the time {moment.isoformat()} is ahead of this machine's clock; give the time it happened, and check the clock"
-            )
-            raise ValueError(message)
-
-    def _wanted(self, occurred_at: datetime) -> bool:
-        since, until = self.options.since, self.options.until
-        return (since is None or occurred_at >= since) and (until is None or occurred_at < until)
-
-    def _time(self, row: Row) -> datetime:
-        if "time" in self.columns:
-            return self.read(row, "time", read_time)
-        return self.undated_from + timedelta(microseconds=row.line)
-
-    def _article(self, row: Row, occurred_at: datetime) -> AnyEvent:
-        body = self._text(row, "body") or self._text(row, "text")
-        title = self._text(row, "title")
-        _refuse_blank(title + body)
-        event_id = f"import-{self.identity}-{row.line}"
-        return Article(
-            event_id=event_id, occurred_at=occurred_at, source="import", article_id=self._id(row, "id") or event_id, title=title,
-            body=body,
-        )  # fmt: skip
-
-    def _label(self, row: Row, task: TaskSpec, occurred_at: datetime) -> AnyEvent | LeftOut:
-        # The text column is the whole text; without one it is put together as an article's is.
-        whole, title, body = (self._text(row, name) for name in ("text", "title", "body"))
-        kind = kinds.get(task.kind)
-        if not kind.positional:  # offsets count what the file holds
-            whole, title, body = plain(whole), plain(title), plain(body)
-        text = whole or article_text(title, body)
-        _refuse_blank(text)
-        target = kind.from_row(_Values(self, row, text))
-        if target is None:
-            return LeftOut(row.line, "rows whose label --label-map leaves out")
-        label = Label(
-            event_id=f"import-{self.identity}-{row.line}", occurred_at=occurred_at, source="import", task=task.name,
-            article_id=self._id(row, "id"), document_id=self._document(row), text=text, target=target,
-            origin=self.options.origin, anchor=self.options.anchor,
-        )  # fmt: skip
-        read_target(task, target, text)
-        return label
-
-    def _document(self, row: Row) -> str | None:
-        if self.documents is None:
-            return self._id(row, "group")
-        name = row.values.get("document")
-        return f"{self.documents}-{name}" if name is not None else None
-
-    def _id(self, row: Row, name: str) -> str | None:
-        return self.read(row, name, read_id) if name in self.columns else None
-
-    def _text(self, row: Row, name: str) -> str:
-        return self.read(row, name, read_text) if name in self.columns else ""
-
-    def read(self, row: Row, name: str, reader: Callable[[Any], _Value]) -> _Value:
-        """Return what `reader` makes of the value in field `name`. Raises `ValueError` naming the column."""
-        column = self.columns[name]
-        value = row.values.get(column)
-        if missing(value) and name not in _MAY_BE_MISSING:
-            message = f"column {column!r} ({name}) {'is empty' if value == '' else 'has no value' if value is None else 'is NaN'}"
-            raise ValueError(message)
-        if column in self.decimals and isinstance(value, str) and is_whole_decimal(value):
-            value = value.strip().partition(".")[0]
-        try:
-            if isinstance(value, Unreadable):
-                raise ValueError(value.reason)  # noqa: TRY301, TRY004 - one type for whatever a file may hold
-            return reader(value)
-        except ValueError as error:
-            message = f"column {column!r} ({name}): {error}"
-            raise ValueError(message) from None
-
-
-_MAY_BE_MISSING = frozenset({"text", "title", "body", "id", "group"})
-_MAY_BE_DECIMALS = ("label", "id", "group")
-
-
-@dataclass(frozen=True, slots=True)
-class _Values:
-    """One row as its task's kind reads it (`config.kinds.kind.RowValues`)."""
-
-    writer: _Writer
-    row: Row
-    text: str
-
-    @property
-    def partial(self) -> bool:
-        """Whether the row says that it does not tell everything of its text."""
-        return self.row.values.get(PARTIAL) is True
-
-    def label(self, field: str) -> str:
-        """Return the label, as the label map calls it."""
-        return self.writer.read(self.row, field, lambda value: read_label(value, self.writer.options.labels))
-
-    def spans(self, field: str) -> list[dict[str, Any]]:
-        """Return the spans, in order."""
-        return self.writer.read(self.row, field, lambda value: self.writer.spans.read(value, self.text, self.row.line))
-
-    def number(self, field: str) -> float:
-        """Return the number."""
-        return self.writer.read(self.row, field, read_number)
-
-
-def _refuse_blank(text: str) -> None:
-    if blank(text):
-        message = "the text is empty" if not text.strip() else "the text shows nothing: it has invisible characters only"
-        raise ValueError(message)
 
 
 def _require(columns: Mapping[str, str], names: list[str], task: TaskSpec | None, options: ImportOptions) -> None:

@@ -92,8 +92,9 @@ def import_(  # noqa: PLR0917 - typer gives every option by name
 ) -> None:
     """Turn a file into events. Importing the same file twice changes nothing."""
     from consumers.formats.files.csv import delimiter_named  # noqa: PLC0415 - heavy
-    from consumers.formats.importing import ImportOptions, plan  # noqa: PLC0415 - heavy
+    from consumers.formats.importing import plan  # noqa: PLC0415 - heavy
     from consumers.formats.mapping import ColumnMapping, read_columns, read_label_map  # noqa: PLC0415 - heavy
+    from consumers.formats.options import ImportOptions  # noqa: PLC0415 - heavy
     from consumers.formats.summary import Summary  # noqa: PLC0415 - heavy
     from daemon.operations.importing import Sent, send  # noqa: PLC0415 - heavy
     from trainers.learners.reading_length import reading_length  # noqa: PLC0415 - heavy

@@ -13,8 +13,9 @@ from consumers.buffer.open import open_writer
 from consumers.enrichment.enrich import Enricher
 from consumers.enrichment.stories import NewText, StoryIndex
 from consumers.events.schemas import Article, Label
-from consumers.formats.importing import ImportOptions, import_events
+from consumers.formats.importing import import_events
 from consumers.formats.mapping import ColumnMapping
+from consumers.formats.options import ImportOptions
 from consumers.formats.rows import BadRow
 from consumers.log.protocols import Position
 from consumers.rows.event_rows import Stored

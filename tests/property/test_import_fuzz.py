@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from config.errors import UserError
 from consumers.events.schemas import parse, to_bytes
-from consumers.formats.importing import ImportOptions, plan
+from consumers.formats.importing import plan
 from consumers.formats.mapping import ColumnMapping
+from consumers.formats.options import ImportOptions
 from consumers.formats.rows import BadRow, LeftOut
 from consumers.formats.summary import Summary, odd_labels
 from tests.support.imports import ENTITIES, NOW, TOPICS

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from consumers.events.schemas import Article, Label
-from consumers.formats.importing import Import, ImportOptions, plan
+from consumers.formats.importing import Import, plan
 from consumers.formats.mapping import ColumnMapping
+from consumers.formats.options import ImportOptions
 from consumers.formats.rows import BadRow, LeftOut
 from tests.support.sample_events import TASKS
 

@@ -16,8 +16,9 @@ from config.errors import UserError
 from config.foreign.times import read_time
 from consumers.events.schemas import Article, Label, parse, to_bytes
 from consumers.formats.files.source import Reading, identify
-from consumers.formats.importing import ImportOptions, import_events
+from consumers.formats.importing import import_events
 from consumers.formats.mapping import ColumnMapping, parse_pairs, read_columns
+from consumers.formats.options import ImportOptions
 from consumers.formats.rows import BadRow, Row
 from consumers.formats.tags import TokenSpan, decode_tags
 from consumers.formats.values import read_number

@@ -1,0 +1,168 @@
+"""From one row of a file to one event, or to the reason why it gives none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from config.errors import DeadLetterError
+from config.foreign.times import read_time
+from config.kinds import catalog as kinds
+from config.tasks import TaskSpec
+from consumers.events.errors import explain
+from consumers.events.schemas import AnyEvent, Article, Label, article_text
+from consumers.events.targets import read_target
+from consumers.formats.layouts.recognise import PARTIAL
+from consumers.formats.options import ImportOptions
+from consumers.formats.rows import BadRow, LeftOut, Row, Unreadable
+from consumers.formats.spans import SpanReader
+from consumers.formats.values import blank, is_whole_decimal, missing, read_id, read_label, read_number, read_text
+from consumers.text.markup import plain
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class EventWriter:
+    """Turns rows of one file into events."""
+
+    task: TaskSpec | None
+    columns: Mapping[str, str]
+    options: ImportOptions
+    identity: str
+    undated_from: datetime
+    latest: datetime
+    """Events of later times are refused when they arrive."""
+    spans: SpanReader
+    documents: str | None
+    """What the ids of documents begin with where the file names them itself."""
+    decimals: frozenset[str]
+    """Columns in which 123.0 is 123."""
+
+    def event(self, row: Row) -> AnyEvent | BadRow | LeftOut | None:
+        """Return the row's event, None when it lies outside the times asked for."""
+        try:
+            occurred_at = self._time(row)
+            if not self._wanted(occurred_at):
+                return None
+            self._refuse_ahead(occurred_at)
+            return self._label(row, self.task, occurred_at) if self.task else self._article(row, occurred_at)
+        except DeadLetterError as error:
+            return BadRow(row.line, error.reason)
+        except ValidationError as error:
+            return BadRow(row.line, explain(error, noun="row").reason)
+        except ValueError as error:
+            return BadRow(row.line, str(error))
+
+    def _refuse_ahead(self, moment: datetime) -> None:
+        if moment > self.latest:
+            message = (
+                f"the time {moment.isoformat()} is ahead of this machine's clock; give the time it happened, and check the clock"
+            )
+            raise ValueError(message)
+
+    def _wanted(self, occurred_at: datetime) -> bool:
+        since, until = self.options.since, self.options.until
+        return (since is None or occurred_at >= since) and (until is None or occurred_at < until)
+
+    def _time(self, row: Row) -> datetime:
+        if "time" in self.columns:
+            return self.read(row, "time", read_time)
+        return self.undated_from + timedelta(microseconds=row.line)
+
+    def _article(self, row: Row, occurred_at: datetime) -> AnyEvent:
+        body = self._text(row, "body") or self._text(row, "text")
+        title = self._text(row, "title")
+        _refuse_blank(title + body)
+        event_id = f"import-{self.identity}-{row.line}"
+        return Article(
+            event_id=event_id, occurred_at=occurred_at, source="import", article_id=self._id(row, "id") or event_id, title=title,
+            body=body,
+        )  # fmt: skip
+
+    def _label(self, row: Row, task: TaskSpec, occurred_at: datetime) -> AnyEvent | LeftOut:
+        # The text column is the whole text; without one it is put together as an article's is.
+        whole, title, body = (self._text(row, name) for name in ("text", "title", "body"))
+        kind = kinds.get(task.kind)
+        if not kind.positional:  # offsets count what the file holds
+            whole, title, body = plain(whole), plain(title), plain(body)
+        text = whole or article_text(title, body)
+        _refuse_blank(text)
+        target = kind.from_row(_Values(self, row, text))
+        if target is None:
+            return LeftOut(row.line, "rows whose label --label-map leaves out")
+        label = Label(
+            event_id=f"import-{self.identity}-{row.line}", occurred_at=occurred_at, source="import", task=task.name,
+            article_id=self._id(row, "id"), document_id=self._document(row), text=text, target=target,
+            origin=self.options.origin, anchor=self.options.anchor,
+        )  # fmt: skip
+        read_target(task, target, text)
+        return label
+
+    def _document(self, row: Row) -> str | None:
+        if self.documents is None:
+            return self._id(row, "group")
+        name = row.values.get("document")
+        return f"{self.documents}-{name}" if name is not None else None
+
+    def _id(self, row: Row, name: str) -> str | None:
+        return self.read(row, name, read_id) if name in self.columns else None
+
+    def _text(self, row: Row, name: str) -> str:
+        return self.read(row, name, read_text) if name in self.columns else ""
+
+    def read(self, row: Row, name: str, reader: Callable[[Any], _Value]) -> _Value:
+        """Return what `reader` makes of the value in field `name`. Raises `ValueError` naming the column."""
+        column = self.columns[name]
+        value = row.values.get(column)
+        if missing(value) and name not in _MAY_BE_MISSING:
+            message = f"column {column!r} ({name}) {'is empty' if value == '' else 'has no value' if value is None else 'is NaN'}"
+            raise ValueError(message)
+        if column in self.decimals and isinstance(value, str) and is_whole_decimal(value):
+            value = value.strip().partition(".")[0]
+        try:
+            if isinstance(value, Unreadable):
+                raise ValueError(value.reason)  # noqa: TRY301, TRY004 - one type for whatever a file may hold
+            return reader(value)
+        except ValueError as error:
+            message = f"column {column!r} ({name}): {error}"
+            raise ValueError(message) from None
+
+
+_MAY_BE_MISSING = frozenset({"text", "title", "body", "id", "group"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """One row as its task's kind reads it (`config.kinds.kind.RowValues`)."""
+
+    writer: EventWriter
+    row: Row
+    text: str
+
+    @property
+    def partial(self) -> bool:
+        """Whether the row says that it does not tell everything of its text."""
+        return self.row.values.get(PARTIAL) is True
+
+    def label(self, field: str) -> str:
+        """Return the label, as the label map calls it."""
+        return self.writer.read(self.row, field, lambda value: read_label(value, self.writer.options.labels))
+
+    def spans(self, field: str) -> list[dict[str, Any]]:
+        """Return the spans, in order."""
+        return self.writer.read(self.row, field, lambda value: self.writer.spans.read(value, self.text, self.row.line))
+
+    def number(self, field: str) -> float:
+        """Return the number."""
+        return self.writer.read(self.row, field, read_number)
+
+
+def _refuse_blank(text: str) -> None:
+    if blank(text):
+        message = "the text is empty" if not text.strip() else "the text shows nothing: it has invisible characters only"
+        raise ValueError(message)
