@@ -23,8 +23,7 @@ from consumers.rows.backlog import TextRow
 from consumers.rows.documents import DocumentSides, document_of
 from consumers.rows.enrichment_rows import Enrichment, StoryMember
 from consumers.tables.columns import TextTable
-from consumers.text import language, quality
-from consumers.text import ngrams as characters
+from consumers.text import language, ngrams, quality
 from consumers.text.outlines import outline
 
 if TYPE_CHECKING:
@@ -258,7 +257,7 @@ class Enricher:
         for member in self._buffer.recent_stories(last, last - start):
             encoder = self._loaded_encoder()
             comparable = member.encoder_id == encoder.encoder_id or (
-                member.encoder_id == characters.ENCODER_ID and len(member.embedding) == encoder.dimensions
+                member.encoder_id == ngrams.ENCODER_ID and len(member.embedding) == encoder.dimensions
             )
             yield Member(
                 row_id=member.row_id,

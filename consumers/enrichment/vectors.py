@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from consumers.text import ngrams as characters
+from consumers.text import ngrams
 from consumers.text.scripts import LEAST_READABLE
 
 
@@ -46,7 +46,7 @@ def vectors_of(encoder: TextEncoder, texts: Sequence[str]) -> list[TextVector]:
     by_place: dict[int, TextVector] = {}
     for wanted, encode, name in (
         (True, encoder.encode, encoder.encoder_id),
-        (False, lambda some: characters.vectors_of(some, encoder.dimensions), characters.ENCODER_ID),
+        (False, lambda some: ngrams.vectors_of(some, encoder.dimensions), ngrams.ENCODER_ID),
     ):
         places = np.flatnonzero(readable == wanted).tolist()
         if places:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from consumers.rows.seen import SeenIds
 from consumers.tables.columns import ENRICHMENT_OF, EXAMPLE_FACTS, SCHEMAS, TextTable, is_one_of, moment
 from consumers.tables.lance import Tables
-from consumers.text import ngrams as characters
+from consumers.text import ngrams
 from consumers.text.outlines import Outline
 
 Split = Literal["train", "test", "anchor", "dropped"]
@@ -149,7 +149,7 @@ def unread_languages(tables: Tables, since: datetime) -> tuple[Counter[str], int
     for table in ENRICHMENT_OF.values():
         rows = tables.scan(table, ["language", "encoder_id"], f"stored_at >= {moment(since)} AND encoder_id IS NOT NULL")
         total += rows.num_rows
-        by_letters = rows.filter(pc.equal(rows["encoder_id"], characters.ENCODER_ID))
+        by_letters = rows.filter(pc.equal(rows["encoder_id"], ngrams.ENCODER_ID))
         unread.update(by_letters["language"].to_pylist())
     return unread, total
 

@@ -10,7 +10,7 @@ import pytest
 from consumers.enrichment.embedding import Encoder
 from consumers.enrichment.stories import NewText, Placement, StoryIndex
 from consumers.enrichment.vectors import vectors_of
-from consumers.text import ngrams as characters
+from consumers.text import ngrams
 from consumers.text.outlines import outline
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
@@ -60,7 +60,7 @@ def test_every_unrelated_headline_is_a_story_of_its_own(encoder: Encoder) -> Non
 @pytest.mark.parametrize("script", UNREADABLE)
 def test_a_script_without_words_in_the_vocabulary_is_compared_by_its_letters(encoder: Encoder, script: str) -> None:
     found = vectors_of(encoder, UNREADABLE[script])
-    assert {vector.encoder_id for vector in found} == {characters.ENCODER_ID}
+    assert {vector.encoder_id for vector in found} == {ngrams.ENCODER_ID}
     assert {vector.vector.shape for vector in found} == {(encoder.dimensions,)}
     assert np.allclose([np.linalg.norm(vector.vector) for vector in found], 1, atol=1e-5)
 

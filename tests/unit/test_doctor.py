@@ -18,7 +18,7 @@ from consumers.events.schemas import Article, content_sha256
 from consumers.log.protocols import Position, RawEvent
 from consumers.rows.enrichment_rows import Enrichment
 from consumers.rows.event_rows import Stored, revision_id
-from consumers.text import ngrams as characters
+from consumers.text import ngrams
 from daemon.operations.doctor import machine
 from daemon.operations.doctor.examine import examine
 from daemon.operations.doctor.finding import Finding
@@ -228,7 +228,7 @@ def test_dead_letters_are_pointed_at(installation: Path) -> None:
 
 def test_a_script_that_the_encoder_cannot_read(installation: Path) -> None:
     texts = {"th": "ธนาคารกลางลดอัตราดอกเบี้ย", "en": "The central bank cut its main rate"}
-    encoder_ids = {"th": characters.ENCODER_ID, "en": "minilm@1"}
+    encoder_ids = {"th": ngrams.ENCODER_ID, "en": "minilm@1"}
     with opened(load_settings().buffer_dir, clock=utc_now) as buffer:
         events = [
             Article(event_id=f"e-{name}", article_id=name, occurred_at=datetime.now(UTC), title=text)
