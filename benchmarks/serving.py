@@ -240,9 +240,11 @@ def _changing(change: Callable[[], None]) -> Iterator[list[int]]:
     stop, count = threading.Event(), [0]
 
     def keep_changing() -> None:
-        while not stop.wait(_CHANGE_PAUSE_S):
+        while True:
             change()
             count[0] += 1
+            if stop.wait(_CHANGE_PAUSE_S):
+                return
 
     thread = threading.Thread(target=keep_changing)
     thread.start()
