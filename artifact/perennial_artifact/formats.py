@@ -21,6 +21,7 @@ class ModelFormat(Protocol):
 
 
 _FORMATS = {
+    "sentence-classification": "perennial_artifact.sentence.classifier:SentenceClassifier",
     "spacy-ner": "perennial_artifact.spacy.entities:Entities",
     "transformers-classification": "perennial_artifact.transformer.classifier:Classifier",
 }

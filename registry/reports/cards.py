@@ -87,6 +87,7 @@ def sections(registry: Registry, name: str, *, picture: str | None = None) -> li
         Section("Comparison", (*plot, _compared(seen)), (), _SCORES if seen else (), _scored(seen)),
         Section("Made from", (), (), ("", ""), tuple(_origin(version, run, len(registry.versions.learnt(name))))),
         Section("Training", (), (), ("", ""), tuple(_effort(version))),
+        *_tried(version.metrics.get("tried") or ()),
         Section("Settings", (), (), ("Setting", "Value"), tuple((f"`{key}`", value) for key, value in settings)),
         Section("Files", (), (), ("", ""), tuple(_files(version))),
     ]
@@ -193,6 +194,21 @@ def _effort(version: Version) -> list[tuple[object, ...]]:
         (shown[key], f"{value:.1f}" if isinstance(value, float) else value) for key, value in known.items()
     ]
     return rows if (cut := texts_cut(version.metrics)) is None else [*rows, ("Texts longer than the model reads", cut)]
+
+
+def _tried(tried: Iterable[Mapping[str, Any]]) -> Iterable[Section]:
+    """Yield the part that lists what the run tried on training rows before it settled on this version, if anything."""
+    rows = tuple(
+        (
+            f"**{one['name']}**" if one["chosen"] else one["name"],
+            ", ".join(f"{metric} {score:.4f}" for metric, score in one["scores"].items()),
+            f"{one['cpu_s']:.2f}",
+        )
+        for one in tried
+    )
+    if rows:
+        text = "Tried on training rows that were held back for it; what was chosen is bold."
+        yield Section("Tried", (text,), (), ("Choice", "Scores", "CPU s"), rows)
 
 
 def texts_cut(metrics: Mapping[str, Any]) -> str | None:

@@ -19,6 +19,7 @@ from tests.support.registries import TASK
 from trainers.compare.comparison import Comparison
 from trainers.compare.slices import Slice
 from trainers.job.spec import Progress
+from trainers.learners.tried import Tried
 
 COMPARISON = Comparison(
     task=TASK, metric="macro_f1", candidate_run="r", champion_version=f"{TASK}/v1", opponent=f"{TASK}/v1", rows=640, stories=500,
@@ -215,6 +216,20 @@ class TestCards:
         assert "The run's record is gone." in card
         assert "The run recorded no comparison." in card
         assert r"| `note` | a\|b c |" in card
+
+    def test_a_card_lists_what_was_tried_and_marks_what_was_chosen(self, registry: Registry) -> None:
+        tried = [
+            Tried(name="half-life 365 days", scores={"accuracy": 0.44}, cpu_s=1.25, chosen=True),
+            Tried(name="no decay", scores={"accuracy": 0.41}, cpu_s=0.5, chosen=False),
+        ]
+        version = registry.versions.add(
+            TASK, 1, run_id="r", artifact_id=f"{TASK}/v1-{0:012x}", manifest_sha256="0" * 64, size_bytes=1, parent=None,
+            lineage=Lineage(training_set_sha256="", seed=1, settings={}, code=""),
+            metrics={"tried": [one.model_dump(mode="json") for one in tried]}, learnt=(),
+        )  # fmt: skip
+        card = cards.card(registry, version.name)
+        assert "| **half-life 365 days** | accuracy 0.4400 | 1.25 |" in card
+        assert "| no decay | accuracy 0.4100 | 0.50 |" in card
 
     def test_the_plot_shows_the_interval_and_what_was_required(self) -> None:
         figure = plot("topics/v2", COMPARISON, [])

@@ -19,6 +19,7 @@ from config.durable import write_atomic
 from config.sections import TrainingSettings
 from config.tasks import TaskSpec
 from trainers.compare.comparison import Comparison
+from trainers.learners.tried import Tried
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -114,6 +115,8 @@ class JobResult(_Value):
     score_s: float = 0.0
     examples_per_s: float = 0.0
     peak_memory_mib: float = 0.0
+    tried: tuple[Tried, ...] = ()
+    """What the run tried on the way to its candidate, in order."""
     hardware: str = ""
     """Device, precision and threads used, for the card."""
 

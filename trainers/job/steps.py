@@ -33,6 +33,7 @@ from trainers.job.spec import LINEAGE_FILE, MODEL_FOLDER, SCORES_FILE, WORK_FOLD
 from trainers.learners.catalog import learner_for
 from trainers.learners.opening import described, open_model
 from trainers.learners.protocols import Example, Learner, TrainingPlan, TrainingStep
+from trainers.learners.tried import Tried
 
 TRAINED_FILE = "trained.json"
 """Written last when the model folder is complete: a later attempt goes on with scoring."""
@@ -52,6 +53,7 @@ class Trained(BaseModel):
     rows_replayed: int
     rows_cut: int = 0
     labels: tuple[str, ...]
+    tried: tuple[Tried, ...] = ()
     train_s: float
     examples_per_s: float
 
@@ -105,6 +107,7 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
         tested=tested,
         tested_cut=tested_cut,
         labels=trained.labels,
+        tried=trained.tried,
         train_s=trained.train_s,
         score_s=time.monotonic() - began,
         examples_per_s=trained.examples_per_s,
@@ -176,6 +179,7 @@ def _train(job: _Job, selection: RunRows) -> Trained:
         job.progress.note(message)
         job.stop.check()
 
+    tried: list[Tried] = []
     plan = TrainingPlan(
         spec=spec.task,
         rows=examples_of(selection.table),
@@ -189,6 +193,7 @@ def _train(job: _Job, selection: RunRows) -> Trained:
         waiting=frozenset(job.training_set.manifest.waiting),
         text_time_s=spec.training.text_time_s,
         tell=tell,
+        note_tried=tried.append,
     )
     began = time.monotonic()
     job.learner.train(plan, building)
@@ -200,6 +205,7 @@ def _train(job: _Job, selection: RunRows) -> Trained:
         rows_replayed=selection.replayed,
         rows_cut=cut,
         labels=tuple(sorted({label for row in plan.rows for label in kinds.get(spec.task.kind).labels(row.target)})),
+        tried=tuple(tried),
         train_s=time.monotonic() - began,
         examples_per_s=speed,
     )

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from config.tasks import TaskSpec
 from perennial_artifact.predictor import Predictor
 from trainers.hardware import Hardware
+from trainers.learners.tried import Tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class TrainingPlan:
     """Seconds that 10,000 characters of one text may take to be split into words; a row that takes longer is left out by name."""
     tell: Callable[[str], None] = lambda _message: None
     """Told what goes on before the first step, however often; also where a stop that was asked for takes effect."""
+    note_tried: Callable[[Tried], None] = lambda _tried: None
+    """Told of everything that was tried on the way to the candidate; the run's report lists it."""
 
 
 class Aligner(Protocol):

@@ -34,12 +34,7 @@ class Encoder:
 
     def pad(self, rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
         """Return `input_ids` and `attention_mask`, both int64 of shape (rows, longest row)."""
-        longest = max(map(len, rows))
-        fill = self.tokenizer.pad_token_id
-        return {
-            "input_ids": torch.tensor([[*row, *[fill] * (longest - len(row))] for row in rows]),
-            "attention_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows]),
-        }
+        return padded(rows, self.tokenizer.pad_token_id)
 
     def save(self, folder: Path) -> None:
         """Write weights (safetensors), config and tokenizer into `folder`."""
@@ -71,6 +66,15 @@ def joined(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Encode
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id
     return Encoder(model, tokenizer)
+
+
+def padded(rows: Sequence[Sequence[int]], fill: int) -> dict[str, torch.Tensor]:
+    """Return `input_ids`, filled up with `fill`, and `attention_mask`, both int64 of shape (rows, longest row)."""
+    longest = max(map(len, rows))
+    return {
+        "input_ids": torch.tensor([[*row, *[fill] * (longest - len(row))] for row in rows]),
+        "attention_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows]),
+    }
 
 
 def by_length(lengths: Sequence[int], rows_per_batch: int) -> Iterator[list[int]]:

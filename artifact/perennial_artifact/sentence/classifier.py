@@ -1,0 +1,39 @@
+"""One label per text: a sentence encoder's features, read by a linear head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from perennial_artifact.compute import Compute
+from perennial_artifact.description import Description
+from perennial_artifact.errors import UnusableError
+from perennial_artifact.predictor import Answer
+from perennial_artifact.sentence.encoder import SentenceEncoder
+from perennial_artifact.sentence.head import Head
+
+
+class SentenceClassifier:
+    """A loaded classifier: answers limited to the labels that its training rows have shown."""
+
+    def __init__(self, encoder: SentenceEncoder, head: Head) -> None:
+        self.encoder = encoder
+        self.head = head
+
+    @classmethod
+    def open(cls, folder: Path, description: Description, compute: Compute) -> Self:
+        """Return the classifier in `folder`. Raises `UnusableError` when it cannot be read."""
+        head = Head.read(folder)
+        encoder = SentenceEncoder.open(folder, compute, max_tokens=description.input.max_tokens)
+        width = encoder.features([""])[0].shape[1]
+        if width != head.weight.shape[1]:
+            message = f"the encoder in {folder} has {width} features, and its head reads {head.weight.shape[1]}"
+            raise UnusableError(message)
+        return cls(encoder, head)
+
+    def predict(self, texts: Sequence[str]) -> list[Answer]:
+        """Return `{"label", "scores", "truncated"}` per text, in order; `truncated`: the text is longer than the model reads."""
+        if not texts:
+            return []
+        return self.head.answers(*self.encoder.features(texts))

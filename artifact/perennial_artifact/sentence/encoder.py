@@ -1,0 +1,135 @@
+"""The encoder of a sentence classifier: a transformer, pooled, and what follows up to the head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from perennial_artifact.compute import Compute
+from perennial_artifact.errors import UnusableError
+from perennial_artifact.sentence.head import Features
+from perennial_artifact.sentence.layout import WEIGHTS_FILE, Module, read_layout, write_layout
+from perennial_artifact.transformer import reading
+from perennial_artifact.transformer.encoder import UNREADABLE, by_length, padded
+
+_ROWS_PER_BATCH = 32
+_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_ACTIVATIONS = {"Identity": nn.Identity, "Tanh": nn.Tanh, "ReLU": nn.ReLU, "GELU": nn.GELU}
+
+
+class Pooled(nn.Module):
+    """A transformer and the modules behind it: token ids in, one vector of features for each text out."""
+
+    def __init__(self, transformer: PreTrainedModel, modules: Sequence[Module], dense: Sequence[nn.Module] = ()) -> None:
+        """`dense` are the modules of kind Dense, in order."""
+        super().__init__()
+        self.transformer = transformer
+        self.dense = nn.ModuleList(dense)
+        self.layout = tuple(modules)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return features, float32, shape (rows, features), of token ids and their mask, both of shape (rows, tokens)."""
+        found: Tensor = self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        dense = iter(self.dense)
+        for module in self.layout:
+            if module.kind == "Pooling":
+                found = _pooled(found, attention_mask, module.options["pooling"])
+            elif module.kind == "Normalize":
+                found = nn.functional.normalize(found, dim=-1)
+            else:
+                found = next(dense)(found)
+        return found
+
+
+class SentenceEncoder:
+    """A loaded encoder; one caller at a time."""
+
+    def __init__(self, pooled: Pooled, tokenizer: PreTrainedTokenizerBase, compute: Compute, *, max_tokens: int) -> None:
+        """Take a model over; it moves to where `compute` says. Raises `UnusableError` for an unknown precision."""
+        if compute.precision not in _TYPES:
+            message = f"precision {compute.precision!r} is not one of {', '.join(_TYPES)}"
+            raise UnusableError(message)
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.model_max_length = max_tokens
+        self.tokenizer = tokenizer
+        self._device = compute.device
+        self._pooled = pooled.eval()
+        # The transformer alone computes in bf16: means over many tokens would be rounded at each sum.
+        pooled.to(compute.device)
+        pooled.transformer.to(dtype=_TYPES[compute.precision])  # type: ignore[call-arg]  # the decorated method's type loses its self
+
+    @classmethod
+    def open(cls, folder: Path, compute: Compute, *, max_tokens: int | None = None) -> Self:
+        """Return the encoder of a published model, every weight from its files. Raises `UnusableError`."""
+        pooled, tokenizer = open_pooled(folder)
+        return cls(pooled, tokenizer, compute, max_tokens=max_tokens or tokenizer.model_max_length)
+
+    def features(self, texts: Sequence[str]) -> tuple[Features, list[bool]]:
+        """Return features, float32, shape (texts, features), in order, and of each text whether it was cut."""
+        tokenised, cut = reading.read(self.tokenizer, texts)
+        return self.features_of(tokenised), cut
+
+    def features_of(self, tokenised: Sequence[Sequence[int]]) -> Features:
+        """Return the features of texts that `reading.read` has tokenised."""
+        found: list[Any] = [None] * len(tokenised)
+        with torch.inference_mode():
+            for batch in by_length([len(tokens) for tokens in tokenised], _ROWS_PER_BATCH):
+                inputs = padded([tokenised[index] for index in batch], self.tokenizer.pad_token_id)
+                rows = self._pooled(**{key: tensor.to(self._device) for key, tensor in inputs.items()}).float().cpu().numpy()
+                for index, row in zip(batch, rows, strict=True):
+                    found[index] = row
+        return np.stack(found) if found else np.empty((0, 0), dtype=np.float32)
+
+
+def open_pooled(folder: Path) -> tuple[Pooled, PreTrainedTokenizerBase]:
+    """Return the modules up to the head, in fp32, and the tokenizer. Raises `UnusableError` when the files lack a weight."""
+    modules = read_layout(folder)
+    try:
+        transformer, loading = AutoModel.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False,
+            output_loading_info=True,
+        )  # fmt: skip
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        dense = [_dense(folder / module.path, module.options["activation"]) for module in modules if module.kind == "Dense"]
+    except (*UNREADABLE, SafetensorError) as error:
+        message = f"the model in {folder} cannot be read ({error})"
+        raise UnusableError(message) from error
+    # A pooler is not used here, and a transformer saved without one is whole.
+    if absent := sorted(name for name in loading["missing_keys"] if "pooler" not in name):
+        message = f"the model in {folder} lacks {', '.join(absent[:3])}"
+        raise UnusableError(message)
+    return Pooled(transformer, modules, dense), tokenizer
+
+
+def save_encoder(pooled: Pooled, tokenizer: PreTrainedTokenizerBase, folder: Path, *, max_tokens: int) -> None:
+    """Write everything but the head into `folder`; the modules are a pooling and, as the case may be, a normalisation."""
+    pooled.transformer.save_pretrained(folder)
+    tokenizer.model_max_length = max_tokens
+    tokenizer.save_pretrained(folder)
+    write_layout(folder, pooled.layout, max_tokens=max_tokens)
+
+
+def _dense(folder: Path, activation: str) -> nn.Module:
+    tensors = load_file(folder / WEIGHTS_FILE)
+    weight, bias = tensors["linear.weight"], tensors["linear.bias"]
+    linear = nn.Linear(weight.shape[1], weight.shape[0])
+    linear.load_state_dict({"weight": weight, "bias": bias})
+    return nn.Sequential(linear, _ACTIVATIONS[activation]())
+
+
+def _pooled(tokens: Tensor, mask: Tensor, pooling: str) -> Tensor:
+    """Return one vector of each row's tokens, shape (rows, tokens, features), in float32."""
+    tokens = tokens.float()
+    if pooling == "cls":
+        return tokens[:, 0]
+    weights = mask.unsqueeze(-1).to(tokens.dtype)
+    return (tokens * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1e-9)

@@ -1,0 +1,125 @@
+"""The linear head of a sentence classifier: what turns an encoder's features into logits, and logits into an answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from perennial_artifact.durable import write_atomic
+from perennial_artifact.errors import UnusableError
+from perennial_artifact.foreign import WRONG, decode, inert
+from perennial_artifact.labels import LabelSet
+from perennial_artifact.predictor import Answer
+from perennial_artifact.sentence.layout import HEAD_FOLDER, WEIGHTS_FILE, write_dense
+
+HEAD_FILE = "head.json"
+_FORMAT_VERSION = 1
+UNLEARNT_BIAS = -1e4
+"""Logit of a label that no row has shown: low enough for no answer, and a number that every program can compute with."""
+
+Features = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """How a head came about, for people and for the next run; times are ISO, UTC."""
+
+    rows: int = 0
+    half_life_days: float | None = None
+    """After so many days a row weighs half; None: all ages weigh alike."""
+    prior_days: float | None = None
+    """The label prior is that of so many last days; None: that of all rows."""
+    strength: float = 1.0
+    """Inverse of the L2 penalty (scikit-learn's C)."""
+    temperature: float = 1.0
+    """Weights and bias were divided by this after solving, so that the logits are calibrated."""
+    prior: Mapping[str, float] = field(default_factory=dict)
+    """Share of each label that the bias assumes; empty: that of the training rows."""
+    tuned_rows: int = 0
+    """Rows that the encoder was tuned on; 0: it is the base as it came."""
+    tuned_until: str | None = None
+    """The newest of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A linear head; immutable, safe for threads."""
+
+    weight: npt.NDArray[np.float32]
+    """Shape (labels, features)."""
+    bias: npt.NDArray[np.float32]
+    """Shape (labels)."""
+    labels: LabelSet
+    solved: Solved = Solved()
+
+    def logits(self, features: Features) -> Features:
+        """Return the logits, shape (rows, labels), of features of shape (rows, features)."""
+        found: Features = features @ self.weight.T + self.bias
+        return found
+
+    def probabilities(self, features: Features) -> Features:
+        """Return the probabilities of the labels that may be answered, shape (rows, answerable labels), in order of their ids."""
+        logits = self.logits(features)[:, self.labels.seen_ids].astype(np.float64)
+        grown = np.exp(logits - logits.max(axis=1, keepdims=True))
+        found: Features = (grown / grown.sum(axis=1, keepdims=True)).astype(np.float32)
+        return found
+
+    def answers(self, features: Features, cut: Sequence[bool]) -> list[Answer]:
+        """Return `{"label", "scores", "truncated"}` per row; scores are probabilities, highest first."""
+        names = [self.labels.names[number] for number in self.labels.seen_ids]
+        found: list[Answer] = []
+        for row, truncated in zip(self.probabilities(features).tolist(), cut, strict=True):
+            scores = dict(sorted(zip(names, row, strict=True), key=lambda pair: -pair[1]))
+            found.append({"label": next(iter(scores)), "scores": scores, "truncated": truncated})
+        return found
+
+    def write(self, folder: Path) -> None:
+        """Write the head's files into a model folder: a dense module, the labels, and how it was solved."""
+        place = folder / HEAD_FOLDER
+        write_dense(place, inputs=self.weight.shape[1], outputs=self.weight.shape[0], activation="Identity")
+        save_file(
+            {"linear.weight": np.ascontiguousarray(self.weight), "linear.bias": np.ascontiguousarray(self.bias)},
+            place / WEIGHTS_FILE,
+        )
+        content = {"format_version": _FORMAT_VERSION} | asdict(self.solved)
+        write_atomic(place / HEAD_FILE, (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode())
+        self.labels.write(folder)
+
+    @classmethod
+    def read(cls, folder: Path) -> Head:
+        """Return the head in a model folder. Raises `UnusableError` when it is missing, damaged or does not fit its labels."""
+        labels = LabelSet.read(folder)
+        place = folder / HEAD_FOLDER
+        try:
+            tensors = load_file(place / WEIGHTS_FILE)
+            weight, bias = (tensors[f"linear.{name}"].astype(np.float32) for name in ("weight", "bias"))
+            solved = _solved(decode((place / HEAD_FILE).read_bytes()))
+        except (OSError, SafetensorError, *WRONG) as error:
+            message = f"the head in {folder} cannot be read ({type(error).__name__}: {inert(error)[:200]})"
+            raise UnusableError(message) from error
+        if weight.ndim != 2 or weight.shape[0] != len(labels.names) or bias.shape != weight.shape[:1]:  # noqa: PLR2004 - a matrix
+            message = f"the head in {folder} has weights of shape {weight.shape} for {len(labels.names)} labels"
+            raise UnusableError(message)
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            message = f"the head in {folder} holds numbers that are not finite"
+            raise UnusableError(message)
+        if not labels.seen:
+            message = f"the head in {folder} has no label that it may answer"
+            raise UnusableError(message)
+        return cls(weight, bias, labels, solved)
+
+
+def _solved(body: Mapping[str, object]) -> Solved:
+    if body["format_version"] != _FORMAT_VERSION:
+        message = (
+            f"{HEAD_FILE} has format {inert(body['format_version'])[:80]}, and this program reads {_FORMAT_VERSION}; upgrade it"
+        )
+        raise UnusableError(message)
+    return Solved(**{name: body[name] for name in Solved.__dataclass_fields__ if name in body})  # type: ignore[arg-type]  # ours

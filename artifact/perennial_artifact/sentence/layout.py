@@ -1,0 +1,119 @@
+"""How the folder is laid out: the encoder's files, then one small folder for each further module, the head last.
+
+The names and keys are those of sentence-transformers, which opens such a folder as it is: what it calls an embedding are the
+head's logits. Nothing here loads a model library.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, get_args
+
+from perennial_artifact.errors import UnusableError
+from perennial_artifact.foreign import WRONG, decode, inert
+
+FORMAT = "sentence-classification"
+MODULES_FILE = "modules.json"
+READING_FILE = "sentence_bert_config.json"
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+HEAD_FOLDER = "head"
+
+Kind = Literal["Pooling", "Normalize", "Dense"]
+_TYPE = "sentence_transformers.models."
+_ACTIVATION = "torch.nn.modules."
+ACTIVATIONS: Mapping[str, str] = {
+    "Identity": "linear.Identity", "Tanh": "activation.Tanh", "ReLU": "activation.ReLU", "GELU": "activation.GELU",
+}  # fmt: skip
+"""What may follow a dense module, and the path of its class in torch."""
+_POOLING_KEYS = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}
+POOLINGS = tuple(_POOLING_KEYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One module behind the transformer."""
+
+    kind: Kind
+    path: str = ""
+    """Its folder, relative to the model's; a module without files has one that need not exist."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """`pooling` (one of `POOLINGS`), or `activation` (one of `ACTIVATIONS`)."""
+
+
+def sentence_modules(pooling: str = "mean", *, dimensions: int, normalise: bool = True) -> tuple[Module, ...]:
+    """Return the modules of an encoder of `dimensions` numbers a token: pooled, and by default brought to length 1."""
+    found = [Module("Pooling", "1_Pooling", {"pooling": pooling, "dimensions": dimensions})]
+    return (*found, Module("Normalize", "2_Normalize")) if normalise else tuple(found)
+
+
+def write_layout(folder: Path, modules: Sequence[Module], *, max_tokens: int) -> None:
+    """Write what names the modules, and the files of those without weights; `modules` come without the head."""
+    named = [("", f"{_TYPE}Transformer"), *((module.path, f"{_TYPE}{module.kind}") for module in modules)]
+    named.append((HEAD_FOLDER, f"{_TYPE}Dense"))
+    listed = [{"idx": at, "name": str(at), "path": path, "type": kind} for at, (path, kind) in enumerate(named)]
+    _write(folder / MODULES_FILE, listed)
+    _write(folder / READING_FILE, {"max_seq_length": max_tokens, "do_lower_case": False})
+    for module in modules:
+        if module.kind == "Pooling":
+            chosen = module.options["pooling"]
+            modes = {key: name == chosen for name, key in _POOLING_KEYS.items()}
+            _write(folder / module.path / CONFIG_FILE, {"word_embedding_dimension": module.options["dimensions"], **modes})
+
+
+def write_dense(folder: Path, *, inputs: int, outputs: int, activation: str) -> None:
+    """Write a dense module's shape into its folder; its weights are named `linear.weight` and `linear.bias`."""
+    _write(
+        folder / CONFIG_FILE,
+        {
+            "in_features": inputs, "out_features": outputs, "bias": True,
+            "activation_function": f"{_ACTIVATION}{ACTIVATIONS[activation]}",
+        },
+    )  # fmt: skip
+
+
+def read_layout(folder: Path) -> tuple[Module, ...]:
+    """Return the modules between transformer and head, in order. Raises `UnusableError` for a layout that is not read here."""
+    try:
+        listed = decode(b'{"modules": ' + (folder / MODULES_FILE).read_bytes() + b"}")["modules"]
+        first, *middle, last = [(str(one["path"]), str(one["type"]).removeprefix(_TYPE)) for one in listed]
+        if first != ("", "Transformer") or last != (HEAD_FOLDER, "Dense"):
+            message = f"{MODULES_FILE} must begin with the transformer and end with the head in {HEAD_FOLDER}/"
+            raise UnusableError(message)
+        return tuple(_module(folder, path, kind) for path, kind in middle)
+    except (OSError, *WRONG) as error:
+        message = f"{MODULES_FILE} in {folder} cannot be read ({type(error).__name__}: {inert(error)[:200]})"
+        raise UnusableError(message) from error
+
+
+def _module(folder: Path, path: str, kind: str) -> Module:
+    if kind not in get_args(Kind) or not _inside(path):
+        message = f"{MODULES_FILE} names a module that is not read here: {inert(kind)[:80]} in {inert(path)[:80]}"
+        raise UnusableError(message)
+    if kind == "Normalize":
+        return Module("Normalize", path)
+    config = decode((folder / path / CONFIG_FILE).read_bytes())
+    if kind == "Dense":
+        name = str(config["activation_function"]).rpartition(".")[2]
+        if name not in ACTIVATIONS:
+            message = f"the activation {inert(name)[:80]} of {path} is not computed here"
+            raise UnusableError(message)
+        return Module("Dense", path, {"activation": name})
+    pooling = [name for name, key in _POOLING_KEYS.items() if config.get(key)]
+    if len(pooling) != 1:
+        message = f"{path} asks for a pooling that is not computed here; known are {', '.join(POOLINGS)}"
+        raise UnusableError(message)
+    return Module("Pooling", path, {"pooling": pooling[0], "dimensions": int(config["word_embedding_dimension"])})
+
+
+def _inside(path: str) -> bool:
+    parts = PurePosixPath(path).parts
+    return bool(parts) and ".." not in parts and not path.startswith("/")
+
+
+def _write(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
