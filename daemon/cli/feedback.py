@@ -17,15 +17,16 @@ from daemon.views import opening
 app = typer.Typer(help="Feedback that waits for a person, and what becomes of it.", no_args_is_help=True)
 
 _EXCERPT_CHARS = 200
+_OfTask = Annotated[str | None, typer.Argument(metavar="[TASK]", help="Only of this task.")]
 _Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Feedback by its event ids.")]
 _User = Annotated[str | None, typer.Option("--user", help="All that this user has sent so far.")]
-_Task = Annotated[str | None, typer.Option("--task", help="The task of --alarm.")]
+_TaskOfAlarm = Annotated[str | None, typer.Option("--task", help="The task of --alarm.")]
 _Alarm = Annotated[str | None, typer.Option("--alarm", help="All that this label-flip alarm holds, such as 'sport -> economy'.")]
 
 
 @app.command()
 def quarantine(
-    task: Annotated[str | None, typer.Argument(help="Only of this task.")] = None,
+    task: _OfTask = None,
     limit: Annotated[int, typer.Option(help="Oldest so many.", min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
@@ -60,16 +61,22 @@ def quarantine(
     table("Quarantined feedback", ("id", "task", "user", "because", "says", "of the text", "arrived (UTC)"), rows)
 
 
-@app.command()
-def accept(identifiers: _Ids = None, user: _User = None, task: _Task = None, alarm: _Alarm = None) -> None:
-    """Let feedback train, whatever caps, trust or other users say; a label on the same text still wins over it."""
-    _decide("accept", identifiers, user, task, alarm)
+def _decides(decision: Literal["accept", "reject"], what: str) -> None:
+    """Add the command of a decision; `what` is its help."""
+
+    def command(identifiers: _Ids = None, user: _User = None, task: _TaskOfAlarm = None, alarm: _Alarm = None) -> None:
+        from daemon.operations import reviews  # noqa: PLC0415 - heavy
+
+        about = reviews.About(identifiers or (), user=user, task=task, alarm=alarm)
+        runs = reviews.decide(load_settings(), decision, about)
+        when = "the running daemon applies it within seconds" if runs else "no daemon is running; the next one applies it"
+        say(f"{decision}ed, durably: {when}")
+
+    app.command(decision, help=what)(command)
 
 
-@app.command()
-def reject(identifiers: _Ids = None, user: _User = None, task: _Task = None, alarm: _Alarm = None) -> None:
-    """Keep feedback from training for good; each rejected correction counts against its user."""
-    _decide("reject", identifiers, user, task, alarm)
+_decides("accept", "Let feedback train, whatever caps, trust or other users say; a label on the same text still wins over it.")
+_decides("reject", "Keep feedback from training for good; each rejected correction counts against its user.")
 
 
 @app.command()
@@ -91,7 +98,7 @@ def show(identifier: Annotated[str, typer.Argument(metavar="ID", help="The event
 
 @app.command()
 def users(
-    task: Annotated[str | None, typer.Argument(help="Only of this task.")] = None,
+    task: _OfTask = None,
     limit: Annotated[int, typer.Option(help="Least trusted so many.", min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
@@ -111,17 +118,6 @@ def users(
     ]  # fmt: skip
     columns = ("user", "task", "trust", "excluded", "agreed", "agreed, not earned", "contradicted", "answers", "effective")
     table("Users", columns, rows)
-
-
-def _decide(
-    decision: Literal["accept", "reject"], identifiers: list[str] | None, user: str | None, task: str | None, alarm: str | None
-) -> None:
-    from daemon.operations import reviews  # noqa: PLC0415 - heavy
-
-    about = reviews.About(identifiers or (), user=user, task=task, alarm=alarm)
-    runs = reviews.decide(load_settings(), decision, about)
-    when = "the running daemon applies it within seconds" if runs else "no daemon is running; the next one applies it"
-    say(f"{decision}ed, durably: {when}")
 
 
 def _excerpt(text: str) -> str:

@@ -31,6 +31,11 @@ _SHOWN_LABELS = 30
 _NESTED = ("outermost", "innermost", "refuse")
 
 
+def register(app: typer.Typer) -> None:
+    """Add this file's command to the application."""
+    app.command("import")(import_)
+
+
 def import_(  # noqa: PLR0917 - typer gives every option by name
     file: Annotated[
         Path,

@@ -1,12 +1,14 @@
-"""`perennial models`: versions, the champion, and what an operator may do with them."""
+"""`perennial models`: versions, the champion, and what an operator may do with them; `perennial predict` asks the champion."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from config.errors import UserError
 from config.settings import load_settings
 from config.words import counted
 from daemon.cli.output import AsJson, console, print_json, say, table
@@ -21,6 +23,12 @@ _ACTOR = "operator"
 Reason = Annotated[str, typer.Option(help="Why; it stands in the history.")]
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Task name.")]
 VersionName = Annotated[str, typer.Argument(metavar="VERSION", help="For example news-topics/v3.")]
+
+
+def register(application: typer.Typer) -> None:
+    """Add the command that asks a model to the application, and the group of those about models."""
+    application.command()(predict)
+    application.add_typer(app, name="models")
 
 
 @app.command("list")
@@ -179,3 +187,24 @@ def gc(
         return
     did = "would remove" if dry_run else "removed"
     say(f"{did} {counted(len(removed), 'artifact')}{': ' if removed else ''}{', '.join(removed)}")
+
+
+def predict(
+    task: Annotated[str, typer.Argument(help="Task to ask.")],
+    text: Annotated[list[str] | None, typer.Argument(help="Texts; without them one per line from standard input.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the champion. Uses the serving process when one is up, else loads the model here."""
+    from daemon.serving import client  # noqa: PLC0415 - heavy
+
+    texts = text or [line.strip() for line in sys.stdin if line.strip()]
+    if not texts:
+        message = "no text given; name texts as arguments or send one per line on standard input"
+        raise UserError(message)
+    answered = client.ask(load_settings(), task, texts)
+    if as_json:
+        print_json(answered)
+        return
+    say((f"{answered['version']}, by {answered['by']}", "dim"))
+    for asked, prediction in zip(texts, answered["predictions"], strict=True):
+        console.print(client.in_words(asked, prediction))
