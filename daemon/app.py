@@ -21,8 +21,6 @@ from consumers.log.open import open_event_log
 from daemon.flow import outbox
 from daemon.flow.groups import CONSUMERS, LABELS_TOPIC
 from daemon.flow.ingest_task import DEADLINE_S, STEP_LIMIT_S, IngestTask
-from daemon.operations.erasure.worker import Eraser
-from daemon.operations.housekeeping import Housekeeping
 from daemon.process import leader, signals, task_files
 from daemon.process.leadership import Leadership
 from daemon.process.side_task import SideTask
@@ -33,6 +31,8 @@ from daemon.telemetry.gauges import Observer
 from daemon.training.cycle import Cycle
 from daemon.training.runners.local import LocalRunner
 from daemon.training.scheduler import Scheduler
+from daemon.upkeep.erasure.worker import Eraser
+from daemon.upkeep.housekeeping import Housekeeping
 from registry.artifacts.open import open_store
 from registry.store import Registry
 

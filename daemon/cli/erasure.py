@@ -42,19 +42,19 @@ def erase(
             f"nothing has run in {settings.data_dir}, so nothing was ever kept there; give this command the daemon's settings"
         )
         raise UserError(message)
-    from daemon.operations.erasure import requests  # noqa: PLC0415 - heavy
+    from daemon.operations import erasing  # noqa: PLC0415 - heavy
 
     if forget_tombstone:
-        kinds = " and ".join(requests.let_in_again(settings, user, article))
+        kinds = " and ".join(erasing.let_in_again(settings, user, article))
         say(f"new events of this {kinds} are stored again; what was erased stays erased")
         return
-    event = requests.request(user, article)
+    event = erasing.request(user, article)
     if not yes:
         typer.confirm(f"Remove everything of {' and '.join(named)} for good, and train affected models anew?", abort=True)
-    requests.ask(settings, event)
+    erasing.ask(settings, event)
     say("requested; the daemon works it off, `perennial erasures` shows how far it is")
     if wait:
-        for state in requests.followed(settings, event.event_id):
+        for state in erasing.followed(settings, event.event_id):
             say(f"{utc_now():%H:%M:%S} {state}")
 
 

@@ -21,7 +21,7 @@ from config.tasks import TaskSpec, load_tasks
 from consumers.events import schemas as events
 from consumers.log.open import open_event_log
 from consumers.log.protocols import EventLog
-from daemon.serving import presence
+from daemon.process import presence
 from daemon.serving.client import post
 from daemon.views.status import Status, StatusReader
 from daemon.views.task_status import TaskStatus

@@ -21,8 +21,7 @@ import structlog
 
 from config.errors import RetryError, UserError
 from config.settings import Settings, environment_of
-from daemon.process import child_environment
-from daemon.serving import presence, probe
+from daemon.process import child_environment, presence, probe
 
 PROGRAM = ("-P", "-m", "daemon.serving")
 """What Python is told to run. -P: modules are not looked for in the working folder; a user may have a `config.py` there."""

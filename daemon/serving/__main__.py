@@ -25,21 +25,21 @@ from typing import TextIO, cast
 import structlog
 import uvicorn
 
+from config.addresses import is_loopback
 from config.errors import PerennialError, UserError
 from config.logging import configure_logging, mask_crashes
 from config.private import keep_private, prepare
 from config.secrets import secrets_of, told
 from config.sections import ServingSettings
 from config.settings import Settings, load_settings
-from daemon.process import signals
+from daemon.process import presence, signals
 from daemon.process.systemd import Systemd
-from daemon.serving import presence
 from daemon.serving.http import connections, tls
 from daemon.serving.http.api import create_app
-from daemon.serving.http.security import is_loopback, refuse_open_bind
+from daemon.serving.http.security import refuse_open_bind
 from daemon.serving.models.trouble import Trouble
 from daemon.serving.service import Service
-from registry.store import Registry
+from daemon.views import keys
 
 IN_FLIGHT_LIMIT_S = 8
 """After SIGTERM nothing new is taken and requests in flight have this long to be answered."""
@@ -66,7 +66,7 @@ def main() -> int:
         secrets = secrets_of(settings)
         configure_logging(settings.log, secrets=secrets, stream=cast("TextIO", _LastingStream(sys.stderr)))
         mask_crashes(secrets)
-        refuse_open_bind(settings.serving, lambda: _has_keys(settings))
+        refuse_open_bind(settings.serving, lambda: keys.any_made(settings))
         certificate = tls.Certificate(settings.serving) if tls.wanted(settings.serving) else None
         _warn(settings.serving, certificate)
         listener = _listen(settings.serving)
@@ -90,14 +90,6 @@ def main() -> int:
         return 1
     log.info("serving.stopped", reason=lost or "asked to")
     return 1 if lost else 0
-
-
-def _has_keys(settings: Settings) -> bool:
-    try:
-        with Registry.open(settings.registry_url, create=False) as registry:
-            return bool(registry.api_keys.list())
-    except UserError:
-        return False  # no registry yet; a URL that cannot be used is told where the service opens
 
 
 def _warn(settings: ServingSettings, certificate: tls.Certificate | None) -> None:

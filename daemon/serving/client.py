@@ -17,7 +17,7 @@ from config.kinds import catalog as kinds
 from config.settings import Settings
 from config.tasks import load_tasks
 from config.words import printable
-from daemon.serving import presence
+from daemon.process import presence
 from daemon.serving.http import tls
 from perennial_artifact.predictor import Predictor
 from registry.artifacts.open import open_store

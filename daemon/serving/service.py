@@ -11,19 +11,19 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from config.addresses import is_loopback
 from config.clock import Clock, utc_now
 from config.errors import PerennialError
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
 from consumers.dead_letters.store import DeadLetters
 from consumers.log.open import open_event_log
+from daemon.flow.accepted import AcceptedFeedback
 from daemon.process import task_files
 from daemon.serving.access.callers import Access
 from daemon.serving.access.key_ring import KeyRing
-from daemon.serving.feedback.accepted import AcceptedFeedback
 from daemon.serving.feedback.prediction_log import PredictionLog
 from daemon.serving.feedback.taking import FeedbackDesk
-from daemon.serving.http.security import is_loopback
 from daemon.serving.metrics import ServingMetrics
 from daemon.serving.models.loading import RegistryChampions, loader
 from daemon.serving.models.slot import Load, Slot

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from consumers.dead_letters.store import DeadLetters
-from daemon.operations.backups import note
+from daemon.process import last_backup
 from daemon.telemetry.metrics import DaemonMetrics
 from registry.store import Registry
 
@@ -42,6 +42,6 @@ class Observer:
         self._metrics.observed(
             outbox_pending=self._registry.outbox.count_pending(),
             dead_letters=self._dead_letters.count(),
-            last_backup_at=note.last_backup_at(self._data_dir),
+            last_backup_at=last_backup.last_backup_at(self._data_dir),
         )
         return _EVERY_S

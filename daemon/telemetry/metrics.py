@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
+from config.addresses import is_loopback
 from config.durable import free_bytes
 from config.errors import UserError
 from config.settings import Settings
@@ -18,7 +19,6 @@ from consumers.log.protocols import TopicPartition
 from daemon.process.readiness import Readiness
 from daemon.process.side_task import SideTask
 from daemon.telemetry import http as telemetry_http
-from daemon.training.triggers import Evidence
 from registry.runs import Outcomes, Run
 from trainers.job.spec import Progress
 
@@ -181,10 +181,10 @@ class DaemonMetrics:
             # At each scrape: should no step end any more, the age must still grow.
             self._unenriched_age.labels(table).set_function(_age_of(since))
 
-    def counted(self, task: str, found: Evidence) -> None:
-        """Show what the trigger policy saw of a task."""
-        self._examples.labels(task, "new").set(found.new_examples)
-        self._examples.labels(task, "train").set(found.train_examples)
+    def counted(self, task: str, *, new: int, train: int) -> None:
+        """Show the examples that the trigger policy saw of a task."""
+        self._examples.labels(task, "new").set(new)
+        self._examples.labels(task, "train").set(train)
 
     def erasures(self, unfinished: int, late: int) -> None:
         """Show how many erasures wait, and how many of them for too long."""
@@ -247,9 +247,7 @@ class DaemonMetrics:
             return
         address = self.serve(settings.telemetry.host, settings.telemetry.port)
         log.info("daemon.metrics", address=address)
-        from daemon.serving.http.security import is_loopback  # noqa: PLC0415 - loads the web framework
-
-        if not is_loopback(settings.telemetry.host):
+        if not is_loopback(settings.telemetry.host, setting="telemetry.host"):
             log.warning(
                 "daemon.metrics_open", host=settings.telemetry.host,
                 reason="whoever reaches this port reads names of tasks and versions, counts and times without a token",

@@ -107,7 +107,7 @@ class Cycle:
         for name, task in self._tasks().items():
             try:
                 found = evidence.gather(name, self._registry, self._buffer, unread=self._unread())
-                self._metrics.counted(name, found)
+                self._metrics.counted(name, new=found.new_examples, train=found.train_examples)
                 self._metrics.defended(name, self._buffer.defence(name))
                 trigger = triggers.evaluate(task, found, self._settings.schedule, self._clock()).trigger
             except Exception as error:

@@ -15,7 +15,7 @@ from config.errors import PerennialError
 from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.dead_letters.store import DeadLetters
-from daemon.serving.feedback.accepted import Accepted, AcceptedFeedback
+from daemon.flow.accepted import Accepted, AcceptedFeedback
 from daemon.views import opening
 from daemon.views.feedback import FeedbackFate
 from registry.store import Registry

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from config.errors import UserError
+from config.settings import Settings
 from daemon.views.view import View
 from registry.api_keys import ApiKey as Record
 from registry.api_keys import Scope
@@ -41,3 +43,15 @@ def of(record: Record, now: datetime) -> ApiKey:
 def listed(registry: Registry) -> list[ApiKey]:
     """Return every key that was ever made."""
     return [of(record, registry.clock()) for record in registry.api_keys.list()]
+
+
+def any_made(settings: Settings, *, read_only: bool = False) -> bool:
+    """Return whether a key was ever made; none was where there is no registry.
+
+    Raises `RetryError` and `StopError` as opening the registry does; a URL that cannot be used is told by whoever needs it.
+    """
+    try:
+        with Registry.open(settings.registry_url, read_only=read_only, create=False) as registry:
+            return bool(registry.api_keys.list())
+    except UserError:
+        return False

@@ -13,8 +13,7 @@ from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
 from consumers.log.open import open_event_log
 from daemon.flow.groups import CONSUMERS, LABELS_TOPIC
-from daemon.process import leader
-from daemon.serving import presence, probe
+from daemon.process import leader, presence, probe
 from daemon.views import flow, task_status
 from daemon.views.erasures import in_words
 from daemon.views.flow import Flow

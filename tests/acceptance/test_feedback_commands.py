@@ -13,7 +13,7 @@ import pytest
 from config.clock import utc_now
 from consumers.events.schemas import Feedback, Label
 from daemon.demo.installation import Installation
-from daemon.serving import presence
+from daemon.process import presence
 from tests.support.commands import perennial, perennial_here
 
 TASK = "news-topics"

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from daemon.demo.installation import Installation
-from daemon.serving import presence
+from daemon.process import presence
 from tests.support.daemons import (
     ENTITIES,
     LIMIT_S,

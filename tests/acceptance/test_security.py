@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from config.secrets import MASK
-from daemon.serving import presence
+from daemon.process import presence
 from tests.support import postgres
 from tests.support.certificates import expired, self_signed
 from tests.support.served import TASK, TEXT, ServedData, eventually

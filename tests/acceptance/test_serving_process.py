@@ -16,7 +16,7 @@ import pytest
 
 from consumers.events.schemas import FEEDBACK_TOPIC, PREDICTIONS_TOPIC
 from consumers.log.embedded.log import EmbeddedLog
-from daemon.serving import presence
+from daemon.process import presence
 from tests.support.served import TASK, TEXT, ServedData, eventually
 from tests.support.serving_process import serving, spawn
 

@@ -14,7 +14,7 @@ import pytest
 from consumers.log.kafka import topics
 from daemon.app import STOP_LIMIT_S
 from daemon.demo.installation import Installation
-from daemon.serving import presence
+from daemon.process import presence
 from registry.store import Registry
 from tests.kafka.broker import Broker
 from tests.support.daemons import (

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from daemon.demo.installation import Installation
-from daemon.serving import presence
+from daemon.process import presence
 from registry.artifacts.local import LocalArtifacts
 from tests.support.daemons import (
     ENTITIES,

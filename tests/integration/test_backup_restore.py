@@ -22,11 +22,11 @@ from consumers.dead_letters.store import DeadLetters
 from consumers.events.schemas import FEEDBACK_TOPIC
 from consumers.log.open import open_event_log
 from consumers.log.protocols import Position, RawEvent, TopicPartition
-from daemon.operations.backups import manifest, note, take
+from daemon.operations.backups import manifest, take
 from daemon.operations.backups.manifest import Backup
 from daemon.operations.backups.restore import check, restore
 from daemon.operations.backups.take import take as backup
-from daemon.serving import presence
+from daemon.process import last_backup, presence
 from registry import collection
 from registry.artifacts.local import LocalArtifacts
 from registry.store import Registry
@@ -72,7 +72,7 @@ def test_all_that_was_there_is_there_again_in_another_folder(world: World, elsew
     assert taken.warnings == ()
     assert not {"serving.json", "last_backup.json", "buffer/writer.lock"} & taken.files.keys()
     assert stat.S_IMODE((tmp_path / "b1").stat().st_mode) == 0o700, "a backup holds texts and keys"
-    assert note.last_backup_at(world.settings.data_dir) == taken.completed_at
+    assert last_backup.last_backup_at(world.settings.data_dir) == taken.completed_at
     assert check(tmp_path / "b1") == taken
 
     restored = restore(elsewhere, tmp_path / "b1")
@@ -94,7 +94,7 @@ def test_all_that_was_there_is_there_again_in_another_folder(world: World, elsew
         assert buffer.counts(NAME).train == world.buffer.counts(NAME).train == 10
     with closing(open_event_log(elsewhere)) as log:
         assert log.kept(FEEDBACK_TOPIC) == 40
-    assert note.last_backup_at(elsewhere.data_dir) == taken.completed_at, "a backup exists of what was put back"
+    assert last_backup.last_backup_at(elsewhere.data_dir) == taken.completed_at, "a backup exists of what was put back"
 
 
 def test_a_second_backup_links_what_is_the_same(world: World, elsewhere: Settings, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_folder_that_is_no_place_for_a_backup_is_refused(world: World, tmp_pat
     target = world.settings.data_dir / "b" if place == "inside" else tmp_path / place
     with pytest.raises(UserError, match="inside the data folder" if place == "inside" else "is there already"):
         backup(world.settings, target)
-    assert note.last_backup_at(world.settings.data_dir) is None
+    assert last_backup.last_backup_at(world.settings.data_dir) is None
 
 
 def test_there_is_nothing_to_back_up_before_the_first_start(elsewhere: Settings, tmp_path: Path) -> None:

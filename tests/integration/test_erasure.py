@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 
 from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import FEEDBACK_TOPIC, LIFECYCLE_TOPIC, Erase, to_bytes
+from daemon.flow.accepted import Accepted
 from daemon.flow.outbox import Publisher
-from daemon.serving.feedback.accepted import Accepted
 from registry import erasure, promotion
 from registry.database import schema
 from registry.reports import cards

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from config.clock import ClockWatch
 from consumers.events.schemas import Erase
 from consumers.log.protocols import Position, RawEvent
-from daemon.operations.housekeeping import Housekeeping
+from daemon.upkeep.housekeeping import Housekeeping
 from tests.support import buffers
 from tests.support.cycles import NAME
 from tests.support.towns import Town

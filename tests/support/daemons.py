@@ -26,7 +26,7 @@ from consumers.dead_letters.store import DeadLetters
 from consumers.events.schemas import LIFECYCLE_TOPIC, Label, Retrain
 from consumers.log.open import open_event_log
 from daemon.demo.installation import Installation
-from daemon.serving import presence
+from daemon.process import presence
 from registry import promotion
 from registry.artifacts.local import LocalArtifacts
 from registry.runs import Run

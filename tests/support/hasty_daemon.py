@@ -21,9 +21,9 @@ from consumers.erasure.requests import Erasures
 from consumers.log.embedded import erasure as log_erasure
 from consumers.tables.upkeep import Upkeep
 from daemon.cli import main as cli
-from daemon.operations.erasure import runs as run_folders
-from daemon.operations.erasure import worker
-from daemon.operations.erasure.worker import Eraser
+from daemon.upkeep.erasure import runs as run_folders
+from daemon.upkeep.erasure import worker
+from daemon.upkeep.erasure.worker import Eraser
 from registry import erasure
 from registry.artifacts.local import LocalArtifacts
 

@@ -13,8 +13,8 @@ from consumers.events import schemas as events
 from consumers.events.schemas import FEEDBACK_TOPIC, AnyEvent, Erase, to_bytes
 from consumers.ingest import Ingest
 from consumers.log.embedded.log import EmbeddedLog
-from daemon.operations.erasure.worker import Eraser
-from daemon.serving.feedback.accepted import AcceptedFeedback
+from daemon.flow.accepted import AcceptedFeedback
+from daemon.upkeep.erasure.worker import Eraser
 from registry.runs import Run
 from tests.support import buffers
 from tests.support.cycles import NAME, World, better, task

@@ -14,7 +14,7 @@ from config.settings import Settings, load_settings
 from consumers.dead_letters.store import DeadLetters
 from consumers.defence.views import Defence
 from consumers.log.protocols import Position, RawEvent
-from daemon.operations.backups import note
+from daemon.process import last_backup
 from daemon.telemetry.gauges import Observer
 from daemon.telemetry.metrics import DaemonMetrics
 from daemon.training.triggers import Evidence
@@ -79,7 +79,7 @@ def test_what_is_in_the_files_is_shown(observed: Observed, settings: Settings) -
     for offset in range(3):
         raw = RawEvent(Position("t", 0, offset), b"{", None, (), datetime.now(UTC))
         observed.dead_letters.add(raw, "not JSON")
-    note.write(settings.data_dir, settings.data_dir / "somewhere", BACKED_UP_AT)
+    last_backup.write(settings.data_dir, settings.data_dir / "somewhere", BACKED_UP_AT)
     observed.observer.step()
     assert observed.value("perennial_runs_failed_in_a_row", task=TASK) == 2
     ended, decided = (observed.value(f"perennial_run_last_{what}_timestamp_seconds", task=TASK) for what in ("end", "decided"))
@@ -115,7 +115,7 @@ def test_of_a_task_whose_file_was_removed_nothing_is_shown_whoever_showed_it(obs
     )
 
     def show_all() -> None:
-        observed.metrics.counted(TASK, evidence)
+        observed.metrics.counted(TASK, new=evidence.new_examples, train=evidence.train_examples)
         observed.metrics.defended(TASK, Defence({"effective": 1}, ()))
         observed.metrics.run_ended(ended)
 
@@ -140,6 +140,6 @@ def test_of_a_task_whose_file_was_removed_nothing_is_shown_whoever_showed_it(obs
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", json.dumps({"completed_at": 7})])
 def test_an_unreadable_note_of_a_backup_counts_as_none(tmp_path: Path, content: str) -> None:
-    assert note.last_backup_at(tmp_path) is None
-    (tmp_path / note.FILE_NAME).write_text(content)
-    assert note.last_backup_at(tmp_path) is None
+    assert last_backup.last_backup_at(tmp_path) is None
+    (tmp_path / last_backup.FILE_NAME).write_text(content)
+    assert last_backup.last_backup_at(tmp_path) is None

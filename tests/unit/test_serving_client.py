@@ -12,7 +12,8 @@ import pytest
 
 from config.errors import RetryError, UserError
 from config.settings import Settings, load_settings
-from daemon.serving import client, presence
+from daemon.process import presence
+from daemon.serving import client
 
 
 @pytest.fixture

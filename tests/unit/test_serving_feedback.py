@@ -20,7 +20,7 @@ from consumers.dead_letters.store import DeadLetters
 from consumers.events.schemas import FEEDBACK_TOPIC, Feedback, parse
 from consumers.log.embedded.log import EmbeddedLog
 from consumers.log.protocols import Position, RawEvent
-from daemon.serving.feedback.accepted import Accepted, AcceptedFeedback
+from daemon.flow.accepted import Accepted, AcceptedFeedback
 from daemon.serving.service import Service
 from tests.support.served import TASK, TEXT, TOPICS, ServedData, eventually, listening, load_on_cpu
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.serving import presence
+from daemon.process import presence
 
 ADDRESS = "http://127.0.0.1:8310"
 
@@ -26,7 +26,7 @@ def test_a_running_process_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.process
 def test_an_ended_process_is_not_alive_even_as_a_zombie(tmp_path: Path) -> None:
-    code = f"from pathlib import Path; from daemon.serving import presence; presence.write(Path({str(tmp_path)!r}), 'http://x')"
+    code = f"from pathlib import Path; from daemon.process import presence; presence.write(Path({str(tmp_path)!r}), 'http://x')"
     child = subprocess.Popen([sys.executable, "-c", code])
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     found = presence.read(tmp_path)

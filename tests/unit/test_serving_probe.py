@@ -17,9 +17,8 @@ from structlog.testing import capture_logs
 
 from config.settings import load_settings
 from daemon.operations.doctor import serving as serving_checks
-from daemon.process import supervision
+from daemon.process import presence, probe, supervision
 from daemon.process.supervision import ServingChild
-from daemon.serving import presence, probe
 
 pytestmark = pytest.mark.process
 

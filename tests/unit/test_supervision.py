@@ -15,9 +15,9 @@ import pytest
 
 from config.errors import RetryError, UserError
 from config.settings import load_settings
+from daemon.process import presence
 from daemon.process import supervision as module
 from daemon.process.supervision import ServingChild
-from daemon.serving import presence
 
 pytestmark = pytest.mark.process
 

@@ -57,7 +57,7 @@ def test_the_lag_and_when_the_log_answered_last(metrics: DaemonMetrics) -> None:
 def test_enrichment_and_evidence(metrics: DaemonMetrics) -> None:
     waiting_since = {"examples": datetime.now(UTC) - timedelta(minutes=5)}
     metrics.enriched(EnrichOutcome(resolved=1, articles=2, examples=3, waiting_since=waiting_since))
-    metrics.counted("topics", SimpleNamespace(new_examples=40, train_examples=400))
+    metrics.counted("topics", new=40, train=400)
     assert value(metrics, "perennial_enriched_rows_total", table="examples") == 3
     assert value(metrics, "perennial_examples", task="topics", which="new") == 40
     age_s = value(metrics, "perennial_unenriched_oldest_age_seconds", table="examples")
@@ -116,7 +116,7 @@ def test_alarms_have_series_before_anything_has_happened(metrics: DaemonMetrics)
 
 def test_what_is_observed_of_a_task_is_forgotten_with_it(metrics: DaemonMetrics) -> None:
     ended = datetime(2026, 5, 1, tzinfo=UTC)
-    metrics.counted("topics", SimpleNamespace(new_examples=40, train_examples=400))
+    metrics.counted("topics", new=40, train=400)
     metrics.task_observed("topics", Outcomes(ended, None, failed_in_a_row=2), generation=7)
     assert value(metrics, "perennial_run_last_end_timestamp_seconds", task="topics") == ended.timestamp()
     assert value(metrics, "perennial_run_last_decided_timestamp_seconds", task="topics") == 0

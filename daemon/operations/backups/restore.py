@@ -19,11 +19,10 @@ from consumers.buffer import folder as buffer_folder
 from consumers.buffer.folder import WriterHeldError
 from consumers.erasure.requests import Erasures
 from daemon.operations.backups import manifest as names
-from daemon.operations.backups import note
 from daemon.operations.backups.copying import REPLACED_PREFIX, remove_journals
 from daemon.operations.backups.manifest import Backup
 from daemon.operations.backups.take import registry_file
-from daemon.serving import presence
+from daemon.process import last_backup, presence
 from registry.database import copying
 from registry.database.engine import Database
 from registry.store import Registry
@@ -64,7 +63,7 @@ def restore(settings: Settings, folder: Path, *, force: bool = False, clock: Clo
             if registry_file(settings) is None:
                 _fill_postgres(settings, staging / names.REGISTRY, force=force)
             replaced = _put_in_place(settings, staging, clock(), present)
-            note.write(data_dir, folder.resolve(), backup.completed_at)
+            last_backup.write(data_dir, folder.resolve(), backup.completed_at)
             return Restored(backup, replaced)
         finally:
             shutil.rmtree(staging, ignore_errors=True)

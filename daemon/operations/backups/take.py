@@ -28,9 +28,9 @@ from consumers.log.embedded.copying import copy_log
 from consumers.log.open import open_event_log
 from daemon.flow.groups import CONSUMERS
 from daemon.operations.backups import manifest as names
-from daemon.operations.backups import note
 from daemon.operations.backups.copying import Copies, others
 from daemon.operations.backups.manifest import Backup
+from daemon.process import last_backup
 from registry.artifacts.local import LocalArtifacts
 from registry.artifacts.open import open_store
 from registry.database import copying
@@ -82,7 +82,7 @@ def take(settings: Settings, target: Path, *, link_to: Path | None = None, clock
             )
             raise RetryError(message) from error
         durable.sync_folder(target.parent)
-        note.write(settings.data_dir, target.resolve(), backup.completed_at)
+        last_backup.write(settings.data_dir, target.resolve(), backup.completed_at)
         return backup
     message = f"the installation changed under the backup {_ATTEMPTS} times ({reason}); nothing was written. Try again"
     raise RetryError(message)

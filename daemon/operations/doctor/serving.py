@@ -6,11 +6,13 @@ import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from config.addresses import is_loopback
 from config.errors import PerennialError, UserError
 from config.settings import Settings
 from config.tasks import TaskSpec
 from daemon.operations.doctor.finding import Finding
-from daemon.operations.doctor.reading import has_registry, open_registry
+from daemon.operations.doctor.reading import has_registry
+from daemon.process import presence, probe
 
 if TYPE_CHECKING:
     from daemon.serving.http import tls
@@ -22,24 +24,28 @@ _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound to
 def address(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
     """Look whether serving would be open to strangers."""
     from daemon.serving.http import security  # noqa: PLC0415 - loaded only where it is checked
+    from daemon.views import keys  # noqa: PLC0415 - loads the registry
 
     try:
-        security.refuse_open_bind(settings.serving, lambda: _has_keys(settings))
+        security.refuse_open_bind(settings.serving, lambda: has_registry(settings) and keys.any_made(settings, read_only=True))
     except UserError as error:
         remedy = "make a key with `perennial keys create`, set serving.token, or set serving.host to 127.0.0.1"
         return Finding("serving address", "problem", str(error), remedy)
+    except PerennialError as error:
+        found = f"whether a key protects {settings.serving.host} is not known: {error}"
+        return Finding("serving address", "problem", found, "mend the registry; its own check says how")
     return Finding("serving address", "ok", settings.serving.host)
 
 
 def certificate(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
     """Look at the certificate of serving."""
-    from daemon.serving.http import security, tls  # noqa: PLC0415 - loaded only where it is checked
+    from daemon.serving.http import tls  # noqa: PLC0415 - loaded only where it is checked
 
     serving = settings.serving
     try:
         if tls.wanted(serving):
             return _finding_of(tls.examine(serving))
-        wide = not security.is_loopback(serving.host)
+        wide = not is_loopback(serving.host)
     except UserError as error:
         return Finding("TLS", "problem", str(error), "name the PEM files of one certificate and its key")
     if wide:
@@ -58,20 +64,8 @@ def _finding_of(examined: tls.Examined) -> Finding:
     return Finding("TLS", "ok", until)
 
 
-def _has_keys(settings: Settings) -> bool:
-    if not has_registry(settings):
-        return False
-    try:
-        with open_registry(settings) as registry:
-            return bool(registry.api_keys.list())
-    except PerennialError:
-        return False  # told by the registry's own check
-
-
 def port(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
     """Look whether serving answers, or its port is free."""
-    from daemon.serving import presence, probe  # noqa: PLC0415 - loaded only where it is checked
-
     here = presence.read(settings.data_dir)
     if here is not None and presence.is_alive(here):
         if (why := probe.problem(here)) is not None:

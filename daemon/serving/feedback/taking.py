@@ -24,7 +24,7 @@ from consumers.events.cloud_events import Headers
 from consumers.events.errors import explain
 from consumers.events.targets import read_target
 from consumers.log.protocols import EventSink
-from daemon.serving.feedback.accepted import Accepted, AcceptedFeedback
+from daemon.flow.accepted import Accepted, AcceptedFeedback
 from daemon.serving.http.errors import ApiError, of_dead_letter, of_malformed, unknown_task
 
 Outcome = Literal["accepted", "repeated", "conflict", "refused", "unavailable"]

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from config.errors import DeadLetterError, RetryError
 from consumers.events import cloud_events, wire
 from consumers.events import errors as event_errors
+from daemon.flow.accepted import Accepted
 from daemon.serving.access.callers import Guard
-from daemon.serving.feedback.accepted import Accepted
 from daemon.serving.http import document, downloads, errors, schemas
 from daemon.serving.http.errors import ApiError
 from daemon.serving.http.lane import Lane

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import socket
 from collections.abc import Callable, Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from config.addresses import is_loopback
 from config.errors import UserError
 from config.sections import ServingSettings
 from daemon.serving.http.errors import ApiError
@@ -36,16 +36,6 @@ def refuse_open_bind(settings: ServingSettings, has_keys: Callable[[], bool]) ->
         "(PERENNIAL_SERVING__TOKEN, or serving.token in perennial.toml), or listen on 127.0.0.1."
     )
     raise UserError(message)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches `host`. Raises `UserError` when it is no address."""
-    try:
-        found = socket.getaddrinfo(host or "0.0.0.0", None)  # noqa: S104 - an empty host means every interface
-    except (OSError, UnicodeError):
-        message = f"serving.host {host!r} is not an address of this machine; set 127.0.0.1, or an address it has"
-        raise UserError(message) from None
-    return all(ipaddress.ip_address(str(address[4][0]).partition("%")[0]).is_loopback for address in found)
 
 
 def foreign(headers: Iterable[tuple[bytes, bytes]], host: str) -> ApiError | None:

@@ -20,11 +20,11 @@ from consumers.erasure.requests import Erasure, Erasures
 from consumers.erasure.tombstones import is_erase_request, names_in
 from consumers.events.schemas import FEEDBACK_TOPIC, Retrain, to_bytes
 from consumers.log.protocols import EventLog, Position
-from daemon.operations.erasure import runs
-from daemon.serving.feedback.accepted import AcceptedFeedback
+from daemon.flow.accepted import AcceptedFeedback
 from daemon.telemetry.metrics import DaemonMetrics
 from daemon.training.cycle import Cycle
 from daemon.training.triggers import request_key
+from daemon.upkeep.erasure import runs
 from registry import erasure
 from registry.artifacts.protocol import ArtifactStore
 from registry.store import Registry

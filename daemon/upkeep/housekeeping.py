@@ -14,7 +14,7 @@ from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
 from consumers.log.protocols import EventLog
 from consumers.tables.pace import portions
-from daemon.operations.erasure import runs
+from daemon.upkeep.erasure import runs
 from registry import collection, retention
 from registry.artifacts.protocol import ArtifactStore
 from registry.store import Registry

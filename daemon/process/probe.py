@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from daemon.serving.presence import Presence
+from daemon.process.presence import Presence
 
 PATIENCE_S = 10.0
 """Far longer than its event loop is ever busy, also on a machine that is."""

@@ -1,1 +1,0 @@
-"""Erasure: asked for, worked off, and done in the folders of runs."""

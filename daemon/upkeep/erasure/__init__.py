@@ -1,0 +1,1 @@
+"""Erasure: worked off, also in the folders of runs."""
