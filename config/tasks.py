@@ -25,6 +25,8 @@ _TO_WRITE = {
 }
 """What to write where a key is missing that has no default, whatever the kind."""
 
+MAX_ACCUMULATION = 1_024
+
 # Named in the design and refused until they exist: an option that is not built is never ignored.
 _NOT_BUILT_MODES = ("canary", "shadow")
 
@@ -55,7 +57,10 @@ class Training(_Part):
     full_epochs: Annotated[int, Field(gt=0, description="Passes over the rows in a full or first run.")] = 3
     learning_rate: Annotated[float, Field(gt=0, description="Step size of an incremental run.")] = 2e-4
     full_learning_rate: Annotated[float, Field(gt=0, description="Step size of a full or first run.")] = 2e-4
-    batch_size: Annotated[int, Field(gt=0, description="Rows per step.")] = 32
+    batch_size: Annotated[int, Field(gt=0, description="Rows per batch.")] = 32
+    gradient_accumulation: Annotated[
+        int, Field(gt=0, le=MAX_ACCUMULATION, description="Batches whose gradients make one step.")
+    ] = 1
     max_tokens: Annotated[int, Field(gt=0, description="A longer text is cut, in tokens (transformer).")] = 128
     replay_ratio: Annotated[float, Field(ge=0, description="Older rows that join each new one in an incremental run.")] = 1.0
     max_rows: Annotated[

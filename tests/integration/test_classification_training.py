@@ -52,9 +52,9 @@ def learn(folder: Path, spec: Any, rows: Sequence[Example], **changes: Any) -> P
     return model
 
 
-def short(base: Path) -> Any:
+def short(base: Path, **training: Any) -> Any:
     """Return a task of two epochs, for tests that ask how a run goes and not what it learns."""
-    return toy_spec(base, training={"full_epochs": 2, "max_tokens": 32})
+    return toy_spec(base, training={"full_epochs": 2, "max_tokens": 32, **training})
 
 
 def accuracy(model: Path, rows: Sequence[Example]) -> float:
@@ -211,15 +211,18 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fine_tuning, "_REPORT_EVERY_S", 0.0)
 
 
-def test_a_killed_run_resumes_and_ends_as_if_nothing_had_happened(base: Path, tmp_path: Path, eager: None) -> None:
-    spec, rows = short(base), toy_rows(["SPORT", "MARKETS"], 37)
+@pytest.mark.parametrize(("accumulation", "killed_at", "all_steps"), [(1, 8, 10), (2, 5, 6)])
+def test_a_killed_run_resumes_and_ends_as_if_nothing_had_happened(
+    base: Path, tmp_path: Path, eager: None, accumulation: int, killed_at: int, all_steps: int
+) -> None:
+    spec, rows = short(base, gradient_accumulation=accumulation), toy_rows(["SPORT", "MARKETS"], 37)
     unbroken = learn(tmp_path / "unbroken", spec, rows)
-    checkpoints = interrupt(tmp_path, spec, rows, at_step=8)
+    checkpoints = interrupt(tmp_path, spec, rows, at_step=killed_at)
     assert len(list(checkpoints.glob("checkpoint-*"))) == 2, "bounded in number"
     steps: list[TrainingStep] = []
     resumed = learn(tmp_path, spec, rows, steps=steps)
-    assert steps[0].step == 8, "it goes on after the last checkpoint, in the middle of the second epoch"
-    assert steps[-1].step == steps[-1].steps == 10
+    assert steps[0].step == killed_at, "it goes on after the last checkpoint, in the middle of the second epoch"
+    assert steps[-1].step == steps[-1].steps == all_steps
     assert all(torch.equal(tensor, weights(unbroken)[name]) for name, tensor in weights(resumed).items())
 
 
@@ -236,10 +239,23 @@ def test_a_corrupt_newest_checkpoint_falls_back_to_the_one_before(base: Path, tm
 def test_another_plan_never_resumes_from_these_checkpoints(base: Path, tmp_path: Path, eager: None) -> None:
     spec, rows = short(base), toy_rows(["SPORT", "MARKETS"], 37)
     interrupt(tmp_path, spec, rows, at_step=4)
-    for changes in ({"batch_size": 8}, {"seed": 6}):
+    for task, changes in ((spec, {"batch_size": 8}), (spec, {"seed": 6}), (short(base, gradient_accumulation=2), {})):
         steps: list[TrainingStep] = []
-        learn(tmp_path, spec, rows, steps=steps, **changes)
+        learn(tmp_path, task, rows, steps=steps, **changes)
         assert steps[0].step == 1
+
+
+def test_batches_that_make_one_step_together_teach_what_one_of_all_their_rows_does(base: Path, tmp_path: Path) -> None:
+    # Eighteen rows, so that the last batch of four holds two; and weights that a mean of means would count otherwise.
+    rows = [replace(row, weight=0.25 if n % 3 else 1.0) for n, row in enumerate(toy_rows(["SPORT", "MARKETS"], 9))]
+    reported: dict[int, list[TrainingStep]] = {4: [], 18: []}
+    learnt = [
+        weights(learn(tmp_path, short(base, gradient_accumulation=batches), rows, batch_size=size, steps=reported[size]))
+        for size, batches in ((18, 1), (4, 5))
+    ]
+    assert all(torch.allclose(tensor, learnt[1][name], atol=1e-5) for name, tensor in learnt[0].items())
+    assert [step.steps for step in reported[4]] == [step.steps for step in reported[18]] == [2, 2]
+    assert [step.loss for step in reported[4]] == pytest.approx([step.loss for step in reported[18]], rel=1e-4)
 
 
 def test_out_of_memory_passes_through(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,16 +332,19 @@ from trainers.learners.encoders.classification import ClassificationLearner
 
 fine_tuning.Pace = lambda: Pace(interval_s=0, max_share=1e9)
 fine_tuning._REPORT_EVERY_S = 0.0
-base, folder = Path(sys.argv[1]), Path(sys.argv[2])
+base, folder, accumulation = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 rows = toy_rows(["SPORT", "MARKETS"], 80)
-plan = toy_plan(toy_spec(base), rows, folder / "work", report=lambda step: print(step.step, flush=True))
+learning = {"full_epochs": 10 * accumulation, "full_learning_rate": 5e-3, "max_tokens": 32, "gradient_accumulation": accumulation}
+spec = toy_spec(base, training=learning)
+plan = toy_plan(spec, rows, folder / "work", report=lambda step: print(step.step, flush=True))
 ClassificationLearner().train(plan, folder / "model")
 """
 
 
 @pytest.mark.slow
-def test_a_run_killed_by_sigkill_resumes_in_the_next_process(base: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", CHILD, str(base), str(tmp_path)]
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_run_killed_by_sigkill_resumes_in_the_next_process(base: Path, tmp_path: Path, accumulation: int) -> None:
+    command = [sys.executable, "-c", CHILD, str(base), str(tmp_path), str(accumulation)]
     root = Path(__file__).parents[2]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, cwd=root, env=os.environ | {"OMP_NUM_THREADS": "1"}

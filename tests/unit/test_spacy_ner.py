@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import spacy
+from thinc.api import Adam
 
 from config.errors import RunFailedError
 from config.settings import SHIPPED_TASKS_DIR
@@ -19,6 +21,7 @@ from tests.support.opening import opened
 from trainers.compare.metrics.entities import entity_scores
 from trainers.hardware import Hardware
 from trainers.learners.protocols import Example, TrainingPlan, TrainingStep
+from trainers.learners.spacy import ner
 from trainers.learners.spacy.alignment import Tokens, as_compared
 from trainers.learners.spacy.ner import SpacyNerLearner, _batches
 from trainers.learners.spacy.rows import lay_on_tokens, learnable_types
@@ -129,6 +132,20 @@ def test_the_same_seed_gives_the_same_answers_and_bytes(tmp_path: Path) -> None:
     other = learn(tmp_path / "other", rows, spec=spec, seed=21)
     assert (first / "ner" / "model").read_bytes() == (second / "ner" / "model").read_bytes()
     assert (first / "ner" / "model").read_bytes() != (other / "ner" / "model").read_bytes()
+
+
+def test_batches_that_are_accumulated_make_one_step_and_the_last_one_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Adam] = []
+    monkeypatch.setattr(ner, "Adam", lambda *values, **options: made.append(Adam(*values, **options)) or made[-1])
+    steps: list[TrainingStep] = []
+    spec = spec_with(full_epochs=4, full_learning_rate=4e-3, gradient_accumulation=5)
+    learn(tmp_path / "model", examples(60), spec=spec, steps=steps)
+    batches = steps[-1].steps
+    assert batches > 6
+    assert batches % 5, "the last step has fewer batches"
+    assert max(made[0].nr_update.values()) == math.ceil(batches / 5)
 
 
 def test_offsets_are_code_points(champion: Path) -> None:

@@ -46,6 +46,8 @@ class ClassificationLearner:
         labels = grow(plan.spec, counts, previous, from_base=champion is None)
         rows = [row for row in plan.rows if row.weight > 0 and row.target["label"] in labels.seen]
         left_out = _left_out(plan, labels, rows, counts)
+        # Before the first sum: another number of threads adds in another order.
+        torch.set_num_threads(plan.hardware.threads)
         torch.manual_seed(plan.seed)
         encoder = encoders.grown(champion, labels.names) if champion else _base(plan, labels)
         ids = labels.ids
@@ -135,6 +137,7 @@ def _recipe(plan: TrainingPlan, *, from_base: bool) -> Recipe:
         batch_size=plan.batch_size,
         seed=plan.seed,
         hardware=plan.hardware,
+        accumulation=training.gradient_accumulation,
     )
 
 

@@ -54,6 +54,13 @@ class Recipe:
     hardware: Hardware
     max_steps: int = -1
     """Stop after this many steps; -1: after `epochs`."""
+    accumulation: int = 1
+    """Batches whose gradients make one step."""
+
+    @property
+    def rows_per_step(self) -> int:
+        """Rows that one step learns from."""
+        return self.batch_size * self.accumulation
 
 
 def fine_tune(
@@ -85,7 +92,7 @@ def fine_tune(
     )
     # It prints to standard output, which belongs to the job's progress lines.
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(_Report(trainer, report, recipe.batch_size))
+    trainer.add_callback(_Report(trainer, report, recipe.rows_per_step))
     checkpoint = newest_valid(checkpoints)
     with _quick_attention(encoder, max(len(row.input_ids) for row in rows), recipe.hardware):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -117,6 +124,7 @@ def _arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
         learning_rate=recipe.learning_rate,
         warmup_steps=_WARMUP_SHARE,
         per_device_train_batch_size=recipe.batch_size,
+        gradient_accumulation_steps=recipe.accumulation,
         train_sampling_strategy="group_by_length",
         bf16=recipe.hardware.precision == "bf16",
         use_cpu=recipe.hardware.device == "cpu",
@@ -204,14 +212,23 @@ class _WeightedTrainer(Trainer):
         model: torch.nn.Module,
         inputs: dict[str, torch.Tensor],
         return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,  # noqa: ARG002 - the library's signature
+        num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:  # noqa: ANN401 - the library's signature
-        """Return the mean over the batch of weight times cross entropy."""
+        """Return the mean over the batch of weight times cross entropy: its share of the mean over all rows of the step.
+
+        `num_items_in_batch` are the rows of the step. For a model whose `forward` takes no further arguments the library does not
+        count them; it then divides what this returns by the batches of the step.
+        """
         labels, weights = inputs.pop("labels"), inputs.pop("weights")
         outputs = model(**inputs)
         logits = outputs.logits.float().masked_fill(self._closed, -torch.inf)
         loss = (cross_entropy(logits, labels, reduction="none") * weights).mean()
-        self.loss_sum += loss.detach()
+        if num_items_in_batch is None:
+            self.loss_sum += loss.detach() / self.current_gradient_accumulation_steps
+        else:
+            # Where a step is one batch the share is exactly 1.
+            loss = loss * (len(labels) / num_items_in_batch)
+            self.loss_sum += loss.detach()
         return (loss, outputs) if return_outputs else loss
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
@@ -223,10 +240,10 @@ class _WeightedTrainer(Trainer):
 class _Report(TrainerCallback):
     """Passes progress on: the first step, the last, and about one a second between."""
 
-    def __init__(self, trainer: _WeightedTrainer, report: Callable[[TrainingStep], None], batch_size: int) -> None:
+    def __init__(self, trainer: _WeightedTrainer, report: Callable[[TrainingStep], None], rows_per_step: int) -> None:
         self._trainer = trainer
         self._report = report
-        self._batch_size = batch_size
+        self._rows_per_step = rows_per_step
         self._began = self._reported = 0.0
         self._first_step = self._reported_step = 0
 
@@ -241,7 +258,7 @@ class _Report(TrainerCallback):
             return
         loss = self._trainer.loss_sum.item() / (state.global_step - self._reported_step)
         self._trainer.loss_sum.zero_()
-        rows = (state.global_step - self._first_step) * self._batch_size
+        rows = (state.global_step - self._first_step) * self._rows_per_step
         self._reported, self._reported_step = now, state.global_step
         self._report(
             TrainingStep(

@@ -163,7 +163,8 @@ def _learn(nlp: Language, recogniser: EntityRecognizer, rows: Sequence[TokenRow]
     seen, began = 0, time.monotonic()
     for step, (epoch, batch) in enumerate(batches, start=1):
         examples = [row.example(nlp) for row in batch]
-        losses = recogniser.update(examples, drop=training.dropout, sgd=optimizer)
+        makes_a_step = step % training.gradient_accumulation == 0 or step == len(batches)
+        losses = recogniser.update(examples, drop=training.dropout, sgd=optimizer if makes_a_step else None)
         seen += len(batch)
         plan.report(
             TrainingStep(
