@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from registry.database.schema import FINISHED_STATES, api_keys, learnt, looks, outbox, runs, versions
+from registry.database.schema import FINISHED_STATES, api_keys, learnt, looks, outbox, run_triggers, runs, versions
 from registry.leases import check_token
 from registry.store import Registry
 
@@ -78,12 +78,16 @@ def old_runs(registry: Registry, before: datetime) -> Sequence[str]:
 
 
 def forget_runs(registry: Registry, run_ids: Sequence[str], *, fencing_token: int | None = None) -> int:
-    """Remove the records of these runs and their looks; their folders must be gone. Returns how many runs."""
+    """Remove the records of these runs, with their looks and what they served; their folders must be gone.
+
+    Returns how many runs.
+    """
     for start in range(0, len(run_ids), _PORTION):
         some = run_ids[start : start + _PORTION]
         with registry.database.write() as connection:
             check_token(connection, fencing_token)
             connection.execute(sa.delete(looks).where(looks.c.run_id.in_(some)))
+            connection.execute(sa.delete(run_triggers).where(run_triggers.c.run_id.in_(some)))
             connection.execute(sa.delete(runs).where(runs.c.run_id.in_(some), runs.c.state.in_(FINISHED_STATES)))
     return len(run_ids)
 

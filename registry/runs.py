@@ -15,8 +15,8 @@ from sqlalchemy.engine import Row
 from config.clock import Clock
 from config.errors import UserError
 from registry import aliases
-from registry.database.engine import Database
-from registry.database.schema import FINISHED_STATES, RUN_STATES, runs
+from registry.database.engine import Database, insert_many
+from registry.database.schema import FINISHED_STATES, RUN_STATES, run_triggers, runs
 from registry.leases import check_token
 
 RunState = Literal["queued", "frozen", "training", "trained", "published", "decided", "failed"]
@@ -116,16 +116,29 @@ class Runs:
         self._clock = clock
 
     def create(
-        self, task: str, trigger_key: str, reason: str, full: bool, *, promote: bool = True, fencing_token: int | None = None
+        self,
+        task: str,
+        trigger_key: str,
+        reason: str,
+        full: bool,
+        *,
+        promote: bool = True,
+        further_keys: Collection[str] = (),
+        fencing_token: int | None = None,
     ) -> Run | None:
-        """Record a new run in state `queued`; None when this task has already had a run for this trigger key."""
+        """Record a new run in state `queued`; None when this task has already had a run for this trigger key.
+
+        It serves `further_keys` too; those that had a run stay with that one.
+        """
         now = self._clock()
         run_id = f"{task}-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
         with self._database.write() as connection:
             check_token(connection, fencing_token)
-            same_key = (runs.c.task == task) & (runs.c.trigger_key == trigger_key)
-            if connection.execute(sa.select(runs.c.id).where(same_key)).first() is not None:
+            used = _used_keys(connection, task)
+            if trigger_key in used:
                 return None
+            further = [key for key in dict.fromkeys(further_keys) if key not in used and key != trigger_key]
+            insert_many(connection, run_triggers, [{"task": task, "trigger_key": key, "run_id": run_id} for key in further])
             champion = aliases.champion(connection, task)
             connection.execute(
                 sa.insert(runs).values(
@@ -186,6 +199,19 @@ class Runs:
         query = sa.select(runs).order_by(runs.c.id.desc()).limit(limit)
         return self._select(query if task is None else query.where(runs.c.task == task))
 
+    def triggered(self, trigger_key: str, task: str | None = None) -> builtins.list[Run]:
+        """Return the run of each task, or of one, that serves a trigger key, alone or with others."""
+        served = sa.select(run_triggers.c.run_id).where(run_triggers.c.trigger_key == trigger_key)
+        query = sa.select(runs).where((runs.c.trigger_key == trigger_key) | runs.c.run_id.in_(served)).order_by(runs.c.id)
+        return self._select(query if task is None else query.where(runs.c.task == task))
+
+    def trigger_keys(self, run_id: str) -> builtins.list[str]:
+        """Return every trigger key that a run serves: its own first, then the others by name."""
+        further = sa.select(run_triggers.c.trigger_key).where(run_triggers.c.run_id == run_id)
+        with self._database.read() as connection:
+            own = connection.execute(sa.select(runs.c.trigger_key).where(runs.c.run_id == run_id)).scalars()
+            return [*own, *connection.execute(further.order_by(run_triggers.c.trigger_key)).scalars()]
+
     def unfinished(self) -> builtins.list[Run]:
         """Return the runs to go on with after a restart, oldest first."""
         return self._select(sa.select(runs).where(runs.c.state.not_in(FINISHED_STATES)).order_by(runs.c.id))
@@ -205,7 +231,6 @@ class Runs:
         highest, first, last = sa.func.max(runs.c.max_seq), sa.func.min(runs.c.created_at), sa.func.max(runs.c.finished_at)
         with self._database.read() as connection:
             max_seq, first_created_at, last_finished_at = connection.execute(sa.select(highest, first, last).where(mine)).one()
-            keys = connection.execute(sa.select(runs.c.trigger_key).where(mine)).scalars()
             going = sa.select(runs).where(mine, runs.c.state.not_in(FINISHED_STATES)).order_by(runs.c.id).limit(1)
             under_way = next((_run(row) for row in connection.execute(going)), None)
             in_vain = sa.select(runs.c.trigger_key, runs.c.finished_at).where(mine, runs.c.state == "failed", runs.c.failures > 0)
@@ -213,7 +238,7 @@ class Runs:
             decided = sa.select(runs.c.verdict, runs.c.comparison).where(mine, runs.c.state == "decided")
             newest = connection.execute(decided.order_by(runs.c.id.desc()).limit(1)).one_or_none()
             return Past(
-                frozenset(keys),
+                _used_keys(connection, task),
                 max_seq or 0,
                 first_created_at,
                 last_finished_at,
@@ -239,6 +264,13 @@ class Runs:
     def _select(self, query: sa.Select[Any]) -> builtins.list[Run]:
         with self._database.read() as connection:
             return [_run(row) for row in connection.execute(query)]
+
+
+def _used_keys(connection: sa.Connection, task: str) -> frozenset[str]:
+    """Return the trigger keys that had a run, of their own or with others."""
+    own = sa.select(runs.c.trigger_key).where(runs.c.task == task)
+    further = sa.select(run_triggers.c.trigger_key).where(run_triggers.c.task == task)
+    return frozenset(connection.execute(sa.union_all(own, further)).scalars())
 
 
 def _undecided_rows(verdict: str | None, comparison: dict[str, Any] | None) -> int | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from config.errors import UserError
 from config.settings import load_settings
 from config.words import counted, printable
 from daemon.cli.output import AsJson, console, print_json, say, table
@@ -50,6 +51,9 @@ def train(
 def runs(
     task: Annotated[str | None, typer.Argument(help="Only this task.")] = None,
     limit: Annotated[int, typer.Option(help="Newest so many.", min=1)] = 20,
+    request: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only the run that serves this `retrain` event, alone or with others.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List training runs, newest first, failed ones too: why each began, its verdict and the reason."""
@@ -57,9 +61,12 @@ def runs(
 
     settings = load_settings()
     with opening.registry(settings) as registry:
-        found = views.listed(registry, task, limit)
+        found = views.listed(registry, task, limit) if request is None else views.that_serve(registry, request, task)
         if task is not None and not found:
             tasks.refuse_unknown(task, settings, registry)
+    if request is not None and not found:
+        message = f"no run serves request {request!r} yet; `perennial status` says what its task waits for"
+        raise UserError(message)
     if as_json:
         print_json(found)
         return

@@ -206,7 +206,7 @@ def _follow(
 ) -> Run:
     patience = Patience(_PICK_UP_LIMIT_S)
     while True:
-        run = next((entry for entry in registry.runs.list(task, limit=50) if entry.trigger_key == key), None)
+        run = next(iter(registry.runs.triggered(key, task)), None)
         if run is not None and run.state in _OVER:
             return run
         if run is not None and run.retry_at is not None:

@@ -40,6 +40,9 @@ from trainers.job.spec import JobSpec
 _TOLD_LABELS = 10
 """Labels that the log tells of one by one."""
 
+_TOLD_REQUESTS = 500
+"""Requests that an outgoing event names: as many as fit into one with ids of the greatest length."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -123,10 +126,14 @@ class Cycle:
     def start(self, task: str, trigger: Trigger) -> Run | None:
         """Record a new run; None when this trigger has already had one."""
         run = self._registry.runs.create(
-            task, trigger.key, trigger.reason, trigger.full, promote=trigger.promote, fencing_token=self._token
-        )
+            task, trigger.key, trigger.reason, trigger.full, promote=trigger.promote, further_keys=trigger.further_keys,
+            fencing_token=self._token,
+        )  # fmt: skip
         if run is not None:
-            log.info("run.started", run_id=run.run_id, task=task, trigger=trigger.kind, reason=trigger.reason, full=trigger.full)
+            log.info(
+                "run.started", run_id=run.run_id, task=task, trigger=trigger.kind, reason=trigger.reason, full=trigger.full,
+                further_requests=len(trigger.further_keys),
+            )  # fmt: skip
         return run
 
     def advance(self, run: Run) -> Run:
@@ -171,7 +178,9 @@ class Cycle:
         return run if run.retry_at is None else self._update(run, retry_at=None)
 
     def _freeze(self, run: Run) -> Run:
-        self._announce(run, "training.started", reason=run.reason, full=run.full)
+        asked = triggers.requests_of(self._registry.runs.trigger_keys(run.run_id))
+        told = {"requests": asked[:_TOLD_REQUESTS], "requests_served": len(asked)}
+        self._announce(run, "training.started", reason=run.reason, full=run.full, **told)
         task = self._task(run)
         champion = self._registry.versions.champion(run.task)
         learnt = self._registry.versions.learnt(champion.version) if champion else frozenset()

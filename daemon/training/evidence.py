@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import bisect
+from collections.abc import Sequence
+
 from config.tasks import TaskSpec
 from config.words import named
 from consumers.buffer.reader import BufferReader
+from consumers.rows import requests as stored
 from consumers.training_set.selection import HOW_A_LABEL_JOINS
 from consumers.training_set.snapshot import Manifest
 from daemon.training import triggers
@@ -45,7 +49,7 @@ def gather(task: str, registry: Registry, buffer: BufferReader, *, unread: int |
         used_keys=past.trigger_keys,
         newest_seq=counts.max_seq,
         alarms=len(alarms),
-        request=_oldest_request(task, past, buffer, unenriched=counts.unenriched),
+        request=_request(task, past, buffer, unenriched=counts.unenriched),
     )
 
 
@@ -69,13 +73,42 @@ def labels_that_wait(frozen: Manifest) -> tuple[str, ...]:
     return (f"not learnt, because users alone carry it: label {told}; {HOW_A_LABEL_JOINS}",)
 
 
-def _oldest_request(task: str, past: Past, buffer: BufferReader, *, unenriched: int) -> Request | None:
-    """Return the oldest request that has had no run; the others wait. To count what is ahead of thousands takes minutes."""
-    for one in buffer.requests("retrain"):
-        if one.task == task and triggers.request_key(one.event_id) not in past.trigger_keys:
-            ahead = buffer.unenriched_before(task, one.stored_seq) if unenriched else 0
-            return Request(one.event_id, one.reason, one.full, one.promote, texts_ahead=ahead)
-    return None
+def _request(task: str, past: Past, buffer: BufferReader, *, unenriched: int) -> Request | None:
+    """Return the requests that have had no run and wait for nothing, as one; else the one that waits for the fewest texts."""
+    waiting = [
+        one
+        for one in buffer.requests("retrain")
+        if one.task == task and triggers.request_key(one.event_id) not in past.trigger_keys
+    ]
+    if not waiting:
+        return None
+    by_arrival = sorted(waiting, key=lambda one: one.stored_seq)
+    ready = _ready(task, by_arrival, buffer) if unenriched else len(by_arrival)
+    if ready == 0:
+        first = by_arrival[0]
+        ahead = buffer.unenriched_before(task, first.stored_seq)
+        return Request(first.event_id, first.reason, first.full, first.promote, texts_ahead=ahead)
+    last = by_arrival[ready - 1].stored_seq
+    oldest, *others = [one for one in waiting if one.stored_seq <= last]
+    return Request(
+        oldest.event_id,
+        oldest.reason,
+        full=oldest.full or any(one.full for one in others),
+        promote=oldest.promote or any(one.promote for one in others),
+        further=tuple(one.event_id for one in others),
+    )
+
+
+def _ready(task: str, by_arrival: Sequence[stored.Request], buffer: BufferReader) -> int:
+    """Return how many of the requests, in order of arrival, have no text ahead of them that is not enriched.
+
+    By halves, the newest first: to count what is ahead of each of thousands takes minutes.
+    """
+    if buffer.unenriched_before(task, by_arrival[-1].stored_seq) == 0:
+        return len(by_arrival)
+    return bisect.bisect_left(
+        by_arrival, 1, hi=len(by_arrival) - 1, key=lambda one: buffer.unenriched_before(task, one.stored_seq)
+    )
 
 
 def _retry(past: Past) -> Retry | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -18,20 +18,27 @@ _FEW_TEXTS = 64
 """So many texts are not worth waiting for: a steady stream always has some on their way."""
 _WEEKLY_AGAIN = timedelta(days=1)
 _ROUNDING = 1e-6
+_REQUEST = "request:"
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Somebody asked for a run (a `retrain` event)."""
+    """Somebody asked for a run (a `retrain` event); those who ask while it waits ask for the same run."""
 
     event_id: str
+    """Of the oldest."""
     reason: str
+    """Of the oldest."""
     full: bool
+    """Whether any of them asks for a full run."""
     promote: bool = True
+    """Whether any of them lets the gate promote."""
     texts_ahead: int = 0
     """Texts of the task that were stored before the request and are not enriched yet."""
+    further: tuple[str, ...] = ()
+    """Event ids of the others that one run serves too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,7 @@ class Evidence:
     newest_seq: int
     """Number of the newest enriched example; threshold and age runs are called by it, so that no key comes twice."""
     request: Request | None = None
-    """The oldest request that has had no run."""
+    """The requests that have had no run, as one."""
     alarms: int = 0
     """Label-flip alarms that are up: the examples counted as new are then labels alone."""
     new_confirmed_weight: float = 0.0
@@ -108,6 +115,8 @@ class Trigger:
     reason: str
     full: bool
     promote: bool = True
+    further_keys: tuple[str, ...] = ()
+    """Of other requests that the same run serves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +156,12 @@ def evaluate(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now
 
 def request_key(event_id: str) -> str:
     """Return the trigger key of a request."""
-    return f"request:{event_id}"
+    return f"{_REQUEST}{event_id}"
+
+
+def requests_of(keys: Iterable[str]) -> list[str]:
+    """Return the event ids of the requests among trigger keys."""
+    return [key.removeprefix(_REQUEST) for key in keys if key.startswith(_REQUEST)]
 
 
 def weekly_key(moment: datetime) -> str:
@@ -169,8 +183,10 @@ def _requested(request: Request, evidence: Evidence) -> Evaluation:
         # Who asks means all that was sent before. Nothing else starts meanwhile, or the request would wait for that run too.
         return Evaluation(None, (f"a run was requested; it waits for {request.texts_ahead} texts to be enriched",))
     full = request.full or not evidence.has_champion
-    reason = f"requested: {request.reason}"
-    return Evaluation(Trigger("request", request_key(request.event_id), reason, full, request.promote), (reason,))
+    more = f" (and {counted(len(request.further), 'more request')})" if request.further else ""
+    reason = f"requested: {request.reason}{more}"
+    further = tuple(map(request_key, request.further))
+    return Evaluation(Trigger("request", request_key(request.event_id), reason, full, request.promote, further), (reason,))
 
 
 def _weekly(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: datetime) -> tuple[Trigger | None, str]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from daemon.training.triggers import request_key
 from daemon.views.comparison import Comparison
 from daemon.views.view import Recorded, View
 from registry.runs import Run as Record
@@ -111,6 +112,11 @@ def of(record: Record) -> Run:
 def listed(registry: Registry, task: str | None = None, limit: int = 20) -> list[Run]:
     """Return the newest runs first, of one task or of all, failed ones too."""
     return [of(record) for record in registry.runs.list(task, limit)]
+
+
+def that_serve(registry: Registry, event_id: str, task: str | None = None) -> list[Run]:
+    """Return the run that serves a request (a `retrain` event), alone or with others; empty while none does."""
+    return [of(record) for record in registry.runs.triggered(request_key(event_id), task)]
 
 
 def under_way(record: Record, runs_dir: Path, *, led: bool) -> UnderWay:

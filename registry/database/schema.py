@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration: the schema this program reads and writes."""
 
 CHAMPION = "champion"
@@ -85,6 +85,15 @@ runs = sa.Table(
     sa.Column("retry_at", UtcTime),
     sa.UniqueConstraint("task", "trigger_key"),
     sa.CheckConstraint(sa.column("state").in_(RUN_STATES), name="state"),
+)
+
+run_triggers = sa.Table(
+    "run_triggers",  # what a run serves beside its own trigger key: requests that waited when it began
+    metadata,
+    sa.Column("task", sa.Text, primary_key=True),
+    sa.Column("trigger_key", sa.Text, primary_key=True),
+    sa.Column("run_id", sa.Text, nullable=False, index=True),
+    sqlite_with_rowid=False,
 )
 
 versions = sa.Table(

@@ -115,7 +115,9 @@ def test_runs_are_listed_with_what_came_of_them_failed_ones_too(perennial: Shell
     folder.mkdir()
     with Registry.open(f"sqlite:///{folder / 'registry.db'}") as registry:
         for number in range(2):
-            run = registry.runs.create("news-topics", f"request:{number}", f"asked for {number}", full=False)
+            run = registry.runs.create(
+                "news-topics", f"request:{number}", f"asked for {number}", full=False, further_keys=[f"request:beside-{number}"]
+            )
             assert run is not None
             if number == 0:
                 registry.runs.update(run.run_id, state="failed", error="the disk is full")
@@ -125,6 +127,8 @@ def test_runs_are_listed_with_what_came_of_them_failed_ones_too(perennial: Shell
     assert (newest["reason"], newest["verdict"], newest["reasons"]) == ("asked for 1", "keep", ["it is worse"])
     assert (oldest["state"], oldest["error"]) == ("failed", "the disk is full")
     assert [run["reason"] for run in perennial.json("runs", "--limit", "1")] == ["asked for 1"]
+    assert [run["reason"] for run in perennial.json("runs", "--request", "beside-0")] == ["asked for 0"]
+    assert perennial("runs", "--request", "nobody-asked").returncode == 2
     perennial.environment["COLUMNS"] = "200"
     shown = perennial("runs").stdout
     assert "the disk is full" in shown

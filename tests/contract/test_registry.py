@@ -47,6 +47,19 @@ class TestRuns:
         assert (run.state, run.attempt, run.created_at, run.parent) == ("queued", 1, clock.now, None)
         assert other.run_id != run.run_id
 
+    def test_a_run_serves_further_keys_which_then_start_none(self, registry: Registry) -> None:
+        first = new_run(registry, "request:a")
+        run = registry.runs.create(TASK, "request:b", "asked", full=False, further_keys=["request:c", "request:a", "request:c"])
+        assert run is not None
+        assert registry.runs.trigger_keys(run.run_id) == ["request:b", "request:c"]
+        assert registry.runs.trigger_keys(first.run_id) == ["request:a"], "it had its run before"
+        assert registry.runs.past(TASK).trigger_keys == {"request:a", "request:b", "request:c"}
+        assert registry.runs.create(TASK, "request:c", "again", full=True) is None
+        other = new_run(registry, "request:c", task="entities")
+        assert [found.run_id for found in registry.runs.triggered("request:c", TASK)] == [run.run_id]
+        assert [found.run_id for found in registry.runs.triggered("request:c")] == [run.run_id, other.run_id]
+        assert registry.runs.triggered("request:d") == []
+
     def test_lists_newest_first_and_unfinished_oldest_first(self, registry: Registry) -> None:
         runs = [new_run(registry, f"key-{number}") for number in range(3)]
         other = new_run(registry, "key", task="entities")

@@ -98,6 +98,15 @@ def test_records_of_runs_go_but_for_what_something_needs(registry: Registry, clo
     assert registry.looks.count(TASK, ["x-1"]) == {"x-1": 0}
 
 
+def test_the_requests_that_a_run_served_go_with_its_record(registry: Registry, clock: Clock) -> None:
+    run = registry.runs.create(TASK, "request:a", "asked", full=False, further_keys=["request:b"])
+    assert run is not None
+    registry.runs.update(run.run_id, state="failed", error="x")
+    assert registry.runs.past(TASK).trigger_keys == {"request:a", "request:b"}
+    retention.forget_runs(registry, [run.run_id])
+    assert registry.runs.past(TASK).trigger_keys == frozenset()
+
+
 def test_a_key_that_is_worth_nothing_keeps_its_name_and_not_its_use(registry: Registry, clock: Clock) -> None:
     for name in ("revoked", "in-use"):
         key, _ = registry.api_keys.create(name, ["predict"])

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from config.errors import RetryError, StopError
@@ -18,9 +17,7 @@ from consumers.events.schemas import LIFECYCLE_TOPIC
 from consumers.log.embedded.log import EmbeddedLog
 from daemon.flow.outbox import Publisher
 from daemon.training import cycle as module
-from daemon.training import evidence
 from registry import promotion
-from registry.database import schema
 from registry.looks import Looks
 from registry.runs import Run
 from tests.support import buffers
@@ -395,82 +392,6 @@ def test_events_reach_the_log_once_each_although_a_flush_failed(world: World, tm
     assert len({event["event_id"] for event in events}) == 3
     assert events[-1]["verdict"] == "promote"
     assert world.registry.outbox.pending() == []
-
-
-def test_a_request_served_long_ago_blocks_no_later_run(world: World) -> None:
-    # Requests stay in the buffer for ever, so the policy must know every key that was ever used.
-    world.buffer.insert(buffers.stored(buffers.retrain("long-ago", NAME)))
-    world.grow(10)
-    world.cycle.step()
-    assert only_run(world).trigger_key == "request:long-ago"
-    rows = [
-        {
-            "run_id": f"old-{n}",
-            "task": NAME,
-            "trigger_key": f"old:{n}",
-            "reason": "",
-            "full": False,
-            "promote": True,
-            "attempt": 1,
-        }
-        | {"state": "failed", "created_at": world.clock(), "finished_at": world.clock(), "reasons": [], "max_seq": 0}
-        for n in range(1000)
-    ]
-    with world.registry.database.write() as connection:
-        connection.execute(sa.insert(schema.runs), rows)
-    world.grow(10)
-    world.cycle.step()
-    assert world.registry.runs.list(limit=1)[0].trigger_key.startswith("threshold:")
-
-
-def test_a_request_waits_until_the_texts_stored_before_it_are_enriched(world: World) -> None:
-    world.grow(3)
-    late = (buffers.label(f"late-{number}", f"late text {number}", "A", task=NAME) for number in range(5))
-    world.buffer.insert(buffers.stored(*late, buffers.retrain("r-1", NAME)))
-    world.buffer.insert(buffers.stored(buffers.label("after", "sent after the request", "A", task=NAME), offset=100))
-    world.cycle.step()
-    assert world.registry.runs.list() == []
-    assert world.look().reasons == ("a run was requested; it waits for 5 texts to be enriched",)
-    rows = world.buffer.unenriched("examples", 100)
-    world.buffer.apply_enrichment("examples", [buffers.finding(row) for row in rows if row.row_id != "after"])
-    world.cycle.step()
-    assert only_run(world).trigger_key == "request:r-1"
-
-
-def test_of_many_requests_only_the_oldest_that_had_no_run_is_looked_into(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    counted = type(world.buffer).unenriched_before
-    monkeypatch.setattr(
-        type(world.buffer), "unenriched_before", lambda buffer, task, seq: (asked.append(seq), counted(buffer, task, seq))[1]
-    )
-    world.grow(3)
-    world.buffer.insert(buffers.stored(*(buffers.retrain(f"r-{number:03}", NAME) for number in range(200))))
-    world.buffer.insert(buffers.stored(buffers.label("later", "not enriched yet", "A", task=NAME), offset=1_000))
-    found = evidence.gather(NAME, world.registry, world.buffer)
-    assert found.request is not None
-    assert found.request.event_id == "r-000"
-    assert len(asked) == 1
-    world.ask("request:r-000")
-    assert evidence.gather(NAME, world.registry, world.buffer).request.event_id == "r-001"  # type: ignore[union-attr]
-
-
-def test_requests_of_all_tasks_come_before_other_triggers(world: World) -> None:
-    other = "other-topics"
-    world.tasks[other] = task(name=other)
-    world.grow(10)
-    labels = (buffers.label(f"o-{number}", f"other text {number}", "A", task=other) for number in range(9))
-    world.buffer.insert(buffers.stored(*labels))
-    buffers.enrich(world.buffer)
-
-    def asked_meanwhile(spec: JobSpec) -> JobResult:
-        world.buffer.insert(buffers.stored(buffers.retrain("r-2", other), offset=200))
-        return better(spec)
-
-    world.buffer.insert(buffers.stored(buffers.retrain("r-1", other), offset=100))
-    train_with(world, asked_meanwhile)
-    world.cycle.step()
-    keys = [run.trigger_key.partition(":")[0] for run in reversed(world.registry.runs.list())]
-    assert keys == ["request", "request", "threshold"]
 
 
 def test_renames_that_came_by_events_reach_the_trainer(world: World) -> None:

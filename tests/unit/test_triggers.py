@@ -96,6 +96,14 @@ def test_a_request_keeps_its_wish_not_to_promote() -> None:
     assert not found.promote
 
 
+def test_requests_that_wait_together_start_one_run() -> None:
+    found = look(request=Request("r1", "please", full=True, further=("r2", "r3"))).trigger
+    assert found is not None
+    assert (found.key, found.further_keys, found.full) == ("request:r1", ("request:r2", "request:r3"), True)
+    assert found.reason == "requested: please (and 2 more requests)"
+    assert triggers.requests_of([found.key, "weekly:2026-W46", *found.further_keys]) == ["r1", "r2", "r3"]
+
+
 def test_the_week_that_was_missed_is_caught_up_once() -> None:
     # The daemon was down on Sunday; runs exist from before it.
     found = look(first_run_at=NOW - timedelta(days=30)).trigger
