@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lancedb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,6 +25,7 @@ from consumers.events.schemas import TOPIC_OF_TYPE, content_sha256
 from consumers.log.protocols import TopicPartition
 from consumers.tables.columns import ARRIVED, ENRICHMENT_OF, KEYS, SCHEMAS, is_one_of
 from consumers.tables.lance import Tables
+from consumers.tables.library import lancedb
 
 TORN_FOLDER = "torn"
 RESTORED_FILE = "restored.json"

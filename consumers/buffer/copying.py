@@ -11,11 +11,10 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import lancedb
-
 from config.errors import RetryError, StopError
 from consumers.buffer import audit as buffer_audit
 from consumers.buffer import folder as buffer_folder
+from consumers.tables.library import lancedb
 
 _LOOKS = 200
 _BETWEEN_LOOKS_S = 0.02

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from config import collector
 from config.clock import Clock, utc_now
 from config.sections import EnrichSettings, FeedbackSettings
 from consumers.buffer.writer import BufferWriter
@@ -279,6 +280,7 @@ class Enricher:
 
 def _load(name: str) -> Encoder:
     # Only the process that enriches pays for torch, and only once there is a text.
-    from consumers.enrichment.embedding import Encoder  # noqa: PLC0415 - loads torch: see above
+    with collector.resting():
+        from consumers.enrichment.embedding import Encoder  # noqa: PLC0415 - loads torch: see above
 
     return Encoder(name)

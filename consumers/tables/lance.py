@@ -8,13 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import lancedb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from consumers.tables import compaction
 from consumers.tables.columns import KEYS, SCHEMAS, is_one_of
+from consumers.tables.library import lancedb
 from consumers.tables.pace import portions
 
 # A longer IN list makes one filter slow to plan.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from config import collector
 from config.logging import configure_logging, mask_crashes
 from config.secrets import secrets_of
 from config.settings import environment_of, load_settings
@@ -31,7 +33,10 @@ def run(
     secrets = secrets_of(settings)
     configure_logging(settings.log, secrets=secrets)
     mask_crashes(secrets)
-    from daemon import app  # noqa: PLC0415 - heavy
+    with collector.resting():
+        from daemon import app  # noqa: PLC0415 - heavy
+    # Libraries stay as long as the process: no later look at garbage need go through them.
+    gc.freeze()
 
     exit_code = app.run(settings, serve=serve)
     # All is closed. Taking the interpreter down under torch's and LanceDB's threads took 4 s of the time a stop has.

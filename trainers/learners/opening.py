@@ -16,6 +16,12 @@ from perennial_artifact.predictor import Predictor
 from trainers import hardware
 
 
+def import_library(folder: Path) -> None:
+    """Import the library that runs the model in a published folder, which takes seconds. Raises `RunFailedError`."""
+    with usable():
+        formats.find(describe(folder).format)
+
+
 def open_model(folder: Path, settings: TrainingSettings) -> Predictor:
     """Return the model in a published folder; the library that runs it is imported now. Raises `RunFailedError`."""
     with usable():

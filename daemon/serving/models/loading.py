@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from config import collector
 from config.settings import Settings
 from daemon.serving.models.slot import Champion
 from perennial_artifact.predictor import Predictor
@@ -42,14 +43,15 @@ def loader(settings: Settings) -> Callable[[Path], Predictor]:
 
     def load(folder: Path) -> Predictor:
         nonlocal prepared
-        # The port must be open before these seconds-long imports, and a process without a champion needs none of them.
-        import torch  # noqa: PLC0415 - see above
+        with first, collector.resting():
+            # The port must be open before these seconds-long imports, and a process without a champion needs none of them.
+            import torch  # noqa: PLC0415 - see above
 
-        from trainers.hardware import usable_cores  # noqa: PLC0415 - see above
-        from trainers.learners.opening import open_model  # noqa: PLC0415 - see above
+            from trainers.hardware import usable_cores  # noqa: PLC0415 - see above
+            from trainers.learners.opening import import_library, open_model  # noqa: PLC0415 - see above
 
-        threads = settings.serving.threads or usable_cores()
-        with first:
+            import_library(folder)
+            threads = settings.serving.threads or usable_cores()
             if not prepared:
                 torch.set_num_threads(threads)
                 # What the libraries made lives as long as the process. Out of the collector's sight, the collection
