@@ -72,7 +72,7 @@ def main() -> None:
                     "champion": champion,
                     "champion_f1": _f1(_load(installation, champion), asked) if champion else 0.0,
                     "portion_s": ours_s,
-                    "last_verdict": last.word if last else None,
+                    "last_verdict": (last.verdict or last.state) if last else None,
                     "last_reason": next(iter(last.why), None) if last else None,
                 }
                 line |= _spacy_train(_learnable(installation), Path(folder) / f"spacy-{number}", asked, quick=arguments.quick)

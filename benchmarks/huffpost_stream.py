@@ -190,7 +190,7 @@ def _line(installation: Installation, month: str, frozen: Predictor, asked: list
         "champion": champion,
         "champion_accuracy": _accuracy(_load(installation, champion), asked),
         "frozen_accuracy": _accuracy(frozen, asked),
-        "last_verdict": last.word if last else None,
+        "last_verdict": (last.verdict or last.state) if last else None,
         "last_reason": next(iter(last.why), None) if last else None,
     }
 

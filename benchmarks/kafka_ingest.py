@@ -91,7 +91,7 @@ def _in_process(target: Callable[..., Any], *arguments: object) -> Any:  # noqa:
 
 
 def payloads(count: int) -> Iterator[bytes]:
-    """Yield article events of about 1.5 KB in import order; every hundredth is one that came before, and another is no event."""
+    """Yield article events of about 1.5 KB in import order; every hundredth repeats an earlier one, and another is invalid."""
     texts = news_texts(2_000)
     random.seed(11)
     earlier: list[bytes] = []

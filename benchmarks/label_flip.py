@@ -2,7 +2,7 @@
 
 A first champion learns HuffPost headlines of 2012 and 2013, beside an anchor set. Then the desk labels new headlines, honest
 readers correct the champion where it is wrong, and attackers "correct" thousands of WELLNESS headlines to PARENTING: from one
-user and from fifty, as feedback events through the whole daemon. Each arm goes on from a copy of the same installation and asks
+user and from fifty, as feedback events through the whole daemon. Each arm continues from a copy of the same installation and asks
 for one run, because a run that starts anyway (weekly, by request) is where poison does its harm. `clean` is the same without
 the flood: what the anchor metric moves there is not the attackers' doing.
 """
@@ -69,7 +69,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One way for the story to go on."""
+    """One way for the story to continue."""
 
     name: str
     users: int

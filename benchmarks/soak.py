@@ -1,6 +1,6 @@
 """A steady stream through ingest for as long as a million events take: does the memory stay flat?
 
-Articles of about 1 KB, labels, and one in a hundred that is no event, one in a hundred that comes twice. A process of its own
+Articles of about 1 KB, labels, and one in a hundred that is not an event, one in a hundred that comes twice. A process of its own
 ingests them as the daemon does (validated, deduplicated, durable, committed, compacted; without enrichment, whose cost is the
 encoder's); its memory is sampled all along. What grows is a few bytes an id, by which events that come twice are told. It ends
 with an error when an event is lost or doubled, or when the last quarter's peak lies further above the second quarter's than the

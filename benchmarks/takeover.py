@@ -1,7 +1,7 @@
 """How long until a standby leads after its leader was killed, with the shipped lease and with a short one.
 
 Measured from SIGKILL to the standby's `daemon.started`, when its side tasks run, and to the first event that it has stored
-durably. What would be picked instead is a supervisor that starts a killed daemon anew: its time stands beside.
+durably. What would be picked instead is a supervisor that restarts a killed daemon: its time stands beside.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def main() -> None:
             f"standby, lease {lease_s:g} s (shipped)": _seconds(Path(folder) / "shipped", models, rounds, lease_s=lease_s),
             "the same through Kafka": through_kafka,
             "standby, lease 2 s": _seconds(Path(folder) / "short", models, rounds, lease_s=2.0),
-            "no standby, started anew at once, lease 2 s": _seconds(
-                Path(folder) / "anew", models, rounds, lease_s=2.0, standby=False
+            "no standby, restarted at once, lease 2 s": _seconds(
+                Path(folder) / "restarted", models, rounds, lease_s=2.0, standby=False
             ),
         }
     report.write("takeover", arguments, results, arguments.json)

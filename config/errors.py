@@ -14,7 +14,7 @@ class PerennialError(Exception):
 
 
 class DeadLetterError(PerennialError):
-    """The event cannot be used; it is kept as a dead letter and its neighbours go on."""
+    """The event cannot be used; it is kept as a dead letter and its neighbours are processed normally."""
 
     def __init__(self, reason: str, *, field: str | None = None) -> None:
         super().__init__(reason)
@@ -27,11 +27,11 @@ class RetryError(PerennialError):
 
 
 class RunFailedError(PerennialError):
-    """This training run cannot succeed; the champion stays and the daemon goes on."""
+    """This training run cannot succeed; the champion stays and the daemon continues."""
 
 
 class StopError(PerennialError):
-    """The process cannot go on safely and must stop; an operator has to act."""
+    """The process cannot continue safely and must stop; an operator has to act."""
 
 
 class UserError(PerennialError):

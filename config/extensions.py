@@ -22,7 +22,7 @@ def load(modules: Iterable[str]) -> None:
             import_module(name)
         except Exception as error:  # whatever somebody else's module raises
             message = (
-                f"extensions.modules names {name!r}, which cannot be imported ({type(error).__name__}: {error}). Mend the name, "
+                f"extensions.modules names {name!r}, which cannot be imported ({type(error).__name__}: {error}). Fix the name, "
                 "or install the module where this Python finds it (PYTHONPATH); nothing was started"
             )
             raise UserError(message) from error

@@ -42,15 +42,15 @@ def refusal(error: OSError, path: object) -> str:
     )
 
 
-def mend(folder: Path) -> int:
+def restrict(folder: Path) -> int:
     """Take others' rights away from all below `folder` that is this user's; return how many files and folders had some."""
-    mended = 0
+    restricted = 0
     for path in exposed(folder):
         # What another user owns stays as it is; `perennial doctor` tells of it.
         with contextlib.suppress(OSError):
             path.chmod(stat.S_IMODE(path.lstat().st_mode) & ~_OTHERS)
-            mended += 1
-    return mended
+            restricted += 1
+    return restricted
 
 
 def exposed(folder: Path) -> Iterator[Path]:

@@ -39,7 +39,7 @@ def secrets_of(settings: Settings) -> frozenset[str]:
     return frozenset(found - {""})
 
 
-def told(error: Exception) -> str:
+def masked_message(error: Exception) -> str:
     """Return an error's message as it may stand on a terminal or in a service's log."""
     try:
         secrets = secrets_of(load_settings())

@@ -256,7 +256,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         message += f"{ENV_FILE_VARIABLE}; nothing was started."
         raise UserError(message) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        message = f"{path} is not valid TOML: {error}. Mend the file; nothing was started."
+        message = f"{path} is not valid TOML: {error}. Fix the file; nothing was started."
         raise UserError(message) from None
 
 

@@ -45,7 +45,7 @@ def open_file(path: Path, *, schema: str, format_version: int) -> sqlite3.Connec
 
 
 def vacuum(connection: sqlite3.Connection, path: Path) -> None:
-    """Write the file anew: `secure_delete` leaves copies behind where rows moved between pages. Raises as `translated_errors`.
+    """Rewrite the file: `secure_delete` leaves copies behind where rows moved between pages. Raises as `translated_errors`.
 
     Others wait meanwhile, and the temporary folder (SQLITE_TMPDIR) needs room for a copy.
     """
@@ -89,7 +89,7 @@ def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
             yield
             connection.execute("COMMIT")
         except BaseException:
-            # SQLite has rolled back by itself after some errors (a full disk); only then is none open.
+            # SQLite has rolled back by itself after some errors (a full disk); only then no transaction is open.
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise

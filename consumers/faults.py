@@ -1,4 +1,4 @@
-"""Whose fault a failed step is, the machine's or one row's; and the search for that row, so that its neighbours go on."""
+"""Whether a failed step is the fault of the machine or of one row, and the search for that row."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Faulty(Generic[Row]):
 def of_the_machine(error: BaseException) -> bool:
     """Return whether disk, memory or a service failed, so that the same step may succeed later.
 
-    What the program foresaw (`PerennialError`) says itself what to do and is no row's fault either.
+    What the program foresaw (`PerennialError`) says itself what to do and is not a row's fault either.
     """
     if isinstance(error, PerennialError | OSError | MemoryError):
         return True

@@ -207,11 +207,11 @@ class Ingest:
         return stored, rejected, raws
 
     def _unforeseen(self, raw: RawEvent, error: Exception) -> Rejected:
-        """Return the dead letter of an event that the program fails on: its neighbours go on, at this start and at the next."""
+        """Return the dead letter of an event that the program fails on, so that it never blocks other events."""
         _log.error("ingest.failed_on_an_event", position=tuple(raw.position), exc_info=error)
         reason = (
-            f"the program failed on this event ({in_words(error)}); it is kept and its neighbours go on. Please report "
-            "this, and replay it with a version that mends it"
+            f"the program failed on this event ({in_words(error)}); it is kept, and other events are processed. Please report "
+            "this, and replay it with a version that fixes it"
         )
         return Rejected(raw, reason)
 
@@ -249,7 +249,7 @@ class Ingest:
 
 
 def _singles(raw: RawEvent, max_bytes: int) -> list[RawEvent]:
-    """Return the events of a batch (CloudEvents), each at the batch's place in the log; an event that is none, alone."""
+    """Return the events of a batch (CloudEvents), each with the batch's offset; a single event comes back alone."""
     batch = batch_in(raw.value, raw.headers) if raw.value is not None and len(raw.value) <= max_bytes else None
     if batch is None:
         return [raw]

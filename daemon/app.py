@@ -68,16 +68,16 @@ class Daemon:
         self._wake_cycle.set()
 
     def reload(self) -> None:
-        """Ask for the task files to be read anew; from any thread. It is done within a second or so."""
+        """Ask for the task files to be reloaded; from any thread. It is done within a second or so."""
         self._reload.set()
 
     def run(self) -> int:
         """Run until stopped. Raises `StopError` when the data cannot be used safely."""
         private.prepare(self._settings.data_dir)
-        if mended := private.mend(self._settings.data_dir):
+        if restricted := private.restrict(self._settings.data_dir):
             log.warning(
-                "daemon.data_folder_was_open", data_dir=str(self._settings.data_dir), mended=mended,
-                reason="other users of this machine had rights to it", next="only its own user has any now",
+                "daemon.data_folder_was_open", data_dir=str(self._settings.data_dir), restricted=restricted,
+                reason="other users could read or write it", next="only its owner can now",
             )  # fmt: skip
         with contextlib.ExitStack() as outer:
             registry = Registry.open(self._settings.registry_url)
@@ -138,7 +138,7 @@ class Daemon:
         return 1 if failed or still_up else 0
 
     def _look_after_itself(self) -> None:
-        """What goes on while it waits to lead."""
+        """What runs while it waits to lead."""
         self._reload_if_asked()
         self._systemd.alive()
 
@@ -267,7 +267,7 @@ class Daemon:
 
     def _try_again(self, buffer: BufferWriter, *, of_this_version: bool) -> None:
         if released := buffer.try_again(of_this_version=of_this_version):
-            log.info("daemon.set_aside_tried_again", rows=released, next="they are enriched and judged once more")
+            log.info("daemon.set_aside_tried_again", rows=released, next="they are enriched and judged again")
 
     def _look(self, cycle: Cycle) -> float:
         # Cleared before the look: whoever wakes the cycle during it, a stop included, is not missed.

@@ -57,7 +57,7 @@ class ApiKeys:
     def create(self, name: str, scopes: Collection[str], *, expires_in: timedelta | None = None) -> tuple[ApiKey, str]:
         """Record a new key and return it with the key itself, which nobody can be told again.
 
-        Raises `UserError` for a name that is taken or no name, and for scopes that do not exist or are none.
+        Raises `UserError` for a name that is taken or invalid, an unknown scope, or no scope at all.
         """
         check(name, scopes)
         now = self._clock()
@@ -75,9 +75,9 @@ class ApiKeys:
         with self._database.write() as connection:
             if (former := _find(connection, name)) is not None:
                 message = (
-                    f"the name {name!r} belongs to the key made at {former.created_at.isoformat(timespec='seconds')} "
-                    f"({former.state(now)}) and stays its own, because feedback is recorded under it; nothing was made. "
-                    f"Choose another, for example {name}-2"
+                    f"the name {name!r} is taken by the key of {former.created_at.isoformat(timespec='seconds')} "
+                    f"({former.state(now)}) and is not reused, because feedback is recorded under it; nothing was created. "
+                    f"Choose another name, for example {name}-2"
                 )
                 raise UserError(message)
             columns = [column.name for column in schema.api_keys.c if column.name != "id"]
@@ -90,7 +90,7 @@ class ApiKeys:
             return [_key(row) for row in connection.execute(sa.select(schema.api_keys).order_by(schema.api_keys.c.id))]
 
     def revoke(self, name: str) -> ApiKey:
-        """Make a key worthless from now on and return it; one that was revoked before stays as it was.
+        """Revoke a key from now on and return it; one that was revoked before is unchanged.
 
         Raises `UserError` for a name that no key has.
         """
@@ -126,9 +126,9 @@ def hash_of(presented: str) -> str:
 
 
 def check(name: str, scopes: Collection[str]) -> None:
-    """Refuse what is no name for a key, and scopes that do not exist or are none (`UserError`)."""
+    """Raise `UserError` for an invalid name of a key, an unknown scope, or no scope at all."""
     if not _NAME.fullmatch(name):
-        message = f"{name[:80]!r} is no name for a key; use 1 to 63 of a-z, 0-9, dot, hyphen and underscore, for example desk-7"
+        message = f"{name[:80]!r} is not a name for a key; use 1 to 63 of a-z, 0-9, dot, hyphen and underscore, such as desk-7"
         raise UserError(message)
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:

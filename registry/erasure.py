@@ -15,8 +15,8 @@ from registry.leases import check_token
 from registry.store import Registry
 from registry.versions import Version
 
-ENDED = "it was ended because its training set held texts that were erased, or it went on from a model that had learnt them"
-_MESSAGE_GONE = "its error message was removed: it may have quoted texts that were erased"
+ENDED = "it was stopped because its training set contained erased texts, or it was based on a model that had learnt them"
+_MESSAGE_GONE = "its error message was removed: it may have quoted erased texts"
 _ALL = 10**9
 
 

@@ -22,7 +22,7 @@ MIN_ANCHOR_ROWS = 50
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of the candidate, and why, in sentences; the first reason is the one to read."""
+    """The verdict on a candidate and the reasons for it, in sentences, the most important first."""
 
     verdict: Verdict
     reasons: tuple[str, ...]
@@ -31,12 +31,12 @@ class Decision:
 def decide(
     comparison: Comparison, policy: Promotion, *, champion_must_go: bool = False, test_fraction: float | None = None
 ) -> Decision:
-    """Return whether the candidate becomes champion under the policy (`policy.mode` is the daemon's business).
+    """Return whether the candidate becomes champion under the policy. `policy.mode` is not considered here.
 
-    With `champion_must_go`, because it learnt from texts that were erased, the candidate need only be no worse. `test_fraction`
-    is the share of labelled rows that is kept for testing; with it, reasons say how many rows to import. Every gain is an
-    improvement in the metric's direction, so the rules are the same where lower is better. Raises `UserError` where the policy
-    cannot be read on the metric's scale.
+    `champion_must_go`: the champion learnt from texts that were erased, so a candidate that is not worse replaces it.
+    `test_fraction` is the share of labelled rows that is kept for testing; with it, reasons say how many rows to import. Every
+    gain is an improvement in the metric's direction, so the rules are the same where lower is better. Raises `UserError` where
+    the policy does not fit the metric's scale.
     """
     broken, notes = _guards(comparison, policy)
     weigh = _weigh_replacement if champion_must_go else _weigh
@@ -50,8 +50,8 @@ def _weigh_replacement(seen: Comparison, policy: Promotion, test_fraction: float
     """Non-inferiority test with margin `min_improvement`: both models learnt from nearly the same rows."""
     margin = minimum_gain(policy, seen.champion_score, seen.scale)
     measured = (
-        f"{_measured(seen, policy)} {seen.opponent} learnt from texts that were erased, so its replacement may be up to "
-        f"{seen.scale.told_gain(margin)} worse."
+        f"{_measured(seen, policy)} {seen.opponent_in_words} must be replaced, because it learnt from erased texts; the "
+        f"replacement may be up to {seen.scale.format_gain(margin)} worse."
     )
     if seen.rows < policy.min_test_examples:
         return "insufficient_evidence", _too_few(seen, policy, measured, test_fraction)
@@ -63,7 +63,8 @@ def _weigh_replacement(seen: Comparison, policy: Promotion, test_fraction: float
 def _weigh(seen: Comparison, policy: Promotion, test_fraction: float | None) -> tuple[Verdict, tuple[str, ...]]:
     """Judge the gain alone."""
     needed = _needed_gain(seen)
-    measured = f"{_measured(seen, policy)} Promotion needs {_asked(policy, seen.scale) if needed else 'a gain beyond chance'}."
+    asked = _asked(policy, seen.scale) if needed else "a statistically significant gain"
+    measured = f"{_measured(seen, policy)} Promotion needs {asked}."
     if seen.rows < policy.min_test_examples:
         return "insufficient_evidence", _too_few(seen, policy, measured, test_fraction)
     if math.isinf(seen.required_gain):
@@ -85,8 +86,8 @@ def _doubts(seen: Comparison, needed: float, alpha: float, test_fraction: float 
         doubts.append(f"Chance alone would show this gain in {_odds(seen.p_equal)} comparisons; {limit}.")
     if needed > 0.0 and not statistics.certainly_not_worse(seen.gain, seen.standard_error, needed):
         doubts.append(
-            f"A candidate that is {seen.scale.told_gain(needed)} worse would show this gain in more than "
-            f"{_odds(statistics.WORSE_LEVEL)} comparisons."
+            f"The gain is too uncertain: even a candidate that is {seen.scale.format_gain(needed)} worse would show it in more "
+            f"than {_odds(statistics.WORSE_LEVEL)} comparisons."
         )
     if doubts and seen.rows < seen.required_rows:
         return (_needs_rows(seen, test_fraction), *doubts)
@@ -101,37 +102,37 @@ def _guards(seen: Comparison, policy: Promotion) -> tuple[list[str], list[str]]:
     for guard in policy.slices:
         part = slices.get(guard.slice)
         if part is None or part.rows < guard.min_rows:
-            has = str(part.rows) if part else f"fewer than {MIN_SLICE_ROWS}"
-            notes.append(f"Slice {guard.slice} was not checked: it has {has} of the {guard.min_rows} test rows needed.")
+            has = f"{part.rows} of" if part else f"fewer than {MIN_SLICE_ROWS} of"
+            notes.append(f"Slice {guard.slice} was not checked: it has {has} the {guard.min_rows} test rows needed.")
         elif (drop := _drop(part, guard.max_drop, seen.scale)) is not None:
-            broken.append(f"Slice {guard.slice} is {drop}")
+            broken.append(f"Slice {guard.slice} got {drop}")
     if seen.anchor and seen.anchor.rows < MIN_ANCHOR_ROWS:
         notes.append(f"Forgetting was not checked: the anchor set has {seen.anchor.rows} of the {MIN_ANCHOR_ROWS} rows needed.")
     elif seen.anchor and (drop := _drop(seen.anchor, policy.max_forgetting, seen.scale)) is not None:
-        broken.append(f"It forgets: the anchor set is {drop}")
+        broken.append(f"It forgets what the champion knew: the anchor set got {drop}")
     if seen.candidate_latency and seen.champion_latency:
         ours, theirs = seen.candidate_latency.p99_ms, seen.champion_latency.p99_ms
         if ours > policy.max_latency_ratio * theirs:
-            allowed = f"{policy.max_latency_ratio:g} times as long is allowed (promotion.max_latency_ratio)"
-            broken.append(f"It answers in {ours:.1f} ms (p99), the champion in {theirs:.1f} ms; {allowed}.")
+            allowed = f"at most {policy.max_latency_ratio:g} times as long is allowed (promotion.max_latency_ratio)"
+            broken.append(f"Too slow: p99 is {ours:.1f} ms against the champion's {theirs:.1f} ms; {allowed}.")
     if seen.size_mib > policy.max_size_mib:
         broken.append(
-            f"Its artifact has {seen.size_mib:,.0f} MiB; {policy.max_size_mib:,.0f} are allowed (promotion.max_size_mib)."
+            f"Too large: {seen.size_mib:,.0f} MiB; at most {policy.max_size_mib:,.0f} MiB are allowed (promotion.max_size_mib)."
         )
     return broken, notes
 
 
 def _out_of_reach(seen: Comparison, policy: Promotion) -> str:
-    """Say that no candidate can bring the minimum, and which setting would change that."""
-    champion = seen.scale.told(seen.champion_score)
+    """Say that no candidate can reach the minimum gain, and which setting would change that."""
+    champion = seen.scale.format_score(seen.champion_score)
     if seen.scale.lower_is_better and seen.champion_score <= seen.scale.best:
-        return f"No candidate can be better than a champion at {champion}, the best there is."
+        return f"The champion already has the best possible score ({champion}); no candidate can be better."
     set_to = (
         "lower promotion.min_improvement, or set promotion.improvement to relative"
         if seen.scale.lower_is_better
         else "set promotion.improvement to error_reduction or absolute"
     )
-    return f"No candidate can bring {_asked(policy, seen.scale)} over a champion at {champion}: {set_to} in the task file."
+    return f"The champion is at {champion}, so no candidate can gain {_asked(policy, seen.scale)}. In the task file, {set_to}."
 
 
 def _drop(part: Slice, allowed: float, scale: Scale) -> str | None:
@@ -140,9 +141,10 @@ def _drop(part: Slice, allowed: float, scale: Scale) -> str | None:
     if worse <= (allowed if scale.bounded else allowed * abs(part.champion_score)):
         return None
     of_score = not scale.bounded and part.champion_score != 0.0
-    drop = f"{worse / abs(part.champion_score) * 100:.1f} %" if of_score else scale.told_gain(worse)
-    scores = f"{scale.told(part.candidate_score)} against {scale.told(part.champion_score)} on {counted(part.rows, 'row')}"
-    return f"{drop} worse: {scores}; {scale.told_gain(allowed) if scale.bounded else _percent(allowed)} are allowed."
+    drop = f"{worse / abs(part.champion_score) * 100:.1f} %" if of_score else scale.format_gain(worse)
+    scores = f"{scale.format_score(part.candidate_score)} against {scale.format_score(part.champion_score)}"
+    most = scale.format_gain(allowed) if scale.bounded else _percent(allowed)
+    return f"{drop} worse: {scores} on {counted(part.rows, 'row')}; at most {most} allowed."
 
 
 def _too_few(seen: Comparison, policy: Promotion, measured: str, test_fraction: float | None) -> tuple[str, ...]:
@@ -153,13 +155,15 @@ def _too_few(seen: Comparison, policy: Promotion, measured: str, test_fraction: 
 
 
 def _measured(seen: Comparison, policy: Promotion) -> str:
-    """Say what was measured. Each bound is one-sided, so both enclose less than `confidence`."""
+    """Say what was measured. Each bound is one-sided, so the range between both has less than `confidence`."""
     scale = seen.scale
-    scores = f"{scale.title} {scale.told(seen.candidate_score)} against {scale.told(seen.champion_score)}"
-    bounds = f"{scale.told_gain(seen.lower_bound, sign=True, unit=False)} to {scale.told_gain(seen.upper_bound, sign=True)}"
+    scores = f"{scale.title} {scale.format_score(seen.candidate_score)} against {scale.format_score(seen.champion_score)}"
+    bounds = f"{scale.format_gain(seen.lower_bound, sign=True, unit=False)} to {scale.format_gain(seen.upper_bound, sign=True)}"
     spread = f"{_percent(2.0 * seen.confidence - 1.0)} range of the {'gain' if scale.lower_is_better else 'change'}: {bounds}"
     direction = "lower is better; " if scale.lower_is_better else ""
-    return f"{_change(seen, policy)} {seen.opponent}: {scores} on {counted(seen.rows, 'test row')} ({direction}{spread})."
+    return (
+        f"{_change(seen, policy)} {seen.opponent_in_words}: {scores} on {counted(seen.rows, 'test row')} ({direction}{spread})."
+    )
 
 
 def _change(seen: Comparison, policy: Promotion) -> str:
@@ -168,7 +172,7 @@ def _change(seen: Comparison, policy: Promotion) -> str:
     word = "better" if seen.gain > 0 else "worse"
     base = share_base(policy, seen.champion_score, seen.scale)
     if _needed_gain(seen) == 0.0 or base <= 0.0:
-        return f"{seen.scale.told_gain(abs(seen.gain))} {word} than"
+        return f"{seen.scale.format_gain(abs(seen.gain))} {word} than"
     share = f"{abs(seen.gain) / base * 100:.1f} %"
     if policy.improvement == "error_reduction":
         return f"{share} {'fewer' if seen.gain > 0 else 'more'} errors than"
@@ -177,13 +181,13 @@ def _change(seen: Comparison, policy: Promotion) -> str:
 
 def _needs_rows(seen: Comparison, test_fraction: float | None) -> str:
     return (
-        f"Too few test rows to tell {seen.scale.told_gain(seen.required_gain)} from noise: {seen.rows} of about "
+        f"Too few test rows to tell {seen.scale.format_gain(seen.required_gain)} from noise: {seen.rows} of about "
         f"{_rounded(seen.required_rows):,}. {_import_more(seen.required_rows - seen.rows, test_fraction)}."
     )
 
 
 def _import_more(missing: int, test_fraction: float | None) -> str:
-    """Say what brings the `missing` test rows."""
+    """Say how many rows to import for the `missing` test rows."""
     if not test_fraction:
         return "Import more labelled rows"
     rows = _rounded(math.ceil(missing / test_fraction))
@@ -191,7 +195,7 @@ def _import_more(missing: int, test_fraction: float | None) -> str:
 
 
 def _needed_gain(seen: Comparison) -> float:
-    """Return the gain to exceed: none for a first version and where the champion scores 0; there only certainty counts."""
+    """Return the gain to exceed: 0 for a first version and where the champion scores 0; there any certain gain is enough."""
     scores_nothing = seen.champion_score == 0.0 and not seen.scale.lower_is_better
     return 0.0 if seen.champion_version is None or scores_nothing else seen.required_gain
 
@@ -199,7 +203,7 @@ def _needed_gain(seen: Comparison) -> float:
 def _asked(policy: Promotion, scale: Scale) -> str:
     if policy.improvement == "error_reduction":
         return f"{_percent(policy.min_improvement)} fewer errors"
-    least = scale.told_gain(policy.min_improvement) if policy.improvement == "absolute" else _percent(policy.min_improvement)
+    least = scale.format_gain(policy.min_improvement) if policy.improvement == "absolute" else _percent(policy.min_improvement)
     return f"more than +{least}"
 
 

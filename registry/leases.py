@@ -118,7 +118,7 @@ def check_token(connection: Connection, token: int | None) -> None:
     if row is None or row.token != token or row.holder is None:
         current = "nobody" if row is None or row.holder is None else f"{row.holder!r} under token {row.token}"
         message = (
-            f"this process leads no longer: its token is {token}, and {current} leads now. Nothing was written; this process "
-            "stops. Start it again and it stands by until the lease is free"
+            f"this process is no longer the leader: its token is {token}, and {current} leads now. Nothing was written, and this "
+            "process stops. Start it again as a standby"
         )
         raise StopError(message)

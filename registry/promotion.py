@@ -120,13 +120,13 @@ def unpin(registry: Registry, task: str, *, actor: str, reason: str, fencing_tok
 def _point_to(registry: Registry, connection: Connection, move: _Move, version: str, champion: Alias | None) -> Alias:
     if champion is not None and champion.pinned:
         message = (
-            f"{champion.version} is pinned as champion of {move.task!r}, so {version} was not made champion; nothing was "
-            f"changed. Let it go with `perennial models unpin {move.task}`"
+            f"{champion.version} is pinned as champion of {move.task!r}, so {version} was not promoted; nothing was changed. "
+            f"Unpin it with `perennial models unpin {move.task}`"
         )
         raise PinnedError(message)
     _check_can_serve(connection, move.task, version)
     if champion is not None and champion.version == version:
-        message = f"{version} is the champion of {move.task!r} already; nothing was changed"
+        message = f"{version} is already the champion of {move.task!r}; nothing was changed"
         raise UserError(message)
     values = {"generation": 1 if champion is None else champion.generation + 1, "pinned": False, "moved_at": registry.clock()}
     _write_alias(connection, move.task, CHAMPION, values | {"version": version})
@@ -189,8 +189,8 @@ def _check_still(task: str, champion: Alias | None, expected: str | None, *, wan
     current = None if champion is None else champion.version
     if current != expected:
         message = (
-            f"the champion of {task!r} is {current or 'none'} by now, not {expected or 'none'}, which {wanted} was compared "
-            f"with; nothing was changed. The next run compares anew; to decide by hand, see `perennial models list {task}`"
+            f"{wanted} was compared with {expected or 'no champion'}, but the champion of {task!r} is now {current or 'none'}; "
+            f"nothing was changed. The next run compares again; to decide by hand, see `perennial models list {task}`"
         )
         raise ChampionMovedError(message)
 
@@ -201,7 +201,5 @@ def _check_can_serve(connection: Connection, task: str, name: str) -> None:
         message = f"{name} is a version of task {version.task!r}, not of {task!r}; nothing was changed"
         raise UserError(message)
     if version.collected_at is not None:
-        message = (
-            f"{name} cannot answer: its files were removed on {version.collected_at:%Y-%m-%d}. Nothing was changed; train again"
-        )
+        message = f"{name} cannot be served: its files were removed on {version.collected_at:%Y-%m-%d}. Nothing was changed"
         raise UserError(message)

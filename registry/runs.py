@@ -37,7 +37,7 @@ class Run:
     state: RunState
     attempt: int
     parent: str | None
-    """Champion when the run began; its artifact is kept while the run goes on."""
+    """Champion when the run began; its artifact is kept while the run continues."""
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -54,7 +54,7 @@ class Run:
     failures: int = 0
     """How often it has failed temporarily; `error` names the last."""
     retry_at: datetime | None = None
-    """When it is tried again after that; None once it goes on."""
+    """When it is tried again after that; None once it continues."""
 
     @property
     def finished(self) -> bool:
@@ -213,7 +213,7 @@ class Runs:
             return [*own, *connection.execute(further.order_by(run_triggers.c.trigger_key)).scalars()]
 
     def unfinished(self) -> builtins.list[Run]:
-        """Return the runs to go on with after a restart, oldest first."""
+        """Return the runs to continue with after a restart, oldest first."""
         return self._select(sa.select(runs).where(runs.c.state.not_in(FINISHED_STATES)).order_by(runs.c.id))
 
     def last(self, task: str) -> Run | None:
@@ -291,5 +291,5 @@ def _check_forward(run_id: str, before: str, after: str) -> None:
     if before == after:
         return
     if before in FINISHED_STATES or RUN_STATES.index(after) < RUN_STATES.index(before):
-        message = f"run {run_id} is {before!r} and cannot become {after!r}; nothing was changed. Start a new run instead"
+        message = f"run {run_id} is {before!r} and cannot become {after!r}; nothing was changed. Start a new run"
         raise UserError(message)

@@ -15,7 +15,7 @@ from registry.outbox import Outbox
 from registry.runs import Runs
 from registry.versions import Versions
 
-# Even a slow disk writes a file anew faster than this.
+# Even a slow disk rewrites a file faster than this.
 _VACUUM_AT_LEAST_S = 60.0
 _VACUUM_BYTES_PER_S = 1e6
 
@@ -49,7 +49,7 @@ class Registry:
         return cls(database, clock)
 
     def compact(self, *, fencing_token: int | None = None) -> None:
-        """Write an SQLite file anew, so that nothing that was deleted stays in it. The lease outlasts it, however large the file.
+        """Rewrite an SQLite file, so that nothing that was deleted stays in it. The lease outlasts it, however large the file.
 
         Raises `RetryError` when the file cannot be written now, `StopError` when `fencing_token` leads no longer.
         """

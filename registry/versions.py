@@ -99,9 +99,7 @@ class Versions:
                 return known[0]
             expected = _next_number(connection, task)
             if number != expected:
-                message = (
-                    f"{task}/v{number} of run {run_id} comes too late: the next number is {expected}. The step is tried again"
-                )
+                message = f"{task}/v{number} of run {run_id} came too late: the next number is {expected}. The step is retried"
                 raise RetryError(message)
             came_from = None if parent is None else find(connection, parent)
             parent_id = None if parent is None else _id(connection, parent)

@@ -44,7 +44,7 @@ class Report:
 
     service: str
     findings: Sequence[tuple[str, str, frozenset[str], Sequence[str]]]
-    """Package, version, all names of the vulnerability, versions that mend it."""
+    """Package, version, all names of the vulnerability, versions that fix it."""
     audited: frozenset[str]
     silent: str
     """Why it said nothing of the other packages."""
@@ -110,7 +110,7 @@ def judge(reports: Sequence[Report], pinned: frozenset[str], accepted: Sequence[
     lines, failed = [], 0
     seen: set[tuple[str, str]] = set()
     for report in reports:
-        for package, version, names, mended in report.findings:
+        for package, version, names, fixed in report.findings:
             if any((package, name) in seen for name in names):
                 continue
             seen.update((package, name) for name in names)
@@ -121,10 +121,10 @@ def judge(reports: Sequence[Report], pinned: frozenset[str], accepted: Sequence[
                 continue
             failed += 1
             why = f"; it was accepted until {entry.until} only" if entry is not None else ""
-            lines.append(f"VULNERABLE: {what}; mended in {', '.join(mended) or 'no version yet'}{why}")
+            lines.append(f"VULNERABLE: {what}; fixed in {', '.join(fixed) or 'no version yet'}{why}")
     audited = frozenset().union(*(report.audited for report in reports)) & pinned
     left = sorted(pinned - audited)
-    lines.append(f"{len(audited)} of {len(pinned)} pinned versions audited, {failed} vulnerabilities to mend")
+    lines.append(f"{len(audited)} of {len(pinned)} pinned versions audited, {failed} vulnerabilities to fix")
     if left:
         why = "; ".join(f"{report.service}: {report.silent}" for report in reports if report.silent)
         named = "NOTHING WAS" if not audited else f"{', '.join(left)} WERE NOT"

@@ -102,6 +102,6 @@ def _device(wanted: Literal["auto", "cpu", "cuda"]) -> Device:
     if torch.cuda.is_available():
         return "cuda"
     if wanted == "cuda":
-        message = "training.device is cuda, but torch finds no CUDA device here; set it to auto or cpu, or mend the driver"
+        message = "training.device is cuda, but torch finds no CUDA device here; set it to auto or cpu, or fix the driver"
         raise UserError(message)
     return "cpu"

@@ -71,7 +71,7 @@ def describe(folder: Path) -> Description:
         return _first_spacy(folder)
     if (folder / "labels.json").is_file():
         return _first_transformer(folder)
-    message = f"{folder} holds no {MODEL_FILE}, and is no model of the first release"
+    message = f"{folder} holds no {MODEL_FILE}, and is not a model of the first release"
     raise UnusableError(message)
 
 
@@ -114,14 +114,14 @@ def _first_transformer(folder: Path) -> Description:
 
 def _string(value: object) -> str:
     if not isinstance(value, str):
-        message = f"{inert(value)[:80]!r} is no string"
+        message = f"{inert(value)[:80]!r} is not a string"
         raise TypeError(message)
     return value
 
 
 def _positive(value: Any) -> int | None:  # noqa: ANN401 - whatever the file holds
     if value is not None and (type(value) is not int or value < 1):
-        message = f"{inert(value)[:80]!r} is no whole number above 0"
+        message = f"{inert(value)[:80]!r} is not a whole number above 0"
         raise TypeError(message)
     return value
 

@@ -23,4 +23,4 @@ def warm(predictor: Predictor) -> None:
         if len(answers) != size:
             message = f"it gave {len(answers)} answers to {size} texts"
             raise UnusableError(message)
-        json.dumps(answers, allow_nan=False)  # a score that is no number could never be sent
+        json.dumps(answers, allow_nan=False)  # a score that is not a number could never be sent

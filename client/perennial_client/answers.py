@@ -18,7 +18,7 @@ MANIFEST_BYTES = 4 << 20
 
 
 class Body:
-    """The bytes of one answer, taken piece by piece. Raises `RefusedError` where it is no answer that was asked for."""
+    """The bytes of one answer, taken piece by piece. Raises `RefusedError` where it is not an answer that was asked for."""
 
     def __init__(self, response: httpx.Response, *, where: str, largest_bytes: int, ends: float) -> None:
         """`ends` is when the whole answer must be here, on the monotonic clock."""
@@ -63,7 +63,7 @@ def string(body: Mapping[str, Any], name: str) -> str:
     """Return a field that must be a string. Raises `KeyError` or `TypeError`."""
     found = body[name]
     if not isinstance(found, str):
-        message = f"{name} is no string"
+        message = f"{name} is not a string"
         raise TypeError(message)
     return found
 

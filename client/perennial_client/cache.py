@@ -75,16 +75,16 @@ class Cache:
         """Return what the note says, nothing when it cannot be read."""
         try:
             found = [Champion.of(entry) for entry in json.loads((self._folder / _GOOD_FILE).read_bytes())]
-            # A note that names no versions is none of ours.
+            # A note without versions was not written by this client.
             return [one for one in found if self.folder(one)]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return []
 
     def folder(self, champion: Champion) -> Path:
-        """Return where a version lies, or would lie. Raises `ValueError` for what is no version of its task."""
+        """Return where a version lies, or would lie. Raises `ValueError` for what is not a version of its task."""
         known = _VERSION.fullmatch(champion.version)
         if known is None or known["task"] != champion.task or not _SHA256.fullmatch(champion.manifest_sha256):
-            message = f"{champion.version!r} is no version of task {champion.task!r}; check that url is Perennial's serving"
+            message = f"{champion.version!r} is not a version of task {champion.task!r}; check that url is Perennial's serving"
             raise ValueError(message)
         return self._folder / f"{known['number']}-{champion.manifest_sha256[:12]}"
 

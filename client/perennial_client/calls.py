@@ -95,7 +95,7 @@ def check_texts(texts: Sequence[str]) -> None:
             try:
                 text.encode()
             except UnicodeEncodeError as error:
-                what = f"character {error.start} is half of a surrogate pair, which is no Unicode text"
+                what = f"character {error.start} is half of a surrogate pair, which is not Unicode text"
                 raise RefusedError(what, f"texts, number {number}", "send the whole pair, or U+FFFD in its place") from None
 
 
@@ -110,7 +110,7 @@ def _understood(response: httpx.Response) -> Iterator[None]:
 
 
 def _prediction(task: str, version: str, one: Mapping[str, Any]) -> Prediction:
-    """Read one answer. Raises one of `WRONG` when it is none; what the app reads of it later raises nothing."""
+    """Read one answer. Raises one of `WRONG` when it is not valid; what the app reads of it later raises nothing."""
     prediction = Prediction.of(task, version, one, string(one, "prediction_id"))
     answer = prediction.answer
     if "label" in answer:
@@ -125,7 +125,7 @@ def _prediction(task: str, version: str, one: Mapping[str, Any]) -> Prediction:
 
 def _exactly(count: int, answers: Sequence[Any]) -> Sequence[Any]:
     if not isinstance(answers, list):
-        message = "predictions is no list"
+        message = "predictions is not a list"
         raise TypeError(message)
     if len(answers) != count:
         message = f"{len(answers)} answers to {count} texts"

@@ -202,7 +202,7 @@ def _settings(url: str, api_key: str | None, options: Mapping[str, Any]) -> dict
         raise ValueError(message)
     headers = {
         "User-Agent": f"perennial-client/{__version__}",
-        # As they are on the server's disk: a download that goes on after a break counts these bytes.
+        # As they are on the server's disk: a download that continues after a break counts these bytes.
         "Accept-Encoding": "identity",
     }
     if api_key is not None:

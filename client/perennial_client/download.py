@@ -35,7 +35,7 @@ _SPARE_BYTES = 16 << 20
 def fetch(client: Client, champion: Champion, cache: Cache, stop: threading.Event) -> None:
     """Bring a version into the cache, whole and verified, unless it is there.
 
-    Raises `UnavailableError` when serving cannot be read now (what was fetched stays, and the next attempt goes on there),
+    Raises `UnavailableError` when serving cannot be read now (what was fetched stays, and the next attempt continues there),
     `ModelError` when the bytes are wrong, and `OSError` when they cannot be written.
     """
     with cache.fetching(champion, stop) as part:
@@ -85,7 +85,7 @@ def _fetch_file(client: Client, version: str, file: File, path: Path, stop: thre
             if breaks == _BREAKS or stop.wait(random.uniform(0, 0.1 * 2**breaks)):  # noqa: S311 - spreads clients
                 what = f"the download broke off ({type(error).__name__}: {error})"
                 where = f"{version}, file {file.name}, byte {_size(path)} of {file.size_bytes}"
-                raise UnavailableError(what, where, "the next attempt goes on there") from error
+                raise UnavailableError(what, where, "the next attempt continues there") from error
     try:
         verify_file(path, file)
     except UnusableError as error:
@@ -106,7 +106,7 @@ def _go_on(client: Client, version: str, file: File, path: Path, stop: threading
             body = Body(response, where=where, largest_bytes=SMALL_BYTES, ends=began + _LONGEST_REFUSAL_S)
             for chunk in [response.content] if here(response) else response.iter_raw():
                 body.add(chunk)
-            raise refusal(body.whole(), where, "the next attempt goes on there")
+            raise refusal(body.whole(), where, "the next attempt continues there")
         if response.status_code == httpx.codes.OK or not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             have = first = written.truncate(0)
         if response.status_code == httpx.codes.PARTIAL_CONTENT and not have:
@@ -123,10 +123,12 @@ def _go_on(client: Client, version: str, file: File, path: Path, stop: threading
             if took_s > _PATIENCE_S and have - first < took_s * _SLOWEST_BYTES_PER_S:
                 # Byte by byte it would never end, and nobody would be told.
                 what = f"the download is slower than {_SLOWEST_BYTES_PER_S} bytes a second"
-                raise UnavailableError(what, f"{version}, file {file.name}, byte {have} of {file.size_bytes}", "mend the line")
+                raise UnavailableError(
+                    what, f"{version}, file {file.name}, byte {have} of {file.size_bytes}", "check the connection"
+                )
             if stop.is_set():
                 what = "stopped while it was fetched"
-                raise UnavailableError(what, version, "follow again: it goes on there")
+                raise UnavailableError(what, version, "follow again: it continues there")
     if have < file.size_bytes:
         message = "the answer ended early"
         raise httpx.RemoteProtocolError(message)

@@ -1,4 +1,4 @@
-"""Errors by what the caller does with them: mend the request, try again later, or mend the installation."""
+"""Errors by what the caller does with them: fix the request, try again later, or fix the installation."""
 
 from __future__ import annotations
 
@@ -60,5 +60,5 @@ def missing_extra(error: ImportError, extra: str) -> MissingExtraError:
 
 def unusable(error: UnusableError, version: str) -> ModelError:
     """Return the error for a version that cannot be used."""
-    remedy = "it is not used; what answers now goes on answering. Publish the version again, or roll back"
+    remedy = "it is not used; the model in use keeps answering. Publish the version again, or roll back"
     return ModelError(str(error), version, remedy)

@@ -112,7 +112,7 @@ def _checked(sent: Mapping[str, Any]) -> bytes:
     """Return the event's bytes; refuse what ingest would refuse for every task, which over HTTP serving says."""
     for name in _IDS:
         if name in sent and not _is_id(sent[name]):
-            what = f"{name} {sent[name]!r:.80} is no id"
+            what = f"{name} {sent[name]!r:.80} is not an id"
             remedy = f"send a printable string of at most {_LONGEST_ID_BYTES} bytes that neither begins nor ends with a space"
             raise RefusedError(what, f"feedback, field {name}", remedy, field=name)
     if sent.get("verdict") not in _VERDICTS:
@@ -132,7 +132,7 @@ def _checked(sent: Mapping[str, Any]) -> bytes:
     try:
         return to_bytes(sent)
     except UnicodeEncodeError:
-        what = "a text holds half of a surrogate pair, which is no Unicode text"
+        what = "a text holds half of a surrogate pair, which is not Unicode text"
         raise RefusedError(what, "feedback", "send the whole pair, or U+FFFD in its place") from None
 
 

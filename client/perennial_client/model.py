@@ -153,7 +153,7 @@ class Model:
                 return False
 
     def close(self) -> None:
-        """Stop following; the model that is held goes on answering."""
+        """Stop following; the model that is held keeps answering."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(_CLOSE_LIMIT_S)
@@ -177,7 +177,7 @@ class Model:
                 what = f"no model of task {self.task!r} could be had within {wait_s:g} s: {self._last_error}"
                 if self._trouble is NoChampionError:
                     raise NoChampionError(what, "Model.follow", "answer without a model meanwhile, and follow again later")
-                raise UnavailableError(what, "Model.follow", "mend that, or ask serving with Client.predict meanwhile")
+                raise UnavailableError(what, "Model.follow", "fix that, or ask serving with Client.predict meanwhile")
             self._stop.wait(min(1.0, self._poll_s))
         self._thread.start()
 
@@ -243,7 +243,7 @@ class Model:
         try:
             manifest.verify(folder, sha256=champion.manifest_sha256)
         except UnusableError as error:
-            # It is fetched anew.
+            # It is fetched again.
             self._cache.remove(champion)
             raise unusable(error, champion.version) from None
         return _Live(champion, precision, loading.load(champion, folder, precision))

@@ -119,7 +119,7 @@ def exchange(
             reason = inert(f"{type(outcome).__name__}: {outcome}").rstrip(": ")
             if isinstance(outcome, _NEVER_AGAIN) or _UNTRUSTED in reason:
                 what = f"the request cannot be sent ({reason})"
-                raise RefusedError(what, where, "mend url, api_key or the options (verify: what is trusted)")
+                raise RefusedError(what, where, "fix url, api_key or the options (verify: what is trusted)")
             error = UnavailableError(f"no answer ({reason})", where, later)
         if clock() + wait_s >= ends:
             what = f"{error.what}; given up within {retries.deadline_s:g} s"

@@ -81,7 +81,7 @@ def _of_text(text: str, value: str) -> datetime:
     if found := _RFC_822.fullmatch(text):
         return _of_rfc_822(found, value)
     if re.fullmatch(r"\d{1,2}[/.-]\d{1,2}[/.-](?:\d\d){1,2}(?:[ T,].*)?", text, re.ASCII | re.DOTALL):
-        message = f"it does not tell day from month, got {_shown(value)}; {_TIME}"
+        message = f"day and month cannot be distinguished, got {_shown(value)}; {_TIME}"
         raise ValueError(message)
     if re.fullmatch(r"\d{4}[-/]\d\d?", text, re.ASCII):
         message = f"it is a year and a month without a day, got {_shown(value)}; send the whole date, e.g. 2024-05-01"
@@ -140,7 +140,7 @@ def _of_iso(found: re.Match[str], value: str) -> datetime:
 def _of_rfc_822(found: re.Match[str], value: str) -> datetime:
     zone = found["zone"]
     if zone is not None and zone[0] not in "+-" and zone.upper() not in _ZONES:
-        message = f"zone {zone!r} is none that RFC 822 names, got {_shown(value)}; write it as numbers, e.g. +0200"
+        message = f"zone {zone!r} is not one of RFC 822, got {_shown(value)}; write it as numbers, e.g. +0200"
         raise ValueError(message)
     text = found.string if found["time"] else f"{found.string} 00:00:00 +0000"
     try:

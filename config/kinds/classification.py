@@ -101,7 +101,7 @@ class Classification:
         found = row.label("label")
         return {"label": found} if found else None
 
-    def told(self, target: Target) -> str:
+    def in_words(self, target: Target) -> str:
         """Return the label."""
         return str(target["label"])
 

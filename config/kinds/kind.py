@@ -42,7 +42,7 @@ class Words:
 
 
 class RowValues(Protocol):
-    """One row of a file that is imported, by the fields of `Kind.columns`. The methods raise `ValueError` for what is none."""
+    """One row of a file that is imported, by the fields of `Kind.columns`. The methods raise `ValueError` for invalid values."""
 
     @property
     def partial(self) -> bool:
@@ -137,7 +137,7 @@ class Kind(Protocol):
         """Return the target that an imported row gives; None where the user's label map leaves the row out."""
         ...
 
-    def told(self, target: Target) -> str:
+    def in_words(self, target: Target) -> str:
         """Return a target in a few words, on one line."""
         ...
 

@@ -51,16 +51,16 @@ RemovedEvents = Callable[[Collection[str]], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What was mended, in words, and from which offsets the log must be read again."""
+    """What was fixed, in words, and from which offsets the log must be read again."""
 
     repairs: tuple[str, ...]
     rewind: Mapping[TopicPartition, int]
 
 
-def open_mended(
+def open_repaired(
     folder: Path, removed_events: RemovedEvents | None = None, *, before_write: Callable[[], None] = lambda: None
 ) -> tuple[Tables, Audit]:
-    """Open the tables for writing, mended; one that cannot be read in any version is made anew from the event log.
+    """Open the tables for writing, fixed; one that cannot be read in any version is rebuilt from the event log.
 
     Raises `StopError` when the log does not hold all that such a table held, or, without `removed_events`, was not asked.
     """
@@ -68,12 +68,12 @@ def open_mended(
     # A crash between a repair and the rewind of the log must not make the rows that were lost be forgotten.
     restored, offsets = _not_yet_read_again(folder)
     for name in SCHEMAS:
-        mended = [
+        fixed = [
             *_note_removed(folder, name), *_set_aside_torn_manifests(folder, name),
             *_restore_last_good_version(folder, name, removed_events),
         ]  # fmt: skip
-        if mended:
-            repairs += mended
+        if fixed:
+            repairs += fixed
             restored.add(name)
     restored |= _not_yet_read_again(folder)[0]
     tables = Tables(folder, writer=True, before_write=before_write)
@@ -140,9 +140,9 @@ def _set_aside_torn_manifests(folder: Path, name: str) -> list[str]:
         (folder / TORN_FOLDER).mkdir(exist_ok=True)
         manifest.rename(folder / TORN_FOLDER / f"{name}-{manifest.name}")
     if table.exists() and not manifests:
-        # Nothing of this table ever became durable; it is made anew.
+        # Nothing of this table ever became durable; it is rebuilt.
         shutil.rmtree(table)
-        return [f"{name}: the table was never completely written and was made anew"]
+        return [f"{name}: the table was never completely written and was rebuilt"]
     return [f"{name}: {len(torn)} torn manifest(s) were set aside; the table is as it was before"] if torn else []
 
 
@@ -164,7 +164,7 @@ def _note_removed(folder: Path, name: str) -> list[str]:
             return []
     except _UNREADABLE:
         pass  # told where that table has its turn
-    return [f"{name}: the table is gone; it is made anew from what the event log still holds"]
+    return [f"{name}: the table is gone; it is rebuilt from what the event log still holds"]
 
 
 def _make_anew(folder: Path, name: str, problem: object, removed_events: RemovedEvents | None) -> list[str]:
@@ -180,7 +180,7 @@ def _make_anew(folder: Path, name: str, problem: object, removed_events: Removed
     aside.parent.mkdir(exist_ok=True)
     (folder / f"{name}.lance").rename(aside)
     durable.sync_folder(folder)
-    again = "it is made anew from the event log" if name in ARRIVED else "what it held is found out again"
+    again = "it is rebuilt from the event log" if name in ARRIVED else "what it held is found out again"
     return [f"{name}: it could not be read in any version ({problem}); it was moved to {aside}, and {again}"]
 
 
@@ -295,8 +295,10 @@ def _highest_offsets(tables: Tables, name: str) -> dict[TopicPartition, int]:
 
 
 def _unreadable(folder: Path, name: str, problem: object, gone: str = "") -> str:
-    lost = f" It cannot be made anew either: the event log no longer holds {gone}." if gone else ""
-    give_up = f". To give up what the log no longer holds, and go on, move the folder {name}.lance out of there" if gone else ""
+    lost = f" It cannot be rebuilt either: the event log no longer holds {gone}." if gone else ""
+    give_up = (
+        f". To give up what the log no longer holds, and continue, move the folder {name}.lance out of there" if gone else ""
+    )
     return (
         f"the table {name} of the buffer in {folder} cannot be read in any version that is still there ({problem}).{lost} "
         "Nothing was changed. Check the disk and the folder's permissions, or restore the folder from a backup"

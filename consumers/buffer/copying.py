@@ -1,4 +1,4 @@
-"""Which files make up the buffer at one moment, while its writer goes on.
+"""Which files make up the buffer at one moment, while its writer continues.
 
 A LanceDB table's version is a manifest that names immutable files; a write adds files and then a manifest. So the newest
 manifests of all tables, seen twice the same, are the buffer of the moment in between, just as a kill at that moment would

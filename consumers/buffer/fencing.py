@@ -35,9 +35,8 @@ class Fence:
         highest = highest_token(self._folder)
         if highest > self._token:
             message = (
-                f"this process leads no longer: its token is {self._token}, and the buffer in {self._folder} was taken over "
-                f"under token {highest}. Nothing was written; this process stops. Start it again and it stands by until the "
-                "lease is free"
+                f"this process is no longer the leader: its token is {self._token}, and the buffer in {self._folder} was taken "
+                f"over under token {highest}. Nothing was written, and this process stops. Start it again as a standby"
             )
             raise StopError(message)
 
@@ -46,6 +45,6 @@ def highest_token(folder: Path) -> int:
     """Return the highest token that was used on the buffer in `folder`, 0 before the first. Raises `StopError` if unreadable."""
     return kept_number(
         folder / TOKEN_FILE,
-        "a former leader could not be told from the present one. Nothing was written. Stop every daemon that uses this folder, "
-        "remove the file, and start one again",
+        "so a former leader cannot be recognised. Nothing was written. Stop every daemon that uses this folder, remove the file, "
+        "and start one again",
     )

@@ -43,10 +43,10 @@ def open_writer(
     removed_events: RemovedEvents | None = None,
     numbered_up_to: int = 0,
 ) -> BufferWriter:
-    """Open the buffer at `uri` for writing: make it where there is none, lock it, and mend what a power cut left.
+    """Open the buffer at `uri` for writing: make it where there is none, lock it, and fix what a power cut left.
 
     Every write carries `fencing_token`, the leader's (None: nobody else can lead). Nothing is stored of what `erasures` says
-    was erased. `removed_events` asks the log whether an unreadable table can be made anew from it; `numbered_up_to` is the
+    was erased. `removed_events` asks the log whether an unreadable table can be rebuilt from it; `numbered_up_to` is the
     highest enrichment number that a run has seen, should the tables not tell.
 
     Raises `StopError` for a second writer, for the token of a former leader and for a newer format, `UserError` for a place that
@@ -58,7 +58,7 @@ def open_writer(
     try:
         fence = Fence(folder, fencing_token)
         fence.take_over()
-        tables, audit = buffer_audit.open_mended(folder, removed_events, before_write=fence.check)
+        tables, audit = buffer_audit.open_repaired(folder, removed_events, before_write=fence.check)
         return BufferWriter(
             tables,
             audit,

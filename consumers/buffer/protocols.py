@@ -27,7 +27,7 @@ class EventStore(Protocol):
         ...
 
     def check(self) -> None:
-        """Raise what the store raises when it cannot be read: then a failed insert is no event's fault."""
+        """Raise what the store raises when it cannot be read: then a failed insert is not an event's fault."""
         ...
 
 

@@ -69,7 +69,7 @@ class BufferWriter(BufferReader):
         self.splits_moved = 0
         """How often rows changed their side other than by enrichment: what was read of their places is old."""
         self.repairs: tuple[str, ...] = audit.repairs
-        """What was mended at start, in words."""
+        """What was fixed at start, in words."""
         self.rewind: Mapping[TopicPartition, int] = audit.rewind
         """Offsets from which the log must be read again after a repair."""
 
@@ -203,7 +203,7 @@ class BufferWriter(BufferReader):
     def erase(self) -> int:
         """Remove, beside ingest, the rows of everything that was erased; returns how many rows went. Durable.
 
-        Killed at any point it goes on at the next call.
+        Killed at any point it continues at the next call.
         """
         erasures = self._erasing()
         self._remember_highest_seq()

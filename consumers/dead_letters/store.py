@@ -142,7 +142,7 @@ class DeadLetters:
             if not letter.replayable:
                 message = (
                     f"dead letter {letter.id} cannot be replayed: of its {letter.value_bytes} bytes {len(letter.value)} are "
-                    "kept. Nothing was replayed. Send the event again from where it came, mended, or leave this id out."
+                    "kept. Nothing was replayed. Send the event again from where it came, fixed, or leave this id out."
                 )
                 raise UserError(message)
         for letter in letters:
@@ -190,7 +190,7 @@ class DeadLetters:
         return list(gone.values())
 
     def compact(self) -> None:
-        """Write the file anew, so that nothing of erased letters stays in it. Raises `RetryError`."""
+        """Rewrite the file, so that nothing of erased letters stays in it. Raises `RetryError`."""
         with self._lock:
             vacuum(self._connection, self._path)
 

@@ -121,7 +121,7 @@ class Arrivals:
 def contributor_of(user_id: str, source: str) -> str:
     """Return whose answer it is: a user as one application knows them, where a key vouches for the application.
 
-    Otherwise whoever holds any key could speak, and answer anew, in the name of a trusted user of another application. Nor may a
+    Otherwise whoever holds any key could speak, and answer again, in the name of a trusted user of another application. Nor may a
     user without a key be called what such a user is called here.
     """
     if source.startswith(KEY_SOURCE):
@@ -143,7 +143,7 @@ def _row(fact: Row, said: Row, arrival: Row, answer: Mapping[str, Any] | None, s
         "standing": "", "contested": False, "effective_seq": 0, "judged_seq": 0,
     }  # fmt: skip
     problem = ""
-    # Some stored answers are none that a model of this task can give: an earlier version took whatever came, and a task may have
+    # Some stored answers cannot come from a model of this task: an earlier version took whatever came, and a task may have
     # changed its kind. What cites such an answer cites nothing.
     for cited in (answer, None) if answer is not None else (None,):
         try:

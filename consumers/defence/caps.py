@@ -50,13 +50,13 @@ class Seats:
         settings = self._settings
         of_user = self._of_user[one.contributor, one.arrived_day]
         if _is_full(of_user, (one.task, one.text_sha256), settings.max_per_user_day):
-            return f"its user had judged {len(of_user)} texts on {one.arrived_day} already (feedback.max_per_user_day)"
+            return f"its user had already judged {len(of_user)} texts on {one.arrived_day} (feedback.max_per_user_day)"
         of_source = self._of_source[one.source, one.arrived_day]
         if _is_full(of_source, (one.contributor, one.task, one.text_sha256), settings.max_per_source_day):
-            return f"{len(of_source)} answers had come from its source on {one.arrived_day} already (feedback.max_per_source_day)"
+            return f"its source had already sent {len(of_source)} answers on {one.arrived_day} (feedback.max_per_source_day)"
         of_article = self._of_article[one.task, one.story_id]
         if _is_full(of_article, (one.contributor, one.text_sha256), settings.max_per_article):
-            return f"{len(of_article)} answers of users to its article and near copies count already (feedback.max_per_article)"
+            return f"{len(of_article)} user answers about its article and near copies already count (feedback.max_per_article)"
         self.take(one)
         return None
 

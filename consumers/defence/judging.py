@@ -140,7 +140,9 @@ class Judge:
             except Exception as error:
                 if of_the_machine(error):
                     raise
-                _log.exception("feedback.review_unusable", event_id=row["event_id"], next="it decides nothing; the others go on")
+                _log.exception(
+                    "feedback.review_unusable", event_id=row["event_id"], next="it decides nothing; the others continue"
+                )
                 continue
             self._reviews.add(review)
             self._unsettled |= _texts(found)
@@ -160,7 +162,7 @@ class Judge:
             lost = [row | unusable(f"judging failed on it ({in_words(one.error)})") for row in fresh if _text(row) == one.row]
             _log.error(
                 "feedback.not_judged", task=one.row[0], event_ids=[row["row_id"] for row in lost], exc_info=one.error,
-                next="these answers are set aside; the others go on",
+                next="these answers are set aside; the others continue",
             )  # fmt: skip
             self._store(lost, {})
 

@@ -47,7 +47,7 @@ class Encoder:
             model = SentenceTransformer(_source(name), device=place)
         except (OSError, ValueError) as error:
             message = (
-                f"the sentence encoder {name!r} cannot be loaded ({error}); enrichment cannot go on. "
+                f"the sentence encoder {name!r} cannot be loaded ({error}); enrichment cannot continue. "
                 "Set enrich.encoder to `minilm`, a folder, or a Hugging Face id this machine can reach"
             )
             raise StopError(message) from error

@@ -143,8 +143,8 @@ class Enricher:
         self._buffer.set_aside(table, row_id, what)
         _log.error(
             "enrich.set_aside", table=table, row_id=row_id, reason=what,
-            next="it stays stored and is not learnt from; the others go on. Another version of Perennial tries it again, and so "
-            "does reloading the task files (SIGHUP)",
+            next="it is kept, not learnt from. A new version of Perennial, or a reload of the task files "
+            "(SIGHUP), tries it again",
         )  # fmt: skip
 
     def _place(self, table: TextTable, rows: Sequence[TextRow]) -> int:

@@ -156,7 +156,7 @@ class StoryIndex:
     def place(self, texts: Sequence[NewText], equal: Sequence[EqualText] = ()) -> list[Placement]:
         """Return the place of each text, in order; each counts for those behind it. `equal` are placed rows of equal texts.
 
-        The caller stores every placement and every dropped row before it calls again: a period may be read anew.
+        The caller stores every placement and every dropped row before it calls again: a period may be read again.
         """
         if not texts:
             return []
@@ -214,7 +214,7 @@ class StoryIndex:
         return known
 
     def _split(self, text: NewText, own: Side | None, story_id: str, *, tied_to_held_out: bool) -> Split:
-        """Return where a text goes that is no anchor: a document never has texts on two sides, and no story trains and tests."""
+        """Return the split of a text that is not an anchor: all texts of a document, and of a story, are on the same side."""
         has_rows = bool(self._rows.get(story_id))
         story = self._side(story_id)
         if own is None:

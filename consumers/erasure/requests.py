@@ -1,7 +1,7 @@
 """The list of erasures: who asked to forget what, as keyed hashes, how far each has come, and what is left to do.
 
 A durable SQLite file beside the buffer. Every step of an erasure is recorded here before the next begins, so that a process
-killed anywhere goes on where it stopped.
+killed anywhere continues where it stopped.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Erasure:
     purged_at: datetime | None
     """When no byte of it was left on disk, models apart."""
     retrain_at: datetime | None
-    """When training anew was asked for, or was found not to be needed."""
+    """When retraining was asked for, or was found not to be needed."""
     done_at: datetime | None
     """When no model was left that had learnt from it."""
     note: str
@@ -279,7 +279,7 @@ class Erasures:
             ).rowcount
 
     def vacuum(self) -> None:
-        """Write the file anew, so that nothing of what was deleted stays in it."""
+        """Rewrite the file, so that nothing of what was deleted stays in it."""
         with self._lock:
             vacuum(self._connection, self._path)
 

@@ -92,7 +92,7 @@ def erase(upkeep: Upkeep, erasures: Erasures) -> int:
     """Remove the rows of everything that was erased, beside ingest; return how many rows went.
 
     Ingest takes nothing in of what the list of erasures names. What is derived is named there by rows of one moment, so whatever
-    came in before it was named shows at the next look; it looks until nothing more is found. Killed at any point it goes on at
+    came in before it was named shows at the next look; it looks until nothing more is found. Killed at any point it continues at
     the next call: what is derived from rows is kept before they go.
     """
     removed = 0

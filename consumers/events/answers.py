@@ -14,7 +14,7 @@ from consumers.events.errors import explain
 
 
 def check_answer(task: TaskSpec, answer: Mapping[str, Any], text: str) -> None:
-    """Refuse an answer that is none of its task's kind, or none about `text` (`DeadLetterError`)."""
+    """Raise `DeadLetterError` for an answer that does not fit its task's kind or does not fit `text`."""
     kind = kinds.get(task.kind)
     try:
         kind.answer.model_validate(answer)

@@ -1,4 +1,4 @@
-"""What pydantic found wrong with an event, said so that the sender can mend it: field, what is wrong, remedy."""
+"""What pydantic found wrong with an event, said so that the sender can fix it: field, what is wrong, remedy."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _REMEDIES: Mapping[str, str] = {
     "int_type": "{field} is not a whole number, got {got}; send one",
     "bool_type": "{field} is neither true nor false, got {got}; send one of them",
     "bool_parsing": "{field} is neither true nor false, got {got}; send one of them",
-    "greater_than": "{field} must be greater than {gt}, got {got}; mend the number",
-    "greater_than_equal": "{field} must be at least {ge}, got {got}; mend the number",
+    "greater_than": "{field} must be greater than {gt}, got {got}; fix the number",
+    "greater_than_equal": "{field} must be at least {ge}, got {got}; fix the number",
     "dict_type": "{field} is not a JSON object, got {got}; send one",
     "model_type": "{field} is not a JSON object, got {got}; send one",
     "tuple_type": "{field} is not a list, got {got}; send a JSON list",
@@ -54,7 +54,7 @@ def explain(error: ValidationError, *, types: Sequence[str] = (), prefix: str = 
 
 
 def _describe(problem: Any, types: Sequence[str], prefix: str, noun: str) -> tuple[str, str]:  # noqa: ANN401 - pydantic's ErrorDetails
-    # Where a tagged union was validated, the location begins with the tag, which is no field.
+    # Where a tagged union was validated, the location begins with the tag, which is not a field.
     parts = problem["loc"][1:] if types else problem["loc"]
     field = (prefix + ".".join(str(part) for part in parts)).rstrip(".")[:_LONGEST_FIELD]
     if problem["type"] == "union_tag_not_found":

@@ -27,7 +27,7 @@ def not_blank(text: str) -> str:
 def read_target(task: TaskSpec, target: Mapping[str, Any], text: str | None = None) -> dict[str, Any]:
     """Return a target of a task as it was sent, but for its labels and numbers: those as they are read.
 
-    Raises `DeadLetterError` naming the field where it is none of the task's, or cannot be said of `text`.
+    Raises `DeadLetterError`, with the field, where the target does not fit the task or does not fit `text`.
     """
     kind = kinds.get(task.kind)
     try:

@@ -17,7 +17,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that cannot be used, and why; it is counted and shown, and its neighbours go on."""
+    """A row that cannot be used, and why; it is counted and shown, and its neighbours are processed normally."""
 
     line: int
     reason: str

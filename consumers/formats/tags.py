@@ -110,7 +110,7 @@ def begins(tags: Sequence[str]) -> tuple[bool, bool]:
 def decode_tags(tags: Sequence[str]) -> list[TokenSpan]:
     """Return the entities that `tags` mark.
 
-    One rule reads all schemes: an entity begins at B, S or U, and wherever the type changes; I, M and E of the same type go on;
+    One rule reads all schemes: an entity begins at B, S or U, and wherever the type changes; I, M and E of the same type extend;
     E, L, S and U end it. Without prefixes, neighbours of one type are one entity, since nothing tells them apart.
     """
     spans: list[TokenSpan] = []

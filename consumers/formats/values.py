@@ -1,4 +1,4 @@
-"""From a value of a file to a text, a label, an id or a whole number. What is none of them is refused, never turned into text.
+"""From a value of a file to a text, a label, an id or a whole number. Other values are refused, never turned into text.
 
 Every function raises ValueError saying what stands there and what is expected.
 """
@@ -108,7 +108,7 @@ def read_id(value: object) -> str | None:
 
 
 def read_whole(value: object) -> int:
-    """Return a whole number; 9.0 is one, `"9"`, true and 9.5 are none."""
+    """Return a whole number; 9.0 is accepted, `"9"`, true and 9.5 are not."""
     number = _whole(value)
     if number is None:
         message = f"it is {shown(value)}; a whole number is expected"
@@ -117,7 +117,7 @@ def read_whole(value: object) -> int:
 
 
 def read_number(value: object) -> float:
-    """Return a number; a text may hold one as JSON writes it. True, `"nan"` and infinity are none."""
+    """Return a number; a text may hold one as JSON writes it. True, `"nan"` and infinity are not accepted."""
     try:
         number = json.loads(value) if isinstance(value, str) else value
         if isinstance(number, int | float | Decimal) and not isinstance(number, bool) and math.isfinite(number):
@@ -210,7 +210,7 @@ def _whole_text(text: str) -> str:
     """Return a text that Unicode can write. JSON can write half a character, as a cut emoji is."""
     half = None if text.isascii() else next((index for index, one in enumerate(text) if "\ud800" <= one <= "\udfff"), None)
     if half is not None:
-        message = f"character {half} is half of a surrogate pair (\\u{ord(text[half]):04x}), which is no Unicode text"
+        message = f"character {half} is half of a surrogate pair (\\u{ord(text[half]):04x}), which is not Unicode text"
         raise ValueError(message)
     return text
 

@@ -29,7 +29,7 @@ from consumers.tables.lance import Tables
 _log = structlog.get_logger(__name__)
 
 _HELD_OUT: Mapping[str, str] = {
-    "test": "its story is held out to measure models, so it neither trains nor counts",
+    "test": "its story is reserved for testing, so no model learns from it",
     "dropped": "it was taken out of training",
 }
 
@@ -91,7 +91,7 @@ class Ledger:
                     raise
                 # One answer must not hold up the others, at this start and at every later one.
                 refusal, joined = f"the program failed on it ({in_words(error)}); please report this", []
-                _log.exception("feedback.not_joined", event_id=row["event_id"], next="it is refused; the others go on")
+                _log.exception("feedback.not_joined", event_id=row["event_id"], next="it is refused; the others continue")
             settled.append(whole | {"status": "refused" if refusal else "joined", "reason": refusal or ""})
             examples += joined
             insertion.next_sequence += len(joined)

@@ -81,7 +81,7 @@ def release(tables: Tables, *, of_this_version: bool) -> int:
             where += f" AND NOT starts_with({reason}, {quoted(f'{_MARK}{_VERSION}:')})"
         ids = tables.scan(name, ["row_id"], where)["row_id"].to_pylist()
         if name == "example_enrichment" and ids:
-            # Enriched anew they get another number, under which they are judged anew.
+            # Enriched again they get another number, under which they are judged again.
             tables.delete("feedback_judgements", is_one_of("row_id", ids))
         released += tables.delete(name, where) if ids else 0
     return released

@@ -26,7 +26,7 @@ _BLOCK_TAG = re.compile(rf"</?(?:{_BLOCK}){_ATTRIBUTES}", re.IGNORECASE)
 _UNSEEN = re.compile(r"<!--|<(script|style|noscript|svg|head)(?=[\s>])", re.IGNORECASE)
 _CDATA = re.compile(r"<!\[CDATA\[|\]\]>")
 _CLOSING_OR_EMPTY = re.compile(rf"</(?:{_INLINE}|{_BLOCK})>|<(?:br|hr|img|p)\b", re.IGNORECASE)
-# With its semicolon: `&copy=1` in an address is no sign of copyright.
+# With its semicolon: `&copy=1` in an address is not a sign of copyright.
 _ENTITY = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});|&#[0-9]{2,7}(?![0-9A-Za-z;])")
 _TIMES_ENCODED = 3
 """Some feeds encode what was encoded already: `&amp;#8217;`."""

@@ -9,7 +9,7 @@ _LEAST_CUES = 2
 _LEAST_SHARE = 0.5
 _LONGEST_STUB_CHARS = 3_000
 _SENTENCE = re.compile(r"[^.!?。！？।\n]+[.!?。！？।]*|\n")
-# What publishers write where the article should go on, by language; each is part of a regular expression.
+# What publishers write where the article should continue, by language; each is part of a regular expression.
 _BETWEEN_WORDS = (
     # English
     r"(?:to|and) (?:keep|continue|finish) reading",
@@ -82,7 +82,7 @@ class Stub:
 
 
 def stub(text: str) -> Stub | None:
-    """Return what marks `text` as the stub of an article behind a paywall; None when it is none.
+    """Return what marks `text` as the stub of an article behind a paywall; None when it is not one.
 
     Behind its first line, at least half of it stands in sentences that ask for a subscription, and two of them differ.
     """

@@ -73,7 +73,7 @@ def assess(text: str) -> Quality:
 def _too_short(reading: _Reading) -> _Finding | None:
     if reading.letters == 0:
         return _Finding(1.0, "no letters")
-    if reading.letters < 3:  # noqa: PLR2004 - "Hm" is no text; "USA" may be one
+    if reading.letters < 3:  # noqa: PLR2004 - "Hm" is not a text; "USA" may be one
         return _Finding(0.8, f"too short: {reading.letters} letters")
     # Headlines and table cells of a few words are legitimate training texts: they lose little.
     if len(reading.words) < 3:  # noqa: PLR2004

@@ -1,4 +1,4 @@
-"""Why an answer is (not) learnt from yet, in words for whoever gave it: asked of the rows of its one text."""
+"""Why an answer is (not) learnt from yet, in words for the person who gave it; from the rows of its text."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from consumers.training_set.selection import HOW_A_LABEL_JOINS, Candidate, Chose
 
 # Serving logs an answer within a second of giving it; after so long it was lost, or ingest is far behind.
 _LATE = timedelta(hours=1)
-# Each is looked up in the registry; one text is not answered alike by more people than that.
+# Each is looked up in the registry. More people than that do not give the same answer to one text.
 _MAX_SAME_ANSWER = 100
-_NEXT_RUN = "the next run of its task learns from it"
-_HELD_OUT = "the same text is held out to measure models"
-_STORED_ONLY = "it is stored, but no run learns from it: "
+_NEXT_RUN = "the next training run uses it"
+_HELD_OUT = "the same text is reserved for testing"
+_STORED_ONLY = "it is stored but not used for training: "
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What stands behind a fate."""
+    """The explanation of a fate."""
 
     reason: str
     same_answer: tuple[str, ...] = ()
-    """Examples that teach the same target for the same text, this one first: what one of them taught, all taught."""
+    """Examples with the same target for the same text, this one first. Once one is learnt, all count as learnt."""
     status: Literal["joined", "quarantined", "set_aside"] = "joined"
-    """Whether a person must decide about it, or it is kept without being learnt from."""
+    """`quarantined`: a person must decide about it. `set_aside`: it is kept but not learnt from."""
 
 
 def explain(tables: Tables, fate: Fate, *, tasks: Mapping[str, TaskSpec], min_quality: float, now: datetime) -> Explanation:
-    """Return why a waiting answer waits, or what becomes of a joined one; any other fate speaks for itself."""
+    """Return why a waiting answer waits, or what happens to a joined one; any other fate keeps its own reason."""
     if fate.status == "waiting":
         return Explanation(_why_it_waits(tables, fate, now))
     if fate.status != "joined" or fate.example_id is None:
@@ -63,7 +63,7 @@ def explain(tables: Tables, fate: Fate, *, tasks: Mapping[str, TaskSpec], min_qu
                 return Explanation(_STORED_ONLY + fault, same_answer, "set_aside")
         return _not_effective(judgement[0], same_answer)
     if fate.task not in tasks:
-        reason = f"it is stored as an example, but task {fate.task!r} is not defined here any more"
+        reason = f"it is stored as an example, but task {fate.task!r} is no longer defined here"
     else:
         targets = {row["row_id"]: row["target"] for row in answers}
         reason = _what_becomes_of_it(
@@ -86,9 +86,9 @@ def _why_it_waits(tables: Tables, fate: Fate, now: datetime) -> str:
         if row["prediction_id"] and needs_it and now - row["stored_at"] > _LATE:
             since = row["stored_at"].isoformat(timespec="minutes")
             return (
-                f"prediction {row['prediction_id']!r} has not arrived since {since} and was probably lost with the serving "
-                "process that made it. The answer is kept waiting; to have it used now, send it again under a new key with the "
-                "text itself and its target"
+                f"prediction {row['prediction_id']!r} has been missing since {since}; probably the serving process crashed "
+                "before logging it. The answer keeps waiting. To have it used now, send it again under a new key, with its text "
+                "and target"
             )
     return fate.reason
 
@@ -99,12 +99,12 @@ def _what_becomes_of_it(
     facts = ["row_id", "event_time", "text_sha256", "origin", "selected_by", "verdict", "split", "quality", "quality_reasons"]
     enriched = {row["row_id"]: row for row in tables.scan("example_enrichment", facts, same_text).to_pylist()}
     if example_id not in enriched:
-        return f"it is stored as an example and is being looked at; then {_NEXT_RUN}"
+        return f"it is stored as an example and is being prepared; then {_NEXT_RUN}"
     renames = (composed(asked_for(tables, task.name)),)
     judged = _judged(tables, same_text)
     rows = [_candidate(row, targets[row_id], judged) for row_id, row in enriched.items() if row_id in targets]
     if enriched[example_id]["verdict"] and judged.of(example_id)["standing"] == NOT_JUDGED:
-        return f"it is stored as an example and is being judged; then {_NEXT_RUN}, or its fate says why not"
+        return f"it is stored as an example and is being judged; then {_NEXT_RUN}, or this answer says why not"
     alone = _trained([row for row in rows if row.example_id == example_id], task, renames, min_quality)
     if not alone:
         return _STORED_ONLY + _own_fault(enriched[example_id], task, min_quality)
@@ -118,7 +118,7 @@ def _what_becomes_of_it(
 
 
 def _never_trains(tables: Tables, example_id: str, task: TaskSpec, min_quality: float) -> str | None:
-    """Return why no decision of a person would let an example train; None where one could."""
+    """Return why an example cannot be trained on, whatever a person decides; None where it can."""
     columns = ["verdict", "split", "selected_by", "quality", "quality_reasons"]
     for row in tables.scan("example_enrichment", columns, f"row_id = {quoted(example_id)}").to_pylist():
         facts = (row["split"], row["selected_by"], row["verdict"])
@@ -129,28 +129,28 @@ def _never_trains(tables: Tables, example_id: str, task: TaskSpec, min_quality: 
 
 
 def _own_fault(row: Mapping[str, Any], task: TaskSpec, min_quality: float) -> str:
-    """Return why a row that no other row contends with is still not trained on."""
+    """Return why a row is not trained on although no other row disagrees with it."""
     if row["split"] == "anchor":
-        return "it stands in the anchor set, which measures forgetting"
+        return "it belongs to the anchor set, which measures forgetting"
     if row["quality"] < min_quality:
         why = ", ".join(json.loads(row["quality_reasons"] or "[]")) or "no reason given"
-        return f"the quality of its text is {row['quality']:.2f} ({why}), below {min_quality:g} (enrich.min_quality)"
+        return f"the quality of its text is {row['quality']:.2f} ({why}); needed is {min_quality:g} (enrich.min_quality)"
     if row["verdict"] == "confirmation" and task.feedback.confirmation_weight == 0:
-        return f"confirmations weigh 0 in task {task.name} (feedback.confirmation_weight)"
-    return f"task {task.name} does not accept its label any more"
+        return f"task {task.name} does not train on confirmations (feedback.confirmation_weight is 0)"
+    return f"task {task.name} no longer accepts its label"
 
 
 def _overruled_by(row: Mapping[str, Any]) -> str:
     if row["selected_by"] in INDEPENDENT:
-        return f"label {row['row_id']} ({row['origin']}) says otherwise of the same text, and a label wins over feedback"
-    return f"feedback {row['row_id']} says it a little otherwise of the same text; its user is trusted more, or it is newer"
+        return f"label {row['row_id']} ({row['origin']}) disagrees about the same text, and a label wins over feedback"
+    return f"feedback {row['row_id']} differs slightly about the same text and wins: its user is trusted more, or it is newer"
 
 
 def _trained(
     candidates: Sequence[Candidate], task: TaskSpec, renames: Sequence[Mapping[str, str]], min_quality: float
 ) -> dict[str, Chosen]:
-    """Return the row that a training set would take from the rows of one text; the very rules that freezing uses."""
-    # Whether a label is rare, or of users alone, shows only beside all other rows of the task.
+    """Return the row that a training set would take from the rows of one text, by the rules of freezing."""
+    # Whether a label is rare, or given by users only, depends on all other rows of the task.
     lenient = task.model_copy(update={"new_label_min_examples": 1})
     if task.labels == "open":
         targets = (usable_target(row.target, task, (*renames, task.renames)) for row in candidates)
@@ -173,9 +173,9 @@ def _candidate(row: Mapping[str, Any], target: str, judged: Judged) -> Candidate
 
 
 def _label_that_waits(tables: Tables, task: TaskSpec, target: str, renames: Sequence[Mapping[str, str]]) -> str | None:
-    """Say so when a new label of an open task is carried by too few rows, or by users alone.
+    """Return why a new label of an open task waits: too few rows carry it, or only users have given it.
 
-    A count that may be too high is never told.
+    Never returns a count that may be too high.
     """
     renamed_to = {new for mapping in (*renames, task.renames) for new in mapping.values()}
     for label in sorted(labels_of(target) - set(task.label_names) - renamed_to if task.labels == "open" else ()):
@@ -184,10 +184,10 @@ def _label_that_waits(tables: Tables, task: TaskSpec, target: str, renames: Sequ
         count = tables.count("examples", carry)
         if count < task.new_label_min_examples:
             return (
-                f"it is stored as an example; label {label!r} is new, and a run learns it once {task.new_label_min_examples} "
-                f"rows carry it ({count} do now)"
+                f"it is stored as an example; label {label!r} is new and is learnt once {task.new_label_min_examples} rows carry "
+                f"it ({count} now)"
             )
         accepted = f"{carry} AND decision = 'accept' AND standing = 'effective'"
         if not tables.count("examples", f"{carry} AND verdict IS NULL") and not tables.count("feedback_judgements", accepted):
-            return f"it is stored as an example; label {label!r} is new and users alone carry it; {HOW_A_LABEL_JOINS}"
+            return f"it is stored as an example; label {label!r} is new and only users have given it; {HOW_A_LABEL_JOINS}"
     return None

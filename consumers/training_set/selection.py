@@ -18,15 +18,15 @@ from consumers.rows.event_rows import canonical_json
 from consumers.rows.renames import composed, renamed
 
 _PLAIN = re.compile(r"(?:[!-\[\]-~]|(?<=[!#-~]) (?=[!#-~]))*")
-"""Targets whose labels stand as they are read today, whatever version stored them."""
+"""Targets whose labels need no normalization, whatever version stored them."""
 _NAMED = 20
-"""Labels that a reason is told of one by one; the others are counted together."""
+"""Labels that get a line of their own in the reasons; the others are counted together."""
 
 HOW_A_LABEL_JOINS = (
-    "it joins once one label event carries it (`perennial import`), a person accepts feedback that does (`perennial feedback "
-    "accept`), or the task file names it in label_names"
+    "it joins once a label event carries it (`perennial import`), a person accepts such feedback (`perennial feedback accept`), "
+    "or the task file names it in label_names"
 )
-"""What a label waits for that users alone carry, in words."""
+"""What a label waits for that only users have given, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,16 +171,16 @@ def _renamed(target: str, renames: Sequence[Mapping[str, str]]) -> str:
 
 
 def usable_target(target: str, task: TaskSpec, renames: Sequence[Mapping[str, str]]) -> str | None:
-    """Return a target (JSON) with the renames applied; None where it is none of the task's kind, which may have changed."""
+    """Return a target (JSON) with the renames applied; None where it does not fit the task's kind, which may have changed."""
     try:
-        # By its shape alone: what an earlier version accepted as a label is no fault of the row's.
+        # By its shape alone: what an earlier version accepted as a label is not the fault of the row.
         return _renamed(target, renames) if kinds.get(task.kind).fits(json.loads(target)) else None
     except (ValueError, TypeError, LookupError, AttributeError):
         return None
 
 
 def _not_of_the_kind(task: TaskSpec, example_ids: Sequence[str]) -> str:
-    return f"its target is none of a {task.kind} task: {named(sorted(example_ids))}"
+    return f"its target does not fit kind {task.kind}: {named(sorted(example_ids))}"
 
 
 def _by_text(rows: Iterable[Candidate]) -> dict[str, list[Candidate]]:

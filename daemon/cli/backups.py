@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from daemon.operations.backups.manifest import Backup
 
 
+_SHOWN_TABLES = frozenset({"articles", "examples", "feedback", "predictions", "requests"})
+"""What arrived; the other tables hold findings about it."""
+
+
 def register(app: typer.Typer) -> None:
     """Add this file's commands to the application."""
     app.command()(backup)
@@ -21,13 +25,13 @@ def register(app: typer.Typer) -> None:
 
 
 def backup(
-    folder: Annotated[Path, typer.Argument(help="New folder for the backup; it appears whole or not at all.")],
+    folder: Annotated[Path, typer.Argument(help="New folder for the backup; it appears only once it is complete.")],
     link_to: Annotated[
-        Path | None, typer.Option(help="An earlier backup: files that are the same are linked to it and take no room.")
+        Path | None, typer.Option(help="An earlier backup; unchanged files are hard-linked to it and take no space.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy the whole installation into FOLDER, consistently and checked, while it runs."""
+    """Back up the whole installation into FOLDER while it runs, and verify the copy."""
     settings = load_settings()
     from daemon.operations.backups.take import take  # noqa: PLC0415 - heavy
 
@@ -36,24 +40,24 @@ def backup(
 
 def restore(
     folder: Annotated[Path, typer.Argument(help="A folder that `perennial backup` has made.")],
-    force: Annotated[bool, typer.Option("--force", help="Move aside what is in the data folder.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Only read every byte of the backup and say what it holds.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Move the present files of the data folder aside.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only verify the backup and show what it contains.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put a backup back into an empty data folder. Every byte is checked first. Nothing may run there."""
+    """Verify a backup and restore it into an empty data folder. Stop daemon and serving first."""
     settings = load_settings()
     from daemon.operations.backups import restore as restoring  # noqa: PLC0415 - heavy
 
     if check:
-        _show(restoring.check(folder), folder, as_json=as_json, done="whole")
+        _show(restoring.check(folder), folder, as_json=as_json, done="verified")
         return
     restored = restoring.restore(settings, folder, force=force)
     replaced = str(restored.replaced) if restored.replaced is not None else None
     _show(restored.backup, folder, as_json=as_json, done="restored", replaced=replaced)
     if not as_json:
         if replaced is not None:
-            say(f"what was there is in {replaced}; remove it once all is well")
-        say(f"start the daemon over {settings.data_dir}; it reads again what the log holds after the backup")
+            say(f"the earlier files are in {replaced}; remove them once everything works")
+        say(f"start the daemon on {settings.data_dir}; it reads the events after the backup again")
 
 
 def _show(found: Backup, folder: Path, *, as_json: bool, done: str, **more: Any) -> None:  # noqa: ANN401 - what JSON can hold
@@ -62,11 +66,13 @@ def _show(found: Backup, folder: Path, *, as_json: bool, done: str, **more: Any)
             key: value for key, value in found.model_dump(mode="json").items() if key != "files"
         }})  # fmt: skip
         return
-    rows = ", ".join(f"{count} {name}" for name, count in sorted(found.rows.items()) if "enrichment" not in name)
+    rows = ", ".join(f"{count} {name}" for name, count in sorted(found.rows.items()) if count and name in _SHOWN_TABLES)
     champions = ", ".join(sorted(found.champions.values())) or "none yet"
     say(f"{done}: {folder}, {len(found.files)} files, {found.size_bytes / 2**20:.1f} MiB")
-    say(f"  as of {found.begun_at:%Y-%m-%d %H:%M:%S} UTC; {rows}; champions {champions}")
+    say(f"  as of {found.begun_at:%Y-%m-%d %H:%M:%S} UTC", indent=2)
+    say(f"  rows: {rows or 'none'}", indent=2)
+    say(f"  champions: {champions}", indent=2)
     if found.backend == "kafka":
-        say("  events live in Kafka and are not part of it")
+        say("  events are in Kafka and not part of the backup")
     for warning in found.warnings:
         say(("  warning:", "yellow"), f" {warning}", indent=11)

@@ -1,4 +1,4 @@
-"""`perennial dlq`: look at events that could not be used, play them again, or drop them."""
+"""`perennial dlq`: list, show, replay or drop events that could not be used."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ app = typer.Typer(help="Events that could not be used: list, show, replay, drop.
 
 @app.command("list")
 def list_(
-    limit: Annotated[int, typer.Option(help="Newest so many.", min=1)] = 50,
-    everything: Annotated[bool, typer.Option("--all", help="Also those already replayed.")] = False,
+    limit: Annotated[int, typer.Option(help="At most this many, newest first.", min=1)] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="Include those already replayed.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters with their reasons."""
@@ -41,9 +41,9 @@ def list_(
 
 @app.command()
 def show(
-    identifier: Annotated[int, typer.Argument(metavar="ID", help="As `dlq list` prints it.")], as_json: AsJson = False
+    identifier: Annotated[int, typer.Argument(metavar="ID", help="As `dlq list` shows it.")], as_json: AsJson = False
 ) -> None:
-    """Show one dead letter with its bytes."""
+    """Show one dead letter with its content."""
     from daemon.views import dead_letters as views  # noqa: PLC0415 - only this and `list` need it
 
     with opening.dead_letters(load_settings()) as letters:
@@ -57,10 +57,10 @@ def show(
 
 @app.command()
 def replay(
-    identifiers: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="Which ones.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All that can be replayed and were not.")] = False,
+    identifiers: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="Ids, as `dlq list` shows them.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that can be replayed and have not been.")] = False,
 ) -> None:
-    """Publish dead letters again, for example after a task file was mended."""
+    """Publish dead letters again, for example after a task file was fixed."""
     from consumers.log.open import open_event_log  # noqa: PLC0415 - heavy
 
     if not everything and not identifiers:
@@ -73,15 +73,15 @@ def replay(
         closing(event_log.sink()) as sink,
     ):
         count = letters.replay(letters.replayable() if everything else identifiers or [], sink)
-    console.print(f"{count} replayed; those that still fail come back as dead letters")
+    console.print(f"{counted(count, 'dead letter')} replayed; any that still fail become dead letters again")
 
 
 @app.command("set-aside")
 def set_aside(
-    limit: Annotated[int, typer.Option(help="Oldest so many.", min=1)] = 50,
+    limit: Annotated[int, typer.Option(help="At most this many, oldest first.", min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List stored texts and answers that Perennial itself failed on; reloading the task files (SIGHUP) tries them again."""
+    """List stored texts and answers that could not be processed. Reloading the task files (SIGHUP) tries them again."""
     from daemon.views import dead_letters as views  # noqa: PLC0415 - only this and `list` need it
 
     with opening.buffer(load_settings()) as buffer:
@@ -95,23 +95,26 @@ def set_aside(
 
 @app.command()
 def drop(
-    identifiers: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="Which ones.")] = None,
-    before: Annotated[datetime | None, typer.Option(help="All kept before this time (UTC), replayed ones too.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    identifiers: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="Ids, as `dlq list` shows them.")] = None,
+    before: Annotated[
+        datetime | None, typer.Option(metavar="DATE", help="All from before this time (UTC), replayed ones too.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Remove dead letters for good, with their bytes; they cannot be replayed after that."""
+    """Remove dead letters permanently; they cannot be replayed afterwards."""
     if bool(identifiers) == (before is not None):
         message = "name the dead letters to drop, or give --before DATE; not both"
         raise UserError(message)
     with opening.dead_letters(load_settings()) as letters:
-        # An unknown id is told before anything is asked.
+        # An unknown id is reported before anything is asked.
         chosen = {letters.get(identifier).id for identifier in identifiers or []}
         if before is not None:
             chosen = set(letters.died_before(before.replace(tzinfo=UTC)))
         if chosen and not yes:
             named = counted(len(chosen), "dead letter")
-            typer.confirm(f"Remove {named} for good? They cannot be replayed after that", abort=True)
-        console.print(f"{letters.drop(sorted(chosen))} dropped; {letters.count(include_replayed=True)} are kept")
+            typer.confirm(f"Remove {named} permanently, without a chance to replay?", abort=True)
+        dropped = counted(letters.drop(sorted(chosen)), "dead letter")
+        console.print(f"{dropped} dropped; {letters.count(include_replayed=True)} remain")
 
 
 def _shown(value: object) -> str:

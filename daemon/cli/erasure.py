@@ -1,4 +1,4 @@
-"""Commands that forget: `erase` asks for it, `erasures` shows how far each has come."""
+"""Erasure: `erase` requests it, `erasures` shows the progress."""
 
 from __future__ import annotations
 
@@ -24,35 +24,33 @@ def register(app: typer.Typer) -> None:
 def erase(
     user: User = None,
     article: Article = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until it is done, and say what it waits for: hours.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it is done (hours) and show the progress.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     forget_tombstone: Annotated[
-        bool, typer.Option("--forget-tombstone", help="Erase nothing: let new events of this user or article be stored again.")
+        bool, typer.Option("--forget-tombstone", help="Erase nothing; allow new events of this user or article again.")
     ] = False,
 ) -> None:
-    """Remove everything of a user or an article from wherever it is kept, and refuse it from then on."""
+    """Remove everything of a user or an article from all stores, and refuse new events of it."""
     settings = load_settings()
     named = [f"{kind} {name!r}" for kind, name in (("user", user), ("article", article)) if name is not None]
     if not named:
-        message = "name what is to be erased: --user ID, --article ID or both"
+        message = "nothing to erase was named; give --user ID, --article ID or both"
         raise UserError(message)
     if not settings.data_dir.exists():
-        # A request into a folder made by mistake would look like an erasure.
-        message = (
-            f"nothing has run in {settings.data_dir}, so nothing was ever kept there; give this command the daemon's settings"
-        )
+        # A request into a folder created by mistake would look like an erasure.
+        message = f"nothing has run in {settings.data_dir}, so there is nothing to erase; give this command the daemon's settings"
         raise UserError(message)
     from daemon.operations import erasing  # noqa: PLC0415 - heavy
 
     if forget_tombstone:
         kinds = " and ".join(erasing.let_in_again(settings, user, article))
-        say(f"new events of this {kinds} are stored again; what was erased stays erased")
+        say(f"New events of this {kinds} are stored again; what was erased stays erased.")
         return
     event = erasing.request(user, article)
     if not yes:
-        typer.confirm(f"Remove everything of {' and '.join(named)} for good, and train affected models anew?", abort=True)
+        typer.confirm(f"Permanently remove everything of {' and '.join(named)}, and retrain affected models?", abort=True)
     erasing.ask(settings, event)
-    say("requested; the daemon works it off, `perennial erasures` shows how far it is")
+    say("Requested. The daemon processes it; `perennial erasures` shows the progress.")
     if wait:
         for state in erasing.followed(settings, event.event_id):
             say(f"{utc_now():%H:%M:%S} {state}")
@@ -68,7 +66,7 @@ def erasures(as_json: AsJson = False) -> None:
         return
     table(
         f"Erasures (limit {found.limit_hours:g} hours)",
-        ("number", "what", "state", "requested (UTC)", "removed", "purged", "retrain queued", "done", "waits for"),
+        ("number", "what", "state", "requested (UTC)", "removed", "purged", "retrain queued", "done", "waiting for"),
         [
             (one.number, one.what, f"{one.state}{' (late)' if one.late else ''}", one.requested_at,
              one.removed_at, one.purged_at, one.retrain_at, one.done_at, one.note)

@@ -1,4 +1,4 @@
-"""`perennial import`: a file of whatever tool becomes events."""
+"""`perennial import`: a file of any supported tool becomes events."""
 
 from __future__ import annotations
 
@@ -44,10 +44,12 @@ def import_(  # noqa: PLR0917 - typer gives every option by name
             "spaCy, brat's .ann, or a folder of those."
         ),
     ],
-    task: Annotated[str | None, typer.Option(help="Rows become labels of this task; without it, articles.")] = None,
+    task: Annotated[str | None, typer.Option(help="Import rows as labels of this task; without it, as articles.")] = None,
     format_: Annotated[
         str | None,
-        typer.Option("--format", help="jsonl | csv | parquet | conll | brat | docbin; by the file's name when left out."),
+        typer.Option(
+            "--format", help="jsonl | csv | parquet | conll | brat | docbin; recognised by the file's name if left out."
+        ),
     ] = None,
     text: Annotated[str | None, typer.Option(help="Column with the whole text.")] = None,
     title: Annotated[str | None, typer.Option(help="Column with the title.")] = None,
@@ -56,46 +58,44 @@ def import_(  # noqa: PLR0917 - typer gives every option by name
     spans: Annotated[str | None, typer.Option(help="Column with entity spans.")] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option(metavar="FIELD=COLUMN", help="Column with another field that the task's kind needs; may be repeated."),
+        typer.Option(metavar="FIELD=COLUMN", help="Column of another field of the task's kind; may be repeated."),
     ] = None,
     when: Annotated[
-        str | None, typer.Option("--time", help="Column with the event time; without it rows take import order.")
+        str | None, typer.Option("--time", help="Column with the event time; without it the order of the rows counts.")
     ] = None,
     identifier: Annotated[str | None, typer.Option("--id", help="Column with a stable id of the article.")] = None,
     group: Annotated[
         str | None,
-        typer.Option(help="Column that says which document a row belongs to; rows of one document stay on one side."),
+        typer.Option(help="Column that names a row's document; one document is never in both training and test."),
     ] = None,
     columns: Annotated[
         str | None,
-        typer.Option(help="Where token and tag stand: 2,3 in CoNLL (counted from 1), Word,Tag,Sentence in a table."),
+        typer.Option(help="Columns of token and tag: 2,3 in CoNLL (counted from 1), Word,Tag,Sentence in a table."),
     ] = None,
     nested: Annotated[
-        str, typer.Option(help="Of nested spans keep the outermost or the innermost, or refuse the row.")
+        str, typer.Option(help="For nested spans: keep the outermost, the innermost, or refuse the row.")
     ] = "outermost",
     header: Annotated[
         bool, typer.Option("--header/--no-header", help="Whether a CSV file's first row names its columns.")
     ] = True,
     delimiter: Annotated[
-        str | None, typer.Option(help="What parts a CSV file's fields, such as ; or tab; recognised when left out.")
+        str | None, typer.Option(help="Delimiter of a CSV file, such as ; or tab; recognised if left out.")
     ] = None,
-    encoding: Annotated[str | None, typer.Option(help="The file's encoding, such as cp1252; recognised when left out.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Encoding of the file, such as cp1252; recognised if left out.")] = None,
     label_map: Annotated[
-        str, typer.Option(help="Renames labels: PER=PERSON,MISC= (an empty name drops the label), or @FILE with such pairs.")
+        str, typer.Option(help="Rename labels: PER=PERSON,MISC= (an empty name drops the label), or @FILE with such pairs.")
     ] = "",
-    since: Annotated[datetime | None, typer.Option(help="Only rows at or after this time (UTC).")] = None,
-    until: Annotated[datetime | None, typer.Option(help="Only rows before this time (UTC).")] = None,
-    limit: Annotated[int | None, typer.Option(help="At most so many rows.", min=1)] = None,
-    rate: Annotated[
-        float | None, typer.Option(help="Events per second; without it as fast as the log takes them.", min=0.001)
-    ] = None,
+    since: Annotated[datetime | None, typer.Option(metavar="DATE", help="Only rows at or after this time (UTC).")] = None,
+    until: Annotated[datetime | None, typer.Option(metavar="DATE", help="Only rows before this time (UTC).")] = None,
+    limit: Annotated[int | None, typer.Option(help="Import at most this many rows.", min=1)] = None,
+    rate: Annotated[float | None, typer.Option(help="Events per second; by default as fast as possible.", min=0.001)] = None,
     anchor: Annotated[
-        bool, typer.Option("--anchor", help="The rows are the anchor set: never trained on, they measure forgetting.")
+        bool, typer.Option("--anchor", help="Import as the anchor set, which is never trained on and measures forgetting.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what the file holds; send nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what the file contains; import nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Turn a file into events. Importing the same file twice changes nothing."""
+    """Import a file as events. Importing the same file twice changes nothing."""
     from consumers.formats.files.csv import delimiter_named  # noqa: PLC0415 - heavy
     from consumers.formats.importing import plan  # noqa: PLC0415 - heavy
     from consumers.formats.mapping import ColumnMapping, read_columns, read_label_map  # noqa: PLC0415 - heavy
@@ -127,7 +127,7 @@ def import_(  # noqa: PLR0917 - typer gives every option by name
             future_tolerance=timedelta(seconds=settings.ingest.future_tolerance_s),
         )  # fmt: skip
         summary = Summary()
-        # All of it is read before anything is sent: what is odd is said first.
+        # All of it is read before anything is sent, so that problems are shown first.
         length = reading_length(tasks[task]) if task else None
         for event in summary.count(found.events(lambda share: bar.update(shown, completed=share / 2)), _BadRows(summary).show):
             if length is not None and isinstance(event, events.Label) and event.text is not None:
@@ -157,37 +157,37 @@ def _check_choices(format_: str | None, nested: str) -> None:
 
 
 class _BadRows:
-    """Shows the first rows that give no event, on standard error."""
+    """Shows the first unusable rows, on standard error."""
 
     def __init__(self, summary: Summary) -> None:
         self._summary = summary
 
     def show(self, row: BadRow) -> None:
-        # One whose neighbours are in danger is shown however many came before it.
+        # One that swallows its neighbours is always shown.
         if self._summary.bad <= _SHOWN_BAD_ROWS or row.swallowed:
             sys.stderr.write(printable(f"row {row.line} left out: {row.reason}") + "\n")
         elif self._summary.bad == _SHOWN_BAD_ROWS + 1:
-            sys.stderr.write("more rows are left out; the count stands at the end\n")
+            sys.stderr.write("more rows are left out; the total is shown at the end\n")
 
 
 def _say(file: Path, found: Import, summary: Summary, length: ReadingLength | None) -> None:
-    """Say what was recognised and what the file holds, before anything is sent."""
+    """Show what was recognised and what the file contains, before anything is sent."""
     from consumers.formats.summary import odd_labels  # noqa: PLC0415 - heavy
 
     lines = [f"{file.name}: {found.source.format}", *(f"  {one}" for one in found.said)]
     lines += [f"  {reason}, left out: {count}" for reason, count in summary.left_out.items()]
     lines += [f"  {one}" for one in found.findings.in_words()]
     if summary.documents:
-        lines.append(f"  documents: {len(summary.documents)}; rows of one are never on both sides of a comparison")
+        lines.append(f"  documents: {len(summary.documents)}; none of them is in both training and test")
     if summary.labels:
         lines.append(f"  labels: {_counted(summary.labels)}")
     lines += [f"  {what}: {count}" for what, count in summary.empty.items()]
     if length is not None and length.cut:
         lines.append(
-            f"  longer than the model reads (training.max_tokens, {length.max_tokens}): {length.cut} of {length.texts} texts "
-            f"({length.cut / length.texts:.0%}); only their beginning is learnt from"
+            f"  longer than training.max_tokens ({length.max_tokens}): {length.cut} of {length.texts} texts "
+            f"({length.cut / length.texts:.0%}); only their beginning is used"
         )
-    lines += [f"  look at this: labels {one}" for one in odd_labels(summary.labels)]
+    lines += [f"  please check: labels {one}" for one in odd_labels(summary.labels)]
     for line in lines:
         say(line)
 
@@ -220,9 +220,9 @@ def _report(
     if sent is None:
         console.print(f"{read}: {summary.events} usable{excluded}{bad}. Nothing was sent (--dry-run).")
         return
-    # What waits in Kafka cannot be looked up.
+    # Events that wait in Kafka cannot be looked up.
     sure = "" if settings.events.backend == "embedded" or not new else " to this buffer"
-    after = f" Sent in {seconds:.1f} s; `perennial status` shows them arrive." if new else ""
+    after = f" Sent in {seconds:.1f} s; follow with `perennial status`." if new else ""
     console.print(f"{read}: {new} new{sure}, {known} already known{excluded}{bad}.{after}")
 
 

@@ -1,4 +1,4 @@
-"""Commands that only look: tasks, config, schema."""
+"""Commands that only show something: tasks, config, schema."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def tasks(as_json: AsJson = False) -> None:
-    """List the tasks that are defined, with their labels and policies."""
+    """List the defined tasks with their labels and policies."""
     from daemon.views import tasks as views  # noqa: PLC0415 - only this needs it
 
     settings = load_settings()
@@ -40,7 +40,7 @@ def tasks(as_json: AsJson = False) -> None:
 
 
 def config(as_json: AsJson = False) -> None:
-    """Print the effective settings and where each came from; secrets are masked."""
+    """Show the effective settings and where each comes from. Secrets are masked."""
     from daemon.views.settings import in_force  # noqa: PLC0415 - only this needs it
 
     found = in_force(load_settings())
@@ -52,10 +52,10 @@ def config(as_json: AsJson = False) -> None:
 
 def schema(
     output: Annotated[
-        Path | None, typer.Argument(help="Folder for one file per schema; without it all go to standard output.")
+        Path | None, typer.Argument(help="Folder to write one file per schema; by default all are printed.")
     ] = None,
 ) -> None:
-    """Write the JSON Schemas of the events, for the apps that post them."""
+    """Print the JSON Schemas of the events, or write them to a folder."""
     load_settings()  # they may name modules that bring kinds of task
     schemas = event_schemas.json_schemas()
     if output is None:

@@ -1,4 +1,4 @@
-"""`perennial keys`: API keys for the apps that ask serving."""
+"""`perennial keys`: API keys for the apps that use serving."""
 
 from __future__ import annotations
 
@@ -18,26 +18,30 @@ if TYPE_CHECKING:
 
     from registry.store import Registry
 
-app = typer.Typer(help="API keys for apps that ask serving: create, list, revoke.", no_args_is_help=True)
+app = typer.Typer(help="API keys for apps that use serving: create, list, revoke.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Who holds it, for example desk-7; feedback is recorded under it.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of its holder, for example desk-7; feedback is recorded under it.")
+]
 
 
 @app.command()
 def create(
     name: Name,
-    scope: Annotated[list[str], typer.Option(help="What it may do: predict, feedback or admin; give it once for each.")],
-    expires: Annotated[float | None, typer.Option(metavar="DAYS", help="It ends after so many days; without it, never.")] = None,
+    scope: Annotated[list[str], typer.Option(help="What it allows: predict, feedback or admin; may be repeated.")],
+    expires: Annotated[
+        float | None, typer.Option(metavar="DAYS", help="Days until it expires; without this it does not expire.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key and print it. It is shown this once: only a hash is kept."""
+    """Create a key and print it. It is shown only once: only its hash is stored."""
     if expires is not None and not 0 < expires <= MAX_DAYS:
         message = f"--expires {expires:g}: give more than 0 and at most {MAX_DAYS} days, or leave it out"
         raise UserError(message)
     from daemon.views import keys as views  # noqa: PLC0415 - heavy
     from registry import api_keys  # noqa: PLC0415 - heavy
 
-    # Before a registry is made for it.
+    # Before a registry is created for it.
     api_keys.check(name, scope)
     with _registry(create=True) as registry:
         ends = None if expires is None else timedelta(days=expires)
@@ -54,7 +58,7 @@ def create(
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List every key with its scopes and state; the keys themselves are nowhere."""
+    """List all keys with scopes and state. The keys themselves are not stored."""
     from daemon.views import keys as views  # noqa: PLC0415 - heavy
 
     with _registry(create=False) as registry:
@@ -65,12 +69,12 @@ def list_(as_json: AsJson = False) -> None:
     shown = [
         (key.name, key.id, " ".join(key.scopes), key.state, key.created_at, key.last_used_at, key.expires_at) for key in keys
     ]
-    table("API keys", ("name", "id", "scopes", "state", "created (UTC)", "last used", "expires"), shown, empty="none made yet")
+    table("API keys", ("name", "id", "scopes", "state", "created (UTC)", "last used", "expires"), shown, empty="none yet")
 
 
 @app.command()
 def revoke(name: Name, as_json: AsJson = False) -> None:
-    """Make a key worthless; serving refuses it within seconds."""
+    """Revoke a key; serving refuses it within seconds."""
     from daemon.views import keys as views  # noqa: PLC0415 - heavy
 
     with _registry(create=False) as registry:
@@ -85,6 +89,6 @@ def revoke(name: Name, as_json: AsJson = False) -> None:
 def _registry(*, create: bool) -> Iterator[Registry]:
     from registry.store import Registry  # noqa: PLC0415 - heavy
 
-    # A key may be what a first start needs, so making one makes the registry too.
+    # A first start may need a key, so creating one creates the registry too.
     with Registry.open(load_settings().registry_url, create=create) as registry:
         yield registry

@@ -11,7 +11,7 @@ import typer
 
 from config.errors import PerennialError, UserError
 from config.private import keep_private, refusal
-from config.secrets import told
+from config.secrets import masked_message
 from daemon.cli import backups, dead_letters, erasure, feedback, importing, inspect, keys, models, operate, runs, status, topics
 from daemon.cli.output import Console, say
 
@@ -20,7 +20,7 @@ EXIT_USER_ERROR = 2
 
 app = typer.Typer(
     name="perennial",
-    help="Keeps news NLP models fresh: events in, retrained and compared models out, promoted only when they are better.",
+    help="Keep news NLP models up to date: take events in, retrain, compare, and promote only what is better.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -37,7 +37,7 @@ def _tell_version(asked: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and end.")
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
@@ -52,12 +52,12 @@ app.add_typer(feedback.app, name="feedback")
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends with a message and exit code 2, never with a traceback."""
+    """Run the command line; a user's mistake ends with a message and exit code 2, without a traceback."""
     keep_private()
     errors = Console(stderr=True, highlight=False)
 
     def tell(kind: str, error: PerennialError) -> None:
-        say((f"{kind}:", "bold red"), f" {told(error)}", on=errors)
+        say((f"{kind}:", "bold red"), f" {masked_message(error)}", on=errors)
 
     try:
         app()

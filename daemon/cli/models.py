@@ -1,7 +1,8 @@
-"""`perennial models`: versions, the champion, and what an operator may do with them; `perennial predict` asks the champion."""
+"""`perennial models`: versions, the champion, and what an operator can do with them; `perennial predict`."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -17,10 +18,12 @@ from daemon.views import opening, tasks
 if TYPE_CHECKING:
     from registry.reports.cards import Section
 
-app = typer.Typer(help="Versions and the champion: list, show, promote, rollback, pin, diff, gc.", no_args_is_help=True)
+app = typer.Typer(help="Model versions and the champion.", no_args_is_help=True)
 
 _ACTOR = "operator"
-Reason = Annotated[str, typer.Option(help="Why; it stands in the history.")]
+_SHA256 = re.compile("[0-9a-f]{64}")
+_HASH_SHOWN = 12
+Reason = Annotated[str, typer.Option(help="Reason, kept in the history.")]
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Task name.")]
 VersionName = Annotated[str, typer.Argument(metavar="VERSION", help="For example news-topics/v3.")]
 
@@ -33,8 +36,8 @@ def register(application: typer.Typer) -> None:
 
 @app.command("list")
 def list_(task: Annotated[str | None, typer.Argument(help="Only this task.")] = None, as_json: AsJson = False) -> None:
-    """List versions, newest first, with the alias each one carries."""
-    from daemon.views import versions  # noqa: PLC0415 - heavy
+    """List versions, newest first, with verdict, scores and alias (champion, previous)."""
+    from daemon.views import runs, versions  # noqa: PLC0415 - heavy
 
     settings = load_settings()
     with opening.registry(settings) as registry:
@@ -45,14 +48,21 @@ def list_(task: Annotated[str | None, typer.Argument(help="Only this task.")] = 
         print_json([{"version": one.name, **one.model_dump(mode="json"), "size_mib": _mib(one.size_bytes)} for one in found])
         return
     rows = [
-        (one.name, f"{one.alias or ''}{' (pinned)' if one.pinned else ''}", one.verdict,
-         f"{one.told(one.score)} {one.metric}" if one.score is not None else "",
-         f"{one.told(one.opponent_score)} {one.against}" if one.opponent_score is not None else "",
+        (one.name, f"{one.alias or ''}{' (pinned)' if one.pinned else ''}", runs.VERDICTS[one.verdict] if one.verdict else "",
+         f"{one.format_score(one.score)} {one.metric}" if one.score is not None else "",
+         f"{one.format_score(one.opponent_score)} {one.against}" if one.opponent_score is not None else "",
          f"{_mib(one.size_bytes)} MiB", one.created_at, one.erased_texts)
         for one in found
     ]  # fmt: skip
     columns = ("version", "alias", "verdict", "score", "against", "size", "created (UTC)", "erased texts")
     table("Models", columns, rows, empty="none trained yet")
+
+
+def _short(value: object) -> object:
+    """Return a number with four digits, and a hash as its beginning; JSON and `models show` have them whole."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value[:_HASH_SHOWN] if isinstance(value, str) and _SHA256.fullmatch(value) else value
 
 
 def _mib(size_bytes: int) -> float:
@@ -96,7 +106,7 @@ def _plain(markdown: str) -> str:
 
 @app.command()
 def promote(version: VersionName, reason: Reason = "promoted by hand") -> None:
-    """Make a version the champion, whatever the gate said."""
+    """Make a version the champion, whatever its verdict."""
     from registry import promotion  # noqa: PLC0415 - heavy
 
     with opening.registry(load_settings()) as registry:
@@ -107,7 +117,7 @@ def promote(version: VersionName, reason: Reason = "promoted by hand") -> None:
 @app.command()
 def rollback(
     task: TaskName,
-    to: Annotated[str | None, typer.Option(help="Version to go back to; without it the previous champion.")] = None,
+    to: Annotated[str | None, typer.Option(help="Version to go back to; by default the previous champion.")] = None,
     reason: Reason = "rolled back by hand",
 ) -> None:
     """Go back to the previous champion, or to a named version."""
@@ -120,7 +130,7 @@ def rollback(
 
 @app.command()
 def pin(task: TaskName, reason: Reason = "pinned by hand") -> None:
-    """Keep the present champion: nothing is promoted over it until it is unpinned."""
+    """Keep the present champion: no version replaces it until it is unpinned."""
     from registry import promotion  # noqa: PLC0415 - heavy
 
     with opening.registry(load_settings()) as registry:
@@ -130,7 +140,7 @@ def pin(task: TaskName, reason: Reason = "pinned by hand") -> None:
 
 @app.command()
 def unpin(task: TaskName, reason: Reason = "unpinned by hand") -> None:
-    """Let the gate promote over the champion again."""
+    """Allow versions to replace the champion again."""
     from registry import promotion  # noqa: PLC0415 - heavy
 
     with opening.registry(load_settings()) as registry:
@@ -140,7 +150,7 @@ def unpin(task: TaskName, reason: Reason = "unpinned by hand") -> None:
 
 @app.command()
 def history(task: TaskName, as_json: AsJson = False) -> None:
-    """Show every move of the champion, with who and why."""
+    """Show every change of champion: when, by whom and why."""
     from daemon.views import versions  # noqa: PLC0415 - heavy
 
     settings = load_settings()
@@ -164,18 +174,18 @@ def diff(left: VersionName, right: VersionName, as_json: AsJson = False) -> None
     if as_json:
         print_json(found)
         return
-    rows = [(entry.key, entry.left, entry.right) for entry in found.differences]
-    table(f"{left} -> {right}", ("what", left, right), rows, empty="no difference")
+    rows = [(entry.key, _short(entry.left), _short(entry.right)) for entry in found.differences]
+    table(f"{left} -> {right}", ("value", left, right), rows, empty="no difference")
     say(found.scores)
 
 
 @app.command()
 def gc(
-    keep: Annotated[int, typer.Option(help="Newest versions of each task to keep besides champion and previous.", min=0)] = 5,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    keep: Annotated[int, typer.Option(help="Newest versions of each task to keep, besides champion and previous.", min=0)] = 5,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove artifacts that nothing needs; their records stay."""
+    """Remove the files of versions that are no longer needed; their records stay."""
     from registry import collection  # noqa: PLC0415 - heavy
     from registry.artifacts.open import open_store  # noqa: PLC0415 - heavy
 
@@ -190,16 +200,16 @@ def gc(
 
 
 def predict(
-    task: Annotated[str, typer.Argument(help="Task to ask.")],
-    text: Annotated[list[str] | None, typer.Argument(help="Texts; without them one per line from standard input.")] = None,
+    task: Annotated[str, typer.Argument(help="Task name.")],
+    text: Annotated[list[str] | None, typer.Argument(help="Texts; by default one per line from standard input.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the champion. Uses the serving process when one is up, else loads the model here."""
+    """Predict with the champion. Asks the serving process if it runs, else loads the model here."""
     from daemon.serving import client  # noqa: PLC0415 - heavy
 
     texts = text or [line.strip() for line in sys.stdin if line.strip()]
     if not texts:
-        message = "no text given; name texts as arguments or send one per line on standard input"
+        message = "no text given; give texts as arguments, or one per line on standard input"
         raise UserError(message)
     answered = client.ask(load_settings(), task, texts)
     if as_json:

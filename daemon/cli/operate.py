@@ -26,9 +26,9 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Start the serving child too.")] = True,
+    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Also start the serving process.")] = True,
 ) -> None:
-    """Run the daemon: ingest, schedule, training, a serving child. Ctrl-C or SIGTERM stops it, SIGHUP reloads the task files."""
+    """Run the daemon: ingest, training and serving. Ctrl-C or SIGTERM stops it, SIGHUP reloads the task files."""
     settings = load_settings()
     secrets = secrets_of(settings)
     configure_logging(settings.log, secrets=secrets)
@@ -46,7 +46,7 @@ def run(
 
 
 def serve_() -> None:
-    """Answer predictions and take feedback, without training. Follows the champion in the registry."""
+    """Answer predictions and accept feedback, without training. Always serves the champion of the registry."""
     settings = load_settings()
     from daemon.process.supervision import PROGRAM  # noqa: PLC0415 - needed here only
 
@@ -55,10 +55,10 @@ def serve_() -> None:
 
 
 def demo(
-    seed: Annotated[int, typer.Option(help="Seed of the generated news.")] = 20,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the demo's data folder and say where it is.")] = False,
+    seed: Annotated[int, typer.Option(help="Random seed of the generated news.")] = 20,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the demo's data folder and print its path.")] = False,
 ) -> None:
-    """Show the whole loop on generated news: drift, retraining, comparison, promotion, before and after. It ends on its own."""
+    """Show the whole loop on generated news: training, drift, retraining, comparison, promotion. It ends on its own."""
     from daemon.demo import show  # noqa: PLC0415 - heavy
 
     raise typer.Exit(show.run(seed=seed, keep=keep))

@@ -50,7 +50,7 @@ console = Console(highlight=False)
 def print_json(value: object) -> None:
     """Print one JSON document. Letters stand as they are; what would move a terminal is escaped, and reads back the same.
 
-    Raises `TypeError` for what is no data (see `views.view.as_json`).
+    Raises `TypeError` for what is not data (see `views.view.as_json`).
     """
     document = json.dumps(as_json(value), indent=2, ensure_ascii=False, allow_nan=False)
     sys.stdout.write(_BEYOND_ASCII.sub(lambda one: one[0] if one[0].isprintable() else json.dumps(one[0])[1:-1], document) + "\n")
@@ -105,7 +105,7 @@ def _print_lists(columns: Sequence[str], cells: Iterable[Sequence[Text]]) -> Non
 def say(*parts: str | tuple[str, str], indent: int = 0, on: RichConsole | None = None) -> None:
     """Print a text as it is, whatever it holds; a part may be a pair of text and style.
 
-    On a terminal it goes on under itself: behind its first `indent` columns. Lines break between words only, and never in a pipe.
+    On a terminal a long text continues below, indented by `indent` columns. Lines break between words only, and never in a pipe.
     """
     styled = ((part, "") if isinstance(part, str) else part for part in parts)
     _print_wrapped(Text.assemble(*((printable_lines(content), style) for content, style in styled)), indent, on or console)

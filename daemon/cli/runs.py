@@ -1,4 +1,4 @@
-"""`perennial train`: a run now, followed to its end. `perennial runs`: what was trained, when, why, and what came of it."""
+"""`perennial train`: a run now, with its progress. `perennial runs`: what was trained, when, why, and with which outcome."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def register(app: typer.Typer) -> None:
 
 def train(
     task: Annotated[str, typer.Argument(help="Task to train.")],
-    promote: Annotated[bool, typer.Option("--promote/--no-promote", help="Let the gate promote the candidate.")] = True,
-    full: Annotated[bool, typer.Option("--full", help="From the base model over the whole buffer.")] = False,
+    promote: Annotated[bool, typer.Option("--promote/--no-promote", help="Promote the new version if it is better.")] = True,
+    full: Annotated[bool, typer.Option("--full", help="Start from the base model and use all rows, not only new ones.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a task now and follow the run. Uses the running daemon, or does the work here when there is none."""
+    """Train a task now and show the progress. Uses the running daemon, or this process if there is none."""
     settings = load_settings()
     from daemon.operations import training_now  # noqa: PLC0415 - heavy
 
@@ -50,13 +50,13 @@ def train(
 
 def runs(
     task: Annotated[str | None, typer.Argument(help="Only this task.")] = None,
-    limit: Annotated[int, typer.Option(help="Newest so many.", min=1)] = 20,
+    limit: Annotated[int, typer.Option(help="At most this many.", min=1)] = 20,
     request: Annotated[
         str | None, typer.Option(metavar="ID", help="Only the run that serves this `retrain` event, alone or with others.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List training runs, newest first, failed ones too: why each began, its verdict and the reason."""
+    """List training runs, newest first: what started each, its outcome, and why."""
     from daemon.views import runs as views  # noqa: PLC0415 - heavy
 
     settings = load_settings()
@@ -104,14 +104,14 @@ class _Shown:
         self._bar.stop()
 
     def waits(self, ahead: Ahead) -> None:
-        """Say what is ahead of the request."""
+        """Show what the request waits for."""
         told = f"{self._task}: waiting{_until(ahead)}"
         self._bar.update(self._line, description=told)
         if _until(ahead):
             self._tell(told)
 
     def goes_on(self, run: run_views.Run, progress: run_views.Progress | None) -> None:
-        """Say how far the run has come."""
+        """Show the progress of the run."""
         if progress is not None and progress.phase == "training":
             steps = f"{progress.step} of {progress.steps}" if progress.steps else ""
             self._bar.update(

@@ -1,4 +1,4 @@
-"""`perennial status`: the daemon, the buffer and, why each task is or is not due for training."""
+"""`perennial status`: the daemon, the buffer, and for each task why it is or is not due for training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from daemon.views.task_status import TaskStatus
 
 _MARGIN = 12
-"""Columns of the names of the lines; what is long goes on behind them."""
+"""Width of the column of names; long lines continue to the right of it."""
 
 
 def register(app: typer.Typer) -> None:
@@ -28,9 +28,9 @@ def register(app: typer.Typer) -> None:
 
 def status(
     as_json: AsJson = False,
-    watch: Annotated[float, typer.Option(help="Repeat every so many seconds; 0: once.", min=0)] = 0.0,
+    watch: Annotated[float, typer.Option(help="Refresh every this many seconds; 0 prints once.", min=0)] = 0.0,
 ) -> None:
-    """Show the daemon, the buffer and, why each task is or is not due for training."""
+    """Show the daemon, the buffer, and for each task why it is or is not due for training."""
     from daemon.views.status import StatusReader  # noqa: PLC0415 - heavy
 
     reader = StatusReader(load_settings())
@@ -59,7 +59,7 @@ def print_status(found: Status) -> None:
     _line("serving", found.serving or ("not running", "yellow"))
     if found.serving_problem:
         _line("", ("does not answer", "red"), f": {found.serving_problem}")
-    _line("waiting", *_waiting(found))
+    _line("events", *_waiting(found))
     _line("buffer", ", ".join(f"{count} {name}" for name, count in found.tables.items() if count) or "empty")
     if coming := ", ".join(f"{one.texts} {table}" for table, one in found.backlog.items() if one.texts):
         since_each = [one.since for one in found.backlog.values() if one.since is not None]
@@ -68,7 +68,7 @@ def print_status(found: Status) -> None:
         say("  dead letters  ", (f"{found.dead_letters}", "yellow"), " (`perennial dlq list`)", indent=_MARGIN)
     if found.set_aside:
         failed = counted(found.set_aside, "text")
-        _line("set aside", (failed, "yellow"), " that Perennial failed on (`perennial dlq set-aside`)")
+        _line("set aside", (failed, "yellow"), " that could not be processed (`perennial dlq set-aside`)")
     for line in found.erasures:
         _line("erasing", (line, "yellow"))
     for task in found.tasks:
@@ -80,14 +80,16 @@ def _print_task(task: TaskStatus) -> None:
     since = f" since {_moment(task.champion_since)}" if task.champion_since else ""
     _line("champion", f"{task.champion}{since}" if task.champion else "none yet", (" (pinned)" if task.pinned else "", "yellow"))
     if task.texts_cut:
-        _line("cut", f"{task.texts_cut}: only the beginning is read (training.max_tokens)")
+        _line("cut texts", f"{task.texts_cut}: the model reads only their beginning (training.max_tokens)")
     _line("examples", _examples(task))
     _print_feedback(task)
     if task.run:
         _print_run(task.run, task.reasons)
     else:
-        label = ("due", "green") if task.due else "not due"
-        _line("next run", label, f": {'; '.join(reason for reason in task.reasons if reason)}")
+        first, *others = [reason for reason in task.reasons if reason] or [""]
+        _line("next run", ("due", "green") if task.due else "not due", f": {first}" if first else "")
+        for reason in others:
+            _line("", reason)
     if task.last_run:
         _print_last(task.last_run)
 
@@ -112,11 +114,11 @@ def _waiting(found: Status) -> tuple[str | tuple[str, str], ...]:
     if found.log_problem:
         return ("unknown", "red"), f": {found.log_problem}"
     waiting = ", ".join(f"{topic.removeprefix('perennial.')} {count}" for topic, count in found.lag.items() if count)
-    return (f"events not read yet: {waiting}" if waiting else "nothing: all events are read",)
+    return (f"not read yet: {waiting}" if waiting else "all read",)
 
 
 def _examples(task: TaskStatus) -> str:
-    """Say what there is to train and test with, and what is on its way; zeros are left out."""
+    """Say how many rows there are to train and test with, and how many are being prepared; zeros are left out."""
     counts = task.counts
     weight = "" if task.new_weight == task.new_examples else f", weighing {task.new_weight:g}"
     unused = f" ({task.new_examples} unused{weight})" if task.new_examples else ""
@@ -142,7 +144,7 @@ def _print_feedback(task: TaskStatus) -> None:
     for alarm in state.alarms:
         _line(
             "ALARM",
-            f"{counted(alarm.held, 'correction')} of {counted(alarm.users, 'user')} say {alarm.move!r}, far more than "
+            f"{counted(alarm.held, 'correction')} by {counted(alarm.users, 'user')} change {alarm.move!r}, far more than "
             "usual. Feedback starts no run until you decide (`perennial feedback quarantine`).",
             style="bold red",
         )

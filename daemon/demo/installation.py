@@ -180,7 +180,7 @@ class Installation:
 
     def wait_until_quiet(self, *, limit_s: float) -> None:
         """Wait until `is_quiet`."""
-        self.wait_until(self.is_quiet, limit_s=limit_s, what="the daemon to deal with everything")
+        self.wait_until(self.is_quiet, limit_s=limit_s, what="the daemon to process everything")
 
     def wait_until(self, happened: Callable[[], bool], *, limit_s: float, what: str) -> None:
         """Wait for `happened`. Raises `InstallationError` with the end of the daemon's log when it ended or time ran out."""

@@ -1,4 +1,4 @@
-"""Tells what the daemon reports: a live panel on a terminal, a line for everything that happens."""
+"""Shows what the daemon reports: a live panel on a terminal, a line for each thing that happens."""
 
 from __future__ import annotations
 
@@ -20,15 +20,11 @@ from daemon.views.status import Status
 from daemon.views.task_status import TaskStatus
 
 _PLAIN_INTERVAL_S = 5.0
-_MARKS = {
-    "promote": ("promoted", "bold green"),
-    "keep": ("kept the champion", "yellow"),
-    "insufficient_evidence": ("not enough evidence", "yellow"),
-}
+_STYLES = {"promote": "bold green", "keep": "yellow", "insufficient_evidence": "yellow"}
 
 
 class Narrator:
-    """Compares one status with the one before and tells the difference."""
+    """Compares each status with the one before and prints what changed."""
 
     def __init__(self, console: Console, installation: Installation, tasks: Sequence[str]) -> None:
         self._console = console
@@ -54,7 +50,7 @@ class Narrator:
             self._live.stop()
 
     def say(self, text: str) -> None:
-        """Print one sentence of the demo's own."""
+        """Print a sentence of the demo itself."""
         self._print(Text(text, "bold"))
 
     def champion(self, task: str) -> str | None:
@@ -70,7 +66,7 @@ class Narrator:
         return self._started_runs[task]
 
     def look(self) -> Status:
-        """Read the status once, tell what changed, and return it."""
+        """Read the status once, print what changed, and return it."""
         status = self._installation.status()
         for task in status.tasks:
             if task.task in self._tasks:
@@ -89,7 +85,7 @@ class Narrator:
             self.look()
             return happened()
 
-        self._installation.wait_until(looked, limit_s=limit_s, what="the models to be trained and decided on")
+        self._installation.wait_until(looked, limit_s=limit_s, what="the models to be trained and compared")
 
     def settle(self) -> None:
         """Wait a moment for serving to follow the last promotion."""
@@ -113,23 +109,23 @@ class Narrator:
             self._print(Text.assemble((f"{task.task} ", "bold cyan"), f"{kind} starts: {run.reason}"))
         if last is not None and all(last.run_id != ended.run_id for ended in self._ended[task.task]):
             self._ended[task.task].append(last)
-            mark, style = _MARKS.get(last.verdict or "", (last.state, "bold red"))
-            self._print(Text.assemble((f"{task.task} ", "bold cyan"), (mark, style), f"  {last.version or ''}"))
+            style = _STYLES.get(last.verdict or "", "bold red")
+            self._print(Text.assemble((f"{task.task} ", "bold cyan"), (last.word, style), f"  {last.version or ''}"))
             for reason in last.why:
                 self._print(Text(f"    {reason}"))
         if task.champion != self._champions[task.task]:
             self._champions[task.task] = task.champion
-            self._print(Text.assemble((f"{task.task} ", "bold cyan"), f"champion is now {task.champion}; serving swaps it in"))
+            self._print(Text.assemble((f"{task.task} ", "bold cyan"), f"champion is now {task.champion}; serving switches to it"))
 
     def _print(self, text: Text) -> None:
-        # A grid, so that a line too long for the terminal goes on under its own beginning.
+        # A grid, so that a line too long for the terminal continues under its own beginning.
         line = Table.grid(padding=(0, 2, 0, 0))
         line.add_row(Text(f"{time.monotonic() - self._started:4.0f} s", "dim", no_wrap=True), text)
         (self._live.console if self._live is not None else self._console).print(line)
 
     def _plain(self, status: Status) -> None:
         counts = ", ".join(f"{count} {name}" for name, count in status.tables.items() if count)
-        # Told once it has stopped growing, not at every look.
+        # Printed once it has stopped growing, not at every look.
         if counts == self._counts and counts != self._told_counts:
             self._told_counts = counts
             self._print(Text(f"buffer: {counts}", "dim"))
@@ -140,19 +136,23 @@ class Narrator:
                 self._print(Text(f"{task.task}: {_stage(task)}", "dim"))
 
     def _panel(self, status: Status) -> Group:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for column in ("task", "champion", "training rows", "unused", "test rows", "preparing", "now"):
-            table.add_column(column)
+        lines: list[Text | Table] = []
         for task in status.tasks:
             if task.task in self._tasks:
-                table.add_row(
-                    task.task, task.champion or "none yet", str(task.counts.train), str(task.new_examples), str(task.counts.test),
-                    str(task.counts.unenriched), self._now(task),
-                )  # fmt: skip
-        counts = ", ".join(f"{count} {name}" for name, count in status.tables.items() if count) or "empty"
+                counts = task.counts
+                unused = f" ({task.new_examples} unused)" if task.new_examples else ""
+                preparing = f", still preparing {counts.unenriched}" if counts.unenriched else ""
+                rows = f"training rows {counts.train}{unused}, test rows {counts.test}{preparing}"
+                lines += [
+                    Text.assemble((task.task, "bold cyan"), f"  champion {task.champion or 'none yet'}"),
+                    # A grid, so that a long line continues under its own beginning.
+                    _indented(Text(rows, "dim")),
+                    _indented(self._now(task)),
+                ]
+        tables = ", ".join(f"{count} {name}" for name, count in status.tables.items() if count) or "empty"
         lag = sum(status.lag.values())
         unread = f"; events not read yet: {lag}" if lag else ""
-        return Group(Text(f"\nbuffer: {counts}{unread}", "dim"), table)
+        return Group(Text(f"\nbuffer: {tables}{unread}", "dim"), *lines)
 
     @staticmethod
     def _now(task: TaskStatus) -> Table | Text:
@@ -168,6 +168,12 @@ class Narrator:
             Text(f"training {progress.step}/{progress.steps} {loss}"),
         )
         return grid
+
+
+def _indented(what: Table | Text) -> Table:
+    grid = Table.grid(padding=(0, 0, 0, 4))
+    grid.add_row(what)
+    return grid
 
 
 def _stage(task: TaskStatus) -> str:

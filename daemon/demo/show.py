@@ -1,4 +1,4 @@
-"""`perennial demo`: the whole loop on generated news, told only by what the daemon itself reports."""
+"""`perennial demo`: the whole loop on generated news, shown by what the daemon itself reports."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ SETTINGS_OVERRIDES: dict[str, dict[str, Any]] = {
 
 
 def run(*, seed: int, keep: bool) -> int:
-    """Play the demo; return the exit code: 0 when both tasks got a new champion or a reasoned refusal in time."""
+    """Play the demo; return the exit code: 0 when both tasks got a new champion, or a verdict with reasons, in time."""
     console = Console(highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="perennial-demo-"))
     started = time.monotonic()
@@ -65,13 +65,13 @@ def run(*, seed: int, keep: bool) -> int:
         with installation:
             _play(console, installation, seed, started)
     except PerennialError as error:
-        console.print(Text(f"The demo could not go on: {error}", "bold red"))
+        console.print(Text(f"The demo cannot continue: {error}", "bold red"))
         console.print(f"Everything it wrote is kept in {folder}")
         return 1
     console.print(f"\n[bold]Done[/] in {time.monotonic() - started:.0f} s.")
     if keep:
         console.print(
-            f"The data are kept: PERENNIAL_DATA_DIR={folder / 'data'} PERENNIAL_TASKS_DIR={folder / 'tasks'} perennial status"
+            f"The data is kept: PERENNIAL_DATA_DIR={folder / 'data'} PERENNIAL_TASKS_DIR={folder / 'tasks'} perennial status"
         )
     else:
         shutil.rmtree(folder, ignore_errors=True)
@@ -87,14 +87,14 @@ def _play(console: Console, installation: Installation, seed: int, started: floa
     every = timedelta(hours=6)
     news = NewsStream(seed=seed, start=utc_now() - every * (2 * MOST_STORIES), every=every)
     with Narrator(console, installation, TASKS) as narrator:
-        narrator.say("The daemon is up. A desk labels stories; the first models are due at 100 new examples a task.")
+        narrator.say("The daemon is up. Editors label stories; each task trains its first model at 100 new examples.")
         _stream(narrator, installation, left_s, news.phase_one, lambda stories: installation.publish(_desk(news, stories)))
         narrator.watch_until(lambda: all(narrator.champion(task) for task in TASKS), limit_s=left_s())
         narrator.settle()
 
         narrator.say(
-            "Drift: new names appear, and a topic no model has seen. Production apps ask, readers correct; "
-            "the desk labels the same stories without looking at a model, and those decide."
+            "Drift: new names appear, and a topic that no model has seen. Apps ask for predictions and readers correct them. "
+            "Editors label the same stories without seeing a model's answer; only their labels decide on promotion."
         )
         generations = {task: narrator.champion(task) for task in TASKS}
         shown = _telling(news.phase_two(PORTION))
@@ -185,7 +185,7 @@ def _before_and_after(
 
 def _introduce(console: Console, seed: int) -> None:
     console.print("[bold]Perennial demo[/]: generated news through a real daemon; nothing here is recorded or faked.")
-    console.print(f"[dim]Seed {seed}. The shipped policy decides. Changed, so that minutes are enough (ports are free ones):[/]")
+    console.print(f"[dim]Seed {seed}. The shipped promotion policy decides. Changed so that a few minutes are enough:[/]")
     changes = Table.grid(padding=(0, 2))
     settings = {f"{section}.{key}": value for section, values in SETTINGS_OVERRIDES.items() for key, value in values.items()}
     for owner, values in (*TASK_OVERRIDES.items(), ("settings", settings)):
@@ -200,10 +200,10 @@ def _next_steps(console: Console) -> None:
     steps = Table.grid(padding=(0, 2))
     steps.add_column(no_wrap=True, overflow="fold")
     for typed, told in (
-        ("make run", "keep a daemon up"),
-        (f"{command} import FILE --task news-topics", "turn a file into events"),
-        (f"{command} status", "what is due, and why"),
-        ("docs/quickstart.md", "the same, step by step"),
+        ("make run", "run a daemon"),
+        (f"{command} import FILE --task news-topics", "import labelled rows"),
+        (f"{command} status", "which task is due for training, and why"),
+        ("docs/quickstart.md", "all of it, step by step"),
     ):
         steps.add_row(f"  {escape(typed)}", told)
     console.print("\n[bold]Next[/]")

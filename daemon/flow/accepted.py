@@ -69,7 +69,7 @@ class AcceptedFeedback:
             self._connection.executemany("DELETE FROM accepted WHERE event_id = ?", [(event_id,) for event_id in event_ids])
 
     def compact(self) -> None:
-        """Write the file anew, so that nothing of what was removed stays in it. Raises `RetryError`."""
+        """Rewrite the file, so that nothing of what was removed stays in it. Raises `RetryError`."""
         with self._lock:
             vacuum(self._connection, self._path)
 

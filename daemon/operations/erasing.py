@@ -19,27 +19,27 @@ from consumers.log.open import publish
 from registry.store import Registry
 
 _LOOK_S = 1.0
-_NOBODY = "no daemon is running; the request stays and is worked off when one does: `perennial run`"
+_NOBODY = "no daemon is running. The request is kept; start a daemon with `perennial run` to process it"
 
 
 def request(user: str | None, article: str | None) -> events.Erase:
-    """Return the event that asks for it. Raises `UserError` for an id that no event can carry, so that nothing of it is kept."""
+    """Return the event that requests the erasure. Raises `UserError` for an id that no event can carry."""
     event_id = f"erase-{secrets.token_hex(8)}"
     try:
         return events.Erase(event_id=event_id, occurred_at=utc_now(), source="perennial erase", user_id=user, article_id=article)
     except ValidationError as error:
         wrong = " and ".join(repr(problem["input"]) for problem in error.errors())
-        message = f"{wrong} is no id that an event can carry, so nothing of it is kept; nothing was asked for"
+        message = f"{wrong} is not an id that an event can carry, so nothing is stored under it; nothing was requested"
         raise UserError(message) from None
 
 
 def ask(settings: Settings, event: events.Erase) -> None:
-    """Hand the request over to the leading daemon, or to the next one, durably."""
+    """Publish the request durably, for the leading daemon or the next one."""
     publish(settings, event)
 
 
 def followed(settings: Settings, event_id: str) -> Iterator[str]:
-    """Give each state as it is reached, in words, until it is done. Raises `RetryError` where no daemon works it off."""
+    """Give each state as it is reached, in words, until it is done. Raises `RetryError` where no daemon runs."""
     try:
         registry = Registry.open(settings.registry_url, read_only=True)
     except RetryError:
@@ -71,6 +71,6 @@ def let_in_again(settings: Settings, user: str | None, article: str | None) -> l
     with closing(Erasures(settings.data_dir)) as listed:
         forgotten = [kind for kind, name in named if name and listed.forget(kind, name)]
     if not forgotten:
-        message = "it was not erased here, so nothing is refused; nothing was changed"
+        message = "it was never erased here, so its events are not refused; nothing was changed"
         raise UserError(message)
     return forgotten

@@ -30,10 +30,10 @@ class About:
 
 
 def decide(settings: Settings, decision: Literal["accept", "reject"], about: About) -> bool:
-    """Publish a decision, durably; return whether a daemon runs that applies it (else the next one does).
+    """Publish a decision durably; return whether a daemon runs that applies it (else the next one does).
 
-    Only the leader writes the buffer, and the log keeps the decision until one leads. Raises `UserError` when nothing, more than
-    one thing, or something that is not there is named; then nothing was decided.
+    Only the leader writes the buffer, and the log keeps the decision until one leads. Raises `UserError`, and
+    decides nothing, when `about` names nothing, more than one thing, or something unknown.
     """
     if bool(about.event_ids) + (about.user is not None) + (about.alarm is not None) != 1 or (about.task is None) != (
         about.alarm is None
@@ -71,7 +71,7 @@ def _refuse_unknown(settings: Settings, buffer: BufferReader, about: About) -> N
         up = [one.move for one in buffer.defence(about.task or "").alarms]
         if about.alarm not in up:
             message = (
-                f"no alarm {about.alarm!r} is up for task {about.task!r}; nothing was decided. Up are: {', '.join(up) or 'none'}"
+                f"task {about.task!r} has no open alarm {about.alarm!r}; nothing was decided. Open are: {', '.join(up) or 'none'}"
             )
             raise UserError(message)
     known = buffer.users(None, settings.feedback) if about.user is not None else ()

@@ -1,4 +1,4 @@
-"""`perennial train`: a run asked for by hand, done by the daemon when one is up, else in this process."""
+"""`perennial train`: a run requested by hand, done by the daemon when one runs, else in this process."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _OVER = frozenset({"decided", "failed"})
 
 
 class Ahead(NamedTuple):
-    """What the daemon has to deal with before it serves the request."""
+    """What the daemon has to do before it serves the request."""
 
     unread: int
     """Events of the request's topic that are not buffered yet."""
@@ -46,7 +46,7 @@ class Ahead(NamedTuple):
 
 
 class Watch(Protocol):
-    """Is told how far the request has come, again and again."""
+    """Receives the progress of the request."""
 
     def waits(self, ahead: Ahead) -> None:
         """No run has started: this is ahead of it."""
@@ -124,7 +124,7 @@ class _DaemonHere:
     def check(self) -> None:
         """Raise what ended the daemon before its time."""
         if not self._thread.is_alive():
-            message = "the daemon in this process has ended (see its log above); the request stays for the next one"
+            message = "the daemon in this process has ended (see its log above); the request stays queued for the next one"
             raise self._error or RunFailedError(message)
 
     def _run(self) -> None:
@@ -135,11 +135,11 @@ class _DaemonHere:
 
 
 def _nothing_to_check() -> None:
-    """Do nothing: a daemon elsewhere does the work, and the registry tells."""
+    """Do nothing: a daemon elsewhere does the work, and the registry shows it."""
 
 
 class Queue:
-    """What the daemon has to deal with before it can serve a request that was just published."""
+    """What the daemon has to do before it can serve a request that was just published."""
 
     def __init__(self, settings: Settings, task: str) -> None:
         self._settings = settings
@@ -221,7 +221,7 @@ def _follow(
             if patience.is_out(ahead):
                 message = (
                     f"no run of {task} started, and the daemon made no progress for {_PICK_UP_LIMIT_S:.0f} s; `perennial status` "
-                    "says why. The request stays: the daemon serves it when it can"
+                    "says why. The request stays queued"
                 )
                 raise RunFailedError(message)
         time.sleep(_FOLLOW_S)
@@ -229,8 +229,8 @@ def _follow(
 
 def _tried_later(run: Run) -> str:
     return (
-        f"run {run.run_id} failed temporarily: {run.error}. A daemon tries it again from {run.retry_at:%H:%M:%S} UTC "
-        f"on (failure {run.failures}); when you have mended the cause, `perennial train {run.task}` does so at once"
+        f"run {run.run_id} failed with a temporary error: {run.error}. The daemon retries it at {run.retry_at:%H:%M:%S} UTC "
+        f"(failure {run.failures}). To retry at once, fix the cause and run `perennial train {run.task}`"
     )
 
 

@@ -30,14 +30,14 @@ class Leader:
     """When the last one ended, or was last heard of; None while one leads, and before the first."""
 
     def already_runs(self, data_dir: Path) -> str:
-        """Say to somebody who starts another that this one runs."""
+        """Return the message for a person who starts another daemon."""
         host, pid = _place(self.holder or "")
         who = f"pid {pid}" if host == socket.gethostname() else f"{self.holder}"
         return f"A daemon ({who}) already runs on {data_dir}; stop it, or choose another data_dir."
 
 
 def name_of_this_process() -> str:
-    """Return under which name this process leads, drawn anew: two containers may share a host name and the process id 1."""
+    """Return this process's name as leader. Partly random: two containers may share a host name and the process id 1."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
@@ -61,11 +61,11 @@ def announce_another(registry: Registry, data_dir: Path) -> str:
     try:
         found = of(registry)
     except RetryError:
-        return ""  # told where the lease is asked for
+        return ""  # reported where the lease is requested
     if found.holder is None or _place(found.holder) == (socket.gethostname(), os.getpid()):
-        return ""  # nobody, or who had this process id before, as in a container that was started anew
+        return ""  # nobody, or who had this process id before, as in a container that was restarted
     another = found.already_runs(data_dir)
-    log.warning("daemon.another_runs", reason=another, leader=found.holder, next="this one stands by until that one ends")
+    log.warning("daemon.another_runs", reason=another, leader=found.holder, next="this daemon stands by until the other one ends")
     return another
 
 

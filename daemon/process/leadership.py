@@ -1,4 +1,4 @@
-"""How this process comes to lead and goes on leading: it waits for the lease, keeps it, and opens the buffer to write."""
+"""How this process becomes the leader and stays it: it waits for the lease, keeps it, and opens the buffer to write."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ class Leadership:
             try:
                 token = self._registry.lease.acquire(self.holder, lease_s, above=fencing.highest_token(buffer_dir))
             except RetryError as error:
-                log.warning("daemon.standby", reason=str(error), next="it asks for the lease again")
+                log.warning("daemon.standby", reason=str(error), next="it requests the lease again")
                 refused_since = refused_since or time.monotonic()
                 if time.monotonic() - refused_since > lease_s and buffer_folder.writer_is_stopped(buffer_dir):
                     # A leader that was frozen within a transaction keeps an SQLite registry locked for everybody.
                     self._kill_former_leader(
-                        f"the registry has been locked for {lease_s:.0f} s and more, and its process is stopped"
+                        f"it has locked the registry for more than {lease_s:.0f} s, and its process is frozen"
                     )
             else:
                 refused_since = None
@@ -85,8 +85,8 @@ class Leadership:
         def renew() -> float:
             if not self._registry.lease.renew(self.holder, token, lease_s):
                 message = (
-                    f"the leader's lease was taken over by {self._registry.lease.holder()}; this daemon stops so that two never "
-                    "write. Start it again and it stands by"
+                    f"{self._registry.lease.holder()} has taken over the leader's lease; this daemon stops so that two never "
+                    "write. Start it again as a standby"
                 )
                 raise StopError(message)
             return lease_s / 3
@@ -102,8 +102,8 @@ class Leadership:
     ) -> BufferWriter | None:
         """Open the buffer for writing; None when asked to stop while a former leader still holds it.
 
-        A former leader that lives notices within its lease and stops. One that is frozen does neither, and no lease keeps it from
-        writing once it goes on: where it runs on this machine it is killed after `patience_s`.
+        A former leader that is alive notices within its lease and stops. A frozen one does neither, and no lease keeps it from
+        writing once it continues: where it runs on this machine it is killed after `patience_s`.
         """
         settings = self._settings
         waiting_since: float | None = None
@@ -128,7 +128,7 @@ class Leadership:
             except WriterHeldError as error:
                 reason = str(error)
             if waiting_since is None:
-                log.warning("daemon.standby", reason=reason, next="it goes on when that process has ended")
+                log.warning("daemon.standby", reason=reason, next="it continues when that process has ended")
                 waiting_since = time.monotonic()
             elif time.monotonic() - waiting_since > patience_s:
                 self._kill_former_leader(f"its lease was taken over {patience_s:.0f} s ago and it still holds the buffer")
@@ -142,5 +142,7 @@ class Leadership:
             "daemon.former_leader_hangs",
             reason=reason,
             killed=killed,
-            next="this daemon goes on" if killed else "end it by hand: no process here is seen to hold the buffer's lock",
+            next="this daemon continues"
+            if killed
+            else "end it by hand: no process on this machine seems to hold the buffer's lock",
         )

@@ -28,7 +28,7 @@ class Readiness:
         self._paused = {name: why for name, why in self._paused.items() if name != topic} | ({topic: reason} if reason else {})
 
     def look(self) -> tuple[bool, dict[str, object]]:
-        """Return whether all is well, and what `/readyz` tells: the state, and the reason of each part that does not go on."""
+        """Return whether all is well, and the answer of `/readyz`: the state, and why each stuck part makes no progress."""
         reasons = {f"ingest {topic}": why for topic, why in self._paused.items()}
         reasons |= {task.name: problem for task in self._side_tasks if (problem := task.problem()) is not None}
         ready = not reasons and self._state != "starting"

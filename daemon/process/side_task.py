@@ -69,7 +69,7 @@ class SideTask:
             "side_task.hung",
             side_task=self.name,
             reason=message,
-            next="the daemon stops, and uncommitted events come again; start it again, and report where it stood",
+            next="the daemon stops; uncommitted events are read again. Start it again, and report this with the stack",
             stack="".join(traceback.format_stack(frame)) if frame else None,
         )
         self._stop.set()
@@ -112,7 +112,7 @@ class SideTask:
                 "side_task.died",
                 side_task=self.name,
                 reason=str(error) or type(error).__name__,
-                next="the daemon stops; mend the cause and start it again",
+                next="the daemon stops; fix the cause and start it again",
                 # What the program foresaw explains itself; the rest needs its traceback.
                 exc_info=not isinstance(error, PerennialError),
             )

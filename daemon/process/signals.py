@@ -59,7 +59,7 @@ def _end_after(limit_s: float) -> None:
     def give_up() -> None:
         log.error(
             "process.killed_itself", reason=f"the stop took longer than {limit_s:.0f} s",
-            next="uncommitted events come again, and a run goes on at the next start",
+            next="at the next start uncommitted events are read again and a run continues",
         )  # fmt: skip
         os._exit(1)
 

@@ -63,7 +63,7 @@ class ServingChild:
                 _end_if_there(here.pid, at_once=True)
             else:
                 log.warning(
-                    "serving.other_settings", address=here.address, pid=here.pid, next="it is started anew with the present ones"
+                    "serving.other_settings", address=here.address, pid=here.pid, next="it is restarted with the current settings"
                 )
                 _end_if_there(here.pid)
         if self.address is not None:
@@ -74,7 +74,7 @@ class ServingChild:
         return _CHECK_S
 
     def reload(self) -> None:
-        """Have serving that a daemon has started read the task files anew; one that was started on its own is let be."""
+        """Have serving that a daemon has started reload the task files; one that was started on its own is left alone."""
         here = presence.read(self._settings.data_dir)
         if here is not None and here.started_under and presence.is_alive(here):
             with contextlib.suppress(ProcessLookupError):
@@ -91,15 +91,15 @@ class ServingChild:
         self._end_child()
 
     def leave(self) -> None:
-        """Let serving answer on without this daemon; the next one adopts it."""
+        """Leave serving running without this daemon; the next one adopts it."""
         log.warning(
-            "serving.left_running", address=self.address, reason="no stop was asked for", next="the next daemon adopts it"
+            "serving.left_running", address=self.address, reason="no stop was requested", next="the next daemon adopts it"
         )
         if self._child is not None and self._child.stdout is not None:
             self._child.stdout.close()
 
     def _hangs(self, here: presence.Presence) -> bool:
-        """Ask now and then whether it answers; return whether it is to be ended because it has not for some time."""
+        """Probe it from time to time; return whether to end it because it has not answered for too long."""
         if time.monotonic() < self._probe_at:
             return False
         why = probe.problem(here)
@@ -113,7 +113,7 @@ class ServingChild:
         log.error(
             "serving.does_not_answer", address=here.address, pid=here.pid, reason=why, times=self._unanswered,
             next="it is killed and started again" if given_up else "it is asked again" if may_end
-            else "end it by hand: no daemon started it, so none ends it",
+            else "end it by hand: it was started without a daemon",
         )  # fmt: skip
         if given_up:
             self._unanswered = 0
@@ -132,7 +132,7 @@ class ServingChild:
                 "serving.independent",
                 address=here.address,
                 pid=here.pid,
-                next="it answers under its own settings, and goes on when this daemon stops; when it ends, the daemon starts one",
+                next="it keeps its own settings and outlives this daemon; when it ends, the daemon starts another",
             )
 
     def _start(self) -> None:
@@ -155,9 +155,9 @@ class ServingChild:
         if self._stop.is_set():
             return
         if exit_code == _USER_ERROR_EXIT and not self._was_up:
-            message = "serving refused its settings (see its message above); mend them and start again"
+            message = "serving refused its settings (see its message above); fix them and start again"
             raise UserError(message)
-        # Once it was up under these settings, a mistake is in a file that was changed since: the daemon goes on without it.
+        # Once it was up under these settings, a mistake is in a file that was changed since: the daemon continues without it.
         what = f"did not come up within {_START_LIMIT_S:.0f} s" if exit_code is None else f"ended at once with code {exit_code}"
         message = f"serving {what} (see its log above); it is started again"
         raise RetryError(message)

@@ -1,4 +1,4 @@
-"""Reading the task files, at the start and anew in a process that goes on: all of them count, or none."""
+"""Reading the task files, at the start and on a reload: either all of them are used, or none of the changes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def reloaded(folder: Path, in_force: Mapping[str, TaskSpec]) -> Mapping[str, Tas
         log.error(  # noqa: TRY400 - the message names file and key
             "tasks.not_reloaded",
             reason=str(error),
-            next="the tasks that were in force stay in force; mend the file and send SIGHUP again",
+            next="the earlier task files stay in use; fix the file and send SIGHUP again",
         )
         return None
     log.info("tasks.reloaded", **changes(in_force, tasks))

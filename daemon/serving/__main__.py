@@ -1,6 +1,6 @@
 """`python -m daemon.serving`: listens, prints `{"event": "serving", "address": ...}` on standard output, answers until SIGTERM.
 
-SIGHUP reads the task files anew.
+SIGHUP reloads the task files.
 
 A daemon gives a digest of its settings as the one argument, by which it knows its own child again.
 
@@ -29,7 +29,7 @@ from config.addresses import is_loopback
 from config.errors import PerennialError, UserError
 from config.logging import configure_logging, mask_crashes
 from config.private import keep_private, prepare
-from config.secrets import secrets_of, told
+from config.secrets import masked_message, secrets_of
 from config.sections import ServingSettings
 from config.settings import Settings, load_settings
 from daemon.process import presence, signals
@@ -57,7 +57,7 @@ log = structlog.get_logger("daemon.serving")
 
 def main() -> int:
     """Run the process; return its exit code."""
-    # A hang-up ends a process by default; until the task files can be read anew it changes nothing.
+    # A hang-up ends a process by default; until the task files can be reloaded it changes nothing.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     keep_private()
     try:
@@ -71,7 +71,7 @@ def main() -> int:
         _warn(settings.serving, certificate)
         listener = _listen(settings.serving)
     except UserError as error:
-        print(told(error), file=sys.stderr)  # noqa: T201 - the process's edge: the message is for whoever started it
+        print(masked_message(error), file=sys.stderr)  # noqa: T201 - the process's edge: the message is for whoever started it
         return 2
     except PerennialError as error:
         log.error("serving.stopped", reason=str(error))  # noqa: TRY400 - the message says it all
@@ -83,7 +83,7 @@ def main() -> int:
             signals.obey(reload=service.reload)
             lost = _serve(settings, service, listener, certificate)
     except UserError as error:
-        print(told(error), file=sys.stderr)  # noqa: T201 - as above
+        print(masked_message(error), file=sys.stderr)  # noqa: T201 - as above
         return 2
     except PerennialError as error:
         log.error("serving.stopped", reason=str(error))  # noqa: TRY400 - the message says it all
@@ -168,13 +168,11 @@ class _Server(uvicorn.Server):
             print(json.dumps({"event": "serving", "address": self._address}), flush=True)  # noqa: T201 - the contract with the daemon
 
     async def on_tick(self, counter: int) -> bool:
-        """Return whether to stop: also when a thread is lost, which whoever started the process mends by starting it anew."""
+        """Return whether to stop: also when a thread is lost, which whoever started the process fixes by restarting it."""
         if counter % _TICKS_PER_LOOK == 0 and not self.should_exit:
             self.lost = next((found.reason for found in self._troubles().values() if found.lost), "")
             if self.lost:
-                log.critical(
-                    "serving.thread_lost", reason=self.lost, next="this process ends; the daemon or systemd starts it anew"
-                )
+                log.critical("serving.thread_lost", reason=self.lost, next="this process ends; the daemon or systemd restarts it")
                 self.handle_exit(signal.SIGTERM, None)
         return await super().on_tick(counter)
 

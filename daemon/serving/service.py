@@ -112,7 +112,7 @@ class Service:
 
             def key_trouble() -> Trouble | None:
                 silent_s = time.monotonic() - keys.looked_at
-                return trouble(key_watch, "reads API keys no more", ended=stop.is_set(), silent_s=silent_s)
+                return trouble(key_watch, "no longer reads API keys", ended=stop.is_set(), silent_s=silent_s)
 
             return cls(settings, tasks, registry, slots, predictions, desk, fates, metrics, access, key_trouble, stack.pop_all())
 
@@ -127,7 +127,7 @@ class Service:
         return found
 
     def reload(self) -> None:
-        """Read the task files anew; wrong ones leave those in force that were. One thread calls this."""
+        """Reload the task files; wrong ones leave those in force that were. One thread calls this."""
         tasks = task_files.reloaded(self.settings.tasks_folder, self.tasks)
         if tasks is not None:
             self.tasks = tasks

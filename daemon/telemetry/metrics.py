@@ -50,7 +50,7 @@ class DaemonMetrics:
         registry = self.registry
         self._leader = Gauge("perennial_leader", "1: this daemon leads; 0: it stands by.", registry=registry)
         self._events = Counter(
-            "perennial_events", "Events taken from the log, by what became of them.", ["topic", "outcome"], registry=registry
+            "perennial_events", "Events read from the log, by outcome.", ["topic", "outcome"], registry=registry
         )
         self._lag = Gauge("perennial_ingest_lag_events", "Events that wait in the log.", ["topic"], registry=registry)
         self._answered = Gauge(
@@ -67,11 +67,11 @@ class DaemonMetrics:
             registry=registry,
         )  # fmt: skip
         self._paused = Gauge(
-            "perennial_ingest_paused", "ALARM when 1: ingest pauses, its log says why.", ["topic"], registry=registry
+            "perennial_ingest_paused", "ALARM when 1: ingest is paused; the log says why.", ["topic"], registry=registry
         )
-        self._disk_free = Gauge("perennial_disk_free_bytes", "Free on the disk of the data folder.", registry=registry)
+        self._disk_free = Gauge("perennial_disk_free_bytes", "Free space on the disk of the data folder.", registry=registry)
         self._disk_needed = Gauge(
-            "perennial_disk_min_free_bytes", "Ingest pauses while less than this is free.", registry=registry
+            "perennial_disk_min_free_bytes", "Ingest pauses while less space than this is free.", registry=registry
         )
         self._enriched = Counter("perennial_enriched_rows", "Rows enriched.", ["table"], registry=registry)
         self._unenriched_age = Gauge(
@@ -88,13 +88,13 @@ class DaemonMetrics:
         )
         self._flip_alarms = Gauge(
             "perennial_label_flip_alarms",
-            "ALARM above 0: corrections are held until somebody decides.",
+            "ALARM when above 0: open label-flip alarms; corrections wait for a person.",
             ["task"],
             registry=registry,
         )
         self._feedback = Gauge(
             "perennial_feedback_examples",
-            "Feedback that was judged, by where it stands.",
+            "Judged feedback, by standing.",
             ["task", "standing"],
             registry=registry,
         )
@@ -110,10 +110,10 @@ class DaemonMetrics:
         )  # fmt: skip
         self._run_decided_at = Gauge(
             "perennial_run_last_decided_timestamp_seconds",
-            "When a run was last decided, in seconds since 1970; 0 before the first.", ["task"], registry=registry,
+            "When the last verdict was reached, in seconds since 1970; 0 before the first.", ["task"], registry=registry,
         )  # fmt: skip
         self._failed_in_a_row = Gauge(
-            "perennial_runs_failed_in_a_row", "Runs that failed since one was decided.", ["task"], registry=registry
+            "perennial_runs_failed_in_a_row", "Runs that failed since the last verdict.", ["task"], registry=registry
         )
         self._generation = Gauge(
             "perennial_champion_generation", "How often the champion has moved; 0 before the first.", ["task"], registry=registry
@@ -123,7 +123,7 @@ class DaemonMetrics:
         self._speed = Gauge("perennial_training_examples_per_second", "Speed of the present run.", registry=registry)
         self._step_at = Gauge(
             "perennial_side_task_last_success_timestamp_seconds",
-            "When a step of the side task last ended well, in seconds since 1970.", ["side_task"], registry=registry,
+            "When a step of the side task last succeeded, in seconds since 1970.", ["side_task"], registry=registry,
         )  # fmt: skip
         self._outbox = Gauge("perennial_outbox_pending", "Outgoing events that are not published yet.", registry=registry)
         self._dead_letters = Gauge("perennial_dead_letters", "Dead letters kept and not replayed.", registry=registry)
@@ -142,7 +142,7 @@ class DaemonMetrics:
         self._leader.set(now)
 
     def watch_topic(self, topic: str) -> None:
-        """Show a topic from the start: an alarm needs a series, and a rise from nothing is none to Prometheus."""
+        """Show a topic from the start: Prometheus sees no rise in a series that did not exist before."""
         for outcome in ("inserted", "duplicate", "dead_letter"):
             self._events.labels(topic, outcome)
         self._missing.labels(topic)
@@ -203,7 +203,7 @@ class DaemonMetrics:
         self._speed.set(progress.examples_per_s or 0.0)
 
     def run_ended(self, run: Run) -> None:
-        """Count a run that is decided or failed; one that was only stopped goes on later and is not counted."""
+        """Count a run that is decided or failed; one that was only stopped continues later and is not counted."""
         if run.state not in _FINISHED:
             return
         self._runs.labels(run.task, run.state, run.verdict or "").inc()
@@ -250,8 +250,8 @@ class DaemonMetrics:
         if not is_loopback(settings.telemetry.host, setting="telemetry.host"):
             log.warning(
                 "daemon.metrics_open", host=settings.telemetry.host,
-                reason="whoever reaches this port reads names of tasks and versions, counts and times without a token",
-                next="let only the network of the monitoring reach it",
+                reason="anyone who reaches this port can read names of tasks and versions, counts and times without a token",
+                next="let only the monitoring network reach it",
             )  # fmt: skip
 
     def serve(self, host: str, port: int) -> str:
@@ -260,7 +260,7 @@ class DaemonMetrics:
             self._server, address = telemetry_http.serve(host, port, self.registry, self.readiness.look)
         except OSError as error:
             message = (
-                f"the daemon's metrics cannot have port {port} on {host}: {error.strerror}; set telemetry.port to 0 or -1, or "
+                f"the daemon's metrics cannot listen on {host} port {port}: {error.strerror}; set telemetry.port to 0 or -1, or "
                 "telemetry.host to an address of this machine"
             )
             raise UserError(message) from None

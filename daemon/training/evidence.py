@@ -1,4 +1,4 @@
-"""Gathers what the trigger policy looks at, from the registry, the buffer and the event log."""
+"""Gathers the input of the trigger policy from the registry, the buffer and the event log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import bisect
 from collections.abc import Sequence
 
 from config.tasks import TaskSpec
-from config.words import named
+from config.words import counted, named
 from consumers.buffer.reader import BufferReader
 from consumers.rows import requests as stored
 from consumers.training_set.selection import HOW_A_LABEL_JOINS
@@ -20,13 +20,13 @@ from registry.store import Registry
 def gather(task: str, registry: Registry, buffer: BufferReader, *, unread: int | None = 0) -> Evidence:
     """Return the evidence of one task as it stands now; `unread` events wait in the log (None: it does not say)."""
     past = registry.runs.past(task)
-    # Whatever became of a run, the examples it froze have had their turn as a trigger; training still sees them as new
-    # until a champion has learnt them.
+    # Examples that a run froze start no other run, however that run ended. Training still sees them as new until a champion
+    # has learnt them.
     counts = buffer.counts(task, after_seq=past.max_seq)
     alarms = buffer.defence(task).alarms
     has_champion = registry.versions.champion(task) is not None
     return Evidence(
-        # While an alarm is up, feedback alone starts no run.
+        # While an alarm is open, feedback alone starts no run.
         new_examples=counts.new_labels if alarms else counts.new,
         new_weight=float(counts.new_labels) if alarms else counts.new_weight,
         new_confirmed_weight=0.0 if alarms else counts.new_confirmed_weight,
@@ -37,7 +37,7 @@ def gather(task: str, registry: Registry, buffer: BufferReader, *, unread: int |
         enough_since=counts.enough_since,
         unread=unread,
         unenriched=counts.unenriched,
-        # Asked only where it is told: reading it costs a little for each write of the last hour.
+        # Read only where it is shown: it costs a little for each write of the last hour.
         enriched_per_s=buffer.enriched_per_s() if counts.unenriched and not has_champion else None,
         has_champion=has_champion,
         running=past.running,
@@ -54,7 +54,7 @@ def gather(task: str, registry: Registry, buffer: BufferReader, *, unread: int |
 
 
 def outside_the_window(task: TaskSpec, buffer: BufferReader, rows: int) -> str | None:
-    """Return why a run had only `rows` rows to decide on, where the task's window leaves out others; None where it does not."""
+    """Return a hint where a run had too few test rows (`rows`) because the task's window leaves out others; else None."""
     counts = buffer.counts(task.name)
     if rows >= task.promotion.min_test_examples or counts.test_in_window >= counts.test:
         return None
@@ -65,12 +65,12 @@ def outside_the_window(task: TaskSpec, buffer: BufferReader, rows: int) -> str |
 
 
 def labels_that_wait(frozen: Manifest) -> tuple[str, ...]:
-    """Return, in one sentence, which labels of a training set joined no model and what they wait for; nothing where none does."""
+    """Return one sentence on the labels of a training set that were not learnt and what they wait for; nothing without any."""
     if not frozen.waiting:
         return ()
     most_first = sorted(frozen.waiting, key=lambda name: (-frozen.waiting[name], name))
-    told = named([f"{name!r} ({frozen.waiting[name]} rows)" for name in most_first])
-    return (f"not learnt, because users alone carry it: label {told}; {HOW_A_LABEL_JOINS}",)
+    names = named([f"{name!r} ({counted(frozen.waiting[name], 'row')})" for name in most_first])
+    return (f"Not learnt, because only users have given it: label {names}; {HOW_A_LABEL_JOINS}.",)
 
 
 def _request(task: str, past: Past, buffer: BufferReader, *, unenriched: int) -> Request | None:

@@ -25,7 +25,7 @@ def move_alias(
         # Promoted just before a crash; whatever somebody did to the alias since then stands.
         return decision
     if task.promotion.mode == "manual" or not run.promote:
-        why = "promotion.mode is manual" if task.promotion.mode == "manual" else "the run was asked for without promotion"
+        why = "promotion.mode is manual" if task.promotion.mode == "manual" else "the run was requested without promotion"
         return _kept(decision, f"{why}. Promote it with `perennial models promote {run.version}`.")
     try:
         promotion.promote(

@@ -42,7 +42,7 @@ def judge(run: Run, error: Exception, settings: TrainingSettings, now: datetime)
     passes = cause_that_passes(error) is not None or (isinstance(error, OSError) and not isinstance(error, FileNotFoundError))
     if passes:
         return _again(run, told, settings, now, foreseen=False)
-    return Setback(f"an unexpected error {told}. The champion stays", None, foreseen=False)
+    return Setback(f"an unexpected error {told}. The champion is unchanged", None, foreseen=False)
 
 
 def pause(settings: TrainingSettings, failures: int) -> timedelta:
@@ -64,7 +64,7 @@ def waits(run: Run, settings: TrainingSettings, requests: Iterable[Request], now
 def _again(run: Run, reason: str, settings: TrainingSettings, now: datetime, *, foreseen: bool) -> Setback:
     failures, limit = run.failures + 1, settings.retry_limit
     if failures > limit:
-        tried = f"{reason}. It was tried {failures} times and is given up (training.retry_limit is {limit})"
-        told = f"{tried}. Mend the cause; then `perennial train {run.task}` starts a new run"
+        tried = f"{reason}. It failed {failures} times and is not tried again (training.retry_limit is {limit})"
+        told = f"{tried}. Fix the cause; then `perennial train {run.task}` starts a new run"
         return Setback(told, None, foreseen=foreseen)
     return Setback(reason, now + pause(settings, failures), foreseen=foreseen)

@@ -53,7 +53,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the policy looks at, for one task."""
+    """The input of the policy, for one task."""
 
     new_examples: int
     """Effective new training examples since the last run froze its set."""
@@ -137,8 +137,8 @@ def evaluate(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now
     reasons: list[str] = []
     if evidence.alarms:
         reasons.append(
-            f"{counted(evidence.alarms, 'label-flip alarm')} up: feedback starts no run until somebody decides about what is "
-            "held (`perennial feedback quarantine`)"
+            f"{counted(evidence.alarms, 'open label-flip alarm')}: feedback starts no run until a person reviews the quarantined "
+            "feedback (`perennial feedback quarantine`)"
         )
     if request is not None:
         reasons.append("a run was requested, but there are no training examples yet: it starts when the first one arrives")
@@ -181,7 +181,8 @@ def last_weekly_moment(schedule: ScheduleSettings, now: datetime) -> datetime:
 def _requested(request: Request, evidence: Evidence) -> Evaluation:
     if request.texts_ahead > 0:
         # Who asks means all that was sent before. Nothing else starts meanwhile, or the request would wait for that run too.
-        return Evaluation(None, (f"a run was requested; it waits for {request.texts_ahead} texts to be enriched",))
+        waiting = f"{counted(request.texts_ahead, 'more text')} {'is' if request.texts_ahead == 1 else 'are'} enriched"
+        return Evaluation(None, (f"a run was requested; it starts once {waiting}",))
     full = request.full or not evidence.has_champion
     more = f" (and {counted(len(request.further), 'more request')})" if request.further else ""
     reason = f"requested: {request.reason}{more}"
@@ -201,10 +202,10 @@ def _weekly(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now:
         # A temporary failure does not cost the week its run: it starts again a day after it was given up.
         again_at = max(evidence.given_up[used] for used in tries) + _WEEKLY_AGAIN
         if now < again_at:
-            return None, f"the weekly run was given up after temporary failures; it starts again {_moment(again_at)}"
+            return None, f"the weekly run failed too often with temporary errors; it is started again {_moment(again_at)}"
         key = f"{week}:{len(tries) + 1}"
     if evidence.first_run_at is None or evidence.first_run_at > moment:
-        # A fresh installation does not owe the weeks before its first run.
+        # A new installation does not catch up on the weeks before its first run.
         return None, upcoming
     late = f", {_span(now - moment)} late" if now - moment > timedelta(minutes=5) else ""
     return Trigger(
@@ -216,8 +217,7 @@ def _under_way(retry: Retry | None, now: datetime) -> str:
     if retry is None:
         return "a run is under way"
     when = f"at {_moment(retry.at)} ({_span(retry.at - now)} to go)" if retry.at > now else "now"
-    times = "once" if retry.failures == 1 else f"{retry.failures} times"
-    return f"run {retry.run_id} failed {times}, temporarily, and is tried again {when}: {retry.reason}"
+    return f"run {retry.run_id} had {counted(retry.failures, 'temporary failure')}; next try {when}. Last error: {retry.reason}"
 
 
 def _evidence(task: TaskSpec, evidence: Evidence) -> Trigger | None:
@@ -233,7 +233,7 @@ def _threshold(task: TaskSpec, evidence: Evidence) -> Trigger | None:
     needed = task.trigger.min_new_examples
     if evidence.weight + _ROUNDING < needed:
         return None
-    reason = f"{_new(evidence)}; {needed} start a run"
+    reason = f"{_new(evidence)}; a run starts at {needed}"
     return Trigger("threshold", f"threshold:{evidence.newest_seq}", reason, full=not evidence.has_champion)
 
 
@@ -244,22 +244,21 @@ def _too_little(task: TaskSpec, evidence: Evidence) -> tuple[str, ...]:
     if _weighs_in_full(evidence):
         told = [f"{evidence.new_examples} of {needed} new examples; {math.ceil(missing)} more start a run"]
     else:
-        told = [
-            f"{_new(evidence)} of the {needed} that start a run; {counted(math.ceil(missing - _ROUNDING), 'more label')} needed"
-        ]
+        told = [f"{_new(evidence)} of {needed}; {counted(math.ceil(missing - _ROUNDING), 'more label')} needed to start a run"]
     if evidence.new_confirmed_weight > evidence.new_weight:
-        told.append("confirmations alone start no run: they count at most as much as the other new examples")
+        told.append("confirmations count at most as much as the other new examples, so they alone start no run")
     if evidence.oldest_new_at is not None and evidence.new_weight > 0:
         told.append(_age_in_words(task, evidence, evidence.oldest_new_at))
     return tuple(told)
 
 
 def _new(evidence: Evidence) -> str:
-    """Return how many examples are new, and what they weigh where that is less."""
+    """Return how many examples are new, and their total weight where that is less."""
     if _weighs_in_full(evidence):
-        return f"{evidence.new_examples} new examples"
+        return counted(evidence.new_examples, "new example")
     # Rounded down: 99.97 is not enough, and must not read as 100.
-    return f"{counted(evidence.new_examples, 'new example')} weighing {math.floor(evidence.weight * 10 + _ROUNDING) / 10:g}"
+    weight = math.floor(evidence.weight * 10 + _ROUNDING) / 10
+    return f"{counted(evidence.new_examples, 'new example')} with a total weight of {weight:g}"
 
 
 def _weighs_in_full(evidence: Evidence) -> bool:
@@ -273,7 +272,7 @@ def _age(task: TaskSpec, evidence: Evidence, now: datetime) -> Trigger | None:
     age = now - evidence.oldest_new_at
     if age < timedelta(days=policy.max_age_days):
         return None
-    reason = f"{_new(evidence)}, the oldest waiting {_span(age)} (limit {policy.max_age_days:g} days)"
+    reason = f"{_new(evidence)}; the oldest has waited {_span(age)} (limit {policy.max_age_days:g} days)"
     return Trigger("age", f"age:{evidence.newest_seq}", reason, full=not evidence.has_champion)
 
 
@@ -281,13 +280,14 @@ def _age_in_words(task: TaskSpec, evidence: Evidence, oldest: datetime) -> str:
     policy = task.trigger
     due_at = oldest + timedelta(days=policy.max_age_days)
     if evidence.weight + _ROUNDING >= policy.max_age_min_examples:
-        return f"by age, a run starts at {_moment(due_at)}"
-    return f"by age, a run starts at {_moment(due_at)} with at least {policy.max_age_min_examples}"
+        return f"a run starts at the latest {_moment(due_at)} (trigger.max_age_days)"
+    least = counted(policy.max_age_min_examples, "new example")
+    return f"with at least {least}, a run starts at the latest {_moment(due_at)} (trigger.max_age_days)"
 
 
 def _held_back(task: TaskSpec, evidence: Evidence, found: Trigger, now: datetime) -> str | None:
     if found.key in evidence.used_keys:
-        return f"the run on them failed early; a newer example or `perennial train {task.name}` starts another"
+        return f"the last run on them failed; one more example or `perennial train {task.name}` starts the next"
     # A run that ended in the future: the clock was set back since, and nobody knows how long ago it was.
     if evidence.last_run_at is None or evidence.last_run_at > now or found.kind == "evidence":
         return None
@@ -313,11 +313,11 @@ def _first_run_waits(task: TaskSpec, evidence: Evidence, now: datetime) -> str |
     if has >= needed and (pending <= _FEW_TEXTS or left_s is None or left_s > _WORTH_WAITING_S):
         return None
     if evidence.unread is None:
-        return f"the event log has not answered yet; the first run waits for it until {_moment(until)} at the latest"
+        return f"the event log has not answered yet; the first run waits for it, at the latest until {_moment(until)}"
     about = "" if left_s is None else f", which takes about {_span(timedelta(seconds=max(1.0, left_s)))}"
     return (
-        f"the first run waits until {counted(pending, 'more text')} from the import are enriched{about}: {has} of the {needed} "
-        f"test rows needed are there. It starts at {_moment(until)} at the latest"
+        f"the first run waits for {counted(pending, 'more text')} of the import to be enriched{about}: it has {has} of the "
+        f"{needed} test rows needed. It starts at {_moment(until)} at the latest"
     )
 
 

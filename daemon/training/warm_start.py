@@ -1,4 +1,4 @@
-"""Whether a run may go on from the champion, or must begin at the base model."""
+"""Whether a run may continue from the champion, or must begin at the base model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from config.tasks import TaskSpec
 from registry.versions import Version
 
 _DECISIVE = ("kind", "backend", "base_model")
-"""What a task must have in common with its champion's, for a run to go on from there."""
+"""What a task must have in common with its champion's, for a run to continue from there."""
 
 log = structlog.get_logger(__name__)
 

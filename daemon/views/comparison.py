@@ -19,7 +19,7 @@ class Scale(Recorded):
     unit: str = "points"
     """What differences are told in."""
 
-    def told(self, score: float) -> str:
+    def format_score(self, score: float) -> str:
         """Return a score as people read it, as `trainers.compare.metrics.scale.Scale` has it."""
         return f"{score:.3f}" if math.isfinite(self.highest - self.lowest) else f"{score:.4g}"
 
@@ -43,7 +43,7 @@ class Comparison(Recorded):
     scale: Scale | None = None
     """None: recorded when every score was 0..1 and higher was better."""
     opponent: str | None = None
-    """What people read: `news-topics/v3` or `baseline: most frequent label`."""
+    """Its name: `news-topics/v3` or `baseline: most frequent label`."""
     champion_version: str | None = None
     """None: compared with the declared baseline, as for a first version."""
     rows: int | None = None

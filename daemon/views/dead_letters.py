@@ -24,7 +24,7 @@ class DeadLetter(View):
     reason: str
     field: str | None
     value: str
-    """The beginning of its bytes as text; what is no UTF-8 is escaped (`\\xff`)."""
+    """The beginning of its bytes as text; what is not UTF-8 is escaped (`\\xff`)."""
     value_sha256: str
     value_bytes: int
     """All that the event had."""

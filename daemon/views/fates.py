@@ -1,4 +1,4 @@
-"""What became of one feedback event: asked of the acknowledgements, the buffer's ledger, the dead letters and the registry."""
+"""What became of one feedback event, from the acknowledgements, the buffer's ledger, the dead letters and the registry."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:  # LanceDB is slow to import and only a question about feedbac
     from consumers.rows.ledger import Fate
     from consumers.training_set.fate import Explanation
 
-_QUEUED = "it is durable in the event log; ingest has not stored it yet"
-_HELD_OUT = "its story is held out to measure models, so it neither trains nor counts"
+_QUEUED = "it is safe in the event log and will be stored soon"
+_HELD_OUT = "its story is reserved for testing, so no model learns from it"
 
 _LOOK_S = 2.0
 
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 class Fates:
-    """Answers what became of an event: `perennial feedback show`, `GET /v1/feedback/{id}`.
+    """Says what became of an event: `perennial feedback show`, `GET /v1/feedback/{id}`.
 
     Thread-safe; blocks on files, so it is called off the event loop.
     """
@@ -58,7 +58,7 @@ class Fates:
         self._lock = threading.Lock()
 
     def of(self, event_id: str) -> FeedbackFate | None:
-        """Return the fate; None when nobody here knows such an event. Raises `RetryError` when a file cannot be read now."""
+        """Return the fate; None when the event is unknown. Raises `RetryError` when a file cannot be read now."""
         event_id = unicodedata.normalize("NFC", event_id)
         accepted = self._accepted.get(event_id)
         stored = self._stored(event_id, accepted)
@@ -68,16 +68,16 @@ class Fates:
             return None
         letter = self._dead_letters.find(accepted.value_sha256)
         if letter is not None and letter.replayed_at is None:
-            reason = f"{letter.reason} (dead letter {letter.id}; once mended: `perennial dlq replay {letter.id}`)"
+            reason = f"{letter.reason} (dead letter {letter.id}; once fixed: `perennial dlq replay {letter.id}`)"
             return _fate(event_id, accepted.task, "dead_letter", reason, accepted)
         return _fate(event_id, accepted.task, "queued", _QUEUED, accepted)
 
     def was_acknowledged(self, event_id: str) -> bool:
-        """Return whether serving took such an event lately; costs no look into the buffer. Raises `RetryError` as `of` does."""
+        """Return whether serving accepted the event recently, without reading the buffer. Raises `RetryError` as `of` does."""
         return self._accepted.get(unicodedata.normalize("NFC", event_id)) is not None
 
     def use_tasks(self, tasks: Mapping[str, TaskSpec]) -> None:
-        """Go by these task files from now on."""
+        """Use these task files from now on."""
         with self._lock:
             self._tasks = tasks
             if self._buffer is not None:
@@ -108,7 +108,7 @@ class Fates:
         except PerennialError as error:
             if str(error) != self._told:
                 self._told = str(error)
-                log.warning("serving.buffer_unreadable", reason=self._told, next="fates are told without it")
+                log.warning("serving.buffer_unreadable", reason=self._told, next="fates are answered without it")
 
     def _stored(self, event_id: str, accepted: Accepted | None) -> FeedbackFate | None:
         with self._lock:
@@ -129,7 +129,7 @@ class Fates:
         alias = versions.champion(task)
         champion = alias.version if alias else None
         example_id = ledger.example_id or event_id
-        # A training set takes one row per text: who said the same has taught the same, whoever's row was taken.
+        # A training set takes one row per text. All who gave the same answer count as learnt, whoever's row was taken.
         learners = versions.who_learnt(task, explanation.same_answer)
         if not learners:
             status = explanation.status
@@ -139,7 +139,7 @@ class Fates:
         if explanation.status != "joined":
             reason += f"Now {explanation.reason}."
         elif inside:
-            reason += "Later runs use it, too."
+            reason += "Later runs use it too."
         else:
             reason += f"It takes part again in the next run{self._due(task)}."
         return _fate(
@@ -157,7 +157,7 @@ class Fates:
         if learner == champion:
             return f"Used in {learner}, the live model."
         if inside:
-            return f"Used in {learner}, from which the live model ({champion}) was trained further."
+            return f"Used in {learner}, on which the live model ({champion}) is based."
         run = self._registry.runs.find(self._registry.versions.get(learner).run_id)
         gain = float((run.comparison or {}).get("gain", 0.0)) if run else 0.0
         why = {
@@ -175,7 +175,7 @@ class Fates:
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Fates]:
-    """Open all that the answers are read from. Raises `UserError` where nothing has run yet; then nothing is made."""
+    """Open all sources of the answers. Raises `UserError` where nothing has run yet; then nothing is created."""
     with ExitStack() as stack:
         buffer = stack.enter_context(opening.buffer(settings))
         keep = timedelta(days=settings.events.retention_days)

@@ -1,8 +1,9 @@
-"""Runs: what was trained, when, why, and what came of it."""
+"""Runs: what was trained, when, why, and with which outcome."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -14,9 +15,12 @@ from registry.runs import Run as Record
 from registry.runs import RunState, Verdict
 from registry.store import Registry
 
+VERDICTS: Mapping[Verdict, str] = {"promote": "promoted", "keep": "not promoted", "insufficient_evidence": "undecided"}
+"""Verdicts as people read them."""
+
 
 class Outcome(View):
-    """What came of a run, as far as it has come."""
+    """The outcome of a run so far."""
 
     state: RunState
     verdict: Verdict | None
@@ -28,8 +32,8 @@ class Outcome(View):
 
     @property
     def word(self) -> str:
-        """The verdict, or else the state."""
-        return self.verdict or self.state
+        """The verdict as people read it, or else the state."""
+        return VERDICTS[self.verdict] if self.verdict is not None else self.state
 
     @property
     def why(self) -> tuple[str, ...]:
@@ -44,7 +48,7 @@ class Run(Outcome):
     task: str
     trigger_key: str
     reason: str
-    """Why it began, in words."""
+    """What started it, in words."""
     full: bool
     promote: bool
     """False: asked not to promote, whatever the verdict."""
@@ -72,7 +76,7 @@ class Run(Outcome):
 
 
 class Progress(Recorded):
-    """The newest that a training child has said of itself."""
+    """The newest progress that a training child has reported."""
 
     phase: str
     step: int = 0
@@ -99,7 +103,7 @@ class Ended(Outcome):
 
     run_id: str
     trigger: str
-    """Why it began, in words."""
+    """What started it, in words."""
     erased_at: datetime | None
     finished_at: datetime | None
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from consumers.buffer.reader import BufferReader
     from registry.store import Registry
 
-_INTERRUPTED = "a run was interrupted because the daemon stopped; it continues when a daemon runs"
+_INTERRUPTED = "a run was interrupted when the daemon stopped; it continues when a daemon runs again"
 _RUNS_LOOKED_AT = 50
 
 

@@ -71,7 +71,7 @@ def in_words(task: Task) -> dict[str, str]:
     by_hand = "" if policy.mode == "auto" else ", by hand"
     words = {
         "kind": f"{task.kind} on {task.backend}, base model {task.base_model}",
-        "labels": f"{task.labels}: {', '.join(task.label_names) or 'as they come'}",
+        "labels": f"{task.labels}: {', '.join(task.label_names) or 'learnt from the data'}",
         "trains": f"at {counted(trigger.min_new_examples, 'new example')}{', and weekly' if trigger.weekly else ''}",
         "promotes": f"when {policy.metric} is better by more than {least} ({policy.improvement}){by_hand}",
     }

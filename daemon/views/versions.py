@@ -43,9 +43,9 @@ class Version(View):
     metrics: dict[str, Any]
     """What its run reported of itself."""
 
-    def told(self, score: float) -> str:
+    def format_score(self, score: float) -> str:
         """Return a score of its metric as people read it."""
-        return (self.scale or Scale(title="")).told(score)
+        return (self.scale or Scale(title="")).format_score(score)
 
 
 class VersionRecord(View):

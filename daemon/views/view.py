@@ -58,7 +58,7 @@ def _leaf(value: object) -> str | float | int | bool | None:
         return str(value)
     if value is None or isinstance(value, str | float | int):
         return value
-    message = f"a {type(value).__name__} is no data that JSON can hold"
+    message = f"a {type(value).__name__} is not data that JSON can hold"
     raise TypeError(message)
 
 

@@ -69,10 +69,10 @@ class LocalArtifacts:
         return folder
 
     def folder(self, artifact_id: str) -> Path:
-        """Return where an artifact lies (or would lie). Raises `RunFailedError` for what is no artifact id."""
+        """Return where an artifact lies (or would lie). Raises `RunFailedError` for what is not an artifact id."""
         if not _ARTIFACT_ID.fullmatch(artifact_id):
             message = (
-                f"{artifact_id!r} is no artifact id (such as news-topics/v17-0123456789ab); the registry's record is damaged"
+                f"{artifact_id!r} is not an artifact id (such as news-topics/v17-0123456789ab); the registry's record is damaged"
             )
             raise RunFailedError(message)
         return self._root / artifact_id

@@ -38,7 +38,7 @@ def publishable(source: Path) -> set[str]:
         message = f"the model folder {source} is empty; training wrote no model"
         raise RunFailedError(message)
     if MANIFEST_FILE in names:
-        message = f"{source} holds a {MANIFEST_FILE} already; that name is the registry's own. Save the model without it"
+        message = f"{source} already contains a {MANIFEST_FILE}; the registry writes that file. Save the model without it"
         raise RunFailedError(message)
     for name in sorted(names):
         if manifest.is_pickle(source / name):
@@ -56,7 +56,7 @@ def _usable(artifact_id: str) -> Iterator[None]:
         yield
     except UnusableError as error:
         message = (
-            f"artifact {artifact_id} is damaged: {error}. It is not loaded; what answers now goes on answering. "
+            f"artifact {artifact_id} is damaged: {error}. It is not loaded; the model in use keeps answering. "
             "Restore the folder from a backup, or roll back to another version"
         )
         raise RunFailedError(message) from None

@@ -22,7 +22,7 @@ class Published:
 class ArtifactStore(Protocol):
     """Keeps published model folders: they appear whole or not at all, never change, and every byte can be checked.
 
-    Every method raises `RunFailedError` for what is no artifact id, and lets through what the disk or the network raises.
+    Every method raises `RunFailedError` for what is not an artifact id, and lets through what the disk or the network raises.
     """
 
     def publish(self, task: str, number: int, source: Path) -> Published:

@@ -20,7 +20,7 @@ BUSY_TIMEOUT_S = 30.0
 _WRITES = "registry_writes"
 # Locked or away, a full disk, no connection free in time.
 _MAY_PASS = (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError, exc.DisconnectionError)
-# SQLite calls these operational, too; no waiting mends them.
+# SQLite calls these operational, too; no waiting fixes them.
 _OF_THE_SCHEMA = ("no such table", "no such column")
 _SAID_CHARS = 300
 # Any constant that nobody else of this database uses: it stands for "the registry's one writer".
@@ -51,8 +51,8 @@ class Database:
         """Return the error of who expected a registry and must not create one."""
         message = (
             f"there is no registry at {self.name}, and none was created. If an installation exists, give its settings to this "
-            "command too (registry.url or data_dir, for example PERENNIAL_REGISTRY__URL; `perennial config` shows those in "
-            "force); a new installation begins with `perennial run`"
+            "command too (registry.url or data_dir, for example PERENNIAL_REGISTRY__URL; `perennial config` shows the "
+            "current ones). To start a new installation, use `perennial run`"
         )
         return UserError(message)
 
@@ -72,9 +72,7 @@ class Database:
         Raises `RetryError` when the database does not answer or another writer holds it for too long.
         """
         if self.read_only:
-            message = (
-                f"the registry {self.name} is open for reading only here; write through `perennial run` or `perennial models`"
-            )
+            message = f"the registry {self.name} is open for reading only; write with `perennial run` or `perennial models`"
             raise StopError(message)
         with self._explained(), self._engine.connect() as connection, connection.execution_options(**{_WRITES: True}).begin():
             if not self.is_sqlite:
@@ -83,14 +81,14 @@ class Database:
             yield connection
 
     def vacuum(self) -> None:
-        """Write an SQLite file anew, so that nothing that was deleted stays in it; Postgres does it by itself (autovacuum)."""
+        """Rewrite an SQLite file, so that nothing that was deleted stays in it; Postgres does it by itself (autovacuum)."""
         if self.is_sqlite:
             # Through the driver: SQLAlchemy would begin a transaction, in which VACUUM is refused.
             with closing(self._engine.raw_connection()) as connection:
                 try:
                     connection.cursor().execute("VACUUM")
                 except sqlite3.Error as error:
-                    message = f"the registry {self.name} could not be written anew ({error}); it is tried again. Check the disk"
+                    message = f"the registry {self.name} could not be rewritten ({error}); it is tried again. Check the disk"
                     raise RetryError(message) from error
 
     def size_bytes(self) -> int:
@@ -112,18 +110,16 @@ class Database:
         """Return what the caller is to do about an error of the library: try again, let the run fail, or stop."""
         said = " ".join(str(getattr(error, "orig", None) or error).split())[:_SAID_CHARS]
         if isinstance(error, exc.OperationalError) and any(sign in said for sign in _OF_THE_SCHEMA):
-            return StopError(f"the registry {self.name} is not laid out as this program expects ({said}); restore a backup of it")
+            return StopError(f"the registry {self.name} has not the tables this program expects ({said}); restore a backup of it")
         lost = isinstance(error, exc.DBAPIError) and error.connection_invalidated
         if lost or isinstance(error, _MAY_PASS):
             return RetryError(
                 f"the registry {self.name} did not answer ({said}); nothing was changed and the step is tried again. "
-                "If it stays so, check that the database runs, its disk has room and no other program holds it"
+                "If this persists, check that the database runs, its disk has free space and no other program locks it"
             )
         if isinstance(error, exc.IntegrityError | exc.DataError) or not isinstance(error, exc.DatabaseError):
-            # What one run or request would have written; the others go on.
-            return RunFailedError(
-                f"the registry {self.name} does not take a value ({said}); nothing was changed. Please report this"
-            )
+            # What one run or request would have written; the others continue.
+            return RunFailedError(f"the registry {self.name} refused a value ({said}); nothing was changed. Please report this")
         return StopError(f"the registry {self.name} cannot be used ({said}); check the file or database, or restore a backup")
 
 

@@ -1,4 +1,4 @@
-"""A version's model card: how it fared, why it was or was not promoted, what it was made from; Markdown with one plot."""
+"""A version's model card: scores, verdict with reasons, and origin, as Markdown with one plot."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SCORES = ("Rows", "Count", "Opponent", "This version", "Gain")
 _VERDICTS: Mapping[str | None, str] = {
     "promote": "Promoted.",
     "keep": "Not promoted: the champion was kept.",
-    "insufficient_evidence": "Not promoted: too little evidence to decide.",
+    "insufficient_evidence": "Not decided, so not promoted: too few test rows to be sure.",
     None: "Not decided yet.",
 }
 
@@ -105,7 +105,7 @@ def read_history(path: Path | None) -> list[Progress]:
         return []
     history = []
     for line in path.read_bytes().splitlines():
-        # A killed child may leave half a line, and the next attempt goes on behind it.
+        # A killed child may leave half a line, and the next attempt continues behind it.
         with contextlib.suppress(ValidationError):
             history.append(Progress.model_validate_json(line))
     return history
@@ -114,14 +114,18 @@ def read_history(path: Path | None) -> list[Progress]:
 def _verdict(run: Run | None) -> str:
     if run is None:
         return "The run's record is gone."
-    return f"**{_VERDICTS[run.verdict]}** The run began because: {run.reason}."
+    return f"**{_VERDICTS[run.verdict]}** The run was started by: {run.reason}."
 
 
 def _erased(version: Version) -> list[str]:
     if version.affected_at is None:
         return []
     since = f"{version.affected_at:%Y-%m-%d %H:%M} UTC"
-    what = "It goes when a version takes its place that did not" if version.collected_at is None else "Its files are gone"
+    what = (
+        "It is removed once a version that did not learn from them replaces it"
+        if version.collected_at is None
+        else "Its files are gone"
+    )
     return [f"**Learnt from texts that have been erased** (marked {since}, itself or through a parent). {what}."]
 
 
@@ -139,14 +143,14 @@ def _compared(seen: Comparison | None) -> str:
     if seen is None:
         return "The run recorded no comparison."
     if seen.rows == 0:
-        return f"Against {seen.opponent}: no test row was there to compare on."
+        return f"Against {seen.opponent_in_words}: there were no test rows to compare on."
     gain, lower, upper = (_number(seen.scale, value, sign=True) for value in (seen.gain, seen.lower_bound, seen.upper_bound))
     direction = " (lower scores are better)" if seen.scale.lower_is_better else ""
     return (
-        f"Against {seen.opponent}, on {counted(seen.rows, 'test row')} of {seen.stories} stories: gain {gain}{direction}, "
-        f"between {lower} and {upper} (paired bootstrap by story, each bound one-sided at {seen.confidence:.0%}); "
-        f"required: more than {_number(seen.scale, seen.required_gain)}. These rows have been compared "
-        f"{'once' if seen.looks == 1 else f'{seen.looks} times'}."
+        f"Against {seen.opponent_in_words}, on {counted(seen.rows, 'test row')} of {seen.stories} stories: gain "
+        f"{gain}{direction}, between {lower} and {upper} (paired bootstrap by story, each bound one-sided at "
+        f"{seen.confidence:.0%}). Required: more than {_number(seen.scale, seen.required_gain)}. These rows have been used in "
+        f"{counted(seen.looks, 'comparison')}."
     )
 
 
@@ -165,9 +169,9 @@ def _number(scale: Scale, value: float, *, sign: bool = False) -> str:
 
 
 def _origin(version: Version, run: Run | None, examples: int) -> list[tuple[object, ...]]:
-    counts = ", ".join(f"{count} {role}" for role, count in version.lineage.counts.items())
+    counts = ", ".join(f"{count} {role}" for role, count in version.lineage.counts.items() if count)
     rows: list[tuple[object, ...]] = [
-        ("Went on from", version.parent or "the base model"),
+        ("Based on", version.parent or "the base model"),
         ("Training set", f"`{version.lineage.training_set_sha256}`" + (f" ({counts})" if counts else "")),
         ("Examples learnt, parents included", examples),
         ("Seed", version.lineage.seed),
@@ -182,14 +186,14 @@ def _effort(version: Version) -> list[tuple[object, ...]]:
         "hardware": "Hardware",
         "rows_new": "New rows",
         "rows_replayed": "Replayed rows",
-        "rows_feedback": "Rows of users among them",
-        "rows_held_back": "Rows of users left for a later run",
+        "rows_feedback": "Rows from users among them",
+        "rows_held_back": "Rows from users left for a later run",
         "train_s": "Training, s",
         "score_s": "Scoring, s",
         "examples_per_s": "Examples per second",
         "peak_memory_mib": "Peak memory, MiB",
     }
-    known = {key: version.metrics[key] for key in shown if key in version.metrics}
+    known = {key: version.metrics[key] for key in shown if version.metrics.get(key)}
     rows: list[tuple[object, ...]] = [
         (shown[key], f"{value:.1f}" if isinstance(value, float) else value) for key, value in known.items()
     ]
@@ -212,14 +216,14 @@ def _tried(tried: Iterable[Mapping[str, Any]]) -> Iterable[Section]:
 
 
 def texts_cut(metrics: Mapping[str, Any]) -> str | None:
-    """Return in words which share of a run's texts the model read the beginning of only; None where the run did not count."""
+    """Return in words how many of a run's texts the model read only the beginning of; None where there are none."""
     parts = [
         f"{metrics[cut]} of {rows} {what} rows ({metrics[cut] / rows:.0%})"
         for cut, rows, what in (
             ("rows_cut", metrics.get("rows_new", 0) + metrics.get("rows_replayed", 0), "training"),
             ("tested_cut", metrics.get("tested", 0), "scored"),
         )
-        if cut in metrics and rows
+        if metrics.get(cut) and rows
     ]
     return ", ".join(parts) or None
 

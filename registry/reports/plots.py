@@ -51,7 +51,7 @@ def _gain(axes: Axes, seen: Comparison | None) -> None:
     if seen is None:
         _say(axes, "no comparison was recorded")
         return
-    axes.set_title(f"Gain over {seen.opponent}", loc="left", fontsize=10, color=_INK)
+    axes.set_title(f"Gain over {seen.opponent_in_words}", loc="left", fontsize=10, color=_INK)
     points = 100 if seen.scale.unit == POINTS else 1
     parts = [*([] if seen.anchor is None else [seen.anchor]), *seen.slices]
     rows = [(f"{seen.metric}, {seen.rows} rows", seen.gain), *((f"{part.name}, {part.rows} rows", part.gain) for part in parts)]

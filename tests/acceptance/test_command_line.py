@@ -73,7 +73,7 @@ def test_the_version_is_told(perennial: Shell) -> None:
         (["predict", "nothing", "hello"], "news-topics"),
         (["train", "nothing"], "the tasks are news-entities, news-topics"),
         (["erase"], "--user ID, --article ID or both"),
-        (["erase", "--user", "anna", "--yes"], "nothing was ever kept there"),
+        (["erase", "--user", "anna", "--yes"], "nothing to erase"),
         (["import", "nowhere.csv"], "nowhere.csv"),
         (["import", "nowhere.csv", "--task", "nothing"], "the tasks are"),
         (["import", "file.xyz"], "--format"),
@@ -202,7 +202,7 @@ def test_an_import_counts_what_it_sent_and_shows_what_it_left_out(perennial: She
     assert "when" in wrong.stderr
 
 
-def test_doctor_says_what_to_mend_and_fails(perennial: Shell) -> None:
+def test_doctor_says_what_to_fix_and_fails(perennial: Shell) -> None:
     well = perennial("doctor")
     assert well.returncode == 0, well.stdout
     perennial.environment["PERENNIAL_SERVING__HOST"] = "0.0.0.0"  # noqa: S104 - the mistake under test
@@ -234,9 +234,9 @@ def test_dead_letters_are_dropped_once_that_is_confirmed(perennial: Shell) -> No
     asked = perennial("dlq", "drop", "1", stdin="n\n")
     assert asked.returncode != 0
     assert "Remove 1 dead letter for good?" in asked.stdout + asked.stderr
-    assert "0 dropped; 3 are kept" in perennial("dlq", "drop", "--before", "2026-01-01").stdout
-    assert "1 dropped; 2 are kept" in perennial("dlq", "drop", "1", stdin="y\n").stdout
-    assert "2 dropped; 0 are kept" in perennial("dlq", "drop", "--before", "2999-01-01", "--yes").stdout
+    assert "0 dead letters dropped; 3 remain" in perennial("dlq", "drop", "--before", "2026-01-01").stdout
+    assert "1 dead letter dropped; 2 remain" in perennial("dlq", "drop", "1", stdin="y\n").stdout
+    assert "2 dead letters dropped; 0 remain" in perennial("dlq", "drop", "--before", "2999-01-01", "--yes").stdout
 
 
 def test_an_erasure_is_asked_for_listed_and_its_tombstone_forgotten(perennial: Shell) -> None:
@@ -244,16 +244,16 @@ def test_an_erasure_is_asked_for_listed_and_its_tombstone_forgotten(perennial: S
     data = perennial.folder / "perennial-data"
     data.mkdir()
     assert perennial("erase", "--user", "anna", stdin="n\n").returncode == 1
-    for arguments, said in ((["--forget-tombstone"], "nothing was ever erased"), (["--user", "an\u200bna"], "is no id")):
+    for arguments, said in ((["--forget-tombstone"], "nothing was ever erased"), (["--user", "an\u200bna"], "is not an id")):
         refused = perennial("erase", "--user", "anna", "--yes", *arguments)
         assert (refused.returncode, said in refused.stderr) == (2, True)
-    assert not (data / "events.db").exists(), "nothing was asked for"
+    assert not (data / "events.db").exists(), "nothing was requested"
     asked = perennial("erase", "--user", "anna", "--article", "a-1", stdin="y\n")
     assert asked.returncode == 0, asked.stderr
     assert "user 'anna' and article 'a-1' for good" in asked.stdout
     waited = perennial("erase", "--user", "bert", "--yes", "--wait")
     assert waited.returncode == 1
-    assert "no daemon is running; the request stays" in waited.stderr
+    assert "no daemon is running" in waited.stderr
     with (
         closing(EmbeddedLog(data / "events.db", retention=timedelta(days=1))) as log,
         closing(log.source("test", [FEEDBACK_TOPIC])) as source,
@@ -270,6 +270,6 @@ def test_an_erasure_is_asked_for_listed_and_its_tombstone_forgotten(perennial: S
     forgotten = perennial("erase", "--article", "a-1", "--forget-tombstone")
     assert "new events of this article are stored again" in forgotten.stdout
     again = perennial("erase", "--article", "a-1", "--forget-tombstone")
-    assert (again.returncode, "was not erased here" in again.stderr) == (2, True)
+    assert (again.returncode, "never erased here" in again.stderr) == (2, True)
     with closing(Erasures(data)) as erasures:
         assert erasures.tombstones().has("user", "anna")

@@ -1,4 +1,4 @@
-"""SIGHUP to the real `perennial run`: the daemon and its serving take the task files anew, and no request fails over it."""
+"""SIGHUP to the real `perennial run`: the daemon and its serving reload the task files, and no request fails over it."""
 
 from __future__ import annotations
 

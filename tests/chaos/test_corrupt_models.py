@@ -57,10 +57,10 @@ def test_no_damaged_version_is_ever_served(tmp_path: Path) -> None:
             data.promote(version)
             eventually(lambda before=before: failures() > before, within_s=60)
             assert answers() == good
-        mended = data.champion()
-        eventually(lambda: answers() == mended, within_s=60)
+        fixed = data.champion()
+        eventually(lambda: answers() == fixed, within_s=60)
     # A process that starts on a damaged champion has no older one in memory: it says that it is not ready, and answers nothing.
-    truncate(data.artifact_file(mended))
+    truncate(data.artifact_file(fixed))
     with serving(data.settings) as (_process, address), httpx.Client(base_url=address, timeout=30) as client:
         eventually(lambda: f'perennial_model_load_failing{{task="{TASK}"}} 1.0' in client.get("/metrics").text, within_s=60)
         assert client.post(f"/v1/tasks/{TASK}/predict", json={"text": TEXT}).status_code == 503

@@ -43,7 +43,7 @@ def attempts(world: World) -> int:
     return len(world.runner.attempts)
 
 
-def mend(world: World) -> None:
+def fix(world: World) -> None:
     assert isinstance(world.runner, MadeUpRunner)
     world.runner.train = better
 
@@ -63,7 +63,7 @@ def test_it_is_tried_again_after_growing_pauses_and_the_same_run_succeeds(world:
             world.clock.forward(1)
     told = [(line["failures"], line["reason"]) for line in lines if line["event"] == "run.retries_later"]
     assert told == [(1, FULL), (2, FULL), (3, FULL)]
-    mend(world)
+    fix(world)
     world.cycle.step()
     run = only_run(world)
     assert (run.state, run.verdict, run.error, run.retry_at, run.failures) == ("decided", "promote", None, None, 3)
@@ -73,7 +73,8 @@ def test_it_is_tried_again_after_growing_pauses_and_the_same_run_succeeds(world:
 def test_status_says_why_and_when(world: World) -> None:
     world.cycle.step()
     (reason,) = world.look().reasons
-    assert f"failed once, temporarily, and is tried again at Wed 2024-05-01 12:01 UTC (1 minute to go): {FULL}" in reason
+    for words in ("1 temporary failure;", "at Wed 2024-05-01 12:01 UTC (1 minute to go)", str(FULL)):
+        assert words in reason
 
 
 def test_a_restart_keeps_the_pause_and_the_count(world: World) -> None:
@@ -93,7 +94,7 @@ def test_after_the_limit_it_fails_for_good_and_says_what_to_do(tmp_path: Path) -
             world.clock.forward(7200)
         run = only_run(world)
         assert (run.state, run.retry_at, attempts(world)) == ("failed", None, 3)
-        assert f"{FULL}. It was tried 3 times and is given up" in str(run.error)
+        assert f"{FULL}. It failed 3 times and is not tried again" in str(run.error)
         assert f"`perennial train {NAME}`" in str(run.error)
         assert world.told() == ["training.started", "training.failed"]
 
@@ -117,7 +118,7 @@ def test_a_weekly_run_does_not_lose_its_week(tmp_path: Path) -> None:
         assert isinstance(world.runner, MadeUpRunner)
         world.runner.train = away
         world.next_cycle().step()
-        mend(world)
+        fix(world)
         world.clock.forward(60)
         world.next_cycle().step()
         runs = world.registry.runs.list()
@@ -146,7 +147,7 @@ def test_who_asks_for_a_run_after_the_failure_need_not_wait_and_who_asked_before
     world.clock.forward(10)
     asked = buffers.retrain("after", NAME).model_copy(update={"occurred_at": world.clock()})
     world.buffer.insert(buffers.stored(asked, offset=201))
-    mend(world)
+    fix(world)
     world.cycle.step()
     assert attempts(world) >= 2
     assert [run.state for run in world.registry.runs.list()].count("decided") >= 1
@@ -177,7 +178,7 @@ def test_a_step_of_the_daemon_itself_fails_its_run_alone(
     assert (run.retry_at is not None) == (state == "queued")
     assert [line["state"] for line in lines if line["event"] == "run.step_failed"] == ["queued"]
     monkeypatch.undo()
-    mend(world)
+    fix(world)
     world.clock.forward(60)
     world.cycle.step()
     assert only_run(world).state == ("decided" if state == "queued" else "failed")
@@ -197,7 +198,7 @@ def test_the_order_of_a_run_that_an_earlier_version_began_is_read(world: World) 
     for key in ("stall_limit_s", "retry_after_s", "retry_limit"):
         del order["training"][key]
     path.write_text(json.dumps(order))
-    mend(world)
+    fix(world)
     world.clock.forward(60)
     world.cycle.step()
     assert only_run(world).state == "decided"
@@ -220,7 +221,7 @@ def test_too_few_held_out_rows_start_a_run_as_soon_as_they_are_enough(tmp_path: 
         world.learn((f"test-late-{n}", f"late held out {n}", "AB"[n % 2]) for n in range(4))
         assert world.look().trigger is None
         world.learn([("test-late-4", "late held out 4", "A")])
-        mend(world)
+        fix(world)
         world.cycle.step()
         newest = world.registry.runs.list(limit=1)[0]
         assert (newest.trigger_key.partition(":")[0], newest.verdict) == ("evidence", "promote")

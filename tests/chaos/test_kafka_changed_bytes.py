@@ -201,7 +201,7 @@ def test_what_is_changed_on_its_way_to_the_broker_is_not_taken(proxy: Proxy, log
     flips = 0
 
     def flip(chunk: bytes) -> bytes:
-        """Change what carries events; topics and positions travel without a checksum, which only TLS mends."""
+        """Change what carries events; topics and positions travel without a checksum, which only TLS fixes."""
         nonlocal flips
         bits = len(chunk) > 2_000 and chance.random() < 0.5
         flips += bits

@@ -105,7 +105,7 @@ def test_a_leader_frozen_past_its_lease_is_fenced_off_when_it_goes_on(
         os.kill(daemon.pid, signal.SIGCONT)
         assert daemon.wait(LIMIT_S) == 1
         refused = {line["side_task"]: line["reason"] for line in logged(daemon, "side_task.died")}
-        assert "this process leads no longer: its token is 1" in refused["cycle"]
+        assert "no longer the leader: its token is 1" in refused["cycle"]
         assert logged(daemon, "model.promoted") == []
         wait_until(lambda: only_run(daemon, TOPICS).state == "decided")
         tell(capsys, f"SIGSTOP of the leader: the standby decided its run {time.monotonic() - frozen_at:.1f} s later")
@@ -144,7 +144,7 @@ def test_a_leader_that_freezes_with_the_registry_locked_is_killed_too(tmp_path: 
         wait_until(lambda: is_frozen(daemon))
         with standby(daemon) as second:
             assert daemon.wait(LIMIT_S) == -signal.SIGKILL
-            assert "the registry has been locked" in second.wait_for("daemon.former_leader_hangs")["reason"]
+            assert "locked the registry" in second.wait_for("daemon.former_leader_hangs")["reason"]
             wait_until(lambda: only_run(daemon, TOPICS).state == "decided")
             wait_until_stored(daemon, sent)
         check_one_champion(daemon, TOPICS)

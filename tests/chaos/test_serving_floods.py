@@ -82,7 +82,7 @@ bodies = st.one_of(
 @given(body=bodies)
 def test_no_request_that_follows_the_schema_breaks_it(client: httpx.Client, body: dict[str, Any]) -> None:
     answer = client.post(PREDICT, content=json.dumps(body), headers={"Content-Type": "application/json"})
-    # A lone surrogate is no text in UTF-8; everything else is answered.
+    # A lone surrogate is not a text in UTF-8; everything else is answered.
     assert answer.status_code == 200 or (answer.status_code in (400, 422) and r"\ud800" in repr(body)), answer.text
     if answer.status_code == 200:
         sent = body.get("texts") or ["\n\n".join(part for part in (body.get("title"), body.get("body")) if part)]

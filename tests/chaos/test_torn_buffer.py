@@ -80,7 +80,7 @@ def test_a_table_whose_every_version_is_unreadable_is_made_anew_from_the_log(tmp
     send(tmp_path, PORTION)
     (repair,) = drain(tmp_path, batch=PORTION)
     assert repair.startswith(f"{table}: it could not be read in any version")
-    assert repair.endswith("it is made anew from the event log")
+    assert repair.endswith("it is rebuilt from the event log")
     with closing(look_into(tmp_path / "buffer")) as buffer:
         after = rows(buffer)
     for name in ("examples", "articles", "retrains"):

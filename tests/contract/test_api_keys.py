@@ -45,7 +45,7 @@ def test_no_two_keys_are_alike(registry: Registry) -> None:
 def test_a_name_stays_its_keys_own_for_ever(registry: Registry) -> None:
     registry.api_keys.create("desk", ["predict"])
     registry.api_keys.revoke("desk")
-    with pytest.raises(UserError, match=r"'desk' belongs to the key made at 2026-01-01T12:00:00\+00:00 \(revoked\).*desk-2"):
+    with pytest.raises(UserError, match=r"'desk' is taken by the key of 2026-01-01T12:00:00\+00:00 \(revoked\).*desk-2"):
         registry.api_keys.create("desk", ["predict"])
     assert len(registry.api_keys.list()) == 1
 
@@ -66,7 +66,7 @@ def test_of_many_that_want_a_name_at_once_one_gets_it(registry: Registry, url: s
 
 @pytest.mark.parametrize("name", ["", "Desk", "-desk", "desk seven", "desk/7", "d" * 64, "déjà", "desk\n"])
 def test_what_is_no_name_is_refused(registry: Registry, name: str) -> None:
-    with pytest.raises(UserError, match="is no name for a key; use 1 to 63 of a-z"):
+    with pytest.raises(UserError, match="is not a name for a key; use 1 to 63 of a-z"):
         registry.api_keys.create(name, ["predict"])
     assert registry.api_keys.list() == []
 

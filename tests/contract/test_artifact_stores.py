@@ -121,7 +121,7 @@ def test_what_a_killed_publishing_left_is_swept_and_never_listed(opened: Opened,
 @pytest.mark.parametrize("artifact_id", ["../topics/v1", "topics/v1", "/topics/v1-0123456789ab", ""])
 def test_what_is_no_artifact_id_is_refused(store: ArtifactStore, artifact_id: str) -> None:
     for step in (store.folder, store.remove, store.size_bytes, lambda name: store.fetch(name, "0" * 64)):
-        with pytest.raises(RunFailedError, match="no artifact id"):
+        with pytest.raises(RunFailedError, match="not an artifact id"):
             step(artifact_id)
 
 

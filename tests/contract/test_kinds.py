@@ -48,7 +48,7 @@ ANSWERS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 }
 NOT_ITS_TARGETS = [{}, {"spans": None}, {"label": 7}, {"spans": [{}]}, {"spans": [7]}, {"tone": "x"}, {"tone": [0]}]
 QUIETLY = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""A busy machine is no fault of a kind."""
+"""A busy machine is not the fault of a kind."""
 OF_EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 
 
@@ -177,7 +177,7 @@ def test_what_fits_its_text_is_not_misplaced(kind: Kind, data: st.DataObject) ->
 @given(data=st.data())
 def test_people_and_programs_are_shown_what_it_says(kind: Kind, data: st.DataObject) -> None:
     said = answer(data, kind)
-    assert "\n" not in kind.told(kind.confirmed(said)) or any("\n" in label for label in kind.labels(kind.confirmed(said)))
+    assert "\n" not in kind.in_words(kind.confirmed(said)) or any("\n" in label for label in kind.labels(kind.confirmed(said)))
     assert TEXT[:10] in "".join(words for words, _style in kind.pieces(said, TEXT)) or kind.positional
     kind.shown.model_validate(said)
 

@@ -68,7 +68,7 @@ def test_swapping_the_models_turns_the_gain_round(metric: Metric, seed: int, row
     one, other = weighed(metric, (gold, ours, theirs), clusters), weighed(metric, (gold, theirs, ours), clusters)
     assert one.gain == pytest.approx(-other.gain, abs=1e-9)
     assert (one.lower_bound, one.upper_bound) == pytest.approx((-other.upper_bound, -other.lower_bound), abs=1e-9)
-    # Together they count every outcome once, and those of exactly this size twice; the coins fall anew, so roughly.
+    # Together they count every outcome once, and those of exactly this size twice; the coins are tossed again, so roughly.
     assert one.p_equal + other.p_equal >= 0.9
 
 

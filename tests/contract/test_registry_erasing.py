@@ -104,7 +104,7 @@ def test_runs_are_marked_and_their_messages_go_with_the_events_that_told_them(re
     assert f"{quoting.run_id}:training.failed" in told
     runs = {run.run_id: run for run in registry.runs.list()}
     assert [runs[run.run_id].erased_at is not None for run in (quoting, ended, fine, other)] == [True, True, True, False]
-    assert "may have quoted texts" in (runs[quoting.run_id].error or "")
+    assert "may have quoted erased texts" in (runs[quoting.run_id].error or "")
     assert [runs[run.run_id].error for run in (ended, fine, other)] == [erasure.ENDED, None, "out of memory"]
     errors = [row.event["error"] for row in registry.outbox.pending()]
     assert errors == [runs[quoting.run_id].error, "out of memory"]
@@ -140,17 +140,17 @@ def test_an_affected_champion_stays_until_another_takes_its_place(registry: Regi
     promote(registry, name)
     erasure.mark_versions(registry, ["a"])
     assert erasure.collect(registry, artifacts) == []
-    assert "It goes when a version takes its place that did not" in cards.card(registry, name)
+    assert "It is removed once" in cards.card(registry, name)
 
 
 def test_a_former_leader_marks_nothing(registry: Registry, tmp_path: Path) -> None:
     add_version(registry, learnt=["a"])
     former = registry.lease.acquire("one", 10)
     registry.lease.acquire("one", 10)
-    with pytest.raises(StopError, match="leads no longer"):
+    with pytest.raises(StopError, match="no longer the leader"):
         erasure.mark_versions(registry, ["a"], fencing_token=former)
-    with pytest.raises(StopError, match="leads no longer"):
+    with pytest.raises(StopError, match="no longer the leader"):
         erasure.mark_runs(registry, [], fencing_token=former)
-    with pytest.raises(StopError, match="leads no longer"):
+    with pytest.raises(StopError, match="no longer the leader"):
         erasure.collect(registry, LocalArtifacts(tmp_path), fencing_token=former)
     assert marked(registry) == []

@@ -124,5 +124,5 @@ def test_a_former_leader_removes_nothing(registry: Registry, clock: Clock) -> No
     registry.outbox.mark_sent([row.id for row in registry.outbox.pending()])
     clock.forward(YEAR_S)
     registry.lease.acquire("b", 1)
-    with pytest.raises(StopError, match="leads no longer"):
+    with pytest.raises(StopError, match="no longer the leader"):
         retention.forget_sent(registry, clock(), fencing_token=former)

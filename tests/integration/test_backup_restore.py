@@ -117,7 +117,7 @@ def test_an_earlier_backup_that_cannot_be_linked_is_copied_or_refused(world: Wor
     model.unlink()
     second = backup(world.settings, tmp_path / "b2", link_to=tmp_path / "b1")
     assert check(tmp_path / "b2") == second
-    with pytest.raises(UserError, match="no complete backup"):
+    with pytest.raises(UserError, match="not a complete backup"):
         backup(world.settings, tmp_path / "b3", link_to=tmp_path / "nowhere")
     assert not (tmp_path / "b3").exists()
 
@@ -128,7 +128,7 @@ def test_a_folder_that_is_no_place_for_a_backup_is_refused(world: World, tmp_pat
     (tmp_path / "there" / "something").touch()
     (tmp_path / "file").touch()
     target = world.settings.data_dir / "b" if place == "inside" else tmp_path / place
-    with pytest.raises(UserError, match="inside the data folder" if place == "inside" else "is there already"):
+    with pytest.raises(UserError, match="inside the data folder" if place == "inside" else "already exists"):
         backup(world.settings, target)
     assert last_backup.last_backup_at(world.settings.data_dir) is None
 
@@ -184,7 +184,7 @@ def test_a_folder_that_is_in_use_is_not_replaced(world: World, tmp_path: Path) -
     world.buffer.close()
     with Registry.open(world.settings.registry_url) as registry:
         assert registry.lease.acquire("elsewhere:1", 600)
-    with pytest.raises(UserError, match="elsewhere:1 leads on this registry"):
+    with pytest.raises(UserError, match="elsewhere:1 uses this registry"):
         restore(world.settings, tmp_path / "b1", force=True)
     presence.write(world.settings.data_dir, "http://127.0.0.1:1")
     with pytest.raises(UserError, match="a serving process"):
@@ -329,7 +329,7 @@ def test_a_table_that_is_cleaned_away_meanwhile_makes_it_begin_again_and_in_the_
         return files_of(folder, tables)
 
     monkeypatch.setattr(buffer_copy, "files_of", cleaned)
-    with pytest.raises(RetryError, match="changed under the backup 3 times"):
+    with pytest.raises(RetryError, match="changed during the backup, 3 times"):
         backup(world.settings, tmp_path / "b1")
     assert not (tmp_path / "b1").exists()
     assert not list(tmp_path.glob(".b1*"))

@@ -58,7 +58,7 @@ def test_it_waits_in_sight_while_the_answer_is_not_there(tmp_path: Path, more: d
     with opened(tmp_path / "b", clock=lambda: NOW + timedelta(hours=2)) as buffer:
         fate = buffer.feedback_fate("f-1")
         assert fate is not None
-        assert "was probably lost" in buffer.explain(fate).reason
+        assert "has been missing" in buffer.explain(fate).reason
         buffer.insert(stored(prediction("p-1")))
         assert buffer.resolve_waiting() == 1
         assert examples(buffer) == {"f-1": ("Rates rise", {"label": "sport"})}

@@ -25,7 +25,7 @@ from tests.support.buffers import (
     stored,
 )
 
-NEXT_RUN = "the next run of its task learns from it"
+NEXT_RUN = "the next training run uses it"
 
 
 def explained(buffer: BufferWriter, event_id: str) -> Explanation:
@@ -46,7 +46,7 @@ def test_those_who_say_the_same_of_one_text_teach_it_together(tmp_path: Path) ->
         buffer.insert(stored(feedback("f-1", "one"), feedback("f-2", "one", user_id="u-2"), feedback("other", "two")))
         fresh = explained(buffer, "f-1")
         assert fresh.same_answer == ("f-1", "f-2")
-        assert "is being looked at" in fresh.reason
+        assert "is being prepared" in fresh.reason
         enrich(buffer)
         assert explained(buffer, "f-2").same_answer == ("f-2", "f-1")
         assert NEXT_RUN in explained(buffer, "f-1").reason, "the other row is taken, but it says the same"
@@ -63,10 +63,10 @@ def test_a_newer_answer_or_a_label_that_says_otherwise_is_told(tmp_path: Path) -
         assert NEXT_RUN in explained(buffer, "new").reason
         user = explained(buffer, "user")
         assert user.status == "set_aside"
-        assert "a label that was given without looking at a model says otherwise" in user.reason
+        assert "an independent label disagrees" in user.reason
         buffer.insert(stored(accepted("r-1", "user"), offset=20))
         judge(buffer)
-        assert "no run learns from it: label gold (gold) says otherwise" in explained(buffer, "user").reason
+        assert "not used for training: label gold (gold) disagrees" in explained(buffer, "user").reason
 
 
 def test_answers_that_renames_make_equal_are_equal(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_poor_quality_is_told_with_its_reasons(tmp_path: Path) -> None:
         buffer.insert(stored(feedback("f-1", "Hm")))
         enrich(buffer, quality=0.2, quality_reasons=("too short: 2 letters",))
         reason = explained(buffer, "f-1").reason
-        assert "quality of its text is 0.20 (too short: 2 letters), below 0.3 (enrich.min_quality)" in reason
+        assert "quality of its text is 0.20 (too short: 2 letters); needed is 0.3 (enrich.min_quality)" in reason
 
 
 def test_a_confirmation_without_weight_says_so(tmp_path: Path) -> None:
@@ -90,14 +90,14 @@ def test_a_confirmation_without_weight_says_so(tmp_path: Path) -> None:
     with opened(tmp_path / "b", tasks=silent) as buffer:
         buffer.insert(stored(feedback("f-1", "one", verdict="confirmation")))
         enrich(buffer)
-        assert "confirmations weigh 0 in task news-topics" in explained(buffer, "f-1").reason
+        assert "task news-topics does not train on confirmations" in explained(buffer, "f-1").reason
 
 
 def test_a_label_that_too_few_rows_carry_says_how_many_are_missing(tmp_path: Path) -> None:
     with opened(tmp_path / "b", tasks=tasks_with(new_label_min_examples=2, labels="open", label_names=())) as buffer:
         buffer.insert(stored(feedback("f-1", "one", "crypto's")))
         enrich(buffer)
-        assert 'label "crypto\'s" is new, and a run learns it once 2 rows carry it (1 do now)' in explained(buffer, "f-1").reason
+        assert 'label "crypto\'s" is new and is learnt once 2 rows carry it (1 now)' in explained(buffer, "f-1").reason
         buffer.insert(stored(label("l-1", "two", "crypto's"), offset=9))
         enrich(buffer)
         assert NEXT_RUN in explained(buffer, "f-1").reason
@@ -108,8 +108,8 @@ def test_a_label_no_longer_accepted_and_a_text_that_measures_say_so(tmp_path: Pa
         buffer.insert(stored(feedback("f-1", "one", "economy"), feedback("f-2", "two", "sport"), label("t", "two", "sport")))
         buffer.insert(stored(label("a", "three", "sport", anchor=True), offset=9))
         enrich(buffer, split=lambda row: "anchor" if row.anchor else "test" if row.row_id == "t" else "train")
-        assert "does not accept its label any more" in explained(buffer, "f-1").reason
-        assert "the same text is held out" in explained(buffer, "f-2").reason
+        assert "no longer accepts its label" in explained(buffer, "f-1").reason
+        assert "the same text is reserved for testing" in explained(buffer, "f-2").reason
         assert "anchor set" in explained(buffer, "a").reason
 
 
@@ -127,7 +127,7 @@ def test_an_example_past_the_retention_or_of_a_removed_task_says_so(tmp_path: Pa
         assert "buffer.retention_days" in buffer.explain(fate).reason, "it went between the two questions"
         assert buffer.feedback_fate("old") is None
     with opened(tmp_path / "b", tasks={}) as buffer:
-        assert "task 'news-topics' is not defined here any more" in explained(buffer, "f-1").reason
+        assert "task 'news-topics' is no longer defined here" in explained(buffer, "f-1").reason
 
 
 def test_a_prediction_an_hour_late_is_called_lost(tmp_path: Path) -> None:
@@ -138,6 +138,6 @@ def test_a_prediction_an_hour_late_is_called_lost(tmp_path: Path) -> None:
         assert explained(buffer, "f-1").reason == "its text has not arrived yet"
         now[0] += timedelta(minutes=61)
         late = explained(buffer, "f-1").reason
-        assert "prediction 'p-1' has not arrived since 2024-05-01T12:00+00:00" in late
-        assert "send it again under a new key with the text itself" in late
+        assert "prediction 'p-1' has been missing since 2024-05-01T12:00+00:00" in late
+        assert "send it again under a new key" in late
         assert explained(buffer, "f-2").reason == "its text has not arrived yet", "an article may still be crawled"

@@ -104,7 +104,7 @@ def test_weights_follow_the_task_and_the_trust_in_the_user(tmp_path: Path) -> No
             "gold": 1.0, "corr": 0.25, "conf": 0.15,
         }, "a new user is trusted half"  # fmt: skip
         silent = TASK.model_copy(update={"feedback": policy.model_copy(update={"confirmation_weight": 0.0})})
-        assert ids(freeze(buffer, tmp_path / "silent", silent)) == ["corr", "gold"], "weight 0 is no row"
+        assert ids(freeze(buffer, tmp_path / "silent", silent)) == ["corr", "gold"], "weight 0 is not a row"
 
 
 def test_one_target_per_text(tmp_path: Path) -> None:

@@ -243,7 +243,7 @@ class TestWaiting:
             buffer._tables.replace = _crash  # type: ignore[method-assign]  # the fault
             with pytest.raises(KeyboardInterrupt):
                 buffer.resolve_waiting()
-            buffer._tables.replace = replaced  # type: ignore[method-assign]  # mended
+            buffer._tables.replace = replaced  # type: ignore[method-assign]  # fixed
             assert statuses(buffer, "f-1") == {"f-1": "waiting"}
         with opened(tmp_path / "b") as buffer:
             assert buffer.resolve_waiting() == 1

@@ -122,7 +122,7 @@ def test_a_table_that_never_became_durable_is_made_anew(tmp_path: Path) -> None:
         pass
     empty(newest(tmp_path / "b", "predictions", "_versions/*.manifest"))
     with opened(tmp_path / "b") as buffer:
-        assert buffer.repairs == ("predictions: the table was never completely written and was made anew",)
+        assert buffer.repairs == ("predictions: the table was never completely written and was rebuilt",)
         assert buffer.insert(stored(prediction("p-1"))).inserted == 1
 
 
@@ -214,7 +214,7 @@ def test_a_table_that_cannot_be_read_at_all_is_made_anew_where_the_log_holds_eve
     with opened(hopeless, removed_events=lambda _topics: None) as buffer:
         (repair,) = buffer.repairs
         assert "examples: it could not be read in any version" in repair
-        assert "made anew from the event log" in repair
+        assert "rebuilt from the event log" in repair
         assert buffer.rewind == {FEEDBACK: 0}
         assert read_again(buffer, [*labels(0), *labels(10), *labels(20)]) == 30
         assert len(enrich(buffer)) == 30
@@ -255,7 +255,7 @@ def test_a_first_start_that_was_killed_among_the_tables_is_no_loss(tmp_path: Pat
 def test_a_table_that_is_gone_beside_others_is_told_of(folder: Path) -> None:
     shutil.rmtree(folder / "requests.lance")
     with opened(folder) as buffer:
-        assert buffer.repairs == ("requests: the table is gone; it is made anew from what the event log still holds",)
+        assert buffer.repairs == ("requests: the table is gone; it is rebuilt from what the event log still holds",)
 
 
 def test_a_start_says_from_where_to_read_until_the_log_was_rewound(folder: Path) -> None:

@@ -268,7 +268,7 @@ def test_out_of_memory_passes_through(base: Path, tmp_path: Path, monkeypatch: p
         learn(tmp_path, toy_spec(base), toy_rows(["SPORT", "MARKETS"], 16))
 
 
-def test_a_model_that_cannot_be_had_is_the_users_to_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_cannot_be_had_is_the_users_to_fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     rows = toy_rows(["SPORT", "MARKETS"], 10)
     with pytest.raises(UserError, match=r"'no-such-org/no-such-model' cannot be loaded .*`minilm`"):

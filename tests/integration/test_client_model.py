@@ -264,7 +264,7 @@ def test_a_note_that_cannot_be_read_is_as_none(client: Client, cache: Path, cont
 def test_a_task_and_version_from_a_stranger_lead_nowhere(client: Client, cache: Path, proxy: Proxy) -> None:
     for version in (b"../../../v1", b"entities/..", b"entitiez/v1", b"entities/v0"):
         proxy.change = lambda answer, new=version: answer.replace(b'"version":"entities/v1"', b'"version":"%b"' % new)
-        with pytest.raises(UnavailableError, match="is no version of task"):
+        with pytest.raises(UnavailableError, match="is not a version of task"):
             follow(client, cache, wait_s=0)
     assert list(cache.rglob("*")) == []
 

@@ -51,7 +51,7 @@ def test_enough_new_examples_become_a_champion_and_the_counter_starts_over(world
     world.cycle.step()
     run = only_run(world)
     assert (run.state, run.verdict, run.version, run.full, run.attempt) == ("decided", "promote", f"{NAME}/v1", True, 1)
-    assert run.reason == "10 new examples; 10 start a run"
+    assert run.reason == "10 new examples; a run starts at 10"
     assert world.champion() == f"{NAME}/v1"
     world.cycle.step()
     assert only_run(world) == run
@@ -183,7 +183,7 @@ def test_a_run_asked_not_to_promote_does_not(world: World) -> None:
     run = world.ask(promote=False)
     assert (run.verdict, run.version) == ("keep", f"{NAME}/v1")
     assert run.reasons[0] == (
-        f"Not promoted: the run was asked for without promotion. Promote it with `perennial models promote {NAME}/v1`."
+        f"Not promoted: the run was requested without promotion. Promote it with `perennial models promote {NAME}/v1`."
     )
     assert "better" in run.reasons[1]
     assert world.champion() is None
@@ -288,7 +288,7 @@ def test_a_damaged_champion_fails_the_run_and_does_not_loop(world: World) -> Non
 def test_a_run_stopped_by_a_shutdown_goes_on_at_the_next_start_and_is_announced_once(world: World) -> None:
     def stopped(spec: JobSpec) -> JobResult:
         world.stop.set()
-        return JobResult(run_id=spec.run_id, status="stopped", error="stopped; it goes on at the next start")
+        return JobResult(run_id=spec.run_id, status="stopped", error="stopped; it continues at the next start")
 
     train_with(world, stopped)
     world.grow(10)
@@ -357,7 +357,7 @@ def test_a_former_leader_writes_nothing_more(world: World, state: str, monkeypat
         train_with(world, overtaken)
     else:
         monkeypatch.setattr(module.gate, "decide", lambda *_, **__: deposed() or module.gate.Decision("promote", ("better",)))
-    with pytest.raises(StopError, match="leads no longer"):
+    with pytest.raises(StopError, match="no longer the leader"):
         world.cycle.step()
     assert [run.state for run in world.registry.runs.list()] == ([] if state == "queued" else [state])
     assert world.champion() is None
@@ -386,7 +386,7 @@ def test_events_reach_the_log_once_each_although_a_flush_failed(world: World, tm
         source = log.source("reader", [LIFECYCLE_TOPIC])
         events = [json.loads(raw.value or b"") for raw in source.poll(timeout_s=0.1, max_events=100)]
         source.close()
-        sink.flush = flush  # type: ignore[method-assign]  # mended
+        sink.flush = flush  # type: ignore[method-assign]  # fixed
         sink.close()
     assert [event["type"] for event in events] == ["training.started", "model.promoted", "training.finished"]
     assert len({event["event_id"] for event in events}) == 3

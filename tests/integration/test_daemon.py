@@ -133,7 +133,7 @@ def test_a_start_that_fails_half_way_frees_what_it_had_taken(settings: Settings)
         running = Running(wrong)
         running.end()
     assert isinstance(running.error, UserError)
-    assert f"cannot have port {port}" in str(running.error)
+    assert f"port {port}" in str(running.error)
     check_free(settings)
     assert not [thread for thread in threading.enumerate() if thread.name == "lease"]
 

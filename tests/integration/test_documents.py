@@ -1,4 +1,4 @@
-"""Documents in the buffer: a split made sentence by sentence is mended, lineage goes by document, labels get their share."""
+"""Documents in the buffer: a split made sentence by sentence is fixed, lineage goes by document, labels get their share."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_an_article_stands_where_its_labels_stand(tmp_path: Path) -> None:
         assert (sides.side("a-1"), sides.side("a-2"), dropped) == ("train", "test", 0)
 
 
-def test_a_document_in_training_before_it_was_mended_neither_trains_nor_judges_its_champion(tmp_path: Path) -> None:
+def test_a_document_in_training_before_it_was_fixed_neither_trains_nor_judges_its_champion(tmp_path: Path) -> None:
     with opened(tmp_path / "b") as buffer:
         buffer.insert(
             stored(

@@ -90,7 +90,7 @@ class TestCaps:
             }  # fmt: skip
             status, reason = fate(buffer, "f-2")
             assert status == "set_aside"
-            assert "its user had judged 2 texts on 2024-05-01 already (feedback.max_per_user_day)" in reason
+            assert "its user had already judged 2 texts on 2024-05-01 (feedback.max_per_user_day)" in reason
             assert trained(buffer, tmp_path / "set") == ["f-0", "f-1", "other"]
             assert frozen(buffer, tmp_path / "again").manifest.left_out == {"feedback: over_cap": 2}
             assert buffer.counts(TASK.name).train == 3
@@ -104,14 +104,14 @@ class TestCaps:
             take(buffer, feedback("f-1", "one", "sport"), settings=few)
             take(buffer, feedback("f-2", "one", "economy"), feedback("f-3", "two"), offset=5, settings=few)
             assert standings(buffer) == {"f-1": "replaced", "f-2": "effective", "f-3": "over_cap"}
-            assert "its user has answered again about the same text" in fate(buffer, "f-1")[1]
+            assert "its user has given a newer answer" in fate(buffer, "f-1")[1]
 
     def test_an_article_takes_so_many_users_in_all_and_a_source_so_many_answers_a_day(self, tmp_path: Path) -> None:
         with opened(tmp_path / "b", tasks=LENIENT) as buffer:
             few = policy(max_per_article=3, max_per_source_day=4)
             take(buffer, *(feedback(f"a-{n}", "one", user_id=f"u-{n}", source=f"key:{n}") for n in range(5)), settings=few)
             assert sorted(standings(buffer).values()) == ["effective"] * 3 + ["over_cap"] * 2
-            assert "to its article and near copies count already (feedback.max_per_article)" in fate(buffer, "a-4")[1]
+            assert "already count (feedback.max_per_article)" in fate(buffer, "a-4")[1]
             take(
                 buffer,
                 *(feedback(f"s-{n}", f"s {n}", user_id=f"v-{n}", source="key:x") for n in range(6)),
@@ -119,7 +119,7 @@ class TestCaps:
                 settings=few,
             )
             assert [standings(buffer)[f"s-{n}"] for n in range(6)] == ["effective"] * 4 + ["over_cap"] * 2
-            assert "4 answers had come from its source on 2024-05-01" in fate(buffer, "s-5")[1]
+            assert "already sent 4 answers on 2024-05-01" in fate(buffer, "s-5")[1]
 
     def test_one_user_over_the_cap_takes_no_seat_of_their_source(self, tmp_path: Path) -> None:
         with opened(tmp_path / "b", tasks=LENIENT) as buffer:
@@ -221,7 +221,7 @@ class TestTrust:
             take(buffer, *(event for n in range(5) for event in self.cites(n, "economy", "sport")), offset=20)
             found = standings(buffer)
             assert {found[f"said-{n}"] for n in range(3)} == {"distrusted"}
-            assert "disagreed too often with labels" in fate(buffer, "said-0")[1]
+            assert "disagreed too often" in fate(buffer, "said-0")[1]
             assert trained(buffer, tmp_path / "set") == [f"gold-{n}" for n in range(5)]
             assert buffer.counts(TASK.name).train == 5
             (user,) = buffer.users(TASK.name, FEEDBACK)
@@ -265,7 +265,7 @@ class TestQuarantine:
     @pytest.mark.parametrize(
         ("fact", "why"),
         [
-            ({"split": "anchor"}, "it stands in the anchor set"),
+            ({"split": "anchor"}, "it belongs to the anchor set"),
             ({"quality": 0.1}, "the quality of its text is 0.10"),
         ],
         ids=["anchor", "too poor"],
@@ -360,7 +360,7 @@ class TestQuarantine:
             take(buffer, feedback("later", "text 9"), offset=30)
             assert standings(buffer)["later"] == "effective"
             assert buffer.users(TASK.name, FEEDBACK)[0].contradicted == 3, "and counts against its user"
-            assert "a person has looked at it and rejected it" in fate(buffer, "f-0")[1]
+            assert "rejected it" in fate(buffer, "f-0")[1]
 
     def test_a_decision_may_come_before_the_judgement(self, tmp_path: Path) -> None:
         with opened(tmp_path / "b", tasks=LENIENT) as buffer:
@@ -409,7 +409,7 @@ class TestAlarm:
             enrich(buffer)
             (alarm,) = buffer.defence(TASK.name).alarms
             assert (alarm.move, alarm.held, alarm.users, alarm.since) == ("(unknown) -> sport", 300, 5, now[0])
-            assert "the label-flip alarm" in fate(buffer, "x-0")[1]
+            assert "label-flip alarm" in fate(buffer, "x-0")[1]
             assert fate(buffer, "h-0")[0] == "joined", "other corrections count on"
             assert buffer.counts(TASK.name).train == 140
             now[0] += timedelta(days=9)
@@ -500,11 +500,11 @@ class TestAlarm:
             assert look(buffer).trigger is not None
             take(buffer, *self.flood(300), offset=500)
             assert look(buffer).trigger is None
-            assert "1 label-flip alarm up: feedback starts no run until" in look(buffer).reasons[0]
+            assert "1 open label-flip alarm: feedback starts no run" in look(buffer).reasons[0]
             take(buffer, *(label(f"g-{n}", f"gold {n}") for n in range(40)), offset=2_000)
             due = look(buffer).trigger
             assert due is not None
-            assert due.reason == "40 new examples; 40 start a run"
+            assert due.reason == "40 new examples; a run starts at 40"
 
 
 class TestAnchor:

@@ -143,7 +143,7 @@ def test_a_correction_that_another_overrules_says_which(loop: Loop) -> None:
     loop.data.publish(learnt=("fb-2",))
     overruled = loop.fate("fb-1")
     assert (overruled["status"], overruled["learnt_in"]) == ("set_aside", None)
-    assert "its user has answered again about the same text since" in overruled["reason"]
+    assert "its user has given a newer answer" in overruled["reason"]
 
 
 def test_what_was_learnt_and_then_rejected_says_both(loop: Loop) -> None:
@@ -155,7 +155,7 @@ def test_what_was_learnt_and_then_rejected_says_both(loop: Loop) -> None:
     judge(loop.buffer)
     found = loop.fate("fb-1")
     assert (found["status"], found["learnt_in"]) == ("learnt", version)
-    assert "Now it is stored, but no run learns from it: a person has looked at it" in found["reason"]
+    assert "Now it is stored but not used for training: a person has reviewed" in found["reason"]
 
 
 def test_a_correction_without_its_article_waits_visibly(loop: Loop) -> None:

@@ -165,7 +165,7 @@ def test_ingest_keeps_a_dead_letter_for_the_damage_and_goes_on_after_it(broker: 
         closing(DeadLetters(tmp_path / "dead.db")) as letters,
         closing(Erasures(tmp_path)) as erasures,
     ):
-        for _ in range(2):  # the second one starts anew, as after a crash
+        for _ in range(2):  # the second one starts again, as after a crash
             with closing(source_of(broker, topic)) as source:
                 ingest = Ingest(
                     source, buffer, letters, erasures=erasures, tasks=lambda: TASKS, settings=settings, data_dir=tmp_path

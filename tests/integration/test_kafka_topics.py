@@ -79,8 +79,8 @@ def test_topics_are_made_once_with_our_settings_and_told_when_they_differ(settin
     assert differences(settings) == {events.FEEDBACK_TOPIC: ("retention.ms is 1000, not 172800000",)}
     topics.create_missing(settings, partitions=1, replication_factor=1, update=True)
     eventually(lambda: not differences(settings), within_s=60)
-    mended = topics.create_missing(settings, partitions=1, replication_factor=1)
-    assert all(state.partitions == 2 for state in mended), "a topic is never made smaller"
+    fixed = topics.create_missing(settings, partitions=1, replication_factor=1)
+    assert all(state.partitions == 2 for state in fixed), "a topic is never made smaller"
 
 
 def test_more_replicas_than_brokers_are_refused_in_words(settings: Settings, broker: Broker) -> None:

@@ -1,4 +1,4 @@
-"""Writing the registry's file anew locks it for longer than a lease: the leader leads on all the same."""
+"""Rewriting the registry's file locks it for longer than a lease: the leader leads on all the same."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_standby_that_was_locked_out_counts_that_while_as_nothing(tmp_path: Pa
 
             leader.database.write = locked_for_long  # type: ignore[method-assign]  # the fault
             assert standby.acquire("standby", 5) is None
-            leader.database.write = write  # type: ignore[method-assign]  # mended
+            leader.database.write = write  # type: ignore[method-assign]  # fixed
         steady[0] += 6
         assert standby.acquire("standby", 5) is None
         steady[0] += 6
@@ -101,7 +101,7 @@ def test_a_former_leader_neither_prolongs_the_lease_nor_writes_the_file(registry
     former = registry.lease.acquire("former", 5)
     clock.forward(6)
     assert registry.lease.acquire("leader", 5) is not None
-    with pytest.raises(StopError, match="leads no longer"):
+    with pytest.raises(StopError, match="no longer the leader"):
         registry.compact(fencing_token=former)
     clock.forward(6)
     assert registry.lease.acquire("former", 5) is not None

@@ -86,7 +86,7 @@ def test_accounts_that_agree_below_the_alarm_bring_no_label_by_themselves(tmp_pa
         assert f"{name!r} ({3 * BELOW_THE_ALARM} rows)" in told
         fate = buffer.feedback_fate("poison-0-0")
         assert fate is not None
-        assert "users alone carry it" in buffer.explain(fate).reason
+        assert "only users have given it" in buffer.explain(fate).reason
         declared = TOPICS.model_copy(update={"label_names": (name,)})
         assert name in labels(frozen(buffer, tmp_path / "declared", declared)), "only the label was in the way"
 

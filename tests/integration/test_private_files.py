@@ -60,7 +60,7 @@ def test_all_that_is_made_is_for_its_user_alone_whatever_the_umask_was(tmp_path:
 
 
 @pytest.mark.usefixtures("open_umask")
-def test_what_an_earlier_version_left_open_is_mended_and_told_of(tmp_path: Path) -> None:
+def test_what_an_earlier_version_left_open_is_fixed_and_told_of(tmp_path: Path) -> None:
     data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
     (data / "buffer").mkdir(parents=True)
     (data / "registry.db").write_bytes(b"hashes")
@@ -68,10 +68,10 @@ def test_what_an_earlier_version_left_open_is_mended_and_told_of(tmp_path: Path)
     (data / "link").symlink_to(elsewhere)
     told = machine.data_folder(load_settings(data_dir=data), {})
     assert (told.level, str(data / "registry.db") in told.found) == ("warning", True)
-    assert private.mend(data) == 3
+    assert private.restrict(data) == 3
     assert modes(data) == {0o700, 0o600}
     assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o666, "a link leads elsewhere"
-    assert private.mend(data) == 0
+    assert private.restrict(data) == 0
     assert machine.data_folder(load_settings(data_dir=data), {}).level == "ok"
 
 

@@ -138,7 +138,7 @@ def test_files_of_the_release_before_that_were_moved_are_read_where_they_are(tmp
     (spec.run_dir / job_spec.RESULT_FILE).write_text(told.model_dump_json())
     read = job_spec.read_spec(spec.run_dir)
     assert (read.run_dir, read.training_set) == (spec.run_dir, spec.training_set)
-    assert read.champion == Path("/there/artifacts/v1"), "the cycle places it anew by its version"
+    assert read.champion == Path("/there/artifacts/v1"), "the cycle places it again by its version"
     result = job_spec.read_result(spec.run_dir)
     assert result is not None
     assert result.model == spec.run_dir / job_spec.MODEL_FOLDER

@@ -258,7 +258,7 @@ def test_a_task_that_changes_its_kind_leaves_its_old_rows_out_by_name(tmp_path: 
     kept = {one for role in ("train", "test", "corrections") for one in frozen.rows(role)["example_id"].to_pylist()}
     assert kept >= {"l-3", "l-4"}
     assert not kept & {"l-0", "l-1", "f-0", "g-0"}
-    assert any(reason.startswith(f"its target is none of a {changed.kind} task: ") for reason in frozen.manifest.left_out)
+    assert any(reason.startswith(f"its target does not fit kind {changed.kind}: ") for reason in frozen.manifest.left_out)
 
 
 def test_spans_beyond_every_bound_are_no_ones_fault(tmp_path: Path) -> None:

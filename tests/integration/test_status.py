@@ -94,7 +94,7 @@ def test_a_due_run_a_pinned_champion_and_events_that_wait(world: World) -> None:
             sink.publish(events.FEEDBACK_TOPIC, events.to_bytes(buffers.label(f"waits-{number}", task=NAME)))
     status = read(world)
     (toy,) = status.tasks
-    assert (toy.due, toy.reasons, toy.pinned) == (True, ("12 new examples; 10 start a run",), True)
+    assert (toy.due, toy.reasons, toy.pinned) == (True, ("12 new examples; a run starts at 10",), True)
     assert status.lag[events.FEEDBACK_TOPIC] == 4
 
 
@@ -112,7 +112,7 @@ def test_a_run_under_way_shows_its_newest_progress(world: World) -> None:
     world.cycle.step()
     (toy,) = seen[0].tasks
     assert toy.run is not None
-    assert (toy.run.state, toy.run.reason) == ("training", "10 new examples; 10 start a run")
+    assert (toy.run.state, toy.run.reason) == ("training", "10 new examples; a run starts at 10")
     assert toy.run.progress == Progress(phase="training", step=7, steps=9)
     assert toy.reasons == ("a run is under way",)
     (after,) = read(world).tasks

@@ -22,7 +22,7 @@ VALIDATORS = {name: jsonschema_rs.Draft202012Validator(schema) for name, schema 
 # What docs/kafka.md lists as beyond a schema, by the words of the refusal.
 BEYOND = re.compile(
     "is not defined here|is not one of task|ends outside the text|overlap|ends at|content_sha256 does not fit|"
-    "time|year|serial number|day from month|bytes in UTF-8|form NFC|"
+    "time|year|serial number|day and month|bytes in UTF-8|form NFC|"
     r"target\.|answer\.|half of a surrogate pair"
 )
 

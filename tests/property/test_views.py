@@ -84,4 +84,4 @@ def test_figures_that_json_does_not_know_are_words() -> None:
 @given(score=st.floats(allow_nan=False, allow_infinity=False), highest=st.sampled_from([1.0, float("inf")]))
 def test_a_score_is_told_as_the_gate_tells_it(score: float, highest: float) -> None:
     metric = scale.Scale(title="macro F1", highest=highest)
-    assert Scale.model_validate(metric.model_dump(mode="json")).told(score) == metric.told(score)
+    assert Scale.model_validate(metric.model_dump(mode="json")).format_score(score) == metric.format_score(score)

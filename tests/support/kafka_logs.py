@@ -65,7 +65,7 @@ listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:
 
 
 def empty_topics(settings: Settings, partitions: int = 1) -> None:
-    """Make the topics that a daemon lives on anew, so that nothing of an earlier test is in them."""
+    """Make the topics that a daemon lives on once more, so that nothing of an earlier test is in them."""
     with closing(KafkaAdminClient(bootstrap_servers=settings.kafka.servers)) as admin:
         present = set(admin.list_topics()).intersection(topics.TOPICS)
         if present:

@@ -91,7 +91,7 @@ BAD_INPUT: dict[str, tuple[Any, str | None, str, str]] = {
     "unknown task of a retrain": (RETRAIN | {"task": "weather"}, "task", "'weather' is not defined", "the tasks are"),
     "label outside a closed set": (spans(span(4, 7, "ORGG")), "target", "'ORGG' is not one of", "add the label to the task file"),
     "span outside the text": (spans(span(4, 99)), "target.spans", "outside the text, which has 14", "offsets count code points"),
-    "span before the text": (spans(span(-1, 3)), "target.spans.0.start", "at least 0, got -1", "mend the number"),
+    "span before the text": (spans(span(-1, 3)), "target.spans.0.start", "at least 0, got -1", "fix the number"),
     "span that is empty": (spans(span(4, 4)), "target.spans.0", "ends at 4, before or where it starts", "end exclusive"),
     "span offset with a fraction": (spans(span(4, 7.5)), "target.spans.0.end", "not a whole number, got 7.5", "send one"),
     "overlapping spans": (spans(span(0, 7), span(4, 9)), "target", "spans 0-7 (ORG) and 4-9 (ORG) overlap", "keep one of them"),

@@ -88,7 +88,7 @@ def test_each_alert_has_a_page_and_each_page_an_alert() -> None:
         assert rule["annotations"]["runbook"] == f"docs/runbooks/{rule['alert']}.md"
         assert rule["labels"]["severity"] in ("critical", "warning")
         page = (RUNBOOKS / f"{rule['alert']}.md").read_text()
-        headings = ["What it means", "How to look", "What to do", "How to know it is over"]
+        headings = ["What it means", "How to check", "What to do", "How to know it is resolved"]
         assert page.startswith(f"# {rule['alert']}\n")
         assert re.findall(r"^## (.+)$", page, flags=re.MULTILINE) == headings
 

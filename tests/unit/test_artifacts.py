@@ -133,7 +133,7 @@ def test_a_manifest_that_leaves_its_folder_is_refused(artifacts: LocalArtifacts,
 @pytest.mark.parametrize("artifact_id", ["../topics/v1", "topics/v1", "topics/v1-0123456789ab/..", "/topics/v1-0123456789ab", ""])
 def test_what_is_no_artifact_id_never_reaches_the_disk(artifacts: LocalArtifacts, artifact_id: str) -> None:
     for step in (artifacts.folder, artifacts.remove, lambda name: artifacts.fetch(name, "0" * 64)):
-        with pytest.raises(RunFailedError, match="no artifact id"):
+        with pytest.raises(RunFailedError, match="not an artifact id"):
             step(artifact_id)
 
 
@@ -167,7 +167,7 @@ def test_what_cannot_be_published_is_named(artifacts: LocalArtifacts, model: Pat
         artifacts.publish("topics", 1, model)
     (model / "link").unlink()
     (model / MANIFEST_FILE).write_text("{}")
-    with pytest.raises(RunFailedError, match=f"holds a {MANIFEST_FILE} already"):
+    with pytest.raises(RunFailedError, match=f"contains a {MANIFEST_FILE}"):
         artifacts.publish("topics", 1, model)
 
 

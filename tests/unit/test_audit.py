@@ -42,7 +42,7 @@ def test_a_report_of_pip_audit_is_read() -> None:
 
 def test_clean_only_when_all_were_audited() -> None:
     lines, code = judge([ALL], PINNED, [], TODAY)
-    assert (lines, code) == (["2 of 2 pinned versions audited, 0 vulnerabilities to mend"], CLEAN)
+    assert (lines, code) == (["2 of 2 pinned versions audited, 0 vulnerabilities to fix"], CLEAN)
     silent = Report("pypi", (), frozenset(), "no such host")
     lines, code = judge([silent, silent], PINNED, [], TODAY)
     assert code == NOT_AUDITED
@@ -59,8 +59,8 @@ def test_what_is_found_fails_however_many_services_tell_it_and_even_where_others
     lines, code = judge([VULNERABLE, VULNERABLE], PINNED, [], TODAY)
     assert code == FOUND
     assert lines == [
-        "VULNERABLE: idna 3.20: CVE-1, GHSA-1; mended in 3.21",
-        "2 of 2 pinned versions audited, 1 vulnerabilities to mend",
+        "VULNERABLE: idna 3.20: CVE-1, GHSA-1; fixed in 3.21",
+        "2 of 2 pinned versions audited, 1 vulnerabilities to fix",
     ]
     partly = Report("pypi", VULNERABLE.findings, frozenset({"idna"}), "unknown")
     assert judge([partly], PINNED, [], TODAY)[1] == FOUND
@@ -140,11 +140,11 @@ def test_pip_audit_finds_what_the_service_knows() -> None:
         done = run(url)
     assert done.returncode == FOUND, done.stderr
     assert "VULNERABLE: idna" in done.stdout
-    assert "CVE-2026-0, GHSA-made-up; mended in 99.0" in done.stdout
+    assert "CVE-2026-0, GHSA-made-up; fixed in 99.0" in done.stdout
     with advisory_service({}) as url:
         done = run(url)
     assert done.returncode == CLEAN, done.stdout
-    assert "0 vulnerabilities to mend" in done.stdout
+    assert "0 vulnerabilities to fix" in done.stdout
 
 
 @pytest.mark.process

@@ -70,14 +70,14 @@ def test_a_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_settings_that_cannot_be_read(installation: Path) -> None:
     (installation / "perennial.toml").write_text("[serving]\nprot = 1\n")
-    assert_problem("settings", says="serving.prot", remedy="mend perennial.toml")
+    assert_problem("settings", says="serving.prot", remedy="fix perennial.toml")
 
 
 def test_a_wrong_task_file(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (installation / "tasks").mkdir()
     (installation / "tasks" / "mine.yaml").write_text("name: mine\n")
     monkeypatch.setenv("PERENNIAL_TASKS_DIR", "tasks")
-    assert_problem("task files", says="`kind` is missing", remedy="mend the file in tasks")
+    assert_problem("task files", says="`kind` is missing", remedy="fix the file in tasks")
 
 
 def test_a_data_folder_that_cannot_be_written(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +209,7 @@ def test_tls(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
         monkeypatch.setenv("PERENNIAL_SERVING__PORT", str(taken.getsockname()[1]))
-        assert_problem("serving", says="is taken", remedy="set serving.port")
+        assert_problem("serving", says="another program uses port", remedy="set serving.port")
 
 
 def test_a_port_of_the_other_protocol_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +222,7 @@ def test_a_port_of_the_other_protocol_that_is_taken(monkeypatch: pytest.MonkeyPa
         return
     with contextlib.closing(taken):
         monkeypatch.setenv("PERENNIAL_SERVING__PORT", str(taken.getsockname()[1]))
-        assert_problem("serving", says="is taken", remedy="set serving.port")
+        assert_problem("serving", says="another program uses port", remedy="set serving.port")
 
 
 def test_dead_letters_are_pointed_at(installation: Path) -> None:

@@ -188,7 +188,7 @@ def test_a_wrong_column_names_those_that_exist(tmp_path: Path) -> None:
         ("rows.json", "[1, 2", "JSON list"),
     ],
 )
-def test_an_unreadable_file_is_the_users_to_mend(tmp_path: Path, name: str, content: Any, said: str) -> None:
+def test_an_unreadable_file_is_the_users_to_fix(tmp_path: Path, name: str, content: Any, said: str) -> None:
     path = tmp_path / name if content is None else written(tmp_path, name, content)
     with pytest.raises(UserError, match=said):
         labels(path)

@@ -76,8 +76,7 @@ def test_but_not_where_a_worse_candidate_could_look_like_this() -> None:
         seen(rows=250, gain=0.08, p_equal=0.007, standard_error=0.037, required_gain=0.025, required_rows=900), POLICY
     )
     assert decision.verdict == "insufficient_evidence"
-    worse = "A candidate that is 2.5 points worse would show this gain in more than 1 of 2,000 comparisons."
-    assert worse in decision.reasons
+    assert any("2.5 points worse" in reason and "1 of 2,000 comparisons" in reason for reason in decision.reasons)
 
 
 def test_a_lower_bound_below_zero_never_promotes() -> None:
@@ -107,7 +106,8 @@ def test_a_first_version_needs_only_certainty() -> None:
     first = seen(champion_version=None, opponent="baseline: most frequent label", required_gain=0.0, required_rows=0, gain=0.03)
     decision = decide(first, POLICY)
     assert decision.verdict == "promote"
-    assert decision.reasons[0].endswith("Promotion needs a gain beyond chance.")
+    assert "better than the baseline (most frequent label):" in decision.reasons[0]
+    assert decision.reasons[0].endswith("significant gain.")
     assert decide(first.model_copy(update={"rows": 150}), POLICY).verdict == "insufficient_evidence"
     assert decide(first.model_copy(update={"gain": -0.01, "p_equal": 0.8}), POLICY).verdict == "keep"
 
@@ -131,7 +131,7 @@ def test_repeated_looks_ask_for_more_certainty() -> None:
     ("change", "words"),
     [
         ({"anchor": slice_of("anchor", 0.9, 0.84)}, "forgets"),
-        ({"slices": (slice_of("language:sv", 0.8, 0.75),)}, "language:sv is 5.0 points worse"),
+        ({"slices": (slice_of("language:sv", 0.8, 0.75),)}, "language:sv got 5.0 points worse"),
         ({"candidate_latency": Latency(p50_ms=9, p99_ms=31), "champion_latency": Latency(p50_ms=5, p99_ms=10)}, "31.0 ms"),
         ({"size_mib": 3000.0}, "3,000 MiB"),
     ],
@@ -202,8 +202,7 @@ def test_manual_mode_is_judged_like_any_other() -> None:
 def test_a_champion_that_must_go_is_replaced_by_one_that_is_no_worse(changes: dict[str, Any], verdict: str) -> None:
     decision = decide(seen(**changes), POLICY, champion_must_go=True)
     assert decision.verdict == verdict
-    told = decision.reasons[-1]
-    assert told.endswith("news-topics/v3 learnt from texts that were erased, so its replacement may be up to 3.6 points worse.")
+    assert all(words in decision.reasons[-1] for words in ("news-topics/v3", "erased texts", "up to 3.6 points worse."))
     assert decide(seen(**changes), POLICY).verdict != "promote", "any other champion stays"
 
 

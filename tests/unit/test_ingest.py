@@ -334,7 +334,7 @@ def test_events_that_the_program_fails_on_become_dead_letters_and_their_neighbou
     assert [letter.offset for letter in reversed(bench.dead_letters.list())] == bad
     assert all(letter.replayable and "KeyError: 'a bug'" in letter.reason for letter in bench.dead_letters.list())
     assert sum(line["event"] == "ingest.failed_on_an_event" for line in lines) == len(bad)
-    bench.buffer.insert = insert  # type: ignore[method-assign]  # mended
+    bench.buffer.insert = insert  # type: ignore[method-assign]  # fixed
     with closing(bench.log.sink()) as sink:
         bench.dead_letters.replay([letter.id for letter in bench.dead_letters.list()], sink)
     assert bench.ingest.step().inserted == len(bad)

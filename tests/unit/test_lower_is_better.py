@@ -93,7 +93,7 @@ def test_forgetting_and_slices_are_shares_where_a_score_has_no_upper_bound() -> 
     assert decision.reasons[0].startswith("It forgets")
     worse = -seen.anchor.gain / seen.anchor.champion_score
     assert f"{worse * 100:.1f} % worse" in decision.reasons[0]
-    assert "5 % are allowed" in decision.reasons[0]
+    assert "at most 5 % allowed" in decision.reasons[0]
     within = seen.anchor.model_copy(update={"candidate_score": 1.04 * seen.anchor.champion_score})
     assert decide(seen.model_copy(update={"anchor": within}), task.promotion).verdict == "promote"
 
@@ -178,8 +178,8 @@ def test_two_metrics_of_one_name_are_refused() -> None:
 
 def test_units_are_told_as_they_are_and_points_as_hundredths() -> None:
     minutes = MAE.model_copy(update={"unit": "minutes"})
-    assert (minutes.told(1324.5), minutes.told_gain(0.0125, sign=True)) == ("1324", "+0.0125 minutes")
-    assert (ACCURACY.told(0.7123), ACCURACY.told_gain(0.0512, sign=True)) == ("0.712", "+5.1 points")
+    assert (minutes.format_score(1324.5), minutes.format_gain(0.0125, sign=True)) == ("1324", "+0.0125 minutes")
+    assert (ACCURACY.format_score(0.7123), ACCURACY.format_gain(0.0512, sign=True)) == ("0.712", "+5.1 points")
 
 
 @pytest.fixture

@@ -194,9 +194,9 @@ class TestCards:
         card = cards.write_card(registry, version.name, tmp_path / "card", history=history).read_text()
         for part in (
             f"# {TASK}/v2", "Champion; made on",
-            "**Not promoted: the champion was kept.** The run began because: 132 new examples.",
+            "**Not promoted: the champion was kept.** The run was started by: 132 new examples.",
             "- too | few rows", "gain +0.0700, between +0.0310 and +0.1040", "| newest | 200 | 0.5000 | 0.6300 | +0.1300 |",
-            "| anchor | 120 | 0.7000 | 0.6900 | -0.0100 |", f"| Went on from | {TASK}/v1 |",
+            "| anchor | 120 | 0.7000 | 0.6900 | -0.0100 |", f"| Based on | {TASK}/v1 |",
             "| Examples learnt, parents included | 10 |",
             "| `task.training.epochs` | 2 |", "| Hardware | cpu, bf16 |", version.artifact_id, version.manifest_sha256,
         ):  # fmt: skip

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from config.errors import UserError
 from config.logging import configure_logging
-from config.secrets import MASK, masker, secrets_of, told
+from config.secrets import MASK, masked_message, masker, secrets_of
 from config.sections import LogSettings
 from config.settings import load_settings
 
@@ -73,7 +73,7 @@ def test_a_log_shows_none_of_them(form: str, restored: None) -> None:
 
 
 @example(secret="it's-mine", before='said "', after="")
-@given(st.text(st.characters(), min_size=6, max_size=40), st.text(max_size=40), st.text(max_size=40))
+@given(st.text(min_size=6, max_size=40), st.text(max_size=40), st.text(max_size=40))
 def test_a_secret_of_any_characters_is_masked_in_every_spelling(secret: str, before: str, after: str) -> None:
     assume(secret not in MASK)
     mask = masker([secret])
@@ -142,6 +142,6 @@ def test_a_crash_tells_none_either() -> None:
 
 def test_the_message_a_command_ends_with_tells_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERENNIAL_SERVING__TOKEN", "hush-hush")
-    assert told(UserError("the token hush-hush is wrong")) == f"the token {MASK} is wrong"
+    assert masked_message(UserError("the token hush-hush is wrong")) == f"the token {MASK} is wrong"
     monkeypatch.setenv("PERENNIAL_SERVING__NOTHING", "x")
-    assert told(UserError(f"the key {KEY} is wrong")) == f"the key prn_0123456789ab_{MASK} is wrong"
+    assert masked_message(UserError(f"the key {KEY} is wrong")) == f"the key prn_0123456789ab_{MASK} is wrong"

@@ -48,12 +48,12 @@ def response(status: str, body: bytes) -> bytes:
     return b"HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (status.encode(), len(body), body)
 
 
-ERROR = b'{"error": {"field": null, "message": "it went wrong", "remedy": "mend it"}}'
+ERROR = b'{"error": {"field": null, "message": "it went wrong", "remedy": "fix it"}}'
 
 
 @pytest.mark.parametrize(("task", "quoted"), [("news topics", b"news%20topics"), ("wörld", b"w%C3%B6rld"), ("a/b", b"a%2Fb")])
 def test_any_name_of_a_task_reaches_the_server(settings: Settings, task: str, quoted: bytes) -> None:
-    with serving(settings, response("404 Not Found", ERROR)) as seen, pytest.raises(UserError, match="it went wrong; mend it"):
+    with serving(settings, response("404 Not Found", ERROR)) as seen, pytest.raises(UserError, match="it went wrong; fix it"):
         client.ask(settings, task, ["x"])
     assert seen[0].startswith(b"POST /v1/tasks/" + quoted + b"/predict ")
 
@@ -81,7 +81,7 @@ def test_a_server_that_is_not_there_is_no_mistake_of_the_user(settings: Settings
 
 
 def test_a_task_without_a_champion_is_told_as_such(settings: Settings) -> None:
-    with serving(settings, response("503 Unavailable", ERROR)), pytest.raises(UserError, match="it went wrong; mend it"):
+    with serving(settings, response("503 Unavailable", ERROR)), pytest.raises(UserError, match="it went wrong; fix it"):
         client.ask(settings, "news-topics", ["x"])
 
 

@@ -93,7 +93,7 @@ def test_a_wrong_file_leaves_every_task_as_it_was(
     assert (line["event"], line["log_level"]) == ("tasks.not_reloaded", "error")
     assert said in line["reason"]
     assert str(file(data, TASK)) in line["reason"]
-    assert "stay in force" in line["next"]
+    assert "stay in use" in line["next"]
     assert tasks_shown(client) == [TASK, TOPICS], "not even the good files count"
     assert client.post(PREDICT, json={"text": TEXT}).status_code == 200
 

@@ -120,7 +120,7 @@ def test_a_certificate_is_examined_for_what_clients_will_say(tmp_path: Path) -> 
     assert (over.expires_at, over.problem) == (None, "certificate has expired")
 
 
-def test_what_an_operator_must_mend_is_warned_of(tmp_path: Path) -> None:
+def test_what_an_operator_must_fix_is_warned_of(tmp_path: Path) -> None:
     with capture_logs() as logs:
         for examined in (tls.examine(of(pair)) for pair in (
             self_signed(tmp_path), self_signed(tmp_path, "short", days=3), expired(tmp_path)

@@ -45,7 +45,7 @@ def task_with(**changes: object) -> Status:
 def test_zeros_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(QUIET, capsys)
     assert lines["buffer"] == "7 examples"
-    assert lines["waiting"] == "nothing: all events are read"
+    assert lines["events"] == "all read"
     assert lines["examples"] == "training rows 0, test rows 0 of 200 needed"
     assert not {"dead", "set", "feedback"} & set(lines)
 
@@ -78,4 +78,4 @@ def test_what_strangers_wrote_is_inert(strange: str, capsys: pytest.CaptureFixtu
     out = capsys.readouterr().out
     assert not set(out) & set("\x1b\u202e")
     assert out.count("[bold]x[/red]") == (3 if strange.startswith("[bold]") else 0)
-    assert "50 corrections of 1 user say" in out
+    assert "50 corrections by 1 user" in out

@@ -36,13 +36,13 @@ def test_the_hundredth_example_starts_an_incremental_run() -> None:
     found = look(new_examples=100).trigger
     assert found is not None
     assert (found.kind, found.full, found.key) == ("threshold", False, "threshold:3")
-    assert found.reason == "100 new examples; 100 start a run"
+    assert found.reason.startswith("100 new examples;")
 
 
 def test_the_same_examples_start_no_second_run() -> None:
     found = look(new_examples=100, used_keys=frozenset({"threshold:3"}))
     assert found.trigger is None
-    assert "the run on them failed early; a newer example" in found.reasons[0]
+    assert "the last run on them failed" in found.reasons[0]
     assert look(new_examples=101, newest_seq=4, used_keys=frozenset({"threshold:3"})).trigger is not None
 
 
@@ -87,7 +87,9 @@ def test_a_request_without_examples_waits_in_words() -> None:
 def test_a_request_waits_for_the_texts_before_it_and_nothing_else_starts_meanwhile() -> None:
     found = look(request=Request("r1", "please", full=False, texts_ahead=4_000), new_examples=1_000)
     assert found.trigger is None
-    assert found.reasons == ("a run was requested; it waits for 4000 texts to be enriched",)
+    assert len(found.reasons) == 1
+    assert "requested" in found.reasons[0]
+    assert "4000 more texts" in found.reasons[0]
 
 
 def test_a_request_keeps_its_wish_not_to_promote() -> None:
@@ -119,7 +121,8 @@ def test_a_weekly_run_that_was_given_up_is_begun_anew_a_day_later_under_a_key_of
     old = {"first_run_at": NOW - timedelta(days=30)}
     early = look(**old, used_keys=frozenset({week}), given_up={week: NOW - timedelta(hours=23)})
     assert early.trigger is None
-    assert "given up after temporary failures; it starts again Fri 2026-11-20 13:00 UTC" in early.reasons[-1]
+    assert "failed too often" in early.reasons[-1]
+    assert "again Fri 2026-11-20 13:00 UTC" in early.reasons[-1]
     again = look(**old, used_keys=frozenset({week}), given_up={week: NOW - timedelta(hours=24)}).trigger
     assert again is not None
     assert (again.key, again.kind) == (f"{week}:2", "weekly")
@@ -141,10 +144,8 @@ def test_a_running_run_blocks_everything() -> None:
 def test_confirmations_alone_start_no_run_however_many_they_are() -> None:
     found = look(new_examples=560, new_weight=0.0, new_confirmed_weight=168.0, oldest_new_at=NOW - timedelta(days=30))
     assert found.trigger is None
-    assert found.reasons[:2] == (
-        "560 new examples weighing 0 of the 100 that start a run; 100 more labels needed",
-        "confirmations alone start no run: they count at most as much as the other new examples",
-    )
+    assert found.reasons[0].startswith("560 new examples with a total weight of 0 of 100; 100 more labels")
+    assert found.reasons[1].startswith("confirmations")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_evidence_counts_by_its_weight(labels: int, confirmations: int, starts: 
 
 def test_a_weight_that_just_falls_short_never_reads_as_enough() -> None:
     found = look(new_examples=101, new_weight=99.97)
-    assert "weighing 99.9 of the 100" in found.reasons[0]
+    assert "weight of 99.9 of 100" in found.reasons[0]
 
 
 def first(**changes: object) -> triggers.Evaluation:
@@ -171,10 +172,8 @@ def first(**changes: object) -> triggers.Evaluation:
 def test_a_first_run_waits_for_the_import_and_says_for_how_long() -> None:
     found = first(unenriched=886)
     assert found.trigger is None
-    assert found.reasons[0] == (
-        "316 new examples; 100 start a run, but the first run waits until 886 more texts from the import are enriched, "
-        "which takes about 44 s: 98 of the 200 test rows needed are there. It starts at Fri 2026-11-20 12:14 UTC at the latest"
-    )
+    for words in ("316 new examples;", "886 more texts", "about 44 s", "98 of the 200 test rows", "at Fri 2026-11-20 12:14 UTC"):
+        assert words in found.reasons[0]
     assert first(unread=886).trigger is None
     assert first(unread=None).trigger is None, "the log has not answered yet"
 
@@ -212,8 +211,13 @@ def test_held_out_rows_that_were_missing_start_a_run_without_cooldown_and_only_w
 def test_a_run_that_waits_to_be_tried_again_is_told_with_its_cause() -> None:
     waits = Retry("news-topics-1", NOW + timedelta(minutes=4), "No space left on device", failures=3)
     (told,) = look(running=True, retry=waits, new_examples=500).reasons
-    assert told.startswith("run news-topics-1 failed 3 times, temporarily, and is tried again at Fri 2026-11-20 12:04")
-    assert told.endswith("(4 minutes to go): No space left on device")
+    for words in (
+        "news-topics-1",
+        "3 temporary failures",
+        "at Fri 2026-11-20 12:04 UTC (4 minutes to go)",
+        "No space left on device",
+    ):
+        assert words in told
 
 
 @pytest.mark.parametrize(

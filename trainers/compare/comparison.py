@@ -44,7 +44,7 @@ class Comparison(BaseModel):
     champion_version: str | None
     """None: compared with the declared baseline, as for a first model."""
     opponent: str
-    """What people read: `news-topics/v3` or `baseline: most frequent label`."""
+    """Its name: `news-topics/v3` or `baseline: most frequent label`."""
     rows: int
     stories: int
     champion_score: MaybeInfinite
@@ -78,6 +78,12 @@ class Comparison(BaseModel):
         if not isinstance(values, dict) or "scale" in values or "metric" not in values:
             return values
         return {**values, "scale": catalog.find(values["metric"]).scale}
+
+    @property
+    def opponent_in_words(self) -> str:
+        """The opponent as it stands in a sentence: `news-topics/v3` or `the baseline (most frequent label)`."""
+        kind, colon, name = self.opponent.partition(": ")
+        return f"the {kind} ({name})" if colon else self.opponent
 
 
 def compare(

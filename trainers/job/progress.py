@@ -60,7 +60,7 @@ class ProgressLog:
                 self._send(self._stream, line)
 
     def note(self, message: str) -> None:
-        """Say what goes on before the first step; notes in quick succession are thinned out."""
+        """Report what is done before the first step; notes in quick succession are thinned out."""
         now = self._monotonic()
         if now - self._last_note_at >= _NOTE_INTERVAL_S:
             self._last_note_at = now

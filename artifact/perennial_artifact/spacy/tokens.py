@@ -17,9 +17,9 @@ from spacy.tokenizer import Tokenizer
 NEAR_CHARS = 32
 """Of a run without white space, so much is searched for an affix; no language's affix is as long, but for runs of one sign."""
 LONGEST_URL = 2_048
-"""A longer run is no web address: the pattern for one tries every way to read it."""
+"""A longer run is not a web address: the pattern for one tries every way to read it."""
 LONGEST_EXCEPTION = 256
-"""A longer run is none of the words that some languages keep whole (a pattern that is tried after each affix)."""
+"""A longer run cannot be a word that some languages keep whole (a pattern that is tried after each affix)."""
 INFIX_CHARS = 512
 """Infixes are looked for in parts of this size: some languages' patterns try every beginning with every end."""
 _CONTEXT_CHARS = 6
@@ -30,7 +30,7 @@ def make_linear(nlp: Language) -> Language:
     """Bound the patterns of a pipeline's tokenizer, and return the pipeline. Tokenizers of other kinds stay as they are."""
     tokenizer = nlp.tokenizer
     if isinstance(tokenizer, Tokenizer):
-        # Each change lays all special cases on tokens anew; without any that is quick.
+        # Each change lays all special cases on tokens again; without any that is quick.
         rules, tokenizer.rules = tokenizer.rules, {}
         tokenizer.prefix_search = _bounded(tokenizer.prefix_search, lambda pattern: Prefix(pattern).find)
         tokenizer.suffix_search = _bounded(tokenizer.suffix_search, lambda pattern: Suffix(pattern).find)

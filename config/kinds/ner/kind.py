@@ -92,7 +92,7 @@ class Ner:
         spans = row.spans("spans")
         return {"spans": spans, "partial": True} if row.partial else {"spans": spans}
 
-    def told(self, target: Target) -> str:
+    def in_words(self, target: Target) -> str:
         """Return where each type stands."""
         return ", ".join(f"{span['start']}-{span['end']} {span['label']}" for span in target["spans"]) or "no entity"
 

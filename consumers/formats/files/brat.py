@@ -60,7 +60,7 @@ def _document(number: int, name: str, text: str, lines: list[str]) -> AnyRow:
             continue
         if pieces := _IN_PIECES.fullmatch(line.rstrip("\r")):
             return BadRow(
-                number, f"{name}.ann: {pieces[1]} lies in several pieces of the text; a span is one piece. Mend or remove it"
+                number, f"{name}.ann: {pieces[1]} lies in several pieces of the text; a span is one piece. Fix or remove it"
             )
         found = _TEXT_BOUND.fullmatch(line.rstrip("\r"))
         if found is None:

@@ -277,7 +277,7 @@ def _counts(seen: Sequence[_Seen]) -> bool:
 
 
 def _is_comment(line: _Line, columns: Columns) -> bool:
-    """Return whether a line that begins with a hash, before a sentence's first token, is no token.
+    """Return whether a line that begins with a hash, before a sentence's first token, is not a token.
 
     A token has the file's columns, and a tag that other lines have too.
     """

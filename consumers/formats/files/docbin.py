@@ -13,7 +13,7 @@ from consumers.formats.rows import Row
 def read(file: ImportFile) -> Iterator[Row]:
     """Yield one row per document, numbered from 1: `text`, `cats`, and `spans` where it says which tokens are entities.
 
-    The file is read whole. Raises `UserError` when it is no DocBin.
+    The file is read whole. Raises `UserError` when it is not a DocBin.
     """
     from spacy.tokens import DocBin  # noqa: PLC0415 - heavy
     from spacy.vocab import Vocab  # noqa: PLC0415

@@ -38,7 +38,7 @@ _TURKISH = (frozenset("þð"), frozenset("çü"), frozenset("þðçüýöâîû"
 _IN_WORDS = re.compile(
     r"(?<=[^\W\d_])[^\w\s’'`´·.,:;/\\|\-–—…()\[\]\"“”„»«@&+*=_](?=[^\W\d_])|(?<=[^\W\d_])(?<!\bm)(?<!\b[kcdm]m)[²³¹]|[²³¹](?=[^\W\d_])"
 )
-"""Symbols between letters, and raised digits at a word that is no unit."""
+"""Symbols between letters, and raised digits at a word that is not a unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def _guessed(sample: bytes) -> Encoding:
 
 
 def _likeliest(sample: bytes, encodings: Sequence[str]) -> str | None:
-    """Return the encoding whose text is most like a language and least like chaos, None when it is none of them."""
+    """Return the encoding whose text looks most like a language; None when none of them fits."""
     found = from_bytes(b" ".join(_WORD.findall(sample)), cp_isolation=list(encodings))
     return max(found, key=lambda one: one.coherence - one.chaos).encoding if len(found) else None
 

@@ -18,7 +18,7 @@ _TEXT_AND_ANSWER = 2
 
 
 def read(file: ImportFile) -> Iterator[AnyRow]:
-    """Yield one row per line that is not blank; a file whose first line is no whole object is read as one document."""
+    """Yield one row per line that is not blank; a file whose first line is not a whole object is read as one document."""
     lines = file.text()
     first = lines.readline()
     number = 1

@@ -38,7 +38,7 @@ def empty(path: Path, positions: Sequence[Position]) -> None:
 
 
 def compact(path: Path) -> None:
-    """Write the file anew."""
+    """Rewrite the file."""
     with closing(open_log(path)) as connection:
         vacuum(connection, path)
 

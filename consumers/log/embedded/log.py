@@ -137,7 +137,7 @@ class EmbeddedLog:
         return frozenset()
 
     def compact(self) -> None:
-        """Write the file anew, so that no copy of erased bytes stays in it; producers wait meanwhile. Raises `RetryError`."""
+        """Rewrite the file, so that no copy of erased bytes stays in it; producers wait meanwhile. Raises `RetryError`."""
         log_erasure.compact(self._path)
 
     def close(self) -> None:
@@ -239,7 +239,7 @@ class _EmbeddedSource:
             modified_ns = self._path.stat().st_mtime_ns
         except OSError as error:
             message = f"the event log {self._path} cannot be read ({error.strerror}). Nothing was committed; it is tried again. "
-            message += "Put the file back; if it is lost, restore it from a backup and start the daemon anew."
+            message += "Put the file back; if it is lost, restore it from a backup and restart the daemon."
             raise RetryError(message) from error
         return modified_ns if time.time_ns() - modified_ns > _CLOCK_TICK_NS else None
 

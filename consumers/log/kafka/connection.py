@@ -81,7 +81,7 @@ def opened(kind: Callable[..., Any], connection: Connection, **settings: object)
             left_behind.close()
         servers = ", ".join(connection["bootstrap_servers"])
         message = f"no Kafka broker answers at {servers} ({in_words(error)}). Nothing is lost; it is tried again. "
-        message += "Start the broker, or mend the address or the credentials in [kafka]."
+        message += "Start the broker, or fix the address or the credentials in [kafka]."
         raise RetryError(message) from error
 
 

@@ -46,7 +46,7 @@ _log = structlog.get_logger(__name__)
 
 
 class KafkaSource:
-    """One member of a consumer group; not thread-safe. Opened at its first use, and anew after every error."""
+    """One member of a consumer group; not thread-safe. Opened at its first use, and reopened after every error."""
 
     def __init__(self, connection: Connection, group: str, topics: Sequence[str], fetch_max_bytes: int) -> None:
         self._connection = connection
@@ -94,7 +94,7 @@ class KafkaSource:
         """As `EventSource.commit`; partitions that another member has taken over are left out."""
         with self._never_used_after_an_error() as consumer:
             if next_offsets and not consumer.assignment():
-                # Opened anew since those events were read.
+                # Reopened since those events were read.
                 self._take_part(consumer, _REJOIN_MS)
             for _ in range(_COMMIT_ATTEMPTS):
                 ahead = self._own_and_ahead(consumer, next_offsets)
@@ -103,7 +103,7 @@ class KafkaSource:
                         offsets = {part: OffsetAndMetadata(offset, "", -1) for part, offset in ahead.items()}
                         consumer.commit(offsets, timeout_ms=REQUEST_MS)
                 except (kafka_errors.CommitFailedError, kafka_errors.RebalanceInProgressError):
-                    # The group is being shared out anew, which only polling brings forward.
+                    # The group is being shared out again, which only polling brings forward.
                     self._take_part(consumer, _REJOIN_MS)
                     self._committed.clear()
                 else:
@@ -131,7 +131,7 @@ class KafkaSource:
             return True
 
     def close(self) -> None:
-        """Leave the group and release the connections; the source opens them anew at its next use."""
+        """Leave the group and release the connections; the source reopens them at its next use."""
         consumer, self._consumer = self._consumer, None
         try:
             if consumer is not None:
@@ -147,7 +147,7 @@ class KafkaSource:
             # No deserializers: an event that does not parse must reach us as bytes.
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            # What a producer has taken back is no event.
+            # What a producer has taken back is not an event.
             isolation_level="read_committed",
             allow_auto_create_topics=False,
             partition_assignment_strategy=[CooperativeStickyAssignor()],
@@ -198,7 +198,7 @@ class KafkaSource:
             raise RetryError(self._told(error)) from error
 
     def _look_behind_silence(self) -> None:
-        """Open the connections anew, and raise `RetryError`, where events wait that polling does not bring."""
+        """Reopen the connections, and raise `RetryError`, where events wait that polling does not bring."""
         self._heard_at = time.monotonic()
         with self._never_used_after_an_error():
             other = opened(KafkaConsumer, self._connection, group_id=self._group, enable_auto_commit=False)
@@ -209,14 +209,14 @@ class KafkaSource:
             self._abandon()
             message = (
                 f"group {self._group!r} was handed nothing for {_SILENCE_S:.0f} s though events wait in "
-                f"{', '.join(f'{part.topic}/{part.partition}' for part in waiting)}. Its connections are opened anew."
+                f"{', '.join(f'{part.topic}/{part.partition}' for part in waiting)}. Its connections are reopened."
             )
             raise RetryError(message)
 
     def _told(self, error: BaseException) -> str:
         return (
             f"group {self._group!r} could not read {', '.join(self._topics)} ({in_words(error)}). "
-            "Its connections are opened anew; uncommitted events come again."
+            "Its connections are reopened; uncommitted events come again."
         )
 
     def _abandon(self) -> None:
@@ -259,7 +259,7 @@ class KafkaSource:
     def _take_part(self, consumer: KafkaConsumer, wait_ms: int) -> None:
         """Take part in the group's life and rebalances without handing out events."""
         with _paused(consumer, consumer.assignment()):
-            # A partition that comes anew is not paused; what it brings must not be dropped.
+            # A partition that comes again is not paused; what it brings must not be dropped.
             for part, records in self._polled(consumer, timeout_ms=wait_ms, max_records=1).items():
                 self._held.setdefault(part, []).extend(records)
 

@@ -109,7 +109,7 @@ def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
         message = f"the cluster did not answer in time ({in_words(error)}). Ask again."
         raise RetryError(message) from error
     except kafka_errors.KafkaError as error:
-        message = f"the cluster refuses: {in_words(error)}. Topics already made stay; mend it and run the command again."
+        message = f"the cluster refuses: {in_words(error)}. Topics already made stay; fix it and run the command again."
         raise UserError(message) from error
     finally:
         admin.close()

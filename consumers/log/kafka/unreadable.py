@@ -68,7 +68,7 @@ def find_unreadable(connection: Connection, part: KafkaPartition, start: int) ->
                 found.append(one)
             offset = one.last + 1
     except (_EndOfLogError, kafka_errors.OffsetOutOfRangeError):
-        # With nothing found it may have been removed meanwhile: the consumer goes on at what is left, and tells of the gap.
+        # With nothing found it may have been removed meanwhile: the consumer continues at what is left, and tells of the gap.
         if found:
             message = (
                 f"{part.topic}/{part.partition} cannot be read from offset {start} to its end ({found[0].reason}). Nothing is "

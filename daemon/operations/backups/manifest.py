@@ -83,7 +83,7 @@ class Backup(BaseModel):
             return cls.model_validate_json(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             message = (
-                f"{folder} holds no complete backup ({FILE_NAME} is missing); name a folder that `perennial backup` has made"
+                f"{folder} is not a complete backup ({FILE_NAME} is missing); name a folder that `perennial backup` has made"
             )
             raise UserError(message) from None
         except OSError as error:

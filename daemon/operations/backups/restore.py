@@ -51,7 +51,7 @@ def restore(settings: Settings, folder: Path, *, force: bool = False, clock: Clo
     if present and not force:
         message = (
             f"{data_dir} is not empty ({', '.join(sorted(path.name for path in present)[:5])}); nothing was changed. Set "
-            "data_dir to a new folder, or give --force: what is there is then moved aside, not removed"
+            "data_dir to a new folder, or give --force, which moves the present files aside without removing them"
         )
         raise UserError(message)
     try:
@@ -90,7 +90,7 @@ def _check_backend(settings: Settings, backup: Backup) -> None:
     if settings.events.backend != backup.backend:
         message = (
             f"the backup was taken with events.backend {backup.backend!r}, and here it is {settings.events.backend!r}: the "
-            "events after it would be looked for in the wrong log. Nothing was changed; set events.backend as it was"
+            "later events would be looked for in the wrong log. Nothing was changed; set events.backend to {backup.backend!r}"
         )
         raise UserError(message)
 
@@ -117,9 +117,7 @@ def _check_unused(settings: Settings) -> None:
     except UserError:  # a Postgres database that has no registry yet
         return
     if leader is not None:
-        message = (
-            f"the daemon {leader} leads on this registry; stop it first and wait until its lease has run out. Nothing was changed"
-        )
+        message = f"the daemon {leader} uses this registry; stop it and wait until its lease has expired. Nothing was changed"
         raise UserError(message)
 
 

@@ -40,7 +40,7 @@ from registry.versions import Version
 from trainers.job import spec as job_spec
 
 _ATTEMPTS = 3
-# What a run that is not finished needs to go on, by the state it has reached.
+# What a run that is not finished needs to continue, by the state it has reached.
 _NEEDED = {
     "frozen": (job_spec.SPEC_FILE,),
     "training": (job_spec.SPEC_FILE,),
@@ -77,14 +77,12 @@ def take(settings: Settings, target: Path, *, link_to: Path | None = None, clock
             log.info("backup.again", reason=reason)
             continue
         except OSError as error:
-            message = (
-                f"the backup could not be written to {target} ({error}); nothing is left of it. Free space, or name another place"
-            )
+            message = f"the backup could not be written to {target} ({error}) and was removed. Free space, or name another folder"
             raise RetryError(message) from error
         durable.sync_folder(target.parent)
         last_backup.write(settings.data_dir, target.resolve(), backup.completed_at)
         return backup
-    message = f"the installation changed under the backup {_ATTEMPTS} times ({reason}); nothing was written. Try again"
+    message = f"the installation changed during the backup, {_ATTEMPTS} times ({reason}); nothing was written. Try again"
     raise RetryError(message)
 
 
@@ -108,7 +106,7 @@ class _Attempt:
             aliases = {task: registry.versions.champion(task) for task in sorted({version.task for version in versions})}
         rows = self._copy_buffer()
         # After registry and buffer: what an erasure took out of them meanwhile is still on its list. Before the files that it
-        # searches for itself when it begins anew, as it does after a restore.
+        # searches for itself when it begins again, as it does after a restore.
         self._copy_erasures()
         self._copy_others()
         self._copy_artifacts([version for version in versions if version.collected_at is None])
@@ -247,10 +245,10 @@ def _check(settings: Settings, target: Path) -> None:
         message = f"nothing has run in {settings.data_dir} yet, so there is nothing to back up; start with `perennial run`"
         raise UserError(message)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        message = f"{target} is there already; nothing was written. Name a new folder, for example one with the date"
+        message = f"{target} already exists; nothing was written. Name a new folder, for example one with the date"
         raise UserError(message)
     if target.resolve().is_relative_to(settings.data_dir.resolve()):
-        message = f"{target} is inside the data folder {settings.data_dir}; a backup belongs elsewhere, best on another disk"
+        message = f"{target} is inside the data folder {settings.data_dir}; name a folder outside it, best on another disk"
         raise UserError(message)
 
 

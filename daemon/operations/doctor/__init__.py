@@ -1,1 +1,1 @@
-"""`perennial doctor`: what can be wrong with an installation, and what mends it."""
+"""`perennial doctor`: what can be wrong with an installation, and how to fix it."""

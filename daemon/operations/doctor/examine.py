@@ -1,4 +1,4 @@
-"""`perennial doctor`: checks an installation, one small function per check, and says what to mend."""
+"""`perennial doctor`: checks an installation, one small function per check, and says what to fix."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def examine() -> list[Finding]:
     try:
         settings = load_settings()
     except UserError as error:
-        return [*findings, Finding("settings", "problem", str(error), "mend perennial.toml or the variable named")]
+        return [*findings, Finding("settings", "problem", str(error), "fix perennial.toml or the variable named")]
     findings.append(Finding("settings", "ok", "readable"))
     try:
         tasks = task_files.loaded(settings.tasks_folder)
     except UserError as error:
-        return [*findings, Finding("task files", "problem", str(error), f"mend the file in {settings.tasks_folder}")]
+        return [*findings, Finding("task files", "problem", str(error), f"fix the file in {settings.tasks_folder}")]
     findings.append(Finding("task files", "ok", f"{', '.join(tasks)} in {settings.tasks_folder}"))
     checks: list[Callable[[Settings, Mapping[str, TaskSpec]], Finding]] = [
         machine.data_folder, machine.disk, stores.event_log, stores.registry, stores.buffer, stores.champions,

@@ -57,8 +57,8 @@ def data_folder(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
         remedy = f"give this user the right to write there, or set data_dir to another folder ({error.strerror})"
         return Finding("data folder", "problem", f"{existing} cannot be written", remedy)
     if existing == folder and (open_to_others := list(itertools.islice(private.exposed(folder), 3))):
-        found = f"other users have rights in {folder}: {', '.join(str(path) for path in open_to_others)}"
-        return Finding("data folder", "warning", found, "the daemon's next start takes them away; or `chmod -R go= FOLDER`")
+        found = f"other users have access in {folder}: {', '.join(str(path) for path in open_to_others)}"
+        return Finding("data folder", "warning", found, "the daemon removes them at its next start; or run `chmod -R go= FOLDER`")
     return Finding("data folder", "ok", str(folder) if existing == folder else f"{folder} (made at the first run)")
 
 

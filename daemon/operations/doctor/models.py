@@ -13,7 +13,7 @@ from daemon.operations.doctor.finding import Finding
 
 
 def base_models(_settings: Settings, tasks: Mapping[str, TaskSpec]) -> Finding:
-    """Look for the base models of all tasks on this machine."""
+    """Check that the base models of all tasks are on this machine."""
     missing = [f"{task.base_model} ({task.name})" for task in tasks.values() if not _base_is_here(task)]
     if not missing:
         return Finding("base models", "ok", ", ".join(sorted({task.base_model for task in tasks.values()})))
@@ -22,14 +22,14 @@ def base_models(_settings: Settings, tasks: Mapping[str, TaskSpec]) -> Finding:
 
 
 def encoder(settings: Settings, tasks: Mapping[str, TaskSpec]) -> Finding:
-    """Look for the encoder, and for texts that it cannot read."""
+    """Check that the encoder is on this machine and can read the texts."""
     name = settings.enrich.encoder
     if not _transformer_is_here(name):
         remedy = "it is downloaded at the first run; offline use minilm"
         return Finding("encoder", "warning", f"{name} is not on this machine", remedy)
     unread = unread_scripts.in_words(settings, tasks)
     if unread is not None:
-        remedy = "near copies are found by their letters; for more set enrich.encoder to a multilingual one"
+        remedy = "only near copies are recognised in them; for the rest set enrich.encoder to a multilingual model"
         return Finding("encoder", "warning", unread, remedy)
     return Finding("encoder", "ok", name)
 
@@ -49,7 +49,7 @@ def _module_is_here(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):
-        return False  # a path to a folder that is missing is no module's name
+        return False  # a path to a folder that is missing is not a module's name
 
 
 def _transformer_is_here(name: str) -> bool:
@@ -62,4 +62,4 @@ def _transformer_is_here(name: str) -> bool:
     try:
         return isinstance(try_to_load_from_cache(name, "config.json"), str)
     except (ValueError, OSError):
-        return False  # a path to a folder that is missing is no model's id
+        return False  # a path to a folder that is missing is not a model's id

@@ -22,7 +22,7 @@ _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound to
 
 
 def address(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
-    """Look whether serving would be open to strangers."""
+    """Check that serving is not open to everyone."""
     from daemon.serving.http import security  # noqa: PLC0415 - loaded only where it is checked
     from daemon.views import keys  # noqa: PLC0415 - loads the registry
 
@@ -33,12 +33,12 @@ def address(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
         return Finding("serving address", "problem", str(error), remedy)
     except PerennialError as error:
         found = f"whether a key protects {settings.serving.host} is not known: {error}"
-        return Finding("serving address", "problem", found, "mend the registry; its own check says how")
+        return Finding("serving address", "problem", found, "fix the registry; its own check says how")
     return Finding("serving address", "ok", settings.serving.host)
 
 
 def certificate(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
-    """Look at the certificate of serving."""
+    """Check the certificate of serving."""
     from daemon.serving.http import tls  # noqa: PLC0415 - loaded only where it is checked
 
     serving = settings.serving
@@ -49,8 +49,8 @@ def certificate(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
     except UserError as error:
         return Finding("TLS", "problem", str(error), "name the PEM files of one certificate and its key")
     if wide:
-        found = f"{serving.host} is served without TLS: keys, texts and answers cross the network readable"
-        remedy = "set serving.tls_certificate and serving.tls_key, or let only a proxy that speaks TLS reach the port"
+        found = f"{serving.host} is served without TLS: keys, texts and answers are sent unencrypted"
+        remedy = "set serving.tls_certificate and serving.tls_key, or let only a TLS proxy reach the port"
         return Finding("TLS", "warning", found, remedy)
     return Finding("TLS", "ok", "none; only this machine reaches the port")
 
@@ -65,16 +65,16 @@ def _finding_of(examined: tls.Examined) -> Finding:
 
 
 def port(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
-    """Look whether serving answers, or its port is free."""
+    """Check that serving answers, or that its port is free."""
     here = presence.read(settings.data_dir)
     if here is not None and presence.is_alive(here):
         if (why := probe.problem(here)) is not None:
-            remedy = "a daemon restarts it automatically within a minute; one that was started alone must be ended"
+            remedy = "a daemon restarts it within a minute; stop it yourself if you started it with `perennial serve`"
             return Finding("serving", "problem", f"process {here.pid} at {here.address} does not answer: {why}", remedy)
         return Finding("serving", "ok", f"answers at {here.address}")
     port = settings.serving.port
     if port and _port_is_taken(settings.serving.host, port):
-        return Finding("serving", "problem", f"port {port} is taken by another program", "set serving.port to another, or 0")
+        return Finding("serving", "problem", f"another program uses port {port}", "set serving.port to another, or to 0")
     return Finding("serving", "ok", "not running; its port is free")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from config.errors import PerennialError
 from config.settings import Settings
 from config.tasks import TaskSpec
+from config.words import counted
 from daemon.operations.doctor.finding import Finding
 from daemon.operations.doctor.reading import has_registry, open_registry
 
@@ -27,8 +28,8 @@ def event_log(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
             held = {topic: log.kept(topic) for topic in CONSUMERS.values()}
     except PerennialError as error:
         return Finding("event log", "problem", str(error), "restore the file from a backup, or move it away to start a new log")
-    counts = ", ".join(f"{topic.removeprefix('perennial.')} {count}" for topic, count in held.items())
-    return Finding("event log", "ok", f"events kept: {counts}")
+    counts = ", ".join(f"{topic.removeprefix('perennial.')} {count}" for topic, count in held.items() if count)
+    return Finding("event log", "ok", f"events kept: {counts or 'none'}")
 
 
 def _kafka(settings: Settings) -> Finding:
@@ -38,7 +39,7 @@ def _kafka(settings: Settings) -> Finding:
     try:
         states = topics.describe(settings)
     except PerennialError as error:
-        return Finding("event log", "problem", str(error), "start the broker, or mend [kafka] in perennial.toml")
+        return Finding("event log", "problem", str(error), "start the broker, or fix [kafka] in perennial.toml")
     if missing := [name for name in events.TOPICS if name not in {state.name for state in states}]:
         return Finding("event log", "problem", f"topics missing: {', '.join(missing)}", "run `perennial topics create`")
     if stale := [f"{state.name}: {', '.join(state.differs)}" for state in states if state.differs]:
@@ -55,7 +56,7 @@ def _kafka(settings: Settings) -> Finding:
 
 
 def registry(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
-    """Open the registry, and say who leads."""
+    """Open the registry, and say which daemon leads."""
     if not has_registry(settings):
         return Finding("registry", "ok", "none yet (made at the first run)")
     from daemon.process import leader  # noqa: PLC0415 - loaded only where it is checked
@@ -69,8 +70,10 @@ def registry(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
         return Finding("registry", "ok", f"led by {leads.holder}")
     if leads.gone_since is None:
         return Finding("registry", "ok", "readable; no daemon has run yet")
-    gone = f"readable; no daemon runs since {leads.gone_since:%Y-%m-%d %H:%M} UTC"
-    return Finding("registry", "warning", gone, "start one with `perennial run`; until then nothing is read, learnt or promoted")
+    gone = f"readable; no daemon has run since {leads.gone_since:%Y-%m-%d %H:%M} UTC"
+    return Finding(
+        "registry", "warning", gone, "start one with `perennial run`; until then no event is read and no model is trained"
+    )
 
 
 def buffer(settings: Settings, tasks: Mapping[str, TaskSpec]) -> Finding:
@@ -86,11 +89,11 @@ def buffer(settings: Settings, tasks: Mapping[str, TaskSpec]) -> Finding:
     except (PerennialError, OSError, ValueError, RuntimeError) as error:
         # LanceDB reports a torn table by any of these; a daemon's start repairs what can be repaired.
         return Finding("buffer", "problem", str(error), "start the daemon, which repairs it, or restore a backup")
-    return Finding("buffer", "ok", ", ".join(f"{count} {name}" for name, count in counts.items()))
+    return Finding("buffer", "ok", ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "empty")
 
 
 def champions(settings: Settings, tasks: Mapping[str, TaskSpec]) -> Finding:
-    """Read every byte of every champion."""
+    """Verify every file of every champion."""
     if not has_registry(settings):
         return Finding("champions", "ok", "none yet")
     from registry.artifacts.open import open_store  # noqa: PLC0415 - loaded only where it is checked
@@ -102,7 +105,7 @@ def champions(settings: Settings, tasks: Mapping[str, TaskSpec]) -> Finding:
             champions = [registry.versions.champion(task) for task in tasks]
             versions = [registry.versions.get(champion.version) for champion in champions if champion is not None]
     except PerennialError as error:
-        return Finding("champions", "problem", f"not checked: {error}", "mend the registry first")
+        return Finding("champions", "problem", f"not checked: {error}", "fix the registry first")
     for version in versions:
         try:
             artifacts.fetch(version.artifact_id, version.manifest_sha256)
@@ -110,7 +113,7 @@ def champions(settings: Settings, tasks: Mapping[str, TaskSpec]) -> Finding:
             remedy = f"`perennial models rollback {version.task}`, or restore the artifact from a backup"
             return Finding("champions", "problem", f"{version.name}: {error}", remedy)
         names.append(version.name)
-    return Finding("champions", "ok", f"{', '.join(names)}: every byte as published" if names else "none yet")
+    return Finding("champions", "ok", f"{', '.join(names)}: all files verified" if names else "none yet")
 
 
 def dead_letters(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
@@ -125,5 +128,6 @@ def dead_letters(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
     except PerennialError as error:
         return Finding("dead letters", "problem", str(error), "restore the file from a backup, or move it away")
     if count:
-        return Finding("dead letters", "warning", f"{count} events could not be used", "`perennial dlq list` says why")
+        found = f"{counted(count, 'event')} could not be used"
+        return Finding("dead letters", "warning", found, "`perennial dlq list` says why")
     return Finding("dead letters", "ok", "none")

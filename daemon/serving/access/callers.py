@@ -109,7 +109,7 @@ class Access:
         key = self._keys.identify(presented)
         if key is not None:
             return self._holder(key)
-        # Only the token could be guessed. Who guesses too often is not told whether the next one was right; keys go on.
+        # Only the token could be guessed. Who guesses too often does not learn whether the next one was right; keys still work.
         if wait_s := self._guesses.wait_s(counted_as):
             message = "too many wrong bearer tokens came from this address (serving.wrong_keys_per_min)"
             self._refuse("guessing", 429, message, f"wait {math.ceil(wait_s)} s, then {_HOW}", _after(wait_s))

@@ -80,7 +80,7 @@ class KeyRing:
             except PerennialError as error:
                 if not self._trouble:
                     log.warning(
-                        "serving.keys_unread", reason=str(error), next="what was read last goes on, for serving.keys_grace_s"
+                        "serving.keys_unread", reason=str(error), next="the keys read last stay valid for serving.keys_grace_s"
                     )
                 self._trouble = str(error)
             else:

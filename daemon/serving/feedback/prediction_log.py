@@ -27,8 +27,8 @@ _BATCH = 500
 _GATHER_S = 0.05
 _RETRY_S = 1.0
 _WARN_EVERY_S = 30.0
-_MAKE_ROOM = "free the disk or the file named here"
-_NEXT_VERSION = "nothing: its task's kind was changed, and the next version to be promoted answers as it asks"
+_MAKE_ROOM = "free space on the disk, or release the file named here"
+_NEXT_VERSION = "nothing to do: the task's kind was changed, and the next promoted version fits it"
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +83,7 @@ class PredictionLog:
                     self._count_unlogged(f"{version} does not answer what a task of kind {kind} asks", remedy=_NEXT_VERSION)
                     continue
                 if len(self._waiting) >= _MAX_WAITING or self._waiting_chars + len(one.text) > _MAX_WAITING_CHARS:
-                    self._count_unlogged("the event log takes nothing now and the queue is full")
+                    self._count_unlogged("the event log accepts nothing at the moment, and the queue is full")
                     continue
                 self._waiting.append(one)
                 self._waiting_chars += len(one.text)
@@ -113,7 +113,7 @@ class PredictionLog:
         with self._changed:
             lost = len(self._waiting)
             if lost:
-                reason = f"the event log took nothing for {timeout_s:.0f} s"
+                reason = f"the event log accepted nothing for {timeout_s:.0f} s"
                 log.error("serving.predictions_lost_at_stop", count=lost, reason=reason)
             return not lost and self._idle
 
@@ -140,7 +140,7 @@ class PredictionLog:
             except (PerennialError, OSError) as error:
                 # What the sink has taken stays with it and goes out with the next flush.
                 flushed = False
-                self._warn(f"the event log takes nothing now: {error}")
+                self._warn(f"the event log accepts nothing at the moment: {error}")
                 with self._changed:
                     self._changed.wait(_RETRY_S)
 
@@ -178,7 +178,7 @@ class PredictionLog:
             self._warned_at = time.monotonic()
             log.warning(
                 "serving.predictions_unlogged", count=self._unlogged, waiting=len(self._waiting), reason=reason,
-                next="predictions are answered on; feedback citing an unlogged one later must carry its text",
+                next="predictions are still answered; feedback that cites an unlogged one must carry its text",
                 remedy=remedy,
             )  # fmt: skip
 

@@ -124,7 +124,7 @@ class FeedbackDesk:
         content_sha256 = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         filled = {"type": "feedback", "occurred_at": now.isoformat(), **content, "event_id": event_id}
         if filled["type"] != "feedback":
-            reason = f"type: {str(filled['type'])[:80]!r} is not taken here; send feedback, or use `perennial import`"
+            reason = f"type: {str(filled['type'])[:80]!r} is not accepted here; send feedback, or use `perennial import`"
             raise DeadLetterError(reason, field="type")
         tolerance = timedelta(seconds=self._settings.future_tolerance_s)
         filled["source"] = _source(filled.get("source"), api_key)
@@ -147,7 +147,7 @@ class FeedbackDesk:
     def _once(self, event: events.Feedback, content_sha256: str) -> tuple[Accepted, Outcome]:
         value = events.to_bytes(event)
         if len(value) > self._settings.max_event_bytes:
-            message = f"the event would have {len(value)} bytes; at most {self._settings.max_event_bytes} are taken"
+            message = f"the event would have {len(value)} bytes; at most {self._settings.max_event_bytes} are accepted"
             raise ApiError(413, message, "send a shorter text, or name the article instead of its text", field="text")
         try:
             with self._locks[hash(event.event_id) % _LOCKS]:
@@ -155,7 +155,7 @@ class FeedbackDesk:
                 if earlier is not None and earlier.content_sha256 != content_sha256:
                     when = earlier.accepted_at.isoformat()
                     message = f"event_id: {event.event_id!r} was acknowledged at {when} with other content"
-                    raise ApiError(409, message, "send new feedback under a new key; the first stays as it is", field="event_id")
+                    raise ApiError(409, message, "send new feedback under a new key; the first is unchanged", field="event_id")
                 if earlier is not None:
                     return earlier, "repeated"
                 self._sink.publish(events.FEEDBACK_TOPIC, value, key=events.key_of(event))
@@ -166,7 +166,7 @@ class FeedbackDesk:
                 # time it was given here.
                 self._accepted.add(accepted)
         except RetryError as error:
-            remedy = f"send it again under the key {event.event_id}: it is stored once however often it comes"
+            remedy = f"send it again under the key {event.event_id}; it is stored only once"
             raise ApiError(
                 503, f"the feedback is not acknowledged: {error}", remedy, field="event_id", headers={"Retry-After": "2"}
             ) from None
@@ -191,7 +191,7 @@ def _source(said: object, api_key: str | None) -> object:
 
 
 def _event_id(payload: Mapping[str, Any], key: str | None) -> str:
-    """Return the event's id. Raises `DeadLetterError` when header and body disagree or the header is no id."""
+    """Return the event's id. Raises `DeadLetterError` when header and body disagree or the header is not an id."""
     if key is None:
         # Whatever stands there, an empty string too, is validated with the event.
         return f"fb-{uuid.uuid4().hex}" if payload.get("event_id") is None else payload["event_id"]

@@ -1,4 +1,4 @@
-"""Connections from strangers: how many there are, how long a request may take to arrive, and what is no HTTP request at all.
+"""Connections from strangers: how many there are, how long a request may take to arrive, and what is not an HTTP request at all.
 
 uvicorn's own protocol waits for ever for the rest of a request, and its parser reads some requests otherwise than a proxy in
 front of it may (two lengths, lines that end in a bare LF), which lets one request be hidden inside another.
@@ -115,9 +115,9 @@ class _Connection(H11Protocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no valid request in the shape that every refusal has, and close."""
+        """Answer what is not a valid request in the shape that every refusal has, and close."""
         self.limits.report("malformed")
-        remedy = "send one request of HTTP/1.1 as RFC 9112 has it; the connection is closed"
+        remedy = "send a valid HTTP/1.1 request (RFC 9112); the connection is closed"
         self._refuse(ApiError(400, f"the request is not valid HTTP: {self._problem or msg}", remedy))
 
     @property

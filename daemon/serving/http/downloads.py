@@ -42,7 +42,7 @@ _PART = {
     "headers": _ETAG,
     "content": {"application/octet-stream": _BYTES, "multipart/byteranges": _BYTES},
 }
-_UNCHANGED = {"description": "It is the one that If-None-Match names."}
+_UNCHANGED = {"description": "The caller already has it (If-None-Match)."}
 
 IfNoneMatch = Annotated[str | None, Header()]
 

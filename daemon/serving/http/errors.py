@@ -56,7 +56,7 @@ def of_dead_letter(error: DeadLetterError, *, status: int = 422) -> ApiError:
 
 
 def of_malformed(error: DeadLetterError) -> ApiError:
-    """Return the refusal of a body that could not be decoded: 400 when it is no JSON object, 422 when one value is bad."""
+    """Return the refusal of a body that could not be decoded: 400 when it is not a JSON object, 422 when one value is bad."""
     return of_dead_letter(error, status=422 if error.field else 400)
 
 

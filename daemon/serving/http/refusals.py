@@ -25,16 +25,16 @@ class Refusal:
 
 
 REFUSALS: Mapping[str, Refusal] = {
-    "malformed": Refusal(400, "The request cannot be read: it is no HTTP, or its body is no JSON object in UTF-8."),
+    "malformed": Refusal(400, "The request cannot be read: it is not HTTP, or its body is not a JSON object in UTF-8."),
     "unauthorized": Refusal(401, "The bearer token is missing, wrong, revoked or expired."),
-    "forbidden": Refusal(403, "The key has not the scope that this needs, or the request comes from another web site."),
+    "forbidden": Refusal(403, "The key lacks the scope that this needs, or the request comes from another web site."),
     "not_found": Refusal(404, "There is no such task, version, file, event or address."),
-    "method_not_allowed": Refusal(405, "The address does not take this method."),
+    "method_not_allowed": Refusal(405, "The address does not allow this method."),
     "timeout": Refusal(408, "The request did not arrive in time."),
     "conflict": Refusal(409, "The event id was acknowledged before with other content."),
     "no_champion": Refusal(409, "The task has no champion yet. Asking again helps only once a first model was promoted."),
     "gone": Refusal(410, "The files of this version were removed."),
-    "too_large": Refusal(413, "The body, or the event in it, is larger than the server takes."),
+    "too_large": Refusal(413, "The body, or the event in it, is larger than the server accepts."),
     "unsupported_type": Refusal(415, "The body is not declared as JSON."),
     "bad_range": Refusal(416, "The range names no bytes of the file."),
     "misdirected": Refusal(421, "The Host header names another server."),

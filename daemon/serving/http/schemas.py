@@ -53,7 +53,7 @@ class PredictRequest(_Schema):
 class _Prediction(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    prediction_id: Annotated[str, Field(description="What feedback on this answer cites.")]
+    prediction_id: Annotated[str, Field(description="Id for feedback on this answer.")]
     truncated: Annotated[bool, Field(description="The model read only the beginning of the text.")]
 
 
@@ -81,7 +81,7 @@ def predict_response() -> type[BaseModel]:
 class Refused(_Schema):
     """Why a request was refused and what to do."""
 
-    code: Annotated[str, Field(description="What programs go by, such as `no_champion`.")]
+    code: Annotated[str, Field(description="For programs, such as `no_champion`.")]
     field: Annotated[str | None, Field(description="Which part of the request is wrong.")]
     message: str
     remedy: str
@@ -105,7 +105,7 @@ class Readiness(BaseModel):
 
     ready: bool
     reasons: Annotated[dict[str, str | None], Field(description="Why it is not ready.")]
-    notes: Annotated[dict[str, str | None], Field(description="What does not keep it from being ready.")]
+    notes: Annotated[dict[str, str | None], Field(description="Problems that do not prevent it from being ready.")]
     serving: Annotated[dict[str, str | None], Field(description="The version that answers, by task.")]
 
 

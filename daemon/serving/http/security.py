@@ -24,8 +24,8 @@ def refuse_open_bind(settings: ServingSettings, has_keys: Callable[[], bool]) ->
     token = settings.token.get_secret_value()
     if token.startswith(PREFIX):
         message = (
-            "serving.token holds an API key. A key belongs to a client and has scopes of its own; as the token it would open "
-            "everything. Nothing was started: clear serving.token (PERENNIAL_SERVING__TOKEN), or set a token of its own"
+            "serving.token holds an API key. A key belongs to one client and has scopes; as the token it would allow "
+            "everything. Nothing was started: clear serving.token (PERENNIAL_SERVING__TOKEN), or set another token"
         )
         raise UserError(message)
     if token or is_loopback(settings.host) or has_keys():
@@ -119,7 +119,7 @@ class BodyLimit:
             remedy = "send fewer or shorter texts per request, or raise serving.max_body_bytes"
             return ApiError(413, f"the body is larger than {self._max_bytes} bytes", remedy, field="body")
         if self._held_bytes > self._all_bytes:
-            message = "the bodies of the requests in hand are larger than serving.max_bodies_bytes together"
+            message = "all open requests together are larger than serving.max_bodies_bytes"
             return ApiError(503, message, "send it again in a moment", field="body", headers={"Retry-After": "2"})
         return None
 

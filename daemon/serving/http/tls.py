@@ -53,7 +53,7 @@ class Certificate:
             examined = examine(self._settings)
             self.context.load_cert_chain(self._settings.tls_certificate, self._settings.tls_key)
         except (UserError, OSError) as error:
-            log.warning("serving.certificate_unusable", reason=str(error), next="the former certificate goes on")
+            log.warning("serving.certificate_unusable", reason=str(error), next="the earlier certificate stays in use")
             return
         log.info("serving.certificate_renewed")
         warn(examined)
@@ -89,7 +89,7 @@ def examine(settings: ServingSettings) -> Examined:
 
 
 def warn(examined: Examined) -> None:
-    """Log what an operator must mend soon."""
+    """Log what an operator must fix soon."""
     if examined.problem:
         log.warning("serving.certificate_refused", reason=examined.problem, next="clients will refuse it; renew it")
     elif examined.expires_soon:
@@ -111,7 +111,7 @@ def client_context(settings: ServingSettings) -> ssl.SSLContext:
         found = _FIRST_CERTIFICATE.search(text)
         context.load_verify_locations(cadata=found[0] if found else "")
     except (ssl.SSLError, ValueError):
-        message = f"serving.tls_certificate {settings.tls_certificate} holds no PEM certificate; name the file that does"
+        message = f"serving.tls_certificate {settings.tls_certificate} contains no PEM certificate; name the right file"
         raise UserError(message) from None
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

@@ -210,7 +210,7 @@ class Batcher:
         batch: list[_Turn] = []
         room, chars = MAX_TEXTS, MAX_CHARS
         if (begun := self._first(self._begun)) is not None:
-            # A turn for one of the large ones, so that they go on however many come; half of the call is for who is new.
+            # A turn for one of the large ones, so that they advance however many come; half of the call is for new ones.
             share = 2 if self._fresh else 1
             batch.append(self._turn(begun, room // share, chars // share))
             room, chars = (room // 2, chars // 2) if share > 1 else (0, 0)

@@ -209,8 +209,8 @@ class Slot:
         while True:
             try:
                 outcome = self.refresh()
-            except Exception as error:  # noqa: BLE001 - the registry cannot be read now; what is loaded serves on
-                reason = f"the registry cannot be read: {error}; the loaded model serves on, the next look is in {interval_s} s"
+            except Exception as error:  # noqa: BLE001 - the registry cannot be read now; what is loaded keeps serving
+                reason = f"the registry cannot be read: {error}; the loaded model keeps serving; next look in {interval_s} s"
                 log.warning("serving.registry_unreadable", task=self.spec.name, reason=reason)
                 outcome = Refreshed("unreadable", reason=reason)
             report(self.spec.name, outcome)
@@ -237,10 +237,10 @@ class Slot:
         same = self._failure is not None and self._failure.generation == champion.generation
         attempts = self._failure.attempts + 1 if self._failure is not None and same else 1
         wait_s = min(MAX_BACKOFF_S, 2.0 ** (attempts - 1))
-        serving = self._live.version if self._live else "nothing"
+        serving = self._live.version if self._live else "No model"
         reason = (
-            f"{champion.version} cannot be served: {error or type(error).__name__}; {serving} serves on, the next attempt is in "
-            f"{wait_s:.0f} s; restore the artifact, or move the alias: `perennial models rollback {self.spec.name}`"
+            f"{champion.version} cannot be served: {error or type(error).__name__}. {serving} keeps serving; next attempt in "
+            f"{wait_s:.0f} s. Restore the artifact, or roll back with `perennial models rollback {self.spec.name}`"
         )
         self._failure = _Failure(champion.generation, reason, attempts, time.monotonic() + wait_s)
         log.error("serving.model_load_failed", task=self.spec.name, version=champion.version, attempts=attempts, reason=reason)

@@ -54,7 +54,7 @@ class Slots(Mapping[str, Slot]):
         return [watched[task].slot for task in sorted(watched)]
 
     def came_later(self, task: str) -> bool:
-        """Return whether a reload brought the task: while its model loads the others answer on, and the process stays ready."""
+        """Return whether a reload brought the task: while its model loads, the others answer and the process stays ready."""
         watched = self._watched.get(task)
         return watched is not None and watched.came_later
 
@@ -65,7 +65,7 @@ class Slots(Mapping[str, Slot]):
             for found in (
                 watched.slot.trouble(),
                 trouble(
-                    watched.thread, "follows the champion no more", ended=watched.stop.is_set(), silent_s=silent_s,
+                    watched.thread, "no longer follows the champion", ended=watched.stop.is_set(), silent_s=silent_s,
                     patience=_LOADING_PATIENCE,
                 ),
             ):  # fmt: skip

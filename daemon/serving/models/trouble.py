@@ -8,7 +8,7 @@ from dataclasses import dataclass
 SILENT_S = 120.0
 """A thread that does not come back from one piece of work for so long makes the process not ready ..."""
 LOST_S = 600.0
-"""... and for so long ends it: nothing inside the process can end a thread, and whoever started it starts it anew."""
+"""... and for so long ends it: nothing inside the process can end a thread, and whoever started it restarts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Trouble:
 
     reason: str
     lost: bool
-    """Whether only a new process can mend it."""
+    """Whether only a new process can fix it."""
 
 
 def trouble(thread: threading.Thread, effect: str, *, ended: bool, silent_s: float, patience: float = 1.0) -> Trouble | None:
@@ -31,6 +31,6 @@ def trouble(thread: threading.Thread, effect: str, *, ended: bool, silent_s: flo
     if not thread.is_alive():
         return Trouble(f"the thread {thread.name} has ended, so it {effect}", lost=True)
     if silent_s > patience * SILENT_S:
-        told = f"the thread {thread.name} has been at one piece of work for {silent_s:.0f} s, so it {effect}"
+        told = f"the thread {thread.name} has been busy with one task for {silent_s:.0f} s, so it {effect}"
         return Trouble(told, lost=silent_s > patience * LOST_S)
     return None

@@ -78,7 +78,7 @@ class LocalRunner:
         try:
             child = self._start(spec)
         except OSError as error:
-            # No process, descriptor or room was to be had just now; the threads beside this one go on.
+            # The machine lacks processes, descriptors or memory just now; the other threads continue.
             return _try_later(spec, f"the training child could not be started ({error.strerror or error})")
         assert child.stdout is not None  # noqa: S101 - asked for; narrows the type
         heard = _Heard()
@@ -133,15 +133,17 @@ class LocalRunner:
     def _outcome(self, spec: JobSpec, exit_code: int, ended_by: str) -> JobResult:
         if ended_by == "timed out":
             limit = self._settings.time_limit_s
-            return _failed(spec, f"killed after {limit:.0f} s, the limit; raise training.time_limit_s or lower training.max_rows")
+            return _failed(
+                spec, f"killed after its time limit of {limit:.0f} s; raise training.time_limit_s or lower training.max_rows"
+            )
         if ended_by == "stalled":
             limit = self._settings.stall_limit_s
-            return _try_later(spec, f"killed because it said nothing of progress for {limit:.0f} s (training.stall_limit_s)")
+            return _try_later(spec, f"killed because it reported no progress for {limit:.0f} s (training.stall_limit_s)")
         if ended_by == "ended":
-            return _failed(spec, "it was told to end")
+            return _failed(spec, "it was stopped on request")
         if ended_by == "stopped" or exit_code == job_spec.EXIT_STOPPED:
             return JobResult(
-                run_id=spec.run_id, status="stopped", error="stopped before it was done; it goes on at the next start"
+                run_id=spec.run_id, status="stopped", error="stopped before it was done; it continues at the next start"
             )
         if (result := job_spec.read_result(spec.run_dir) or self._out_of_memory(spec, exit_code)) is not None:
             return result

@@ -22,7 +22,7 @@ class Runner(Protocol):
     def run(self, spec: JobSpec, report: Callable[[Progress], None]) -> JobResult:
         """Carry the run out and return what it found; `report` hears of progress, from any thread.
 
-        The status `try_later` says that the same order may succeed later, `stopped` that it goes on when it is run again; any
+        The status `try_later` says that the same order may succeed later, `stopped` that it continues when it is run again; any
         other failure is for good.
         """
         ...

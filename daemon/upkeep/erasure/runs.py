@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 def end_those_under_way(
     registry: Registry, cycle: Cycle, runs_dir: Path, erased: Collection[str], affected: Collection[str]
 ) -> tuple[bool, set[str]]:
-    """Tell the cycle to end every run that learns from erased examples or goes on from an affected version.
+    """Tell the cycle to end every run that learns from erased examples or continues from an affected version.
 
     Returns whether no such run is left, and the tasks whose runs were told.
     """
@@ -37,7 +37,7 @@ def end_those_under_way(
             # It may be freezing the tables as they were before.
             nothing_left = False
         elif _learns(runs_dir / run.run_id, erased, affected):
-            log.info("erasure.run_ended", run_id=run.run_id, task=run.task, next="the task trains anew")
+            log.info("erasure.run_ended", run_id=run.run_id, task=run.task, next="the task is retrained")
             cycle.end(run.run_id)
             tasks.add(run.task)
             nothing_left = False

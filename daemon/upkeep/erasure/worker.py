@@ -1,4 +1,4 @@
-"""Works off the list of erasures: removed from tables, purged from disk, retrain queued, done. Killed anywhere it goes on there.
+"""Processes the list of erasures: removed from tables, purged from disk, retrain queued, done. Continues where it was killed.
 
 The order matters. What is derived from rows is kept before the rows go; what may be frozen from older tables is waited for;
 bytes go only after readers in other processes have had their hour; models go once another can take their place.
@@ -105,7 +105,9 @@ class Eraser:
         waits = any(one.removed_at is None for one in self._erasures.unfinished())
         if not waits and self._erasures.tombstones() and self._buffer.holds_erased():
             log.error(
-                "erasure.came_back", reason="rows of erased users or articles stand in the buffer", next="they are erased again"
+                "erasure.came_back",
+                reason="rows of erased users or articles are in the buffer again",
+                next="they are erased again",
             )
             self._erasures.came_back()
         self._begun = True
@@ -223,7 +225,7 @@ class Eraser:
             for task in wanted:
                 if self._waits_for_a_run(task):
                     continue
-                # The same id when a killed process asks again, and another when the list of erasures begins anew.
+                # The same id when a killed process asks again, and another when the list of erasures begins again.
                 event = Retrain(
                     event_id=f"{_REQUEST}{newest.number}-{newest.requested_at:%Y%m%dT%H%M%S}-{task}", occurred_at=self._clock(),
                     source="perennial erasure", task=task, full=True, reason=f"texts were erased (erasure {newest.number})",
@@ -273,17 +275,17 @@ class Eraser:
 
     def _why_it_stays(self, version: Version, erasure: Erasure) -> str:
         if not self._is_champion(version):
-            return f"{version.name} learnt from it and goes when the run that uses it ends"
+            return f"{version.name} learnt from it and is removed when the run that uses it ends"
         is_champion = f"{version.name}, the champion, learnt from it"
         if version.task not in self._tasks():
-            return f"{is_champion}; its task has no task file any more, so nothing can take its place: put the file back"
-        by_hand = f"`perennial train {version.task} --full` trains another"
+            return f"{is_champion}; its task file is gone, so no model can replace it: put the file back"
+        by_hand = f"train another with `perennial train {version.task} --full`"
         run = self._registry.runs.last(version.task)
         if run is None or not run.finished or (erasure.retrain_at and run.created_at < erasure.retrain_at):
             return f"{is_champion}; a full run is queued or under way"
         if run.state == "failed":
             return f"{is_champion}; run {run.run_id} failed ({run.error}); {by_hand}"
-        promote = f"`perennial models promote {run.version}` makes {run.version} the champion, {by_hand}"
+        promote = f"Promote {run.version} with `perennial models promote {run.version}`, or {by_hand}"
         why = run.reasons[0] if run.reasons else "no reason was recorded"
         return f"{is_champion} and was kept: {why} {promote}"
 
@@ -308,8 +310,8 @@ class Eraser:
         for one in late:
             log.error(
                 "erasure.late", erasure=one.number, state=one.state, requested_at=one.requested_at.isoformat(),
-                limit_hours=self._settings.erasure.limit_hours, reason=one.note or "it was not worked off in time",
-                next="it goes on; `perennial erasures` shows it",
+                limit_hours=self._settings.erasure.limit_hours, reason=one.note or "it was not done in time",
+                next="it continues; `perennial erasures` shows the progress",
             )  # fmt: skip
 
     def _with_accepted(self, act: Callable[[AcceptedFeedback], None]) -> None:

@@ -77,7 +77,7 @@ class Tone:
     def from_row(self, row: RowValues) -> dict[str, Any] | None:
         return {"tone": row.number("tone")}
 
-    def told(self, target: Target) -> str:
+    def in_words(self, target: Target) -> str:
         return f"tone {target['tone']}"
 
     def pieces(self, answer: Answer, text: str) -> list[Piece]:

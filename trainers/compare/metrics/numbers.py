@@ -44,7 +44,7 @@ def read_values(target: Target) -> Mapping[str, float]:
 def paired_numbers(
     gold: Sequence[Target], candidate: Sequence[Target], opponent: Sequence[Target], read: Read = read_values
 ) -> PairedNumbers:
-    """Return the numbers of the same rows. Raises `RunFailedError` where an answer is no finite number within 1e100."""
+    """Return the numbers of the same rows. Raises `RunFailedError` where an answer is not a finite number within 1e100."""
     targets = [read(target) for target in gold]
     dimensions = {name: column for column, name in enumerate(sorted({name for target in targets for name in target}))}
     arrays = [_array(targets, dimensions, "gold")]
@@ -63,7 +63,7 @@ def _array(rows: Sequence[Mapping[str, float]], dimensions: Mapping[str, int], w
             if not (math.isfinite(value) and abs(value) <= _LARGEST):
                 message = (
                     f"{whose} says {_told(value)} for {name!r} in test row {index + 1}, which cannot be compared; "
-                    "train anew with a smaller learning rate, or go back to an earlier version"
+                    "train again with a smaller learning rate, or go back to an earlier version"
                 )
                 raise RunFailedError(message)
             if name in dimensions:

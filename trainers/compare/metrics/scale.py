@@ -54,11 +54,11 @@ class Scale(BaseModel):
         """Return the improvement in the metric's direction: positive where the candidate is better, whatever the metric."""
         return opponent - candidate if self.lower_is_better else candidate - opponent
 
-    def told(self, score: float) -> str:
+    def format_score(self, score: float) -> str:
         """Return a score as people read it: `0.712`; of an unbounded metric four digits, such as `1324` or `0.03127`."""
         return f"{score:.3f}" if self.bounded else f"{score:.4g}"
 
-    def told_gain(self, gain: float, *, sign: bool = False, unit: bool = True) -> str:
+    def format_gain(self, gain: float, *, sign: bool = False, unit: bool = True) -> str:
         """Return a gain or a margin as people read it: `5.1 points`; in another unit three digits, such as `+0.0125 km`."""
         plus = "+" if sign else ""
         number = f"{gain * 100:{plus}.1f}" if self.unit == POINTS else f"{gain:{plus}.3g}"

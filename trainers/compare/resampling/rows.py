@@ -1,4 +1,4 @@
-"""Resampling of a metric that only whole rows can score, such as a rank correlation: every replicate is scored anew.
+"""Resampling of a metric that only whole rows can score, such as a rank correlation: each replicate is scored separately.
 
 It costs a score of all rows a replicate, so there are fewer of them than for sums: 500 samples and 4,000 swaps.
 """
