@@ -161,7 +161,7 @@ def test_a_champion_that_moved_meanwhile_stands(world: World) -> None:
     world.cycle.step()
     run = world.registry.runs.list(limit=1)[0]
     assert (run.verdict, run.version) == ("keep", f"{NAME}/v3")
-    assert f"Not promoted: the champion of '{NAME}' is {NAME}/v1 by now, not {NAME}/v2" in run.reasons[0]
+    assert f"Not promoted: {NAME}/v3 was compared with {NAME}/v2, but the champion of '{NAME}' is now {NAME}/v1" in run.reasons[0]
     assert world.champion() == f"{NAME}/v1"
 
 

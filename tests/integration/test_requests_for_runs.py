@@ -67,7 +67,7 @@ def test_a_request_waits_until_the_texts_stored_before_it_are_enriched(world: Wo
     world.buffer.insert(buffers.stored(buffers.label("after", "sent after the request", "A", task=NAME), offset=100))
     world.cycle.step()
     assert world.registry.runs.list() == []
-    assert world.look().reasons == ("a run was requested; it waits for 5 texts to be enriched",)
+    assert world.look().reasons == ("a run was requested; it starts once 5 more texts are enriched",)
     rows = world.buffer.unenriched("examples", 100)
     world.buffer.apply_enrichment("examples", [buffers.finding(row) for row in rows if row.row_id != "after"])
     world.cycle.step()

@@ -186,7 +186,7 @@ def test_a_line_that_brings_no_byte_is_given_up_and_one_that_brings_some_is_not(
         raise httpx.ReadError(message)
 
     served.change = dead
-    with pytest.raises(UnavailableError, match=r"broke off \(ReadError: cut\).*byte 0 of 2.*goes on there"):
+    with pytest.raises(UnavailableError, match=r"broke off \(ReadError: cut\).*byte 0 of 2.*continues there"):
         served.fetch()
     assert len(served.asked) == 5
 

@@ -115,7 +115,7 @@ def test_an_open_address_while_the_registry_cannot_be_read(installation: Path, m
     monkeypatch.setenv("PERENNIAL_SERVING__HOST", "0.0.0.0")  # noqa: S104 - what is tested
     (installation / "data").mkdir()
     (installation / "data" / "registry.db").write_bytes(b"this is no database" * 100)
-    assert_problem("serving address", says="is not known", remedy="mend the registry")
+    assert_problem("serving address", says="is not known", remedy="fix the registry")
 
 
 def test_a_champion_whose_files_were_changed(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
