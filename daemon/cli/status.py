@@ -55,7 +55,7 @@ def print_status(found: Status) -> None:
         _line("leader", found.leader)
     else:
         since = f" since {_moment(found.no_leader_since)}" if found.no_leader_since else ""
-        _line("leader", (f"none: no daemon runs{since}", "yellow"), "; start one with `perennial run`")
+        _line("leader", (f"none: no daemon has run{since}", "yellow"), "; start one with `perennial run`")
     _line("serving", found.serving or ("not running", "yellow"))
     if found.serving_problem:
         _line("", ("does not answer", "red"), f": {found.serving_problem}")

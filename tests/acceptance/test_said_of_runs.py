@@ -45,7 +45,7 @@ def test_a_second_daemon_says_that_one_runs_and_a_dead_one_never_trains(tmp_path
 
         town.kill()
         status = perennial_here(town, "status").stdout
-        assert "none: no daemon runs since" in status
+        assert "none: no daemon has run since" in status
         assert "training" not in status.replace("training rows", "")
 
         # Sent and not read yet: train has something to wait for, and asks.
