@@ -17,7 +17,7 @@ def folder_of(uri: str | Path, *, what: str) -> Path:
         return Path(uri)
     if scheme != "file":
         # The rest of the URI may hold a password.
-        message = f"{what} cannot be kept at {scheme}://; this version keeps it in a folder. Give a path, or file:///a/path"
+        message = f"{what} cannot be stored at {scheme}://; this version needs a folder. Give a path, or file:///a/path"
         raise UserError(message)
     parts = urlsplit(uri)
     if parts.netloc not in ("", "localhost"):

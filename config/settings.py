@@ -96,7 +96,7 @@ class Settings(BaseSettings):
         if self.erasure.limit_hours <= keep_hours:
             message = (
                 f"erasure.limit_hours is {self.erasure.limit_hours:g}, but old table versions are kept for {keep_hours:g} hours "
-                "(buffer.keep_versions_hours), so no erasure could be done in time; raise the first or lower the second"
+                "(buffer.keep_versions_hours), so no erasure could finish in time; raise the first or lower the second"
             )
             raise ValueError(message)
         return self

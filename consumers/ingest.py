@@ -222,7 +222,7 @@ class Ingest:
 
     def _too_large(self, size: int) -> str:
         return (
-            f"the event has {size} bytes, more than the {self._settings.max_event_bytes} that are read (ingest.max_event_bytes); "
+            f"the event has {size} bytes, more than the limit of {self._settings.max_event_bytes} (ingest.max_event_bytes); "
             f"its hash and first {PREFIX_BYTES} bytes are kept and it cannot be replayed. Shorten the text and send it again, or "
             "raise the setting first"
         )

@@ -51,7 +51,7 @@ def resolve(settings: TrainingSettings, *, backend: str = "") -> Hardware:
     device = _device(settings.device)
     native = native_bf16(device)
     if settings.precision == "bf16" and device == "cuda" and not native:
-        message = "training.precision is bf16, which this GPU does not compute; set it to auto or fp32"
+        message = "training.precision is bf16, which this GPU does not support; set it to auto or fp32"
         raise UserError(message)
     bf16 = native if settings.precision == "auto" else settings.precision == "bf16"
     return Hardware(device=device, precision="bf16" if bf16 else "fp32", threads=threads)

@@ -71,7 +71,7 @@ def describe(folder: Path) -> Description:
         return _first_spacy(folder)
     if (folder / "labels.json").is_file():
         return _first_transformer(folder)
-    message = f"{folder} holds no {MODEL_FILE}, and is not a model of the first release"
+    message = f"{folder} has no {MODEL_FILE}, and is not a model of the first release"
     raise UnusableError(message)
 
 

@@ -34,7 +34,7 @@ def register(name: str, path: str) -> None:
     Raises `ValueError` when another is registered under the name.
     """
     if _FORMATS.setdefault(name, path) != path:
-        message = f"format {name!r} is opened by {_FORMATS[name]} already, not by {path}"
+        message = f"format {name!r} is already opened by {_FORMATS[name]}, not by {path}"
         raise ValueError(message)
 
 

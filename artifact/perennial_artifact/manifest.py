@@ -76,7 +76,7 @@ def parse(content: bytes, *, sha256: str) -> Manifest:
             message = f"{MANIFEST_FILE} has format {other}, and this program reads {_FORMAT_VERSION}; upgrade it"
             raise UnusableError(message)
         if len(body["files"]) > MOST_FILES:
-            message = f"it has {len(body['files'])} files; at most {MOST_FILES} are taken"
+            message = f"it has {len(body['files'])} files; at most {MOST_FILES} are allowed"
             raise UnusableError(message)
         files = [File(name, entry["sha256"], entry["size_bytes"]) for name, entry in sorted(body["files"].items())]
         found = Manifest(str(body["task"]), int(body["number"]), {file.name: file for file in files})
@@ -175,7 +175,7 @@ def _check(files: Iterable[File]) -> None:
             raise UnusableError(message)
         total_bytes += file.size_bytes
     if total_bytes > MOST_BYTES:
-        message = f"its files have more than {MOST_BYTES} bytes together"
+        message = f"its files are larger than {MOST_BYTES} bytes in total"
         raise UnusableError(message)
 
 

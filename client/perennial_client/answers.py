@@ -32,18 +32,18 @@ class Body:
         if encoding not in ("", "identity"):
             # A few kilobytes may unfold to gigabytes; this client never asks for it.
             what = f"the answer is compressed ({inert(encoding)[:80]}), which was not asked for"
-            raise RefusedError(what, where, "let nothing between this app and serving compress answers", response.status_code)
+            raise RefusedError(what, where, "turn off compression between this app and serving", response.status_code)
 
     def add(self, piece: bytes) -> None:
         """Take one piece as it came. Raises `httpx.ReadTimeout` once the time is over."""
         self._size += len(piece)
         if self._size > self._largest_bytes:
             what = f"the answer is larger than {self._largest_bytes} bytes"
-            remedy = "send fewer or shorter texts in one call; where that is not it, check url"
+            remedy = "send fewer or shorter texts in one call; if that does not help, check url"
             raise RefusedError(what, self._where, remedy, self._response.status_code)
         self._pieces.append(piece)
         if time.monotonic() >= self._ends:
-            message = f"the answer was not whole within the time, after {self._size} bytes"
+            message = f"the answer was incomplete at the time limit, after {self._size} bytes"
             raise httpx.ReadTimeout(message, request=self._response.request)
 
     def whole(self) -> httpx.Response:

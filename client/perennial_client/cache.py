@@ -109,7 +109,7 @@ class Cache:
                     break
                 except BlockingIOError:
                     if stop.wait(_LOOK_S):
-                        what = "stopped while another process fetched"
+                        what = "stopped while another process downloaded it"
                         raise UnavailableError(what, champion.version, "follow again") from None
             if whole.is_dir():
                 yield None

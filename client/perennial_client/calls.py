@@ -48,7 +48,7 @@ class Calls:
     def feedback(self, task: str, fields: Feedback, deadline_s: float | None) -> Steps[FeedbackReceipt]:
         """Post feedback; every attempt carries the same event id, so it is one event however often it arrives."""
         sent = event(task, fields)
-        later = f"send it again with event_id={sent['event_id']!r}: it is stored once however often it comes"
+        later = f"send it again with event_id={sent['event_id']!r}: it is stored only once"
         response = yield from self._exchange("POST", "/v1/feedback", deadline_s, content=_content(sent), later=later)
         with _understood(response):
             return FeedbackReceipt.of(decode(response.content))
@@ -90,7 +90,7 @@ def check_texts(texts: Sequence[str]) -> None:
     for number, text in enumerate(texts):
         if not text.strip():
             what = "the text holds only white space"
-            raise RefusedError(what, f"texts, number {number}", "send words, or leave it out")
+            raise RefusedError(what, f"texts, number {number}", "send text, or leave it out")
         if not text.isascii():
             try:
                 text.encode()
@@ -105,7 +105,7 @@ def _understood(response: httpx.Response) -> Iterator[None]:
         yield
     except WRONG as error:
         what = f"the answer is not that of Perennial's serving ({type(error).__name__}: {inert(error)[:200]})"
-        remedy = "check url; if it is right, the server is newer than this client: upgrade perennial-client"
+        remedy = "check url; if it is right, the server is newer than this client, so upgrade perennial-client"
         raise RefusedError(what, f"{response.request.method} {response.url}", remedy, response.status_code) from None
 
 

@@ -188,7 +188,7 @@ def _as_httpx_says(request: httpx.Request) -> Iterator[None]:
     except httpx.RequestError:
         raise
     except TimeoutError as error:
-        message = "the answer was not whole within the time"
+        message = "the answer was incomplete at the time limit"
         raise httpx.ReadTimeout(message, request=request) from error
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, ArithmeticError, RecursionError) as error:
         message = f"{type(error).__name__}: {error}"
@@ -207,7 +207,7 @@ def _settings(url: str, api_key: str | None, options: Mapping[str, Any]) -> dict
     }
     if api_key is not None:
         if not (api_key.isascii() and api_key.isprintable() and api_key.strip() == api_key and api_key):
-            message = "api_key is empty or holds a blank or a character that no header can carry; copy it again"
+            message = "api_key is empty, or contains a space or a character that a header cannot carry; copy it again"
             raise ValueError(message)
         headers["Authorization"] = f"Bearer {api_key}"
     return {"base_url": url, "limits": _POOL, **options, "headers": {**headers, **options.get("headers", {})}}

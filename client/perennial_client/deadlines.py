@@ -92,6 +92,6 @@ def _left_s(timeout: float | None, error: type[Exception]) -> float | None:
         return timeout
     left_s = ends - time.monotonic()
     if left_s <= 0:
-        message = "the time for the whole attempt is over"
+        message = "the whole attempt took too long"
         raise error(message)
     return left_s if timeout is None else min(timeout, left_s)

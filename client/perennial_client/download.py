@@ -48,8 +48,8 @@ def fetch(client: Client, champion: Champion, cache: Cache, stop: threading.Even
             raise unusable(error, champion.version) from None
         files = tuple(manifest.files.values())
         if manifest.size_bytes != champion.size_bytes:
-            what = f"the files have {manifest.size_bytes} bytes together, and serving spoke of {champion.size_bytes}"
-            raise ModelError(what, champion.version, "check what stands between this app and serving")
+            what = f"the files have {manifest.size_bytes} bytes in total, but serving announced {champion.size_bytes}"
+            raise ModelError(what, champion.version, "check the proxies between this app and serving")
         try:
             _need_room(part, files)
             for file in files:
@@ -83,7 +83,7 @@ def _fetch_file(client: Client, version: str, file: File, path: Path, stop: thre
             breaks = 1 if _size(path) > have else breaks + 1
             # Every break is a moment to leave, and waiting is one more.
             if breaks == _BREAKS or stop.wait(random.uniform(0, 0.1 * 2**breaks)):  # noqa: S311 - spreads clients
-                what = f"the download broke off ({type(error).__name__}: {error})"
+                what = f"the download was interrupted ({type(error).__name__}: {error})"
                 where = f"{version}, file {file.name}, byte {_size(path)} of {file.size_bytes}"
                 raise UnavailableError(what, where, "the next attempt continues there") from error
     try:
@@ -110,14 +110,14 @@ def _go_on(client: Client, version: str, file: File, path: Path, stop: threading
         if response.status_code == httpx.codes.OK or not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             have = first = written.truncate(0)
         if response.status_code == httpx.codes.PARTIAL_CONTENT and not have:
-            message = "another range was sent than was asked for"
+            message = "another range was sent than the one requested"
             raise httpx.RemoteProtocolError(message)
         written.seek(have)
         for chunk in response.iter_raw():
             have += len(chunk)
             if have > file.size_bytes:
-                what = f"file {file.name} is longer than the {file.size_bytes} bytes that were published"
-                raise ModelError(what, version, "check what stands between this app and serving")
+                what = f"file {file.name} is longer than the published {file.size_bytes} bytes"
+                raise ModelError(what, version, "check the proxies between this app and serving")
             written.write(chunk)
             took_s = time.monotonic() - began
             if took_s > _PATIENCE_S and have - first < took_s * _SLOWEST_BYTES_PER_S:
@@ -127,8 +127,8 @@ def _go_on(client: Client, version: str, file: File, path: Path, stop: threading
                     what, f"{version}, file {file.name}, byte {have} of {file.size_bytes}", "check the connection"
                 )
             if stop.is_set():
-                what = "stopped while it was fetched"
-                raise UnavailableError(what, version, "follow again: it continues there")
+                what = "stopped during the download"
+                raise UnavailableError(what, version, "call follow again; the download continues there")
     if have < file.size_bytes:
         message = "the answer ended early"
         raise httpx.RemoteProtocolError(message)

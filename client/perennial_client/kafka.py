@@ -63,7 +63,7 @@ class KafkaFeedback:
         sent = event(task, fields)
         value = _checked(sent)
         where = f"Kafka at {', '.join(self._servers)}, topic {self._topic}"
-        later = f"send it again with event_id={sent['event_id']!r}: it is stored once however often it comes"
+        later = f"send it again with event_id={sent['event_id']!r}: it is stored only once"
         try:
             self._publish(value, sent["event_id"].encode())
         except _TOO_LARGE as error:
@@ -89,7 +89,7 @@ class KafkaFeedback:
         # One event at a time: a producer that is refused one gives up all that it holds, with the same error. While no broker
         # answers, one thread after the other tries; none may wait for all before it.
         if not self._lock.acquire(timeout=self._timeout_s):
-            message = "other threads' events came first"
+            message = "events of other threads were sent first"
             raise kafka_errors.KafkaTimeoutError(message)
         try:
             self._producer = self._producer or _producer(self._servers, self._timeout_s, self._security)
@@ -128,7 +128,7 @@ def _checked(sent: Mapping[str, Any]) -> bytes:
         raise RefusedError(what, "feedback", "send one of them")
     if not sent.get("text", ".").strip():
         what = "the text holds only white space"
-        raise RefusedError(what, "feedback, field text", "send words, or leave it out", field="text")
+        raise RefusedError(what, "feedback, field text", "send text, or leave it out", field="text")
     try:
         return to_bytes(sent)
     except UnicodeEncodeError:

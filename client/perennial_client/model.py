@@ -174,10 +174,10 @@ class Model:
         deadline = time.monotonic() + wait_s
         while self._live is None and not self.refresh():
             if time.monotonic() >= deadline:
-                what = f"no model of task {self.task!r} could be had within {wait_s:g} s: {self._last_error}"
+                what = f"no model of task {self.task!r} could be loaded within {wait_s:g} s: {self._last_error}"
                 if self._trouble is NoChampionError:
-                    raise NoChampionError(what, "Model.follow", "answer without a model meanwhile, and follow again later")
-                raise UnavailableError(what, "Model.follow", "fix that, or ask serving with Client.predict meanwhile")
+                    raise NoChampionError(what, "Model.follow", "work without a model for now, and call follow again later")
+                raise UnavailableError(what, "Model.follow", "fix that, or use Client.predict for now")
             self._stop.wait(min(1.0, self._poll_s))
         self._thread.start()
 
@@ -200,8 +200,8 @@ class Model:
             try:
                 self.refresh()
             except Exception as error:  # the thread must live on; what is loaded answers on
-                self._last_error = f"looking at the champion failed: {error or type(error).__name__}"
-                log.exception("task %s: looking at the champion failed", self.task)
+                self._last_error = f"checking the champion failed: {error or type(error).__name__}"
+                log.exception("task %s: checking the champion failed", self.task)
             if self._leaving is not None and self._leaving() is None:
                 # A spaCy pipeline refers to itself, so its memory comes back only when cycles are collected.
                 self._leaving = None
@@ -259,7 +259,7 @@ class Model:
         try:
             self._cache.confirm(champion)
         except OSError as error:
-            return f"{champion.version} answers, but the cache cannot note it ({error}); a restart may begin with an older one"
+            return f"{champion.version} answers, but the cache cannot record it ({error}); a restart may use an older one"
         return None
 
     def _precision_of(self, champion: Champion) -> str:

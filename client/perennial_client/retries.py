@@ -122,7 +122,7 @@ def exchange(
                 raise RefusedError(what, where, "fix url, api_key or the options (verify: what is trusted)")
             error = UnavailableError(f"no answer ({reason})", where, later)
         if clock() + wait_s >= ends:
-            what = f"{error.what}; given up within {retries.deadline_s:g} s"
+            what = f"{error.what}; gave up after {retries.deadline_s:g} s"
             raise UnavailableError(what, where, error.remedy, _status(outcome))
         yield Wait(wait_s)
     raise AssertionError  # counting has no end
@@ -157,7 +157,7 @@ def refusal(response: httpx.Response, where: str, later: str) -> RefusedError | 
     if response.has_redirect_location:
         # Never followed: the key, and what is sent, are for the address that the app was given.
         remedy = f"it is a redirect to {inert(response.headers['Location'])}; give the address that answers as url"
-    remedy = remedy or "check url: it is the address that `perennial status` names, or that of the proxy before it"
+    remedy = remedy or "check url: use the address that `perennial status` shows, or that of the proxy in front of it"
     return RefusedError(what, f"{where}, field {field}" if field else where, remedy, status, field)
 
 

@@ -27,7 +27,7 @@ def foreign_id(text: str) -> str:
     if hidden is None:
         hidden = next((f"U+{ord(one):04X} {unicodedata.name(one)}" for one in text if one.isspace() and one != " "), None)
     if hidden is not None:
-        message = f"the id holds a character that cannot be seen or told apart, {hidden}; remove it"
+        message = f"the id contains an invisible or ambiguous character, {hidden}; remove it"
         raise ValueError(message)
     if text != text.strip(" "):
         message = "the id begins or ends with a space; remove it"
@@ -35,7 +35,7 @@ def foreign_id(text: str) -> str:
     written = unicodedata.normalize("NFC", text)
     size = max(len(text.encode()), len(written.encode()))
     if size > MAX_ID_BYTES:
-        message = f"the id has {size} bytes in UTF-8; at most {MAX_ID_BYTES} are read; shorten it, or send its SHA-256"
+        message = f"the id has {size} bytes in UTF-8; at most {MAX_ID_BYTES} are allowed; shorten it, or send its SHA-256"
         raise ValueError(message)
     return written
 

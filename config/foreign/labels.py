@@ -26,15 +26,15 @@ LABEL_PATTERN = rf"^[{_OUTER}]*(?![ {SPACES}{_OUTER}]*$)(?:{VISIBLE})+[{_OUTER}]
 def label(text: str) -> str:
     """Return the label that a text stands for. Raises `ValueError` saying what is wrong with it."""
     if len(text) > MAX_LABEL_CHARS:
-        message = f"the label has {len(text)} characters; at most {MAX_LABEL_CHARS} are read; shorten it"
+        message = f"the label has {len(text)} characters; at most {MAX_LABEL_CHARS} are allowed; shorten it"
         raise ValueError(message)
     inside = text.strip(" \t\r\n")
     if (hidden := first_invisible(inside)) is not None:
-        message = f"the label holds a character that cannot be seen, {hidden}; remove it, so that equal labels look equal"
+        message = f"the label contains an invisible character, {hidden}; remove it, so that equal labels look equal"
         raise ValueError(message)
     written = _tidy(inside)
     if not written:
-        message = "it is empty or only white space; fill it or leave it out"
+        message = "it is empty or only white space; fill it in or leave it out"
         raise ValueError(message)
     if len(written) > MAX_LABEL_CHARS:
         message = f"the label has {len(written)} characters in Unicode's form NFC; at most {MAX_LABEL_CHARS} are read; shorten it"

@@ -15,7 +15,7 @@ def register(kind: Kind) -> None:
     """Make a kind known by its name and its key. Raises `ValueError` when another kind has one of them."""
     for known in _KINDS.values():
         if kind.name == known.name or kind.key == known.key:
-            message = f"kind {kind.name!r} (key {kind.key!r}) cannot be told from kind {known.name!r} (key {known.key!r})"
+            message = f"kind {kind.name!r} (key {kind.key!r}) has the same name or key as kind {known.name!r} (key {known.key!r})"
             raise ValueError(message)
     _KINDS[kind.name] = kind
 
@@ -34,7 +34,7 @@ def of(value: object) -> Kind:
         for kind in _KINDS.values():
             if kind.key in value:
                 return kind
-    message = f"it is of no kind: it has none of the keys {', '.join(kind.key for kind in _KINDS.values())}"
+    message = f"it fits no kind: it has none of the keys {', '.join(kind.key for kind in _KINDS.values())}"
     raise LookupError(message)
 
 

@@ -29,7 +29,7 @@ def at_most(entries: int, remedy: str = "") -> Callable[[object], object]:
 
     def check(value: object) -> object:
         if isinstance(value, Sized) and len(value) > entries:
-            message = f"it has {len(value)} entries; at most {entries} are read{remedy}"
+            message = f"it has {len(value)} entries; at most {entries} are allowed{remedy}"
             raise ValueError(message)
         return value
 

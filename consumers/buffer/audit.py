@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from config import durable
 from config.errors import StopError
+from config.words import counted
 from consumers.events.schemas import TOPIC_OF_TYPE, content_sha256
 from consumers.log.protocols import TopicPartition
 from consumers.tables.columns import ARRIVED, ENRICHMENT_OF, KEYS, SCHEMAS, is_one_of
@@ -143,7 +144,7 @@ def _set_aside_torn_manifests(folder: Path, name: str) -> list[str]:
         # Nothing of this table ever became durable; it is rebuilt.
         shutil.rmtree(table)
         return [f"{name}: the table was never completely written and was rebuilt"]
-    return [f"{name}: {len(torn)} torn manifest(s) were set aside; the table is as it was before"] if torn else []
+    return [f"{name}: {counted(len(torn), 'torn manifest')} moved aside; the table is as it was before"] if torn else []
 
 
 def forget_unreadable(folder: Path) -> None:
@@ -180,7 +181,7 @@ def _make_anew(folder: Path, name: str, problem: object, removed_events: Removed
     aside.parent.mkdir(exist_ok=True)
     (folder / f"{name}.lance").rename(aside)
     durable.sync_folder(folder)
-    again = "it is rebuilt from the event log" if name in ARRIVED else "what it held is found out again"
+    again = "it is rebuilt from the event log" if name in ARRIVED else "its content is computed again"
     return [f"{name}: it could not be read in any version ({problem}); it was moved to {aside}, and {again}"]
 
 
@@ -230,7 +231,7 @@ def _problem(table: Any, name: str) -> str | None:  # noqa: ANN401 - LanceDB shi
             if "text_sha256" in rows.column_names and "text" in rows.column_names:
                 for text, sha256 in zip(rows["text"].to_pylist(), rows["text_sha256"].to_pylist(), strict=True):
                     if content_sha256(text) != sha256:
-                        return "a text is not what was stored"
+                        return "a text differs from what was stored"
     except _UNREADABLE as error:
         return _first_line(error)
     return None
@@ -255,7 +256,7 @@ def _remove_doubled_rows(tables: Tables) -> list[str]:
                 doubled.append(row_id)
             kept.add(value)
         tables.delete_rows(name, doubled)
-        repairs.append(f"{name}: {len(doubled)} doubled row(s) were removed")
+        repairs.append(f"{name}: {counted(len(doubled), 'duplicate row')} removed")
     return repairs
 
 

@@ -31,7 +31,7 @@ def cut(folder: Path) -> Mapping[str, str]:
             return seen
         seen = again
         time.sleep(_BETWEEN_LOOKS_S)
-    message = f"the buffer in {folder} is written so often that no moment between two writes was seen; it is tried again"
+    message = f"the buffer in {folder} is written so often that no consistent copy was possible; it is tried again"
     raise RetryError(message)
 
 

@@ -56,7 +56,7 @@ def highest_seq(folder: Path) -> int:
     """Return the enrichment number that was kept, 0 when none was. Raises `StopError` when it cannot be read."""
     return kept_number(
         folder / HIGHEST_SEQ_FILE,
-        "without it new examples could be taken for old ones. Nothing was changed. Restore the file from a backup, or write the "
+        "without it new examples could pass for old ones. Nothing was changed. Restore the file from a backup, or write the "
         "highest `max_seq` of the training sets under runs into it",
     )
 

@@ -257,13 +257,13 @@ class BufferWriter(BufferReader):
         self._check_writing()
         if self._erasures is None:
             message = (
-                f"the buffer in {self._tables.folder} was opened without the list of erasures, so nothing can be erased in it"
+                f"the buffer in {self._tables.folder} was opened without the list of erasures, so nothing can be erased from it"
             )
             raise StopError(message)
         return self._erasures
 
     def _check_writing(self) -> None:
         if self._write_lock is None:
-            message = f"the buffer in {self._tables.folder} was closed; nothing more is written here"
+            message = f"the buffer in {self._tables.folder} is closed and cannot be written"
             raise StopError(message)
         self._fence.check()

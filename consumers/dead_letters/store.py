@@ -141,8 +141,8 @@ class DeadLetters:
         for letter in letters:
             if not letter.replayable:
                 message = (
-                    f"dead letter {letter.id} cannot be replayed: of its {letter.value_bytes} bytes {len(letter.value)} are "
-                    "kept. Nothing was replayed. Send the event again from where it came, fixed, or leave this id out."
+                    f"dead letter {letter.id} cannot be replayed: only {len(letter.value)} of its {letter.value_bytes} bytes are "
+                    "kept. Nothing was replayed. Correct the event and send it again from its source, or leave this id out."
                 )
                 raise UserError(message)
         for letter in letters:

@@ -141,7 +141,7 @@ class Judge:
                 if of_the_machine(error):
                     raise
                 _log.exception(
-                    "feedback.review_unusable", event_id=row["event_id"], next="it decides nothing; the others continue"
+                    "feedback.review_unusable", event_id=row["event_id"], next="the decision is ignored; the others are applied"
                 )
                 continue
             self._reviews.add(review)
@@ -162,7 +162,7 @@ class Judge:
             lost = [row | unusable(f"judging failed on it ({in_words(one.error)})") for row in fresh if _text(row) == one.row]
             _log.error(
                 "feedback.not_judged", task=one.row[0], event_ids=[row["row_id"] for row in lost], exc_info=one.error,
-                next="these answers are set aside; the others continue",
+                next="these answers are set aside; the others are judged",
             )  # fmt: skip
             self._store(lost, {})
 

@@ -19,7 +19,7 @@ NOT_BLANK = r"[^\s\x1c-\x1f\x85]"
 def not_blank(text: str) -> str:
     """Return `text`. Raises ValueError when nothing stands in it."""
     if not text.strip():
-        message = "it is empty or only white space; fill it or leave it out"
+        message = "it is empty or only white space; fill it in or leave it out"
         raise ValueError(message)
     return text
 

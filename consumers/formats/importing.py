@@ -104,8 +104,8 @@ def plan(
     seen = survey(flat(tasks.rows(source.rows())))
     if mapping == ColumnMapping() and {"type", "event_id"} <= seen.fields.keys():
         message = (
-            "these rows look like events already (they have 'type' and 'event_id'); importing would make other events of them. "
-            "Post them to /v1/feedback or publish them to Kafka; to import them all the same, name their columns (--text text)"
+            "these rows already look like events (they have 'type' and 'event_id'); importing would turn them into other events. "
+            "Post them to /v1/feedback or publish them to Kafka; to import them anyway, name their columns (--text text)"
         )
         raise UserError(message)
     layout = _layout(source, seen, task, chosen, mapping, studio=tasks.found > 0)
@@ -169,7 +169,7 @@ def _require(columns: Mapping[str, str], names: list[str], task: TaskSpec | None
     if (options.since or options.until) and "time" not in columns:
         missed.append("time (since and until need one)")
     if missed:
-        message = f"say which column holds {' and '.join(missed)}; the file's columns are {', '.join(map(repr, names))}"
+        message = f"name the column of {' and '.join(missed)}; the file's columns are {', '.join(map(repr, names))}"
         raise UserError(message)
 
 

@@ -93,7 +93,7 @@ def parse_pairs(text: str) -> dict[str, str]:
         if not equals or not old.strip() or "=" in new:
             message = (
                 f"{part!r} is not OLD=NEW; write e.g. PER=PERSON,MISC= (nothing behind = leaves the label out). "
-                "Labels with a comma or = in them stand in a file: --label-map @FILE"
+                "For labels with a comma or = use a file: --label-map @FILE"
             )
             raise UserError(message)
         _add(pairs, old.strip(), new.strip())
@@ -117,7 +117,7 @@ def _from_file(path: Path) -> dict[str, str]:
         old, new = row if len(row) == _OLD_AND_NEW else (None, None)
         if not isinstance(old, str) or not isinstance(new, str) or not old.strip():
             message = (
-                f'--label-map: {path} holds more than pairs of an old and a new label; write lines such as "Arts, culture",arts'
+                f'--label-map: {path} must contain pairs of an old and a new label only; write lines such as "Arts, culture",arts'
             )
             raise UserError(message)
         _add(pairs, old.strip(), new.strip())
@@ -131,5 +131,5 @@ def _add(pairs: dict[str, str], old: str, new: str) -> None:
         message = f"--label-map: {old!r} to {new!r}: {error}"
         raise UserError(message) from None
     if pairs.setdefault(old, new) != new:
-        message = f"--label-map gives {old!r} two names, {pairs[old]!r} and {new!r}; keep one"
+        message = f"--label-map has two names for {old!r}, {pairs[old]!r} and {new!r}; keep one"
         raise UserError(message)

@@ -66,7 +66,7 @@ def read_text(value: object) -> str:
         raise ValueError(message)
     inside = unpacked(text)
     if inside is not text and (isinstance(inside, dict) or any(isinstance(one, str | dict) for one in inside)):
-        message = f"it is {kind_of(inside)} written as a text ({text[:_EXCERPT_CHARS]!r}); the text itself is expected"
+        message = f"it is {kind_of(inside)} written as text ({text[:_EXCERPT_CHARS]!r}); the text itself is expected"
         raise ValueError(message)
     return text
 

@@ -94,7 +94,7 @@ class EventWriter:
         _refuse_blank(text)
         target = kind.from_row(_Values(self, row, text))
         if target is None:
-            return LeftOut(row.line, "rows whose label --label-map leaves out")
+            return LeftOut(row.line, "rows with a label that --label-map drops")
         label = Label(
             event_id=f"import-{self.identity}-{row.line}", occurred_at=occurred_at, source="import", task=task.name,
             article_id=self._id(row, "id"), document_id=self._document(row), text=text, target=target,
@@ -164,5 +164,5 @@ class _Values:
 
 def _refuse_blank(text: str) -> None:
     if blank(text):
-        message = "the text is empty" if not text.strip() else "the text shows nothing: it has invisible characters only"
+        message = "the text is empty" if not text.strip() else "the text has only invisible characters"
         raise ValueError(message)

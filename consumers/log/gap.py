@@ -18,7 +18,7 @@ def report_gap(group: str, part: TopicPartition, *, expected: int, earliest: int
         "event_log.gap",
         group=group, topic=part.topic, partition=part.partition, expected=expected, earliest=earliest,
         missing=earliest - expected,
-        consequence="reading continues at the earliest event that is kept; the missing ones were removed unread",
-        remedy=f"{remedy}, and publish the missing events again from where they came",
+        consequence="reading continues at the earliest event that is kept; the missing ones are gone",
+        remedy=f"{remedy}, and publish the missing events again from their source",
     )  # fmt: skip
     return earliest - expected

@@ -156,6 +156,6 @@ def _note(one: _Incoming, fresh: Mapping[str, Row], known: _Known) -> None:
 def _conflict(one: _Incoming) -> str:
     name = "prediction_id" if one.family == "predictions" else "event_id"
     return (
-        f"{name}: {one.event_id!r} was used before for other content; what came first stays. Give every event its own id and "
-        "send this one again under a new one"
+        f"{name}: {one.event_id!r} was already used for other content, which is kept. Give every event its own id and send this "
+        "one again under a new one"
     )

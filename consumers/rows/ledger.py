@@ -30,7 +30,7 @@ _log = structlog.get_logger(__name__)
 
 _HELD_OUT: Mapping[str, str] = {
     "test": "its story is reserved for testing, so no model learns from it",
-    "dropped": "it was taken out of training",
+    "dropped": "it was removed from training",
 }
 
 
@@ -91,7 +91,7 @@ class Ledger:
                     raise
                 # One answer must not hold up the others, at this start and at every later one.
                 refusal, joined = f"the program failed on it ({in_words(error)}); please report this", []
-                _log.exception("feedback.not_joined", event_id=row["event_id"], next="it is refused; the others continue")
+                _log.exception("feedback.not_joined", event_id=row["event_id"], next="it is refused; the others are processed")
             settled.append(whole | {"status": "refused" if refusal else "joined", "reason": refusal or ""})
             examples += joined
             insertion.next_sequence += len(joined)
@@ -183,7 +183,7 @@ def _refusal(row: Row, found: _Text, tasks: Mapping[str, TaskSpec]) -> str | Non
     if found.task is not None and found.task != row["task"]:
         return f"task: prediction {row['prediction_id']!r} was made for task {found.task!r}, not {row['task']!r}"
     if row["task"] not in tasks:
-        return f"task: {row['task']!r} is not defined here any more"
+        return f"task: {row['task']!r} is no longer defined here"
     if row["target"] == AS_CITED:
         return f"target: the answer of prediction {row['prediction_id']!r} cannot be read; send the target with the feedback"
     try:

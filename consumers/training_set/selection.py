@@ -120,7 +120,7 @@ def select(
             continue
         renamed = candidate if target == candidate.target else replace(candidate, target=target)
         if task.labels == "closed" and not labels_of(renamed.target) <= set(task.label_names):
-            left_out["label is not accepted any more"] += 1
+            left_out["label is no longer accepted"] += 1
         else:
             by_role[role].append(renamed)
     if unusable:

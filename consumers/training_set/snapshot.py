@@ -82,7 +82,7 @@ class Manifest(BaseModel):
     def left_out_told(self) -> str:
         """Which rows were left out, for the end of a sentence; empty where none was."""
         told = named([f"{rows} rows: {reason}" for reason, rows in self.left_out.items()])
-        return f". Left out were {told}" if told else ""
+        return f". Left out: {told}" if told else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def load_training_set(folder: Path) -> TrainingSet:
         message = f"the training set in {folder} cannot be read ({error}). {again}"
         raise RunFailedError(message) from None
     if found != manifest.file_sha256:
-        message = f"{folder / ROWS_FILE} is not what was frozen (its SHA-256 differs). {again}"
+        message = f"{folder / ROWS_FILE} has changed since it was frozen (its SHA-256 differs). {again}"
         raise RunFailedError(message)
     return TrainingSet(folder, manifest)
 

@@ -187,7 +187,7 @@ def test_a_share_of_the_group_that_was_changed_on_its_way_is_noticed_by_its_sile
     read = Read()
     read.until(source, lambda: len(read.numbers) == EVENTS, within_s=60)
     assert changes == 1
-    assert any("was handed nothing for 3 s though events wait in news/0" in told for told in read.told)
+    assert any("received nothing for 3 s although events wait in news/0" in told for told in read.told)
     read.check()
 
 

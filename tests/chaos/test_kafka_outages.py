@@ -194,7 +194,7 @@ def test_bad_events_among_good_ones_become_dead_letters_and_hold_nothing_up(life
         wait_until(lambda: lag(life.daemon) == 0)
     told = dead_letters(life.daemon)[before:]
     assert len(told) == len(bad) + 2, "each bad event, the tombstone, and one for the damaged batch"
-    assert sum("cannot be read (its checksum does not fit)" in reason for reason in told) == 1
+    assert sum("cannot be read (its checksum is wrong)" in reason for reason in told) == 1
     assert sum("(a tombstone)" in reason for reason in told) == 1
     with closing(open_event_log(life.daemon.settings)) as log:
         assert log.kept(DEAD_LETTERS_TOPIC) >= len(told)

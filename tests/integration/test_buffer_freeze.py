@@ -209,7 +209,7 @@ def test_labels_that_a_closed_task_no_longer_accepts_are_left_out_and_counted(tm
         closed = TASK.model_copy(update={"labels": "closed", "label_names": ("economy",)})
         frozen = freeze(buffer, tmp_path / "set", closed)
         assert (ids(frozen), ids(frozen, "test")) == (["l-1", "l-4"], [])
-        assert frozen.manifest.left_out == {"label is not accepted any more": 2}
+        assert frozen.manifest.left_out == {"label is no longer accepted": 2}
 
 
 def test_spans_keep_their_offsets_and_say_when_they_are_partial(tmp_path: Path) -> None:

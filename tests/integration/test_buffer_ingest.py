@@ -91,7 +91,7 @@ def test_other_content_under_a_used_id_is_a_conflict_and_its_neighbours_are_stor
         outcomes = [buffer.insert(part) for part in parts]
         conflicts = [conflict for outcome in outcomes for conflict in outcome.conflicts]
         assert [conflict.stored.position.offset for conflict in conflicts] == [1, 4, 6, 8]
-        assert "'l-1' was used before for other content" in conflicts[0].reason
+        assert "'l-1' was already used for other content" in conflicts[0].reason
         assert "send this one again under a new one" in conflicts[0].reason
         assert conflicts[2].reason.startswith("prediction_id")
         assert sum(outcome.inserted for outcome in outcomes) == 5
@@ -395,7 +395,7 @@ def test_a_removed_task_refuses_what_waits_for_it(tmp_path: Path) -> None:
         assert buffer.resolve_waiting() == 1
         fate = buffer.feedback_fate("f-1")
         assert fate is not None
-        assert "not defined here any more" in fate.reason
+        assert "no longer defined here" in fate.reason
 
 
 def _crash(*_: object) -> None:

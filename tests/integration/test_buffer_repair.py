@@ -81,7 +81,7 @@ def test_a_torn_newest_fragment_is_taken_back_and_read_again(folder: Path, tear:
 def test_a_torn_newest_manifest_is_set_aside(folder: Path, tear: Callable[[Path], None]) -> None:
     tear(newest(folder, "examples", "_versions/*.manifest"))
     with opened(folder) as buffer:
-        assert buffer.repairs == ("examples: 1 torn manifest(s) were set aside; the table is as it was before",)
+        assert buffer.repairs == ("examples: 1 torn manifest moved aside; the table is as it was before",)
         assert buffer.rewind == {FEEDBACK: 20}
         assert read_again(buffer, labels(20)) == 10
         assert buffer.table_counts()["examples"] == 30
@@ -104,7 +104,7 @@ def test_a_changed_text_is_noticed_though_it_can_be_read(folder: Path) -> None:
     assert content.count(b"text 2") > 0, "the texts are stored as they are"
     fragment.write_bytes(content.replace(b"text 2", b"text 7"))
     with opened(folder) as buffer:
-        assert "a text is not what was stored" in buffer.repairs[0]
+        assert "a text differs from what was stored" in buffer.repairs[0]
         assert buffer.rewind == {FEEDBACK: 20}
 
 

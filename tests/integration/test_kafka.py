@@ -352,7 +352,7 @@ def test_a_sink_closed_while_its_broker_is_away_says_what_is_left_and_leaves_not
         sink.flush()
         own.kill()
         sink.publish(name, b"1")
-        with pytest.raises(RetryError, match="has not taken 1 of 1 events"):
+        with pytest.raises(RetryError, match="has not accepted 1 of 1 events"):
             sink.close()
         assert threading.active_count() == before
     finally:

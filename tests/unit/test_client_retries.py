@@ -121,7 +121,7 @@ def test_a_retry_after_beyond_the_deadline_ends_the_call_at_once() -> None:
     with pytest.raises(UnavailableError) as given_up:
         call.tell(answer(429, headers={"Retry-After": "3600"}, json=REFUSAL))
     assert given_up.value.status == 429
-    assert "given up within 30 s" in given_up.value.what
+    assert "gave up after 30 s" in given_up.value.what
     assert given_up.value.remedy == "the tasks are a, b"
 
 

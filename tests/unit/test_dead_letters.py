@@ -101,7 +101,7 @@ def test_nothing_is_replayed_when_one_cannot_be(letters: DeadLetters, log: Embed
     letters.add(raw(1, b"fine"), "r")
     letters.add(raw(2, None), "tombstone")
     with closing(log.sink()) as sink:
-        with pytest.raises(UserError, match=r"dead letter 2 cannot be replayed.*Nothing was replayed.*Send the event again"):
+        with pytest.raises(UserError, match=r"dead letter 2 cannot be replayed.*Nothing was replayed.*send it again"):
             letters.replay([1, 2], sink)
         with pytest.raises(UserError, match=r"no dead letter 99.*perennial dlq list"):
             letters.replay([1, 99], sink)

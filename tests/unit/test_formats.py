@@ -160,7 +160,7 @@ def test_csv_without_header_names_columns_by_number(tmp_path: Path) -> None:
 def test_a_file_of_events_is_not_taken_for_a_table(tmp_path: Path) -> None:
     event = '{"type": "label", "event_id": "l-1", "task": "t", "text": "Who leads now?", "target": {"label": "sport"}}\n'
     path = written(tmp_path, "events.jsonl", event)
-    with pytest.raises(UserError, match=r"look like events already.*name their columns"):
+    with pytest.raises(UserError, match=r"already look like events.*name their columns"):
         list(import_events(path, None))
     (article,) = import_events(path, None, ColumnMapping(text="text"))
     assert isinstance(article, Article)

@@ -105,11 +105,11 @@ def test_columns_are_recognised_where_they_are_clear(tmp_path: Path, content: st
 
 def test_columns_that_are_not_clear_are_asked_for(tmp_path: Path) -> None:
     both = written(tmp_path, "both.conll", "Acme NNP B-ORG B-ORG\nrose VBD O O\n\nLyon NNP B-LOC B-LOC\nis O O O\n")
-    with pytest.raises(UserError, match=r"columns 3 and 4 hold the same tags.*--columns 1,3"):
+    with pytest.raises(UserError, match=r"columns 3 and 4 have the same tags.*--columns 1,3"):
         entities(both)
     assert entities(both, columns=("1", "4")) == [("Acme rose", [("Acme", "ORG")]), ("Lyon is", [("Lyon", "LOC")])]
     none = written(tmp_path, "none.conll", "1 Acme NNP\n2 rose VBD\n\n1 Lyon NNP\n")
-    with pytest.raises(UserError, match=r"no column holds only tags.*--columns"):
+    with pytest.raises(UserError, match=r"no column has only entity tags.*--columns"):
         entities(none)
     for columns in (("1",), ("x", "2"), ("0", "1"), ("1", "9")):
         with pytest.raises(UserError, match="--columns"):

@@ -398,7 +398,7 @@ def test_a_table_with_a_token_a_row(tmp_path: Path, content: str, options: dict[
 
 def test_a_table_that_does_not_say_where_sentences_begin_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, "iob.csv", "Word,Tag\nAcme,B-ORG\nrose,O\n")
-    with pytest.raises(UserError, match=r"nothing says where a sentence begins.*--columns Word,Tag,SENTENCE"):
+    with pytest.raises(UserError, match=r"no column marks where a sentence begins.*--columns Word,Tag,SENTENCE"):
         entities(path)
 
 
@@ -422,7 +422,7 @@ def test_brat_reads_entities_with_the_text_beside_them(tmp_path: Path) -> None:
     # A folder: documents by name, each its own.
     first, third, second = entities(tmp_path)
     assert (first[0][:9], second) == ("Acme Corp", CALM)
-    assert "T1 lies in several pieces" in third
+    assert "T1 consists of several pieces" in third
     documents = {row.document_id for row in looked_at(tmp_path, ENTITIES).events() if isinstance(row, Label)}
     assert {str(name).rpartition("-")[2] for name in documents} == {"one", "two"}
 

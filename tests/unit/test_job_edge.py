@@ -147,7 +147,7 @@ def test_an_unexpected_error_is_told_in_words_a_person_understands(spec: JobSpec
     result = outcome(spec, monkeypatch, ZeroDivisionError("division by zero"))
     assert result.status == "failed"
     assert "unexpected ZeroDivisionError ended the run: division by zero" in (result.error or "")
-    assert "The champion stays" in (result.error or "")
+    assert "The champion is unchanged" in (result.error or "")
 
 
 @pytest.mark.parametrize(

@@ -69,5 +69,5 @@ def check(policy: Promotion) -> None:
         _refuse_error_reduction(metric.scale)
     guarded = next((guard.slice for guard in policy.slices if guard.slice.startswith(_LABEL_SLICE)), None)
     if guarded is not None and not isinstance(metric, KnowsLabels):
-        message = f"promotion.slices guards {guarded}, and {metric.scale.title} knows no labels; remove that guard"
+        message = f"promotion.slices guards {guarded}, and {metric.scale.title} has no labels; remove that guard"
         raise UserError(message)

@@ -43,7 +43,7 @@ class StopRequest:
     def check(self) -> None:
         """Raise `StoppedError` when a signal has come."""
         if self._signal is not None:
-            message = f"stopped by {signal.Signals(self._signal).name}; nothing is lost, the run continues at the next start"
+            message = f"stopped by {signal.Signals(self._signal).name}; nothing is lost, and the run continues at the next start"
             raise StoppedError(message)
 
     def _remember(self, number: int, _frame: FrameType | None) -> None:

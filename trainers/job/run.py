@@ -71,7 +71,7 @@ def _outcome(spec: JobSpec, stop: guards.StopRequest, progress: ProgressLog) -> 
         where = traceback.extract_tb(error.__traceback__)[-1]
         message = (
             f"an unexpected {type(error).__name__} ended the run: {error} ({Path(where.filename).name}, line {where.lineno}). "
-            "The champion stays; the log of the run holds the whole story"
+            "The champion is unchanged; the run's log has the traceback"
         )
         return JobResult(run_id=spec.run_id, status="failed", error=message)
 

@@ -68,7 +68,7 @@ class NerAnswer(Answered):
         after = 0
         for span in sorted(self.spans, key=lambda span: (span.start, span.end)):
             if not after <= span.start < span.end:
-                message = f"span {span.start}-{span.end} is empty or overlaps another; an answer holds each entity once"
+                message = f"span {span.start}-{span.end} is empty or overlaps another; list each entity once"
                 raise ValueError(message)
             after = span.end
         return self

@@ -20,7 +20,7 @@ def files(path: Path) -> list[Path]:
     else:
         found = sorted(path.rglob("*.ann"))
         if not found:
-            message = f"the folder {path} holds no .ann file; name one file to import, or a folder of brat's"
+            message = f"the folder {path} has no .ann file; name one file to import, or a folder of brat files"
             raise UserError(message)
     for entities in found:
         text = entities.with_suffix(".txt")
@@ -60,7 +60,7 @@ def _document(number: int, name: str, text: str, lines: list[str]) -> AnyRow:
             continue
         if pieces := _IN_PIECES.fullmatch(line.rstrip("\r")):
             return BadRow(
-                number, f"{name}.ann: {pieces[1]} lies in several pieces of the text; a span is one piece. Fix or remove it"
+                number, f"{name}.ann: {pieces[1]} consists of several pieces; a span must be one piece. Correct or remove it"
             )
         found = _TEXT_BOUND.fullmatch(line.rstrip("\r"))
         if found is None:

@@ -180,8 +180,8 @@ def described(file: ImportFile, columns: Columns) -> Columns:
         same += any(one and one == set(decode_tags(layers[0])) for one in inner)
     if same > nested / 2:
         message = (
-            f"{file.path}: columns {_numbers(columns.tags)} hold the same tags in most sentences, as gold and answers do; "
-            f"say which is meant, e.g. --columns {columns.token + 1},{columns.tags[0] + 1}"
+            f"{file.path}: columns {_numbers(columns.tags)} have the same tags in most sentences, like gold and predictions; "
+            f"choose one, e.g. --columns {columns.token + 1},{columns.tags[0] + 1}"
         )
         raise UserError(message)
     said = [*columns.said, f"tags: {scheme_of(counts, inside_begins=inside_begins, begins_apart=begins_apart)}"]
@@ -239,8 +239,8 @@ def _tag_columns(file: ImportFile, seen: list[_Seen], token: int, width: int, ou
     if last > token and holds_plain_types(seen[last].values):
         return (last,)
     message = (
-        f"{file.path}: no column holds only tags of entities (O, B-ORG, I-ORG, ...); say which columns hold token and tag, "
-        f"counted from 1, e.g. --columns {token + 1},{max(width, 2)}"
+        f"{file.path}: no column has only entity tags (O, B-ORG, I-ORG, ...); name the columns of token and tag, counted from 1, "
+        f"e.g. --columns {token + 1},{max(width, 2)}"
     )
     raise UserError(message)
 
@@ -256,7 +256,7 @@ def _chosen(file: ImportFile, chosen: Sequence[str], seen: list[_Seen], widths: 
         raise UserError(message)
     if max(numbers) >= len(seen):
         message = (
-            f"{file.path}: lines have {max(widths, default=0)} columns at most; --columns {','.join(chosen)} names one beyond"
+            f"{file.path}: lines have {max(widths, default=0)} columns at most; --columns {','.join(chosen)} names a later one"
         )
         raise UserError(message)
     token, *tags = numbers

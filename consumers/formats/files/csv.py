@@ -82,7 +82,7 @@ def delimiter_named(name: str) -> str:
 def read(file: ImportFile, dialect: Dialect, *, header: bool = True) -> Iterator[AnyRow]:
     """Yield one row per record. Without `header` the columns are named `1`, `2`, ... Raises `UserError` for doubled names.
 
-    A quote that is never closed costs the line it stands in: the lines behind it are read by themselves.
+    A quote that is never closed costs the line it stands in: the lines after it are read separately.
     """
     columns: list[str] | None = None
     names: list[str] = []
@@ -163,8 +163,8 @@ def _suspicious(first: int, lines: Sequence[str], record: Sequence[str], dialect
 
 def _bad(first: int, last: int, problem: csv.Error, *, swallowed: bool, read_on: bool) -> BadRow:
     if last == first and not swallowed:
-        return BadRow(first, f"not a CSV record ({problem}); mind quotes inside fields")
-    rest = "the lines behind it are read by themselves" if read_on else "they are left out"
+        return BadRow(first, f"not a CSV record ({problem}); check quotes inside fields")
+    rest = "the lines after it are read separately" if read_on else "they are left out"
     reason = f"a quote that begins here is not closed ({problem}): it would swallow lines {first} to {last}; {rest}"
     return BadRow(first, f"{reason}. Close the quote, or double quotes inside a field", swallowed=True)
 

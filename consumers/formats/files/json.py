@@ -128,14 +128,14 @@ def rows_in(file: ImportFile, document: Any) -> list[Any]:  # noqa: ANN401 - wha
         return [document]
     if own:
         message = (
-            f"{file.path} is one object with a text of its own and a list of objects that hold texts too "
-            f"({', '.join(map(repr, lists))}); save what is meant as a file of its own. Nothing was imported from it"
+            f"{file.path} is one object that has a text and also a list of objects with texts "
+            f"({', '.join(map(repr, lists))}); save the intended part as a separate file. Nothing was imported from it"
         )
         raise UserError(message)
     if len(lists) > 1:
         message = (
             f"{file.path} is one object with several lists of rows ({', '.join(map(repr, lists))}); "
-            "save the one that is meant as a file of its own. Nothing was imported from it"
+            "save the intended one as a separate file. Nothing was imported from it"
         )
         raise UserError(message)
     # Some tools leave nothing where an entry was skipped.
@@ -186,7 +186,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        message = f"the field {twice!r} stands twice in one object; which one is meant cannot be told"
+        message = f"the field {twice!r} appears twice in one object; remove one"
         raise ValueError(message)
     return values
 

@@ -97,7 +97,7 @@ def identify(path: Path, reading: Reading, outside: Mapping[str, str] | None = N
         with open_import(path, found.name) as file:
             chosen = "conll" if conll.looks_tagged(file) else chosen
     if chosen is None:
-        message = f"the name {path.name} does not tell its format; give --format {', '.join(sorted(set(SUFFIXES.values())))}"
+        message = f"the name {path.name} does not show the format; give --format {', '.join(sorted(set(SUFFIXES.values())))}"
         raise UserError(message)
     dialect = columns = None
     said = [found.said] if found.said else []

@@ -10,7 +10,7 @@ from consumers.formats.rows import AnyRow, BadRow, LeftOut, Row
 from consumers.formats.values import missing
 
 _ANNOTATIONS = ("annotations", "completions")
-NOT_ANNOTATED = "tasks that nobody annotated in Label Studio"
+NOT_ANNOTATED = "tasks without annotations in Label Studio"
 META = frozenset(
     {"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "inner_id", "project", "file_upload", "meta"}
 )
@@ -34,7 +34,7 @@ def flat(row: Row) -> AnyRow:
     for one in truths or counted:
         controls = _controls(one.get("result"))
         if controls is None:
-            return BadRow(row.line, "an annotation without a list `result`; export the task from Label Studio once more")
+            return BadRow(row.line, "an annotation without a list `result`; export the task from Label Studio again")
         if controls not in answers:
             answers.append(controls)
     if not answers:

@@ -162,8 +162,8 @@ def _lists(tokens: str, tags: str, names: Mapping[str, str]) -> Layout:
 def _table(seen: Survey, token: str, tag: str, sentence: str | None, names: Mapping[str, str]) -> Layout:
     if sentence is None and not seen.blank:
         message = (
-            f"a row is a token here ({token!r}, tag in {tag!r}), and nothing says where a sentence begins; name the column that "
-            f"does, e.g. --columns {token},{tag},SENTENCE"
+            f"each row is a token ({token!r}, tag in {tag!r}), and no column marks where a sentence begins; name it, e.g. "
+            f"--columns {token},{tag},SENTENCE"
         )
         raise UserError(message)
     reader = Tags(names)

@@ -14,6 +14,7 @@ from kafka.structs import OffsetAndMetadata
 from kafka.structs import TopicPartition as KafkaPartition
 
 from config.errors import RetryError
+from config.words import counted
 from consumers.events.schemas import TOPICS
 from consumers.log.kafka.connection import REQUEST_MS, connection_to, in_words, opened
 from consumers.log.kafka.positions import partitions_of
@@ -86,8 +87,9 @@ class KafkaLog:
         refused = {part: answer for part, answer in answers.items() if answer is not kafka_errors.NoError}
         if refused:
             reasons = ", ".join(sorted({answer.__name__ for answer in refused.values()}))
-            message = f"group {name!r} could not be set back on {len(refused)} partitions ({reasons}); nothing is read before. "
-            message += "It is tried again; a former leader's membership ends automatically."
+            count = counted(len(refused), "partition")
+            message = f"the offsets of group {name!r} could not be reset on {count} ({reasons}); nothing is read before that. "
+            message += "It is retried; a former leader's membership ends automatically."
             raise RetryError(message)
         _log.warning("event_log.rewound", group=name, offsets={f"{part.topic}/{part.partition}": at for part, at in back.items()})
 
@@ -114,7 +116,7 @@ class KafkaLog:
                 if reached == left:
                     # A broker that is away looks like one that has nothing.
                     message = (
-                        f"Kafka handed out nothing for {REQUEST_MS / 1000:.0f} s; the topics are read from their beginning again."
+                        f"Kafka delivered nothing for {REQUEST_MS / 1000:.0f} s; the topics are read again from the beginning."
                     )
                     raise RetryError(message)
                 left = {part: offset for part, offset in reached.items() if offset < ends[part]}
@@ -142,7 +144,7 @@ class KafkaLog:
         try:
             yield consumer
         except kafka_errors.KafkaError as error:
-            message = f"Kafka could not tell positions ({in_words(error)}); nothing was changed. It is tried again."
+            message = f"Kafka did not return the offsets ({in_words(error)}); nothing was changed. It is tried again."
             raise RetryError(message) from error
         finally:
             consumer.close()

@@ -19,7 +19,7 @@ def partitions_of(consumer: KafkaConsumer, topic: str) -> Sequence[KafkaPartitio
     except kafka_errors.UnknownTopicOrPartitionError:
         found = None
     if not found:
-        message = f"topic {topic!r} does not exist. It is looked for again; make it with `perennial topics create`."
+        message = f"topic {topic!r} does not exist. It is checked again; create it with `perennial topics create`."
         raise RetryError(message)
     return [KafkaPartition(topic, number) for number in sorted(found)]
 

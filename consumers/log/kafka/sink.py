@@ -85,12 +85,12 @@ class KafkaSink:
             self._on_the_way = [one for one in self._on_the_way if not one.durable and one not in told]
             self._bytes = sum(one.size for one in self._on_the_way)
         if waiting:
-            message = f"Kafka has not taken {len(waiting)} of {len(waited_for)} events ({failures[waiting[0]]}). "
+            message = f"Kafka has not accepted {len(waiting)} of {len(waited_for)} events ({failures[waiting[0]]}). "
             message += "They are kept. Flush again."
             raise RetryError(message)
         if told:
             message = (
-                f"Kafka refuses {len(told)} of {len(waited_for)} events for good ({failures[told[0]]}); they were not "
+                f"Kafka permanently refuses {len(told)} of {len(waited_for)} events ({failures[told[0]]}); they were not "
                 f"stored. Send a shorter event, or raise max.message.bytes of topic {told[0].event['topic']!r} first."
             )
             raise DeadLetterError(message)
@@ -133,12 +133,12 @@ class KafkaSink:
         try:
             return self._producer.send(**event)
         except _REFUSED_FOR_GOOD as error:
-            message = f"an event for topic {event['topic']!r} is larger than Kafka takes ({in_words(error)}); it was not stored."
+            message = f"an event for topic {event['topic']!r} is too large for Kafka ({in_words(error)}); it was not stored."
             raise DeadLetterError(message) from error
         except kafka_errors.KafkaError as error:
             if not error.retriable:
                 self._drop_producer()
-            message = f"Kafka took no event for topic {event['topic']!r} ({in_words(error)}). Send it again. "
+            message = f"Kafka accepted no event for topic {event['topic']!r} ({in_words(error)}). Send it again. "
             message += "If the topic does not exist, make it with `perennial topics create`."
             raise RetryError(message) from error
 
@@ -146,7 +146,7 @@ class KafkaSink:
         if time.monotonic() - self._refused_at < _FAIL_FAST_S:
             # Threads that waited for the lock while another looked for a broker must not look one after the other.
             servers = ", ".join(self._connection["bootstrap_servers"])
-            message = f"no Kafka broker answered at {servers} a moment ago; the event was not taken. Send it again."
+            message = f"no Kafka broker answered at {servers} a moment ago; the event was not sent. Send it again."
             raise RetryError(message)
         try:
             return opened(

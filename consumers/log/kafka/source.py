@@ -208,7 +208,7 @@ class KafkaSource:
         if waiting:
             self._abandon()
             message = (
-                f"group {self._group!r} was handed nothing for {_SILENCE_S:.0f} s though events wait in "
+                f"group {self._group!r} received nothing for {_SILENCE_S:.0f} s although events wait in "
                 f"{', '.join(f'{part.topic}/{part.partition}' for part in waiting)}. Its connections are reopened."
             )
             raise RetryError(message)

@@ -100,7 +100,7 @@ def _differences(found: Mapping[str, Mapping[str, object]], wanted: Mapping[str,
 @contextlib.contextmanager
 def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
     if settings.events.backend != "kafka":
-        message = "events.backend is not kafka, so there are no topics to make: the embedded log makes its own. Set it first."
+        message = "events.backend is not kafka, so there are no topics: the embedded log makes its own. Set it first."
         raise UserError(message)
     admin = opened(KafkaAdminClient, connection_to(settings.kafka.servers, security_of(settings.kafka)))
     try:
@@ -109,7 +109,7 @@ def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
         message = f"the cluster did not answer in time ({in_words(error)}). Ask again."
         raise RetryError(message) from error
     except kafka_errors.KafkaError as error:
-        message = f"the cluster refuses: {in_words(error)}. Topics already made stay; fix it and run the command again."
+        message = f"the cluster refused: {in_words(error)}. Created topics stay; fix the cause and run the command again."
         raise UserError(message) from error
     finally:
         admin.close()

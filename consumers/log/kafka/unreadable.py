@@ -32,9 +32,8 @@ class Unreadable:
         """Return what stands for them in the log, so that they become a dead letter."""
         what = f"offset {self.last}" if self.first == self.last else f"offsets {self.first} to {self.last}"
         reason = (
-            f"{what} of {self.part.topic}/{self.part.partition} cannot be read ({self.reason}); they are skipped, and their "
-            "bytes are not here. Send the events again from where they came; until its retention ends the broker still holds the "
-            "damaged batch"
+            f"{what} of {self.part.topic}/{self.part.partition} cannot be read ({self.reason}) and is skipped, without its content. "
+            "Send the events again from their source; until its retention ends the broker still has the damaged batch"
         )
         position = Position(self.part.topic, self.part.partition, self.last)
         return RawEvent(position, None, None, (), datetime.now(UTC), unreadable=reason)
@@ -86,7 +85,7 @@ class _EndOfLogError(Exception):
 def _look(connection: Connection, part: KafkaPartition, offset: int) -> Unreadable | _NoEvents | None:
     """Return what is to be stepped over at `offset`, None when an event can be read there."""
     seen: set[bytes] = set()
-    reason = "its checksum does not fit"
+    reason = "its checksum is wrong"
     for _ in range(_READS):
         try:
             # A connection of its own each time: what the way changes must not come alike.

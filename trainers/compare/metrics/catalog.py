@@ -13,13 +13,13 @@ _METRICS: dict[str, Metric] = {metric.name: metric for metric in _BUILT_IN}
 def register(metric: Metric) -> None:
     """Make a metric known under its name, when its module is imported. Raises `UserError` where another has that name."""
     if _METRICS.setdefault(metric.name, metric) != metric:
-        message = f"two metrics are called {metric.name!r}; give the one that was registered last another name"
+        message = f"two metrics have the name {metric.name!r}; rename the one that was registered last"
         raise UserError(message)
 
 
 def find(name: str) -> Metric:
     """Return the metric of this name. Raises `UserError` where there is none."""
     if name not in _METRICS:
-        message = f"no metric is called {name!r}; those known are {', '.join(sorted(_METRICS))}"
+        message = f"there is no metric {name!r}; the metrics are {', '.join(sorted(_METRICS))}"
         raise UserError(message)
     return _METRICS[name]
