@@ -40,7 +40,7 @@ def secrets_of(settings: Settings) -> frozenset[str]:
 
 
 def masked_message(error: Exception) -> str:
-    """Return an error's message as it may stand on a terminal or in a service's log."""
+    """Return an error's message with secrets masked, for a terminal or a service's log."""
     try:
         secrets = secrets_of(load_settings())
     except UserError:
@@ -69,7 +69,7 @@ def masker(secrets: Collection[str]) -> Callable[[str], str]:
 
 
 def _spellings(secret: str) -> set[str]:
-    """Return a secret as it stands, as a URL carries it, and as `repr` and JSON escape it, also one after the other."""
+    """Return all spellings of a secret: as it is, URL-encoded, and escaped by `repr` and JSON, also combined."""
     plain = {secret, unquote(secret), unquote_plus(secret)}
     in_urls = {encode(one, safe="", errors="surrogatepass") for one in plain for encode in (quote, quote_plus)}
     in_python = {repr(one)[1:-1] for one in plain} | {repr(one.encode("utf-8", "surrogatepass"))[2:-1] for one in plain}

@@ -1,4 +1,4 @@
-"""The sections of the settings: what each key may hold. Their defaults and what they mean stand in `config/defaults.toml`."""
+"""The sections of the settings: what each key may hold. Defaults and descriptions are in `config/defaults.toml`."""
 
 from __future__ import annotations
 

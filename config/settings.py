@@ -51,7 +51,7 @@ class _MappingSource(PydanticBaseSettingsSource):
 
 
 class Settings(BaseSettings):
-    """All settings, frozen. Read them with `load_settings()`; every default stands in `config/defaults.toml`."""
+    """All settings, frozen. Read them with `load_settings()`; all defaults are in `config/defaults.toml`."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True

@@ -1,4 +1,4 @@
-"""What stands in sentences for people: numbers with their nouns, and what strangers wrote."""
+"""Parts of sentences for people: numbers with their nouns, and printable foreign text."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ def counted(count: int, noun: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text in which nothing moves the terminal: what cannot be printed stands as U+FFFD."""
+    """Return a text that cannot control the terminal: unprintable characters become U+FFFD."""
     # The joiners that Persian and Indic words need are no danger.
     return "".join(one if one.isprintable() or one in "\u200c\u200d" else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
 def printable_lines(text: str) -> str:
-    """Return a text of several lines in which nothing else moves the terminal."""
+    """Return a text of several lines that cannot control the terminal otherwise."""
     return "\n".join(map(printable, text.split("\n")))
 
 

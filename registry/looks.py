@@ -1,4 +1,4 @@
-"""How often each held-out row has been looked at: a row seen too often no longer tells candidates apart."""
+"""How often each held-out row has been used in a comparison: a row used too often no longer separates candidates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outgoing events, written in the transaction of what they tell, published later at least once."""
+"""Outgoing events, written in the transaction of the change they report, published later at least once."""
 
 from __future__ import annotations
 

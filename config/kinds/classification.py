@@ -69,7 +69,7 @@ class Classification:
         return {**target, "label": new_name(target["label"])}
 
     def fits(self, target: Target) -> bool:
-        """Return whether a text stands where the label belongs."""
+        """Return whether the label column contains a whole text."""
         return isinstance(target.get("label"), str)
 
     def misplaced(self, value: Target | Answer, text: str) -> str | None:  # noqa: ARG002 - a label can be said of any text

@@ -22,7 +22,7 @@ UNKNOWN, NOTHING, ANY = "(unknown)", "(nothing)", "(any)"
 """What a correction may move from or to beside labels: an answer that is not cited, no label, whatever label it was."""
 
 Piece = tuple[str, Literal["plain", "strong", "faint", "warning"]]
-"""Some words for a person, and how they stand out."""
+"""Words for a person, and their style."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Words:
     majority: str
     """What the declared baseline `majority` does."""
     base_model: str = ""
-    """What may stand in a task file as `base_model`, where it is not what the others take."""
+    """Description of `base_model` in a task file, where it differs from the default one."""
     empty: str = ""
     """What texts are called whose target carries no label; empty: none of them is worth a word."""
 
@@ -46,19 +46,19 @@ class RowValues(Protocol):
 
     @property
     def partial(self) -> bool:
-        """Whether the row says that it does not tell everything of its text."""
+        """Whether the row says that it is only a partial answer about its text."""
         ...
 
     def label(self, field: str) -> str:
-        """Return the label that stands there, as the user's label map calls it; empty where the map leaves it out."""
+        """Return the label, renamed by the user's label map; empty where the map drops it."""
         ...
 
     def spans(self, field: str) -> list[dict[str, Any]]:
-        """Return the spans that stand there, in order: `start` and `end` in code points of the row's text, and `label`."""
+        """Return the spans in order: `start` and `end` in code points of the row's text, and `label`."""
         ...
 
     def number(self, field: str) -> float:
-        """Return the number that stands there."""
+        """Return the number in the column."""
         ...
 
 
@@ -90,11 +90,11 @@ class Kind(Protocol):
     words: Words
 
     def labels(self, target: Target) -> list[str]:
-        """Return the labels in a target, each as often as it stands there; a kind without labels has none."""
+        """Return the labels in a target, each as often as it occurs; a kind without labels has none."""
         ...
 
     def spelt(self, label: str) -> str:
-        """Return what stands in the JSON (without white space) of those targets only that carry a label."""
+        """Return a text that occurs in the JSON (without white space) of exactly those targets that carry a label."""
         ...
 
     def as_read(self, target: Target) -> dict[str, Any]:
@@ -114,7 +114,7 @@ class Kind(Protocol):
         ...
 
     def relation(self, one: Target, other: Target) -> Relation:
-        """Return how two targets of one text stand to each other; the same from both sides. An answer may stand for one."""
+        """Return how two targets of one text relate; symmetric. An answer may take the place of a target."""
         ...
 
     def moves(self, answer: Answer | None, target: Target, confident_from: float) -> Sequence[tuple[str, str]]:

@@ -42,7 +42,7 @@ def whole(number: object) -> object:
 
 
 def spelt(label: str) -> str:
-    """Return what stands in the JSON of a target (without white space) that carries a label under the key `label`."""
+    """Return how the JSON of a target (without white space) contains a label under the key `label`."""
     return f'"label":{json.dumps(label, ensure_ascii=False)}'
 
 

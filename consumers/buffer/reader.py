@@ -50,7 +50,7 @@ class BufferReader:
 
     @property
     def folder(self) -> Path:
-        """Where the tables stand."""
+        """The tables' folder."""
         return self._tables.folder
 
     def use_tasks(self, tasks: Mapping[str, TaskSpec]) -> None:
@@ -143,7 +143,7 @@ class BufferReader:
             return prediction(self._tables, prediction_id)
 
     def defence(self, task: str) -> Defence:
-        """Return how many answers of users stand where, and the label-flip alarms that are up."""
+        """Return the number of user answers per standing, and the open label-flip alarms."""
         with self._lock:
             return self._views.defence(task)
 

@@ -75,7 +75,7 @@ class BufferWriter(BufferReader):
 
     @property
     def writes(self) -> int:
-        """How many writes were begun since the writer opened the tables: while it stands still, a look finds nothing new."""
+        """How many writes were begun since the writer opened the tables; while it is unchanged, there is nothing new."""
         return self._tables.writes
 
     def rewound(self, topic: str) -> None:
@@ -158,7 +158,7 @@ class BufferWriter(BufferReader):
             return self._enrichment.take_out({row_id: ("dropped", why) for row_id, why in reasons.items()})
 
     def documents(self) -> tuple[DocumentSides, int]:
-        """Take documents that stand on both sides out of training; return where each stands, and how many rows went. Durable."""
+        """Drop the training rows of documents in both train and test; return each document's side, and the count. Durable."""
         with self._upkeep.pinned(document_rows.READ) as snapshot:
             mixed, sides = document_rows.on_both_sides(snapshot), document_rows.sides(snapshot)
         if not mixed:
@@ -195,7 +195,7 @@ class BufferWriter(BufferReader):
         return retention.enforce(self._upkeep, self._settings, self._clock())
 
     def holds_erased(self) -> bool:
-        """Return whether rows of something erased stand in the tables: before `erase`, or after a backup was restored."""
+        """Return whether the tables contain rows of something erased: before `erase`, or after a backup was restored."""
         stones = self._erasing().tombstones()
         with self._upkeep.pinned() as tables:
             return bool(erasure.erased_rows(tables, stones))

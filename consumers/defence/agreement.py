@@ -7,7 +7,7 @@ from config.kinds.kind import Relation, Target
 
 
 def relation(one: Target, other: Target) -> Relation:
-    """Return how two targets of one text stand to each other.
+    """Return how two targets of one text relate.
 
     Targets of two kinds, from before and after a task became one of another kind, are unlike.
     """

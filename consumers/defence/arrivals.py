@@ -130,7 +130,7 @@ def contributor_of(user_id: str, source: str) -> str:
 
 
 def _row(fact: Row, said: Row, arrival: Row, answer: Mapping[str, Any] | None, settings: FeedbackSettings) -> Row:
-    """Return the row as it stands before it is judged. `answer` is the model's, where the user cites it."""
+    """Return the row before it is judged. `answer` is the model's, where the user cites it."""
     row: Row = {
         **fact,
         "story_id": fact["story_id"] or "",

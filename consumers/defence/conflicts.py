@@ -39,7 +39,7 @@ class Judged:
 
 
 def judge(opinions: Sequence[Opinion], gold: Target | None, majority: float) -> Judged:
-    """Return where the answers about one text stand.
+    """Return the standing of each answer about one text.
 
     A person's decision goes first, then a cap, then the newest answer of each user, then trust, then gold (the newest label
     given without looking at a model), then the alarm; what is left votes, and `majority` of the votes must agree.
@@ -79,7 +79,7 @@ def _newest_of_each_user(opinions: Sequence[Opinion]) -> dict[str, Opinion]:
 
 
 def _by_itself(one: Opinion, newest: Mapping[str, Opinion]) -> Standing | None:
-    """Return where an answer stands whatever others say of the text."""
+    """Return the standing of an answer that does not depend on other answers about the text."""
     if one.decision is not None:
         return "effective" if one.decision == "accept" else "rejected"
     if one.over_cap:

@@ -1,4 +1,4 @@
-"""What the stored judgements tell of users and of single answers, for whoever only reads them."""
+"""Read access to the stored judgements of users and of single answers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def user_of(row: Row) -> User:
 
 
 class Judged:
-    """How answers of users stand, for the selection of a training set. Reads the columns `FACTS`."""
+    """The standings of users' answers, for the selection of a training set. Reads the columns `FACTS`."""
 
     def __init__(self, rows: pa.Table, evidence: pa.Table | None = None) -> None:
         """`evidence` are all answers of the same users, where `rows` are only some."""

@@ -1,4 +1,4 @@
-"""What people see of the defence: where feedback stands, which alarms are up, what waits for them, who is trusted."""
+"""Read models of the defence: standings of feedback, open alarms, what waits for a person, and who is trusted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class Defence:
-    """Where the feedback of one task stands."""
+    """The standings of one task's feedback."""
 
     standings: Mapping[str, int]
     """Answers by standing."""
@@ -92,7 +92,7 @@ class Views:
         self._tasks, self._known = tasks, {}
 
     def defence(self, task: str) -> Defence:
-        """Return where the feedback of a task stands."""
+        """Return the standings of a task's feedback."""
         version = self._tables.versions([TABLE, "example_enrichment"])
         if version != self._version:
             self._version, self._known = version, {}

@@ -44,7 +44,7 @@ Step = Literal["removed_at", "purged_at", "retrain_at", "done_at"]
 STEPS: Mapping[Step, str] = {
     "removed_at": "removed from tables", "purged_at": "purged from disk", "retrain_at": "retrain queued", "done_at": "done",
 }  # fmt: skip
-"""The steps that an erasure is told by, in order and in words."""
+"""The steps of an erasure, in order and in words."""
 Work = Literal["example", "event", "told", "fragment", "task"]
 """Ids of examples that were erased; of events whose acknowledgement must go; of outgoing events that may quote erased texts;
 `table:fragment` that still holds erased rows; tasks whose run was ended."""
@@ -140,7 +140,7 @@ class Erasures:
             return True
 
     def came_back(self) -> None:
-        """Record that erased rows stand in the tables again, so that they are erased once more."""
+        """Record that erased rows are in the tables again, so that they are erased again."""
         with self._lock, transaction(self._connection, self._path):
             self._insert("rows that came back", None)
 
@@ -179,14 +179,14 @@ class Erasures:
         return gone > 0
 
     def refused(self, events: Iterable[tuple[Position, Collection[str]]]) -> None:
-        """Keep, durably, where events of erased things stand in the log and what they are called, to be removed there too."""
+        """Record durably the positions and ids of events of erased things, to be removed from the log too."""
         with self._lock, transaction(self._connection, self._path):
             for position, event_ids in events:
                 self._connection.execute("INSERT OR IGNORE INTO positions VALUES (?, ?, ?)", position)
                 self._add_work("event", event_ids)
 
     def positions(self) -> list[Position]:
-        """Return where in the log events stand that must go."""
+        """Return the positions of the events that must be removed from the log."""
         with self._lock, translated_errors(self._path):
             rows = self._connection.execute("SELECT topic, topic_partition, event_offset FROM positions ORDER BY 1, 2, 3")
             return [Position(*row) for row in rows.fetchall()]

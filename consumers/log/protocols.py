@@ -23,7 +23,7 @@ class TopicPartition(NamedTuple):
 
 
 class Position(NamedTuple):
-    """Where an event stands in the log."""
+    """The position of an event in the log."""
 
     topic: str
     partition: int
@@ -48,7 +48,7 @@ class RawEvent:
 
     @property
     def erased(self) -> bool:
-        """Whether its bytes were erased where it stands in the log."""
+        """Whether its content was erased in the log."""
         return self.value is None and any(name == ERASED_HEADER for name, _value in self.headers)
 
 
@@ -147,7 +147,7 @@ class EventLog(Protocol):
         ...
 
     def find(self, matches: Callable[[bytes], bool]) -> Sequence[Position]:
-        """Return where events stand, of whatever topic and whether read or not, whose bytes `matches` says yes to."""
+        """Return the positions of all events, of any topic, read or not, whose bytes `matches` accepts."""
         ...
 
     def erase(self, positions: Sequence[Position]) -> frozenset[Position]:

@@ -1,4 +1,4 @@
-"""The documents of what is placed: where each stands, and the rows of those that stand on both sides."""
+"""The documents of placed texts: which split each is in, and the rows of those that are in both train and test."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from consumers.tables.columns import ENRICHMENT_OF, quoted
 from consumers.tables.lance import Snapshot, Tables
 
 READ = ("articles", "examples", "article_enrichment", "example_enrichment")
-"""The tables that tell where documents stand."""
+"""The tables from which a document's split is read."""
 _HELD_OUT = ("test", "anchor")
 
 
 def sides(tables: Snapshot) -> DocumentSides:
-    """Return where each document stands: by its labels, and by its article while it has none. Users' texts say nothing of it."""
+    """Return the split of each document: by its labels, or by its article while it has none. Users' texts do not count."""
     labels = _labels(_placed(tables, "examples"))
     articles = _placed(tables, "articles")
     unlabelled = articles.filter(pc.invert(pc.is_in(articles["document"], value_set=labels["document"].combine_chunks())))

@@ -1,4 +1,4 @@
-"""Which side each document stands on, at some ten bytes a document: its texts may come months apart."""
+"""The split of each document, in about ten bytes a document: its texts may arrive months apart."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class DocumentSides:
             self.put(document, side)
 
     def put(self, document: str, side: Side) -> None:
-        """Note that a text of `document` stands on `side`."""
+        """Record that a text of `document` is in `side`."""
         key, rank = hash(document), _WEAKEST_FIRST.index(side)
         self._recent[key] = max(rank, self._recent.get(key, rank))
         if len(self._recent) >= _MERGE_AT:

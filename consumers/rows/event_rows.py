@@ -26,7 +26,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An event and where it stands in the log."""
+    """An event and its position in the log."""
 
     event: AnyEvent
     position: Position

@@ -1,1 +1,1 @@
-"""What can be told of one text alone; pure."""
+"""Analysis of single texts; pure."""

@@ -49,7 +49,7 @@ SCHEMA = pa.schema(
 
 
 class Manifest(BaseModel):
-    """What stands in a training set and where it came from."""
+    """The content of a training set and its origin."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""What every command prints with: tables for people, JSON for programs."""
+"""Output of all commands: tables for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _COLUMN_COLUMNS = 16
 
 
 class Console(RichConsole):
-    """A console that breaks no line where nobody looks at a screen: ids that come through a pipe can be used as they are."""
+    """A console that breaks no line when piped, so that ids can be used as they are."""
 
     @property
     def size(self) -> ConsoleDimensions:
-        """Columns and lines of the screen; as many columns as anything needs where there is none, whatever COLUMNS says."""
+        """Columns and lines of the terminal; when piped, as many columns as needed, whatever COLUMNS says."""
         size = super().size
         return size if self.is_terminal else ConsoleDimensions(_PIPE_COLUMNS, size.height)
 
@@ -48,7 +48,7 @@ console = Console(highlight=False)
 
 
 def print_json(value: object) -> None:
-    """Print one JSON document. Letters stand as they are; what would move a terminal is escaped, and reads back the same.
+    """Print one JSON document. Letters are kept; characters that would control a terminal are escaped, and read back the same.
 
     Raises `TypeError` for what is not data (see `views.view.as_json`).
     """
@@ -59,7 +59,7 @@ def print_json(value: object) -> None:
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str = "none") -> None:
     """Print a table, or `empty` where there are no rows; moments in UTC, to the minute.
 
-    Text in a cell is shown as it is, whatever it holds: ids and reasons come from strangers. For markup give a `rich.text.Text`.
+    Text in a cell is shown literally: ids and reasons come from outside. For markup give a `rich.text.Text`.
     Lines break between words only, so that ids can be copied. Where the screen is too narrow for that, each row is a list. On a
     screen a column that is empty in every row is left out; in a pipe it stays.
     """
@@ -103,7 +103,7 @@ def _print_lists(columns: Sequence[str], cells: Iterable[Sequence[Text]]) -> Non
 
 
 def say(*parts: str | tuple[str, str], indent: int = 0, on: RichConsole | None = None) -> None:
-    """Print a text as it is, whatever it holds; a part may be a pair of text and style.
+    """Print a text literally; a part may be a pair of text and style.
 
     On a terminal a long text continues below, indented by `indent` columns. Lines break between words only, and never in a pipe.
     """

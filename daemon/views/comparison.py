@@ -1,4 +1,4 @@
-"""How a version fared against the one it was compared with, as its run recorded it."""
+"""The comparison of a version with its opponent, as its run recorded it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class Scale(Recorded):
     """How a metric's scores are to be read."""
 
     title: str
-    """As it stands in a sentence: `macro F1`."""
+    """Its name in a sentence: `macro F1`."""
     better: Literal["higher", "lower"] = "higher"
     lowest: JsonFloat = 0.0
     highest: JsonFloat = 1.0
     unit: str = "points"
-    """What differences are told in."""
+    """Unit of differences."""
 
     def format_score(self, score: float) -> str:
         """Return a score as people read it, as `trainers.compare.metrics.scale.Scale` has it."""

@@ -1,4 +1,4 @@
-"""Feedback: where it stands, what waits for a person, who gave it, and what became of one answer."""
+"""Feedback: standings, what waits for a person, who gave it, and what became of one answer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class AlarmOfTask(Alarm):
 
 
 class Standings(View):
-    """Where the feedback of one task stands."""
+    """The standings of one task's feedback."""
 
     standings: dict[Standing, int]
     """Answers by standing."""
@@ -101,7 +101,7 @@ class FeedbackFate(View):
 
 
 def standings(buffer: BufferReader, task: str) -> Standings:
-    """Return where the feedback of a task stands."""
+    """Return the standings of a task's feedback."""
     return Standings.model_validate(buffer.defence(task))
 
 

@@ -1,4 +1,4 @@
-"""What read models read from, opened for looking only: never made by whoever looks."""
+"""Opens the sources of read models for reading only; never creates them."""
 
 from __future__ import annotations
 

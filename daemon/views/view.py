@@ -24,7 +24,7 @@ class View(BaseModel):
 
 
 class Recorded(View):
-    """A view of what some version of the program has recorded as JSON: what it does not know of is kept and told too."""
+    """A view of JSON that some version of the program has recorded; unknown fields are kept and shown too."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -23,7 +23,7 @@ _MAY_PASS = (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.Ti
 # SQLite calls these operational, too; no waiting fixes them.
 _OF_THE_SCHEMA = ("no such table", "no such column")
 _SAID_CHARS = 300
-# Any constant that nobody else of this database uses: it stands for "the registry's one writer".
+# Any constant that nobody else of this database uses: it means "the registry's one writer".
 _WRITE_LOCK_KEY = 0x7065_7265_6E6E
 # Below the 32,766 variables SQLite allows in one statement.
 _PORTION = 10_000

@@ -1,4 +1,4 @@
-"""The training child: `python -m trainers.job SPEC.json`; the protocol stands in `trainers/job/spec.py`."""
+"""The training child: `python -m trainers.job SPEC.json`; `trainers/job/spec.py` defines the protocol."""
 
 from __future__ import annotations
 

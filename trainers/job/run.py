@@ -30,7 +30,7 @@ _ALLOCATION_FAILURES = ("can't allocate memory", "not enough memory", "bad_alloc
 
 
 def run(order: dict[str, Any], stop: guards.StopRequest, run_dir: Path) -> int:
-    """Execute the order that stands in `run_dir` within its limits, write `result.json` there and return the exit code."""
+    """Execute the order in `run_dir` within its limits, write `result.json` there and return the exit code."""
     try:
         spec = job_spec.spec_of(order, run_dir)
     except ValidationError as error:

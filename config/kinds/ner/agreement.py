@@ -14,7 +14,7 @@ _CONTRARY_F1 = 0.5
 
 
 def relation(one: Target, other: Target) -> Relation:
-    """Return how two targets of one text stand to each other.
+    """Return how two targets of one text relate.
 
     Contrary when two spans that overlap bear different labels, or when fewer than half of the spans are shared (F1 of exact
     spans below 0.5); the same from 0.8 on. A partial target is compared only where it speaks.

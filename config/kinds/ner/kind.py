@@ -93,7 +93,7 @@ class Ner:
         return {"spans": spans, "partial": True} if row.partial else {"spans": spans}
 
     def in_words(self, target: Target) -> str:
-        """Return where each type stands."""
+        """Return the spans with their types."""
         return ", ".join(f"{span['start']}-{span['end']} {span['label']}" for span in target["spans"]) or "no entity"
 
     def pieces(self, answer: Answer, text: str) -> list[Piece]:

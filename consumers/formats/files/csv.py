@@ -28,7 +28,7 @@ _MOST_RECOVERIES = 100
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How the fields of one file stand apart."""
+    """How the fields of one file are separated."""
 
     delimiter: str
     quotes: bool = True
@@ -49,7 +49,7 @@ class Dialect:
 
 
 def recognise(file: ImportFile, delimiter: str | None = None, *, header: bool = True) -> Dialect:
-    """Return how a file's fields stand apart: as `delimiter` says, as its `sep=` line says, else as most records fit.
+    """Return how a file's fields are separated: by `delimiter`, by its `sep=` line, else so that most records fit.
 
     In a `.tsv` file they stand apart by tabs, and quotes are plain characters, as tab-separated exports write them, but where
     fields show that they are not: column names in quotes, or doubled quotes inside quotes.

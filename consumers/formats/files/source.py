@@ -1,4 +1,4 @@
-"""One file to import, as it was recognised: its format, its encoding, how its fields or columns stand apart."""
+"""One file to import, as it was recognised: its format, its encoding, and how its fields or columns are separated."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How rows are laid out: which tool wrote them, and where text, label and spans stand."""
+"""Layouts of rows: which tool wrote them, and which fields have text, label and spans."""

@@ -1,4 +1,4 @@
-"""Which tool wrote a file, told by its rows: where text, answer and document stand, and what has to be done with each row."""
+"""Recognises the tool that wrote a file by its rows: the fields of text, answer and document, and how to convert each row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Erasing in the file of the embedded log: finding events by their bytes, and emptying them where they stand.
+"""Erasing in the file of the embedded log: finding events by their bytes, and emptying them in place.
 
 On connections of their own, so that nobody waits for a search.
 """
@@ -17,7 +17,7 @@ from consumers.log.protocols import ERASED_HEADER, Position
 
 
 def find(path: Path, matches: Callable[[bytes], bool]) -> list[Position]:
-    """Return where the events stand whose value `matches` says yes to."""
+    """Return the positions of the events whose value `matches` accepts."""
     with closing(open_log(path)) as connection:
         with translated_errors(path):
             topics = topics_of(connection)

@@ -1,4 +1,4 @@
-"""What stands in the file of the embedded log: its tables, and how events become rows and rows events."""
+"""The file of the embedded log: its tables, and the conversion between events and rows."""
 
 from __future__ import annotations
 

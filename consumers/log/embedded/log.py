@@ -124,7 +124,7 @@ class EmbeddedLog:
         return sum(self._remove_old(topic, cutoff_us) for topic in topics)
 
     def find(self, matches: Callable[[bytes], bool]) -> list[Position]:
-        """Return where events stand, of whatever topic and whether read or not, whose bytes `matches` says yes to."""
+        """Return the positions of all events, of any topic, read or not, whose bytes `matches` accepts."""
         return log_erasure.find(self._path, matches)
 
     def erase(self, positions: Sequence[Position]) -> frozenset[Position]:

@@ -98,7 +98,7 @@ class KafkaLog:
         return 0
 
     def find(self, matches: Callable[[bytes], bool]) -> Sequence[Position]:
-        """Read all our topics once and return where events stand whose bytes `matches` says yes to. Raises `RetryError`."""
+        """Read all our topics once and return the positions of events whose bytes `matches` accepts. Raises `RetryError`."""
         found: list[Position] = []
         with self._consumer(auto_offset_reset="earliest") as consumer:
             present = consumer.topics()

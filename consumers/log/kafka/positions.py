@@ -1,4 +1,4 @@
-"""Where a group stands in its topics; asking does not join the group."""
+"""The offsets of a group in its topics; reading them does not join the group."""
 
 from __future__ import annotations
 

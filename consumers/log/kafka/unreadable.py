@@ -29,11 +29,11 @@ class Unreadable:
     reason: str
 
     def as_event(self) -> RawEvent:
-        """Return what stands for them in the log, so that they become a dead letter."""
+        """Return an event in their place, so that they become a dead letter."""
         what = f"offset {self.last}" if self.first == self.last else f"offsets {self.first} to {self.last}"
         reason = (
-            f"{what} of {self.part.topic}/{self.part.partition} cannot be read ({self.reason}) and is skipped, without its content. "
-            "Send the events again from their source; until its retention ends the broker still has the damaged batch"
+            f"{what} of {self.part.topic}/{self.part.partition} cannot be read ({self.reason}) and is skipped. Send the events "
+            "again from their source; until its retention ends the broker still has the damaged batch"
         )
         position = Position(self.part.topic, self.part.partition, self.last)
         return RawEvent(position, None, None, (), datetime.now(UTC), unreadable=reason)

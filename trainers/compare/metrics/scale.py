@@ -17,19 +17,19 @@ POINTS = "points"
 
 
 class Scale(BaseModel):
-    """Direction, bounds and unit of a metric, and how people are told its scores. Stored with every comparison."""
+    """Direction, bounds and unit of a metric, and how its scores are shown. Stored with every comparison."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str
-    """As it stands in a sentence: `macro F1`."""
+    """Its name in a sentence: `macro F1`."""
     better: Literal["higher", "lower"] = "higher"
     lowest: MaybeInfinite = 0.0
     """No score is lower."""
     highest: MaybeInfinite = 1.0
     """No score is higher; infinite where a metric has no such bound."""
     unit: str = POINTS
-    """What differences are told in: `points`, or the unit of the target for an error in that unit."""
+    """Unit of differences: `points`, or the unit of the target for an error in that unit."""
 
     @property
     def lower_is_better(self) -> bool:
