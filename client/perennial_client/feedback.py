@@ -43,7 +43,7 @@ class Feedback(TypedDict):
 
 
 def event(task: str, fields: Feedback) -> dict[str, Any]:
-    """Return the event, with an id of its own unless the app gave one.
+    """Return the event, with its own id unless the app gave one.
 
     Raises `TypeError` or `ValueError` for what is no feedback.
     """

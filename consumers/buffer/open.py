@@ -22,7 +22,7 @@ from consumers.tables.lance import Tables
 def open_reader(
     uri: str | Path, *, tasks: Mapping[str, TaskSpec], min_quality: float = 0.3, clock: Clock = utc_now
 ) -> BufferReader:
-    """Open the buffer at `uri` to look at it, whoever writes it meanwhile.
+    """Open the buffer at `uri` for reading while another process writes.
 
     Raises `UserError` where there is no buffer and for a place that cannot be used, `StopError` for a newer format.
     """

@@ -108,7 +108,7 @@ class BufferWriter(BufferReader):
         durable.sync_filesystem(self._tables.folder)
 
     def optimize_if_due(self) -> tuple[str, ...]:
-        """Compact tables that had many writes, beside ingest; returns their names. Durable."""
+        """Compact tables that had many writes, while ingest continues; returns their names. Durable."""
         with self._lock:
             self._check_writing()
             due = self._tables.due_for_compaction(self._settings.optimize_every)
@@ -190,7 +190,7 @@ class BufferWriter(BufferReader):
             return self._judge.step(settings, limit, self._clock() - patience)
 
     def enforce_retention(self) -> dict[str, int]:
-        """Remove, beside ingest, rows that arrived longer ago than they are kept; returns how many of each table. Durable."""
+        """Remove rows past their retention, while ingest continues; returns how many of each table. Durable."""
         self._remember_highest_seq()
         return retention.enforce(self._upkeep, self._settings, self._clock())
 
@@ -201,7 +201,7 @@ class BufferWriter(BufferReader):
             return bool(erasure.erased_rows(tables, stones))
 
     def erase(self) -> int:
-        """Remove, beside ingest, the rows of everything that was erased; returns how many rows went. Durable.
+        """Remove the rows of everything that was erased, while ingest continues; returns how many rows were removed. Durable.
 
         Killed at any point it continues at the next call.
         """

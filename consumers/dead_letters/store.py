@@ -175,7 +175,7 @@ class DeadLetters:
         return len(wanted)
 
     def erase(self, matches: Callable[[bytes], bool], positions: Collection[Position] = ()) -> Sequence[Position]:
-        """Remove the letters, replayed ones too, whose bytes `matches` says yes to; return where their events stood in the log.
+        """Remove the letters, replayed ones too, whose bytes `matches` accepts; return the positions of their events.
 
         Of a letter that is only a prefix the whole event may have matched in the log: `positions` says which did.
         """

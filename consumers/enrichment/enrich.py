@@ -15,7 +15,7 @@ from config.sections import EnrichSettings, FeedbackSettings
 from consumers.buffer.writer import BufferWriter
 from consumers.defence.alarms import Raised
 from consumers.defence.judging import JudgeOutcome
-from consumers.enrichment.in_hand import MOST_ENDS, InHand
+from consumers.enrichment.in_progress import MOST_ENDS, InProgress
 from consumers.enrichment.stories import EqualText, Member, NewText, Placement, StoryIndex
 from consumers.enrichment.vectors import TextEncoder, TextVector, vectors_of
 from consumers.events.schemas import content_sha256
@@ -81,7 +81,7 @@ class Enricher:
         self._nothing_waited_at: int | None = None
         """The buffer's writes before a step that found nothing to do."""
         self._steps_since_judged = 0
-        self._in_hand = InHand(buffer.folder)
+        self._in_progress = InProgress(buffer.folder)
 
     def step(self) -> EnrichOutcome:
         """Join waiting answers to their texts, enrich the oldest texts without enrichment, judge feedback; all zero when idle.
@@ -102,7 +102,7 @@ class Enricher:
         busy = resolved or articles or examples or judged.judged or judged.waiting
         self._nothing_waited_at = None if busy else writes
         if not busy:
-            self._in_hand.nothing_waits()
+            self._in_progress.nothing_waits()
         return EnrichOutcome(
             resolved, articles, examples, mixed + dropped_by_articles + dropped_by_examples, judged.judged, judged.raised,
             waiting_since=self._buffer.waiting_since(),
@@ -123,13 +123,13 @@ class Enricher:
         rows = self._buffer.unenriched(table, self._settings.batch_size)
         if not rows:
             return 0, 0
-        suspects = set(self._in_hand.suspects([row.row_id for row in rows]))
+        suspects = set(self._in_progress.suspects([row.row_id for row in rows]))
         for row_id in suspects:
             self._set_aside(table, row_id, f"the process ended {MOST_ENDS} times while this text alone was being enriched")
         by_id = {row.row_id: row for row in rows if row.row_id not in suspects}
         dropped = 0
-        for portion in self._in_hand.portions(list(by_id)):
-            with self._in_hand.holding(portion):
+        for portion in self._in_progress.portions(list(by_id)):
+            with self._in_progress.holding(portion):
                 counts, faulty = isolated(
                     [by_id[row_id] for row_id in portion], lambda some: self._place(table, some), check=self._buffer.check
                 )

@@ -40,7 +40,7 @@ _COLUMN_OF: Mapping[str, Mapping[str, Kind]] = {
 
 @dataclass(frozen=True, slots=True)
 class ErasedRows:
-    """Rows of one table that must go."""
+    """Rows of one table to remove."""
 
     row_ids: tuple[int, ...]
     """LanceDB's own."""
@@ -89,7 +89,7 @@ def erased_rows(tables: Snapshot, stones: Tombstones) -> dict[str, ErasedRows]:
 
 
 def erase(upkeep: Upkeep, erasures: Erasures) -> int:
-    """Remove the rows of everything that was erased, beside ingest; return how many rows went.
+    """Remove the rows of everything that was erased, while ingest continues; return how many rows were removed.
 
     Ingest takes nothing in of what the list of erasures names. What is derived is named there by rows of one moment, so whatever
     came in before it was named shows at the next look; it looks until nothing more is found. Killed at any point it continues at

@@ -16,7 +16,7 @@ _MERGE_AT = 100_000
 
 
 def document_of(document_id: str | None, article_id: str | None) -> str | None:
-    """Return the document that a text belongs to: what its label names, else its article; None for a text of its own."""
+    """Return the document that a text belongs to: what its label names, else its article; None for a separate text."""
     return document_id or article_id
 
 

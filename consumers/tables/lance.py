@@ -175,7 +175,7 @@ class Tables:
         self._since_compacted |= dict.fromkeys(names, 0)
 
     def open_again(self, name: str) -> Any:  # noqa: ANN401 - LanceDB ships no types
-        """Return a handle of its own on a table."""
+        """Return a separate handle on a table."""
         return self._open(name)
 
     def go_on_from(self, name: str, *, wrote: bool) -> None:

@@ -1,4 +1,4 @@
-"""Work beside ingest that rests as long as it worked: half of a processor, and the interpreter's lock in between, stay free."""
+"""Paces background work: it pauses as long as it worked, so that half a processor and the GIL stay free for ingest."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _NAMED_BY: Mapping[str, str] = {"articles": "article_id", "predictions": "predic
 
 
 def enforce(upkeep: Upkeep, settings: BufferSettings, now: datetime) -> dict[str, int]:
-    """Remove rows past their time, in portions beside ingest; return how many went of each table that had any."""
+    """Remove rows past their time, in portions while ingest continues; return how many went of each table that had any."""
     removed: dict[str, int] = {}
     for name in _GOING:
         days = settings.predictions_days if name == "predictions" else settings.retention_days

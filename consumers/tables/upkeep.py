@@ -1,4 +1,4 @@
-"""Work on the tables beside ingest: rows are removed, rewritten and merged in portions, without the lock that ingest takes.
+"""Work on the tables while ingest continues: removes, rewrites and merges rows in portions, without the lock that ingest takes.
 
 Every table has a second handle here, and a lock for whatever moves or removes rows that are there. Appending needs none: LanceDB
 rebases an append on whatever was committed meanwhile, and a removal on appends (measured: see decision 0020). Two that move rows

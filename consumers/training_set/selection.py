@@ -52,7 +52,7 @@ class Candidate:
     accepted: bool = False
     """Of feedback: whether a person has accepted it."""
     document: str | None = None
-    """The document that its text belongs to; None for a text of its own."""
+    """The document that its text belongs to; None for a separate text."""
     story_id: str | None = None
 
     @property

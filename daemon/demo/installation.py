@@ -37,7 +37,7 @@ class InstallationError(PerennialError):
 
 
 class Installation:
-    """A daemon of its own in `folder`; leaving the `with` block stops it.
+    """Its own daemon in `folder`; leaving the `with` block stops it.
 
     It uses the shipped tasks and settings, whatever the user's own installation has; only PERENNIAL_TRAINING__* variables
     (device, precision, threads) count.

@@ -26,7 +26,7 @@ _TEXTS = (1, 2, 4, 8, 16, 32)
 
 
 class ServingMetrics:
-    """Counters and gauges of one process, in a registry of its own."""
+    """Counters and gauges of one process, in its own registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

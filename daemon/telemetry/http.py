@@ -34,7 +34,7 @@ class _Quiet(WSGIRequestHandler):
 def serve(
     host: str, port: int, registry: CollectorRegistry, ready: Callable[[], tuple[bool, dict[str, object]]]
 ) -> tuple[WSGIServer, str]:
-    """Answer on a thread of its own (port 0: a free one); return the server and its address. Raises OSError."""
+    """Answer on its own thread (port 0: a free one); return the server and its address. Raises OSError."""
     metrics = make_wsgi_app(registry)
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

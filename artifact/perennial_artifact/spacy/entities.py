@@ -118,7 +118,7 @@ def _spans(doc: Doc, offset: int, types: Collection[str] | None) -> Iterator[dic
 
 
 def _without_influence(nlp: Language) -> list[str]:
-    """Return the pipes that entities do not depend on; none when a later pipe changes entities by rules of its own."""
+    """Return the pipes that entities do not depend on; none when a later pipe changes entities by its own rules."""
     recogniser = recogniser_of(nlp)
     setters = [name for name in nlp.pipe_names if "doc.ents" in nlp.get_pipe_meta(name).assigns]
     if recogniser is None or setters != [recogniser.name]:

@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 
 
 class KafkaLog:
-    """Opens sources and sinks on the cluster, each with connections of its own. Thread-safe.
+    """Opens sources and sinks on the cluster, each with its own connections. Thread-safe.
 
     Opening needs no broker: whoever polls or publishes while none answers gets a `RetryError`.
     """

@@ -96,7 +96,7 @@ class KafkaSink:
             raise DeadLetterError(message)
 
     def _each_alone(self, suspects: Sequence[_OnTheWay], deadline: float) -> dict[_OnTheWay, str]:
-        """Send each on a producer of its own: one that was refused an event gives up all it holds, with the same error."""
+        """Send each on a separate producer: one that was refused an event gives up all it holds, with the same error."""
         failures: dict[_OnTheWay, str] = {}
         with self._lock:
             for one in suspects:

@@ -1,4 +1,4 @@
-"""Blocking work off the event loop, each kind on threads of its own: a flood of one kind does not delay another."""
+"""Blocking work off the event loop, each kind on its own threads: a flood of one kind does not delay another."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ _Turn = tuple[_Request, list[_Part]]
 
 
 class Batcher:
-    """Answers for one loaded model, on a thread of its own. Thread-safe; needs no event loop."""
+    """Answers for one loaded model, on its own thread. Thread-safe; needs no event loop."""
 
     def __init__(
         self,

@@ -36,7 +36,7 @@ class MeanF1:
     count: Callable[[Target, Target], RowCounts]
     """Counts one row, from gold and an answer."""
     per_label: bool
-    """Whether every label is a class of its own."""
+    """Whether every label is a separate class."""
 
     def pair(self, gold: Sequence[Target], candidate: Sequence[Target], opponent: Sequence[Target]) -> PairedSums:
         """Return the counts of the rows, per label or in one class."""

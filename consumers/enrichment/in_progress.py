@@ -1,7 +1,7 @@
-"""What a step works on at this moment, written outside the process: a text that ends the process is found at the next start.
+"""Records the texts that a step works on: a text that crashes the process is found at the next start.
 
-Some faults leave no exception: memory runs out, native code crashes, a step hangs until the watchdog ends the daemon. What was
-in hand then is taken one by one from the next start on, and what was in hand alone whenever the process ended is set aside.
+Some faults raise no exception: memory runs out, native code crashes, a step hangs until the watchdog stops the daemon. From the
+next start on the texts in progress at that moment are processed one by one, and one that was alone at each crash is set aside.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from pathlib import Path
 
 FILE = "in_hand.json"
 MOST_ENDS = 2
-"""A text that was in hand alone when the process ended so often is set aside. Not the first time: somebody may have killed it."""
+"""A text is set aside after it was alone in progress at this many crashes; one may be a kill by hand."""
 
 
-class InHand:
-    """The note of one writer of the buffer. Not synced: it must outlive the process, not the machine."""
+class InProgress:
+    """The record of one writer of the buffer. Not synced: it must survive a crash of the process, not of the machine."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
         self._ends: dict[str, int] = self._read()
-        """How often the process ended with nothing in hand but this row; rows that were in hand with others have 0."""
+        """How often the process ended with nothing in progress but this row; rows that were in progress with others have 0."""
 
     def suspects(self, row_ids: Sequence[str]) -> list[str]:
         """Return those that are to be set aside."""
         return [row_id for row_id in row_ids if self._ends.get(row_id, 0) >= MOST_ENDS]
 
     def portions(self, row_ids: Sequence[str]) -> list[list[str]]:
-        """Cut rows, in their order, so that each that was in hand when the process ended comes alone."""
+        """Split rows, in their order, so that each that was in progress at a crash comes alone."""
         alone = enumerate(row_ids)
         groups = groupby(alone, key=lambda entry: entry[0] if entry[1] in self._ends else None)
         return [[row_id for _, row_id in group] for _, group in groups]
 
     @contextlib.contextmanager
     def holding(self, row_ids: Sequence[str]) -> Iterator[None]:
-        """Note that these are worked on now. An exception ends it like success: whoever catches it knows the rows."""
+        """Record that these are in progress. An exception ends that like success: whoever catches it knows the rows."""
         self._write(row_ids)
         try:
             yield
@@ -47,7 +47,7 @@ class InHand:
             self._write(())
 
     def nothing_waits(self) -> None:
-        """Suspect nothing any more: every row is dealt with, or gone."""
+        """Clear all suspicion: every row has been processed or removed."""
         if self._ends:
             self._ends.clear()
             self._write(())
