@@ -175,7 +175,7 @@ def diff(left: VersionName, right: VersionName, as_json: AsJson = False) -> None
         print_json(found)
         return
     rows = [(entry.key, _short(entry.left), _short(entry.right)) for entry in found.differences]
-    table(f"{left} -> {right}", ("value", left, right), rows, empty="no difference")
+    table(f"{left} -> {right}", ("", left, right), rows, empty="no difference")
     say(found.scores)
 
 

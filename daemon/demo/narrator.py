@@ -9,6 +9,7 @@ from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +21,8 @@ from daemon.views.status import Status
 from daemon.views.task_status import TaskStatus
 
 _PLAIN_INTERVAL_S = 5.0
+_INDENT = (0, 0, 0, 4)
+"""Of the lines below a task's name."""
 _STYLES = {"promote": "bold green", "keep": "yellow", "insufficient_evidence": "yellow"}
 
 
@@ -136,7 +139,7 @@ class Narrator:
                 self._print(Text(f"{task.task}: {_stage(task)}", "dim"))
 
     def _panel(self, status: Status) -> Group:
-        lines: list[Text | Table] = []
+        lines: list[Text | Padding] = []
         for task in status.tasks:
             if task.task in self._tasks:
                 counts = task.counts
@@ -145,9 +148,8 @@ class Narrator:
                 rows = f"training rows {counts.train}{unused}, test rows {counts.test}{preparing}"
                 lines += [
                     Text.assemble((task.task, "bold cyan"), f"  champion {task.champion or 'none yet'}"),
-                    # A grid, so that a long line continues under its own beginning.
-                    _indented(Text(rows, "dim")),
-                    _indented(self._now(task)),
+                    Padding(Text(rows, "dim"), _INDENT),
+                    Padding(self._now(task), _INDENT),
                 ]
         tables = ", ".join(f"{count} {name}" for name, count in status.tables.items() if count) or "empty"
         lag = sum(status.lag.values())
@@ -168,12 +170,6 @@ class Narrator:
             Text(f"training {progress.step}/{progress.steps} {loss}"),
         )
         return grid
-
-
-def _indented(what: Table | Text) -> Table:
-    grid = Table.grid(padding=(0, 0, 0, 4))
-    grid.add_row(what)
-    return grid
 
 
 def _stage(task: TaskStatus) -> str:

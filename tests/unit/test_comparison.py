@@ -183,3 +183,12 @@ def test_of_very_many_scores_the_highest_are_kept() -> None:
     kept = json.loads(scored["candidate"][0].as_py())
     assert list(kept["scores"])[:2] == ["tag-0", "tag-1"]
     assert len(kept["scores"]) < 50
+
+
+@pytest.mark.parametrize(
+    ("opponent", "words"),
+    [("desk/v3", "desk/v3"), ("baseline: untouched blank:en", "the baseline (untouched blank:en)")],
+)
+def test_an_opponent_has_a_name_in_sentences(opponent: str, words: str) -> None:
+    seen = compared(topics(), labelled(*some_labels())).model_copy(update={"opponent": opponent})
+    assert seen.opponent_in_words == words

@@ -45,3 +45,19 @@ def test_counts_and_stages_are_told_once(monkeypatch: pytest.MonkeyPatch) -> Non
             telling.look()
     lines = [line.split(" s ", 1)[1].strip() for line in told.getvalue().splitlines()]
     assert lines == ["buffer: 30 examples", "desk full run starts: 100 new examples", "desk: training, step 3 of 9"]
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_the_panel_keeps_names_whole_on_a_narrow_terminal(columns: int) -> None:
+    name = "news-entities-of-the-desk"
+    counts = TASK.counts.model_copy(update={"train": 125, "test": 315, "unenriched": 20})
+    task = TASK.model_copy(update={"task": name, "champion": f"{name}/v17", "counts": counts, "new_examples": 24})
+    shown = Console(file=io.StringIO(), width=columns)
+    telling = narrator.Narrator(shown, cast("Installation", Statuses()), [name])
+    shown.print(telling._panel(QUIET.model_copy(update={"tasks": (task,)})))
+    lines = [line.rstrip() for line in cast("io.StringIO", shown.file).getvalue().splitlines()]
+    words = " ".join(lines).split()
+    assert {name, f"{name}/v17"} <= set(words), "an id is never cut or folded"
+    assert "    3 of 100 new examples" in lines
+    assert {"125", "(24", "315,", "20"} <= set(words)
+    assert max(map(len, lines)) <= columns

@@ -131,3 +131,9 @@ def test_a_card_on_a_narrow_terminal_keeps_ids_whole_and_shows_no_markdown(capsy
     for part in (LONG, "a" * 64, "Promoted. The run", "- 20.0 points better", "1.0 MiB"):
         assert part in shown
     assert not set(shown) & set("`*|\x1b")
+
+
+def test_a_difference_is_short_on_a_screen() -> None:
+    assert models._short(0.77841873) == "0.7784"
+    assert models._short("0123456789ab" * 5 + "0123") == "0123456789ab"
+    assert [models._short(value) for value in ("topics/v1", True, 7, None)] == ["topics/v1", True, 7, None]

@@ -62,10 +62,11 @@ def publish(
         parent=parent,
         lineage=Lineage(
             training_set_sha256=str(number) * 64, seed=20, settings={"task": {"training": {"epochs": epochs}}, "batch_size": 32},
-            code="perennial 0.1.0", counts={"train": 100 * number, "test": 50},
+            code="perennial 0.1.0", counts={"train": 100 * number, "test": 50, "anchor": 0},
         ),
         metrics={
             "run_id": run.run_id, "train_s": 10.5 * number, "hardware": "cpu, bf16",
+            "rows_new": 9, "rows_replayed": 0, "rows_cut": 0,
             "comparison": COMPARISON.model_dump(mode="json"),
         },
         learnt=[f"example-{number}-{index}" for index in range(5)],
@@ -201,6 +202,8 @@ class TestCards:
             "| `task.training.epochs` | 2 |", "| Hardware | cpu, bf16 |", version.artifact_id, version.manifest_sha256,
         ):  # fmt: skip
             assert part in card
+        assert "| New rows | 9 |" in card
+        assert not any(zero in card for zero in ("Replayed rows", "0 anchor", "longer than the model reads")), "zeros say nothing"
         assert cards.PLOT_FILE in card
         assert cards.PLOT_FILE not in cards.card(registry, version.name)
         assert [section.title for section in cards.sections(registry, version.name)][1:3] == ["Verdict", "Comparison"]

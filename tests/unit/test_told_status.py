@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import get_args
 
 import pytest
 
 from daemon.cli.status import print_status
 from daemon.views.feedback import Alarm, Standings
 from daemon.views.flow import Backlog
+from daemon.views.runs import VERDICTS, Ended
 from daemon.views.status import Status
 from daemon.views.task_status import Counts, TaskStatus
+from registry.runs import Verdict
 
 NO_EXAMPLES = Counts(
     train=0, new=0, new_labels=0, new_weight=0.0, new_confirmed_weight=0.0, test=0, test_in_window=0, new_test=0, anchor=0,
@@ -66,6 +69,23 @@ def test_rows_are_told_with_what_is_needed(
     counts: dict[str, int], more: dict[str, object], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert shown(task_with(counts=NO_EXAMPLES.model_copy(update=counts), **more), capsys)["examples"] == told
+
+
+def test_each_reason_has_its_own_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_status(task_with(reasons=("3 of 100 new examples", "", "the weekly run is turned off")))
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    at = lines.index("next run  not due: 3 of 100 new examples")
+    assert lines[at + 1] == "the weekly run is turned off"
+
+
+def test_a_verdict_is_shown_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = Ended(
+        run_id="desk-1", trigger="requested", state="decided", verdict="insufficient_evidence", reasons=("22 of 200 rows",),
+        error=None, version="desk/v1", comparison=None, erased_at=None, finished_at=None,
+    )  # fmt: skip
+    print_status(task_with(last_run=ended))
+    assert "undecided (desk/v1)" in capsys.readouterr().out
+    assert set(VERDICTS) == set(get_args(Verdict))
 
 
 @pytest.mark.parametrize("strange", ["\x1b[2J", "[bold]x[/red]", "a\u202eb"], ids=ascii)
