@@ -18,7 +18,7 @@ def utc_now() -> datetime:
 
 
 def steady_s() -> float:
-    """Return seconds that nobody can set, sleep of the machine included where the system tells (Linux)."""
+    """Return monotonic seconds, including sleep of the machine where the system supports it (Linux)."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 

@@ -60,7 +60,7 @@ def configure_logging(settings: LogSettings, *, secrets: Collection[str] = (), s
 
 
 def mask_crashes(secrets: Collection[str]) -> None:
-    """Let the traceback of an error that nobody caught tell no secret either; for the main function of a process."""
+    """Mask secrets in the traceback of an uncaught error too; for the main function of a process."""
     mask = masker(secrets)
 
     def crashed(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:

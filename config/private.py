@@ -1,4 +1,4 @@
-"""What belongs to an installation is for its user alone, whatever the umask: texts, events, the hashes of keys, models."""
+"""Files of an installation are private to its user, whatever the umask: texts, events, the hashes of keys, models."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def refusal(error: OSError, path: object) -> str:
 
 
 def restrict(folder: Path) -> int:
-    """Take others' rights away from all below `folder` that is this user's; return how many files and folders had some."""
+    """Remove other users' rights from all that this user owns below `folder`; return how many files and folders had some."""
     restricted = 0
     for path in exposed(folder):
-        # What another user owns stays as it is; `perennial doctor` tells of it.
+        # Files of another user stay as they are; `perennial doctor` reports them.
         with contextlib.suppress(OSError):
             path.chmod(stat.S_IMODE(path.lstat().st_mode) & ~_OTHERS)
             restricted += 1

@@ -1,4 +1,4 @@
-"""What nobody may read in a log: the values of secret settings, and whatever has the form of a key, token or password."""
+"""Masks secrets in logs: the values of secret settings, and anything in the form of a key, token or password."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def masked_message(error: Exception) -> str:
     try:
         secrets = secrets_of(load_settings())
     except UserError:
-        secrets = frozenset()  # settings that cannot be read; their messages tell no secret
+        secrets = frozenset()  # unreadable settings; their messages contain no secret
     return masker(secrets)(str(error))
 
 

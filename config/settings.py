@@ -179,7 +179,7 @@ class _ShippedSettings(Settings):
 
 
 def shipped_settings(section_from_environment: str, **overrides: object) -> Settings:
-    """Return the shipped defaults whatever `perennial.toml` says: for a throw-away installation that must work anywhere.
+    """Return the shipped defaults, ignoring `perennial.toml`: for a temporary installation that must work anywhere.
 
     PERENNIAL_* variables count for the one section named; `overrides` (sections as dicts) win. Raises `UserError` as
     `load_settings` does.
@@ -271,7 +271,7 @@ def _explain(error: ValidationError) -> str:
         elif not key:  # about several settings together; its input is the whole tree, the token too
             lines.append(f"{problem['msg'].removeprefix('Value error, ')}.")
         else:
-            # Messages end in logs and bug reports: they never tell a secret.
+            # Messages end up in logs and bug reports: they never contain a secret.
             hidden = key in secrets or isinstance(problem["input"], Mapping)
             got = "" if hidden else f", got {problem['input']!r}"
             lines.append(f"setting `{key}` ({source}): {problem['msg']}{got}.")

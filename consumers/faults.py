@@ -11,7 +11,7 @@ from config.errors import PerennialError
 Row = TypeVar("Row")
 Result = TypeVar("Result")
 
-# LanceDB and torch report these as RuntimeError, told from their other errors only by the text.
+# LanceDB and torch report these as RuntimeError; only the text distinguishes them from other errors.
 _OF_THE_MACHINE = ("LanceError(IO)", "Commit conflict", "allocate memory", "out of memory", "can't start new thread")
 _REASON_CHARS = 300
 

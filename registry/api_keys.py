@@ -55,7 +55,7 @@ class ApiKeys:
         self._clock = clock
 
     def create(self, name: str, scopes: Collection[str], *, expires_in: timedelta | None = None) -> tuple[ApiKey, str]:
-        """Record a new key and return it with the key itself, which nobody can be told again.
+        """Record a new key and return it with the key itself, which cannot be shown again.
 
         Raises `UserError` for a name that is taken or invalid, an unknown scope, or no scope at all.
         """

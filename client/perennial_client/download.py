@@ -121,7 +121,7 @@ def _go_on(client: Client, version: str, file: File, path: Path, stop: threading
             written.write(chunk)
             took_s = time.monotonic() - began
             if took_s > _PATIENCE_S and have - first < took_s * _SLOWEST_BYTES_PER_S:
-                # Byte by byte it would never end, and nobody would be told.
+                # Byte by byte it would never end, without an error.
                 what = f"the download is slower than {_SLOWEST_BYTES_PER_S} bytes a second"
                 raise UnavailableError(
                     what, f"{version}, file {file.name}, byte {have} of {file.size_bytes}", "check the connection"

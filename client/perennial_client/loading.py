@@ -23,7 +23,7 @@ def check(champion: Champion) -> None:
 
     What cannot be opened need not be fetched.
     """
-    # A pair that the first release did not serve is no format's name, and is told as one that is unknown.
+    # A pair that the first release did not serve is reported as an unknown format.
     name = champion.format or _FIRST_FORMATS.get((champion.kind, champion.backend), f"{champion.kind} on {champion.backend}")
     try:
         formats.find(name)

@@ -34,7 +34,7 @@ log = logging.getLogger("perennial_client")
 
 
 class _Live:
-    """One loaded version; whoever is predicting holds it."""
+    """One loaded version; every caller that is predicting holds a reference."""
 
     def __init__(self, champion: Champion, precision: str, predictor: Predictor) -> None:
         self.champion = champion
@@ -132,7 +132,7 @@ class Model:
 
     @property
     def last_error(self) -> str | None:
-        """Why the last look at the champion led to nothing; None when it did not."""
+        """Why the last check for a champion failed; None when it succeeded."""
         return self._last_error
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
@@ -283,6 +283,6 @@ class Model:
 
     def _note_trouble(self, error: PerennialError) -> None:
         self._last_error = str(error)
-        # A server that is away for a day is told once, not at every look.
+        # A server that is away for a day is logged once, not at every check.
         log.log(logging.WARNING if self._trouble is not type(error) else logging.DEBUG, "task %s: %s", self.task, error)
         self._trouble = type(error)

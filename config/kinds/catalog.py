@@ -29,7 +29,7 @@ def get(name: str) -> Kind:
 
 
 def of(value: object) -> Kind:
-    """Return the kind that a target or an answer is of, told by its key. Raises `LookupError` where it is of none."""
+    """Return the kind of a target or an answer, by its key. Raises `LookupError` where it fits no kind."""
     if isinstance(value, Mapping):
         for kind in _KINDS.values():
             if kind.key in value:

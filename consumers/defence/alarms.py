@@ -33,7 +33,7 @@ class Raised:
     flow: Flow
 
     def as_log(self) -> dict[str, Any]:
-        """Return what the log tells of it."""
+        """Return its fields for the log."""
         return {
             "task": self.task,
             "move": self.move,

@@ -268,7 +268,7 @@ class Judge:
 
 
 def _gather_evidence(group: Sequence[Row], targets: Mapping[str, Target], gold: GoldLabels) -> None:
-    """Set what each answer about one text tells of its user; one over a cap, or not its user's last, tells nothing."""
+    """Set the evidence of each answer about one text for its user; one over a cap, or not its user's last, gives none."""
     in_order = sorted(group, key=lambda row: (row["arrived_seq"], row["row_id"]))
     last = {row["contributor"]: row["row_id"] for row in in_order if row["over_cap"] is None}
     for row in group:

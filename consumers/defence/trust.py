@@ -28,7 +28,7 @@ class Record:
 
 
 def evidence(*, verdict: str, decision: str | None, gold: Relation | None, against_the_answer: bool | None) -> Evidence | None:
-    """Return what one answer of a user tells of them.
+    """Return the evidence of one answer about its user.
 
     `gold` is how the answer stands to a label of its text or story that was given without looking at a model;
     `against_the_answer` whether it differs from the answer it cites (None: it cites none). To confirm what the model said

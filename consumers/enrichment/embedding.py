@@ -23,7 +23,7 @@ _CPU_TOKENS_PER_BATCH = 2_048
 _CUDA_TOKENS_PER_BATCH = 65_536
 _LONGEST_TOKENS = 512
 _READABLE_CHARS = 400
-"""Enough to tell whether a script can be read."""
+"""Enough letters to decide whether a script can be read."""
 _CHARS_PER_TOKEN = 20
 """More than any language needs; what lies behind would be truncated anyway."""
 

@@ -146,7 +146,7 @@ class _Values:
 
     @property
     def partial(self) -> bool:
-        """Whether the row says that it does not tell everything of its text."""
+        """Whether the row says that it is only a partial answer about its text."""
         return self.row.values.get(PARTIAL) is True
 
     def label(self, field: str) -> str:

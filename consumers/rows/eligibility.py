@@ -25,5 +25,5 @@ def eligibility(split: str, selected_by: str, verdict: str | None, *, good: bool
         return "anchor"
     if split == "test" and selected_by in INDEPENDENT:
         return "test"
-    # What the champion was told it got wrong: reported, never deciding. Confirmations never test.
+    # Corrections of the champion's answers: reported, never deciding. Confirmations never test.
     return "corrections" if split == "test" and verdict == "correction" else None

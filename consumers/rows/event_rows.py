@@ -44,7 +44,7 @@ def identity(event: AnyEvent) -> tuple[str, str]:
 
 
 def payload_sha256(event: AnyEvent) -> str:
-    """Return the SHA-256 of what an event says; it tells a redelivery from other content under a used id."""
+    """Return the SHA-256 of an event's content; it distinguishes a redelivery from other content under a used id."""
     # A prediction is known by its own id: sent again under a new event id it is still the same prediction.
     content = event.model_copy(update={"event_id": event.prediction_id}) if isinstance(event, PredictionMade) else event
     # Without its time, which is often not the sender's: an undated import takes the file's, and feedback without one the moment

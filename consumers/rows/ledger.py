@@ -57,7 +57,7 @@ class _Text:
 
 
 class Ledger:
-    """Joins waiting answers to their texts and tells what became of each."""
+    """Joins waiting answers to their texts and records what became of each."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables

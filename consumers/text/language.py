@@ -16,7 +16,7 @@ _LEAST_LETTERS = 10
 
 
 def identify(text: str) -> str:
-    """Return the ISO 639-1 code of a text's language, or `und` where it holds too few letters to tell."""
+    """Return the ISO 639-1 code of a text's language, or `und` where it has too few letters to decide."""
     head = text[:READ_CHARS]
     if letters(head) < _LEAST_LETTERS:
         return UNKNOWN

@@ -1,4 +1,4 @@
-"""The outline of a text: its first words as small numbers, told apart into names, numbers and other words; pure.
+"""The outline of a text: its first words as small numbers, classified as names, numbers and other words; pure.
 
 Two fillings of one template ("Brno, 2 rooms, 54 m2, 9,900 a month") are near copies to a sentence encoder, and yet different
 stories: all that differs is names and numbers. Reports of one event differ in other words as well.

@@ -92,7 +92,7 @@ class Counting:
     def unenriched_before(self, task: str, stored_seq: int) -> int:
         """Count the task's examples that were stored before number `stored_seq` and are not enriched (feedback: judged) yet."""
         earlier = f"task = {quoted(task)} AND stored_seq < {stored_seq}"
-        # In this order: what is enriched between two counts is told as waiting once more, never left out.
+        # In this order: a row that is enriched between two counts is counted as waiting once more, never left out.
         judged = self._tables.count("feedback_judgements", earlier)
         labels = self._tables.count("example_enrichment", f"{earlier} AND verdict IS NULL")
         return max(0, self._tables.count("examples", earlier) - labels - judged)

@@ -29,7 +29,7 @@ class Sent:
 
 
 def send(settings: Settings, found: Import, *, rate: float | None, progress: Callable[[float], None]) -> Sent:
-    """Publish the events that are not known yet, durably, at most `rate` a second; `progress` is told the share that is done."""
+    """Publish the events that are not known yet, durably, at most `rate` a second; `progress` receives the share that is done."""
     prepare(settings.data_dir)
     known_lines = known_rows(settings, found.identity, CONSUMERS)
     started = time.monotonic()

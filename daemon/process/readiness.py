@@ -1,4 +1,4 @@
-"""Whether this daemon does its work at this moment, and why not: what `/readyz` beside its metrics answers."""
+"""Whether this daemon is working now, and if not, why: the answer of `/readyz`."""
 
 from __future__ import annotations
 

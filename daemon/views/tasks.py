@@ -39,7 +39,7 @@ def defined(settings: Settings) -> list[Task]:
     """Return the tasks that have a file, by name; without champions where no registry can be read, as before the first run."""
     specs = load_tasks(settings.tasks_folder)
     champions: dict[str, str] = {}
-    # What a file says can be told whatever has become of the registry.
+    # Task files can be shown even when the registry cannot be read.
     with suppress(PerennialError), opening.registry(settings) as registry:
         champions = champions_of(registry, specs)
     return [Task.model_validate({**spec.model_dump(), "champion": champions.get(spec.name)}) for spec in specs.values()]

@@ -11,7 +11,7 @@ from config.errors import RetryError
 _PASSING_ERRNOS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.EIO, errno.EBUSY, errno.ESTALE}
 )
-# A library may tell of a full disk in words alone: safetensors and LanceDB do.
+# A library may report a full disk only in its message: safetensors and LanceDB do.
 _FULL_DISK = (os.strerror(errno.ENOSPC).lower(), os.strerror(errno.EDQUOT).lower())
 _HTTP_LIBRARIES = ("httpx", "httpcore", "requests", "urllib3", "aiohttp")
 _HTTP_TROUBLE = ("Connect", "Timeout", "Network", "Protocol", "ReadError", "WriteError", "Proxy", "SSLError")

@@ -90,6 +90,6 @@ class ProgressLog:
         try:
             stream.write(line)
         except BrokenPipeError:
-            # Nobody listens any more; the history file still tells.
+            # Nobody listens any more; the history file still has it.
             self._stream = None
             _LOG.warning("progress_reader_gone", run_id=self._run_id)

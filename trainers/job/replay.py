@@ -53,7 +53,7 @@ def select(rows: pa.Table, training: Training, *, full: bool, seed: int, feedbac
     together at most `max_rows`. Of these, feedback stays within the shares of its policy.
     """
     if "contributor" not in rows.column_names:
-        # Frozen by a version that did not tell users apart.
+        # Frozen by a version that did not distinguish users.
         rows = rows.append_column("contributor", pa.nulls(rows.num_rows, pa.int32()))
     chosen = rows.slice(max(0, rows.num_rows - training.max_rows)) if full else _incremental(rows, training, feedback, seed)
     kept = chosen.filter(shares.kept(chosen, feedback, seed))

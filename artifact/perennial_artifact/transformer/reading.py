@@ -18,7 +18,7 @@ def read(tokenizer: Any, texts: Sequence[str]) -> tuple[list[list[int]], list[bo
     found = tokenizer([text[:longest_chars] for text in texts], truncation=True)
     ids: list[list[int]] = found["input_ids"]
     if found.encodings is None:
-        # A tokenizer written in Python does not tell what it left out; one that fills the length may have.
+        # A tokenizer written in Python does not report what it left out; one that fills the length may have left out something.
         over = [
             len(one) >= most_tokens and len(tokenizer(text[:longest_chars], truncation=False)["input_ids"]) > most_tokens
             for one, text in zip(ids, texts, strict=True)

@@ -98,7 +98,7 @@ def recognise(file: ImportFile, chosen: Sequence[str] | None = None, outside: Ma
             place = 0
             continue
         if line.remark and place == 0:
-            # A comment or a token: the columns of the other lines tell.
+            # A comment or a token: the columns of the other lines decide.
             documents += _NEW_DOCUMENT.fullmatch(line.text) is not None
             held_back.append(line)
             continue
@@ -132,7 +132,7 @@ def recognise(file: ImportFile, chosen: Sequence[str] | None = None, outside: Ma
 
 
 def read(file: ImportFile, columns: Columns, outside: Mapping[str, str] | None = None) -> Iterator[AnyRow]:
-    """Yield one row per sentence: `text`, `spans` (code-point offsets into it), and `document` where the file tells documents.
+    """Yield one row per sentence: `text`, `spans` (code-point offsets into it), and `document` where the file marks documents.
 
     The text is that of a comment `# text =` where its tokens make it up. A sentence with a line that has no tag, or with a tag
     that stands for a missing value, is a bad row.

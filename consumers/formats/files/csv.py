@@ -176,7 +176,7 @@ def _names(file: ImportFile, record: Sequence[str]) -> list[str]:
         doubled = ", ".join(map(repr, filter(None, twice)))
         message = f"{file.path} has more than one column {doubled}; rename one of them, or give --no-header"
         raise UserError(message)
-    # Columns without a name, as an index has, are told apart by their number.
+    # Columns without a name, such as an index, get their number as name.
     return [name or f"column {number}" for number, name in enumerate(names, start=1)]
 
 

@@ -129,7 +129,7 @@ def _likeliest(sample: bytes, encodings: Sequence[str]) -> str | None:
 
 
 def _latin(sample: bytes) -> str:
-    """Return the encoding of a text in Latin letters: cp1252, but where its letters tell another."""
+    """Return the encoding of a text in Latin letters: cp1252, unless its letters show another."""
     # One capital within a word may be a name's.
     doubtful = not _decodes(sample, "cp1252") or _symbols_in_words(sample, "cp1252") > 1
     candidates = (*_LATIN, *_BEFORE_WINDOWS) if doubtful else _LATIN

@@ -119,7 +119,7 @@ def _suffix(path: Path) -> str:
 
 
 def _format_of(path: Path) -> Format | None:
-    """Return the format that a file's name tells, `csv` for a `.tsv` that may turn out as CoNLL; None when it tells none."""
+    """Return the format by a file's name, `csv` for a `.tsv` that may turn out to be CoNLL; None when the name shows none."""
     if path.is_dir() or (_suffix(path) == ".txt" and path.with_suffix(".ann").exists()):
         return "brat"
     return SUFFIXES.get(_suffix(path))

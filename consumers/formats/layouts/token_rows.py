@@ -14,7 +14,7 @@ from consumers.formats.values import missing, read_token, shown, unpacked
 
 @dataclass(slots=True)
 class Tags:
-    """Reads tags, and keeps what tells the scheme that they follow."""
+    """Reads tags, and keeps what identifies their scheme."""
 
     names: Mapping[str, str]
     """What tags given as numbers are called."""
@@ -93,7 +93,7 @@ def _token(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The columns of a table with a token a row; `sentence` tells where one begins, without it blank lines do."""
+    """The columns of a table with a token a row; `sentence` marks where one begins, without it blank lines do."""
 
     token: str
     tag: str

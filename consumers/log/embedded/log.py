@@ -47,7 +47,7 @@ from consumers.log.protocols import (
 
 _FIRST_WAIT_S = 0.002
 _LONGEST_WAIT_S = 0.05
-# File systems tell a write's time by the kernel's tick, at most 10 ms.
+# File systems record a write's time with the resolution of the kernel's tick, at most 10 ms.
 _CLOCK_TICK_NS = 20_000_000
 _FLUSH_TIMEOUT_S = 30.0
 _RETENTION_CHUNK = 5_000

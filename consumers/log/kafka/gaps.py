@@ -11,7 +11,7 @@ from consumers.log.protocols import TopicPartition
 
 
 def explain_gap(group: str, kept: KeptEvents, part: KafkaPartition, *, earliest: int, expected: int, offset: int) -> int:
-    """Return how many events were removed unread where `offset` came and `expected` was to come, and tell of them.
+    """Return how many events were removed unread where `offset` came and `expected` was to come, and report them.
 
     `earliest` is the first offset that the broker still has. Raises `RetryError` where events were passed over that it has.
     """

@@ -62,7 +62,7 @@ class KafkaSource:
         # What this member has committed or read as committed, so that no position moves backwards.
         self._committed: dict[KafkaPartition, int] = {}
         self._expected: dict[KafkaPartition, int] = {}
-        # Events removed unread, told with the next event of their partition.
+        # Events removed unread, reported with the next event of their partition.
         self._missing: dict[KafkaPartition, int] = {}
         # After an error of the data: where each partition was to be read, and where it can be read again.
         self._suspects: dict[KafkaPartition, int] = {}

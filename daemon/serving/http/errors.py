@@ -48,7 +48,7 @@ class ApiError(Exception):
 
 
 def of_dead_letter(error: DeadLetterError, *, status: int = 422) -> ApiError:
-    """Return the refusal that tells a client what ingest would write beside a dead letter."""
+    """Return the refusal with the reason that ingest would record with a dead letter."""
     message, separator, remedy = error.reason.rpartition("; ")
     return ApiError(
         status, message if separator else error.reason, remedy if separator else _DEFAULT_REMEDY, field=error.field or "body"

@@ -126,7 +126,7 @@ class Batcher:
         text_time_s: float = float("inf"),
         elapsed: Callable[[], float] = time.thread_time,
     ) -> None:
-        """`on_batch` is told the number of texts of every call to the model, `text_time_s` is what 10,000 characters may take."""
+        """`on_batch` receives the number of texts of every call to the model; `text_time_s` is per 10,000 characters."""
         self._predictor: Predictor | None = predictor
         self._on_batch = on_batch
         self._text_time_s = text_time_s

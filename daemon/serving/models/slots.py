@@ -1,4 +1,4 @@
-"""All slots of the serving process: made, dropped and told of changed task files while requests are answered."""
+"""All slots of the serving process: created, dropped and updated on changed task files while requests are answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with one of the process's own threads, as `/readyz` tells it and the process acts on it."""
+"""Problems with the process's own threads, as `/readyz` reports them and the process acts on them."""
 
 from __future__ import annotations
 

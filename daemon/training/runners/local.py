@@ -167,7 +167,7 @@ class LocalRunner:
 
 
 class _Heard:
-    """When the child last told of progress."""
+    """When the child last reported progress."""
 
     def __init__(self) -> None:
         self._at = time.monotonic()

@@ -95,7 +95,7 @@ def entity_scores(golds: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[
 
 
 def _known(found: frozenset[SpanKey], gold: Mapping[str, Any]) -> frozenset[SpanKey]:
-    """Return what was found where gold tells what is there."""
+    """Return the answers in the parts of the text that gold covers."""
     expected = spans_of(gold)
     if gold.get("partial", False):
         return frozenset(span for span in found if _touches_any(span, expected))

@@ -25,7 +25,7 @@ class LabelScores:
 
 @dataclass(frozen=True, slots=True)
 class LabelDetail:
-    """What labels tell beyond the score."""
+    """What labels show beyond the score."""
 
     by_label: Mapping[str, LabelScores]
     """Each label that occurs in gold or in an answer."""
