@@ -7,5 +7,5 @@ WHOLE_CHARS = 10_000
 
 
 def budget_s(text_time_s: float, chars: int) -> float:
-    """Return the seconds that a text of so many characters may take, `text_time_s` being what 10,000 of them may."""
+    """Return the time limit in seconds of a text of this many characters; `text_time_s` is the limit per 10,000."""
     return text_time_s * max(1.0, chars / WHOLE_CHARS)

@@ -17,7 +17,7 @@ from registry.database.schema import lease
 
 _LEADER = "leader"
 _LAPSES = 2
-"""So many times its length without renewal, and a lease has lapsed whatever the clocks say; a leader renews thrice in one."""
+"""A lease has expired after this many times its length without renewal, whatever the clocks say; a leader renews thrice in one."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -30,7 +30,7 @@ class Lease:
         self._clock = clock
         self._steady = steady
         self._unchanged: tuple[object, float] | None = None
-        """The lease as it stood at the last look, and since when it has stood so."""
+        """The lease as of the last check, and since when it is unchanged."""
         # While this process locks the database itself, nobody can renew: see `held`.
         self._held_until: datetime | None = None
 

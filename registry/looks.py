@@ -31,7 +31,7 @@ class Looks:
         return counts
 
     def record(self, task: str, run_id: str, example_ids: Collection[str], *, fencing_token: int | None = None) -> None:
-        """Count one look of this run at each row; a run repeated after a crash is not counted twice."""
+        """Count one comparison of this run on each row; a run repeated after a crash is not counted twice."""
         with self._database.write() as connection:
             check_token(connection, fencing_token)
             known = set(connection.execute(sa.select(looks.c.example_id).where(looks.c.run_id == run_id)).scalars())

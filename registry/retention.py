@@ -28,7 +28,7 @@ def forget_sent(registry: Registry, before: datetime, *, fencing_token: int | No
 
 
 def forget_looks(registry: Registry, before: datetime, *, fencing_token: int | None = None) -> int:
-    """Remove the looks of runs that ended before a moment; return how many rows.
+    """Remove the counts of comparisons of runs that ended before a moment; return how many rows.
 
     A held-out row that such a run looked at must be gone from the buffer by then, or it would count as never looked at.
     """

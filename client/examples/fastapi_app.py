@@ -21,7 +21,7 @@ KEY = os.environ.get("PERENNIAL_API_KEY")
 TASK = os.environ.get("PERENNIAL_TASK", "news-topics")
 CACHE = os.environ.get("PERENNIAL_CACHE", "models")
 STALE_S = 3600
-"""A model that serving has not confirmed for so long makes this app report itself unwell."""
+"""If serving has not confirmed the model for this many seconds, the app reports itself as unhealthy."""
 
 
 class Story(BaseModel):

@@ -65,7 +65,7 @@ class Send:
     content: bytes | None
     timeout: httpx.Timeout
     left_s: float
-    """The whole answer must be here after so long."""
+    """The whole answer must arrive within this many seconds."""
     largest_bytes: int
     """And hold no more than this."""
     where: str
@@ -79,7 +79,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Do nothing for so long."""
+    """Wait this many seconds."""
 
     seconds: float
 

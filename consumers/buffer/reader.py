@@ -32,7 +32,7 @@ _PACE_OVER_S = 60.0
 
 
 class BufferReader:
-    """All tables of one folder, for reading. Thread-safe; sees at every look what the writing process has written."""
+    """All tables of one folder, for reading. Thread-safe; every read sees the latest writes of the writing process."""
 
     def __init__(self, tables: Tables, *, tasks: Mapping[str, TaskSpec], min_quality: float, clock: Clock) -> None:
         """Use `consumers.buffer.open.open_reader`."""

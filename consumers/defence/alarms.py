@@ -84,7 +84,7 @@ def evaluate(tables: Tables, task: str, settings: FeedbackSettings) -> AlarmStat
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Corrections alike in all that the alarm looks at."""
+    """Corrections with the same properties for the alarm."""
 
     moves: tuple[str, ...]
     recent: bool

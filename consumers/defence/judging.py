@@ -110,7 +110,7 @@ class Judge:
         return JudgeOutcome(len(fresh) + len(again), more or bool(self._unsettled), tuple(raised))
 
     def _resume(self, settings: FeedbackSettings) -> set[str]:
-        """Find what a crash may have left undone, or other settings may change; return the tasks whose alarms to look at."""
+        """Find what a crash may have left undone, or other settings may change; return the tasks whose alarms to check."""
         self._started = True
         columns = ["task", "contributor", "evidence", "standing", "text_sha256", "contested"]
         rows = self._tables.scan(TABLE, columns)
@@ -126,7 +126,7 @@ class Judge:
         return set(pc.unique(rows["task"]).to_pylist())
 
     def _note_gold_and_reviews(self) -> None:
-        """Find the texts that labels or reviews have come for since the last look."""
+        """Find the texts with new labels or reviews since the last check."""
         highest = self._enrichment.highest_seq
         self._unsettled |= texts_beside_new_gold(self._tables, self._gold_up_to)
         self._gold_up_to = highest

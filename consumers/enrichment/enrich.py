@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _SHORTEST_STEP = timedelta(microseconds=1)
-# A judgement of few answers costs as much as one of many: while texts pile up, it comes every so many steps.
+# Judging few answers costs as much as judging many: while texts pile up, it is done only every few steps.
 _JUDGE_EVERY = 8
 # Serving logs a prediction within a second of giving it; feedback that cites it may be faster.
 _PATIENCE = timedelta(seconds=10)

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 FETCH_MAX_BYTES = 64 << 20
-"""One read of the log ends at so many bytes, or after one event that is larger."""
+"""One read of the log ends at this many bytes, or after one event that is larger."""
 PUBLISH_BUFFER_BYTES = 32 << 20
-"""A sink that holds so many bytes which are not durable flushes before it takes more."""
+"""A sink with this many unflushed bytes flushes before it accepts more."""
 ERASED_HEADER = "perennial-erased"
 """The one header of an event whose value and key were erased; it keeps its offset."""
 

@@ -45,7 +45,7 @@ class Backlog:
         self._done_up_to: dict[str, int] = {}
         self._passed_over: set[str] = set()
         self.waiting_since: dict[str, datetime] = {}
-        """Per table that has rows without enrichment, when the oldest of them was stored; as of the last look."""
+        """Per table that has rows without enrichment, when the oldest of them was stored; as of the last check."""
 
     def oldest(self, table: TextTable, limit: int) -> list[TextRow]:
         """Return up to `limit` rows without enrichment, oldest event time first."""
@@ -84,6 +84,6 @@ class Backlog:
         self._passed_over.add(row_id)
 
     def look_anew(self) -> None:
-        """Compare everything again at the next look: rows have lost their findings, or may be handed out again."""
+        """Compare everything again at the next check: rows have lost their findings, or may be handed out again."""
         self._done_up_to.clear()
         self._passed_over.clear()

@@ -1,4 +1,4 @@
-"""Which ids a table may hold already: a filter in memory that spares a look into the table for every new id."""
+"""Which ids a table may hold already: a filter in memory that saves a table lookup for every new id."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _WIDTH = 4
 # A fragment this large costs a read little, and much to rewrite.
 _LARGE_ROWS = _WIDTH**7
 FRAGMENT_BITS = 32
-"""A `_rowid` is the number of its fragment, then so many bits for the row's place in it."""
+"""A `_rowid` is the number of its fragment, followed by this many bits for the row's place in it."""
 
 
 def to_merge(sizes: Mapping[int, int]) -> list[int]:

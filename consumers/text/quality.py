@@ -11,7 +11,7 @@ from functools import cached_property
 from consumers.text import paywalls, words
 
 READ_CHARS = 10_000
-"""What comes later in a text is not looked at: the cost of one look stays below a few milliseconds."""
+"""The rest of a longer text is not checked, so that one check takes at most a few milliseconds."""
 
 _TAG = re.compile(r"</?[a-z][a-z0-9]*(?:\s[^<>]{0,200})?/?>", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:[a-z]{2,8}|#\d{1,6});", re.IGNORECASE)

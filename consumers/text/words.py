@@ -17,7 +17,7 @@ _UNSPACED_ALPHABETS = r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _IDEOGRAPH = regex.compile(f"[{_IDEOGRAPHIC}]")
 _UNSPACED = regex.compile(f"[{_IDEOGRAPHIC}]{{1,2}}|[{_UNSPACED_ALPHABETS}][{_UNSPACED_ALPHABETS}\\p{{M}}]{{0,4}}")
 _CHARS_READ_AT_ONCE = 1_000
-"""A run of letters without an end is read in pieces of so many."""
+"""A very long run of letters is read in pieces of this many."""
 
 
 def words(text: str) -> list[str]:

@@ -20,7 +20,7 @@ from consumers.tables.columns import quoted
 from consumers.tables.lance import Tables
 from consumers.training_set.selection import HOW_A_LABEL_JOINS, Candidate, Chosen, labels_of, select, usable_target
 
-# Serving logs an answer within a second of giving it; after so long it was lost, or ingest is far behind.
+# Serving logs an answer within a second; after this time it was lost, or ingest is far behind.
 _LATE = timedelta(hours=1)
 # Each is looked up in the registry. More people than that do not give the same answer to one text.
 _MAX_SAME_ANSWER = 100

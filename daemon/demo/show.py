@@ -30,7 +30,7 @@ PORTION = 20
 """Stories told at a time, before the drift and after it, until the hundredth new example of each task is there."""
 MOST_STORIES = 600
 ASKED_SHARE = 3
-"""Readers are shown answers for one story in so many; the desk labels all."""
+"""Readers are shown answers for one in this many stories; editors label all."""
 BACKLOG = 40
 """Examples waiting for enrichment above which the stream holds back."""
 SHOWN = 2

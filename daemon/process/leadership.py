@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 
 class Leadership:
-    """One process's way to the lead. `meanwhile` is called at every look while it waits, `stands_by` once when another leads."""
+    """How one process becomes leader. `meanwhile` is called at every check while it waits, `stands_by` once if another leads."""
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from daemon.process.side_task import SideTask
 
 
 class Readiness:
-    """Collects what is wrong now. Thread-safe: every read looks at values that are replaced as a whole."""
+    """Collects present problems. Thread-safe: values are replaced as a whole."""
 
     def __init__(self) -> None:
         self._state = "starting"

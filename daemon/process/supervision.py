@@ -50,7 +50,7 @@ class ServingChild:
         self._unanswered = 0
 
     def step(self) -> float:
-        """Make sure that serving is up; return the seconds until the next look.
+        """Make sure that serving is up; return the seconds until the next check.
 
         Raises `UserError` when it refuses its settings, `RetryError` when it does not come up.
         """

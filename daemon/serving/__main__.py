@@ -138,7 +138,7 @@ def _serve(settings: Settings, service: Service, listener: socket.socket, certif
 
 
 class _Server(uvicorn.Server):
-    """Tells its address once it listens, looks after the process's threads, and sets a limit to its own stop."""
+    """Announces its address once it listens, supervises the process's threads, and limits the time of its own stop."""
 
     def __init__(
         self, config: uvicorn.Config, settings: Settings, address: str, troubles: Callable[[], Mapping[str, Trouble]]

@@ -88,7 +88,7 @@ class ServingMetrics:
         self._versions: dict[str, str] = {}
 
     def watch_task(self, task: str, status: Callable[[], SlotStatus]) -> None:
-        """Show a task from the start, so that an alarm has a series to look at; `status` is asked at each scrape."""
+        """Create a task's series from the start, so that alerts can use them; `status` is called at each scrape."""
         self._load_failures.labels(task)
         self._load_failing.labels(task).set(0)
         self._unreadable.labels(task).set(0)
@@ -110,7 +110,7 @@ class ServingMetrics:
         self._waiting_predictions.set_function(waiting)
 
     def refreshed(self, task: str, outcome: Refreshed) -> None:
-        """Count one look of a slot at its alias."""
+        """Count one check of an alias by its slot."""
         self._unreadable.labels(task).set(outcome.kind == "unreadable")
         if outcome.kind == "failed":
             self._load_failures.labels(task).inc()

@@ -1,4 +1,4 @@
-"""A verdict to promote moves the alias, unless the task, whoever asked for the run, or what came in between forbids it."""
+"""Moves the alias after the verdict `promote`, unless the task, the request, or a change in the meantime forbids it."""
 
 from __future__ import annotations
 

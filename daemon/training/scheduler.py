@@ -1,4 +1,4 @@
-"""APScheduler drives the looks at the triggers: its jobs only set a flag, the work happens in the cycle's own thread."""
+"""APScheduler schedules the checks of the triggers: its jobs only set a flag, the cycle's own thread does the work."""
 
 from __future__ import annotations
 

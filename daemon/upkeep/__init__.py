@@ -1,1 +1,1 @@
-"""What the leader does beside its runs, so that nothing stays longer than it may: erasing, and what goes with time."""
+"""Background work of the leader: erasure and retention."""

@@ -83,7 +83,7 @@ class Housekeeping:
             outgoing_removed=self._older(
                 settings.events.retention_days, lambda at: retention.forget_sent(self._registry, at, fencing_token=token)
             ),
-            # A row that a run looked at was in the buffer before: once the run ended so long ago, it is there no more.
+            # The test rows of a run were in the buffer before it: once the run is older than the retention, they are gone.
             looks_removed=self._older(rows_days, lambda at: retention.forget_looks(self._registry, at, fencing_token=token)),
             lineage_removed=self._older(
                 history_days, lambda at: retention.forget_lineage(self._registry, at, fencing_token=token)
@@ -97,7 +97,7 @@ class Housekeeping:
         return EVERY_S
 
     def _older(self, days: float, remove: Callable[[datetime], int]) -> int:
-        """Remove what is older than so many days; 0 keeps all."""
+        """Remove what is older than this many days; 0 keeps all."""
         return remove(self._clock() - timedelta(days=days)) if days else 0
 
     def _drop_dead_letters(self, before: datetime) -> int:

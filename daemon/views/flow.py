@@ -19,7 +19,7 @@ _TEXTS: tuple[TextTable, ...] = ("articles", "examples")
 
 
 class Backlog(View):
-    """Stored texts of one table that enrichment has not come to."""
+    """Stored texts of one table that are not enriched yet."""
 
     texts: int
     since: datetime | None

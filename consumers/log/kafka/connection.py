@@ -13,7 +13,7 @@ from config.sections import KafkaSettings
 from consumers.log.kafka.oauth import ClientCredentials
 
 CONNECT_MS = 5_000
-"""How long a client looks for a broker before it gives up."""
+"""How long a client tries to reach a broker before it gives up."""
 REQUEST_MS = 15_000
 """How long one request waits for its answer."""
 _RECONNECT_MS = 1_000

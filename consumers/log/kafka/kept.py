@@ -44,6 +44,6 @@ class KeptEvents:
         return False
 
     def close(self) -> None:
-        """Release the connection, and look at everything again from here on."""
+        """Release the connection, and read everything again from here on."""
         self._empty.clear()
         self._reader.close()

@@ -1,4 +1,4 @@
-"""Faults of kafka-python 3.0.12 that only its private parts can fix; look again at each when it is upgraded."""
+"""Faults of kafka-python 3.0.12 that only its private parts can fix; check each again when it is upgraded."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ _METADATA_MS = 5_000
 _HEARTBEAT_MS = 300
 """A member hears of another's coming or going after this long, and its partitions are shared out in two such rounds."""
 _SILENCE_S = 60.0
-"""After so long without an event another client looks whether any waits: one that is lost in the cluster says nothing either."""
+"""After this many seconds without an event another client checks whether any waits: a lost consumer is silent too."""
 
 _log = structlog.get_logger(__name__)
 

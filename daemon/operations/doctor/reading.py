@@ -19,7 +19,7 @@ def has_registry(settings: Settings) -> bool:
 
 @contextlib.contextmanager
 def open_registry(settings: Settings) -> Iterator[Any]:
-    """Open the registry to look at it."""
+    """Open the registry for reading."""
     from registry.store import Registry  # noqa: PLC0415 - loaded only where it is checked
 
     with Registry.open(settings.registry_url, read_only=True) as registry:

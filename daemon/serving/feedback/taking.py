@@ -55,7 +55,7 @@ class FeedbackDesk:
         report: Callable[[str, Outcome], None],
         clock: Clock = utc_now,
     ) -> None:
-        """`known_prediction` looks up a recent prediction; `report(task, outcome)` is told of every attempt."""
+        """`known_prediction` looks up a recent prediction; `report(task, outcome)` is called for every attempt."""
         self._sink = sink
         self._accepted = accepted
         self._tasks = tasks

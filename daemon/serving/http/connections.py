@@ -23,7 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from daemon.serving.http.errors import ApiError
 
 ACCEPTED_AT_ONCE = 16
-"""Connections that are accepted before the next look at how many there are."""
+"""Connections that are accepted before their number is checked again."""
 _MOST_DESCRIPTORS = 65_536
 _LEAST_CONNECTIONS = 4
 _RESERVED_DESCRIPTORS = 256

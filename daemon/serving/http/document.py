@@ -1,4 +1,4 @@
-"""`/openapi.json`: what the server does, and only that. A test lets schemathesis look for differences."""
+"""`/openapi.json`: exactly what the server does. A test with schemathesis finds differences."""
 
 from __future__ import annotations
 

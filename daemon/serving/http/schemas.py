@@ -1,4 +1,4 @@
-"""What requests carry and answers look like."""
+"""The schemas of requests and answers."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Refused(_Schema):
 
 
 class ErrorBody(_Schema):
-    """What every refusal looks like."""
+    """The form of every refusal."""
 
     error: Refused
 

@@ -14,7 +14,7 @@ from config.errors import UserError
 from config.sections import ServingSettings
 
 SOON_DAYS = 14
-"""A certificate that ends within so many days is warned of."""
+"""Serving warns of a certificate that expires within this many days."""
 _FIRST_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 log = structlog.get_logger(__name__)

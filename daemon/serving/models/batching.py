@@ -68,7 +68,7 @@ class _Request:
         return self.parts[self._handed_out :]
 
     def turn(self, room: int, chars: int) -> list[_Part]:
-        """Hand out the next parts: so many at most, and so many characters with the last one's excess; at least one part."""
+        """Return the next parts, at least one, up to both limits; the last part may exceed the limit of characters."""
         taken: list[_Part] = []
         for part in self.parts[self._handed_out : self._handed_out + max(room, 1)]:
             if chars <= 0 and taken:

@@ -57,7 +57,7 @@ class NoModelError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """What one look at the alias led to."""
+    """The result of one check of the alias."""
 
     kind: Literal["unchanged", "no_champion", "swapped", "failed", "backing_off", "unreadable"]
     version: str | None = None

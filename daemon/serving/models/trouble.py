@@ -6,9 +6,9 @@ import threading
 from dataclasses import dataclass
 
 SILENT_S = 120.0
-"""A thread that does not come back from one piece of work for so long makes the process not ready ..."""
+"""A thread that is busy with one task for this many seconds makes the process not ready ..."""
 LOST_S = 600.0
-"""... and for so long ends it: nothing inside the process can end a thread, and whoever started it restarts it."""
+"""... and after this many ends the process, because a thread cannot be ended from inside; its supervisor restarts it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ class Eraser:
         self._alarmed_at: datetime | None = None
 
     def step(self) -> float:
-        """Take every erasure as far as it comes; return the seconds until the next look. Raises `RetryError`, `StopError`."""
+        """Advance every erasure as far as possible; return the seconds until the next check. Raises `RetryError`, `StopError`."""
         if not self._begun:
             self._begin()
         again = False
