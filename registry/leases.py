@@ -17,7 +17,7 @@ from registry.database.schema import lease
 
 _LEADER = "leader"
 _LAPSES = 2
-"""A lease has expired after this many times its length without renewal, whatever the clocks say; a leader renews thrice in one."""
+"""A lease has expired after this many times its length without renewal, whatever the clocks say; a leader renews more often."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
