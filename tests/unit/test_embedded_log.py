@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from config.errors import RetryError, StopError
 from consumers.log.embedded import log as embedded
 from consumers.log.embedded.log import EmbeddedLog
-from consumers.log.protocols import EventSource, Position, TopicPartition
+from consumers.log.protocols import EventSink, EventSource, Position, TopicPartition
 
 PARTITION = TopicPartition("news", 0)
 
@@ -167,6 +167,13 @@ def test_a_locked_file_is_a_retry_error_and_the_events_stay(log: EmbeddedLog, tm
     sink.close()
 
 
+def refusal(sink: EventSink, *, timeout_s: float) -> str:
+    """What holds a flush up: another thread, or another process that has the file locked."""
+    with pytest.raises(RetryError) as refused:
+        sink.flush(timeout_s=timeout_s)
+    return "another thread" if "another thread" in str(refused.value) else "locked"
+
+
 def test_a_flush_waits_for_another_thread_no_longer_than_asked(log: EmbeddedLog, tmp_path: Path) -> None:
     sink = log.sink()
     sink.publish("news", b"x")
@@ -174,7 +181,7 @@ def test_a_flush_waits_for_another_thread_no_longer_than_asked(log: EmbeddedLog,
 
     def hold() -> None:
         try:
-            sink.flush(timeout_s=3)
+            sink.flush(timeout_s=30)
         except RetryError as error:
             failures.append(error)
 
@@ -182,7 +189,9 @@ def test_a_flush_waits_for_another_thread_no_longer_than_asked(log: EmbeddedLog,
         outsider.execute("BEGIN IMMEDIATE")
         holder = threading.Thread(target=hold)
         holder.start()
-        time.sleep(0.2)
+        deadline = time.monotonic() + 20
+        while refusal(sink, timeout_s=0.0) != "another thread":
+            assert time.monotonic() < deadline, "the other thread never began its flush"
         began = time.monotonic()
         with pytest.raises(RetryError, match="another thread"):
             sink.flush(timeout_s=0.2)
