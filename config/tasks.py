@@ -59,7 +59,7 @@ class Training(_Part):
     full_learning_rate: Annotated[float, Field(gt=0, description="Step size of a full or first run.")] = 2e-4
     batch_size: Annotated[int, Field(gt=0, description="Rows per batch.")] = 32
     gradient_accumulation: Annotated[
-        int, Field(gt=0, le=MAX_ACCUMULATION, description="Batches whose gradients make one step.")
+        int, Field(gt=0, le=MAX_ACCUMULATION, description="Batches per step: their gradients are added.")
     ] = 1
     max_tokens: Annotated[int, Field(gt=0, description="A longer text is cut, in tokens (transformer).")] = 128
     replay_ratio: Annotated[float, Field(ge=0, description="Older rows that join each new one in an incremental run.")] = 1.0

@@ -29,7 +29,7 @@ from daemon.process.systemd import Systemd
 from daemon.telemetry import metrics as telemetry
 from daemon.telemetry.gauges import Observer
 from daemon.training.cycle import Cycle
-from daemon.training.runners.local import LocalRunner
+from daemon.training.runners.open import open_runner
 from daemon.training.scheduler import Scheduler
 from daemon.upkeep.erasure.worker import Eraser
 from daemon.upkeep.housekeeping import Housekeeping
@@ -193,7 +193,7 @@ class Daemon:
             registry=registry,
             buffer=buffer,
             artifacts=artifacts,
-            runner=LocalRunner(settings.training, self._stop),
+            runner=open_runner(settings, self._stop),
             metrics=metrics,
             stop=self._stop,
             fencing_token=token,

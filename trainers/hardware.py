@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import sys
 from dataclasses import dataclass
 from typing import Literal
@@ -75,6 +76,12 @@ def describe(hardware: Hardware) -> str:
     import torch  # noqa: PLC0415 - see above
 
     return f"{torch.cuda.get_device_name()}, {hardware.precision}, {threads}"
+
+
+def threads_told(described: str) -> int | None:
+    """Return the threads that a description of `describe` names; None where it is none."""
+    found = re.search(r", (\d+) threads?$", described)
+    return int(found[1]) if found else None
 
 
 def keep_freed_memory() -> None:

@@ -32,6 +32,8 @@ _REMEDIES: Mapping[str, str] = {
     "bool_parsing": "{field} is neither true nor false, got {got}; send true or false",
     "greater_than": "{field} must be greater than {gt}, got {got}; correct the number",
     "greater_than_equal": "{field} must be at least {ge}, got {got}; correct the number",
+    "less_than_equal": "{field} must be at most {le}, got {got}; correct the number",
+    "float_type": "{field} is not a number, got {got}; send one",
     "dict_type": "{field} is not a JSON object, got {got}; send one",
     "model_type": "{field} is not a JSON object, got {got}; send one",
     "tuple_type": "{field} is not a list, got {got}; send a JSON list",

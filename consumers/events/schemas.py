@@ -28,6 +28,7 @@ from config.foreign.ids import ForeignId
 from config.foreign.labels import LabelName
 from config.foreign.times import Moment
 from config.kinds.values import Frozen
+from config.overrides import Overrides
 from config.tasks import TaskSpec
 from consumers.events.answers import check_answer
 from consumers.events.cloud_events import Headers
@@ -191,6 +192,7 @@ class Retrain(_Event):
     full: Annotated[StrictBool, Field(description="From the base model over the whole buffer.")] = False
     promote: Annotated[StrictBool, Field(description="False: compare, but leave the champion as it is.")] = True
     reason: Annotated[str, Field(min_length=1, max_length=500)]
+    training: Annotated[Overrides | None, Field(description="What the run takes instead of the task file's `training`.")] = None
 
 
 class FeedbackReview(_Event):

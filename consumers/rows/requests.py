@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
+from config.overrides import NONE, Overrides
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Tables
 
@@ -22,6 +23,8 @@ class Request:
     stored_seq: int
     """What was stored before it has a smaller one."""
     promote: bool = True
+    overrides: Overrides = NONE
+    """Settings of the run that differ from the task file."""
 
 
 def requests(tables: Tables, kind: str) -> list[Request]:
@@ -30,10 +33,11 @@ def requests(tables: Tables, kind: str) -> list[Request]:
     found = []
     for row in rows.sort_by([("event_time", "ascending"), ("event_id", "ascending")]).to_pylist():
         body = json.loads(row["body"])
+        settings = body.get("training")
         found.append(
             Request(
                 row["event_id"], row["task"] or "", body.get("full", False), body.get("reason", ""), row["event_time"],
-                row["stored_seq"], body.get("promote", True),
+                row["stored_seq"], body.get("promote", True), Overrides.model_validate(settings) if settings else NONE,
             )
         )  # fmt: skip
     return found

@@ -12,7 +12,21 @@ import typer
 from config.errors import PerennialError, UserError
 from config.private import keep_private, refusal
 from config.secrets import masked_message
-from daemon.cli import backups, dead_letters, erasure, feedback, importing, inspect, keys, models, operate, runs, status, topics
+from daemon.cli import (
+    backups,
+    dead_letters,
+    erasure,
+    feedback,
+    importing,
+    inspect,
+    keys,
+    models,
+    operate,
+    runs,
+    status,
+    topics,
+    train,
+)
 from daemon.cli.output import Console, say
 
 EXIT_FAILED = 1
@@ -43,7 +57,7 @@ def _options(
     pass
 
 
-for group in (operate, importing, runs, models, status, inspect, erasure, backups):
+for group in (operate, train, importing, runs, models, status, inspect, erasure, backups):
     group.register(app)
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(topics.app, name="topics")

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, Self
 from config.clock import utc_now
 from config.errors import PerennialError, RetryError, RunFailedError, UserError
 from config.logging import configure_logging
+from config.overrides import Overrides
 from config.secrets import secrets_of
 from config.settings import Settings
 from config.tasks import load_tasks
@@ -57,8 +58,15 @@ class Watch(Protocol):
         ...
 
 
-def train(settings: Settings, task: str, *, promote: bool, full: bool, watch: Watch) -> runs.Run:
-    """Ask for a run, follow it to its end and return it.
+def quiet_log(settings: Settings) -> None:
+    """Log warnings and errors only: what goes on is shown otherwise."""
+    configure_logging(settings.log.model_copy(update={"level": "warning"}), secrets=secrets_of(settings))
+
+
+def train(
+    settings: Settings, task: str, *, promote: bool, full: bool, watch: Watch, overrides: Overrides | None = None
+) -> runs.Run:
+    """Ask for a run, follow it to its end and return it. `overrides` are its settings that differ from the task file.
 
     Raises `UserError` for an unknown task and where there is nothing to train on (then nothing is queued), `RetryError` when the
     run failed temporarily and waits to be tried again.
@@ -67,7 +75,7 @@ def train(settings: Settings, task: str, *, promote: bool, full: bool, watch: Wa
     if task not in tasks:
         message = f"task {task!r} is not defined in {settings.tasks_folder}; the tasks are {', '.join(sorted(tasks))}"
         raise UserError(message)
-    configure_logging(settings.log.model_copy(update={"level": "warning"}), secrets=secrets_of(settings))
+    quiet_log(settings)
     _refuse_without_examples(settings, task)
     with ExitStack() as stack:
         registry = Registry.open(settings.registry_url)
@@ -75,7 +83,7 @@ def train(settings: Settings, task: str, *, promote: bool, full: bool, watch: Wa
         event_id = f"train-{secrets.token_hex(8)}"
         publish(settings, events.Retrain(
             event_id=event_id, occurred_at=utc_now(), source="perennial train", task=task, full=full, promote=promote,
-            reason="asked for on the command line",
+            reason="asked for on the command line", training=overrides if overrides and overrides.given else None,
         ))  # fmt: skip
         queue = Queue(settings, task)
         stack.callback(queue.close)

@@ -181,7 +181,9 @@ class Cycle:
         asked = triggers.requests_of(self._registry.runs.trigger_keys(run.run_id))
         told = {"requests": asked[:_TOLD_REQUESTS], "requests_served": len(asked)}
         self._announce(run, "training.started", reason=run.reason, full=run.full, **told)
+        overrides = evidence.overrides_of(asked, self._buffer)
         task = self._task(run)
+        task = task.model_copy(update={"training": overrides.applied_to(task.training)})
         champion = self._registry.versions.champion(run.task)
         learnt = self._registry.versions.learnt(champion.version) if champion else frozenset()
         run_dir = self._folders.of(run)
@@ -214,6 +216,7 @@ class Cycle:
             champion=self._place_champion(run, champion.version) if champion else None,
             champion_version=champion.version if champion else None,
             batch_size=task.training.batch_size,
+            overrides=overrides,
             looks=self._looks(run.task, frozen),
             modules=self._settings.extensions.names,
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from config.overrides import NONE, Overrides
 from config.tasks import TaskSpec
 from config.words import counted, named
 from consumers.buffer.reader import BufferReader
@@ -74,7 +75,10 @@ def labels_that_wait(frozen: Manifest) -> tuple[str, ...]:
 
 
 def _request(task: str, past: Past, buffer: BufferReader, *, unenriched: int) -> Request | None:
-    """Return the requests that have had no run and wait for nothing, as one; else the one that waits for the fewest texts."""
+    """Return the requests that have had no run and wait for nothing, as one; else the one that waits for the fewest texts.
+
+    Those that ask for other settings than the oldest wait for a run of their own.
+    """
     waiting = [
         one
         for one in buffer.requests("retrain")
@@ -87,16 +91,25 @@ def _request(task: str, past: Past, buffer: BufferReader, *, unenriched: int) ->
     if ready == 0:
         first = by_arrival[0]
         ahead = buffer.unenriched_before(task, first.stored_seq)
-        return Request(first.event_id, first.reason, first.full, first.promote, texts_ahead=ahead)
+        return Request(first.event_id, first.reason, first.full, first.promote, texts_ahead=ahead, overrides=first.overrides)
     last = by_arrival[ready - 1].stored_seq
     oldest, *others = [one for one in waiting if one.stored_seq <= last]
+    others = [one for one in others if one.overrides == oldest.overrides]
     return Request(
         oldest.event_id,
         oldest.reason,
         full=oldest.full or any(one.full for one in others),
         promote=oldest.promote or any(one.promote for one in others),
         further=tuple(one.event_id for one in others),
+        overrides=oldest.overrides,
     )
+
+
+def overrides_of(event_ids: Collection[str], buffer: BufferReader) -> Overrides:
+    """Return what the requests that a run serves set otherwise than the task file; they all set the same."""
+    served = frozenset(event_ids)
+    found = (one.overrides for one in buffer.requests("retrain") if one.event_id in served) if served else iter(())
+    return next(found, NONE)
 
 
 def _ready(task: str, by_arrival: Sequence[stored.Request], buffer: BufferReader) -> int:

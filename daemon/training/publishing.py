@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-from importlib import metadata
-
 import pyarrow.parquet as pq
 
 from config.errors import RunFailedError
@@ -13,10 +10,9 @@ from registry.artifacts.protocol import ArtifactStore
 from registry.runs import Run
 from registry.store import Registry
 from registry.versions import Lineage, Version
+from trainers.job import origin
 from trainers.job import spec as job_spec
 from trainers.job.spec import JobResult, JobSpec
-
-_CODE = ("perennial", "torch", "transformers", "spacy")
 
 
 def add_version(
@@ -32,8 +28,9 @@ def add_version(
     lineage = Lineage(
         training_set_sha256=run.training_set_sha256 or "",
         seed=spec.training.seed,
-        settings=spec.model_dump(mode="json", include={"task", "training", "full", "batch_size"}),
-        code=", ".join([f"Python {platform.python_version()}", *(f"{name} {metadata.version(name)}" for name in _CODE)]),
+        settings=spec.model_dump(mode="json", include={"task", "training", "full", "batch_size"})
+        | ({"overrides": spec.overrides.given} if spec.overrides.given else {}),
+        code=origin.code(),
         counts=load_training_set(spec.training_set).manifest.counts,
     )
     return registry.versions.add(

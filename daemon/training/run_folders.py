@@ -43,16 +43,8 @@ class RunFolders:
         return result
 
     def place_champion(self, run: Run, published: Path) -> Path:
-        """Put the champion's files into the run's folder and return where; hard links cost no room on the same file system."""
-        folder = self.of(run) / job_spec.CHAMPION_FOLDER
-        building = folder.with_name(f".{folder.name}.tmp")
-        for left_over in (building, folder):
-            shutil.rmtree(left_over, ignore_errors=True)
-        shutil.copytree(published, building, copy_function=_link_or_copy)
-        durable.sync_tree(building)
-        building.rename(folder)
-        durable.sync_folder(folder.parent)
-        return folder
+        """Put the champion's files into the run's folder and return where."""
+        return place_champion(self.of(run), published)
 
     def clear(self, run: Run, *, model: bool = False) -> None:
         """Remove what only a run under way needs: checkpoints, the champion and, once it is published, the model."""
@@ -67,7 +59,21 @@ class RunFolders:
             shutil.rmtree(self._settings.runs_dir / run_id, ignore_errors=True)
 
 
-def _link_or_copy(source: str, target: str) -> None:
+def place_champion(run_dir: Path, published: Path) -> Path:
+    """Put the champion's files into a run's folder and return where; hard links cost no room on the same file system."""
+    folder = run_dir / job_spec.CHAMPION_FOLDER
+    building = folder.with_name(f".{folder.name}.tmp")
+    for left_over in (building, folder):
+        shutil.rmtree(left_over, ignore_errors=True)
+    shutil.copytree(published, building, copy_function=link_or_copy)
+    durable.sync_tree(building)
+    building.rename(folder)
+    durable.sync_folder(folder.parent)
+    return folder
+
+
+def link_or_copy(source: str, target: str) -> None:
+    """Put a file at another place too, without its bytes where the file system can."""
     try:
         os.link(source, target)
     except OSError:  # another file system, or one without links

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from config.overrides import NONE, Overrides
 from config.sections import ScheduleSettings
 from config.tasks import TaskSpec
 from config.words import counted
@@ -39,6 +40,8 @@ class Request:
     """Texts of the task that were stored before the request and are not enriched yet."""
     further: tuple[str, ...] = ()
     """Event ids of the others that one run serves too."""
+    overrides: Overrides = NONE
+    """Settings of the run that differ from the task file; the same for all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +188,8 @@ def _requested(request: Request, evidence: Evidence) -> Evaluation:
         return Evaluation(None, (f"a run was requested; it starts once {waiting}",))
     full = request.full or not evidence.has_champion
     more = f" (and {counted(len(request.further), 'more request')})" if request.further else ""
-    reason = f"requested: {request.reason}{more}"
+    otherwise = f" (with {request.overrides.told})" if request.overrides.given else ""
+    reason = f"requested: {request.reason}{otherwise}{more}"
     further = tuple(map(request_key, request.further))
     return Evaluation(Trigger("request", request_key(request.event_id), reason, full, request.promote, further), (reason,))
 

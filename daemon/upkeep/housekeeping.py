@@ -14,6 +14,7 @@ from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
 from consumers.log.protocols import EventLog
 from consumers.tables.pace import portions
+from daemon.training import aside
 from daemon.upkeep.erasure import runs
 from registry import collection, retention
 from registry.artifacts.protocol import ArtifactStore
@@ -92,6 +93,7 @@ class Housekeeping:
             uses_of_keys_forgotten=self._older(
                 history_days, lambda at: retention.forget_use_of_keys(self._registry, at, fencing_token=token)
             ),
+            scratch_removed=aside.sweep(settings.runs_dir),
             erasures_removed=self._older(history_days, self._erasures.forget_done),
         )
         return EVERY_S

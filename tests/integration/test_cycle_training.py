@@ -1,15 +1,24 @@
-"""Runs with the real training child on a tiny BERT: a first champion, an incremental one, and a run that changes nothing."""
+"""Runs with the real training child on a tiny BERT: a first champion, an incremental one, and a run that changes nothing.
+
+And what `perennial train` does beside the daemon's runs: one of them once more, and quick trials.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
+from config.settings import Settings, environment_of
 from registry.runs import Run
+from tests.support.commands import perennial_here
 from tests.support.cycles import NAME, World, task
 from tests.support.tiny_models import make_tiny_bert, toy_rows
 from trainers.job import spec as job_spec
@@ -25,6 +34,18 @@ class Told:
     first: Run
     incremental: Run
     idle: Run
+    settings: Settings
+    """With the task in a file, as commands read it."""
+
+    def environment(self) -> dict[str, str]:
+        return environment_of(self.settings)
+
+    def recorded(self) -> object:
+        """All that a run which is published or promoted would change."""
+        return self.world.registry.runs.list(), self.world.registry.versions.list(), self.world.told(), self.folders()
+
+    def folders(self) -> list[str]:
+        return sorted(path.name for path in self.world.settings.runs_dir.iterdir())
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +64,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
         training=learning,
         promotion={"metric": "macro_f1", "min_test_examples": 30, "max_latency_ratio": 1000.0},
     )
+    (folder / "tasks").mkdir()
+    (folder / "tasks" / "toy.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json")))
     with World(folder, spec) as world:
-        yield Told(world, _first(world), _incremental(world), _idle(world))
+        settings = world.settings.model_copy(update={"tasks_dir": str(folder / "tasks")})
+        yield Told(world, _first(world), _incremental(world), _idle(world), settings)
 
 
 def _rows(prefix: str, labels: tuple[str, ...], per_label: int, seed: int) -> Iterator[tuple[str, str, str]]:
@@ -122,3 +146,61 @@ def test_scores_history_and_card_can_be_read_afterwards(told: Told) -> None:
     assert f"Against {NAME}/v1, on 120 test rows" in (folder / "card.md").read_text()
     assert (folder / "card.png").stat().st_size > 10_000
     assert not (folder / job_spec.MODEL_FOLDER).exists()
+
+
+def _told(told: Told, *arguments: str, code: int = 0) -> Any:
+    done = perennial_here(told, "train", *arguments, "--json")
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_run_that_is_repeated_gives_the_same_bits_and_changes_nothing(told: Told) -> None:
+    before = told.recorded()
+    found = _told(told, "--from-manifest", f"{NAME}/v2")
+    assert (found["run_id"], found["version"]) == (told.incremental.run_id, f"{NAME}/v2")
+    assert (found["agrees"], found["expected"], found["tolerance"], found["model"]) == (True, "equal", 0, "identical")
+    assert found["answers_same"] == found["answers"] == 120
+    figures = {figure["name"]: figure for figure in found["figures"]}
+    assert told.incremental.comparison is not None
+    assert figures["candidate"]["now"] == told.incremental.comparison["candidate_score"]
+    assert figures[f"{NAME}/v1"]["now"] == told.incremental.comparison["champion_score"]
+    assert figures["label:WEATHER, candidate"]["agrees"]
+    assert found["then"]["hardware"] == found["now"]["hardware"] == "CPU, fp32, 1 thread"
+    assert told.recorded() == before, "nothing was published, promoted, announced or left"
+
+
+def test_a_folder_from_elsewhere_is_repeated_without_a_registry_and_what_differs_ends_with_code_1(
+    told: Told, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copied"
+    shutil.copytree(told.world.run_folder(told.incremental), folder)
+    order = json.loads((folder / "spec.json").read_text())
+    # From the base model, so that the champion is needed for nothing but its answers; and in one epoch, which teaches less.
+    order["full"], order["task"]["training"]["full_epochs"] = True, 1
+    (folder / "spec.json").write_text(json.dumps(order))
+    elsewhere = told.settings.model_copy(update={"data_dir": tmp_path / "data"})
+    found = _told(Told(told.world, told.first, told.incremental, told.idle, elsewhere), "--from-manifest", str(folder), code=1)
+    assert (found["agrees"], found["version"], found["model"]) == (False, None, "unknown")
+    figures = {figure["name"]: figure for figure in found["figures"]}
+    assert not figures["candidate"]["agrees"]
+    champion = figures[f"{NAME}/v1"]
+    assert champion["then"] == champion["now"]
+    assert f"The original champion {NAME}/v1 is not available" in found["notes"][0]
+    assert list((tmp_path / "data" / "runs").iterdir()) == []
+
+
+def test_a_trial_learns_from_a_part_tells_three_scores_and_leaves_nothing(told: Told) -> None:
+    before = told.recorded()
+    found = _told(told, NAME, "--downsample", "40%", "--full", "--epochs", "4", "--gradient-accumulation", "2")
+    assert (found["published"], found["promoted"], found["full"], found["went_on_from"]) == (False, False, True, None)
+    assert found["set_for_it"] == {"epochs": 4, "gradient_accumulation": 2}
+    assert (found["learnt"], found["learnt_of"]) == (77, 192)
+    assert 30 <= found["tested"] < found["tested_of"] == 120
+    scores = {score["who"]: score for score in found["scores"]}
+    assert list(scores) == ["trial", "champion", "baseline"]
+    assert scores["champion"]["name"] == f"{NAME}/v2"
+    assert scores["champion"]["score"] > 0.9
+    assert scores["baseline"]["score"] == pytest.approx(1 / 6, abs=0.01), "one label of three, always"
+    assert found["gain"] == pytest.approx(scores["trial"]["score"] - scores["champion"]["score"])
+    assert 0 < found["train_s"] < found["seconds"]
+    assert told.recorded() == before

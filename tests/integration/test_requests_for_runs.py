@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from config.overrides import Overrides
 from daemon.training import evidence
 from daemon.views import runs as views
 from registry.database import schema
 from registry.runs import Run
 from tests.support import buffers
 from tests.support.cycles import NAME, MadeUpRunner, World, better, task
+from trainers.job import spec as job_spec
 from trainers.job.spec import JobResult, JobSpec
 
 
@@ -146,3 +148,23 @@ def test_requests_of_all_tasks_come_before_other_triggers(world: World) -> None:
     world.cycle.step()
     keys = [run.trigger_key.partition(":")[0] for run in reversed(world.registry.runs.list())]
     assert keys == ["request", "request", "threshold"]
+
+
+def test_what_a_request_sets_goes_into_the_order_the_lineage_and_the_card_of_its_run_alone(world: World) -> None:
+    world.grow(10)
+    otherwise = Overrides(epochs=7, batch_size=8)
+    asked = [buffers.retrain(f"r-{number}", NAME).model_copy(update={"training": otherwise}) for number in range(2)]
+    world.buffer.insert(buffers.stored(*asked, buffers.retrain("r-plain", NAME)))
+    world.cycle.step()
+    plain, special = world.registry.runs.list()
+    assert special.reason.startswith("requested: ")
+    assert special.reason.endswith("(with epochs 7, batch size 8) (and 1 more request)")
+    assert world.registry.runs.trigger_keys(plain.run_id) == ["request:r-plain"], "it asks for other settings, so it has its own"
+    order = job_spec.read_spec(world.run_folder(special))
+    assert (order.task.training.epochs, order.task.training.full_epochs, order.batch_size) == (7, 7, 8)
+    assert order.overrides == otherwise
+    version = world.registry.versions.get(f"{NAME}/v1")
+    assert version.lineage.settings["overrides"] == {"epochs": 7, "batch_size": 8}
+    assert "| `overrides.epochs` | 7 |" in (world.run_folder(special) / "card.md").read_text()
+    assert job_spec.read_spec(world.run_folder(plain)).batch_size == world.tasks[NAME].training.batch_size
+    assert "overrides" not in world.registry.versions.get(f"{NAME}/v2").lineage.settings

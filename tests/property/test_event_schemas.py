@@ -36,9 +36,11 @@ POOL: list[Any] = [
     [], [1], ["a"], ["a", "b"], ["a\n"], {}, {"a": "b"}, {"a": ""}, {"a": 1},
     {"label": "economy"}, {"label": " economy\n"}, {"label": "x", "y": 1}, {"label": 1},
     {"spans": []}, {"spans": [{"start": 0, "end": 3.0, "label": "ORG"}]}, {"spans": [{"start": 0, "end": 3.5, "label": "ORG"}]},
+    {"epochs": 2, "learning_rate": 1}, {"epochs": 3.0, "batch_size": None}, {"epochs": 0}, {"learning_rate": 2},
+    {"batch_size": "8"}, {"gradient_accumulation": True},
     {"spans": [{"start": True, "end": 3, "label": "ORG"}]}, {"spans": [], "partial": "yes"},
 ]  # fmt: skip
-MORE = ("title", "body", "text", "prediction_id", "document_id", "alarm", "colour", "")
+MORE = ("training", "title", "body", "text", "prediction_id", "document_id", "alarm", "colour", "")
 NAMES = sorted({*(name for event in VALID for name in event), *MORE})
 FEEDBACK = next(event for event in VALID if event["type"] == "feedback")
 CONFIRMATION = {name: value for name, value in FEEDBACK.items() if name != "target"} | {

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from typing import Protocol
 from unittest import mock
 
 from daemon.cli import main as cli
@@ -26,7 +27,13 @@ def perennial(town: Installation, *arguments: str, check: bool = True) -> subpro
     return done
 
 
-def perennial_here(town: Installation, *arguments: str) -> subprocess.CompletedProcess[str]:
+class Settled(Protocol):
+    """Knows the variables that make a process read its settings."""
+
+    def environment(self) -> dict[str, str]: ...
+
+
+def perennial_here(town: Settled, *arguments: str) -> subprocess.CompletedProcess[str]:
     """As `perennial`, in this process: spares each command the imports, where many are run."""
     out, errors = io.StringIO(), io.StringIO()
     told = ["perennial", *arguments]

@@ -66,6 +66,16 @@ def test_what_an_event_says_hashes_as_it_always_did(kind: str) -> None:
     assert payload_sha256(parse(payload)).startswith(HASHES[kind])
 
 
+def test_settings_of_one_run_are_read_as_numbers_and_kept_as_they_were_said() -> None:
+    retrain = next(one for one in VALID if one["type"] == "retrain")
+    event = parse(retrain | {"training": {"epochs": 5.0, "learning_rate": 1}})
+    assert isinstance(event, events.Retrain)
+    assert event.training is not None
+    assert event.training.given == {"epochs": 5, "learning_rate": 1.0}
+    assert parse(events.to_bytes(event)) == event
+    assert payload_sha256(event) != payload_sha256(parse(retrain)), "the same id with other settings is a conflict"
+
+
 def test_every_type_has_a_topic_a_schema_and_an_example_here() -> None:
     assert set(events.EVENT_TYPES) == set(events.TOPIC_OF_TYPE) == {payload["type"] for payload in VALID}
     assert set(events.EVENT_TYPES) < set(json_schemas())

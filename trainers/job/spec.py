@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from config.durable import write_atomic
+from config.overrides import NONE, Overrides
 from config.sections import TrainingSettings
 from config.tasks import TaskSpec
 from trainers.compare.comparison import Comparison
@@ -70,6 +71,10 @@ class JobSpec(_Value):
     attempt: int = 1
     looks: int = 1
     """How often the held-out rows have been looked at, this run included."""
+    overrides: Overrides = NONE
+    """What the request for the run set otherwise than the task file; `task` has it already."""
+    baseline_too: bool = False
+    """Score the declared baseline too where a champion is the opponent."""
     modules: tuple[str, ...] = ()
     """To be imported before the order is read: `extensions.modules`, which may bring the task's kind."""
 
@@ -119,6 +124,11 @@ class JobResult(_Value):
     """What the run tried on the way to its candidate, in order."""
     hardware: str = ""
     """Device, precision and threads used, for the card."""
+    processor: str = ""
+    code: str = ""
+    """Versions of program and libraries."""
+    baseline_score: float | None = None
+    """Of the declared baseline, where it was asked for beside the champion."""
 
 
 def write_spec(spec: JobSpec) -> None:

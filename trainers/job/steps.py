@@ -19,13 +19,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from config.durable import sync_file, sync_folder, sync_tree, write_atomic
 from config.errors import RunFailedError
 from config.kinds import catalog as kinds
-from config.tasks import TaskSpec
 from consumers.training_set.snapshot import TrainingSet, load_training_set
 from perennial_artifact.predictor import Predictor
 from trainers import hardware
 from trainers.compare import scoring
 from trainers.compare.comparison import Comparison, compare
 from trainers.hardware import Hardware
+from trainers.job import origin
+from trainers.job.beside import baseline_name, baseline_score
 from trainers.job.guards import StopRequest, wake_collector
 from trainers.job.progress import ProgressLog
 from trainers.job.replay import RunRows, select
@@ -93,7 +94,7 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
     else:
         progress.write("training", message="the model was complete already; going on with scoring")
     began = time.monotonic()
-    result, tested, tested_cut = _compare(job, selection)
+    result, tested, tested_cut, baseline = _compare(job, selection)
     return JobResult(
         run_id=spec.run_id,
         status="done",
@@ -112,6 +113,9 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
         score_s=time.monotonic() - began,
         examples_per_s=trained.examples_per_s,
         hardware=hardware.describe(job.hardware),
+        processor=origin.processor(),
+        code=origin.code(),
+        baseline_score=baseline,
     )
 
 
@@ -216,8 +220,11 @@ def _train(job: _Job, selection: RunRows) -> Trained:
     return trained
 
 
-def _compare(job: _Job, selection: RunRows) -> tuple[Comparison, int, int]:
-    """Return the comparison, how many rows were scored, and of how many the candidate read the beginning only."""
+def _compare(job: _Job, selection: RunRows) -> tuple[Comparison, int, int, float | None]:
+    """Return the comparison, how many rows were scored, of how many the candidate read the beginning only, and one more score.
+
+    That is the declared baseline's, where it was asked for beside the champion's.
+    """
     spec = job.spec
     candidate = open_model(job.model, spec.training)
     opponent, opponent_name, opponent_version = _opponent(job, selection)
@@ -247,7 +254,12 @@ def _compare(job: _Job, selection: RunRows) -> tuple[Comparison, int, int]:
         looks=spec.looks,
         seed=spec.training.seed,
     )
-    return found, scores.num_rows, cut
+    baseline = None
+    if spec.baseline_too and opponent_version is not None:
+        untaught = job.learner.baseline(spec.task, examples_of(selection.table))
+        test = job.training_set.rows("test")
+        baseline = baseline_score(spec.task, untaught, test, align=job.learner.aligner(candidate))
+    return found, scores.num_rows, cut, baseline
 
 
 def _opponent(job: _Job, selection: RunRows) -> tuple[Predictor, str, str | None]:
@@ -258,13 +270,6 @@ def _opponent(job: _Job, selection: RunRows) -> tuple[Predictor, str, str | None
         return open_model(spec.champion, spec.training), version, version
     # A champion that answers another kind of question, from before the task was changed, cannot be compared with.
     return job.learner.baseline(spec.task, examples_of(selection.table)), baseline_name(spec.task), None
-
-
-def baseline_name(task: TaskSpec) -> str:
-    """Return what people read where a first model is compared with the declared baseline."""
-    if task.promotion.baseline == "base":
-        return f"baseline: untouched {task.base_model}"
-    return f"baseline: {kinds.get(task.kind).words.majority}"
 
 
 def examples_of(rows: pa.Table) -> Sequence[Example]:

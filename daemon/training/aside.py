@@ -1,0 +1,109 @@
+"""A training child for whoever asked, beside the daemon's runs: in a scratch folder, recorded nowhere, gone afterwards.
+
+The scratch folder lies among the folders of runs: it holds texts, and an erasure looks there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from config.errors import RetryError, RunFailedError
+from config.settings import Settings
+from daemon.training.runners.local import LOG_FILE
+from daemon.training.runners.open import open_runner
+from trainers.job.spec import JobResult, JobSpec, Progress
+
+PREFIX = ".aside-"
+_LOG_TAIL_CHARS = 600
+
+
+@contextmanager
+def scratch_folder(runs_dir: Path) -> Iterator[Path]:
+    """A new folder, absolute, that is removed at the end; what killed processes left of theirs goes first.
+
+    Raises `RetryError` where an erasure removed the folder meanwhile.
+    """
+    sweep(runs_dir)
+    folder = runs_dir.resolve() / f"{PREFIX}{secrets.token_hex(6)}"
+    folder.mkdir(parents=True)
+    with _locked(folder):
+        try:
+            yield folder
+        except (OSError, RunFailedError):
+            if folder.exists():
+                raise
+            message = "an erasure removed some of its texts and with them this temporary folder; start the command again"
+            raise RetryError(message) from None
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(runs_dir: Path) -> int:
+    """Remove the scratch folders of processes that were killed; return how many those were."""
+    swept = 0
+    for folder in runs_dir.glob(f"{PREFIX}*"):
+        try:
+            with _locked(folder) as free:
+                if free:
+                    shutil.rmtree(folder)
+                    swept += 1
+        except FileNotFoundError:
+            continue  # its own process has just removed it
+    return swept
+
+
+def carry_out(spec: JobSpec, settings: Settings, report: Callable[[Progress], None]) -> JobResult:
+    """Train and score in a child process; SIGINT and SIGTERM end it. From the main thread.
+
+    Raises `RunFailedError` where it does not get to its end, with the end of its log.
+    """
+    stop = threading.Event()
+    with _set_by_signals(stop):
+        result = open_runner(settings, stop).run(spec, report)
+    if result.status == "done":
+        return result
+    if result.status == "stopped":
+        message = "stopped; nothing was kept"
+        raise RunFailedError(message)
+    log = spec.run_dir / LOG_FILE
+    tail = log.read_text(errors="replace").strip()[-_LOG_TAIL_CHARS:] if log.exists() else ""
+    message = f"{result.error}. Nothing was kept" + (f"; the end of its log: {tail}" if tail else "")
+    raise RunFailedError(message)
+
+
+@contextmanager
+def _set_by_signals(stop: threading.Event) -> Iterator[None]:
+    def note(_number: int, _frame: FrameType | None) -> None:
+        # Nobody in this thread waits for the event under its lock.
+        stop.set()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold the folder's lock, which the kernel drops when the process dies; False when another process holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
