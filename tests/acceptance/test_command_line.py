@@ -136,7 +136,7 @@ def test_runs_are_listed_with_what_came_of_them_failed_ones_too(perennial: Shell
     perennial.environment["COLUMNS"] = "200"
     shown = perennial("runs").stdout
     assert "the disk is full" in shown
-    assert "keep" in shown
+    assert "not promoted" in shown
     assert perennial("runs", "news-topisc").returncode == 2
 
 

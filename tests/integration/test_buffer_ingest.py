@@ -259,7 +259,7 @@ class TestWaiting:
             assert fate is not None
             assert dropped is not None
             assert (fate.status, fate.example_id) == ("held_out", "f-1")
-            assert "neither trains nor counts" in fate.reason
+            assert "reserved for testing" in fate.reason
             assert (dropped.status, dropped.reason) == ("held_out", "its story was tied to a held-out one")
             assert statuses(buffer, "f-2") == {"f-2": "joined"}
             counts = buffer.counts("news-topics")

@@ -113,7 +113,7 @@ def test_texts_that_serving_would_refuse_are_refused_before_they_are_sent(ask: A
     assert ask(script, "predict", "t", []) == []
     with pytest.raises(TypeError, match="give a list of texts"):
         ask(script, "predict", "t", "hello")
-    with pytest.raises(RefusedError, match=r"number 1.*send words"):
+    with pytest.raises(RefusedError, match=r"number 1.*send text"):
         ask(script, "predict", "t", ["a", " \n"])
     with pytest.raises(RefusedError, match=r"number 0.*U\+FFFD"):
         ask(script, "predict", "t", ["a\ud800"])

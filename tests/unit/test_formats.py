@@ -171,7 +171,7 @@ def test_a_wrong_column_names_those_that_exist(tmp_path: Path) -> None:
     path = written(tmp_path, "rows.csv", CSV)
     with pytest.raises(UserError, match=r"no column 'categry' in the file; its columns are 'text', 'label'"):
         labels(path, ColumnMapping(label="categry"))
-    with pytest.raises(UserError, match=r"say which column holds label; the file's columns are 'text', 'topic'"):
+    with pytest.raises(UserError, match=r"name the column of label; the file's columns are 'text', 'topic'"):
         labels(written(tmp_path, "other.csv", "text,topic\na,b\n"))
     with pytest.raises(UserError, match="time"):
         labels(path, options=ImportOptions(since=NOW))

@@ -118,7 +118,7 @@ def test_label_studio_json_gives_what_people_said_and_no_predictions(tmp_path: P
     settled["annotations"][0]["ground_truth"] = True
     path = written(tmp_path, "export.json", json.dumps([*tasks, two, torn, settled]))
     rows = entities(path)
-    left_out = "left out: tasks that nobody annotated in Label Studio"
+    left_out = "left out: tasks without annotations in Label Studio"
     assert rows[:5] == [ACME, CALM, left_out, left_out, ACME]
     assert "2 annotations of this task differ" in rows[5]
     assert rows[6] == ACME
@@ -223,7 +223,7 @@ def test_several_controls_are_named_by_the_user(tmp_path: Path) -> None:
     path = written(
         tmp_path, "e.json", json.dumps([studio_task("Bank acts", [choice("topic", "economy"), choice("mood", "calm")])])
     )
-    with pytest.raises(UserError, match=r"say which column holds label; .*'topic', 'mood'"):
+    with pytest.raises(UserError, match=r"name the column of label; .*'topic', 'mood'"):
         topics(path)
     assert topics(path, ColumnMapping(label="mood")) == [("Bank acts", "calm")]
 
@@ -431,7 +431,7 @@ def test_brat_without_its_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"n13.ann has no n13.txt beside it"):
         entities(written(tmp_path, "n13.ann", "T1\tORG 0 9\tAcme Corp\n"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"holds no .ann file"):
+    with pytest.raises(UserError, match=r"has no .ann file"):
         entities(tmp_path / "empty")
     written(tmp_path, "shifted.txt", "The Acme Corp rose.")
     shifted = written(tmp_path, "shifted.ann", "T1\tORG 0 9\tAcme Corp\n")

@@ -157,7 +157,7 @@ def test_a_doubled_field_of_an_object_is_refused(tmp_path: Path) -> None:
         tmp_path, "rows.jsonl", '{"text": "Acme rose", "label": "a", "label": "b"}\n{"text": "Acme rose", "label": "economy"}\n'
     )
     refused, *read = topics(path)
-    assert "the field 'label' stands twice" in refused
+    assert "the field 'label' appears twice" in refused
     assert read == ACME
 
 

@@ -58,8 +58,8 @@ def test_a_label_is_a_text_or_a_whole_number(tmp_path: Path, value: object, labe
         ([["x"]], "a list"),
         (["a", None], "2 labels"),
         ([None], "the label is nothing"),
-        ("poli\ntics", "cannot be seen"),
-        ("politics\u200b", "cannot be seen"),
+        ("poli\ntics", "invisible character"),
+        ("politics\u200b", "invisible character"),
         ("nan", "stands for a missing value"),
         ("NULL", "stands for a missing value"),
         ("\ud83d", "half of a surrogate pair"),
@@ -89,7 +89,7 @@ def test_a_map_names_what_is_no_label_by_itself(tmp_path: Path) -> None:
         (TEXT, "fake"),
         (TEXT, "real"),
         (TEXT, "unknown"),
-        "left out: rows whose label --label-map leaves out",
+        "left out: rows with a label that --label-map drops",
     ]
 
 
@@ -128,7 +128,7 @@ def test_a_mapping_file_that_holds_something_else_is_refused(tmp_path: Path, nam
         ("   \n", "empty"),
         (math.nan, "empty"),
         (True, "true or false"),
-        ("\u200b\u200d", "invisible characters only"),
+        ("\u200b\u200d", "only invisible characters"),
         ("cut \ud83d", "half of a surrogate pair"),
         (1.0, "a number"),
     ],

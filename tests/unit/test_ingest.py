@@ -187,7 +187,7 @@ def test_a_50_mb_article_is_kept_as_hash_and_prefix_and_its_neighbours_are_store
     assert sum(outcome.inserted for outcome in outcomes) == 2
     (letter,) = bench.dead_letters.list()
     assert (letter.value_bytes, letter.value, letter.replayable) == (len(huge), huge[:4096], False)
-    assert "more than the 2097152 that are read (ingest.max_event_bytes)" in letter.reason
+    assert "more than the limit of 2097152 (ingest.max_event_bytes)" in letter.reason
     assert "Shorten the text and send it again" in letter.reason
 
 
