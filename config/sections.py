@@ -135,6 +135,7 @@ class FeedbackSettings(Section):
     alarm_window_hours: Annotated[float, Field(gt=0, le=24 * MAX_DAYS)]
     alarm_history_days: Annotated[float, Field(gt=0, le=MAX_DAYS)]
     alarm_confident_from: Share
+    answers_from_trust: Annotated[float, Field(ge=0.5, le=1)]
 
 
 class TrainingSettings(Section):
@@ -191,6 +192,7 @@ class ServingSettings(Section):
     max_bodies_bytes: PositiveInt
     max_texts: PositiveInt
     text_time_s: Positive
+    corrections_answer: bool
     threads: NotNegativeInt
 
 

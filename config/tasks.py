@@ -129,6 +129,9 @@ class FeedbackPolicy(_Part):
 
     correction_weight: Annotated[float, Field(gt=0, le=1, description="Weight of a correction beside a gold row's 1.")] = 1.0
     confirmation_weight: Annotated[float, Field(ge=0, le=1, description="Weight of a confirmation.")] = 0.3
+    corrections_answer: Annotated[
+        bool, Field(description="Whether a trusted correction answers for its own text until a champion has learnt it.")
+    ] = True
     max_share: Annotated[float, Field(gt=0, le=1, description="Largest share of feedback in a run's rows.")] = 0.5
     max_user_share: Annotated[float, Field(gt=0, le=1, description="Largest share of one user's rows in a run.")] = 0.2
 

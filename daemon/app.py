@@ -19,6 +19,7 @@ from consumers.enrichment.enrich import Enricher
 from consumers.erasure.requests import Erasures
 from consumers.log.open import open_event_log
 from daemon.flow import outbox
+from daemon.flow.corrections import CorrectionsTask
 from daemon.flow.groups import CONSUMERS, LABELS_TOPIC
 from daemon.flow.ingest_task import DEADLINE_S, STEP_LIMIT_S, IngestTask
 from daemon.process import leader, signals, task_files
@@ -212,6 +213,9 @@ class Daemon:
             metrics=metrics,
             fencing_token=token,
         )
+        corrections = CorrectionsTask(
+            settings=settings, tasks=lambda: self._tasks, buffer=buffer, registry=registry, fencing_token=token
+        )
         publisher = outbox.Publisher(registry, event_log.sink())
         inner.callback(publisher.close)
         observer = Observer(
@@ -241,6 +245,7 @@ class Daemon:
             ),
             # A batch's deadline; the first one loads the encoder, perhaps from a hub that is far away.
             SideTask("enrich", enrich, self._stop, step_limit_s=2 * STEP_LIMIT_S, deadline_s=DEADLINE_S),
+            SideTask("corrections", corrections.step, self._stop, step_limit_s=STEP_LIMIT_S, deadline_s=DEADLINE_S),
             # Its step holds whole runs, which have limits of their own.
             SideTask("cycle", lambda: self._look(cycle), self._stop),
             SideTask("outbox", publisher.step, self._stop, step_limit_s=STEP_LIMIT_S, deadline_s=DEADLINE_S),

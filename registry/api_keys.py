@@ -18,7 +18,7 @@ from config.errors import UserError
 from registry.database import schema
 from registry.database.engine import Database
 
-Scope = Literal["predict", "feedback", "admin"]
+Scope = Literal["predict", "feedback", "correct", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 PREFIX = "prn_"
 _ID_BYTES, _SECRET_BYTES = 6, 32

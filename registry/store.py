@@ -7,6 +7,7 @@ from typing import Self
 
 from config.clock import Clock, utc_now
 from registry.api_keys import ApiKeys
+from registry.corrections import Corrections
 from registry.database.engine import Database
 from registry.database.migrations import ensure_current
 from registry.leases import Lease
@@ -32,6 +33,7 @@ class Registry:
         self.outbox = Outbox(database, clock)
         self.lease = Lease(database, clock)
         self.api_keys = ApiKeys(database, clock)
+        self.corrections = Corrections(database, clock)
 
     @classmethod
     def open(cls, url: str, *, clock: Clock = utc_now, read_only: bool = False, create: bool = True) -> Self:

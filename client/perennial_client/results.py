@@ -9,6 +9,8 @@ from typing import Any, Self
 
 from perennial_client.answers import string, string_or_none
 
+_BESIDE_THE_ANSWER = ("prediction_id", "truncated", "answered_by", "correction_id")
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -30,12 +32,19 @@ class Prediction:
     prediction_id: str | None = None
     truncated: bool = False
     """Whether the model read only the beginning of the text (`training.max_tokens` of the task)."""
+    answered_by: str = "model"
+    """`correction` where serving answered with what a trusted person said of this very text; a model in process never does."""
+    correction_id: str | None = None
+    """The event id of the feedback that answered; None where the model did."""
 
     @classmethod
     def of(cls, task: str, version: str, answer: Mapping[str, Any], prediction_id: str | None = None) -> Self:
         """Read one answer, as serving sends it or a model gives it."""
-        own = {name: value for name, value in answer.items() if name not in ("prediction_id", "truncated")}
-        return cls(task, version, own, prediction_id, truncated=answer.get("truncated") is True)
+        own = {name: value for name, value in answer.items() if name not in _BESIDE_THE_ANSWER}
+        return cls(
+            task, version, own, prediction_id, truncated=answer.get("truncated") is True,
+            answered_by=string_or_none(answer, "answered_by") or "model", correction_id=string_or_none(answer, "correction_id"),
+        )  # fmt: skip
 
     @property
     def label(self) -> str:
@@ -66,11 +75,18 @@ class FeedbackReceipt:
     event_id: str
     task: str
     accepted_at: datetime
+    answers_since: datetime | None = None
+    """Of feedback that is posted again: since when it answers for its own text."""
+    learnt_in: str | None = None
+    in_champion: bool = False
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Self:
         """Read the server's answer."""
-        return cls(string(body, "event_id"), string(body, "task"), datetime.fromisoformat(string(body, "accepted_at")))
+        return cls(
+            string(body, "event_id"), string(body, "task"), datetime.fromisoformat(string(body, "accepted_at")),
+            _moment_or_none(body, "answers_since"), string_or_none(body, "learnt_in"), body.get("in_champion") is True,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +100,12 @@ class FeedbackFate:
     learnt_in: str | None
     """The first version that learnt from it."""
     in_champion: bool
+    """Whether it is live: the champion, or one of its parents, learnt from it."""
     champion: str | None
+    answers_since: datetime | None = None
+    """Since when it answers for its own text; None where it does not, or serving is of a release that does not say."""
+    answers: bool = False
+    """Whether it answers for its own text now: it does until the champion has learnt it."""
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Self:
@@ -92,6 +113,7 @@ class FeedbackFate:
         return cls(
             string(body, "event_id"), string_or_none(body, "task"), string(body, "status"), string(body, "reason"),
             string_or_none(body, "learnt_in"), bool(body["in_champion"]), string_or_none(body, "champion"),
+            _moment_or_none(body, "answers_since"), body.get("answers") is True,
         )  # fmt: skip
 
 
@@ -130,3 +152,8 @@ class Champion:
     def as_json(self) -> dict[str, Any]:
         """Return all of it as JSON can hold it."""
         return asdict(self) | {"since": self.since.isoformat()}
+
+
+def _moment_or_none(body: Mapping[str, Any], name: str) -> datetime | None:
+    said = string_or_none(body, name)
+    return None if said is None else datetime.fromisoformat(said)

@@ -96,6 +96,10 @@ class Classification:
         """Return the target with the answer's label."""
         return {"label": answer["label"]}
 
+    def corrected(self, target: Target) -> dict[str, Any] | None:
+        """Return the label with a score of 1: who reads scores must not pass over what a person has said."""
+        return {"label": target["label"], "scores": {target["label"]: 1.0}}
+
     def from_row(self, row: RowValues) -> dict[str, Any] | None:
         """Return the target with the row's label."""
         found = row.label("label")

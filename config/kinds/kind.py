@@ -133,6 +133,13 @@ class Kind(Protocol):
         """Return the target that says the same as an answer: what a confirmation of it confirms."""
         ...
 
+    def corrected(self, target: Target) -> dict[str, Any] | None:
+        """Return the answer that says what a target does, where a person's correction answers in the model's place.
+
+        `confirmed` gives the target back. None where a target does not tell everything of its text.
+        """
+        ...
+
     def from_row(self, row: RowValues) -> dict[str, Any] | None:
         """Return the target that an imported row gives; None where the user's label map leaves the row out."""
         ...

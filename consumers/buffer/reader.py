@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from config.clock import Clock
 from config.sections import FeedbackSettings
 from config.tasks import TaskSpec
+from consumers.defence import answering
 from consumers.defence.views import Defence, Quarantined, UserView, Views
 from consumers.rows import document_rows, set_aside
 from consumers.rows import requests as stored_requests
@@ -171,6 +172,19 @@ class BufferReader:
         """Return the members of stories with event time in [before - window, before], oldest first."""
         with self._lock:
             return recent_stories(self._tables, before, window)
+
+    def answering(self, settings: FeedbackSettings, trusted_sources: Collection[str]) -> dict[str, answering.Answering]:
+        """Return by task the corrections that answer for their own texts until a champion has learnt them.
+
+        `trusted_sources` are those of API keys whose holders are trusted.
+        """
+        with self._upkeep.pinned(answering.READ) as tables:
+            return answering.answering(tables, self._tasks, settings, trusted_sources)
+
+    def answering_versions(self) -> dict[str, int]:
+        """Return the versions of the tables that `answering` follows from: while they stand, it finds nothing new."""
+        with self._lock:
+            return self._tables.versions(answering.READ)
 
     def unread_languages(self, window: timedelta) -> tuple[Counter[str], int]:
         """Return how many texts stored in the last `window` the encoder could not read, by language, and of how many."""

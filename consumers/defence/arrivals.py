@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import structlog
 
 from config.kinds import catalog as kinds
-from config.kinds.kind import Target
+from config.kinds.kind import Answer, Target
 from config.sections import FeedbackSettings
 from consumers.defence import flips
 from consumers.defence.agreement import relation
@@ -80,7 +80,7 @@ class Arrivals:
                 continue
             # What is said of one text and cites the answer to another cites nothing.
             about_it = cited is not None and all(cited[name] == fact[name] for name in ("task", "text_sha256"))
-            rows.append(_row(fact, one, arrival, cited["answer"] if cited and about_it else None, settings))
+            rows.append(_row(fact, one, arrival, cited if about_it else None, settings))
         return sorted(rows, key=lambda row: (row["arrived_seq"], row["row_id"])), postponed
 
     def _ask_for_seats(self, rows: Sequence[Row], settings: FeedbackSettings) -> None:
@@ -107,12 +107,12 @@ class Arrivals:
         return {row[columns[0]]: row for row in self._tables.lookup(table, columns[0], ids, columns).to_pylist()}
 
     def _predictions(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-        columns = ["prediction_id", "task", "text", "answer"]
+        columns = ["prediction_id", "task", "text", "answer", "answered_by"]
         found = self._tables.lookup("predictions", "prediction_id", sorted(ids), columns).to_pylist()
         return {
             row["prediction_id"]: {
                 "task": row["task"], "text_sha256": content_sha256(row["text"]),
-                "answer": stored_answer(json.loads(row["answer"]), row["text"]),
+                "answer": stored_answer(json.loads(row["answer"]), row["text"]), "answered_by": row["answered_by"],
             }
             for row in found
         }  # fmt: skip
@@ -129,8 +129,11 @@ def contributor_of(user_id: str, source: str) -> str:
     return f"{_NO_KEY}{user_id}" if user_id.startswith((KEY_SOURCE, _NO_KEY)) and " " in user_id else user_id
 
 
-def _row(fact: Row, said: Row, arrival: Row, answer: Mapping[str, Any] | None, settings: FeedbackSettings) -> Row:
-    """Return the row before it is judged. `answer` is the model's, where the user cites it."""
+def _row(fact: Row, said: Row, arrival: Row, prediction: Mapping[str, Any] | None, settings: FeedbackSettings) -> Row:
+    """Return the row before it is judged. `prediction` is what the user cites about this text."""
+    answer = prediction["answer"] if prediction else None
+    # A correction gave that answer, so feedback on it says nothing about a model.
+    of_a_correction = prediction is not None and prediction["answered_by"] == "correction"
     row: Row = {
         **fact,
         "story_id": fact["story_id"] or "",
@@ -140,14 +143,15 @@ def _row(fact: Row, said: Row, arrival: Row, answer: Mapping[str, Any] | None, s
         "arrived_day": arrival["stored_at"].date().isoformat(),
         "against_the_answer": None, "moves": "[]",
         "over_cap": None, "alarm": None, "evidence": None, "decision": None, "decided_seq": 0,
-        "standing": "", "contested": False, "effective_seq": 0, "judged_seq": 0,
+        "standing": "", "contested": False, "effective_seq": 0, "judged_seq": 0, "cites_a_correction": of_a_correction,
     }  # fmt: skip
     problem = ""
     # Some stored answers cannot come from a model of this task: an earlier version took whatever came, and a task may have
     # changed its kind. What cites such an answer cites nothing.
     for cited in (answer, None) if answer is not None else (None,):
         try:
-            return row | _beside_the_answer(cited, renamed(json.loads(said["target"]), ()), settings)
+            target = renamed(json.loads(said["target"]), ())
+            return row | (_beside_a_correction if of_a_correction else _beside_the_answer)(cited, target, settings)
         except Exception as error:
             if of_the_machine(error):
                 raise
@@ -161,7 +165,14 @@ def unusable(what: str) -> Row:
     return {"standing": "unusable", "over_cap": mark(what)}
 
 
-def _beside_the_answer(answer: Mapping[str, Any] | None, target: Target, settings: FeedbackSettings) -> Row:
+def _beside_a_correction(answer: Answer | None, target: Target, settings: FeedbackSettings) -> Row:
+    """Return what tells of an answer to a correction: to repeat it is to confirm it, and against it, no model was wrong."""
+    if answer is not None and kinds.of(answer) is kinds.of(target) and relation(answer, target) == "same":
+        return {"against_the_answer": False, "moves": "[]"}
+    return _beside_the_answer(None, target, settings)
+
+
+def _beside_the_answer(answer: Answer | None, target: Target, settings: FeedbackSettings) -> Row:
     if answer is not None and kinds.of(answer) is not kinds.of(target):
         # The task was of another kind when the model answered.
         answer = None

@@ -14,7 +14,7 @@ from consumers.rows.event_rows import Row
 User = tuple[str, str]
 """Task and contributor: whoever knows topics need not know entities."""
 NOT_JUDGED = "not judged yet"
-FACTS = ("row_id", "task", "contributor", "standing", "evidence", "decision")
+FACTS = ("row_id", "task", "contributor", "standing", "evidence", "decision", "cites_a_correction")
 
 
 def evidence_counts(rows: pa.Table) -> dict[User, Counter[str | None]]:
@@ -45,12 +45,15 @@ class Judged:
         self._trust = {user: trust.trust(record_of(counts)) for user, counts in counted.items()}
 
     def of(self, row_id: str) -> dict[str, Any]:
-        """Return `standing`, `trust`, `contributor` and `accepted` of an answer; one without a judgement is not effective."""
+        """Return `standing`, `trust`, `contributor`, `accepted` and `cites_a_correction` of an answer.
+
+        One without a judgement is not effective.
+        """
         row = self._rows.get(row_id)
         if row is None:
             return {"standing": NOT_JUDGED}
         trusted = self._trust[user_of(row)]
         return {
             "standing": row["standing"], "trust": trusted, "contributor": row["contributor"],
-            "accepted": row["decision"] == "accept",
+            "accepted": row["decision"] == "accept", "cites_a_correction": bool(row["cites_a_correction"]),
         }  # fmt: skip

@@ -172,6 +172,10 @@ class PredictionMade(_Event):
     article_id: ArticleId | None = None
     text: Text
     answer: dict[str, Any]
+    answered_by: Annotated[
+        Literal["model", "correction"] | None,
+        Field(description="`correction`: a person's correction answered in the model's place. Left out, the model did."),
+    ] = None
 
 
 class TaskSchema(_Event):

@@ -87,7 +87,7 @@ def rows_of(stored: Stored, sha256: str, *, sequence: int, now: datetime) -> dic
             "predictions": {
                 "prediction_id": event.prediction_id, "event_id": event.event_id, "task": event.task,
                 "model_version": event.model_version, "text": event.text, "answer": canonical_json(event.answer),
-                "article_id": event.article_id, **arrival,
+                "article_id": event.article_id, "answered_by": event.answered_by, **arrival,
             }
         }  # fmt: skip
     if isinstance(event, Label | Feedback):

@@ -81,7 +81,13 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         ]
     ),
     "predictions": pa.schema(
-        [*_required("prediction_id", "event_id", "task", "model_version", "text", "answer"), *_columns("article_id"), *_ARRIVAL]
+        [
+            *_required("prediction_id", "event_id", "task", "model_version", "text", "answer"),
+            *_columns("article_id"),
+            *_ARRIVAL,
+            # `correction` where a person's correction answered in the model's place. Added by a later version, so last.
+            *_columns("answered_by"),
+        ]
     ),
     "requests": pa.schema([*_required("event_id", "kind", "body"), *_columns("task"), *_ARRIVAL]),
     "article_enrichment": pa.schema([*_ENRICHMENT, *_OUTLINE]),
@@ -106,6 +112,8 @@ SCHEMAS: Mapping[str, pa.Schema] = {
                 "enriched_seq", "stored_seq", "arrived_seq", "decided_seq", "effective_seq", "judged_seq", kind=pa.int64()
             ),
             *_required("event_time", "arrived_at", kind=_TIME),
+            # Whether it cites an answer that a correction gave in the model's place. Added by a later version, so last.
+            *_columns("cites_a_correction", kind=pa.bool_()),
         ]
     ),
 }

@@ -51,6 +51,8 @@ class Candidate:
     """Of the user who gave it, 0..1."""
     accepted: bool = False
     """Of feedback: whether a person has accepted it."""
+    cites_a_correction: bool = False
+    """Of feedback: whether what it corrects or confirms was the answer of a correction, not of a model."""
     document: str | None = None
     """The document that its text belongs to; None for a separate text."""
     story_id: str | None = None
@@ -109,7 +111,8 @@ def select(
         if candidate.vouches and task.labels == "open":
             vouching.append(candidate.target)
         role = _role(candidate, task, min_quality)
-        if role is None:
+        if role is None or (role == "corrections" and candidate.cites_a_correction):
+            # The slice tells what the champion was told it got wrong.
             continue
         if candidate.standing != "effective":
             left_out[f"feedback: {candidate.standing}"] += 1

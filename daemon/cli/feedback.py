@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,9 @@ from config.settings import load_settings
 from config.words import counted
 from daemon.cli.output import AsJson, print_json, say, table
 from daemon.views import opening
+
+if TYPE_CHECKING:
+    from daemon.views.feedback import FeedbackFate
 
 app = typer.Typer(help="Review quarantined feedback, and look up what became of feedback.", no_args_is_help=True)
 
@@ -94,6 +97,8 @@ def show(identifier: Annotated[str, typer.Argument(metavar="ID", help="The event
         print_json(found)
         return
     say((found.status, "bold"), f" {found.task}: {found.reason}")
+    for step, told in _steps(found):
+        say((f"{step}: ", "faint"), told)
 
 
 @app.command()
@@ -118,6 +123,16 @@ def users(
     ]  # fmt: skip
     columns = ("user", "task", "trust", "excluded", "agreed", "unearned", "disagreed", "answers", "in use")
     table("Users", columns, rows)
+
+
+def _steps(fate: FeedbackFate) -> list[tuple[str, str]]:
+    """Return how far it has come, in words: whether it answers, what has learnt it, whether that is live."""
+    answered = "no"
+    if fate.answers_since is not None:
+        until = "it answers for its own text now" if fate.answers else "the live model has learnt it and answers"
+        answered = f"since {fate.answers_since:%Y-%m-%d %H:%M:%S} UTC; {until}"
+    live = f"yes, in {fate.champion}" if fate.in_champion else "no"
+    return [("answered", answered), ("learnt", f"in {fate.learnt_in}" if fate.learnt_in else "not yet"), ("live", live)]
 
 
 def _excerpt(text: str) -> str:

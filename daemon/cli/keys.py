@@ -28,7 +28,10 @@ Name = Annotated[
 @app.command()
 def create(
     name: Name,
-    scope: Annotated[list[str], typer.Option(help="What it allows: predict, feedback or admin; may be repeated.")],
+    scope: Annotated[
+        list[str],
+        typer.Option(help="What it allows: predict, feedback, correct (its feedback is trusted) or admin; may be repeated."),
+    ],
     expires: Annotated[
         float | None, typer.Option(metavar="DAYS", help="Days until it expires; without this it does not expire.")
     ] = None,

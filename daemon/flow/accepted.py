@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -29,6 +29,8 @@ class Accepted:
     content_sha256: str
     value_sha256: str
     accepted_at: datetime
+    repeated: bool = field(default=False, compare=False)
+    """Whether it was acknowledged before, and is only acknowledged again."""
 
 
 class AcceptedFeedback:

@@ -78,11 +78,16 @@ def load_version(settings: Settings, version: Version) -> Predictor:
 
 
 def in_words(text: str, prediction: Mapping[str, Any]) -> Text:
-    """Return one line for a person: what the model answered, beside the text or marked in it."""
+    """Return one line for a person: what was answered, beside the text or marked in it, and whether a correction did."""
     answer = prediction.get("answer", prediction)
+    corrected = answer.get("answered_by") == "correction"
+    if corrected:
+        # The score of a correction is nobody's estimate.
+        answer = {name: value for name, value in answer.items() if name != "scores"}
     # One character for each break and for what cannot be printed, so that the offsets of spans stay what they are.
     pieces = kinds.of(answer).pieces(answer, printable(text.replace("\n", " ")))
-    return Text.assemble(*((printable(words), _STYLES[style]) for words, style in pieces))
+    whose = [("correction: ", _STYLES["faint"])] if corrected else []
+    return Text.assemble(*whose, *((printable(words), _STYLES[style]) for words, style in pieces))
 
 
 def _ask_here(settings: Settings, task: str, texts: Sequence[str]) -> dict[str, Any]:
@@ -108,7 +113,7 @@ def _ask_here(settings: Settings, task: str, texts: Sequence[str]) -> dict[str, 
         "task": task,
         "version": version.name,
         "by": "this process (serving is not up)",
-        "predictions": [{"truncated": False, **answer} for answer in answers],
+        "predictions": [{"truncated": False, "answered_by": "model", "correction_id": None, **answer} for answer in answers],
     }
 
 

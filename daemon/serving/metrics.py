@@ -85,6 +85,15 @@ class ServingMetrics:
         self._waiting_predictions = Gauge(
             "perennial_predictions_not_yet_logged", "Predictions on their way to the log.", registry=registry
         )
+        self._corrected = Counter(
+            "perennial_predictions_corrected", "Texts that a person's correction answered in the model's place.", ["task"],
+            registry=registry,
+        )  # fmt: skip
+        self._corrections = Gauge(
+            "perennial_corrections_in_force", "Texts for which a correction answers until a champion has learnt it.", ["task"],
+            registry=registry,
+        )  # fmt: skip
+        self._count_corrections: Callable[[str], int] = lambda _task: 0
         self._versions: dict[str, str] = {}
 
     def watch_task(self, task: str, status: Callable[[], SlotStatus]) -> None:
@@ -95,12 +104,14 @@ class ServingMetrics:
         self._swaps.labels(task)
         self._waiting_texts.labels(task).set_function(lambda: status().waiting_texts)
         self._ready.labels(task).set_function(lambda: status().ready)
+        self._corrections.labels(task).set_function(lambda: self._count_corrections(task))
 
     def forget_task(self, task: str) -> None:
         """Show nothing more of a task that was dropped: its last figures would raise alarms for ever."""
         for metric in (
             self._swaps, self._load_s, self._load_failures, self._load_failing, self._unreadable, self._ready, self._generation,
             self._waiting_texts, self._serving, self._predictions, self._batch_texts, self._feedback,
+            self._corrected, self._corrections,
         ):  # fmt: skip
             metric.remove_by_labels({"task": task})
         self._versions.pop(task, None)
@@ -127,9 +138,15 @@ class ServingMetrics:
             self._serving.labels(task, outcome.version).set(1)
             self._versions[task] = outcome.version
 
-    def answered(self, task: str, version: str, texts: int) -> None:
-        """Count one answered predict request."""
-        self._predictions.labels(task, version).inc(texts)
+    def watch_corrections(self, count: Callable[[str], int]) -> None:
+        """Ask `count` at each scrape for how many texts of a task a correction answers."""
+        self._count_corrections = count
+
+    def answered(self, task: str, version: str, texts: int, *, corrected: int = 0) -> None:
+        """Count one answered predict request; `corrected` of its texts were not answered by the version."""
+        self._predictions.labels(task, version).inc(texts - corrected)
+        if corrected:
+            self._corrected.labels(task).inc(corrected)
 
     def batch(self, task: str, texts: int) -> None:
         """Count one call to a model."""

@@ -22,6 +22,7 @@ from daemon.flow.accepted import AcceptedFeedback
 from daemon.process import task_files
 from daemon.serving.access.callers import Access
 from daemon.serving.access.key_ring import KeyRing
+from daemon.serving.feedback.corrections import CorrectionBook
 from daemon.serving.feedback.prediction_log import PredictionLog
 from daemon.serving.feedback.taking import FeedbackDesk
 from daemon.serving.metrics import ServingMetrics
@@ -49,11 +50,12 @@ class Service:
     registry: Registry
     slots: Slots
     predictions: PredictionLog
+    corrections: CorrectionBook
     desk: FeedbackDesk
     fates: Fates
     metrics: ServingMetrics
     access: Access
-    _key_trouble: Callable[[], Trouble | None]
+    _thread_troubles: Callable[[], Mapping[str, Trouble | None]]
     _parts: contextlib.ExitStack
 
     @classmethod
@@ -100,6 +102,11 @@ class Service:
             )  # fmt: skip
             stack.callback(slots.close, DRAIN_LIMIT_S)
             slots.use_tasks(tasks)
+            corrections = CorrectionBook(
+                registry.corrections, lambda: [slot.status() for slot in slots.all()], enabled=settings.serving.corrections_answer
+            )
+            corrections.use_tasks(tasks)
+            metrics.watch_corrections(corrections.count)
             keys = KeyRing(registry.api_keys, clock=clock)
             access = Access(
                 settings.serving, keys, loopback=is_loopback(settings.serving.host), clock=clock, report=metrics.turned_away
@@ -108,17 +115,30 @@ class Service:
             key_watch = threading.Thread(target=keys.watch, args=(stop,), name="api-keys", daemon=True)
             key_watch.start()
             threading.Thread(target=fates.open_soon, args=(stop,), name="fates", daemon=True).start()
+            correction_watch = threading.Thread(
+                target=corrections.watch, args=(stop, settings.serving.refresh_interval_s), name="corrections", daemon=True
+            )
+            correction_watch.start()
             stack.callback(stop.set)
 
-            def key_trouble() -> Trouble | None:
-                silent_s = time.monotonic() - keys.looked_at
-                return trouble(key_watch, "no longer reads API keys", ended=stop.is_set(), silent_s=silent_s)
+            def thread_troubles() -> Mapping[str, Trouble | None]:
+                ended, now = stop.is_set(), time.monotonic()
+                return {
+                    "keys": trouble(key_watch, "no longer reads API keys", ended=ended, silent_s=now - keys.looked_at),
+                    "corrections": trouble(
+                        correction_watch, "no longer reads corrections", ended=ended, silent_s=now - corrections.looked_at,
+                        patience=max(1.0, settings.serving.refresh_interval_s),
+                    ),
+                }  # fmt: skip
 
-            return cls(settings, tasks, registry, slots, predictions, desk, fates, metrics, access, key_trouble, stack.pop_all())
+            return cls(
+                settings, tasks, registry, slots, predictions, corrections, desk, fates, metrics, access, thread_troubles,
+                stack.pop_all(),
+            )  # fmt: skip
 
     def troubles(self) -> dict[str, Trouble]:
         """Return what is wrong with the process's own threads: by task, or by what they do for all tasks."""
-        others = {"predictions": self.predictions.trouble(), "keys": self._key_trouble()}
+        others = {"predictions": self.predictions.trouble(), **self._thread_troubles()}
         found: dict[str, Trouble] = {}
         for name, one in (*self.slots.troubles(), *others.items()):
             if one is not None:
@@ -133,6 +153,7 @@ class Service:
             self.tasks = tasks
             self.desk.use_tasks(tasks)
             self.fates.use_tasks(tasks)
+            self.corrections.use_tasks(tasks)
             self.slots.use_tasks(tasks)
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -17,7 +17,7 @@ from config.tasks import TaskSpec
 from consumers.dead_letters.store import DeadLetters
 from daemon.flow.accepted import Accepted, AcceptedFeedback
 from daemon.views import opening
-from daemon.views.feedback import FeedbackFate
+from daemon.views.feedback import FeedbackFate, Progress
 from registry.store import Registry
 
 if TYPE_CHECKING:  # LanceDB is slow to import and only a question about feedback needs it
@@ -63,7 +63,7 @@ class Fates:
         accepted = self._accepted.get(event_id)
         stored = self._stored(event_id, accepted)
         if stored is not None:
-            return stored
+            return self._with_its_answer(stored)
         if accepted is None:
             return None
         letter = self._dead_letters.find(accepted.value_sha256)
@@ -71,6 +71,18 @@ class Fates:
             reason = f"{letter.reason} (dead letter {letter.id}; once fixed: `perennial dlq replay {letter.id}`)"
             return _fate(event_id, accepted.task, "dead_letter", reason, accepted)
         return _fate(event_id, accepted.task, "queued", _QUEUED, accepted)
+
+    def progress(self, event_id: str, task: str) -> Progress:
+        """Return how far an event has come, as the registry alone tells: costs no look into the buffer. Raises `RetryError`."""
+        event_id = unicodedata.normalize("NFC", event_id)
+        alias = self._registry.versions.champion(task)
+        learners = self._registry.versions.who_learnt(task, [event_id])
+        champion = alias.version if alias else None
+        return Progress(
+            **self._answer_of(event_id, task, champion),
+            learnt_in=learners[0] if learners else None,
+            in_champion=bool(learners) and self._descends_from(champion, learners),
+        )
 
     def was_acknowledged(self, event_id: str) -> bool:
         """Return whether serving accepted the event recently, without reading the buffer. Raises `RetryError` as `of` does."""
@@ -146,6 +158,19 @@ class Fates:
             event_id, task, "learnt", reason, accepted,
             example_id=example_id, learnt_in=learners[0], in_champion=inside, champion=champion,
         )  # fmt: skip
+
+    def _with_its_answer(self, fate: FeedbackFate) -> FeedbackFate:
+        if fate.task is None:
+            return fate
+        alias = self._registry.versions.champion(fate.task)
+        return fate.model_copy(update=self._answer_of(fate.event_id, fate.task, alias.version if alias else None))
+
+    def _answer_of(self, event_id: str, task: str, champion: str | None) -> dict[str, Any]:
+        corrections = self._registry.corrections
+        found = corrections.of_event(event_id)
+        if found is None:
+            return {"answers_since": None, "answers": False}
+        return {"answers_since": found.answers_since, "answers": corrections.answers_beside(champion, task, event_id)}
 
     def _due(self, task: str) -> str:
         policy = self._tasks[task].trigger if self._tasks is not None and task in self._tasks else None

@@ -84,7 +84,20 @@ class User(View):
     effective: int
 
 
-class FeedbackFate(View):
+class Progress(View):
+    """How far one feedback event has come, in three steps that may come in any order and none of which needs the others."""
+
+    answers_since: datetime | None = None
+    """Since when the correction is ready to answer for its own text; None where it never was, or was taken away."""
+    answers: bool = False
+    """Whether it answers now: it does until the champion, or one of its parents, has learnt it."""
+    learnt_in: str | None = None
+    """The first version that learnt from it."""
+    in_champion: bool = False
+    """Whether it is live: the champion, or one of its parents, learnt from it."""
+
+
+class FeedbackFate(Progress):
     """What became of one feedback event."""
 
     event_id: str
@@ -93,10 +106,6 @@ class FeedbackFate(View):
     reason: str
     accepted_at: datetime | None = None
     example_id: str | None = None
-    learnt_in: str | None = None
-    """The first version that learnt from it."""
-    in_champion: bool = False
-    """Whether the champion, or one of its parents, learnt from it."""
     champion: str | None = None
 
 

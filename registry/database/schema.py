@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration: the schema this program reads and writes."""
 
 CHAMPION = "champion"
@@ -197,4 +197,39 @@ api_keys = sa.Table(
     sa.Column("expires_at", UtcTime),
     sa.Column("revoked_at", UtcTime),
     sa.Column("last_used_at", UtcTime),
+)
+
+# The corrections that answer for their own texts; the daemon derives them from the buffer.
+corrections = sa.Table(
+    "corrections",
+    metadata,
+    sa.Column("task", sa.Text, primary_key=True),
+    sa.Column("text_sha256", sa.Text, primary_key=True),
+    sa.Column("event_id", sa.Text, nullable=False, index=True),
+    sa.Column("target", JsonText, nullable=False),
+    sa.Column("accepted", sa.Boolean, nullable=False),
+    sa.Column("answers_since", UtcTime, nullable=False),
+    # The task's generation at which it came: serving reads only what is newer than what it holds.
+    sa.Column("generation", sa.BigInteger, nullable=False, index=True),
+)
+
+# The examples that teach what a correction says: a model that learnt one of them answers by itself.
+correction_examples = sa.Table(
+    "correction_examples",
+    metadata,
+    sa.Column("task", sa.Text, primary_key=True),
+    sa.Column("text_sha256", sa.Text, primary_key=True),
+    sa.Column("example_id", sa.Text, primary_key=True),
+    sa.Index(None, "example_id"),
+    sqlite_with_rowid=False,
+)
+
+correction_generations = sa.Table(
+    "correction_generations",
+    metadata,
+    sa.Column("task", sa.Text, primary_key=True),
+    # Grows with every change of the task's corrections, and never shrinks.
+    sa.Column("generation", sa.BigInteger, nullable=False),
+    # The last generation at which a correction was taken away or replaced: who holds an older one reads all anew.
+    sa.Column("taken_away", sa.BigInteger, nullable=False),
 )

@@ -155,6 +155,24 @@ def test_what_confirms_an_answer_says_the_same(kind: Kind, data: st.DataObject) 
 @OF_EVERY_KIND
 @QUIETLY
 @given(data=st.data())
+def test_a_correction_answers_with_what_it_says(kind: Kind, data: st.DataObject) -> None:
+    said = kind.as_read(target(data, kind))
+    answered = kind.corrected(said)
+    if answered is None:
+        # Only what leaves something of its text open.
+        assert said.get("partial") is True
+        return
+    kind.answer.model_validate(answered)
+    kind.shown.model_validate(answered)
+    assert json.loads(json.dumps(answered)) == answered
+    assert stored(answered) == answered
+    assert kind.relation(kind.confirmed(answered), said) == "same"
+    assert sorted(kind.labels(kind.confirmed(answered))) == sorted(kind.labels(said))
+
+
+@OF_EVERY_KIND
+@QUIETLY
+@given(data=st.data())
 def test_moves_lead_from_one_thing_to_another(kind: Kind, data: st.DataObject) -> None:
     corrected = kind.as_read(target(data, kind))
     for shown in (None, answer(data, kind)):

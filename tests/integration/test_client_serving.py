@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from consumers.events.schemas import FEEDBACK_TOPIC
+from consumers.events.schemas import FEEDBACK_TOPIC, content_sha256
 from consumers.log.embedded.log import EmbeddedLog
 from daemon.serving.service import Service
 from perennial_client import AsyncClient, Client, NoChampionError, RefusedError, Retries, UnavailableError
+from registry.corrections import Correction
 from tests.support.event_logs import read
 from tests.support.proxies import Proxy, proxied
 from tests.support.served import TASK, TEXT, TOPICS, ServedData, eventually, listening, load_on_cpu
@@ -70,6 +71,20 @@ def test_predict_correct_and_ask_for_the_fate(client: Client, data: ServedData) 
     [event] = feedback_events(data)
     assert (event["event_id"], event["prediction_id"], event["target"]) == (receipt.event_id, first.prediction_id, TARGET)
     assert client.champion(TASK).version == first.version == f"{TASK}/v1"
+
+
+def test_an_answer_of_a_correction_says_so_and_so_does_its_receipt(client: Client, data: ServedData) -> None:
+    body = {"user_id": "u", "verdict": "correction", "target": TARGET, "text": TEXT, "event_id": "f-1"}
+    receipt = client.feedback(TASK, **body)
+    assert (receipt.answers_since, receipt.learnt_in, receipt.in_champion) == (None, None, False)
+    said = Correction(content_sha256(TEXT), "f-1", TARGET, accepted=True, examples=("f-1",))
+    data.registry.corrections.put(TASK, [said])
+    eventually(lambda: client.predict(TASK, [TEXT])[0].answered_by == "correction")
+    own, other = client.predict(TASK, [TEXT, "nothing here"])
+    assert (own.correction_id, [span.label for span in own.spans]) == ("f-1", ["ORG"])
+    assert (other.answered_by, other.correction_id) == ("model", None)
+    assert dict(own.answer) == TARGET
+    assert client.feedback(TASK, **body).answers_since is not None
 
 
 def test_an_answer_that_was_lost_on_its_way_makes_no_second_event(client: Client, proxy: Proxy, data: ServedData) -> None:

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import FEEDBACK_TOPIC, LIFECYCLE_TOPIC, Erase, to_bytes
 from daemon.flow.accepted import Accepted
+from daemon.flow.corrections import CorrectionsTask
 from daemon.flow.outbox import Publisher
 from registry import erasure, promotion
 from registry.database import schema
@@ -79,6 +80,25 @@ def test_from_the_request_to_done_when_the_retrained_model_is_as_good(town: Town
     assert town.artifacts.list() == [town.registry.versions.get(f"{NAME}/v2").artifact_id]
     assert town.erasures.work("example") == frozenset()
     assert places_of([WORD, "anna"], town.settings.data_dir) == {}
+
+
+def test_what_anna_corrected_answers_no_more_before_it_is_removed_from_disk(town: Town) -> None:
+    town.champion_with_feedback()
+    town.take_in(town.feedback("f-2", "bert", "Bert said so"), buffers.accepted("r-1", "f-1", "f-2"))
+    corrections = CorrectionsTask(
+        settings=town.settings, tasks=lambda: town.tasks, buffer=town.buffer, registry=town.registry, fencing_token=town.token
+    )
+    corrections.step()
+    assert town.registry.corrections.of_event("f-1") is not None
+    town.ask_to_erase()
+    assert town.work().state == "removed from tables"
+    assert town.registry.corrections.of_event("f-1") is None
+    # What the buffer holds is what the next look goes by.
+    corrections.step()
+    assert town.registry.corrections.of_event("f-1") is None
+    assert town.registry.corrections.of_event("f-2") is not None
+    with town.registry.database.read() as connection:
+        assert set(connection.execute(sa.select(schema.correction_examples.c.example_id)).scalars()) == {"f-2"}
 
 
 def test_while_the_champion_is_affected_no_run_goes_on_from_it(town: Town) -> None:

@@ -94,3 +94,9 @@ def test_what_strangers_wrote_moves_no_terminal(strange: str) -> None:
     assert "Oslo[" in entities.plain
     assert entities.plain.isprintable()
     assert label.plain.isprintable()
+
+
+def test_the_answer_of_a_correction_is_told_as_one_and_without_a_score() -> None:
+    answer = {"label": "sport", "scores": {"sport": 1.0}, "answered_by": "correction", "correction_id": "f-1"}
+    assert client.in_words("A text", answer).plain == "correction: sport  A text"
+    assert client.in_words("A text", answer | {"answered_by": "model"}).plain == "sport 100%  A text"

@@ -87,6 +87,12 @@ class Ner:
         """Return the target with the answer's spans."""
         return {"spans": [{name: span[name] for name in ("start", "end", "label")} for span in answer["spans"]]}
 
+    def corrected(self, target: Target) -> dict[str, Any] | None:
+        """Return the spans in order; None for a partial target, which leaves the rest of its text open."""
+        if target.get("partial"):
+            return None
+        return {"spans": sorted(self.confirmed(target)["spans"], key=lambda span: span["start"])}
+
     def from_row(self, row: RowValues) -> dict[str, Any] | None:
         """Return the target with the row's spans."""
         spans = row.spans("spans")

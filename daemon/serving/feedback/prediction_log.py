@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import datetime
 
 import structlog
@@ -64,17 +64,19 @@ class PredictionLog:
 
     def add(
         self, task: str, version: str, texts: Sequence[str], answers: Sequence[Answer], article_id: str | None = None, *,
-        kind: str | None = None,
+        kind: str | None = None, corrected: Container[int] = (),
     ) -> list[str]:  # fmt: skip
         """Take one answered request; return the id of each prediction. Never blocks on the log.
+
+        `corrected` are the places of the texts that a correction answered in the model's place.
 
         With `kind`, that of the task, answers of another are not logged: their champion is from before the task was changed, and
         ingest would take each for a mistake.
         """
         now = self._clock()
         made = [
-            _event(text, answer, task=task, version=version, article_id=article_id, now=now)
-            for text, answer in zip(texts, answers, strict=True)
+            _event(text, answer, task=task, version=version, article_id=article_id, now=now, corrected=place in corrected)
+            for place, (text, answer) in enumerate(zip(texts, answers, strict=True))
         ]
         with self._changed:
             for one in made:
@@ -183,10 +185,13 @@ class PredictionLog:
             )  # fmt: skip
 
 
-def _event(text: str, answer: Answer, *, task: str, version: str, article_id: str | None, now: datetime) -> PredictionMade:
+def _event(
+    text: str, answer: Answer, *, task: str, version: str, article_id: str | None, now: datetime, corrected: bool
+) -> PredictionMade:
     prediction_id = f"p-{uuid.uuid4().hex}"
     # Everything here was validated with the request; building without validation keeps it off the answer's time.
     return PredictionMade.model_construct(
         event_id=prediction_id, occurred_at=now, source="serving", prediction_id=prediction_id, task=task,
         model_version=version, article_id=article_id, text=text, answer=dict(answer),
+        answered_by="correction" if corrected else None,
     )  # fmt: skip

@@ -8,6 +8,7 @@ import threading
 import unicodedata
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -157,7 +158,7 @@ class FeedbackDesk:
                     message = f"event_id: {event.event_id!r} was acknowledged at {when} with other content"
                     raise ApiError(409, message, "send new feedback under a new key; the first is unchanged", field="event_id")
                 if earlier is not None:
-                    return earlier, "repeated"
+                    return replace(earlier, repeated=True), "repeated"
                 self._sink.publish(events.FEEDBACK_TOPIC, value, key=events.key_of(event))
                 self._sink.flush(_ACKNOWLEDGE_S)
                 accepted = Accepted(event.event_id, event.task, content_sha256, hashlib.sha256(value).hexdigest(), self._clock())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Annotated
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from consumers.events import cloud_events, wire
 from consumers.events import errors as event_errors
 from daemon.flow.accepted import Accepted
 from daemon.serving.access.callers import Guard
+from daemon.serving.feedback.corrections import Corrected
 from daemon.serving.http import document, downloads, errors, schemas
 from daemon.serving.http.errors import ApiError
 from daemon.serving.http.lane import Lane
@@ -29,7 +31,7 @@ from daemon.serving.models.batching import OverloadedError, OverTimeError
 from daemon.serving.models.slot import NoModelError, Slot
 from daemon.serving.service import Service
 from daemon.views import tasks, versions
-from daemon.views.feedback import FeedbackFate
+from daemon.views.feedback import FeedbackFate, Progress
 from daemon.views.view import as_json
 from perennial_artifact.predictor import Answer
 
@@ -72,7 +74,10 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         openapi_extra=document.body_of(document.PREDICT_BODY),
     )
     async def predict(task: str, request: Request) -> Response:
-        """Answer with the task's champion; every answer carries its version and prediction id."""
+        """Answer with the task's champion; every answer carries its version and prediction id.
+
+        A text that a trusted person has corrected gets that correction, until a champion has learnt it: `answered_by` tells.
+        """
         slot = _slot(service, task)
         asked = _predict_request(await _json_bytes(request))
         texts = asked.as_texts()
@@ -80,21 +85,30 @@ def _add_predict(app: FastAPI, service: Service) -> None:
             message = f"texts: {len(texts)} texts are more than serving.max_texts ({service.settings.serving.max_texts})"
             raise ApiError(422, message, "send them in several requests", field="texts")
         service.access.charge(request.state.caller, len(texts))
+        corrected = service.corrections.of(task, texts)
+        left = [text for place, text in enumerate(texts) if place not in corrected]
         try:
-            version, future = slot.predict(texts)
+            version, future = slot.predict(left) if left else (slot.version(), _nothing())
         except NoModelError:
             # Its task file may have been removed since the request came in; then this says so.
             raise _no_model(_slot(service, task)) from None
         except OverloadedError:
             message = f"task {task!r} has too many texts waiting"
             raise ApiError(503, message, "send it again in a second", field="task", headers={"Retry-After": "1"}) from None
-        answers = await _unless_gone(request, future)
-        if answers is None:
+        by_model = await _unless_gone(request, future)
+        if by_model is None:
             return Response(status_code=_CLIENT_GONE)
-        ids = service.predictions.add(task, version, texts, answers, asked.article_id, kind=slot.spec.kind)
-        service.metrics.answered(task, version, len(texts))
-        # A backend that reads every text whole says nothing of it.
-        predictions = [{"prediction_id": one, "truncated": False, **answer} for one, answer in zip(ids, answers, strict=True)]
+        rest = iter(by_model)
+        answers = [corrected[place].answer if place in corrected else next(rest) for place in range(len(texts))]
+        ids = service.predictions.add(
+            task, version, texts, answers, asked.article_id, kind=slot.spec.kind, corrected=corrected.keys()
+        )
+        service.metrics.answered(task, version, len(texts), corrected=len(corrected))
+        predictions = [
+            # A backend that reads every text whole says nothing of it.
+            {"prediction_id": one, "truncated": False, **_whose(corrected.get(place)), **answer}
+            for place, (one, answer) in enumerate(zip(ids, answers, strict=True))
+        ]
         return JSONResponse({"task": task, "version": version, "predictions": predictions})
 
 
@@ -118,14 +132,17 @@ def _add_feedback(app: FastAPI, service: Service) -> None:
         headers = cloud_events.from_http(request.headers.items())
         batch = cloud_events.batch_in(body, headers)
         if batch is None:
-            accepted = await posts.run(service.desk.accept, body, idempotency_key, api_key=key, headers=headers)
-            return JSONResponse(_acknowledgement(accepted).model_dump(mode="json"), status_code=202)
+            one = await posts.run(
+                lambda: _acknowledgement(service, service.desk.accept(body, idempotency_key, api_key=key, headers=headers))
+            )
+            return JSONResponse(one.model_dump(mode="json"), status_code=202)
         if len(batch) > service.settings.serving.max_texts:
             message = f"the batch has {len(batch)} events, more than serving.max_texts ({service.settings.serving.max_texts})"
             raise ApiError(422, message, "send them in several batches", field="body")
-        all_accepted = await posts.run(service.desk.accept_batch, batch, api_key=key)
-        acknowledged = [_acknowledgement(one).model_dump(mode="json") for one in all_accepted]
-        return JSONResponse({"events": acknowledged}, status_code=202)
+        events = await posts.run(
+            lambda: [_acknowledgement(service, one) for one in service.desk.accept_batch(batch, api_key=key)]
+        )
+        return JSONResponse({"events": [one.model_dump(mode="json") for one in events]}, status_code=202)
 
     @app.get(
         "/v1/feedback/{event_id:path}",
@@ -196,8 +213,16 @@ def _add_health(app: FastAPI, service: Service) -> None:
         return Response(service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _acknowledgement(accepted: Accepted) -> schemas.FeedbackAccepted:
+def _acknowledgement(service: Service, accepted: Accepted) -> schemas.FeedbackAccepted:
+    progress = Progress()
+    if accepted.repeated:
+        # What was durable a moment ago was neither judged nor learnt.
+        with suppress(RetryError):
+            progress = service.fates.progress(accepted.event_id, accepted.task)
     return schemas.FeedbackAccepted(
+        answers_since=progress.answers_since,
+        learnt_in=progress.learnt_in,
+        in_champion=progress.in_champion,
         event_id=accepted.event_id,
         task=accepted.task,
         accepted_at=accepted.accepted_at,
@@ -220,6 +245,19 @@ async def _unless_gone(request: Request, future: Future[list[Answer]]) -> list[A
     finally:
         answered.cancel()
         gone.cancel()
+
+
+def _nothing() -> Future[list[Answer]]:
+    """Return what a model is done with at once."""
+    future: Future[list[Answer]] = Future()
+    future.set_result([])
+    return future
+
+
+def _whose(corrected: Corrected | None) -> dict[str, str | None]:
+    if corrected is None:
+        return {"answered_by": "model", "correction_id": None}
+    return {"answered_by": "correction", "correction_id": corrected.event_id}
 
 
 async def _json_bytes(request: Request) -> bytes:

@@ -55,6 +55,11 @@ class _Prediction(BaseModel):
 
     prediction_id: Annotated[str, Field(description="Id for feedback on this answer.")]
     truncated: Annotated[bool, Field(description="The model read only the beginning of the text.")]
+    answered_by: Annotated[
+        Literal["model", "correction"],
+        Field(description="`correction`: what a trusted person said of this very text, until a champion has learnt it."),
+    ]
+    correction_id: Annotated[str | None, Field(description="The event id of the feedback that answered; null where a model did.")]
 
 
 class _PredictResponse(_Schema):
@@ -110,7 +115,7 @@ class Readiness(BaseModel):
 
 
 class FeedbackAccepted(_Schema):
-    """The acknowledgement: the event is durable in the log and will not be lost."""
+    """The acknowledgement: the event is durable in the log and will not be lost. Posted again, it tells how far it has come."""
 
     event_id: str
     task: str
@@ -118,6 +123,11 @@ class FeedbackAccepted(_Schema):
     accepted_at: datetime
     fate: str
     """Where its fate can be asked."""
+    answers_since: Annotated[
+        datetime | None, Field(description="Since when it answers for its own text; null until it was judged, seconds later.")
+    ] = None
+    learnt_in: Annotated[str | None, Field(description="The first version that learnt from it.")] = None
+    in_champion: Annotated[bool, Field(description="Whether it is live: the champion, or one of its parents, learnt it.")] = False
 
 
 class TaskView(TaskSummary):

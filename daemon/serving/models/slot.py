@@ -18,6 +18,8 @@ from config.clock import Clock, utc_now
 from config.tasks import TaskSpec
 from daemon.serving.models.batching import Batcher, ClosedError
 from daemon.serving.models.trouble import Trouble
+from perennial_artifact.description import describe
+from perennial_artifact.errors import UnusableError
 from perennial_artifact.predictor import Answer, Predictor
 from perennial_artifact.warming import warm
 
@@ -81,6 +83,8 @@ class SlotStatus:
     failure: str | None
     """Why the champion could not be loaded, while that lasts."""
     waiting_texts: int = 0
+    labels: frozenset[str] = frozenset()
+    """What the served version may answer with, as it says itself."""
 
     @property
     def waits_for_nothing(self) -> bool:
@@ -99,6 +103,7 @@ class _Live:
     generation: int
     loaded_at: datetime
     batcher: Batcher
+    labels: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,12 @@ class Slot:
         self._closed = False
         self._swapping = threading.Lock()
 
+    def version(self) -> str:
+        """Return the version that answers now. Raises `NoModelError` when nothing is loaded."""
+        if (live := self._live) is None:
+            raise NoModelError
+        return live.version
+
     def predict(self, texts: Sequence[str]) -> tuple[str, Future[list[Answer]]]:
         """Return the version that answers and a future of one answer per text, as `Batcher.submit` does.
 
@@ -165,6 +176,7 @@ class Slot:
             loaded_at=live.loaded_at if live else None,
             failure=failure.reason if failure else None,
             waiting_texts=live.batcher.waiting_texts if live else 0,
+            labels=live.labels if live else frozenset(),
         )
 
     def trouble(self) -> Trouble | None:
@@ -187,7 +199,7 @@ class Slot:
             return Refreshed("backing_off", champion.version, reason=failure.reason)
         started = time.monotonic()
         try:
-            batcher = self._load_and_warm(champion)
+            batcher, labels = self._load_and_warm(champion)
         except Exception as error:  # noqa: BLE001 - whatever a broken model raises, the old one must serve on
             return self._note_failure(champion, error)
         with self._swapping:
@@ -195,7 +207,7 @@ class Slot:
                 # While it was loaded its task was dropped, or the process began to stop.
                 batcher.close()
                 return Refreshed("unchanged")
-            old, self._live = self._live, _Live(champion.version, champion.generation, self._clock(), batcher)
+            old, self._live = self._live, _Live(champion.version, champion.generation, self._clock(), batcher, labels)
         self._failure = None
         outcome = Refreshed("swapped", champion.version, load_s=time.monotonic() - started, generation=champion.generation)
         log.info("serving.model_swapped", task=self.spec.name, version=champion.version, load_s=round(outcome.load_s, 3),
@@ -227,11 +239,12 @@ class Slot:
             live.batcher.join(timeout_s)
             self._live = None
 
-    def _load_and_warm(self, champion: Champion) -> Batcher:
+    def _load_and_warm(self, champion: Champion) -> tuple[Batcher, frozenset[str]]:
         folder = self._source.verified_folder(champion)
         predictor = self._load(folder)
         warm(predictor)
-        return Batcher(predictor, name=champion.version, on_batch=self._on_batch, text_time_s=self._text_time_s)
+        batcher = Batcher(predictor, name=champion.version, on_batch=self._on_batch, text_time_s=self._text_time_s)
+        return batcher, _labels(folder)
 
     def _note_failure(self, champion: Champion, error: Exception) -> Refreshed:
         same = self._failure is not None and self._failure.generation == champion.generation
@@ -252,3 +265,11 @@ class Slot:
             log.warning("serving.model_drain_slow", task=self.spec.name, version=old.version, limit_s=DRAIN_LIMIT_S)
         # A spaCy pipeline refers to itself, so its memory comes back only when cycles are collected.
         gc.collect()
+
+
+def _labels(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(describe(folder).labels)
+    except UnusableError:
+        # It answers all the same: a loader may know more than its folder says.
+        return frozenset()

@@ -74,6 +74,9 @@ class Tone:
     def confirmed(self, answer: Answer) -> dict[str, Any]:
         return {"tone": round(answer["tone"])}
 
+    def corrected(self, target: Target) -> dict[str, Any] | None:
+        return {"tone": float(target["tone"])}
+
     def from_row(self, row: RowValues) -> dict[str, Any] | None:
         return {"tone": row.number("tone")}
 
