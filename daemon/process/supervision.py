@@ -42,7 +42,7 @@ class ServingChild:
     def __init__(self, settings: Settings, stop: threading.Event) -> None:
         self._settings = settings
         self._stop = stop
-        self._digest = _digest(settings)
+        self._digest = digest(settings)
         self._child: subprocess.Popen[bytes] | None = None
         self._was_up = False
         self.address: str | None = None
@@ -187,7 +187,8 @@ class ServingChild:
         self._child, self.address = None, None
 
 
-def _digest(settings: Settings) -> str:
+def digest(settings: Settings) -> str:
+    """Return eight hexadecimal digits that tell these settings from others: by them a daemon knows its own child again."""
     # Short: enough to see a change, and too little to guess the token from, which others on this machine could then try.
     return hashlib.sha256(json.dumps(environment_of(settings), sort_keys=True).encode()).hexdigest()[:8]
 

@@ -107,7 +107,7 @@ def upgrade_to(database: Database, revision: str, monkeypatch: pytest.MonkeyPatc
     with monkeypatch.context() as earlier:
         earlier.setattr(command, "upgrade", lambda config, _head: newest(config, revision))
         with database.write() as connection:
-            registry.database.migrations._upgrade(connection)
+            registry.database.migrations.upgrade(connection)
 
 
 def test_a_registry_of_the_first_schema_opens_with_all_it_held(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,7 @@ def test_an_answer_of_an_earlier_version_that_cannot_be_read_refuses_its_confirm
             "f-3": "joined",
         }
         enrich(buffer)
-        assert buffer._tables.count("feedback_judgements") == 2
+        assert rows_of(buffer.folder, "feedback_judgements", ["row_id"]).num_rows == 2
 
 
 def test_a_task_that_became_another_kind_leaves_what_was_said_before_alone(tmp_path: Path) -> None:
@@ -102,4 +102,4 @@ def test_a_task_that_became_another_kind_leaves_what_was_said_before_alone(tmp_p
         buffer.resolve_waiting()
         assert (status(buffer, "f-1"), status(buffer, "f-2")) == ("joined", "refused")
         enrich(buffer)
-        assert buffer._tables.count("feedback_judgements") == 1
+        assert rows_of(buffer.folder, "feedback_judgements", ["row_id"]).num_rows == 1

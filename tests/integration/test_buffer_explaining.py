@@ -23,6 +23,7 @@ from tests.support.buffers import (
     opened,
     renaming,
     stored,
+    take,
 )
 
 NEXT_RUN = "the next training run uses it"
@@ -56,8 +57,7 @@ def test_those_who_say_the_same_of_one_text_teach_it_together(tmp_path: Path) ->
 def test_a_newer_answer_or_a_label_that_says_otherwise_is_told(tmp_path: Path) -> None:
     with opened(tmp_path / "b", tasks=LENIENT) as buffer:
         buffer.insert(stored(feedback("old", "one", "sport", hours=2), feedback("new", "one", "economy", hours=1)))
-        buffer.insert(stored(feedback("user", "two", "sport"), label("gold", "two", "economy", hours=9), offset=9))
-        enrich(buffer)
+        take(buffer, feedback("user", "two", "sport"), label("gold", "two", "economy", hours=9), offset=9)
         old = explained(buffer, "old")
         assert (old.status, old.reason.partition(": ")[2]) == ("set_aside", IN_WORDS["replaced"])
         assert NEXT_RUN in explained(buffer, "new").reason
@@ -72,15 +72,13 @@ def test_a_newer_answer_or_a_label_that_says_otherwise_is_told(tmp_path: Path) -
 def test_answers_that_renames_make_equal_are_equal(tmp_path: Path) -> None:
     with opened(tmp_path / "b", tasks=LENIENT) as buffer:
         buffer.insert(stored(feedback("old", "one", "money"), feedback("new", "one", "economy", user_id="u-2")))
-        buffer.insert(stored(renaming("s-1", money="economy"), offset=9))
-        enrich(buffer)
+        take(buffer, renaming("s-1", money="economy"), offset=9)
         assert NEXT_RUN in explained(buffer, "old").reason
 
 
 def test_poor_quality_is_told_with_its_reasons(tmp_path: Path) -> None:
     with opened(tmp_path / "b", tasks=LENIENT) as buffer:
-        buffer.insert(stored(feedback("f-1", "Hm")))
-        enrich(buffer, quality=0.2, quality_reasons=("too short: 2 letters",))
+        take(buffer, feedback("f-1", "Hm"), quality=0.2, quality_reasons=("too short: 2 letters",))
         reason = explained(buffer, "f-1").reason
         assert "quality of its text is 0.20 (too short: 2 letters); needed is 0.3 (enrich.min_quality)" in reason
 
@@ -88,26 +86,27 @@ def test_poor_quality_is_told_with_its_reasons(tmp_path: Path) -> None:
 def test_a_confirmation_without_weight_says_so(tmp_path: Path) -> None:
     silent = tasks_with(feedback=TOPICS.feedback.model_copy(update={"confirmation_weight": 0.0}))
     with opened(tmp_path / "b", tasks=silent) as buffer:
-        buffer.insert(stored(feedback("f-1", "one", verdict="confirmation")))
-        enrich(buffer)
+        take(buffer, feedback("f-1", "one", verdict="confirmation"))
         assert "task news-topics does not train on confirmations" in explained(buffer, "f-1").reason
 
 
 def test_a_label_that_too_few_rows_carry_says_how_many_are_missing(tmp_path: Path) -> None:
     with opened(tmp_path / "b", tasks=tasks_with(new_label_min_examples=2, labels="open", label_names=())) as buffer:
-        buffer.insert(stored(feedback("f-1", "one", "crypto's")))
-        enrich(buffer)
+        take(buffer, feedback("f-1", "one", "crypto's"))
         assert 'label "crypto\'s" is new and is learnt once 2 rows carry it (1 now)' in explained(buffer, "f-1").reason
-        buffer.insert(stored(label("l-1", "two", "crypto's"), offset=9))
-        enrich(buffer)
+        take(buffer, label("l-1", "two", "crypto's"), offset=9)
         assert NEXT_RUN in explained(buffer, "f-1").reason
 
 
 def test_a_label_no_longer_accepted_and_a_text_that_measures_say_so(tmp_path: Path) -> None:
     with opened(tmp_path / "b", tasks=tasks_with(labels="closed", label_names=("sport",))) as buffer:
         buffer.insert(stored(feedback("f-1", "one", "economy"), feedback("f-2", "two", "sport"), label("t", "two", "sport")))
-        buffer.insert(stored(label("a", "three", "sport", anchor=True), offset=9))
-        enrich(buffer, split=lambda row: "anchor" if row.anchor else "test" if row.row_id == "t" else "train")
+        take(
+            buffer,
+            label("a", "three", "sport", anchor=True),
+            offset=9,
+            split=lambda row: "anchor" if row.anchor else "test" if row.row_id == "t" else "train",
+        )
         assert "no longer accepts its label" in explained(buffer, "f-1").reason
         assert "the same text is reserved for testing" in explained(buffer, "f-2").reason
         assert "anchor set" in explained(buffer, "a").reason
@@ -116,12 +115,10 @@ def test_a_label_no_longer_accepted_and_a_text_that_measures_say_so(tmp_path: Pa
 def test_an_example_past_the_retention_or_of_a_removed_task_says_so(tmp_path: Path) -> None:
     kept = SETTINGS.model_copy(update={"retention_days": 1.0})
     with opened(tmp_path / "b", kept, clock=(clock := Moving())) as buffer:
-        buffer.insert(stored(feedback("old", "one")))
-        enrich(buffer)
+        take(buffer, feedback("old", "one"))
         fate = buffer.feedback_fate("old")
         clock.forward(days=2)
-        buffer.insert(stored(feedback("f-1", "two"), offset=9))
-        enrich(buffer)
+        take(buffer, feedback("f-1", "two"), offset=9)
         buffer.enforce_retention()
         assert fate is not None
         assert "buffer.retention_days" in buffer.explain(fate).reason, "it went between the two questions"

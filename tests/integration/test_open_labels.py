@@ -31,6 +31,7 @@ from tests.support.buffers import (
     review,
     spans,
     stored,
+    take,
 )
 
 ACCOUNTS = 50
@@ -49,11 +50,6 @@ def attack(day: int, count: int, name: str = "scam", **more: Any) -> list[Any]:
         )
         for number in range(count)
     ]  # fmt: skip
-
-
-def take(buffer: BufferWriter, *events: Any, offset: int, split: str = "train") -> None:
-    buffer.insert(stored(*events, offset=offset))
-    enrich(buffer, split=lambda row: "anchor" if row.anchor else split)
 
 
 def poisoned(buffer: BufferWriter, clock: Moving, name: str = "scam", *, days: int = 3, count: int = BELOW_THE_ALARM) -> None:
@@ -128,7 +124,7 @@ def test_one_label_event_one_accepted_answer_or_a_rename_vouches_for_it(tmp_path
     with opened(tmp_path / "b", clock=clock) as buffer:
         poisoned(buffer, clock, days=1)
         assert labels(frozen(buffer, tmp_path / "before")) == {"economy", "sport"}
-        take(buffer, event, offset=9000, split=split)
+        take(buffer, event, offset=9000, split=lambda row: "anchor" if row.anchor else split)
         found = frozen(buffer, tmp_path / "set", task)
         assert labels(found) == {"economy", "sport", "scam"}
         assert (found.manifest.waiting, evidence.labels_that_wait(found.manifest)) == ({}, ())

@@ -153,6 +153,12 @@ def enrich(
     return done
 
 
+def take(buffer: BufferWriter, *events: AnyEvent, offset: int = 0, **enriching: Any) -> None:
+    """Store events, whose offsets begin at `offset`, and enrich them as `enrich` is told."""
+    buffer.insert(stored(*events, offset=offset))
+    enrich(buffer, **enriching)
+
+
 def judge(buffer: BufferWriter, policy: FeedbackSettings = FEEDBACK) -> list[JudgeOutcome]:
     """Judge all feedback that waits, and again all that must be; returns what each step did."""
     outcomes = [buffer.judge_feedback(policy)]

@@ -51,7 +51,7 @@ def described(database: Database) -> dict[str, Any]:
 def test_the_newest_revision_is_the_one_the_program_names() -> None:
     script = ScriptDirectory(str(Path(registry.database.migrations.__file__).parent))
     assert script.get_heads() == [schema.HEAD]
-    assert {revision.revision for revision in script.walk_revisions()} == registry.database.migrations._known_revisions()
+    assert {revision.revision for revision in script.walk_revisions()} == registry.database.migrations.known_revisions()
 
 
 def test_a_run_that_an_older_release_recorded_is_read_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +59,7 @@ def test_a_run_that_an_older_release_recorded_is_read_and_goes_on(tmp_path: Path
     upgrade = alembic.command.upgrade
     monkeypatch.setattr(alembic.command, "upgrade", lambda config, _head: upgrade(config, "0003"))
     with Database(url).write() as connection:
-        registry.database.migrations._upgrade(connection)
+        registry.database.migrations.upgrade(connection)
         values = {"run_id": "r-1", "task": "topics", "trigger_key": "weekly:2026-W46", "reason": "", "state": "training"}
         flags = {"full": True, "promote": True, "attempt": 1, "created_at": "2026-11-20 12:00:00", "reasons": "[]", "max_seq": 7}
         names = ", ".join(f'"{name}"' for name in values | flags)
@@ -88,14 +88,14 @@ def test_a_newer_registry_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
 
 def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path / 'registry.db'}"
-    upgrade = registry.database.migrations._upgrade
+    upgrade = registry.database.migrations.upgrade
 
     def half(connection: sa.Connection) -> None:
         upgrade(connection)
         message = "power"
         raise KeyboardInterrupt(message)
 
-    monkeypatch.setattr(registry.database.migrations, "_upgrade", half)
+    monkeypatch.setattr(registry.database.migrations, "upgrade", half)
     with pytest.raises(KeyboardInterrupt):
         Registry.open(url)
     with Database(url).read() as connection:

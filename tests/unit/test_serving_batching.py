@@ -142,7 +142,7 @@ def test_waiting_characters_are_bounded(model: Echo, batcher: Batcher, monkeypat
     model.go.set()
     assert len(kept.result(LIMIT_S)) == 2
     # All that left the queue, answered or not, makes room again.
-    assert batcher._waiting_chars == 0
+    assert batcher.waiting_chars == 0
 
 
 def test_closing_answers_what_was_taken_refuses_more_and_releases_the_model(model: Echo) -> None:
@@ -216,7 +216,7 @@ def test_what_is_left_of_a_text_is_dropped_with_its_client(words: tuple[InWords,
     model.go.set()
     assert batcher.submit(["next"]).result(LIMIT_S) == [{"label": "next"}]
     assert not [call for call in model.calls if "cccc" in call]
-    assert (batcher.waiting_texts, batcher._waiting_chars) == (0, 0)
+    assert (batcher.waiting_texts, batcher.waiting_chars) == (0, 0)
 
 
 def test_a_text_that_takes_more_than_its_time_fails_and_its_neighbours_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,4 +243,4 @@ def test_a_text_that_takes_more_than_its_time_fails_and_its_neighbours_are_answe
     assert batcher.submit(["late"]).result(LIMIT_S)
     batcher.close()
     assert batcher.join(LIMIT_S)
-    assert (batcher.waiting_texts, batcher._waiting_chars) == (0, 0)
+    assert (batcher.waiting_texts, batcher.waiting_chars) == (0, 0)

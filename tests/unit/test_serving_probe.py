@@ -79,7 +79,7 @@ def test_serving_under_sigstop_is_killed_after_three_questions_where_a_daemon_st
     process, port = server
     settings = load_settings(data_dir=tmp_path)
     tmp_path.mkdir(exist_ok=True)
-    found = here(process, port, supervision._digest(settings) if ours else "")
+    found = here(process, port, supervision.digest(settings) if ours else "")
     monkeypatch.setattr(presence, "read", lambda _folder: found)
     monkeypatch.setattr(supervision, "_PROBE_EVERY_S", 0.0)
     started = threading.Event()

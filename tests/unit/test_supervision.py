@@ -70,7 +70,7 @@ def test_a_server_that_no_daemon_started_is_used_and_not_stopped(tmp_path: Path,
 
 def test_one_that_a_crashed_daemon_started_is_adopted_and_stopped(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
     settings = load_settings(data_dir=tmp_path)
-    serves(tmp_path, other, module._digest(settings))
+    serves(tmp_path, other, module.digest(settings))
     supervisor = ServingChild(settings, threading.Event())
     supervisor.step()
     assert supervisor.address == "http://127.0.0.1:2"
@@ -81,7 +81,7 @@ def test_one_that_a_crashed_daemon_started_is_adopted_and_stopped(tmp_path: Path
 def test_one_under_other_settings_is_started_anew(
     tmp_path: Path, other: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    serves(tmp_path, other, module._digest(load_settings(data_dir=tmp_path, serving={"token": "former"})))
+    serves(tmp_path, other, module.digest(load_settings(data_dir=tmp_path, serving={"token": "former"})))
     supervisor = child(tmp_path, """echo '{"address": "http://127.0.0.1:1"}'\nexec sleep 60""", monkeypatch)
     supervisor.step()
     assert other.poll() is not None

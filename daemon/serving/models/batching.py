@@ -148,6 +148,11 @@ class Batcher:
         """Texts that wait at this moment."""
         return self._waiting_texts
 
+    @property
+    def waiting_chars(self) -> int:
+        """Characters of the texts that wait at this moment."""
+        return self._waiting_chars
+
     def trouble(self) -> Trouble | None:
         """Return what is wrong with its thread; it ends only when it was closed."""
         since = self._busy_since

@@ -24,7 +24,7 @@ def ensure_current(database: Database) -> None:
         found = _revision(connection)
     if found == schema.HEAD:
         return
-    if found is not None and found not in _known_revisions():
+    if found is not None and found not in known_revisions():
         message = (
             f"the registry {database.name} has schema {found}, which is newer than this program's ({schema.HEAD}); "
             "nothing was changed. Install the newer Perennial, or point registry.url elsewhere"
@@ -40,7 +40,7 @@ def ensure_current(database: Database) -> None:
         raise RetryError(message)
     # Two processes may start at once: the second one waits here and finds nothing left to do.
     with database.write() as connection:
-        _upgrade(connection)
+        upgrade(connection)
 
 
 def _revision(connection: Connection) -> str | None:
@@ -49,11 +49,13 @@ def _revision(connection: Connection) -> str | None:
     return connection.execute(sa.select(_REVISION.c.version_num)).scalar_one_or_none()
 
 
-def _known_revisions() -> frozenset[str]:
+def known_revisions() -> frozenset[str]:
+    """Return the schemas that this version can migrate from, and its own."""
     return frozenset(path.stem.removeprefix("revision_") for path in (Path(__file__).parent / "versions").glob("revision_*.py"))
 
 
-def _upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection) -> None:
+    """Bring the schema to this version's, within the connection's transaction."""
     # Alembic is needed on the first start after an installation only; every other start is quicker without it.
     from alembic import command  # noqa: PLC0415 - see above
     from alembic.config import Config  # noqa: PLC0415 - see above
