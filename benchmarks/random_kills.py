@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from consumers.buffer.open import open_reader
 from consumers.dead_letters.store import DeadLetters
 from consumers.events.schemas import FEEDBACK_TOPIC, TOPIC_OF_TYPE, AnyEvent, Article, Label, key_of, to_bytes
 from consumers.log.open import open_event_log
-from daemon.demo.installation import Installation
+from daemon.demo.installation import PROGRAM, Installation
 from registry.store import Registry
 from tests.support.daemons import ENTITIES, TOPICS, Second, check_one_champion, give_champion, lines_of, make_models
 from tests.support.tiny_models import toy_rows
@@ -64,10 +65,11 @@ def survive(
     life_s: float = LIFE_S,
     new_examples: int = NEW_EXAMPLES,
     seed: int = 20,
+    program: Sequence[str] = PROGRAM,
 ) -> dict[str, Any]:
     """Kill a daemon `kills` times in lives of up to twice `life_s`; return what was counted at the end.
 
-    Each `new_examples` start a run.
+    Each `new_examples` start a run. `program` is what the interpreter runs for a daemon.
     """
     daemon = _installation(folder, new_examples, sections or {})
     give_champion(daemon)
@@ -77,15 +79,18 @@ def survive(
     started = time.monotonic()
     with producer:
         for number in range(kills):
-            with Second(daemon, "life") as life:
+            with Second(daemon, "life", program=program) as life:
                 time.sleep(chance.uniform(0.0, 2 * life_s))
                 if life.process.poll() is not None:
                     message = f"life {number} ended by itself: {life.log_file.read_text(errors='replace')[-2_000:]}"
                     raise RuntimeError(message)
                 met[_doing(life)] += 1
     killing_s = time.monotonic() - started
-    with daemon:
+    try:
+        daemon.start(program)
         daemon.wait_until_quiet(limit_s=_SETTLE_LIMIT_S)
+    finally:
+        daemon.stop()
     return {
         "kills": kills,
         "killed_while": dict(met),

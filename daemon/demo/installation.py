@@ -26,6 +26,8 @@ from daemon.serving.client import post
 from daemon.views.status import Status, StatusReader
 from daemon.views.task_status import TaskStatus
 
+PROGRAM = ("-P", "-m", "daemon")
+"""What the interpreter runs: `perennial`, which looks for no modules in the working folder."""
 _POLL_S = 0.25
 _STOP_LIMIT_S = 60.0
 _LOG_TAIL_CHARS = 2_000
@@ -90,7 +92,7 @@ class Installation:
         assert self._process is not None  # noqa: S101 - a caller's mistake
         return self._process.pid
 
-    def start(self, program: Sequence[str] = ("-P", "-m", "daemon")) -> None:
+    def start(self, program: Sequence[str] = PROGRAM) -> None:
         """Start the daemon and return when it is up (and, with serving, when it answers)."""
         command = [sys.executable, *program, "run", *([] if self.serve else ["--no-serve"])]
         with self.log_file.open("ab") as log:

@@ -25,6 +25,7 @@ from registry.store import Registry
 from tests.kafka.broker import Broker
 from tests.support.commands import perennial
 from tests.support.daemons import (
+    BY_WORDS,
     LIMIT_S,
     TOPICS,
     VICTIM,
@@ -113,7 +114,7 @@ def one_champion_whose_artifact_verifies(daemon: Installation, expected: str | N
 
 def goes_on(daemon: Installation, expected: set[str]) -> None:
     """Start over what was put back: everything is ingested once, runs end, and the champion answers."""
-    daemon.start()
+    daemon.start(BY_WORDS)
     daemon.wait_until(lambda: set(stored_ids(daemon)) >= expected, limit_s=LIMIT_S, what="every event to be stored")
     daemon.wait_until(daemon.is_quiet, limit_s=LIMIT_S, what="quiet")
     ids = stored_ids(daemon)
@@ -148,7 +149,7 @@ def test_backups_taken_under_ingest_training_and_promotion_are_whole(tmp_path: P
         # As the command does, which the next test runs.
         backups.append((folder, before, take(daemon.settings, folder, link_to=earlier)))
 
-    daemon.start()
+    daemon.start(BY_WORDS)
     try:
         with Publisher(daemon) as publisher:
             daemon.wait_until(lambda: len(stored_ids(daemon)) >= ENOUGH, limit_s=LIMIT_S, what="the first rows")

@@ -14,6 +14,7 @@ from daemon.demo.installation import Installation
 from daemon.process import presence
 from registry.artifacts.local import LocalArtifacts
 from tests.support.daemons import (
+    BY_WORDS,
     ENTITIES,
     TOPICS,
     VICTIM,
@@ -54,7 +55,7 @@ def test_killed_at_every_stage_it_finishes_the_run_once_and_loses_nothing(daemon
     assert len(stored) == 60
     assert sum(daemon.status().lag.values()) == 160 - 40, "the third batch was stored, its positions were not committed"
 
-    daemon.start()
+    daemon.start(BY_WORDS)
     ask(daemon, TOPICS)
     assert stored_ids(daemon) == sent
     child = wait_for_training(daemon, TOPICS)
@@ -76,7 +77,7 @@ def test_killed_at_every_stage_it_finishes_the_run_once_and_loses_nothing(daemon
     dies(daemon, "promoted-undecided")
     assert (only_run(daemon, TOPICS).state, only_run(daemon, TOPICS).verdict) == ("published", None)
 
-    daemon.start()
+    daemon.start(BY_WORDS)
     wait_for_decision(daemon, TOPICS)
     run = only_run(daemon, TOPICS)
     assert (run.run_id, run.state, run.verdict, run.attempt) == (killed.run_id, "decided", "promote", 2)
@@ -97,7 +98,7 @@ def test_killed_at_every_stage_it_finishes_the_run_once_and_loses_nothing(daemon
 
 def test_a_stop_in_the_middle_of_training_is_quick_and_the_run_goes_on_later(daemon: Installation) -> None:
     daemon.publish(spans(80))
-    daemon.start()
+    daemon.start(BY_WORDS)
     ask(daemon, ENTITIES)
     child = wait_for_training(daemon, ENTITIES)
     began = time.monotonic()
@@ -112,7 +113,7 @@ def test_a_stop_in_the_middle_of_training_is_quick_and_the_run_goes_on_later(dae
     with registry_of(daemon) as registry:
         assert registry.lease.holder() is None, "the next one need not wait for the lease to run out"
 
-    daemon.start()
+    daemon.start(BY_WORDS)
     wait_for_decision(daemon, ENTITIES)
     run = only_run(daemon, ENTITIES)
     assert (run.run_id, run.state, run.attempt) == (stopped.run_id, "decided", 2)

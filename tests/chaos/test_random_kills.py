@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import random_kills
+from tests.support.daemons import BY_WORDS
 
 pytestmark = pytest.mark.slow
 
@@ -15,7 +16,7 @@ LIFE_S = 2.0
 
 
 def test_a_daemon_killed_at_random_moments_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    found = random_kills.survive(tmp_path, KILLS, life_s=LIFE_S, new_examples=80)
+    found = random_kills.survive(tmp_path, KILLS, life_s=LIFE_S, new_examples=80, program=BY_WORDS)
     assert found["kills"] == KILLS
     assert found["acknowledged"] > 50
     assert (found["lost"], found["doubled"]) == (0, 0)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from registry.artifacts import local as artifacts
 from registry.database import engine as database
 from registry.database.engine import Database
 from registry.versions import Versions
+from tests.support.encoders import WordEncoder
 
 
 def kill() -> None:
@@ -131,9 +133,15 @@ def unenriched() -> None:
     Enricher.step = lambda _self: EnrichOutcome()  # type: ignore[method-assign]  # the point
 
 
+def by_words() -> None:
+    """Enrich with an encoder that knows only words: spares a daemon a sentence encoder's libraries, 3 s of a core."""
+    app.Enricher = partial(Enricher, encoder=WordEncoder())  # type: ignore[assignment,misc]  # the point
+
+
 FAULTS: Mapping[str, Callable[[], None]] = {
     "impatient": impatient,
     "unenriched": unenriched,
+    "by-words": by_words,
     "mid-ingest": stored_but_not_committed,
     "before-store": lambda: before(BufferWriter, "insert", times=3),
     "frozen-before-store": lambda: frozen(BufferWriter, "insert", times=3),

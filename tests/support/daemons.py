@@ -25,7 +25,7 @@ from config.settings import environment_of
 from consumers.dead_letters.store import DeadLetters
 from consumers.events.schemas import LIFECYCLE_TOPIC, Label, Retrain
 from consumers.log.open import open_event_log
-from daemon.demo.installation import Installation
+from daemon.demo.installation import PROGRAM, Installation
 from daemon.process import presence
 from registry import promotion
 from registry.artifacts.local import LocalArtifacts
@@ -37,6 +37,8 @@ from tests.support.tiny_models import make_tiny_bert, toy_rows
 
 TOPICS, ENTITIES = "news-topics", "news-entities"
 VICTIM = str(Path(__file__).with_name("daemon_victim.py"))
+BY_WORDS = (VICTIM, "by-words")
+"""A daemon as it is, but for its encoder: for tests where what it learns from texts is not the point."""
 LIMIT_S = 150.0
 """How long anything may take on a busy machine."""
 LEASE_S = 2.0
@@ -215,7 +217,7 @@ def logged(daemon: Installation, event: str) -> list[dict[str, Any]]:
 
 def dies(daemon: Installation, fault: str) -> None:
     """Start a daemon with a fault put in, and see it killed by that."""
-    daemon.start([VICTIM, fault])
+    daemon.start([VICTIM, f"{fault},by-words"])
     assert daemon.wait(LIMIT_S) == -signal.SIGKILL
 
 
@@ -233,7 +235,7 @@ def give_champion(daemon: Installation) -> str:
 class Second:
     """Another daemon over the same folder; leaving the `with` block kills it."""
 
-    def __init__(self, daemon: Installation, name: str = "standby", *, program: Sequence[str] = ("-P", "-m", "daemon")) -> None:
+    def __init__(self, daemon: Installation, name: str = "standby", *, program: Sequence[str] = PROGRAM) -> None:
         self.log_file = daemon.folder / f"{name}.log"
         serve = [] if daemon.serve else ["--no-serve"]
         with self.log_file.open("wb") as log:

@@ -26,6 +26,7 @@ from daemon.upkeep.erasure import worker
 from daemon.upkeep.erasure.worker import Eraser
 from registry import erasure
 from registry.artifacts.local import LocalArtifacts
+from tests.support.daemon_victim import by_words
 
 KEEP = timedelta(seconds=2)
 _LIFE_LIMIT_S = 180
@@ -43,7 +44,8 @@ ROAD: Mapping[str, tuple[Any, str]] = {
 
 
 def hurry() -> None:
-    """Shorten the hour."""
+    """Shorten the hour, and enrich by words alone."""
+    by_words()
     wired = Eraser.__init__
 
     def hasty(self: Eraser, **parts: Any) -> None:
