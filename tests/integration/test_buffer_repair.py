@@ -170,7 +170,7 @@ def test_doubled_rows_are_removed(folder: Path) -> None:
         buffer._tables.append("examples", doubled.to_pylist())
         assert buffer.table_counts()["examples"] == 32
     with opened(folder) as buffer:
-        assert buffer.repairs == ("examples: 2 doubled row(s) were removed",)
+        assert buffer.repairs == ("examples: 2 duplicate rows removed",)
         assert buffer.table_counts()["examples"] == 30
         assert len({row.row_id for row in buffer.unenriched("examples", 99)}) == 30
 
