@@ -158,7 +158,7 @@ def test_a_part_that_was_torn_is_fetched_anew_at_the_next_attempt(served: Served
 
 def test_a_file_that_is_too_long_is_cut_off(served: Served) -> None:
     served.change = lambda name, _request: sent(200, b"x" * 10_000) if name == "ner/model" else None
-    with pytest.raises(ModelError, match="longer than the 1024 bytes"):
+    with pytest.raises(ModelError, match="longer than the published 1024 bytes"):
         served.fetch()
     assert (served.part / "ner" / "model").stat().st_size <= 1024
     served.change = lambda _name, _request: None
