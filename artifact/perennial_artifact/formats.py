@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from perennial_artifact.compute import Compute
 from perennial_artifact.description import Description, describe
 from perennial_artifact.errors import UnusableError
+from perennial_artifact.manifest import unchecked
 from perennial_artifact.predictor import Predictor
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A model that answers, and the folder's content that it was opened from; the folder itself may be gone."""
+
+    predictor: Predictor
+    format: str
+    compute: Compute
+    content: Mapping[str, str]
+    """SHA-256 of each file by its name, as the manifest says; empty for a folder without one."""
+    shares: bool = False
+    """Whether it took over what another had loaded, and warmed."""
 
 
 class ModelFormat(Protocol):
@@ -17,6 +33,22 @@ class ModelFormat(Protocol):
 
     def open(self, folder: Path, description: Description, compute: Compute) -> Predictor:
         """Return the model in `folder`. Raises `UnusableError` when it cannot be read."""
+        ...
+
+
+@runtime_checkable
+class Reuses(Protocol):
+    """A format that can open a version by what it shares with another that is open: a new head on an encoder that stays."""
+
+    def open_after(
+        self, folder: Path, description: Description, *, before: Predictor, changed: Collection[str]
+    ) -> Predictor | None:
+        """Return the model in `folder`, with what of `before` its unchanged files stand for; None where that is nothing.
+
+        It computes as `before` does, which has the same format. `changed` are the files that are new, gone or have other
+        content than those that `before` was opened from. `before` answers on meanwhile and for a while after: what both have
+        in common must bear two callers at once. Raises `UnusableError`.
+        """
         ...
 
 
@@ -50,5 +82,18 @@ def find(name: str) -> ModelFormat:
 
 def open_model(folder: Path, compute: Compute) -> Predictor:
     """Return the model in a folder, by what it says of itself. Raises as `describe` and `find` do."""
+    return open_after(folder, compute, None).predictor
+
+
+def open_after(folder: Path, compute: Compute, before: Opened | None) -> Opened:
+    """Return the model in a verified folder; a format that can takes what is unchanged from `before`. As `open_model`."""
     description = describe(folder)
-    return find(description.format).open(folder, description, compute)
+    found = find(description.format)
+    content = {name: file.sha256 for name, file in unchecked(folder).items()}
+    alike = before is not None and (before.format, before.compute) == (description.format, compute)
+    if before is not None and alike and content and before.content and isinstance(found, Reuses):
+        changed = {name for name in content.keys() | before.content.keys() if content.get(name) != before.content.get(name)}
+        taken_over = found.open_after(folder, description, before=before.predictor, changed=changed)
+        if taken_over is not None:
+            return Opened(taken_over, description.format, compute, content, shares=True)
+    return Opened(found.open(folder, description, compute), description.format, compute, content)

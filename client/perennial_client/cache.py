@@ -5,6 +5,9 @@ v17-0123456789ab/   a whole version; the time of its `manifest.json` is when ser
 .part-v18-.../      one that is being fetched; gone on with after a break or a restart
 .gone-.../          one that is being removed
 lock                held by the process that fetches
+
+A file that two versions have in common is one file with two names, also across tasks: nothing here is ever written into once a
+version is whole.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from pathlib import Path
 
 from perennial_artifact.durable import sync_folder, write_atomic
 from perennial_artifact.manifest import MANIFEST_FILE
+from perennial_artifact.sharing import Held
 from perennial_client.errors import UnavailableError
 from perennial_client.results import Champion
 
@@ -121,6 +125,12 @@ class Cache:
                     _discard(path)
             part.mkdir(exist_ok=True)
             yield part
+
+    def held(self) -> Held:
+        """Return what whole versions hold here, of this task first and then of the others in the same cache."""
+        own = sorted(self._folder.glob("v*-*"))
+        others = (path for path in sorted(self._folder.parent.glob("*/v*-*")) if path.parent != self._folder)
+        return Held(path for path in (*own, *others) if path.is_dir())
 
     def finish(self, part: Path, champion: Champion) -> None:
         """Give a fetched and synced folder its place."""

@@ -1,4 +1,7 @@
-"""Fetches a version: every file in ranges, gone on with after a break, checked against the manifest before it has a place."""
+"""Fetches a version: the files that no version here holds, in ranges, gone on with after a break.
+
+Every file is checked against the manifest before it has a place.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +54,9 @@ def fetch(client: Client, champion: Champion, cache: Cache, stop: threading.Even
             what = f"the files have {manifest.size_bytes} bytes in total, but serving announced {champion.size_bytes}"
             raise ModelError(what, champion.version, "check the proxies between this app and serving")
         try:
-            _need_room(part, files)
-            for file in files:
+            missing = _place_held(part, files, cache)
+            _need_room(part, missing)
+            for file in missing:
                 _fetch_file(client, champion.version, file, part / file.name, stop)
             sync_folders(part)
             write_atomic(part / MANIFEST_FILE, content)
@@ -62,6 +66,21 @@ def fetch(client: Client, champion: Champion, cache: Cache, stop: threading.Even
                 # The app needs the room more than a half-fetched model does.
                 shutil.rmtree(part, ignore_errors=True)
             raise
+
+
+def _place_held(part: Path, files: tuple[File, ...], cache: Cache) -> tuple[File, ...]:
+    """Put into `part` what a version here holds already, every byte checked; return the files that must be fetched."""
+    held = cache.held()
+    missing = []
+    for file in files:
+        path = part / file.name
+        known = held.holds(file)
+        if known or _has_another_name(path):
+            # What an earlier attempt left may be a name of a version's file, into which nothing may be written.
+            path.unlink(missing_ok=True)
+        if not (known and held.place(file, path)):
+            missing.append(file)
+    return tuple(missing)
 
 
 def _need_room(part: Path, files: tuple[File, ...]) -> None:
@@ -132,6 +151,13 @@ def _go_on(client: Client, version: str, file: File, path: Path, stop: threading
     if have < file.size_bytes:
         message = "the answer ended early"
         raise httpx.RemoteProtocolError(message)
+
+
+def _has_another_name(path: Path) -> bool:
+    try:
+        return path.stat().st_nlink > 1
+    except FileNotFoundError:
+        return False
 
 
 def _size(path: Path) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from perennial_artifact import formats
 from perennial_artifact.compute import Compute
 from perennial_artifact.errors import UnusableError
-from perennial_artifact.predictor import Predictor
+from perennial_artifact.formats import Opened
 from perennial_artifact.warming import warm
 from perennial_client.errors import ModelError, missing_extra, unusable
 from perennial_client.results import Champion
@@ -33,13 +33,16 @@ def check(champion: Champion) -> None:
         raise missing_extra(error, _EXTRAS.get(champion.backend, champion.backend)) from error
 
 
-def load(champion: Champion, folder: Path, precision: str) -> Predictor:
-    """Return the model in a verified folder, warm. Raises what `check` raises, and whatever a broken model raises."""
+def load(champion: Champion, folder: Path, precision: str, before: Opened | None) -> Opened:
+    """Return the model in a verified folder, warm; what has not changed may come from the one that is open.
+
+    Raises what `check` raises, and whatever a broken model raises.
+    """
     try:
-        predictor = formats.open_model(folder, Compute(precision=precision))
-        warm(predictor)
+        opened = formats.open_after(folder, Compute(precision=precision), before)
+        warm(opened.predictor, shares=opened.shares)
     except UnusableError as error:
         raise unusable(error, champion.version) from error
     except ImportError as error:
         raise missing_extra(error, _EXTRAS.get(champion.backend, champion.backend)) from error
-    return predictor
+    return opened

@@ -16,8 +16,9 @@ from typing import Literal, Self
 
 from perennial_artifact import manifest
 from perennial_artifact.errors import UnusableError
+from perennial_artifact.formats import Opened
 from perennial_artifact.portions import portions
-from perennial_artifact.predictor import Answer, Predictor
+from perennial_artifact.predictor import Answer
 from perennial_client import loading
 from perennial_client.cache import Cache
 from perennial_client.calls import check_texts
@@ -36,10 +37,10 @@ log = logging.getLogger("perennial_client")
 class _Live:
     """One loaded version; every caller that is predicting holds a reference."""
 
-    def __init__(self, champion: Champion, precision: str, predictor: Predictor) -> None:
+    def __init__(self, champion: Champion, precision: str, opened: Opened) -> None:
         self.champion = champion
         self.precision = precision
-        self._predictor = predictor
+        self.opened = opened
         self._lock = threading.Lock()
 
     def answer(self, texts: Sequence[str]) -> list[Answer]:
@@ -47,7 +48,7 @@ class _Live:
         for portion in portions(texts):
             # Between portions other threads get their turn.
             with self._lock:
-                answers += self._predictor.predict(portion)
+                answers += self.opened.predictor.predict(portion)
         return answers
 
     def is_of(self, champion: Champion, precision: str) -> bool:
@@ -246,7 +247,8 @@ class Model:
             # It is fetched again.
             self._cache.remove(champion)
             raise unusable(error, champion.version) from None
-        return _Live(champion, precision, loading.load(champion, folder, precision))
+        before = self._live.opened if self._live is not None else None
+        return _Live(champion, precision, loading.load(champion, folder, precision, before))
 
     def _swap(self, loaded: _Live) -> None:
         before, self._live = self._live, loaded

@@ -1,4 +1,4 @@
-"""Published models in one folder of this machine."""
+"""Published models in one folder of this machine; files that versions have in common lie there once."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from config import durable
 from config.errors import RunFailedError
 from perennial_artifact.manifest import MANIFEST_FILE, File, Manifest
+from perennial_artifact.sharing import Held
 from registry.artifacts import manifest as manifests
 from registry.artifacts.protocol import Published
 
@@ -25,7 +26,11 @@ _COPY_CHUNK_BYTES = 1 << 20
 
 
 class LocalArtifacts:
-    """An artifact store in a folder of this machine: what is fetched is read where it was published, without a copy."""
+    """An artifact store in a folder of this machine: what is fetched is read where it was published, without a copy.
+
+    Every version is a whole folder. A file that another version holds too is the same file under a second name (a hard link):
+    the file system itself counts who needs it, and removing a version takes nothing from another.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -33,15 +38,16 @@ class LocalArtifacts:
     def publish(self, task: str, number: int, source: Path) -> Published:
         """Copy the model folder `source` in, durably; the same content published again changes nothing.
 
-        Order: copy into a temporary folder beside the target, fsync files and folders, manifest last, rename, fsync the
-        parent. Killed at any point it leaves the whole artifact or only a temporary folder for `sweep_temporary`.
+        Order: copy, or name again, into a temporary folder beside the target, fsync files and folders, manifest last, rename,
+        fsync the parent. Killed at any point it leaves the whole artifact or only a temporary folder for `sweep_temporary`.
         Raises `RunFailedError` when the folder holds what must not be published, and what the disk raises.
         """
         names = manifests.publishable(source)
         parent = self._root / task
         parent.mkdir(parents=True, exist_ok=True)
         with _temporary_folder(parent) as temporary:
-            manifest = Manifest(task=task, number=number, files=_copy(source, names, temporary))
+            held = Held(map(self.folder, self.list()))
+            manifest = Manifest(task=task, number=number, files=_take_in(source, names, temporary, held))
             durable.sync_tree(temporary)
             content = manifest.to_bytes()
             durable.write_atomic(temporary / MANIFEST_FILE, content)
@@ -83,7 +89,7 @@ class LocalArtifacts:
         return sorted(artifact_id for artifact_id in found if _ARTIFACT_ID.fullmatch(artifact_id))
 
     def size_bytes(self, artifact_id: str) -> int:
-        """Return the room an artifact takes on disk, 0 when it is not there."""
+        """Return the bytes that an artifact's files have, shared with others or not; 0 when it is not there."""
         return sum(path.lstat().st_size for path in self.folder(artifact_id).rglob("*"))
 
     def remove(self, artifact_id: str) -> None:
@@ -135,16 +141,27 @@ def _locked(folder: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _copy(source: Path, names: Collection[str], target: Path) -> dict[str, File]:
-    """Copy the files `names`; return SHA-256 and size of each, of the very bytes that were written."""
-    written: dict[str, File] = {}
+def _take_in(source: Path, names: Collection[str], target: Path, held: Held) -> dict[str, File]:
+    """Copy the files `names`, or name again what is held; return SHA-256 and size of each, of the very bytes in `target`."""
+    taken: dict[str, File] = {}
     for name in sorted(names):
-        digest, size = hashlib.sha256(), 0
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        with (source / name).open("rb") as reader, (target / name).open("xb") as writer:
-            while chunk := reader.read(_COPY_CHUNK_BYTES):
-                writer.write(chunk)
-                digest.update(chunk)
-                size += len(chunk)
-        written[name] = File(name, digest.hexdigest(), size)
-    return written
+        path = source / name
+        size_bytes = path.stat().st_size
+        if held.may_hold(size_bytes):
+            file = File(name, durable.sha256_of_file(path), size_bytes)
+            if held.place(file, target / name):
+                taken[name] = file
+                continue
+        taken[name] = _copy(path, target / name, name)
+    return taken
+
+
+def _copy(source: Path, target: Path, name: str) -> File:
+    digest, size = hashlib.sha256(), 0
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with source.open("rb") as reader, target.open("xb") as writer:
+        while chunk := reader.read(_COPY_CHUNK_BYTES):
+            writer.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+    return File(name, digest.hexdigest(), size)

@@ -22,6 +22,8 @@ class Published:
 class ArtifactStore(Protocol):
     """Keeps published model folders: they appear whole or not at all, never change, and every byte can be checked.
 
+    What versions have in common, of any task, takes room once and is brought to this machine once.
+
     Every method raises `RunFailedError` for what is not an artifact id, and lets through what the disk or the network raises.
     """
 
@@ -48,7 +50,7 @@ class ArtifactStore(Protocol):
         ...
 
     def size_bytes(self, artifact_id: str) -> int:
-        """Return the room an artifact takes, 0 when it is not there."""
+        """Return the bytes that an artifact's files have, shared with others or not; 0 when it is not there."""
         ...
 
     def remove(self, artifact_id: str) -> None:

@@ -19,7 +19,7 @@ from tests.support.opening import opened
 CHAMPION = Champion("t", "t/v1", 1, datetime.now(UTC), "ner", "spacy", "fp32", "0" * 64, 1)
 OPEN: list[tuple[Callable[[Path], Any], type[Exception]]] = [
     (opened, RunFailedError),
-    (lambda folder: loading.load(CHAMPION, folder, "fp32"), ModelError),
+    (lambda folder: loading.load(CHAMPION, folder, "fp32", None), ModelError),
 ]
 TOK2VEC = """[components.ner.model.tok2vec]
 @architectures = "spacy.HashEmbedCNN.v2\""""

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from config import durable
 from config.errors import RunFailedError, UserError
-from perennial_artifact.manifest import MANIFEST_FILE
+from perennial_artifact.manifest import MANIFEST_FILE, File
+from perennial_artifact.sharing import Held
 from registry.artifacts import manifest as manifests
 from registry.artifacts.local import LocalArtifacts
 from registry.artifacts.open import open_store
@@ -74,6 +76,87 @@ def test_the_same_again_is_one_artifact_and_other_content_another(store: Artifac
     other = store.publish("topics", 3, model)
     assert store.list() == sorted([first.artifact_id, other.artifact_id])
     assert files(store.fetch(first.artifact_id, first.manifest_sha256)) == before
+
+
+def room(folder: Path) -> int:
+    """Return the bytes that the files below a folder take, whatever their number of names."""
+    return sum({path.stat().st_ino: path.stat().st_size for path in folder.rglob("*") if path.is_file()}.values())
+
+
+def test_what_versions_have_in_common_takes_room_once(opened: Opened, model: Path, tmp_path: Path) -> None:
+    store = opened.store
+    (model / "encoder").write_bytes(b"weights" * 100_000)
+    first = store.publish("topics", 1, model)
+    store.fetch(first.artifact_id, first.manifest_sha256)
+    before = room(tmp_path)
+    (model / "ner" / "weights").write_bytes(b"\x00\x03" * 500)
+    second, other = store.publish("topics", 2, model), store.publish("regions", 1, model)
+    assert second.size_bytes == first.size_bytes, "the manifest says what it said"
+    for one in (second, other):
+        assert files(store.fetch(one.artifact_id, one.manifest_sha256)) == files(model)
+    assert room(tmp_path) - before < 10_000, "a head and manifests"
+    store.remove(first.artifact_id)
+    store.remove(other.artifact_id)
+    assert files(store.fetch(second.artifact_id, second.manifest_sha256)) == files(model)
+    store.remove(second.artifact_id)
+    assert room(opened.kept) == 0, "the last name takes the file with it"
+
+
+def test_what_is_damaged_at_rest_is_not_passed_on(opened: Opened, model: Path) -> None:
+    first = opened.store.publish("topics", 1, model)
+    for name, content in (("ner/weights", b"\x00\x09" * 500), ("config.json", b"torn")):
+        (opened.kept / first.artifact_id / name).write_bytes(content)
+    second = opened.store.publish("topics", 2, model)
+    with pytest.raises(RunFailedError, match=r"config\.json"):
+        opened.store.fetch(first.artifact_id, first.manifest_sha256)
+    assert files(opened.store.fetch(second.artifact_id, second.manifest_sha256)) == files(model)
+
+
+def test_a_version_that_goes_while_another_is_published_is_no_loss(
+    opened: Opened, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = opened.store.publish("topics", 1, model)
+    place = Held.place
+
+    def collected_meanwhile(held: Held, file: File, target: Path) -> bool:
+        opened.store.remove(first.artifact_id)
+        return place(held, file, target)
+
+    monkeypatch.setattr(Held, "place", collected_meanwhile)
+    second = opened.store.publish("topics", 2, model)
+    monkeypatch.undo()
+    assert opened.store.list() == [second.artifact_id]
+    assert files(opened.store.fetch(second.artifact_id, second.manifest_sha256)) == files(model)
+
+
+def test_a_publishing_that_ends_half_way_leaves_the_others_whole(
+    opened: Opened, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = opened.store.publish("topics", 1, model)
+    (model / "more").write_bytes(b"new")
+
+    def full(_folder: Path) -> None:
+        message = "no space left"
+        raise OSError(message)
+
+    monkeypatch.setattr(durable, "sync_tree", full)
+    with pytest.raises(OSError, match="no space left"):
+        opened.store.publish("topics", 2, model)
+    assert opened.store.list() == [first.artifact_id]
+    assert [path.name for path in (opened.kept / "topics").iterdir()] == [first.artifact_id.partition("/")[2]]
+    (model / "more").unlink()
+    assert files(opened.store.fetch(first.artifact_id, first.manifest_sha256)) == files(model)
+
+
+def test_a_cache_brings_only_what_it_has_not(tmp_path: Path, model: Path) -> None:
+    store = CachedArtifacts(tmp_path / "kept", tmp_path / "cache")
+    first = store.publish("topics", 1, model)
+    store.fetch(first.artifact_id, first.manifest_sha256)
+    store.brought.clear()
+    (model / "config.json").write_text("[1]")
+    second = store.publish("topics", 2, model)
+    store.fetch(second.artifact_id, second.manifest_sha256)
+    assert sorted(store.brought) == [f"{second.artifact_id}/config.json", f"{second.artifact_id}/{MANIFEST_FILE}"]
 
 
 def test_what_must_not_be_published_leaves_nothing(store: ArtifactStore, model: Path) -> None:

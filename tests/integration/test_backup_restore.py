@@ -31,8 +31,9 @@ from registry import collection
 from registry.artifacts.local import LocalArtifacts
 from registry.store import Registry
 from tests.support import buffers, postgres
-from tests.support.cycles import NAME, World, better, task
+from tests.support.cycles import NAME, MadeUpRunner, World, better, task
 from tests.support.registries import check_invariants
+from trainers.job.spec import MODEL_FOLDER, JobResult, JobSpec
 
 FEEDBACK = TopicPartition(FEEDBACK_TOPIC, 0)
 
@@ -109,6 +110,41 @@ def test_a_second_backup_links_what_is_the_same(world: World, elsewhere: Setting
     assert any("/training_set/" in name for name in linked)
     shutil.rmtree(tmp_path / "b1")
     assert restore(elsewhere, tmp_path / "b2").backup.champions == {NAME: f"{NAME}/v2"}
+
+
+def test_what_versions_have_in_common_lies_in_a_backup_once(world: World, elsewhere: Settings, tmp_path: Path) -> None:
+    encoder = b"encoder" * 100_000
+
+    def with_encoder(spec: JobSpec) -> JobResult:
+        result = better(spec)
+        (spec.run_dir / MODEL_FOLDER / "encoder").write_bytes(encoder)
+        return result
+
+    assert isinstance(world.runner, MadeUpRunner)
+    world.runner.train = with_encoder
+
+    def encoders(folder: Path) -> tuple[int, int]:
+        found = list(folder.glob("artifacts/*/*/encoder"))
+        assert all(path.read_bytes() == encoder for path in found)
+        return len(found), len({path.stat().st_ino for path in found})
+
+    for _ in range(2):
+        world.grow(10)
+        world.cycle.step()
+    taken = backup(world.settings, tmp_path / "b1")
+    assert encoders(world.settings.data_dir) == encoders(tmp_path / "b1") == (2, 1)
+    assert check(tmp_path / "b1") == taken
+    restore(elsewhere, tmp_path / "b1")
+    assert encoders(elsewhere.data_dir) == (2, 1)
+    world.grow(10)
+    world.cycle.step()
+    backup(world.settings, tmp_path / "b2", link_to=tmp_path / "b1")
+    assert encoders(tmp_path / "b2") == (3, 1)
+    assert next((tmp_path / "b2").glob("artifacts/*/v4-*/encoder")).samefile(
+        next((tmp_path / "b1").glob("artifacts/*/v2-*/encoder"))
+    ), "a version that came since holds what the earlier backup has"
+    shutil.rmtree(tmp_path / "b1")
+    check(tmp_path / "b2")
 
 
 def test_an_earlier_backup_that_cannot_be_linked_is_copied_or_refused(world: World, tmp_path: Path) -> None:

@@ -179,12 +179,12 @@ def test_a_version_that_fails_leaves_the_old_one_and_is_not_tried_in_a_tight_loo
     tried: list[float] = []
     real = loading.load
 
-    def load(champion: Any, folder: Path, precision: str) -> Any:
+    def load(champion: Any, folder: Path, precision: str, before: Any) -> Any:
         if champion.version == f"{TASK}/v2":
             tried.append(time.monotonic())
             message = "a broken model"
             raise ZeroDivisionError(message)
-        return real(champion, folder, precision)
+        return real(champion, folder, precision, before)
 
     monkeypatch.setattr(loading, "load", load)
     with follow(client, cache, wait_s=60.0) as model:
@@ -273,7 +273,7 @@ def test_what_it_leaves_it_lets_go(client: Client, cache: Path, data: ServedData
     with follow(client, cache) as model:
         live = model._live
         assert live is not None
-        pipeline = weakref.ref(live._predictor._nlp)  # type: ignore[attr-defined]  # it is Entities
+        pipeline = weakref.ref(live.opened.predictor._nlp)  # type: ignore[attr-defined]  # it is Entities
         del live
         data.champion()
         eventually(lambda: label(model) == "V2")

@@ -24,7 +24,7 @@ from daemon.serving.service import Service
 from tests.support import inhabited
 from tests.support.cycles import NAME
 from tests.support.inhabited import FEEDBACK, IDS, STRANGE
-from tests.support.served import eventually, listening
+from tests.support.served import as_opened, eventually, listening
 
 LISTING = [
     "status", "runs", "tasks", "config", "doctor", "erasures", "models list", f"models show {NAME}/v2", f"models history {NAME}",
@@ -127,7 +127,7 @@ def http(settings: Settings) -> Iterator[httpx.Client]:
     serving = {"port": 0, "refresh_interval_s": 0.05, "token": SecretStr(TOKEN)}
     served = settings.model_copy(update={"serving": settings.serving.model_copy(update=serving)})
     with (
-        Service.open(served, load=lambda _folder: Echo()) as service,
+        Service.open(served, load=lambda _folder, _before: as_opened(Echo())) as service,
         listening(service) as address,
         httpx.Client(base_url=address, timeout=60, headers={"Authorization": f"Bearer {TOKEN}"}) as client,
     ):

@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 from config.errors import RunFailedError
+from perennial_artifact import manifest
+from perennial_artifact.sharing import Held
 from registry.artifacts.local import LocalArtifacts
 from registry.artifacts.protocol import Published
 
@@ -17,6 +19,8 @@ class CachedArtifacts:
     def __init__(self, kept: Path, cache: Path) -> None:
         self._kept = LocalArtifacts(kept)
         self._cache = LocalArtifacts(cache)
+        self.brought: list[str] = []
+        """Files that were copied from where models are kept."""
 
     def publish(self, task: str, number: int, source: Path) -> Published:
         """Publish where models are kept; nothing is cached yet."""
@@ -57,7 +61,14 @@ class CachedArtifacts:
         target = self._cache.folder(artifact_id)
         half = target.with_name(f".tmp-{target.name}")
         shutil.rmtree(half, ignore_errors=True)
+        held = Held(map(self._cache.folder, self._cache.list()))
         self._cache.remove(artifact_id)
+        source = self._kept.folder(artifact_id)
         with contextlib.suppress(FileNotFoundError):  # told by who verifies it
-            shutil.copytree(self._kept.folder(artifact_id), half)
+            files = manifest.unchecked(source)
+            for path in manifest.regular_files(source):
+                if path not in files or not held.place(files[path], half / path):
+                    (half / path).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(source / path, half / path)
+                    self.brought.append(f"{artifact_id}/{path}")
             half.rename(target)

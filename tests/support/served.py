@@ -18,6 +18,7 @@ from daemon.serving.http.api import create_app
 from daemon.serving.service import Service
 from perennial_artifact import formats
 from perennial_artifact.compute import Compute
+from perennial_artifact.formats import Opened
 from perennial_artifact.predictor import Predictor
 from registry import promotion
 from registry.artifacts.local import LocalArtifacts
@@ -158,9 +159,14 @@ def listening(service: Service) -> Iterator[str]:
         thread.join(10)
 
 
-def load_on_cpu(folder: Path) -> Predictor:
-    """Load a spaCy model without waiting for torch."""
-    return formats.open_model(folder, Compute())
+def load_on_cpu(folder: Path, before: Opened | None) -> Opened:
+    """Load a model without waiting for torch."""
+    return formats.open_after(folder, Compute(), before)
+
+
+def as_opened(predictor: Predictor) -> Opened:
+    """Return a made-up model as what a slot loads."""
+    return Opened(predictor, "made-up", Compute(), {})
 
 
 def eventually(condition: Callable[[], object], *, within_s: float = 20.0) -> None:

@@ -19,7 +19,10 @@ ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "client" / "perennial_client"
 ARTIFACT = ROOT / "artifact" / "perennial_artifact"
 LIGHT = {CLIENT: {"httpcore", "httpx", "perennial_artifact", "perennial_client"}, ARTIFACT: {"perennial_artifact"}}
-OF_EXTRA = {"kafka": {"kafka"}, "spacy": {"spacy"}, "transformer": {"safetensors", "torch", "transformers"}}
+OF_EXTRA = {
+    "kafka": {"kafka"}, "spacy": {"spacy"}, "transformer": {"safetensors", "torch", "transformers"},
+    "sentence": {"numpy", "safetensors", "torch", "transformers"},
+}  # fmt: skip
 """By the file, or the folder, that the extra is for."""
 FILES = [(package, path) for package in LIGHT for path in sorted(package.rglob("*.py"))]
 

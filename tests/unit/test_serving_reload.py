@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemon.serving.service import Service
-from perennial_artifact.predictor import Predictor
+from perennial_artifact.formats import Opened
 from tests.support.served import TASK, TEXT, TOPICS, ServedData, eventually, listening, load_on_cpu
 
 PREDICT = f"/v1/tasks/{TASK}/predict"
@@ -166,10 +166,10 @@ def test_a_dropped_task_answers_what_it_has_taken(service: Service, client: http
 def test_a_model_that_is_still_loading_when_its_task_is_dropped_is_let_go(data: ServedData) -> None:
     entered, free = threading.Event(), threading.Event()
 
-    def slow(folder: Path) -> Predictor:
+    def slow(folder: Path, before: Opened | None) -> Opened:
         entered.set()
         free.wait(20)
-        return load_on_cpu(folder)
+        return load_on_cpu(folder, before)
 
     with Service.open(data.settings, load=slow) as service:
         assert entered.wait(20)

@@ -14,8 +14,9 @@ import pytest
 from config.tasks import load_task
 from daemon.serving.models.loading import RegistryChampions
 from daemon.serving.models.slot import NoModelError, Refreshed, Slot
-from perennial_artifact.predictor import Answer, Predictor
-from tests.support.served import TASK, TEXT, ServedData, eventually, load_on_cpu
+from perennial_artifact.formats import Opened
+from perennial_artifact.predictor import Answer
+from tests.support.served import TASK, TEXT, ServedData, as_opened, eventually, load_on_cpu
 
 LIMIT_S = 20
 
@@ -60,10 +61,10 @@ def test_the_champion_is_loaded_and_the_next_one_replaces_it(slot: Slot, data: S
 def test_the_old_model_is_released_after_the_swap(data: ServedData, slot: Slot) -> None:
     seen = []
 
-    def load_and_note(folder: Path) -> Predictor:
-        predictor = load_on_cpu(folder)
-        seen.append(weakref.ref(predictor))
-        return predictor
+    def load_and_note(folder: Path, before: Opened | None) -> Opened:
+        opened = load_on_cpu(folder, before)
+        seen.append(weakref.ref(opened.predictor))
+        return opened
 
     slot._load = load_and_note
     data.champion()
@@ -147,7 +148,7 @@ def test_a_verified_model_that_cannot_answer_is_refused(data: ServedData, slot: 
 
     data.champion()
     slot.refresh()
-    slot._load = lambda _spec, _folder: Silent()
+    slot._load = lambda _folder, _before: as_opened(Silent())
     data.champion()
     assert slot.refresh().kind == "failed"
     assert answer(slot) == (f"{TASK}/v1", "V1")

@@ -12,6 +12,7 @@ from config.sections import TrainingSettings
 from perennial_artifact import formats
 from perennial_artifact.description import Description, describe
 from perennial_artifact.errors import UnusableError
+from perennial_artifact.formats import Opened
 from perennial_artifact.predictor import Predictor
 from trainers import hardware
 
@@ -24,15 +25,20 @@ def import_library(folder: Path) -> None:
 
 def open_model(folder: Path, settings: TrainingSettings) -> Predictor:
     """Return the model in a published folder; the library that runs it is imported now. Raises `RunFailedError`."""
+    return open_after(folder, settings, None).predictor
+
+
+def open_after(folder: Path, settings: TrainingSettings, before: Opened | None) -> Opened:
+    """Return the model in a published folder, which may take what has not changed from one that is open. As `open_model`."""
     with usable():
         description = describe(folder)
-        model_format = formats.find(description.format)
+        formats.find(description.format)
         resources = hardware.resolve(settings, backend=description.backend)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(resources.threads)
         if "transformers" in sys.modules:
             quieten()
-        return model_format.open(folder, description, resources.compute)
+        return formats.open_after(folder, resources.compute, before)
 
 
 def described(folder: Path) -> Description:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Self
 
 from perennial_artifact.compute import Compute
-from perennial_artifact.description import Description
+from perennial_artifact.description import MODEL_FILE, Description
 from perennial_artifact.errors import UnusableError
-from perennial_artifact.predictor import Answer
+from perennial_artifact.labels import LABELS_FILE
+from perennial_artifact.predictor import Answer, Predictor
 from perennial_artifact.sentence.encoder import SentenceEncoder
 from perennial_artifact.sentence.head import Head
+from perennial_artifact.sentence.layout import HEAD_FOLDER
+
+_BESIDE_THE_ENCODER = frozenset({MODEL_FILE, LABELS_FILE})
 
 
 class SentenceClassifier:
@@ -25,7 +29,18 @@ class SentenceClassifier:
     def open(cls, folder: Path, description: Description, compute: Compute) -> Self:
         """Return the classifier in `folder`. Raises `UnusableError` when it cannot be read."""
         head = Head.read(folder)
-        encoder = SentenceEncoder.open(folder, compute, max_tokens=description.input.max_tokens)
+        return cls._fitting(folder, SentenceEncoder.open(folder, compute, max_tokens=description.input.max_tokens), head)
+
+    @classmethod
+    def open_after(cls, folder: Path, description: Description, *, before: Predictor, changed: Collection[str]) -> Self | None:
+        """Return the classifier in `folder` on the encoder of `before`; None where more than the head has changed."""
+        of_the_head = all(name in _BESIDE_THE_ENCODER or name.startswith(f"{HEAD_FOLDER}/") for name in changed)
+        if of_the_head and isinstance(before, cls) and before.encoder.max_tokens == description.input.max_tokens:
+            return cls._fitting(folder, before.encoder, Head.read(folder))
+        return None
+
+    @classmethod
+    def _fitting(cls, folder: Path, encoder: SentenceEncoder, head: Head) -> Self:
         width = encoder.features([""])[0].shape[1]
         if width != head.weight.shape[1]:
             message = f"the encoder in {folder} has {width} features, and its head reads {head.weight.shape[1]}"

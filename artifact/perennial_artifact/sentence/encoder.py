@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -50,7 +51,7 @@ class Pooled(nn.Module):
 
 
 class SentenceEncoder:
-    """A loaded encoder; one caller at a time."""
+    """A loaded encoder. Thread-safe: two models may have it in common while one takes the other's place."""
 
     def __init__(self, pooled: Pooled, tokenizer: PreTrainedTokenizerBase, compute: Compute, *, max_tokens: int) -> None:
         """Take a model over; it moves to where `compute` says. Raises `UnusableError` for an unknown precision."""
@@ -61,6 +62,8 @@ class SentenceEncoder:
             tokenizer.pad_token = tokenizer.eos_token
         tokenizer.model_max_length = max_tokens
         self.tokenizer = tokenizer
+        self.max_tokens = max_tokens
+        self._lock = threading.Lock()
         self._device = compute.device
         self._pooled = pooled.eval()
         # The transformer alone computes in bf16: means over many tokens would be rounded at each sum.
@@ -75,8 +78,9 @@ class SentenceEncoder:
 
     def features(self, texts: Sequence[str]) -> tuple[Features, list[bool]]:
         """Return features, float32, shape (texts, features), in order, and of each text whether it was cut."""
-        tokenised, cut = reading.read(self.tokenizer, texts)
-        return self.features_of(tokenised), cut
+        with self._lock:
+            tokenised, cut = reading.read(self.tokenizer, texts)
+            return self.features_of(tokenised), cut
 
     def features_of(self, tokenised: Sequence[Sequence[int]]) -> Features:
         """Return the features of texts that `reading.read` has tokenised."""

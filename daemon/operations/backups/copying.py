@@ -1,4 +1,4 @@
-"""Files on their way into a backup: copied and hashed, or linked to the very same bytes in an earlier backup."""
+"""Files on their way into a backup: copied and hashed, or linked to the very same bytes in this backup or an earlier one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from config import durable
 from config.errors import UserError
 from config.sqlite_file import BUSY_TIMEOUT_S, translated_errors
-from daemon.operations.backups.manifest import FILE_NAME, Backup, BackupFile
+from daemon.operations.backups.manifest import ARTIFACTS, FILE_NAME, Backup, BackupFile
 
 _CHUNK_BYTES = 1 << 20
 _SQLITE_BEGINS = b"SQLite format 3\0"
@@ -33,13 +33,40 @@ class Copies:
         self.folder = folder
         self.files: dict[str, BackupFile] = {}
         self._earlier = earlier
+        self._models = (
+            {file: earlier[0] / name for name, file in earlier[1].files.items() if name.startswith(f"{ARTIFACTS}/")}
+            if earlier
+            else {}
+        )
+        self._model_sizes = {file.size_bytes for file in self._models}
 
     def file(self, source: Path, name: str) -> None:
         """Take in one file that is not written to meanwhile. Raises FileNotFoundError when it has gone."""
         target = self.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if self._link(source, name, target):
-            return
+        known = self._earlier[1].files.get(name) if self._earlier is not None else None
+        if self._earlier is not None and known is not None and source.stat().st_size == known.size_bytes:
+            same = durable.sha256_of_file(source) == known.sha256
+            if same and self._name_again(self._earlier[0] / name, target):
+                self.files[name] = known
+                return
+        self._copy(source, name, target)
+
+    def model_file(self, source: Path, name: str) -> None:
+        """Take in one file of a published model. What several versions hold, here or in the earlier backup, lies there once."""
+        target = self.folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        size_bytes = source.stat().st_size
+        if size_bytes in self._model_sizes:
+            found = BackupFile(sha256=durable.sha256_of_file(source), size_bytes=size_bytes)
+            if found in self._models and self._name_again(self._models[found], target):
+                self.files[name] = found
+                return
+        self._copy(source, name, target)
+        self._models[self.files[name]] = target
+        self._model_sizes.add(size_bytes)
+
+    def _copy(self, source: Path, name: str, target: Path) -> None:
         digest, size = hashlib.sha256(), 0
         with source.open("rb") as reader, target.open("xb") as writer:
             while chunk := reader.read(_CHUNK_BYTES):
@@ -80,23 +107,20 @@ class Copies:
         path = self.folder / name
         self.files[name] = BackupFile(sha256=durable.sha256_of_file(path), size_bytes=path.stat().st_size)
 
-    def _link(self, source: Path, name: str, target: Path) -> bool:
-        if self._earlier is None:
-            return False
-        folder, backup = self._earlier
-        known = backup.files.get(name)
-        if known is None or source.stat().st_size != known.size_bytes or durable.sha256_of_file(source) != known.sha256:
-            return False
+    def _name_again(self, known: Path, target: Path) -> bool:
+        """Make `target` a second name of a file that a backup holds; return whether it is one."""
         try:
-            os.link(folder / name, target)
+            os.link(known, target)
         except FileNotFoundError:
             return False
         except OSError as error:
-            if error.errno != errno.EXDEV:
+            if error.errno == errno.EMLINK:
+                return False
+            if error.errno != errno.EXDEV or self._earlier is None:
                 raise
+            folder = self._earlier[0]
             message = f"--link-to: {folder} is on another file system than {self.folder.parent}; leave the option out"
             raise UserError(message) from None
-        self.files[name] = known
         return True
 
 

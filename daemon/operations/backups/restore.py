@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -137,10 +138,12 @@ def _present(settings: Settings) -> list[Path]:
 def _stage(folder: Path, staging: Path, backup: Backup) -> None:
     """Copy the backup into `staging`, made ready for its new place and durable."""
     staging.mkdir(mode=0o700)
-    for name in backup.files:
+    models: dict[names.BackupFile, Path] = {}
+    for name, file in backup.files.items():
         target = staging / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(folder / name, target)
+        if not name.startswith(f"{names.ARTIFACTS}/") or not _is_named_again(models.setdefault(file, target), target):
+            shutil.copy(folder / name, target)
     with ExitStack() as stack:
         database = Database(f"sqlite:///{staging / names.REGISTRY}")
         stack.callback(database.close)
@@ -149,6 +152,17 @@ def _stage(folder: Path, staging: Path, backup: Backup) -> None:
     (staging / names.BUFFER).mkdir(exist_ok=True)
     buffer_audit.read_again_from(staging / names.BUFFER, backup.offsets)
     durable.sync_tree(staging)
+
+
+def _is_named_again(there: Path, target: Path) -> bool:
+    """Return whether `target` became a second name of a model's file that was put back already."""
+    if there == target:
+        return False
+    try:
+        os.link(there, target)
+    except OSError:  # this file system knows no second name, or no further one
+        return False
+    return True
 
 
 def _fill_postgres(settings: Settings, file: Path, *, force: bool) -> None:

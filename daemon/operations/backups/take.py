@@ -185,7 +185,7 @@ class _Attempt:
                 message = f"the files of {version.name} were collected"
                 raise _ChangedError(message)
             for path in sorted(path for path in source.rglob("*") if path.is_file()):
-                self._copies.file(path, f"{names.ARTIFACTS}/{version.artifact_id}/{path.relative_to(source).as_posix()}")
+                self._copies.model_file(path, f"{names.ARTIFACTS}/{version.artifact_id}/{path.relative_to(source).as_posix()}")
             try:
                 copied.fetch(version.artifact_id, version.manifest_sha256)
             except RunFailedError as error:

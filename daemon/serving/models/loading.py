@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 from config import collector
 from config.settings import Settings
-from daemon.serving.models.slot import Champion
-from perennial_artifact.predictor import Predictor
+from daemon.serving.models.slot import Champion, Load
+from perennial_artifact.formats import Opened
 from registry.artifacts.protocol import ArtifactStore
 from registry.store import Registry
 
@@ -36,19 +35,19 @@ class RegistryChampions:
         return self._artifacts.fetch(champion.artifact_id, champion.manifest_sha256)
 
 
-def loader(settings: Settings) -> Callable[[Path], Predictor]:
+def loader(settings: Settings) -> Load:
     """Return a function that loads a model from its folder; the model libraries are imported at its first call."""
     first = threading.Lock()
     prepared = False
 
-    def load(folder: Path) -> Predictor:
+    def load(folder: Path, before: Opened | None) -> Opened:
         nonlocal prepared
         with first, collector.resting():
             # The port must be open before these seconds-long imports, and a process without a champion needs none of them.
             import torch  # noqa: PLC0415 - see above
 
             from trainers.hardware import usable_cores  # noqa: PLC0415 - see above
-            from trainers.learners.opening import import_library, open_model  # noqa: PLC0415 - see above
+            from trainers.learners.opening import import_library, open_after  # noqa: PLC0415 - see above
 
             import_library(folder)
             threads = settings.serving.threads or usable_cores()
@@ -59,7 +58,7 @@ def loader(settings: Settings) -> Callable[[Path], Predictor]:
                 gc.collect()
                 gc.freeze()
                 prepared = True
-        return open_model(folder, settings.training.model_copy(update={"threads": threads}))
+        return open_after(folder, settings.training.model_copy(update={"threads": threads}), before)
 
     return load
 

@@ -20,7 +20,8 @@ from daemon.serving.models.batching import Batcher, ClosedError
 from daemon.serving.models.trouble import Trouble
 from perennial_artifact.description import describe
 from perennial_artifact.errors import UnusableError
-from perennial_artifact.predictor import Answer, Predictor
+from perennial_artifact.formats import Opened
+from perennial_artifact.predictor import Answer
 from perennial_artifact.warming import warm
 
 DRAIN_LIMIT_S = 60.0
@@ -28,7 +29,8 @@ MAX_BACKOFF_S = 60.0
 
 log = structlog.get_logger(__name__)
 
-Load = Callable[[Path], Predictor]
+Load = Callable[[Path, Opened | None], Opened]
+"""Opens a verified folder, after the model that answers now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class Slot:
         self, spec: TaskSpec, source: ChampionSource, load: Load, *, clock: Clock = utc_now,
         on_batch: Callable[[int], None] = lambda _texts: None, text_time_s: float = float("inf"),
     ) -> None:  # fmt: skip
-        """`load` returns a predictor from a model folder; `on_batch` is told the texts of every call to a model.
+        """`load` opens a model folder, given what is open already; `on_batch` is told the texts of every call to a model.
 
         `text_time_s` is what 10,000 characters of one text may take of the model's time.
         """
@@ -135,6 +137,8 @@ class Slot:
         self._on_batch = on_batch
         self._text_time_s = text_time_s
         self._live: _Live | None = None
+        # Not with the batcher: an old model must be nobody's while its batcher drains, or its memory comes back late.
+        self._opened: Opened | None = None
         self._champion: Champion | None = None
         self._failure: _Failure | None = None
         self._looked = False
@@ -199,15 +203,16 @@ class Slot:
             return Refreshed("backing_off", champion.version, reason=failure.reason)
         started = time.monotonic()
         try:
-            batcher, labels = self._load_and_warm(champion)
+            opened, labels = self._load_and_warm(champion)
         except Exception as error:  # noqa: BLE001 - whatever a broken model raises, the old one must serve on
             return self._note_failure(champion, error)
         with self._swapping:
             if self._closed:
                 # While it was loaded its task was dropped, or the process began to stop.
-                batcher.close()
                 return Refreshed("unchanged")
+            batcher = Batcher(opened.predictor, name=champion.version, on_batch=self._on_batch, text_time_s=self._text_time_s)
             old, self._live = self._live, _Live(champion.version, champion.generation, self._clock(), batcher, labels)
+            self._opened = opened
         self._failure = None
         outcome = Refreshed("swapped", champion.version, load_s=time.monotonic() - started, generation=champion.generation)
         log.info("serving.model_swapped", task=self.spec.name, version=champion.version, load_s=round(outcome.load_s, 3),
@@ -237,14 +242,13 @@ class Slot:
         if live is not None:
             live.batcher.close()
             live.batcher.join(timeout_s)
-            self._live = None
+            self._live = self._opened = None
 
-    def _load_and_warm(self, champion: Champion) -> tuple[Batcher, frozenset[str]]:
+    def _load_and_warm(self, champion: Champion) -> tuple[Opened, frozenset[str]]:
         folder = self._source.verified_folder(champion)
-        predictor = self._load(folder)
-        warm(predictor)
-        batcher = Batcher(predictor, name=champion.version, on_batch=self._on_batch, text_time_s=self._text_time_s)
-        return batcher, _labels(folder)
+        opened = self._load(folder, self._opened)
+        warm(opened.predictor, shares=opened.shares)
+        return opened, _labels(folder)
 
     def _note_failure(self, champion: Champion, error: Exception) -> Refreshed:
         same = self._failure is not None and self._failure.generation == champion.generation
