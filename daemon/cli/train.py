@@ -176,7 +176,7 @@ def _print_trial(found: Trial) -> None:
             "settings of this trial: "
             + ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in found.set_for_it.items())
         )
-    table("", ("", found.scale.title), [(score.name, found.scale.told(score.score)) for score in found.scores])
+    table("", ("", found.scale.title), [(score.name, found.scale.format_score(score.score)) for score in found.scores])
     if found.tested:
         say(
             f"gain over {found.scores[1].name}: {found.gain:+.4f}, between {found.lower_bound:+.4f} and {found.upper_bound:+.4f} "

@@ -229,6 +229,6 @@ def test_a_torn_or_altered_cache_entry_is_fetched_again(tmp_path: Path, model: P
 def test_a_store_is_opened_by_its_place(tmp_path: Path, model: Path) -> None:
     published = open_store(tmp_path / "artifacts").publish("topics", 1, model)
     assert open_store(f"file://{tmp_path}/artifacts").list() == [published.artifact_id]
-    with pytest.raises(UserError, match=r"cannot be kept at s3://; .*folder") as refused:
+    with pytest.raises(UserError, match=r"cannot be stored at s3://; .*folder") as refused:
         open_store("s3://key:secret@bucket/models")
     assert "secret" not in str(refused.value)
