@@ -130,12 +130,12 @@ def _try_out(task: str, part: str, *, full: bool, overrides: Overrides, as_json:
 def _print_repetition(found: Repetition) -> None:
     version = f" ({found.version})" if found.version else ""
     say(("the results agree" if found.agrees else "the results do not agree", "bold"), f": run {found.run_id}{version}, repeated")
-    table("", ("", "then", "now", "difference", ""), [_figure(figure) for figure in found.figures])
+    table("", ("", "original", "repeated", "difference", ""), [_figure(figure) for figure in found.figures])
     say(f"same answers: {found.answers_same:,} of {found.answers:,}")
     say(f"model files: {_FILES[found.model]}")
     wanted = "equal to the last bit" if found.expected == "equal" else f"scores within {found.tolerance:g}"
     say(f"required: {wanted} ({'; '.join(found.why)})", indent=2)
-    table("", ("", "then", "now"), _made(found.then, found.now))
+    table("", ("", "original", "repeated"), _made(found.then, found.now))
     for note in found.notes:
         say(note, indent=2)
     say("Nothing was published or promoted.")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from config.overrides import Overrides
 from config.settings import load_settings
 from consumers.events import schemas as events
 from consumers.log.embedded.log import EmbeddedLog
 from consumers.log.protocols import TopicPartition
-from daemon.operations.training_now import Patience, Queue
+from daemon.operations import training_now
+from daemon.operations.training_now import Ahead, Patience, Queue
+from daemon.process.leader import Leader
+from daemon.views import runs
 from tests.support import buffers
 
 
@@ -66,3 +71,32 @@ def test_the_queue_counts_events_to_read_and_then_texts_to_enrich(tmp_path: Path
                 source.commit({TopicPartition(events.FEEDBACK_TOPIC, 0): 1})
                 assert queue.ahead() == (0, 2)
             source.close()
+
+
+class FollowedError(Exception):
+    """The request was sent, and its run is waited for."""
+
+
+class Impatient:
+    def waits(self, ahead: Ahead) -> None:
+        raise FollowedError
+
+    def goes_on(self, run: runs.Run, progress: runs.Progress | None) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("overrides", [Overrides(epochs=2, learning_rate=0.001), Overrides()])
+def test_settings_for_one_run_are_sent_in_the_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: Overrides
+) -> None:
+    settings = load_settings(data_dir=tmp_path)
+    monkeypatch.setattr(training_now.leader, "of", lambda _registry: Leader("elsewhere:1:x", None))
+    with closing(EmbeddedLog(settings.event_log_file, retention=timedelta(days=1))) as log, closing(log.sink()) as sink:
+        sink.publish(events.FEEDBACK_TOPIC, b"{}", key=b"something to train on, perhaps")
+        sink.flush()
+        with pytest.raises(FollowedError):
+            training_now.train(settings, "news-topics", promote=True, full=True, watch=Impatient(), overrides=overrides)
+        with closing(log.source("reader", [events.FEEDBACK_TOPIC])) as source:
+            sent = json.loads(list(source.poll(timeout_s=1.0, max_events=10))[-1].value)
+    assert sent["full"] is True
+    assert sent.get("training") == (overrides.given or None)
