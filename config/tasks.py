@@ -53,6 +53,13 @@ class Trigger(_Part):
 class Training(_Part):
     """How a run learns."""
 
+    tuning: Annotated[
+        Literal["auto", "always", "never"],
+        Field(description="Whether a run tunes the encoder (transformer): `auto` unless tuning has not paid on newer rows."),
+    ] = "auto"
+    tuning_rows: Annotated[
+        int, Field(gt=0, description="Rows one tuning reads: all, or the new ones and a sample of so many (transformer).")
+    ] = 10_000
     epochs: Annotated[int, Field(gt=0, description="Passes over the rows in an incremental run.")] = 2
     full_epochs: Annotated[int, Field(gt=0, description="Passes over the rows in a full or first run.")] = 3
     learning_rate: Annotated[float, Field(gt=0, description="Step size of an incremental run.")] = 2e-4

@@ -39,6 +39,8 @@ class RunRows:
     replayed: int
     held_back: int = 0
     """Feedback left for a later run, because users may give only a share of one."""
+    sample: frozenset[str] | None = None
+    """Example ids of the rows that an encoder is tuned on; None: all of them."""
 
     @property
     def feedback(self) -> int:
@@ -46,19 +48,35 @@ class RunRows:
         return int(self.table.num_rows - self.table["contributor"].null_count)
 
 
-def select(rows: pa.Table, training: Training, *, full: bool, seed: int, feedback: FeedbackPolicy) -> RunRows:
+def select(
+    rows: pa.Table, training: Training, *, full: bool, seed: int, feedback: FeedbackPolicy, everything: bool = False
+) -> RunRows:
     """Return what a run learns from the train rows of a training set (its columns, sorted by time).
 
-    A full run takes the newest `max_rows`; an incremental one the new rows and `replay_ratio` old ones for each of them,
-    together at most `max_rows`. Of these, feedback stays within the shares of its policy.
+    A full run, and every run where `everything` is to be learnt from, takes the newest `max_rows`; another one the new rows and
+    `replay_ratio` old ones for each of them, together at most `max_rows`. Of these, feedback stays within the shares of its policy.
+    Where everything is learnt from, the sample to tune on has at most `tuning_rows`: new ones first, then older ones that stand
+    for all.
     """
     if "contributor" not in rows.column_names:
         # Frozen by a version that did not distinguish users.
         rows = rows.append_column("contributor", pa.nulls(rows.num_rows, pa.int32()))
-    chosen = rows.slice(max(0, rows.num_rows - training.max_rows)) if full else _incremental(rows, training, feedback, seed)
+    all_of_them = full or everything
+    chosen = rows.slice(max(0, rows.num_rows - training.max_rows)) if all_of_them else _incremental(rows, training, feedback, seed)
     kept = chosen.filter(shares.kept(chosen, feedback, seed))
     new = kept.num_rows if full else sum(kept["is_new"].to_pylist())
-    return RunRows(kept, new=new, replayed=kept.num_rows - new, held_back=chosen.num_rows - kept.num_rows)
+    sample = _to_tune(kept, training.tuning_rows, full=full, seed=seed) if everything else None
+    return RunRows(kept, new=new, replayed=kept.num_rows - new, held_back=chosen.num_rows - kept.num_rows, sample=sample)
+
+
+def _to_tune(rows: pa.Table, most: int, *, full: bool, seed: int) -> frozenset[str] | None:
+    """Return the ids of the rows to tune on, where these are not all."""
+    if rows.num_rows <= most:
+        return None
+    is_new = np.zeros(rows.num_rows, dtype=bool) if full else np.asarray(rows["is_new"].to_pylist(), dtype=bool)
+    new, old = np.flatnonzero(is_new)[-most:], np.flatnonzero(~is_new)
+    places = np.concatenate([new, _replayed(rows, old, most - len(new), seed)])
+    return frozenset(rows["example_id"].take(pa.array(places)).to_pylist())
 
 
 def _incremental(rows: pa.Table, training: Training, policy: FeedbackPolicy, seed: int) -> pa.Table:

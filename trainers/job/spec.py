@@ -38,6 +38,10 @@ HISTORY_FILE = "history.jsonl"
 SCORES_FILE = "scores.parquet"
 LINEAGE_FILE = "learnt.parquet"
 TRAINING_SET_FOLDER = "training_set"
+FEATURES_FILE = "features.parquet"
+"""What the champion's encoder makes of the rows."""
+NEW_FEATURES_FILE = "new_features.parquet"
+"""What the candidate's encoder makes of the rows, for the runs to come."""
 CHAMPION_FOLDER = "champion"
 """The champion's model, for as long as the run needs it."""
 MODEL_FOLDER = "model"
@@ -59,6 +63,10 @@ class JobSpec(_Value):
     task: TaskSpec
     training: TrainingSettings
     full: bool
+    refresh: bool = False
+    """Whether only the head is solved anew, from `FEATURES_FILE`; the encoder stays the champion's."""
+    embeddings_of_base: bool = False
+    """Whether the embeddings in the training set are what the task's base model makes of the texts."""
     training_set: Path
     """Folder with rows.parquet and manifest.json (see consumers/training_set/snapshot.py)."""
     run_dir: Path

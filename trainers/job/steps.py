@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from config.durable import sync_file, sync_folder, sync_tree, write_atomic
 from config.errors import RunFailedError
 from config.kinds import catalog as kinds
+from consumers.rows.eligibility import INDEPENDENT
 from consumers.training_set.snapshot import TrainingSet, load_training_set
 from perennial_artifact.predictor import Predictor
 from trainers import hardware
@@ -30,8 +31,19 @@ from trainers.job.beside import baseline_name, baseline_score
 from trainers.job.guards import StopRequest, wake_collector
 from trainers.job.progress import ProgressLog
 from trainers.job.replay import RunRows, select
-from trainers.job.spec import LINEAGE_FILE, MODEL_FOLDER, SCORES_FILE, WORK_FOLDER, JobResult, JobSpec
-from trainers.learners.catalog import learner_for
+from trainers.job.spec import (
+    CHAMPION_FOLDER,
+    FEATURES_FILE,
+    LINEAGE_FILE,
+    MODEL_FOLDER,
+    NEW_FEATURES_FILE,
+    SCORES_FILE,
+    WORK_FOLDER,
+    JobResult,
+    JobSpec,
+)
+from trainers.learners.catalog import learner_for, refresher_for
+from trainers.learners.features import FeatureSet, from_column, read_features, write_features
 from trainers.learners.opening import described, open_model
 from trainers.learners.protocols import Example, Learner, TrainingPlan, TrainingStep
 from trainers.learners.tried import Tried
@@ -64,7 +76,8 @@ class _Job:
     """What every step of one run needs."""
 
     spec: JobSpec
-    learner: Learner
+    learner: Learner | None
+    """None in a refresh."""
     hardware: Hardware
     training_set: TrainingSet
     stop: StopRequest
@@ -82,10 +95,11 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
     """
     progress.write("starting", message=f"attempt {spec.attempt}: loading the libraries and the training set")
     training_set = load_training_set(spec.training_set)
-    selection = _select(spec, training_set)
+    # From here on the model libraries are loaded, which takes seconds; a refresh needs none.
+    learner = None if spec.refresh else learner_for(spec.task)
+    selection = _select(spec, learner, training_set)
     stop.check()
-    # From here on the model libraries are loaded, which takes seconds.
-    job = _Job(spec, learner_for(spec.task), _resources(spec), training_set, stop, progress)
+    job = _Job(spec, learner, _resources(spec), training_set, stop, progress)
     wake_collector()
     stop.check()
     trained = _already_trained(job)
@@ -124,17 +138,22 @@ def _from_the_base(spec: JobSpec) -> bool:
 
 
 def _resources(spec: JobSpec) -> Hardware:
+    if spec.refresh:
+        return Hardware("cpu", "fp32", spec.training.threads or max(1, hardware.usable_cores() - 1))
     resources = hardware.resolve(spec.training, backend=spec.task.backend)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(resources.threads)
     return resources
 
 
-def _select(spec: JobSpec, training_set: TrainingSet) -> RunRows:
+def _select(spec: JobSpec, learner: Learner | None, training_set: TrainingSet) -> RunRows:
     full = _from_the_base(spec)
     rows = training_set.rows("train")
-    selection = select(rows, spec.task.training, full=full, seed=spec.training.seed, feedback=spec.task.feedback)
-    if selection.new == 0:
+    selection = select(
+        rows, spec.task.training, full=full, seed=spec.training.seed, feedback=spec.task.feedback,
+        everything=learner is None or learner.learns_from_all,
+    )  # fmt: skip
+    if selection.new == 0 and (learner is None or not _has_more_to_learn(spec, learner, selection)):
         if selection.held_back:
             why = f"all that is new is feedback, of which a run takes {spec.task.feedback.max_share:.0%}; send labels"
         elif full:
@@ -147,6 +166,11 @@ def _select(spec: JobSpec, training_set: TrainingSet) -> RunRows:
     _write_table(spec.run_dir / LINEAGE_FILE, selection.table.select(["example_id"]))
     _LOG.info("rows_selected", new=selection.new, replayed=selection.replayed, held_back=selection.held_back, full=full)
     return selection
+
+
+def _has_more_to_learn(spec: JobSpec, learner: Learner, selection: RunRows) -> bool:
+    """Return whether a run can still bring something where the champion has learnt from every row."""
+    return selection.table.num_rows > 0 and spec.champion is not None and learner.has_more_to_learn(spec.champion)
 
 
 def _already_trained(job: _Job) -> Trained | None:
@@ -197,10 +221,14 @@ def _train(job: _Job, selection: RunRows) -> Trained:
         waiting=frozenset(job.training_set.manifest.waiting),
         text_time_s=spec.training.text_time_s,
         tell=tell,
+        to_tune=selection.sample,
+        base_features=from_column(selection.table, "embedding") if spec.embeddings_of_base and not spec.refresh else None,
+        champion_features=_stored_features(spec),
+        keep_features=lambda features: write_features(features, spec.run_dir / NEW_FEATURES_FILE),
         note_tried=tried.append,
     )
     began = time.monotonic()
-    job.learner.train(plan, building)
+    (job.learner or refresher_for(spec.task)).train(plan, building)
     job.stop.check()
     trained = Trained(
         training_set_sha256=job.training_set.manifest.rows_sha256,
@@ -226,19 +254,26 @@ def _compare(job: _Job, selection: RunRows) -> tuple[Comparison, int, int, float
     That is the declared baseline's, where it was asked for beside the champion's.
     """
     spec = job.spec
-    candidate = open_model(job.model, spec.training)
-    opponent, opponent_name, opponent_version = _opponent(job, selection)
     rows = pa.concat_tables([job.training_set.rows(role) for role in scoring.ROLES])
+    if spec.refresh:
+        rows, candidate, opponent = _from_features(spec, rows)
+        opponent_name = opponent_version = spec.champion_version or CHAMPION_FOLDER
+    else:
+        candidate = open_model(job.model, spec.training)
+        opponent, opponent_name, opponent_version = _opponent(job, selection)
 
     def report(done: int, of: int) -> None:
         job.progress.write("scoring", step=done, steps=of, message=f"the candidate and {opponent_name} answer the test rows")
         job.stop.check()
 
-    scores = scoring.score(candidate, opponent, rows, align=job.learner.aligner(candidate), report=report)
+    align = job.learner.aligner(candidate) if job.learner else lambda _text, targets: targets
+    scores = scoring.score(candidate, opponent, rows, align=align, report=report)
     _write_table(spec.run_dir / SCORES_FILE, scores)
-    texts = (rows if rows.num_rows else selection.table)["text"].to_pylist()
-    random.Random(spec.training.seed).shuffle(texts)  # noqa: S311 - a sample
-    candidate_latency, opponent_latency = scoring.time_answers(candidate, opponent, texts)
+    candidate_latency = opponent_latency = None
+    if not spec.refresh:  # else both have the same encoder, which is what takes the time
+        texts = (rows if rows.num_rows else selection.table)["text"].to_pylist()
+        random.Random(spec.training.seed).shuffle(texts)  # noqa: S311 - a sample
+        candidate_latency, opponent_latency = scoring.time_answers(candidate, opponent, texts)
     job.stop.check()
     cut = sum(bool(json.loads(answer).get("truncated")) for answer in scores["candidate"].to_pylist())
     found = compare(
@@ -262,6 +297,23 @@ def _compare(job: _Job, selection: RunRows) -> tuple[Comparison, int, int, float
     return found, scores.num_rows, cut, baseline
 
 
+def _stored_features(spec: JobSpec) -> FeatureSet | None:
+    path = spec.run_dir / FEATURES_FILE
+    return read_features(path) if path.exists() else None
+
+
+def _from_features(spec: JobSpec, rows: pa.Table) -> tuple[pa.Table, Predictor, Predictor]:
+    """Return the rows to score whose features are stored, and candidate and champion answering from these."""
+    stored, champion = _stored_features(spec), spec.champion
+    if stored is None or champion is None:
+        message = f"run {spec.run_id} is a refresh without stored features or champion; the next one computes them anew"
+        raise RunFailedError(message)
+    rows = rows.filter(pa.array([example_id in stored for example_id in rows["example_id"].to_pylist()], pa.bool_()))
+    by_text = dict(zip(rows["text"].to_pylist(), rows["example_id"].to_pylist(), strict=True))
+    refresher = refresher_for(spec.task)
+    return rows, refresher.open(spec.run_dir / MODEL_FOLDER, stored, by_text), refresher.open(champion, stored, by_text)
+
+
 def _opponent(job: _Job, selection: RunRows) -> tuple[Predictor, str, str | None]:
     """Return what the candidate is compared with, its name, and its version where it is the champion."""
     spec = job.spec
@@ -269,16 +321,22 @@ def _opponent(job: _Job, selection: RunRows) -> tuple[Predictor, str, str | None
         version = spec.champion_version or spec.champion.name
         return open_model(spec.champion, spec.training), version, version
     # A champion that answers another kind of question, from before the task was changed, cannot be compared with.
+    assert job.learner is not None, "a refresh has a champion of its own kind"
     return job.learner.baseline(spec.task, examples_of(selection.table)), baseline_name(spec.task), None
 
 
 def examples_of(rows: pa.Table) -> Sequence[Example]:
     """Return the rows of a training set as tasks read them."""
-    columns = (rows[name].to_pylist() for name in ("example_id", "text", "target", "weight"))
+    names = ("example_id", "text", "target", "weight", "event_time", "document_id", "story_id", "selected_by")
     return [
-        Example(example_id=example_id, text=text, target=json.loads(target), weight=weight)
-        for example_id, text, target, weight in zip(*columns, strict=True)
-    ]
+        Example(
+            example_id=example_id, text=text, target=json.loads(target), weight=weight, event_time=event_time,
+            document=document or story, independent=selected_by in INDEPENDENT,
+        )
+        for example_id, text, target, weight, event_time, document, story, selected_by in zip(
+            *(rows[name].to_pylist() for name in names), strict=True
+        )
+    ]  # fmt: skip
 
 
 def _write_table(path: Path, table: pa.Table) -> None:

@@ -6,13 +6,18 @@ from importlib import import_module
 
 from config.errors import RunFailedError
 from config.tasks import TaskSpec
-from trainers.learners.protocols import Learner
+from trainers.learners.protocols import Learner, Refresher
 
 _LEARNERS: dict[tuple[str, str], str] = {
     ("ner", "spacy"): "trainers.learners.spacy.ner:SpacyNerLearner",
     ("classification", "transformer"): "trainers.learners.encoders.classification:ClassificationLearner",
 }
 """By kind and backend. Paths, because model libraries are heavy and one process needs one of them."""
+
+_REFRESHERS: dict[tuple[str, str], str] = {
+    ("classification", "transformer"): "trainers.learners.heads.refresh:HeadRefresh",
+}
+"""By kind and backend: what solves a champion's head anew on stored features, without its model library."""
 
 
 def register(kind: str, backend: str, path: str) -> None:
@@ -44,4 +49,20 @@ def learner(kind: str, backend: str) -> Learner:
         raise RunFailedError(message)
     module, _, name = path.partition(":")
     found: Learner = getattr(import_module(module), name)()
+    return found
+
+
+def can_refresh(spec: TaskSpec) -> bool:
+    """Return whether the head of this task's models can be solved anew without tuning."""
+    return (spec.kind, spec.backend) in _REFRESHERS
+
+
+def refresher_for(spec: TaskSpec) -> Refresher:
+    """Return what refreshes this task's head. Raises `RunFailedError` when nothing does."""
+    path = _REFRESHERS.get((spec.kind, spec.backend))
+    if path is None:
+        message = f"the head of kind {spec.kind!r} on backend {spec.backend!r} cannot be refreshed; ask for a full run"
+        raise RunFailedError(message)
+    module, _, name = path.partition(":")
+    found: Refresher = getattr(import_module(module), name)()
     return found

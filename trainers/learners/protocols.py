@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from config.tasks import TaskSpec
 from perennial_artifact.predictor import Predictor
 from trainers.hardware import Hardware
+from trainers.learners.features import FeatureSet
 from trainers.learners.tried import Tried
+
+_UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,11 @@ class Example:
     text: str
     target: Mapping[str, Any]
     weight: float = 1.0
+    event_time: datetime = _UNDATED
+    document: str | None = None
+    """The document, else the story, that it belongs to; None for a text of its own."""
+    independent: bool = True
+    """Whether it was chosen without looking at a model's answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,14 @@ class TrainingPlan:
     """Seconds that 10,000 characters of one text may take to be split into words; a row that takes longer is left out by name."""
     tell: Callable[[str], None] = lambda _message: None
     """Told what goes on before the first step, however often; also where a stop that was asked for takes effect."""
+    to_tune: Collection[str] | None = None
+    """Ids of the rows that an encoder is tuned on where these are not all of `rows`; a head is solved on all."""
+    base_features: FeatureSet | None = None
+    """What the base model as it came makes of the rows, where the buffer holds that."""
+    champion_features: FeatureSet | None = None
+    """What the champion's encoder makes of the rows, where that is stored."""
+    keep_features: Callable[[FeatureSet], None] = lambda _features: None
+    """Told what the candidate's encoder makes of the rows, so that it need not be computed again."""
     note_tried: Callable[[Tried], None] = lambda _tried: None
     """Told of everything that was tried on the way to the candidate; the run's report lists it."""
 
@@ -74,11 +91,18 @@ class Aligner(Protocol):
 class Learner(Protocol):
     """One way of learning a kind of task; what it writes is opened by its format (`perennial_artifact.formats`)."""
 
+    learns_from_all: bool
+    """Whether every run, incremental ones too, learns from all eligible rows; else from the new ones and a sample of older ones."""
+
     def train(self, plan: TrainingPlan, output: Path) -> None:
         """Learn from `plan.rows` and write a model and its `model.json` (`Description.write`) into the new folder `output`.
 
         Raises `RunFailedError` when the rows cannot be learnt from; `MemoryError` or torch's out-of-memory error pass through.
         """
+        ...
+
+    def has_more_to_learn(self, champion: Path) -> bool:
+        """Return whether a run can still bring something where the champion in this folder has learnt from every row."""
         ...
 
     def aligner(self, model: Predictor) -> Aligner:
@@ -87,4 +111,19 @@ class Learner(Protocol):
 
     def baseline(self, spec: TaskSpec, rows: Sequence[Example]) -> Predictor:
         """Return the declared baseline (`spec.promotion.baseline`) that a first model must beat, made from training rows."""
+        ...
+
+
+class Refresher(Protocol):
+    """Solves the head of a champion anew, from stored features alone."""
+
+    def train(self, plan: TrainingPlan, output: Path) -> None:
+        """Write the champion (`plan.warm_start`) with a new head into the new folder `output`; other files are its own.
+
+        Raises `RunFailedError` when the rows cannot be learnt from or features are missing.
+        """
+        ...
+
+    def open(self, folder: Path, features: FeatureSet, rows: Mapping[str, str]) -> Predictor:
+        """Return a model that answers known texts from their stored features; `rows` is example id by text."""
         ...

@@ -10,14 +10,14 @@ from typing import Any, Self
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from perennial_artifact.compute import Compute
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.sentence.head import Features
-from perennial_artifact.sentence.layout import WEIGHTS_FILE, Module, read_layout, write_layout
+from perennial_artifact.sentence.layout import WEIGHTS_FILE, Module, read_layout, write_dense, write_layout
 from perennial_artifact.transformer import reading
 from perennial_artifact.transformer.encoder import UNREADABLE, by_length, padded
 
@@ -115,8 +115,13 @@ def open_pooled(folder: Path) -> tuple[Pooled, PreTrainedTokenizerBase]:
 
 
 def save_encoder(pooled: Pooled, tokenizer: PreTrainedTokenizerBase, folder: Path, *, max_tokens: int) -> None:
-    """Write everything but the head into `folder`; the modules are a pooling and, as the case may be, a normalisation."""
+    """Write everything but the head into `folder`."""
     pooled.transformer.save_pretrained(folder)
+    dense = [module for module in pooled.layout if module.kind == "Dense"]
+    for module, (linear, _activation) in zip(dense, pooled.dense, strict=True):  # type: ignore[misc]  # see _dense
+        place = folder / module.path
+        write_dense(place, inputs=linear.in_features, outputs=linear.out_features, activation=module.options["activation"])
+        save_file({"linear.weight": linear.weight.data.contiguous(), "linear.bias": linear.bias.data}, place / WEIGHTS_FILE)
     tokenizer.model_max_length = max_tokens
     tokenizer.save_pretrained(folder)
     write_layout(folder, pooled.layout, max_tokens=max_tokens)

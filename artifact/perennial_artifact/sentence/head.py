@@ -46,6 +46,8 @@ class Solved:
     """Rows that the encoder was tuned on; 0: it is the base as it came."""
     tuned_until: str | None = None
     """The newest of them."""
+    refreshes: int = 0
+    """How often the head was solved anew since the encoder came to be what it is."""
 
 
 @dataclass(frozen=True, slots=True)

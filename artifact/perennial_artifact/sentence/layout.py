@@ -89,6 +89,19 @@ def read_layout(folder: Path) -> tuple[Module, ...]:
         raise UnusableError(message) from error
 
 
+def read_pooling(folder: Path) -> Module:
+    """Return the pooling module of any folder of sentence-transformers. Raises `UnusableError` where it has none that is known."""
+    try:
+        listed = decode(b'{"modules": ' + (folder / MODULES_FILE).read_bytes() + b"}")["modules"]
+        paths = [str(one["path"]) for one in listed if str(one["type"]).rpartition(".")[2] == "Pooling"]
+        if len(paths) == 1:
+            return _module(folder, paths[0], "Pooling")
+        message = f"{MODULES_FILE} in {folder} names {len(paths)} poolings"
+    except (OSError, *WRONG) as error:
+        message = f"{MODULES_FILE} in {folder} cannot be read ({type(error).__name__}: {inert(error)[:200]})"
+    raise UnusableError(message)
+
+
 def _module(folder: Path, path: str, kind: str) -> Module:
     if kind not in get_args(Kind) or not _inside(path):
         message = f"{MODULES_FILE} names a module that is not read here: {inert(kind)[:80]} in {inert(path)[:80]}"

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-import torch
-from torch.nn.functional import normalize
+import numpy as np
 
 from config.tasks import TaskSpec
+from perennial_artifact.compute import Compute
 from perennial_artifact.predictor import Answer
-from perennial_artifact.transformer.encoder import Encoder, by_length
+from perennial_artifact.sentence.head import Features
 from trainers.learners.encoders import encoder as encoders
+from trainers.learners.heads.solving import log_softmax
 from trainers.learners.protocols import Example
 
 _ROWS_PER_LABEL = 100
 """The newest rows of a label make its mean; more would cost time and move it little."""
-_ROWS_PER_BATCH = 32
 _TEMPERATURE = 0.05
 """Cosines differ by a few hundredths; divided by this, their softmax reads like a probability."""
 
@@ -37,7 +37,7 @@ class MostFrequentLabel:
 class NearestCentroid:
     """The base model as it came: a text gets the label whose mean training embedding is nearest by cosine.
 
-    An embedding is the mean of the last layer over the text's tokens, scaled to length 1. A label's mean is made from its
+    An embedding is the mean of the last layer over the text's tokens (or what the base says of its pooling), scaled to length 1. A label's mean is made from its
     100 newest rows. Scores are the softmax of the cosines at temperature 0.05.
     """
 
@@ -46,31 +46,26 @@ class NearestCentroid:
         for row in rows:
             texts[str(row.target["label"])].append(row.text)
         self._labels = sorted(texts)
-        self._encoder = encoders.open_base(spec.base_model, label_names=self._labels, max_tokens=spec.training.max_tokens)
-        means = [_embed(self._encoder, texts[label][-_ROWS_PER_LABEL:]).mean(dim=0) for label in self._labels]
-        self._centroids = normalize(torch.stack(means), dim=-1)
+        self._encoder = encoders.open_base(spec.base_model, max_tokens=spec.training.max_tokens).as_served(Compute())
+        means = [self._embed(texts[label][-_ROWS_PER_LABEL:]).mean(axis=0) for label in self._labels]
+        self._centroids = _of_length_one(np.stack(means))
 
     def predict(self, texts: Sequence[str]) -> list[Answer]:
         """Return `{"label", "scores"}` per text, in order, scores highest first."""
         if not texts:
             return []
-        cosines = _embed(self._encoder, texts) @ self._centroids.T
-        return [self._answer(row) for row in (cosines / _TEMPERATURE).softmax(dim=-1).tolist()]
+        cosines = (self._embed(texts) @ self._centroids.T).astype(np.float64)
+        return [self._answer(row) for row in np.exp(log_softmax(cosines / _TEMPERATURE)).tolist()]
 
     def _answer(self, probabilities: Sequence[float]) -> Answer:
         scores = dict(sorted(zip(self._labels, probabilities, strict=True), key=lambda pair: -pair[1]))
         return {"label": next(iter(scores)), "scores": scores}
 
+    def _embed(self, texts: Sequence[str]) -> Features:
+        """Return one vector of length 1 per text: float32, shape (texts, features)."""
+        return _of_length_one(self._encoder.features(texts)[0])
 
-def _embed(encoder: Encoder, texts: Sequence[str]) -> torch.Tensor:
-    """Return one vector of length 1 per text: float32, shape (texts, hidden size)."""
-    tokenised = encoder.tokenise(texts)
-    body = encoder.model.base_model.eval()
-    vectors = torch.empty(len(texts), int(encoder.model.config.hidden_size))
-    with torch.inference_mode():
-        for batch in by_length([len(tokens) for tokens in tokenised], _ROWS_PER_BATCH):
-            padded = encoder.pad([tokenised[index] for index in batch])
-            mask = padded["attention_mask"].unsqueeze(-1).float()
-            states = body(**padded).last_hidden_state
-            vectors[batch] = (states * mask).sum(dim=1) / mask.sum(dim=1)
-    return normalize(vectors, dim=-1)
+
+def _of_length_one(vectors: Features) -> Features:
+    found: Features = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return found

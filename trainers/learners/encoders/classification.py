@@ -1,77 +1,98 @@
-"""One label per text, with a stock Hugging Face sequence classifier."""
+"""One label per text: a tuned encoder, and a linear head solved on all rows."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import structlog
 import torch
+from torch import nn
 
 from config.errors import RunFailedError
 from config.tasks import TaskSpec
-from config.words import named
 from perennial_artifact.description import Description, Input, describe, versions_of
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.predictor import Predictor
-from perennial_artifact.transformer.classifier import FORMAT
-from perennial_artifact.transformer.encoder import Encoder
+from perennial_artifact.sentence.encoder import save_encoder
+from perennial_artifact.sentence.head import Head, Solved
+from perennial_artifact.sentence.layout import FORMAT
 from trainers.learners.encoders import encoder as encoders
 from trainers.learners.encoders.baseline import MostFrequentLabel, NearestCentroid
-from trainers.learners.encoders.fine_tuning import Recipe, Row, fine_tune
-from trainers.learners.encoders.imprinting import imprint
-from trainers.learners.label_set import grow
-from trainers.learners.opening import usable
+from trainers.learners.encoders.encoder import TextEncoder, Tuned
+from trainers.learners.encoders.fine_tuning import Recipe, Row, Trainable, fine_tune
+from trainers.learners.features import FeatureSet
+from trainers.learners.heads import tuning
+from trainers.learners.heads.building import build, choice_of
+from trainers.learners.heads.forward import Choice, choose
+from trainers.learners.heads.rows import head_rows
+from trainers.learners.heads.solving import Weights, solve
+from trainers.learners.heads.tuning import Start
+from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import Aligner, Example, TrainingPlan, TrainingStep
+from trainers.learners.tried import Tried
+from trainers.learners.usable import Usable, usable
+
+_MOST_SAMPLED = 64
+_ROWS_PER_BATCH = 32
 
 _LOG = structlog.get_logger(__name__)
 
 
 class ClassificationLearner:
-    """Learns one label per text."""
+    """Learns one label per text: tunes the encoder where that pays, then solves the head on all rows."""
+
+    learns_from_all = True
 
     def train(self, plan: TrainingPlan, output: Path) -> None:
-        """Fine-tune the champion on `plan.rows`, or the base model in a full or first run, and write a model folder.
+        """Tune the champion's encoder, or the base model's in a full or first run, solve the head and write a model folder.
 
         Raises `RunFailedError` when fewer than two labels can be learnt, `UserError` when the base model cannot be loaded;
         out-of-memory errors pass through.
         """
-        champion = None if plan.full else _champion(plan)
-        counts = Counter(str(row.target["label"]) for row in plan.rows if row.weight > 0)
-        with usable():
-            previous = LabelSet.read(plan.warm_start) if plan.warm_start else None
-        labels = grow(plan.spec, counts, previous, from_base=champion is None)
-        rows = [row for row in plan.rows if row.weight > 0 and row.target["label"] in labels.seen]
-        left_out = _left_out(plan, labels, rows, counts)
+        champion = _champion(plan)
+        found = usable(plan, _labels_of(plan), from_base=True)
+        rows = found.rows
+        before = _choice_of(champion) if champion else Choice()
+        start = tuning.where_to_start(plan, rows, found.labels, champion, before)
         # Before the first sum: another number of threads adds in another order.
         torch.set_num_threads(plan.hardware.threads)
         torch.manual_seed(plan.seed)
-        encoder = encoders.grown(champion, labels.names) if champion else _base(plan, labels)
-        ids = labels.ids
-        recipe = _recipe(plan, from_base=champion is None)
+        with usable_model():
+            encoder = (
+                encoders.open_champion(champion, max_tokens=plan.spec.training.max_tokens)
+                if champion and start.from_champion
+                else encoders.open_base(plan.spec.base_model, max_tokens=plan.spec.training.max_tokens)
+            )
         tokenised, cut = encoder.read([row.text for row in rows])
-        learning = [Row(tokens, ids[row.target["label"]], row.weight) for row, tokens in zip(rows, tokenised, strict=True)]
-        known = previous.seen_ids if champion and previous else ()
-        imprint(encoder, learning, set(labels.seen_ids).difference(known), plan.hardware)
-        fine_tune(
-            encoder,
-            learning,
-            labels.seen_ids,
-            recipe,
-            # Another plan never resumes from this one's checkpoints.
-            checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, labels, rows)}",
-            report=_with_note(plan.report, left_out, cut=sum(cut)),
-        )
-        encoder.save(output)
-        labels.write(output)
+        report = _with_note(plan.report, found.note, cut=sum(cut))
+        about = _tune(plan, encoder, found, tokenised, start, before, report) if start.tune else _as_it_was(champion, start)
+        if not start.tune:
+            report(TrainingStep(step=1, steps=1, epoch=1.0, loss=0.0, examples_per_s=0.0))
+        pooled, tokenizer, max_tokens = encoder.pooled, encoder.tokenizer, encoder.max_tokens
+        save_encoder(pooled, tokenizer, output, max_tokens=max_tokens)
+        plan.tell(f"reading {len(rows)} rows with the encoder that will be served")
+        began = time.process_time()
+        features = encoder.as_served(plan.hardware.compute).features_of(tokenised)
+        plan.note_tried(Tried(name="features of all rows computed", scores={}, cpu_s=time.process_time() - began, chosen=True))
+        plan.keep_features(FeatureSet.of([row.example_id for row in rows], features))
+        head = _solve(plan, rows, found.labels, features, start, before, about)
+        head.write(output)
         Description(
             kind=plan.spec.kind, backend=plan.spec.backend, format=FORMAT, base=plan.spec.base_model,
-            labels=tuple(labels.names[number] for number in labels.seen_ids),
-            input=Input(max_tokens=encoder.tokenizer.model_max_length), libraries=versions_of("torch", "transformers"),
+            labels=tuple(head.labels.names[number] for number in head.labels.seen_ids),
+            input=Input(max_tokens=max_tokens), libraries=versions_of("torch", "transformers", "scikit-learn"),
         ).write(output)  # fmt: skip
+
+    def has_more_to_learn(self, champion: Path) -> bool:
+        """Return whether the champion's head knows rows that its encoder was not tuned on."""
+        with usable_model():
+            return describe(champion).format == FORMAT and Head.read(champion).solved.refreshes > 0
 
     def aligner(self, model: Predictor) -> Aligner:  # noqa: ARG002 - a label is a label
         """Return what leaves labels as they are."""
@@ -91,36 +112,103 @@ class ClassificationLearner:
         return MostFrequentLabel(rows)
 
 
-def _champion(plan: TrainingPlan) -> Encoder | None:
-    """Return the model to go on from, unless there is none or the task's base model has changed since."""
-    if plan.warm_start is None:
+def _champion(plan: TrainingPlan) -> Path | None:
+    """Return the model to go on from, unless there is none, all is learnt anew, or the task's base model has changed since."""
+    if plan.full or plan.warm_start is None:
         return None
-    with usable():
+    with usable_model():
         base = describe(plan.warm_start).base
-        if base == plan.spec.base_model:
-            return encoders.open_champion(plan.warm_start, max_tokens=plan.spec.training.max_tokens)
+    if base == plan.spec.base_model:
+        return plan.warm_start
     _LOG.info("base_model_changed", task=plan.spec.name, champion=base, now=plan.spec.base_model, next="from base")
     return None
 
 
-def _base(plan: TrainingPlan, labels: LabelSet) -> Encoder:
-    return encoders.open_base(plan.spec.base_model, label_names=labels.names, max_tokens=plan.spec.training.max_tokens)
+def _labels_of(plan: TrainingPlan) -> LabelSet | None:
+    if plan.warm_start is None:
+        return None
+    with usable_model():
+        return LabelSet.read(plan.warm_start)
 
 
-def _left_out(plan: TrainingPlan, labels: LabelSet, rows: Sequence[Example], counts: Counter[str]) -> str:
-    """Say which rows cannot be learnt from yet. Raises `RunFailedError` when too few are left to tell labels apart."""
-    absent = sorted(counts.keys() - labels.seen, key=lambda name: (-counts[name], name))
-    reason = f"a new label joins when {plan.spec.new_label_min_examples} rows carry it"
-    if len(labels.names) >= plan.spec.max_labels:
-        reason += f", and while a model has fewer than {plan.spec.max_labels} labels (max_labels)"
-    note = f"left out {len(plan.rows) - len(rows)} rows with labels {named(absent)}; {reason}" if absent else ""
-    if len(labels.seen) >= 2 and rows:  # noqa: PLR2004 - one label alone is nothing to tell apart
-        return note
-    message = (
-        f"task {plan.spec.name!r} has {len(rows)} usable rows with {len(labels.seen)} labels, and at least two labels are needed "
-        f"({note or reason}). Send more labelled examples; the next trigger tries again"
+def _choice_of(champion: Path) -> Choice:
+    with usable_model():
+        return choice_of(Head.read(champion)) if describe(champion).format == FORMAT else Choice()
+
+
+def _tune(
+    plan: TrainingPlan, encoder: TextEncoder, found: Usable, tokenised: Sequence[Sequence[int]], start: Start, before: Choice,
+    report: Callable[[TrainingStep], None],
+) -> Solved:  # fmt: skip
+    """Tune the encoder in place; return what the head is to say of it."""
+    ids = found.labels.ids
+    chosen = [at for at, row in enumerate(found.rows) if plan.to_tune is None or row.example_id in plan.to_tune]
+    learning = [Row(tokenised[at], ids[found.rows[at].target["label"]], found.rows[at].weight) for at in chosen]
+    model = Tuned(encoder.pooled, len(found.labels.names), encoders.width(encoder.pooled))
+    _begin_head(model.head, start.head or _sampled_head(plan, encoder, learning, before))
+    recipe = _recipe(plan, from_base=not start.from_champion)
+    began = time.process_time()
+    fine_tune(
+        Trainable(model, encoder.pooled.transformer, encoder.pad, len(found.labels.names)),
+        learning,
+        found.labels.seen_ids,
+        recipe,
+        # Another plan never resumes from this one's checkpoints.
+        checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, found, chosen)}",
+        report=report,
     )
-    raise RunFailedError(message)
+    name = f"tuned for {recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''} on {len(learning)} rows"
+    plan.note_tried(Tried(name=name, scores={}, cpu_s=time.process_time() - began, chosen=True))
+    newest = max(found.rows[at].event_time for at in chosen)
+    return Solved(tuned_rows=len(learning), tuned_until=newest.isoformat())
+
+
+def _sampled_head(plan: TrainingPlan, encoder: TextEncoder, rows: Sequence[Row], choice: Choice) -> Weights:
+    """Return a head to tune with, solved on a sample of the rows, of each label up to 64, spread evenly over all it has."""
+    by_label: dict[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_label[row.label].append(row)
+    sample = [row for found in by_label.values() for row in found[:: -(-len(found) // _MOST_SAMPLED)]]
+    plan.tell(f"reading {len(sample)} rows for a head to begin with")
+    with torch.inference_mode():
+        parts = [
+            encoder.pooled(**encoder.pad([row.input_ids for row in sample[at : at + _ROWS_PER_BATCH]])).float().numpy()
+            for at in range(0, len(sample), _ROWS_PER_BATCH)
+        ]
+    labels, weights = np.array([row.label for row in sample]), np.array([row.weight for row in sample])
+    return solve(np.concatenate(parts), labels, weights, strength=choice.strength)
+
+
+def _begin_head(head: nn.Linear, start: Weights) -> None:
+    """Set the head that is tuned along; a label that `start` lacks decides for none."""
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.fill_(float(start.bias.mean()))
+        head.weight[start.labels.tolist()] = torch.from_numpy(start.weight)
+        head.bias[start.labels.tolist()] = torch.from_numpy(start.bias)
+
+
+def _as_it_was(champion: Path | None, start: Start) -> Solved:
+    """Return what the head is to say of an encoder that was not tuned."""
+    if champion is None or not start.from_champion:
+        return Solved()
+    with usable_model():
+        before = Head.read(champion).solved
+    return replace(before, refreshes=before.refreshes + 1)
+
+
+def _solve(
+    plan: TrainingPlan, rows: Sequence[Example], labels: LabelSet, features: object, start: Start, before: Choice, about: Solved
+) -> Head:
+    """Return the head on all rows; how it is solved was chosen on features that have not seen the rows, where there are any."""
+    seen = head_rows(rows, features, labels)  # type: ignore[arg-type]  # float32, (rows, features)
+    choice = start.choice
+    if choice is None:
+        choice = before if start.tune else choose(seen, before, plan.note_tried)
+    began = time.process_time()
+    head = build(seen, labels, choice, about)
+    plan.note_tried(Tried(name=f"solved: {choice.name}", scores={}, cpu_s=time.process_time() - began, chosen=True))
+    return head
 
 
 def _with_note(report: Callable[[TrainingStep], None], note: str, *, cut: int) -> Callable[[TrainingStep], None]:
@@ -141,12 +229,13 @@ def _recipe(plan: TrainingPlan, *, from_base: bool) -> Recipe:
     )
 
 
-def _fingerprint(plan: TrainingPlan, recipe: Recipe, labels: LabelSet, rows: Sequence[Example]) -> str:
+def _fingerprint(plan: TrainingPlan, recipe: Recipe, found: Usable, chosen: Sequence[int]) -> str:
     """Return a short hash of everything that a checkpoint's steps depend on: a resumed run may have other threads."""
     recipe = replace(recipe, hardware=replace(recipe.hardware, threads=0))
     digest = hashlib.sha256()
     start = (plan.spec.base_model, plan.spec.training.max_tokens, str(plan.warm_start), plan.full)
-    digest.update(repr((start, recipe, labels.names, labels.seen_ids)).encode())
-    for row in rows:
+    digest.update(repr((start, recipe, found.labels.names, found.labels.seen_ids)).encode())
+    for row in (found.rows[at] for at in chosen):
         digest.update(repr((row.example_id, row.text, row.target["label"], row.weight)).encode())
     return digest.hexdigest()[:12]
+

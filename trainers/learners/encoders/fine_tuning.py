@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import Dataset, Sampler
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from perennial_artifact.transformer.encoder import Encoder
 from trainers.hardware import Hardware, keep_freed_memory
 from trainers.learners.encoders.checkpoints import KEPT, Pace, newest_valid
 from trainers.learners.protocols import TrainingStep
@@ -63,8 +63,21 @@ class Recipe:
         return self.batch_size * self.accumulation
 
 
+@dataclass(frozen=True, slots=True)
+class Trainable:
+    """What is trained."""
+
+    model: nn.Module
+    """Called with `input_ids` and `attention_mask`; what it returns has `logits`, shape (rows, labels)."""
+    transformer: PreTrainedModel
+    """The part of it whose attention is computed."""
+    pad: Callable[[Sequence[Sequence[int]]], dict[str, torch.Tensor]]
+    """Brings rows of token ids to one length, with a mask."""
+    labels: int
+
+
 def fine_tune(
-    encoder: Encoder,
+    trainable: Trainable,
     rows: Sequence[Row],
     answerable: Sequence[int],
     recipe: Recipe,
@@ -73,7 +86,7 @@ def fine_tune(
     report: Callable[[TrainingStep], None],
     pace: Pace | None = None,
 ) -> None:
-    """Train the encoder's model in place, from the newest valid checkpoint in `checkpoints` where there is one.
+    """Train the model in place, from the newest valid checkpoint in `checkpoints` where there is one.
 
     The loss is the cross entropy over the ids in `answerable` only, each row's share multiplied by its weight.
     Out-of-memory errors pass through.
@@ -83,37 +96,38 @@ def fine_tune(
     # Before the Trainer exists, so that nothing it draws depends on what the process did earlier.
     set_seed(recipe.seed)
     trainer = _WeightedTrainer(
-        model=encoder.model,
+        model=trainable.model,
         args=_arguments(recipe, checkpoints),
-        data_collator=_Collator(encoder),
+        data_collator=_Collator(trainable.pad),
         train_dataset=_Rows(rows),
         callbacks=[pace or Pace()],
         answerable=answerable,
+        labels=trainable.labels,
     )
     # It prints to standard output, which belongs to the job's progress lines.
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Report(trainer, report, recipe.rows_per_step))
     checkpoint = newest_valid(checkpoints)
-    with _quick_attention(encoder, max(len(row.input_ids) for row in rows), recipe.hardware):
+    with _quick_attention(trainable.transformer, max(len(row.input_ids) for row in rows), recipe.hardware):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
 @contextmanager
-def _quick_attention(encoder: Encoder, longest: int, hardware: Hardware) -> Iterator[None]:
+def _quick_attention(transformer: PreTrainedModel, longest: int, hardware: Hardware) -> Iterator[None]:
     """Let attention run unfused while training short rows in bf16 on a processor.
 
     There the fused backward pass is slow (torch 2.13: 40 against 77 examples/s at 128 tokens). Longer rows, whose attention
     would fill the memory, and fp32, where it makes no difference, stay fused.
     """
-    fused = encoder.model.config._attn_implementation  # noqa: SLF001 - the library has no public reader
+    fused = transformer.config._attn_implementation  # noqa: SLF001 - the library has no public reader
     if fused != "sdpa" or hardware.device != "cpu" or hardware.precision != "bf16" or longest > _EAGER_TOKENS:
         yield
         return
-    encoder.model.set_attn_implementation("eager")
+    transformer.set_attn_implementation("eager")
     try:
         yield
     finally:
-        encoder.model.set_attn_implementation(fused)
+        transformer.set_attn_implementation(fused)
 
 
 def _arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
@@ -155,11 +169,11 @@ class _Rows(Dataset[dict[str, Any]]):
 class _Collator:
     """Rows to one padded batch."""
 
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
+    def __init__(self, pad: Callable[[Sequence[Sequence[int]]], dict[str, torch.Tensor]]) -> None:
+        self._pad = pad
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        batch = self._encoder.pad([row["input_ids"] for row in rows])
+        batch = self._pad([row["input_ids"] for row in rows])
         batch["labels"] = torch.tensor([row["label"] for row in rows])
         batch["weights"] = torch.tensor([row["weight"] for row in rows], dtype=torch.float32)
         return batch
@@ -200,9 +214,9 @@ class _GroupedByLength(Sampler[int]):
 class _WeightedTrainer(Trainer):
     """Trainer with a weighted loss over the answerable labels."""
 
-    def __init__(self, *, answerable: Sequence[int], **options: Any) -> None:  # noqa: ANN401 - handed on to the library
+    def __init__(self, *, answerable: Sequence[int], labels: int, **options: Any) -> None:  # noqa: ANN401 - handed on to the library
         super().__init__(**options)
-        closed = torch.ones(options["model"].config.num_labels, dtype=torch.bool)
+        closed = torch.ones(labels, dtype=torch.bool)
         closed[list(answerable)] = False
         self._closed = closed.to(self.args.device)
         self.loss_sum = torch.zeros((), device=self.args.device)

@@ -43,6 +43,12 @@ _INITIALIZE_ROWS = 10
 class SpacyNerLearner:
     """Learns and finds entities with spaCy's transition-based recogniser, on the CPU."""
 
+    learns_from_all = False
+
+    def has_more_to_learn(self, champion: Path) -> bool:  # noqa: ARG002 - every pipeline has been trained on all that it knows
+        """Return False: what a pipeline has learnt from it was trained on."""
+        return False
+
     def train(self, plan: TrainingPlan, output: Path) -> None:
         """Learn from `plan.rows` and write a spaCy pipeline into the new folder `output`.
 

@@ -1,0 +1,50 @@
+"""A solved head for a model's labels, calibrated on newer rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from perennial_artifact.labels import LabelSet
+from perennial_artifact.sentence.head import UNLEARNT_BIAS, Head, Solved
+from trainers.learners.heads import calibration, forward
+from trainers.learners.heads.forward import Choice
+from trainers.learners.heads.rows import HeadRows
+from trainers.learners.heads.solving import Weights
+
+
+def build(rows: HeadRows, labels: LabelSet, choice: Choice, about: Solved, *, start: Head | None = None) -> Head:
+    """Return the head of `choice` on all rows, whose label ids are those of `labels`.
+
+    `about` says what the encoder was tuned on; the rest is filled in. `start` is a head of the same encoder to begin from. Raises
+    `RunFailedError` when the rows have one label only, or features that are not finite.
+    """
+    found, shares = forward.solved(rows, choice, start=None if start is None else _begin(start, labels))
+    judged = forward.judged_rows(rows, choice)
+    temperature = 1.0 if judged is None else calibration.temperature(judged)
+    weight = np.zeros((len(labels.names), rows.features.shape[1]), dtype=np.float32)
+    bias = np.full(len(labels.names), UNLEARNT_BIAS, dtype=np.float32)
+    weight[found.labels], bias[found.labels] = found.weight / temperature, found.bias / temperature
+    answerable = LabelSet(labels.names, labels.seen & {labels.names[number] for number in found.labels})
+    about = replace(
+        about, rows=len(rows), half_life_days=choice.half_life_days, prior_days=choice.prior_days, strength=choice.strength,
+        temperature=temperature, prior={labels.names[number]: share for number, share in (shares or {}).items()},
+    )  # fmt: skip
+    return Head(weight, bias, answerable, about)
+
+
+def choice_of(head: Head) -> Choice:
+    """Return how a head was solved."""
+    return Choice(head.solved.half_life_days, head.solved.prior_days, head.solved.strength)
+
+
+def _begin(head: Head, labels: LabelSet) -> Weights:
+    """Return the weights of the labels that a head has learnt, by their ids in `labels`, without the prior and the temperature."""
+    ids = labels.ids
+    kept = sorted((ids[name], number) for number, name in enumerate(head.labels.names) if name in head.labels.seen and name in ids)
+    places = [number for _new, number in kept]
+    temperature = np.float32(head.solved.temperature)
+    return Weights(
+        np.array([new for new, _number in kept], dtype=np.intp), head.weight[places] * temperature, head.bias[places] * temperature
+    )

@@ -1,0 +1,205 @@
+"""Forward validation: fit on older training rows, judge on newer ones, and choose how a head is solved.
+
+No held-out row takes part. Documents are never divided: all rows of one stand where its newest row stands.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from trainers.learners.heads.rows import HeadRows
+from trainers.learners.heads.solving import Floats, Ids, Weights, accuracy, log_softmax, macro_f1, solve
+from trainers.learners.heads.weighting import decayed, prior
+from trainers.learners.tried import Tried
+
+_BORDERS = (0.8, 0.9, 1.0)
+"""Fit on all before a border, judge up to the next: shares of the rows by time."""
+_MOST_ROWS = 10_000
+"""More rows are thinned out evenly: choices need no more, and a refresh must take seconds."""
+_UNKNOWN_LABEL = -10.0
+"""Log probability that counts where no older row carries the label, and at least for any: about 1 in 22,000."""
+_LEAST_JUDGED = 50
+"""Rows below which a score says nothing: the choice stays what it was."""
+_HALF_LIVES_DAYS = (None, 730.0, 365.0, 182.0)
+_PRIORS_DAYS = (None, 365.0, 182.0, 91.0)
+_STRENGTHS = (3.0, 10.0, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How a head is solved."""
+
+    half_life_days: float | None = 365.0
+    prior_days: float | None = 182.0
+    strength: float = 10.0
+
+    @property
+    def name(self) -> str:
+        """The choice in words, for the run's report."""
+        half = "no decay" if self.half_life_days is None else f"half-life {self.half_life_days:g} days"
+        recent = "prior of all rows" if self.prior_days is None else f"prior of the last {self.prior_days:g} days"
+        return f"{half}, {recent}, strength {self.strength:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How heads fitted on older rows answer newer ones."""
+
+    logits: Floats
+    """Shape (rows judged, labels); minus infinity for a label that no older row carries."""
+    gold: Ids
+    """The column of each row's label."""
+
+
+def solved(rows: HeadRows, choice: Choice, *, start: Weights | None = None) -> tuple[Weights, dict[int, float] | None]:
+    """Return the head of `choice`, and the label prior that its bias assumes (label id -> share; None: the rows' own)."""
+    weights = decayed(rows.days, rows.weights, choice.half_life_days)
+    found = solve(rows.features, rows.labels, weights, strength=choice.strength, start=start)
+    return _with_prior(found, rows, weights, choice.prior_days)
+
+
+def choose(rows: HeadRows, before: Choice, note: Callable[[Tried], None]) -> Choice:
+    """Return the choice whose heads give newer rows' labels the highest probability; `before` unless another is clearly better.
+
+    First the strength, then the half-life, each with every prior: 6 fits for each border. Clearly: by more than a standard error
+    of the rows' differences; scores of near-equal choices are noise, and following it costs accuracy. Only rows that were chosen
+    without looking at a model judge. `before` stays too where these are fewer than 50.
+    """
+    thin = _thinned(rows)
+    splits = list(_splits(thin))
+    if sum(len(judge) for _fit, judge in splits) < _LEAST_JUDGED:
+        note(Tried(name=f"{before.name} (too few newer rows to choose by)", scores={}, cpu_s=0.0, chosen=True))
+        return before
+    span = float(np.ptp(thin.days))
+    half_lives = {days for days in _HALF_LIVES_DAYS if days is None or days < 4 * span} | {before.half_life_days}
+    priors = {days for days in _PRIORS_DAYS if days is None or days < span} | {before.prior_days}
+    tried: dict[Choice, _Score] = {}
+    for strength in sorted({*_STRENGTHS, before.strength}):
+        tried |= _scores(thin, splits, [replace(before, prior_days=days, strength=strength) for days in priors])
+    strength = _best(tried, before).strength
+    for half_life in half_lives - {before.half_life_days}:
+        tried |= _scores(thin, splits, [Choice(half_life, days, strength) for days in priors])
+    best = _best(tried, before)
+    for choice, found in tried.items():
+        note(Tried(name=choice.name, scores=found.means, cpu_s=found.cpu_s, chosen=choice == best))
+    return best
+
+
+def compare(first: HeadRows, second: HeadRows, choice: Choice, *, newer_than_days: float) -> tuple[Tried, Tried, bool] | None:
+    """Return how heads on two encoders' features of the same rows answer those after a time, and whether the first is better.
+
+    The time is in days since 1970. Fitted on the rows up to it. None where there is too little to judge by.
+    """
+    judge = np.flatnonzero((first.days > newer_than_days) & first.independent)
+    newer = np.unique(first.documents[first.days > newer_than_days])
+    fit = np.flatnonzero(~np.isin(first.documents, newer))
+    if len(judge) < _LEAST_JUDGED or len(np.unique(first.labels[fit])) < 2:  # noqa: PLR2004 - nothing to tell apart
+        return None
+    ours, theirs = (_scores(rows, [(fit, judge)], [choice])[choice] for rows in (first, second))
+    better = bool(ours.log_probabilities.mean() > theirs.log_probabilities.mean())
+    one, other = (
+        Tried(name=name, scores=found.means, cpu_s=found.cpu_s, chosen=chosen)
+        for name, found, chosen in (("first", ours, better), ("second", theirs, not better))
+    )
+    return one, other, better
+
+
+def judged_rows(rows: HeadRows, choice: Choice) -> Judged | None:
+    """Return how the newer rows, chosen without looking at a model, are answered; None where there is nothing to judge."""
+    thin = _thinned(rows)
+    every = np.unique(thin.labels)
+    found: list[tuple[Floats, Ids]] = []
+    for fit, judge in _splits(thin):
+        weights, _prior = solved(thin.take(fit), choice)
+        logits = np.full((len(judge), len(every)), -np.inf)
+        logits[:, np.searchsorted(every, weights.labels)] = weights.scores(thin.features[judge])
+        found.append((logits, np.searchsorted(every, thin.labels[judge])))
+    if not found:
+        return None
+    return Judged(np.concatenate([logits for logits, _ in found]), np.concatenate([gold for _, gold in found]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Score:
+    """How newer rows were answered."""
+
+    log_probabilities: Floats
+    """Of each row's label."""
+    means: dict[str, float]
+    cpu_s: float
+
+
+def _scores(rows: HeadRows, splits: Sequence[tuple[Ids, Ids]], choices: Sequence[Choice]) -> dict[Choice, _Score]:
+    """Return the scores of choices that differ in their prior alone."""
+    began = time.process_time()
+    right: list[Ids] = []
+    answers: dict[Choice, list[Ids]] = {choice: [] for choice in choices}
+    logs: dict[Choice, list[Floats]] = {choice: [] for choice in choices}
+    for fit, judge in splits:
+        older, gold = rows.take(fit), rows.labels[judge]
+        weights = decayed(older.days, older.weights, choices[0].half_life_days)
+        found = solve(older.features, older.labels, weights, strength=choices[0].strength)
+        right.append(gold)
+        known = np.isin(gold, found.labels)
+        places = np.searchsorted(found.labels, gold[known])
+        for choice in choices:
+            head, _prior = _with_prior(found, older, weights, choice.prior_days)
+            probabilities = log_softmax(head.scores(rows.features[judge]))
+            answers[choice].append(head.labels[probabilities.argmax(axis=1)])
+            log = np.full(len(judge), _UNKNOWN_LABEL)
+            log[known] = np.maximum(probabilities[known, places], _UNKNOWN_LABEL)
+            logs[choice].append(log)
+    cpu_s = (time.process_time() - began) / len(choices)
+    gold = np.concatenate(right)
+    scores = {}
+    for choice in choices:
+        given, log = np.concatenate(answers[choice]), np.concatenate(logs[choice])
+        means = {
+            "log_probability": float(log.mean()), "accuracy": accuracy(gold, given), "macro_f1": macro_f1(gold, given),
+        }  # fmt: skip
+        scores[choice] = _Score(log, means, cpu_s)
+    return scores
+
+
+def _best(tried: dict[Choice, _Score], before: Choice) -> Choice:
+    best = max(tried, key=lambda choice: tried[choice].means["log_probability"])
+    gains = tried[best].log_probabilities - tried[before].log_probabilities
+    return best if gains.mean() > gains.std() / np.sqrt(len(gains)) else before
+
+
+def _with_prior(
+    found: Weights, rows: HeadRows, weights: Floats, prior_days: float | None
+) -> tuple[Weights, dict[int, float] | None]:
+    assumed = prior(found, rows.labels, weights, rows.days, np.flatnonzero(rows.independent), prior_days)
+    if assumed is None:
+        return found, None
+    shares = dict(zip(assumed.labels.tolist(), assumed.shares.tolist(), strict=True))
+    return replace(found, bias=(found.bias + assumed.shift).astype(np.float32)), shares
+
+
+def _thinned(rows: HeadRows) -> HeadRows:
+    """Return the rows in order of time, every n-th of them where they are many."""
+    order = np.argsort(rows.days, kind="stable")
+    return rows.take(order[:: -(-len(order) // _MOST_ROWS)] if len(order) else order)
+
+
+def _splits(rows: HeadRows) -> Iterator[tuple[Ids, Ids]]:
+    """Yield the numbers of older rows to fit on and of newer ones to judge by; rows must be in order of time."""
+    newest = np.zeros(rows.documents.max(initial=-1) + 1)
+    np.maximum.at(newest, rows.documents, rows.days)
+    at = newest[rows.documents]
+    edges = [np.quantile(rows.days, share) for share in _BORDERS] if len(rows) else []
+    for early, late in _pairs(edges):
+        fit = np.flatnonzero(at <= early)
+        judge = np.flatnonzero((at > early) & (at <= late) & rows.independent)
+        if len(judge) and len(np.unique(rows.labels[fit])) >= 2:  # noqa: PLR2004 - one label is nothing to tell apart
+            yield fit, judge
+
+
+def _pairs(edges: Iterable[float]) -> Iterator[tuple[float, float]]:
+    listed = list(edges)
+    return zip(listed, listed[1:], strict=False)

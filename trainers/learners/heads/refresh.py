@@ -1,0 +1,114 @@
+"""The fast clock: a champion's head solved anew on stored features. The encoder stays, file by file; no torch is loaded."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from config.errors import RunFailedError
+from perennial_artifact.description import MODEL_FILE, Description, describe
+from perennial_artifact.labels import LABELS_FILE
+from perennial_artifact.predictor import Answer, Predictor
+from perennial_artifact.sentence.head import Head
+from perennial_artifact.sentence.layout import FORMAT, HEAD_FOLDER
+from trainers.learners.features import FeatureSet
+from trainers.learners.heads.building import build, choice_of
+from trainers.learners.heads.forward import Choice, choose
+from trainers.learners.heads.rows import HeadRows, head_rows
+from trainers.learners.opening import usable as usable_model
+from trainers.learners.protocols import TrainingPlan, TrainingStep
+from trainers.learners.tried import Tried
+from trainers.learners.usable import usable
+
+_MOST_CHOSEN_ROWS = 20_000
+"""With more rows a refresh solves as the champion was solved: choosing anew would take longer than the solving."""
+
+
+class HeadRefresh:
+    """Solves a linear head on stored features."""
+
+    def train(self, plan: TrainingPlan, output: Path) -> None:
+        """Write the champion with a head solved on all rows whose features are stored.
+
+        Raises `RunFailedError` when the champion is of another format, features are missing, or fewer than two labels are there.
+        """
+        folder, before, description = _champion(plan)
+        found = usable(plan, before.labels, from_base=True)
+        stored = plan.champion_features
+        known = [row for row in found.rows if stored is not None and row.example_id in stored]
+        if stored is None or not known:
+            message = "no features of the champion's encoder are stored for the rows; they are computed before the next run"
+            raise RunFailedError(message)
+        features = stored.rows([row.example_id for row in known])
+        if features.shape[1] != before.weight.shape[1]:
+            message = (
+                f"the stored features have {features.shape[1]} numbers and the champion's head reads {before.weight.shape[1]}: they are "
+                "another encoder's. The run fails; the next one computes them anew"
+            )
+            raise RunFailedError(message)
+        note = found.note or (f"{len(found.rows) - len(known)} rows have no features yet" if len(known) < len(found.rows) else "")
+        rows = head_rows(known, features, found.labels)
+        choice = _choice(rows, choice_of(before), plan)
+        began = time.process_time()
+        head = build(rows, found.labels, choice, replace(before.solved, refreshes=before.solved.refreshes + 1), start=before)
+        plan.note_tried(Tried(name=f"solved: {choice.name}", scores={}, cpu_s=time.process_time() - began, chosen=True))
+        _copy_encoder(folder, output)
+        head.write(output)
+        answerable = tuple(head.labels.names[number] for number in head.labels.seen_ids)
+        replace(description, labels=answerable).write(output)
+        plan.report(TrainingStep(step=1, steps=1, epoch=1.0, loss=0.0, examples_per_s=0.0, message=note))
+
+    def open(self, folder: Path, features: FeatureSet, rows: Mapping[str, str]) -> Predictor:
+        """Return a model that answers known texts from their stored features; `rows` is example id by text."""
+        with usable_model():
+            return _FromFeatures(Head.read(folder), features, rows)
+
+
+class _FromFeatures:
+    """Answers texts whose features are stored."""
+
+    def __init__(self, head: Head, features: FeatureSet, rows: Mapping[str, str]) -> None:
+        self._head = head
+        self._features = features
+        self._rows = rows
+
+    def predict(self, texts: Sequence[str]) -> list[Answer]:
+        """Return one answer per text, in order. Whether a text was cut is not stored. Raises `KeyError` for an unknown text."""
+        if not texts:
+            return []
+        features = self._features.rows([self._rows[text] for text in texts])
+        answers = self._head.answers(features, [False] * len(texts))
+        return [{key: value for key, value in answer.items() if key != "truncated"} for answer in answers]
+
+
+def _champion(plan: TrainingPlan) -> tuple[Path, Head, Description]:
+    if plan.warm_start is None:
+        message = "a refresh needs a champion, and there is none; ask for a full run"
+        raise RunFailedError(message)
+    with usable_model():
+        description = describe(plan.warm_start)
+        if description.format != FORMAT:
+            message = f"the champion's format is {description.format}, whose head cannot be refreshed; ask for a full run"
+            raise RunFailedError(message)
+        return plan.warm_start, Head.read(plan.warm_start), description
+
+
+def _choice(rows: HeadRows, before: Choice, plan: TrainingPlan) -> Choice:
+    return before if len(rows) > _MOST_CHOSEN_ROWS else choose(rows, before, plan.note_tried)
+
+
+def _copy_encoder(source: Path, target: Path) -> None:
+    """Give `target` every file of the encoder, as a link where the file system has links: its bytes are not to change."""
+    for path in sorted(source.rglob("*")):
+        name = path.relative_to(source)
+        if not path.is_file() or name.parts[0] == HEAD_FOLDER or name.as_posix() in (LABELS_FILE, MODEL_FILE):
+            continue
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(path, target / name)
+        except OSError:
+            shutil.copyfile(path, target / name)

@@ -1,0 +1,64 @@
+"""The rows a head is solved on, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from perennial_artifact.labels import LabelSet
+from perennial_artifact.sentence.head import Features
+from trainers.learners.heads.solving import Floats, Ids
+from trainers.learners.protocols import Example
+
+_SECONDS_A_DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRows:
+    """n rows with features and labels."""
+
+    features: Features
+    """Shape (n, features)."""
+    labels: Ids
+    """The id of each row's label."""
+    weights: Floats
+    """By trust and by who gave it; above 0."""
+    days: Floats
+    """Event time, in days since 1970."""
+    documents: Ids
+    """A number for each document; a row of its own has one of its own."""
+    independent: npt.NDArray[np.bool_]
+    """Whether a row was chosen without looking at a model's answer."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, places: Ids) -> HeadRows:
+        """Return some of the rows."""
+        return HeadRows(
+            self.features[places], self.labels[places], self.weights[places], self.days[places], self.documents[places],
+            self.independent[places],
+        )  # fmt: skip
+
+    def with_features(self, features: Features) -> HeadRows:
+        """Return the same rows as another encoder sees them."""
+        return HeadRows(features, self.labels, self.weights, self.days, self.documents, self.independent)
+
+
+def head_rows(rows: Sequence[Example], features: Features, labels: LabelSet) -> HeadRows:
+    """Return examples with one label each, all of it among `labels`, and their features, shape (rows, features)."""
+    ids = labels.ids
+    documents: dict[str, int] = {}
+    return HeadRows(
+        features,
+        np.array([ids[row.target["label"]] for row in rows], dtype=np.intp),
+        np.array([row.weight for row in rows], dtype=np.float64),
+        np.array([row.event_time.timestamp() for row in rows], dtype=np.float64) / _SECONDS_A_DAY,
+        np.array(
+            [documents.setdefault(row.document or f"\0{row.example_id}", len(documents)) for row in rows], dtype=np.intp
+        ),
+        np.array([row.independent for row in rows], dtype=bool),
+    )

@@ -1,0 +1,95 @@
+"""Before an encoder is tuned: which one to start from, whether tuning it pays, and the head to tune it with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from perennial_artifact.description import describe
+from perennial_artifact.labels import LabelSet
+from perennial_artifact.sentence.head import Head
+from perennial_artifact.sentence.layout import FORMAT
+from trainers.learners.features import FeatureSet
+from trainers.learners.heads import forward
+from trainers.learners.heads.forward import Choice
+from trainers.learners.heads.rows import HeadRows, head_rows
+from trainers.learners.heads.solving import Weights, solve
+from trainers.learners.opening import usable
+from trainers.learners.protocols import Example, TrainingPlan
+
+_LEAST_KNOWN = 0.9
+"""Share of the rows whose features must be stored for them to speak for all."""
+_SECONDS_A_DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a slow run begins with."""
+
+    from_champion: bool
+    """Whether the champion's encoder goes on; else the base model's."""
+    tune: bool
+    choice: Choice | None
+    """How the head is solved, chosen on features that had not seen the rows; None where none are stored."""
+    head: Weights | None
+    """A head on the features of the encoder to start from, where these are stored."""
+
+
+def where_to_start(
+    plan: TrainingPlan, rows: Sequence[Example], labels: LabelSet, champion: Path | None, before: Choice
+) -> Start:
+    """Return how a slow run begins; what was tried on the way is noted.
+
+    An incremental run goes on tuning the champion's encoder, unless `training.tuning` says never, or (auto) the rows newer than
+    what that encoder was tuned on are answered better from the base model's features: then the base model's are taken as they are.
+    """
+    base = _known(plan.base_features, rows, labels)
+    choice = None if base is None else forward.choose(base, before, plan.note_tried)
+    if champion is None:
+        tune = plan.spec.training.tuning != "never"
+        return Start(False, tune, choice, _start_head(base, choice or before))
+    ours = _known(plan.champion_features, rows, labels)
+    if plan.spec.training.tuning == "never":
+        return Start(True, False, choice, None)
+    if plan.spec.training.tuning == "auto" and base is not None and ours is not None:
+        verdict = _worth_it(ours, base, champion, choice or before, plan)
+        if verdict is False:
+            return Start(False, False, choice, None)
+    return Start(True, True, choice, _start_head(ours, choice or before))
+
+
+def _worth_it(ours: HeadRows, base: HeadRows, champion: Path, choice: Choice, plan: TrainingPlan) -> bool | None:
+    """Return whether tuning has paid so far: the champion's features against the base's on rows its encoder has not seen."""
+    with usable():
+        solved = Head.read(champion).solved if describe(champion).format == FORMAT else None
+    if solved is None or solved.tuned_until is None or len(ours) != len(base):
+        return None
+    tuned_until = datetime.fromisoformat(solved.tuned_until).timestamp() / _SECONDS_A_DAY
+    found = forward.compare(ours, base, choice, newer_than_days=tuned_until)
+    if found is None:
+        return None
+    first, second, better = found
+    plan.note_tried(first.model_copy(update={"name": "tuned features on rows newer than the tuning"}))
+    plan.note_tried(second.model_copy(update={"name": "the base model's features on the same rows"}))
+    return better
+
+
+def _known(features: FeatureSet | None, rows: Sequence[Example], labels: LabelSet) -> HeadRows | None:
+    """Return the rows whose features are stored; None where that is not nearly all of them."""
+    if features is None:
+        return None
+    known = [row for row in rows if row.example_id in features]
+    if len(known) < _LEAST_KNOWN * len(rows):
+        return None
+    return head_rows(known, features.rows([row.example_id for row in known]), labels)
+
+
+def _start_head(rows: HeadRows | None, choice: Choice) -> Weights | None:
+    if rows is None or len(np.unique(rows.labels)) < 2:  # noqa: PLR2004 - one label is nothing to tell apart
+        return None
+    return solve(rows.features, rows.labels, rows.weights, strength=choice.strength)
+
