@@ -62,7 +62,9 @@ def select(
         # Frozen by a version that did not distinguish users.
         rows = rows.append_column("contributor", pa.nulls(rows.num_rows, pa.int32()))
     all_of_them = full or everything
-    chosen = rows.slice(max(0, rows.num_rows - training.max_rows)) if all_of_them else _incremental(rows, training, feedback, seed)
+    chosen = (
+        rows.slice(max(0, rows.num_rows - training.max_rows)) if all_of_them else _incremental(rows, training, feedback, seed)
+    )
     kept = chosen.filter(shares.kept(chosen, feedback, seed))
     new = kept.num_rows if full else sum(kept["is_new"].to_pylist())
     sample = _to_tune(kept, training.tuning_rows, full=full, seed=seed) if everything else None

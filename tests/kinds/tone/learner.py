@@ -42,7 +42,7 @@ class OneTone:
 class ToneLearner:
     learns_from_all = False
 
-    def has_more_to_learn(self, champion: Path) -> bool:  # noqa: ARG002 - the protocol's signature
+    def has_more_to_learn(self, champion: Path) -> bool:
         """Return False: it counts words, and has counted them."""
         return False
 

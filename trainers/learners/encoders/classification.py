@@ -238,4 +238,3 @@ def _fingerprint(plan: TrainingPlan, recipe: Recipe, found: Usable, chosen: Sequ
     for row in (found.rows[at] for at in chosen):
         digest.update(repr((row.example_id, row.text, row.target["label"], row.weight)).encode())
     return digest.hexdigest()[:12]
-

@@ -42,9 +42,13 @@ def choice_of(head: Head) -> Choice:
 def _begin(head: Head, labels: LabelSet) -> Weights:
     """Return the weights of the labels that a head has learnt, by their ids in `labels`, without the prior and the temperature."""
     ids = labels.ids
-    kept = sorted((ids[name], number) for number, name in enumerate(head.labels.names) if name in head.labels.seen and name in ids)
+    kept = sorted(
+        (ids[name], number) for number, name in enumerate(head.labels.names) if name in head.labels.seen and name in ids
+    )
     places = [number for _new, number in kept]
     temperature = np.float32(head.solved.temperature)
     return Weights(
-        np.array([new for new, _number in kept], dtype=np.intp), head.weight[places] * temperature, head.bias[places] * temperature
+        np.array([new for new, _number in kept], dtype=np.intp),
+        head.weight[places] * temperature,
+        head.bias[places] * temperature,
     )

@@ -57,8 +57,6 @@ def head_rows(rows: Sequence[Example], features: Features, labels: LabelSet) -> 
         np.array([ids[row.target["label"]] for row in rows], dtype=np.intp),
         np.array([row.weight for row in rows], dtype=np.float64),
         np.array([row.event_time.timestamp() for row in rows], dtype=np.float64) / _SECONDS_A_DAY,
-        np.array(
-            [documents.setdefault(row.document or f"\0{row.example_id}", len(documents)) for row in rows], dtype=np.intp
-        ),
+        np.array([documents.setdefault(row.document or f"\0{row.example_id}", len(documents)) for row in rows], dtype=np.intp),
         np.array([row.independent for row in rows], dtype=bool),
     )

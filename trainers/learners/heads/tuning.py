@@ -39,9 +39,7 @@ class Start:
     """A head on the features of the encoder to start from, where these are stored."""
 
 
-def where_to_start(
-    plan: TrainingPlan, rows: Sequence[Example], labels: LabelSet, champion: Path | None, before: Choice
-) -> Start:
+def where_to_start(plan: TrainingPlan, rows: Sequence[Example], labels: LabelSet, champion: Path | None, before: Choice) -> Start:
     """Return how a slow run begins; what was tried on the way is noted.
 
     An incremental run goes on tuning the champion's encoder, unless `training.tuning` says never, or (auto) the rows newer than
@@ -92,4 +90,3 @@ def _start_head(rows: HeadRows | None, choice: Choice) -> Weights | None:
     if rows is None or len(np.unique(rows.labels)) < 2:  # noqa: PLR2004 - one label is nothing to tell apart
         return None
     return solve(rows.features, rows.labels, rows.weights, strength=choice.strength)
-

@@ -31,7 +31,9 @@ def decayed(days: Floats, weights: Floats, half_life_days: float | None) -> Floa
     return found
 
 
-def prior(solved: Weights, labels: Ids, weights: Floats, days: Floats, independent: Ids, window_days: float | None) -> Prior | None:
+def prior(
+    solved: Weights, labels: Ids, weights: Floats, days: Floats, independent: Ids, window_days: float | None
+) -> Prior | None:
     """Return the prior of the last `window_days`; None where none is asked for, or the window holds no row to learn it from.
 
     `labels`, `weights` and `days` (n each) are the rows that `solved` was solved on, with the weights it was solved with. Only rows

@@ -1,0 +1,195 @@
+"""What a champion's encoder makes of the rows, put into a run's folder: from the buffer, from the store, else computed."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import structlog
+
+from config.errors import RunFailedError
+from config.sections import TrainingSettings
+from consumers.enrichment.feature_store import FeatureStore
+from consumers.events.schemas import content_sha256
+from consumers.text import ngrams
+from consumers.training_set.snapshot import ROWS_FILE
+from perennial_artifact import manifest
+from perennial_artifact.description import MODEL_FILE, Description
+from perennial_artifact.labels import LABELS_FILE
+from perennial_artifact.sentence.layout import FORMAT, HEAD_FOLDER
+from trainers import hardware
+from trainers.job import spec as job_spec
+from trainers.learners.features import FeatureSet, read_features, write_features
+from trainers.learners.opening import described
+
+if TYPE_CHECKING:
+    from perennial_artifact.sentence.encoder import SentenceEncoder
+
+_CHECKED_TEXTS = 200
+"""Texts on which stored features are checked against the encoder before they are used."""
+_LEAST_COSINE = 0.999
+"""Below it two vectors of one text are not from one encoder; bf16 and the order of sums stay above 0.9999."""
+_TEXTS_PER_PORTION = 128
+_ENCODERS_KEPT = 2
+
+Vectors = dict[str, npt.NDArray[np.float32]]
+
+log = structlog.get_logger(__name__)
+
+
+class StoppedError(Exception):
+    """The daemon stops."""
+
+
+class Features:
+    """Prepares features for runs; one caller at a time."""
+
+    def __init__(self, store: FeatureStore, settings: TrainingSettings, stop: threading.Event) -> None:
+        self._store = store
+        self._settings = settings
+        self._stop = stop
+        self._encoders: dict[str, SentenceEncoder] = {}
+        self._trusted: dict[str, bool] = {}
+        """By encoder: whether its stored features were found to be its own, since this process began."""
+        self._same_as_buffer: dict[tuple[str, str], bool] = {}
+        """By encoder and the buffer's: whether both make the same vectors."""
+
+    def prepare(self, run_dir: Path, champion: Path, manifest_sha256: str, *, most_missing: int | None = None) -> bool:
+        """Write `FEATURES_FILE` for every row of the run's training set; False where its champion's format has no features.
+
+        Rows whose features are not stored are computed and stored, unless more than `most_missing` are: then False, too.
+        """
+        description = described(champion)
+        if description.format != FORMAT:
+            return False
+        began = time.monotonic()
+        with pq.ParquetFile(run_dir / job_spec.TRAINING_SET_FOLDER / ROWS_FILE) as file:
+            names = [name for name in ("example_id", "text", "embedding", "encoder_id") if name in file.schema_arrow.names]
+            rows = file.read(columns=names, use_threads=False)
+        texts = {content_sha256(text): text for text in rows["text"].to_pylist()}
+        key = encoder_key(champion, manifest_sha256, description, hardware.resolve(self._settings, backend="transformer").precision)
+        found = self._buffered(key, champion, description, rows) or self._stored(key, champion, description, texts)
+        missing = [sha256 for sha256 in texts if sha256 not in found]
+        if most_missing is not None and len(missing) > most_missing:
+            log.info("features.too_many_missing", missing=len(missing), limit=most_missing, next="the run goes without them")
+            return False
+        found |= self._computed(key, champion, description, {sha256: texts[sha256] for sha256 in missing})
+        write_features(_by_example(rows, found), run_dir / job_spec.FEATURES_FILE)
+        log.info("features.prepared", rows=rows.num_rows, computed=len(missing), seconds=round(time.monotonic() - began, 2))
+        return True
+
+    def keep(self, run_dir: Path, model: Path, manifest_sha256: str) -> None:
+        """Store what a run's candidate made of the rows, for the runs to come; nothing where it left nothing."""
+        path = run_dir / job_spec.NEW_FEATURES_FILE
+        if not path.exists():
+            return
+        description = described(model)
+        with pq.ParquetFile(run_dir / job_spec.TRAINING_SET_FOLDER / ROWS_FILE) as file:
+            rows = file.read(columns=["example_id", "text"], use_threads=False).to_pylist()
+        features = read_features(path)
+        key = encoder_key(model, manifest_sha256, description, hardware.resolve(self._settings, backend="transformer").precision)
+        known = [row for row in rows if row["example_id"] in features]
+        matrix = features.rows([row["example_id"] for row in known])
+        self._store.put(key, {content_sha256(row["text"]): vector for row, vector in zip(known, matrix, strict=True)})
+        path.unlink()
+
+    def _buffered(self, key: str, champion: Path, description: Description, rows: pa.Table) -> Vectors:
+        """Return the buffer's embeddings where they are what the champion's encoder makes of the texts; else nothing."""
+        if "encoder_id" not in rows.column_names:
+            return {}
+        makers = rows["encoder_id"].to_pylist()
+        counts = Counter(maker for maker in makers if maker is not None and maker != ngrams.ENCODER_ID)
+        if not counts:
+            return {}
+        maker = counts.most_common(1)[0][0]
+        places = [at for at, found in enumerate(makers) if found == maker]
+        some = rows.take(pa.array(_sampled(places, rows["text"].to_pylist())))
+        if (key, maker) not in self._same_as_buffer:
+            encoder = self._encoder(key, champion, description)
+            same = _agree(encoder, some["text"].to_pylist(), np.array(some["embedding"].to_pylist(), dtype=np.float32))
+            self._same_as_buffer[key, maker] = same
+            log.info("features.buffer_checked", encoder=key, buffer=maker, same=same, texts=some.num_rows)
+        if not self._same_as_buffer[key, maker]:
+            return {}
+        own = rows.take(pa.array(places))
+        matrix = own["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        vectors = np.asarray(matrix, dtype=np.float32).reshape(own.num_rows, -1)
+        return {content_sha256(text): vector for text, vector in zip(own["text"].to_pylist(), vectors, strict=True)}
+
+    def _stored(self, key: str, champion: Path, description: Description, texts: Mapping[str, str]) -> Vectors:
+        found = self._store.get(key, texts.keys())
+        if found and key not in self._trusted:
+            chosen = [list(found)[at] for at in _sampled(range(len(found)), [texts[sha256] for sha256 in found])]
+            encoder = self._encoder(key, champion, description)
+            same = _agree(encoder, [texts[sha256] for sha256 in chosen], np.stack([found[sha256] for sha256 in chosen]))
+            log.info("features.store_checked", encoder=key, same=same, texts=len(chosen))
+            if not same:
+                self._store.drop(key)
+                found = {}
+        self._trusted[key] = True
+        return found
+
+    def _computed(self, key: str, champion: Path, description: Description, texts: Mapping[str, str]) -> Vectors:
+        found: Vectors = {}
+        missing = sorted(texts, key=lambda sha256: len(texts[sha256]))
+        for start in range(0, len(missing), _TEXTS_PER_PORTION):
+            if self._stop.is_set():
+                message = "the daemon stops; what was computed is stored, and the run goes on at the next start"
+                raise StoppedError(message)
+            portion = missing[start : start + _TEXTS_PER_PORTION]
+            matrix, _cut = self._encoder(key, champion, description).features([texts[sha256] for sha256 in portion])
+            vectors = dict(zip(portion, matrix, strict=True))
+            self._store.put(key, vectors)
+            found |= vectors
+        return found
+
+    def _encoder(self, key: str, champion: Path, description: Description) -> SentenceEncoder:
+        if key not in self._encoders:
+            from perennial_artifact.sentence.encoder import SentenceEncoder  # noqa: PLC0415 - loads torch
+
+            while len(self._encoders) >= _ENCODERS_KEPT:
+                del self._encoders[next(iter(self._encoders))]
+            compute = hardware.resolve(self._settings, backend=description.backend).compute
+            self._encoders[key] = SentenceEncoder.open(champion, compute, max_tokens=description.input.max_tokens)
+        return self._encoders[key]
+
+
+def encoder_key(folder: Path, manifest_sha256: str, description: Description, precision: str) -> str:
+    """Return what names an encoder as it is served: its files by content, how long a text it reads, and its precision."""
+    files = manifest.read(folder, sha256=manifest_sha256).files
+    digest = hashlib.sha256(repr((description.input.max_tokens, precision)).encode())
+    for name, file in sorted(files.items()):
+        if not name.startswith(f"{HEAD_FOLDER}/") and name not in (LABELS_FILE, MODEL_FILE):
+            digest.update(f"{name}\0{file.sha256}\n".encode())
+    return digest.hexdigest()[:24]
+
+
+def _agree(encoder: SentenceEncoder, texts: Sequence[str], vectors: npt.NDArray[np.float32]) -> bool:
+    matrix, _cut = encoder.features(texts)
+    if matrix.shape != vectors.shape:
+        return False
+    lengths = np.linalg.norm(matrix, axis=1) * np.linalg.norm(vectors, axis=1)
+    return bool(((matrix * vectors).sum(axis=1) >= _LEAST_COSINE * lengths).all())
+
+
+def _sampled(places: Sequence[int], texts: Sequence[str]) -> list[int]:
+    """Return up to 200 of `places`, spread evenly from the shortest text to the longest, which is among them."""
+    order = sorted(places, key=lambda at: len(texts[at]), reverse=True)
+    return order[:: -(-len(order) // _CHECKED_TEXTS)] if order else []
+
+
+def _by_example(rows: pa.Table, found: Vectors) -> FeatureSet:
+    ids, texts = rows["example_id"].to_pylist(), rows["text"].to_pylist()
+    if not found:
+        message = "the training set has no text to make features of"
+        raise RunFailedError(message)
+    return FeatureSet.of(ids, np.stack([found[content_sha256(text)] for text in texts]))
