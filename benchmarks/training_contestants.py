@@ -57,8 +57,9 @@ def train_ours(case: dict[str, Any]) -> tuple[Measured, Predict]:
     chosen = hardware.resolve(settings)
     names = sorted(set(case["labels"]))
     torch.manual_seed(case["seed"])
-    model = encoder.open_base("minilm", label_names=names, max_tokens=case["max_tokens"])
-    tokens = model.tokenise(case["texts"])
+    base = encoder.open_base("minilm", max_tokens=case["max_tokens"])
+    model = encoder.Tuned(base.pooled, len(names), encoder.width(base.pooled))
+    tokens, _cut = base.read(case["texts"])
     rows = [fine_tuning.Row(ids, names.index(label), 1.0) for ids, label in zip(tokens, case["labels"], strict=True)]
     recipe = fine_tuning.Recipe(
         epochs=1, learning_rate=case["learning_rate"], batch_size=case["batch_size"], seed=case["seed"], hardware=chosen,
@@ -66,8 +67,9 @@ def train_ours(case: dict[str, Any]) -> tuple[Measured, Predict]:
     )  # fmt: skip
     measured: Measured = {"hardware": hardware.describe(chosen)}
     with tempfile.TemporaryDirectory() as scratch, timed(measured, case["steps"] * case["batch_size"]):
-        fine_tuning.fine_tune(model, rows, range(len(names)), recipe, checkpoints=Path(scratch), report=lambda _step: None)
-    return measured, lambda texts: _answers(model.model, model.tokenizer, texts, case["max_tokens"])
+        trainable = fine_tuning.Trainable(model, base.pooled.transformer, base.pad, len(names))
+        fine_tuning.fine_tune(trainable, rows, range(len(names)), recipe, checkpoints=Path(scratch), report=lambda _step: None)
+    return measured, lambda texts: _answers(model, base.tokenizer, texts, case["max_tokens"])
 
 
 def train_stock(case: dict[str, Any]) -> tuple[Measured, Predict]:
@@ -106,7 +108,7 @@ def _answers(model: Any, tokenizer: Any, texts: Sequence[str], max_tokens: int) 
     answers = [0] * len(texts)
     with torch.inference_mode():
         for batch in by_length([len(row) for row in ids], 32):
-            padded = tokenizer.pad({"input_ids": [ids[index] for index in batch]}, return_tensors="pt").to(model.device)
+            padded = tokenizer.pad({"input_ids": [ids[index] for index in batch]}, return_tensors="pt")
             for index, answer in zip(batch, model(**padded).logits.argmax(dim=-1).tolist(), strict=True):
                 answers[index] = answer
     return answers

@@ -50,6 +50,14 @@ class Trigger(_Part):
     weekly: Annotated[bool, Field(description="Take part in the weekly full run.")] = True
 
 
+class Refresh(_Part):
+    """When the head of a champion is solved anew between runs (transformer); its encoder stays."""
+
+    enabled: Annotated[bool, Field(description="Whether heads are refreshed at all.")] = True
+    min_new_examples: Annotated[int, Field(gt=0, description="Effective new examples that start a refresh.")] = 10
+    cooldown_minutes: Annotated[float, Field(ge=0, description="Wall time between any run of this task and a refresh.")] = 5.0
+
+
 class Training(_Part):
     """How a run learns."""
 
@@ -168,6 +176,7 @@ class TaskSpec(_Part):
         dict[LabelName, LabelName], Field(description="Old label -> new label, applied when a training set is frozen.")
     ] = {}
     trigger: Trigger = Trigger()
+    refresh: Refresh = Refresh()
     training: Training = Training()
     promotion: Promotion
     feedback: FeedbackPolicy = FeedbackPolicy()
@@ -255,6 +264,7 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     if problem["type"] == "extra_forbidden":
         parts: dict[str, type[BaseModel]] = {
             "trigger": Trigger,
+            "refresh": Refresh,
             "training": Training,
             "promotion": Promotion,
             "feedback": FeedbackPolicy,

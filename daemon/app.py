@@ -16,6 +16,7 @@ from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
 from consumers.dead_letters.store import DeadLetters
 from consumers.enrichment.enrich import Enricher
+from consumers.enrichment.feature_store import FeatureStore
 from consumers.erasure.requests import Erasures
 from consumers.log.open import open_event_log
 from daemon.flow import outbox
@@ -30,6 +31,7 @@ from daemon.process.systemd import Systemd
 from daemon.telemetry import metrics as telemetry
 from daemon.telemetry.gauges import Observer
 from daemon.training.cycle import Cycle
+from daemon.training.features import Features
 from daemon.training.runners.open import open_runner
 from daemon.training.scheduler import Scheduler
 from daemon.upkeep.erasure.worker import Eraser
@@ -187,6 +189,8 @@ class Daemon:
         }  # fmt: skip
         for ingest in ingests.values():
             inner.callback(ingest.close)
+        features = FeatureStore(settings.data_dir)
+        inner.callback(features.close)
         enricher = Enricher(buffer, settings.enrich, settings.feedback)
         cycle = Cycle(
             settings=settings,
@@ -198,6 +202,7 @@ class Daemon:
             metrics=metrics,
             stop=self._stop,
             fencing_token=token,
+            features=Features(features, settings.training, self._stop),
             unread=lambda: ingests[LABELS_TOPIC].unread,
         )
         eraser = Eraser(
@@ -210,6 +215,7 @@ class Daemon:
             registry=registry,
             artifacts=artifacts,
             cycle=cycle,
+            features=features,
             metrics=metrics,
             fencing_token=token,
         )

@@ -54,6 +54,12 @@ def of_task(connection: Connection, task: str) -> list[Alias]:
     return [Alias(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's documented way to a row as a mapping
 
 
+def every(connection: Connection) -> list[Alias]:
+    """Return the aliases of all tasks."""
+    query = sa.select(schema.aliases).order_by(schema.aliases.c.task, schema.aliases.c.name)
+    return [Alias(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - as above
+
+
 def history(connection: Connection, task: str) -> list[AliasMove]:
     """Return every move, oldest first."""
     moves = schema.alias_moves

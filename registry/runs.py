@@ -22,6 +22,9 @@ from registry.leases import check_token
 RunState = Literal["queued", "frozen", "training", "trained", "published", "decided", "failed"]
 Verdict = Literal["promote", "keep", "insufficient_evidence"]
 
+REFRESH_KEY = "refresh:"
+"""How the trigger keys of refreshes begin."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -57,6 +60,11 @@ class Run:
     """When it is tried again after that; None once it continues."""
 
     @property
+    def refresh(self) -> bool:
+        """Whether only the head of the champion is to be solved anew."""
+        return self.trigger_key.startswith(REFRESH_KEY)
+
+    @property
     def finished(self) -> bool:
         """Whether the run is decided or failed."""
         return self.state in FINISHED_STATES
@@ -68,9 +76,14 @@ class Past:
 
     trigger_keys: frozenset[str]
     max_seq: int
-    """Highest enrichment number that any of them froze; 0 before the first."""
+    """Highest enrichment number that any of them froze, refreshes apart; 0 before the first."""
     first_created_at: datetime | None
     last_finished_at: datetime | None
+    """When the last of them ended, refreshes apart."""
+    refreshed_seq: int
+    """Highest enrichment number that any of them froze, refreshes included."""
+    refreshed_at: datetime | None
+    """When the last of them ended, refreshes included."""
     running: bool
     waiting: Run | None
     """The unfinished run that waits to be tried again."""
@@ -229,19 +242,23 @@ class Runs:
         """Return what all runs of a task amount to, without reading their comparisons."""
         mine = runs.c.task == task
         highest, first, last = sa.func.max(runs.c.max_seq), sa.func.min(runs.c.created_at), sa.func.max(runs.c.finished_at)
+        slow = mine & runs.c.trigger_key.not_like(f"{REFRESH_KEY}%")
         with self._database.read() as connection:
-            max_seq, first_created_at, last_finished_at = connection.execute(sa.select(highest, first, last).where(mine)).one()
+            max_seq, first_created_at, last_finished_at = connection.execute(sa.select(highest, first, last).where(slow)).one()
+            refreshed_seq, refreshed_at = connection.execute(sa.select(highest, last).where(mine)).one()
             going = sa.select(runs).where(mine, runs.c.state.not_in(FINISHED_STATES)).order_by(runs.c.id).limit(1)
             under_way = next((_run(row) for row in connection.execute(going)), None)
             in_vain = sa.select(runs.c.trigger_key, runs.c.finished_at).where(mine, runs.c.state == "failed", runs.c.failures > 0)
             given_up = {row.trigger_key: row.finished_at for row in connection.execute(in_vain)}
-            decided = sa.select(runs.c.verdict, runs.c.comparison).where(mine, runs.c.state == "decided")
+            decided = sa.select(runs.c.verdict, runs.c.comparison).where(slow, runs.c.state == "decided")
             newest = connection.execute(decided.order_by(runs.c.id.desc()).limit(1)).one_or_none()
             return Past(
                 _used_keys(connection, task),
                 max_seq or 0,
                 first_created_at,
                 last_finished_at,
+                refreshed_seq or 0,
+                refreshed_at,
                 running=under_way is not None,
                 waiting=under_way if under_way is not None and under_way.retry_at is not None else None,
                 given_up=given_up,

@@ -165,6 +165,11 @@ class Versions:
         with self._database.read() as connection:
             return aliases.of_task(connection, task)
 
+    def all_aliases(self) -> builtins.list[Alias]:
+        """Return `champion` and `previous` of every task, those that exist."""
+        with self._database.read() as connection:
+            return aliases.every(connection)
+
     def history(self, task: str) -> builtins.list[AliasMove]:
         """Return every promotion, rollback, pin and unpin of a task, oldest first."""
         with self._database.read() as connection:

@@ -201,5 +201,14 @@ class BufferReader:
         with self._upkeep.pinned(["examples"]) as tables:
             return frozenset(tables.scan("examples", ["row_id"])["row_id"].to_pylist())
 
+    def text_hashes(self) -> frozenset[str]:
+        """Return the SHA-256 of every text that is stored."""
+        with self._upkeep.pinned(["articles", "examples"]) as tables:
+            return frozenset(
+                sha256
+                for table in ("articles", "examples")
+                for sha256 in tables.scan(table, ["text_sha256"])["text_sha256"].to_pylist()
+            )
+
     def close(self) -> None:
         """End reading; nothing is held that others would wait for."""

@@ -57,7 +57,9 @@ class FeatureStore:
         widths = [len(vector) for vector in found.values()]
         width = max(set(widths), key=widths.count, default=0)
         vectors = {
-            text: np.frombuffer(vector, dtype=np.float32) for text, vector in found.items() if len(vector) == width and width % 4 == 0
+            text: np.frombuffer(vector, dtype=np.float32)
+            for text, vector in found.items()
+            if len(vector) == width and width % 4 == 0
         }
         return {text: vector for text, vector in vectors.items() if np.isfinite(vector).all()}
 

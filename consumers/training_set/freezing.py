@@ -75,7 +75,7 @@ def _candidates(snapshot: Snapshot, task: str) -> Iterator[Candidate]:
 def _rows(snapshot: Snapshot, task: str, selection: Selection) -> pa.Table:
     ids = pa.array(list(selection.rows), pa.string())
     texts = _chosen(snapshot, "examples", ["row_id", "text", "event_time", "origin", "selected_by"], task, ids)
-    found = _chosen(snapshot, "example_enrichment", ["row_id", "story_id", "language", "embedding"], task, ids)
+    found = _chosen(snapshot, "example_enrichment", ["row_id", "story_id", "language", "embedding", "encoder_id"], task, ids)
     # Arrow cannot join list columns; both sides hold the same ids once sorted.
     texts, found = texts.sort_by("row_id"), found.sort_by("row_id")
     order = texts["row_id"].to_pylist()
@@ -95,6 +95,7 @@ def _rows(snapshot: Snapshot, task: str, selection: Selection) -> pa.Table:
         "contributor": _contributors([one.contributor for one in chosen]),
         "document_id": pa.array([one.document for one in chosen], pa.string()),
         "embedding": found["embedding"],
+        "encoder_id": found["encoder_id"],
     }
     return pa.table(columns, schema=SCHEMA)
 

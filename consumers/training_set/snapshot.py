@@ -44,6 +44,8 @@ SCHEMA = pa.schema(
         # The document that a text belongs to; null for a text of its own. Likewise.
         pa.field("document_id", pa.string()),
         pa.field("embedding", pa.list_(pa.float32())),
+        # What made the embedding. Likewise.
+        pa.field("encoder_id", pa.string()),
     ]
 )
 
@@ -174,7 +176,7 @@ def load_training_set(folder: Path) -> TrainingSet:
 def content_hash(table: pa.Table) -> str:
     """Return the SHA-256 over the rows' values in order; how the file lays them out does not matter."""
     digest = hashlib.sha256()
-    plain = [name for name in SCHEMA.names if name != "embedding"]
+    plain = [name for name in SCHEMA.names if name not in ("embedding", "encoder_id")]
     for batch in table.to_batches(max_chunksize=1_000):
         for row, embedding in zip(batch.select(plain).to_pylist(), batch["embedding"], strict=True):
             row["event_time"] = row["event_time"].isoformat()

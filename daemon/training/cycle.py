@@ -24,7 +24,8 @@ from consumers.buffer.writer import BufferWriter
 from consumers.faults import of_the_machine
 from consumers.training_set.snapshot import TrainingSet, load_training_set
 from daemon.telemetry.metrics import DaemonMetrics
-from daemon.training import evidence, promoting, publishing, retries, triggers, warm_start
+from daemon.training import evidence, features, promoting, publishing, retries, triggers, warm_start
+from daemon.training.features import Features
 from daemon.training.run_folders import RunFolders
 from daemon.training.runners.protocol import Runner
 from daemon.training.triggers import Trigger
@@ -61,6 +62,7 @@ class Cycle:
         metrics: DaemonMetrics,
         stop: threading.Event,
         fencing_token: int,
+        features: Features,
         unread: Callable[[], int | None] = lambda: 0,
         clock: Clock = utc_now,
     ) -> None:
@@ -74,6 +76,7 @@ class Cycle:
         self._runner = runner
         self._metrics = metrics
         self._stop = stop
+        self._features = features
         self._token = fencing_token
         self._clock = clock
         self._ended: set[str] = set()
@@ -205,12 +208,15 @@ class Cycle:
         if frozen.manifest.counts.get("train", 0) == 0:
             message = "the training set is empty: no enriched, usable example is in a training split yet"
             raise RunFailedError(message + frozen.manifest.left_out_told)
+        full = run.full or champion is None or not warm_start.is_allowed(self._registry.versions.get(champion.version), task)
         spec = JobSpec(
             run_id=run.run_id,
             # Renames come by events too; the trainer must know those that the targets carry.
             task=task.model_copy(update={"renames": dict(frozen.manifest.renames)}),
             training=self._training(),
-            full=run.full or champion is None or not warm_start.is_allowed(self._registry.versions.get(champion.version), task),
+            full=full,
+            refresh=run.refresh and not full,
+            embeddings_of_base=task.base_model == self._settings.enrich.encoder,
             training_set=folder,
             run_dir=run_dir,
             champion=self._place_champion(run, champion.version) if champion else None,
@@ -220,6 +226,11 @@ class Cycle:
             looks=self._looks(run.task, frozen),
             modules=self._settings.extensions.names,
         )
+        try:
+            self._features.for_run(spec, self._registry)
+        except features.StoppedError as stopped:
+            log.info("run.stopped", reason=str(stopped))
+            return run
         self._runner.prepare(spec)
         return self._update(run, state="frozen")
 
@@ -290,10 +301,13 @@ class Cycle:
         )
         if decision.verdict == "promote":
             decision = promoting.move_alias(self._registry, run, task, spec, decision, fencing_token=self._token)
+            if decision.verdict == "promote":
+                self._keep_features(run, run.version)
         elif (why := evidence.outside_the_window(task, self._buffer, result.comparison.rows)) is not None:
             decision = gate.Decision(decision.verdict, (why, *decision.reasons))
         verdict, reasons = decision.verdict, (*decision.reasons, *evidence.labels_that_wait(frozen.manifest))
-        self._registry.looks.record(run.task, run.run_id, looked_at, fencing_token=self._token)
+        if not result.comparison.same_answers:
+            self._registry.looks.record(run.task, run.run_id, looked_at, fencing_token=self._token)
         self._announce(run, "training.finished", verdict=verdict, reasons=list(reasons), version=run.version)
         comparison = result.comparison.model_dump(mode="json")
         run = self._update(run, state="decided", verdict=verdict, reasons=reasons, comparison=comparison, error=None)
@@ -320,6 +334,13 @@ class Cycle:
         """
         event = {"event_id": f"{run.run_id}:{kind}", "type": kind, "task": run.task, "run_id": run.run_id, **details}
         self._registry.outbox.add(event, fencing_token=self._token)
+
+    def _keep_features(self, run: Run, version: str) -> None:
+        """Keep what the new champion makes of the rows; what cannot be kept is computed again by the next refresh."""
+        try:
+            self._features.keep(self._folders.of(run), self._registry, self._artifacts, version)
+        except Exception:  # a cache never undoes a decision
+            log.exception("features.not_kept", version=version, next="the next refresh computes them")
 
     def _write_card(self, run: Run) -> None:
         assert run.version is not None  # noqa: S101 - a decided run has one; narrows the type

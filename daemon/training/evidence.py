@@ -10,6 +10,7 @@ from config.tasks import TaskSpec
 from config.words import counted, named
 from consumers.buffer.reader import BufferReader
 from consumers.rows import requests as stored
+from consumers.training_set.counting import TaskCounts
 from consumers.training_set.selection import HOW_A_LABEL_JOINS
 from consumers.training_set.snapshot import Manifest
 from daemon.training import triggers
@@ -25,7 +26,12 @@ def gather(task: str, registry: Registry, buffer: BufferReader, *, unread: int |
     # has learnt them.
     counts = buffer.counts(task, after_seq=past.max_seq)
     alarms = buffer.defence(task).alarms
-    has_champion = registry.versions.champion(task) is not None
+    champion = registry.versions.champion(task)
+    has_champion = champion is not None
+    refreshable = champion is not None and bool(registry.versions.get(champion.version).metrics.get("refreshable"))
+    fresh = counts
+    if refreshable and past.refreshed_seq != past.max_seq:
+        fresh = buffer.counts(task, after_seq=past.refreshed_seq)
     return Evidence(
         # While an alarm is open, feedback alone starts no run.
         new_examples=counts.new_labels if alarms else counts.new,
@@ -50,8 +56,16 @@ def gather(task: str, registry: Registry, buffer: BufferReader, *, unread: int |
         used_keys=past.trigger_keys,
         newest_seq=counts.max_seq,
         alarms=len(alarms),
+        refreshable=refreshable,
+        fresh_weight=_fresh_weight(fresh, labels_alone=bool(alarms)),
+        refreshed_at=past.refreshed_at,
         request=_request(task, past, buffer, unenriched=counts.unenriched),
     )
+
+
+def _fresh_weight(counts: TaskCounts, *, labels_alone: bool) -> float:
+    """Return what new examples weigh: confirmations at most as much as the rest, and nothing but labels under an alarm."""
+    return float(counts.new_labels) if labels_alone else counts.new_weight + min(counts.new_weight, counts.new_confirmed_weight)
 
 
 def outside_the_window(task: TaskSpec, buffer: BufferReader, rows: int) -> str | None:

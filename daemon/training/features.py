@@ -24,10 +24,16 @@ from consumers.text import ngrams
 from consumers.training_set.snapshot import ROWS_FILE
 from perennial_artifact import manifest
 from perennial_artifact.description import MODEL_FILE, Description
+from perennial_artifact.errors import UnusableError
 from perennial_artifact.labels import LABELS_FILE
 from perennial_artifact.sentence.layout import FORMAT, HEAD_FOLDER
+from registry.artifacts.protocol import ArtifactStore
+from registry.store import Registry
+from registry.versions import Version
 from trainers import hardware
 from trainers.job import spec as job_spec
+from trainers.job.spec import JobSpec
+from trainers.learners.catalog import can_refresh
 from trainers.learners.features import FeatureSet, read_features, write_features
 from trainers.learners.opening import described
 
@@ -40,6 +46,8 @@ _LEAST_COSINE = 0.999
 """Below it two vectors of one text are not from one encoder; bf16 and the order of sums stay above 0.9999."""
 _TEXTS_PER_PORTION = 128
 _ENCODERS_KEPT = 2
+_MOST_FOR_A_LOOK = 2_000
+"""Features that a slow run lets compute: it only asks whether tuning has paid, and a tuning costs as much."""
 
 Vectors = dict[str, npt.NDArray[np.float32]]
 
@@ -63,6 +71,27 @@ class Features:
         self._same_as_buffer: dict[tuple[str, str], bool] = {}
         """By encoder and the buffer's: whether both make the same vectors."""
 
+    def for_run(self, spec: JobSpec, registry: Registry) -> None:
+        """Write `FEATURES_FILE` into a run's folder where the run has a use for it.
+
+        Raises `RunFailedError` where a refresh cannot have its features, `StoppedError` when the daemon stops meanwhile.
+        """
+        if spec.champion is None or spec.champion_version is None or spec.full or not can_refresh(spec.task):
+            return
+        digest = registry.versions.get(spec.champion_version).manifest_sha256
+        # A slow run only asks them whether tuning has paid.
+        if not spec.refresh:
+            try:
+                self.prepare(spec.run_dir, spec.champion, digest, most_missing=_MOST_FOR_A_LOOK)
+            except RunFailedError as error:
+                log.warning("features.not_prepared", reason=str(error), next="the run tunes without asking whether it pays")
+            return
+        if not self.prepare(spec.run_dir, spec.champion, digest):
+            message = (
+                f"the head of {spec.champion_version} cannot be refreshed: its format has none of its own. Ask for a full run"
+            )
+            raise RunFailedError(message)
+
     def prepare(self, run_dir: Path, champion: Path, manifest_sha256: str, *, most_missing: int | None = None) -> bool:
         """Write `FEATURES_FILE` for every row of the run's training set; False where its champion's format has no features.
 
@@ -76,7 +105,7 @@ class Features:
             names = [name for name in ("example_id", "text", "embedding", "encoder_id") if name in file.schema_arrow.names]
             rows = file.read(columns=names, use_threads=False)
         texts = {content_sha256(text): text for text in rows["text"].to_pylist()}
-        key = encoder_key(champion, manifest_sha256, description, hardware.resolve(self._settings, backend="transformer").precision)
+        key = self._key(champion, manifest_sha256, description)
         found = self._buffered(key, champion, description, rows) or self._stored(key, champion, description, texts)
         missing = [sha256 for sha256 in texts if sha256 not in found]
         if most_missing is not None and len(missing) > most_missing:
@@ -87,20 +116,36 @@ class Features:
         log.info("features.prepared", rows=rows.num_rows, computed=len(missing), seconds=round(time.monotonic() - began, 2))
         return True
 
-    def keep(self, run_dir: Path, model: Path, manifest_sha256: str) -> None:
-        """Store what a run's candidate made of the rows, for the runs to come; nothing where it left nothing."""
+    def keep(self, run_dir: Path, registry: Registry, artifacts: ArtifactStore, version: str) -> None:
+        """Store what a run's candidate, now champion, made of the rows; forget what no champion needs, nor the last one."""
         path = run_dir / job_spec.NEW_FEATURES_FILE
-        if not path.exists():
-            return
-        description = described(model)
-        with pq.ParquetFile(run_dir / job_spec.TRAINING_SET_FOLDER / ROWS_FILE) as file:
-            rows = file.read(columns=["example_id", "text"], use_threads=False).to_pylist()
-        features = read_features(path)
-        key = encoder_key(model, manifest_sha256, description, hardware.resolve(self._settings, backend="transformer").precision)
-        known = [row for row in rows if row["example_id"] in features]
-        matrix = features.rows([row["example_id"] for row in known])
-        self._store.put(key, {content_sha256(row["text"]): vector for row, vector in zip(known, matrix, strict=True)})
-        path.unlink()
+        promoted = registry.versions.get(version)
+        if path.exists():
+            with pq.ParquetFile(run_dir / job_spec.TRAINING_SET_FOLDER / ROWS_FILE) as file:
+                rows = file.read(columns=["example_id", "text"], use_threads=False).to_pylist()
+            features = read_features(path)
+            known = [row for row in rows if row["example_id"] in features]
+            matrix = features.rows([row["example_id"] for row in known])
+            vectors = {content_sha256(row["text"]): vector for row, vector in zip(known, matrix, strict=True)}
+            key = self._key_of(artifacts, promoted)
+            if key is not None:
+                self._store.put(key, vectors)
+            path.unlink()
+        in_use = [registry.versions.get(alias.version) for alias in registry.versions.all_aliases()]
+        self._store.keep_encoders({key for one in in_use if (key := self._key_of(artifacts, one)) is not None})
+
+    def _key_of(self, artifacts: ArtifactStore, version: Version) -> str | None:
+        """Return what names a version's encoder; None where its files are gone, or of a format without features."""
+        folder = artifacts.folder(version.artifact_id)
+        try:
+            description = described(folder)
+            return self._key(folder, version.manifest_sha256, description) if description.format == FORMAT else None
+        except (RunFailedError, UnusableError, OSError):
+            return None
+
+    def _key(self, folder: Path, manifest_sha256: str, description: Description) -> str:
+        precision = hardware.resolve(self._settings, backend=description.backend).precision
+        return encoder_key(folder, manifest_sha256, description, precision)
 
     def _buffered(self, key: str, champion: Path, description: Description, rows: pa.Table) -> Vectors:
         """Return the buffer's embeddings where they are what the champion's encoder makes of the texts; else nothing."""

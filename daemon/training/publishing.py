@@ -25,10 +25,16 @@ def add_version(
     number = registry.versions.next_number(run.task)
     published = artifacts.publish(run.task, number, result.model)
     learnt = pq.read_table(spec.run_dir / job_spec.LINEAGE_FILE, columns=["example_id"])["example_id"].to_pylist()
+    # A full run starts from the base model: it has no parent to have learnt from.
+    parent = None if spec.full else spec.champion_version
+    if parent is not None:
+        # What a parent has learnt counts as learnt; with each refresh every row again, the list would grow for ever.
+        known = registry.versions.learnt(parent)
+        learnt = [example_id for example_id in learnt if example_id not in known]
     lineage = Lineage(
         training_set_sha256=run.training_set_sha256 or "",
         seed=spec.training.seed,
-        settings=spec.model_dump(mode="json", include={"task", "training", "full", "batch_size"})
+        settings=spec.model_dump(mode="json", include={"task", "training", "full", "refresh", "batch_size"})
         | ({"overrides": spec.overrides.given} if spec.overrides.given else {}),
         code=origin.code(),
         counts=load_training_set(spec.training_set).manifest.counts,
@@ -40,8 +46,7 @@ def add_version(
         artifact_id=published.artifact_id,
         manifest_sha256=published.manifest_sha256,
         size_bytes=published.size_bytes,
-        # A full run starts from the base model: it has no parent to have learnt from.
-        parent=None if spec.full else spec.champion_version,
+        parent=parent,
         lineage=lineage,
         metrics=result.model_dump(mode="json", exclude={"model"}),
         learnt=learnt,

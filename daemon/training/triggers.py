@@ -12,6 +12,7 @@ from config.overrides import NONE, Overrides
 from config.sections import ScheduleSettings
 from config.tasks import TaskSpec
 from config.words import counted
+from daemon.training import refreshes
 
 _WORTH_WAITING_S = 60.0
 """With evidence enough to decide, a first run still waits for the rest of an import when that takes no longer."""
@@ -99,6 +100,13 @@ class Evidence:
     undecided_rows: int | None = None
     """Test rows that the last decided run had, where they could not decide."""
 
+    refreshable: bool = False
+    """Whether the champion's head can be solved anew without a run that tunes."""
+    fresh_weight: float = 0.0
+    """What those examples weigh that came since the last run or refresh froze its set."""
+    refreshed_at: datetime | None = None
+    """When the last run or refresh ended."""
+
     @property
     def weight(self) -> float:
         """What the new examples weigh for a trigger: confirmations at most as much as all the rest.
@@ -112,7 +120,7 @@ class Evidence:
 class Trigger:
     """A run that is due."""
 
-    kind: Literal["threshold", "age", "evidence", "weekly", "request"]
+    kind: Literal["threshold", "age", "evidence", "weekly", "request", "refresh"]
     key: str
     """Unique per task: the same trigger never starts two runs."""
     reason: str
@@ -149,11 +157,14 @@ def evaluate(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now
     if weekly is not None:
         return Evaluation(weekly, (weekly.reason,))
     found = _evidence(task, evidence) or _threshold(task, evidence) or _age(task, evidence, now)
-    if found is None:
-        return Evaluation(None, (*reasons, *_too_little(task, evidence), why_not_weekly))
-    held_back = _held_back(task, evidence, found, now) or _first_run_waits(task, evidence, now)
-    if held_back is not None:
-        return Evaluation(None, (*reasons, f"{found.reason}, but {held_back}", why_not_weekly))
+    held_back = found and (_held_back(task, evidence, found, now) or _first_run_waits(task, evidence, now))
+    if found is None or held_back is not None:
+        refresh = refreshes.due(task, evidence, now)
+        if refresh.key is not None:
+            trigger = Trigger("refresh", refresh.key, refresh.reason, full=False)
+            return Evaluation(trigger, (refresh.reason,))
+        waits = (f"{found.reason}, but {held_back}",) if found else _too_little(task, evidence)
+        return Evaluation(None, (*reasons, *waits, *([refresh.reason] if refresh.reason else []), why_not_weekly))
     return Evaluation(found, (found.reason,))
 
 

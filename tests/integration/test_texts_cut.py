@@ -115,7 +115,7 @@ def test_texts_are_counted_as_the_model_will_cut_them(base: Path) -> None:
     for text in TEXTS:
         counted.add(text)
     counted.done()
-    opened = encoder.open_base(str(base), label_names=["a", "b"], max_tokens=MAX_TOKENS)
+    opened = encoder.open_base(str(base), max_tokens=MAX_TOKENS)
     assert (counted.texts, counted.cut) == (len(TEXTS), sum(opened.read(list(TEXTS))[1])) == (len(TEXTS), sum(TEXTS.values()))
     assert counted.max_tokens == opened.tokenizer.model_max_length == MAX_TOKENS
 

@@ -15,11 +15,13 @@ import pyarrow.parquet as pq
 from config.settings import Settings, load_settings
 from config.tasks import TaskSpec
 from consumers.buffer.open import open_writer
+from consumers.enrichment.feature_store import FeatureStore
 from consumers.erasure.requests import Erasures
 from consumers.training_set.snapshot import load_training_set
 from daemon.telemetry.metrics import DaemonMetrics
 from daemon.training import evidence, triggers
 from daemon.training.cycle import Cycle
+from daemon.training.features import Features
 from daemon.training.runners.local import LocalRunner
 from daemon.training.runners.protocol import Runner
 from daemon.training.triggers import Trigger
@@ -70,6 +72,8 @@ class World:
             self.settings.buffer_dir, self.settings.buffer, tasks=self.tasks, clock=self.clock, erasures=self.erasures
         )
         self._stack.callback(self.buffer.close)
+        self.features = FeatureStore(self.settings.data_dir)
+        self._stack.callback(self.features.close)
         self.artifacts = LocalArtifacts(self.settings.artifacts_dir)
         self.runner: Runner = MadeUpRunner(train) if train else LocalRunner(self.settings.training, self.stop)
         self.cycle = self.next_cycle()
@@ -82,7 +86,7 @@ class World:
         self.cycle = Cycle(
             settings=self.settings, tasks=lambda: self.tasks, registry=self.registry, buffer=self.buffer,
             artifacts=self.artifacts, runner=self.runner, metrics=self.metrics, stop=self.stop,
-            fencing_token=token, clock=self.clock,
+            fencing_token=token, features=Features(self.features, self.settings.training, self.stop), clock=self.clock,
         )  # fmt: skip
         return self.cycle
 

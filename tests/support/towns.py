@@ -40,7 +40,7 @@ class Town(World):
         self.eraser = Eraser(
             settings=self.settings, tasks=lambda: self.tasks, erasures=self.erasures, buffer=self.buffer, event_log=self.log,
             dead_letters=self.letters, registry=self.registry, artifacts=self.artifacts, cycle=self.cycle, metrics=self.metrics,
-            fencing_token=self.token, clock=self.clock,
+            features=self.features, fencing_token=self.token, clock=self.clock,
         )  # fmt: skip
         return self.eraser
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -38,9 +38,18 @@ class Answers:
         return Answers(*([column[index] for index in where] for column in self.columns))
 
     @property
+    def alike(self) -> bool:
+        """Whether both models answer every row alike, whatever probabilities they give."""
+        return all(_said(ours) == _said(theirs) for ours, theirs in zip(self.candidate, self.opponent, strict=True))
+
+    @property
     def columns(self) -> tuple[Sequence[Target], Sequence[Target], Sequence[Target]]:
         """Gold, candidate and opponent, as metrics take them."""
         return self.gold, self.candidate, self.opponent
+
+
+def _said(answer: Target) -> Mapping[str, Any]:
+    return {key: value for key, value in answer.items() if key not in ("scores", "truncated")}
 
 
 def rows_where(column: Sequence[Any], value: Any) -> Where:  # noqa: ANN401 - any value of the column

@@ -68,6 +68,8 @@ class Comparison(BaseModel):
     candidate_latency: Latency | None = None
     champion_latency: Latency | None = None
     size_mib: float = 0.0
+    same_answers: bool = False
+    """Whether both models answer every deciding row alike: then nothing was learnt about them from these rows."""
     looks: int = 1
     """How often these rows have been looked at, the present look included (mean, rounded up)."""
 
@@ -143,5 +145,6 @@ def compare(
         candidate_latency=candidate_latency,
         champion_latency=champion_latency,
         size_mib=size_mib,
+        same_answers=len(test) > 0 and deciding.alike,
         looks=looks,
     )

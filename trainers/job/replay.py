@@ -54,7 +54,7 @@ def select(
     """Return what a run learns from the train rows of a training set (its columns, sorted by time).
 
     A full run, and every run where `everything` is to be learnt from, takes the newest `max_rows`; another one the new rows and
-    `replay_ratio` old ones for each of them, together at most `max_rows`. Of these, feedback stays within the shares of its policy.
+    `replay_ratio` old ones for each of them, together at most `max_rows`. Of these, feedback stays within its policy's shares.
     Where everything is learnt from, the sample to tune on has at most `tuning_rows`: new ones first, then older ones that stand
     for all.
     """

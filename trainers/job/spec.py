@@ -128,6 +128,8 @@ class JobResult(_Value):
     score_s: float = 0.0
     examples_per_s: float = 0.0
     peak_memory_mib: float = 0.0
+    refreshable: bool = False
+    """Whether the head of the model can be solved anew without its encoder."""
     tried: tuple[Tried, ...] = ()
     """What the run tried on the way to its candidate, in order."""
     hardware: str = ""

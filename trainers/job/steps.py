@@ -42,7 +42,7 @@ from trainers.job.spec import (
     JobResult,
     JobSpec,
 )
-from trainers.learners.catalog import learner_for, refresher_for
+from trainers.learners.catalog import can_refresh, learner_for, refresher_for
 from trainers.learners.features import FeatureSet, from_column, read_features, write_features
 from trainers.learners.opening import described, open_model
 from trainers.learners.protocols import Example, Learner, TrainingPlan, TrainingStep
@@ -122,6 +122,7 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
         tested=tested,
         tested_cut=tested_cut,
         labels=trained.labels,
+        refreshable=can_refresh(spec.task),
         tried=trained.tried,
         train_s=trained.train_s,
         score_s=time.monotonic() - began,
@@ -257,7 +258,7 @@ def _compare(job: _Job, selection: RunRows) -> tuple[Comparison, int, int, float
     rows = pa.concat_tables([job.training_set.rows(role) for role in scoring.ROLES])
     if spec.refresh:
         rows, candidate, opponent = _from_features(spec, rows)
-        opponent_name = opponent_version = spec.champion_version or CHAMPION_FOLDER
+        opponent_name, opponent_version = spec.champion_version or CHAMPION_FOLDER, spec.champion_version
     else:
         candidate = open_model(job.model, spec.training)
         opponent, opponent_name, opponent_version = _opponent(job, selection)
@@ -321,8 +322,11 @@ def _opponent(job: _Job, selection: RunRows) -> tuple[Predictor, str, str | None
         version = spec.champion_version or spec.champion.name
         return open_model(spec.champion, spec.training), version, version
     # A champion that answers another kind of question, from before the task was changed, cannot be compared with.
-    assert job.learner is not None, "a refresh has a champion of its own kind"
-    return job.learner.baseline(spec.task, examples_of(selection.table)), baseline_name(spec.task), None
+    return (
+        (job.learner or learner_for(spec.task)).baseline(spec.task, examples_of(selection.table)),
+        baseline_name(spec.task),
+        None,
+    )
 
 
 def examples_of(rows: pa.Table) -> Sequence[Example]:

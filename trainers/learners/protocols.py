@@ -92,7 +92,7 @@ class Learner(Protocol):
     """One way of learning a kind of task; what it writes is opened by its format (`perennial_artifact.formats`)."""
 
     learns_from_all: bool
-    """Whether every run, incremental ones too, learns from all eligible rows; else from the new ones and a sample of older ones."""
+    """Whether every run learns from all eligible rows; else an incremental one from the new rows and a sample of older ones."""
 
     def train(self, plan: TrainingPlan, output: Path) -> None:
         """Learn from `plan.rows` and write a model and its `model.json` (`Description.write`) into the new folder `output`.

@@ -90,7 +90,7 @@ def read_layout(folder: Path) -> tuple[Module, ...]:
 
 
 def read_pooling(folder: Path) -> Module:
-    """Return the pooling module of any folder of sentence-transformers. Raises `UnusableError` where it has none that is known."""
+    """Return the pooling module of any folder of sentence-transformers. Raises `UnusableError` where none is known."""
     try:
         listed = decode(b'{"modules": ' + (folder / MODULES_FILE).read_bytes() + b"}")["modules"]
         paths = [str(one["path"]) for one in listed if str(one["type"]).rpartition(".")[2] == "Pooling"]

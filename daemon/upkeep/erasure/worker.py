@@ -16,6 +16,7 @@ from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
 from consumers.dead_letters.store import DeadLetters
+from consumers.enrichment.feature_store import FeatureStore
 from consumers.erasure.requests import Erasure, Erasures
 from consumers.erasure.tombstones import is_erase_request, names_in
 from consumers.events.schemas import FEEDBACK_TOPIC, Retrain, to_bytes
@@ -53,6 +54,7 @@ class Eraser:
         registry: Registry,
         artifacts: ArtifactStore,
         cycle: Cycle,
+        features: FeatureStore,
         metrics: DaemonMetrics,
         fencing_token: int,
         clock: Clock = utc_now,
@@ -66,6 +68,7 @@ class Eraser:
         self._registry = registry
         self._artifacts = artifacts
         self._cycle = cycle
+        self._features = features
         self._metrics = metrics
         self._token = fencing_token
         self._clock = clock
@@ -119,7 +122,8 @@ class Eraser:
             return
         if numbers != self._gone_from_tables:
             rows = self._buffer.erase()
-            log.info("erasure.rows_removed", erasures=numbers, rows=rows)
+            features = self._features.keep_texts(self._buffer.text_hashes())
+            log.info("erasure.rows_removed", erasures=numbers, rows=rows, features=features)
             self._clear_log_and_letters()
             self._gone_from_tables = numbers
         erased = self._erasures.work("example")

@@ -37,7 +37,7 @@ class MostFrequentLabel:
 class NearestCentroid:
     """The base model as it came: a text gets the label whose mean training embedding is nearest by cosine.
 
-    An embedding is the mean of the last layer over the text's tokens (or what the base says of its pooling), scaled to length 1. A label's mean is made from its
+    An embedding is the mean of the last layer over the text's tokens, scaled to length 1. A label's mean is made from its
     100 newest rows. Scores are the softmax of the cosines at temperature 0.05.
     """
 

@@ -136,7 +136,7 @@ def _choice_of(champion: Path) -> Choice:
         return choice_of(Head.read(champion)) if describe(champion).format == FORMAT else Choice()
 
 
-def _tune(
+def _tune(  # noqa: PLR0917 - all of them are what one run has
     plan: TrainingPlan, encoder: TextEncoder, found: Usable, tokenised: Sequence[Sequence[int]], start: Start, before: Choice,
     report: Callable[[TrainingStep], None],
 ) -> Solved:  # fmt: skip
@@ -197,7 +197,7 @@ def _as_it_was(champion: Path | None, start: Start) -> Solved:
     return replace(before, refreshes=before.refreshes + 1)
 
 
-def _solve(
+def _solve(  # noqa: PLR0917 - as above
     plan: TrainingPlan, rows: Sequence[Example], labels: LabelSet, features: object, start: Start, before: Choice, about: Solved
 ) -> Head:
     """Return the head on all rows; how it is solved was chosen on features that have not seen the rows, where there are any."""

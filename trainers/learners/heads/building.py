@@ -40,7 +40,7 @@ def choice_of(head: Head) -> Choice:
 
 
 def _begin(head: Head, labels: LabelSet) -> Weights:
-    """Return the weights of the labels that a head has learnt, by their ids in `labels`, without the prior and the temperature."""
+    """Return the weights that a head has for labels of `labels`, by their ids there, before they were divided."""
     ids = labels.ids
     kept = sorted(
         (ids[name], number) for number, name in enumerate(head.labels.names) if name in head.labels.seen and name in ids

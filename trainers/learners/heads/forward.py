@@ -6,8 +6,9 @@ No held-out row takes part. Documents are never divided: all rows of one stand w
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -174,7 +175,9 @@ def _best(tried: dict[Choice, _Score], before: Choice) -> Choice:
 def _with_prior(
     found: Weights, rows: HeadRows, weights: Floats, prior_days: float | None
 ) -> tuple[Weights, dict[int, float] | None]:
-    assumed = prior(found, rows.labels, weights, rows.days, np.flatnonzero(rows.independent), prior_days)
+    assumed = prior(
+        found, rows.labels, weights, days=rows.days, independent=np.flatnonzero(rows.independent), window_days=prior_days
+    )
     if assumed is None:
         return found, None
     shares = dict(zip(assumed.labels.tolist(), assumed.shares.tolist(), strict=True))
@@ -193,13 +196,8 @@ def _splits(rows: HeadRows) -> Iterator[tuple[Ids, Ids]]:
     np.maximum.at(newest, rows.documents, rows.days)
     at = newest[rows.documents]
     edges = [np.quantile(rows.days, share) for share in _BORDERS] if len(rows) else []
-    for early, late in _pairs(edges):
+    for early, late in pairwise(edges):
         fit = np.flatnonzero(at <= early)
         judge = np.flatnonzero((at > early) & (at <= late) & rows.independent)
         if len(judge) and len(np.unique(rows.labels[fit])) >= 2:  # noqa: PLR2004 - one label is nothing to tell apart
             yield fit, judge
-
-
-def _pairs(edges: Iterable[float]) -> Iterator[tuple[float, float]]:
-    listed = list(edges)
-    return zip(listed, listed[1:], strict=False)

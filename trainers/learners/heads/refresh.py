@@ -12,6 +12,7 @@ from pathlib import Path
 from config.errors import RunFailedError
 from perennial_artifact.description import MODEL_FILE, Description, describe
 from perennial_artifact.labels import LABELS_FILE
+from perennial_artifact.manifest import MANIFEST_FILE
 from perennial_artifact.predictor import Answer, Predictor
 from perennial_artifact.sentence.head import Head
 from perennial_artifact.sentence.layout import FORMAT, HEAD_FOLDER
@@ -46,8 +47,8 @@ class HeadRefresh:
         features = stored.rows([row.example_id for row in known])
         if features.shape[1] != before.weight.shape[1]:
             message = (
-                f"the stored features have {features.shape[1]} numbers and the champion's head reads {before.weight.shape[1]}: they are "
-                "another encoder's. The run fails; the next one computes them anew"
+                f"the stored features have {features.shape[1]} numbers and the champion's head reads {before.weight.shape[1]}: "
+                "they are another encoder's. The run fails; the next one computes them anew"
             )
             raise RunFailedError(message)
         note = found.note or (f"{len(found.rows) - len(known)} rows have no features yet" if len(known) < len(found.rows) else "")
@@ -105,7 +106,7 @@ def _copy_encoder(source: Path, target: Path) -> None:
     """Give `target` every file of the encoder, as a link where the file system has links: its bytes are not to change."""
     for path in sorted(source.rglob("*")):
         name = path.relative_to(source)
-        if not path.is_file() or name.parts[0] == HEAD_FOLDER or name.as_posix() in (LABELS_FILE, MODEL_FILE):
+        if not path.is_file() or name.parts[0] == HEAD_FOLDER or name.as_posix() in (LABELS_FILE, MODEL_FILE, MANIFEST_FILE):
             continue
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         try:

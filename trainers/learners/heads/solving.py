@@ -46,11 +46,14 @@ def solve(features: Features, labels: Ids, weights: Floats, *, strength: float, 
     """
     found = np.unique(labels)
     if len(found) < 2:  # noqa: PLR2004 - one label is nothing to tell apart
-        message = f"a head needs rows of at least two labels, and {len(labels)} rows carry {len(found)}; send labelled examples of others"
+        message = f"a head needs rows of at least two labels, and {len(labels)} rows carry {len(found)}; send others"
         raise RunFailedError(message)
     if not np.isfinite(features).all():
         rows = np.flatnonzero(~np.isfinite(features).all(axis=1))
-        message = f"{len(rows)} rows have features that are not numbers (the first is row {rows[0]}); they are computed anew at the next run"
+        message = (
+            f"{len(rows)} rows have features that are not finite (the first is row {rows[0]}). The run fails; the next one "
+            "computes them anew"
+        )
         raise RunFailedError(message)
     model = LogisticRegression(C=strength, tol=_TOLERANCE, max_iter=_MOST_STEPS, warm_start=start is not None)
     if start is not None and len(found) > 2:  # noqa: PLR2004 - two labels are solved as one row

@@ -43,21 +43,21 @@ def where_to_start(plan: TrainingPlan, rows: Sequence[Example], labels: LabelSet
     """Return how a slow run begins; what was tried on the way is noted.
 
     An incremental run goes on tuning the champion's encoder, unless `training.tuning` says never, or (auto) the rows newer than
-    what that encoder was tuned on are answered better from the base model's features: then the base model's are taken as they are.
+    what that encoder was tuned on are answered better from the base model's features: then these are taken as they are.
     """
     base = _known(plan.base_features, rows, labels)
     choice = None if base is None else forward.choose(base, before, plan.note_tried)
     if champion is None:
         tune = plan.spec.training.tuning != "never"
-        return Start(False, tune, choice, _start_head(base, choice or before))
+        return Start(from_champion=False, tune=tune, choice=choice, head=_start_head(base, choice or before))
     ours = _known(plan.champion_features, rows, labels)
     if plan.spec.training.tuning == "never":
-        return Start(True, False, choice, None)
+        return Start(from_champion=True, tune=False, choice=choice, head=None)
     if plan.spec.training.tuning == "auto" and base is not None and ours is not None:
         verdict = _worth_it(ours, base, champion, choice or before, plan)
         if verdict is False:
-            return Start(False, False, choice, None)
-    return Start(True, True, choice, _start_head(ours, choice or before))
+            return Start(from_champion=False, tune=False, choice=choice, head=None)
+    return Start(from_champion=True, tune=True, choice=choice, head=_start_head(ours, choice or before))
 
 
 def _worth_it(ours: HeadRows, base: HeadRows, champion: Path, choice: Choice, plan: TrainingPlan) -> bool | None:

@@ -24,7 +24,7 @@ class Prior:
 
 
 def decayed(days: Floats, weights: Floats, half_life_days: float | None) -> Floats:
-    """Return the weights (n) of rows of the times `days` (n): half after each half-life before the newest row; None: as they are."""
+    """Return the weights (n) of rows of the times `days` (n): half for each half-life before the newest; None: as they are."""
     if half_life_days is None or not len(days):
         return weights
     found: Floats = weights * 0.5 ** ((days.max() - days) / half_life_days)
@@ -32,11 +32,11 @@ def decayed(days: Floats, weights: Floats, half_life_days: float | None) -> Floa
 
 
 def prior(
-    solved: Weights, labels: Ids, weights: Floats, days: Floats, independent: Ids, window_days: float | None
+    solved: Weights, labels: Ids, weights: Floats, *, days: Floats, independent: Ids, window_days: float | None
 ) -> Prior | None:
     """Return the prior of the last `window_days`; None where none is asked for, or the window holds no row to learn it from.
 
-    `labels`, `weights` and `days` (n each) are the rows that `solved` was solved on, with the weights it was solved with. Only rows
+    `labels`, `weights` and `days` (n each) are the rows that `solved` was solved on, with the weights of then. Only rows
     in `independent` (numbers of rows chosen without looking at a model) say how often labels come: corrections are frequent where
     a model is wrong. After Saerens, Latinne and Decaestecker, "Adjusting the Outputs of a Classifier to New a Priori
     Probabilities" (Neural Computation 2002), with the window's shares known.

@@ -1,0 +1,127 @@
+"""The fast clock with the real training child: a champion, a few more rows, and its head is solved anew in seconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from consumers.training_set.snapshot import load_training_set
+from daemon.training import evidence
+from perennial_artifact.compute import Compute
+from perennial_artifact.description import describe
+from perennial_artifact.formats import open_model
+from perennial_artifact.sentence.head import Head
+from perennial_artifact.sentence.layout import FORMAT, HEAD_FOLDER
+from registry.runs import Run
+from tests.support.cycles import NAME, World, task
+from tests.support.tiny_models import make_tiny_bert, toy_rows
+from trainers.job import spec as job_spec
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Told:
+    """What two runs left: a first champion, then twelve rows more."""
+
+    world: World
+    first: Run
+    refresh: Run
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    folder = tmp_path_factory.mktemp("refresh")
+    spec = task(
+        base_model=str(make_tiny_bert(folder / "bert")),
+        training={"full_epochs": 6, "full_learning_rate": 5e-3, "batch_size": 16, "max_tokens": 32},
+        trigger={"min_new_examples": 100, "cooldown_minutes": 0, "max_age_days": 3650},
+        refresh={"min_new_examples": 10, "cooldown_minutes": 0},
+        promotion={"metric": "macro_f1", "min_test_examples": 30, "max_latency_ratio": 1000.0},
+    )
+    with World(folder, spec) as world:
+        world.learn(_rows("test", ("SPORT", "MARKETS"), 40, seed=1))
+        world.learn(_rows("train", ("SPORT", "MARKETS"), 60, seed=2))
+        world.cycle.step()
+        first = world.registry.runs.list(limit=1)[0]
+        world.learn(_rows("test", ("WEATHER",), 40, seed=3))
+        world.learn(_rows("train", ("WEATHER",), 12, seed=4))
+        world.cycle.step()
+        yield Told(world, first, world.registry.runs.list(limit=1)[0])
+
+
+def _rows(prefix: str, labels: tuple[str, ...], per_label: int, seed: int) -> Iterator[tuple[str, str, str]]:
+    for row in toy_rows(labels, per_label, seed=seed):
+        yield f"{prefix}-{row.example_id}", row.text, str(row.target["label"])
+
+
+def _folder(world: World, run: Run) -> Path:
+    assert run.version is not None
+    return world.artifacts.folder(world.registry.versions.get(run.version).artifact_id)
+
+
+def test_a_refresh_begins_at_its_own_threshold_and_is_promoted(told: Told) -> None:
+    assert (told.first.refresh, told.first.full, told.first.verdict) == (False, True, "promote")
+    assert told.refresh.refresh
+    assert (told.refresh.state, told.refresh.verdict, told.refresh.error, told.refresh.full) == (
+        "decided",
+        "promote",
+        None,
+        False,
+    )
+    assert told.refresh.parent == told.first.version
+
+
+def test_only_the_head_is_new(told: Told) -> None:
+    before, after = _folder(told.world, told.first), _folder(told.world, told.refresh)
+    changed = {
+        path.relative_to(after).as_posix()
+        for path in after.rglob("*")
+        if path.is_file() and path.read_bytes() != (before / path.relative_to(after)).read_bytes()
+    }
+    assert {name for name in changed if "/" not in name} <= {"labels.json", "model.json", "manifest.json"}
+    assert all(name.startswith(HEAD_FOLDER) for name in changed if "/" in name)
+    assert describe(after).format == FORMAT
+    assert Head.read(after).solved.refreshes == 1
+    assert Head.read(after).solved.tuned_rows == Head.read(before).solved.tuned_rows == 120
+
+
+def test_what_was_scored_is_what_answers(told: Told) -> None:
+    model = open_model(_folder(told.world, told.refresh), Compute())
+    folder = told.world.run_folder(told.refresh)
+    scores = pq.read_table(folder / job_spec.SCORES_FILE)
+    texts = dict(
+        zip(
+            *(
+                load_training_set(folder / job_spec.TRAINING_SET_FOLDER).rows("test")[name].to_pylist()
+                for name in ("example_id", "text")
+            ),
+            strict=True,
+        )
+    )
+    scored = [json.loads(answer)["label"] for answer in scores["candidate"].to_pylist()]
+    answers = model.predict([texts[example_id] for example_id in scores["example_id"].to_pylist()])
+    assert [answer["label"] for answer in answers] == scored
+    assert len(scored) == 120
+
+
+def test_the_report_says_what_was_tried(told: Told) -> None:
+    assert told.refresh.version is not None
+    version = told.world.registry.versions.get(told.refresh.version)
+    tried = version.metrics["tried"]
+    assert any(one["name"].startswith("solved: ") for one in tried)
+    assert version.metrics["refreshable"]
+    assert version.metrics["comparison"]["candidate_latency"] is None
+    # What the parent knows is not recorded again.
+    assert len(told.world.registry.versions.learnt(told.refresh.version)) == 132
+
+
+def test_the_slow_clock_counts_on_its_own(told: Told) -> None:
+    past = told.world.registry.runs.past(NAME)
+    assert past.refreshed_seq > past.max_seq
+    assert evidence.gather(NAME, told.world.registry, told.world.buffer).new_examples == 12
