@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from config.settings import DEFAULTS_FILE, known_keys
-from config.tasks import FeedbackPolicy, Promotion, TaskSpec, Training, Trigger
+from config.tasks import FeedbackPolicy, Promotion, Refresh, TaskSpec, Training, Trigger
 from daemon.cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -70,10 +70,10 @@ def test_every_setting_is_documented_with_its_default() -> None:
         assert tomllib.loads(f"v = {row[1]}")["v"] == value, f"docs/settings.md gives another default for {key}"
 
 
-@pytest.mark.parametrize("part", [TaskSpec, Trigger, Training, Promotion, FeedbackPolicy])
+@pytest.mark.parametrize("part", [TaskSpec, Trigger, Refresh, Training, Promotion, FeedbackPolicy])
 def test_every_key_of_a_task_file_is_documented(part: type[TaskSpec]) -> None:
     text = (ROOT / "docs" / "define-a-task.md").read_text()
     for key, field in part.model_fields.items():
         assert f"`{key}`" in text, f"docs/define-a-task.md leaves out {key}"
-        if field.annotation not in (Trigger, Training, Promotion, FeedbackPolicy):
+        if field.annotation not in (Trigger, Refresh, Training, Promotion, FeedbackPolicy):
             assert field.description, f"{part.__name__}.{key} has no description"

@@ -60,8 +60,8 @@ class Tuned(nn.Module):
         self.pooled = pooled
         self.head = nn.Linear(features, labels)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> SimpleNamespace:
-        """Return `logits`, shape (rows, labels)."""
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, **_further: object) -> SimpleNamespace:
+        """Return `logits`, shape (rows, labels). Further arguments make the Trainer count the rows of a step; none is used."""
         return SimpleNamespace(logits=self.head(self.pooled(input_ids, attention_mask)))
 
 
