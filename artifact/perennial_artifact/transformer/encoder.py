@@ -24,22 +24,13 @@ class Encoder:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
 
-    def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of every text, special tokens included, cut to the length the model was made for."""
-        return self.read(texts)[0]
-
     def read(self, texts: Sequence[str]) -> tuple[list[list[int]], list[bool]]:
-        """Return what `tokenise` returns, and of each text whether it was cut."""
+        """Return the token ids of every text, cut to the length the model was made for, and of each text whether it was cut."""
         return reading.read(self.tokenizer, texts)
 
     def pad(self, rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
         """Return `input_ids` and `attention_mask`, both int64 of shape (rows, longest row)."""
         return padded(rows, self.tokenizer.pad_token_id)
-
-    def save(self, folder: Path) -> None:
-        """Write weights (safetensors), config and tokenizer into `folder`."""
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
 
 
 def open_saved(folder: Path) -> Encoder:
