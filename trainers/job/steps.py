@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -292,9 +293,8 @@ def _compare(job: _Job, selection: RunRows) -> tuple[Comparison, int, int, float
     )
     baseline = None
     if spec.baseline_too and opponent_version is not None:
-        untaught = job.learner.baseline(spec.task, examples_of(selection.table))
-        test = job.training_set.rows("test")
-        baseline = baseline_score(spec.task, untaught, test, align=job.learner.aligner(candidate))
+        untaught = (job.learner or learner_for(spec.task)).baseline(spec.task, examples_of(selection.table))
+        baseline = baseline_score(spec.task, untaught, rows.filter(pc.equal(rows["role"], "test")), align=align)
     return found, scores.num_rows, cut, baseline
 
 
