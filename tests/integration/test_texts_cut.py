@@ -142,7 +142,7 @@ def test_import_says_which_share_will_be_cut(tmp_path: Path, monkeypatch: pytest
     command = ["import", str(file), "--task", topics.name, "--dry-run"]
     shown = CliRunner().invoke(app, command)
     assert shown.exit_code == 0, shown.output
-    assert f"(training.max_tokens, {topics.training.max_tokens}): 1 of 10 texts (10%)" in shown.output
+    assert f"training.max_tokens ({topics.training.max_tokens}): 1 of 10 texts" in shown.output
     plain = CliRunner().invoke(app, [*command, "--json"])
     assert json.loads(plain.stdout)["texts_cut"] == 1
 
