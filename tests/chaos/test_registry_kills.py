@@ -46,6 +46,34 @@ def test_killed_while_publishing(tmp_path: Path) -> None:
     assert set(outcomes) == {False, True}
 
 
+def test_killed_while_publishing_what_another_version_has_too(tmp_path: Path) -> None:
+    for name, config in (("model", "{}"), ("other", "[]")):
+        (tmp_path / name / "ner").mkdir(parents=True)
+        (tmp_path / name / "config.json").write_text(config)
+        (tmp_path / name / "ner" / "model").write_bytes(b"\x84" * 3_000_000)
+    killed = kill_at_every_step(VICTIM, "publish_another", tmp_path)
+    first, whole = LocalArtifacts(tmp_path / f"killed-{killed}").list()
+    outcomes = []
+    for number in range(killed):
+        root = tmp_path / f"killed-{number}"
+        artifacts = LocalArtifacts(root)
+        seen = artifacts.list()
+        assert seen in ([first], [first, whole])
+        published = artifacts.publish(TASK, 2, tmp_path / "other")
+        assert published.artifact_id == whole
+        artifacts.sweep_temporary()
+        known = artifacts.publish(TASK, 1, tmp_path / "model")
+        for one in (known, published):
+            artifacts.fetch(one.artifact_id, one.manifest_sha256)
+        # One file, two names, and none that somebody forgot.
+        assert {(one.folder / "ner" / "model").stat().st_nlink for one in (known, published)} == {2}
+        artifacts.remove(known.artifact_id)
+        artifacts.fetch(published.artifact_id, published.manifest_sha256)
+        outcomes.append(len(seen) == 2)
+    assert outcomes == sorted(outcomes)
+    assert set(outcomes) == {False, True}
+
+
 def test_killed_while_promoting(tmp_path: Path) -> None:
     with Registry.open(f"sqlite:///{tmp_path / 'base.db'}") as registry:
         for _ in range(2):

@@ -26,6 +26,15 @@ def publish(folder: Path, number: int, failpoint: Failpoint) -> None:
     LocalArtifacts(folder / f"killed-{number}").publish(TASK, 1, folder / "model")
 
 
+def publish_another(folder: Path, number: int, failpoint: Failpoint) -> None:
+    """Publish a version that has a file in common with one that is there."""
+    artifacts = LocalArtifacts(folder / f"killed-{number}")
+    artifacts.publish(TASK, 1, folder / "model")
+    for name in ("mkdir", "fsync", "rename", "replace", "link", "unlink"):
+        setattr(os, name, failpoint.wrap(getattr(os, name)))
+    artifacts.publish(TASK, 2, folder / "other")
+
+
 def promote(folder: Path, number: int, failpoint: Failpoint) -> None:
     copy = folder / f"killed-{number}.db"
     shutil.copy(folder / "base.db", copy)
@@ -57,4 +66,4 @@ if __name__ == "__main__":
     what, where = sys.argv[1:]
     if what == "swing":
         swing(where)
-    killed_at_every_step({"publish": publish, "promote": promote}[what], Path(where))
+    killed_at_every_step({"publish": publish, "publish_another": publish_another, "promote": promote}[what], Path(where))
