@@ -65,6 +65,11 @@ class Run:
         return self.trigger_key.startswith(REFRESH_KEY)
 
     @property
+    def kind(self) -> Literal["full", "incremental", "refresh"]:
+        """What it does: begin at the base model, go on from the champion, or solve the champion's head anew."""
+        return "full" if self.full else "refresh" if self.refresh else "incremental"
+
+    @property
     def finished(self) -> bool:
         """Whether the run is decided or failed."""
         return self.state in FINISHED_STATES

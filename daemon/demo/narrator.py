@@ -65,7 +65,7 @@ class Narrator:
         return any((run.comparison.champion_version if run.comparison else None) == champion for run in self._ended[task])
 
     def runs_started(self, task: str) -> int:
-        """Return how many runs of `task` have been seen to start."""
+        """Return how many runs of `task` have been seen to start, refreshes of the head apart."""
         return self._started_runs[task]
 
     def look(self) -> Status:
@@ -107,8 +107,8 @@ class Narrator:
         run, last = task.run, task.last_run
         if run is not None and self._runs.get(task.task) != run.run_id:
             self._runs[task.task] = run.run_id
-            self._started_runs[task.task] += 1
-            kind = "full run" if run.full else "incremental run"
+            self._started_runs[task.task] += run.kind != "refresh"
+            kind = "refresh of the head" if run.kind == "refresh" else f"{run.kind} run"
             self._print(Text.assemble((f"{task.task} ", "bold cyan"), f"{kind} starts: {run.reason}"))
         if last is not None and all(last.run_id != ended.run_id for ended in self._ended[task.task]):
             self._ended[task.task].append(last)

@@ -18,6 +18,9 @@ from registry.store import Registry
 VERDICTS: Mapping[Verdict, str] = {"promote": "promoted", "keep": "not promoted", "insufficient_evidence": "undecided"}
 """Verdicts as people read them."""
 
+Kind = Literal["full", "incremental", "refresh"]
+"""What a run does: begin at the base model, go on from the champion, or solve the champion's head anew."""
+
 
 class Outcome(View):
     """The outcome of a run so far."""
@@ -49,6 +52,7 @@ class Run(Outcome):
     trigger_key: str
     reason: str
     """What started it, in words."""
+    kind: Kind
     full: bool
     promote: bool
     """False: asked not to promote, whatever the verdict."""
@@ -91,6 +95,7 @@ class UnderWay(View):
     state: RunState | Literal["waiting", "interrupted"]
     """`waiting` until it is tried again, `interrupted` while no daemon runs."""
     reason: str
+    kind: Kind
     full: bool
     progress: Progress | None
     failures: int
@@ -131,6 +136,7 @@ def under_way(record: Record, runs_dir: Path, *, led: bool) -> UnderWay:
         # Nobody works at it: what it was at when the daemon ended is of no use to who reads this.
         state=state if led else "interrupted",
         reason=record.reason,
+        kind=record.kind,
         full=record.full,
         progress=last_progress(runs_dir / record.run_id) if led and record.retry_at is None else None,
         failures=record.failures,

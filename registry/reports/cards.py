@@ -177,7 +177,7 @@ def _origin(version: Version, run: Run | None, examples: int) -> list[tuple[obje
         ("Seed", version.lineage.seed),
         ("Code", version.lineage.code),
     ]
-    return rows if run is None else [*rows, ("Kind of run", "full" if run.full else "incremental")]
+    return rows if run is None else [*rows, ("Kind of run", run.kind)]
 
 
 def _effort(version: Version) -> list[tuple[object, ...]]:
