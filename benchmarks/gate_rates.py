@@ -134,23 +134,26 @@ def _answers(cell: Cell, stories: NDArray[np.intp], rng: np.random.Generator) ->
     return paired_counts(ones, candidate.astype(float), ones, champion.astype(float), ones)
 
 
-def promotions_in_a_year(*, weekly_rows: int, counted: bool, rng: np.random.Generator) -> int:
-    """Return how many of 52 equal candidates, one a week against one champion, the gate lets pass in a year.
+def promotions_in_a_year(
+    *, weekly_rows: int, counted: bool, rng: np.random.Generator, refreshes_a_week: int = 0, discordant: float = 0.15
+) -> int:
+    """Return how many equal candidates, one a week and `refreshes_a_week` beside, the gate lets pass in a year.
 
     Each week brings `weekly_rows` new held-out rows, and those of the last 13 weeks (90 days) decide, so that a row is looked at
-    up to 13 times. `counted`: the gate is told so; else every look passes for the first.
+    up to 13 times for each look a week. `counted`: the gate is told so; else every look passes for the first. All candidates of a
+    week are drawn on their own, which is the worst case: refreshes of one week are much alike.
     """
-    accuracy, discordant = 0.8, 0.15
+    accuracy, looks_a_week = 0.8, 1 + refreshes_a_week
     champion = rng.random(weekly_rows * (LOOKS_A_YEAR + _WINDOW_WEEKS)) < accuracy
     passed = 0
-    for week in range(LOOKS_A_YEAR):
+    for week in (week for week in range(LOOKS_A_YEAR) for _look in range(looks_a_week)):
         seen = champion[weekly_rows * week : weekly_rows * (week + _WINDOW_WEEKS)]
         changed = rng.random(len(seen)) < np.where(seen, discordant / 2 / accuracy, discordant / 2 / (1.0 - accuracy))
         ones = np.ones((len(seen), 1))
         answers = paired_counts(ones, (seen ^ changed)[:, None].astype(float), ones, seen[:, None].astype(float), ones)
         candidate_score, champion_score = answers.scores()
         if candidate_score - champion_score > required_gain(POLICY, champion_score, ACCURACY.scale):
-            looks = math.ceil((_WINDOW_WEEKS + 1) / 2) if counted else 1
+            looks = math.ceil((_WINDOW_WEEKS * looks_a_week + 1) / 2) if counted else 1
             found = _compare(answers, np.arange(len(seen)), seed=week, looks=looks)
             passed += gate.decide(found, POLICY).verdict == "promote"
     return passed
@@ -180,6 +183,18 @@ def main() -> None:
         passed = [promotions_in_a_year(weekly_rows=weekly_rows, counted=counted, rng=rng) for _ in range(years)]
         results[f"year of equal candidates, {weekly_rows} rows a week, looks {'' if counted else 'not '}counted"] = {
             "years": years,
+            "promotions_a_year": float(np.mean(passed)),
+            "years_with_one": float(np.mean(np.array(passed) > 0)),
+        }
+    for refreshes, discordant in itertools.product((3, 10, 30), (0.03, 0.15)):
+        rng = np.random.default_rng(refreshes)
+        some = max(3, years // (1 + refreshes))
+        passed = [
+            promotions_in_a_year(weekly_rows=40, counted=True, rng=rng, refreshes_a_week=refreshes, discordant=discordant)
+            for _ in range(some)
+        ]
+        results[f"year of equal candidates, 40 rows a week, {refreshes} refreshes a week, {discordant:.0%} discordant"] = {
+            "years": some,
             "promotions_a_year": float(np.mean(passed)),
             "years_with_one": float(np.mean(np.array(passed) > 0)),
         }
