@@ -35,6 +35,7 @@ class Correction:
 class Answering:
     """A correction that is in force."""
 
+    task: str
     text_sha256: str
     event_id: str
     target: Mapping[str, Any]
@@ -115,6 +116,14 @@ class Corrections:
             texts = [row.text_sha256 for row in found]
             known = _learnt_texts(connection, version, task, texts)
         return [_answering(row) for row in found if row.text_sha256 not in known]
+
+    def newest(self, task: str | None, limit: int) -> list[Answering]:
+        """Return the newest corrections in force, of one task or of all, whether or not a model has learnt them."""
+        chosen = sa.true() if task is None else corrections.c.task == task
+        query = sa.select(corrections).where(chosen)
+        query = query.order_by(corrections.c.answers_since.desc(), corrections.c.task, corrections.c.event_id).limit(limit)
+        with self._database.read() as connection:
+            return [_answering(row) for row in connection.execute(query)]
 
     def of_event(self, event_id: str) -> Answering | None:
         """Return the correction that a feedback event is, while it is in force; whether a model has learnt it does not matter."""
@@ -219,4 +228,4 @@ def _learnt_texts(connection: Connection, version: str, task: str, texts: Sequen
 
 
 def _answering(row: sa.Row[Any]) -> Answering:
-    return Answering(row.text_sha256, row.event_id, row.target, row.accepted, row.answers_since)
+    return Answering(row.task, row.text_sha256, row.event_id, row.target, row.accepted, row.answers_since)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -55,7 +56,7 @@ def quarantine(
             one.task,
             f"{one.user_id} ({one.source})" if one.source else one.user_id,
             f"alarm: {one.alarm}" if one.standing == "alarm" else one.standing,
-            _excerpt(kinds.of(one.target).in_words(one.target)),
+            _says(one.target),
             _excerpt(one.text),
             one.arrived_at,
         )
@@ -102,6 +103,28 @@ def show(identifier: Annotated[str, typer.Argument(metavar="ID", help="The event
 
 
 @app.command()
+def corrections(
+    task: _OfTask = None, limit: Annotated[int, typer.Option(help="Newest so many.", min=1)] = 50, as_json: AsJson = False
+) -> None:
+    """List corrections that answer for their own texts until a champion has learnt them; `reject` ends one."""
+    from config.tasks import load_tasks  # noqa: PLC0415 - heavy
+    from daemon.views.corrections import Answers  # noqa: PLC0415 - heavy
+    from registry.artifacts.open import open_store  # noqa: PLC0415 - heavy
+
+    settings = load_settings()
+    with opening.registry(settings) as registry:
+        found = Answers(registry, open_store(settings.artifacts_dir), load_tasks(settings.tasks_folder)).in_force(task, limit)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (one.event_id, one.task, _excerpt(kinds.of(one.target).in_words(one.target)), one.answers_since, one.answers)
+        for one in found
+    ]
+    table("Corrections in force", ("id", "task", "says", "since (UTC)", "answers now"), rows, empty="no trusted correction")
+
+
+@app.command()
 def users(
     task: _OfTask = None,
     limit: Annotated[int, typer.Option(help="At most this many, least trusted first.", min=1)] = 50,
@@ -133,6 +156,10 @@ def _steps(fate: FeedbackFate) -> list[tuple[str, str]]:
         answered = f"since {fate.answers_since:%Y-%m-%d %H:%M:%S} UTC; {until}"
     live = f"yes, in {fate.champion}" if fate.in_champion else "no"
     return [("answered", answered), ("learnt", f"in {fate.learnt_in}" if fate.learnt_in else "not yet"), ("live", live)]
+
+
+def _says(target: Mapping[str, Any]) -> str:
+    return _excerpt(kinds.of(target).in_words(target))
 
 
 def _excerpt(text: str) -> str:

@@ -76,7 +76,9 @@ class Service:
             stack.callback(dead_letters.close)
             accepted = AcceptedFeedback(settings.accepted_feedback_file, keep=retention)
             stack.callback(accepted.close)
-            fates = Fates(accepted, dead_letters, registry, partial(_open_buffer, settings, tasks, clock))
+            artifacts = open_store(settings.artifacts_dir)
+            fates = Fates(accepted, dead_letters, registry, artifacts, partial(_open_buffer, settings, tasks, clock))
+            fates.use_tasks(tasks)
             stack.callback(fates.close)
             # Two sinks: the flush of an acknowledgement must not wait for a pile of predictions.
             feedback_sink, prediction_sink = event_log.sink(), event_log.sink()
@@ -91,7 +93,7 @@ class Service:
                 feedback_sink, accepted, tasks=tasks, settings=settings.ingest, known_prediction=predictions.recent,
                 report=metrics.feedback, clock=clock,
             )  # fmt: skip
-            champions = RegistryChampions(registry, open_store(settings.artifacts_dir))
+            champions = RegistryChampions(registry, artifacts)
             load = load or loader(settings)
             slots = Slots(
                 lambda spec: Slot(

@@ -13,11 +13,14 @@ import structlog
 
 from config.errors import PerennialError
 from config.settings import Settings
-from config.tasks import TaskSpec
+from config.tasks import TaskSpec, load_tasks
 from consumers.dead_letters.store import DeadLetters
 from daemon.flow.accepted import Accepted, AcceptedFeedback
 from daemon.views import opening
+from daemon.views.corrections import Answers
 from daemon.views.feedback import FeedbackFate, Progress
+from registry.artifacts.open import open_store
+from registry.artifacts.protocol import ArtifactStore
 from registry.store import Registry
 
 if TYPE_CHECKING:  # LanceDB is slow to import and only a question about feedback needs it
@@ -44,12 +47,14 @@ class Fates:
         accepted: AcceptedFeedback,
         dead_letters: DeadLetters,
         registry: Registry,
+        artifacts: ArtifactStore,
         open_buffer: Callable[[], BufferReader | None],
     ) -> None:
         """`open_buffer` opens the buffer for reading, or returns None while there is none."""
         self._accepted = accepted
         self._dead_letters = dead_letters
         self._registry = registry
+        self._artifacts = artifacts
         self._open_buffer = open_buffer
         self._buffer: BufferReader | None = None
         self._tasks: Mapping[str, TaskSpec] | None = None
@@ -63,7 +68,7 @@ class Fates:
         accepted = self._accepted.get(event_id)
         stored = self._stored(event_id, accepted)
         if stored is not None:
-            return self._with_its_answer(stored)
+            return stored.model_copy(update=self._answer_of(stored.event_id))
         if accepted is None:
             return None
         letter = self._dead_letters.find(accepted.value_sha256)
@@ -79,7 +84,7 @@ class Fates:
         learners = self._registry.versions.who_learnt(task, [event_id])
         champion = alias.version if alias else None
         return Progress(
-            **self._answer_of(event_id, task, champion),
+            **self._answer_of(event_id),
             learnt_in=learners[0] if learners else None,
             in_champion=bool(learners) and self._descends_from(champion, learners),
         )
@@ -159,18 +164,12 @@ class Fates:
             example_id=example_id, learnt_in=learners[0], in_champion=inside, champion=champion,
         )  # fmt: skip
 
-    def _with_its_answer(self, fate: FeedbackFate) -> FeedbackFate:
-        if fate.task is None:
-            return fate
-        alias = self._registry.versions.champion(fate.task)
-        return fate.model_copy(update=self._answer_of(fate.event_id, fate.task, alias.version if alias else None))
-
-    def _answer_of(self, event_id: str, task: str, champion: str | None) -> dict[str, Any]:
-        corrections = self._registry.corrections
-        found = corrections.of_event(event_id)
+    def _answer_of(self, event_id: str) -> dict[str, Any]:
+        found = self._registry.corrections.of_event(event_id)
         if found is None:
             return {"answers_since": None, "answers": False}
-        return {"answers_since": found.answers_since, "answers": corrections.answers_beside(champion, task, event_id)}
+        answers = Answers(self._registry, self._artifacts, self._tasks or {}).answers(found)
+        return {"answers_since": found.answers_since, "answers": answers}
 
     def _due(self, task: str) -> str:
         policy = self._tasks[task].trigger if self._tasks is not None and task in self._tasks else None
@@ -207,7 +206,9 @@ def opened(settings: Settings) -> Iterator[Fates]:
         accepted = stack.enter_context(closing(AcceptedFeedback(settings.accepted_feedback_file, keep=keep)))
         dead_letters = stack.enter_context(closing(DeadLetters(settings.dead_letter_file)))
         registry = stack.enter_context(Registry.open(settings.registry_url, read_only=True))
-        yield Fates(accepted, dead_letters, registry, lambda: buffer)
+        fates = Fates(accepted, dead_letters, registry, open_store(settings.artifacts_dir), lambda: buffer)
+        fates.use_tasks(load_tasks(settings.tasks_folder))
+        yield fates
 
 
 def _fate(event_id: str, task: str, status: str, reason: str, accepted: Accepted | None, **more: object) -> FeedbackFate:

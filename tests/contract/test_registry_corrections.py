@@ -35,6 +35,16 @@ def test_what_is_put_is_in_force_and_what_is_not_put_again_goes(registry: Regist
     assert registry.corrections.not_learnt_by(version, "another") == []
 
 
+def test_the_newest_are_listed_of_one_task_and_of_all(registry: Registry, clock: Clock) -> None:
+    registry.corrections.put(TASK, [correction("f-1")])
+    clock.forward(1)
+    registry.corrections.put(TASK, [correction("f-1"), correction("f-2", OTHER)])
+    clock.forward(1)
+    registry.corrections.put("another", [correction("f-3")])
+    assert [one.event_id for one in registry.corrections.newest(TASK, 9)] == ["f-2", "f-1"]
+    assert [(one.task, one.event_id) for one in registry.corrections.newest(None, 2)] == [("another", "f-3"), (TASK, "f-2")]
+
+
 def test_what_changes_nothing_leaves_time_and_generation(registry: Registry, clock: Clock) -> None:
     registry.corrections.put(TASK, [correction("f-1")])
     began, before = clock.now, registry.corrections.generations()

@@ -29,7 +29,7 @@ from tests.support.served import as_opened, eventually, listening
 LISTING = [
     "status", "runs", "tasks", "config", "doctor", "erasures", "models list", f"models show {NAME}/v2", f"models history {NAME}",
     f"models diff {NAME}/v1 {NAME}/v2", "keys list", "dlq list", "dlq show 1", "dlq set-aside", "feedback quarantine",
-    "feedback users", f"feedback show {FEEDBACK}", "topics list",
+    "feedback users", "feedback corrections", f"feedback show {FEEDBACK}", "topics list",
 ]  # fmt: skip
 QUIET = {"schema", "run", "serve", "demo", "import", "predict", "train", "erase", "backup", "restore"}
 """Commands of one word that list nothing."""

@@ -59,7 +59,7 @@ class Stored:
     """The registry's corrections, as a book reads them."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self.found = [Answering(content_sha256(text), f"f-{n}", {"label": "sport"}, accepted=True, answers_since=NOW)
+        self.found = [Answering(TOPICS.name, content_sha256(text), f"f-{n}", {"label": "sport"}, accepted=True, answers_since=NOW)
                       for n, text in enumerate(texts)]  # fmt: skip
 
     def generations(self) -> dict[str, Generation]:

@@ -15,6 +15,7 @@ from consumers.log.embedded.log import EmbeddedLog
 from consumers.log.protocols import Position, RawEvent
 from daemon.training.triggers import Trigger
 from registry import promotion
+from registry.corrections import Correction
 from registry.runs import Run
 from tests.support import buffers
 from tests.support.cycles import NAME, World, better, failing, task
@@ -62,6 +63,8 @@ def _feedback(world: World) -> None:
     ]
     world.buffer.insert(buffers.stored(*said, offset=9_000))
     buffers.enrich(world.buffer)
+    answering = Correction("0" * 64, LONG_ID, {"label": "B"}, accepted=True, examples=(LONG_ID,))
+    world.registry.corrections.put(NAME, [answering])
     world.buffer.insert(buffers.stored(buffers.label("l-late", "Not enriched", "A", task=NAME), offset=9_100))
     world.buffer.set_aside("examples", "l-late", STRANGE)
 

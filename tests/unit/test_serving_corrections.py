@@ -158,6 +158,14 @@ def test_a_label_answers_that_the_model_or_the_task_file_names(
         assert book.count(spec.name) == answers
 
 
+def test_its_receipt_says_that_it_does_not_answer_with_an_unknown_label(data: ServedData, live: Live) -> None:
+    service, _client = live
+    put(data, TEXT, label="BRAND_NEW", accepted=False)
+    assert service.fates.progress("f-0", TASK).answers is False
+    put(data, TEXT, label="BRAND_NEW")
+    assert service.fates.progress("f-0", TASK).answers is True
+
+
 def test_a_partial_target_answers_nothing(data: ServedData, live: Live) -> None:
     service, client = live
     put(data, TEXT, partial=True)

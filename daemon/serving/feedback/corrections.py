@@ -11,12 +11,12 @@ from datetime import datetime
 import structlog
 
 from config.errors import PerennialError
-from config.kinds import catalog as kinds
 from config.kinds.kind import Answer
 from config.tasks import TaskSpec
 from consumers.events.schemas import content_sha256
+from daemon.flow.answering import answer_of
 from daemon.serving.models.slot import SlotStatus
-from registry.corrections import Answering, Corrections
+from registry.corrections import Corrections
 
 log = structlog.get_logger(__name__)
 
@@ -121,18 +121,7 @@ class CorrectionBook:
 
     def _read(self, known: _Known) -> dict[str, Corrected]:
         found = self._corrections.not_learnt_by(known.version, known.spec.name, after=known.generation)
-        answers = [(one, _answer(one, known)) for one in found]
+        answers = [(one, answer_of(one, known.spec, known.labels)) for one in found]
         return {
             one.text_sha256: Corrected(one.event_id, answer, one.answers_since) for one, answer in answers if answer is not None
         }
-
-
-def _answer(one: Answering, known: _Known) -> Answer | None:
-    """Return the answer; None where it would bring a label into an open task that nobody has vouched for."""
-    kind = kinds.get(known.spec.kind)
-    if not kind.fits(one.target):
-        return None
-    labels = frozenset(kind.labels(one.target))
-    vouched = one.accepted or known.spec.labels == "closed" or labels <= known.labels | set(known.spec.label_names)
-    accepted_here = all(known.spec.accepts_label(label) for label in labels)
-    return kind.corrected(one.target) if vouched and accepted_here else None

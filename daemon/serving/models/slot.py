@@ -16,10 +16,9 @@ import structlog
 
 from config.clock import Clock, utc_now
 from config.tasks import TaskSpec
+from daemon.flow.answering import labels_of
 from daemon.serving.models.batching import Batcher, ClosedError
 from daemon.serving.models.trouble import Trouble
-from perennial_artifact.description import describe
-from perennial_artifact.errors import UnusableError
 from perennial_artifact.formats import Opened
 from perennial_artifact.predictor import Answer
 from perennial_artifact.warming import warm
@@ -248,7 +247,7 @@ class Slot:
         folder = self._source.verified_folder(champion)
         opened = self._load(folder, self._opened)
         warm(opened.predictor, shares=opened.shares)
-        return opened, _labels(folder)
+        return opened, labels_of(folder)
 
     def _note_failure(self, champion: Champion, error: Exception) -> Refreshed:
         same = self._failure is not None and self._failure.generation == champion.generation
@@ -269,11 +268,3 @@ class Slot:
             log.warning("serving.model_drain_slow", task=self.spec.name, version=old.version, limit_s=DRAIN_LIMIT_S)
         # A spaCy pipeline refers to itself, so its memory comes back only when cycles are collected.
         gc.collect()
-
-
-def _labels(folder: Path) -> frozenset[str]:
-    try:
-        return frozenset(describe(folder).labels)
-    except UnusableError:
-        # It answers all the same: a loader may know more than its folder says.
-        return frozenset()

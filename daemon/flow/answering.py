@@ -1,0 +1,36 @@
+"""What a correction in force answers beside the model that is served: asked by serving, and by whoever reports it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from config.kinds import catalog as kinds
+from config.kinds.kind import Answer
+from config.tasks import TaskSpec
+from perennial_artifact.description import describe
+from perennial_artifact.errors import UnusableError
+from registry.corrections import Answering
+
+
+def answer_of(one: Answering, spec: TaskSpec, known_labels: Collection[str]) -> Answer | None:
+    """Return the answer of a correction; None if its task does not allow it.
+
+    In an open task users alone bring no label: each must be among the served model's `known_labels`, or in the task file, or a
+    person has accepted the correction.
+    """
+    kind = kinds.get(spec.kind)
+    if not spec.feedback.corrections_answer or not kind.fits(one.target):
+        return None
+    labels = frozenset(kind.labels(one.target))
+    vouched = one.accepted or spec.labels == "closed" or labels <= {*known_labels, *spec.label_names}
+    return kind.corrected(one.target) if vouched and all(map(spec.accepts_label, labels)) else None
+
+
+def labels_of(folder: Path) -> frozenset[str]:
+    """Return the labels that the model in `folder` may answer with; none if it does not say."""
+    try:
+        return frozenset(describe(folder).labels)
+    except UnusableError:
+        # It may be served all the same: a loader may know more than the folder says.
+        return frozenset()
