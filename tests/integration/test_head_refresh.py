@@ -14,9 +14,9 @@ from consumers.training_set.snapshot import load_training_set
 from daemon.training import evidence
 from perennial_artifact.compute import Compute
 from perennial_artifact.description import describe
-from perennial_artifact.formats import open_model
+from perennial_artifact.formats import open_after, open_model
 from perennial_artifact.sentence.head import Head
-from perennial_artifact.sentence.layout import FORMAT, HEAD_FOLDER
+from perennial_artifact.sentence.layout import FORMAT, HEAD_FOLDER, WEIGHTS_FILE
 from registry.runs import Run
 from tests.support.cycles import NAME, World, task
 from tests.support.tiny_models import make_tiny_bert, toy_rows
@@ -89,6 +89,16 @@ def test_only_the_head_is_new(told: Told) -> None:
     assert describe(after).format == FORMAT
     assert Head.read(after).solved.refreshes == 1
     assert Head.read(after).solved.tuned_rows == Head.read(before).solved.tuned_rows == 120
+
+
+def test_the_encoder_lies_on_the_disk_once_and_is_loaded_once(told: Told) -> None:
+    before, after = _folder(told.world, told.first), _folder(told.world, told.refresh)
+    assert (after / WEIGHTS_FILE).samefile(before / WEIGHTS_FILE)
+    opened = open_after(before, Compute(), None)
+    refreshed = open_after(after, Compute(), opened)
+    assert (opened.shares, refreshed.shares) == (False, True)
+    texts = ["storm today", "goal in the match"]
+    assert refreshed.predictor.predict(texts) == open_model(after, Compute()).predict(texts)
 
 
 def test_what_was_scored_is_what_answers(told: Told) -> None:
