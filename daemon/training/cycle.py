@@ -227,7 +227,7 @@ class Cycle:
             modules=self._settings.extensions.names,
         )
         try:
-            self._features.for_run(spec, self._registry)
+            self._features.for_run(spec)
         except features.StoppedError as stopped:
             log.info("run.stopped", reason=str(stopped))
             return run

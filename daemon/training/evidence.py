@@ -17,6 +17,8 @@ from daemon.training import triggers
 from daemon.training.triggers import Evidence, Request, Retry
 from registry.runs import Past
 from registry.store import Registry
+from registry.versions import Version
+from trainers.learners.catalog import can_refresh
 
 
 def gather(task: str, registry: Registry, buffer: BufferReader, *, unread: int | None = 0) -> Evidence:
@@ -28,7 +30,7 @@ def gather(task: str, registry: Registry, buffer: BufferReader, *, unread: int |
     alarms = buffer.defence(task).alarms
     champion = registry.versions.champion(task)
     has_champion = champion is not None
-    refreshable = champion is not None and bool(registry.versions.get(champion.version).metrics.get("refreshable"))
+    refreshable = champion is not None and _is_refreshable(registry.versions.get(champion.version))
     fresh = counts
     if refreshable and past.refreshed_seq != past.max_seq:
         fresh = buffer.counts(task, after_seq=past.refreshed_seq)
@@ -61,6 +63,13 @@ def gather(task: str, registry: Registry, buffer: BufferReader, *, unread: int |
         refreshed_at=past.refreshed_at,
         request=_request(task, past, buffer, unenriched=counts.unenriched),
     )
+
+
+def _is_refreshable(version: Version) -> bool:
+    """Return whether a version's head can be solved anew; of the first release's versions by what their task was."""
+    recorded = version.metrics.get("refreshable")
+    task = version.lineage.settings.get("task", {})
+    return bool(recorded) if recorded is not None else can_refresh(task.get("kind", ""), task.get("backend", ""))
 
 
 def _fresh_weight(counts: TaskCounts, *, labels_alone: bool) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import threading
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
 
+from config.durable import sha256_of_file
 from config.errors import RunFailedError
 from config.sections import TrainingSettings
 from consumers.enrichment.feature_store import FeatureStore
@@ -35,7 +37,8 @@ from trainers.job import spec as job_spec
 from trainers.job.spec import JobSpec
 from trainers.learners.catalog import can_refresh
 from trainers.learners.features import FeatureSet, read_features, write_features
-from trainers.learners.opening import described
+from trainers.learners.heads.conversion import OLD_FORMAT, convert
+from trainers.learners.opening import described, usable
 
 if TYPE_CHECKING:
     from perennial_artifact.sentence.encoder import SentenceEncoder
@@ -71,28 +74,34 @@ class Features:
         self._same_as_buffer: dict[tuple[str, str], bool] = {}
         """By encoder and the buffer's: whether both make the same vectors."""
 
-    def for_run(self, spec: JobSpec, registry: Registry) -> None:
+    def for_run(self, spec: JobSpec) -> None:
         """Write `FEATURES_FILE` into a run's folder where the run has a use for it.
 
         Raises `RunFailedError` where a refresh cannot have its features, `StoppedError` when the daemon stops meanwhile.
         """
-        if spec.champion is None or spec.champion_version is None or spec.full or not can_refresh(spec.task):
+        if (
+            spec.champion is None
+            or spec.champion_version is None
+            or spec.full
+            or not can_refresh(spec.task.kind, spec.task.backend)
+        ):
             return
-        digest = registry.versions.get(spec.champion_version).manifest_sha256
-        # A slow run only asks them whether tuning has paid.
+        if spec.refresh and described(spec.champion).format == OLD_FORMAT:
+            _convert(spec.champion)
         if not spec.refresh:
             try:
-                self.prepare(spec.run_dir, spec.champion, digest, most_missing=_MOST_FOR_A_LOOK)
+                # A slow run only asks them whether tuning has paid.
+                self.prepare(spec.run_dir, spec.champion, most_missing=_MOST_FOR_A_LOOK)
             except RunFailedError as error:
                 log.warning("features.not_prepared", reason=str(error), next="the run tunes without asking whether it pays")
             return
-        if not self.prepare(spec.run_dir, spec.champion, digest):
+        if not self.prepare(spec.run_dir, spec.champion):
             message = (
                 f"the head of {spec.champion_version} cannot be refreshed: its format has none of its own. Ask for a full run"
             )
             raise RunFailedError(message)
 
-    def prepare(self, run_dir: Path, champion: Path, manifest_sha256: str, *, most_missing: int | None = None) -> bool:
+    def prepare(self, run_dir: Path, champion: Path, *, most_missing: int | None = None) -> bool:
         """Write `FEATURES_FILE` for every row of the run's training set; False where its champion's format has no features.
 
         Rows whose features are not stored are computed and stored, unless more than `most_missing` are: then False, too.
@@ -105,7 +114,7 @@ class Features:
             names = [name for name in ("example_id", "text", "embedding", "encoder_id") if name in file.schema_arrow.names]
             rows = file.read(columns=names, use_threads=False)
         texts = {content_sha256(text): text for text in rows["text"].to_pylist()}
-        key = self._key(champion, manifest_sha256, description)
+        key = self._key(champion, description)
         found = self._buffered(key, champion, description, rows) or self._stored(key, champion, description, texts)
         missing = [sha256 for sha256 in texts if sha256 not in found]
         if most_missing is not None and len(missing) > most_missing:
@@ -139,13 +148,12 @@ class Features:
         folder = artifacts.folder(version.artifact_id)
         try:
             description = described(folder)
-            return self._key(folder, version.manifest_sha256, description) if description.format == FORMAT else None
+            return self._key(folder, description) if description.format == FORMAT else None
         except (RunFailedError, UnusableError, OSError):
             return None
 
-    def _key(self, folder: Path, manifest_sha256: str, description: Description) -> str:
-        precision = hardware.resolve(self._settings, backend=description.backend).precision
-        return encoder_key(folder, manifest_sha256, description, precision)
+    def _key(self, folder: Path, description: Description) -> str:
+        return encoder_key(folder, description, hardware.resolve(self._settings, backend=description.backend).precision)
 
     def _buffered(self, key: str, champion: Path, description: Description, rows: pa.Table) -> Vectors:
         """Return the buffer's embeddings where they are what the champion's encoder makes of the texts; else nothing."""
@@ -208,14 +216,24 @@ class Features:
         return self._encoders[key]
 
 
-def encoder_key(folder: Path, manifest_sha256: str, description: Description, precision: str) -> str:
+def encoder_key(folder: Path, description: Description, precision: str) -> str:
     """Return what names an encoder as it is served: its files by content, how long a text it reads, and its precision."""
-    files = manifest.read(folder, sha256=manifest_sha256).files
     digest = hashlib.sha256(repr((description.input.max_tokens, precision)).encode())
-    for name, file in sorted(files.items()):
-        if not name.startswith(f"{HEAD_FOLDER}/") and name not in (LABELS_FILE, MODEL_FILE):
-            digest.update(f"{name}\0{file.sha256}\n".encode())
+    published = {name: file.sha256 for name, file in manifest.unchecked(folder).items()}
+    for name in sorted(manifest.regular_files(folder) - {manifest.MANIFEST_FILE, LABELS_FILE, MODEL_FILE}):
+        if not name.startswith(f"{HEAD_FOLDER}/"):
+            digest.update(f"{name}\0{published.get(name) or sha256_of_file(folder / name)}\n".encode())
     return digest.hexdigest()[:24]
+
+
+def _convert(champion: Path) -> None:
+    """Replace a classifier of the first release in a run's folder by an encoder and a head that answer the same."""
+    building = champion.with_name(f".{champion.name}.tmp")
+    shutil.rmtree(building, ignore_errors=True)
+    with usable():
+        convert(champion, building)
+    shutil.rmtree(champion)
+    building.rename(champion)
 
 
 def _agree(encoder: SentenceEncoder, texts: Sequence[str], vectors: npt.NDArray[np.float32]) -> bool:

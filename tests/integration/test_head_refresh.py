@@ -135,3 +135,13 @@ def test_the_slow_clock_counts_on_its_own(told: Told) -> None:
     past = told.world.registry.runs.past(NAME)
     assert past.refreshed_seq > past.max_seq
     assert evidence.gather(NAME, told.world.registry, told.world.buffer).new_examples == 12
+
+
+def test_serving_takes_the_encoder_over_and_gives_the_same_answers(told: Told) -> None:
+    before, after = (open_after(_folder(told.world, run), Compute(), None) for run in (told.first, told.refresh))
+    shared = open_after(_folder(told.world, told.refresh), Compute(), before)
+    assert shared.shares
+    assert shared.predictor.encoder is before.predictor.encoder
+    texts = [text for _, text, _ in _rows("again", ("SPORT", "MARKETS", "WEATHER"), 5, seed=9)]
+    assert shared.predictor.predict(texts) == after.predictor.predict(texts)
+    assert not after.shares

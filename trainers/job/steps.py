@@ -123,7 +123,7 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
         tested=tested,
         tested_cut=tested_cut,
         labels=trained.labels,
-        refreshable=can_refresh(spec.task),
+        refreshable=can_refresh(spec.task.kind, spec.task.backend),
         tried=trained.tried,
         train_s=trained.train_s,
         score_s=time.monotonic() - began,

@@ -52,9 +52,9 @@ def learner(kind: str, backend: str) -> Learner:
     return found
 
 
-def can_refresh(spec: TaskSpec) -> bool:
-    """Return whether the head of this task's models can be solved anew without tuning."""
-    return (spec.kind, spec.backend) in _REFRESHERS
+def can_refresh(kind: str, backend: str) -> bool:
+    """Return whether the head of such a model can be solved anew without tuning."""
+    return (kind, backend) in _REFRESHERS
 
 
 def refresher_for(spec: TaskSpec) -> Refresher:

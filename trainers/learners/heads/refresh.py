@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +17,7 @@ from perennial_artifact.sentence.layout import FORMAT, HEAD_FOLDER
 from trainers.learners.features import FeatureSet
 from trainers.learners.heads.building import build, choice_of
 from trainers.learners.heads.forward import Choice, choose
+from trainers.learners.heads.links import link_files
 from trainers.learners.heads.rows import HeadRows, head_rows
 from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import TrainingPlan, TrainingStep
@@ -57,7 +56,8 @@ class HeadRefresh:
         began = time.process_time()
         head = build(rows, found.labels, choice, replace(before.solved, refreshes=before.solved.refreshes + 1), start=before)
         plan.note_tried(Tried(name=f"solved: {choice.name}", scores={}, cpu_s=time.process_time() - began, chosen=True))
-        _copy_encoder(folder, output)
+        # The encoder's bytes are not to change.
+        link_files(folder, output, without=_is_of_the_head)
         head.write(output)
         answerable = tuple(head.labels.names[number] for number in head.labels.seen_ids)
         replace(description, labels=answerable).write(output)
@@ -102,14 +102,5 @@ def _choice(rows: HeadRows, before: Choice, plan: TrainingPlan) -> Choice:
     return before if len(rows) > _MOST_CHOSEN_ROWS else choose(rows, before, plan.note_tried)
 
 
-def _copy_encoder(source: Path, target: Path) -> None:
-    """Give `target` every file of the encoder, as a link where the file system has links: its bytes are not to change."""
-    for path in sorted(source.rglob("*")):
-        name = path.relative_to(source)
-        if not path.is_file() or name.parts[0] == HEAD_FOLDER or name.as_posix() in (LABELS_FILE, MODEL_FILE, MANIFEST_FILE):
-            continue
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(path, target / name)
-        except OSError:
-            shutil.copyfile(path, target / name)
+def _is_of_the_head(name: str) -> bool:
+    return name.startswith(f"{HEAD_FOLDER}/") or name in (LABELS_FILE, MODEL_FILE, MANIFEST_FILE)
