@@ -175,6 +175,10 @@ class TaskSpec(_Part):
     renames: Annotated[
         dict[LabelName, LabelName], Field(description="Old label -> new label, applied when a training set is frozen.")
     ] = {}
+    abstain_below: Annotated[
+        float,
+        Field(ge=0, le=1, description="An answer whose highest probability is below says `abstained` (classification); 0: none."),
+    ] = 0.0
     trigger: Trigger = Trigger()
     refresh: Refresh = Refresh()
     training: Training = Training()
@@ -201,6 +205,9 @@ class TaskSpec(_Part):
         if self.promotion.metric not in kind.metrics:
             choices = ", ".join(kind.metrics)
             message = f"promotion.metric {self.promotion.metric!r} does not fit kind {self.kind}; choose one of {choices}"
+            raise ValueError(message)
+        if self.abstain_below and "scores" not in kind.shown.model_fields:
+            message = f"abstain_below needs probabilities, and answers of kind {self.kind} carry none; remove it"
             raise ValueError(message)
         if self.labels == "closed" and not self.label_names:
             message = "labels: closed needs label_names, the labels that are allowed"

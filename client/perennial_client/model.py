@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from perennial_artifact import manifest
+from perennial_artifact.abstaining import abstains
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.formats import Opened
 from perennial_artifact.portions import portions
@@ -83,6 +84,8 @@ class Model:
         self._poll_s = poll_s
         self._precision = precision
         self._live: _Live | None = None
+        # Of the task, not of the version: it changes with the task file, and under a model that stays.
+        self._abstain_below = 0.0
         self._confirmed_at = time.monotonic()
         self._leaving: weakref.ref[_Live] | None = None
         self._failure: _Failure | None = None
@@ -140,7 +143,11 @@ class Model:
         """Return the answer to each text, in order, all by one version. Raises `RefusedError` for a text that serving refuses."""
         check_texts(texts)
         live = self._present()
-        return [Prediction.of(self.task, live.champion.version, answer) for answer in live.answer(texts)]
+        below = self._abstain_below
+        return [
+            Prediction.of(self.task, live.champion.version, {**answer, "abstained": abstains(answer, below)})
+            for answer in live.answer(texts)
+        ]
 
     def refresh(self) -> bool:
         """Look at the champion now; fetch, load and swap when it has moved. Return whether the champion is what answers."""
@@ -192,6 +199,7 @@ class Model:
                 self._last_error = f"the cached {good.champion.version} cannot be used: {error or type(error).__name__}"
                 log.warning("task %s: %s", self.task, self._last_error)
                 continue
+            self._abstain_below = good.champion.abstain_below
             self._confirmed_at = time.monotonic() - max(0.0, time.time() - good.confirmed_at)
             log.info("task %s: %s answers, from the cache", self.task, good.champion.version)
             return
@@ -217,6 +225,7 @@ class Model:
         except PerennialError as error:
             self._note_trouble(error)
             return False
+        self._abstain_below = champion.abstain_below
         try:
             if self._live is None or not self._live.is_of(champion, self._precision_of(champion)):
                 if self._is_backing_off(champion):

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from perennial_client.answers import string, string_or_none
 
-_BESIDE_THE_ANSWER = ("prediction_id", "truncated", "answered_by", "correction_id")
+_BESIDE_THE_ANSWER = ("prediction_id", "truncated", "abstained", "answered_by", "correction_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class Prediction:
     """`correction` where serving answered with what a trusted person said of this very text; a model in process never does."""
     correction_id: str | None = None
     """The event id of the feedback that answered; None where the model did."""
+    abstained: bool = False
+    """Whether the highest probability is below the task's `abstain_below`; label and scores are there all the same."""
 
     @classmethod
     def of(cls, task: str, version: str, answer: Mapping[str, Any], prediction_id: str | None = None) -> Self:
@@ -44,6 +46,7 @@ class Prediction:
         return cls(
             task, version, own, prediction_id, truncated=answer.get("truncated") is True,
             answered_by=string_or_none(answer, "answered_by") or "model", correction_id=string_or_none(answer, "correction_id"),
+            abstained=answer.get("abstained") is True,
         )  # fmt: skip
 
     @property
@@ -135,6 +138,8 @@ class Champion:
     size_bytes: int
     format: str | None = None
     """How its folder is laid out; None where serving is of a release that does not say."""
+    abstain_below: float = 0.0
+    """The task's, as its file says now: an answer whose highest probability is below abstains."""
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> Self:
@@ -147,11 +152,20 @@ class Champion:
             since=since,
             size_bytes=int(body["size_bytes"]),
             format=string_or_none(body, "format"),
+            abstain_below=_share(body.get("abstain_below", 0.0)),
         )
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as JSON can hold it."""
         return asdict(self) | {"since": self.since.isoformat()}
+
+
+def _share(said: object) -> float:
+    """Return a number from 0 to 1. Raises `ValueError`."""
+    if isinstance(said, bool) or not isinstance(said, int | float) or not 0.0 <= said <= 1.0:
+        message = "abstain_below is not a number from 0 to 1"
+        raise ValueError(message)
+    return float(said)
 
 
 def _moment_or_none(body: Mapping[str, Any], name: str) -> datetime | None:

@@ -114,5 +114,6 @@ class Classification:
         share = answer.get("scores", {}).get(answer["label"])
         pieces: list[Piece] = [(str(answer["label"]), "strong")]
         pieces += [(f" {share:.0%}", "faint")] if share is not None else []
+        pieces += [(" abstained", "warning")] if answer.get("abstained") else []
         pieces += [(" read in part", "warning")] if answer.get("truncated") else []
         return [*pieces, ("  ", "plain"), (values.excerpt(text), "plain")]

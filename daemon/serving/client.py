@@ -19,6 +19,7 @@ from config.tasks import load_tasks
 from config.words import printable
 from daemon.process import presence
 from daemon.serving.http import tls
+from perennial_artifact.abstaining import abstains
 from perennial_artifact.predictor import Predictor
 from registry.artifacts.open import open_store
 from registry.store import Registry
@@ -109,11 +110,13 @@ def _ask_here(settings: Settings, task: str, texts: Sequence[str]) -> dict[str, 
         registry.close()
     predictor = load_version(settings, version)
     answers = predictor.predict(list(texts))
+    below = tasks[task].abstain_below
+    beside = {"truncated": False, "answered_by": "model", "correction_id": None}
     return {
         "task": task,
         "version": version.name,
         "by": "this process (serving is not up)",
-        "predictions": [{"truncated": False, "answered_by": "model", "correction_id": None, **answer} for answer in answers],
+        "predictions": [{**beside, "abstained": abstains(answer, below), **answer} for answer in answers],
     }
 
 

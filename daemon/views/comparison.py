@@ -33,6 +33,27 @@ class Part(Recorded):
     candidate_score: JsonFloat
 
 
+class Reliability(Recorded):
+    """The bins that hold rows, by rising confidence: rows, mean confidence and accuracy of each."""
+
+    rows: tuple[int, ...]
+    confidence: tuple[float, ...]
+    accuracy: tuple[float, ...]
+
+
+class Probabilities(Recorded):
+    """What one model's probabilities are worth; the figures are those of `trainers.compare.probabilities.Probabilities`."""
+
+    calibration_error: float
+    """Expected calibration error over 15 bins of equal width (Guo et al. 2017)."""
+    top_2: float
+    top_3: float
+    reliability: Reliability
+    abstained: float | None = None
+    """Share of the rows whose answer abstains; None where the task's `abstain_below` was 0."""
+    accuracy_of_others: float | None = None
+
+
 class Comparison(Recorded):
     """Both models on the rows that decide. The figures are those of `trainers.compare.comparison.Comparison`.
 
@@ -59,5 +80,10 @@ class Comparison(Recorded):
     """Infinite where it cannot be reached."""
     looks: int | None = None
     """How often these rows have been looked at."""
+    candidate_probabilities: Probabilities | None = None
+    """On the deciding rows; None too where answers carry no probabilities."""
+    champion_probabilities: Probabilities | None = None
+    abstain_below: float | None = None
+    """The task's, when the models were compared."""
     anchor: Part | None = None
     slices: tuple[Part, ...] = ()

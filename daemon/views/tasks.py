@@ -25,6 +25,8 @@ class TaskSummary(View):
     description: str
     labels: Literal["open", "closed"]
     label_names: tuple[str, ...]
+    abstain_below: float
+    """An answer whose highest probability is below abstains; 0: none does."""
     champion: str | None
     """The version in production; None before the first."""
 
@@ -59,6 +61,7 @@ def summary(spec: TaskSpec, champion: str | None) -> TaskSummary:
         description=spec.description,
         labels=spec.labels,
         label_names=spec.label_names,
+        abstain_below=spec.abstain_below,
         champion=champion,
     )
 
@@ -75,6 +78,8 @@ def in_words(task: Task) -> dict[str, str]:
         "trains": f"at {counted(trigger.min_new_examples, 'new example')}{', and weekly' if trigger.weekly else ''}",
         "promotes": f"when {policy.metric} is better by more than {least} ({policy.improvement}){by_hand}",
     }
+    if task.abstain_below:
+        words["abstains"] = f"where the highest probability is below {task.abstain_below:g}"
     return words if task.champion is None else {**words, "champion": task.champion}
 
 

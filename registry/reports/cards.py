@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ CARD_FILE = "card.md"
 PLOT_FILE = "card.png"
 
 _SCORES = ("Rows", "Count", "Opponent", "This version", "Gain")
+_PICTURE = "Training loss, gain over the opponent with its interval, and how reliable probabilities are, where there are any"
 _VERDICTS: Mapping[str | None, str] = {
     "promote": "Promoted.",
     "keep": "Not promoted: the champion was kept.",
@@ -79,12 +80,13 @@ def sections(registry: Registry, name: str, *, picture: str | None = None) -> li
     names = [alias.name for alias in registry.versions.aliases(version.task) if alias.version == name]
     standing = " and ".join(names).capitalize() or "Not in production"
     made = f"{standing}; made on {version.created_at:%Y-%m-%d %H:%M} UTC by run `{version.run_id}`."
-    plot = () if picture is None else (f"![Training loss, and gain over the opponent with its interval]({picture})",)
+    plot = () if picture is None else (f"![{_PICTURE}]({picture})",)
     settings = sorted(flatten(version.lineage.settings).items())
     return [
         Section(version.name, (made, *_erased(version))),
         Section("Verdict", (_verdict(run),), run.reasons if run else ()),
         Section("Comparison", (*plot, _compared(seen)), (), _SCORES if seen else (), _scored(seen)),
+        *_probabilities(seen),
         Section("Made from", (), (), ("", ""), tuple(_origin(version, run, len(registry.versions.learnt(name))))),
         Section("Training", (), (), ("", ""), tuple(_effort(version))),
         *_tried(version.metrics.get("tried") or ()),
@@ -137,6 +139,28 @@ def _scored(seen: Comparison | None) -> tuple[tuple[object, ...], ...]:
         _scores(seen.scale, f"test rows ({measured})", seen.rows, seen.champion_score, seen.candidate_score),
         *(_scores(seen.scale, part.name, part.rows, part.champion_score, part.candidate_score) for part in _parts(seen)),
     )
+
+
+def _probabilities(seen: Comparison | None) -> Iterator[Section]:
+    """Yield how good the probabilities of both models are on the test rows, where answers carry any."""
+    if seen is None or (seen.candidate_probabilities is None and seen.champion_probabilities is None):
+        return
+    both = (seen.champion_probabilities, seen.candidate_probabilities)
+    shown = {
+        "calibration_error": "calibration error, lower is better",
+        "top_2": "label among the two most probable",
+        "top_3": "label among the three most probable",
+    }
+    if seen.abstain_below > 0.0:
+        below = f"below {seen.abstain_below:g}"
+        shown |= {"abstained": f"answers that abstain ({below})", "accuracy_of_others": "accuracy of the others"}
+    values = [(title, *(None if one is None else getattr(one, name) for one in both)) for name, title in shown.items()]
+    rows = tuple((title, *("" if value is None else f"{value:.4f}" for value in sides)) for title, *sides in values)
+    text = (
+        "On the test rows. Calibration error: the gap between how sure answers are and how often they are right, over 15 bins of "
+        "equal width, weighted by rows (Guo et al. 2017)."
+    )
+    yield Section("Probabilities", (text,), (), ("Figure", "Opponent", "This version"), rows)
 
 
 def _compared(seen: Comparison | None) -> str:

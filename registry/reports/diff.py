@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from registry.store import Registry
 from registry.versions import Version
@@ -12,6 +13,9 @@ Plain = str | float | int | bool | None
 
 # They name the run, and so always differ without saying anything.
 _NAMES_OF_THE_RUN = frozenset({"metrics.run_id", "metrics.comparison.candidate_run"})
+
+# Dozens of figures, drawn on the card; the calibration error sums them up.
+_FOR_A_PICTURE = "_probabilities.reliability."
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ def between(registry: Registry, left: str, right: str) -> Diff:
             scores = f"Scores are those of {shared[2]}'s run, in which both answered the same test rows."
     for metric in sorted(_lower_is_better(first) | _lower_is_better(second)):
         scores += f" Of {metric} lower is better."
-    keys = (key for key in dict.fromkeys((*a, *b)) if key not in _NAMES_OF_THE_RUN)
+    keys = (key for key in dict.fromkeys((*a, *b)) if key not in _NAMES_OF_THE_RUN and _FOR_A_PICTURE not in key)
     return Diff(tuple(Difference(key, a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)), scores)
 
 
@@ -75,12 +79,24 @@ def _shared_scores(left: Version, right: Version) -> tuple[dict[str, Plain], dic
             parts = {
                 seen["metric"]: seen,
                 **{part["name"]: part for part in (seen.get("anchor"), *seen.get("slices", ())) if part},
+                **_probability_scores(seen),
             }
             ours, theirs = (
                 {f"scores.{name}": part[side] for name, part in parts.items()} for side in ("candidate_score", "champion_score")
             )
             return (theirs, ours, candidate.name) if candidate is right else (ours, theirs, candidate.name)
     return None
+
+
+def _probability_scores(seen: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
+    """Return how good both models' probabilities are, by figure, in the form of a slice; nothing where it was not measured."""
+    sides = {side: seen.get(f"{side}_probabilities") for side in ("candidate", "champion")}
+    if not all(sides.values()):
+        return {}
+    return {
+        name: {f"{side}_score": found[name] for side, found in sides.items() if found is not None}
+        for name in ("calibration_error", "top_2", "top_3", "abstained", "accuracy_of_others")
+    }
 
 
 def flatten(values: Mapping[str, object]) -> dict[str, Plain]:

@@ -21,15 +21,21 @@ _OPEN = "#4a6fa5"
 
 
 def plot(name: str, comparison: Comparison | None, history: Sequence[Progress]) -> Figure:
-    """Return the figure: training loss over steps, and the gain over the opponent with its interval, in the metric's unit."""
+    """Return the figure: training loss over steps, the gain over the opponent with its interval, in the metric's unit.
+
+    Where answers carry probabilities, a reliability diagram stands below the loss.
+    """
     parts = 0 if comparison is None else 1 + len(comparison.slices)
-    figure = Figure(figsize=(10, max(3.8, 1.2 + 0.3 * parts)), layout="constrained", facecolor="white")
+    sure = comparison if comparison is not None and comparison.candidate_probabilities is not None else None
+    figure = Figure(figsize=(10, max(6.4 if sure else 3.8, 1.2 + 0.3 * parts)), layout="constrained", facecolor="white")
     # Agg by hand, not through pyplot: no global state, no display, safe in any thread.
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
+    grid = figure.add_gridspec(2 if sure else 1, 2, width_ratios=(1, 1.25), height_ratios=(1, 1.6) if sure else (1,))
     figure.suptitle(name, x=0.01, ha="left", fontsize=13, fontweight="bold", color=_INK)
-    _loss(left, history)
-    _gain(right, comparison)
+    _loss(figure.add_subplot(grid[0, 0]), history)
+    _gain(figure.add_subplot(grid[:, 1]), comparison)
+    if sure is not None:
+        _reliability(figure.add_subplot(grid[1, 0]), sure)
     return figure
 
 
@@ -71,6 +77,32 @@ def _gain(axes: Axes, seen: Comparison | None) -> None:
     axes.set_ylim(len(rows) - 0.4, -0.8)
     unit = f"{seen.scale.unit} less" if seen.scale.lower_is_better else seen.scale.unit
     axes.set_xlabel(f"{unit}; bar: {seen.confidence:.0%} bounds, each one-sided", color=_QUIET)
+
+
+def _reliability(axes: Axes, seen: Comparison) -> None:
+    """Draw accuracy over confidence, bin by bin: on the diagonal answers are right as often as they are sure."""
+    _plain(axes, "Right as often as sure?")
+    axes.plot([0, 1], [0, 1], color=_QUIET, linewidth=1, linestyle="--")
+    sides = (
+        (seen.champion_probabilities, _QUIET, "opponent"),
+        (seen.candidate_probabilities, _OPEN, "this version"),
+    )
+    for found, color, name in sides:
+        if found is None:
+            continue
+        bins = found.reliability
+        axes.plot(
+            bins.confidence, bins.accuracy, color=color, linewidth=1.4, label=f"{name}: error {found.calibration_error:.3f}"
+        )
+        # By area, so that a bin of a few rows is not mistaken for evidence.
+        sizes = [8 + 90 * rows / sum(bins.rows) for rows in bins.rows]
+        axes.scatter(bins.confidence, bins.accuracy, s=sizes, color=color, zorder=3)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("highest probability (dot: rows)", color=_QUIET)
+    axes.set_ylabel("share right", color=_QUIET)
+    axes.grid(color="#e4e8ec", linewidth=0.8)
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
 
 
 def _plain(axes: Axes, title: str) -> None:

@@ -69,6 +69,25 @@ def ask(request: pytest.FixtureRequest) -> Ask:
     return sync if request.param == "sync" else lambda *args, **kwargs: asyncio.run(call(*args, **kwargs))
 
 
+@pytest.mark.parametrize("said", ["often", -0.5, 1.5, None, True])
+def test_a_threshold_that_is_no_share_is_no_answer_of_serving(ask: Ask, said: object) -> None:
+    body = {
+        "task": "t", "version": "t/v3", "generation": 1, "since": "2026-11-21T10:00:00+00:00", "kind": "classification",
+        "backend": "transformer", "precision": "fp32", "manifest_sha256": "0" * 64, "size_bytes": 1,
+    }  # fmt: skip
+    assert ask(Script((200, body)), "champion", "t").abstain_below == 0.0, "serving of a release that does not say"
+    assert ask(Script((200, body | {"abstain_below": 0.4})), "champion", "t").abstain_below == 0.4
+    with pytest.raises(RefusedError, match="not that of Perennial's serving"):
+        ask(Script((200, body | {"abstain_below": said})), "champion", "t")
+
+
+def test_an_answer_that_abstains_is_typed(ask: Ask) -> None:
+    [one] = PREDICTED["predictions"]
+    [prediction] = ask(Script((200, PREDICTED | {"predictions": [one | {"abstained": True}]})), "predict", "t", ["hello"])
+    assert (prediction.abstained, prediction.label) == (True, "a")
+    assert "abstained" not in prediction.answer
+
+
 def test_a_prediction_is_typed(ask: Ask) -> None:
     script = Script((200, PREDICTED))
     [prediction] = ask(script, "predict", "t", ["hello"])

@@ -17,6 +17,7 @@ from registry.store import Registry
 from registry.versions import Lineage, Version
 from tests.support.registries import TASK
 from trainers.compare.comparison import Comparison
+from trainers.compare.probabilities import Probabilities, Reliability
 from trainers.compare.slices import Slice
 from trainers.job.spec import Progress
 from trainers.learners.tried import Tried
@@ -28,6 +29,19 @@ COMPARISON = Comparison(
     anchor=Slice(name="anchor", rows=120, champion_score=0.7, candidate_score=0.69),
     slices=(Slice(name="newest", rows=200, champion_score=0.5, candidate_score=0.63),),
 )  # fmt: skip
+
+BINS = Reliability(rows=(100, 540), confidence=(0.4, 0.9), accuracy=(0.3, 0.8))
+SURE = COMPARISON.model_copy(
+    update={
+        "candidate_probabilities": Probabilities(
+            calibration_error=0.1, top_2=0.85, top_3=0.92, reliability=BINS, abstained=0.2, accuracy_of_others=0.77
+        ),
+        "champion_probabilities": Probabilities(
+            calibration_error=0.2, top_2=0.8, top_3=0.92, reliability=BINS, abstained=1.0, accuracy_of_others=None
+        ),
+        "abstain_below": 0.5,
+    }
+)
 
 
 @pytest.fixture
@@ -42,7 +56,13 @@ def artifacts(tmp_path: Path) -> LocalArtifacts:
 
 
 def publish(
-    registry: Registry, artifacts: LocalArtifacts, folder: Path, *, parent: str | None = None, epochs: int = 2
+    registry: Registry,
+    artifacts: LocalArtifacts,
+    folder: Path,
+    *,
+    parent: str | None = None,
+    epochs: int = 2,
+    comparison: Comparison = COMPARISON,
 ) -> Version:
     """Take a run all the way to a published version, decided but not promoted."""
     number = registry.versions.next_number(TASK)
@@ -67,7 +87,7 @@ def publish(
         metrics={
             "run_id": run.run_id, "train_s": 10.5 * number, "hardware": "cpu, bf16",
             "rows_new": 9, "rows_replayed": 0, "rows_cut": 0,
-            "comparison": COMPARISON.model_dump(mode="json"),
+            "comparison": comparison.model_dump(mode="json"),
         },
         learnt=[f"example-{number}-{index}" for index in range(5)],
     )  # fmt: skip
@@ -174,6 +194,19 @@ class TestDiff:
         assert not [entry.key for entry in diff.differences if "score" in entry.key or "comparison" in entry.key]
         assert diff.scores.startswith("Scores are left out")
 
+    def test_how_good_probabilities_are_stands_side_by_side_and_their_bins_do_not(
+        self, registry: Registry, artifacts: LocalArtifacts, tmp_path: Path
+    ) -> None:
+        first = publish(registry, artifacts, tmp_path, comparison=SURE)
+        second = publish(registry, artifacts, tmp_path, comparison=SURE)
+        found = {entry.key: (entry.left, entry.right) for entry in between(registry, first.name, second.name).differences}
+        assert {name: values for name, values in found.items() if name.startswith("scores.")} == {
+            "scores.macro_f1": (0.61, 0.68), "scores.calibration_error": (0.2, 0.1), "scores.top_2": (0.8, 0.85),
+            "scores.anchor": (0.7, 0.69), "scores.newest": (0.5, 0.63), "scores.abstained": (1.0, 0.2),
+            "scores.accuracy_of_others": (None, 0.77),
+        }  # fmt: skip
+        assert not [name for name in found if "reliability" in name]
+
     def test_flatten_names_every_leaf(self) -> None:
         nested = {"a": {"b": [1, 2]}, "c": [{"slice": "label:X", "max_drop": 0.1}, {"x": None}], "d": []}
         assert flatten(nested) == {"a.b": "1, 2", "c.label:X.slice": "label:X", "c.label:X.max_drop": 0.1, "c.1.x": None, "d": ""}
@@ -233,6 +266,32 @@ class TestCards:
         card = cards.card(registry, version.name)
         assert "| **half-life 365 days** | accuracy 0.4400 | 1.25 |" in card
         assert "| no decay | accuracy 0.4100 | 0.50 |" in card
+
+    def test_a_card_says_how_good_the_probabilities_are(
+        self, registry: Registry, artifacts: LocalArtifacts, tmp_path: Path
+    ) -> None:
+        without = publish(registry, artifacts, tmp_path)
+        assert "## Probabilities" not in cards.card(registry, without.name)
+        version = publish(registry, artifacts, tmp_path, comparison=SURE)
+        card = cards.card(registry, version.name)
+        for line in (
+            "| calibration error, lower is better | 0.2000 | 0.1000 |",
+            "| label among the two most probable | 0.8000 | 0.8500 |",
+            "| answers that abstain (below 0.5) | 1.0000 | 0.2000 |",
+            "| accuracy of the others |  | 0.7700 |",
+        ):
+            assert line in card
+        off = publish(registry, artifacts, tmp_path, comparison=SURE.model_copy(update={"abstain_below": 0.0}))
+        assert "abstain (below" not in cards.card(registry, off.name)
+
+    def test_a_reliability_diagram_stands_beside_where_there_are_probabilities(self) -> None:
+        assert len(plot("topics/v2", COMPARISON, []).axes) == 2
+        _loss, _gain, reliability = plot("topics/v2", SURE, []).axes
+        drawn = [(tuple(line.get_xdata()), tuple(line.get_ydata())) for line in reliability.lines]
+        assert drawn == [((0, 1), (0, 1)), ((0.4, 0.9), (0.3, 0.8)), ((0.4, 0.9), (0.3, 0.8))]
+        legend = reliability.get_legend()
+        assert legend is not None
+        assert [text.get_text() for text in legend.get_texts()] == ["opponent: error 0.200", "this version: error 0.100"]
 
     def test_the_plot_shows_the_interval_and_what_was_required(self) -> None:
         figure = plot("topics/v2", COMPARISON, [])

@@ -43,7 +43,7 @@ def test_the_champion_is_told_with_what_is_needed_to_fetch_it(client: httpx.Clie
     since = told.pop("since")
     assert told == {
         "task": TASK, "version": f"{TASK}/v1", "generation": 1, "kind": "ner", "backend": "spacy",
-        "format": "spacy-ner", "precision": "fp32",
+        "format": "spacy-ner", "precision": "fp32", "abstain_below": 0.0,
         "manifest_sha256": version.manifest_sha256, "size_bytes": version.size_bytes,
     }  # fmt: skip
     assert since.startswith(data.registry.versions.champion(TASK).moved_at.isoformat()[:19])

@@ -23,9 +23,15 @@ def test_the_least_gain_is_told_on_its_own_scale(promotion: dict[str, Any], told
     assert "champion" not in words
 
 
+def test_a_threshold_is_told_where_there_is_one() -> None:
+    assert "abstains" not in tasks.in_words(Task.model_validate(task().model_dump()))
+    sure = Task.model_validate(task(abstain_below=0.4).model_dump())
+    assert tasks.in_words(sure)["abstains"] == "where the highest probability is below 0.4"
+
+
 def test_a_summary_says_the_same_as_the_task() -> None:
     spec = task(description="News")
     short = tasks.summary(spec, f"{NAME}/v1")
-    assert {name: getattr(spec, name) for name in ("name", "kind", "description", "labels", "label_names")} == short.model_dump(
-        exclude={"champion"}
-    )
+    assert {
+        name: getattr(spec, name) for name in ("name", "kind", "description", "labels", "label_names", "abstain_below")
+    } == short.model_dump(exclude={"champion"})

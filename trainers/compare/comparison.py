@@ -15,6 +15,7 @@ from trainers.compare.improvement import required_gain
 from trainers.compare.metrics import catalog
 from trainers.compare.metrics.metric import KnowsLabels
 from trainers.compare.metrics.scale import MaybeInfinite, Scale
+from trainers.compare.probabilities import Probabilities
 from trainers.compare.slices import Slice, label_slices, slice_of, slices_of
 
 
@@ -65,6 +66,11 @@ class Comparison(BaseModel):
     """Rows at which an equal candidate shows the required gain in fewer than 1 of 100 looks."""
     anchor: Slice | None = None
     slices: tuple[Slice, ...] = ()
+    candidate_probabilities: Probabilities | None = None
+    """Of the deciding rows; None where answers carry none, or a release that did not measure them compared."""
+    champion_probabilities: Probabilities | None = None
+    abstain_below: float = 0.0
+    """The task's, when the models were compared."""
     candidate_latency: Latency | None = None
     champion_latency: Latency | None = None
     size_mib: float = 0.0
@@ -116,6 +122,10 @@ def compare(
     evidence = statistics.weigh(paired, stories, metric.scale, confidence=policy.confidence, seed=seed)
     candidate_score, champion_score = paired.scores()
     labels = metric.label_detail(*deciding.columns) if isinstance(metric, KnowsLabels) else None
+    candidate_probabilities, champion_probabilities = (
+        Probabilities.of(deciding.gold, said, abstain_below=task.abstain_below)
+        for said in (deciding.candidate, deciding.opponent)
+    )
     needed = 0.0 if champion_version is None else required_gain(policy, champion_score, metric.scale)
     return Comparison(
         task=task.name,
@@ -142,6 +152,9 @@ def compare(
             *slices_of(metric, scores, answers, test),
             *(label_slices(metric, labels.by_label, [guard.slice for guard in policy.slices]) if labels else ()),
         ),
+        candidate_probabilities=candidate_probabilities,
+        champion_probabilities=champion_probabilities,
+        abstain_below=task.abstain_below,
         candidate_latency=candidate_latency,
         champion_latency=champion_latency,
         size_mib=size_mib,

@@ -33,6 +33,7 @@ from daemon.serving.service import Service
 from daemon.views import tasks, versions
 from daemon.views.feedback import FeedbackFate, Progress
 from daemon.views.view import as_json
+from perennial_artifact.abstaining import abstains
 from perennial_artifact.predictor import Answer
 
 _CLIENT_GONE = 499
@@ -104,9 +105,17 @@ def _add_predict(app: FastAPI, service: Service) -> None:
             task, version, texts, answers, asked.article_id, kind=slot.spec.kind, corrected=corrected.keys()
         )
         service.metrics.answered(task, version, len(texts), corrected=len(corrected))
+        # The task file of now, whatever it said when the model was made.
+        below = slot.spec.abstain_below
         predictions = [
             # A backend that reads every text whole says nothing of it.
-            {"prediction_id": one, "truncated": False, **_whose(corrected.get(place)), **answer}
+            {
+                "prediction_id": one,
+                "truncated": False,
+                "abstained": abstains(answer, below),
+                **_whose(corrected.get(place)),
+                **answer,
+            }
             for place, (one, answer) in enumerate(zip(ids, answers, strict=True))
         ]
         return JSONResponse({"task": task, "version": version, "predictions": predictions})

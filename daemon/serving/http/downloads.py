@@ -54,7 +54,7 @@ def add(app: FastAPI, service: Service, slot_of: Callable[[str], Slot]) -> None:
     @app.get("/v1/tasks/{task}/champion", responses=declared(*GUARDED, "not_found", "no_champion"))
     def champion(task: str) -> schemas.ChampionView:
         """Tell which version is the task's champion, and what an app needs to fetch and run it."""
-        slot_of(task)
+        slot = slot_of(task)
         with _registry_readable():
             alias = service.registry.versions.champion(task)
             if alias is None:
@@ -73,6 +73,7 @@ def add(app: FastAPI, service: Service, slot_of: Callable[[str], Slot]) -> None:
             backend=described.backend,
             format=described.format,
             precision=models.precision(service.settings, described.backend),
+            abstain_below=slot.spec.abstain_below,
             manifest_sha256=version.manifest_sha256,
             size_bytes=version.size_bytes,
         )

@@ -55,6 +55,9 @@ class _Prediction(BaseModel):
 
     prediction_id: Annotated[str, Field(description="Id for feedback on this answer.")]
     truncated: Annotated[bool, Field(description="The model read only the beginning of the text.")]
+    abstained: Annotated[
+        bool, Field(description="The highest probability is below the task's `abstain_below`: the answer is given, and unsure.")
+    ]
     answered_by: Annotated[
         Literal["model", "correction"],
         Field(description="`correction`: what a trusted person said of this very text, until a champion has learnt it."),
@@ -171,6 +174,8 @@ class ChampionView(_Schema):
     """How its folder is laid out, which says what opens it."""
     precision: Literal["fp32", "bf16"]
     """What serving computes in; another precision may give other scores."""
+    abstain_below: float
+    """The task's: an answer whose highest probability is below abstains; 0: none does."""
     manifest_sha256: str
     size_bytes: int
     """Of all files together."""

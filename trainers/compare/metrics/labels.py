@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
+
+BINS = 15
+"""Of equal width, as in the paper on the calibration error."""
 
 
 def accuracy(gold: Sequence[str], predicted: Sequence[str]) -> float:
@@ -21,7 +25,7 @@ def top_k_accuracy(gold: Sequence[str], scores: Sequence[Mapping[str, float]], k
     return _ratio(hits, len(gold))
 
 
-def expected_calibration_error(confidences: Sequence[float], right: Sequence[bool], *, bins: int = 15) -> float:
+def expected_calibration_error(confidences: Sequence[float], right: Sequence[bool], *, bins: int = BINS) -> float:
     """Return the mean gap between confidence and accuracy over equal-width bins, weighted by rows (Guo et al. 2017)."""
     if len(confidences) != len(right):
         message = f"{len(confidences)} confidences for {len(right)} answers"
@@ -30,9 +34,14 @@ def expected_calibration_error(confidences: Sequence[float], right: Sequence[boo
         return 0.0
     sure = np.asarray(confidences, dtype=np.float64)
     hit = np.asarray(right, dtype=np.float64)
-    which = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(which, weights=sure - hit, minlength=bins)
+    gaps = np.bincount(bin_of(sure, bins=bins), weights=sure - hit, minlength=bins)
     return float(np.abs(gaps).sum() / len(sure))
+
+
+def bin_of(confidences: Sequence[float] | NDArray[np.float64], *, bins: int = BINS) -> NDArray[np.intp]:
+    """Return the number of the equal-width bin, from 0, that each confidence falls into; a bin holds its upper end."""
+    sure = np.asarray(confidences, dtype=np.float64)
+    return np.clip(np.ceil(sure * bins).astype(np.intp) - 1, 0, bins - 1)
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -1,0 +1,21 @@
+"""Whether an answer abstains: it is given, and says that its model is less sure than its reader asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from perennial_artifact.predictor import Answer
+
+
+def highest(answer: Answer) -> float | None:
+    """Return the highest probability of an answer; None where it carries none."""
+    scores = answer.get("scores")
+    return max(scores.values()) if isinstance(scores, Mapping) and scores else None
+
+
+def abstains(answer: Answer, below: float) -> bool:
+    """Return whether the highest probability is below `below` (0..1; 0: never); without probabilities it is not."""
+    if below <= 0.0:
+        return False
+    sure = highest(answer)
+    return sure is not None and sure < below
