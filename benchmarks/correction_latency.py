@@ -1,7 +1,8 @@
-"""From the hundredth correction to the new champion answering, for both kinds of task.
+"""From the tenth correction to the refreshed head, and from the hundredth to the tuned model answering.
 
 A first champion learns the demo's news; then the world drifts, readers correct the served answers over HTTP, and the clock
-runs from the acknowledgement of the hundredth correction that counts until `/predict` answers with the new version.
+runs from the acknowledgement of the last correction that counts until `/predict` answers with the new version, or, where the gate has
+not enough evidence or finds it no better, until the verdict. Topics are refreshed at the tenth; both tasks are tuned at the hundredth.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from daemon.demo.stream import ENTITIES_TASK, TOPICS_TASK, NewsStream, Story, Ta
 from registry.store import Registry
 
 # Printed with the result: ten minutes of cooldown would be measured instead of the loop.
-OVERRIDES = {task: {"trigger.cooldown_minutes": 0.0, "trigger.weekly": False} for task in (TOPICS_TASK, ENTITIES_TASK)}
+OVERRIDES = {
+    task: {"trigger.cooldown_minutes": 0.0, "trigger.weekly": False, "refresh.cooldown_minutes": 0.0, "refresh.enabled": False}
+    for task in (TOPICS_TASK, ENTITIES_TASK)
+}
 TEST_FRACTION = 0.4
 SETTINGS = {
     "enrich": {"test_fraction": TEST_FRACTION, "interval_s": 0.2},
@@ -31,6 +35,7 @@ SETTINGS = {
     "serving": {"refresh_interval_s": 0.5},
 }
 CORRECTIONS = 100
+CORRECTIONS_FOR_A_REFRESH = 10
 READERS = 50
 """One alone may give only a fifth of a run's rows."""
 _LIMIT_S = 900.0
@@ -40,22 +45,24 @@ _PORTION = 10
 def main() -> None:
     """Measure one kind after the other, each on an installation of its own."""
     arguments = report.parser(__doc__ or "").parse_args()
-    tasks: Sequence[TaskName] = (ENTITIES_TASK,) if arguments.quick else (ENTITIES_TASK, TOPICS_TASK)
     results: dict[str, Any] = {"overrides": {**OVERRIDES[TOPICS_TASK], **SETTINGS}}
-    for task in tasks:
+    tuned: Sequence[TaskName] = () if arguments.quick else (ENTITIES_TASK, TOPICS_TASK)
+    for task, corrections in [(TOPICS_TASK, CORRECTIONS_FOR_A_REFRESH), *((task, CORRECTIONS) for task in tuned)]:
         with tempfile.TemporaryDirectory() as folder:
-            results[task] = _measure(task, Path(folder))
+            results[f"{task}, {corrections} corrections"] = _measure(task, Path(folder), corrections)
     report.write("correction_latency", arguments, results, arguments.json)
 
 
-def _measure(task: TaskName, folder: Path) -> dict[str, Any]:
+def _measure(task: TaskName, folder: Path, corrections: int) -> dict[str, Any]:
     news = NewsStream(start=utc_now() - timedelta(days=20))
     # Rows chosen independently must decide: enough stories that the split's hash holds out.
     first = news.phase_one(560)
     later = news.phase_two(900)
     held_out = [story for story in later if _is_held_out(story)][:260]
     corrected = [story for story in later if not _is_held_out(story)]
-    with Installation(folder, task_overrides=OVERRIDES, settings_overrides=SETTINGS) as installation:
+    refresh = {"refresh.enabled": True} if corrections == CORRECTIONS_FOR_A_REFRESH else {}
+    overrides = {name: {**values, **refresh} for name, values in OVERRIDES.items()}
+    with Installation(folder, task_overrides=overrides, settings_overrides=SETTINGS) as installation:
         installation.publish(event for story in first for event in (news.article(story), news.gold(story, task)))
         installation.wait_until(lambda: installation.task(task).champion is not None, limit_s=_LIMIT_S, what="a first champion")
         installation.wait_until_quiet(limit_s=_LIMIT_S)
@@ -70,7 +77,7 @@ def _measure(task: TaskName, folder: Path) -> dict[str, Any]:
                 "/v1/feedback", event.model_dump(mode="json", exclude_none=True, exclude={"type", "schema_version"})
             )
             posted, acknowledged = posted + 1, time.monotonic()
-            if posted >= CORRECTIONS and installation.task(task).new_examples >= CORRECTIONS:
+            if posted >= corrections and installation.task(task).new_examples >= corrections:
                 break
         text = [corrected[0].text]
         installation.wait_until(
@@ -86,6 +93,7 @@ def _measure(task: TaskName, folder: Path) -> dict[str, Any]:
         assert run.finished_at is not None
         return {
             "corrections_posted": posted,
+            "kind": run.kind,
             "before": before,
             "after": installation.predict(task, text)["version"],
             "verdict": run.verdict,
