@@ -1,8 +1,9 @@
 """From the tenth correction to the refreshed head, and from the hundredth to the tuned model answering.
 
 A first champion learns the demo's news; then the world drifts, readers correct the served answers over HTTP, and the clock
-runs from the acknowledgement of the last correction that counts until `/predict` answers with the new version, or, where the gate has
-not enough evidence or finds it no better, until the verdict. Topics are refreshed at the tenth; both tasks are tuned at the hundredth.
+runs from the acknowledgement of the last correction that counts until `/predict` answers with the new version, or, where the gate
+has not enough evidence or finds it no better, until the verdict. Topics are refreshed at the tenth, both tasks tuned at the
+hundredth.
 """
 
 from __future__ import annotations
