@@ -19,6 +19,7 @@ from config.errors import RetryError, UserError
 from config.settings import Settings
 from consumers.buffer import copying as buffer_copy
 from consumers.dead_letters.store import DeadLetters
+from consumers.enrichment import feature_store
 from consumers.events.schemas import FEEDBACK_TOPIC
 from consumers.log.open import open_event_log
 from consumers.log.protocols import Position, RawEvent, TopicPartition
@@ -96,6 +97,12 @@ def test_all_that_was_there_is_there_again_in_another_folder(world: World, elsew
     with closing(open_event_log(elsewhere)) as log:
         assert log.kept(FEEDBACK_TOPIC) == 40
     assert last_backup.last_backup_at(elsewhere.data_dir) == taken.completed_at, "a backup exists of what was put back"
+
+
+def test_the_store_of_features_is_left_out(world: World, tmp_path: Path) -> None:
+    assert (world.settings.data_dir / feature_store.FILE_NAME).exists()
+    assert feature_store.FILE_NAME not in backup(world.settings, tmp_path / "backup").files
+    assert not (tmp_path / "backup" / feature_store.FILE_NAME).exists()
 
 
 def test_a_second_backup_links_what_is_the_same(world: World, elsewhere: Settings, tmp_path: Path) -> None:

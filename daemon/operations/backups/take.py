@@ -21,6 +21,7 @@ from config.clock import Clock, utc_now
 from config.errors import RetryError, RunFailedError, StopError, UserError
 from config.settings import Settings
 from consumers.buffer import copying as buffer_copy
+from consumers.enrichment import feature_store
 from consumers.erasure import requests as erasures
 from consumers.erasure import tombstones
 from consumers.erasure.requests import Erasures
@@ -161,6 +162,8 @@ class _Attempt:
         settings, data_dir = self._settings, self._settings.data_dir.resolve()
         own = [settings.buffer_dir, settings.artifacts_dir, settings.runs_dir, settings.event_log_file, data_dir / names.REGISTRY]
         own += [data_dir / erasures.FILE_NAME, data_dir / tombstones.KEY_FILE]
+        # A cache: what is not there is computed when it is needed.
+        own += [data_dir / f"{feature_store.FILE_NAME}{suffix}" for suffix in ("", "-journal")]
         if (registry := registry_file(settings)) is not None:
             own.append(registry)
         for path in others(data_dir, taken=frozenset(path.resolve() for path in own)):
