@@ -35,7 +35,9 @@ def build(rows: HeadRows, labels: LabelSet, choice: Choice, about: Solved, *, st
 
 
 def choice_of(head: Head) -> Choice:
-    """Return how a head was solved."""
+    """Return how a head was solved; of one that never was, such as a converted one, the default."""
+    if head.solved.rows == 0:
+        return Choice()
     return Choice(head.solved.half_life_days, head.solved.prior_days, head.solved.strength)
 
 
