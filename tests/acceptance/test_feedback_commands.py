@@ -99,7 +99,7 @@ def test_from_the_quarantine_to_a_decision_that_outlives_the_daemon(tmp_path: Pa
         installation.publish(said(f"x-{n}", f"Headline number {n} of a flood of them", MOVE[13:], "mallory") for n in range(40))
         installation.wait_until(lambda: bool(installation.task(TASK).feedback.alarms), limit_s=LIMIT_S, what="the alarm")
         assert "feedback.label_flip_alarm" in installation.log_file.read_text()
-        assert "1 label-flip alarm up" in installation.task(TASK).reasons[0]
+        assert "1 open label-flip alarm" in installation.task(TASK).reasons[0]
         assert "ALARM" in perennial_here(installation, "status").stdout
         alarms = feedback("quarantine").stdout
         assert f"perennial feedback accept --task {TASK} --alarm '{MOVE}'" in " ".join(alarms.split()), (
