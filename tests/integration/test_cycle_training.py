@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +179,7 @@ def test_a_folder_from_elsewhere_is_repeated_without_a_registry_and_what_differs
     order["full"], order["task"]["training"]["full_epochs"] = True, 1
     (folder / "spec.json").write_text(json.dumps(order))
     elsewhere = told.settings.model_copy(update={"data_dir": tmp_path / "data"})
-    found = _told(Told(told.world, told.first, told.incremental, told.idle, elsewhere), "--from-manifest", str(folder), code=1)
+    found = _told(replace(told, settings=elsewhere), "--from-manifest", str(folder), code=1)
     assert (found["agrees"], found["version"], found["model"]) == (False, None, "unknown")
     figures = {figure["name"]: figure for figure in found["figures"]}
     assert not figures["candidate"]["agrees"]
@@ -187,6 +187,16 @@ def test_a_folder_from_elsewhere_is_repeated_without_a_registry_and_what_differs
     assert champion["then"] == champion["now"]
     assert f"The original champion {NAME}/v1 is not available" in found["notes"][0]
     assert list((tmp_path / "data" / "runs").iterdir()) == []
+
+
+def test_a_run_that_started_from_a_champion_that_is_gone_says_how_to_get_it_back(told: Told, tmp_path: Path) -> None:
+    elsewhere = told.settings.model_copy(update={"data_dir": tmp_path})
+    folder = told.world.run_folder(told.incremental)
+    done = perennial_here(replace(told, settings=elsewhere), "train", "--from-manifest", str(folder))
+    assert done.returncode == 2
+    for said in (f"started from {NAME}/v1, which is not available", "no registry", "copy them to `champion` in", "--full`"):
+        assert said in done.stderr
+    assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_a_trial_learns_from_a_part_tells_three_scores_and_leaves_nothing(told: Told) -> None:

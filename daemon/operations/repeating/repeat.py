@@ -46,7 +46,7 @@ def repeat(settings: Settings, which: str, report: Callable[[Progress], None]) -
         folder = stack.enter_context(scratch_folder(settings.runs_dir))
         shutil.copytree(found.training_set.folder, folder / job_spec.TRAINING_SET_FOLDER, copy_function=link_or_copy)
         champion, notes = _champion(settings, registry, found, folder)
-        order = _order(found.order, found.result, folder, champion)
+        order = _order(found.order, found.result, folder, champion, modules=settings.extensions.names)
         now = carry_out(order, settings, report)
         if found.order.champion_version is not None and champion is None:
             now = _against_recorded_answers(found, now, folder)
@@ -61,8 +61,11 @@ def _registry(settings: Settings, stack: ExitStack) -> Registry | None:
         return None
 
 
-def _order(order: JobSpec, then: JobResult, folder: Path, champion: Path | None) -> JobSpec:
-    """Return the order anew for the scratch folder, with as many threads as then: another number adds in another order."""
+def _order(order: JobSpec, then: JobResult, folder: Path, champion: Path | None, *, modules: tuple[str, ...]) -> JobSpec:
+    """Return the order anew for the scratch folder, with as many threads as then: another number adds in another order.
+
+    `modules` are those of this installation: a folder from elsewhere does not say what is imported here.
+    """
     threads = hardware.threads_told(then.hardware) or order.training.threads
     return order.model_copy(
         update={
@@ -74,6 +77,7 @@ def _order(order: JobSpec, then: JobResult, folder: Path, champion: Path | None)
             "training": order.training.model_copy(update={"threads": threads}),
             "attempt": 1,
             "baseline_too": False,
+            "modules": modules,
         }
     )
 
@@ -86,20 +90,19 @@ def _champion(settings: Settings, registry: Registry | None, found: Left, folder
     name = found.order.champion_version
     if name is None:
         return None, ()
-    if (beside := found.run_dir / job_spec.CHAMPION_FOLDER).is_dir():
-        return place_champion(folder, beside), ()
     why = "there is no registry in this data folder"
     if registry is not None:
         try:
             version = registry.versions.get(name)
-            return place_champion(
-                folder, open_store(settings.artifacts_dir).fetch(version.artifact_id, version.manifest_sha256)
-            ), ()
+            published = open_store(settings.artifacts_dir).fetch(version.artifact_id, version.manifest_sha256)
+            return place_champion(folder, published), ()
         except UserError:
             why = "the registry does not know it"
         except RunFailedError as error:
             gone = None if version.collected_at is None else f"its files were removed on {version.collected_at:%Y-%m-%d}"
             why = f"{gone} (by registry.keep_versions or an erasure)" if gone else str(error)
+    if (beside := found.run_dir / job_spec.CHAMPION_FOLDER).is_dir():
+        return place_champion(folder, beside), ()
     if found.order.full:
         return None, (f"The original champion {name} is not available: {why}. Its recorded answers are used instead.",)
     message = (
