@@ -31,6 +31,7 @@ from trainers.job.beside import baseline_name
 from trainers.job.downsampling import write_part
 from trainers.job.replay import select
 from trainers.job.spec import JobResult, JobSpec, Progress
+from trainers.learners.catalog import learner_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ def attempt(
             batch_size=task.training.batch_size,
             overrides=overrides,
             baseline_too=True,
+            embeddings_of_base=task.base_model == settings.enrich.encoder,
             modules=settings.extensions.names,
         )
         result = carry_out(order, settings, report)
@@ -130,8 +132,11 @@ def _frozen(buffer: BufferReader, registry: Registry, task: TaskSpec, champion: 
 
 def _cut(frozen: TrainingSet, task: TaskSpec, part: Part, folder: Path, *, full: bool, seed: int) -> tuple[int, int]:
     """Write the part of a training set that the trial takes, remove the whole one, and return its rows to learn and to test."""
-    chosen = select(frozen.rows("train"), task.training, full=full, seed=seed, feedback=task.feedback)
-    if chosen.new == 0:
+    chosen = select(
+        frozen.rows("train"), task.training, full=full, seed=seed, feedback=task.feedback,
+        everything=learner_for(task).learns_from_all,
+    )  # fmt: skip
+    if chosen.table.num_rows == 0:
         message = f"{task.name} has no rows that are new to its champion; use --full for a trial from the base model"
         raise UserError(message)
     test, of = frozen.rows("test"), chosen.table.num_rows

@@ -17,7 +17,7 @@ from trainers.compare.slices import Slice
 from trainers.job.spec import JobResult
 
 CLOSE = 0.02
-"""Two points; of an unbounded metric a share of the score. Measured, see docs/commands.md."""
+"""Two points; of an unbounded metric a share of the score. A choice: docs/commands.md says what was measured."""
 CLOSE_ROWS = 3
 """On few test rows as much as so many of them are worth."""
 

@@ -52,7 +52,10 @@ def find(settings: Settings, registry: Registry | None, which: str) -> Left:
     missing = [name for name in _NEEDED if not (run_dir / name).is_file()]
     if missing:
         raise UserError(_gone(run_dir, run, version, missing, settings))
-    return _read(run_dir, run, version, settings)
+    found = _read(run_dir, run, version, settings)
+    if found.order.refresh and not (run_dir / job_spec.FEATURES_FILE).is_file():
+        raise UserError(_gone(run_dir, run, version, [job_spec.FEATURES_FILE], settings))
+    return found
 
 
 def _run_called(registry: Registry, which: str) -> Run:

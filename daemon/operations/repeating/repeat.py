@@ -45,6 +45,8 @@ def repeat(settings: Settings, which: str, report: Callable[[Progress], None]) -
         private.prepare(settings.data_dir)
         folder = stack.enter_context(scratch_folder(settings.runs_dir))
         shutil.copytree(found.training_set.folder, folder / job_spec.TRAINING_SET_FOLDER, copy_function=link_or_copy)
+        if (features := found.run_dir / job_spec.FEATURES_FILE).exists():
+            link_or_copy(str(features), str(folder / job_spec.FEATURES_FILE))
         champion, notes = _champion(settings, registry, found, folder)
         order = _order(found.order, found.result, folder, champion, modules=settings.extensions.names)
         now = carry_out(order, settings, report)
