@@ -238,7 +238,7 @@ def test_two_kinds_may_share_neither_name_nor_key() -> None:
         name = "other"
 
     for clash in (Ner(), Other()):
-        with pytest.raises(ValueError, match="cannot be told from"):
+        with pytest.raises(ValueError, match="has the same name or key"):
             catalog.register(clash)
 
 
