@@ -118,7 +118,9 @@ def save_encoder(pooled: Pooled, tokenizer: PreTrainedTokenizerBase, folder: Pat
     """Write everything but the head into `folder`."""
     pooled.transformer.save_pretrained(folder)
     dense = [module for module in pooled.layout if module.kind == "Dense"]
-    for module, (linear, _activation) in zip(dense, pooled.dense, strict=True):  # type: ignore[misc]  # see _dense
+    for module, layers in zip(dense, pooled.dense, strict=True):
+        linear = layers.get_submodule("0")  # the other one is the activation, see _dense
+        assert isinstance(linear, nn.Linear)  # noqa: S101 - narrows the type
         place = folder / module.path
         write_dense(place, inputs=linear.in_features, outputs=linear.out_features, activation=module.options["activation"])
         save_file({"linear.weight": linear.weight.data.contiguous(), "linear.bias": linear.bias.data}, place / WEIGHTS_FILE)
