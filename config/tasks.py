@@ -78,6 +78,17 @@ class Training(_Part):
     ] = 1
     max_tokens: Annotated[int, Field(gt=0, description="A longer text is cut, in tokens (transformer).")] = 128
     replay_ratio: Annotated[float, Field(ge=0, description="Older rows that join each new one in an incremental run.")] = 1.0
+    replay_floor: Annotated[
+        int,
+        Field(ge=0, description="Older rows that join an incremental run at least, however few are new (spaCy)."),
+    ] = 600
+    replay_epochs: Annotated[
+        int | None,
+        Field(
+            gt=0,
+            description="Passes over older rows in an incremental run, more for rare types (spaCy); else as many as over new.",
+        ),
+    ] = None
     max_rows: Annotated[
         int, Field(gt=0, description="Most rows a run learns from: the new ones, newest first, then older ones of all ages.")
     ] = 20_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -150,4 +150,13 @@ class Kind(Protocol):
 
     def pieces(self, answer: Answer, text: str) -> list[Piece]:
         """Return an answer beside its text (one line) for a person, in pieces."""
+        ...
+
+
+@runtime_checkable
+class KnowsScope(Protocol):
+    """A kind whose targets stay silent about labels that whoever gave them did not know; a `Kind` may be one."""
+
+    def scope(self, target: Target) -> Sequence[str] | None:
+        """Return the labels that whoever gave a target knew, where it tells; None where it does not."""
         ...

@@ -95,7 +95,8 @@ class BufferWriter(BufferReader):
             erased: list[Stored] = []
             for one in batch:
                 (erased if stones and stones.covers(one.event) else kept).append(one)
-            return replace(self._insertion.insert(kept, self._clock()), erased=tuple(erased))
+            accepted = {name: task.label_names for name, task in self._tasks.items() if task.labels == "closed"}
+            return replace(self._insertion.insert(kept, self._clock(), accepted=accepted), erased=tuple(erased))
 
     def resolve_waiting(self, limit: int = 1000) -> int:
         """Join answers that waited for their text; returns how many left the queue (joined or refused). Durable."""

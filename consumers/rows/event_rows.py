@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -65,8 +65,10 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def rows_of(stored: Stored, sha256: str, *, sequence: int, now: datetime) -> dict[str, Row]:
-    """Return the rows an event becomes, keyed by table."""
+def rows_of(
+    stored: Stored, sha256: str, *, sequence: int, now: datetime, accepted: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, Row]:
+    """Return the rows an event becomes, keyed by table; `accepted` are the labels that each closed task accepts now."""
     event = stored.event
     arrival: Row = {
         "payload_sha256": sha256, "topic": stored.position.topic, "partition": stored.position.partition,
@@ -91,7 +93,7 @@ def rows_of(stored: Stored, sha256: str, *, sequence: int, now: datetime) -> dic
             }
         }  # fmt: skip
     if isinstance(event, Label | Feedback):
-        return _answer_rows(event, arrival)
+        return _answer_rows(event, arrival, (accepted or {}).get(event.task))
     task = getattr(event, "task", None)
     return {
         "requests": {"event_id": event.event_id, "kind": event.type, "task": task, "body": event.model_dump_json(), **arrival}
@@ -102,7 +104,7 @@ def example_row(ledger: Row, text: str, *, sequence: int, now: datetime) -> Row:
     """Return the example that a ledger row becomes once its text is known."""
     shared = (
         "task", "target", "origin", "verdict", "article_id", "document_id", "prediction_id", "model_version", "user_id", "source",
-        "anchor", "payload_sha256", "topic", "partition", "offset", "event_time",
+        "anchor", "accepted_labels", "payload_sha256", "topic", "partition", "offset", "event_time",
     )  # fmt: skip
     text_sha256 = content_sha256(text)
     return {
@@ -113,7 +115,7 @@ def example_row(ledger: Row, text: str, *, sequence: int, now: datetime) -> Row:
     }  # fmt: skip
 
 
-def _answer_rows(event: Label | Feedback, arrival: Row) -> dict[str, Row]:
+def _answer_rows(event: Label | Feedback, arrival: Row, accepted: Sequence[str] | None) -> dict[str, Row]:
     feedback = event if isinstance(event, Feedback) else None
     # What is confirmed is the answer that was shown, which comes with its own text.
     is_whole = event.text is not None and event.target is not None
@@ -129,6 +131,7 @@ def _answer_rows(event: Label | Feedback, arrival: Row) -> dict[str, Row]:
         "prediction_id": feedback.prediction_id if feedback else None,
         "model_version": feedback.model_version if feedback else None,
         "user_id": feedback.user_id if feedback else None,
+        "accepted_labels": None if accepted is None else canonical_json(sorted(accepted)),
         "status": "joined" if is_whole else "waiting",
         "reason": "" if is_whole else f"{waits_for} has not arrived yet",
         **arrival,

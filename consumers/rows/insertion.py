@@ -69,8 +69,13 @@ class Insertion:
             self.seen[name] = SeenIds(tables.scan(name, [KEYS[name]])[KEYS[name]].to_pylist())
         self.article_ids = SeenIds(tables.scan("articles", ["article_id"])["article_id"].to_pylist())
 
-    def insert(self, batch: Sequence[Stored], now: datetime) -> InsertOutcome:
-        """Store what is new. Judged one after the other, in the order of the log, as if each had come alone."""
+    def insert(
+        self, batch: Sequence[Stored], now: datetime, *, accepted: Mapping[str, Sequence[str]] | None = None
+    ) -> InsertOutcome:
+        """Store what is new. Judged one after the other, in the order of the log, as if each had come alone.
+
+        `accepted` are the labels that each closed task accepts now.
+        """
         incoming = [_incoming(stored) for stored in batch]
         known = self._known(incoming)
         rows: dict[str, list[Row]] = defaultdict(list)
@@ -82,11 +87,8 @@ class Insertion:
             elif known.payloads.get((one.family, one.event_id), one.payload_sha256) != one.payload_sha256:
                 conflicts.append(Conflict(one.stored, _conflict(one)))
             else:
-                fresh = {
-                    table: row
-                    for table, row in rows_of(one.stored, one.payload_sha256, sequence=self.next_sequence, now=now).items()
-                    if (table, one.event_id) not in known.rows
-                }
+                becomes = rows_of(one.stored, one.payload_sha256, sequence=self.next_sequence, now=now, accepted=accepted)
+                fresh = {table: row for table, row in becomes.items() if (table, one.event_id) not in known.rows}
                 _note(one, fresh, known)
                 for table, row in fresh.items():
                     rows[table].append(row)

@@ -67,8 +67,10 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             *_columns("verdict", "article_id", "prediction_id", "model_version", "user_id", "source"),
             *_required("anchor", kind=pa.bool_()),
             *_ARRIVAL,
-            # Added by a later version, so last: a folder from before gets it, empty, when it is opened for writing.
+            # Added by later versions, so last: a folder from before gets them, empty, when it is opened for writing.
             *_columns("document_id"),
+            # The labels that a closed task accepted when the answer came, as JSON.
+            *_columns("accepted_labels"),
         ]
     ),
     "feedback": pa.schema(
@@ -77,7 +79,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             *_columns("verdict", "article_id", "prediction_id", "model_version", "user_id", "source"),
             *_required("anchor", kind=pa.bool_()),
             *_ARRIVAL,
-            *_columns("document_id"),
+            *_columns("document_id", "accepted_labels"),
         ]
     ),
     "predictions": pa.schema(

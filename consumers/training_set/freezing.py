@@ -62,7 +62,7 @@ def freeze(
 def _candidates(snapshot: Snapshot, task: str) -> Iterator[Candidate]:
     facts = ["row_id", "event_time", "text_sha256", "origin", "selected_by", "verdict", "split", "quality", "story_id"]
     enriched = snapshot.scan("example_enrichment", facts, _of(task))
-    targets = snapshot.scan("examples", ["row_id", "target", "document_id", "article_id"], _of(task))
+    targets = snapshot.scan("examples", ["row_id", "target", "document_id", "article_id", "accepted_labels"], _of(task))
     judged = Judged(snapshot.scan("feedback_judgements", FACTS, _of(task)))
     joined = enriched.join(targets, "row_id", join_type="inner")
     for batch in joined.to_batches():
@@ -94,6 +94,7 @@ def _rows(snapshot: Snapshot, task: str, selection: Selection) -> pa.Table:
         "role": pa.array([one.role for one in chosen], pa.string()),
         "contributor": _contributors([one.contributor for one in chosen]),
         "document_id": pa.array([one.document for one in chosen], pa.string()),
+        "scope": pa.array([one.scope for one in chosen], pa.list_(pa.string())),
         "embedding": found["embedding"],
         "encoder_id": found["encoder_id"],
     }

@@ -16,7 +16,8 @@ from config.tasks import TaskSpec
 from consumers.rows.documents import document_of, place_of
 from consumers.rows.renames import asked_for, composed
 from consumers.tables.lance import Snapshot
-from consumers.training_set.selection import labels_of, usable_target
+from consumers.training_set.scopes import labels_of
+from consumers.training_set.selection import usable_target
 
 Move = tuple[Literal["dropped", "test"], str]
 

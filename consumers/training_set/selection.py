@@ -8,14 +8,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
 
 from config.kinds import catalog as kinds
+from config.kinds.kind import KnowsScope
 from config.tasks import TaskSpec
 from config.words import named
 from consumers.rows.eligibility import INDEPENDENT, Role, eligibility
 from consumers.rows.event_rows import canonical_json
 from consumers.rows.renames import composed, renamed
+from consumers.training_set import scopes
+from consumers.training_set.scopes import labels_of
 
 _PLAIN = re.compile(r"(?:[!-\[\]-~]|(?<=[!#-~]) (?=[!#-~]))*")
 """Targets whose labels need no normalization, whatever version stored them."""
@@ -56,6 +58,8 @@ class Candidate:
     document: str | None = None
     """The document that its text belongs to; None for a separate text."""
     story_id: str | None = None
+    accepted_labels: str | None = None
+    """The labels that its closed task accepted when it came, as JSON; None: not known."""
 
     @property
     def vouches(self) -> bool:
@@ -74,6 +78,8 @@ class Chosen:
     """JSON, renames applied."""
     contributor: str | None = None
     document: str | None = None
+    scope: tuple[str, ...] | None = None
+    """The labels that whoever gave the target knew; None: not known, or nothing that such a target leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +158,9 @@ def select(
     rows |= _held_out("test", _recent(by_role["test"], task.promotion.window_days), task, known)
     rows |= _held_out("anchor", by_role["anchor"], task, known)
     rows |= _held_out("corrections", by_role["corrections"], task, known)
+    rows = _with_scopes(rows, by_role, task, in_force)
     counts = Counter(label for row in train.values() for label in labels_of(row.target))
     return Selection(rows, dict(sorted(counts.items())), dict(sorted(left_out.items())), waiting)
-
-
-@lru_cache(maxsize=10_000)
-def labels_of(target: str) -> frozenset[str]:
-    """Return the labels a target (JSON) carries."""
-    parsed = json.loads(target)
-    return frozenset(kinds.of(parsed).labels(parsed))
 
 
 def _role(row: Candidate, task: TaskSpec, min_quality: float) -> Role | None:
@@ -232,6 +232,15 @@ def _held_out(role: str, rows: Iterable[Candidate], task: TaskSpec, known: _Know
 def _recent(rows: Sequence[Candidate], window_days: float) -> list[Candidate]:
     newest = max((row.event_time for row in rows), default=None)
     return [row for row in rows if newest is not None and row.event_time >= newest - timedelta(days=window_days)]
+
+
+def _with_scopes(
+    rows: Mapping[str, Chosen], by_role: Mapping[Role, Sequence[Candidate]], task: TaskSpec, renames: Mapping[str, str]
+) -> dict[str, Chosen]:
+    if not isinstance(kinds.get(task.kind), KnowsScope):
+        return dict(rows)
+    found = scopes.of((row for members in by_role.values() for row in members), renames)
+    return {example_id: replace(row, scope=found[example_id]) for example_id, row in rows.items()}
 
 
 def _of_users_alone(

@@ -43,6 +43,8 @@ SCHEMA = pa.schema(
         pa.field("contributor", pa.int32()),
         # The document that a text belongs to; null for a text of its own. Likewise.
         pa.field("document_id", pa.string()),
+        # The labels that whoever gave the target knew (consumers/training_set/scopes.py); null where that is not known. Likewise.
+        pa.field("scope", pa.list_(pa.string())),
         pa.field("embedding", pa.list_(pa.float32())),
         # What made the embedding. Likewise.
         pa.field("encoder_id", pa.string()),

@@ -230,6 +230,30 @@ def test_spans_keep_their_offsets_and_say_when_they_are_partial(tmp_path: Path) 
         assert frozen.manifest.labels == {"ORG": 2, "PERSON": 1}
 
 
+def test_entity_rows_know_which_types_their_annotators_knew(tmp_path: Path) -> None:
+    then = ENTITIES.model_copy(update={"label_names": ("PERSON", "ORG")})
+    told = {"spans": [{"start": 0, "end": 3, "label": "ORG"}], "types": ["ORG", "GPE"]}
+    with opened(tmp_path / "b", tasks={"news-entities": then}) as buffer:
+        buffer.insert(
+            stored(spans("train-then", "Ada left Oslo"), label("train-told", "ABC left Oslo", task="news-entities", target=told))
+        )
+        buffer.use_tasks(TASKS)
+        buffer.insert(stored(spans("train-now", "Eve left Oslo"), offset=10))
+        enrich(buffer)
+        table = freeze(buffer, tmp_path / "set", ENTITIES).rows("train")
+        scopes = dict(zip(table["example_id"].to_pylist(), table["scope"].to_pylist(), strict=True))
+    assert scopes["train-told"] == ["GPE", "ORG"]
+    assert set(scopes["train-now"]) == set(ENTITIES.label_names)
+    assert set(scopes["train-then"]) == {"ORG", "PERSON"}
+
+
+def test_a_text_with_one_label_has_no_scope(tmp_path: Path) -> None:
+    with opened(tmp_path / "b") as buffer:
+        buffer.insert(stored(label("train-1")))
+        enrich(buffer)
+        assert freeze(buffer, tmp_path / "set").rows("train")["scope"].to_pylist() == [None]
+
+
 def test_a_rare_type_does_not_cost_an_entity_task_the_whole_row(tmp_path: Path) -> None:
     task = ENTITIES.model_copy(update={"labels": "open", "label_names": ("ORG",), "new_label_min_examples": 3})
     with opened(tmp_path / "b") as buffer:

@@ -12,7 +12,7 @@ from consumers.tables.columns import SCHEMAS
 from consumers.tables.lance import Tables
 from tests.support.buffers import TASKS, article, enrich, feedback, label, opened, stored
 
-ADDED = {"examples": ["document_id"], "feedback": ["document_id"]}
+ADDED = {"examples": ["document_id", "accepted_labels"], "feedback": ["document_id", "accepted_labels"]}
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ def order(run_dir: Path, frozen: Path, *, epochs: int = 10, settings: dict[str, 
         "full_learning_rate": 4e-3,
         "learning_rate": 2e-3,
         "replay_ratio": 1.0,
+        "replay_floor": 0,
     }
     spec = JobSpec.model_validate(
         {

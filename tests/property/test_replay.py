@@ -93,7 +93,9 @@ def table_of(count: int, new: int, labels: str = "ab", said: Callable[[int], int
 
 
 def test_an_incremental_run_takes_the_new_rows_and_the_ratio_of_old_ones() -> None:
-    selection = replay.select(table_of(100, new=10), Training(replay_ratio=2.0), full=False, seed=0, feedback=FeedbackPolicy())
+    selection = replay.select(
+        table_of(100, new=10), Training(replay_ratio=2.0, replay_floor=0), full=False, seed=0, feedback=FeedbackPolicy()
+    )
 
     assert (selection.new, selection.replayed) == (10, 20)
     assert selection.table.num_rows == 30
@@ -110,6 +112,24 @@ def test_the_budget_is_for_new_and_old_rows_together(max_rows: int, new: int, re
     selection = replay.select(table_of(100, new=10), Training(max_rows=max_rows), full=False, seed=0, feedback=FeedbackPolicy())
     assert (selection.new, selection.replayed) == (new, replayed)
     assert selection.table["example_id"].to_pylist()[-1] == "e99"
+
+
+@pytest.mark.parametrize(("old", "floor", "replayed"), [(90, 60, 60), (90, 20, 20), (90, 5, 20), (30, 60, 30)])
+def test_a_small_run_replays_the_floor_or_all_there_is(old: int, floor: int, replayed: int) -> None:
+    training = Training(replay_ratio=2.0, replay_floor=floor)
+    selection = replay.select(table_of(old + 10, new=10), training, full=False, seed=0, feedback=FeedbackPolicy())
+    assert (selection.new, selection.replayed) == (10, replayed)
+
+
+def test_the_floor_brings_every_type_among_thousands_of_rows() -> None:
+    sizes = {"PERSON": 1_500, "ORG": 1_000, "GPE": 600, "EVENT": 40, "BILL": 12}
+    labels = [label for label, size in sizes.items() for _ in range(size)]
+    order = np.random.default_rng(3).permutation(len(labels))
+    drawn = replay.choose(labels=[labels[at] for at in order], times=np.arange(len(labels)), embeddings=None, count=600, seed=1)
+    counts = Counter(labels[order[at]] for at in drawn)
+    assert counts["EVENT"] >= 30
+    assert counts["BILL"] == 12
+    assert counts["PERSON"] > counts["GPE"] > 100
 
 
 def test_a_full_run_takes_the_newest_rows() -> None:
@@ -158,7 +178,7 @@ def test_users_never_give_more_than_their_shares_of_a_run(
 
 def test_replay_brings_labels_where_new_feedback_fills_its_share() -> None:
     table = table_of(400, new=50, said=lambda at: at % 60 if at % 4 or at >= 350 else None)
-    selection = replay.select(table, Training(), full=False, seed=0, feedback=FeedbackPolicy())
+    selection = replay.select(table, Training(replay_floor=0), full=False, seed=0, feedback=FeedbackPolicy())
     assert (selection.new, selection.replayed, selection.held_back) == (50, 50, 0)
     assert of_users(selection.table)[None] == 50
 

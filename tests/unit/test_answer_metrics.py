@@ -118,3 +118,16 @@ def test_percentiles_are_in_milliseconds() -> None:
     with pytest.raises(ValueError, match="no duration"):
         scoring.percentiles_ms([])
     assert not math.isnan(p99)
+
+
+def test_an_answer_of_a_type_outside_the_scope_counts_for_nothing() -> None:
+    gold = spans((0, 4, "LOC"), (10, 14, "BILL")) | {"scope": ["LOC", "PER"]}
+    answer = spans((0, 4, "country"), (5, 9, "PER"), (10, 14, "BILL"), (20, 24, "politician"))
+    counts = entities.entity_counts(gold, answer)
+    # What is marked is missed all the same, and a type that somebody marked was known.
+    assert counts == {
+        "BILL": entities.Counts(1, 0, 0),
+        "LOC": entities.Counts(0, 0, 1),
+        "PER": entities.Counts(0, 1, 0),
+    }
+    assert entities.entity_counts(spans((0, 4, "LOC")), answer)["politician"] == entities.Counts(0, 1, 0)

@@ -40,8 +40,16 @@ def rows(count: int) -> pa.Table:
             "event_time": pa.array([datetime(2026, 1, 1, tzinfo=UTC)] * count, pa.timestamp("us", "UTC")),
             "language": ["en"] * count,
             "weight": pa.array([1.0] * count, pa.float32()),
+            "scope": pa.nulls(count, pa.list_(pa.string())),
         }
     )
+
+
+def test_gold_carries_the_scope_of_its_row_where_it_is_known() -> None:
+    table = rows(3).drop_columns(["scope"])
+    table = table.append_column("scope", pa.array([["a", "b"], None, []], pa.list_(pa.string())))
+    gold = [json.loads(one) for one in scoring.score(Says("a"), Says("b"), table, align=as_they_are)["gold"].to_pylist()]
+    assert gold == [{"label": "a", "scope": ["a", "b"]}, {"label": "a"}, {"label": "a", "scope": []}]
 
 
 def test_each_row_keeps_its_own_answers_of_both() -> None:

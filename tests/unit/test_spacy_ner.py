@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from thinc.api import Adam
 
 from config.errors import RunFailedError
 from config.settings import SHIPPED_TASKS_DIR
-from config.tasks import TaskSpec, load_task
+from config.tasks import TaskSpec, Training, load_task
 from perennial_artifact.spacy.entities import borders_of
 from perennial_artifact.spacy.pieces import pieces
 from tests.support.ner_rows import example, examples
@@ -23,8 +24,10 @@ from trainers.hardware import Hardware
 from trainers.learners.protocols import Example, TrainingPlan, TrainingStep
 from trainers.learners.spacy import ner
 from trainers.learners.spacy.alignment import Tokens, as_compared
-from trainers.learners.spacy.ner import SpacyNerLearner, _batches
-from trainers.learners.spacy.rows import lay_on_tokens, learnable_types
+from trainers.learners.spacy.ner import SpacyNerLearner
+from trainers.learners.spacy.rows import TokenRow, lay_on_tokens, learnable_types
+from trainers.learners.spacy.schedule import batches_of, epochs_of
+from trainers.learners.tried import Tried
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +50,7 @@ def learn(
     warm_start: Path | None = None,
     seed: int = 20,
     steps: list[TrainingStep] | None = None,
+    tried: list[Tried] | None = None,
 ) -> Path:
     plan = TrainingPlan(
         spec=spec or spec_with(full_epochs=10, epochs=8, full_learning_rate=4e-3, learning_rate=2e-3),
@@ -58,6 +62,8 @@ def learn(
         batch_size=4,
         work_dir=output.parent,
         report=(steps if steps is not None else []).append,
+        score=lambda gold, answers: entity_scores(gold, answers).overall.f1,
+        note_tried=(tried if tried is not None else []).append,
     )
     SpacyNerLearner().train(plan, output)
     return output
@@ -101,6 +107,21 @@ def test_a_warm_start_keeps_the_old_types_and_adds_the_new_one(champion: Path, t
     scores = f1(model, examples(40, seed=3))
     assert set(scores) == {"PERSON", "GPE", "NEWS_ORG"}
     assert min(scores.values()) > 0.85
+
+
+def test_a_small_run_on_many_older_rows_says_what_it_tried(champion: Path, tmp_path: Path) -> None:
+    older = [replace(row, example_id=f"old-{at}", is_new=False) for at, row in enumerate(examples(500, types=("PERSON", "GPE")))]
+    newer = [replace(row, example_id=f"new-{at}") for at, row in enumerate(examples(20, seed=2))]
+    tried: list[Tried] = []
+    spec = spec_with(epochs=4, replay_epochs=1, learning_rate=2e-3)
+    learn(tmp_path / "model", [*older, *newer], spec=spec, warm_start=champion, tried=tried)
+
+    assert [one.name for one in tried][:2] == ["champion", "candidate"]
+    assert len(tried) == 5
+    assert sum(one.chosen for one in tried) == 1
+    assert all(set(one.scores) == {"older"} for one in tried)
+    assert tried[1].cpu_s > tried[2].cpu_s > 0
+    assert min(f1(tmp_path / "model", examples(40, seed=3, types=("PERSON", "GPE"))).values()) > 0.8
 
 
 def test_a_partial_target_does_not_teach_that_the_rest_is_no_entity(champion: Path, tmp_path: Path) -> None:
@@ -260,7 +281,7 @@ def test_a_light_row_is_seen_in_a_share_of_the_epochs() -> None:
     nlp = spacy.blank("en")
     light = [Example(row.example_id, row.text, row.target, 0.3) for row in examples(50)]
     laid, _report = lay_on_tokens(nlp, [*light, *examples(50)], ("PERSON",))
-    seen = [row for _epoch, batch in _batches(laid, epochs=20, batch_size=32, seed=1) for row in batch]
+    seen = [row for drawn in epochs_of(laid, Training(full_epochs=20), full=True, seed=1) for row in drawn]
     assert sum(row.weight == 1.0 for row in seen) == 50 * 20
     assert sum(row.weight < 1.0 for row in seen) == pytest.approx(50 * 20 * 0.3, rel=0.15)
 
@@ -268,8 +289,35 @@ def test_a_light_row_is_seen_in_a_share_of_the_epochs() -> None:
 @pytest.mark.parametrize(("count", "first_words"), [(20, 64), (700, 126), (3_000, 300)])
 def test_the_first_batches_are_small_where_rows_are_few(count: int, first_words: int) -> None:
     (row,), _report = lay_on_tokens(spacy.blank("en"), [Example("e", "w " * 8 + "w", {"spans": []})], ())
-    _epoch, batch = next(_batches([row] * count, epochs=1, batch_size=32, seed=1))
+    _epoch, batch = next(batches_of([[row] * count], 32))
     assert sum(each.words for each in batch) == pytest.approx(first_words, rel=0.3)
+
+
+def passes(rows: Sequence[TokenRow], **training: Any) -> list[int]:
+    """How often an incremental run sees each row."""
+    drawn = epochs_of(rows, Training(**training), full=False, seed=3)
+    assert len(drawn) == Training(**training).epochs
+    return [sum(each is row for epoch in drawn for each in epoch) for row in rows]
+
+
+def test_older_rows_have_their_own_number_of_passes_and_rare_types_more() -> None:
+    common = [example("Ada is here", ("Ada", "PERSON")) for _ in range(400)]
+    rare = [example("Oslo is here", ("Oslo", "GPE")) for _ in range(30)]
+    older = [replace(row, is_new=False) for row in (*common, *rare)]
+    rows, _report = lay_on_tokens(spacy.blank("en"), [*older, *common[:5]], ("PERSON", "GPE"))
+
+    found = passes(rows, epochs=8, replay_epochs=2)
+    assert set(found[:400]) == {2}
+    assert set(found[400:430]) == {8}, "30 entities are fewer than enough, however often they come"
+    assert set(found[430:]) == {8}
+    assert set(passes(rows, epochs=4)) == {4}, "without replay_epochs all rows are seen alike"
+
+
+def test_the_passes_of_older_rows_are_spread_over_the_run() -> None:
+    rows, _report = lay_on_tokens(spacy.blank("en"), [replace(row, is_new=False) for row in examples(200)], ())
+    drawn = epochs_of(rows, Training(epochs=5, replay_epochs=1), full=False, seed=0)
+    assert sum(map(len, drawn)) == 200
+    assert all(20 < len(epoch) < 60 for epoch in drawn)
 
 
 @pytest.fixture(scope="module")
@@ -331,6 +379,15 @@ def test_a_closed_task_answers_only_with_its_own_types_and_goes_on_so(installed:
 def test_a_base_that_is_not_there_fails_the_run_and_says_what_to_do(base: str, tmp_path: Path) -> None:
     with pytest.raises(RunFailedError, match=r"blank:en|check that it is installed"):
         learn(tmp_path / "model", examples(10), spec=spec_with(base_model=base))
+
+
+def test_a_base_with_a_transformer_is_refused_by_name_with_what_can_be_used(installed: Path, tmp_path: Path) -> None:
+    config = (installed / "config.cfg").read_text(encoding="utf-8")
+    (tmp_path / "base").mkdir()
+    changed = config.replace('factory = "tok2vec"', 'factory = "curated_transformer"')
+    (tmp_path / "base" / "config.cfg").write_text(changed, encoding="utf-8")
+    with pytest.raises(RunFailedError, match=r"curated_transformer.*en_core_web_lg"):
+        learn(tmp_path / "model", examples(10), spec=spec_with(base_model=str(tmp_path / "base")))
 
 
 def test_a_damaged_model_folder_is_named(champion: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -40,10 +41,11 @@ def score(
     each batch.
     """
     columns: dict[str, list[str]] = {"gold": [], "candidate": [], "opponent": []}
-    texts, targets = rows["text"].to_pylist(), rows["target"].to_pylist()
+    texts, targets, scopes = (rows[name].to_pylist() for name in ("text", "target", "scope"))
     for start in range(0, len(texts), _BATCH_ROWS):
         batch = texts[start : start + _BATCH_ROWS]
-        golds = [json.loads(target) for target in targets[start : start + _BATCH_ROWS]]
+        end = start + _BATCH_ROWS
+        golds = [_gold(target, scope) for target, scope in zip(targets[start:end], scopes[start:end], strict=True)]
         for text, *compared in zip(batch, golds, candidate.predict(batch), opponent.predict(batch), strict=True):
             for column, one in zip(columns.values(), align(text, compared), strict=True):
                 column.append(
@@ -54,6 +56,12 @@ def score(
     for name, column in columns.items():
         scores = scores.append_column(name, pa.array(column, pa.string()))
     return scores
+
+
+def _gold(target: str, scope: Sequence[str] | None) -> dict[str, Any]:
+    """Return a target with the labels that whoever gave it knew, where that is known: `scope`."""
+    gold: dict[str, Any] = json.loads(target)
+    return gold if scope is None else {**gold, "scope": scope}
 
 
 def _highest(scores: Mapping[str, float]) -> dict[str, float]:

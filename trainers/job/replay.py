@@ -54,9 +54,9 @@ def select(
     """Return what a run learns from the train rows of a training set (its columns, sorted by time).
 
     A full run, and every run where `everything` is to be learnt from, takes the newest `max_rows`; another one the new rows and
-    `replay_ratio` old ones for each of them, together at most `max_rows`. Of these, feedback stays within its policy's shares.
-    Where everything is learnt from, the sample to tune on has at most `tuning_rows`: new ones first, then older ones that stand
-    for all.
+    `replay_ratio` old ones for each of them, but at least `replay_floor` (all where there are fewer), together at most
+    `max_rows`. Of these, feedback stays within its policy's shares. Where everything is learnt from, the sample to tune on has at
+    most `tuning_rows`: new ones first, then older ones that stand for all.
     """
     if "contributor" not in rows.column_names:
         # Frozen by a version that did not distinguish users.
@@ -85,7 +85,8 @@ def _incremental(rows: pa.Table, training: Training, policy: FeedbackPolicy, see
     is_new = np.asarray(rows["is_new"].to_pylist(), dtype=bool)
     is_feedback = rows["contributor"].is_valid().to_numpy()
     new, old = np.flatnonzero(is_new)[-training.max_rows :], np.flatnonzero(~is_new)
-    wanted = min(round(training.replay_ratio * len(new)), training.max_rows - len(new), len(old))
+    asked = max(round(training.replay_ratio * len(new)), training.replay_floor)
+    wanted = min(asked, training.max_rows - len(new), len(old))
     replayed = _replayed(rows, old, wanted, seed)
     room = max(0, int(policy.max_share * (len(new) + wanted)) - int(is_feedback[new].sum()))
     if int(is_feedback[replayed].sum()) > room:

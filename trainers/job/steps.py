@@ -26,6 +26,7 @@ from perennial_artifact.predictor import Predictor
 from trainers import hardware
 from trainers.compare import scoring
 from trainers.compare.comparison import Comparison, compare
+from trainers.compare.metrics import catalog as metrics
 from trainers.hardware import Hardware
 from trainers.job import origin
 from trainers.job.beside import baseline_name, baseline_score
@@ -210,6 +211,7 @@ def _train(job: _Job, selection: RunRows) -> Trained:
         job.stop.check()
 
     tried: list[Tried] = []
+    metric = metrics.find(spec.task.promotion.metric)
     plan = TrainingPlan(
         spec=spec.task,
         rows=examples_of(selection.table),
@@ -227,6 +229,7 @@ def _train(job: _Job, selection: RunRows) -> Trained:
         base_features=from_column(selection.table, "embedding") if spec.embeddings_of_base and not spec.refresh else None,
         champion_features=_stored_features(spec),
         keep_features=lambda features: write_features(features, spec.run_dir / NEW_FEATURES_FILE),
+        score=lambda gold, answers: metric.pair(gold, answers, answers).scores()[0],
         note_tried=tried.append,
     )
     began = time.monotonic()
@@ -331,13 +334,14 @@ def _opponent(job: _Job, selection: RunRows) -> tuple[Predictor, str, str | None
 
 def examples_of(rows: pa.Table) -> Sequence[Example]:
     """Return the rows of a training set as tasks read them."""
-    names = ("example_id", "text", "target", "weight", "event_time", "document_id", "story_id", "selected_by")
+    names = ("example_id", "text", "target", "weight", "event_time", "document_id", "story_id", "selected_by", "is_new", "scope")
     return [
         Example(
             example_id=example_id, text=text, target=json.loads(target), weight=weight, event_time=event_time,
-            document=document or story, independent=selected_by in INDEPENDENT,
+            document=document or story, independent=selected_by in INDEPENDENT, is_new=is_new,
+            scope=None if scope is None else frozenset(scope),
         )
-        for example_id, text, target, weight, event_time, document, story, selected_by in zip(
+        for example_id, text, target, weight, event_time, document, story, selected_by, is_new, scope in zip(
             *(rows[name].to_pylist() for name in names), strict=True
         )
     ]  # fmt: skip

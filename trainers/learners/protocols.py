@@ -30,6 +30,10 @@ class Example:
     """The document, else the story, that it belongs to; None for a text of its own."""
     independent: bool = True
     """Whether it was chosen without looking at a model's answer."""
+    is_new: bool = True
+    """Whether the champion has not learnt from it."""
+    scope: frozenset[str] | None = None
+    """The labels that whoever gave the target knew: of others its silence says nothing. None: not known, so all are meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ class TrainingPlan:
     """What the champion's encoder makes of the rows, where that is stored."""
     keep_features: Callable[[FeatureSet], None] = lambda _features: None
     """Told what the candidate's encoder makes of the rows, so that it need not be computed again."""
+    score: Callable[[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]], float] | None = None
+    """The task's metric of gold and answers, as it lays them side by side for a comparison; None: nothing is chosen by it."""
     note_tried: Callable[[Tried], None] = lambda _tried: None
     """Told of everything that was tried on the way to the candidate; the run's report lists it."""
 

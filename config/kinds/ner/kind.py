@@ -45,11 +45,16 @@ class Ner:
             {**span, "start": values.whole(span["start"]), "end": values.whole(span["end"]), "label": label(span["label"])}
             for span in target["spans"]
         ]
-        return {**target, "spans": spans}
+        return {**target, "spans": spans} | _types(target, label)
 
     def renamed(self, target: Target, new_name: Callable[[str], str]) -> dict[str, Any]:
         """Return a target with each type under its new name."""
-        return {**target, "spans": [{**span, "label": new_name(span["label"])} for span in target["spans"]]}
+        spans = [{**span, "label": new_name(span["label"])} for span in target["spans"]]
+        return {**target, "spans": spans} | _types(target, new_name)
+
+    def scope(self, target: Target) -> Sequence[str] | None:
+        """Return the types that whoever marked the text knew, where the target tells."""
+        return target.get("types")
 
     def fits(self, target: Target) -> bool:
         """Return whether every span has a type and is not empty."""
@@ -111,6 +116,11 @@ class Ner:
             pieces.append((f"[{span['label']}]", "faint"))
             at = span["end"]
         return [*pieces, (text[at:], "plain")]
+
+
+def _types(target: Target, new_name: Callable[[str], str]) -> dict[str, Any]:
+    types = target.get("types")
+    return {} if types is None else {"types": sorted({new_name(name) for name in types})}
 
 
 def _is_span(span: object) -> bool:

@@ -12,6 +12,7 @@ from config.foreign.labels import LabelName
 from config.kinds.values import Answered, Frozen, at_most, whole
 
 MAX_SPANS = 10_000
+MAX_TYPES = 10_000
 MAX_ANSWERED_SPANS = 100_000
 """A model may find more in a text than a person would send back."""
 
@@ -43,10 +44,25 @@ class NerTarget(Frozen):
         BeforeValidator(at_most(MAX_SPANS, "; split the text or leave some out")),
     ]
     partial: StrictBool = False
+    types: Annotated[
+        tuple[LabelName, ...] | None,
+        Field(
+            min_length=1,
+            max_length=MAX_TYPES,
+            description="The types that the annotator knew; of others the target says nothing.",
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _disjoint(self) -> Self:
         _refuse_overlaps(self.spans)
+        return self
+
+    @model_validator(mode="after")
+    def _of_known_types(self) -> Self:
+        if self.types is not None and (others := sorted({span.label for span in self.spans}.difference(self.types))):
+            message = f"types leaves out {', '.join(others)}, which spans carry; name every type that could have been marked"
+            raise ValueError(message)
         return self
 
 

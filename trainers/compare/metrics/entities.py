@@ -68,7 +68,8 @@ def entity_counts(gold: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[st
     """Return the counts of one text, per entity type.
 
     Of a partial gold target only the listed spans are known, so a found entity that touches none of them counts for nothing; nor
-    does one that touches nothing of a whole target but its `unknown` parts.
+    does one that touches nothing of a whole target but its `unknown` parts, nor one of a type outside the target's `scope`, which
+    whoever marked the text did not know.
     """
     expected, found = spans_of(gold), _known(spans_of(answer), gold)
     counts: dict[str, Counts] = {}
@@ -97,6 +98,9 @@ def entity_scores(golds: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[
 def _known(found: frozenset[SpanKey], gold: Mapping[str, Any]) -> frozenset[SpanKey]:
     """Return the answers in the parts of the text that gold covers."""
     expected = spans_of(gold)
+    if (scope := gold.get("scope")) is not None:
+        meant = {*scope, *(label for _, _, label in expected)}
+        found = frozenset(span for span in found if span[2] in meant)
     if gold.get("partial", False):
         return frozenset(span for span in found if _touches_any(span, expected))
     unknown = [(start, end) for start, end in gold.get("unknown", ())]

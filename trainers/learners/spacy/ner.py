@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import spacy
 import structlog
 from spacy.language import Language
 from spacy.pipeline import EntityRecognizer
-from spacy.training.batchers import minibatch_by_words
 from thinc.api import Adam, Optimizer, fix_random_seed, require_cpu
 
 from config.errors import RunFailedError
@@ -26,17 +24,16 @@ from perennial_artifact.spacy.tokens import make_linear
 from trainers.learners.protocols import Aligner, Example, TrainingPlan, TrainingStep
 from trainers.learners.spacy import strings as spacy_strings
 from trainers.learners.spacy.alignment import Tokens, as_compared
+from trainers.learners.spacy.averaging import KeptBack, Weights, keep_back, put, settle, weights_of
+from trainers.learners.spacy.judging import Judge
 from trainers.learners.spacy.rows import TokenRow, lay_on_tokens, learnable_types
+from trainers.learners.spacy.schedule import batches_of, epochs_of
+from trainers.learners.spacy.scope import ScopedRecogniser
 
 _LOG = structlog.get_logger(__name__)
 _BLANK = "blank:"
 _META_KEY = "perennial"
 """Where programs of the first release look for the types that a pipeline may answer with."""
-# Few rows need small first batches to get enough steps; with many, larger ones cost half the time for the same F1.
-_FIRST_BATCH_WORDS = (64, 300)
-_FIRST_EPOCH_STEPS = 50
-_WORDS_PER_ROW = 32
-_BATCH_GROWTH = 1.001
 _INITIALIZE_ROWS = 10
 
 
@@ -52,8 +49,9 @@ class SpacyNerLearner:
     def train(self, plan: TrainingPlan, output: Path) -> None:
         """Learn from `plan.rows` and write a spaCy pipeline into the new folder `output`.
 
-        Tokens that a partial target does not speak of are left out of the loss, and so are spans that fit no token. A row
-        of weight w is seen in a share w of the epochs. Raises `RunFailedError` when nothing can be learnt from the rows.
+        Tokens that a partial target does not speak of are left out of the loss, and so are spans that fit no token; of a type
+        outside a row's scope its silence teaches nothing. What is learnt on top of a champion may be averaged with it, where it
+        forgets too much (`averaging`). Raises `RunFailedError` when nothing can be learnt from the rows.
         """
         require_cpu()
         fix_random_seed(plan.seed)
@@ -63,9 +61,13 @@ class SpacyNerLearner:
         known = {*plan.spec.label_names, *(types_of(nlp) if is_open else ())} - plan.spec.renames.keys()
         # A closed task keeps to its own types, though the pipeline it began with may know others.
         types = learnable_types(plan.spec, plan.rows, known=known, waiting=plan.waiting)
+        kept_back = keep_back(plan.rows, plan.seed) if warm and plan.score else KeptBack(plan.rows, (), ())
+        judge = Judge(nlp, (*kept_back.older, *kept_back.newer), plan.score) if kept_back.older and plan.score else None
+        # Before it knows the new types: it would answer with them unlearnt.
+        before = judge.score(nlp, kept_back.older) if judge else 0.0
         rows, alignment = lay_on_tokens(
-            nlp, plan.rows, types, text_time_s=plan.text_time_s,
-            report=lambda done: plan.tell(f"{done:,} of {len(plan.rows):,} texts laid on tokens"),
+            nlp, kept_back.learnt, types, text_time_s=plan.text_time_s,
+            report=lambda done: plan.tell(f"{done:,} of {len(kept_back.learnt):,} texts laid on tokens"),
         )  # fmt: skip
         if not types or not rows:
             message = (
@@ -76,10 +78,18 @@ class SpacyNerLearner:
         _LOG.info("rows_laid_on_tokens", task=plan.spec.name, rows=len(rows), types=types, message=str(alignment))
         recogniser = _ready(nlp, types, rows)
         nlp.meta[_META_KEY] = {"types": types}
+        start, began = weights_of(recogniser.model), time.process_time()
         optimizer = _learn(nlp, recogniser, rows, plan, note=str(alignment))
         # The mean of the weights over the steps is steadier than the last weights.
         with nlp.use_params(optimizer.averages):
-            nlp.to_disk(output)
+            end = weights_of(recogniser.model)
+        trained_s = time.process_time() - began
+        if judge is not None:
+            end = _settled(
+                nlp, recogniser, judge, plan, weights=(start, end), kept_back=kept_back, before=before, trained_s=trained_s
+            )
+        put(recogniser.model, end)
+        nlp.to_disk(output)
         spacy_strings.keep_only(output, _base(plan.spec), recogniser.labels)
         Description(
             kind=plan.spec.kind, backend=plan.spec.backend, format=FORMAT, base=plan.spec.base_model, labels=tuple(types),
@@ -116,12 +126,15 @@ class FindsNothing:
 
 def _base(spec: TaskSpec) -> Language:
     if not spec.base_model.startswith(_BLANK):
-        nlp = _open(spec.base_model)
-        if unknown := unknown_part(nlp.config):
+        # Before it is loaded: a part that no installed package brings would end in a riddle.
+        if unknown := unknown_part(_config_of(spec.base_model)):
             # Its models could be trained, and never opened again.
-            message = f"base_model {spec.base_model!r} of task {spec.name!r} cannot be used: {unknown}; choose another pipeline"
+            message = (
+                f"base_model {spec.base_model!r} of task {spec.name!r} cannot be used: {unknown}. Choose a pipeline without a "
+                "transformer or parts of other packages, such as en_core_web_lg, or blank:en"
+            )
             raise RunFailedError(message)
-        return nlp
+        return _open(spec.base_model)
     language = spec.base_model.removeprefix(_BLANK)
     try:
         return make_linear(spacy.blank(language))
@@ -131,6 +144,18 @@ def _base(spec: TaskSpec) -> Language:
             "missing; use a code such as blank:en, or blank:xx for any language"
         )
         raise RunFailedError(message) from None
+
+
+def _config_of(name_or_path: str) -> Mapping[str, Any]:
+    """Return the configuration of a pipeline; empty where none is found, which loading it will tell."""
+    folder = Path(name_or_path) if Path(name_or_path).exists() else Path()
+    if spacy.util.is_package(name_or_path):
+        package = spacy.util.get_package_path(name_or_path)
+        folder = package / f"{package.name}-{spacy.util.get_package_version(name_or_path)}"
+    try:
+        return spacy.util.load_config(folder / "config.cfg")
+    except (OSError, ValueError):
+        return {}
 
 
 def _open(name_or_path: str) -> Language:
@@ -160,49 +185,53 @@ def _ready(nlp: Language, types: Sequence[str], rows: Sequence[TokenRow]) -> Ent
     return recogniser
 
 
+def _settled(
+    nlp: Language,
+    recogniser: EntityRecognizer,
+    judge: Judge,
+    plan: TrainingPlan,
+    *,
+    weights: tuple[Weights, Weights],
+    kept_back: KeptBack,
+    before: float,
+    trained_s: float,
+) -> Weights:
+    """Return the weights to publish: the candidate's (`weights` are the champion's and its), or an average that forgets less."""
+
+    def score(tried: Weights, rows: Sequence[Example]) -> float:
+        plan.tell("candidate and averages answer older training rows that were kept back")
+        put(recogniser.model, tried)
+        return judge.score(nlp, rows)
+
+    chosen, tried = settle(
+        score, *weights, kept_back, before=before, max_forgetting=plan.spec.promotion.max_forgetting, trained_cpu_s=trained_s
+    )
+    for one in tried:
+        plan.note_tried(one)
+        _LOG.info("tried", task=plan.spec.name, **one.model_dump())
+    return chosen
+
+
 def _learn(nlp: Language, recogniser: EntityRecognizer, rows: Sequence[TokenRow], plan: TrainingPlan, *, note: str) -> Optimizer:
     """Train the recogniser on all batches and return the optimizer, which holds the mean of the weights."""
     training = plan.spec.training
-    epochs, rate = (training.full_epochs, training.full_learning_rate) if plan.full else (training.epochs, training.learning_rate)
-    batches = list(_batches(rows, epochs, plan.batch_size, plan.seed))
+    rate = training.full_learning_rate if plan.full else training.learning_rate
+    batches = list(batches_of(epochs_of(rows, training, full=plan.full, seed=plan.seed), plan.batch_size))
     optimizer: Optimizer = Adam(rate, L2=0.01, L2_is_weight_decay=True, grad_clip=1.0, use_averages=True)
+    scoped = ScopedRecogniser(recogniser)
     seen, began = 0, time.monotonic()
     for step, (epoch, batch) in enumerate(batches, start=1):
-        examples = [row.example(nlp) for row in batch]
         makes_a_step = step % training.gradient_accumulation == 0 or step == len(batches)
-        losses = recogniser.update(examples, drop=training.dropout, sgd=optimizer if makes_a_step else None)
+        loss = scoped.learn(nlp, batch, drop=training.dropout, sgd=optimizer if makes_a_step else None)
         seen += len(batch)
         plan.report(
             TrainingStep(
                 step=step,
                 steps=len(batches),
                 epoch=epoch,
-                loss=float(losses[recogniser.name]) / sum(row.words for row in batch),
+                loss=loss / sum(row.words for row in batch),
                 examples_per_s=seen / max(time.monotonic() - began, 1e-9),
                 message=note if step == 1 else "",
             )
         )
     return optimizer
-
-
-def _batches(rows: Sequence[TokenRow], epochs: int, batch_size: int, seed: int) -> Iterator[tuple[float, list[TokenRow]]]:
-    """Yield (epoch so far, rows) in shuffled batches that grow in words, so that early steps are many and late ones quick."""
-    order = random.Random(seed)  # noqa: S311 - shuffling
-    least, most = _FIRST_BATCH_WORDS
-    first = min(max(sum(row.words for row in rows) // _FIRST_EPOCH_STEPS, least), most)
-    size = _growing(first, batch_size * _WORDS_PER_ROW)
-    for epoch in range(epochs):
-        drawn = [row for row in rows if row.weight >= 1.0 or order.random() < row.weight]
-        order.shuffle(drawn)
-        done = 0
-        # A generator is right, whatever the annotation says: spaCy calls iter() on it.
-        for batch in minibatch_by_words(drawn, size, get_length=lambda row: row.words):  # type: ignore[arg-type]  # see above
-            done += len(batch)
-            yield epoch + done / len(drawn), batch
-
-
-def _growing(start: float, stop: float) -> Iterator[int]:
-    size = min(start, stop)
-    while True:
-        yield int(size)
-        size = min(size * _BATCH_GROWTH, stop)

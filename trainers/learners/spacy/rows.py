@@ -41,6 +41,10 @@ class TokenRow:
     """Token ranges whose annotation cannot be used; the loss leaves them out."""
     partial: bool
     """Only `entities` are known; every other token is left out of the loss."""
+    is_new: bool = True
+    """Whether the champion has not learnt from it."""
+    scope: frozenset[str] | None = None
+    """The types that whoever marked the text knew; None: all."""
 
     def example(self, nlp: Language) -> SpacyExample:
         """Return spaCy's pair of a bare and an annotated document, made anew so that memory holds one batch at a time."""
@@ -148,7 +152,7 @@ def _laid_in_time(
             for span in spans
             if start <= span["start"] < end
         ]
-        part = Example(row.example_id, text[start:end], {**row.target, "spans": inside}, row.weight)
+        part = replace(row, text=text[start:end], target={**row.target, "spans": inside})
         yield _lay(nlp.make_doc(part.text), part, types, found)
         if elapsed() - began > limit_s:
             yield None
@@ -171,4 +175,6 @@ def _lay(doc: Doc, row: Example, types: Collection[str], report: AlignmentReport
         entities=learnt,
         unknown=tuple(sorted([*((at, at + 1) for at in laid.unknown), *not_yet])),
         partial=bool(row.target.get("partial", False)),
+        is_new=row.is_new,
+        scope=row.scope,
     )
