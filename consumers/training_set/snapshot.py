@@ -96,12 +96,17 @@ class TrainingSet:
     folder: Path
     manifest: Manifest
 
-    def rows(self, role: str) -> pa.Table:
-        """Return the rows of one role (train, test, anchor, corrections), in order of event time and id."""
+    def rows(self, *roles: str, embeddings: bool = True) -> pa.Table:
+        """Return the rows of these roles (train, test, anchor, corrections), one role after the other.
+
+        Within a role they are in order of event time and id. Without `embeddings` that column is null, and is not read: it is
+        most of the file.
+        """
         # By one thread: near a memory limit Arrow waits for ever for threads that could not be started.
         with pq.ParquetFile(self.folder / ROWS_FILE) as file:
-            rows = file.read(use_threads=False)
-        rows = rows.filter(pc.equal(rows["role"], role))
+            stored = [name for name in file.schema_arrow.names if embeddings or name != "embedding"]
+            found = file.read(columns=stored, use_threads=False)
+        rows = pa.concat_tables([found.filter(pc.equal(found["role"], role)) for role in roles])
         for field in SCHEMA:
             if field.name not in rows.column_names:
                 rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))

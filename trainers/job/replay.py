@@ -49,14 +49,21 @@ class RunRows:
 
 
 def select(
-    rows: pa.Table, training: Training, *, full: bool, seed: int, feedback: FeedbackPolicy, everything: bool = False
+    rows: pa.Table,
+    training: Training,
+    *,
+    full: bool,
+    seed: int,
+    feedback: FeedbackPolicy,
+    everything: bool = False,
+    sampled: bool = True,
 ) -> RunRows:
     """Return what a run learns from the train rows of a training set (its columns, sorted by time).
 
     A full run, and every run where `everything` is to be learnt from, takes the newest `max_rows`; another one the new rows and
     `replay_ratio` old ones for each of them, but at least `replay_floor` (all where there are fewer), together at most
-    `max_rows`. Of these, feedback stays within its policy's shares. Where everything is learnt from, the sample to tune on has at
-    most `tuning_rows`: new ones first, then older ones that stand for all.
+    `max_rows`. Of these, feedback stays within its policy's shares. Where everything is learnt from, the sample to tune on
+    (`sampled`) has at most `tuning_rows`: new ones first, then older ones that stand for all.
     """
     if "contributor" not in rows.column_names:
         # Frozen by a version that did not distinguish users.
@@ -67,7 +74,7 @@ def select(
     )
     kept = chosen.filter(shares.kept(chosen, feedback, seed))
     new = kept.num_rows if full else sum(kept["is_new"].to_pylist())
-    sample = _to_tune(kept, training.tuning_rows, full=full, seed=seed) if everything else None
+    sample = _to_tune(kept, training.tuning_rows, full=full, seed=seed) if everything and sampled else None
     return RunRows(kept, new=new, replayed=kept.num_rows - new, held_back=chosen.num_rows - kept.num_rows, sample=sample)
 
 

@@ -84,6 +84,8 @@ class _Job:
     training_set: TrainingSet
     stop: StopRequest
     progress: ProgressLog
+    features: FeatureSet | None
+    """What the champion's encoder makes of the rows, where that is stored."""
 
     @property
     def model(self) -> Path:
@@ -101,7 +103,7 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
     learner = None if spec.refresh else learner_for(spec.task)
     selection = _select(spec, learner, training_set)
     stop.check()
-    job = _Job(spec, learner, _resources(spec), training_set, stop, progress)
+    job = _Job(spec, learner, _resources(spec), training_set, stop, progress, _stored_features(spec))
     wake_collector()
     stop.check()
     trained = _already_trained(job)
@@ -151,10 +153,11 @@ def _resources(spec: JobSpec) -> Hardware:
 
 def _select(spec: JobSpec, learner: Learner | None, training_set: TrainingSet) -> RunRows:
     full = _from_the_base(spec)
-    rows = training_set.rows("train")
+    # A refresh has features in a file of their own.
+    rows = training_set.rows("train", embeddings=not spec.refresh)
     selection = select(
         rows, spec.task.training, full=full, seed=spec.training.seed, feedback=spec.task.feedback,
-        everything=learner is None or learner.learns_from_all,
+        everything=spec.refresh or (learner is not None and learner.learns_from_all), sampled=not spec.refresh,
     )  # fmt: skip
     if selection.new == 0 and (learner is None or not _has_more_to_learn(spec, learner, selection)):
         if selection.held_back:
@@ -227,7 +230,7 @@ def _train(job: _Job, selection: RunRows) -> Trained:
         tell=tell,
         to_tune=selection.sample,
         base_features=from_column(selection.table, "embedding") if spec.embeddings_of_base and not spec.refresh else None,
-        champion_features=_stored_features(spec),
+        champion_features=job.features,
         keep_features=lambda features: write_features(features, spec.run_dir / NEW_FEATURES_FILE),
         score=lambda gold, answers: metric.pair(gold, answers, answers).scores()[0],
         note_tried=tried.append,
@@ -259,9 +262,9 @@ def _compare(job: _Job, selection: RunRows) -> tuple[Comparison, int, int, float
     That is the declared baseline's, where it was asked for beside the champion's.
     """
     spec = job.spec
-    rows = pa.concat_tables([job.training_set.rows(role) for role in scoring.ROLES])
+    rows = job.training_set.rows(*scoring.ROLES, embeddings=False)
     if spec.refresh:
-        rows, candidate, opponent = _from_features(spec, rows)
+        rows, candidate, opponent = _from_features(spec, job.features, rows)
         opponent_name, opponent_version = spec.champion_version or CHAMPION_FOLDER, spec.champion_version
     else:
         candidate = open_model(job.model, spec.training)
@@ -306,9 +309,9 @@ def _stored_features(spec: JobSpec) -> FeatureSet | None:
     return read_features(path) if path.exists() else None
 
 
-def _from_features(spec: JobSpec, rows: pa.Table) -> tuple[pa.Table, Predictor, Predictor]:
+def _from_features(spec: JobSpec, stored: FeatureSet | None, rows: pa.Table) -> tuple[pa.Table, Predictor, Predictor]:
     """Return the rows to score whose features are stored, and candidate and champion answering from these."""
-    stored, champion = _stored_features(spec), spec.champion
+    champion = spec.champion
     if stored is None or champion is None:
         message = f"run {spec.run_id} is a refresh without stored features or champion; the next one computes them anew"
         raise RunFailedError(message)
