@@ -15,8 +15,8 @@ from daemon.views.status import Status
 from tests.unit.test_told_status import QUIET, TASK
 
 RUN = UnderWay(
-    run_id="desk-1", state="training", reason="100 new examples", kind="incremental", full=True, failures=0, error=None, retry_at=None,
-    progress=Progress(phase="training", step=3, steps=9),
+    run_id="desk-1", state="training", reason="100 new examples", kind="full", full=True, failures=0, error=None,
+    retry_at=None, progress=Progress(phase="training", step=3, steps=9),
 )  # fmt: skip
 
 
