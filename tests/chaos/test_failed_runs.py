@@ -245,7 +245,7 @@ def test_a_first_run_waits_for_what_the_log_and_the_buffer_hold(tmp_path: Path) 
         )
         world.cycle.step()
         assert world.registry.runs.list() == []
-        assert "waits until 8 more texts from the import are enriched" in world.look().reasons[0]
+        assert "waits for 8 more texts of the import" in world.look().reasons[0]
         world.clock.forward(15 * 60)
         assert world.look().trigger is not None, "never longer than that"
         world.clock.forward(-15 * 60)
