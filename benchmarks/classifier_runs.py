@@ -143,7 +143,7 @@ class Chain:
         champion, full = self._champion, self._champion is None
         began = time.process_time()
         prepared = champion is not None and self._features.prepare(
-            run_dir, champion.folder, champion.manifest_sha256, most_missing=None if refresh else _COMPUTED_FOR_A_LOOK
+            run_dir, champion.folder, most_missing=None if refresh else _COMPUTED_FOR_A_LOOK
         )
         features_s = time.process_time() - began
         selection = select(
@@ -193,7 +193,7 @@ class Chain:
         published = self._artifacts.publish(self._task.name, self._number, model)
         texts = {one.row.identifier: one.row.text for one in given}
         precision = hardware.resolve(self._settings).precision
-        key = encoder_key(published.folder, published.manifest_sha256, described(published.folder), precision)
+        key = encoder_key(published.folder, described(published.folder), precision)
         for features in kept:
             ids = [identifier for identifier in texts if identifier in features]
             self._store.put(
