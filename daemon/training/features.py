@@ -212,7 +212,8 @@ class Features:
             while len(self._encoders) >= _ENCODERS_KEPT:
                 del self._encoders[next(iter(self._encoders))]
             compute = hardware.resolve(self._settings, backend=description.backend).compute
-            self._encoders[key] = SentenceEncoder.open(champion, compute, max_tokens=description.input.max_tokens)
+            with usable():
+                self._encoders[key] = SentenceEncoder.open(champion, compute, max_tokens=description.input.max_tokens)
         return self._encoders[key]
 
 
