@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import structlog
 
@@ -36,7 +37,7 @@ from trainers import hardware
 from trainers.job import spec as job_spec
 from trainers.job.spec import JobSpec
 from trainers.learners.catalog import can_refresh
-from trainers.learners.features import FeatureSet, read_features, write_features
+from trainers.learners.features import FeatureSet, from_column, read_features, write_features
 from trainers.learners.heads.conversion import OLD_FORMAT, convert
 from trainers.learners.opening import described, usable
 
@@ -164,19 +165,18 @@ class Features:
         if not counts:
             return {}
         maker = counts.most_common(1)[0][0]
-        places = [at for at, found in enumerate(makers) if found == maker]
-        some = rows.take(pa.array(_sampled(places, rows["text"].to_pylist())))
+        own = rows.filter(pc.equal(rows["encoder_id"], maker))
+        embeddings = from_column(own, "embedding")
+        own = own.filter(pa.array([example_id in embeddings for example_id in own["example_id"].to_pylist()], pa.bool_()))
+        texts, matrix = own["text"].to_pylist(), embeddings.rows(own["example_id"].to_pylist())
         if (key, maker) not in self._same_as_buffer:
-            encoder = self._encoder(key, champion, description)
-            same = _agree(encoder, some["text"].to_pylist(), np.array(some["embedding"].to_pylist(), dtype=np.float32))
+            some = _sampled(range(len(texts)), texts)
+            same = _agree(self._encoder(key, champion, description), [texts[at] for at in some], matrix[some])
             self._same_as_buffer[key, maker] = same
-            log.info("features.buffer_checked", encoder=key, buffer=maker, same=same, texts=some.num_rows)
+            log.info("features.buffer_checked", encoder=key, buffer=maker, same=same, texts=len(some))
         if not self._same_as_buffer[key, maker]:
             return {}
-        own = rows.take(pa.array(places))
-        matrix = own["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        vectors = np.asarray(matrix, dtype=np.float32).reshape(own.num_rows, -1)
-        return {content_sha256(text): vector for text, vector in zip(own["text"].to_pylist(), vectors, strict=True)}
+        return {content_sha256(text): vector for text, vector in zip(texts, matrix, strict=True)}
 
     def _stored(self, key: str, champion: Path, description: Description, texts: Mapping[str, str]) -> Vectors:
         found = self._store.get(key, texts.keys())
