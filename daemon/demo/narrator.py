@@ -101,7 +101,7 @@ class Narrator:
             return answered == self._champions
 
         self.look()
-        self._installation.wait_until(follows, limit_s=30, what="serving to follow the champion")
+        self._installation.wait_until(follows, limit_s=120, what="serving to follow the champion")
 
     def _tell(self, task: TaskStatus) -> None:
         run, last = task.run, task.last_run
