@@ -141,7 +141,10 @@ def _says_nothing_new(one: _Incoming, known: _Known) -> bool:
     if one.article is None:
         return False
     before = known.revisions.known_before(one.article.article_id, one.article.occurred_at, one.stored.position)
-    return before is not None and before.text_sha256 == one.text_sha256
+    if before is not None and before.text_sha256 == one.text_sha256:
+        return True
+    # Its producer sent it again, after another text of the same moment: no return to an earlier text, which comes later.
+    return known.revisions.holds(one.article.article_id, one.article.occurred_at, one.text_sha256)
 
 
 def _note(one: _Incoming, fresh: Mapping[str, Row], known: _Known) -> None:

@@ -65,6 +65,10 @@ class Revisions:
         before = next((one for one in self._backwards(article_id, moment) if _is_before(one.position, position)), None)
         return before or next((one for one in self._of.get(article_id, ()) if _is_before(one.position, position)), None)
 
+    def holds(self, article_id: str, moment: datetime, text_sha256: str) -> bool:
+        """Return whether a revision of exactly this moment has this text."""
+        return any(one.event_time == moment and one.text_sha256 == text_sha256 for one in self._of.get(article_id, ()))
+
     def _backwards(self, article_id: str, moment: datetime) -> Iterator[Revision]:
         revisions = self._of.get(article_id, [])
         for place in range(bisect_right(revisions, moment, key=lambda one: one.event_time) - 1, -1, -1):

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from consumers.buffer.writer import BufferWriter
@@ -63,6 +63,10 @@ def is_clearly_of_another(row: dict[str, Any], before: Rows, erased: dict[str, s
 
 
 @settings(max_examples=25, deadline=None)
+@example(
+    events=[article("first", "a-2", "text 1"), article("same", "a-2", "text 1"), article("other", "a-2", "text 0")],
+    erased={"user_id": "anna"}, redelivered=True,
+)  # fmt: skip
 @given(
     events=st.lists(ARTICLES | PREDICTIONS | LABELS | FEEDBACK, min_size=3, max_size=16, unique_by=lambda event: event.event_id),
     erased=ERASED,
