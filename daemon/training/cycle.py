@@ -24,7 +24,7 @@ from consumers.buffer.writer import BufferWriter
 from consumers.faults import of_the_machine
 from consumers.training_set.snapshot import TrainingSet, load_training_set
 from daemon.telemetry.metrics import DaemonMetrics
-from daemon.training import evidence, features, promoting, publishing, retries, triggers, warm_start
+from daemon.training import evidence, features, holding_out, promoting, publishing, retries, triggers, warm_start
 from daemon.training.features import Features
 from daemon.training.run_folders import RunFolders
 from daemon.training.runners.protocol import Runner
@@ -37,9 +37,6 @@ from registry.store import Registry
 from trainers.hardware import usable_cores
 from trainers.job import spec as job_spec
 from trainers.job.spec import JobSpec
-
-_TOLD_LABELS = 10
-"""Labels that the log tells of one by one."""
 
 _TOLD_REQUESTS = 500
 """Requests that an outgoing event names: as many as fit into one with ids of the greatest length."""
@@ -194,7 +191,7 @@ class Cycle:
         if folder.exists():
             # A set frozen just before a crash may be older than the champion read above.
             shutil.rmtree(folder)
-        self._hold_out_more(task)
+        holding_out.hold_out_more(self._buffer, self._registry, task, self._settings.enrich.test_fraction)
         frozen = self._buffer.freeze(task, run_id=run.run_id, folder=folder, learnt=learnt, max_rows=task.training.max_rows)
         log.info("run.frozen", counts=frozen.manifest.counts, new_rows=frozen.manifest.new_rows)
         # Recorded before anything can fail: a run that fails must not be started again by the same examples. And from here on
@@ -240,16 +237,6 @@ class Cycle:
         if settings.threads or any(self._registry.versions.champion(name) for name in self._tasks()):
             return settings
         return settings.model_copy(update={"threads": usable_cores()})
-
-    def _hold_out_more(self, task: TaskSpec) -> None:
-        """Let labels that fall short on the test side take documents there."""
-        fraction, learnt = self._settings.enrich.test_fraction, self._registry.versions.learnt_by_any()
-        found = self._buffer.hold_out_more(task, test_fraction=fraction, learnt=learnt)
-        if len(found) > _TOLD_LABELS:
-            log.info("labels.held_out_more", labels=len(found), taken=sum(len(short.taken) for short in found))
-        for short in found[:_TOLD_LABELS]:
-            counts = {"documents": short.documents, "held_out": short.held_out, "taken": len(short.taken)}
-            log.info("label.held_out_more", label=short.label, **counts)
 
     def _train(self, run: Run) -> Run:
         spec = self._folders.spec(run)
@@ -302,7 +289,7 @@ class Cycle:
         if decision.verdict == "promote":
             decision = promoting.move_alias(self._registry, run, task, spec, decision, fencing_token=self._token)
             if decision.verdict == "promote":
-                self._keep_features(run, run.version)
+                self._features.keep(self._folders.of(run), self._registry, self._artifacts, run.version)
         elif (why := evidence.outside_the_window(task, self._buffer, result.comparison.rows)) is not None:
             decision = gate.Decision(decision.verdict, (why, *decision.reasons))
         verdict, reasons = decision.verdict, (*decision.reasons, *evidence.labels_that_wait(frozen.manifest))
@@ -334,13 +321,6 @@ class Cycle:
         """
         event = {"event_id": f"{run.run_id}:{kind}", "type": kind, "task": run.task, "run_id": run.run_id, **details}
         self._registry.outbox.add(event, fencing_token=self._token)
-
-    def _keep_features(self, run: Run, version: str) -> None:
-        """Keep what the new champion makes of the rows; what cannot be kept is computed again by the next refresh."""
-        try:
-            self._features.keep(self._folders.of(run), self._registry, self._artifacts, version)
-        except Exception:  # a cache never undoes a decision
-            log.exception("features.not_kept", version=version, next="the next refresh computes them")
 
     def _write_card(self, run: Run) -> None:
         assert run.version is not None  # noqa: S101 - a decided run has one; narrows the type

@@ -127,19 +127,24 @@ class Features:
         return True
 
     def keep(self, run_dir: Path, registry: Registry, artifacts: ArtifactStore, version: str) -> None:
-        """Store what a run's candidate, now champion, made of the rows; forget what no champion needs, nor the last one."""
-        path = run_dir / job_spec.NEW_FEATURES_FILE
-        promoted = registry.versions.get(version)
-        if path.exists():
+        """Store what a run's candidate, now champion, made of the rows; forget what no champion needs, nor the last one.
+
+        What cannot be stored is logged, and computed again by the next refresh.
+        """
+        try:
+            self._keep(run_dir, registry, artifacts, version)
+        except Exception:  # a cache never undoes a decision
+            log.exception("features.not_kept", version=version, next="the next refresh computes them")
+
+    def _keep(self, run_dir: Path, registry: Registry, artifacts: ArtifactStore, version: str) -> None:
+        path, key = run_dir / job_spec.NEW_FEATURES_FILE, self._key_of(artifacts, registry.versions.get(version))
+        if key is not None and path.exists():
             with pq.ParquetFile(run_dir / job_spec.TRAINING_SET_FOLDER / ROWS_FILE) as file:
                 rows = file.read(columns=["example_id", "text"], use_threads=False).to_pylist()
             features = read_features(path)
             known = [row for row in rows if row["example_id"] in features]
             matrix = features.rows([row["example_id"] for row in known])
-            vectors = {content_sha256(row["text"]): vector for row, vector in zip(known, matrix, strict=True)}
-            key = self._key_of(artifacts, promoted)
-            if key is not None:
-                self._store.put(key, vectors)
+            self._store.put(key, {content_sha256(row["text"]): vector for row, vector in zip(known, matrix, strict=True)})
             path.unlink()
         in_use = [registry.versions.get(alias.version) for alias in registry.versions.all_aliases()]
         self._store.keep_encoders({key for one in in_use if (key := self._key_of(artifacts, one)) is not None})
