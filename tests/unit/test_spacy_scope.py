@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -39,7 +40,7 @@ def laid(nlp: Language, rows: list[Example]) -> list[TokenRow]:
     return found
 
 
-def moved(pipeline: tuple[Language, EntityRecognizer], row: Example) -> dict[str, bool]:
+def moved(pipeline: tuple[Language, EntityRecognizer], row: Example, *, carried: Collection[str] = TYPES) -> dict[str, bool]:
     """Which types' beginnings an update by one row moves, in the last layer."""
     nlp, recogniser = pipeline
     layer = next(
@@ -47,7 +48,7 @@ def moved(pipeline: tuple[Language, EntityRecognizer], row: Example) -> dict[str
     )
     before = layer.get_param("b").copy()
     optimizer = Adam(0.01, L2=0.0, use_averages=False)
-    ScopedRecogniser(recogniser).learn(nlp, laid(nlp, [row]), drop=0.0, sgd=optimizer)
+    ScopedRecogniser(recogniser, carried).learn(nlp, laid(nlp, [row]), drop=0.0, sgd=optimizer)
     changed = np.abs(layer.get_param("b") - before) > 0
     names = [recogniser.moves.get_class_name(move) for move in range(recogniser.moves.n_moves)]
     return {label: any(changed[at] for at, name in enumerate(names) if name in (f"B-{label}", f"U-{label}")) for label in TYPES}
@@ -66,6 +67,11 @@ def test_silence_about_a_type_within_the_scope_is_a_no(
     assert moved(pipeline, silent) == dict.fromkeys(TYPES, True)
 
 
+def test_a_type_that_no_row_carries_is_out_of_nobodys_scope(pipeline: tuple[Language, EntityRecognizer]) -> None:
+    silent = Example("e", "Officials of the Evening Post refused to comment .", {"spans": []}, scope=OLD)
+    assert moved(pipeline, silent, carried=OLD) == dict.fromkeys(TYPES, True)
+
+
 def test_what_was_marked_as_one_type_is_no_other(pipeline: tuple[Language, EntityRecognizer]) -> None:
     marked = replace(example("Paris", ("Paris", "GPE")), scope=OLD)
     assert moved(pipeline, marked)["NEWS_ORG"]
@@ -73,7 +79,9 @@ def test_what_was_marked_as_one_type_is_no_other(pipeline: tuple[Language, Entit
 
 def test_training_within_scopes_leaves_the_recogniser_what_it_was(pipeline: tuple[Language, EntityRecognizer]) -> None:
     nlp, recogniser = pipeline
-    ScopedRecogniser(recogniser).learn(nlp, laid(nlp, [replace(row, scope=OLD) for row in examples(5)]), drop=0.0, sgd=Adam(0.01))
+    ScopedRecogniser(recogniser, TYPES).learn(
+        nlp, laid(nlp, [replace(row, scope=OLD) for row in examples(5)]), drop=0.0, sgd=Adam(0.01)
+    )
     assert type(nlp.get_pipe("ner")) is EntityRecognizer
     assert nlp.get_pipe("ner").cfg == spacy.blank("en").add_pipe("ner").cfg | {"moves": recogniser.cfg["moves"]}
 
@@ -92,7 +100,7 @@ def test_rows_of_another_guideline_do_not_unlearn_a_type(pipeline: tuple[Languag
             recogniser.add_label(label)
         rows = laid(nlp, [*whole, *(replace(row, scope=scope) for row in earlier)])
         nlp.initialize(lambda: [row.example(nlp) for row in rows[:4]])
-        scoped, optimizer = ScopedRecogniser(recogniser), Adam(0.01)
+        scoped, optimizer = ScopedRecogniser(recogniser, TYPES), Adam(0.01)
         for _epoch in range(2):
             for start in range(30):
                 scoped.learn(nlp, rows[start::30], drop=0.1, sgd=optimizer)

@@ -218,7 +218,7 @@ def _learn(nlp: Language, recogniser: EntityRecognizer, rows: Sequence[TokenRow]
     rate = training.full_learning_rate if plan.full else training.learning_rate
     batches = list(batches_of(epochs_of(rows, training, full=plan.full, seed=plan.seed), plan.batch_size))
     optimizer: Optimizer = Adam(rate, L2=0.01, L2_is_weight_decay=True, grad_clip=1.0, use_averages=True)
-    scoped = ScopedRecogniser(recogniser)
+    scoped = ScopedRecogniser(recogniser, {label for row in rows for _first, _after, label in row.entities})
     seen, began = 0, time.monotonic()
     for step, (epoch, batch) in enumerate(batches, start=1):
         makes_a_step = step % training.gradient_accumulation == 0 or step == len(batches)

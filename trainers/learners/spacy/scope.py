@@ -8,7 +8,7 @@ at such a token the types outside the scope take no part in the softmax, so that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,13 @@ _SETTINGS = ("update_with_oracle_cut_size", "incorrect_spans_key", "beam_width",
 class ScopedRecogniser(EntityRecognizer):  # type: ignore[misc]  # compiled, without types
     """Trains the weights of another recogniser, row by row within the scope of each. Beam updates, if any, heed no scope."""
 
-    def __init__(self, recogniser: EntityRecognizer) -> None:
-        """Share the model and the moves of `recogniser`, which stays as it is and learns all the same."""
+    def __init__(self, recogniser: EntityRecognizer, carried: Collection[str]) -> None:
+        """Share the model and the moves of `recogniser`, which stays as it is and learns all the same.
+
+        `carried` are the types that some row carries: only these can be out of another row's scope. A type that nothing teaches
+        would be answered at random if nothing spoke against it either.
+        """
+        self._carried = frozenset(carried)
         settings = {name: recogniser.cfg[name] for name in _SETTINGS}
         super().__init__(recogniser.vocab, recogniser.model, recogniser.name, recogniser.moves, **settings)
         self._masks: dict[int, tuple[NDArray[np.intp], NDArray[np.bool_]]] = {}
@@ -60,7 +65,7 @@ class ScopedRecogniser(EntityRecognizer):  # type: ignore[misc]  # compiled, wit
         """Return the moves that begin a type outside the row's scope, and at which tokens they take no part."""
         if row.scope is None:
             return None
-        columns = self._begin(frozenset(self.labels) - row.scope)
+        columns = self._begin(self._carried - row.scope)
         if not len(columns):
             return None
         silent = np.ones(len(example.predicted), dtype=bool)
