@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks import huffpost_years, new_labels
 from benchmarks.classifier_runs import SETTINGS, Chain, Embeddings, Given
 from benchmarks.former_recipe import FormerRecipe
 from benchmarks.huffpost import Row
@@ -99,3 +101,47 @@ def test_embeddings_are_kept_between_calls(tmp_path: Path) -> None:
     assert first.cpu_s > 0
     assert second.cpu_s == 0
     assert np.array_equal(first.of(["one text"]), second.of(["one text"]))
+
+
+def test_every_arm_learns_a_new_label_and_tells_what_mistakes_cost(embeddings: Embeddings, tmp_path: Path) -> None:
+    sets = new_labels.Sets(
+        first=OLD,
+        new=NEW,
+        corrected=rows(["SPORT", "MARKETS"], 10, seed=4),
+        asked_old=[row for row in ASKED if row.label != "WEATHER"],
+        asked_new=[row for row in ASKED if row.label == "WEATHER"],
+    )
+    embeddings.add(row.text for row in sets.corrected)
+    found = new_labels._of_seed(1, sets, [20], arms=new_labels.ARMS, embeddings=embeddings, folder=tmp_path)
+
+    assert set(found) == set(new_labels.ARMS)
+    for name, lines in found.items():
+        assert lines["before"]["old"] > 0.8, name
+        assert lines["after_20"]["new_f1"] > 0.6, name
+        assert lines["after_20"]["cpu_s"] > 0, name
+        assert lines["corrections_clean"]["old"] >= lines["corrections_wrong"]["old"] - 0.1, name
+    means = new_labels._means([found, found])
+    assert means["lr"]["after_20"]["old"] == pytest.approx(found["lr"]["after_20"]["old"])
+
+
+def test_one_in_five_corrections_is_given_another_label() -> None:
+    corrected = rows(["SPORT", "MARKETS"], 10, seed=4)
+    sets = new_labels.Sets(first=OLD, new=NEW, corrected=corrected, asked_old=(), asked_new=())
+    wrong = new_labels._with_mistakes(sets, seed=1)
+
+    assert sum(one.label != other.label for one, other in zip(wrong, corrected, strict=True)) == 4
+    assert {row.label for row in wrong} <= {"SPORT", "MARKETS"}
+
+
+def test_no_text_of_a_year_is_both_learnt_and_asked() -> None:
+    years = {
+        year: [replace(row, at=row.at.replace(year=year)) for row in rows(["SPORT", "MARKETS"], 30, seed=year)]
+        for year in range(huffpost_years.FIRST_YEAR, huffpost_years.RUNS[-1] + 2)
+    }
+    learnt, asked = huffpost_years._sets(years, huffpost_years.Size(20, 20), seed=0)
+
+    assert learnt.keys() == asked.keys() == years.keys()
+    for year in years:
+        assert len(learnt[year]) == 20
+        assert asked[year]
+        assert not {row.text for row in learnt[year]} & {row.text for row in asked[year]}
