@@ -92,6 +92,12 @@ class Training(_Part):
     max_rows: Annotated[
         int, Field(gt=0, description="Most rows a run learns from: the new ones, newest first, then older ones of all ages.")
     ] = 20_000
+    contradicted_weight: Annotated[
+        float,
+        Field(
+            gt=0, le=1, description="What a label keeps of its weight where heads fitted on others contradict it (transformer)."
+        ),
+    ] = 1.0
     dropout: Annotated[float, Field(ge=0, lt=1, description="Share of activations dropped in training (spaCy).")] = 0.1
 
 

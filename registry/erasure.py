@@ -38,10 +38,23 @@ def mark_versions(registry: Registry, example_ids: Collection[str], *, fencing_t
         for marked in portions(sorted(hit)):
             unmarked = versions.c.id.in_(marked) & versions.c.affected_at.is_(None)
             connection.execute(sa.update(versions).where(unmarked).values(affected_at=registry.clock()))
+            _forget_in_reports(connection, marked, example_ids)
         for some in portions(wanted):
             connection.execute(sa.delete(learnt).where(learnt.c.example_id.in_(some)))
             connection.execute(sa.delete(looks).where(looks.c.example_id.in_(some)))
         corrections.forget(connection, wanted)
+
+
+def _forget_in_reports(connection: sa.Connection, version_ids: Sequence[int], example_ids: Collection[str]) -> None:
+    """Take the ids out of what the runs of these versions reported of single rows."""
+    gone = set(example_ids)
+    for row in connection.execute(sa.select(versions.c.id, versions.c.metrics).where(versions.c.id.in_(version_ids))).all():
+        told = row.metrics.get("contradicted")
+        if told and gone.intersection(told["strongest"]):
+            plain = told | {"strongest": [example_id for example_id in told["strongest"] if example_id not in gone]}
+            connection.execute(
+                sa.update(versions).where(versions.c.id == row.id).values(metrics=row.metrics | {"contradicted": plain})
+            )
 
 
 def mark_runs(registry: Registry, run_ids: Collection[str], *, fencing_token: int | None = None) -> list[str]:

@@ -221,6 +221,11 @@ def _effort(version: Version) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = [
         (shown[key], f"{value:.1f}" if isinstance(value, float) else value) for key, value in known.items()
     ]
+    if found := version.metrics.get("contradicted"):
+        strongest = f"; the strongest: {', '.join(f'`{name}`' for name in found['strongest'])}" if found["strongest"] else ""
+        rows.append(
+            ("Rows that others contradict", f"{found['rows']} of {found['judged']}, weight x {found['weight']:g}{strongest}")
+        )
     return rows if (cut := texts_cut(version.metrics)) is None else [*rows, ("Texts longer than the model reads", cut)]
 
 

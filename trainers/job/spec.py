@@ -20,6 +20,7 @@ from config.overrides import NONE, Overrides
 from config.sections import TrainingSettings
 from config.tasks import TaskSpec
 from trainers.compare.comparison import Comparison
+from trainers.learners.contradicted import Contradicted
 from trainers.learners.tried import Tried
 
 EXIT_DONE = 0
@@ -132,6 +133,8 @@ class JobResult(_Value):
     """Whether the head of the model can be solved anew without its encoder."""
     tried: tuple[Tried, ...] = ()
     """What the run tried on the way to its candidate, in order."""
+    contradicted: Contradicted | None = None
+    """Rows that weigh less by `training.contradicted_weight`; None where that is off, or nothing could be judged."""
     hardware: str = ""
     """Device, precision and threads used, for the card."""
     processor: str = ""

@@ -45,6 +45,7 @@ from trainers.job.spec import (
     JobSpec,
 )
 from trainers.learners.catalog import can_refresh, learner_for, refresher_for
+from trainers.learners.contradicted import Contradicted
 from trainers.learners.features import FeatureSet, from_column, read_features, write_features
 from trainers.learners.opening import described, open_model
 from trainers.learners.protocols import Example, Learner, TrainingPlan, TrainingStep
@@ -69,6 +70,7 @@ class Trained(BaseModel):
     rows_cut: int = 0
     labels: tuple[str, ...]
     tried: tuple[Tried, ...] = ()
+    contradicted: Contradicted | None = None
     train_s: float
     examples_per_s: float
 
@@ -128,6 +130,7 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
         labels=trained.labels,
         refreshable=can_refresh(spec.task.kind, spec.task.backend),
         tried=trained.tried,
+        contradicted=trained.contradicted,
         train_s=trained.train_s,
         score_s=time.monotonic() - began,
         examples_per_s=trained.examples_per_s,
@@ -214,6 +217,7 @@ def _train(job: _Job, selection: RunRows) -> Trained:
         job.stop.check()
 
     tried: list[Tried] = []
+    contradicted: list[Contradicted] = []
     metric = metrics.find(spec.task.promotion.metric)
     plan = TrainingPlan(
         spec=spec.task,
@@ -234,6 +238,7 @@ def _train(job: _Job, selection: RunRows) -> Trained:
         keep_features=lambda features: write_features(features, spec.run_dir / NEW_FEATURES_FILE),
         score=lambda gold, answers: metric.pair(gold, answers, answers).scores()[0],
         note_tried=tried.append,
+        note_contradicted=contradicted.append,
     )
     began = time.monotonic()
     (job.learner or refresher_for(spec.task)).train(plan, building)
@@ -246,6 +251,7 @@ def _train(job: _Job, selection: RunRows) -> Trained:
         rows_cut=cut,
         labels=tuple(sorted({label for row in plan.rows for label in kinds.get(spec.task.kind).labels(row.target)})),
         tried=tuple(tried),
+        contradicted=contradicted[-1] if contradicted else None,
         train_s=time.monotonic() - began,
         examples_per_s=speed,
     )

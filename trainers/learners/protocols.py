@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from config.tasks import TaskSpec
 from perennial_artifact.predictor import Predictor
 from trainers.hardware import Hardware
+from trainers.learners.contradicted import Contradicted
 from trainers.learners.features import FeatureSet
 from trainers.learners.tried import Tried
 
@@ -84,6 +85,8 @@ class TrainingPlan:
     """The task's metric of gold and answers, as it lays them side by side for a comparison; None: nothing is chosen by it."""
     note_tried: Callable[[Tried], None] = lambda _tried: None
     """Told of everything that was tried on the way to the candidate; the run's report lists it."""
+    note_contradicted: Callable[[Contradicted], None] = lambda _contradicted: None
+    """Told which rows weigh less, because others contradict them."""
 
 
 class Aligner(Protocol):

@@ -29,6 +29,7 @@ from trainers.learners.encoders.fine_tuning import Recipe, Row, Trainable, fine_
 from trainers.learners.features import FeatureSet
 from trainers.learners.heads import tuning
 from trainers.learners.heads.building import build, choice_of
+from trainers.learners.heads.contradictions import lightened
 from trainers.learners.heads.forward import Choice, choose
 from trainers.learners.heads.rows import head_rows
 from trainers.learners.heads.solving import Weights, solve
@@ -57,8 +58,10 @@ class ClassificationLearner:
         """
         champion = _champion(plan)
         found = usable(plan, _labels_of(plan), from_base=True)
-        rows = found.rows
         before = _choice_of(champion) if champion else Choice()
+        # The base model's features have not seen the rows; those of an encoder that was tuned on wrong labels confirm them.
+        found = replace(found, rows=lightened(plan, found.rows, plan.base_features, found.labels, before))
+        rows = found.rows
         start = tuning.where_to_start(plan, rows, found.labels, champion, before)
         # Before the first sum: another number of threads adds in another order.
         torch.set_num_threads(plan.hardware.threads)

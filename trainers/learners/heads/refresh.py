@@ -16,6 +16,7 @@ from perennial_artifact.sentence.head import Head
 from perennial_artifact.sentence.layout import FORMAT, HEAD_FOLDER
 from trainers.learners.features import FeatureSet
 from trainers.learners.heads.building import build, choice_of
+from trainers.learners.heads.contradictions import lightened
 from trainers.learners.heads.forward import Choice, choose
 from trainers.learners.heads.links import link_files
 from trainers.learners.heads.rows import HeadRows, head_rows
@@ -51,6 +52,7 @@ class HeadRefresh:
             )
             raise RunFailedError(message)
         note = found.note or (f"{len(found.rows) - len(known)} rows have no features yet" if len(known) < len(found.rows) else "")
+        known = lightened(plan, known, stored, found.labels, choice_of(before))
         rows = head_rows(known, features, found.labels)
         choice = _choice(rows, choice_of(before), plan)
         began = time.process_time()
