@@ -1,9 +1,9 @@
 """What `training.contradicted_weight` brings where labels are wrong, and what it costs where they are right or new.
 
-Heads on `minilm`'s embeddings, accuracy with the rule at 0.3 and without. NoisyAG has the labels that a crowd gave beside the true
-ones; HuffPost headlines get a fifth of wrong labels, drawn evenly. The bound is the head on the true labels. What it may cost: on
-right labels, in the weeks after HuffPost changed its sections (2014-04-18), and on a label that came six weeks ago with at most 50
-rows.
+Heads on `minilm`'s embeddings, accuracy with the rule at 0.3 and without. NoisyAG has the labels that a crowd gave beside the
+true ones; HuffPost headlines get a fifth of wrong labels, drawn evenly. The bound is the head on the true labels. What it may
+cost: on right labels, in the weeks after HuffPost changed its sections (2014-04-18), and on a label that came six weeks ago with
+at most 50 rows.
 """
 
 from __future__ import annotations
