@@ -75,7 +75,7 @@ def test_a_batch_that_cannot_be_answered_says_why_and_leaves_no_answers(address:
     done, answers = batch(tmp_path, address, [{"text": TEXT}, {"text": " "}])
     assert done.returncode == 1
     assert "number 1" in done.stderr
-    assert "send words" in done.stderr
+    assert "holds only white space" in done.stderr
     assert not answers.exists()
     done, _answers = batch(tmp_path, address, [{"text": TEXT}], PERENNIAL_API_KEY="wrong")
     assert done.returncode == 1

@@ -237,7 +237,7 @@ def test_dead_letters_are_dropped_once_that_is_confirmed(perennial: Shell) -> No
         assert perennial("dlq", *wrong).returncode == 2
     asked = perennial("dlq", "drop", "1", stdin="n\n")
     assert asked.returncode != 0
-    assert "Remove 1 dead letter for good?" in asked.stdout + asked.stderr
+    assert "Remove 1 dead letter permanently" in asked.stdout + asked.stderr
     assert "0 dead letters dropped; 3 remain" in perennial("dlq", "drop", "--before", "2026-01-01").stdout
     assert "1 dead letter dropped; 2 remain" in perennial("dlq", "drop", "1", stdin="y\n").stdout
     assert "2 dead letters dropped; 0 remain" in perennial("dlq", "drop", "--before", "2999-01-01", "--yes").stdout
@@ -254,7 +254,7 @@ def test_an_erasure_is_asked_for_listed_and_its_tombstone_forgotten(perennial: S
     assert not (data / "events.db").exists(), "nothing was requested"
     asked = perennial("erase", "--user", "anna", "--article", "a-1", stdin="y\n")
     assert asked.returncode == 0, asked.stderr
-    assert "user 'anna' and article 'a-1' for good" in asked.stdout
+    assert "user 'anna' and article 'a-1'" in asked.stdout
     waited = perennial("erase", "--user", "bert", "--yes", "--wait")
     assert waited.returncode == 1
     assert "no daemon is running" in waited.stderr

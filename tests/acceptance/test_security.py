@@ -89,7 +89,7 @@ def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
     operator = Operator(tmp_path)
     for wrong, said in (
         (["create", "Desk 7", "--scope", "predict"], "is not a name for a key"),
-        (["create", "desk", "--scope", "weather"], "no scope weather; the scopes are predict, feedback, admin"),
+        (["create", "desk", "--scope", "weather"], "no scope weather; the scopes are predict, feedback, correct, admin"),
         (["create", "desk", "--scope", "predict", "--expires", "0"], "--expires 0"),
         (["create", "desk"], "--scope"),
         (["list"], "there is no registry at"),
