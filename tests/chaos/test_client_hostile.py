@@ -359,7 +359,7 @@ def test_files_of_another_size_than_was_said_are_not_fetched(server: Hostile, tm
         {"format_version": 1, "task": "t", "number": 1, "files": {"a": {"sha256": "0" * 64, "size_bytes": 1 << 30}}}
     ).encode()
     server.talk = says(http(content))
-    with pytest.raises(ModelError, match="together"):
+    with pytest.raises(ModelError, match="in total"):
         fetched(server, tmp_path, champion(content, 1))
 
 

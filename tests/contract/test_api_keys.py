@@ -73,7 +73,7 @@ def test_what_is_no_name_is_refused(registry: Registry, name: str) -> None:
 
 @pytest.mark.parametrize(("scopes", "said"), [([], "at least one scope"), (["predict", "weather"], "no scope weather")])
 def test_scopes_that_do_not_exist_are_refused(registry: Registry, scopes: list[str], said: str) -> None:
-    with pytest.raises(UserError, match=f"{said}; the scopes are predict, feedback, admin"):
+    with pytest.raises(UserError, match=f"{said}; the scopes are predict, feedback, correct, admin"):
         registry.api_keys.create("desk", scopes)
     assert registry.api_keys.list() == []
 
