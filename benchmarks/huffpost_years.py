@@ -185,11 +185,16 @@ class _Timed:
 
     def __init__(self, fit: Callable[[Sequence[Row]], Callable[[Sequence[str]], list[str]]]) -> None:
         self._fit = fit
+        self._answers: Callable[[Sequence[str]], list[str]] | None = None
 
     def run(self, rows: Sequence[Row]) -> Cost:
         began = time.process_time()
-        self.answers = self._fit(rows)
+        self._answers = self._fit(rows)
         return Cost(time.process_time() - began)
+
+    def answers(self, texts: Sequence[str]) -> list[str]:
+        assert self._answers is not None, "run something first"
+        return self._answers(texts)
 
 
 def logistic_regression(rows: Sequence[Row], embeddings: Embeddings, *, recent: bool) -> Callable[[Sequence[str]], list[str]]:
