@@ -113,7 +113,7 @@ def test_a_reader_writes_nothing(tmp_path: Path) -> None:
 def test_a_closed_buffer_writes_nothing(tmp_path: Path) -> None:
     with opened(tmp_path / "b") as buffer:
         pass
-    with pytest.raises(StopError, match="was closed"):
+    with pytest.raises(StopError, match="is closed"):
         buffer.insert(stored(label("l-1")))
 
 

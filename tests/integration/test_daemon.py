@@ -186,7 +186,7 @@ def test_a_leader_that_was_taken_over_stops_with_code_1_and_says_why(settings: S
         assert later.lease.acquire("elsewhere:7", 600.0) is not None
     assert running.end() == 1
     died = wait_for(lines, "side_task.died", side_task="lease")
-    assert "lease was taken over by elsewhere:7; this daemon stops so that two never write" in died["reason"]
+    assert "has taken over the leader's lease; this daemon stops so that two never write" in died["reason"]
     with Registry.open(settings.registry_url) as registry:
         assert registry.lease.holder() == "elsewhere:7"
 
