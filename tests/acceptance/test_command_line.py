@@ -272,7 +272,7 @@ def test_an_erasure_is_asked_for_listed_and_its_tombstone_forgotten(perennial: S
     assert (listed["number"], listed["what"], listed["state"], listed["late"]) == (1, "user and article", "requested", False)
     assert "anna" not in perennial("erasures").stdout
     forgotten = perennial("erase", "--article", "a-1", "--forget-tombstone")
-    assert "new events of this article are stored again" in forgotten.stdout
+    assert "New events of this article are stored again" in forgotten.stdout
     again = perennial("erase", "--article", "a-1", "--forget-tombstone")
     assert (again.returncode, "never erased here" in again.stderr) == (2, True)
     with closing(Erasures(data)) as erasures:
