@@ -86,7 +86,7 @@ def test_topics_are_made_once_with_our_settings_and_told_when_they_differ(settin
 def test_more_replicas_than_brokers_are_refused_in_words(settings: Settings, broker: Broker) -> None:
     with closing(KafkaAdminClient(bootstrap_servers=broker.address)) as admin:
         admin.delete_topics([name for name in admin.list_topics() if name.startswith("perennial.")])
-    with pytest.raises(UserError, match="the cluster refuses"):
+    with pytest.raises(UserError, match="the cluster refused"):
         topics.create_missing(settings, partitions=1, replication_factor=3)
 
 
