@@ -179,6 +179,7 @@ def test_of_very_many_scores_the_highest_are_kept() -> None:
         labelled(["tag-0"] * 3, ["a"] * 3, ["a"] * 3).drop_columns(["candidate", "opponent"]).rename_columns({"gold": "target"})
     )
     rows = rows.append_column("text", pa.array(["x", "y", "z"]))
+    rows = rows.append_column("scope", pa.nulls(3, pa.list_(pa.string())))
     scored = scoring.score(Knows(), Knows(), rows, align=lambda _text, targets: targets)
     kept = json.loads(scored["candidate"][0].as_py())
     assert list(kept["scores"])[:2] == ["tag-0", "tag-1"]
