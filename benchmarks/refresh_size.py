@@ -98,7 +98,7 @@ def _freeze(run_dir: Path, labels: npt.NDArray[np.int64], features: npt.NDArray[
         "event_time": [_START + step * min(at, rows) for at in range(len(ids))], "language": ["en"] * len(ids),
         "is_new": [rows - 10 <= at < rows for at in range(len(ids))], "role": ["train"] * rows + ["test"] * (len(ids) - rows),
         "contributor": [None] * len(ids), "document_id": [None] * len(ids), "embedding": vectors,
-        "encoder_id": ["made up"] * len(ids),
+        "encoder_id": ["made up"] * len(ids), "scope": [None] * len(ids),
     }  # fmt: skip
     write_training_set(
         run_dir / job_spec.TRAINING_SET_FOLDER, pa.table({name: made[name] for name in SCHEMA.names}, schema=SCHEMA), run_id="r1",
