@@ -300,6 +300,8 @@ class Cycle:
         run = self._update(run, state="decided", verdict=verdict, reasons=reasons, comparison=comparison, error=None)
         log.info("run.decided", verdict=verdict, reasons=list(reasons), version=run.version)
         self._write_card(run)
+        # Of a candidate that did not become champion nobody asks for them.
+        (self._folders.of(run) / job_spec.NEW_FEATURES_FILE).unlink(missing_ok=True)
         self._folders.forget_old()
         return run
 

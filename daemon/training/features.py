@@ -70,8 +70,8 @@ class Features:
         self._settings = settings
         self._stop = stop
         self._encoders: dict[str, SentenceEncoder] = {}
-        self._trusted: dict[str, bool] = {}
-        """By encoder: whether its stored features were found to be its own, since this process began."""
+        self._trusted: set[str] = set()
+        """Encoders whose stored features were checked, or computed, since this process began."""
         self._same_as_buffer: dict[tuple[str, str], bool] = {}
         """By encoder and the buffer's: whether both make the same vectors."""
 
@@ -114,7 +114,9 @@ class Features:
         with pq.ParquetFile(run_dir / job_spec.TRAINING_SET_FOLDER / ROWS_FILE) as file:
             names = [name for name in ("example_id", "text", "embedding", "encoder_id") if name in file.schema_arrow.names]
             rows = file.read(columns=names, use_threads=False)
-        texts = {content_sha256(text): text for text in rows["text"].to_pylist()}
+        hashes = [content_sha256(text) for text in rows["text"].to_pylist()]
+        rows = rows.append_column("sha256", pa.array(hashes, pa.string()))
+        texts = dict(zip(hashes, rows["text"].to_pylist(), strict=True))
         key = self._key(champion, description)
         found = self._buffered(key, champion, description, rows) or self._stored(key, champion, description, texts)
         missing = [sha256 for sha256 in texts if sha256 not in found]
@@ -181,7 +183,7 @@ class Features:
             log.info("features.buffer_checked", encoder=key, buffer=maker, same=same, texts=len(some))
         if not self._same_as_buffer[key, maker]:
             return {}
-        return {content_sha256(text): vector for text, vector in zip(texts, matrix, strict=True)}
+        return dict(zip(own["sha256"].to_pylist(), matrix, strict=True))
 
     def _stored(self, key: str, champion: Path, description: Description, texts: Mapping[str, str]) -> Vectors:
         found = self._store.get(key, texts.keys())
@@ -193,7 +195,7 @@ class Features:
             if not same:
                 self._store.drop(key)
                 found = {}
-        self._trusted[key] = True
+        self._trusted.add(key)
         return found
 
     def _computed(self, key: str, champion: Path, description: Description, texts: Mapping[str, str]) -> Vectors:
@@ -257,8 +259,7 @@ def _sampled(places: Sequence[int], texts: Sequence[str]) -> list[int]:
 
 
 def _by_example(rows: pa.Table, found: Vectors) -> FeatureSet:
-    ids, texts = rows["example_id"].to_pylist(), rows["text"].to_pylist()
     if not found:
         message = "the training set has no text to make features of"
         raise RunFailedError(message)
-    return FeatureSet.of(ids, np.stack([found[content_sha256(text)] for text in texts]))
+    return FeatureSet.of(rows["example_id"].to_pylist(), np.stack([found[sha256] for sha256 in rows["sha256"].to_pylist()]))

@@ -6,13 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import softmax
 
 from config.tasks import TaskSpec
 from perennial_artifact.compute import Compute
 from perennial_artifact.predictor import Answer
 from perennial_artifact.sentence.head import Features
 from trainers.learners.encoders import encoder as encoders
-from trainers.learners.heads.solving import log_softmax
 from trainers.learners.protocols import Example
 
 _ROWS_PER_LABEL = 100
@@ -55,7 +55,7 @@ class NearestCentroid:
         if not texts:
             return []
         cosines = (self._embed(texts) @ self._centroids.T).astype(np.float64)
-        return [self._answer(row) for row in np.exp(log_softmax(cosines / _TEMPERATURE)).tolist()]
+        return [self._answer(row) for row in softmax(cosines / _TEMPERATURE, axis=1).tolist()]
 
     def _answer(self, probabilities: Sequence[float]) -> Answer:
         scores = dict(sorted(zip(self._labels, probabilities, strict=True), key=lambda pair: -pair[1]))

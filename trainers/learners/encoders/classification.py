@@ -26,7 +26,7 @@ from trainers.learners.encoders import encoder as encoders
 from trainers.learners.encoders.baseline import MostFrequentLabel, NearestCentroid
 from trainers.learners.encoders.encoder import TextEncoder, Tuned
 from trainers.learners.encoders.fine_tuning import Recipe, Row, Trainable, fine_tune
-from trainers.learners.features import FeatureSet
+from trainers.learners.features import Features, FeatureSet
 from trainers.learners.heads import tuning
 from trainers.learners.heads.building import build, choice_of
 from trainers.learners.heads.contradictions import lightened
@@ -201,10 +201,10 @@ def _as_it_was(champion: Path | None, start: Start) -> Solved:
 
 
 def _solve(  # noqa: PLR0917 - as above
-    plan: TrainingPlan, rows: Sequence[Example], labels: LabelSet, features: object, start: Start, before: Choice, about: Solved
+    plan: TrainingPlan, rows: Sequence[Example], labels: LabelSet, features: Features, start: Start, before: Choice, about: Solved
 ) -> Head:
     """Return the head on all rows; how it is solved was chosen on features that have not seen the rows, where there are any."""
-    seen = head_rows(rows, features, labels)  # type: ignore[arg-type]  # float32, (rows, features)
+    seen = head_rows(rows, features, labels)
     choice = start.choice
     if choice is None:
         choice = before if start.tune else choose(seen, before, plan.note_tried)

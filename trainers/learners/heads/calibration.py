@@ -6,9 +6,9 @@ After Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import log_softmax
 
 from trainers.learners.heads.forward import Judged
-from trainers.learners.heads.solving import log_softmax
 
 _TEMPERATURES = np.geomspace(0.2, 5.0, 65)
 _LEAST_ROWS = 50
@@ -27,5 +27,5 @@ def temperature(judged: Judged) -> float:
 
 
 def _loss(logits: np.ndarray, gold: np.ndarray) -> float:
-    found = log_softmax(logits)[np.arange(len(gold)), gold]
+    found = log_softmax(logits, axis=1)[np.arange(len(gold)), gold]
     return float(-np.maximum(found, _LEAST_LOG_PROBABILITY).mean())

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.special import softmax
 
 from perennial_artifact.labels import LabelSet
 from trainers.learners.contradicted import Contradicted
 from trainers.learners.features import FeatureSet
 from trainers.learners.heads.forward import Choice, solved
 from trainers.learners.heads.rows import HeadRows, head_rows
-from trainers.learners.heads.solving import Floats, Ids, log_softmax
+from trainers.learners.heads.solving import Floats, Ids
 from trainers.learners.protocols import Example, TrainingPlan
 
 _PARTS = 5
@@ -85,7 +86,7 @@ def own_probability(rows: HeadRows, choice: Choice) -> tuple[Floats, Floats]:
 
 def _judged(rows: HeadRows, others: Ids, mine: Ids, choice: Choice) -> tuple[Floats, Floats]:
     head, _prior = solved(rows.take(others[:: -(-len(others) // _MOST_FITTED)]), choice)
-    probabilities = np.exp(log_softmax(head.scores(rows.features[mine])))
+    probabilities = softmax(head.scores(rows.features[mine]), axis=1)
     known = np.isin(rows.labels[mine], head.labels)
     own = np.full(len(mine), np.nan)
     own[known] = probabilities[known, np.searchsorted(head.labels, rows.labels[mine][known])]

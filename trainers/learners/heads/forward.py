@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
+from scipy.special import log_softmax
+from sklearn.metrics import accuracy_score, f1_score
 
 from trainers.learners.heads.rows import HeadRows
-from trainers.learners.heads.solving import Floats, Ids, Weights, accuracy, log_softmax, macro_f1, solve
+from trainers.learners.heads.solving import Floats, Ids, Weights, solve
 from trainers.learners.heads.weighting import decayed, prior
 from trainers.learners.tried import Tried
 
@@ -149,7 +151,7 @@ def _scores(rows: HeadRows, splits: Sequence[tuple[Ids, Ids]], choices: Sequence
         places = np.searchsorted(found.labels, gold[known])
         for choice in choices:
             head, _prior = _with_prior(found, older, weights, choice.prior_days)
-            probabilities = log_softmax(head.scores(rows.features[judge]))
+            probabilities = log_softmax(head.scores(rows.features[judge]), axis=1)
             answers[choice].append(head.labels[probabilities.argmax(axis=1)])
             log = np.full(len(judge), _UNKNOWN_LABEL)
             log[known] = np.maximum(probabilities[known, places], _UNKNOWN_LABEL)
@@ -160,8 +162,10 @@ def _scores(rows: HeadRows, splits: Sequence[tuple[Ids, Ids]], choices: Sequence
     for choice in choices:
         given, log = np.concatenate(answers[choice]), np.concatenate(logs[choice])
         means = {
-            "log_probability": float(log.mean()), "accuracy": accuracy(gold, given), "macro_f1": macro_f1(gold, given),
-        }  # fmt: skip
+            "log_probability": float(log.mean()),
+            "accuracy": float(accuracy_score(gold, given)),
+            "macro_f1": float(f1_score(gold, given, labels=np.unique(gold), average="macro", zero_division=0)),
+        }
         scores[choice] = _Score(log, means, cpu_s)
     return scores
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,24 +79,3 @@ def _aligned(start: Weights, labels: Ids, width: int) -> Weights:
         places = np.searchsorted(start.labels, labels[known])
         weight[known], bias[known] = start.weight[places], start.bias[places]
     return Weights(labels, weight, bias)
-
-
-def macro_f1(gold: Ids, answered: Ids) -> float:
-    """Return the mean F1 over the labels in `gold`, 0..1; 0 without rows."""
-    scores = []
-    for label in np.unique(gold):
-        right = int(((gold == label) & (answered == label)).sum())
-        scores.append(2 * right / (int((gold == label).sum()) + int((answered == label).sum())))
-    return float(np.mean(scores)) if scores else 0.0
-
-
-def log_softmax(scores: Floats) -> Floats:
-    """Return the logarithms of the probabilities, shape (rows, labels), of logits of that shape."""
-    shifted = scores - scores.max(axis=1, keepdims=True)
-    found: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return found
-
-
-def accuracy(gold: Sequence[int] | Ids, answered: Ids) -> float:
-    """Return the share of answers that are right, 0..1; 0 without rows."""
-    return float((np.asarray(gold) == answered).mean()) if len(answered) else 0.0
