@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import random
 import shutil
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from config.durable import sync_file, sync_folder, sync_tree, write_atomic
+from config.durable import sync_folder, sync_tree, write_atomic
 from config.errors import RunFailedError
 from config.kinds import catalog as kinds
-from consumers.rows.eligibility import INDEPENDENT
 from consumers.training_set.snapshot import TrainingSet, load_training_set
-from perennial_artifact.predictor import Predictor
 from trainers import hardware
-from trainers.compare import scoring
-from trainers.compare.comparison import Comparison, compare
 from trainers.compare.metrics import catalog as metrics
 from trainers.hardware import Hardware
 from trainers.job import origin
-from trainers.job.beside import baseline_name, baseline_score
+from trainers.job.comparing import compare_models
+from trainers.job.examples import examples_of
 from trainers.job.guards import StopRequest, wake_collector
+from trainers.job.job import Job
 from trainers.job.progress import ProgressLog
 from trainers.job.replay import RunRows, select
 from trainers.job.spec import (
-    CHAMPION_FOLDER,
     FEATURES_FILE,
     LINEAGE_FILE,
     MODEL_FOLDER,
     NEW_FEATURES_FILE,
-    SCORES_FILE,
     WORK_FOLDER,
     JobResult,
     JobSpec,
@@ -47,9 +35,9 @@ from trainers.job.spec import (
 from trainers.learners.catalog import can_refresh, learner_for, refresher_for
 from trainers.learners.contradicted import Contradicted
 from trainers.learners.features import FeatureSet, from_column, read_features, write_features
-from trainers.learners.opening import described, open_model
-from trainers.learners.protocols import Example, Learner, TrainingPlan, TrainingStep
+from trainers.learners.protocols import Learner, TrainingPlan, TrainingStep
 from trainers.learners.tried import Tried
+from trainers.parquet import write_table
 
 TRAINED_FILE = "trained.json"
 """Written last when the model folder is complete: a later attempt goes on with scoring."""
@@ -75,25 +63,6 @@ class Trained(BaseModel):
     examples_per_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What every step of one run needs."""
-
-    spec: JobSpec
-    learner: Learner | None
-    """None in a refresh."""
-    hardware: Hardware
-    training_set: TrainingSet
-    stop: StopRequest
-    progress: ProgressLog
-    features: FeatureSet | None
-    """What the champion's encoder makes of the rows, where that is stored."""
-
-    @property
-    def model(self) -> Path:
-        return self.spec.run_dir / MODEL_FOLDER
-
-
 def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResult:
     """Carry out one run and return what it found.
 
@@ -105,7 +74,7 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
     learner = None if spec.refresh else learner_for(spec.task)
     selection = _select(spec, learner, training_set)
     stop.check()
-    job = _Job(spec, learner, _resources(spec), training_set, stop, progress, _stored_features(spec))
+    job = Job(spec, learner, _resources(spec), training_set, stop, progress, _stored_features(spec))
     wake_collector()
     stop.check()
     trained = _already_trained(job)
@@ -114,7 +83,7 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
     else:
         progress.write("training", message="the model was complete already; going on with scoring")
     began = time.monotonic()
-    result, tested, tested_cut, baseline = _compare(job, selection)
+    result, tested, tested_cut, baseline = compare_models(job, selection)
     return JobResult(
         run_id=spec.run_id,
         status="done",
@@ -172,7 +141,7 @@ def _select(spec: JobSpec, learner: Learner | None, training_set: TrainingSet) -
         message = f"run {spec.run_id} has nothing to learn: {why}{training_set.manifest.left_out_told}"
         raise RunFailedError(message)
     # What a version has learnt from is its lineage; the training set names more rows than an incremental run takes.
-    _write_table(spec.run_dir / LINEAGE_FILE, selection.table.select(["example_id"]))
+    write_table(selection.table.select(["example_id"]), spec.run_dir / LINEAGE_FILE)
     _LOG.info("rows_selected", new=selection.new, replayed=selection.replayed, held_back=selection.held_back, full=full)
     return selection
 
@@ -182,7 +151,7 @@ def _has_more_to_learn(spec: JobSpec, learner: Learner, selection: RunRows) -> b
     return selection.table.num_rows > 0 and spec.champion is not None and learner.has_more_to_learn(spec.champion)
 
 
-def _already_trained(job: _Job) -> Trained | None:
+def _already_trained(job: Job) -> Trained | None:
     try:
         trained = Trained.model_validate_json((job.spec.run_dir / TRAINED_FILE).read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -195,7 +164,7 @@ def _already_trained(job: _Job) -> Trained | None:
     return trained if job.model.is_dir() else None
 
 
-def _train(job: _Job, selection: RunRows) -> Trained:
+def _train(job: Job, selection: RunRows) -> Trained:
     spec = job.spec
     # Never into a folder that an earlier attempt has touched.
     for leftover in (*spec.run_dir.glob(f"{MODEL_FOLDER}{_BUILDING}*"), job.model):
@@ -262,103 +231,6 @@ def _train(job: _Job, selection: RunRows) -> Trained:
     return trained
 
 
-def _compare(job: _Job, selection: RunRows) -> tuple[Comparison, int, int, float | None]:
-    """Return the comparison, how many rows were scored, of how many the candidate read the beginning only, and one more score.
-
-    That is the declared baseline's, where it was asked for beside the champion's.
-    """
-    spec = job.spec
-    rows = job.training_set.rows(*scoring.ROLES, embeddings=False)
-    if spec.refresh:
-        rows, candidate, opponent = _from_features(spec, job.features, rows)
-        opponent_name, opponent_version = spec.champion_version or CHAMPION_FOLDER, spec.champion_version
-    else:
-        candidate = open_model(job.model, spec.training)
-        opponent, opponent_name, opponent_version = _opponent(job, selection)
-
-    def report(done: int, of: int) -> None:
-        job.progress.write("scoring", step=done, steps=of, message=f"the candidate and {opponent_name} answer the test rows")
-        job.stop.check()
-
-    align = job.learner.aligner(candidate) if job.learner else lambda _text, targets: targets
-    scores = scoring.score(candidate, opponent, rows, align=align, report=report)
-    _write_table(spec.run_dir / SCORES_FILE, scores)
-    candidate_latency = opponent_latency = None
-    if not spec.refresh:  # else both have the same encoder, which is what takes the time
-        texts = (rows if rows.num_rows else selection.table)["text"].to_pylist()
-        random.Random(spec.training.seed).shuffle(texts)  # noqa: S311 - a sample
-        candidate_latency, opponent_latency = scoring.time_answers(candidate, opponent, texts)
-    job.stop.check()
-    cut = sum(bool(json.loads(answer).get("truncated")) for answer in scores["candidate"].to_pylist())
-    found = compare(
-        spec.task,
-        run_id=spec.run_id,
-        champion_version=opponent_version,
-        opponent=opponent_name,
-        scores=scores,
-        candidate_latency=candidate_latency,
-        # A baseline is not in production: being slower than one is no fault.
-        champion_latency=opponent_latency if opponent_version else None,
-        size_mib=sum(path.stat().st_size for path in job.model.rglob("*") if path.is_file()) / 2**20,
-        looks=spec.looks,
-        seed=spec.training.seed,
-    )
-    baseline = None
-    if spec.baseline_too and opponent_version is not None:
-        untaught = (job.learner or learner_for(spec.task)).baseline(spec.task, examples_of(selection.table))
-        baseline = baseline_score(spec.task, untaught, rows.filter(pc.equal(rows["role"], "test")), align=align)
-    return found, scores.num_rows, cut, baseline
-
-
 def _stored_features(spec: JobSpec) -> FeatureSet | None:
     path = spec.run_dir / FEATURES_FILE
     return read_features(path) if path.exists() else None
-
-
-def _from_features(spec: JobSpec, stored: FeatureSet | None, rows: pa.Table) -> tuple[pa.Table, Predictor, Predictor]:
-    """Return the rows to score whose features are stored, and candidate and champion answering from these."""
-    champion = spec.champion
-    if stored is None or champion is None:
-        message = f"run {spec.run_id} is a refresh without stored features or champion; the next one computes them anew"
-        raise RunFailedError(message)
-    rows = rows.filter(pa.array([example_id in stored for example_id in rows["example_id"].to_pylist()], pa.bool_()))
-    by_text = dict(zip(rows["text"].to_pylist(), rows["example_id"].to_pylist(), strict=True))
-    refresher = refresher_for(spec.task)
-    return rows, refresher.open(spec.run_dir / MODEL_FOLDER, stored, by_text), refresher.open(champion, stored, by_text)
-
-
-def _opponent(job: _Job, selection: RunRows) -> tuple[Predictor, str, str | None]:
-    """Return what the candidate is compared with, its name, and its version where it is the champion."""
-    spec = job.spec
-    if spec.champion is not None and described(spec.champion).kind == spec.task.kind:
-        version = spec.champion_version or spec.champion.name
-        return open_model(spec.champion, spec.training), version, version
-    # A champion that answers another kind of question, from before the task was changed, cannot be compared with.
-    return (
-        (job.learner or learner_for(spec.task)).baseline(spec.task, examples_of(selection.table)),
-        baseline_name(spec.task),
-        None,
-    )
-
-
-def examples_of(rows: pa.Table) -> Sequence[Example]:
-    """Return the rows of a training set as tasks read them."""
-    names = ("example_id", "text", "target", "weight", "event_time", "document_id", "story_id", "selected_by", "is_new", "scope")
-    return [
-        Example(
-            example_id=example_id, text=text, target=json.loads(target), weight=weight, event_time=event_time,
-            document=document or story, independent=selected_by in INDEPENDENT, is_new=is_new,
-            scope=None if scope is None else frozenset(scope),
-        )
-        for example_id, text, target, weight, event_time, document, story, selected_by, is_new, scope in zip(
-            *(rows[name].to_pylist() for name in names), strict=True
-        )
-    ]  # fmt: skip
-
-
-def _write_table(path: Path, table: pa.Table) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    pq.write_table(table, temporary)
-    sync_file(temporary)
-    temporary.replace(path)
-    sync_folder(path.parent)

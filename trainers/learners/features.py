@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from config.durable import sync_file, sync_folder
 from config.errors import RunFailedError
+from trainers.parquet import write_table
 
 Features = npt.NDArray[np.float32]
 
@@ -68,12 +68,8 @@ def write_features(features: FeatureSet, path: Path) -> None:
     width = features.matrix.shape[1]
     offsets = pa.array(np.arange(len(order) + 1, dtype=np.int32) * width)
     table = pa.table({"example_id": pa.array(order, pa.string()), "features": pa.ListArray.from_arrays(offsets, values)})
-    temporary = path.with_name(f".{path.name}.tmp")
     # Random numbers do not shrink, and trying takes longer than writing them.
-    pq.write_table(table, temporary, compression="none", use_dictionary=["example_id"])
-    sync_file(temporary)
-    temporary.replace(path)
-    sync_folder(path.parent)
+    write_table(table, path, compression="none", use_dictionary=["example_id"])
 
 
 def read_features(path: Path) -> FeatureSet:

@@ -1,0 +1,97 @@
+"""Candidate and opponent answer the rows that are held out, and the answers become one comparison."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from config.errors import RunFailedError
+from perennial_artifact.predictor import Predictor
+from trainers.compare import scoring
+from trainers.compare.comparison import Comparison, compare
+from trainers.job.beside import baseline_name, baseline_score
+from trainers.job.examples import examples_of
+from trainers.job.job import Job
+from trainers.job.replay import RunRows
+from trainers.job.spec import CHAMPION_FOLDER, MODEL_FOLDER, SCORES_FILE, JobSpec
+from trainers.learners.catalog import learner_for, refresher_for
+from trainers.learners.features import FeatureSet
+from trainers.learners.opening import described, open_model
+from trainers.parquet import write_table
+
+
+def compare_models(job: Job, selection: RunRows) -> tuple[Comparison, int, int, float | None]:
+    """Return the comparison, how many rows were scored, of how many the candidate read the beginning only, and one more score.
+
+    That is the declared baseline's, where it was asked for beside the champion's.
+    """
+    spec = job.spec
+    rows = job.training_set.rows(*scoring.ROLES, embeddings=False)
+    if spec.refresh:
+        rows, candidate, opponent = _from_features(spec, job.features, rows)
+        opponent_name, opponent_version = spec.champion_version or CHAMPION_FOLDER, spec.champion_version
+    else:
+        candidate = open_model(job.model, spec.training)
+        opponent, opponent_name, opponent_version = _opponent(job, selection)
+
+    def report(done: int, of: int) -> None:
+        job.progress.write("scoring", step=done, steps=of, message=f"the candidate and {opponent_name} answer the test rows")
+        job.stop.check()
+
+    align = job.learner.aligner(candidate) if job.learner else lambda _text, targets: targets
+    scores = scoring.score(candidate, opponent, rows, align=align, report=report)
+    write_table(scores, spec.run_dir / SCORES_FILE)
+    candidate_latency = opponent_latency = None
+    if not spec.refresh:  # else both have the same encoder, which is what takes the time
+        texts = (rows if rows.num_rows else selection.table)["text"].to_pylist()
+        random.Random(spec.training.seed).shuffle(texts)  # noqa: S311 - a sample
+        candidate_latency, opponent_latency = scoring.time_answers(candidate, opponent, texts)
+    job.stop.check()
+    cut = sum(bool(json.loads(answer).get("truncated")) for answer in scores["candidate"].to_pylist())
+    found = compare(
+        spec.task,
+        run_id=spec.run_id,
+        champion_version=opponent_version,
+        opponent=opponent_name,
+        scores=scores,
+        candidate_latency=candidate_latency,
+        # A baseline is not in production: being slower than one is no fault.
+        champion_latency=opponent_latency if opponent_version else None,
+        size_mib=sum(path.stat().st_size for path in job.model.rglob("*") if path.is_file()) / 2**20,
+        looks=spec.looks,
+        seed=spec.training.seed,
+    )
+    baseline = None
+    if spec.baseline_too and opponent_version is not None:
+        untaught = (job.learner or learner_for(spec.task)).baseline(spec.task, examples_of(selection.table))
+        baseline = baseline_score(spec.task, untaught, rows.filter(pc.equal(rows["role"], "test")), align=align)
+    return found, scores.num_rows, cut, baseline
+
+
+def _from_features(spec: JobSpec, stored: FeatureSet | None, rows: pa.Table) -> tuple[pa.Table, Predictor, Predictor]:
+    """Return the rows to score whose features are stored, and candidate and champion answering from these."""
+    champion = spec.champion
+    if stored is None or champion is None:
+        message = f"run {spec.run_id} is a refresh without stored features or champion; the next one computes them anew"
+        raise RunFailedError(message)
+    rows = rows.filter(pa.array([example_id in stored for example_id in rows["example_id"].to_pylist()], pa.bool_()))
+    by_text = dict(zip(rows["text"].to_pylist(), rows["example_id"].to_pylist(), strict=True))
+    refresher = refresher_for(spec.task)
+    return rows, refresher.open(spec.run_dir / MODEL_FOLDER, stored, by_text), refresher.open(champion, stored, by_text)
+
+
+def _opponent(job: Job, selection: RunRows) -> tuple[Predictor, str, str | None]:
+    """Return what the candidate is compared with, its name, and its version where it is the champion."""
+    spec = job.spec
+    if spec.champion is not None and described(spec.champion).kind == spec.task.kind:
+        version = spec.champion_version or spec.champion.name
+        return open_model(spec.champion, spec.training), version, version
+    # A champion that answers another kind of question, from before the task was changed, cannot be compared with.
+    return (
+        (job.learner or learner_for(spec.task)).baseline(spec.task, examples_of(selection.table)),
+        baseline_name(spec.task),
+        None,
+    )
