@@ -5,10 +5,6 @@ The scratch folder lies among the folders of runs: it holds texts, and an erasur
 
 from __future__ import annotations
 
-import fcntl
-import os
-import secrets
-import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from config import scratch
 from config.errors import RetryError, RunFailedError
 from config.settings import Settings
 from daemon.training.runners.local import LOG_FILE
@@ -33,9 +30,7 @@ def scratch_folder(runs_dir: Path) -> Iterator[Path]:
     Raises `RetryError` where an erasure removed the folder meanwhile.
     """
     sweep(runs_dir)
-    folder = runs_dir.resolve() / f"{PREFIX}{secrets.token_hex(6)}"
-    folder.mkdir(parents=True)
-    with _locked(folder):
+    with scratch.scratch_folder(runs_dir.resolve(), PREFIX) as folder:
         try:
             yield folder
         except (OSError, RunFailedError):
@@ -43,22 +38,11 @@ def scratch_folder(runs_dir: Path) -> Iterator[Path]:
                 raise
             message = "an erasure removed some of its texts and with them this temporary folder; start the command again"
             raise RetryError(message) from None
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep(runs_dir: Path) -> int:
     """Remove the scratch folders of processes that were killed; return how many those were."""
-    swept = 0
-    for folder in runs_dir.glob(f"{PREFIX}*"):
-        try:
-            with _locked(folder) as free:
-                if free:
-                    shutil.rmtree(folder)
-                    swept += 1
-        except FileNotFoundError:
-            continue  # its own process has just removed it
-    return swept
+    return scratch.sweep(runs_dir.glob(f"{PREFIX}*"))
 
 
 def carry_out(spec: JobSpec, settings: Settings, report: Callable[[Progress], None]) -> JobResult:
@@ -92,18 +76,3 @@ def _set_by_signals(stop: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Hold the folder's lock, which the kernel drops when the process dies; False when another process holds it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)

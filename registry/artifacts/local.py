@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 
-from config import durable
+from config import durable, scratch
 from config.errors import RunFailedError
 from perennial_artifact.manifest import MANIFEST_FILE, File, Manifest
 from perennial_artifact.sharing import Held
@@ -45,7 +43,7 @@ class LocalArtifacts:
         names = manifests.publishable(source)
         parent = self._root / task
         parent.mkdir(parents=True, exist_ok=True)
-        with _temporary_folder(parent) as temporary:
+        with scratch.scratch_folder(parent, _TEMPORARY_PREFIX) as temporary:
             held = Held(map(self.folder, self.list()))
             manifest = Manifest(task=task, number=number, files=_take_in(source, names, temporary, held))
             durable.sync_tree(temporary)
@@ -105,40 +103,7 @@ class LocalArtifacts:
 
     def sweep_temporary(self) -> int:
         """Remove what killed processes left half copied or half removed; return how many folders that were."""
-        swept = 0
-        for folder in self._root.glob(f"*/{_TEMPORARY_PREFIX}*"):
-            with _locked(folder) as free:
-                if free:
-                    shutil.rmtree(folder)
-                    swept += 1
-        return swept
-
-
-@contextmanager
-def _temporary_folder(parent: Path) -> Iterator[Path]:
-    """A folder that is gone afterwards unless it was renamed, and that no sweep takes while this process lives."""
-    folder = parent / f"{_TEMPORARY_PREFIX}{secrets.token_hex(8)}"
-    folder.mkdir()
-    with _locked(folder):
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Hold the folder's lock, which the kernel drops when the process dies; False when another process holds it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)
+        return scratch.sweep(self._root.glob(f"*/{_TEMPORARY_PREFIX}*"))
 
 
 def _take_in(source: Path, names: Collection[str], target: Path, held: Held) -> dict[str, File]:
