@@ -13,8 +13,8 @@ from pathlib import Path
 import structlog
 
 from config.clock import Clock, utc_now
-from config.durable import free_bytes
 from config.errors import DeadLetterError, RetryError
+from config.files.durable import free_bytes
 from config.sections import IngestSettings
 from config.tasks import TaskSpec
 from consumers.buffer.protocols import EventStore

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from config import private
 from config.errors import UserError
+from config.files import private
 from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from config.durable import sync_file, sync_folder
+from config.files.durable import sync_file, sync_folder
 
 
 def write_table(table: pa.Table, path: Path, **options: Any) -> None:  # noqa: ANN401 - handed on to the library

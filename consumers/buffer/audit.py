@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from config import durable
 from config.errors import StopError
+from config.files import durable
 from config.words import counted
 from consumers.events.schemas import TOPIC_OF_TYPE, content_sha256
 from consumers.log.protocols import TopicPartition

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from config import durable
 from config.errors import StopError
+from config.files import durable
 from consumers.buffer.folder import kept_number
 
 TOKEN_FILE = "highest_fencing_token"  # noqa: S105 - a number that counts leaders, no secret

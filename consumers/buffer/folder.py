@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 import psutil
 
-from config import durable
 from config.errors import StopError, UserError
+from config.files import durable
 from consumers.tables.columns import FORMAT_VERSION
 
 FORMAT_FILE = "format_version"

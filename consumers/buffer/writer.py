@@ -10,9 +10,9 @@ from typing import BinaryIO
 
 import pyarrow.compute as pc
 
-from config import durable
 from config.clock import Clock
 from config.errors import StopError
+from config.files import durable
 from config.sections import BufferSettings, FeedbackSettings
 from config.tasks import TaskSpec
 from consumers.buffer import audit as buffer_audit

@@ -13,7 +13,7 @@ from typing import Any
 
 from config.clock import Clock, utc_now
 from config.errors import UserError
-from config.sqlite_file import open_file, transaction, translated_errors, vacuum
+from config.files.sqlite_file import open_file, transaction, translated_errors, vacuum
 from consumers.log.protocols import EventSink, Position, RawEvent
 
 FORMAT_VERSION = 1

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import structlog
 
 from config.errors import StopError
-from config.sqlite_file import open_file, transaction, translated_errors, vacuum
+from config.files.sqlite_file import open_file, transaction, translated_errors, vacuum
 
 FILE_NAME = "features.db"
 FORMAT_VERSION = 1

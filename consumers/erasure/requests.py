@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from config.clock import Clock, utc_now
 from config.errors import StopError
-from config.sqlite_file import open_file, transaction, translated_errors, vacuum
+from config.files.sqlite_file import open_file, transaction, translated_errors, vacuum
 from consumers.erasure import tombstones as hashes
 from consumers.erasure.tombstones import Kind, Tombstones
 from consumers.events.schemas import Erase

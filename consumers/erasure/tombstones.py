@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from config.durable import sync_folder
 from config.errors import DeadLetterError, StopError
+from config.files.durable import sync_folder
 from consumers.events import wire
 from consumers.events.schemas import AnyEvent, content_sha256
 

@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from config import durable
+from config.files import durable
 from consumers.tables import compaction
 from consumers.tables.columns import KEYS, SCHEMAS
 from consumers.tables.lance import Snapshot, Tables

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from config import durable
 from config.errors import RunFailedError
+from config.files import durable
 from config.words import named
 
 ROWS_FILE = "rows.parquet"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from config.durable import write_atomic
+from config.files.durable import write_atomic
 from config.settings import load_settings
 from config.words import counted
 from consumers.events import json_schemas as event_schemas

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from config.errors import PerennialError, UserError
-from config.private import keep_private, refusal
+from config.files.private import keep_private, refusal
 from config.secrets import masked_message
 from daemon.cli import (
     backups,

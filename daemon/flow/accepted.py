@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from config.sqlite_file import open_file, transaction, translated_errors, vacuum
+from config.files.sqlite_file import open_file, transaction, translated_errors, vacuum
 
 FORMAT_VERSION = 1
 _SCHEMA = """

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
-from config.private import prepare
+from config.files.private import prepare
 from config.settings import Settings
 from consumers.events import schemas as events
 from consumers.formats.imported import known_rows

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from config import private
 from config.errors import UserError
+from config.files import private
 from config.overrides import Overrides
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks

@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from pathlib import Path
 
-from config.durable import write_atomic
+from config.files.durable import write_atomic
 
 FILE_NAME = "last_backup.json"
 

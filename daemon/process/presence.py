@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from config.durable import write_atomic
+from config.files.durable import write_atomic
 
 FILE_NAME = "serving.json"
 # Process start times have a resolution of 10 ms; the kernel's whole-second boot time may be read rounded either way.

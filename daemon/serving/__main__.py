@@ -27,8 +27,8 @@ import uvicorn
 
 from config.addresses import is_loopback
 from config.errors import PerennialError, UserError
+from config.files.private import keep_private, prepare
 from config.logging import configure_logging, mask_crashes
-from config.private import keep_private, prepare
 from config.secrets import masked_message, secrets_of
 from config.sections import ServingSettings
 from config.settings import Settings, load_settings

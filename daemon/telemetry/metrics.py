@@ -11,8 +11,8 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
 from config.addresses import is_loopback
-from config.durable import free_bytes
 from config.errors import UserError
+from config.files.durable import free_bytes
 from config.settings import Settings
 from consumers.defence.standings import STANDINGS
 from consumers.log.protocols import TopicPartition

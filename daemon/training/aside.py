@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from config import scratch
 from config.errors import RetryError, RunFailedError
+from config.files import scratch
 from config.settings import Settings
 from daemon.training.runners.local import LOG_FILE
 from daemon.training.runners.open import open_runner

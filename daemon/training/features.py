@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import structlog
 
-from config.durable import sha256_of_file
 from config.errors import RunFailedError
+from config.files.durable import sha256_of_file
 from config.sections import TrainingSettings
 from consumers.enrichment.feature_store import FeatureStore
 from consumers.events.schemas import content_sha256

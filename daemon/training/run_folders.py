@@ -6,8 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
-from config import durable
 from config.errors import RunFailedError
+from config.files import durable
 from config.settings import Settings
 from registry.runs import Run, Runs
 from trainers.job import spec as job_spec

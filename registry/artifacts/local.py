@@ -11,8 +11,8 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from config import durable, scratch
 from config.errors import RunFailedError
+from config.files import durable, scratch
 from perennial_artifact.manifest import MANIFEST_FILE, File, Manifest
 from perennial_artifact.sharing import Held
 from registry.artifacts import manifest as manifests

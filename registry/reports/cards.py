@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from config.durable import write_atomic
+from config.files.durable import write_atomic
 from config.words import counted
 from registry.reports.diff import flatten
 from registry.runs import Run

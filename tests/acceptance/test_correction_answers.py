@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from config.private import prepare
+from config.files.private import prepare
 from daemon.demo.installation import Installation
 from daemon.process import presence
 from registry import promotion

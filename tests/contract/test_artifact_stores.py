@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from config import durable
 from config.errors import RunFailedError, UserError
+from config.files import durable
 from perennial_artifact.manifest import MANIFEST_FILE, File
 from perennial_artifact.sharing import Held
 from registry.artifacts import manifest as manifests

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from config import durable
 from config.errors import StopError
+from config.files import durable
 from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import AnyEvent
 from consumers.log.protocols import Position

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from config import private
 from config.errors import UserError
+from config.files import private
 from config.settings import load_settings
 from consumers.dead_letters.store import DeadLetters
 from consumers.log.embedded.log import EmbeddedLog

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from config import durable
 from config.errors import RunFailedError
+from config.files import durable
 from registry.artifacts.local import LocalArtifacts
 from registry.artifacts.manifest import MANIFEST_FILE
 from registry.artifacts.protocol import Published

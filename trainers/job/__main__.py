@@ -11,8 +11,8 @@ import structlog
 
 from config import extensions
 from config.errors import UserError
+from config.files.private import keep_private
 from config.logging import configure_logging
-from config.private import keep_private
 from config.sections import LogSettings
 from trainers.job import guards
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from config.durable import write_atomic
+from config.files.durable import write_atomic
 from config.overrides import NONE, Overrides
 from config.sections import TrainingSettings
 from config.tasks import TaskSpec

@@ -9,8 +9,8 @@ import time
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from config.durable import sync_folder, sync_tree, write_atomic
 from config.errors import RunFailedError
+from config.files.durable import sync_folder, sync_tree, write_atomic
 from config.kinds import catalog as kinds
 from consumers.training_set.snapshot import TrainingSet, load_training_set
 from trainers import hardware

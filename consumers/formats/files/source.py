@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from config.durable import sha256_of_file
 from config.errors import UserError
+from config.files.durable import sha256_of_file
 from consumers.formats.files import brat, conll, csv, docbin, encoding, json, parquet
 from consumers.formats.files.open import open_import, uncompressed_name
 from consumers.formats.rows import AnyRow

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-from config.sqlite_file import transaction, translated_errors
+from config.files.sqlite_file import transaction, translated_errors
 from consumers.log.embedded.file import CHUNK_BYTES, CHUNK_EVENTS, bounds_of, open_log, portion, topics_of
 
 

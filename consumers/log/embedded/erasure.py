@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from config.sqlite_file import transaction, translated_errors, vacuum
+from config.files.sqlite_file import transaction, translated_errors, vacuum
 from consumers.log.embedded.file import CHUNK_BYTES, CHUNK_EVENTS, PARTITION, encode_headers, open_log, portion, topics_of
 from consumers.log.protocols import ERASED_HEADER, Position
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from config.sqlite_file import open_file
+from config.files.sqlite_file import open_file
 
 PARTITION = 0
 CHUNK_EVENTS = 500

@@ -18,7 +18,7 @@ import structlog
 
 from config.clock import Clock, utc_now
 from config.errors import RetryError
-from config.sqlite_file import transaction, translated_errors
+from config.files.sqlite_file import transaction, translated_errors
 from consumers.log.embedded import erasure as log_erasure
 from consumers.log.embedded.file import (
     PARTITION,

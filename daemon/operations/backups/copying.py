@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from config import durable
 from config.errors import UserError
-from config.sqlite_file import BUSY_TIMEOUT_S, translated_errors
+from config.files import durable
+from config.files.sqlite_file import BUSY_TIMEOUT_S, translated_errors
 from daemon.operations.backups.manifest import ARTIFACTS, FILE_NAME, Backup, BackupFile
 
 _CHUNK_BYTES = 1 << 20

@@ -8,8 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from config import durable
 from config.errors import UserError
+from config.files import durable
 from consumers.log.protocols import TopicPartition
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.manifest import regular_files

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from config import durable
 from config.clock import Clock, utc_now
 from config.errors import RetryError, UserError
+from config.files import durable
 from config.settings import Settings
 from consumers.buffer import audit as buffer_audit
 from consumers.buffer import folder as buffer_folder

@@ -16,9 +16,9 @@ from pathlib import Path
 import structlog
 from sqlalchemy.engine import make_url
 
-from config import durable
 from config.clock import Clock, utc_now
 from config.errors import RetryError, RunFailedError, StopError, UserError
+from config.files import durable
 from config.settings import Settings
 from consumers.buffer import copying as buffer_copy
 from consumers.enrichment import feature_store

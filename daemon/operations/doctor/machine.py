@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Mapping
 from importlib import metadata
 
-from config import private
-from config.durable import free_bytes
 from config.errors import PerennialError
+from config.files import private
+from config.files.durable import free_bytes
 from config.settings import Settings
 from config.tasks import TaskSpec
 from daemon.operations.doctor.finding import Finding

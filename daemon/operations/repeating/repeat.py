@@ -12,8 +12,8 @@ from typing import Literal
 
 import pyarrow.parquet as pq
 
-from config import private
 from config.errors import RunFailedError, UserError
+from config.files import private
 from config.kinds import catalog as kinds
 from config.settings import Settings
 from daemon.operations.repeating import agreement, left

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
 
-from config.durable import sync_folder
+from config.files.durable import sync_folder
 from consumers.training_set.snapshot import ROWS_FILE
 from daemon.training.cycle import Cycle
 from registry.store import Registry

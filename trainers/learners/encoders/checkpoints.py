@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from config.durable import sha256_of_file, write_atomic
+from config.files.durable import sha256_of_file, write_atomic
 
 KEPT = 2
 """The newest, and the one to fall back to when the newest is torn."""

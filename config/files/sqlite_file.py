@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from config.durable import sync_folder
 from config.errors import RetryError, StopError
+from config.files.durable import sync_folder
 
 BUSY_TIMEOUT_S = 10.0
 _BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})

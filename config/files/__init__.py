@@ -1,0 +1,1 @@
+"""Files and folders: durable, private, scratch, and small SQLite files that several processes share."""
