@@ -22,7 +22,7 @@ from consumers.enrichment import stories
 from consumers.events import schemas as events
 from daemon.demo.installation import Installation
 from daemon.demo.stream import ENTITIES_TASK, TOPICS_TASK, NewsStream, Story, TaskName, same_answer
-from daemon.views.runs import Ended
+from daemon.views.models.runs import Ended
 from registry.store import Registry
 
 # Printed with the result: ten minutes of cooldown would be measured instead of the loop.

@@ -37,7 +37,7 @@ def register(application: typer.Typer) -> None:
 @app.command("list")
 def list_(task: Annotated[str | None, typer.Argument(help="Only this task.")] = None, as_json: AsJson = False) -> None:
     """List versions, newest first, with verdict, scores and alias (champion, previous)."""
-    from daemon.views import runs, versions  # noqa: PLC0415 - heavy
+    from daemon.views.models import runs, versions  # noqa: PLC0415 - heavy
 
     settings = load_settings()
     with opening.registry(settings) as registry:
@@ -72,7 +72,7 @@ def _mib(size_bytes: int) -> float:
 @app.command()
 def show(version: VersionName, as_json: AsJson = False) -> None:
     """Show a version: verdict with reasons, comparison, lineage, settings."""
-    from daemon.views import versions  # noqa: PLC0415 - heavy
+    from daemon.views.models import versions  # noqa: PLC0415 - heavy
     from registry.reports import cards  # noqa: PLC0415 - heavy
 
     with opening.registry(load_settings()) as registry:
@@ -151,7 +151,7 @@ def unpin(task: TaskName, reason: Reason = "unpinned by hand") -> None:
 @app.command()
 def history(task: TaskName, as_json: AsJson = False) -> None:
     """Show every change of champion: when, by whom and why."""
-    from daemon.views import versions  # noqa: PLC0415 - heavy
+    from daemon.views.models import versions  # noqa: PLC0415 - heavy
 
     settings = load_settings()
     with opening.registry(settings) as registry:
@@ -167,7 +167,7 @@ def history(task: TaskName, as_json: AsJson = False) -> None:
 @app.command()
 def diff(left: VersionName, right: VersionName, as_json: AsJson = False) -> None:
     """Show how two versions differ: settings, training set, lineage, metrics."""
-    from daemon.views import versions  # noqa: PLC0415 - heavy
+    from daemon.views.models import versions  # noqa: PLC0415 - heavy
 
     with opening.registry(load_settings()) as registry:
         found = versions.difference(registry, left, right)

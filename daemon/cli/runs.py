@@ -12,7 +12,7 @@ from daemon.cli.output import AsJson, print_json, say, table
 from daemon.views import opening, tasks
 
 if TYPE_CHECKING:
-    from daemon.views import runs as run_views
+    from daemon.views.models import runs as run_views
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +29,7 @@ def runs(
     as_json: AsJson = False,
 ) -> None:
     """List training runs, newest first: what started each, its outcome, and why."""
-    from daemon.views import runs as views  # noqa: PLC0415 - heavy
+    from daemon.views.models import runs as views  # noqa: PLC0415 - heavy
 
     settings = load_settings()
     with opening.registry(settings) as registry:

@@ -13,7 +13,7 @@ from config.words import counted
 from daemon.cli.output import AsJson, print_json, say
 
 if TYPE_CHECKING:
-    from daemon.views.runs import Ended, Progress, UnderWay
+    from daemon.views.models.runs import Ended, Progress, UnderWay
     from daemon.views.status import Status
     from daemon.views.task_status import TaskStatus
 

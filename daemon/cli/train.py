@@ -19,9 +19,9 @@ from daemon.views.view import as_json as plain
 
 if TYPE_CHECKING:
     from daemon.operations.training_now import Ahead
-    from daemon.views import runs as run_views
-    from daemon.views.repetition import Figure, Made, Repetition
-    from daemon.views.trial import Trial
+    from daemon.views.models import runs as run_views
+    from daemon.views.models.repetition import Figure, Made, Repetition
+    from daemon.views.models.trial import Trial
     from trainers.job.spec import Progress as JobProgress
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from config.errors import UserError
 from daemon.demo.installation import Installation
-from daemon.views.runs import Ended
+from daemon.views.models.runs import Ended
 from daemon.views.status import Status
 from daemon.views.task_status import TaskStatus
 

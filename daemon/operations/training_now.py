@@ -27,8 +27,8 @@ from daemon.app import Daemon
 from daemon.flow.groups import CONSUMERS, LABELS_TOPIC
 from daemon.process import leader
 from daemon.training.triggers import request_key
-from daemon.views import runs
-from daemon.views.runs import Progress
+from daemon.views.models import runs
+from daemon.views.models.runs import Progress
 from registry.runs import Run
 from registry.store import Registry
 

@@ -21,8 +21,8 @@ from daemon.training import warm_start
 from daemon.training.aside import carry_out, scratch_folder
 from daemon.training.run_folders import place_champion
 from daemon.views import opening
-from daemon.views.comparison import Scale
-from daemon.views.trial import Score, Trial
+from daemon.views.models.comparison import Scale
+from daemon.views.models.trial import Score, Trial
 from registry.artifacts.open import open_store
 from registry.store import Registry
 from registry.versions import Version

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from config.tasks import TaskSpec
-from daemon.views import feedback, runs
+from daemon.views import feedback
 from daemon.views.feedback import Standings
-from daemon.views.runs import Ended, UnderWay
+from daemon.views.models import runs
+from daemon.views.models.runs import Ended, UnderWay
 from daemon.views.view import View
 
 if TYPE_CHECKING:

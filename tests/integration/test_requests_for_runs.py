@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from config.overrides import Overrides
 from daemon.training import evidence
-from daemon.views import runs as views
+from daemon.views.models import runs as views
 from registry.database import schema
 from registry.runs import Run
 from tests.support import buffers

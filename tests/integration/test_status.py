@@ -16,7 +16,7 @@ from consumers.events import schemas as events
 from consumers.log.embedded.log import EmbeddedLog
 from daemon.training.triggers import Trigger
 from daemon.views.flow import Backlog
-from daemon.views.runs import Progress, last_progress
+from daemon.views.models.runs import Progress, last_progress
 from daemon.views.status import Status, StatusReader
 from daemon.views.view import as_json
 from registry import promotion

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import daemon.views
 from config.tasks import TaskSpec
 from daemon.cli.output import print_json
-from daemon.views.comparison import Scale
+from daemon.views.models.comparison import Scale
 from daemon.views.view import Recorded, View, as_json
 from tests.support.made_up import of_type
 from trainers.compare.metrics import scale

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from daemon.demo import narrator
 from daemon.demo.installation import Installation
-from daemon.views.runs import Progress, UnderWay
+from daemon.views.models.runs import Progress, UnderWay
 from daemon.views.status import Status
 from tests.unit.test_told_status import QUIET, TASK
 

@@ -10,7 +10,7 @@ import pytest
 from daemon.cli.status import print_status
 from daemon.views.feedback import Alarm, Standings
 from daemon.views.flow import Backlog
-from daemon.views.runs import VERDICTS, Ended
+from daemon.views.models.runs import VERDICTS, Ended
 from daemon.views.status import Status
 from daemon.views.task_status import Counts, TaskStatus
 from registry.runs import Verdict

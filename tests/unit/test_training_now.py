@@ -17,7 +17,7 @@ from consumers.log.protocols import TopicPartition
 from daemon.operations import training_now
 from daemon.operations.training_now import Ahead, Patience, Queue
 from daemon.process.leader import Leader
-from daemon.views import runs
+from daemon.views.models import runs
 from tests.support import buffers
 
 

@@ -11,8 +11,8 @@ HEAVY = {"lancedb", "pyarrow", "numpy", "torch", "spacy", "transformers", "matpl
 LIGHT = [
     "daemon.serving.http.api", "daemon.serving.service",
     *(f"daemon.views.{name}" for name in (
-        "comparison", "dead_letters", "erasures", "fates", "feedback", "flow", "keys", "opening", "runs", "settings",
-        "task_status", "tasks", "versions", "view",
+        "models.comparison", "dead_letters", "erasures", "fates", "feedback", "flow", "keys", "opening", "models.runs", "settings",
+        "task_status", "tasks", "models.versions", "view",
     )),
 ]  # fmt: skip
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from daemon.views.repetition import Figure
+from daemon.views.models.repetition import Figure
 from trainers.compare.comparison import Comparison
 from trainers.compare.slices import Slice
 from trainers.job.spec import JobResult

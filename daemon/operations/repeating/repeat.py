@@ -22,7 +22,7 @@ from daemon.operations.repeating.left import Left
 from daemon.training.aside import carry_out, scratch_folder
 from daemon.training.run_folders import link_or_copy, place_champion
 from daemon.views import opening
-from daemon.views.repetition import Made, Repetition
+from daemon.views.models.repetition import Made, Repetition
 from perennial_artifact.durable import sha256_of_file
 from perennial_artifact.manifest import File, Manifest, regular_files
 from registry.artifacts.open import open_store

@@ -30,8 +30,9 @@ from daemon.serving.metrics import Measured
 from daemon.serving.models.batching import OverloadedError, OverTimeError
 from daemon.serving.models.slot import NoModelError, Slot
 from daemon.serving.service import Service
-from daemon.views import tasks, versions
+from daemon.views import tasks
 from daemon.views.feedback import FeedbackFate, Progress
+from daemon.views.models import versions
 from daemon.views.view import as_json
 from perennial_artifact.abstaining import abstains
 from perennial_artifact.predictor import Answer

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from config.kinds import catalog as kinds
 from consumers.events.schemas import ArticleId, Text, article_text
+from daemon.views.models.versions import Version
 from daemon.views.tasks import TaskSummary
-from daemon.views.versions import Version
 
 
 class _Schema(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from daemon.views.comparison import Scale
+from daemon.views.models.comparison import Scale
 from daemon.views.view import JsonFloat, View
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from daemon.views import runs
-from daemon.views.comparison import Comparison, Scale
-from daemon.views.runs import Run
+from daemon.views.models import runs
+from daemon.views.models.comparison import Comparison, Scale
+from daemon.views.models.runs import Run
 from daemon.views.view import JsonFloat, View
 from registry.aliases import MoveKind
 from registry.runs import Verdict

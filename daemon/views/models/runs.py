@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from daemon.training.triggers import request_key
-from daemon.views.comparison import Comparison
+from daemon.views.models.comparison import Comparison
 from daemon.views.view import Recorded, View
 from registry.runs import Run as Record
 from registry.runs import RunState, Verdict
