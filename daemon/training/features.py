@@ -26,10 +26,9 @@ from consumers.events.schemas import content_sha256
 from consumers.text import ngrams
 from consumers.training_set.snapshot import ROWS_FILE
 from perennial_artifact import manifest
-from perennial_artifact.description import MODEL_FILE, Description
+from perennial_artifact.description import Description
 from perennial_artifact.errors import UnusableError
-from perennial_artifact.labels import LABELS_FILE
-from perennial_artifact.sentence.layout import FORMAT, HEAD_FOLDER
+from perennial_artifact.sentence.layout import FORMAT, is_of_the_encoder
 from registry.artifacts.protocol import ArtifactStore
 from registry.store import Registry
 from registry.versions import Version
@@ -228,8 +227,8 @@ def encoder_key(folder: Path, description: Description, precision: str) -> str:
     """Return what names an encoder as it is served: its files by content, how long a text it reads, and its precision."""
     digest = hashlib.sha256(repr((description.input.max_tokens, precision)).encode())
     published = {name: file.sha256 for name, file in manifest.unchecked(folder).items()}
-    for name in sorted(manifest.regular_files(folder) - {manifest.MANIFEST_FILE, LABELS_FILE, MODEL_FILE}):
-        if not name.startswith(f"{HEAD_FOLDER}/"):
+    for name in sorted(manifest.regular_files(folder)):
+        if is_of_the_encoder(name):
             digest.update(f"{name}\0{published.get(name) or sha256_of_file(folder / name)}\n".encode())
     return digest.hexdigest()[:24]
 

@@ -11,8 +11,8 @@ HEAVY = {"lancedb", "pyarrow", "numpy", "torch", "spacy", "transformers", "matpl
 LIGHT = [
     "daemon.serving.http.api", "daemon.serving.service",
     *(f"daemon.views.{name}" for name in (
-        "models.comparison", "dead_letters", "erasures", "fates", "feedback", "flow", "keys", "opening", "models.runs", "settings",
-        "task_status", "tasks", "models.versions", "view",
+        "models.comparison", "dead_letters", "erasures", "fates", "feedback", "flow", "keys", "opening", "models.runs",
+        "settings", "task_status", "tasks", "models.versions", "view",
     )),
 ]  # fmt: skip
 

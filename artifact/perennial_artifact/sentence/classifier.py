@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import Self
 
 from perennial_artifact.compute import Compute
-from perennial_artifact.description import MODEL_FILE, Description
+from perennial_artifact.description import Description
 from perennial_artifact.errors import UnusableError
-from perennial_artifact.labels import LABELS_FILE
 from perennial_artifact.predictor import Answer, Predictor
 from perennial_artifact.sentence.encoder import SentenceEncoder
 from perennial_artifact.sentence.head import Head
-from perennial_artifact.sentence.layout import HEAD_FOLDER
-
-_BESIDE_THE_ENCODER = frozenset({MODEL_FILE, LABELS_FILE})
+from perennial_artifact.sentence.layout import is_of_the_encoder
 
 
 class SentenceClassifier:
@@ -34,8 +31,8 @@ class SentenceClassifier:
     @classmethod
     def open_after(cls, folder: Path, description: Description, *, before: Predictor, changed: Collection[str]) -> Self | None:
         """Return the classifier in `folder` on the encoder of `before`; None where more than the head has changed."""
-        of_the_head = all(name in _BESIDE_THE_ENCODER or name.startswith(f"{HEAD_FOLDER}/") for name in changed)
-        if of_the_head and isinstance(before, cls) and before.encoder.max_tokens == description.input.max_tokens:
+        same_encoder = not any(map(is_of_the_encoder, changed))
+        if same_encoder and isinstance(before, cls) and before.encoder.max_tokens == description.input.max_tokens:
             return cls._fitting(folder, before.encoder, Head.read(folder))
         return None
 

@@ -9,17 +9,16 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from perennial_artifact.compute import Compute
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.sentence.head import Features
 from perennial_artifact.sentence.layout import WEIGHTS_FILE, Module, read_layout, write_dense, write_layout
 from perennial_artifact.transformer import reading
-from perennial_artifact.transformer.encoder import UNREADABLE, by_length, padded
+from perennial_artifact.transformer.encoder import UNREADABLE, by_length, load, padded
 
 _ROWS_PER_BATCH = 32
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -97,20 +96,13 @@ class SentenceEncoder:
 def open_pooled(folder: Path) -> tuple[Pooled, PreTrainedTokenizerBase]:
     """Return the modules up to the head, in fp32, and the tokenizer. Raises `UnusableError` when the files lack a weight."""
     modules = read_layout(folder)
+    # A pooler is not used here, and a transformer saved without one is whole.
+    transformer, tokenizer = load(AutoModel, folder, unused="pooler")
     try:
-        transformer, loading = AutoModel.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False,
-            output_loading_info=True,
-        )  # fmt: skip
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         dense = [_dense(folder / module.path, module.options["activation"]) for module in modules if module.kind == "Dense"]
-    except (*UNREADABLE, SafetensorError) as error:
+    except UNREADABLE as error:
         message = f"the model in {folder} cannot be read ({error})"
         raise UnusableError(message) from error
-    # A pooler is not used here, and a transformer saved without one is whole.
-    if absent := sorted(name for name in loading["missing_keys"] if "pooler" not in name):
-        message = f"the model in {folder} lacks {', '.join(absent[:3])}"
-        raise UnusableError(message)
     return Pooled(transformer, modules, dense), tokenizer
 
 

@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
+from perennial_artifact.description import MODEL_FILE
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.foreign import WRONG, decode, inert
+from perennial_artifact.labels import LABELS_FILE
+from perennial_artifact.manifest import MANIFEST_FILE
 
 FORMAT = "sentence-classification"
 MODULES_FILE = "modules.json"
@@ -42,6 +45,11 @@ class Module:
     """Its folder, relative to the model's; a module without files has one that need not exist."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """`pooling` (one of `POOLINGS`), or `activation` (one of `ACTIVATIONS`)."""
+
+
+def is_of_the_encoder(name: str) -> bool:
+    """Return whether a file of a model folder (POSIX, relative) is the encoder's, not the head's or of both."""
+    return not name.startswith(f"{HEAD_FOLDER}/") and name not in (LABELS_FILE, MANIFEST_FILE, MODEL_FILE)
 
 
 def sentence_modules(pooling: str = "mean", *, dimensions: int, normalise: bool = True) -> tuple[Module, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -35,8 +36,16 @@ class Encoder:
 
 def open_saved(folder: Path) -> Encoder:
     """Return the model in a published folder, every weight from the file. Raises `UnusableError` when it lacks any."""
+    return joined(*load(AutoModelForSequenceClassification, folder))
+
+
+def load(kind: Any, folder: Path, *, unused: str | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:  # noqa: ANN401 - one of the library's Auto classes
+    """Return the model and the tokenizer in a published folder, in fp32, every weight from the file.
+
+    Weights whose names hold `unused` may be absent. Raises `UnusableError` when others are, or the folder cannot be read.
+    """
     try:
-        model, loading = AutoModelForSequenceClassification.from_pretrained(
+        model, loading = kind.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False,
             output_loading_info=True,
         )  # fmt: skip
@@ -44,11 +53,11 @@ def open_saved(folder: Path) -> Encoder:
     except UNREADABLE as error:
         message = f"the model in {folder} cannot be read ({error})"
         raise UnusableError(message) from error
-    if absent := sorted(loading["missing_keys"]):
+    if absent := sorted(name for name in loading["missing_keys"] if unused is None or unused not in name):
         # The library fills what is missing with random numbers and only warns.
         message = f"the model in {folder} lacks {', '.join(absent[:3])}"
         raise UnusableError(message)
-    return joined(model, tokenizer)
+    return model, tokenizer
 
 
 def joined(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Encoder:

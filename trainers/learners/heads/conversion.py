@@ -16,13 +16,12 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from perennial_artifact.description import MODEL_FILE, Description, describe
+from perennial_artifact.description import Description, describe
 from perennial_artifact.errors import UnusableError
-from perennial_artifact.labels import LABELS_FILE, LabelSet
-from perennial_artifact.manifest import MANIFEST_FILE
+from perennial_artifact.labels import LabelSet
 from perennial_artifact.sentence.head import Head
 from perennial_artifact.sentence.layout import CONFIG_FILE, FORMAT, WEIGHTS_FILE, Module, write_dense, write_layout
-from trainers.learners.heads.links import link_files
+from trainers.learners.heads.links import link_encoder
 
 OLD_FORMAT = "transformers-classification"
 
@@ -72,7 +71,7 @@ def convert(folder: Path, output: Path) -> Description:
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         message = f"the model in {folder} cannot be read ({type(error).__name__}: {error})"
         raise UnusableError(message) from error
-    link_files(folder, output, without=lambda name: name in (MANIFEST_FILE, MODEL_FILE, LABELS_FILE))
+    link_encoder(folder, output)
     modules = (
         Module("Pooling", "1_Pooling", {"pooling": "cls", "dimensions": dense[0].shape[1]}),
         Module("Dense", "2_Dense", {"activation": names.activation}),

@@ -1,18 +1,19 @@
-"""Files that two model folders have in common, as links: their bytes are never changed, only folders of them removed."""
+"""An encoder that two models have in common, as links: the bytes of published files are never changed."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
+from perennial_artifact.sentence.layout import is_of_the_encoder
 
-def link_files(source: Path, target: Path, *, without: Callable[[str], bool]) -> None:
-    """Give `target` every file of `source` but those whose name (POSIX, relative) `without` refuses; copies where links fail."""
+
+def link_encoder(source: Path, target: Path) -> None:
+    """Give the model folder `target` every file of the encoder in `source`; copies where the file system has no links."""
     for path in sorted(source.rglob("*")):
         name = path.relative_to(source)
-        if not path.is_file() or without(name.as_posix()):
+        if not path.is_file() or not is_of_the_encoder(name.as_posix()):
             continue
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         try:

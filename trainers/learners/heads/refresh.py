@@ -8,17 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from config.errors import RunFailedError
-from perennial_artifact.description import MODEL_FILE, Description, describe
-from perennial_artifact.labels import LABELS_FILE
-from perennial_artifact.manifest import MANIFEST_FILE
+from perennial_artifact.description import Description, describe
 from perennial_artifact.predictor import Answer, Predictor
 from perennial_artifact.sentence.head import Head
-from perennial_artifact.sentence.layout import FORMAT, HEAD_FOLDER
+from perennial_artifact.sentence.layout import FORMAT
 from trainers.learners.features import FeatureSet
 from trainers.learners.heads.building import build, choice_of
 from trainers.learners.heads.contradictions import lightened
 from trainers.learners.heads.forward import Choice, choose
-from trainers.learners.heads.links import link_files
+from trainers.learners.heads.links import link_encoder
 from trainers.learners.heads.rows import HeadRows, head_rows
 from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import TrainingPlan, TrainingStep
@@ -59,7 +57,7 @@ class HeadRefresh:
         head = build(rows, found.labels, choice, replace(before.solved, refreshes=before.solved.refreshes + 1), start=before)
         plan.note_tried(Tried(name=f"solved: {choice.name}", scores={}, cpu_s=time.process_time() - began, chosen=True))
         # The encoder's bytes are not to change.
-        link_files(folder, output, without=_is_of_the_head)
+        link_encoder(folder, output)
         head.write(output)
         answerable = tuple(head.labels.names[number] for number in head.labels.seen_ids)
         replace(description, labels=answerable).write(output)
@@ -102,7 +100,3 @@ def _champion(plan: TrainingPlan) -> tuple[Path, Head, Description]:
 
 def _choice(rows: HeadRows, before: Choice, plan: TrainingPlan) -> Choice:
     return before if len(rows) > _MOST_CHOSEN_ROWS else choose(rows, before, plan.note_tried)
-
-
-def _is_of_the_head(name: str) -> bool:
-    return name.startswith(f"{HEAD_FOLDER}/") or name in (LABELS_FILE, MODEL_FILE, MANIFEST_FILE)
