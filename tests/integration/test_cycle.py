@@ -33,28 +33,18 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield made
 
 
-def only_run(world: World) -> Run:
-    (run,) = world.registry.runs.list()
-    return run
-
-
-def train_with(world: World, train: Any) -> None:
-    assert isinstance(world.runner, MadeUpRunner)
-    world.runner.train = train
-
-
 def test_enough_new_examples_become_a_champion_and_the_counter_starts_over(world: World) -> None:
     world.grow(9)
     world.cycle.step()
     assert world.registry.runs.list() == []
     world.grow(1)
     world.cycle.step()
-    run = only_run(world)
+    run = world.only_run()
     assert (run.state, run.verdict, run.version, run.full, run.attempt) == ("decided", "promote", f"{NAME}/v1", True, 1)
     assert run.reason == "10 new examples; a run starts at 10"
     assert world.champion() == f"{NAME}/v1"
     world.cycle.step()
-    assert only_run(world) == run
+    assert world.only_run() == run
     assert world.look().reasons[0] == "0 of 10 new examples; 10 more start a run"
     assert world.told() == ["training.started", "model.promoted", "training.finished"]
 
@@ -82,7 +72,7 @@ def test_what_is_recorded_is_enough_to_make_the_version_again(world: World) -> N
 def test_after_publishing_neither_model_nor_checkpoints_stay_in_the_run_folder_but_a_card_does(world: World) -> None:
     world.grow(10)
     world.cycle.step()
-    run = only_run(world)
+    run = world.only_run()
     folder = world.run_folder(run)
     assert not (folder / job_spec.MODEL_FOLDER).exists()
     assert not (folder / job_spec.WORK_FOLDER).exists()
@@ -101,7 +91,7 @@ def test_a_card_that_cannot_be_drawn_fails_no_run_and_is_logged(world: World, mo
     world.grow(10)
     with capture_logs() as lines:
         world.cycle.step()
-    assert only_run(world).verdict == "promote"
+    assert world.only_run().verdict == "promote"
     assert [line["version"] for line in lines if line["event"] == "run.card_failed"] == [f"{NAME}/v1"]
 
 
@@ -132,7 +122,7 @@ def test_a_candidate_that_is_not_better_is_kept_aside_with_reasons(
     with World(tmp_path, task(**changes), train=worse) as world:
         world.grow(10)
         world.cycle.step()
-        run = only_run(world)
+        run = world.only_run()
         assert (run.state, run.verdict, run.version) == ("decided", verdict, f"{NAME}/v1")
         assert reason in run.reasons[0]
         assert world.champion() is None
@@ -156,7 +146,7 @@ def test_a_champion_that_moved_meanwhile_stands(world: World) -> None:
         promotion.rollback(world.registry, NAME, actor="a person", reason="v2 swears")
         return better(spec)
 
-    train_with(world, rolled_back_meanwhile)
+    world.train_with(rolled_back_meanwhile)
     world.grow(10)
     world.cycle.step()
     run = world.registry.runs.list(limit=1)[0]
@@ -194,19 +184,19 @@ def test_in_manual_mode_the_candidate_waits_for_a_person(tmp_path: Path) -> None
     with World(tmp_path, manual, train=better) as world:
         world.grow(10)
         world.cycle.step()
-        run = only_run(world)
+        run = world.only_run()
         assert run.verdict == "keep"
         assert run.reasons[0].startswith("Not promoted: promotion.mode is manual")
         assert world.champion() is None
 
 
 def test_a_run_that_fails_is_recorded_and_does_not_loop(world: World) -> None:
-    train_with(world, failing)
+    world.train_with(failing)
     world.grow(10)
     with capture_logs() as lines:
         for _ in range(3):
             world.cycle.step()
-    run = only_run(world)
+    run = world.only_run()
     assert (run.state, run.error, run.verdict) == ("failed", "the loss is not a number", None)
     assert not (world.run_folder(run) / job_spec.WORK_FOLDER).exists()
     assert world.told() == ["training.started", "training.failed"]
@@ -214,7 +204,7 @@ def test_a_run_that_fails_is_recorded_and_does_not_loop(world: World) -> None:
     world.grow(9)
     assert world.look().trigger is None
     world.grow(1)
-    train_with(world, better)
+    world.train_with(better)
     world.cycle.step()
     assert [ran.state for ran in world.registry.runs.list()] == ["decided", "failed"]
 
@@ -224,7 +214,7 @@ def test_a_run_without_a_usable_row_fails_once(tmp_path: Path) -> None:
         world.grow(10)
         for _ in range(3):
             world.cycle.step()
-        run = only_run(world)
+        run = world.only_run()
         assert run.state == "failed"
         assert "training set is empty" in str(run.error)
         assert world.look().trigger is None
@@ -238,7 +228,7 @@ def test_an_unfinished_run_whose_task_file_vanished_fails_once(world: World) -> 
     world.tasks.clear()
     for _ in range(2):
         world.next_cycle().step()
-    run = only_run(world)
+    run = world.only_run()
     assert run.state == "failed"
     assert "has no task file any more" in str(run.error)
 
@@ -248,14 +238,14 @@ def test_a_run_whose_task_is_removed_meanwhile_ends_as_it_was_begun_and_no_other
         world.tasks.clear()
         return better(spec)
 
-    train_with(world, remove)
+    world.train_with(remove)
     world.grow(10)
     world.cycle.step()
-    run = only_run(world)
+    run = world.only_run()
     assert (run.state, run.verdict) == ("decided", "promote")
     world.grow(10)
     world.cycle.step()
-    assert only_run(world) == run
+    assert world.only_run() == run
 
 
 def test_a_policy_that_is_changed_while_a_run_trains_decides_on_it(world: World) -> None:
@@ -263,10 +253,10 @@ def test_a_policy_that_is_changed_while_a_run_trains_decides_on_it(world: World)
         world.tasks[NAME] = task(promotion={"metric": "macro_f1", "min_test_examples": 5, "mode": "manual"})
         return better(spec)
 
-    train_with(world, change)
+    world.train_with(change)
     world.grow(10)
     world.cycle.step()
-    run = only_run(world)
+    run = world.only_run()
     assert (run.state, run.verdict) == ("decided", "keep")
     assert "mode is manual" in run.reasons[0]
 
@@ -290,15 +280,15 @@ def test_a_run_stopped_by_a_shutdown_goes_on_at_the_next_start_and_is_announced_
         world.stop.set()
         return JobResult(run_id=spec.run_id, status="stopped", error="stopped; it continues at the next start")
 
-    train_with(world, stopped)
+    world.train_with(stopped)
     world.grow(10)
     with capture_logs() as lines:
         world.cycle.step()
     assert [line["event"] for line in lines].count("run.stopped") == 1
-    assert (only_run(world).state, only_run(world).attempt) == ("training", 1)
-    train_with(world, better)
+    assert (world.only_run().state, world.only_run().attempt) == ("training", 1)
+    world.train_with(better)
     world.next_cycle().step()
-    run = only_run(world)
+    run = world.only_run()
     assert (run.state, run.verdict, run.attempt) == ("decided", "promote", 2)
     assert isinstance(world.runner, MadeUpRunner)
     assert world.runner.attempts == [1, 2]
@@ -313,9 +303,9 @@ def test_interrupted_between_promotion_and_decision_the_run_is_decided_once(
         patch.setattr(Looks, "record", unreachable)
         with pytest.raises(RetryError):
             world.cycle.step()
-    assert only_run(world).state == "published"
+    assert world.only_run().state == "published"
     world.next_cycle().step()
-    run = only_run(world)
+    run = world.only_run()
     assert (run.state, run.verdict) == ("decided", "promote")
     assert [(move.kind, move.to_version) for move in world.registry.versions.history(NAME)] == [("promote", f"{NAME}/v1")]
     assert len(set(world.told())) == len(world.told()) == 3
@@ -354,7 +344,7 @@ def test_a_former_leader_writes_nothing_more(world: World, state: str, monkeypat
     if state == "queued":
         deposed()
     elif state == "training":
-        train_with(world, overtaken)
+        world.train_with(overtaken)
     else:
         monkeypatch.setattr(module.gate, "decide", lambda *_, **__: deposed() or module.gate.Decision("promote", ("better",)))
     with pytest.raises(StopError, match="no longer the leader"):

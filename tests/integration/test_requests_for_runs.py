@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,8 @@ from config.overrides import Overrides
 from daemon.training import evidence
 from daemon.views.models import runs as views
 from registry.database import schema
-from registry.runs import Run
 from tests.support import buffers
-from tests.support.cycles import NAME, MadeUpRunner, World, better, task
+from tests.support.cycles import NAME, World, better, task
 from trainers.job import spec as job_spec
 from trainers.job.spec import JobResult, JobSpec
 
@@ -26,22 +25,12 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield made
 
 
-def only_run(world: World) -> Run:
-    (run,) = world.registry.runs.list()
-    return run
-
-
-def train_with(world: World, train: Callable[[JobSpec], JobResult]) -> None:
-    assert isinstance(world.runner, MadeUpRunner)
-    world.runner.train = train
-
-
 def test_a_request_served_long_ago_blocks_no_later_run(world: World) -> None:
     # Requests stay in the buffer for ever, so the policy must know every key that was ever used.
     world.buffer.insert(buffers.stored(buffers.retrain("long-ago", NAME)))
     world.grow(10)
     world.cycle.step()
-    assert only_run(world).trigger_key == "request:long-ago"
+    assert world.only_run().trigger_key == "request:long-ago"
     rows = [
         {
             "run_id": f"old-{n}",
@@ -73,7 +62,7 @@ def test_a_request_waits_until_the_texts_stored_before_it_are_enriched(world: Wo
     rows = world.buffer.unenriched("examples", 100)
     world.buffer.apply_enrichment("examples", [buffers.finding(row) for row in rows if row.row_id != "after"])
     world.cycle.step()
-    assert only_run(world).trigger_key == "request:r-1"
+    assert world.only_run().trigger_key == "request:r-1"
 
 
 def test_requests_that_wait_together_are_served_by_one_run(world: World) -> None:
@@ -82,7 +71,7 @@ def test_requests_that_wait_together_are_served_by_one_run(world: World) -> None
     asked[7] = asked[7].model_copy(update={"full": True})
     world.buffer.insert(buffers.stored(*(one.model_copy(update={"promote": one is asked[9]}) for one in asked)))
     world.cycle.step()
-    run = only_run(world)
+    run = world.only_run()
     assert (run.trigger_key, run.full, run.promote, run.state) == ("request:r-000", True, True, "decided")
     assert run.reason == "requested: new desk (and 1999 more requests)"
     for one in (asked[0], asked[1_234]):
@@ -97,10 +86,10 @@ def test_a_request_that_comes_during_a_run_gets_one_of_its_own(world: World) -> 
 
     def asked_meanwhile(spec: JobSpec) -> JobResult:
         world.buffer.insert(buffers.stored(buffers.retrain("r-3", NAME), buffers.retrain("r-4", NAME), offset=100))
-        train_with(world, better)
+        world.train_with(better)
         return better(spec)
 
-    train_with(world, asked_meanwhile)
+    world.train_with(asked_meanwhile)
     world.cycle.step()
     served = [world.registry.runs.trigger_keys(run.run_id) for run in reversed(world.registry.runs.list())]
     assert served == [["request:r-1", "request:r-2"], ["request:r-3", "request:r-4"]]
@@ -144,7 +133,7 @@ def test_requests_of_all_tasks_come_before_other_triggers(world: World) -> None:
         return better(spec)
 
     world.buffer.insert(buffers.stored(buffers.retrain("r-1", other), offset=100))
-    train_with(world, asked_meanwhile)
+    world.train_with(asked_meanwhile)
     world.cycle.step()
     keys = [run.trigger_key.partition(":")[0] for run in reversed(world.registry.runs.list())]
     assert keys == ["request", "request", "threshold"]

@@ -120,6 +120,16 @@ class World:
         found = evidence.gather(NAME, self.registry, self.buffer)
         return triggers.evaluate(self.tasks[NAME], found, self.settings.schedule, self.clock())
 
+    def only_run(self) -> Run:
+        """The one run that there is."""
+        (run,) = self.registry.runs.list()
+        return run
+
+    def train_with(self, train: Callable[[JobSpec], JobResult]) -> None:
+        """Have the next runs trained by something else."""
+        assert isinstance(self.runner, MadeUpRunner)
+        self.runner.train = train
+
     def run_folder(self, run: Run) -> Path:
         return self.settings.runs_dir / run.run_id
 
