@@ -13,7 +13,6 @@ from structlog.testing import capture_logs
 
 from consumers.buffer.writer import BufferWriter
 from daemon.training import triggers
-from registry.runs import Run
 from tests.support import buffers
 from tests.support.cycles import NAME, MadeUpRunner, World, better, task
 from trainers.job.spec import SPEC_FILE, JobResult, JobSpec
@@ -33,11 +32,6 @@ def away(spec: JobSpec) -> JobResult:
     return JobResult(run_id=spec.run_id, status="try_later", error=FULL)
 
 
-def only_run(world: World) -> Run:
-    (run,) = world.registry.runs.list()
-    return run
-
-
 def attempts(world: World) -> int:
     assert isinstance(world.runner, MadeUpRunner)
     return len(world.runner.attempts)
@@ -53,7 +47,7 @@ def test_it_is_tried_again_after_growing_pauses_and_the_same_run_succeeds(world:
         for pause_s in (60, 120, 240):
             before = attempts(world)
             world.cycle.step()
-            run = only_run(world)
+            run = world.only_run()
             assert attempts(world) == before + 1
             assert (run.state, run.error) == ("training", FULL)
             assert run.retry_at == world.clock() + timedelta(seconds=pause_s)
@@ -65,7 +59,7 @@ def test_it_is_tried_again_after_growing_pauses_and_the_same_run_succeeds(world:
     assert told == [(1, FULL), (2, FULL), (3, FULL)]
     fix(world)
     world.cycle.step()
-    run = only_run(world)
+    run = world.only_run()
     assert (run.state, run.verdict, run.error, run.retry_at, run.failures) == ("decided", "promote", None, None, 3)
     assert world.told() == ["training.started", "model.promoted", "training.finished"], "nobody was told of a failure"
 
@@ -83,7 +77,7 @@ def test_a_restart_keeps_the_pause_and_the_count(world: World) -> None:
     assert attempts(world) == 1
     world.clock.forward(60)
     world.next_cycle().step()
-    assert (attempts(world), only_run(world).failures) == (2, 2)
+    assert (attempts(world), world.only_run().failures) == (2, 2)
 
 
 def test_after_the_limit_it_fails_for_good_and_says_what_to_do(tmp_path: Path) -> None:
@@ -92,7 +86,7 @@ def test_after_the_limit_it_fails_for_good_and_says_what_to_do(tmp_path: Path) -
         for _ in range(4):
             world.cycle.step()
             world.clock.forward(7200)
-        run = only_run(world)
+        run = world.only_run()
         assert (run.state, run.retry_at, attempts(world)) == ("failed", None, 3)
         assert f"{FULL}. It failed 3 times and is not tried again" in str(run.error)
         assert f"`perennial train {NAME}`" in str(run.error)
@@ -103,7 +97,7 @@ def test_no_pause_is_longer_than_an_hour(world: World) -> None:
     for _ in range(9):
         world.cycle.step()
         world.clock.forward(3600)
-    run = only_run(world)
+    run = world.only_run()
     assert run.failures == 9
     assert run.retry_at is not None
     assert run.retry_at <= world.clock()
@@ -173,7 +167,7 @@ def test_a_step_of_the_daemon_itself_fails_its_run_alone(
     monkeypatch.setattr(BufferWriter, "freeze", broken)
     with capture_logs() as lines:
         world.cycle.step()
-    run = only_run(world)
+    run = world.only_run()
     assert run.state == state
     assert (run.retry_at is not None) == (state == "queued")
     assert [line["state"] for line in lines if line["event"] == "run.step_failed"] == ["queued"]
@@ -181,19 +175,19 @@ def test_a_step_of_the_daemon_itself_fails_its_run_alone(
     fix(world)
     world.clock.forward(60)
     world.cycle.step()
-    assert only_run(world).state == ("decided" if state == "queued" else "failed")
+    assert world.only_run().state == ("decided" if state == "queued" else "failed")
 
 
 def test_a_run_that_is_ended_while_it_waits_ends_at_the_next_look(world: World) -> None:
     world.cycle.step()
-    world.cycle.end(only_run(world).run_id)
+    world.cycle.end(world.only_run().run_id)
     world.cycle.step()
-    assert only_run(world).state == "failed"
+    assert world.only_run().state == "failed"
 
 
 def test_the_order_of_a_run_that_an_earlier_version_began_is_read(world: World) -> None:
     world.cycle.step()
-    path = world.run_folder(only_run(world)) / SPEC_FILE
+    path = world.run_folder(world.only_run()) / SPEC_FILE
     order = json.loads(path.read_text())
     for key in ("stall_limit_s", "retry_after_s", "retry_limit"):
         del order["training"][key]
@@ -201,7 +195,7 @@ def test_the_order_of_a_run_that_an_earlier_version_began_is_read(world: World) 
     fix(world)
     world.clock.forward(60)
     world.cycle.step()
-    assert only_run(world).state == "decided"
+    assert world.only_run().state == "decided"
 
 
 def test_too_few_held_out_rows_start_a_run_as_soon_as_they_are_enough(tmp_path: Path) -> None:
@@ -217,7 +211,7 @@ def test_too_few_held_out_rows_start_a_run_as_soon_as_they_are_enough(tmp_path: 
     with World(tmp_path, spec, train=undecided) as world:
         world.grow(10)
         world.cycle.step()
-        assert only_run(world).verdict == "insufficient_evidence"
+        assert world.only_run().verdict == "insufficient_evidence"
         world.learn((f"test-late-{n}", f"late held out {n}", "AB"[n % 2]) for n in range(4))
         assert world.look().trigger is None
         world.learn([("test-late-4", "late held out 4", "A")])
@@ -251,10 +245,10 @@ def test_a_first_run_waits_for_what_the_log_and_the_buffer_hold(tmp_path: Path) 
         world.clock.forward(-15 * 60)
         buffers.enrich(world.buffer, split=lambda _row: "test")
         world.cycle.step()
-        assert only_run(world).verdict == "promote"
+        assert world.only_run().verdict == "promote"
 
 
 def test_the_key_of_the_week_is_the_same_run_however_often_it_is_tried(world: World) -> None:
     world.cycle.step()
-    run = only_run(world)
+    run = world.only_run()
     assert world.cycle.start(NAME, triggers.Trigger("threshold", run.trigger_key, "again", full=True)) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -38,11 +38,6 @@ def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Town]:
         yield made
 
 
-def train_with(town: Town, train: Callable[[JobSpec], JobResult]) -> None:
-    assert isinstance(town.runner, MadeUpRunner)
-    town.runner.train = train
-
-
 def test_from_the_request_to_done_when_the_retrained_model_is_as_good(town: Town) -> None:
     first = town.champion_with_feedback()
     assert "f-1" in town.registry.versions.learnt(f"{NAME}/v1")
@@ -62,7 +57,7 @@ def test_from_the_request_to_done_when_the_retrained_model_is_as_good(town: Town
         "retrain queued",
         f"{NAME}/v1, the champion, learnt from it; a full run is queued or under way",
     )
-    train_with(town, worse)
+    town.train_with(worse)
     town.take_in()
     (request,) = town.buffer.requests()
     assert (request.task, request.full, request.reason) == (NAME, True, "texts were erased (erasure 1)")
@@ -111,7 +106,7 @@ def test_while_the_champion_is_affected_no_run_goes_on_from_it(town: Town) -> No
         specs.append(spec)
         return worse(spec)
 
-    train_with(town, noting)
+    town.train_with(noting)
     town.grow(10, "more")
     town.cycle.step()
     assert [(spec.full, spec.champion_version) for spec in specs] == [(True, f"{NAME}/v1")]
@@ -126,7 +121,7 @@ def test_a_gate_that_keeps_the_champion_is_told_and_the_operator_decides(town: T
     town.champion_with_feedback()
     town.ask_to_erase()
     town.work()
-    train_with(town, partial(better, gain=-0.1))
+    town.train_with(partial(better, gain=-0.1))
     town.work(hours=1.1)
     town.take_in()
     town.cycle.step()
@@ -163,7 +158,7 @@ def test_a_retrain_that_fails_is_told(town: Town) -> None:
     town.ask_to_erase()
     town.work()
     town.work(hours=1.1)
-    train_with(town, failing)
+    town.train_with(failing)
     town.take_in()
     town.cycle.step()
     note = town.work().note
@@ -173,7 +168,7 @@ def test_a_retrain_that_fails_is_told(town: Town) -> None:
 
 def test_an_older_version_goes_at_once_when_the_champion_never_learnt_it(town: Town) -> None:
     town.champion_with_feedback()
-    train_with(town, better)
+    town.train_with(better)
     town.erasures.request(Erase(event_id="other", occurred_at=town.clock(), user_id="nobody"))
     town.ask("request:second", full=True)
     # As if the second, full run had not seen the user's row.
@@ -200,7 +195,7 @@ def test_a_run_that_learns_from_it_is_ended_and_its_task_trains_anew(town: Town)
         town.stop.set()
         return JobResult(run_id=spec.run_id, status="stopped")
 
-    train_with(town, stopping)
+    town.train_with(stopping)
     run = town.ask("request:first")
     assert run.state == "training"
     town.next_cycle()
@@ -209,7 +204,7 @@ def test_a_run_that_learns_from_it_is_ended_and_its_task_trains_anew(town: Town)
     assert town.work().state == "requested", "the run still holds it"
     assert isinstance(town.runner, MadeUpRunner)
     assert set(town.runner.ended) == {run.run_id}
-    train_with(town, lambda spec: seen.append(spec.run_id) or better(spec))  # type: ignore[func-returns-value]  # noted on the way
+    town.train_with(lambda spec: seen.append(spec.run_id) or better(spec))  # type: ignore[func-returns-value]  # noted on the way
     town.cycle.advance(town.registry.runs.get(run.run_id))
     ended = town.registry.runs.get(run.run_id)
     assert (ended.state, ended.error, seen) == ("failed", erasure.ENDED, [])
@@ -229,7 +224,7 @@ def test_a_run_that_goes_on_from_an_affected_version_is_ended(town: Town) -> Non
         town.stop.set()
         return JobResult(run_id=spec.run_id, status="stopped")
 
-    train_with(town, stopping)
+    town.train_with(stopping)
     town.grow(10, "more")
     run = town.ask("request:second")
     assert (run.state, run.full) == ("training", False)
@@ -277,7 +272,7 @@ def test_an_error_message_that_may_quote_a_text_goes_everywhere(town: Town) -> N
     def quoting(spec: JobSpec) -> JobResult:
         return JobResult(run_id=spec.run_id, status="failed", error=f"cannot align {WORD} said so")
 
-    train_with(town, quoting)
+    town.train_with(quoting)
     town.take_in(town.feedback())
     town.grow(10)
     run = town.ask("request:first")
