@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from consumers.defence.views import Defence, Quarantined, UserView, Views
 from consumers.rows import document_rows, set_aside
 from consumers.rows import requests as stored_requests
 from consumers.rows.backlog import Backlog, Behind, TextRow
-from consumers.rows.enrichment_rows import StoryMember, recent_stories, unread_languages
+from consumers.rows.enrichment_rows import StoryMember, StoryRow, recent_stories, rows_of_stories, unread_languages
 from consumers.rows.ledger import Fate, Ledger
 from consumers.rows.predictions import StoredPrediction, prediction
 from consumers.rows.requests import Request
@@ -172,6 +172,11 @@ class BufferReader:
         """Return the members of stories with event time in [before - window, before], oldest first."""
         with self._lock:
             return recent_stories(self._tables, before, window)
+
+    def rows_of_stories(self, story_ids: Sequence[str]) -> list[StoryRow]:
+        """Return the rows of these stories, of whatever time."""
+        with self._lock:
+            return rows_of_stories(self._tables, story_ids)
 
     def answering(self, settings: FeedbackSettings, trusted_sources: Collection[str]) -> dict[str, answering.Answering]:
         """Return by task the corrections that answer for their own texts until a champion has learnt them.

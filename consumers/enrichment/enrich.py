@@ -16,7 +16,7 @@ from consumers.buffer.writer import BufferWriter
 from consumers.defence.alarms import Raised
 from consumers.defence.judging import JudgeOutcome
 from consumers.enrichment.in_progress import MOST_ENDS, InProgress
-from consumers.enrichment.stories import EqualText, Member, NewText, Placement, StoryIndex
+from consumers.enrichment.stories import Member, NewText, Placement, StoryIndex
 from consumers.enrichment.vectors import TextEncoder, TextVector, vectors_of
 from consumers.events.schemas import content_sha256
 from consumers.faults import in_words, isolated
@@ -164,10 +164,7 @@ class Enricher:
             for row in rows
         ]  # fmt: skip
         try:
-            placements = self._stories().place(
-                texts,
-                [EqualText(one.row_id, one.text_sha256, one.story_id, one.split, one.counts) for one in equal],
-            )
+            placements = self._stories().place(texts, {one.text_sha256: one.story_id for one in equal})
             dropped = self._drop(placements)
             taken_out = {row_id for placement in placements for row_id in placement.dropped}
             findings = [
@@ -247,8 +244,9 @@ class Enricher:
                 test_fraction=self._settings.test_fraction,
                 dimensions=self._loaded_encoder().dimensions,
                 load=self._members,
+                rows_of_stories=self._buffer.rows_of_stories,
                 documents=self._documents,
-                rows_of=self._buffer.training_rows_of,
+                rows_of_document=self._buffer.training_rows_of,
             )
         return self._index
 

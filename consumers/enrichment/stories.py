@@ -12,18 +12,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from consumers.rows.documents import DocumentSides, Side, is_test_document
+from consumers.rows.enrichment_rows import Split, StoryRow
 from consumers.text.outlines import Outline, fills_the_same_template
 
-Split = Literal["train", "test", "anchor", "dropped"]
 Vector = npt.NDArray[np.float32]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -66,17 +65,6 @@ class Member:
     counts: bool = True
     """Whether its split says anything of its story: not of what users wrote and was left out for its document alone."""
     outline: Outline = ()
-
-
-@dataclass(frozen=True, slots=True)
-class EqualText:
-    """A placed row whose text is, character for character, one of the new ones; it may lie at any distance in time."""
-
-    row_id: str
-    text_key: str
-    story_id: str
-    split: Split
-    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +114,9 @@ class _Period:
 class StoryIndex:
     """Finds the story of each new text among those near in event time: a cache over what the buffer keeps.
 
-    `load(start, end)` returns the members whose event time lies in that span, end not included. `documents` says where the
-    documents of placed texts stand, and `rows_of` returns row id and story id of one's training rows. Not thread-safe.
+    `load(start, end)` returns the members whose event time lies in that span, end not included; `rows_of_stories` all rows of
+    these stories, of whatever time. `documents` says where the documents of placed texts stand, and `rows_of_document` returns
+    row id and story id of one's training rows. Not thread-safe.
     """
 
     def __init__(
@@ -138,42 +127,52 @@ class StoryIndex:
         test_fraction: float,
         dimensions: int,
         load: Callable[[datetime, datetime], Iterable[Member]],
+        rows_of_stories: Callable[[Sequence[str]], Iterable[StoryRow]] = lambda _story_ids: (),
         documents: DocumentSides | None = None,
-        rows_of: Callable[[str], Iterable[tuple[str, str]]] = lambda _document: (),
+        rows_of_document: Callable[[str], Iterable[tuple[str, str]]] = lambda _document: (),
     ) -> None:
         self._similarity = similarity
         self._window_s = window.total_seconds()
         self._test_fraction = test_fraction
         self._dimensions = dimensions
         self._load = load
+        self._rows_of_stories = rows_of_stories
         self._documents = documents or DocumentSides()
-        self._rows_of = rows_of
-        self._placed_now: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        self._rows_of_document = rows_of_document
+        self._trains_now: dict[str, list[tuple[str, str]]] = defaultdict(list)
         self._periods: dict[int, _Period] = {}
         self._rows: dict[str, dict[str, Split]] = defaultdict(dict)
         self._story_of_text: dict[str, str] = {}
 
-    def place(self, texts: Sequence[NewText], equal: Sequence[EqualText] = ()) -> list[Placement]:
-        """Return the place of each text, in order; each counts for those behind it. `equal` are placed rows of equal texts.
+    def place(self, texts: Sequence[NewText], stories_of_equal: Mapping[str, str] | None = None) -> list[Placement]:
+        """Return the place of each text, in order; each counts for those behind it.
 
+        `stories_of_equal`: the story of each text, by `text_key`, that is placed already, at whatever distance in time.
         The caller stores every placement and every dropped row before it calls again: a period may be read again.
         """
         if not texts:
             return []
         self._make_present({self._period_of(text.event_time) for text in texts})
-        self._placed_now.clear()
-        distant = [row for row in equal if row.row_id not in self._rows.get(row.story_id, {})]
-        self._story_of_text = {row.text_key: row.story_id for row in equal}
-        for row in distant:
-            if row.counts:
-                self._rows[row.story_id][row.row_id] = row.split
+        self._trains_now.clear()
+        self._story_of_text = dict(stories_of_equal or {})
         sizes = {number: len(period.leaders) for number, period in self._periods.items()}
         near = self._near(texts, sizes)
+        distant = self._make_whole({*self._story_of_text.values(), *(story_id for found in near for story_id in found)})
         placements = [self._place(text, near[index] | self._near_newest(text, sizes)) for index, text in enumerate(texts)]
         for row in distant:
-            if row.counts:
-                self._forget_row(row.story_id, row.row_id)
+            self._forget_row(row.story_id, row.row_id)
         return placements
+
+    def _make_whole(self, story_ids: set[str]) -> list[StoryRow]:
+        """Have all rows of stories in memory; return those that lie too far away to stay there.
+
+        Its equal texts are scattered over time: the side of a story, and what leaves training with it, is theirs too.
+        """
+        rows = self._rows_of_stories(sorted(story_ids)) if story_ids else ()
+        distant = [row for row in rows if row.counts and row.row_id not in self._rows.get(row.story_id, {})]
+        for row in distant:
+            self._rows[row.story_id][row.row_id] = row.split
+        return distant
 
     def _place(self, text: NewText, near: dict[str, float]) -> Placement:
         same = self._story_of_text.get(text.text_key)
@@ -196,9 +195,10 @@ class StoryIndex:
             dropped += self._document_leaves_training(text.document)
         tied = any(self._rows.get(story_id) for story_id in held_out)
         split = "anchor" if text.anchor else self._split(text, own, story_id, tied_to_held_out=tied)
-        if text.document is not None:
-            self._placed_now[text.document].append((text.row_id, story_id))
-            if text.takes_out and split != "dropped":
+        if text.document is not None and split != "dropped":
+            if split == "train":
+                self._trains_now[text.document].append((text.row_id, story_id))
+            if text.takes_out:
                 self._documents.put(text.document, split)
         counts = text.takes_out or split != "dropped"
         self._remember(Member(text.row_id, text.text_key, text.event_time, text.vector, story_id, split, counts, text.outline))
@@ -228,7 +228,7 @@ class StoryIndex:
 
     def _document_leaves_training(self, document: str) -> tuple[str, ...]:
         """Drop the train rows of a document, one of whose texts has become an anchor; return their ids."""
-        rows = dict((*self._rows_of(document), *self._placed_now[document]))
+        rows = dict((*self._rows_of_document(document), *self._trains_now[document]))
         for row_id, story_id in rows.items():
             if self._rows.get(story_id, {}).get(row_id) == "train":
                 self._rows[story_id][row_id] = _DROPPED

@@ -57,6 +57,17 @@ class StoryMember:
     outline: Outline = ()
 
 
+@dataclass(frozen=True, slots=True)
+class StoryRow:
+    """What a placed row says of its story. Equal texts share a story, so that it may lie at any distance in time."""
+
+    row_id: str
+    story_id: str
+    split: Split
+    counts: bool = True
+    """As a member's."""
+
+
 class EnrichmentRows:
     """The two enrichment tables. A row is enriched once; its split changes once at most, from `train` to `dropped` or `test`."""
 
@@ -142,6 +153,22 @@ def recent_stories(tables: Tables, before: datetime, window: timedelta) -> list[
     return _members(tables, f"event_time >= {moment(before - window)} AND event_time <= {moment(before)}")
 
 
+def rows_of_stories(tables: Tables, story_ids: Sequence[str]) -> list[StoryRow]:
+    """Return the rows of both tables, of whatever time, that belong to one of these stories."""
+    found = []
+    for texts, table in ENRICHMENT_OF.items():
+        rows = tables.lookup(table, "story_id", story_ids, ["row_id", "story_id", "split", *_columns_of_counts(texts)])
+        found += [
+            StoryRow(*place)
+            for place in zip(
+                *(rows[name].to_pylist() for name in ("row_id", "story_id", "split")),
+                _counts(texts, rows).to_pylist(),
+                strict=True,
+            )
+        ]
+    return found
+
+
 def unread_languages(tables: Tables, since: datetime) -> tuple[Counter[str], int]:
     """Return how many texts stored since then the encoder could not read, by language, and how many texts there were."""
     unread: Counter[str] = Counter()
@@ -159,13 +186,8 @@ def _members(tables: Tables, where: str) -> list[StoryMember]:
     where = f"{where} AND story_id IS NOT NULL AND embedding IS NOT NULL"
     parts = []
     for texts, table in ENRICHMENT_OF.items():
-        rows = tables.scan(table, [*columns, "dropped_because", *(["verdict"] if texts == "examples" else [])], where)
-        counts = pa.array([True] * rows.num_rows, pa.bool_())
-        if texts == "examples":
-            # Users' texts that were left out for their own sake, not with their story, say nothing of it.
-            apart = pc.and_(pc.equal(rows["split"], "dropped"), pc.is_null(rows["dropped_because"]))
-            counts = pc.invert(pc.and_(apart, pc.is_valid(rows["verdict"])))
-        parts.append(rows.select(columns).append_column("counts", counts))
+        rows = tables.scan(table, [*columns, *_columns_of_counts(texts)], where)
+        parts.append(rows.select(columns).append_column("counts", _counts(texts, rows)))
     rows = pa.concat_tables(parts).sort_by([("event_time", "ascending"), ("row_id", "ascending")])
     places = zip(*(rows[name].to_pylist() for name in columns[:-1]), rows["embedding"], rows["counts"].to_pylist(), strict=True)
     return [
@@ -182,3 +204,15 @@ def _members(tables: Tables, where: str) -> list[StoryMember]:
         )
         for row_id, story_id, split, event_time, text_sha256, encoder_id, outline, embedding, counts in places
     ]
+
+
+def _columns_of_counts(texts: TextTable) -> list[str]:
+    return ["dropped_because", "verdict"] if texts == "examples" else []
+
+
+def _counts(texts: TextTable, rows: pa.Table) -> pa.Array:
+    """Return which rows say anything of their story: users' texts that were left out for their own sake do not."""
+    if texts != "examples":
+        return pa.array([True] * rows.num_rows, pa.bool_())
+    apart = pc.and_(pc.equal(rows["split"], "dropped"), pc.is_null(rows["dropped_because"]))
+    return pc.invert(pc.and_(apart, pc.is_valid(rows["verdict"])))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from consumers.enrichment.stories import NewText, Split, is_test, story_id_of
@@ -49,6 +49,7 @@ def test_sides_never_mix_and_splits_only_ever_become_dropped(
 
 @settings(deadline=None, max_examples=60)
 @given(arrivals, st.lists(st.integers(1, 6), min_size=1, max_size=10))
+@example([(4, 0, 0, False), (5, 0, 0, False), (6, 0, 47, False), (5, 0, 77, False)], [1])
 def test_a_restart_changes_no_placement(drawn: list[tuple[int, int, int, bool]], portions: list[int]) -> None:
     lived, restarted = Store(), Store()
     texts = texts_of(drawn)

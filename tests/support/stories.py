@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from consumers.enrichment.stories import EqualText, Member, NewText, Split, StoryIndex
+from consumers.enrichment.stories import Member, NewText, Split, StoryIndex, StoryRow
 from consumers.rows.documents import DocumentSides
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -39,23 +40,23 @@ class Store:
                 sides.put(text.document, member.split)
         return StoryIndex(
             similarity=0.9, window=WINDOW, test_fraction=TEST_FRACTION, dimensions=2, load=self.load, documents=sides,
-            rows_of=self.rows_of,
+            rows_of_stories=self.rows_of_stories, rows_of_document=self.rows_of_document,
         )  # fmt: skip
 
     def load(self, start: datetime, end: datetime) -> list[Member]:
         return [member for member in self.members.values() if start <= member.event_time < end]
 
-    def rows_of(self, document: str) -> list[tuple[str, str]]:
+    def rows_of_stories(self, story_ids: Sequence[str]) -> list[StoryRow]:
+        rows = [member for member in self.members.values() if member.story_id in story_ids]
+        return [StoryRow(one.row_id, one.story_id, one.split, one.counts) for one in rows]
+
+    def rows_of_document(self, document: str) -> list[tuple[str, str]]:
         rows = [member for row_id, member in self.members.items() if self.texts[row_id].document == document]
         return [(member.row_id, member.story_id) for member in rows if member.split == "train"]
 
     def add(self, texts: list[NewText]) -> None:
         keys = {text.text_key for text in texts}
-        equal = [
-            EqualText(member.row_id, member.text_key, member.story_id, member.split, member.counts)
-            for member in self.members.values()
-            if member.text_key in keys
-        ]
+        equal = {member.text_key: member.story_id for member in self.members.values() if member.text_key in keys}
         placements = self.index.place(texts, equal)
         for text, placed in zip(texts, placements, strict=True):
             self.texts[text.row_id] = text

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
 from config.clock import MAX_DAYS
-from consumers.enrichment.stories import EqualText, Member, NewText, Placement, StoryIndex, is_test, story_id_of
+from consumers.enrichment.stories import Member, NewText, Placement, StoryIndex, is_test, story_id_of
+from consumers.rows.enrichment_rows import StoryRow
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -18,7 +19,7 @@ def unit(*values: float) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
-def index(members: Iterable[Member] = (), **settings: float) -> StoryIndex:
+def index(members: Iterable[Member] = (), *, far: Sequence[StoryRow] = (), **settings: float) -> StoryIndex:
     kept = list(members)
     return StoryIndex(
         similarity=settings.get("similarity", 0.8),
@@ -26,6 +27,7 @@ def index(members: Iterable[Member] = (), **settings: float) -> StoryIndex:
         test_fraction=settings.get("test_fraction", 0.2),
         dimensions=3,
         load=lambda start, end: [member for member in kept if start <= member.event_time < end],
+        rows_of_stories=lambda story_ids: [row for row in far if row.story_id in story_ids],
     )
 
 
@@ -125,16 +127,27 @@ def test_an_anchor_label_leaves_a_test_story_in_test() -> None:
 
 
 def test_equal_texts_share_their_story_however_far_apart() -> None:
-    equal = [EqualText("old row", "same words", "s-old", "dropped")]
-    [placement] = index().place([new("same words", X, at=START + 400 * DAY)], equal)
+    stories = index(far=[StoryRow("old row", "s-old", "dropped")])
+    [placement] = stories.place([new("same words", X, at=START + 400 * DAY)], {"same words": "s-old"})
     assert (placement.story_id, placement.split) == ("s-old", "dropped")
 
 
 def test_an_equal_train_text_far_away_is_dropped_when_a_held_out_text_comes_near() -> None:
+    far = [StoryRow("old row", "s-old", "train"), StoryRow("like the old row", "s-old", "train")]
+    stories = index(far=far)
+    stories.place([new(TEST, X)])
+    [placement] = stories.place([new("same words", NEAR_X)], {"same words": "s-old"})
+    assert (placement.story_id, placement.split) == ("s-old", "dropped")
+    assert placement.dropped == ("old row", "like the old row"), "with all of its story"
+
+
+def test_an_anchor_leaves_what_its_document_holds_out_already() -> None:
     stories = index()
     stories.place([new(TEST, X)])
-    [placement] = stories.place([new("same words", NEAR_X)], [EqualText("old row", "same words", "s-old", "train")])
-    assert (placement.story_id, placement.split, placement.dropped) == ("s-old", "dropped", ("old row",))
+    said = NewText("said", "what a user says", START, NEAR_X, takes_out=False, document="a document")
+    anchor = NewText("anchored", "a part", START, Y, anchor=True, document="a document", is_part=True)
+    placements = stories.place([said, anchor])
+    assert [(placed.split, placed.dropped) for placed in placements] == [("test", ()), ("anchor", ())]
 
 
 def test_a_restart_reads_back_what_it_needs() -> None:
