@@ -214,7 +214,8 @@ def logistic_regression(rows: Sequence[Row], embeddings: Embeddings, *, recent: 
     return lambda texts: list(map(str, model.predict(embeddings.of(texts))))
 
 
-def _tfidf(rows: Sequence[Row]) -> Callable[[Sequence[str]], list[str]]:
+def tfidf(rows: Sequence[Row]) -> Callable[[Sequence[str]], list[str]]:
+    """Return what answers texts by TF-IDF of words and pairs of words, and a linear support vector machine."""
     words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))
     model = LinearSVC().fit(words.fit_transform([row.text for row in rows]), [row.label for row in rows])
     return lambda texts: list(map(str, model.predict(words.transform(texts))))
@@ -227,7 +228,7 @@ def _arm(name: str, folder: Path, embeddings: Embeddings, seed: int, training: d
     if name in ("former", "joint"):
         return _Former(FormerRecipe(seed=seed), joint=name == "joint")
     if name == "tfidf":
-        return _Timed(_tfidf)
+        return _Timed(tfidf)
     return _Timed(lambda rows: logistic_regression(rows, embeddings, recent=name == "lr-recent"))
 
 
