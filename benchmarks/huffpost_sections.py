@@ -1,6 +1,7 @@
 """HuffPost's 29 largest sections, 1,000 articles each: what does a first model reach, beside what one would train by hand?
 
-Four fifths are learnt, one fifth is asked, drawn at random over all years; the rows carry no dates, as in a file without any. Arms:
+Four fifths are learnt, one fifth is asked, drawn at random over all years. The rows carry no dates, as in a file
+without any. Arms:
 
 - `ours`: a first run as shipped (`--training` changes its settings);
 - `lr`: scikit-learn's logistic regression on the stored embeddings;
