@@ -123,6 +123,14 @@ class Versions:
             insert_many(connection, learnt_table, rows)
             return _select(connection, versions.c.id == version_id)[0]
 
+    def note_head(self, name: str, *, solvable: bool, why: str = "", fencing_token: int | None = None) -> None:
+        """Record whether a version's head can be solved anew by itself and, where it cannot though its kind's can, `why`."""
+        with self._database.write() as connection:
+            check_token(connection, fencing_token)
+            metrics = find(connection, name).metrics
+            noted = {"refreshable": solvable} | ({"standing_head": why} if why else {})
+            connection.execute(sa.update(versions).where(versions.c.name == name).values(metrics={**metrics, **noted}))
+
     def list(self, task: str | None = None, limit: int | None = None) -> builtins.list[Version]:
         """Return all versions or the newest `limit`, newest first, of one task or of all."""
         with self._database.read() as connection:

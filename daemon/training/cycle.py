@@ -24,7 +24,7 @@ from consumers.buffer.writer import BufferWriter
 from consumers.faults import of_the_machine
 from consumers.training_set.snapshot import TrainingSet, load_training_set
 from daemon.telemetry.metrics import DaemonMetrics
-from daemon.training import evidence, features, holding_out, promoting, publishing, retries, triggers, warm_start
+from daemon.training import evidence, features, heads, holding_out, promoting, publishing, retries, triggers, warm_start
 from daemon.training.features import Features
 from daemon.training.run_folders import RunFolders
 from daemon.training.runners.protocol import Runner
@@ -109,6 +109,7 @@ class Cycle:
         due = []
         for name, task in self._tasks().items():
             try:
+                heads.examine(name, self._registry, self._artifacts, fencing_token=self._token)
                 found = evidence.gather(name, self._registry, self._buffer, unread=self._unread())
                 self._metrics.counted(name, new=found.new_examples, train=found.train_examples)
                 self._metrics.defended(name, self._buffer.defence(name))
@@ -163,6 +164,7 @@ class Cycle:
         setback = retries.judge(run, error, self._settings.training, self._clock())
         if setback is None:
             raise error
+        heads.note_failure(run, error, self._registry, fencing_token=self._token)
         if not setback.foreseen:
             log.error("run.step_failed", state=run.state, exc_info=error)
         if setback.retry_at is None:
@@ -340,8 +342,7 @@ class Cycle:
         return 1 + math.ceil(sum(seen.values()) / len(ids))
 
     def _place_champion(self, run: Run, name: str) -> Path:
-        version = self._registry.versions.get(name)
-        return self._folders.place_champion(run, self._artifacts.fetch(version.artifact_id, version.manifest_sha256))
+        return self._folders.place_champion(run, heads.fetched(run, self._registry.versions.get(name), self._artifacts))
 
     def _task(self, run: Run) -> TaskSpec:
         task = self._tasks().get(run.task)

@@ -29,8 +29,9 @@ def gather(task: str, registry: Registry, buffer: BufferReader, *, unread: int |
     counts = buffer.counts(task, after_seq=past.max_seq)
     alarms = buffer.defence(task).alarms
     champion = registry.versions.champion(task)
-    has_champion = champion is not None
-    refreshable = champion is not None and _is_refreshable(registry.versions.get(champion.version))
+    version = None if champion is None else registry.versions.get(champion.version)
+    has_champion = version is not None
+    refreshable = version is not None and _is_refreshable(version)
     fresh = counts
     if refreshable and past.refreshed_seq != past.max_seq:
         fresh = buffer.counts(task, after_seq=past.refreshed_seq)
@@ -59,6 +60,7 @@ def gather(task: str, registry: Registry, buffer: BufferReader, *, unread: int |
         newest_seq=counts.max_seq,
         alarms=len(alarms),
         refreshable=refreshable,
+        standing_head=str(version.metrics.get("standing_head", "")) if version is not None else "",
         fresh_weight=_fresh_weight(fresh, labels_alone=bool(alarms)),
         refreshed_at=past.refreshed_at,
         request=_request(task, past, buffer, unenriched=counts.unenriched),
@@ -66,7 +68,7 @@ def gather(task: str, registry: Registry, buffer: BufferReader, *, unread: int |
 
 
 def _is_refreshable(version: Version) -> bool:
-    """Return whether a version's head can be solved anew; of the first release's versions by what their task was."""
+    """Return whether a version's head can be solved anew; of versions that do not say, by what their task was."""
     recorded = version.metrics.get("refreshable")
     task = version.lineage.settings.get("task", {})
     return bool(recorded) if recorded is not None else can_refresh(task.get("kind", ""), task.get("backend", ""))

@@ -25,6 +25,8 @@ from consumers.enrichment.feature_store import FeatureStore
 from consumers.events.schemas import content_sha256
 from consumers.text import ngrams
 from consumers.training_set.snapshot import ROWS_FILE
+from daemon.training import heads
+from daemon.training.heads import StandingHeadError
 from perennial_artifact import manifest
 from perennial_artifact.description import Description
 from perennial_artifact.errors import UnusableError
@@ -38,7 +40,7 @@ from trainers.job.spec import JobSpec
 from trainers.learners.catalog import can_refresh
 from trainers.learners.features import FeatureSet, from_column, read_features, write_features
 from trainers.learners.heads.conversion import OLD_FORMAT, convert
-from trainers.learners.opening import described, usable
+from trainers.learners.opening import described
 
 if TYPE_CHECKING:
     from perennial_artifact.sentence.encoder import SentenceEncoder
@@ -77,7 +79,8 @@ class Features:
     def for_run(self, spec: JobSpec) -> None:
         """Write `FEATURES_FILE` into a run's folder where the run has a use for it.
 
-        Raises `RunFailedError` where a refresh cannot have its features, `StoppedError` when the daemon stops meanwhile.
+        Raises `RunFailedError` where a refresh cannot have its features (`StandingHeadError`: nor can any other of this champion),
+        `StoppedError` when the daemon stops meanwhile.
         """
         if (
             spec.champion is None
@@ -86,8 +89,6 @@ class Features:
             or not can_refresh(spec.task.kind, spec.task.backend)
         ):
             return
-        if spec.refresh and described(spec.champion).format == OLD_FORMAT:
-            _convert(spec.champion)
         if not spec.refresh:
             try:
                 # A slow run only asks them whether tuning has paid.
@@ -95,11 +96,12 @@ class Features:
             except RunFailedError as error:
                 log.warning("features.not_prepared", reason=str(error), next="the run tunes without asking whether it pays")
             return
+        with heads.of_the_champion():
+            if described(spec.champion).format == OLD_FORMAT:
+                _convert(spec.champion)
         if not self.prepare(spec.run_dir, spec.champion):
-            message = (
-                f"the head of {spec.champion_version} cannot be refreshed: its format has none of its own. Ask for a full run"
-            )
-            raise RunFailedError(message)
+            message = f"the format of {spec.champion_version} has no head of its own"
+            raise StandingHeadError(message)
 
     def prepare(self, run_dir: Path, champion: Path, *, most_missing: int | None = None) -> bool:
         """Write `FEATURES_FILE` for every row of the run's training set; False where its champion's format has no features.
@@ -218,7 +220,7 @@ class Features:
             while len(self._encoders) >= _ENCODERS_KEPT:
                 del self._encoders[next(iter(self._encoders))]
             compute = hardware.resolve(self._settings, backend=description.backend).compute
-            with usable():
+            with heads.of_the_champion():
                 self._encoders[key] = SentenceEncoder.open(champion, compute, max_tokens=description.input.max_tokens)
         return self._encoders[key]
 
@@ -237,8 +239,7 @@ def _convert(champion: Path) -> None:
     """Replace a classifier of the first release in a run's folder by an encoder and a head that answer the same."""
     building = champion.with_name(f".{champion.name}.tmp")
     shutil.rmtree(building, ignore_errors=True)
-    with usable():
-        convert(champion, building)
+    convert(champion, building)
     shutil.rmtree(champion)
     building.rename(champion)
 

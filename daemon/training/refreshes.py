@@ -29,7 +29,13 @@ class Refresh:
 
 def due(task: TaskSpec, evidence: Evidence, now: datetime) -> Refresh:
     """Decide whether the head of the champion is to be solved anew at `now`."""
-    if not (task.refresh.enabled and evidence.refreshable and evidence.has_champion):
+    if not (task.refresh.enabled and evidence.has_champion):
+        return Refresh(None, "")
+    if evidence.standing_head:
+        why = evidence.standing_head.rstrip(".")
+        next_run = "the next full or threshold run makes one that can"
+        return Refresh(None, f"its champion's head cannot be solved by itself ({why}); {next_run}")
+    if not evidence.refreshable:
         return Refresh(None, "")
     needed = task.refresh.min_new_examples
     if evidence.fresh_weight + _ROUNDING < needed:

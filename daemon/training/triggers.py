@@ -102,6 +102,8 @@ class Evidence:
 
     refreshable: bool = False
     """Whether the champion's head can be solved anew without a run that tunes."""
+    standing_head: str = ""
+    """Why it cannot, though heads of its kind can; empty otherwise."""
     fresh_weight: float = 0.0
     """What those examples weigh that came since the last run or refresh froze its set."""
     refreshed_at: datetime | None = None

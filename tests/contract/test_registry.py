@@ -123,6 +123,15 @@ class TestVersions:
         assert registry.versions.learnt(first.name) == {"a", "b"}
         assert registry.versions.next_number(TASK) == 2
 
+    def test_what_is_found_out_about_a_head_is_recorded_beside_the_rest(self, registry: Registry) -> None:
+        before = add_version(registry).metrics
+        registry.versions.note_head(f"{TASK}/v1", solvable=True)
+        assert registry.versions.get(f"{TASK}/v1").metrics == {**before, "refreshable": True}
+        registry.versions.note_head(f"{TASK}/v1", solvable=False, why="it is torn")
+        assert registry.versions.get(f"{TASK}/v1").metrics == {**before, "refreshable": False, "standing_head": "it is torn"}
+        with pytest.raises(UserError, match="v9"):
+            registry.versions.note_head(f"{TASK}/v9", solvable=True)
+
     def test_a_number_taken_meanwhile_is_tried_again(self, registry: Registry) -> None:
         version = add_version(registry)
         with pytest.raises(RetryError, match="the next number is 2"):
@@ -359,6 +368,7 @@ class TestLease:
         writes: list[Callable[[], object]] = [
             lambda: registry.runs.create(TASK, "late", "late", full=False, fencing_token=old),
             lambda: registry.runs.update(run.run_id, state="failed", fencing_token=old),
+            lambda: registry.versions.note_head(f"{TASK}/v1", solvable=False, fencing_token=old),
             lambda: promote(registry, f"{TASK}/v1", None, fencing_token=old),
             lambda: promotion.rollback(registry, TASK, actor="a", reason="r", fencing_token=old),
             lambda: promotion.pin(registry, TASK, actor="a", reason="r", fencing_token=old),

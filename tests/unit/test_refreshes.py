@@ -60,6 +60,7 @@ def test_a_run_that_cools_down_lets_a_refresh_pass() -> None:
     [
         ({"fresh_weight": 9.9}, {}),
         ({"refreshable": False}, {}),
+        ({"standing_head": "of an unknown architecture"}, {}),
         ({"has_champion": False}, {}),
         ({"used_keys": frozenset({f"{REFRESH_KEY}77"})}, {}),
         ({"refreshed_at": NOW - timedelta(minutes=1)}, {}),
@@ -75,6 +76,15 @@ def test_otherwise_none_is_due(changes: dict[str, Any], refresh: dict[str, Any])
 def test_what_is_missing_is_said() -> None:
     reasons = evaluate(task(), evidence(fresh_weight=7.0)).reasons
     assert any("3 more new examples" in reason for reason in reasons)
+
+
+def test_why_a_head_stands_is_said_once() -> None:
+    stands = evidence(refreshable=False, standing_head="the head of architecture 'gpt2' is not known here")
+    [told] = [reason for reason in evaluate(task(), stands).reasons if "gpt2" in reason]
+    assert told.startswith("its champion's head cannot be solved by itself")
+    assert "full or threshold run" in told
+    for silent in (evaluate(task(enabled=False), stands), evaluate(task(), evidence(refreshable=False))):
+        assert not [reason for reason in silent.reasons if "head" in reason]
 
 
 def test_a_clock_set_back_holds_nothing_up() -> None:

@@ -17,6 +17,7 @@ _HTTP_LIBRARIES = ("httpx", "httpcore", "requests", "urllib3", "aiohttp")
 _HTTP_TROUBLE = ("Connect", "Timeout", "Network", "Protocol", "ReadError", "WriteError", "Proxy", "SSLError")
 _BUSY_STATUS = frozenset({408, 425, 429})
 _SERVER_ERROR = 500
+_ALLOCATION_FAILURES = ("can't allocate memory", "not enough memory", "bad_alloc", "out of memory", "unable to allocate")
 
 
 def cause_that_passes(error: BaseException) -> str | None:
@@ -39,6 +40,14 @@ def causes(error: BaseException) -> Iterator[BaseException]:
     while current is not None:
         yield current
         current = current.__cause__ or current.__context__
+
+
+def is_allocation_failure(error: BaseException) -> bool:
+    """Return whether memory ran out, not looking at what led to the error."""
+    # torch raises its own type on a GPU and a bare RuntimeError on the CPU; it need not be imported to be recognised.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(mark in str(error).lower() for mark in _ALLOCATION_FAILURES)
 
 
 def _is_network_trouble(error: BaseException) -> bool:

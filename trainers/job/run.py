@@ -14,7 +14,7 @@ from config.errors import PerennialError
 from trainers.job import guards
 from trainers.job import spec as job_spec
 from trainers.job import steps as job_steps
-from trainers.job.passing import cause_that_passes, causes
+from trainers.job.passing import cause_that_passes, causes, is_allocation_failure
 from trainers.job.progress import ProgressLog, claim_standard_output
 from trainers.job.spec import JobResult, JobSpec
 
@@ -26,7 +26,6 @@ _EXIT_CODES = {
     "try_later": job_spec.EXIT_TRY_LATER,
     "stopped": job_spec.EXIT_STOPPED,
 }
-_ALLOCATION_FAILURES = ("can't allocate memory", "not enough memory", "bad_alloc", "out of memory", "unable to allocate")
 
 
 def run(order: dict[str, Any], stop: guards.StopRequest, run_dir: Path) -> int:
@@ -59,7 +58,7 @@ def _outcome(spec: JobSpec, stop: guards.StopRequest, progress: ProgressLog) -> 
         for each in causes(error):
             if isinstance(each, guards.StoppedError):
                 return JobResult(run_id=spec.run_id, status="stopped", error=str(each))
-            if _is_allocation_failure(each):
+            if is_allocation_failure(each):
                 return _out_of_memory(spec, f"{type(each).__name__}: {each}")
         if (passing := cause_that_passes(error)) is not None:
             _LOG.exception("training_cannot_go_on", cause=passing)
@@ -90,10 +89,3 @@ def _finish(spec: JobSpec, progress: ProgressLog, result: JobResult) -> int:
 def _out_of_memory(spec: JobSpec, detail: str) -> JobResult:
     message = f"out of memory at batch size {spec.batch_size} ({detail})"
     return JobResult(run_id=spec.run_id, status="out_of_memory", error=message)
-
-
-def _is_allocation_failure(error: BaseException) -> bool:
-    # torch raises its own type on a GPU and a bare RuntimeError on the CPU; it need not be imported to be recognised.
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and any(mark in str(error).lower() for mark in _ALLOCATION_FAILURES)

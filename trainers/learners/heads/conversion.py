@@ -47,6 +47,21 @@ _KNOWN: Mapping[str, _Names] = {
 """By `model_type` of the config."""
 
 
+def why_not(folder: Path) -> str | None:
+    """Return why the classifier in `folder` cannot be converted, as far as its architecture says; None where it can.
+
+    Raises `UnusableError` when its config cannot be read.
+    """
+    try:
+        architecture = str(json.loads((folder / CONFIG_FILE).read_bytes())["model_type"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"the model in {folder} cannot be read ({type(error).__name__}: {error})"
+        raise UnusableError(message) from error
+    if architecture in _KNOWN:
+        return None
+    return f"the head of architecture {architecture!r} is not known here; known are {', '.join(sorted(_KNOWN))}"
+
+
 def convert(folder: Path, output: Path) -> Description:
     """Write the classifier in `folder` into the new folder `output` as an encoder and a head; it answers the same.
 
@@ -57,14 +72,11 @@ def convert(folder: Path, output: Path) -> Description:
     if description.format != OLD_FORMAT:
         message = f"the model in {folder} has format {description.format}; only {OLD_FORMAT} is converted"
         raise UnusableError(message)
+    if (unknown := why_not(folder)) is not None:
+        raise UnusableError(unknown)
     try:
         config = json.loads((folder / CONFIG_FILE).read_bytes())
-        names = _KNOWN.get(str(config["model_type"]))
-        if names is None:
-            message = (
-                f"the head of architecture {config['model_type']!r} is not known here; known are {', '.join(sorted(_KNOWN))}"
-            )
-            raise UnusableError(message)
+        names = _KNOWN[str(config["model_type"])]
         tensors = load_file(folder / WEIGHTS_FILE)
         dense, classifier = (_layer(tensors, name) for name in (names.dense, names.classifier))
         limits = (description.input.max_tokens, _limit(folder), int(config["max_position_embeddings"]))
