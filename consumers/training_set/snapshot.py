@@ -62,7 +62,7 @@ class Manifest(BaseModel):
     task: str
     created_at: datetime
     rows_sha256: str
-    """Over the rows' values in order; the same buffer content gives the same hash."""
+    """Over the rows' values in order, embeddings included, as they were frozen; the same buffer content gives the same hash."""
     file_sha256: str
     """Of rows.parquet, checked when it is read."""
     counts: Mapping[str, int]
@@ -133,9 +133,7 @@ def write_training_set(
     OSError when `folder` is there already: a training set is immutable.
     """
     ordered = table.select(SCHEMA.names).cast(SCHEMA).sort_by([("event_time", "ascending"), ("example_id", "ascending")])
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    temporary = _begun(folder)
     pq.write_table(ordered, temporary / ROWS_FILE)
     roles = ordered["role"].to_pylist()
     manifest = Manifest(
@@ -153,11 +151,42 @@ def write_training_set(
         waiting=waiting or {},
         renames=renames or {},
     )
-    (temporary / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    _write_manifest(manifest, temporary)
+    _finish(temporary, folder)
+    return TrainingSet(folder, manifest)
+
+
+def leave_out_embeddings(folder: Path) -> None:
+    """Take the embeddings, most of its bytes, out of the training set in `folder`; it stays the set of the same `rows_sha256`.
+
+    Killed in between it may leave no set, and one that is half written beside it. Raises `RunFailedError` for one that cannot
+    be read.
+    """
+    manifest = load_training_set(folder).manifest
+    temporary = _begun(folder)
+    with pq.ParquetFile(folder / ROWS_FILE) as file:
+        rows = file.read(columns=[name for name in file.schema_arrow.names if name != "embedding"], use_threads=False)
+    pq.write_table(rows, temporary / ROWS_FILE)
+    _write_manifest(manifest.model_copy(update={"file_sha256": durable.sha256_of_file(temporary / ROWS_FILE)}), temporary)
+    shutil.rmtree(folder)
+    _finish(temporary, folder)
+
+
+def _begun(folder: Path) -> Path:
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    return temporary
+
+
+def _write_manifest(manifest: Manifest, folder: Path) -> None:
+    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def _finish(temporary: Path, folder: Path) -> None:
     durable.sync_tree(temporary)
     temporary.rename(folder)
     durable.sync_folder(folder.parent)
-    return TrainingSet(folder, manifest)
 
 
 def load_training_set(folder: Path) -> TrainingSet:

@@ -302,17 +302,14 @@ class Cycle:
         run = self._update(run, state="decided", verdict=verdict, reasons=reasons, comparison=comparison, error=None)
         log.info("run.decided", verdict=verdict, reasons=list(reasons), version=run.version)
         self._write_card(run)
-        # Of a candidate that did not become champion nobody asks for them.
-        (self._folders.of(run) / job_spec.NEW_FEATURES_FILE).unlink(missing_ok=True)
-        self._folders.forget_old()
+        self._folders.settle(run)
         return run
 
     def _fail(self, run: Run, message: str) -> Run:
         log.error("run.failed", reason=message)
         self._announce(run, "training.failed", error=message)
         run = self._update(run, state="failed", error=message, retry_at=None)
-        self._folders.clear(run)
-        self._folders.forget_old()
+        self._folders.settle(run)
         return run
 
     def _update(self, run: Run, *, state: RunState | None = None, **changes: Unpack[RunChanges]) -> Run:

@@ -24,7 +24,7 @@ from config.sections import TrainingSettings
 from consumers.enrichment.feature_store import FeatureStore
 from consumers.events.schemas import content_sha256
 from consumers.text import ngrams
-from consumers.training_set.snapshot import ROWS_FILE
+from consumers.training_set.snapshot import ROWS_FILE, leave_out_embeddings
 from daemon.training import heads
 from daemon.training.heads import StandingHeadError
 from perennial_artifact import manifest
@@ -77,7 +77,7 @@ class Features:
         """By encoder and the buffer's: whether both make the same vectors."""
 
     def for_run(self, spec: JobSpec) -> None:
-        """Write `FEATURES_FILE` into a run's folder where the run has a use for it.
+        """Write `FEATURES_FILE` into a run's folder where the run has a use for it; a refresh then needs no embeddings.
 
         Raises `RunFailedError` where a refresh cannot have its features (`StandingHeadError`: nor can any other of this champion),
         `StoppedError` when the daemon stops meanwhile.
@@ -102,6 +102,8 @@ class Features:
         if not self.prepare(spec.run_dir, spec.champion):
             message = f"the format of {spec.champion_version} has no head of its own"
             raise StandingHeadError(message)
+        # A refresh learns from features alone; the same numbers, or as many, need not lie in its folder twice.
+        leave_out_embeddings(spec.training_set)
 
     def prepare(self, run_dir: Path, champion: Path, *, most_missing: int | None = None) -> bool:
         """Write `FEATURES_FILE` for every row of the run's training set; False where its champion's format has no features.

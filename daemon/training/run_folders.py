@@ -51,7 +51,19 @@ class RunFolders:
         for name in (job_spec.WORK_FOLDER, job_spec.CHAMPION_FOLDER, *([job_spec.MODEL_FOLDER] if model else [])):
             shutil.rmtree(self.of(run) / name, ignore_errors=True)
 
-    def forget_old(self) -> None:
+    def settle(self, run: Run) -> None:
+        """Keep of an ended run what is needed to repeat it (`train --from-manifest`), and of one that failed what tells of it.
+
+        Then forget the oldest runs. A candidate's features have been stored by now, or nobody asks for them.
+        """
+        failed = run.state == "failed"
+        if failed:
+            self.clear(run)
+        for name in (job_spec.NEW_FEATURES_FILE, *([job_spec.FEATURES_FILE] if failed else [])):
+            (self.of(run) / name).unlink(missing_ok=True)
+        self._forget_old()
+
+    def _forget_old(self) -> None:
         """Remove the folders of ended runs but for the newest `training.keep_runs`; their records stay."""
         found = (self._runs.find(folder.name) for folder in self._settings.runs_dir.glob("*"))
         ended = sorted((run.finished_at, run.run_id) for run in found if run is not None and run.finished_at is not None)

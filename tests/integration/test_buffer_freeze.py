@@ -12,7 +12,7 @@ from config.errors import RunFailedError
 from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
 from consumers.rows.backlog import TextRow
-from consumers.training_set.snapshot import MANIFEST_FILE, ROWS_FILE, TrainingSet, load_training_set
+from consumers.training_set.snapshot import MANIFEST_FILE, ROWS_FILE, TrainingSet, leave_out_embeddings, load_training_set
 from tests.support.buffers import (
     ENTITIES,
     NOW,
@@ -364,6 +364,26 @@ def test_a_training_set_of_a_newer_format_is_refused(tmp_path: Path) -> None:
     (tmp_path / "set" / MANIFEST_FILE).write_text(json.dumps(manifest | {"format_version": 2, "unheard_of": True}))
     with pytest.raises(RunFailedError, match="format 2; this version reads up to 1"):
         load_training_set(tmp_path / "set")
+
+
+def test_embeddings_can_be_left_out_of_the_same_set(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    with opened(tmp_path / "b") as buffer:
+        buffer.insert(stored(*(label(f"l-{n}", f"text {n}", hours=n) for n in range(200))))
+        enrich(buffer)
+        before = freeze(buffer, folder)
+    rows, size = before.rows("train"), (folder / ROWS_FILE).stat().st_size
+    leave_out_embeddings(folder)
+    after = load_training_set(folder)
+    assert after.manifest.rows_sha256 == before.manifest.rows_sha256
+    assert after.rows("train").drop(["embedding"]) == rows.drop(["embedding"])
+    assert after.rows("train")["embedding"].null_count == 200
+    assert (folder / ROWS_FILE).stat().st_size < size
+    leave_out_embeddings(folder)
+    assert load_training_set(folder).manifest == after.manifest
+    (folder / ROWS_FILE).write_bytes(b"torn")
+    with pytest.raises(RunFailedError):
+        leave_out_embeddings(folder)
 
 
 def test_a_training_set_is_immutable(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from consumers.training_set.snapshot import load_training_set
+from daemon.operations.repeating.repeat import repeat
 from daemon.training import evidence
 from perennial_artifact.compute import Compute
 from perennial_artifact.description import describe
@@ -21,6 +22,7 @@ from registry.runs import Run
 from tests.support.cycles import NAME, World, task
 from tests.support.tiny_models import make_tiny_bert, toy_rows
 from trainers.job import spec as job_spec
+from trainers.learners.features import read_features
 
 pytestmark = pytest.mark.slow
 
@@ -118,6 +120,22 @@ def test_what_was_scored_is_what_answers(told: Told) -> None:
     answers = model.predict([texts[example_id] for example_id in scores["example_id"].to_pylist()])
     assert [answer["label"] for answer in answers] == scored
     assert len(scored) == 120
+
+
+def test_its_folder_holds_each_vector_once(told: Told) -> None:
+    first, refresh = (told.world.run_folder(run) for run in (told.first, told.refresh))
+    rows = {run: load_training_set(run / job_spec.TRAINING_SET_FOLDER).rows("train", "test") for run in (first, refresh)}
+    assert rows[refresh]["embedding"].null_count == rows[refresh].num_rows
+    assert rows[first]["embedding"].null_count < rows[first].num_rows
+    assert len(read_features(refresh / job_spec.FEATURES_FILE)) == rows[refresh].num_rows
+    assert not list(told.world.settings.runs_dir.glob(f"*/{job_spec.NEW_FEATURES_FILE}"))
+
+
+def test_it_can_be_repeated_all_the_same(told: Told) -> None:
+    found = repeat(told.world.settings, told.refresh.run_id, lambda _progress: None)
+    assert found.agrees, found.figures
+    assert (found.model, found.expected) == ("identical", "equal")
+    assert found.answers == found.answers_same == 120
 
 
 def test_the_report_says_what_was_tried(told: Told) -> None:
