@@ -79,7 +79,7 @@ class Features:
     def for_run(self, spec: JobSpec) -> None:
         """Write `FEATURES_FILE` into a run's folder where the run has a use for it; a refresh then needs no embeddings.
 
-        Raises `RunFailedError` where a refresh cannot have its features (`StandingHeadError`: nor can any other of this champion),
+        Raises `RunFailedError` where a refresh cannot have its features (`StandingHeadError`: nor can another of this champion);
         `StoppedError` when the daemon stops meanwhile.
         """
         if (

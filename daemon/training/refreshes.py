@@ -29,14 +29,8 @@ class Refresh:
 
 def due(task: TaskSpec, evidence: Evidence, now: datetime) -> Refresh:
     """Decide whether the head of the champion is to be solved anew at `now`."""
-    if not (task.refresh.enabled and evidence.has_champion):
-        return Refresh(None, "")
-    if evidence.standing_head:
-        why = evidence.standing_head.rstrip(".")
-        next_run = "the next full or threshold run makes one that can"
-        return Refresh(None, f"its champion's head cannot be solved by itself ({why}); {next_run}")
-    if not evidence.refreshable:
-        return Refresh(None, "")
+    if not (task.refresh.enabled and evidence.has_champion and evidence.refreshable):
+        return Refresh(None, _why_it_stands(evidence.standing_head) if task.refresh.enabled else "")
     needed = task.refresh.min_new_examples
     if evidence.fresh_weight + _ROUNDING < needed:
         more = counted(math.ceil(needed - evidence.fresh_weight - _ROUNDING), "more new example")
@@ -51,3 +45,10 @@ def due(task: TaskSpec, evidence: Evidence, now: datetime) -> Refresh:
             return Refresh(None, f"the head of the model is refreshed at {ready_at:%H:%M} UTC (refresh.cooldown_minutes)")
     has = math.floor(evidence.fresh_weight * 10 + _ROUNDING) / 10
     return Refresh(key, f"{has:g} new examples since the last run; {needed} refresh the head of the model")
+
+
+def _why_it_stands(reason: str) -> str:
+    if not reason:
+        return ""
+    told = f"its champion's head cannot be solved by itself ({reason.rstrip('.')})"
+    return f"{told}; the next full or threshold run makes one that can"

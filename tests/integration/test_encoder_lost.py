@@ -85,19 +85,16 @@ def test_published_files_that_are_damaged_stop_refreshes_too(world: World) -> No
 
 
 def test_what_may_pass_by_itself_is_tried_again_with_later_examples(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full_disk(_self: object, _id: str, _hash: str) -> Path:
-        try:
-            raise OSError(errno.EMFILE, "too many open files")
-        except OSError as error:
-            message = "the files cannot be read"
-            raise RunFailedError(message) from error
+    def too_many_open_files(_self: object, _id: str, _hash: str) -> Path:
+        message = "the files cannot be read"
+        raise RunFailedError(message) from OSError(errno.EMFILE, "too many open files")
 
     with world:
         world.grow(100)
         world.cycle.step()
         later(world, 12)
         with monkeypatch.context() as patched:
-            patched.setattr(type(world.artifacts), "fetch", full_disk)
+            patched.setattr(type(world.artifacts), "fetch", too_many_open_files)
             world.cycle.step()
         run = world.registry.runs.list(limit=1)[0]
         assert (run.refresh, run.state) == (True, "failed")

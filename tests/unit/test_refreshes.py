@@ -60,7 +60,7 @@ def test_a_run_that_cools_down_lets_a_refresh_pass() -> None:
     [
         ({"fresh_weight": 9.9}, {}),
         ({"refreshable": False}, {}),
-        ({"standing_head": "of an unknown architecture"}, {}),
+        ({"refreshable": False, "standing_head": "of an unknown architecture"}, {}),
         ({"has_champion": False}, {}),
         ({"used_keys": frozenset({f"{REFRESH_KEY}77"})}, {}),
         ({"refreshed_at": NOW - timedelta(minutes=1)}, {}),
