@@ -18,8 +18,8 @@ from typing import Any
 
 from benchmarks import report
 from config.clock import utc_now
-from consumers.enrichment import stories
 from consumers.events import schemas as events
+from consumers.rows.documents import is_test_document
 from daemon.demo.installation import Installation
 from daemon.demo.stream import ENTITIES_TASK, TOPICS_TASK, NewsStream, Story, TaskName, same_answer
 from daemon.views.models.runs import Ended
@@ -84,6 +84,9 @@ def _measure(task: TaskName, folder: Path, corrections: int) -> dict[str, Any]:
             posted, acknowledged = posted + 1, time.monotonic()
             if posted >= corrections and (refreshing or installation.task(task).new_examples >= corrections):
                 break
+        else:
+            message = f"only {posted} answers were wrong, too few to correct"
+            raise RuntimeError(message)
         text = [corrected[0].text]
         installation.wait_until(
             lambda: installation.predict(task, text)["version"] != before or _kept(installation, task, last),
@@ -131,7 +134,7 @@ def _correction(story: Story, task: TaskName, prediction: Mapping[str, Any], ver
 
 
 def _is_held_out(story: Story) -> bool:
-    return stories.is_test(stories.story_id_of(events.content_sha256(story.text)), TEST_FRACTION)
+    return is_test_document(story.article_id, TEST_FRACTION)
 
 
 def _kept(installation: Installation, task: str, before: Ended | None) -> bool:
