@@ -154,12 +154,22 @@ def test_a_document_is_never_on_both_sides() -> None:
 def test_which_features_answer_newer_rows_better_is_told() -> None:
     some = rows(600)
     chance = np.random.default_rng(3).normal(size=some.features.shape).astype(np.float32)
-    found = forward.compare(some, some.with_features(chance), Choice(None, None, 10.0), newer_than_days=500.0)
+    found = forward.compare(some.with_features(chance), some, Choice(None, None, 10.0), newer_than_days=500.0)
     assert found is not None
     first, second, better = found
     assert better
-    assert first.scores["accuracy"] > second.scores["accuracy"] + 0.3
+    assert second.scores["accuracy"] > first.scores["accuracy"] + 0.3
+    equal = forward.compare(some, some, Choice(None, None, 10.0), newer_than_days=500.0)
+    assert equal is not None
+    assert not equal[2], "equal features are not better ones"
     assert forward.compare(some, some, Choice(), newer_than_days=699.0) is None, "too few newer rows"
+
+
+def test_newer_rows_of_a_new_label_alone_do_not_tell_which_features_are_better() -> None:
+    some = rows(600)
+    newer = some.days > 500.0
+    some = replace(some, labels=np.where(newer, 3, np.minimum(some.labels, 2)))
+    assert forward.compare(some, some, Choice(), newer_than_days=500.0) is None
 
 
 def test_a_head_answers_only_what_rows_have_shown() -> None:

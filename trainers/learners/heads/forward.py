@@ -93,20 +93,22 @@ def choose(rows: HeadRows, before: Choice, note: Callable[[Tried], None]) -> Cho
 
 
 def compare(first: HeadRows, second: HeadRows, choice: Choice, *, newer_than_days: float) -> tuple[Tried, Tried, bool] | None:
-    """Return how heads on two encoders' features of the same rows answer those after a time, and whether the first is better.
+    """Return how heads on two encoders' features of the same rows answer those after a time, and whether the second is better.
 
-    The time is in days since 1970. Fitted on the rows up to it. None where there is too little to judge by.
+    The time is in days since 1970. Fitted on the rows up to it; rows of labels that only came later say nothing of either. Better:
+    by more than a standard error of the rows' differences. None where there is too little to judge by.
     """
-    judge = np.flatnonzero((first.days > newer_than_days) & first.independent)
     newer = np.unique(first.documents[first.days > newer_than_days])
     fit = np.flatnonzero(~np.isin(first.documents, newer))
+    known = np.isin(first.labels, first.labels[fit])
+    judge = np.flatnonzero((first.days > newer_than_days) & first.independent & known)
     if len(judge) < _LEAST_JUDGED or len(np.unique(first.labels[fit])) < 2:  # noqa: PLR2004 - nothing to tell apart
         return None
     ours, theirs = (_scores(rows, [(fit, judge)], [choice])[choice] for rows in (first, second))
-    better = bool(ours.log_probabilities.mean() > theirs.log_probabilities.mean())
+    better = _clearly_better(theirs, ours)
     one, other = (
         Tried(name=name, scores=found.means, cpu_s=found.cpu_s, chosen=chosen)
-        for name, found, chosen in (("first", ours, better), ("second", theirs, not better))
+        for name, found, chosen in (("first", ours, not better), ("second", theirs, better))
     )
     return one, other, better
 
@@ -172,8 +174,12 @@ def _scores(rows: HeadRows, splits: Sequence[tuple[Ids, Ids]], choices: Sequence
 
 def _best(tried: dict[Choice, _Score], before: Choice) -> Choice:
     best = max(tried, key=lambda choice: tried[choice].means["log_probability"])
-    gains = tried[best].log_probabilities - tried[before].log_probabilities
-    return best if gains.mean() > gains.std() / np.sqrt(len(gains)) else before
+    return best if _clearly_better(tried[best], tried[before]) else before
+
+
+def _clearly_better(one: _Score, other: _Score) -> bool:
+    gains = one.log_probabilities - other.log_probabilities
+    return bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
 
 
 def _with_prior(

@@ -43,7 +43,7 @@ def where_to_start(plan: TrainingPlan, rows: Sequence[Example], labels: LabelSet
     """Return how a slow run begins; what was tried on the way is noted.
 
     An incremental run goes on tuning the champion's encoder, unless `training.tuning` says never, or (auto) the rows newer than
-    what that encoder was tuned on are answered better from the base model's features: then these are taken as they are.
+    what that encoder was tuned on are answered clearly better from the base model's features: then these are taken as they are.
     """
     base = _known(plan.base_features, rows, labels)
     choice = None if base is None else forward.choose(base, before, plan.note_tried)
@@ -54,22 +54,21 @@ def where_to_start(plan: TrainingPlan, rows: Sequence[Example], labels: LabelSet
     if plan.spec.training.tuning == "never":
         return Start(from_champion=True, tune=False, choice=choice, head=None)
     if plan.spec.training.tuning == "auto" and base is not None and ours is not None:
-        verdict = _worth_it(ours, base, champion, choice or before, plan)
-        if verdict is False:
+        if _base_is_better(ours, base, champion, choice or before, plan):
             return Start(from_champion=False, tune=False, choice=choice, head=None)
     return Start(from_champion=True, tune=True, choice=choice, head=_start_head(ours, choice or before))
 
 
-def _worth_it(ours: HeadRows, base: HeadRows, champion: Path, choice: Choice, plan: TrainingPlan) -> bool | None:
-    """Return whether tuning has paid so far: the champion's features against the base's on rows its encoder has not seen."""
+def _base_is_better(ours: HeadRows, base: HeadRows, champion: Path, choice: Choice, plan: TrainingPlan) -> bool:
+    """Return whether tuning has not paid so far: the champion's features against the base's on rows its encoder has not seen."""
     with usable():
         solved = Head.read(champion).solved if describe(champion).format == FORMAT else None
     if solved is None or solved.tuned_until is None or len(ours) != len(base):
-        return None
+        return False
     tuned_until = datetime.fromisoformat(solved.tuned_until).timestamp() / _SECONDS_A_DAY
     found = forward.compare(ours, base, choice, newer_than_days=tuned_until)
     if found is None:
-        return None
+        return False
     first, second, better = found
     plan.note_tried(first.model_copy(update={"name": "tuned features on rows newer than the tuning"}))
     plan.note_tried(second.model_copy(update={"name": "the base model's features on the same rows"}))
