@@ -68,6 +68,9 @@ class Training(_Part):
     tuning_rows: Annotated[
         int, Field(gt=0, description="Rows one tuning reads: all, or the new ones and a sample of so many (transformer).")
     ] = 10_000
+    full_tuning_rows: Annotated[
+        int, Field(gt=0, description="The same in a full or first run: all, or a sample of so many (transformer).")
+    ] = 50_000
     epochs: Annotated[int, Field(gt=0, description="Passes over the rows in an incremental run.")] = 2
     full_epochs: Annotated[int, Field(gt=0, description="Passes over the rows in a full or first run.")] = 3
     learning_rate: Annotated[float, Field(gt=0, description="Step size of an incremental run.")] = 2e-4

@@ -206,11 +206,11 @@ def _members(tables: Tables, where: str) -> list[StoryMember]:
     ]
 
 
-def _columns_of_counts(texts: TextTable) -> list[str]:
+def _columns_of_counts(texts: str) -> list[str]:
     return ["dropped_because", "verdict"] if texts == "examples" else []
 
 
-def _counts(texts: TextTable, rows: pa.Table) -> pa.Array:
+def _counts(texts: str, rows: pa.Table) -> pa.Array:
     """Return which rows say anything of their story: users' texts that were left out for their own sake do not."""
     if texts != "examples":
         return pa.array([True] * rows.num_rows, pa.bool_())

@@ -15,16 +15,21 @@ from consumers.events import json_schemas as event_schemas
 from daemon.cli.output import AsJson, print_json, say, table
 from daemon.views.view import as_json
 
+tasks_app = typer.Typer(help="List the defined tasks with their labels and policies.", invoke_without_command=True)
+
 
 def register(app: typer.Typer) -> None:
     """Add this file's commands to the application."""
-    app.command()(tasks)
+    app.add_typer(tasks_app, name="tasks")
     app.command()(config)
     app.command()(schema)
 
 
-def tasks(as_json: AsJson = False) -> None:
+@tasks_app.callback()
+def tasks(context: typer.Context, as_json: AsJson = False) -> None:
     """List the defined tasks with their labels and policies."""
+    if context.invoked_subcommand is not None:
+        return
     from daemon.views import tasks as views  # noqa: PLC0415 - only this needs it
 
     settings = load_settings()
@@ -37,6 +42,25 @@ def tasks(as_json: AsJson = False) -> None:
         say("\n", (task.name, "bold"), f"  {task.description}")
         for about, words in views.in_words(task).items():
             say(f"  {about:<9} {words}", indent=12)
+
+
+@tasks_app.command()
+def kinds(as_json: AsJson = False) -> None:
+    """List the kinds of task there are: what each finds, where it is learnt, what decides, what an import needs."""
+    from daemon.views.kinds import kinds as every  # noqa: PLC0415 - only this needs it
+
+    load_settings()  # they may name modules that bring kinds of task
+    found = every()
+    if as_json:
+        print_json(found)
+        return
+    for kind in found:
+        say((kind.name, "bold"), f"  {kind.about}")
+        say(f"  backend   {' or '.join(kind.backends)}", indent=12)
+        say(f"  metric    {' or '.join(kind.metrics)}", indent=12)
+        say(f"  columns   {', '.join(('text', *kind.columns))}", indent=12)
+        if kind.refreshed_on:
+            say(f"  refresh   the head, between runs (on {' and '.join(kind.refreshed_on)})", indent=12)
 
 
 def config(as_json: AsJson = False) -> None:

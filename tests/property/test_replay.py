@@ -210,3 +210,19 @@ def test_a_set_frozen_before_users_were_told_apart_trains_as_it_did() -> None:
 def test_feedback_alone_is_no_run() -> None:
     selection = replay.select(table_of(50, new=50, said=lambda at: at), Training(), full=True, seed=0, feedback=FeedbackPolicy())
     assert (selection.new, selection.held_back) == (0, 50)
+
+
+def test_a_full_run_tunes_on_a_sample_of_its_own_size() -> None:
+    moments = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=number) for number in range(60)]
+    frozen = pa.table({
+        "example_id": [f"e{number}" for number in range(60)],
+        "target": [json.dumps({"label": "ab"[number % 2]}) for number in range(60)],
+        "event_time": pa.array(moments, pa.timestamp("us", tz="UTC")),
+        "embedding": pa.nulls(60, pa.list_(pa.float32())), "is_new": [number >= 50 for number in range(60)],
+        "contributor": pa.nulls(60, pa.int32()), "origin": ["import"] * 60, "selected_by": ["import"] * 60, "weight": [1.0] * 60,
+    })  # fmt: skip
+    training = Training(tuning_rows=20, full_tuning_rows=40)
+    for full, size in ((False, 20), (True, 40)):
+        found = replay.select(frozen, training, full=full, seed=1, feedback=FeedbackPolicy(), everything=True)
+        assert found.sample is not None
+        assert (len(found.sample), found.table.num_rows) == (size, 60)

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from config.kinds import catalog
 from daemon.views import tasks
+from daemon.views.kinds import kinds
 from daemon.views.tasks import Task
 from tests.support.cycles import NAME, task
 
@@ -35,3 +37,11 @@ def test_a_summary_says_the_same_as_the_task() -> None:
     assert {
         name: getattr(spec, name) for name in ("name", "kind", "description", "labels", "label_names", "abstain_below")
     } == short.model_dump(exclude={"champion"})
+
+
+def test_every_kind_is_listed_with_where_it_is_learnt() -> None:
+    found = {kind.name: kind for kind in kinds()}
+    assert found.keys() == {kind.name for kind in catalog.every()}
+    assert found["classification"].backends == found["classification"].refreshed_on == ("transformer",)
+    assert found["ner"].columns == ("spans",)
+    assert all(kind.about and kind.backends and kind.metrics for kind in found.values())

@@ -63,7 +63,7 @@ def select(
     A full run, and every run where `everything` is to be learnt from, takes the newest `max_rows`; another one the new rows and
     `replay_ratio` old ones for each of them, but at least `replay_floor` (all where there are fewer), together at most
     `max_rows`. Of these, feedback stays within its policy's shares. Where everything is learnt from, the sample to tune on
-    (`sampled`) has at most `tuning_rows`: new ones first, then older ones that stand for all.
+    (`sampled`) has at most `tuning_rows`, in a full run `full_tuning_rows`: new ones first, then older ones that stand for all.
     """
     if "contributor" not in rows.column_names:
         # Frozen by a version that did not distinguish users.
@@ -74,7 +74,8 @@ def select(
     )
     kept = chosen.filter(shares.kept(chosen, feedback, seed))
     new = kept.num_rows if full else sum(kept["is_new"].to_pylist())
-    sample = _to_tune(kept, training.tuning_rows, full=full, seed=seed) if everything and sampled else None
+    most = training.full_tuning_rows if full else training.tuning_rows
+    sample = _to_tune(kept, most, full=full, seed=seed) if everything and sampled else None
     return RunRows(kept, new=new, replayed=kept.num_rows - new, held_back=chosen.num_rows - kept.num_rows, sample=sample)
 
 

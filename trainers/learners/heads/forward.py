@@ -95,8 +95,8 @@ def choose(rows: HeadRows, before: Choice, note: Callable[[Tried], None]) -> Cho
 def compare(first: HeadRows, second: HeadRows, choice: Choice, *, newer_than_days: float) -> tuple[Tried, Tried, bool] | None:
     """Return how heads on two encoders' features of the same rows answer those after a time, and whether the second is better.
 
-    The time is in days since 1970. Fitted on the rows up to it; rows of labels that only came later say nothing of either. Better:
-    by more than a standard error of the rows' differences. None where there is too little to judge by.
+    The time is in days since 1970. Fitted on the rows up to it; rows of labels that only came later say nothing of either.
+    Better: by more than a standard error of the rows' differences. None where there is too little to judge by.
     """
     newer = np.unique(first.documents[first.days > newer_than_days])
     fit = np.flatnonzero(~np.isin(first.documents, newer))

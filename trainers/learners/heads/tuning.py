@@ -53,14 +53,15 @@ def where_to_start(plan: TrainingPlan, rows: Sequence[Example], labels: LabelSet
     ours = _known(plan.champion_features, rows, labels)
     if plan.spec.training.tuning == "never":
         return Start(from_champion=True, tune=False, choice=choice, head=None)
-    if plan.spec.training.tuning == "auto" and base is not None and ours is not None:
-        if _base_is_better(ours, base, champion, choice or before, plan):
-            return Start(from_champion=False, tune=False, choice=choice, head=None)
+    if plan.spec.training.tuning == "auto" and _base_is_better(ours, base, champion, choice or before, plan):
+        return Start(from_champion=False, tune=False, choice=choice, head=None)
     return Start(from_champion=True, tune=True, choice=choice, head=_start_head(ours, choice or before))
 
 
-def _base_is_better(ours: HeadRows, base: HeadRows, champion: Path, choice: Choice, plan: TrainingPlan) -> bool:
+def _base_is_better(ours: HeadRows | None, base: HeadRows | None, champion: Path, choice: Choice, plan: TrainingPlan) -> bool:
     """Return whether tuning has not paid so far: the champion's features against the base's on rows its encoder has not seen."""
+    if ours is None or base is None:
+        return False
     with usable():
         solved = Head.read(champion).solved if describe(champion).format == FORMAT else None
     if solved is None or solved.tuned_until is None or len(ours) != len(base):
