@@ -66,13 +66,13 @@ class Training(_Part):
         Field(description="Whether a run tunes the encoder (transformer): `auto` unless tuning has not paid on newer rows."),
     ] = "auto"
     tuning_rows: Annotated[
-        int, Field(gt=0, description="Rows one tuning reads: all, or the new ones and a sample of so many (transformer).")
+        int, Field(gt=0, description="Rows one tuning reads, each pass counted: all, or the new ones and a sample (transformer).")
     ] = 10_000
     full_tuning_rows: Annotated[
         int, Field(gt=0, description="The same in a full or first run: all, or a sample of so many (transformer).")
-    ] = 50_000
-    epochs: Annotated[int, Field(gt=0, description="Passes over the rows in an incremental run.")] = 2
-    full_epochs: Annotated[int, Field(gt=0, description="Passes over the rows in a full or first run.")] = 3
+    ] = 40_000
+    epochs: Annotated[int, Field(gt=0, description="Passes over the rows in an incremental run, at most.")] = 2
+    full_epochs: Annotated[int, Field(gt=0, description="Passes over the rows in a full or first run, at most.")] = 3
     learning_rate: Annotated[float, Field(gt=0, description="Step size of an incremental run.")] = 2e-4
     full_learning_rate: Annotated[float, Field(gt=0, description="Step size of a full or first run.")] = 2e-4
     batch_size: Annotated[int, Field(gt=0, description="Rows per batch.")] = 32

@@ -149,7 +149,7 @@ def _tune(  # noqa: PLR0917 - all of them are what one run has
     learning = [Row(tokenised[at], ids[found.rows[at].target["label"]], found.rows[at].weight) for at in chosen]
     model = Tuned(encoder.pooled, len(found.labels.names), encoders.width(encoder.pooled))
     _begin_head(model.head, start.head or _sampled_head(plan, encoder, learning, before))
-    recipe = _recipe(plan, from_base=not start.from_champion)
+    recipe = _recipe(plan, len(chosen), from_base=not start.from_champion)
     began = time.process_time()
     fine_tune(
         Trainable(model, encoder.pooled.transformer, encoder.pad, len(found.labels.names)),
@@ -220,10 +220,12 @@ def _with_note(report: Callable[[TrainingStep], None], note: str, *, cut: int) -
     return lambda step: report(replace(step, texts_cut=cut, message=waiting.pop() if waiting else step.message))
 
 
-def _recipe(plan: TrainingPlan, *, from_base: bool) -> Recipe:
+def _recipe(plan: TrainingPlan, rows: int, *, from_base: bool) -> Recipe:
     training = plan.spec.training
+    epochs, most = (training.full_epochs, training.full_tuning_rows) if from_base else (training.epochs, training.tuning_rows)
     return Recipe(
-        epochs=training.full_epochs if from_base else training.epochs,
+        # Few rows need another pass, many do not.
+        epochs=max(1, min(epochs, most // rows)),
         learning_rate=training.full_learning_rate if from_base else training.learning_rate,
         batch_size=plan.batch_size,
         seed=plan.seed,
