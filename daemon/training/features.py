@@ -6,8 +6,7 @@ import hashlib
 import shutil
 import threading
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,6 @@ from config.files.durable import sha256_of_file
 from config.sections import TrainingSettings
 from consumers.enrichment.feature_store import FeatureStore
 from consumers.events.schemas import content_sha256
-from consumers.text import ngrams
 from consumers.training_set.snapshot import ROWS_FILE, leave_out_embeddings
 from daemon.training import heads
 from daemon.training.heads import StandingHeadError
@@ -38,17 +36,21 @@ from trainers import hardware
 from trainers.job import spec as job_spec
 from trainers.job.spec import JobSpec
 from trainers.learners.catalog import can_refresh
-from trainers.learners.features import FeatureSet, from_column, read_features, write_features
+from trainers.learners.features import (
+    FeatureSet,
+    alike,
+    from_column,
+    read_features,
+    spread_by_length,
+    usual_maker,
+    write_features,
+)
 from trainers.learners.heads.conversion import OLD_FORMAT, convert
 from trainers.learners.opening import described
 
 if TYPE_CHECKING:
     from perennial_artifact.sentence.encoder import SentenceEncoder
 
-_CHECKED_TEXTS = 200
-"""Texts on which stored features are checked against the encoder before they are used."""
-_LEAST_COSINE = 0.999
-"""Below it two vectors of one text are not from one encoder; bf16 and the order of sums stay above 0.9999."""
 _TEXTS_PER_PORTION = 128
 _ENCODERS_KEPT = 2
 _MOST_FOR_A_LOOK = 2_000
@@ -168,20 +170,17 @@ class Features:
 
     def _buffered(self, key: str, champion: Path, description: Description, rows: pa.Table) -> Vectors:
         """Return the buffer's embeddings where they are what the champion's encoder makes of the texts; else nothing."""
-        if "encoder_id" not in rows.column_names:
+        maker = usual_maker(rows) if "encoder_id" in rows.column_names else None
+        if maker is None:
             return {}
-        makers = rows["encoder_id"].to_pylist()
-        counts = Counter(maker for maker in makers if maker is not None and maker != ngrams.ENCODER_ID)
-        if not counts:
-            return {}
-        maker = counts.most_common(1)[0][0]
         own = rows.filter(pc.equal(rows["encoder_id"], maker))
         embeddings = from_column(own, "embedding")
         own = own.filter(pa.array([example_id in embeddings for example_id in own["example_id"].to_pylist()], pa.bool_()))
         texts, matrix = own["text"].to_pylist(), embeddings.rows(own["example_id"].to_pylist())
         if (key, maker) not in self._same_as_buffer:
-            some = _sampled(range(len(texts)), texts)
-            same = _agree(self._encoder(key, champion, description), [texts[at] for at in some], matrix[some])
+            some = spread_by_length(range(len(texts)), [len(text) for text in texts])
+            again, _cut = self._encoder(key, champion, description).features([texts[at] for at in some])
+            same = alike(again, matrix[some])
             self._same_as_buffer[key, maker] = same
             log.info("features.buffer_checked", encoder=key, buffer=maker, same=same, texts=len(some))
         if not self._same_as_buffer[key, maker]:
@@ -191,9 +190,10 @@ class Features:
     def _stored(self, key: str, champion: Path, description: Description, texts: Mapping[str, str]) -> Vectors:
         found = self._store.get(key, texts.keys())
         if found and key not in self._trusted:
-            chosen = [list(found)[at] for at in _sampled(range(len(found)), [texts[sha256] for sha256 in found])]
-            encoder = self._encoder(key, champion, description)
-            same = _agree(encoder, [texts[sha256] for sha256 in chosen], np.stack([found[sha256] for sha256 in chosen]))
+            names = list(found)
+            chosen = [names[at] for at in spread_by_length(range(len(names)), [len(texts[sha256]) for sha256 in names])]
+            again, _cut = self._encoder(key, champion, description).features([texts[sha256] for sha256 in chosen])
+            same = alike(again, np.stack([found[sha256] for sha256 in chosen]))
             log.info("features.store_checked", encoder=key, same=same, texts=len(chosen))
             if not same:
                 self._store.drop(key)
@@ -244,20 +244,6 @@ def _convert(champion: Path) -> None:
     convert(champion, building)
     shutil.rmtree(champion)
     building.rename(champion)
-
-
-def _agree(encoder: SentenceEncoder, texts: Sequence[str], vectors: npt.NDArray[np.float32]) -> bool:
-    matrix, _cut = encoder.features(texts)
-    if matrix.shape != vectors.shape:
-        return False
-    lengths = np.linalg.norm(matrix, axis=1) * np.linalg.norm(vectors, axis=1)
-    return bool(((matrix * vectors).sum(axis=1) >= _LEAST_COSINE * lengths).all())
-
-
-def _sampled(places: Sequence[int], texts: Sequence[str]) -> list[int]:
-    """Return up to 200 of `places`, spread evenly from the shortest text to the longest, which is among them."""
-    order = sorted(places, key=lambda at: len(texts[at]), reverse=True)
-    return order[:: -(-len(order) // _CHECKED_TEXTS)] if order else []
 
 
 def _by_example(rows: pa.Table, found: Vectors) -> FeatureSet:

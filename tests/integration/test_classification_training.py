@@ -32,6 +32,7 @@ from trainers.learners.encoders.checkpoints import Pace
 from trainers.learners.encoders.classification import ClassificationLearner
 from trainers.learners.features import FeatureSet
 from trainers.learners.protocols import Example, TrainingStep
+from trainers.learners.tried import Tried
 
 LEARNER = ClassificationLearner()
 TEST_ROWS = toy_rows(["SPORT", "MARKETS", "WEATHER"], 40, seed=99)
@@ -436,6 +437,23 @@ def test_features_are_kept_and_are_what_the_published_encoder_makes(base: Path, 
     made = learn(tmp_path, short(base), rows, keep_features=kept.append)
     served, _cut = opened(made).encoder.features([row.text for row in rows])
     assert kept[0].rows([row.example_id for row in rows]) == pytest.approx(served, abs=1e-5)
+
+
+@pytest.mark.parametrize("from_champion", [True, False])
+def test_an_encoder_that_is_not_tuned_reads_no_row_twice(base: Path, tmp_path: Path, from_champion: bool) -> None:
+    kept: list[FeatureSet] = []
+    tried: list[Tried] = []
+    rows = toy_rows(["SPORT", "MARKETS"], 200)
+    spec = short(base, tuning="never")
+    first = learn(tmp_path, spec, rows, keep_features=kept.append)
+    stored = {"champion_features" if from_champion else "base_features": kept[0]}
+    again = learn(
+        tmp_path, spec, rows, warm_start=first if from_champion else None, keep_features=kept.append, note_tried=tried.append,
+        **stored,
+    )  # fmt: skip
+    assert "features of 0 of 400 rows computed" in [one.name for one in tried]
+    assert kept[1].matrix == pytest.approx(kept[0].matrix)
+    assert opened(again).encoder.features([rows[0].text])[0] == pytest.approx(kept[1].rows([rows[0].example_id]), abs=1e-5)
 
 
 def test_a_classifier_of_the_first_release_goes_on_with_its_transformer(base: Path, tmp_path: Path) -> None:

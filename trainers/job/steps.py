@@ -34,7 +34,7 @@ from trainers.job.spec import (
 )
 from trainers.learners.catalog import can_refresh, learner_for, refresher_for
 from trainers.learners.contradicted import Contradicted
-from trainers.learners.features import FeatureSet, from_column, read_features, write_features
+from trainers.learners.features import FeatureSet, of_one_encoder, read_features, write_features
 from trainers.learners.protocols import Learner, TrainingPlan, TrainingStep
 from trainers.learners.tried import Tried
 from trainers.parquet import write_table
@@ -202,7 +202,7 @@ def _train(job: Job, selection: RunRows) -> Trained:
         text_time_s=spec.training.text_time_s,
         tell=tell,
         to_tune=selection.sample,
-        base_features=from_column(selection.table, "embedding") if spec.embeddings_of_base and not spec.refresh else None,
+        base_features=of_one_encoder(selection.table) if spec.embeddings_of_base and not spec.refresh else None,
         champion_features=job.features,
         keep_features=lambda features: write_features(features, spec.run_dir / NEW_FEATURES_FILE),
         score=lambda gold, answers: metric.pair(gold, answers, answers).scores()[0],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from config.errors import RunFailedError
+from consumers.text import ngrams
 from trainers.parquet import write_table
 
 Features = npt.NDArray[np.float32]
+
+_CHECKED_TEXTS = 200
+"""Texts on which stored features are checked against the encoder before they are used."""
+_LEAST_COSINE = 0.999
+"""Below it two vectors of one text are not from one encoder; bf16 and the order of sums stay above 0.9999."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,35 @@ def from_column(rows: pa.Table, column: str) -> FeatureSet:
     finite = np.isfinite(matrix).all(axis=1)
     ids = np.asarray(rows["example_id"].to_pylist(), dtype=object)[usable][finite]
     return FeatureSet.of(ids.tolist(), matrix if finite.all() else matrix[finite])
+
+
+def of_one_encoder(rows: pa.Table) -> FeatureSet:
+    """Return the embeddings in a training set's rows that its most frequent encoder made; vectors of letters are nobody's.
+
+    Sets that earlier releases froze do not say what made them: then all are returned.
+    """
+    maker = usual_maker(rows)
+    return from_column(rows if maker is None else rows.filter(pc.equal(rows["encoder_id"], maker)), "embedding")
+
+
+def usual_maker(rows: pa.Table) -> str | None:
+    """Return the encoder that made most of the embeddings of rows (`encoder_id`); None where none says so."""
+    makers = Counter(maker for maker in rows["encoder_id"].to_pylist() if maker is not None and maker != ngrams.ENCODER_ID)
+    return makers.most_common(1)[0][0] if makers else None
+
+
+def spread_by_length(places: Sequence[int], lengths: Sequence[int]) -> list[int]:
+    """Return up to 200 of `places`, spread evenly from the longest text, which is among them, to the shortest."""
+    order = sorted(places, key=lambda at: lengths[at], reverse=True)
+    return order[:: -(-len(order) // _CHECKED_TEXTS)] if order else []
+
+
+def alike(first: Features, second: Features) -> bool:
+    """Return whether two matrices hold what one encoder makes of the same texts, row by row."""
+    if first.shape != second.shape:
+        return False
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return bool(((first * second).sum(axis=1) >= _LEAST_COSINE * lengths).all())
 
 
 def write_features(features: FeatureSet, path: Path) -> None:

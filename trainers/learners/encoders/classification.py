@@ -26,6 +26,7 @@ from trainers.learners.encoders import encoder as encoders
 from trainers.learners.encoders.baseline import MostFrequentLabel, NearestCentroid
 from trainers.learners.encoders.encoder import TextEncoder, Tuned
 from trainers.learners.encoders.fine_tuning import Recipe, Row, Trainable, fine_tune
+from trainers.learners.encoders.stored import features_of
 from trainers.learners.features import Features, FeatureSet
 from trainers.learners.heads import tuning
 from trainers.learners.heads.building import build, choice_of
@@ -79,11 +80,7 @@ class ClassificationLearner:
             report(TrainingStep(step=1, steps=1, epoch=1.0, loss=0.0, examples_per_s=0.0))
         pooled, tokenizer, max_tokens = encoder.pooled, encoder.tokenizer, encoder.max_tokens
         save_encoder(pooled, tokenizer, output, max_tokens=max_tokens)
-        plan.tell(f"reading {len(rows)} rows with the encoder that will be served")
-        began = time.process_time()
-        features = encoder.as_served(plan.hardware.compute).features_of(tokenised)
-        plan.note_tried(Tried(name="features of all rows computed", scores={}, cpu_s=time.process_time() - began, chosen=True))
-        plan.keep_features(FeatureSet.of([row.example_id for row in rows], features))
+        features = _features(plan, encoder, rows, tokenised, start)
         head = _solve(plan, rows, found.labels, features, start, before, about)
         head.write(output)
         Description(
@@ -189,6 +186,21 @@ def _begin_head(head: nn.Linear, start: Weights) -> None:
         head.bias.fill_(float(start.bias.mean()))
         head.weight[start.labels.tolist()] = torch.from_numpy(start.weight)
         head.bias[start.labels.tolist()] = torch.from_numpy(start.bias)
+
+
+def _features(
+    plan: TrainingPlan, encoder: TextEncoder, rows: Sequence[Example], tokenised: Sequence[Sequence[int]], start: Start
+) -> Features:
+    """Return what the encoder that will be served makes of the rows; of one that was not tuned, what is stored may serve."""
+    plan.tell(f"reading {len(rows)} rows with the encoder that will be served")
+    began = time.process_time()
+    stored = None if start.tune else plan.champion_features if start.from_champion else plan.base_features
+    ids = [row.example_id for row in rows]
+    features, computed = features_of(encoder.as_served(plan.hardware.compute), ids, tokenised, stored)
+    what = "all rows" if computed == len(rows) else f"{computed} of {len(rows)} rows"
+    plan.note_tried(Tried(name=f"features of {what} computed", scores={}, cpu_s=time.process_time() - began, chosen=True))
+    plan.keep_features(FeatureSet.of(ids, features))
+    return features
 
 
 def _as_it_was(champion: Path | None, start: Start) -> Solved:
