@@ -171,7 +171,7 @@ class Chain:
         began = time.process_time()
         (refresher_for(self._task) if refresh else learner_for(self._task)).train(plan, run_dir / "model")
         spent_s = time.process_time() - began
-        computing_s = sum(one.cpu_s for one in tried if one.name == _COMPUTING)
+        computing_s = sum(one.cpu_s for one in tried if one.name.startswith(_COMPUTING))
         self._publish(run_dir / "model", given, kept)
         return Cost(spent_s - computing_s, features_s + computing_s, tuple(tried))
 

@@ -5,6 +5,7 @@ macro F1 over the labels that these rows carry), and held-back rows of every yea
 
 - `refreshes`: the base model as it came, and a head that is solved anew each year on stored embeddings;
 - `tuned`: as shipped, one slow run a year;
+- `blocks`: the same, the head reads hashed runs of words beside the encoder's features (`training.feature_blocks: [ngrams]`);
 - `former`: the recipe of release 0.1, warm-started; `joint`: the same from the base model on all rows each year;
 - `lr`, `lr-recent`: scikit-learn's logistic regression on the stored embeddings of all rows; with a half-life of a year and the
   label prior of the last half year;
@@ -41,8 +42,10 @@ from benchmarks.huffpost import Row
 from trainers.compare.metrics import labels as label_metrics
 from trainers.learners.opening import quieten
 
-ARMS = ("refreshes", "tuned", "former", "joint", "lr", "lr-recent", "tfidf")
+ARMS = ("refreshes", "tuned", "blocks", "former", "joint", "lr", "lr-recent", "tfidf")
 QUICK_ARMS = ("refreshes", "tuned", "former", "lr", "lr-recent", "tfidf")
+_OURS: dict[str, dict[str, Any]] = {"refreshes": {"tuning": "never"}, "tuned": {}, "blocks": {"feature_blocks": ["ngrams"]}}
+"""What of the task's training section differs from the shipped one."""
 FIRST_YEAR, RUNS = 2012, range(2013, 2018)
 _STRENGTH = 10.0
 """scikit-learn's C; its default of 1 answers worse here."""
@@ -222,9 +225,9 @@ def tfidf(rows: Sequence[Row]) -> Callable[[Sequence[str]], list[str]]:
 
 
 def _arm(name: str, folder: Path, embeddings: Embeddings, seed: int, training: dict[str, Any]) -> Arm:
-    if name in ("refreshes", "tuned"):
-        never = {"tuning": "never"} if name == "refreshes" else {}
-        return _Ours(Chain(folder / "chain", embeddings, seed=seed, training=training | never), refreshes=name == "refreshes")
+    if name in _OURS:
+        chain = Chain(folder / "chain", embeddings, seed=seed, training=training | _OURS[name])
+        return _Ours(chain, refreshes=name == "refreshes")
     if name in ("former", "joint"):
         return _Former(FormerRecipe(seed=seed), joint=name == "joint")
     if name == "tfidf":

@@ -101,6 +101,12 @@ class Training(_Part):
             gt=0, le=1, description="What a label keeps of its weight where heads fitted on others contradict it (transformer)."
         ),
     ] = 1.0
+    feature_blocks: Annotated[
+        tuple[Literal["ngrams"], ...],
+        Field(
+            max_length=1, description="What a head reads beside the encoder's features (transformer): `ngrams` of words, hashed."
+        ),
+    ] = ()
     dropout: Annotated[float, Field(ge=0, lt=1, description="Share of activations dropped in training (spaCy).")] = 0.1
 
 

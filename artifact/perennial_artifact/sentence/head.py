@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from perennial_artifact.foreign import WRONG, decode, inert
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.predictor import Answer
 from perennial_artifact.sentence.layout import HEAD_FOLDER, WEIGHTS_FILE, write_dense
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array  # what a head with further blocks reads; a head alone needs numpy only
 
 HEAD_FILE = "head.json"
 _FORMAT_VERSION = 1
@@ -61,19 +65,19 @@ class Head:
     labels: LabelSet
     solved: Solved = Solved()
 
-    def logits(self, features: Features) -> Features:
+    def logits(self, features: Features | csr_array) -> Features:
         """Return the logits, shape (rows, labels), of features of shape (rows, features)."""
         found: Features = features @ self.weight.T + self.bias
         return found
 
-    def probabilities(self, features: Features) -> Features:
+    def probabilities(self, features: Features | csr_array) -> Features:
         """Return the probabilities of the labels that may be answered, shape (rows, answerable labels), in order of their ids."""
         logits = self.logits(features)[:, self.labels.seen_ids].astype(np.float64)
         grown = np.exp(logits - logits.max(axis=1, keepdims=True))
         found: Features = (grown / grown.sum(axis=1, keepdims=True)).astype(np.float32)
         return found
 
-    def answers(self, features: Features, cut: Sequence[bool]) -> list[Answer]:
+    def answers(self, features: Features | csr_array, cut: Sequence[bool]) -> list[Answer]:
         """Return `{"label", "scores", "truncated"}` per row; scores are probabilities, highest first."""
         names = [self.labels.names[number] for number in self.labels.seen_ids]
         found: list[Answer] = []

@@ -19,6 +19,10 @@ from perennial_artifact.labels import LABELS_FILE
 from perennial_artifact.manifest import MANIFEST_FILE
 
 FORMAT = "sentence-classification"
+BLOCKS_FORMAT = "blocks-classification"
+"""The same files and one more: the head reads further blocks behind the encoder's features (`perennial_artifact.blocks`)."""
+WITH_HEAD = frozenset({FORMAT, BLOCKS_FORMAT})
+"""Formats of an encoder's files and a head's."""
 MODULES_FILE = "modules.json"
 READING_FILE = "sentence_bert_config.json"
 CONFIG_FILE = "config.json"

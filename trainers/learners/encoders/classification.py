@@ -16,12 +16,13 @@ from torch import nn
 
 from config.errors import RunFailedError
 from config.tasks import TaskSpec
+from perennial_artifact.blocks.features import named
 from perennial_artifact.description import Description, Input, describe, versions_of
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.predictor import Predictor
 from perennial_artifact.sentence.encoder import save_encoder
 from perennial_artifact.sentence.head import Head, Solved
-from perennial_artifact.sentence.layout import FORMAT
+from perennial_artifact.sentence.layout import BLOCKS_FORMAT, FORMAT, WITH_HEAD
 from trainers.learners.encoders import encoder as encoders
 from trainers.learners.encoders.baseline import MostFrequentLabel, NearestCentroid
 from trainers.learners.encoders.encoder import TextEncoder, Tuned
@@ -33,7 +34,7 @@ from trainers.learners.heads.building import build, choice_of
 from trainers.learners.heads.contradictions import lightened
 from trainers.learners.heads.forward import Choice, choose
 from trainers.learners.heads.rows import head_rows
-from trainers.learners.heads.solving import Weights, solve
+from trainers.learners.heads.solving import Matrix, Weights, solve
 from trainers.learners.heads.tuning import Start
 from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import Aligner, Example, TrainingPlan, TrainingStep
@@ -81,10 +82,15 @@ class ClassificationLearner:
         pooled, tokenizer, max_tokens = encoder.pooled, encoder.tokenizer, encoder.max_tokens
         save_encoder(pooled, tokenizer, output, max_tokens=max_tokens)
         features = _features(plan, encoder, rows, tokenised, start)
-        head = _solve(plan, rows, found.labels, features, start, before, about)
+        blocks = named(plan.spec.training.feature_blocks)
+        read = features if blocks is None else blocks.join(features, [row.text for row in rows])
+        head = _solve(plan, rows, found.labels, read, start, before, about)
         head.write(output)
+        if blocks is not None:
+            blocks.write(output)
         Description(
-            kind=plan.spec.kind, backend=plan.spec.backend, format=FORMAT, base=plan.spec.base_model,
+            kind=plan.spec.kind, backend=plan.spec.backend, format=FORMAT if blocks is None else BLOCKS_FORMAT,
+            base=plan.spec.base_model,
             labels=tuple(head.labels.names[number] for number in head.labels.seen_ids),
             input=Input(max_tokens=max_tokens), libraries=versions_of("torch", "transformers", "scikit-learn"),
         ).write(output)  # fmt: skip
@@ -92,7 +98,7 @@ class ClassificationLearner:
     def has_more_to_learn(self, champion: Path) -> bool:
         """Return whether the champion's head knows rows that its encoder was not tuned on."""
         with usable_model():
-            return describe(champion).format == FORMAT and Head.read(champion).solved.refreshes > 0
+            return describe(champion).format in WITH_HEAD and Head.read(champion).solved.refreshes > 0
 
     def aligner(self, model: Predictor) -> Aligner:  # noqa: ARG002 - a label is a label
         """Return what leaves labels as they are."""
@@ -133,7 +139,7 @@ def _labels_of(plan: TrainingPlan) -> LabelSet | None:
 
 def _choice_of(champion: Path) -> Choice:
     with usable_model():
-        return choice_of(Head.read(champion)) if describe(champion).format == FORMAT else Choice()
+        return choice_of(Head.read(champion)) if describe(champion).format in WITH_HEAD else Choice()
 
 
 def _tune(  # noqa: PLR0917 - all of them are what one run has
@@ -213,7 +219,7 @@ def _as_it_was(champion: Path | None, start: Start) -> Solved:
 
 
 def _solve(  # noqa: PLR0917 - as above
-    plan: TrainingPlan, rows: Sequence[Example], labels: LabelSet, features: Features, start: Start, before: Choice, about: Solved
+    plan: TrainingPlan, rows: Sequence[Example], labels: LabelSet, features: Matrix, start: Start, before: Choice, about: Solved
 ) -> Head:
     """Return the head on all rows; how it is solved was chosen on features that have not seen the rows, where there are any."""
     seen = head_rows(rows, features, labels)

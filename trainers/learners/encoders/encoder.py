@@ -18,7 +18,7 @@ from perennial_artifact.compute import Compute
 from perennial_artifact.description import describe
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.sentence.encoder import Pooled, SentenceEncoder, open_pooled
-from perennial_artifact.sentence.layout import FORMAT, MODULES_FILE, POOLINGS, Module, read_pooling, sentence_modules
+from perennial_artifact.sentence.layout import MODULES_FILE, POOLINGS, WITH_HEAD, Module, read_pooling, sentence_modules
 from perennial_artifact.transformer import reading
 from perennial_artifact.transformer.encoder import UNREADABLE, padded
 from trainers.learners.opening import quieten
@@ -93,7 +93,7 @@ def open_champion(folder: Path, *, max_tokens: int) -> TextEncoder:
 
     Of a sequence classifier, which earlier releases published, the transformer is taken and pooled anew. Raises `UnusableError`.
     """
-    if describe(folder).format == FORMAT:
+    if describe(folder).format in WITH_HEAD:
         pooled, tokenizer = open_pooled(folder)
         _without_dropout(pooled.transformer.config)
         return _joined(pooled, tokenizer, max_tokens)

@@ -6,22 +6,27 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from config.errors import RunFailedError
 from perennial_artifact.description import Description, describe
 from perennial_artifact.predictor import Answer, Predictor
 from perennial_artifact.sentence.head import Head
-from perennial_artifact.sentence.layout import FORMAT
-from trainers.learners.features import FeatureSet
+from perennial_artifact.sentence.layout import BLOCKS_FORMAT, WITH_HEAD
+from trainers.learners.features import Features, FeatureSet
 from trainers.learners.heads.building import build, choice_of
 from trainers.learners.heads.contradictions import lightened
 from trainers.learners.heads.forward import Choice, choose
 from trainers.learners.heads.links import link_encoder
 from trainers.learners.heads.rows import HeadRows, head_rows
+from trainers.learners.heads.solving import Matrix
 from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import TrainingPlan, TrainingStep
 from trainers.learners.tried import Tried
 from trainers.learners.usable import usable
+
+if TYPE_CHECKING:
+    from perennial_artifact.blocks.features import Blocks
 
 _MOST_CHOSEN_ROWS = 20_000
 """With more rows a refresh solves as the champion was solved: choosing anew would take longer than the solving."""
@@ -42,7 +47,8 @@ class HeadRefresh:
         if stored is None or not known:
             message = "no features of the champion's encoder are stored for the rows; they are computed before the next run"
             raise RunFailedError(message)
-        features = stored.rows([row.example_id for row in known])
+        blocks = _blocks(folder, description)
+        features = _read(stored.rows([row.example_id for row in known]), [row.text for row in known], blocks)
         if features.shape[1] != before.weight.shape[1]:
             message = (
                 f"the stored features have {features.shape[1]} numbers and the champion's head reads {before.weight.shape[1]}: "
@@ -59,6 +65,8 @@ class HeadRefresh:
         # The encoder's bytes are not to change.
         link_encoder(folder, output)
         head.write(output)
+        if blocks is not None:
+            blocks.write(output)
         answerable = tuple(head.labels.names[number] for number in head.labels.seen_ids)
         replace(description, labels=answerable).write(output)
         plan.report(TrainingStep(step=1, steps=1, epoch=1.0, loss=0.0, examples_per_s=0.0, message=note))
@@ -66,14 +74,15 @@ class HeadRefresh:
     def open(self, folder: Path, features: FeatureSet, rows: Mapping[str, str]) -> Predictor:
         """Return a model that answers known texts from their stored features; `rows` is example id by text."""
         with usable_model():
-            return _FromFeatures(Head.read(folder), features, rows)
+            return _FromFeatures(Head.read(folder), _blocks(folder, describe(folder)), features, rows)
 
 
 class _FromFeatures:
     """Answers texts whose features are stored."""
 
-    def __init__(self, head: Head, features: FeatureSet, rows: Mapping[str, str]) -> None:
+    def __init__(self, head: Head, blocks: Blocks | None, features: FeatureSet, rows: Mapping[str, str]) -> None:
         self._head = head
+        self._blocks = blocks
         self._features = features
         self._rows = rows
 
@@ -81,7 +90,7 @@ class _FromFeatures:
         """Return one answer per text, in order. Whether a text was cut is not stored. Raises `KeyError` for an unknown text."""
         if not texts:
             return []
-        features = self._features.rows([self._rows[text] for text in texts])
+        features = _read(self._features.rows([self._rows[text] for text in texts]), texts, self._blocks)
         answers = self._head.answers(features, [False] * len(texts))
         return [{key: value for key, value in answer.items() if key != "truncated"} for answer in answers]
 
@@ -92,10 +101,24 @@ def _champion(plan: TrainingPlan) -> tuple[Path, Head, Description]:
         raise RunFailedError(message)
     with usable_model():
         description = describe(plan.warm_start)
-        if description.format != FORMAT:
+        if description.format not in WITH_HEAD:
             message = f"the champion's format is {description.format}, whose head cannot be refreshed; ask for a full run"
             raise RunFailedError(message)
         return plan.warm_start, Head.read(plan.warm_start), description
+
+
+def _blocks(folder: Path, description: Description) -> Blocks | None:
+    """Return the blocks that the head of a published model reads beside its encoder's features; None for one without."""
+    if description.format != BLOCKS_FORMAT:
+        return None
+    from perennial_artifact.blocks.features import Blocks  # noqa: PLC0415 - only such a model pays for it
+
+    with usable_model():
+        return Blocks.read(folder)
+
+
+def _read(features: Features, texts: Sequence[str], blocks: Blocks | None) -> Matrix:
+    return features if blocks is None else blocks.join(features, texts)
 
 
 def _choice(rows: HeadRows, before: Choice, plan: TrainingPlan) -> Choice:

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perennial_artifact.labels import LabelSet
-from perennial_artifact.sentence.head import Features
-from trainers.learners.heads.solving import Floats, Ids
+from trainers.learners.heads.solving import Floats, Ids, Matrix
 from trainers.learners.protocols import Example
 
 _SECONDS_A_DAY = 86_400.0
@@ -20,7 +19,7 @@ _SECONDS_A_DAY = 86_400.0
 class HeadRows:
     """n rows with features and labels."""
 
-    features: Features
+    features: Matrix
     """Shape (n, features)."""
     labels: Ids
     """The id of each row's label."""
@@ -43,12 +42,12 @@ class HeadRows:
             self.independent[places],
         )  # fmt: skip
 
-    def with_features(self, features: Features) -> HeadRows:
+    def with_features(self, features: Matrix) -> HeadRows:
         """Return the same rows as another encoder sees them."""
         return HeadRows(features, self.labels, self.weights, self.days, self.documents, self.independent)
 
 
-def head_rows(rows: Sequence[Example], features: Features, labels: LabelSet) -> HeadRows:
+def head_rows(rows: Sequence[Example], features: Matrix, labels: LabelSet) -> HeadRows:
     """Return examples with one label each, all of it among `labels`, and their features, shape (rows, features)."""
     ids = labels.ids
     documents: dict[str, int] = {}

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from config.errors import RunFailedError
 from perennial_artifact.sentence.head import Features
 
+Matrix = Features | csr_array
+"""What a head reads, a row for each text: an encoder's features, or these and further blocks, sparse."""
 Floats = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.intp]
 
@@ -33,13 +36,13 @@ class Weights:
     """Shape (labels, features)."""
     bias: npt.NDArray[np.float32]
 
-    def scores(self, features: Features) -> Floats:
+    def scores(self, features: Matrix) -> Floats:
         """Return the logits, shape (rows, labels)."""
         found: Floats = (features @ self.weight.T + self.bias).astype(np.float64)
         return found
 
 
-def solve(features: Features, labels: Ids, weights: Floats, *, strength: float, start: Weights | None = None) -> Weights:
+def solve(features: Matrix, labels: Ids, weights: Floats, *, strength: float, start: Weights | None = None) -> Weights:
     """Return the minimum of `strength` times the weighted cross entropy plus half the squared length of the weights.
 
     `features` has shape (rows, features), `labels` an id per row, `weights` a number above 0 per row; `start` is where to begin.
@@ -49,8 +52,8 @@ def solve(features: Features, labels: Ids, weights: Floats, *, strength: float, 
     if len(found) < 2:  # noqa: PLR2004 - one label is nothing to tell apart
         message = f"a head needs rows of at least two labels, and {len(labels)} rows carry {len(found)}; send others"
         raise RunFailedError(message)
-    if not np.isfinite(features).all():
-        rows = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    # A sum is not finite where a number is not; of a sparse matrix it reads what is stored alone.
+    if len(rows := np.flatnonzero(~np.isfinite(np.asarray(features.sum(axis=1)).reshape(-1)))):
         message = (
             f"{len(rows)} rows have features that are not finite (the first is row {rows[0]}). The run fails; the next one "
             "computes them anew"

@@ -12,7 +12,7 @@ import numpy as np
 from perennial_artifact.description import describe
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.sentence.head import Head
-from perennial_artifact.sentence.layout import FORMAT
+from perennial_artifact.sentence.layout import WITH_HEAD
 from trainers.learners.features import FeatureSet
 from trainers.learners.heads import forward
 from trainers.learners.heads.forward import Choice
@@ -63,7 +63,7 @@ def _base_is_better(ours: HeadRows | None, base: HeadRows | None, champion: Path
     if ours is None or base is None:
         return False
     with usable():
-        solved = Head.read(champion).solved if describe(champion).format == FORMAT else None
+        solved = Head.read(champion).solved if describe(champion).format in WITH_HEAD else None
     if solved is None or solved.tuned_until is None or len(ours) != len(base):
         return False
     tuned_until = datetime.fromisoformat(solved.tuned_until).timestamp() / _SECONDS_A_DAY

@@ -1,0 +1,1 @@
+"""Classifiers whose head reads further blocks of features beside the encoder's."""

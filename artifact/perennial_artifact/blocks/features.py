@@ -1,0 +1,102 @@
+"""Further blocks of features of a text, beside what an encoder makes of it. Nothing here loads a model library."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array, hstack
+from sklearn.feature_extraction.text import HashingVectorizer
+
+from perennial_artifact.durable import write_atomic
+from perennial_artifact.errors import UnusableError
+from perennial_artifact.foreign import WRONG, decode, inert
+from perennial_artifact.sentence.head import Features
+from perennial_artifact.sentence.layout import HEAD_FOLDER
+
+BLOCKS_FILE = f"{HEAD_FOLDER}/blocks.json"
+"""Beside the head, because it says what the head reads; the encoder's files are those of a classifier without blocks."""
+NAMES = ("ngrams",)
+_FORMAT_VERSION = 1
+_MOST_COLUMNS = 1 << 20
+_MOST_WORDS = 5
+
+
+@dataclass(frozen=True)
+class Ngrams:
+    """Runs of words, hashed into columns (Weinberger et al. 2009): a sparse vector of length 1 for each text."""
+
+    columns: int = 1 << 15
+    shortest: int = 1
+    longest: int = 2
+    """Words in a run."""
+    characters: int = 20_000
+    """What is read of a text: one of any length takes a bounded time."""
+
+    def of(self, texts: Sequence[str]) -> csr_array:
+        """Return float32, shape (texts, columns); a text without a word is a row of zeros."""
+        return csr_array(self._vectorizer.transform([text[: self.characters] for text in texts]))
+
+    @cached_property
+    def _vectorizer(self) -> HashingVectorizer:
+        runs = (self.shortest, self.longest)
+        return HashingVectorizer(ngram_range=runs, n_features=self.columns, norm="l2", dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """What a head reads behind an encoder's features. Safe for threads."""
+
+    ngrams: Ngrams = Ngrams()
+
+    @property
+    def columns(self) -> int:
+        """How many numbers the blocks add to an encoder's."""
+        return self.ngrams.columns
+
+    def join(self, features: Features, texts: Sequence[str]) -> csr_array:
+        """Return what the head reads: an encoder's features, shape (texts, features), and the blocks of the same texts behind."""
+        return hstack([csr_array(features), self.ngrams.of(texts)], format="csr", dtype=np.float32)
+
+    def write(self, folder: Path) -> None:
+        """Write `BLOCKS_FILE` into a model folder that has a head."""
+        content = {"format_version": _FORMAT_VERSION, "ngrams": asdict(self.ngrams)}
+        write_atomic(folder / BLOCKS_FILE, (json.dumps(content, indent=2) + "\n").encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> Blocks:
+        """Return the blocks of a model folder. Raises `UnusableError` when they are missing, damaged or not known here."""
+        try:
+            return cls(_ngrams(decode((folder / BLOCKS_FILE).read_bytes())))
+        except (OSError, *WRONG) as error:
+            message = f"the feature blocks in {folder} cannot be read ({type(error).__name__}: {inert(error)[:200]})"
+            raise UnusableError(message) from error
+
+
+def named(names: Sequence[str]) -> Blocks | None:
+    """Return the blocks of a task that asks for them by name; None for one that asks for none. Raises `UnusableError`."""
+    if unknown := sorted(set(names) - set(NAMES)):
+        message = f"feature block {inert(unknown[0])[:80]!r} is not known here (known are {', '.join(NAMES)})"
+        raise UnusableError(message)
+    return Blocks() if names else None
+
+
+def _ngrams(body: Mapping[str, Any]) -> Ngrams:
+    blocks = set(body) - {"format_version"}
+    if body["format_version"] != _FORMAT_VERSION or blocks != set(NAMES):
+        message = (
+            f"{BLOCKS_FILE} has format {inert(body['format_version'])[:80]} with blocks {inert(sorted(blocks))[:80]}; upgrade"
+        )
+        raise UnusableError(message)
+    found = Ngrams(**body["ngrams"])
+    numbers = (found.columns, found.shortest, found.longest, found.characters)
+    usable = all(type(number) is int and number > 0 for number in numbers)
+    if not usable or found.columns > _MOST_COLUMNS or not found.shortest <= found.longest <= _MOST_WORDS:
+        message = f"{BLOCKS_FILE} asks for n-grams that are not made here: {inert(body['ngrams'])[:200]}"
+        raise UnusableError(message)
+    return found
