@@ -151,6 +151,12 @@ class Installation:
             sink.close()
         return count
 
+    def change_tasks(self, overrides: Mapping[str, Mapping[str, Any]]) -> None:
+        """Change task files (task name -> dotted key -> value) and have the daemon reload them, as an operator would."""
+        folder = self.settings.tasks_folder
+        _write_tasks(load_tasks(folder), folder, overrides)
+        os.kill(self.pid, signal.SIGHUP)
+
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Post JSON to the serving process."""
         here = presence.read(self.settings.data_dir)

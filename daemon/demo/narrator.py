@@ -61,8 +61,13 @@ class Narrator:
         return self._champions[task]
 
     def runs_since(self, task: str, champion: str | None) -> bool:
-        """Return whether a run has ended that was compared with `champion`, or that replaced it."""
-        return any((run.comparison.champion_version if run.comparison else None) == champion for run in self._ended[task])
+        """Return whether a run, not a refresh of the head, has ended that was compared with `champion`, or that replaced it."""
+        slow = (run for run in self._ended[task] if run.kind != "refresh")
+        return any((run.comparison.champion_version if run.comparison else None) == champion for run in slow)
+
+    def refreshes(self, task: str) -> int:
+        """Return how many refreshes of the head of `task` have been seen to end."""
+        return sum(run.kind == "refresh" for run in self._ended[task])
 
     def runs_started(self, task: str) -> int:
         """Return how many runs of `task` have been seen to start, refreshes of the head apart."""

@@ -38,6 +38,8 @@ TEST_FRACTION = 0.7
 """Much is held out, so that the rows suffice to decide when the hundredth training example arrives."""
 NEEDED = 100
 """The shipped threshold of both tasks."""
+REFRESHED_AT = 10
+"""The shipped threshold of a refresh of the head."""
 LIMIT_S = 600.0
 
 # What differs from the shipped settings and policies, printed before anything runs.
@@ -45,6 +47,8 @@ TASK_OVERRIDES: dict[str, dict[str, Any]] = {
     TOPICS_TASK: {"trigger.cooldown_minutes": 0.0},
     ENTITIES_TASK: {"trigger.cooldown_minutes": 0.0, "training.full_epochs": 5, "training.epochs": 4},
 }
+# So that the last act need not wait; set when it begins, or refreshes would run beside the acts before.
+REFRESHING: dict[str, dict[str, Any]] = {TOPICS_TASK: {"refresh.cooldown_minutes": 0.0}}
 SETTINGS_OVERRIDES: dict[str, dict[str, Any]] = {
     "enrich": {"test_fraction": TEST_FRACTION, "interval_s": 0.2},
     "schedule": {"check_interval_s": 1.0},
@@ -111,8 +115,37 @@ def _play(console: Console, installation: Installation, seed: int, started: floa
         )
         narrator.watch_until(lambda: all(narrator.runs_since(task, generations[task]) for task in TASKS), limit_s=left_s())
         narrator.settle()
+        _refresh(narrator, installation, news, left_s)
     after = {task: installation.predict(task, [story.text for story in shown]) for task in TASKS}
     _before_and_after(console, shown, before, after)
+
+
+def _refresh(narrator: Narrator, installation: Installation, news: NewsStream, left_s: Callable[[], float]) -> None:
+    """Tell stories until a handful of examples is new; then the head of the topics' model is solved anew."""
+    narrator.say(
+        f"Between such runs the head alone is solved anew, on all rows, from {REFRESHED_AT} new examples on. Readers correct the "
+        "model and editors label a few stories more."
+    )
+    counts = {"asked": 0, "correction": 0, "confirmation": 0}
+    for _portion in range(MOST_STORIES // PORTION):
+        stories = news.phase_two(PORTION)
+        _ask_and_correct(installation, news, stories[::ASKED_SHARE], counts, [TOPICS_TASK])
+        installation.publish(_desk(news, stories, [TOPICS_TASK]))
+        narrator.watch_until(lambda: _all_taken_in(installation), limit_s=left_s())
+        if installation.task(TOPICS_TASK).new_examples >= REFRESHED_AT:
+            break
+    narrator.say(
+        f"{counts['correction']} of {counts['asked']} answers corrected. {TOPICS_TASK} reloads with refresh.cooldown_minutes = 0."
+    )
+    before = narrator.refreshes(TOPICS_TASK)
+    installation.change_tasks(REFRESHING)
+    narrator.watch_until(lambda: narrator.refreshes(TOPICS_TASK) > before, limit_s=left_s())
+    narrator.settle()
+
+
+def _all_taken_in(installation: Installation) -> bool:
+    status = installation.status()
+    return not any(status.lag.values()) and not any(task.counts.unenriched for task in status.tasks)
 
 
 def _stream(
@@ -142,15 +175,21 @@ def _stream(
             return
 
 
-def _desk(news: NewsStream, stories: Sequence[Story]) -> Iterator[events.AnyEvent]:
+def _desk(news: NewsStream, stories: Sequence[Story], tasks: Sequence[TaskName] = TASKS) -> Iterator[events.AnyEvent]:
     for story in stories:
         yield news.article(story)
-        yield from (news.gold(story, task) for task in TASKS)
+        yield from (news.gold(story, task) for task in tasks)
 
 
-def _ask_and_correct(installation: Installation, news: NewsStream, stories: Sequence[Story], counts: dict[str, int]) -> None:
+def _ask_and_correct(
+    installation: Installation,
+    news: NewsStream,
+    stories: Sequence[Story],
+    counts: dict[str, int],
+    tasks: Sequence[TaskName] = TASKS,
+) -> None:
     """Ask over HTTP as a production app does, post each reader's verdict, and count them."""
-    for task in TASKS:
+    for task in tasks:
         answered = installation.predict(task, [story.text for story in stories])
         for story, prediction in zip(stories, answered["predictions"], strict=True):
             feedback = news.feedback(

@@ -80,8 +80,8 @@ def test_each_reason_has_its_own_line(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_a_verdict_is_shown_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     ended = Ended(
-        run_id="desk-1", trigger="requested", state="decided", verdict="insufficient_evidence", reasons=("22 of 200 rows",),
-        error=None, version="desk/v1", comparison=None, erased_at=None, finished_at=None,
+        run_id="desk-1", kind="full", trigger="requested", state="decided", verdict="insufficient_evidence",
+        reasons=("22 of 200 rows",), error=None, version="desk/v1", comparison=None, erased_at=None, finished_at=None,
     )  # fmt: skip
     print_status(task_with(last_run=ended))
     assert "undecided (desk/v1)" in capsys.readouterr().out

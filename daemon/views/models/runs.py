@@ -107,6 +107,7 @@ class Ended(Outcome):
     """A run that is over."""
 
     run_id: str
+    kind: Kind
     trigger: str
     """What started it, in words."""
     erased_at: datetime | None
