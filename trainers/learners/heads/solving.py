@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from config.errors import RunFailedError
 from perennial_artifact.sentence.head import Features
 
-Matrix = Features | csr_array
+Matrix: TypeAlias = Features | csr_array
 """What a head reads, a row for each text: an encoder's features, or these and further blocks, sparse."""
 Floats = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.intp]
