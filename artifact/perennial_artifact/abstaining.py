@@ -8,9 +8,12 @@ from perennial_artifact.predictor import Answer
 
 
 def highest(answer: Answer) -> float | None:
-    """Return the highest probability of an answer; None where it carries none."""
+    """Return the highest probability of the answer's label; None where it carries none, or where a text may have several.
+
+    There low probabilities say that a text has no label, and the model may be sure of it.
+    """
     scores = answer.get("scores")
-    return max(scores.values()) if isinstance(scores, Mapping) and scores else None
+    return max(scores.values()) if "label" in answer and isinstance(scores, Mapping) and scores else None
 
 
 def abstains(answer: Answer, below: float) -> bool:

@@ -54,7 +54,9 @@ class Reuses(Protocol):
 
 _FORMATS = {
     "blocks-classification": "perennial_artifact.blocks.classifier:BlocksClassifier",
+    "blocks-multilabel": "perennial_artifact.blocks.classifier:BlocksClassifier",
     "sentence-classification": "perennial_artifact.sentence.classifier:SentenceClassifier",
+    "sentence-multilabel": "perennial_artifact.sentence.classifier:SentenceClassifier",
     "spacy-ner": "perennial_artifact.spacy.entities:Entities",
     "transformers-classification": "perennial_artifact.transformer.classifier:Classifier",
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-# ner: {"spans": [{"start", "end", "label"}]}; classification: {"label": str, "scores": {label: probability}, "truncated": bool}.
+# ner: {"spans": [{"start", "end", "label"}]}; classification: {"label": str, "scores": {label: probability}, "truncated": bool};
+# multilabel: {"labels": [str], "scores": {label: probability}, "truncated": bool}.
 # A model that reads every text whole may leave out "truncated".
 Answer = Mapping[str, Any]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from config.kinds.classification import Classification
 from config.kinds.kind import Kind
+from config.kinds.multilabel import MultiLabel
 from config.kinds.ner.kind import Ner
 
 _KINDS: dict[str, Kind] = {}
@@ -45,3 +46,4 @@ def every() -> list[Kind]:
 
 register(Ner())
 register(Classification())
+register(MultiLabel())

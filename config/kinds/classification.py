@@ -50,6 +50,7 @@ class Classification:
     metrics: tuple[str, ...] = ("macro_f1", "accuracy")
     columns: tuple[str, ...] = ("label",)
     positional = False
+    several = False
     words = Words(task="a classification", about="one label a text", majority="most frequent label")
 
     def labels(self, target: Target) -> list[str]:

@@ -53,6 +53,10 @@ class RowValues(Protocol):
         """Return the label, renamed by the user's label map; empty where the map drops it."""
         ...
 
+    def labels(self, field: str) -> list[str]:
+        """Return the labels of a list, renamed by the user's label map, without those that the map drops."""
+        ...
+
     def spans(self, field: str) -> list[dict[str, Any]]:
         """Return the spans in order: `start` and `end` in code points of the row's text, and `label`."""
         ...
@@ -84,8 +88,12 @@ class Kind(Protocol):
     positional: bool
     """Whether a target says where in its text each of its labels stands.
 
-    If so, it goes for that very text and no copy of it, importers leave the text as the file holds it, and a row whose target
-    has one label that may not be learnt yet still teaches the others.
+    If so, it goes for that very text and no copy of it, and importers leave the text as the file holds it.
+    """
+    several: bool
+    """Whether a target may carry several labels, each right or wrong by itself.
+
+    If so, a row whose target has one label that may not be learnt yet still teaches the others.
     """
     words: Words
 
@@ -94,7 +102,7 @@ class Kind(Protocol):
         ...
 
     def spelt(self, label: str) -> str:
-        """Return a text that occurs in the JSON (without white space) of exactly those targets that carry a label."""
+        """Return a text that occurs in the JSON (without white space) of those targets that carry a label, and of hardly another."""
         ...
 
     def as_read(self, target: Target) -> dict[str, Any]:

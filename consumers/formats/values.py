@@ -134,12 +134,27 @@ def read_label(value: object, names: Mapping[str, str] | None = None) -> str:
     A list of one label is that label, `{"choices": [...]}` is Label Studio's, a text may hold either as JSON. A whole number is
     its digits; true and false must be named in `names`.
     """
-    names = names or {}
-    value = unpacked(value)
-    if isinstance(value, dict) and value.keys() == {"choices"}:
-        value = value["choices"]
+    value = _choices(value)
     if isinstance(value, list | tuple):
         value = _only(value)
+    return _named(value, names or {})
+
+
+def read_labels(value: object, names: Mapping[str, str] | None = None) -> list[str]:
+    """Return the labels that `value` lists, in order, as `names` calls them and without those that it drops.
+
+    A list may be written as JSON, Python or NumPy do; `{"choices": [...]}` is Label Studio's. A text is divided at `|` and `;`: a
+    comma may be part of a label. An empty list has no label.
+    """
+    value = _choices(value)
+    if isinstance(value, str):
+        value = [part for part in re.split(r"[|;]", value) if part.strip()] or [value]
+    elif not isinstance(value, list | tuple):
+        value = [value]
+    return [name for one in value if (name := _named(_inner(one), names or {}))]
+
+
+def _named(value: object, names: Mapping[str, str]) -> str:
     label = _plain_label(value, names)
     if label in names:
         return names[label]
@@ -147,6 +162,11 @@ def read_label(value: object, names: Mapping[str, str] | None = None) -> str:
         message = f"the label is {label.strip()!r}, which stands for a missing value; --label-map {label.strip()}=NAME takes it"
         raise ValueError(message)
     return label
+
+
+def _choices(value: object) -> Any:  # noqa: ANN401 - whatever the file holds
+    value = unpacked(value)
+    return value["choices"] if isinstance(value, dict) and value.keys() == {"choices"} else value
 
 
 def unpacked(value: object) -> Any:  # noqa: ANN401 - whatever the file holds
@@ -168,14 +188,17 @@ def unpacked(value: object) -> Any:  # noqa: ANN401 - whatever the file holds
 
 def _only(values: list[Any] | tuple[Any, ...]) -> object:
     if len(values) == 1:
-        [value] = values
-        # Older doccano writes each label as an object of its own.
-        return value["label"] if isinstance(value, dict) and "label" in value and "start_offset" not in value else value
+        return _inner(values[0])
     if not values:
         message = "there is no label"
         raise ValueError(message)
     message = f"there are {len(values)} labels ({', '.join(map(_in_list, values[:5]))}); this task takes one label a text"
     raise ValueError(message)
+
+
+def _inner(value: object) -> object:
+    """Return a label of a list: older doccano writes each as an object of its own."""
+    return value["label"] if isinstance(value, dict) and "label" in value and "start_offset" not in value else value
 
 
 def _in_list(value: object) -> str:

@@ -20,7 +20,7 @@ from consumers.formats.layouts.recognise import PARTIAL
 from consumers.formats.options import ImportOptions
 from consumers.formats.rows import BadRow, LeftOut, Row, Unreadable
 from consumers.formats.spans import SpanReader
-from consumers.formats.values import blank, is_whole_decimal, missing, read_id, read_label, read_number, read_text
+from consumers.formats.values import blank, is_whole_decimal, missing, read_id, read_label, read_labels, read_number, read_text
 from consumers.text.markup import plain
 
 _Value = TypeVar("_Value")
@@ -152,6 +152,10 @@ class _Values:
     def label(self, field: str) -> str:
         """Return the label, as the label map calls it."""
         return self.writer.read(self.row, field, lambda value: read_label(value, self.writer.options.labels))
+
+    def labels(self, field: str) -> list[str]:
+        """Return the labels, as the label map calls them."""
+        return self.writer.read(self.row, field, lambda value: read_labels(value, self.writer.options.labels))
 
     def spans(self, field: str) -> list[dict[str, Any]]:
         """Return the spans, in order."""

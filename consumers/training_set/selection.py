@@ -149,8 +149,8 @@ def select(
         counts = Counter(label for row in train.values() for label in labels_of(row.target))
         of_users = _of_users_alone(train, vouching, task, all_renames)
         waiting = {name: counts[name] for name in sorted(of_users) if counts[name] >= task.new_label_min_examples}
-        # A text with one such entity still teaches its others: the learner leaves the one unknown by itself.
-        if not kinds.get(task.kind).positional:
+        # A text with one such label still teaches its others: the learner leaves the one unknown by itself.
+        if not kinds.get(task.kind).several:
             train = _without_labels_that_wait(train, counts, waiting, task, left_out)
     train = _within_budget(train, times, max_rows, left_out)
 

@@ -37,6 +37,7 @@ def spans(draw: st.DrawFn, names: st.SearchStrategy[str]) -> list[dict[str, Any]
 TARGETS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "ner": st.fixed_dictionaries({"spans": spans(NAMES)}, optional={"partial": st.booleans()}),
     "classification": st.fixed_dictionaries({"label": NAMES}),
+    "multilabel": st.fixed_dictionaries({"labels": st.lists(NAMES, max_size=4)}),
     "tone": st.fixed_dictionaries({"tone": st.sampled_from([-1, 0, 1, 1.0])}),
 }
 ANSWERS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
@@ -44,9 +45,16 @@ ANSWERS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "classification": st.fixed_dictionaries(
         {"label": ANY_NAME}, optional={"scores": st.dictionaries(ANY_NAME, st.floats(0, 1)), "truncated": st.booleans()}
     ),
+    "multilabel": st.fixed_dictionaries(
+        {"labels": st.lists(ANY_NAME, max_size=4)},
+        optional={"scores": st.dictionaries(ANY_NAME, st.floats(0, 1)), "truncated": st.booleans()},
+    ),
     "tone": st.fixed_dictionaries({"tone": st.floats(-1, 1)}),
 }
-NOT_ITS_TARGETS = [{}, {"spans": None}, {"label": 7}, {"spans": [{}]}, {"spans": [7]}, {"tone": "x"}, {"tone": [0]}]
+NOT_ITS_TARGETS: list[dict[str, Any]] = [
+    {}, {"spans": None}, {"label": 7}, {"spans": [{}]}, {"spans": [7]}, {"tone": "x"}, {"tone": [0]},
+    {"labels": None}, {"labels": "sport"}, {"labels": [7]}, {"labels": {"sport": 1}},
+]  # fmt: skip
 QUIETLY = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A busy machine is not the fault of a kind."""
 OF_EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -60,6 +68,9 @@ class GivenRow:
 
     def label(self, field: str) -> str:
         return "sport"
+
+    def labels(self, field: str) -> list[str]:
+        return ["sport", "economy"]
 
     def spans(self, field: str) -> list[dict[str, Any]]:
         return [{"start": 0, "end": 3, "label": "ORG"}]
@@ -125,7 +136,9 @@ def test_renames_compose_and_touch_nothing_but_labels(kind: Kind, data: st.DataO
 
     assert kind.renamed(read, lambda name: name) == read
     assert kind.renamed(kind.renamed(read, one), other) == kind.renamed(read, lambda name: other(one(name)))
-    assert kind.labels(kind.renamed(read, one)) == [one(name) for name in kind.labels(read)]
+    renamed = kind.labels(kind.renamed(read, one))
+    assert set(renamed) == {one(name) for name in kind.labels(read)}
+    assert len(renamed) == len(kind.labels(read)) or not kind.positional, "where each stands somewhere, none is lost"
 
 
 @OF_EVERY_KIND
@@ -229,7 +242,7 @@ def test_kinds_are_told_by_their_keys() -> None:
     for nothing in ({}, {"tone": 1}, None, "label", ["spans"]):
         with pytest.raises(LookupError):
             catalog.of(nothing)
-    with pytest.raises(LookupError, match="ner, classification"):
+    with pytest.raises(LookupError, match="ner, classification, multilabel"):
         catalog.get("regression")
 
 

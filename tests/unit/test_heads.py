@@ -14,6 +14,7 @@ from config.errors import RunFailedError
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.sentence.head import UNLEARNT_BIAS, Solved
 from trainers.learners.heads import calibration, forward
+from trainers.learners.heads.family import Judged
 from trainers.learners.heads.building import build, choice_of
 from trainers.learners.heads.forward import Choice
 from trainers.learners.heads.rows import HeadRows
@@ -203,5 +204,5 @@ def test_probabilities_are_calibrated_on_newer_rows() -> None:
 
 
 def test_few_rows_calibrate_nothing() -> None:
-    judged = forward.Judged(np.array([[5.0, 0.0]]), np.array([1], dtype=np.intp))
+    judged = Judged(np.array([[5.0, 0.0]]), np.array([1], dtype=np.intp), np.array([0, 1], dtype=np.intp))
     assert calibration.temperature(judged) == 1.0

@@ -11,11 +11,13 @@ from trainers.learners.protocols import Learner, Refresher
 _LEARNERS: dict[tuple[str, str], str] = {
     ("ner", "spacy"): "trainers.learners.spacy.ner:SpacyNerLearner",
     ("classification", "transformer"): "trainers.learners.encoders.classification:ClassificationLearner",
+    ("multilabel", "transformer"): "trainers.learners.encoders.classification:ClassificationLearner",
 }
 """By kind and backend. Paths, because model libraries are heavy and one process needs one of them."""
 
 _REFRESHERS: dict[tuple[str, str], str] = {
     ("classification", "transformer"): "trainers.learners.heads.refresh:HeadRefresh",
+    ("multilabel", "transformer"): "trainers.learners.heads.refresh:HeadRefresh",
 }
 """By kind and backend: what solves a champion's head anew on stored features, without its model library."""
 

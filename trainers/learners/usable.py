@@ -23,24 +23,42 @@ class Usable:
     """Which rows were left out and why; empty where none was."""
 
 
-def usable(plan: TrainingPlan, previous: LabelSet | None, *, from_base: bool) -> Usable:
-    """Return the labels of the next model and the rows that carry them; rows that weigh nothing are left out.
+def with_one_label(plan: TrainingPlan, previous: LabelSet | None) -> Usable:
+    """Return the labels of the next model and the rows that carry one of them; rows that weigh nothing are left out.
 
-    A model `from_base` answers no label that its rows do not carry. Raises `RunFailedError` when too few are left to tell labels
-    apart.
+    It answers no label that its rows do not carry. Raises `RunFailedError` when too few are left to tell labels apart.
     """
     counts = Counter(str(row.target["label"]) for row in plan.rows if row.weight > 0)
-    labels = grow(plan.spec, counts, previous, from_base=from_base)
+    labels = grow(plan.spec, counts, previous, from_base=True)
     rows = [row for row in plan.rows if row.weight > 0 and row.target["label"] in labels.seen]
     return Usable(labels, rows, _left_out(plan, labels, rows, counts))
+
+
+def with_several_labels(plan: TrainingPlan, previous: LabelSet | None) -> Usable:
+    """Return the labels of the next model and all rows that weigh something: without a label they say what has none.
+
+    A label that joins no model yet is one that a row says nothing of. Raises `RunFailedError` when no label is left, or no row
+    lacks any.
+    """
+    weighed = [row for row in plan.rows if row.weight > 0]
+    counts = Counter(label for row in weighed for label in row.target["labels"] if label not in plan.waiting)
+    labels = grow(plan.spec, counts, previous, from_base=True)
+    absent = sorted(counts.keys() - labels.seen, key=lambda name: (-counts[name], name))
+    note = f"labels {named(absent)} are not learnt yet; {_how_a_label_joins(plan, labels)}" if absent else ""
+    if any(counts[label] < len(weighed) for label in labels.seen):
+        return Usable(labels, weighed, note)
+    message = (
+        f"task {plan.spec.name!r} has {len(weighed)} usable rows with {len(labels.seen)} labels, and none of them tells a label "
+        f"apart ({note or _how_a_label_joins(plan, labels)}). Send more labelled examples, also of texts without the label; the "
+        "next trigger tries again"
+    )
+    raise RunFailedError(message)
 
 
 def _left_out(plan: TrainingPlan, labels: LabelSet, rows: Sequence[Example], counts: Counter[str]) -> str:
     """Say which rows cannot be learnt from yet. Raises `RunFailedError` when too few are left to tell labels apart."""
     absent = sorted(counts.keys() - labels.seen, key=lambda name: (-counts[name], name))
-    reason = f"a new label joins when {plan.spec.new_label_min_examples} rows carry it"
-    if len(labels.names) >= plan.spec.max_labels:
-        reason += f", and while a model has fewer than {plan.spec.max_labels} labels (max_labels)"
+    reason = _how_a_label_joins(plan, labels)
     note = f"left out {len(plan.rows) - len(rows)} rows with labels {named(absent)}; {reason}" if absent else ""
     if len(labels.seen) >= 2 and rows:  # noqa: PLR2004 - one label alone is nothing to tell apart
         return note
@@ -49,3 +67,10 @@ def _left_out(plan: TrainingPlan, labels: LabelSet, rows: Sequence[Example], cou
         f"({note or reason}). Send more labelled examples; the next trigger tries again"
     )
     raise RunFailedError(message)
+
+
+def _how_a_label_joins(plan: TrainingPlan, labels: LabelSet) -> str:
+    reason = f"a new label joins when {plan.spec.new_label_min_examples} rows carry it"
+    if len(labels.names) >= plan.spec.max_labels:
+        reason += f", and while a model has fewer than {plan.spec.max_labels} labels (max_labels)"
+    return reason

@@ -1,4 +1,4 @@
-"""One label per text: a sentence encoder's features and further blocks beside them, read by one linear head."""
+"""The label, or labels, of a text: a sentence encoder's features and further blocks beside them, read by one linear head."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class BlocksClassifier(SentenceClassifier):
         return cls(encoder, replace(head, weight=np.asfortranarray(head.weight)), blocks)
 
     def predict(self, texts: Sequence[str]) -> list[Answer]:
-        """Return `{"label", "scores", "truncated"}` per text, in order; `truncated`: longer than the encoder reads."""
+        """Return the head's answer to each text, in order; `truncated`: longer than the encoder reads."""
         if not texts:
             return []
         features, cut = self.encoder.features(texts)

@@ -1,4 +1,4 @@
-"""One label per text: a sentence encoder's features, read by a linear head."""
+"""The label, or the labels, of a text: a sentence encoder's features, read by a linear head."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from perennial_artifact.errors import UnusableError
 from perennial_artifact.predictor import Answer, Predictor
 from perennial_artifact.sentence.encoder import SentenceEncoder
 from perennial_artifact.sentence.head import Head
-from perennial_artifact.sentence.layout import is_of_the_encoder
+from perennial_artifact.sentence.layout import WITH_THRESHOLDS, is_of_the_encoder
 
 
 class SentenceClassifier:
@@ -25,7 +25,7 @@ class SentenceClassifier:
     @classmethod
     def open(cls, folder: Path, description: Description, compute: Compute) -> Self:
         """Return the classifier in `folder`. Raises `UnusableError` when it cannot be read."""
-        head = Head.read(folder)
+        head = _head_of(folder, description)
         return cls._fitting(folder, SentenceEncoder.open(folder, compute, max_tokens=description.input.max_tokens), head)
 
     @classmethod
@@ -33,7 +33,7 @@ class SentenceClassifier:
         """Return the classifier in `folder` on the encoder of `before`; None where more than the head has changed."""
         same_encoder = not any(map(is_of_the_encoder, changed))
         if same_encoder and isinstance(before, cls) and before.encoder.max_tokens == description.input.max_tokens:
-            return cls._fitting(folder, before.encoder, Head.read(folder))
+            return cls._fitting(folder, before.encoder, _head_of(folder, description))
         return None
 
     @classmethod
@@ -45,7 +45,17 @@ class SentenceClassifier:
         return cls(encoder, head)
 
     def predict(self, texts: Sequence[str]) -> list[Answer]:
-        """Return `{"label", "scores", "truncated"}` per text, in order; `truncated`: the text is longer than the model reads."""
+        """Return the head's answer to each text, in order; `truncated`: the text is longer than the model reads."""
         if not texts:
             return []
         return self.head.answers(*self.encoder.features(texts))
+
+
+def _head_of(folder: Path, description: Description) -> Head:
+    """Return the head of a folder, which answers as its format says. Raises `UnusableError`."""
+    head = Head.read(folder)
+    if (head.thresholds is not None) != (description.format in WITH_THRESHOLDS):
+        has = "no thresholds" if head.thresholds is None else "thresholds"
+        message = f"the head in {folder} has {has}, which does not fit format {description.format}"
+        raise UnusableError(message)
+    return head

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array  # what a head with further blocks reads; a head alone needs numpy only
 
 HEAD_FILE = "head.json"
+_THRESHOLDS = "thresholds"
 _FORMAT_VERSION = 1
 UNLEARNT_BIAS = -1e4
 """Logit of a label that no row has shown: low enough for no answer, and a number that every program can compute with."""
@@ -64,6 +65,8 @@ class Head:
     """Shape (labels)."""
     labels: LabelSet
     solved: Solved = Solved()
+    thresholds: npt.NDArray[np.float32] | None = None
+    """Shape (labels): the probability from which each label is given, by itself; None: the most probable label is."""
 
     def logits(self, features: Features | csr_array) -> Features:
         """Return the logits, shape (rows, labels), of features of shape (rows, features)."""
@@ -71,19 +74,33 @@ class Head:
         return found
 
     def probabilities(self, features: Features | csr_array) -> Features:
-        """Return the probabilities of the labels that may be answered, shape (rows, answerable labels), in order of their ids."""
+        """Return the probabilities of the labels that may be answered, shape (rows, answerable labels), in order of their ids.
+
+        With thresholds each is a probability by itself; without, a row's add up to 1.
+        """
         logits = self.logits(features)[:, self.labels.seen_ids].astype(np.float64)
+        if self.thresholds is not None:
+            each: Features = (0.5 + 0.5 * np.tanh(0.5 * logits)).astype(np.float32)
+            return each
         grown = np.exp(logits - logits.max(axis=1, keepdims=True))
         found: Features = (grown / grown.sum(axis=1, keepdims=True)).astype(np.float32)
         return found
 
     def answers(self, features: Features | csr_array, cut: Sequence[bool]) -> list[Answer]:
-        """Return `{"label", "scores", "truncated"}` per row; scores are probabilities, highest first."""
+        """Return one answer a row: `{"label", "scores", "truncated"}`, or with thresholds `labels`, by name.
+
+        Scores are probabilities, highest first.
+        """
         names = [self.labels.names[number] for number in self.labels.seen_ids]
+        least = None if self.thresholds is None else self.thresholds[self.labels.seen_ids].tolist()
         found: list[Answer] = []
         for row, truncated in zip(self.probabilities(features).tolist(), cut, strict=True):
             scores = dict(sorted(zip(names, row, strict=True), key=lambda pair: -pair[1]))
-            found.append({"label": next(iter(scores)), "scores": scores, "truncated": truncated})
+            if least is None:
+                said: Answer = {"label": next(iter(scores))}
+            else:
+                said = {"labels": sorted(name for name, score, needed in zip(names, row, least, strict=True) if score >= needed)}
+            found.append({**said, "scores": scores, "truncated": truncated})
         return found
 
     def write(self, folder: Path) -> None:
@@ -95,6 +112,8 @@ class Head:
             place / WEIGHTS_FILE,
         )
         content = {"format_version": _FORMAT_VERSION} | asdict(self.solved)
+        if self.thresholds is not None:
+            content[_THRESHOLDS] = dict(zip(self.labels.names, self.thresholds.tolist(), strict=True))
         write_atomic(place / HEAD_FILE, (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode())
         self.labels.write(folder)
 
@@ -106,7 +125,8 @@ class Head:
         try:
             tensors = load_file(place / WEIGHTS_FILE)
             weight, bias = (tensors[f"linear.{name}"].astype(np.float32) for name in ("weight", "bias"))
-            solved = _solved(decode((place / HEAD_FILE).read_bytes()))
+            said = decode((place / HEAD_FILE).read_bytes())
+            solved, thresholds = _solved(said), _thresholds(said, labels)
         except (OSError, SafetensorError, *WRONG) as error:
             message = f"the head in {folder} cannot be read ({type(error).__name__}: {inert(error)[:200]})"
             raise UnusableError(message) from error
@@ -119,7 +139,7 @@ class Head:
         if not labels.seen:
             message = f"the head in {folder} has no label that it may answer"
             raise UnusableError(message)
-        return cls(weight, bias, labels, solved)
+        return cls(weight, bias, labels, solved, thresholds)
 
 
 def _solved(body: Mapping[str, object]) -> Solved:
@@ -129,3 +149,14 @@ def _solved(body: Mapping[str, object]) -> Solved:
         )
         raise UnusableError(message)
     return Solved(**{name: body[name] for name in Solved.__dataclass_fields__ if name in body})  # type: ignore[arg-type]  # ours
+
+
+def _thresholds(body: Mapping[str, Any], labels: LabelSet) -> npt.NDArray[np.float32] | None:
+    """Return the threshold of each label, shape (labels); None where the file has none. Raises one of `WRONG`."""
+    if _THRESHOLDS not in body:
+        return None
+    found = np.array([body[_THRESHOLDS][name] for name in labels.names], dtype=np.float32)
+    if not ((found >= 0.0) & (found <= 1.0)).all():
+        message = "a threshold is not a number from 0 to 1"
+        raise ValueError(message)
+    return found

@@ -19,9 +19,15 @@ from perennial_artifact.labels import LABELS_FILE
 from perennial_artifact.manifest import MANIFEST_FILE
 
 FORMAT = "sentence-classification"
+"""One label a text: the most probable one."""
+MULTILABEL_FORMAT = "sentence-multilabel"
+"""The same files; every label whose probability reaches its threshold."""
 BLOCKS_FORMAT = "blocks-classification"
 """The same files and one more: the head reads further blocks behind the encoder's features (`perennial_artifact.blocks`)."""
-WITH_HEAD = frozenset({FORMAT, BLOCKS_FORMAT})
+BLOCKS_MULTILABEL_FORMAT = "blocks-multilabel"
+WITH_BLOCKS = frozenset({BLOCKS_FORMAT, BLOCKS_MULTILABEL_FORMAT})
+WITH_THRESHOLDS = frozenset({MULTILABEL_FORMAT, BLOCKS_MULTILABEL_FORMAT})
+WITH_HEAD = frozenset({FORMAT, MULTILABEL_FORMAT}) | WITH_BLOCKS
 """Formats of an encoder's files and a head's."""
 MODULES_FILE = "modules.json"
 READING_FILE = "sentence_bert_config.json"

@@ -26,6 +26,7 @@ class Ner:
     metrics: tuple[str, ...] = ("entity_f1",)
     columns: tuple[str, ...] = ("spans",)
     positional = True
+    several = True
     words = Words(
         task="entity recognition", about="entities", majority="finds no entity",
         base_model="`base_model: blank:en` or a pipeline", empty="texts without an entity",

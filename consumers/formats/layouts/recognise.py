@@ -66,16 +66,22 @@ def recognise(
     """
     if "spans" in fields and (tokens := _token_layout(seen, chosen, names)) is not None:
         return tokens
+    label = _label_field(fields)
     if "answer" not in given.values() and _is_prodigy(seen):
-        choice = {"label": "accept"} if seen.has("accept", "texts", "wholes", "empty list") else {}
+        choice = {label or "label": "accept"} if seen.has("accept", "texts", "wholes", "empty list") else {}
         return Layout("Prodigy", choice, _prodigy)
     if (studio := _label_studio(seen, fields, given, tasks=tasks)) is not None:
         return studio
-    if seen.has("cats", "object") and "label" in fields:
-        return Layout("spaCy", {"label": "cats"}, _one_category)
+    if seen.has("cats", "object") and label:
+        return Layout("spaCy", {label: "cats"}, _categories)
     if seen.has("entities", "offsets"):
         return Layout("spaCy", {"spans": "entities"})
     return _doccano(seen, fields) or Layout()
+
+
+def _label_field(fields: Collection[str]) -> str | None:
+    """Return what a kind calls the label, or labels, of a whole text; None where it has none."""
+    return next((name for name in ("label", "labels") if name in fields), None)
 
 
 def _is_prodigy(seen: Survey) -> bool:
@@ -108,7 +114,7 @@ def _label_studio(seen: Survey, fields: Collection[str], given: Mapping[str, str
             return Layout("Label Studio")
         return Layout("Label Studio", {"spans": spans}, lambda rows: label_studio.without_regions(_filled(rows), spans))
     labels = choices or others
-    return Layout("Label Studio", {"label": labels[0]} if len(labels) == 1 else {})
+    return Layout("Label Studio", {_label_field(fields) or "label": labels[0]} if len(labels) == 1 else {})
 
 
 def _doccano(seen: Survey, fields: Collection[str]) -> Layout | None:
@@ -120,9 +126,10 @@ def _doccano(seen: Survey, fields: Collection[str]) -> Layout | None:
     if "spans" in fields and (spans or entities):
         return Layout("doccano", {**text, "spans": spans[0] if spans else "entities"}, _text_of_data)
     # A column of label lists is doccano's; one without a label here and there is too.
-    if "label" in fields and labels and seen.fields[labels[0]].lists:
-        return Layout("doccano", {**text, "label": labels[0]}, _text_of_data)
-    if "label" in fields and text and seen.has("id") and seen.has("label"):
+    label = _label_field(fields)
+    if label and labels and seen.fields[labels[0]].lists:
+        return Layout("doccano", {**text, label: labels[0]}, _text_of_data)
+    if label and text and seen.has("id") and seen.has(label):
         return Layout("doccano", text)
     return None
 
@@ -199,7 +206,7 @@ def _text_of_data(rows: Iterator[AnyRow]) -> Iterator[AnyRow]:
         yield Row(row.line, {**row.values, "text": text}) if isinstance(row, Row) and isinstance(text, str) else row
 
 
-def _one_category(rows: Iterator[AnyRow]) -> Iterator[AnyRow]:
+def _categories(rows: Iterator[AnyRow]) -> Iterator[AnyRow]:
     """Yield rows whose categories with their scores became the list of those that hold."""
     for row in _filled(rows):
         cats = row.values.get("cats") if isinstance(row, Row) else None

@@ -40,6 +40,7 @@ class Tone:
     metrics: tuple[str, ...] = ("tone_error",)
     columns: tuple[str, ...] = ("tone",)
     positional = False
+    several = False
     words = Words(task="a tone", about="how a text sounds", majority="most frequent tone")
 
     def labels(self, target: Target) -> list[str]:

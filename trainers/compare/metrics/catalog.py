@@ -6,7 +6,9 @@ from config.errors import UserError
 from trainers.compare.metrics import errors, f1, spearman
 from trainers.compare.metrics.metric import Metric
 
-_BUILT_IN: tuple[Metric, ...] = (f1.ACCURACY, f1.MACRO_F1, f1.ENTITY_F1, errors.MAE, errors.RMSE, spearman.SPEARMAN)
+_BUILT_IN: tuple[Metric, ...] = (
+    f1.ACCURACY, f1.MACRO_F1, f1.MICRO_F1, f1.SUBSET_ACCURACY, f1.ENTITY_F1, errors.MAE, errors.RMSE, spearman.SPEARMAN,
+)  # fmt: skip
 _METRICS: dict[str, Metric] = {metric.name: metric for metric in _BUILT_IN}
 
 

@@ -1,9 +1,10 @@
-"""Macro F1, entity F1 and accuracy: means of F1 over classes, made of counts per row.
+"""Macro and micro F1, entity F1, accuracy and subset accuracy: means of F1 over classes, made of counts per row.
 
 Per row and class stand how much there was to find (gold), how much was found (hits) and how much was claimed (predicted). Every
 score is a mean of F1 = 2 hits / (gold + predicted) over the classes: one class per label for macro F1 (scikit-learn's, with
-`labels` given and `zero_division=0`), one class for entity F1 (its spans; seqeval's micro F1) and for accuracy (each row claims
-exactly one answer, so F1 is accuracy). The classes are the same for both models and in every resample.
+`labels` given and `zero_division=0`), one class for all labels of all rows for micro F1 and for entity F1 (its spans; seqeval's
+micro F1), and one whole answer a row for accuracy and subset accuracy (each row claims exactly one, so F1 is the share of rows
+answered wholly right). The classes are the same for both models and in every resample.
 """
 
 from __future__ import annotations
@@ -29,21 +30,21 @@ _ONE_CLASS = ""
 
 @dataclass(frozen=True, slots=True)
 class MeanF1:
-    """The mean of F1 over the labels, or F1 with all labels in one class."""
+    """The mean of F1 over the labels, or F1 of one class that they are gathered in."""
 
     name: str
     scale: Scale
     count: Callable[[Target, Target], RowCounts]
     """Counts one row, from gold and an answer."""
-    per_label: bool
-    """Whether every label is a separate class."""
+    gathered: Callable[[RowCounts], RowCounts] | None = None
+    """Makes one class of a row's labels; None: every label is a separate class."""
 
     def pair(self, gold: Sequence[Target], candidate: Sequence[Target], opponent: Sequence[Target]) -> PairedSums:
         """Return the counts of the rows, per label or in one class."""
         ours, theirs = self._counted(gold, candidate), self._counted(gold, opponent)
         labels, unclaimed = _labels(ours, theirs)
-        if not self.per_label:
-            ours, theirs = ([_in_one_class(row) for row in rows] for rows in (ours, theirs))
+        if self.gathered is not None:
+            ours, theirs = ([self.gathered(row) for row in rows] for rows in (ours, theirs))
             labels, unclaimed = (_ONE_CLASS,), Counter()
         there, own = _tally(ours, labels)
         return PairedSums(there, own, _tally(theirs, labels)[1], partial(mean_f1, unclaimed=len(unclaimed)), whole=True)
@@ -128,6 +129,10 @@ def _in_one_class(row: RowCounts) -> RowCounts:
     return {_ONE_CLASS: (gold, hits, predicted)}
 
 
+def _as_one_answer(row: RowCounts) -> RowCounts:
+    return {_ONE_CLASS: (1, int(_wholly_right(row)), 1)}
+
+
 def _totals(rows: Sequence[RowCounts]) -> dict[str, tuple[int, int, int]]:
     totals: dict[str, tuple[int, int, int]] = {}
     for row in rows:
@@ -153,12 +158,21 @@ def _count_entities(gold: Target, answer: Target) -> RowCounts:
     }
 
 
-def _count_label(gold: Target, answer: Target) -> RowCounts:
-    if gold["label"] == answer["label"]:
-        return {gold["label"]: (1, 1, 1)}
-    return {gold["label"]: (1, 0, 0), answer["label"]: (0, 0, 1)}
+def _count_labels(gold: Target, answer: Target) -> RowCounts:
+    there, said = _labels_of(gold), _labels_of(answer)
+    if (scope := gold.get("scope")) is not None:
+        # Of other labels whoever gave the row could say nothing.
+        said &= there | frozenset(scope)
+    return {label: (int(label in there), int(label in there and label in said), int(label in said)) for label in there | said}
 
 
-ACCURACY = MeanF1("accuracy", Scale(title="accuracy"), _count_label, per_label=False)
-MACRO_F1 = MeanF1("macro_f1", Scale(title="macro F1"), _count_label, per_label=True)
-ENTITY_F1 = MeanF1("entity_f1", Scale(title="entity F1"), _count_entities, per_label=False)
+def _labels_of(target: Target) -> frozenset[str]:
+    """Return the labels of `{"labels": [...]}`, or the one of `{"label": ...}`."""
+    return frozenset(target["labels"]) if "labels" in target else frozenset((target["label"],))
+
+
+ACCURACY = MeanF1("accuracy", Scale(title="accuracy"), _count_labels, _as_one_answer)
+MACRO_F1 = MeanF1("macro_f1", Scale(title="macro F1"), _count_labels)
+MICRO_F1 = MeanF1("micro_f1", Scale(title="micro F1"), _count_labels, _in_one_class)
+SUBSET_ACCURACY = MeanF1("subset_accuracy", Scale(title="subset accuracy"), _count_labels, _as_one_answer)
+ENTITY_F1 = MeanF1("entity_f1", Scale(title="entity F1"), _count_entities, _in_one_class)

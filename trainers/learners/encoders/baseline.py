@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.special import softmax
 
+from config.kinds.kind import Target
 from config.tasks import TaskSpec
 from perennial_artifact.compute import Compute
 from perennial_artifact.predictor import Answer
@@ -21,13 +23,17 @@ _TEMPERATURE = 0.05
 """Cosines differ by a few hundredths; divided by this, their softmax reads like a probability."""
 
 
+Said = Callable[[str], Mapping[str, Any]]
+"""Returns the answer that gives one label and no other."""
+
+
 class MostFrequentLabel:
     """Answers the most frequent label of the training rows, with the labels' shares as scores."""
 
-    def __init__(self, rows: Sequence[Example]) -> None:
-        counts = Counter(str(row.target["label"]) for row in rows)
+    def __init__(self, rows: Sequence[Example], labels: Callable[[Target], Sequence[str]], said: Said) -> None:
+        counts = Counter(label for row in rows for label in labels(row.target))
         ordered = sorted(counts, key=lambda label: (-counts[label], label))
-        self._answer: Answer = {"label": ordered[0], "scores": {label: counts[label] / len(rows) for label in ordered}}
+        self._answer: Answer = {**said(ordered[0]), "scores": {label: counts[label] / len(rows) for label in ordered}}
 
     def predict(self, texts: Sequence[str]) -> list[Answer]:
         """Return the same answer for every text."""
@@ -41,17 +47,21 @@ class NearestCentroid:
     100 newest rows. Scores are the softmax of the cosines at temperature 0.05.
     """
 
-    def __init__(self, spec: TaskSpec, rows: Sequence[Example]) -> None:
+    def __init__(
+        self, spec: TaskSpec, rows: Sequence[Example], labels: Callable[[Target], Sequence[str]], said: Said
+    ) -> None:
+        self._said = said
         texts: dict[str, list[str]] = defaultdict(list)
         for row in rows:
-            texts[str(row.target["label"])].append(row.text)
+            for label in labels(row.target):
+                texts[label].append(row.text)
         self._labels = sorted(texts)
         self._encoder = encoders.open_base(spec.base_model, max_tokens=spec.training.max_tokens).as_served(Compute())
         means = [self._embed(texts[label][-_ROWS_PER_LABEL:]).mean(axis=0) for label in self._labels]
         self._centroids = _of_length_one(np.stack(means))
 
     def predict(self, texts: Sequence[str]) -> list[Answer]:
-        """Return `{"label", "scores"}` per text, in order, scores highest first."""
+        """Return the nearest label of each text, in order, and scores, highest first."""
         if not texts:
             return []
         cosines = (self._embed(texts) @ self._centroids.T).astype(np.float64)
@@ -59,7 +69,7 @@ class NearestCentroid:
 
     def _answer(self, probabilities: Sequence[float]) -> Answer:
         scores = dict(sorted(zip(self._labels, probabilities, strict=True), key=lambda pair: -pair[1]))
-        return {"label": next(iter(scores)), "scores": scores}
+        return {**self._said(next(iter(scores))), "scores": scores}
 
     def _embed(self, texts: Sequence[str]) -> Features:
         """Return one vector of length 1 per text: float32, shape (texts, features)."""

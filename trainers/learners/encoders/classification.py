@@ -1,12 +1,12 @@
-"""One label per text: a tuned encoder, and a linear head solved on all rows."""
+"""The label of a text, or its labels: a tuned encoder, and a linear head solved on all rows."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from config.errors import RunFailedError
+from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
 from perennial_artifact.blocks.features import named
 from perennial_artifact.description import Description, Input, describe, versions_of
@@ -22,7 +23,7 @@ from perennial_artifact.labels import LabelSet
 from perennial_artifact.predictor import Predictor
 from perennial_artifact.sentence.encoder import save_encoder
 from perennial_artifact.sentence.head import Head, Solved
-from perennial_artifact.sentence.layout import BLOCKS_FORMAT, FORMAT, WITH_HEAD
+from perennial_artifact.sentence.layout import WITH_HEAD
 from trainers.learners.encoders import encoder as encoders
 from trainers.learners.encoders.baseline import MostFrequentLabel, NearestCentroid
 from trainers.learners.encoders.encoder import TextEncoder, Tuned
@@ -32,14 +33,16 @@ from trainers.learners.features import Features, FeatureSet
 from trainers.learners.heads import tuning
 from trainers.learners.heads.building import build, choice_of
 from trainers.learners.heads.contradictions import lightened
+from trainers.learners.heads.family import Family, Gold
 from trainers.learners.heads.forward import Choice, choose
 from trainers.learners.heads.rows import head_rows
-from trainers.learners.heads.solving import Matrix, Weights, solve
+from trainers.learners.heads.solving import Matrix, Weights
 from trainers.learners.heads.tuning import Start
+from trainers.learners.labelling import of as labelling_of
 from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import Aligner, Example, TrainingPlan, TrainingStep
 from trainers.learners.tried import Tried
-from trainers.learners.usable import Usable, usable
+from trainers.learners.usable import Usable
 
 _MOST_SAMPLED = 64
 _ROWS_PER_BATCH = 32
@@ -48,23 +51,24 @@ _LOG = structlog.get_logger(__name__)
 
 
 class ClassificationLearner:
-    """Learns one label per text: tunes the encoder where that pays, then solves the head on all rows."""
+    """Learns one label a text, or several: tunes the encoder where that pays, then solves the head on all rows."""
 
     learns_from_all = True
 
     def train(self, plan: TrainingPlan, output: Path) -> None:
         """Tune the champion's encoder, or the base model's in a full or first run, solve the head and write a model folder.
 
-        Raises `RunFailedError` when fewer than two labels can be learnt, `UserError` when the base model cannot be loaded;
+        Raises `RunFailedError` when there is nothing to tell apart, `UserError` when the base model cannot be loaded;
         out-of-memory errors pass through.
         """
         champion = _champion(plan)
-        found = usable(plan, _labels_of(plan), from_base=True)
+        labelling = labelling_of(plan.spec)
+        found = labelling.usable(plan, _labels_of(plan))
         before = _choice_of(champion) if champion else Choice()
         # The base model's features have not seen the rows; those of an encoder that was tuned on wrong labels confirm them.
         found = replace(found, rows=lightened(plan, found.rows, plan.base_features, found.labels, before))
         rows = found.rows
-        start = tuning.where_to_start(plan, rows, found.labels, champion, before)
+        start = tuning.where_to_start(plan, rows, found.labels, champion, before, labelling.family)
         # Before the first sum: another number of threads adds in another order.
         torch.set_num_threads(plan.hardware.threads)
         torch.manual_seed(plan.seed)
@@ -89,7 +93,7 @@ class ClassificationLearner:
         if blocks is not None:
             blocks.write(output)
         Description(
-            kind=plan.spec.kind, backend=plan.spec.backend, format=FORMAT if blocks is None else BLOCKS_FORMAT,
+            kind=plan.spec.kind, backend=plan.spec.backend, format=labelling.format if blocks is None else labelling.format_with_blocks,
             base=plan.spec.base_model,
             labels=tuple(head.labels.names[number] for number in head.labels.seen_ids),
             input=Input(max_tokens=max_tokens), libraries=versions_of("torch", "transformers", "scikit-learn"),
@@ -108,14 +112,19 @@ class ClassificationLearner:
         """Return what a first model must beat.
 
         `majority`: always the most frequent label of `rows`. `base`: the untouched base model; a text gets the label whose
-        mean training embedding (mean-pooled last layer) is nearest by cosine. Raises `RunFailedError` when there are no rows.
+        mean training embedding (mean-pooled last layer) is nearest by cosine. Texts of several labels get
+        that one too. Raises `RunFailedError` when there are no rows.
         """
         if not rows:
             message = f"task {spec.name!r} has no training rows to make its baseline from; send labels first"
             raise RunFailedError(message)
+        labels, said = kinds.get(spec.kind).labels, labelling_of(spec).said
+        if not any(labels(row.target) for row in rows):
+            message = f"task {spec.name!r} has no training row with a label to make its baseline from; send some"
+            raise RunFailedError(message)
         if spec.promotion.baseline == "base":
-            return NearestCentroid(spec, rows)
-        return MostFrequentLabel(rows)
+            return NearestCentroid(spec, rows, labels, said)
+        return MostFrequentLabel(rows, labels, said)
 
 
 def _champion(plan: TrainingPlan) -> Path | None:
@@ -147,11 +156,12 @@ def _tune(  # noqa: PLR0917 - all of them are what one run has
     report: Callable[[TrainingStep], None],
 ) -> Solved:  # fmt: skip
     """Tune the encoder in place; return what the head is to say of it."""
-    ids = found.labels.ids
+    family = labelling_of(plan.spec).family
     chosen = [at for at, row in enumerate(found.rows) if plan.to_tune is None or row.example_id in plan.to_tune]
-    learning = [Row(tokenised[at], ids[found.rows[at].target["label"]], found.rows[at].weight) for at in chosen]
+    gold = family.encoded([found.rows[at] for at in chosen], found.labels.ids)
+    learning = [Row(tokenised[at], label, found.rows[at].weight) for at, label in zip(chosen, gold.tolist(), strict=True)]
     model = Tuned(encoder.pooled, len(found.labels.names), encoders.width(encoder.pooled))
-    _begin_head(model.head, start.head or _sampled_head(plan, encoder, learning, before))
+    _begin_head(model.head, start.head or _sampled_head(plan, encoder, learning, family, gold, before))
     recipe = _recipe(plan, len(chosen), from_base=not start.from_champion)
     began = time.process_time()
     fine_tune(
@@ -169,20 +179,21 @@ def _tune(  # noqa: PLR0917 - all of them are what one run has
     return Solved(tuned_rows=len(learning), tuned_until=newest.isoformat())
 
 
-def _sampled_head(plan: TrainingPlan, encoder: TextEncoder, rows: Sequence[Row], choice: Choice) -> Weights:
+def _sampled_head(  # noqa: PLR0917 - as above
+    plan: TrainingPlan, encoder: TextEncoder, rows: Sequence[Row], family: Family, gold: Gold, choice: Choice
+) -> Weights:
     """Return a head to tune with, solved on a sample of the rows, of each label up to 64, spread evenly over all it has."""
-    by_label: dict[int, list[Row]] = defaultdict(list)
-    for row in rows:
-        by_label[row.label].append(row)
-    sample = [row for found in by_label.values() for row in found[:: -(-len(found) // _MOST_SAMPLED)]]
+    spread = (members[:: -(-len(members) // _MOST_SAMPLED)].tolist() for members in family.members(gold) if len(members))
+    places = list(dict.fromkeys(chain.from_iterable(spread)))
+    sample = [rows[at] for at in places]
     plan.tell(f"reading {len(sample)} rows for a head to begin with")
     with torch.inference_mode():
         parts = [
             encoder.pooled(**encoder.pad([row.input_ids for row in sample[at : at + _ROWS_PER_BATCH]])).float().numpy()
             for at in range(0, len(sample), _ROWS_PER_BATCH)
         ]
-    labels, weights = np.array([row.label for row in sample]), np.array([row.weight for row in sample])
-    return solve(np.concatenate(parts), labels, weights, strength=choice.strength)
+    weights = np.array([row.weight for row in sample])
+    return family.solve(np.concatenate(parts), gold[places], weights, strength=choice.strength)
 
 
 def _begin_head(head: nn.Linear, start: Weights) -> None:
@@ -222,7 +233,7 @@ def _solve(  # noqa: PLR0917 - as above
     plan: TrainingPlan, rows: Sequence[Example], labels: LabelSet, features: Matrix, start: Start, before: Choice, about: Solved
 ) -> Head:
     """Return the head on all rows; how it is solved was chosen on features that have not seen the rows, where there are any."""
-    seen = head_rows(rows, features, labels)
+    seen = head_rows(rows, features, labels, labelling_of(plan.spec).family)
     choice = start.choice
     if choice is None:
         choice = before if start.tune else choose(seen, before, plan.note_tried)
@@ -259,5 +270,5 @@ def _fingerprint(plan: TrainingPlan, recipe: Recipe, found: Usable, chosen: Sequ
     start = (plan.spec.base_model, plan.spec.training.max_tokens, str(plan.warm_start), plan.full)
     digest.update(repr((start, recipe, found.labels.names, found.labels.seen_ids)).encode())
     for row in (found.rows[at] for at in chosen):
-        digest.update(repr((row.example_id, row.text, row.target["label"], row.weight)).encode())
+        digest.update(repr((row.example_id, row.text, dict(row.target), row.weight)).encode())
     return digest.hexdigest()[:12]

@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
 from torch.utils.data import Dataset, Sampler
 from transformers import (
     PreTrainedModel,
@@ -33,6 +32,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from trainers.hardware import Hardware, keep_freed_memory
 from trainers.learners.encoders.checkpoints import KEPT, Pace, newest_valid
+from trainers.learners.encoders.losses import loss_of_rows
 from trainers.learners.protocols import TrainingStep
 
 _WARMUP_SHARE = 0.06
@@ -48,7 +48,8 @@ class Row:
     """One tokenised example."""
 
     input_ids: Sequence[int]
-    label: int
+    label: int | Sequence[int]
+    """Its id; of several labels 1, 0 or below 0 (not known) for each."""
     weight: float
 
 
@@ -97,7 +98,7 @@ def fine_tune(
 ) -> None:
     """Train the model in place, from the newest valid checkpoint in `checkpoints` where there is one.
 
-    The loss is the cross entropy over the ids in `answerable` only, each row's share multiplied by its weight.
+    The loss (`losses`) is that of the labels in `answerable` only, each row's share multiplied by its weight.
     Out-of-memory errors pass through.
     """
     torch.set_num_threads(recipe.hardware.threads)
@@ -237,15 +238,14 @@ class _WeightedTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:  # noqa: ANN401 - the library's signature
-        """Return the mean over the batch of weight times cross entropy: its share of the mean over all rows of the step.
+        """Return the mean over the batch of weight times loss: its share of the mean over all rows of the step.
 
         `num_items_in_batch` are the rows of the step. For a model whose `forward` takes no further arguments the library does not
         count them; it then divides what this returns by the batches of the step.
         """
         labels, weights = inputs.pop("labels"), inputs.pop("weights")
         outputs = model(**inputs)
-        logits = outputs.logits.float().masked_fill(self._closed, -torch.inf)
-        loss = (cross_entropy(logits, labels, reduction="none") * weights).mean()
+        loss = (loss_of_rows(outputs.logits.float(), labels, self._closed) * weights).mean()
         if num_items_in_batch is None:
             self.loss_sum += loss.detach() / self.current_gradient_accumulation_steps
         else:

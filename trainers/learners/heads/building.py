@@ -1,14 +1,16 @@
-"""A solved head for a model's labels, calibrated on newer rows."""
+"""A solved head for a model's labels, with what newer rows say of how it should answer."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.sentence.head import UNLEARNT_BIAS, Head, Solved
-from trainers.learners.heads import calibration, forward
+from trainers.learners.heads import forward
+from trainers.learners.heads.family import Answering
 from trainers.learners.heads.forward import Choice
 from trainers.learners.heads.rows import HeadRows
 from trainers.learners.heads.solving import Weights
@@ -21,8 +23,8 @@ def build(rows: HeadRows, labels: LabelSet, choice: Choice, about: Solved, *, st
     `RunFailedError` when the rows have one label only, or features that are not finite.
     """
     found, shares = forward.solved(rows, choice, start=None if start is None else _begin(start, labels))
-    judged = forward.judged_rows(rows, choice)
-    temperature = 1.0 if judged is None else calibration.temperature(judged)
+    answering = rows.family.answering(forward.judged_rows(rows, choice))
+    temperature = answering.temperature
     weight = np.zeros((len(labels.names), rows.features.shape[1]), dtype=np.float32)
     bias = np.full(len(labels.names), UNLEARNT_BIAS, dtype=np.float32)
     weight[found.labels], bias[found.labels] = found.weight / temperature, found.bias / temperature
@@ -31,7 +33,7 @@ def build(rows: HeadRows, labels: LabelSet, choice: Choice, about: Solved, *, st
         about, rows=len(rows), half_life_days=choice.half_life_days, prior_days=choice.prior_days, strength=choice.strength,
         temperature=temperature, prior={labels.names[number]: share for number, share in (shares or {}).items()},
     )  # fmt: skip
-    return Head(weight, bias, answerable, about)
+    return Head(weight, bias, answerable, about, _thresholds(answering, len(labels.names)))
 
 
 def choice_of(head: Head) -> Choice:
@@ -39,6 +41,14 @@ def choice_of(head: Head) -> Choice:
     if head.solved.rows == 0:
         return Choice()
     return Choice(head.solved.half_life_days, head.solved.prior_days, head.solved.strength)
+
+
+def _thresholds(answering: Answering, labels: int) -> npt.NDArray[np.float32] | None:
+    if answering.thresholds is None:
+        return None
+    found = np.full(labels, answering.threshold, dtype=np.float32)
+    found[list(answering.thresholds)] = list(answering.thresholds.values())
+    return found
 
 
 def _begin(head: Head, labels: LabelSet) -> Weights:

@@ -11,25 +11,21 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from scipy.special import log_softmax
-from sklearn.metrics import accuracy_score, f1_score
 
+from trainers.learners.heads.family import Gold, Judged
 from trainers.learners.heads.rows import HeadRows
-from trainers.learners.heads.solving import Floats, Ids, Weights, solve
-from trainers.learners.heads.weighting import decayed, prior
+from trainers.learners.heads.solving import Floats, Ids, Weights
+from trainers.learners.heads.weighting import decayed
 from trainers.learners.tried import Tried
 
 _BORDERS = (0.8, 0.9, 1.0)
 """Fit on all before a border, judge up to the next: shares of the rows by time."""
 _MOST_ROWS = 10_000
 """More rows are thinned out evenly: choices need no more, and a refresh must take seconds."""
-_UNKNOWN_LABEL = -10.0
-"""Log probability that counts where no older row carries the label, and at least for any: about 1 in 22,000."""
 _LEAST_JUDGED = 50
 """Rows below which a score says nothing: the choice stays what it was."""
 _HALF_LIVES_DAYS = (None, 730.0, 365.0, 182.0)
 _PRIORS_DAYS = (None, 365.0, 182.0, 91.0)
-_STRENGTHS = (3.0, 10.0, 30.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +44,10 @@ class Choice:
         return f"{half}, {recent}, strength {self.strength:g}"
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """How heads fitted on older rows answer newer ones."""
-
-    logits: Floats
-    """Shape (rows judged, labels); minus infinity for a label that no older row carries."""
-    gold: Ids
-    """The column of each row's label."""
-
-
 def solved(rows: HeadRows, choice: Choice, *, start: Weights | None = None) -> tuple[Weights, dict[int, float] | None]:
     """Return the head of `choice`, and the label prior that its bias assumes (label id -> share; None: the rows' own)."""
     weights = decayed(rows.days, rows.weights, choice.half_life_days)
-    found = solve(rows.features, rows.labels, weights, strength=choice.strength, start=start)
+    found = rows.family.solve(rows.features, rows.labels, weights, strength=choice.strength, start=start)
     return _with_prior(found, rows, weights, choice.prior_days)
 
 
@@ -81,7 +67,7 @@ def choose(rows: HeadRows, before: Choice, note: Callable[[Tried], None]) -> Cho
     half_lives = {days for days in _HALF_LIVES_DAYS if days is None or days < 4 * span} | {before.half_life_days}
     priors = {days for days in _PRIORS_DAYS if days is None or days < span} | {before.prior_days}
     tried: dict[Choice, _Score] = {}
-    for strength in sorted({*_STRENGTHS, before.strength}):
+    for strength in sorted({*rows.family.strengths, before.strength}):
         tried |= _scores(thin, splits, [replace(before, prior_days=days, strength=strength) for days in priors])
     strength = _best(tried, before).strength
     for half_life in half_lives - {before.half_life_days}:
@@ -100,9 +86,9 @@ def compare(first: HeadRows, second: HeadRows, choice: Choice, *, newer_than_day
     """
     newer = np.unique(first.documents[first.days > newer_than_days])
     fit = np.flatnonzero(~np.isin(first.documents, newer))
-    known = np.isin(first.labels, first.labels[fit])
+    known = first.family.told_by(first.labels, first.labels[fit])
     judge = np.flatnonzero((first.days > newer_than_days) & first.independent & known)
-    if len(judge) < _LEAST_JUDGED or len(np.unique(first.labels[fit])) < 2:  # noqa: PLR2004 - nothing to tell apart
+    if len(judge) < _LEAST_JUDGED or not first.family.can_fit(first.labels[fit]):
         return None
     ours, theirs = (_scores(rows, [(fit, judge)], [choice])[choice] for rows in (first, second))
     better = _clearly_better(theirs, ours)
@@ -116,16 +102,16 @@ def compare(first: HeadRows, second: HeadRows, choice: Choice, *, newer_than_day
 def judged_rows(rows: HeadRows, choice: Choice) -> Judged | None:
     """Return how the newer rows, chosen without looking at a model, are answered; None where there is nothing to judge."""
     thin = _thinned(rows)
-    every = np.unique(thin.labels)
-    found: list[tuple[Floats, Ids]] = []
+    every = thin.family.known(thin.labels)
+    found: list[tuple[Floats, Gold]] = []
     for fit, judge in _splits(thin):
         weights, _prior = solved(thin.take(fit), choice)
         logits = np.full((len(judge), len(every)), -np.inf)
         logits[:, np.searchsorted(every, weights.labels)] = weights.scores(thin.features[judge])
-        found.append((logits, np.searchsorted(every, thin.labels[judge])))
+        found.append((logits, thin.family.in_columns(thin.labels[judge], every)))
     if not found:
         return None
-    return Judged(np.concatenate([logits for logits, _ in found]), np.concatenate([gold for _, gold in found]))
+    return Judged(np.concatenate([logits for logits, _ in found]), np.concatenate([gold for _, gold in found]), every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,34 +126,26 @@ class _Score:
 
 def _scores(rows: HeadRows, splits: Sequence[tuple[Ids, Ids]], choices: Sequence[Choice]) -> dict[Choice, _Score]:
     """Return the scores of choices that differ in their prior alone."""
-    began = time.process_time()
-    right: list[Ids] = []
-    answers: dict[Choice, list[Ids]] = {choice: [] for choice in choices}
+    began, family = time.process_time(), rows.family
+    right: list[Gold] = []
+    answers: dict[Choice, list[Gold]] = {choice: [] for choice in choices}
     logs: dict[Choice, list[Floats]] = {choice: [] for choice in choices}
     for fit, judge in splits:
         older, gold = rows.take(fit), rows.labels[judge]
         weights = decayed(older.days, older.weights, choices[0].half_life_days)
-        found = solve(older.features, older.labels, weights, strength=choices[0].strength)
+        found = family.solve(older.features, older.labels, weights, strength=choices[0].strength)
         right.append(gold)
-        known = np.isin(gold, found.labels)
-        places = np.searchsorted(found.labels, gold[known])
         for choice in choices:
             head, _prior = _with_prior(found, older, weights, choice.prior_days)
-            probabilities = log_softmax(head.scores(rows.features[judge]), axis=1)
-            answers[choice].append(head.labels[probabilities.argmax(axis=1)])
-            log = np.full(len(judge), _UNKNOWN_LABEL)
-            log[known] = np.maximum(probabilities[known, places], _UNKNOWN_LABEL)
+            log, said = family.judge(head, rows.features[judge], gold)
+            answers[choice].append(said)
             logs[choice].append(log)
     cpu_s = (time.process_time() - began) / len(choices)
     gold = np.concatenate(right)
     scores = {}
     for choice in choices:
-        given, log = np.concatenate(answers[choice]), np.concatenate(logs[choice])
-        means = {
-            "log_probability": float(log.mean()),
-            "accuracy": float(accuracy_score(gold, given)),
-            "macro_f1": float(f1_score(gold, given, labels=np.unique(gold), average="macro", zero_division=0)),
-        }
+        log = np.concatenate(logs[choice])
+        means = {"log_probability": float(log.mean())} | family.scores(gold, np.concatenate(answers[choice]))
         scores[choice] = _Score(log, means, cpu_s)
     return scores
 
@@ -185,7 +163,7 @@ def _clearly_better(one: _Score, other: _Score) -> bool:
 def _with_prior(
     found: Weights, rows: HeadRows, weights: Floats, prior_days: float | None
 ) -> tuple[Weights, dict[int, float] | None]:
-    assumed = prior(
+    assumed = rows.family.prior(
         found, rows.labels, weights, days=rows.days, independent=np.flatnonzero(rows.independent), window_days=prior_days
     )
     if assumed is None:
@@ -209,5 +187,5 @@ def _splits(rows: HeadRows) -> Iterator[tuple[Ids, Ids]]:
     for early, late in pairwise(edges):
         fit = np.flatnonzero(at <= early)
         judge = np.flatnonzero((at > early) & (at <= late) & rows.independent)
-        if len(judge) and len(np.unique(rows.labels[fit])) >= 2:  # noqa: PLR2004 - one label is nothing to tell apart
+        if len(judge) and rows.family.can_fit(rows.labels[fit]):
             yield fit, judge

@@ -12,7 +12,7 @@ from config.errors import RunFailedError
 from perennial_artifact.description import Description, describe
 from perennial_artifact.predictor import Answer, Predictor
 from perennial_artifact.sentence.head import Head
-from perennial_artifact.sentence.layout import BLOCKS_FORMAT, WITH_HEAD
+from perennial_artifact.sentence.layout import WITH_BLOCKS, WITH_HEAD
 from trainers.learners.features import Features, FeatureSet
 from trainers.learners.heads.building import build, choice_of
 from trainers.learners.heads.contradictions import lightened
@@ -20,16 +20,18 @@ from trainers.learners.heads.forward import Choice, choose
 from trainers.learners.heads.links import link_encoder
 from trainers.learners.heads.rows import HeadRows, head_rows
 from trainers.learners.heads.solving import Matrix
+from trainers.learners.labelling import of as labelling_of
 from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import TrainingPlan, TrainingStep
 from trainers.learners.tried import Tried
-from trainers.learners.usable import usable
 
 if TYPE_CHECKING:
     from perennial_artifact.blocks.features import Blocks
 
 _MOST_CHOSEN_ROWS = 20_000
-"""With more rows a refresh solves as the champion was solved: choosing anew would take longer than the solving."""
+_MOST_CHOSEN_CELLS = 100_000
+"""With more rows, or of labels that are each told by itself more cells, a refresh solves as the champion was solved: choosing anew
+would take longer than the solving."""
 
 
 class HeadRefresh:
@@ -41,7 +43,8 @@ class HeadRefresh:
         Raises `RunFailedError` when the champion is of another format, features are missing, or fewer than two labels are there.
         """
         folder, before, description = _champion(plan)
-        found = usable(plan, before.labels, from_base=True)
+        labelling = labelling_of(plan.spec)
+        found = labelling.usable(plan, before.labels)
         stored = plan.champion_features
         known = [row for row in found.rows if stored is not None and row.example_id in stored]
         if stored is None or not known:
@@ -57,7 +60,7 @@ class HeadRefresh:
             raise RunFailedError(message)
         note = found.note or (f"{len(found.rows) - len(known)} rows have no features yet" if len(known) < len(found.rows) else "")
         known = lightened(plan, known, stored, found.labels, choice_of(before))
-        rows = head_rows(known, features, found.labels)
+        rows = head_rows(known, features, found.labels, labelling.family)
         choice = _choice(rows, choice_of(before), plan)
         began = time.process_time()
         head = build(rows, found.labels, choice, replace(before.solved, refreshes=before.solved.refreshes + 1), start=before)
@@ -109,7 +112,7 @@ def _champion(plan: TrainingPlan) -> tuple[Path, Head, Description]:
 
 def _blocks(folder: Path, description: Description) -> Blocks | None:
     """Return the blocks that the head of a published model reads beside its encoder's features; None for one without."""
-    if description.format != BLOCKS_FORMAT:
+    if description.format not in WITH_BLOCKS:
         return None
     from perennial_artifact.blocks.features import Blocks  # noqa: PLC0415 - only such a model pays for it
 
@@ -122,4 +125,5 @@ def _read(features: Features, texts: Sequence[str], blocks: Blocks | None) -> Ma
 
 
 def _choice(rows: HeadRows, before: Choice, plan: TrainingPlan) -> Choice:
-    return before if len(rows) > _MOST_CHOSEN_ROWS else choose(rows, before, plan.note_tried)
+    dear = len(rows) > _MOST_CHOSEN_ROWS or (rows.labels.ndim > 1 and rows.labels.size > _MOST_CHOSEN_CELLS)
+    return before if dear else choose(rows, before, plan.note_tried)

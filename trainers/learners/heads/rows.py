@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from perennial_artifact.labels import LabelSet
+from trainers.learners.heads.family import Family, Gold
+from trainers.learners.heads.multinomial import Multinomial
 from trainers.learners.heads.solving import Floats, Ids, Matrix
 from trainers.learners.protocols import Example
 
 _SECONDS_A_DAY = 86_400.0
+MULTINOMIAL: Family = Multinomial()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +24,8 @@ class HeadRows:
 
     features: Matrix
     """Shape (n, features)."""
-    labels: Ids
-    """The id of each row's label."""
+    labels: Gold
+    """As `family` writes them: the id of each row's label, or which labels each has."""
     weights: Floats
     """By trust and by who gave it; above 0."""
     days: Floats
@@ -31,6 +34,7 @@ class HeadRows:
     """A number for each document; a row of its own has one of its own."""
     independent: npt.NDArray[np.bool_]
     """Whether a row was chosen without looking at a model's answer."""
+    family: Family = MULTINOMIAL
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -39,23 +43,23 @@ class HeadRows:
         """Return some of the rows."""
         return HeadRows(
             self.features[places], self.labels[places], self.weights[places], self.days[places], self.documents[places],
-            self.independent[places],
+            self.independent[places], self.family,
         )  # fmt: skip
 
     def with_features(self, features: Matrix) -> HeadRows:
         """Return the same rows as another encoder sees them."""
-        return HeadRows(features, self.labels, self.weights, self.days, self.documents, self.independent)
+        return replace(self, features=features)
 
 
-def head_rows(rows: Sequence[Example], features: Matrix, labels: LabelSet) -> HeadRows:
-    """Return examples with one label each, all of it among `labels`, and their features, shape (rows, features)."""
-    ids = labels.ids
+def head_rows(rows: Sequence[Example], features: Matrix, labels: LabelSet, family: Family = MULTINOMIAL) -> HeadRows:
+    """Return examples, whose labels are among `labels`, and their features, shape (rows, features)."""
     documents: dict[str, int] = {}
     return HeadRows(
         features,
-        np.array([ids[row.target["label"]] for row in rows], dtype=np.intp),
+        family.encoded(rows, labels.ids),
         np.array([row.weight for row in rows], dtype=np.float64),
         np.array([row.event_time.timestamp() for row in rows], dtype=np.float64) / _SECONDS_A_DAY,
         np.array([documents.setdefault(row.document or f"\0{row.example_id}", len(documents)) for row in rows], dtype=np.intp),
         np.array([row.independent for row in rows], dtype=bool),
+        family,
     )

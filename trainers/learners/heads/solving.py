@@ -53,13 +53,7 @@ def solve(features: Matrix, labels: Ids, weights: Floats, *, strength: float, st
     if len(found) < 2:  # noqa: PLR2004 - one label is nothing to tell apart
         message = f"a head needs rows of at least two labels, and {len(labels)} rows carry {len(found)}; send others"
         raise RunFailedError(message)
-    # A sum is not finite where a number is not; of a sparse matrix it reads what is stored alone.
-    if len(rows := np.flatnonzero(~np.isfinite(np.asarray(features.sum(axis=1)).reshape(-1)))):
-        message = (
-            f"{len(rows)} rows have features that are not finite (the first is row {rows[0]}). The run fails; the next one "
-            "computes them anew"
-        )
-        raise RunFailedError(message)
+    refuse_infinite(features)
     tolerance = min(_MOST_TOLERANCE, _TOLERANCE_PER_LABEL / len(found))
     model = LogisticRegression(C=strength, tol=tolerance, max_iter=_MOST_STEPS, warm_start=start is not None)
     if start is not None and len(found) > 2:  # noqa: PLR2004 - two labels are solved as one row
@@ -73,6 +67,17 @@ def solve(features: Matrix, labels: Ids, weights: Floats, *, strength: float, st
     if len(found) == 2:  # noqa: PLR2004 - the library gives one row, for the second label
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     return Weights(found, weight, bias)
+
+
+def refuse_infinite(features: Matrix) -> None:
+    """Raise `RunFailedError` where features are not finite."""
+    # A sum is not finite where a number is not; of a sparse matrix it reads what is stored alone.
+    if len(rows := np.flatnonzero(~np.isfinite(np.asarray(features.sum(axis=1)).reshape(-1)))):
+        message = (
+            f"{len(rows)} rows have features that are not finite (the first is row {rows[0]}). The run fails; the next one "
+            "computes them anew"
+        )
+        raise RunFailedError(message)
 
 
 def _aligned(start: Weights, labels: Ids, width: int) -> Weights:

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-
 from perennial_artifact.description import describe
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.sentence.head import Head
 from perennial_artifact.sentence.layout import WITH_HEAD
 from trainers.learners.features import FeatureSet
 from trainers.learners.heads import forward
+from trainers.learners.heads.family import Family
 from trainers.learners.heads.forward import Choice
 from trainers.learners.heads.rows import HeadRows, head_rows
-from trainers.learners.heads.solving import Weights, solve
+from trainers.learners.heads.solving import Weights
 from trainers.learners.opening import usable
 from trainers.learners.protocols import Example, TrainingPlan
 
@@ -39,18 +38,20 @@ class Start:
     """A head on the features of the encoder to start from, where these are stored."""
 
 
-def where_to_start(plan: TrainingPlan, rows: Sequence[Example], labels: LabelSet, champion: Path | None, before: Choice) -> Start:
+def where_to_start(
+    plan: TrainingPlan, rows: Sequence[Example], labels: LabelSet, champion: Path | None, before: Choice, family: Family
+) -> Start:
     """Return how a slow run begins; what was tried on the way is noted.
 
     An incremental run goes on tuning the champion's encoder, unless `training.tuning` says never, or (auto) the rows newer than
     what that encoder was tuned on are answered clearly better from the base model's features: then these are taken as they are.
     """
-    base = _known(plan.base_features, rows, labels)
+    base = _known(plan.base_features, rows, labels, family)
     choice = None if base is None else forward.choose(base, before, plan.note_tried)
     if champion is None:
         tune = plan.spec.training.tuning != "never"
         return Start(from_champion=False, tune=tune, choice=choice, head=_start_head(base, choice or before))
-    ours = _known(plan.champion_features, rows, labels)
+    ours = _known(plan.champion_features, rows, labels, family)
     if plan.spec.training.tuning == "never":
         return Start(from_champion=True, tune=False, choice=choice, head=None)
     if plan.spec.training.tuning == "auto" and _base_is_better(ours, base, champion, choice or before, plan):
@@ -76,17 +77,17 @@ def _base_is_better(ours: HeadRows | None, base: HeadRows | None, champion: Path
     return better
 
 
-def _known(features: FeatureSet | None, rows: Sequence[Example], labels: LabelSet) -> HeadRows | None:
+def _known(features: FeatureSet | None, rows: Sequence[Example], labels: LabelSet, family: Family) -> HeadRows | None:
     """Return the rows whose features are stored; None where that is not nearly all of them."""
     if features is None:
         return None
     known = [row for row in rows if row.example_id in features]
     if len(known) < _LEAST_KNOWN * len(rows):
         return None
-    return head_rows(known, features.rows([row.example_id for row in known]), labels)
+    return head_rows(known, features.rows([row.example_id for row in known]), labels, family)
 
 
 def _start_head(rows: HeadRows | None, choice: Choice) -> Weights | None:
-    if rows is None or len(np.unique(rows.labels)) < 2:  # noqa: PLR2004 - one label is nothing to tell apart
+    if rows is None or not rows.family.can_fit(rows.labels):
         return None
-    return solve(rows.features, rows.labels, rows.weights, strength=choice.strength)
+    return rows.family.solve(rows.features, rows.labels, rows.weights, strength=choice.strength)

@@ -41,9 +41,7 @@ def prior(
     a model is wrong. After Saerens, Latinne and Decaestecker, "Adjusting the Outputs of a Classifier to New a Priori
     Probabilities" (Neural Computation 2002), with the window's shares known.
     """
-    if window_days is None:
-        return None
-    recent = independent[days[independent] > days.max(initial=-np.inf) - window_days]
+    recent = recent_rows(days, independent, window_days)
     if not len(recent):
         return None
     places = np.searchsorted(solved.labels, labels)
@@ -53,3 +51,10 @@ def prior(
     # Every solved label has a row that weighs more than nothing.
     learnt = np.bincount(places, weights=weights, minlength=count)
     return Prior(solved.labels, shares, np.log(shares) - np.log(learnt / learnt.sum()))
+
+
+def recent_rows(days: Floats, independent: Ids, window_days: float | None) -> Ids:
+    """Return those of the rows `independent` that lie in the last `window_days`; none where no window is asked for."""
+    if window_days is None:
+        return independent[:0]
+    return independent[days[independent] > days.max(initial=-np.inf) - window_days]

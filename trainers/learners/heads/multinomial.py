@@ -1,0 +1,79 @@
+"""One label a text: multinomial logistic regression, whose most probable label is the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import log_softmax
+from sklearn.metrics import accuracy_score, f1_score
+
+from trainers.learners.heads import calibration, weighting
+from trainers.learners.heads.family import Answering, Gold, Judged
+from trainers.learners.heads.solving import Floats, Ids, Matrix, Weights, solve
+from trainers.learners.heads.weighting import Prior
+from trainers.learners.protocols import Example
+
+_UNKNOWN_LABEL = -10.0
+"""Log probability that counts where no older row carries the label, and at least for any: about 1 in 22,000."""
+
+
+class Multinomial:
+    """Gold is an id for each row."""
+
+    strengths = (3.0, 10.0, 30.0)
+
+    def encoded(self, rows: Sequence[Example], ids: Mapping[str, int]) -> Gold:
+        """Return the id of each row's label."""
+        return np.array([ids[row.target["label"]] for row in rows], dtype=np.intp)
+
+    def known(self, gold: Gold) -> Ids:
+        """Return the ids, each once."""
+        return np.unique(gold)
+
+    def members(self, gold: Gold) -> list[Ids]:
+        """Return the rows of each label, in order of their first row."""
+        _labels, first, which = np.unique(gold, return_index=True, return_inverse=True)
+        return [np.flatnonzero(which == label) for label in np.argsort(first)]
+
+    def in_columns(self, gold: Gold, labels: Ids) -> Gold:
+        """Return the column of each row's label."""
+        return np.searchsorted(labels, gold)
+
+    def told_by(self, gold: Gold, older: Gold) -> npt.NDArray[np.bool_]:
+        """Return of each row whether an older one carries its label."""
+        return np.isin(gold, older)
+
+    def can_fit(self, gold: Gold) -> bool:
+        """Return whether there are two labels: one alone is nothing to tell apart."""
+        return len(np.unique(gold)) >= 2  # noqa: PLR2004 - see above
+
+    def solve(self, features: Matrix, gold: Gold, weights: Floats, *, strength: float, start: Weights | None = None) -> Weights:
+        """Return the minimum over all labels together; see `heads.solving`."""
+        return solve(features, gold, weights, strength=strength, start=start)
+
+    def prior(
+        self, solved: Weights, gold: Gold, weights: Floats, *, days: Floats, independent: Ids, window_days: float | None
+    ) -> Prior | None:
+        """Return the shares of labels in the window; see `heads.weighting`."""
+        return weighting.prior(solved, gold, weights, days=days, independent=independent, window_days=window_days)
+
+    def judge(self, head: Weights, features: Matrix, gold: Gold) -> tuple[Floats, Ids]:
+        """Return the log probability of each row's label, -10 at least, and the most probable label."""
+        known = np.isin(gold, head.labels)
+        probabilities = log_softmax(head.scores(features), axis=1)
+        log = np.full(len(gold), _UNKNOWN_LABEL)
+        log[known] = np.maximum(probabilities[known, np.searchsorted(head.labels, gold[known])], _UNKNOWN_LABEL)
+        return log, head.labels[probabilities.argmax(axis=1)]
+
+    def scores(self, gold: Gold, said: Ids) -> dict[str, float]:
+        """Return accuracy, and macro F1 over the labels that rows carry."""
+        return {
+            "accuracy": float(accuracy_score(gold, said)),
+            "macro_f1": float(f1_score(gold, said, labels=np.unique(gold), average="macro", zero_division=0)),
+        }
+
+    def answering(self, judged: Judged | None) -> Answering:
+        """Return the temperature that makes newer rows' labels most probable."""
+        return Answering() if judged is None else Answering(calibration.temperature(judged))
