@@ -186,8 +186,8 @@ class TaskSpec(_Part):
     """One task file."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="Lower-case letters, digits and dashes.")]
-    kind: Annotated[str, Field(description="`ner`, `classification`, or one that `extensions.modules` brings.")]
-    backend: Annotated[str, Field(description="Where its models are learnt: `spacy` for ner, `transformer` for classification.")]
+    kind: Annotated[str, Field(description="`ner`, `classification`, `multilabel`, or one that `extensions.modules` brings.")]
+    backend: Annotated[str, Field(description="Where its models are learnt: `spacy` for ner, else `transformer`.")]
     description: Annotated[str, Field(description="One sentence for people.")] = ""
     base_model: Annotated[
         str, Field(description="`minilm`, a Hugging Face id or a path; for spaCy `blank:LANG` or a pipeline's name or path.")
@@ -232,8 +232,11 @@ class TaskSpec(_Part):
             choices = ", ".join(kind.metrics)
             message = f"promotion.metric {self.promotion.metric!r} does not fit kind {self.kind}; choose one of {choices}"
             raise ValueError(message)
-        if self.abstain_below and "scores" not in kind.shown.model_fields:
-            message = f"abstain_below needs probabilities, and answers of kind {self.kind} carry none; remove it"
+        if self.abstain_below and not {"label", "scores"} <= kind.shown.model_fields.keys():
+            message = f"abstain_below needs one label a text and its probability, and answers of kind {self.kind} differ; remove it"
+            raise ValueError(message)
+        if self.training.contradicted_weight < 1.0 and "label" not in kind.shown.model_fields:
+            message = f"training.contradicted_weight needs one label a text, and kind {self.kind} has others; remove it"
             raise ValueError(message)
         if self.labels == "closed" and not self.label_names:
             message = "labels: closed needs label_names, the labels that are allowed"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from config.tasks import TaskSpec
+from config.settings import SHIPPED_TASKS_DIR
+from config.tasks import TaskSpec, load_task
 from perennial_artifact import formats
 from perennial_artifact.compute import Compute
 from perennial_artifact.description import MODEL_FILE, describe
@@ -18,7 +19,7 @@ from perennial_artifact.predictor import Divides, Predictor
 from perennial_artifact.warming import warm
 from registry.artifacts import manifest
 from tests.support import ner_rows
-from tests.support.tiny_models import make_tiny_bert, toy_plan, toy_rows, toy_spec
+from tests.support.tiny_models import make_tiny_bert, toy_plan, toy_rows, toy_rows_of_several, toy_spec
 from trainers.learners import catalog
 from trainers.learners.protocols import Example
 
@@ -53,6 +54,12 @@ def learnt(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             "training": {"full_epochs": 3}, "promotion": {"metric": "entity_f1"},
         })  # fmt: skip
         rows, labels = ner_rows.examples(40), TYPES
+    elif request.param == ("multilabel", "transformer"):
+        shipped = load_task(SHIPPED_TASKS_DIR / "examples" / "news-tags.yaml").model_dump()
+        training = {**shipped["training"], "full_epochs": 2, "full_learning_rate": 5e-3, "max_tokens": 32}
+        base = make_tiny_bert(folder / "base")
+        spec = TaskSpec.model_validate({**shipped, "base_model": str(base), "training": training})
+        rows, labels = toy_rows_of_several(LABELS, 40), LABELS
     else:
         assert request.param == ("classification", "transformer"), "a new learner needs a tiny task here"
         base = make_tiny_bert(folder / "base")

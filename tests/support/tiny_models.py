@@ -52,6 +52,20 @@ def toy_rows(labels: Sequence[str], per_label: int, *, seed: int = 1) -> list[Ex
     return rows
 
 
+def toy_rows_of_several(labels: Sequence[str], count: int, *, seed: int = 1) -> list[Example]:
+    """Return rows with a word for each of their labels, of which they have none, some or all."""
+    chance = random.Random(seed)
+    rows = []
+    for number in range(count):
+        own = sorted(label for label in labels if chance.random() < 0.4)  # noqa: PLR2004 - a toy
+        words = [chance.choice(_COMMON_WORDS) for _ in range(chance.randint(2, 12))] + [
+            chance.choice(TOPIC_WORDS[label]) for label in own
+        ]
+        chance.shuffle(words)
+        rows.append(Example(f"several-{seed}-{number}", " ".join(words), {"labels": own}))
+    return rows
+
+
 def toy_spec(base_model: Path | str, **changes: object) -> TaskSpec:
     """Return a task that the tiny model learns in a few steps."""
     values: dict[str, object] = {

@@ -32,6 +32,27 @@ def test_the_shipped_tasks_are_valid_and_cover_both_kinds() -> None:
     assert all(task.promotion.min_improvement == 0.05 and task.trigger.min_new_examples == 100 for task in tasks.values())
 
 
+def test_every_example_is_a_valid_task_file_that_is_not_on_by_itself() -> None:
+    examples = load_tasks(SHIPPED_TASKS_DIR / "examples")
+    assert examples["news-tags"].kind == "multilabel"
+    assert examples.keys().isdisjoint(load_tasks(SHIPPED_TASKS_DIR))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("abstain_below: 0.5", "needs one label a text"),
+        ("training: {contradicted_weight: 0.3}", "needs one label a text"),
+        ("promotion: {metric: accuracy}", "choose one of macro_f1, micro_f1, subset_accuracy"),
+    ],
+)
+def test_what_several_labels_a_text_cannot_have_is_refused(tmp_path: Path, change: str, said: str) -> None:
+    several = GOOD.replace("kind: classification", "kind: multilabel").replace("accuracy", "macro_f1")
+    lines = [line for line in several.strip().splitlines() if not line.startswith(change.partition(":")[0])]
+    with pytest.raises(UserError, match=said):
+        load_task(written(tmp_path, "\n".join([*lines, change])))
+
+
 def test_a_short_file_takes_the_defaults(tmp_path: Path) -> None:
     task = load_task(written(tmp_path, GOOD))
     assert task.trigger.min_new_examples == 100
