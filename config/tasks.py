@@ -233,7 +233,9 @@ class TaskSpec(_Part):
             message = f"promotion.metric {self.promotion.metric!r} does not fit kind {self.kind}; choose one of {choices}"
             raise ValueError(message)
         if self.abstain_below and not {"label", "scores"} <= kind.shown.model_fields.keys():
-            message = f"abstain_below needs one label a text and its probability, and answers of kind {self.kind} differ; remove it"
+            message = (
+                f"abstain_below needs one label a text and its probability, and answers of kind {self.kind} differ; remove it"
+            )
             raise ValueError(message)
         if self.training.contradicted_weight < 1.0 and "label" not in kind.shown.model_fields:
             message = f"training.contradicted_weight needs one label a text, and kind {self.kind} has others; remove it"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-# ner: {"spans": [{"start", "end", "label"}]}; classification: {"label": str, "scores": {label: probability}, "truncated": bool};
-# multilabel: {"labels": [str], "scores": {label: probability}, "truncated": bool}.
+# ner: {"spans": [{"start", "end", "label"}]}; classification: {"label": str, "scores": {label: probability}, "truncated": bool}.
+# multilabel answers as classification does, with "labels" (a list) in the place of "label".
 # A model that reads every text whole may leave out "truncated".
 Answer = Mapping[str, Any]
 

@@ -115,6 +115,9 @@ def _prediction(task: str, version: str, one: Mapping[str, Any]) -> Prediction:
     answer = prediction.answer
     if "label" in answer:
         string(answer, "label")
+    if "labels" in answer and not isinstance(answer["labels"], list):
+        message = "labels is not a list"
+        raise TypeError(message)
     if "scores" in answer:
         for score in prediction.scores.values():
             float(score)

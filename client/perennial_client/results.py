@@ -28,7 +28,7 @@ class Prediction:
     task: str
     version: str
     answer: Mapping[str, Any]
-    """As serving sends it. Classification: `label` and `scores`; entities: `spans`."""
+    """As serving sends it. Classification: `label` and `scores`, multi-label: `labels` and `scores`; entities: `spans`."""
     prediction_id: str | None = None
     truncated: bool = False
     """Whether the model read only the beginning of the text (`training.max_tokens` of the task)."""
@@ -55,8 +55,13 @@ class Prediction:
         return str(self._part("label"))
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of a multi-label classification, by name; there may be none. Raises `TypeError` for another kind of task."""
+        return tuple(str(name) for name in self._part("labels"))
+
+    @property
     def scores(self) -> Mapping[str, float]:
-        """Probability per label of a classification, highest first. Raises `TypeError` for another kind of task."""
+        """Probability per label of either classification, highest first. Raises `TypeError` for another kind of task."""
         return dict(self._part("scores"))
 
     @property

@@ -100,7 +100,7 @@ class MultiLabel:
         return None
 
     def relation(self, one: Target, other: Target) -> Relation:
-        """Return `same` for equal sets, `contrary` for sets that share nothing: careful people differ in a label here and there."""
+        """Return `same` for equal sets, `contrary` for sets that share nothing: careful people differ in one label or another."""
         ones, others = set(one["labels"]), set(other["labels"])
         return "same" if ones == others else "unlike" if ones & others else "contrary"
 

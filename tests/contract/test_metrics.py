@@ -37,7 +37,10 @@ def drawn(metric: Metric, rows: int, rng: np.random.Generator) -> Answers:
             {"spans": [{"start": int(at), "end": int(at) + 1, "label": "AB"[int(at) % 2]} for at in set(each)]} for each in starts
         ]
     if metric.name in ("micro_f1", "subset_accuracy"):
-        return [{"labels": sorted(rng.choice(["a", "b", "c", "d"], int(rng.integers(0, 4)), replace=False).tolist())} for _ in range(rows)]
+        return [
+            {"labels": sorted(rng.choice(["a", "b", "c", "d"], int(rng.integers(0, 4)), replace=False).tolist())}
+            for _ in range(rows)
+        ]
     if isinstance(metric, KnowsLabels):
         return [{"label": str(label)} for label in rng.choice(["a", "b", "c", "d"], rows)]
     return [{"values": {"clarity": round(float(one), 1), "tone": float(other)}} for one, other in rng.normal(0, 3, (rows, 2))]

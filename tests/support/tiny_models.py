@@ -57,7 +57,7 @@ def toy_rows_of_several(labels: Sequence[str], count: int, *, seed: int = 1) -> 
     chance = random.Random(seed)
     rows = []
     for number in range(count):
-        own = sorted(label for label in labels if chance.random() < 0.4)  # noqa: PLR2004 - a toy
+        own = sorted(label for label in labels if chance.random() < 0.4)
         words = [chance.choice(_COMMON_WORDS) for _ in range(chance.randint(2, 12))] + [
             chance.choice(TOPIC_WORDS[label]) for label in own
         ]

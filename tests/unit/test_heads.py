@@ -14,8 +14,8 @@ from config.errors import RunFailedError
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.sentence.head import UNLEARNT_BIAS, Solved
 from trainers.learners.heads import calibration, forward
-from trainers.learners.heads.family import Judged
 from trainers.learners.heads.building import build, choice_of
+from trainers.learners.heads.family import Judged
 from trainers.learners.heads.forward import Choice
 from trainers.learners.heads.rows import HeadRows
 from trainers.learners.heads.solving import solve

@@ -124,7 +124,7 @@ def test_a_kind_without_probabilities_takes_no_threshold() -> None:
         "promotion": {"metric": "entity_f1"},
     }  # fmt: skip
     assert TaskSpec.model_validate(body).abstain_below == 0.0
-    with pytest.raises(ValueError, match="abstain_below needs one label a text .* kind ner"):
+    with pytest.raises(ValueError, match=r"abstain_below needs one label a text .* kind ner"):
         TaskSpec.model_validate(body | {"abstain_below": 0.5})
 
 

@@ -47,9 +47,7 @@ class NearestCentroid:
     100 newest rows. Scores are the softmax of the cosines at temperature 0.05.
     """
 
-    def __init__(
-        self, spec: TaskSpec, rows: Sequence[Example], labels: Callable[[Target], Sequence[str]], said: Said
-    ) -> None:
+    def __init__(self, spec: TaskSpec, rows: Sequence[Example], labels: Callable[[Target], Sequence[str]], said: Said) -> None:
         self._said = said
         texts: dict[str, list[str]] = defaultdict(list)
         for row in rows:

@@ -68,7 +68,9 @@ class Binomial:
     def solve(self, features: Matrix, gold: Gold, weights: Floats, *, strength: float, start: Weights | None = None) -> Weights:
         """Return the minimum for each label that a row carries."""
         if not self.can_fit(gold):
-            message = f"a head needs rows that carry a label and others that lack it, and none of {len(gold)} rows tells; send others"
+            message = (
+                f"a head needs rows that carry a label and others that lack it, and none of {len(gold)} rows tells; send others"
+            )
             raise RunFailedError(message)
         refuse_infinite(features)
         labels = self.known(gold)
@@ -123,8 +125,8 @@ class Binomial:
 def _minimum(features: Matrix, marks: Features, cells: Features, begin: Floats) -> Floats:
     """Return weights and bias, shape (labels, features + 1), at the minimum of the loss.
 
-    `marks` (rows, labels) are 0 or 1, `cells` what each weighs. scikit-learn solves one label at a time, and each step of it reads
-    all features: together a step is one product of matrices, and ninety labels take a tenth of the time.
+    `marks` (rows, labels) are 0 or 1, `cells` what each weighs. scikit-learn solves one label at a time, and each of its steps
+    reads all features; for all together a step is one product of matrices.
     """
     scale = 1.0 / max(float(cells.sum(dtype=np.float64)) / cells.shape[1], np.finfo(np.float64).tiny)
 

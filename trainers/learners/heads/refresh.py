@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 _MOST_CHOSEN_ROWS = 20_000
 _MOST_CHOSEN_CELLS = 100_000
-"""With more rows, or of labels that are each told by itself more cells, a refresh solves as the champion was solved: choosing anew
-would take longer than the solving."""
+"""Rows times labels, where each label is told by itself. With more of either a refresh solves as the champion was solved:
+choosing anew would take longer than the solving."""
 
 
 class HeadRefresh:

@@ -38,7 +38,7 @@ class Start:
     """A head on the features of the encoder to start from, where these are stored."""
 
 
-def where_to_start(
+def where_to_start(  # noqa: PLR0917 - all of them are what one run has
     plan: TrainingPlan, rows: Sequence[Example], labels: LabelSet, champion: Path | None, before: Choice, family: Family
 ) -> Start:
     """Return how a slow run begins; what was tried on the way is noted.
