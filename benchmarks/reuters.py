@@ -2,8 +2,8 @@
 
 Rows are those of the usual R90 set: of the ModApte split, the documents that carry one of the 90 topics with at least one
 training and one test document (7,769 and 3,019). The split is by time, so forward validation judges as the test does. Ours is
-what a first run of `news-tags` learns: once the base model's features and a head (`tuning: never`), once tuned. All classifiers answer
-the same test rows; macro F1 over the 90 topics (0 where a topic is never given), micro F1 and subset accuracy.
+what a first run of `news-tags` learns: once the base model's features and a head (`tuning: never`), once tuned. All classifiers
+answer the same test rows; macro F1 over the 90 topics (0 where a topic is never given), micro F1 and subset accuracy.
 """
 
 from __future__ import annotations

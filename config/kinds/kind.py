@@ -102,7 +102,7 @@ class Kind(Protocol):
         ...
 
     def spelt(self, label: str) -> str:
-        """Return a text that occurs in the JSON (without white space) of each target that carries a label, and hardly of others."""
+        """Return a text that occurs in the JSON (without white space) of each target that carries a label, hardly of others."""
         ...
 
     def as_read(self, target: Target) -> dict[str, Any]:

@@ -1,0 +1,115 @@
+"""Several labels a text with the real training child: a first champion, then both clocks, to answers in process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from daemon.flow.answering import answer_of, labels_of
+from perennial_artifact.compute import Compute
+from perennial_artifact.description import describe
+from perennial_artifact.formats import open_after, open_model
+from perennial_artifact.predictor import Predictor
+from perennial_artifact.sentence.head import Head
+from perennial_artifact.sentence.layout import MULTILABEL_FORMAT
+from registry.corrections import Answering
+from registry.runs import Run
+from tests.support import buffers
+from tests.support.cycles import NAME, World, task
+from tests.support.tiny_models import make_tiny_bert, toy_rows_of_several
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Told:
+    """What a first run and a refresh left."""
+
+    world: World
+    first: Run
+    refresh: Run
+
+    def folder(self, run: Run) -> Path:
+        assert run.version is not None
+        return self.world.artifacts.folder(self.world.registry.versions.get(run.version).artifact_id)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    folder = tmp_path_factory.mktemp("several")
+    spec = task(
+        kind="multilabel",
+        base_model=str(make_tiny_bert(folder / "bert")),
+        training={"full_epochs": 6, "full_learning_rate": 5e-3, "batch_size": 16, "max_tokens": 32},
+        trigger={"min_new_examples": 150, "cooldown_minutes": 0, "max_age_days": 3650},
+        refresh={"min_new_examples": 10, "cooldown_minutes": 0},
+        promotion={"metric": "macro_f1", "min_improvement": 0.0, "min_test_examples": 30, "max_latency_ratio": 1000.0},
+    )
+    with World(folder, spec) as world:
+        _learn(world, "test", ("SPORT", "MARKETS"), 120, seed=1)
+        _learn(world, "train", ("SPORT", "MARKETS"), 160, seed=2)
+        world.cycle.step()
+        first = world.registry.runs.list(limit=1)[0]
+        _learn(world, "test-later", ("SPORT", "MARKETS", "WEATHER"), 120, seed=3)
+        _learn(world, "train-later", ("SPORT", "MARKETS", "WEATHER"), 60, seed=4)
+        world.cycle.step()
+        yield Told(world, first, world.registry.runs.list(limit=1)[0])
+
+
+def _learn(world: World, prefix: str, labels: tuple[str, ...], count: int, *, seed: int) -> None:
+    rows = toy_rows_of_several(labels, count, seed=seed)
+    made = (buffers.label(f"{prefix}-{row.example_id}", row.text, task=NAME, target=dict(row.target)) for row in rows)
+    world.buffer.insert(buffers.stored(*made))
+    buffers.enrich(world.buffer, split=lambda row: "test" if row.row_id.startswith("test") else "train")
+
+
+def _in_force(*labels: str) -> Answering:
+    return Answering(NAME, "0" * 64, "feedback-1", {"labels": list(labels)}, accepted=False, answers_since=buffers.NOW)
+
+
+def _share_right(model: Predictor, labels: tuple[str, ...]) -> float:
+    rows = toy_rows_of_several(labels, 100, seed=9)
+    answers = model.predict([row.text for row in rows])
+    return sum(answer["labels"] == row.target["labels"] for row, answer in zip(rows, answers, strict=True)) / len(rows)
+
+
+def test_a_first_version_beats_the_most_frequent_label_and_is_promoted(told: Told) -> None:
+    assert (told.first.refresh, told.first.verdict, told.first.error) == (False, "promote", None)
+    folder = told.folder(told.first)
+    said = describe(folder)
+    assert (said.kind, said.format, said.labels) == ("multilabel", MULTILABEL_FORMAT, ("MARKETS", "SPORT"))
+    thresholds = Head.read(folder).thresholds
+    assert thresholds is not None
+    assert len(thresholds) == 2
+    assert _share_right(open_model(folder, Compute()), ("SPORT", "MARKETS")) > 0.8
+
+
+def test_a_refresh_knows_a_label_that_is_new_and_keeps_the_encoder(told: Told) -> None:
+    assert (told.refresh.refresh, told.refresh.verdict, told.refresh.error) == (True, "promote", None)
+    before = open_after(told.folder(told.first), Compute(), None)
+    after = open_after(told.folder(told.refresh), Compute(), before)
+    assert after.shares
+    assert describe(told.folder(told.refresh)).labels == ("MARKETS", "SPORT", "WEATHER")
+    texts = [row.text for row in toy_rows_of_several(("SPORT", "MARKETS", "WEATHER"), 20, seed=8)]
+    assert after.predictor.predict(texts) == open_model(told.folder(told.refresh), Compute()).predict(texts)
+    assert _share_right(after.predictor, ("SPORT", "MARKETS")) > 0.8
+
+
+def test_the_report_knows_each_label(told: Told) -> None:
+    assert told.refresh.version is not None
+    comparison = told.world.registry.versions.get(told.refresh.version).metrics["comparison"]
+    assert {"label:SPORT", "label:MARKETS", "label:WEATHER"} <= {part["name"] for part in comparison["slices"]}
+    assert comparison["metric"] == "macro_f1"
+
+
+def test_a_correction_answers_with_the_labels_that_it_gives(told: Told) -> None:
+    spec, known = told.world.tasks[NAME], labels_of(told.folder(told.refresh))
+    assert answer_of(_in_force("SPORT", "WEATHER"), spec, known) == {
+        "labels": ["SPORT", "WEATHER"],
+        "scores": {"SPORT": 1.0, "WEATHER": 1.0},
+    }
+    assert answer_of(_in_force(), spec, known) == {"labels": [], "scores": {}}
+    assert answer_of(_in_force("SPORT", "ARTS"), spec, known) is None
