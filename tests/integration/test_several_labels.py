@@ -12,7 +12,6 @@ from daemon.flow.answering import answer_of, labels_of
 from perennial_artifact.compute import Compute
 from perennial_artifact.description import describe
 from perennial_artifact.formats import open_after, open_model
-from perennial_artifact.predictor import Predictor
 from perennial_artifact.sentence.head import Head
 from perennial_artifact.sentence.layout import MULTILABEL_FORMAT
 from registry.corrections import Answering
@@ -22,6 +21,8 @@ from tests.support.cycles import NAME, World, task
 from tests.support.tiny_models import make_tiny_bert, toy_rows_of_several
 
 pytestmark = pytest.mark.slow
+
+LABELS = ("MARKETS", "SPORT", "WEATHER")
 
 
 @dataclass
@@ -44,24 +45,27 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
         kind="multilabel",
         base_model=str(make_tiny_bert(folder / "bert")),
         training={"full_epochs": 6, "full_learning_rate": 5e-3, "batch_size": 16, "max_tokens": 32},
-        trigger={"min_new_examples": 150, "cooldown_minutes": 0, "max_age_days": 3650},
+        trigger={"min_new_examples": 300, "cooldown_minutes": 0, "max_age_days": 3650},
         refresh={"min_new_examples": 10, "cooldown_minutes": 0},
         promotion={"metric": "macro_f1", "min_improvement": 0.0, "min_test_examples": 30, "max_latency_ratio": 1000.0},
     )
     with World(folder, spec) as world:
-        _learn(world, "test", ("SPORT", "MARKETS"), 120, seed=1)
-        _learn(world, "train", ("SPORT", "MARKETS"), 160, seed=2)
-        world.cycle.step()
-        first = world.registry.runs.list(limit=1)[0]
-        _learn(world, "test-later", ("SPORT", "MARKETS", "WEATHER"), 120, seed=3)
-        _learn(world, "train-later", ("SPORT", "MARKETS", "WEATHER"), 60, seed=4)
+        _learn(world, "test", 240, seed=1)
+        _learn(world, "train", 60, seed=2)
+        first = world.ask(full=True)
+        _learn(world, "train-later", 200, seed=3)
         world.cycle.step()
         yield Told(world, first, world.registry.runs.list(limit=1)[0])
 
 
-def _learn(world: World, prefix: str, labels: tuple[str, ...], count: int, *, seed: int) -> None:
-    rows = toy_rows_of_several(labels, count, seed=seed)
-    made = (buffers.label(f"{prefix}-{row.example_id}", row.text, task=NAME, target=dict(row.target)) for row in rows)
+def _learn(world: World, prefix: str, count: int, *, seed: int) -> None:
+    """Store and enrich labels, the first of them 90 days old and the last of today."""
+    made = (
+        buffers.label(
+            f"{prefix}-{row.example_id}", row.text, task=NAME, target=dict(row.target), hours=24 * 90 * (1 - at / count)
+        )
+        for at, row in enumerate(toy_rows_of_several(LABELS, count, seed=seed))
+    )
     world.buffer.insert(buffers.stored(*made))
     buffers.enrich(world.buffer, split=lambda row: "test" if row.row_id.startswith("test") else "train")
 
@@ -70,32 +74,28 @@ def _in_force(*labels: str) -> Answering:
     return Answering(NAME, "0" * 64, "feedback-1", {"labels": list(labels)}, accepted=False, answers_since=buffers.NOW)
 
 
-def _share_right(model: Predictor, labels: tuple[str, ...]) -> float:
-    rows = toy_rows_of_several(labels, 100, seed=9)
-    answers = model.predict([row.text for row in rows])
-    return sum(answer["labels"] == row.target["labels"] for row, answer in zip(rows, answers, strict=True)) / len(rows)
-
-
 def test_a_first_version_beats_the_most_frequent_label_and_is_promoted(told: Told) -> None:
     assert (told.first.refresh, told.first.verdict, told.first.error) == (False, "promote", None)
     folder = told.folder(told.first)
     said = describe(folder)
-    assert (said.kind, said.format, said.labels) == ("multilabel", MULTILABEL_FORMAT, ("MARKETS", "SPORT"))
+    assert (said.kind, said.format, said.labels) == ("multilabel", MULTILABEL_FORMAT, LABELS)
     thresholds = Head.read(folder).thresholds
     assert thresholds is not None
-    assert len(thresholds) == 2
-    assert _share_right(open_model(folder, Compute()), ("SPORT", "MARKETS")) > 0.8
+    assert len(thresholds) == len(LABELS)
 
 
-def test_a_refresh_knows_a_label_that_is_new_and_keeps_the_encoder(told: Told) -> None:
+def test_a_refresh_learns_from_stored_features_chooses_thresholds_and_keeps_the_encoder(told: Told) -> None:
     assert (told.refresh.refresh, told.refresh.verdict, told.refresh.error) == (True, "promote", None)
     before = open_after(told.folder(told.first), Compute(), None)
     after = open_after(told.folder(told.refresh), Compute(), before)
     assert after.shares
-    assert describe(told.folder(told.refresh)).labels == ("MARKETS", "SPORT", "WEATHER")
-    texts = [row.text for row in toy_rows_of_several(("SPORT", "MARKETS", "WEATHER"), 20, seed=8)]
-    assert after.predictor.predict(texts) == open_model(told.folder(told.refresh), Compute()).predict(texts)
-    assert _share_right(after.predictor, ("SPORT", "MARKETS")) > 0.8
+    thresholds = Head.read(told.folder(told.refresh)).thresholds
+    assert thresholds is not None
+    assert len(set(thresholds.tolist())) > 1, "newer rows have chosen"
+    texts = [row.text for row in toy_rows_of_several(LABELS, 20, seed=8)]
+    answers = after.predictor.predict(texts)
+    assert answers == open_model(told.folder(told.refresh), Compute()).predict(texts)
+    assert len({len(answer["labels"]) for answer in answers}) > 1, "some texts have more labels than others"
 
 
 def test_the_report_knows_each_label(told: Told) -> None:

@@ -70,6 +70,12 @@ def test_labels_outside_the_scope_of_a_row_are_not_known() -> None:
     assert FAMILY.encoded(given, NAMES.ids).tolist() == [[1, 0, NOT_KNOWN], [NOT_KNOWN, 0, 1], [0, 0, 0]]
 
 
+def test_a_row_is_told_by_older_ones_where_they_carry_all_of_its_labels() -> None:
+    older = np.array([[1, 0, 0], [0, 1, NOT_KNOWN]])
+    newer = np.array([[1, 1, 0], [0, 0, 1], [0, 0, 0], [1, 0, NOT_KNOWN]])
+    assert FAMILY.told_by(newer, older).tolist() == [True, False, True, True]
+
+
 def test_rows_that_tell_nothing_apart_and_numbers_that_are_none_fail_the_run() -> None:
     some = rows()
     for gold in (np.zeros_like(some.labels), np.ones_like(some.labels), np.full_like(some.labels, NOT_KNOWN)):
