@@ -23,9 +23,7 @@ def test_no_label_has_more_than_its_share_and_others_lose_nothing(rows: list[tup
     before = Counter(strata)
     after, _stays = counted(strata, new, majority_share=share)
     largest = max(before, key=lambda name: (before[name], name))
-    assert {name: after[name] for name in before if name != largest} == {
-        name: before[name] for name in before if name != largest
-    }
+    assert {name: after[name] for name in before if name != largest} == {name: before[name] for name in before if name != largest}
     if len(before) > 1:
         assert after[largest] <= max(1, share * after.total() + 1e-9)
     else:

@@ -34,7 +34,9 @@ class Labelling:
 
 
 ONE_LABEL = Labelling(Multinomial(), FORMAT, BLOCKS_FORMAT, lambda label: {"label": label}, with_one_label)
-SEVERAL_LABELS = Labelling(Binomial(), MULTILABEL_FORMAT, BLOCKS_MULTILABEL_FORMAT, lambda label: {"labels": [label]}, with_several_labels)
+SEVERAL_LABELS = Labelling(
+    Binomial(), MULTILABEL_FORMAT, BLOCKS_MULTILABEL_FORMAT, lambda label: {"labels": [label]}, with_several_labels
+)
 
 
 def of(spec: TaskSpec) -> Labelling:
