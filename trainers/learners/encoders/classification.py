@@ -93,8 +93,8 @@ class ClassificationLearner:
         if blocks is not None:
             blocks.write(output)
         Description(
-            kind=plan.spec.kind, backend=plan.spec.backend, format=labelling.format if blocks is None else labelling.format_with_blocks,
-            base=plan.spec.base_model,
+            kind=plan.spec.kind, backend=plan.spec.backend, base=plan.spec.base_model,
+            format=labelling.format if blocks is None else labelling.format_with_blocks,
             labels=tuple(head.labels.names[number] for number in head.labels.seen_ids),
             input=Input(max_tokens=max_tokens), libraries=versions_of("torch", "transformers", "scikit-learn"),
         ).write(output)  # fmt: skip
