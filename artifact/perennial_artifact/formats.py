@@ -59,6 +59,7 @@ _FORMATS = {
     "sentence-multilabel": "perennial_artifact.sentence.classifier:SentenceClassifier",
     "spacy-ner": "perennial_artifact.spacy.entities:Entities",
     "transformers-classification": "perennial_artifact.transformer.classifier:Classifier",
+    "transformers-ner": "perennial_artifact.tagging.entities:TokenClassifier",
 }
 """By name. Paths, because model libraries are heavy and one process may need one of them."""
 

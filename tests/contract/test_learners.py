@@ -19,7 +19,7 @@ from perennial_artifact.predictor import Divides, Predictor
 from perennial_artifact.warming import warm
 from registry.artifacts import manifest
 from tests.support import ner_rows
-from tests.support.tiny_models import make_tiny_bert, toy_plan, toy_rows, toy_rows_of_several, toy_spec
+from tests.support.tiny_models import make_tiny_bert, toy_entities, toy_plan, toy_rows, toy_rows_of_several, toy_spec
 from trainers.learners import catalog
 from trainers.learners.protocols import Example
 
@@ -60,6 +60,9 @@ def learnt(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         base = make_tiny_bert(folder / "base")
         spec = TaskSpec.model_validate({**shipped, "base_model": str(base), "training": training})
         rows, labels = toy_rows_of_several(LABELS, 40), LABELS
+    elif request.param == ("ner", "transformer"):
+        spec = toy_entities(make_tiny_bert(folder / "base", ner_rows.PIECES), training={"full_epochs": 12})
+        rows, labels = ner_rows.examples(40), TYPES
     else:
         assert request.param == ("classification", "transformer"), "a new learner needs a tiny task here"
         base = make_tiny_bert(folder / "base")
@@ -156,7 +159,7 @@ def test_a_description_that_is_not_understood_is_named(copy: Path, change: dict[
 
 def test_the_input_recipe_is_obeyed(learnt: Learnt, copy: Path) -> None:
     said = describe(copy)
-    if said.input.max_tokens is not None:
+    if said.input.piece_chars is None:
         replace(said, input=replace(said.input, max_tokens=4)).write(copy)
         assert all(answer["truncated"] for answer in formats.open_model(copy, Compute()).predict(["goal " * 9]))
     else:

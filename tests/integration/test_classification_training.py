@@ -266,7 +266,7 @@ def test_out_of_memory_passes_through(base: Path, tmp_path: Path, monkeypatch: p
     def exhausted(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(fine_tuning, "cross_entropy", exhausted)
+    monkeypatch.setattr(fine_tuning, "loss_of_rows", exhausted)
     with pytest.raises(torch.OutOfMemoryError):
         learn(tmp_path, toy_spec(base), toy_rows(["SPORT", "MARKETS"], 16))
 

@@ -33,6 +33,13 @@ _FORMS = (
     "Officials in {place} refused to comment .",
     "{person} wrote a letter to the {paper} .",
 )
+PIECES = ("love", "##lace", *(
+    word
+    for text in (*PEOPLE[1:], "ada", *PLACES, *PAPERS, *_FORMS)
+    for word in text.lower().split()
+    if not word.startswith("{")
+))  # fmt: skip
+"""The words of all these sentences, for a vocabulary; one of them in two pieces."""
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 

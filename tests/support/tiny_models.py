@@ -22,11 +22,12 @@ TOPIC_WORDS: Mapping[str, tuple[str, ...]] = {
 _COMMON_WORDS = ("the", "a", "in", "after", "today", "new", "big", "says", "week", "city")
 
 
-def make_tiny_bert(folder: Path) -> Path:
-    """Write a random BERT (2 layers, hidden size 32) with a whole-word vocabulary into `folder` and return it."""
+def make_tiny_bert(folder: Path, further: Sequence[str] = ()) -> Path:
+    """Write a random BERT (2 layers, hidden size 32) into `folder` and return it; it knows whole words, and `further` pieces."""
     folder.mkdir(parents=True)
     topic_words = [word for words in TOPIC_WORDS.values() for word in words]
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *_COMMON_WORDS, *topic_words]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = list(dict.fromkeys([*special, *_COMMON_WORDS, *topic_words, *further]))
     vocabulary = folder / "vocab.txt"
     vocabulary.write_text("\n".join(words) + "\n", encoding="utf-8")
     BertTokenizer(vocab=str(vocabulary)).save_pretrained(folder)
@@ -72,6 +73,16 @@ def toy_spec(base_model: Path | str, **changes: object) -> TaskSpec:
         "name": "toy-topics", "kind": "classification", "backend": "transformer", "base_model": str(base_model), "labels": "open",
         "training": {"epochs": 6, "full_epochs": 10, "learning_rate": 5e-3, "full_learning_rate": 5e-3, "max_tokens": 32},
         "promotion": {"metric": "macro_f1"},
+    }  # fmt: skip
+    return TaskSpec.model_validate(values | changes)
+
+
+def toy_entities(base_model: Path | str, *, training: Mapping[str, object], **changes: object) -> TaskSpec:
+    """Return a task of entity recognition that the tiny model learns in a few steps."""
+    values: dict[str, object] = {
+        "name": "toy-entities", "kind": "ner", "backend": "transformer", "base_model": str(base_model), "labels": "open",
+        "training": {"learning_rate": 5e-3, "full_learning_rate": 5e-3, "max_tokens": 32, **training},
+        "promotion": {"metric": "entity_f1"},
     }  # fmt: skip
     return TaskSpec.model_validate(values | changes)
 

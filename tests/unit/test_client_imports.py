@@ -21,7 +21,8 @@ ARTIFACT = ROOT / "artifact" / "perennial_artifact"
 LIGHT = {CLIENT: {"httpcore", "httpx", "perennial_artifact", "perennial_client"}, ARTIFACT: {"perennial_artifact"}}
 OF_EXTRA = {
     "kafka": {"kafka"}, "spacy": {"spacy"}, "transformer": {"safetensors", "torch", "transformers"},
-    "sentence": {"numpy", "safetensors", "torch", "transformers"},
+    "sentence": {"numpy", "safetensors", "scipy", "torch", "transformers"}, "tagging": {"numpy", "torch", "transformers"},
+    "blocks": {"numpy", "scipy", "sklearn"},
 }  # fmt: skip
 """By the file, or the folder, that the extra is for."""
 FILES = [(package, path) for package in LIGHT for path in sorted(package.rglob("*.py"))]

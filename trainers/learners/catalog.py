@@ -10,6 +10,7 @@ from trainers.learners.protocols import Learner, Refresher
 
 _LEARNERS: dict[tuple[str, str], str] = {
     ("ner", "spacy"): "trainers.learners.spacy.ner:SpacyNerLearner",
+    ("ner", "transformer"): "trainers.learners.tagging.ner:TaggingLearner",
     ("classification", "transformer"): "trainers.learners.encoders.classification:ClassificationLearner",
     ("multilabel", "transformer"): "trainers.learners.encoders.classification:ClassificationLearner",
 }

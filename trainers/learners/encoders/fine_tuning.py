@@ -1,4 +1,4 @@
-"""Fine-tune a sequence classifier with Hugging Face's Trainer: weighted rows, batches of like length, resumable.
+"""Fine-tune a transformer and its head with Hugging Face's Trainer: weighted rows, batches of like length, resumable.
 
 What makes it quick on a processor: texts are tokenised once, batches hold rows of like length (little padding), freed memory
 is kept for the next step, dropout is off (see `encoder`), which lets attention run fused, and attention runs unfused where
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -32,7 +32,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from trainers.hardware import Hardware, keep_freed_memory
 from trainers.learners.encoders.checkpoints import KEPT, Pace, newest_valid
-from trainers.learners.encoders.losses import loss_of_rows
+from trainers.learners.encoders.losses import loss_of_rows, told
 from trainers.learners.protocols import TrainingStep
 
 _WARMUP_SHARE = 0.06
@@ -41,6 +41,22 @@ _EAGER_TOKENS = 256
 """Longest row up to which unfused attention trains quicker in bf16 on a processor."""
 _GROUP_BATCHES = 50
 """Batches that are sorted by length together."""
+_NOT_COUNTED = -100
+"""What the library leaves out when it counts the items of a step."""
+
+
+class Learnable(Protocol):
+    """One row to learn from."""
+
+    @property
+    def input_ids(self) -> Sequence[int]:
+        """Its token ids, special ones included."""
+        ...
+
+    @property
+    def weight(self) -> float:
+        """What its loss is multiplied by."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +89,29 @@ class Recipe:
         return self.batch_size * self.accumulation
 
 
+def ids_of(rows: Sequence[Row]) -> torch.Tensor:
+    """Return the label of each row, shape (rows), or what is known of each label, shape (rows, labels)."""
+    return torch.tensor([row.label for row in rows])
+
+
 @dataclass(frozen=True, slots=True)
 class Trainable:
     """What is trained."""
 
     model: nn.Module
-    """Called with `input_ids` and `attention_mask`; what it returns has `logits`, shape (rows, labels)."""
+    """Called with `input_ids` and `attention_mask`; what it returns has `logits`, the labels' in the last dimension."""
     transformer: PreTrainedModel
     """The part of it whose attention is computed."""
     pad: Callable[[Sequence[Sequence[int]]], dict[str, torch.Tensor]]
     """Brings rows of token ids to one length, with a mask."""
     labels: int
+    targets: Callable[[Sequence[Any]], torch.Tensor] = ids_of
+    """What the loss (`losses`) compares the logits of a batch of rows with."""
 
 
 def fine_tune(
     trainable: Trainable,
-    rows: Sequence[Row],
+    rows: Sequence[Learnable],
     answerable: Sequence[int],
     recipe: Recipe,
     *,
@@ -98,7 +121,8 @@ def fine_tune(
 ) -> None:
     """Train the model in place, from the newest valid checkpoint in `checkpoints` where there is one.
 
-    The loss (`losses`) is that of the labels in `answerable` only, each row's share multiplied by its weight.
+    The loss (`losses`) is that of the labels in `answerable` only, each row's share multiplied by its weight; of token
+    classifiers every word of a step counts alike.
     Out-of-memory errors pass through.
     """
     torch.set_num_threads(recipe.hardware.threads)
@@ -108,7 +132,7 @@ def fine_tune(
     trainer = _WeightedTrainer(
         model=trainable.model,
         args=_arguments(recipe, checkpoints),
-        data_collator=_Collator(trainable.pad),
+        data_collator=_Collator(trainable),
         train_dataset=_Rows(rows),
         callbacks=[pace or Pace()],
         answerable=answerable,
@@ -164,28 +188,29 @@ def _arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
     )
 
 
-class _Rows(Dataset[dict[str, Any]]):
-    def __init__(self, rows: Sequence[Row]) -> None:
+class _Rows(Dataset[Learnable]):
+    def __init__(self, rows: Sequence[Learnable]) -> None:
         self._rows = rows
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        row = self._rows[index]
-        return {"input_ids": row.input_ids, "label": row.label, "weight": row.weight}
+    def __getitem__(self, index: int) -> Learnable:
+        return self._rows[index]
 
 
 class _Collator:
     """Rows to one padded batch."""
 
-    def __init__(self, pad: Callable[[Sequence[Sequence[int]]], dict[str, torch.Tensor]]) -> None:
-        self._pad = pad
+    def __init__(self, trainable: Trainable) -> None:
+        self._trainable = trainable
 
-    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        batch = self._pad([row["input_ids"] for row in rows])
-        batch["labels"] = torch.tensor([row["label"] for row in rows])
-        batch["weights"] = torch.tensor([row["weight"] for row in rows], dtype=torch.float32)
+    def __call__(self, rows: Sequence[Learnable]) -> dict[str, torch.Tensor]:
+        batch = self._trainable.pad([row.input_ids for row in rows])
+        batch["targets"] = self._trainable.targets(rows)
+        batch["weights"] = torch.tensor([row.weight for row in rows], dtype=torch.float32)
+        # The library counts what stands under this name.
+        batch["labels"] = torch.where(told(batch["targets"]), 0, _NOT_COUNTED)
         return batch
 
 
@@ -238,25 +263,25 @@ class _WeightedTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:  # noqa: ANN401 - the library's signature
-        """Return the mean over the batch of weight times loss: its share of the mean over all rows of the step.
+        """Return the batch's share of the weighted mean loss over all items (rows, or words) of the step.
 
-        `num_items_in_batch` are the rows of the step. For a model whose `forward` takes no further arguments the library does not
-        count them; it then divides what this returns by the batches of the step.
+        `num_items_in_batch` are the items of the step. For a model whose `forward` takes no further arguments the library does
+        not count them; it then divides what this returns by the batches of the step.
         """
-        labels, weights = inputs.pop("labels"), inputs.pop("weights")
+        targets, weights, counted = (inputs.pop(name) for name in ("targets", "weights", "labels"))
         outputs = model(**inputs)
-        loss = (loss_of_rows(outputs.logits.float(), labels, self._closed) * weights).mean()
+        loss = (loss_of_rows(outputs.logits.float(), targets, self._closed) * weights).sum()
         if num_items_in_batch is None:
+            loss = loss / (counted != _NOT_COUNTED).sum()
             self.loss_sum += loss.detach() / self.current_gradient_accumulation_steps
         else:
-            # Where a step is one batch the share is exactly 1.
-            loss = loss * (len(labels) / num_items_in_batch)
+            loss = loss / num_items_in_batch
             self.loss_sum += loss.detach()
         return (loss, outputs) if return_outputs else loss
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
         rows = train_dataset if train_dataset is not None else self.train_dataset
-        lengths = [len(rows[index]["input_ids"]) for index in range(len(rows))]  # type: ignore[index, arg-type]  # it is ours
+        lengths = [len(rows[index].input_ids) for index in range(len(rows))]  # type: ignore[index, arg-type]  # it is ours
         return _GroupedByLength(self.args.train_batch_size, lengths, self.args.seed)
 
 

@@ -1,4 +1,4 @@
-"""What tuning minimises for a row: of one label, or of several that are each right or wrong by themselves."""
+"""What tuning minimises for a row: of one label, of several that are each right or wrong, or of a tag for each of its words."""
 
 from __future__ import annotations
 
@@ -7,14 +7,31 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 
-def loss_of_rows(logits: Tensor, labels: Tensor, closed: Tensor) -> Tensor:
-    """Return the loss of each row, shape (rows); `logits` has shape (rows, labels), `closed` marks labels that are not learnt.
+def loss_of_rows(logits: Tensor, targets: Tensor, closed: Tensor) -> Tensor:
+    """Return the loss of each row, shape (rows); `closed` marks labels (the last dimension of `logits`) that are not learnt.
 
-    `labels` are ids, shape (rows): the cross entropy over the others. Or they are 1, 0 or below 0 where nothing is known, shape
-    (rows, labels): the mean binary cross entropy over what is known, so that a row counts alike however much that is.
+    `targets` are ids, shape (rows): the cross entropy over the others. Or they are 1, 0 or below 0 where nothing is known, shape
+    (rows, labels): the mean binary cross entropy over what is known, so that a row counts alike however much that is. Or they
+    say which tags may stand at each token, shape (rows, tokens, tags), none where nothing is told: the sum over the other tokens
+    of the negative log probability that one of them does.
     """
-    if labels.ndim == 1:
-        return cross_entropy(logits.masked_fill(closed, -torch.inf), labels, reduction="none")
-    told = (labels >= 0) & ~closed
-    each = binary_cross_entropy_with_logits(logits, labels.clamp_min(0).to(logits.dtype), reduction="none")
-    return (each * told).sum(dim=1) / told.sum(dim=1).clamp_min(1)
+    if targets.ndim == 1:
+        return cross_entropy(logits.masked_fill(closed, -torch.inf), targets, reduction="none")
+    if targets.dtype == torch.bool:
+        return _of_tags(logits.masked_fill(closed, -torch.inf), targets)
+    known = (targets >= 0) & ~closed
+    each = binary_cross_entropy_with_logits(logits, targets.clamp_min(0).to(logits.dtype), reduction="none")
+    return (each * known).sum(dim=1) / known.sum(dim=1).clamp_min(1)
+
+
+def told(targets: Tensor) -> Tensor:
+    """Return which items of `targets` have a loss, as booleans: every row, or the tokens at which some tag may stand."""
+    return targets.any(dim=-1) if targets.dtype == torch.bool else torch.ones(len(targets), dtype=torch.bool)
+
+
+def _of_tags(logits: Tensor, may: Tensor) -> Tensor:
+    known = told(may)
+    # Chosen first: where nothing may stand there is no logarithm, nor a gradient of one.
+    logits, may, rows = logits[known], may[known], known.nonzero()[:, 0]
+    each = logits.logsumexp(dim=-1) - logits.masked_fill(~may, -torch.inf).logsumexp(dim=-1)
+    return each.new_zeros(len(known)).index_add(0, rows, each)

