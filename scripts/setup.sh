@@ -51,6 +51,6 @@ if [ -n "${TORCH_INDEX:-}" ]; then
         { echo "torch could not be installed from $TORCH_INDEX" >&2; exit 1; }
 fi
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-    --editable ./artifact --editable ./client --editable '.[dev,postgres]'
+    --editable ./artifact --editable ./client --editable '.[dev,postgres,spacy-transformers]'
 touch "$venv/.ready"
 echo "Ready."

@@ -57,6 +57,7 @@ _FORMATS = {
     "blocks-multilabel": "perennial_artifact.blocks.classifier:BlocksClassifier",
     "sentence-classification": "perennial_artifact.sentence.classifier:SentenceClassifier",
     "sentence-multilabel": "perennial_artifact.sentence.classifier:SentenceClassifier",
+    "spacy-curated-ner": "perennial_artifact.spacy.curated:CuratedEntities",
     "spacy-ner": "perennial_artifact.spacy.entities:Entities",
     "transformers-classification": "perennial_artifact.transformer.classifier:Classifier",
     "transformers-ner": "perennial_artifact.tagging.entities:TokenClassifier",

@@ -15,7 +15,8 @@ from perennial_client.results import Champion
 _FIRST_FORMATS = {("ner", "spacy"): "spacy-ner", ("classification", "transformer"): "transformers-classification"}
 """What the first release served, by kind and backend; it did not name formats."""
 _EXTRAS = {"spacy": "spacy", "transformer": "transformers"}
-"""By backend."""
+"""By backend, where the format needs none of its own."""
+_EXTRAS_OF_FORMATS = {"spacy-curated-ner": "spacy-transformers"}
 
 
 def check(champion: Champion) -> None:
@@ -30,7 +31,7 @@ def check(champion: Champion) -> None:
     except UnusableError as error:
         raise ModelError(str(error), champion.version, "or ask serving with Client.predict") from None
     except ImportError as error:
-        raise missing_extra(error, _EXTRAS.get(champion.backend, champion.backend)) from error
+        raise missing_extra(error, _extra(champion)) from error
 
 
 def load(champion: Champion, folder: Path, precision: str, before: Opened | None) -> Opened:
@@ -44,5 +45,9 @@ def load(champion: Champion, folder: Path, precision: str, before: Opened | None
     except UnusableError as error:
         raise unusable(error, champion.version) from error
     except ImportError as error:
-        raise missing_extra(error, _EXTRAS.get(champion.backend, champion.backend)) from error
+        raise missing_extra(error, _extra(champion)) from error
     return opened
+
+
+def _extra(champion: Champion) -> str:
+    return _EXTRAS_OF_FORMATS.get(champion.format or "", _EXTRAS.get(champion.backend, champion.backend))

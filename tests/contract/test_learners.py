@@ -19,6 +19,7 @@ from perennial_artifact.predictor import Divides, Predictor
 from perennial_artifact.warming import warm
 from registry.artifacts import manifest
 from tests.support import ner_rows
+from tests.support.curated_pipeline import make_curated_pipeline
 from tests.support.tiny_models import make_tiny_bert, toy_entities, toy_plan, toy_rows, toy_rows_of_several, toy_spec
 from trainers.learners import catalog
 from trainers.learners.protocols import Example
@@ -45,12 +46,17 @@ class Learnt:
         return formats.open_model(self.folder, Compute())
 
 
-@pytest.fixture(scope="module", params=catalog.known(), ids=" on ".join)
+CURATED = ("ner", "spacy", "curated transformer")
+"""The same learner, and a format of its own."""
+
+
+@pytest.fixture(scope="module", params=[*catalog.known(), CURATED], ids=" on ".join)
 def learnt(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Learnt:
     folder = tmp_path_factory.mktemp("learnt")
-    if request.param == ("ner", "spacy"):
+    if request.param in {("ner", "spacy"), CURATED}:
+        base = str(make_curated_pipeline(folder / "base", pipes=())) if request.param == CURATED else "blank:xx"
         spec = TaskSpec.model_validate({
-            "name": "entities", "kind": "ner", "backend": "spacy", "base_model": "blank:xx", "labels": "open",
+            "name": "entities", "kind": "ner", "backend": "spacy", "base_model": base, "labels": "open",
             "training": {"full_epochs": 3}, "promotion": {"metric": "entity_f1"},
         })  # fmt: skip
         rows, labels = ner_rows.examples(40), TYPES
@@ -65,8 +71,9 @@ def learnt(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         rows, labels = ner_rows.examples(40), TYPES
     else:
         assert request.param == ("classification", "transformer"), "a new learner needs a tiny task here"
-        base = make_tiny_bert(folder / "base")
-        spec = toy_spec(base, training={"full_epochs": 2, "full_learning_rate": 5e-3, "max_tokens": 32})
+        spec = toy_spec(
+            make_tiny_bert(folder / "base"), training={"full_epochs": 2, "full_learning_rate": 5e-3, "max_tokens": 32}
+        )
         rows, labels = toy_rows(LABELS, 12), LABELS
     catalog.learner_for(spec).train(toy_plan(spec, rows, folder / "work", full=True), folder / "model")
     return Learnt(spec, rows, labels, folder / "model")

@@ -1,7 +1,9 @@
-"""For one version, a model in the app's process answers exactly what serving answers: spaCy and transformer, fp32 and bf16."""
+"""For one version, a model in the app's process answers exactly what serving answers: spaCy, spaCy with a transformer,
+and transformer, fp32 and bf16."""
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import torch
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import TaskSpec, load_task
 from perennial_client import Client, Model
+from tests.support.curated_pipeline import make_curated_pipeline
 from tests.support.ner_rows import examples
 from tests.support.served import ServedData, eventually
 from tests.support.serving_process import serving
@@ -21,7 +24,7 @@ from tests.support.tiny_models import CPU, toy_rows
 from trainers.learners.catalog import learner_for
 from trainers.learners.protocols import Example, TrainingPlan
 
-ENTITIES, TOPICS = "news-entities", "news-topics"
+ENTITIES, TOPICS, CURATED = "news-entities", "news-topics", "curated-entities"
 LABELS = ("SPORT", "MARKETS", "WEATHER")
 ODD = [
     "a", "😀😀 Ada Lovelace arrived in Paris on Monday .", "İstanbul'da Éva naïve coöperation — “quoted”", "x" * 400,
@@ -33,6 +36,14 @@ ODD = [
 def shipped(name: str, **training: Any) -> TaskSpec:
     spec = load_task(SHIPPED_TASKS_DIR / f"{name}.yaml")
     return spec.model_copy(update={"training": spec.training.model_copy(update=training)})
+
+
+def curated(folder: Path) -> TaskSpec:
+    """The shipped task on a pipeline with a transformer."""
+    base = make_curated_pipeline(folder / "curated", pipes=("tagger", "ner"))
+    return shipped(ENTITIES, full_epochs=10, full_learning_rate=4e-3).model_copy(
+        update={"name": CURATED, "base_model": str(base)}
+    )
 
 
 def trained(folder: Path, spec: TaskSpec, rows: list[Example]) -> Path:
@@ -51,19 +62,24 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> ServedData:
     made = ServedData(folder)
     for spec, rows in (
         (shipped(ENTITIES, full_epochs=4), examples(60)),
+        (curated(folder), examples(60)),
         (shipped(TOPICS, full_epochs=1, max_tokens=64), toy_rows(LABELS, 12)),
     ):
         made.promote(made.publish_folder(spec.name, trained(folder, spec, rows)))
+        (folder / "tasks" / f"{spec.name}.yaml").write_text(json.dumps(spec.model_dump(mode="json")), encoding="utf-8")
     return made
 
 
 @pytest.fixture(scope="module", params=["fp32", "bf16"])
 def address(request: pytest.FixtureRequest, data: ServedData) -> Iterator[tuple[str, str]]:
     settings = load_settings(
-        data_dir=data.settings.data_dir, serving={"port": 0, "threads": 1}, training={"precision": request.param, "device": "cpu"}
+        data_dir=data.settings.data_dir,
+        tasks_dir=str(data.folder / "tasks"),
+        serving={"port": 0, "threads": 1},
+        training={"precision": request.param, "device": "cpu"},
     )
     with serving(settings) as (_process, address):
-        eventually(lambda: httpx.get(f"{address}/readyz").json()["serving"].keys() >= {ENTITIES, TOPICS}, within_s=120)
+        eventually(lambda: httpx.get(f"{address}/readyz").json()["serving"].keys() >= {ENTITIES, TOPICS, CURATED}, within_s=120)
         eventually(lambda: httpx.get(f"{address}/readyz").status_code == 200, within_s=120)
         yield address, request.param
 
@@ -78,13 +94,13 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("task", [ENTITIES, TOPICS])
+@pytest.mark.parametrize("task", [ENTITIES, TOPICS, CURATED])
 def test_the_answers_are_the_same(task: str, address: tuple[str, str], tmp_path: Path) -> None:
     url, precision = address
     chance = random.Random(5)
     texts = [row.text for row in (*examples(40, seed=9), *toy_rows(LABELS, 20, seed=9))] + ODD
     # spaCy computes in fp32 whatever the setting: asked about it once, all the rest is the same again.
-    again = task == ENTITIES and precision == "bf16"
+    again = task != TOPICS and precision == "bf16"
     with Client(url) as client, Model.follow(task, client=client, cache_dir=tmp_path) as model:
         assert client.champion(task).precision == (precision if task == TOPICS else "fp32")
         for size in (7,) if again else (1, 2, 7, 32, 33, 100):

@@ -23,6 +23,7 @@ OF_EXTRA = {
     "kafka": {"kafka"}, "spacy": {"spacy"}, "transformer": {"safetensors", "torch", "transformers"},
     "sentence": {"numpy", "safetensors", "scipy", "torch", "transformers"}, "tagging": {"numpy", "torch", "transformers"},
     "blocks": {"numpy", "scipy", "sklearn"},
+    "spacy/curated": {"safetensors", "spacy", "spacy_curated_transformers", "thinc", "torch"},
 }  # fmt: skip
 """By the file, or the folder, that the extra is for."""
 FILES = [(package, path) for package in LIGHT for path in sorted(package.rglob("*.py"))]
@@ -45,7 +46,8 @@ def imported(path: Path) -> set[str]:
 
 @pytest.mark.parametrize(("package", "path"), FILES, ids=lambda path: path.stem)
 def test_a_file_imports_only_what_its_extra_brings(package: Path, path: Path) -> None:
-    of_extra = OF_EXTRA.get(path.stem if path.parent == package else path.parent.name, set())
+    of_folder = OF_EXTRA.get(path.stem if path.parent == package else path.parent.name, set())
+    of_extra = OF_EXTRA.get(f"{path.parent.name}/{path.stem}", of_folder)
     names = {name.partition(".")[0] for name in imported(path)}
     assert names - sys.stdlib_module_names <= LIGHT[package] | of_extra
 
@@ -61,8 +63,9 @@ def test_no_module_imports_itself_through_others(package: Path) -> None:
 def test_extras_and_the_daemon_need_the_same_libraries() -> None:
     """The client loads what the daemon's libraries wrote: an older one may not read it."""
     projects = [tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"] for folder in ("artifact", "client")]
-    daemon = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    oldest = {name: version for name, _, version in (one.replace("==", ">=").partition(">=") for one in daemon)}
+    daemon = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    its = [*daemon["dependencies"], *daemon["optional-dependencies"]["spacy-transformers"]]
+    oldest = {name: version for name, _, version in (one.replace("==", ">=").partition(">=") for one in its)}
     needed = [one for project in projects for extra in project["optional-dependencies"].values() for one in extra]
     for one in needed:
         name, _, version = one.partition(">=")

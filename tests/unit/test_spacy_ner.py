@@ -21,8 +21,8 @@ from tests.support.ner_rows import example, examples
 from tests.support.opening import opened
 from trainers.compare.metrics.entities import entity_scores
 from trainers.hardware import Hardware
-from trainers.learners.protocols import Example, TrainingPlan, TrainingStep
-from trainers.learners.spacy import ner
+from trainers.learners.protocols import Example, Refresher, TrainingPlan, TrainingStep
+from trainers.learners.spacy import training as spacy_training
 from trainers.learners.spacy.alignment import Tokens, as_compared
 from trainers.learners.spacy.ner import SpacyNerLearner
 from trainers.learners.spacy.rows import TokenRow, lay_on_tokens, learnable_types
@@ -51,6 +51,7 @@ def learn(
     seed: int = 20,
     steps: list[TrainingStep] | None = None,
     tried: list[Tried] | None = None,
+    learner: Refresher | None = None,
 ) -> Path:
     plan = TrainingPlan(
         spec=spec or spec_with(full_epochs=10, epochs=8, full_learning_rate=4e-3, learning_rate=2e-3),
@@ -65,7 +66,7 @@ def learn(
         score=lambda gold, answers: entity_scores(gold, answers).overall.f1,
         note_tried=(tried if tried is not None else []).append,
     )
-    SpacyNerLearner().train(plan, output)
+    (learner or SpacyNerLearner()).train(plan, output)
     return output
 
 
@@ -159,7 +160,7 @@ def test_batches_that_are_accumulated_make_one_step_and_the_last_one_is_not_lost
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Adam] = []
-    monkeypatch.setattr(ner, "Adam", lambda *values, **options: made.append(Adam(*values, **options)) or made[-1])
+    monkeypatch.setattr(spacy_training, "Adam", lambda *values, **options: made.append(Adam(*values, **options)) or made[-1])
     steps: list[TrainingStep] = []
     spec = spec_with(full_epochs=4, full_learning_rate=4e-3, gradient_accumulation=5)
     learn(tmp_path / "model", examples(60), spec=spec, steps=steps)
@@ -379,15 +380,6 @@ def test_a_closed_task_answers_only_with_its_own_types_and_goes_on_so(installed:
 def test_a_base_that_is_not_there_fails_the_run_and_says_what_to_do(base: str, tmp_path: Path) -> None:
     with pytest.raises(RunFailedError, match=r"blank:en|check that it is installed"):
         learn(tmp_path / "model", examples(10), spec=spec_with(base_model=base))
-
-
-def test_a_base_with_a_transformer_is_refused_by_name_with_what_can_be_used(installed: Path, tmp_path: Path) -> None:
-    config = (installed / "config.cfg").read_text(encoding="utf-8")
-    (tmp_path / "base").mkdir()
-    changed = config.replace('factory = "tok2vec"', 'factory = "curated_transformer"')
-    (tmp_path / "base" / "config.cfg").write_text(changed, encoding="utf-8")
-    with pytest.raises(RunFailedError, match=r"curated_transformer.*en_core_web_lg"):
-        learn(tmp_path / "model", examples(10), spec=spec_with(base_model=str(tmp_path / "base")))
 
 
 def test_a_damaged_model_folder_is_named(champion: Path, tmp_path: Path) -> None:

@@ -55,6 +55,12 @@ def usable() -> Iterator[None]:
     except UnusableError as error:
         message = f"{error}; it is not used. Publish the version again or roll back"
         raise RunFailedError(message) from error
+    except ImportError as error:
+        message = (
+            f"a published model needs the package {error.name or error}, which is not installed here; it is not used. Install "
+            "what it came from: pip install 'perennial[spacy-transformers]' for a spaCy pipeline with a transformer"
+        )
+        raise RunFailedError(message) from error
 
 
 def quieten() -> None:

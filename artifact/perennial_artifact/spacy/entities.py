@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import spacy
 from spacy.language import Language
@@ -15,8 +15,8 @@ from perennial_artifact.compute import Compute
 from perennial_artifact.description import Description
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.predictor import Answer
-from perennial_artifact.spacy.layers import unknown_part
-from perennial_artifact.spacy.pieces import PIECE_CHARS, pieces, portions, readable, without_outer_space
+from perennial_artifact.spacy.layers import has_curated, unknown_part
+from perennial_artifact.spacy.pieces import PIECE_CHARS, holds_a_word, pieces, portions, readable, without_outer_space
 from perennial_artifact.spacy.tokens import make_linear
 
 FORMAT = "spacy-ner"
@@ -25,20 +25,24 @@ FORMAT = "spacy-ner"
 class Entities:
     """A loaded pipeline. Memory that a call takes is given back at its end."""
 
+    may_be_curated: ClassVar[bool] = False
+    """Whether it may have a transformer of `spacy-curated-transformers`."""
+
     def __init__(self, nlp: Language, types: Collection[str] | None, *, piece_chars: int = PIECE_CHARS) -> None:
         """Answer with `nlp`, keeping only entities of `types` (None: all), and reading long texts in pieces."""
         self._nlp = nlp
         self._piece_chars = piece_chars
         self._types = None if types is None else frozenset(types)
         self._disable = _without_influence(nlp)
+        self._needs_a_word = has_curated(nlp.config)
 
     @classmethod
     def open(cls, folder: Path, description: Description, compute: Compute) -> Self:  # noqa: ARG003 - spaCy runs on the CPU
         """Return the pipeline in `folder`. Raises `UnusableError` when it cannot be read, or is built of unknown parts."""
         try:
             # Looked at before any of it is built.
-            unknown = unknown_part(spacy.util.load_config(folder / "config.cfg"))
-            nlp = make_linear(spacy.load(folder)) if unknown is None else None
+            unknown = unknown_part(spacy.util.load_config(folder / "config.cfg"), curated=cls.may_be_curated)
+            nlp = make_linear(cls.read(folder)) if unknown is None else None
         except Exception as error:  # a damaged folder fails in msgpack, JSON, config, numpy or thinc
             message = (
                 f"the spaCy pipeline {folder} cannot be loaded ({type(error).__name__}: {error}); check that it is complete "
@@ -49,6 +53,11 @@ class Entities:
             message = f"the spaCy pipeline {folder} is not opened: {unknown}"
             raise UnusableError(message)
         return cls(nlp, description.labels or None, piece_chars=description.input.piece_chars or PIECE_CHARS)
+
+    @staticmethod
+    def read(folder: Path) -> Language:
+        """Return the pipeline in `folder`, whose configuration is known. Raises whatever a broken one raises."""
+        return spacy.load(folder)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -71,7 +80,8 @@ class Entities:
     def predict(self, texts: Sequence[str]) -> list[Answer]:
         """Return `{"spans": [{"start", "end", "label"}]}` per text, offsets in code points, in order of the text."""
         spans: list[list[dict[str, Any]]] = [[] for _text in texts]
-        for portion in portions([readable(text) for text in texts], longest=self._piece_chars):
+        for every in portions([readable(text) for text in texts], longest=self._piece_chars):
+            portion = [one for one in every if not self._needs_a_word or holds_a_word(one[2])]
             # Without it spaCy keeps every new word for ever.
             with self._nlp.memory_zone():
                 docs = self._nlp.pipe((text for _at, _offset, text in portion), disable=self._disable, batch_size=len(portion))

@@ -16,6 +16,11 @@ def readable(text: str) -> str:
     return _LONE_SURROGATE.sub("\ufffd", text)
 
 
+def holds_a_word(text: str) -> bool:
+    """Return whether a text has a letter or digit. Where it has none, a transformer may find no piece of a word, and fails."""
+    return any(map(str.isalnum, text))
+
+
 def pieces(text: str, spans: Sequence[Mapping[str, Any]] = (), *, longest: int = PIECE_CHARS) -> Iterator[tuple[int, int]]:
     """Yield (start, end) of parts of a long text, cut where a paragraph, line or word ends and never inside one of `spans`.
 

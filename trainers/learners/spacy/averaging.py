@@ -11,14 +11,13 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from thinc.api import Model
 
 from perennial_artifact.spacy.pieces import PIECE_CHARS
 from trainers.learners.protocols import Example
+from trainers.learners.spacy.weights import Weights
 from trainers.learners.tried import Tried
 
 SHARES = (1.0, 0.85, 0.7, 0.5)
@@ -31,9 +30,6 @@ _NEW_KEPT_BACK = 30
 
 _OF_THE_LIMIT = 0.5
 """The champion knows the older rows that judge by heart, so what is lost there is less than what is lost on unseen ones."""
-
-Weights = Mapping[tuple[int, str], NDArray[np.float32]]
-"""By place of the layer in the model and name of the parameter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +58,6 @@ def keep_back(rows: Sequence[Example], seed: int) -> KeptBack:
     new = order.sample(newer, min(most, of_newer)) if old and of_newer >= _NEW_KEPT_BACK else []
     judging = {id(row) for row in (*old, *new)}
     return KeptBack([row for row in rows if id(row) not in judging], old, new)
-
-
-def weights_of(model: Model[Any, Any]) -> Weights:
-    """Return a copy of a model's weights."""
-    return {
-        (at, name): cast("NDArray[np.float32]", layer.get_param(name)).copy()
-        for at, layer in enumerate(model.walk())
-        for name in layer.param_names
-        if layer.has_param(name)
-    }
-
-
-def put(model: Model[Any, Any], weights: Weights) -> None:
-    """Give a model of the same shape these weights."""
-    layers = list(model.walk())
-    for (at, name), values in weights.items():
-        layers[at].set_param(name, cast("Any", values))
 
 
 def between(champion: Weights, candidate: Weights, share: float) -> Weights:
