@@ -35,7 +35,7 @@ from trainers import hardware
 from trainers.job.examples import examples_of
 from trainers.job.replay import select
 from trainers.job.spec import FEATURES_FILE, TRAINING_SET_FOLDER
-from trainers.learners.catalog import learner_for, refresher_for
+from trainers.learners.catalog import feature_refresher_for, learner_for, refresher_for
 from trainers.learners.features import FeatureSet, from_column, read_features
 from trainers.learners.opening import described, open_model
 from trainers.learners.protocols import TrainingPlan
@@ -186,7 +186,7 @@ class Chain:
             model = open_model(folder, self._settings)
         else:
             stored = FeatureSet.of(list(texts), self._embeddings.of(texts))
-            model = refresher_for(self._task).open(folder, stored, {text: text for text in texts})
+            model = feature_refresher_for(self._task).open(folder, stored, {text: text for text in texts})
         return [dict(answer["scores"]) for answer in model.predict(texts)]
 
     def _publish(self, model: Path, given: Sequence[Given], kept: Sequence[FeatureSet]) -> None:

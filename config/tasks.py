@@ -51,9 +51,11 @@ class Trigger(_Part):
 
 
 class Refresh(_Part):
-    """When the head of a champion is solved anew between runs (transformer); its encoder stays."""
+    """When the head of a champion is learnt anew between runs; what is below it stays."""
 
-    enabled: Annotated[bool, Field(description="Whether heads are refreshed at all.")] = True
+    enabled: Annotated[
+        bool | None, Field(description="Whether heads are refreshed at all; left out: on the backend transformer, not on spacy.")
+    ] = None
     min_new_examples: Annotated[int, Field(gt=0, description="Effective new examples that start a refresh.")] = 10
     cooldown_minutes: Annotated[float, Field(ge=0, description="Wall time between any run of this task and a refresh.")] = 5.0
 
@@ -220,6 +222,11 @@ class TaskSpec(_Part):
             message = f"{error.args[0]}; write one of them, or name the module that brings it in extensions.modules"
             raise ValueError(message) from None
         return name
+
+    @property
+    def refreshes(self) -> bool:
+        """Whether the champion's head is learnt anew between runs."""
+        return self.backend != "spacy" if self.refresh.enabled is None else self.refresh.enabled
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

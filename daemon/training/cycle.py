@@ -26,6 +26,7 @@ from consumers.training_set.snapshot import TrainingSet, load_training_set
 from daemon.telemetry.metrics import DaemonMetrics
 from daemon.training import evidence, features, heads, holding_out, promoting, publishing, retries, triggers, warm_start
 from daemon.training.features import Features
+from daemon.training.learnt import learnt_before
 from daemon.training.run_folders import RunFolders
 from daemon.training.runners.protocol import Runner
 from daemon.training.triggers import Trigger
@@ -187,7 +188,11 @@ class Cycle:
         task = self._task(run)
         task = task.model_copy(update={"training": overrides.applied_to(task.training)})
         champion = self._registry.versions.champion(run.task)
-        learnt = self._registry.versions.learnt(champion.version) if champion else frozenset()
+        learnt = (
+            learnt_before(self._registry, champion.version, task, refresh=run.refresh and not run.full)
+            if champion
+            else frozenset()
+        )
         run_dir = self._folders.of(run)
         folder = run_dir / job_spec.TRAINING_SET_FOLDER
         if folder.exists():

@@ -35,7 +35,7 @@ from registry.versions import Version
 from trainers import hardware
 from trainers.job import spec as job_spec
 from trainers.job.spec import JobSpec
-from trainers.learners.catalog import can_refresh
+from trainers.learners.catalog import refreshes_from_features
 from trainers.learners.features import (
     FeatureSet,
     alike,
@@ -88,7 +88,7 @@ class Features:
             spec.champion is None
             or spec.champion_version is None
             or spec.full
-            or not can_refresh(spec.task.kind, spec.task.backend)
+            or not refreshes_from_features(spec.task.kind, spec.task.backend)
         ):
             return
         if not spec.refresh:

@@ -29,8 +29,8 @@ class Refresh:
 
 def due(task: TaskSpec, evidence: Evidence, now: datetime) -> Refresh:
     """Decide whether the head of the champion is to be solved anew at `now`."""
-    if not (task.refresh.enabled and evidence.has_champion and evidence.refreshable):
-        return Refresh(None, _why_it_stands(evidence.standing_head) if task.refresh.enabled else "")
+    if not (task.refreshes and evidence.has_champion and evidence.refreshable):
+        return Refresh(None, _why_it_stands(evidence.standing_head) if task.refreshes else "")
     needed = task.refresh.min_new_examples
     if evidence.fresh_weight + _ROUNDING < needed:
         more = counted(math.ceil(needed - evidence.fresh_weight - _ROUNDING), "more new example")

@@ -14,10 +14,10 @@ from trainers.compare import scoring
 from trainers.compare.comparison import Comparison, compare
 from trainers.job.beside import baseline_name, baseline_score
 from trainers.job.examples import examples_of
-from trainers.job.job import Job
+from trainers.job.job import Job, from_features
 from trainers.job.replay import RunRows
 from trainers.job.spec import CHAMPION_FOLDER, MODEL_FOLDER, SCORES_FILE, JobSpec
-from trainers.learners.catalog import learner_for, refresher_for
+from trainers.learners.catalog import feature_refresher_for, learner_for
 from trainers.learners.features import FeatureSet
 from trainers.learners.opening import described, open_model
 from trainers.parquet import write_table
@@ -30,7 +30,7 @@ def compare_models(job: Job, selection: RunRows) -> tuple[Comparison, int, int, 
     """
     spec = job.spec
     rows = job.training_set.rows(*scoring.ROLES, embeddings=False)
-    if spec.refresh:
+    if from_features(spec):
         rows, candidate, opponent = _from_features(spec, job.features, rows)
         opponent_name, opponent_version = spec.champion_version or CHAMPION_FOLDER, spec.champion_version
     else:
@@ -45,7 +45,7 @@ def compare_models(job: Job, selection: RunRows) -> tuple[Comparison, int, int, 
     scores = scoring.score(candidate, opponent, rows, align=align, report=report)
     write_table(scores, spec.run_dir / SCORES_FILE)
     candidate_latency = opponent_latency = None
-    if not spec.refresh:  # else both have the same encoder, which is what takes the time
+    if not spec.refresh:  # else both have the same below the head, which is what takes the time
         texts = (rows if rows.num_rows else selection.table)["text"].to_pylist()
         random.Random(spec.training.seed).shuffle(texts)  # noqa: S311 - a sample
         candidate_latency, opponent_latency = scoring.time_answers(candidate, opponent, texts)
@@ -79,7 +79,7 @@ def _from_features(spec: JobSpec, stored: FeatureSet | None, rows: pa.Table) -> 
         raise RunFailedError(message)
     rows = rows.filter(pa.array([example_id in stored for example_id in rows["example_id"].to_pylist()], pa.bool_()))
     by_text = dict(zip(rows["text"].to_pylist(), rows["example_id"].to_pylist(), strict=True))
-    refresher = refresher_for(spec.task)
+    refresher = feature_refresher_for(spec.task)
     return rows, refresher.open(spec.run_dir / MODEL_FOLDER, stored, by_text), refresher.open(champion, stored, by_text)
 
 

@@ -10,8 +10,14 @@ from trainers.hardware import Hardware
 from trainers.job.guards import StopRequest
 from trainers.job.progress import ProgressLog
 from trainers.job.spec import MODEL_FOLDER, JobSpec
+from trainers.learners.catalog import refreshes_from_features
 from trainers.learners.features import FeatureSet
 from trainers.learners.protocols import Learner
+
+
+def from_features(spec: JobSpec) -> bool:
+    """Return whether a run learns and answers from its `FEATURES_FILE` alone."""
+    return spec.refresh and refreshes_from_features(spec.task.kind, spec.task.backend)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +26,7 @@ class Job:
 
     spec: JobSpec
     learner: Learner | None
-    """None in a refresh."""
+    """None in a refresh from features."""
     hardware: Hardware
     training_set: TrainingSet
     stop: StopRequest

@@ -65,7 +65,7 @@ class JobSpec(_Value):
     training: TrainingSettings
     full: bool
     refresh: bool = False
-    """Whether only the head is solved anew, from `FEATURES_FILE`; the encoder stays the champion's."""
+    """Whether only the head is learnt anew; what is below stays the champion's."""
     embeddings_of_base: bool = False
     """Whether the embeddings in the training set are what the task's base model makes of the texts."""
     training_set: Path

@@ -20,7 +20,7 @@ from trainers.job import origin
 from trainers.job.comparing import compare_models
 from trainers.job.examples import examples_of
 from trainers.job.guards import StopRequest, wake_collector
-from trainers.job.job import Job
+from trainers.job.job import Job, from_features
 from trainers.job.progress import ProgressLog
 from trainers.job.replay import RunRows, select
 from trainers.job.spec import (
@@ -70,8 +70,8 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
     """
     progress.write("starting", message=f"attempt {spec.attempt}: loading the libraries and the training set")
     training_set = load_training_set(spec.training_set)
-    # From here on the model libraries are loaded, which takes seconds; a refresh needs none.
-    learner = None if spec.refresh else learner_for(spec.task)
+    # From here on the model libraries are loaded, which takes seconds; a refresh from features needs none.
+    learner = None if from_features(spec) else learner_for(spec.task)
     selection = _select(spec, learner, training_set)
     stop.check()
     job = Job(spec, learner, _resources(spec), training_set, stop, progress, _stored_features(spec))
@@ -115,7 +115,7 @@ def _from_the_base(spec: JobSpec) -> bool:
 
 
 def _resources(spec: JobSpec) -> Hardware:
-    if spec.refresh:
+    if from_features(spec):
         return Hardware("cpu", "fp32", spec.training.threads or max(1, hardware.usable_cores() - 1))
     resources = hardware.resolve(spec.training, backend=spec.task.backend)
     if "torch" in sys.modules:
@@ -125,11 +125,11 @@ def _resources(spec: JobSpec) -> Hardware:
 
 def _select(spec: JobSpec, learner: Learner | None, training_set: TrainingSet) -> RunRows:
     full = _from_the_base(spec)
-    # A refresh has features in a file of their own.
-    rows = training_set.rows("train", embeddings=not spec.refresh)
+    # Its features are in a file of their own.
+    rows = training_set.rows("train", embeddings=not from_features(spec))
     selection = select(
         rows, spec.task.training, full=full, seed=spec.training.seed, feedback=spec.task.feedback,
-        everything=spec.refresh or (learner is not None and learner.learns_from_all), sampled=not spec.refresh,
+        everything=from_features(spec) or (learner is not None and learner.learns_from_all), sampled=not from_features(spec),
     )  # fmt: skip
     if selection.new == 0 and (learner is None or not _has_more_to_learn(spec, learner, selection)):
         if selection.held_back:
@@ -202,7 +202,7 @@ def _train(job: Job, selection: RunRows) -> Trained:
         text_time_s=spec.training.text_time_s,
         tell=tell,
         to_tune=selection.sample,
-        base_features=of_one_encoder(selection.table) if spec.embeddings_of_base and not spec.refresh else None,
+        base_features=of_one_encoder(selection.table) if spec.embeddings_of_base and not from_features(spec) else None,
         champion_features=job.features,
         keep_features=lambda features: write_features(features, spec.run_dir / NEW_FEATURES_FILE),
         score=lambda gold, answers: metric.pair(gold, answers, answers).scores()[0],
@@ -210,7 +210,7 @@ def _train(job: Job, selection: RunRows) -> Trained:
         note_contradicted=contradicted.append,
     )
     began = time.monotonic()
-    (job.learner or refresher_for(spec.task)).train(plan, building)
+    (refresher_for(spec.task) if spec.refresh else learner_for(spec.task)).train(plan, building)
     job.stop.check()
     trained = Trained(
         training_set_sha256=job.training_set.manifest.rows_sha256,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 from config.errors import RunFailedError
 from config.tasks import TaskSpec
-from trainers.learners.protocols import Learner, Refresher
+from trainers.learners.protocols import FeatureRefresher, Learner, Refresher
 
 _LEARNERS: dict[tuple[str, str], str] = {
     ("ner", "spacy"): "trainers.learners.spacy.ner:SpacyNerLearner",
@@ -16,11 +18,20 @@ _LEARNERS: dict[tuple[str, str], str] = {
 }
 """By kind and backend. Paths, because model libraries are heavy and one process needs one of them."""
 
-_REFRESHERS: dict[tuple[str, str], str] = {
-    ("classification", "transformer"): "trainers.learners.heads.refresh:HeadRefresh",
-    ("multilabel", "transformer"): "trainers.learners.heads.refresh:HeadRefresh",
+
+@dataclass(frozen=True, slots=True)
+class _Refreshing:
+    path: str
+    from_features: bool
+    """Whether it learns and answers from stored features, without the model library (`FeatureRefresher`)."""
+
+
+_REFRESHERS: dict[tuple[str, str], _Refreshing] = {
+    ("ner", "spacy"): _Refreshing("trainers.learners.spacy.refresh:RecogniserRefresh", from_features=False),
+    ("classification", "transformer"): _Refreshing("trainers.learners.heads.refresh:HeadRefresh", from_features=True),
+    ("multilabel", "transformer"): _Refreshing("trainers.learners.heads.refresh:HeadRefresh", from_features=True),
 }
-"""By kind and backend: what solves a champion's head anew on stored features, without its model library."""
+"""By kind and backend: what learns the upper part of a champion anew, in seconds."""
 
 
 def register(kind: str, backend: str, path: str) -> None:
@@ -50,22 +61,44 @@ def learner(kind: str, backend: str) -> Learner:
         pairs = ", ".join(f"{kind} on {backend}" for kind, backend in known())
         message = f"nothing here learns kind {kind!r} on backend {backend!r}; known are {pairs}"
         raise RunFailedError(message)
-    module, _, name = path.partition(":")
-    found: Learner = getattr(import_module(module), name)()
+    found: Learner = _made(path)
     return found
 
 
 def can_refresh(kind: str, backend: str) -> bool:
-    """Return whether the head of such a model can be solved anew without tuning."""
+    """Return whether the head of such a model can be learnt anew while what is below it stays."""
     return (kind, backend) in _REFRESHERS
+
+
+def refreshes_from_features(kind: str, backend: str) -> bool:
+    """Return whether a refresh of such a model learns and answers from stored features."""
+    return can_refresh(kind, backend) and _REFRESHERS[kind, backend].from_features
 
 
 def refresher_for(spec: TaskSpec) -> Refresher:
     """Return what refreshes this task's head. Raises `RunFailedError` when nothing does."""
-    path = _REFRESHERS.get((spec.kind, spec.backend))
-    if path is None:
+    found: Refresher = _made(_refreshing(spec).path)
+    return found
+
+
+def feature_refresher_for(spec: TaskSpec) -> FeatureRefresher:
+    """Return what refreshes this task's head from stored features. Raises `RunFailedError` when nothing does."""
+    refreshing = _refreshing(spec)
+    if not refreshing.from_features:
+        message = f"the head of kind {spec.kind!r} on backend {spec.backend!r} is not refreshed from features; ask for a full run"
+        raise RunFailedError(message)
+    found: FeatureRefresher = _made(refreshing.path)
+    return found
+
+
+def _refreshing(spec: TaskSpec) -> _Refreshing:
+    found = _REFRESHERS.get((spec.kind, spec.backend))
+    if found is None:
         message = f"the head of kind {spec.kind!r} on backend {spec.backend!r} cannot be refreshed; ask for a full run"
         raise RunFailedError(message)
-    module, _, name = path.partition(":")
-    found: Refresher = getattr(import_module(module), name)()
     return found
+
+
+def _made(path: str) -> Any:  # noqa: ANN401 - whatever the path names
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)()

@@ -124,14 +124,18 @@ class Learner(Protocol):
 
 
 class Refresher(Protocol):
-    """Solves the head of a champion anew, from stored features alone."""
+    """Learns the head of a champion anew, in seconds; what is below stays as it is."""
 
     def train(self, plan: TrainingPlan, output: Path) -> None:
-        """Write the champion (`plan.warm_start`) with a new head into the new folder `output`; other files are its own.
+        """Write the champion (`plan.warm_start`) with a new head into the new folder `output`.
 
-        Raises `RunFailedError` when the rows cannot be learnt from or features are missing.
+        Raises `RunFailedError` when the rows cannot be learnt from.
         """
         ...
+
+
+class FeatureRefresher(Refresher, Protocol):
+    """One that needs stored features alone, and no model library; fails the run where features are missing."""
 
     def open(self, folder: Path, features: FeatureSet, rows: Mapping[str, str]) -> Predictor:
         """Return a model that answers known texts from their stored features; `rows` is example id by text."""

@@ -84,7 +84,8 @@ def ready(nlp: Language, types: Sequence[str], rows: Sequence[TokenRow]) -> Enti
     for source in vector_sources(nlp, recogniser):
         # Training a shared layer would change the pipes that are to stay as they are.
         nlp.replace_listeners(source, recogniser.name, ["model.tok2vec"])
-        if not nlp.get_pipe(source).listening_components:
+        upstream: Any = nlp.get_pipe(source)
+        if not upstream.listening_components:
             # Nobody asks it any more, and a transformer is most of a pipeline's size.
             nlp.remove_pipe(source)
     return recogniser
@@ -133,9 +134,10 @@ def _on_its_transformer(nlp: Language) -> dict[str, Any]:
     pipe = next((name for name in nlp.pipe_names if nlp.get_pipe_meta(name).factory == CURATED_FACTORY), None)
     if pipe is None:
         return {}
+    transformer: Any = nlp.get_pipe(pipe)
     listener = {
         "@architectures": "spacy-curated-transformers.LastTransformerLayerListener.v1",
-        "width": nlp.get_pipe(pipe).model.get_dim("nO"),
+        "width": transformer.model.get_dim("nO"),
         "pooling": {"@layers": "reduce_mean.v1"},
         "upstream": pipe,
     }
