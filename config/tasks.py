@@ -13,6 +13,8 @@ from config.clock import MAX_DAYS
 from config.errors import UserError
 from config.foreign.labels import LabelName, label
 from config.kinds import catalog as kinds
+from config.kinds.kind import Measures
+from config.kinds.regression.dimensions import MAX_DIMENSIONS, Dimension, wrong
 
 Verdict = Literal["correction", "confirmation"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -110,12 +112,16 @@ class Training(_Part):
         ),
     ] = ()
     dropout: Annotated[float, Field(ge=0, lt=1, description="Share of activations dropped in training (spaCy).")] = 0.1
+    loss: Annotated[
+        Literal["mse", "huber"],
+        Field(description="What a regression minimises: squared errors, or large ones by their size alone (`huber`)."),
+    ] = "mse"
 
 
 class SliceGuard(_Part):
     """A part of the test rows that must not get worse."""
 
-    slice: Annotated[str, Field(description="`newest`, `corrections`, `label:NAME` or `language:CODE`.")]
+    slice: Annotated[str, Field(description="`newest`, `corrections`, `label:NAME`, `dimension:NAME` or `language:CODE`.")]
     max_drop: Annotated[
         float, Field(ge=0, description="Largest drop of the metric allowed, in points (0..1); of an unbounded one, as a share.")
     ]
@@ -188,7 +194,9 @@ class TaskSpec(_Part):
     """One task file."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="Lower-case letters, digits and dashes.")]
-    kind: Annotated[str, Field(description="`ner`, `classification`, `multilabel`, or one that `extensions.modules` brings.")]
+    kind: Annotated[
+        str, Field(description="`ner`, `classification`, `multilabel`, `regression`, or one of `extensions.modules`.")
+    ]
     backend: Annotated[str, Field(description="Where its models are learnt: `spacy` for ner, else `transformer`.")]
     description: Annotated[str, Field(description="One sentence for people.")] = ""
     base_model: Annotated[
@@ -207,11 +215,27 @@ class TaskSpec(_Part):
         float,
         Field(ge=0, le=1, description="An answer whose highest probability is below says `abstained` (classification); 0: none."),
     ] = 0.0
+    dimensions: Annotated[
+        tuple[Dimension, ...], Field(max_length=MAX_DIMENSIONS, description="What is measured, each with its range (regression).")
+    ] = ()
+    tiers: Annotated[
+        dict[LabelName, Annotated[float, Field(allow_inf_nan=False)]],
+        Field(description="Tier -> where it begins on the weighted mean of the dimensions (regression)."),
+    ] = {}
     trigger: Trigger = Trigger()
     refresh: Refresh = Refresh()
     training: Training = Training()
     promotion: Promotion
     feedback: FeedbackPolicy = FeedbackPolicy()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_labels(cls, values: Any) -> Any:  # noqa: ANN401 - pydantic hands over whatever the file holds
+        """Spare a task of numbers the key `labels`."""
+        if not isinstance(values, dict) or "labels" in values:
+            return values
+        named = [kind for kind in kinds.every() if kind.name == values.get("kind")]
+        return {**values, "labels": "open"} if named and isinstance(named[0], Measures) else values
 
     @field_validator("kind")
     @classmethod
@@ -247,6 +271,8 @@ class TaskSpec(_Part):
         if self.training.contradicted_weight < 1.0 and "label" not in kind.shown.model_fields:
             message = f"training.contradicted_weight needs one label a text, and kind {self.kind} has others; remove it"
             raise ValueError(message)
+        if (problem := _misfit(self, measured=isinstance(kind, Measures))) is not None:
+            raise ValueError(problem)
         if self.labels == "closed" and not self.label_names:
             message = "labels: closed needs label_names, the labels that are allowed"
             raise ValueError(message)
@@ -258,6 +284,24 @@ class TaskSpec(_Part):
     def accepts_label(self, label: str) -> bool:
         """Return whether an example may carry `label` (after renames)."""
         return self.labels == "open" or self.renames.get(label, label) in self.label_names
+
+
+def _misfit(task: TaskSpec, *, measured: bool) -> str | None:
+    """Return, in words, which keys do not fit a kind that measures dimensions, or one that does not; None where all do."""
+    if not measured:
+        given = [key for key, value in (("dimensions", task.dimensions), ("tiers", task.tiers)) if value]
+        return f"{given[0]} is for kinds that measure; kind {task.kind} has labels; remove it" if given else None
+    if not task.dimensions:
+        return f"kind {task.kind} needs dimensions; write e.g. `dimensions: [{{name: valence, low: 1, high: 5}}]`"
+    if task.label_names or task.renames or task.labels == "closed":
+        return f"kind {task.kind} has no labels; remove labels, label_names and renames"
+    if task.training.feature_blocks or task.training.contradicted_weight < 1.0:
+        return "training.feature_blocks and training.contradicted_weight are for labels; remove them"
+    names = [f"dimension:{dimension.name}" for dimension in task.dimensions]
+    guarded = (guard.slice for guard in task.promotion.slices if guard.slice.startswith("dimension:"))
+    if (unknown := next((name for name in guarded if name not in names), None)) is not None:
+        return f"promotion.slices guards {unknown}, which is not measured; choose one of {', '.join(names)}"
+    return wrong(task.dimensions, task.tiers)
 
 
 def load_task(path: Path) -> TaskSpec:
@@ -313,6 +357,7 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
             "training": Training,
             "promotion": Promotion,
             "feedback": FeedbackPolicy,
+            "dimensions": Dimension,
         }
         parent = parts.get(str(problem["loc"][0]) if len(problem["loc"]) > 1 else "", TaskSpec)
         return f"unknown key `{key}`; the keys there are {', '.join(parent.model_fields)}"

@@ -57,6 +57,7 @@ _FORMATS = {
     "blocks-multilabel": "perennial_artifact.blocks.classifier:BlocksClassifier",
     "sentence-classification": "perennial_artifact.sentence.classifier:SentenceClassifier",
     "sentence-multilabel": "perennial_artifact.sentence.classifier:SentenceClassifier",
+    "sentence-regression": "perennial_artifact.sentence.regressor:SentenceRegressor",
     "spacy-curated-ner": "perennial_artifact.spacy.curated:CuratedEntities",
     "spacy-ner": "perennial_artifact.spacy.entities:Entities",
     "transformers-classification": "perennial_artifact.transformer.classifier:Classifier",

@@ -28,7 +28,8 @@ class Prediction:
     task: str
     version: str
     answer: Mapping[str, Any]
-    """As serving sends it. Classification: `label` and `scores`, multi-label: `labels` and `scores`; entities: `spans`."""
+    """As serving sends it. Classification: `label` and `scores`, multi-label: `labels` and `scores`; entities: `spans`;
+    regression: `values`, and with tiers `score` and `tier`."""
     prediction_id: str | None = None
     truncated: bool = False
     """Whether the model read only the beginning of the text (`training.max_tokens` of the task)."""
@@ -68,6 +69,16 @@ class Prediction:
     def spans(self) -> tuple[Span, ...]:
         """The entities in order of the text. Raises `TypeError` for another kind of task."""
         return tuple(Span(int(one["start"]), int(one["end"]), str(one["label"])) for one in self._part("spans"))
+
+    @property
+    def values(self) -> Mapping[str, float]:
+        """The number of each dimension of a regression. Raises `TypeError` for another kind of task."""
+        return dict(self._part("values"))
+
+    @property
+    def tier(self) -> str:
+        """The tier that the weighted mean of a regression falls into. Raises `TypeError` where the task has none."""
+        return str(self._part("tier"))
 
     def _part(self, name: str) -> Any:  # noqa: ANN401 - each kind of task has answers of its own shape
         if name not in self.answer:

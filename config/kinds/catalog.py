@@ -8,6 +8,7 @@ from config.kinds.classification import Classification
 from config.kinds.kind import Kind
 from config.kinds.multilabel import MultiLabel
 from config.kinds.ner.kind import Ner
+from config.kinds.regression.kind import Regression
 
 _KINDS: dict[str, Kind] = {}
 
@@ -47,3 +48,4 @@ def every() -> list[Kind]:
 register(Ner())
 register(Classification())
 register(MultiLabel())
+register(Regression())

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from config.kinds.regression.dimensions import Dimension
 
 Target = Mapping[str, Any]
 Answer = Mapping[str, Any]
@@ -63,6 +66,13 @@ class RowValues(Protocol):
 
     def number(self, field: str) -> float:
         """Return the number in the column."""
+        ...
+
+    def numbers(self, field: str) -> Mapping[str, float | None]:
+        """Return the number of each of the task's dimensions: from the object in the column, else from a column of each.
+
+        None where it is missing; at least one is there.
+        """
         ...
 
 
@@ -167,4 +177,17 @@ class KnowsScope(Protocol):
 
     def scope(self, target: Target) -> Sequence[str] | None:
         """Return the labels that whoever gave a target knew, where it tells; None where it does not."""
+        ...
+
+
+@runtime_checkable
+class Measures(Protocol):
+    """A kind whose targets are numbers for the `dimensions` that its task names; a `Kind` may be one."""
+
+    def unfit(self, target: Target, dimensions: Sequence[Dimension]) -> str | None:
+        """Return, in words, what a valid target says that its task does not measure, or out of range; None where it says none."""
+        ...
+
+    def restricted(self, target: Target, dimensions: Sequence[Dimension]) -> dict[str, Any] | None:
+        """Return a stored target with what its task measures today, within the ranges of today; None where nothing is left."""
         ...

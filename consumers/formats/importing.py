@@ -109,7 +109,7 @@ def plan(
         )
         raise UserError(message)
     layout = _layout(source, seen, task, chosen, mapping, studio=tasks.found > 0)
-    answer = kinds.get(task.kind).columns if task else None
+    answer = (*kinds.get(task.kind).columns, *_dimensions(task)) if task else None
     columns = mapping.resolve([*seen.fields, *layout.columns.values()], layout.columns, answer) if seen.fields else {}
     _require(columns, list(seen.fields), task, chosen)
     digest = source.digest()
@@ -165,7 +165,7 @@ def _require(columns: Mapping[str, str], names: list[str], task: TaskSpec | None
         return
     missed = [] if columns.keys() & {"text", "title", "body"} else ["text (or title and body)"]
     if task is not None:
-        missed += [field for field in kinds.get(task.kind).columns if field not in columns]
+        missed += _missed(task, columns)
     if (options.since or options.until) and "time" not in columns:
         missed.append("time (since and until need one)")
     if missed:
@@ -173,10 +173,26 @@ def _require(columns: Mapping[str, str], names: list[str], task: TaskSpec | None
         raise UserError(message)
 
 
+def _missed(task: TaskSpec, columns: Mapping[str, str]) -> list[str]:
+    """Return the fields of a target that have no column; of a task of numbers one dimension, or an object of them, suffices."""
+    fields, dimensions = kinds.get(task.kind).columns, _dimensions(task)
+    if dimensions:
+        if columns.keys() & {*fields, *dimensions}:
+            return []
+        return [f"a dimension ({', '.join(dimensions)}; or of {fields[0]}, an object of them)"]
+    return [field for field in fields if field not in columns]
+
+
+def _dimensions(task: TaskSpec) -> tuple[str, ...]:
+    return tuple(dimension.name for dimension in task.dimensions)
+
+
 def _identity(digest: str, task: TaskSpec | None, mapping: ColumnMapping, options: ImportOptions) -> str:
     """Return a digest of everything that decides what a row becomes: the same row read otherwise is another event."""
     meaning = replace(options, since=None, until=None, limit=None)
     parts = [_READING, digest, task.name if task else "", dict(mapping.meaning), asdict(meaning)]
+    if task and task.dimensions:
+        parts.append(_dimensions(task))
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -38,6 +38,11 @@ def missing(value: object) -> bool:
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
+def is_missing_word(text: str) -> bool:
+    """Return whether a text is what tools write for a value that is not there."""
+    return text.strip().lower() in _NO_TEXT
+
+
 def shown(value: object) -> str:
     """Return a value for a message: its kind and a short excerpt without control characters."""
     excerpt = repr(value[: _EXCERPT_CHARS + 1] if isinstance(value, str | bytes | list) else value)

@@ -17,6 +17,7 @@ from consumers.events.errors import explain
 from consumers.events.schemas import AnyEvent, Article, Label, article_text
 from consumers.events.targets import read_target
 from consumers.formats.layouts.recognise import PARTIAL
+from consumers.formats.numbers import number_or_none, read_numbers
 from consumers.formats.options import ImportOptions
 from consumers.formats.rows import BadRow, LeftOut, Row, Unreadable
 from consumers.formats.spans import SpanReader
@@ -115,11 +116,11 @@ class EventWriter:
     def _text(self, row: Row, name: str) -> str:
         return self.read(row, name, read_text) if name in self.columns else ""
 
-    def read(self, row: Row, name: str, reader: Callable[[Any], _Value]) -> _Value:
+    def read(self, row: Row, name: str, reader: Callable[[Any], _Value], *, may_be_missing: bool = False) -> _Value:
         """Return what `reader` makes of the value in field `name`. Raises `ValueError` naming the column."""
         column = self.columns[name]
         value = row.values.get(column)
-        if missing(value) and name not in _MAY_BE_MISSING:
+        if missing(value) and name not in _MAY_BE_MISSING and not may_be_missing:
             message = f"column {column!r} ({name}) {'is empty' if value == '' else 'has no value' if value is None else 'is NaN'}"
             raise ValueError(message)
         if column in self.decimals and isinstance(value, str) and is_whole_decimal(value):
@@ -164,6 +165,19 @@ class _Values:
     def number(self, field: str) -> float:
         """Return the number."""
         return self.writer.read(self.row, field, read_number)
+
+    def numbers(self, field: str) -> Mapping[str, float | None]:
+        """Return the number of each of the task's dimensions; None where it is missing. Raises `ValueError` where all are."""
+        names = [dimension.name for dimension in self.writer.task.dimensions] if self.writer.task else []
+        if field in self.writer.columns:
+            found = self.writer.read(self.row, field, lambda value: read_numbers(value, names))
+        else:
+            here = [name for name in names if name in self.writer.columns]
+            found = {name: self.writer.read(self.row, name, number_or_none, may_be_missing=True) for name in here}
+        if all(value is None for value in found.values()):
+            message = f"none of the dimensions {', '.join(names)} has a number"
+            raise ValueError(message)
+        return found
 
 
 def _refuse_blank(text: str) -> None:

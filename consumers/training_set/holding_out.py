@@ -1,4 +1,4 @@
-"""Labels that fall short on the test side take further documents there: whole ones that no version has learnt from.
+"""Labels (or tiers) that fall short on the test side take further documents there: whole ones that no version has learnt from.
 
 The hash of a document decides first, and of a rare label's few documents it may well hold out none. Such a label could never be
 measured. What moves is recorded with the row, once: from then on the label falls short no more.
@@ -6,12 +6,14 @@ measured. What moves is recorded with the row, once: from then on the label fall
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from config.kinds.regression.dimensions import VALUES, score_of, tier_of
 from config.tasks import TaskSpec
 from consumers.rows.documents import document_of, place_of
 from consumers.rows.renames import asked_for, composed
@@ -24,7 +26,7 @@ Move = tuple[Literal["dropped", "test"], str]
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """A label with too few documents on the test side, and what moves there for it."""
+    """A label, or a tier, with too few documents on the test side, and what moves there for it."""
 
     label: str
     documents: int
@@ -103,7 +105,8 @@ def shortfalls(snapshot: Snapshot, task: TaskSpec, *, test_fraction: float, lear
         placed = placed or _Placed(snapshot, learnt)
         candidates = (name for name in train[label] - moved - test[label] if placed.may_move(name))
         taken = sorted(candidates, key=placed.cost)[:missing]
-        why = f"held out so that label {label} can be measured: {len(held_out)} of its {documents} documents were"
+        what = "tier" if task.tiers else "label"
+        why = f"held out so that {what} {label} can be measured: {len(held_out)} of its {documents} documents were"
         rows: dict[str, Move] = {}
         for name in taken:
             rows |= placed.move(name, why)
@@ -134,7 +137,16 @@ def _labelled(snapshot: Snapshot, task: TaskSpec) -> Iterator[tuple[str, str, fr
         for row in batch.to_pylist():
             target = usable_target(row["target"], task, renames)
             if target is not None:
-                yield row["split"], _name(row), labels_of(target)
+                yield row["split"], _name(row), _strata(target, task)
+
+
+def _strata(target: str, task: TaskSpec) -> frozenset[str]:
+    """Return what must be measurable: the labels of a target, or the tier that its numbers fall into."""
+    if not task.tiers:
+        return labels_of(target)
+    weights = {dimension.name: dimension.weight for dimension in task.dimensions}
+    score = score_of(json.loads(target)[VALUES], weights)
+    return frozenset() if score is None else frozenset({tier_of(score, task.tiers)})
 
 
 def _name(row: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from config.kinds import catalog as kinds
-from config.kinds.kind import KnowsScope
+from config.kinds.kind import KnowsScope, Measures
 from config.tasks import TaskSpec
 from config.words import named
 from consumers.rows.eligibility import INDEPENDENT, Role, eligibility
@@ -175,9 +175,15 @@ def _renamed(target: str, renames: Sequence[Mapping[str, str]]) -> str:
 
 def usable_target(target: str, task: TaskSpec, renames: Sequence[Mapping[str, str]]) -> str | None:
     """Return a target (JSON) with the renames applied; None where it does not fit the task's kind, which may have changed."""
+    kind = kinds.get(task.kind)
     try:
         # By its shape alone: what an earlier version accepted as a label is not the fault of the row.
-        return _renamed(target, renames) if kinds.get(task.kind).fits(json.loads(target)) else None
+        if not kind.fits(parsed := json.loads(target)):
+            return None
+        if isinstance(kind, Measures):
+            left = kind.restricted(parsed, task.dimensions)
+            return None if left is None else canonical_json(left)
+        return _renamed(target, renames)
     except (ValueError, TypeError, LookupError, AttributeError):
         return None
 

@@ -6,7 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from config.kinds import catalog as kinds
-from config.kinds.kind import Answer
+from config.kinds.kind import Answer, Measures, Target
+from config.kinds.regression.dimensions import score_of, tier_of
 from config.tasks import TaskSpec
 from perennial_artifact.description import describe
 from perennial_artifact.errors import UnusableError
@@ -24,7 +25,21 @@ def answer_of(one: Answering, spec: TaskSpec, known_labels: Collection[str]) -> 
         return None
     labels = frozenset(kind.labels(one.target))
     vouched = one.accepted or spec.labels == "closed" or labels <= {*known_labels, *spec.label_names}
-    return kind.corrected(one.target) if vouched and all(map(spec.accepts_label, labels)) else None
+    if not vouched or not all(map(spec.accepts_label, labels)):
+        return None
+    return _measured(one.target, spec) if isinstance(kind, Measures) else kind.corrected(one.target)
+
+
+def _measured(target: Target, spec: TaskSpec) -> Answer | None:
+    """Return the answer with the numbers of a target, and with its tier; None where it lacks one, or has one out of range."""
+    kind = kinds.get(spec.kind)
+    weights = {dimension.name: dimension.weight for dimension in spec.dimensions}
+    if target[kind.key].keys() != weights.keys() or not isinstance(kind, Measures) or kind.unfit(target, spec.dimensions):
+        return None
+    answer, score = kind.corrected(target), score_of(target[kind.key], weights)
+    if answer is None or score is None or not spec.tiers:
+        return answer
+    return {**answer, "score": score, "tier": tier_of(score, spec.tiers)}
 
 
 def labels_of(folder: Path) -> frozenset[str]:

@@ -28,7 +28,7 @@ from daemon.training.heads import StandingHeadError
 from perennial_artifact import manifest
 from perennial_artifact.description import Description
 from perennial_artifact.errors import UnusableError
-from perennial_artifact.sentence.layout import WITH_HEAD, is_of_the_encoder
+from perennial_artifact.sentence.layout import ON_ENCODER, is_of_the_encoder
 from registry.artifacts.protocol import ArtifactStore
 from registry.store import Registry
 from registry.versions import Version
@@ -113,7 +113,7 @@ class Features:
         Rows whose features are not stored are computed and stored, unless more than `most_missing` are: then False, too.
         """
         description = described(champion)
-        if description.format not in WITH_HEAD:
+        if description.format not in ON_ENCODER:
             return False
         began = time.monotonic()
         with pq.ParquetFile(run_dir / job_spec.TRAINING_SET_FOLDER / ROWS_FILE) as file:
@@ -161,7 +161,7 @@ class Features:
         folder = artifacts.folder(version.artifact_id)
         try:
             description = described(folder)
-            return self._key(folder, description) if description.format in WITH_HEAD else None
+            return self._key(folder, description) if description.format in ON_ENCODER else None
         except (RunFailedError, UnusableError, OSError):
             return None
 

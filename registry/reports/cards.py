@@ -26,7 +26,8 @@ CARD_FILE = "card.md"
 PLOT_FILE = "card.png"
 
 _SCORES = ("Rows", "Count", "Opponent", "This version", "Gain")
-_PICTURE = "Training loss, gain over the opponent with its interval, and how reliable probabilities are, where there are any"
+_PICTURE = "Training loss, gain over the opponent with its interval, and how reliable probabilities or numbers are"
+_ERRORS = {"MAE": "mae", "RMSE": "rmse", "Spearman": "spearman"}
 _VERDICTS: Mapping[str | None, str] = {
     "promote": "Promoted.",
     "keep": "Not promoted: the champion was kept.",
@@ -87,6 +88,7 @@ def sections(registry: Registry, name: str, *, picture: str | None = None) -> li
         Section("Verdict", (_verdict(run),), run.reasons if run else ()),
         Section("Comparison", (*plot, _compared(seen)), (), _SCORES if seen else (), _scored(seen)),
         *_probabilities(seen),
+        *_dimensions(seen),
         Section("Made from", (), (), ("", ""), tuple(_origin(version, run, len(registry.versions.learnt(name))))),
         Section("Training", (), (), ("", ""), tuple(_effort(version))),
         *_tried(version.metrics.get("tried") or ()),
@@ -161,6 +163,21 @@ def _probabilities(seen: Comparison | None) -> Iterator[Section]:
         "equal width, weighted by rows (Guo et al. 2017)."
     )
     yield Section("Probabilities", (text,), (), ("Figure", "Opponent", "This version"), rows)
+
+
+def _dimensions(seen: Comparison | None) -> Iterator[Section]:
+    """Yield how far both models are off in each dimension, where answers are numbers."""
+    if seen is None or not seen.dimensions:
+        return
+    sides = (("opponent", "champion"), ("this version", "candidate"))
+    shown = [(title, name, who, side) for title, name in _ERRORS.items() for who, side in sides]
+    head = ("Dimension", "Rows", *(f"{title}, {who}" for title, _name, who, _side in shown))
+    rows = tuple(
+        (found.name, found.rows, *(f"{getattr(getattr(found, side), name):.4g}" for _title, name, _who, side in shown))
+        for found in seen.dimensions
+    )
+    text = "On the test rows. Errors are in the units of each dimension, lower is better; of the rank correlation, higher is."
+    yield Section("Dimensions", (text,), (), head, rows)
 
 
 def _compared(seen: Comparison | None) -> str:

@@ -14,8 +14,8 @@ Plain = str | float | int | bool | None
 # They name the run, and so always differ without saying anything.
 _NAMES_OF_THE_RUN = frozenset({"metrics.run_id", "metrics.comparison.candidate_run"})
 
-# Dozens of figures, drawn on the card; the calibration error sums them up.
-_FOR_A_PICTURE = "_probabilities.reliability."
+# Dozens of figures, drawn on the card; others sum them up.
+_FOR_A_PICTURE = ("_probabilities.reliability.", ".levels.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,9 @@ def between(registry: Registry, left: str, right: str) -> Diff:
             scores = f"Scores are those of {shared[2]}'s run, in which both answered the same test rows."
     for metric in sorted(_lower_is_better(first) | _lower_is_better(second)):
         scores += f" Of {metric} lower is better."
-    keys = (key for key in dict.fromkeys((*a, *b)) if key not in _NAMES_OF_THE_RUN and _FOR_A_PICTURE not in key)
+    keys = (
+        key for key in dict.fromkeys((*a, *b)) if key not in _NAMES_OF_THE_RUN and not any(part in key for part in _FOR_A_PICTURE)
+    )
     return Diff(tuple(Difference(key, a.get(key), b.get(key)) for key in keys if a.get(key) != b.get(key)), scores)
 
 

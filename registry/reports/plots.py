@@ -18,24 +18,31 @@ _QUIET = "#8a97a3"
 _BETTER = "#2a7f62"
 _WORSE = "#b5483a"
 _OPEN = "#4a6fa5"
+_MOST_DIMENSIONS = 10
+"""More lines cannot be told apart."""
 
 
 def plot(name: str, comparison: Comparison | None, history: Sequence[Progress]) -> Figure:
     """Return the figure: training loss over steps, the gain over the opponent with its interval, in the metric's unit.
 
-    Where answers carry probabilities, a reliability diagram stands below the loss.
+    Where answers carry probabilities, a reliability diagram stands below the loss; where they are numbers, what is right over
+    what was said.
     """
     parts = 0 if comparison is None else 1 + len(comparison.slices)
     sure = comparison if comparison is not None and comparison.candidate_probabilities is not None else None
-    figure = Figure(figsize=(10, max(6.4 if sure else 3.8, 1.2 + 0.3 * parts)), layout="constrained", facecolor="white")
+    measured = comparison if comparison is not None and comparison.dimensions else None
+    below = sure is not None or measured is not None
+    figure = Figure(figsize=(10, max(6.4 if below else 3.8, 1.2 + 0.3 * parts)), layout="constrained", facecolor="white")
     # Agg by hand, not through pyplot: no global state, no display, safe in any thread.
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(2 if sure else 1, 2, width_ratios=(1, 1.25), height_ratios=(1, 1.6) if sure else (1,))
+    grid = figure.add_gridspec(2 if below else 1, 2, width_ratios=(1, 1.25), height_ratios=(1, 1.6) if below else (1,))
     figure.suptitle(name, x=0.01, ha="left", fontsize=13, fontweight="bold", color=_INK)
     _loss(figure.add_subplot(grid[0, 0]), history)
     _gain(figure.add_subplot(grid[:, 1]), comparison)
     if sure is not None:
         _reliability(figure.add_subplot(grid[1, 0]), sure)
+    elif measured is not None:
+        _said_and_true(figure.add_subplot(grid[1, 0]), measured)
     return figure
 
 
@@ -101,6 +108,21 @@ def _reliability(axes: Axes, seen: Comparison) -> None:
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("highest probability (dot: rows)", color=_QUIET)
     axes.set_ylabel("share right", color=_QUIET)
+    axes.grid(color="#e4e8ec", linewidth=0.8)
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+
+
+def _said_and_true(axes: Axes, seen: Comparison) -> None:
+    """Draw the mean of the right numbers over that of the answers, in parts by rising answer: on the diagonal they agree."""
+    _plain(axes, "As high as said?")
+    shown = seen.dimensions[:_MOST_DIMENSIONS]
+    for found in shown:
+        axes.plot(found.levels.said, found.levels.true, marker="o", markersize=3, linewidth=1.4, label=found.name)
+    ends = [number for found in shown for number in (*found.levels.said, *found.levels.true)]
+    axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color=_QUIET, linewidth=1, linestyle="--")
+    more = f" ({len(seen.dimensions) - len(shown)} more are not drawn)" if len(seen.dimensions) > len(shown) else ""
+    axes.set_xlabel(f"answer, mean of a tenth of the rows{more}", color=_QUIET)
+    axes.set_ylabel("right number, mean", color=_QUIET)
     axes.grid(color="#e4e8ec", linewidth=0.8)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
 

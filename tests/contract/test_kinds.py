@@ -25,6 +25,8 @@ KINDS: list[Kind] = [*catalog.every(), Tone()]
 TEXT = "x" * 60
 NAMES = st.sampled_from(["ORG", "sport", "élan", "  a  label ", 'with "quotes"', "Ä", "日本"])
 ANY_NAME = st.text(min_size=1, max_size=30)
+DIMENSIONS = st.sampled_from(["valence", "arousal", "climate_impact"])
+NUMBERS = st.dictionaries(DIMENSIONS, st.none() | st.integers(-10, 10) | st.floats(-10, 10), min_size=1)
 
 
 @st.composite
@@ -38,6 +40,9 @@ TARGETS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "ner": st.fixed_dictionaries({"spans": spans(NAMES)}, optional={"partial": st.booleans()}),
     "classification": st.fixed_dictionaries({"label": NAMES}),
     "multilabel": st.fixed_dictionaries({"labels": st.lists(NAMES, max_size=4)}),
+    "regression": st.fixed_dictionaries(
+        {"values": NUMBERS.filter(lambda values: any(one is not None for one in values.values()))}
+    ),
     "tone": st.fixed_dictionaries({"tone": st.sampled_from([-1, 0, 1, 1.0])}),
 }
 ANSWERS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
@@ -49,11 +54,15 @@ ANSWERS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         {"labels": st.lists(ANY_NAME, max_size=4)},
         optional={"scores": st.dictionaries(ANY_NAME, st.floats(0, 1)), "truncated": st.booleans()},
     ),
+    "regression": st.fixed_dictionaries(
+        {"values": st.dictionaries(DIMENSIONS, st.floats(-10, 10), min_size=1)},
+        optional={"score": st.none() | st.floats(-10, 10), "tier": st.none() | st.sampled_from(["low", "high"])},
+    ),
     "tone": st.fixed_dictionaries({"tone": st.floats(-1, 1)}),
 }
 NOT_ITS_TARGETS: list[dict[str, Any]] = [
     {}, {"spans": None}, {"label": 7}, {"spans": [{}]}, {"spans": [7]}, {"tone": "x"}, {"tone": [0]},
-    {"labels": None}, {"labels": "sport"}, {"labels": [7]}, {"labels": {"sport": 1}},
+    {"labels": None}, {"labels": "sport"}, {"labels": [7]}, {"labels": {"sport": 1}}, {"values": {}}, {"values": {"a": "1"}},
 ]  # fmt: skip
 QUIETLY = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A busy machine is not the fault of a kind."""
@@ -77,6 +86,9 @@ class GivenRow:
 
     def number(self, field: str) -> float:
         return 1.0
+
+    def numbers(self, field: str) -> dict[str, float | None]:
+        return {"valence": 1.0, "arousal": None}
 
 
 def target(data: st.DataObject, kind: Kind) -> dict[str, Any]:
@@ -243,7 +255,7 @@ def test_kinds_are_told_by_their_keys() -> None:
         with pytest.raises(LookupError):
             catalog.of(nothing)
     with pytest.raises(LookupError, match="ner, classification, multilabel"):
-        catalog.get("regression")
+        catalog.get("no such kind")
 
 
 def test_two_kinds_may_share_neither_name_nor_key() -> None:

@@ -20,7 +20,16 @@ from perennial_artifact.warming import warm
 from registry.artifacts import manifest
 from tests.support import ner_rows
 from tests.support.curated_pipeline import make_curated_pipeline
-from tests.support.tiny_models import make_tiny_bert, toy_entities, toy_plan, toy_rows, toy_rows_of_several, toy_spec
+from tests.support.tiny_models import (
+    make_tiny_bert,
+    toy_entities,
+    toy_numbers,
+    toy_numbers_spec,
+    toy_plan,
+    toy_rows,
+    toy_rows_of_several,
+    toy_spec,
+)
 from trainers.learners import catalog
 from trainers.learners.protocols import Example
 
@@ -69,6 +78,11 @@ def learnt(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     elif request.param == ("ner", "transformer"):
         spec = toy_entities(make_tiny_bert(folder / "base", ner_rows.PIECES), training={"full_epochs": 12})
         rows, labels = ner_rows.examples(40), TYPES
+    elif request.param == ("regression", "transformer"):
+        spec = toy_numbers_spec(
+            make_tiny_bert(folder / "base"), training={"full_epochs": 2, "full_learning_rate": 5e-3, "max_tokens": 32}
+        )
+        rows, labels = toy_numbers(60), ("heat", "mood")
     else:
         assert request.param == ("classification", "transformer"), "a new learner needs a tiny task here"
         spec = toy_spec(

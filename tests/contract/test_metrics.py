@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 
 from trainers.compare import statistics
 from trainers.compare.metrics import catalog
-from trainers.compare.metrics.metric import KnowsLabels, Metric
+from trainers.compare.metrics.metric import KnowsLabels, Metric, TakesWeights
 from trainers.compare.metrics.scale import Scale
 from trainers.compare.resampling.rows import PairedRows
 from trainers.compare.resampling.sums import PairedSums
 
-NAMES = ("accuracy", "macro_f1", "micro_f1", "subset_accuracy", "entity_f1", "mae", "rmse", "spearman")
+NAMES = (
+    "accuracy", "macro_f1", "micro_f1", "subset_accuracy", "entity_f1", "mae", "rmse", "spearman",
+    "weighted mae", "weighted rmse", "weighted spearman",
+)  # fmt: skip
 seeds = st.integers(0, 100_000)
 
 Answers = Sequence[Mapping[str, Any]]
@@ -48,7 +51,11 @@ def drawn(metric: Metric, rows: int, rng: np.random.Generator) -> Answers:
 
 @pytest.fixture(params=NAMES, scope="module")
 def metric(request: pytest.FixtureRequest) -> Metric:
-    return catalog.find(request.param)
+    found = catalog.find(request.param.removeprefix("weighted "))
+    if not request.param.startswith("weighted"):
+        return found
+    assert isinstance(found, TakesWeights)
+    return found.weighted({"clarity": 3.0, "tone": 0.5})
 
 
 def both(metric: Metric, seed: int, rows: int) -> tuple[Answers, Answers, Answers]:

@@ -67,6 +67,35 @@ def toy_rows_of_several(labels: Sequence[str], count: int, *, seed: int = 1) -> 
     return rows
 
 
+def toy_numbers(count: int, *, seed: int = 1) -> list[Example]:
+    """Return rows whose two numbers follow from their words; every fifth row lacks the second."""
+    chance = random.Random(seed)
+    rows = []
+    for number in range(count):
+        words = [chance.choice(_COMMON_WORDS) for _ in range(chance.randint(2, 8))]
+        hot, glad = chance.randint(0, 3), chance.randint(0, 3)
+        words += [chance.choice(TOPIC_WORDS["WEATHER"]) for _ in range(hot)] + [
+            chance.choice(TOPIC_WORDS["SPORT"]) for _ in range(glad)
+        ]
+        chance.shuffle(words)
+        values = {"heat": 1.0 + hot, "mood": -1.0 + glad / 2}
+        if number % 5 == 0:
+            del values["mood"]
+        rows.append(Example(f"n-{seed}-{number}", " ".join(words), {"values": values}))
+    return rows
+
+
+def toy_numbers_spec(base_model: Path | str, **changes: object) -> TaskSpec:
+    """Return a task of two numbers that the tiny model learns in a few steps."""
+    dimensions = [{"name": "heat", "low": 1, "high": 5, "weight": 2}, {"name": "mood", "low": -1, "high": 1}]
+    values: dict[str, object] = {
+        "name": "toy-numbers", "kind": "regression", "backend": "transformer", "base_model": str(base_model),
+        "dimensions": dimensions, "promotion": {"metric": "mae"},
+        "training": {"epochs": 6, "full_epochs": 10, "learning_rate": 5e-3, "full_learning_rate": 5e-3, "max_tokens": 32},
+    }  # fmt: skip
+    return TaskSpec.model_validate(values | changes)
+
+
 def toy_spec(base_model: Path | str, **changes: object) -> TaskSpec:
     """Return a task that the tiny model learns in a few steps."""
     values: dict[str, object] = {

@@ -53,6 +53,11 @@ def test_what_several_labels_a_text_cannot_have_is_refused(tmp_path: Path, chang
         load_task(written(tmp_path, "\n".join([*lines, change])))
 
 
+def test_the_example_of_numbers_is_valid() -> None:
+    task = load_task(SHIPPED_TASKS_DIR / "examples" / "news-emotions.yaml")
+    assert (task.kind, task.promotion.metric, len(task.dimensions), len(task.tiers)) == ("regression", "mae", 3, 3)
+
+
 def test_a_short_file_takes_the_defaults(tmp_path: Path) -> None:
     task = load_task(written(tmp_path, GOOD))
     assert task.trigger.min_new_examples == 100
@@ -64,7 +69,8 @@ def test_a_short_file_takes_the_defaults(tmp_path: Path) -> None:
     [
         ("colour: red", r"unknown key `colour`; the keys there are name, kind"),
         ("trigger: {min_examples: 5}", r"unknown key `trigger.min_examples`; the keys there are min_new_examples"),
-        ("kind: regression", r"`kind`: there is no kind 'regression'; the kinds are ner, classification"),
+        ("kind: ranking", r"`kind`: there is no kind 'ranking'; the kinds are ner, classification"),
+        ("kind: regression", r"does not fit kind regression|needs dimensions"),
         ("backend: spacy", r"kind classification runs on backend 'transformer'"),
         ("promotion: {metric: entity_f1}", r"'entity_f1' does not fit kind classification; choose one of macro_f1, accuracy"),
         ("promotion: {metric: accuracy, mode: canary}", r"mode 'canary' is not built yet; use auto or manual"),

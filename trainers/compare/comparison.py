@@ -11,6 +11,7 @@ from config.tasks import TaskSpec
 from trainers.compare import statistics
 from trainers.compare.answers import Answers, rows_where
 from trainers.compare.clusters import clusters_of
+from trainers.compare.dimensions import DimensionScores, dimension_slices, scores_of
 from trainers.compare.improvement import required_gain
 from trainers.compare.metrics import catalog
 from trainers.compare.metrics.metric import KnowsLabels
@@ -71,6 +72,8 @@ class Comparison(BaseModel):
     champion_probabilities: Probabilities | None = None
     abstain_below: float = 0.0
     """The task's, when the models were compared."""
+    dimensions: tuple[DimensionScores, ...] = ()
+    """Both models in each dimension, on the deciding rows; empty where answers are no numbers."""
     candidate_latency: Latency | None = None
     champion_latency: Latency | None = None
     size_mib: float = 0.0
@@ -113,7 +116,7 @@ def compare(
     candidate and opponent (the last three as JSON). Rows of role test decide; the others are slices. Raises `UserError` where the
     policy cannot be read on the metric's scale, `RunFailedError` where an answer cannot be scored.
     """
-    policy, metric = task.promotion, catalog.find(task.promotion.metric)
+    policy, metric = task.promotion, catalog.of(task)
     answers, roles = Answers.read(scores), scores["role"].to_pylist()
     test = rows_where(roles, "test")
     deciding = answers.take(test)
@@ -126,6 +129,7 @@ def compare(
         Probabilities.of(deciding.gold, said, abstain_below=task.abstain_below)
         for said in (deciding.candidate, deciding.opponent)
     )
+    dimensions = [dimension.name for dimension in task.dimensions]
     needed = 0.0 if champion_version is None else required_gain(policy, champion_score, metric.scale)
     return Comparison(
         task=task.name,
@@ -151,10 +155,12 @@ def compare(
         slices=(
             *slices_of(metric, scores, answers, test),
             *(label_slices(metric, labels.by_label, [guard.slice for guard in policy.slices]) if labels else ()),
+            *dimension_slices(metric, deciding, dimensions),
         ),
         candidate_probabilities=candidate_probabilities,
         champion_probabilities=champion_probabilities,
         abstain_below=task.abstain_below,
+        dimensions=scores_of(deciding, dimensions),
         candidate_latency=candidate_latency,
         champion_latency=champion_latency,
         size_mib=size_mib,

@@ -34,5 +34,5 @@ def baseline_score(task: TaskSpec, baseline: Predictor, test: pa.Table, *, align
             right, said = align(text, [json.loads(target), answer])
             gold.append(right)
             answers.append(said)
-    score, _same = catalog.find(task.promotion.metric).pair(gold, answers, answers).scores()
+    score, _same = catalog.of(task).pair(gold, answers, answers).scores()
     return score

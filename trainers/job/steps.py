@@ -187,7 +187,7 @@ def _train(job: Job, selection: RunRows) -> Trained:
 
     tried: list[Tried] = []
     contradicted: list[Contradicted] = []
-    metric = metrics.find(spec.task.promotion.metric)
+    metric = metrics.of(spec.task)
     plan = TrainingPlan(
         spec=spec.task,
         rows=examples_of(selection.table),

@@ -15,6 +15,7 @@ _LEARNERS: dict[tuple[str, str], str] = {
     ("ner", "transformer"): "trainers.learners.tagging.ner:TaggingLearner",
     ("classification", "transformer"): "trainers.learners.encoders.classification:ClassificationLearner",
     ("multilabel", "transformer"): "trainers.learners.encoders.classification:ClassificationLearner",
+    ("regression", "transformer"): "trainers.learners.encoders.regression:RegressionLearner",
 }
 """By kind and backend. Paths, because model libraries are heavy and one process needs one of them."""
 
@@ -30,6 +31,7 @@ _REFRESHERS: dict[tuple[str, str], _Refreshing] = {
     ("ner", "spacy"): _Refreshing("trainers.learners.spacy.refresh:RecogniserRefresh", from_features=False),
     ("classification", "transformer"): _Refreshing("trainers.learners.heads.refresh:HeadRefresh", from_features=True),
     ("multilabel", "transformer"): _Refreshing("trainers.learners.heads.refresh:HeadRefresh", from_features=True),
+    ("regression", "transformer"): _Refreshing("trainers.learners.ridge.refresh:RidgeRefresh", from_features=True),
 }
 """By kind and backend: what learns the upper part of a champion anew, in seconds."""
 

@@ -126,7 +126,7 @@ class Head:
             tensors = load_file(place / WEIGHTS_FILE)
             weight, bias = (tensors[f"linear.{name}"].astype(np.float32) for name in ("weight", "bias"))
             said = decode((place / HEAD_FILE).read_bytes())
-            solved, thresholds = _solved(said), _thresholds(said, labels)
+            solved, thresholds = solved_of(said), _thresholds(said, labels)
         except (OSError, SafetensorError, *WRONG) as error:
             message = f"the head in {folder} cannot be read ({type(error).__name__}: {inert(error)[:200]})"
             raise UnusableError(message) from error
@@ -142,7 +142,8 @@ class Head:
         return cls(weight, bias, labels, solved, thresholds)
 
 
-def _solved(body: Mapping[str, object]) -> Solved:
+def solved_of(body: Mapping[str, object]) -> Solved:
+    """Return what the content of a `head.json` says. Raises `UnusableError` for a newer format, else one of `foreign.WRONG`."""
     if body["format_version"] != _FORMAT_VERSION:
         message = (
             f"{HEAD_FILE} has format {inert(body['format_version'])[:80]}, and this program reads {_FORMAT_VERSION}; upgrade it"

@@ -28,7 +28,11 @@ BLOCKS_MULTILABEL_FORMAT = "blocks-multilabel"
 WITH_BLOCKS = frozenset({BLOCKS_FORMAT, BLOCKS_MULTILABEL_FORMAT})
 WITH_THRESHOLDS = frozenset({MULTILABEL_FORMAT, BLOCKS_MULTILABEL_FORMAT})
 WITH_HEAD = frozenset({FORMAT, MULTILABEL_FORMAT}) | WITH_BLOCKS
-"""Formats of an encoder's files and a head's."""
+"""Formats of an encoder's files and those of a head that gives labels."""
+REGRESSION_FORMAT = "sentence-regression"
+"""The same encoder; its head gives numbers."""
+ON_ENCODER = WITH_HEAD | {REGRESSION_FORMAT}
+"""Formats of an encoder's files and any head's."""
 MODULES_FILE = "modules.json"
 READING_FILE = "sentence_bert_config.json"
 CONFIG_FILE = "config.json"

@@ -54,6 +54,23 @@ class Probabilities(Recorded):
     accuracy_of_others: float | None = None
 
 
+class Errors(Recorded):
+    """One model in one dimension: both errors in the units of the dimension, and rank correlation."""
+
+    mae: float
+    rmse: float
+    spearman: float
+
+
+class Dimension(Recorded):
+    """Both models in one dimension, on the deciding rows that have a number there."""
+
+    name: str
+    rows: int
+    candidate: Errors
+    champion: Errors
+
+
 class Comparison(Recorded):
     """Both models on the rows that decide. The figures are those of `trainers.compare.comparison.Comparison`.
 
@@ -85,5 +102,7 @@ class Comparison(Recorded):
     champion_probabilities: Probabilities | None = None
     abstain_below: float | None = None
     """The task's, when the models were compared."""
+    dimensions: tuple[Dimension, ...] = ()
+    """Empty where answers are no numbers."""
     anchor: Part | None = None
     slices: tuple[Part, ...] = ()

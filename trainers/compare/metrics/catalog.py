@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from config.errors import UserError
+from config.tasks import TaskSpec
 from trainers.compare.metrics import errors, f1, spearman
-from trainers.compare.metrics.metric import Metric
+from trainers.compare.metrics.metric import Metric, TakesWeights
 
 _BUILT_IN: tuple[Metric, ...] = (
     f1.ACCURACY, f1.MACRO_F1, f1.MICRO_F1, f1.SUBSET_ACCURACY, f1.ENTITY_F1, errors.MAE, errors.RMSE, spearman.SPEARMAN,
@@ -25,3 +26,10 @@ def find(name: str) -> Metric:
         message = f"there is no metric {name!r}; the metrics are {', '.join(sorted(_METRICS))}"
         raise UserError(message)
     return _METRICS[name]
+
+
+def of(task: TaskSpec) -> Metric:
+    """Return the metric that decides for a task, with the weights of the task's dimensions. Raises as `find` does."""
+    metric = find(task.promotion.metric)
+    weights = {dimension.name: dimension.weight for dimension in task.dimensions}
+    return metric.weighted(weights) if weights and isinstance(metric, TakesWeights) else metric

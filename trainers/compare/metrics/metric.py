@@ -63,3 +63,12 @@ class KnowsLabels(Protocol):
     def label_detail(self, gold: Sequence[Target], candidate: Sequence[Target], opponent: Sequence[Target]) -> LabelDetail:
         """Return how both models do on each label, and how often just one of them is right."""
         ...
+
+
+@runtime_checkable
+class TakesWeights(Protocol):
+    """A metric that is a mean over dimensions."""
+
+    def weighted(self, weights: Mapping[str, float]) -> Metric:
+        """Return the same metric, with what each dimension weighs in it."""
+        ...

@@ -33,6 +33,12 @@ class PairedNumbers:
     candidate: Numbers
     opponent: Numbers
     known: NDArray[np.bool_]
+    dimensions: tuple[str, ...]
+    """What the columns are."""
+
+    def shares(self, weights: Mapping[str, float]) -> Numbers:
+        """Return what each column weighs, shape (dimensions): 1 where `weights` has nothing for it."""
+        return np.array([weights.get(name, 1.0) for name in self.dimensions])
 
 
 def read_values(target: Target) -> Mapping[str, float]:
@@ -52,7 +58,7 @@ def paired_numbers(
         arrays.append(_array([read(answer) for answer in answers], dimensions, whose))
     known = np.asarray(~np.isnan(np.stack(arrays)).any(axis=0))
     there, ours, theirs = (np.where(known, array, 0.0) for array in arrays)
-    return PairedNumbers(there, ours, theirs, known)
+    return PairedNumbers(there, ours, theirs, known, tuple(dimensions))
 
 
 def _array(rows: Sequence[Mapping[str, float]], dimensions: Mapping[str, int], whose: str) -> Numbers:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,12 @@ class Spearman:
     name: str
     scale: Scale
     read: Read = read_values
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """What dimensions weigh in the mean; 1 where nothing is said."""
+
+    def weighted(self, weights: Mapping[str, float]) -> Spearman:
+        """Return the same with these weights of dimensions."""
+        return replace(self, weights=weights)
 
     def pair(self, gold: Sequence[Target], candidate: Sequence[Target], opponent: Sequence[Target]) -> PairedRows:
         """Return every number as its level: which of the different values of its dimension it is, in order.
@@ -44,20 +51,24 @@ class Spearman:
             gold=_levels(numbers.gold, numbers.known),
             candidate=levels[:rows],
             opponent=levels[rows:],
-            score=mean_correlation,
+            score=partial(mean_correlation, shares=numbers.shares(self.weights)),
             clusters=np.arange(rows),
         )
 
 
-def mean_correlation(gold: Rows, answers: Rows, times: Times) -> float:
-    """Return the mean over the dimensions of Spearman's correlation of levels (rows, dimensions), each row counted `times`."""
-    found = []
+def mean_correlation(gold: Rows, answers: Rows, times: Times, shares: Numbers | None = None) -> float:
+    """Return the mean over the dimensions of Spearman's correlation of levels (rows, dimensions), each row counted `times`.
+
+    `shares` (dimensions) are what each weighs; None: all alike.
+    """
+    found, counted = [], []
     for column in range(gold.shape[1]):
         known = gold[:, column] != _UNKNOWN
         weights = times[known].astype(np.float64)
         if weights.any():
-            found.append(_correlation(gold[known, column], answers[known, column], weights))
-    return sum(found) / len(found) if found else 0.0
+            counted.append(1.0 if shares is None else float(shares[column]))
+            found.append(_correlation(gold[known, column], answers[known, column], weights) * counted[-1])
+    return sum(found) / sum(counted) if found else 0.0
 
 
 def _correlation(gold: Levels, answers: Levels, weights: Scores) -> float:

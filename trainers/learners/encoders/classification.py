@@ -10,7 +10,6 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import structlog
 import torch
 from torch import nn
 
@@ -28,8 +27,8 @@ from trainers.learners.encoders import encoder as encoders
 from trainers.learners.encoders.baseline import MostFrequentLabel, NearestCentroid
 from trainers.learners.encoders.encoder import TextEncoder, Tuned
 from trainers.learners.encoders.fine_tuning import Recipe, Row, Trainable, fine_tune
-from trainers.learners.encoders.stored import features_of
-from trainers.learners.features import Features, FeatureSet
+from trainers.learners.encoders.slow_run import champion_of, features_of_rows, recipe_of, with_note
+from trainers.learners.features import FeatureSet
 from trainers.learners.heads import tuning
 from trainers.learners.heads.building import build, choice_of
 from trainers.learners.heads.contradictions import lightened
@@ -47,8 +46,6 @@ from trainers.learners.usable import Usable
 _MOST_SAMPLED = 64
 _ROWS_PER_BATCH = 32
 
-_LOG = structlog.get_logger(__name__)
-
 
 class ClassificationLearner:
     """Learns one label a text, or several: tunes the encoder where that pays, then solves the head on all rows."""
@@ -61,7 +58,7 @@ class ClassificationLearner:
         Raises `RunFailedError` when there is nothing to tell apart, `UserError` when the base model cannot be loaded;
         out-of-memory errors pass through.
         """
-        champion = _champion(plan)
+        champion = champion_of(plan)
         labelling = labelling_of(plan.spec)
         found = labelling.usable(plan, _labels_of(plan))
         before = _choice_of(champion) if champion else Choice()
@@ -79,13 +76,13 @@ class ClassificationLearner:
                 else encoders.open_base(plan.spec.base_model, max_tokens=plan.spec.training.max_tokens)
             )
         tokenised, cut = encoder.read([row.text for row in rows])
-        report = _with_note(plan.report, found.note, cut=sum(cut))
+        report = with_note(plan.report, found.note, cut=sum(cut))
         about = _tune(plan, encoder, found, tokenised, start, before, report) if start.tune else _as_it_was(champion, start)
         if not start.tune:
             report(TrainingStep(step=1, steps=1, epoch=1.0, loss=0.0, examples_per_s=0.0))
         pooled, tokenizer, max_tokens = encoder.pooled, encoder.tokenizer, encoder.max_tokens
         save_encoder(pooled, tokenizer, output, max_tokens=max_tokens)
-        features = _features(plan, encoder, rows, tokenised, start)
+        features = features_of_rows(plan, encoder, rows, tokenised, _stored(plan, start))
         blocks = named(plan.spec.training.feature_blocks)
         read = features if blocks is None else blocks.join(features, [row.text for row in rows])
         head = _solve(plan, rows, found.labels, read, start, before, about)
@@ -127,18 +124,6 @@ class ClassificationLearner:
         return MostFrequentLabel(rows, labels, said)
 
 
-def _champion(plan: TrainingPlan) -> Path | None:
-    """Return the model to go on from, unless there is none, all is learnt anew, or the task's base model has changed since."""
-    if plan.full or plan.warm_start is None:
-        return None
-    with usable_model():
-        base = describe(plan.warm_start).base
-    if base == plan.spec.base_model:
-        return plan.warm_start
-    _LOG.info("base_model_changed", task=plan.spec.name, champion=base, now=plan.spec.base_model, next="from base")
-    return None
-
-
 def _labels_of(plan: TrainingPlan) -> LabelSet | None:
     if plan.warm_start is None:
         return None
@@ -162,7 +147,7 @@ def _tune(  # noqa: PLR0917 - all of them are what one run has
     learning = [Row(tokenised[at], label, found.rows[at].weight) for at, label in zip(chosen, gold.tolist(), strict=True)]
     model = Tuned(encoder.pooled, len(found.labels.names), encoders.width(encoder.pooled))
     _begin_head(model.head, start.head or _sampled_head(plan, encoder, learning, family, gold, before))
-    recipe = _recipe(plan, len(chosen), from_base=not start.from_champion)
+    recipe = recipe_of(plan, len(chosen), from_base=not start.from_champion)
     began = time.process_time()
     fine_tune(
         Trainable(model, encoder.pooled.transformer, encoder.pad, len(found.labels.names)),
@@ -205,19 +190,11 @@ def _begin_head(head: nn.Linear, start: Weights) -> None:
         head.bias[start.labels.tolist()] = torch.from_numpy(start.bias)
 
 
-def _features(
-    plan: TrainingPlan, encoder: TextEncoder, rows: Sequence[Example], tokenised: Sequence[Sequence[int]], start: Start
-) -> Features:
-    """Return what the encoder that will be served makes of the rows; of one that was not tuned, what is stored may serve."""
-    plan.tell(f"reading {len(rows)} rows with the encoder that will be served")
-    began = time.process_time()
-    stored = None if start.tune else plan.champion_features if start.from_champion else plan.base_features
-    ids = [row.example_id for row in rows]
-    features, computed = features_of(encoder.as_served(plan.hardware.compute), ids, tokenised, stored)
-    what = "all rows" if computed == len(rows) else f"{computed} of {len(rows)} rows"
-    plan.note_tried(Tried(name=f"features of {what} computed", scores={}, cpu_s=time.process_time() - began, chosen=True))
-    plan.keep_features(FeatureSet.of(ids, features))
-    return features
+def _stored(plan: TrainingPlan, start: Start) -> FeatureSet | None:
+    """Return what is stored of an encoder that was not tuned."""
+    if start.tune:
+        return None
+    return plan.champion_features if start.from_champion else plan.base_features
 
 
 def _as_it_was(champion: Path | None, start: Start) -> Solved:
@@ -241,26 +218,6 @@ def _solve(  # noqa: PLR0917 - as above
     head = build(seen, labels, choice, about)
     plan.note_tried(Tried(name=f"solved: {choice.name}", scores={}, cpu_s=time.process_time() - began, chosen=True))
     return head
-
-
-def _with_note(report: Callable[[TrainingStep], None], note: str, *, cut: int) -> Callable[[TrainingStep], None]:
-    """Put `note` on the first step reported, and on every one how many texts were cut."""
-    waiting = [note] if note else []
-    return lambda step: report(replace(step, texts_cut=cut, message=waiting.pop() if waiting else step.message))
-
-
-def _recipe(plan: TrainingPlan, rows: int, *, from_base: bool) -> Recipe:
-    training = plan.spec.training
-    epochs, most = (training.full_epochs, training.full_tuning_rows) if from_base else (training.epochs, training.tuning_rows)
-    return Recipe(
-        # Few rows need another pass, many do not.
-        epochs=max(1, min(epochs, most // rows)),
-        learning_rate=training.full_learning_rate if from_base else training.learning_rate,
-        batch_size=plan.batch_size,
-        seed=plan.seed,
-        hardware=plan.hardware,
-        accumulation=training.gradient_accumulation,
-    )
 
 
 def _fingerprint(plan: TrainingPlan, recipe: Recipe, found: Usable, chosen: Sequence[int]) -> str:

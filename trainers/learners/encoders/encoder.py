@@ -15,7 +15,7 @@ from perennial_artifact.compute import Compute
 from perennial_artifact.description import describe
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.sentence.encoder import Pooled, SentenceEncoder, open_pooled
-from perennial_artifact.sentence.layout import MODULES_FILE, POOLINGS, WITH_HEAD, Module, read_pooling, sentence_modules
+from perennial_artifact.sentence.layout import MODULES_FILE, ON_ENCODER, POOLINGS, Module, read_pooling, sentence_modules
 from perennial_artifact.transformer import reading
 from perennial_artifact.transformer.encoder import UNREADABLE, padded
 from trainers.learners.encoders.bases import BASE_TOKENS_KEY, fitted, source_of, unloadable, without_dropout
@@ -77,7 +77,7 @@ def open_champion(folder: Path, *, max_tokens: int) -> TextEncoder:
 
     Of a sequence classifier, which earlier releases published, the transformer is taken and pooled anew. Raises `UnusableError`.
     """
-    if describe(folder).format in WITH_HEAD:
+    if describe(folder).format in ON_ENCODER:
         pooled, tokenizer = open_pooled(folder)
         without_dropout(pooled.transformer.config)
         return _joined(pooled, tokenizer, max_tokens)

@@ -64,8 +64,8 @@ class Row:
     """One tokenised example."""
 
     input_ids: Sequence[int]
-    label: int | Sequence[int]
-    """Its id; of several labels 1, 0 or below 0 (not known) for each."""
+    label: int | Sequence[float]
+    """Its id; of several labels 1, 0 or below 0 (not known) for each; or the numbers that a head is to give."""
     weight: float
 
 
@@ -107,6 +107,8 @@ class Trainable:
     labels: int
     targets: Callable[[Sequence[Any]], torch.Tensor] = ids_of
     """What the loss (`losses`) compares the logits of a batch of rows with."""
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    """The loss of each row, of logits and of what the rows say (numbers); None: of labels."""
 
 
 def fine_tune(
@@ -121,8 +123,8 @@ def fine_tune(
 ) -> None:
     """Train the model in place, from the newest valid checkpoint in `checkpoints` where there is one.
 
-    The loss (`losses`) is that of the labels in `answerable` only, each row's share multiplied by its weight; of token
-    classifiers every word of a step counts alike.
+    The loss (`losses`, or what the model brings) is that of the labels in `answerable` only, each row's share multiplied by its
+    weight; of token classifiers every word of a step counts alike.
     Out-of-memory errors pass through.
     """
     torch.set_num_threads(recipe.hardware.threads)
@@ -137,6 +139,7 @@ def fine_tune(
         callbacks=[pace or Pace()],
         answerable=answerable,
         labels=trainable.labels,
+        loss=trainable.loss,
     )
     # It prints to standard output, which belongs to the job's progress lines.
     trainer.remove_callback(PrinterCallback)
@@ -249,8 +252,16 @@ class _GroupedByLength(Sampler[int]):
 class _WeightedTrainer(Trainer):
     """Trainer with a weighted loss over the answerable labels."""
 
-    def __init__(self, *, answerable: Sequence[int], labels: int, **options: Any) -> None:  # noqa: ANN401 - handed on to the library
+    def __init__(
+        self,
+        *,
+        answerable: Sequence[int],
+        labels: int,
+        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None,
+        **options: Any,  # noqa: ANN401 - handed on to the library
+    ) -> None:
         super().__init__(**options)
+        self._loss = loss
         closed = torch.ones(labels, dtype=torch.bool)
         closed[list(answerable)] = False
         self._closed = closed.to(self.args.device)
@@ -270,7 +281,7 @@ class _WeightedTrainer(Trainer):
         """
         targets, weights, counted = (inputs.pop(name) for name in ("targets", "weights", "labels"))
         outputs = model(**inputs)
-        loss = (loss_of_rows(outputs.logits.float(), targets, self._closed) * weights).sum()
+        loss = (self._loss_of_rows(outputs.logits.float(), targets) * weights).sum()
         if num_items_in_batch is None:
             loss = loss / (counted != _NOT_COUNTED).sum()
             self.loss_sum += loss.detach() / self.current_gradient_accumulation_steps
@@ -278,6 +289,11 @@ class _WeightedTrainer(Trainer):
             loss = loss / num_items_in_batch
             self.loss_sum += loss.detach()
         return (loss, outputs) if return_outputs else loss
+
+    def _loss_of_rows(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if self._loss is not None:
+            return self._loss(logits, targets)
+        return loss_of_rows(logits, targets, self._closed)
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
         rows = train_dataset if train_dataset is not None else self.train_dataset

@@ -1,6 +1,6 @@
 """Forward validation: fit on older training rows, judge on newer ones, and choose how a head is solved.
 
-No held-out row takes part. Documents are never divided: all rows of one stand where its newest row stands.
+No held-out row takes part.
 """
 
 from __future__ import annotations
@@ -8,20 +8,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 
+from trainers.learners.heads import splits
 from trainers.learners.heads.family import Gold, Judged
 from trainers.learners.heads.rows import HeadRows
 from trainers.learners.heads.solving import Floats, Ids, Weights
 from trainers.learners.heads.weighting import decayed
 from trainers.learners.tried import Tried
 
-_BORDERS = (0.8, 0.9, 1.0)
-"""Fit on all before a border, judge up to the next: shares of the rows by time."""
-_MOST_ROWS = 10_000
-"""More rows are thinned out evenly: choices need no more, and a refresh must take seconds."""
 _LEAST_JUDGED = 50
 """Rows below which a score says nothing: the choice stays what it was."""
 _HALF_LIVES_DAYS = (None, 730.0, 365.0, 182.0)
@@ -174,18 +170,11 @@ def _with_prior(
 
 def _thinned(rows: HeadRows) -> HeadRows:
     """Return the rows in order of time, every n-th of them where they are many."""
-    order = np.argsort(rows.days, kind="stable")
-    return rows.take(order[:: -(-len(order) // _MOST_ROWS)] if len(order) else order)
+    return rows.take(splits.thinned(rows.days))
 
 
 def _splits(rows: HeadRows) -> Iterator[tuple[Ids, Ids]]:
     """Yield the numbers of older rows to fit on and of newer ones to judge by; rows must be in order of time."""
-    newest = np.zeros(rows.documents.max(initial=-1) + 1)
-    np.maximum.at(newest, rows.documents, rows.days)
-    at = newest[rows.documents]
-    edges = [np.quantile(rows.days, share) for share in _BORDERS] if len(rows) else []
-    for early, late in pairwise(edges):
-        fit = np.flatnonzero(at <= early)
-        judge = np.flatnonzero((at > early) & (at <= late) & rows.independent)
-        if len(judge) and rows.family.can_fit(rows.labels[fit]):
+    for fit, judge in splits.by_time(rows.days, rows.documents, rows.independent):
+        if rows.family.can_fit(rows.labels[fit]):
             yield fit, judge

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from config.errors import RunFailedError
 from perennial_artifact.description import Description, describe
-from perennial_artifact.predictor import Answer, Predictor
+from perennial_artifact.predictor import Predictor
 from perennial_artifact.sentence.head import Head
 from perennial_artifact.sentence.layout import WITH_BLOCKS, WITH_HEAD
 from trainers.learners.features import Features, FeatureSet
@@ -20,6 +20,7 @@ from trainers.learners.heads.forward import Choice, choose
 from trainers.learners.heads.links import link_encoder
 from trainers.learners.heads.rows import HeadRows, head_rows
 from trainers.learners.heads.solving import Matrix
+from trainers.learners.heads.stored import FromFeatures
 from trainers.learners.labelling import of as labelling_of
 from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import TrainingPlan, TrainingStep
@@ -77,25 +78,8 @@ class HeadRefresh:
     def open(self, folder: Path, features: FeatureSet, rows: Mapping[str, str]) -> Predictor:
         """Return a model that answers known texts from their stored features; `rows` is example id by text."""
         with usable_model():
-            return _FromFeatures(Head.read(folder), _blocks(folder, describe(folder)), features, rows)
-
-
-class _FromFeatures:
-    """Answers texts whose features are stored."""
-
-    def __init__(self, head: Head, blocks: Blocks | None, features: FeatureSet, rows: Mapping[str, str]) -> None:
-        self._head = head
-        self._blocks = blocks
-        self._features = features
-        self._rows = rows
-
-    def predict(self, texts: Sequence[str]) -> list[Answer]:
-        """Return one answer per text, in order. Whether a text was cut is not stored. Raises `KeyError` for an unknown text."""
-        if not texts:
-            return []
-        features = _read(self._features.rows([self._rows[text] for text in texts]), texts, self._blocks)
-        answers = self._head.answers(features, [False] * len(texts))
-        return [{key: value for key, value in answer.items() if key != "truncated"} for answer in answers]
+            head, blocks = Head.read(folder), _blocks(folder, describe(folder))
+            return FromFeatures(head, features, rows, read=lambda found, texts: _read(found, texts, blocks))
 
 
 def _champion(plan: TrainingPlan) -> tuple[Path, Head, Description]:

@@ -1,0 +1,1 @@
+"""Regression: numbers that a text has in several named dimensions."""

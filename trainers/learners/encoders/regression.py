@@ -1,0 +1,247 @@
+"""Numbers in named dimensions: a tuned encoder, and a ridge regression solved on all rows."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from config.errors import RunFailedError
+from config.kinds.regression.dimensions import VALUES, score_of, tier_of
+from config.tasks import TaskSpec
+from perennial_artifact.compute import Compute
+from perennial_artifact.description import Description, Input, describe, versions_of
+from perennial_artifact.predictor import Answer, Predictor
+from perennial_artifact.sentence.encoder import save_encoder
+from perennial_artifact.sentence.head import Features, Solved
+from perennial_artifact.sentence.layout import REGRESSION_FORMAT
+from perennial_artifact.sentence.numbers import Measured, NumberHead
+from trainers.learners.encoders import encoder as encoders
+from trainers.learners.encoders.encoder import TextEncoder, Tuned
+from trainers.learners.encoders.fine_tuning import Recipe, Row, Trainable, fine_tune
+from trainers.learners.encoders.number_loss import loss_of
+from trainers.learners.encoders.slow_run import champion_of, features_of_rows, recipe_of, with_note
+from trainers.learners.features import FeatureSet
+from trainers.learners.heads.solving import Floats
+from trainers.learners.opening import usable as usable_model
+from trainers.learners.protocols import Aligner, Example, TrainingPlan, TrainingStep
+from trainers.learners.ridge.choosing import Choice, build, choice_of, choose
+from trainers.learners.ridge.rows import Usable, matrix, number_rows, usable
+from trainers.learners.ridge.solving import Map, solve
+from trainers.learners.ridge.starting import Start, where_to_start
+from trainers.learners.tried import Tried
+
+_MOST_SAMPLED = 640
+_ROWS_PER_BATCH = 32
+
+
+class RegressionLearner:
+    """Learns numbers: tunes the encoder where that pays, then solves the head on all rows."""
+
+    learns_from_all = True
+
+    def train(self, plan: TrainingPlan, output: Path) -> None:
+        """Tune the champion's encoder, or the base model's in a full or first run, solve the head and write a model folder.
+
+        Raises `RunFailedError` when no row has a number, `UserError` when the base model cannot be loaded; out-of-memory errors
+        pass through.
+        """
+        champion, found = champion_of(plan), usable(plan)
+        rows = found.rows
+        before = _choice_of(champion) if champion else Choice()
+        start = where_to_start(plan, rows, found.dimensions, champion, before)
+        # Before the first sum: another number of threads adds in another order.
+        torch.set_num_threads(plan.hardware.threads)
+        torch.manual_seed(plan.seed)
+        with usable_model():
+            encoder = (
+                encoders.open_champion(champion, max_tokens=plan.spec.training.max_tokens)
+                if champion and start.from_champion
+                else encoders.open_base(plan.spec.base_model, max_tokens=plan.spec.training.max_tokens)
+            )
+        tokenised, cut = encoder.read([row.text for row in rows])
+        report = with_note(plan.report, found.note, cut=sum(cut))
+        about = _tune(plan, encoder, found, tokenised, start, before, report) if start.tune else _as_it_was(champion, start)
+        if not start.tune:
+            report(TrainingStep(step=1, steps=1, epoch=1.0, loss=0.0, examples_per_s=0.0))
+        pooled, tokenizer, max_tokens = encoder.pooled, encoder.tokenizer, encoder.max_tokens
+        save_encoder(pooled, tokenizer, output, max_tokens=max_tokens)
+        features = features_of_rows(plan, encoder, rows, tokenised, _stored(plan, start))
+        head = _solve(plan, found, features, start, before, about)
+        head.write(output)
+        Description(
+            kind=plan.spec.kind, backend=plan.spec.backend, format=REGRESSION_FORMAT, base=plan.spec.base_model,
+            labels=tuple(one.name for one in head.dimensions),
+            input=Input(max_tokens=max_tokens), libraries=versions_of("torch", "transformers", "scikit-learn"),
+        ).write(output)  # fmt: skip
+
+    def has_more_to_learn(self, champion: Path) -> bool:
+        """Return whether the champion's head knows rows that its encoder was not tuned on."""
+        with usable_model():
+            return describe(champion).format == REGRESSION_FORMAT and NumberHead.read(champion).solved.refreshes > 0
+
+    def aligner(self, model: Predictor) -> Aligner:  # noqa: ARG002 - a number is a number
+        """Return what leaves numbers as they are."""
+        return lambda text, targets: targets  # noqa: ARG005 - see above
+
+    def baseline(self, spec: TaskSpec, rows: Sequence[Example]) -> Predictor:
+        """Return what a first model must beat.
+
+        `majority`: the mean of each dimension over `rows`. `base`: a ridge regression on the untouched base model's features of
+        the newest 2,000 rows. Raises `RunFailedError` when there are no rows.
+        """
+        if not rows:
+            message = f"task {spec.name!r} has no training rows to make its baseline from; send some first"
+            raise RunFailedError(message)
+        return BaseRidge(spec, rows) if spec.promotion.baseline == "base" else MeanOfEach(spec, rows)
+
+
+class MeanOfEach:
+    """Answers the mean of each dimension over the training rows."""
+
+    def __init__(self, spec: TaskSpec, rows: Sequence[Example]) -> None:
+        means = {}
+        for dimension in spec.dimensions:
+            known = [row.target[VALUES][dimension.name] for row in rows if dimension.name in row.target[VALUES]]
+            if known:
+                means[dimension.name] = float(np.mean(known))
+        self._answer: Answer = {"values": means}
+        score = score_of(means, {dimension.name: dimension.weight for dimension in spec.dimensions})
+        if spec.tiers and score is not None:
+            self._answer = {**self._answer, "score": score, "tier": tier_of(score, spec.tiers)}
+
+    def predict(self, texts: Sequence[str]) -> list[Answer]:
+        """Return the same answer for every text."""
+        return [self._answer for _ in texts]
+
+
+class BaseRidge:
+    """The base model as it came, and a ridge regression on its features of the newest training rows."""
+
+    _MOST_ROWS = 2_000
+
+    def __init__(self, spec: TaskSpec, rows: Sequence[Example]) -> None:
+        newest = sorted(rows, key=lambda row: row.event_time)[-self._MOST_ROWS :]
+        seen = {name for row in newest for name in row.target[VALUES]}
+        dimensions = tuple(Measured(one.name, one.low, one.high, one.weight) for one in spec.dimensions if one.name in seen)
+        self._encoder = encoders.open_base(spec.base_model, max_tokens=spec.training.max_tokens).as_served(Compute())
+        features, _cut = self._encoder.features([row.text for row in newest])
+        choice = Choice(half_life_days=None)
+        self._head = build(number_rows(newest, features, dimensions), choice, "mse", spec.tiers, Solved())
+
+    def predict(self, texts: Sequence[str]) -> list[Answer]:
+        """Return one answer per text, in order."""
+        return self._head.answers(*self._encoder.features(texts)) if texts else []
+
+
+def _choice_of(champion: Path) -> Choice:
+    with usable_model():
+        return choice_of(NumberHead.read(champion)) if describe(champion).format == REGRESSION_FORMAT else Choice()
+
+
+def _tune(  # noqa: PLR0917 - all of them are what one run has
+    plan: TrainingPlan, encoder: TextEncoder, found: Usable, tokenised: Sequence[Sequence[int]], start: Start, before: Choice,
+    report: Callable[[TrainingStep], None],
+) -> Solved:  # fmt: skip
+    """Tune the encoder in place, on numbers brought to 0..1; return what the head is to say of it."""
+    chosen = [at for at, row in enumerate(found.rows) if plan.to_tune is None or row.example_id in plan.to_tune]
+    scaled = _scaled(matrix([found.rows[at] for at in chosen], found.dimensions), found.dimensions)
+    learning = [Row(tokenised[at], numbers, found.rows[at].weight) for at, numbers in zip(chosen, scaled.tolist(), strict=True)]
+    model = Tuned(encoder.pooled, len(found.dimensions), encoders.width(encoder.pooled))
+    _begin_head(model.head, start.head or _sampled_head(plan, encoder, found, tokenised, chosen, before), found.dimensions)
+    recipe = recipe_of(plan, len(chosen), from_base=not start.from_champion)
+    began = time.process_time()
+    fine_tune(
+        Trainable(
+            model, encoder.pooled.transformer, encoder.pad, len(found.dimensions),
+            loss=loss_of(plan.spec.training.loss, [one.weight for one in found.dimensions]),
+        ),
+        learning,
+        list(range(len(found.dimensions))),
+        recipe,
+        # Another plan never resumes from this one's checkpoints.
+        checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, found, chosen)}",
+        report=report,
+    )  # fmt: skip
+    name = f"tuned for {recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''} on {len(learning)} rows"
+    plan.note_tried(Tried(name=name, scores={}, cpu_s=time.process_time() - began, chosen=True))
+    newest = max(found.rows[at].event_time for at in chosen)
+    return Solved(tuned_rows=len(learning), tuned_until=newest.isoformat())
+
+
+def _scaled(values: Floats, dimensions: Sequence[Measured]) -> Floats:
+    low, high = (np.array([getattr(one, edge) for one in dimensions]) for edge in ("low", "high"))
+    found: Floats = (values - low) / (high - low)
+    return found
+
+
+def _sampled_head(  # noqa: PLR0917 - as above
+    plan: TrainingPlan, encoder: TextEncoder, found: Usable, tokenised: Sequence[Sequence[int]], chosen: Sequence[int],
+    choice: Choice,
+) -> Map:  # fmt: skip
+    """Return a head to tune with, solved on up to 640 of the rows, spread evenly over them."""
+    sample = chosen[:: -(-len(chosen) // _MOST_SAMPLED)]
+    plan.tell(f"reading {len(sample)} rows for a head to begin with")
+    with torch.inference_mode():
+        parts = [
+            encoder.pooled(**encoder.pad([tokenised[place] for place in sample[at : at + _ROWS_PER_BATCH]])).float().numpy()
+            for at in range(0, len(sample), _ROWS_PER_BATCH)
+        ]
+    rows = [found.rows[place] for place in sample]
+    weights = np.array([row.weight for row in rows], dtype=np.float64)
+    return solve(np.concatenate(parts), matrix(rows, found.dimensions), weights, strength=choice.strength)
+
+
+def _begin_head(head: nn.Linear, start: Map, dimensions: Sequence[Measured]) -> None:
+    """Set the head that is tuned along: the map of `start`, giving numbers from 0 to 1."""
+    low, high = (np.array([getattr(one, edge) for one in dimensions], dtype=np.float32) for edge in ("low", "high"))
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(start.weight / (high - low)[:, None]))
+        head.bias.copy_(torch.from_numpy((start.bias - low) / (high - low)))
+
+
+def _stored(plan: TrainingPlan, start: Start) -> FeatureSet | None:
+    """Return what is stored of an encoder that was not tuned."""
+    if start.tune:
+        return None
+    return plan.champion_features if start.from_champion else plan.base_features
+
+
+def _as_it_was(champion: Path | None, start: Start) -> Solved:
+    """Return what the head is to say of an encoder that was not tuned."""
+    if champion is None or not start.from_champion:
+        return Solved()
+    with usable_model():
+        before = NumberHead.read(champion).solved
+    return replace(before, refreshes=before.refreshes + 1)
+
+
+def _solve(  # noqa: PLR0917 - as above
+    plan: TrainingPlan, found: Usable, features: Features, start: Start, before: Choice, about: Solved
+) -> NumberHead:
+    """Return the head on all rows; how it is solved was chosen on features that have not seen the rows, where there are any."""
+    seen, loss = number_rows(found.rows, features, found.dimensions), plan.spec.training.loss
+    choice = start.choice
+    if choice is None:
+        choice = before if start.tune else choose(seen, before, loss, plan.note_tried)
+    began = time.process_time()
+    head = build(seen, choice, loss, plan.spec.tiers, about)
+    plan.note_tried(Tried(name=f"solved: {choice.name}", scores={}, cpu_s=time.process_time() - began, chosen=True))
+    return head
+
+
+def _fingerprint(plan: TrainingPlan, recipe: Recipe, found: Usable, chosen: Sequence[int]) -> str:
+    """Return a short hash of everything that a checkpoint's steps depend on: a resumed run may have other threads."""
+    recipe = replace(recipe, hardware=replace(recipe.hardware, threads=0))
+    digest = hashlib.sha256()
+    start = (plan.spec.base_model, plan.spec.training.max_tokens, str(plan.warm_start), plan.full, plan.spec.training.loss)
+    digest.update(repr((start, recipe, found.dimensions)).encode())
+    for row in (found.rows[at] for at in chosen):
+        digest.update(repr((row.example_id, row.text, sorted(row.target[VALUES].items()), row.weight)).encode())
+    return digest.hexdigest()[:12]

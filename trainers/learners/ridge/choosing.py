@@ -1,0 +1,130 @@
+"""How a regression's head is solved, chosen by forward validation: fit on older training rows, judge on newer ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from perennial_artifact.sentence.head import Solved
+from perennial_artifact.sentence.numbers import NumberHead
+from trainers.learners.heads import splits
+from trainers.learners.heads.solving import Floats, Ids
+from trainers.learners.heads.weighting import decayed
+from trainers.learners.ridge.rows import NumberRows
+from trainers.learners.ridge.solving import Loss, Map, solve
+from trainers.learners.tried import Tried
+
+_LEAST_JUDGED = 50
+"""Rows below which a score says nothing: the choice stays what it was."""
+_HALF_LIVES_DAYS = (None, 730.0, 365.0, 182.0)
+_STRENGTHS = (0.03, 0.1, 0.3, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How a head is solved."""
+
+    half_life_days: float | None = 365.0
+    strength: float = 0.1
+
+    @property
+    def name(self) -> str:
+        """The choice in words, for the run's report."""
+        half = "no decay" if self.half_life_days is None else f"half-life {self.half_life_days:g} days"
+        return f"{half}, strength {self.strength:g}"
+
+
+def choice_of(head: NumberHead) -> Choice:
+    """Return how a head was solved."""
+    return Choice(head.solved.half_life_days, head.solved.strength)
+
+
+def solved(rows: NumberRows, choice: Choice, loss: Loss) -> Map:
+    """Return the map of `choice`."""
+    weights = decayed(rows.days, rows.weights, choice.half_life_days)
+    return solve(rows.features, rows.values, weights, strength=choice.strength, loss=loss)
+
+
+def build(rows: NumberRows, choice: Choice, loss: Loss, tiers: dict[str, float], about: Solved) -> NumberHead:
+    """Return the head of `choice` on all rows; `about` says what the encoder was tuned on, the rest is filled in."""
+    found = solved(rows, choice, loss)
+    about = replace(
+        about, rows=len(rows), half_life_days=choice.half_life_days, prior_days=None, strength=choice.strength, temperature=1.0
+    )
+    return NumberHead(found.weight, found.bias, rows.dimensions, tiers, about)
+
+
+def choose(rows: NumberRows, before: Choice, loss: Loss, note: Callable[[Tried], None]) -> Choice:
+    """Return the choice whose heads answer newer rows with the smallest error; `before` unless another is clearly better.
+
+    First the strength, then the half-life. Clearly: by more than a standard error of the rows' differences. `before` stays too
+    where fewer than 50 rows, chosen without looking at a model, can judge.
+    """
+    thin = rows.take(splits.thinned(rows.days))
+    parts = list(splits.by_time(thin.days, thin.documents, thin.independent))
+    if sum(len(judge) for _fit, judge in parts) < _LEAST_JUDGED:
+        note(Tried(name=f"{before.name} (too few newer rows to choose by)", scores={}, cpu_s=0.0, chosen=True))
+        return before
+    span = float(np.ptp(thin.days))
+    half_lives = {days for days in _HALF_LIVES_DAYS if days is None or days < 4 * span} | {before.half_life_days}
+    tried = {choice: _errors(thin, parts, choice, loss) for choice in _of_each(before, (*_STRENGTHS, before.strength))}
+    strength = _best(tried, before).strength
+    for half_life in half_lives - {before.half_life_days}:
+        choice = Choice(half_life, strength)
+        tried[choice] = _errors(thin, parts, choice, loss)
+    best = _best(tried, before)
+    for choice, (errors, cpu_s) in tried.items():
+        note(Tried(name=choice.name, scores={"scaled_error": float(errors.mean())}, cpu_s=cpu_s, chosen=choice == best))
+    return best
+
+
+def compare(
+    first: NumberRows, second: NumberRows, choice: Choice, loss: Loss, *, newer_than_days: float
+) -> tuple[Tried, Tried, bool] | None:
+    """Return how heads on two encoders' features of the same rows answer those after a time, and whether the second is better.
+
+    The time is in days since 1970. Fitted on the rows up to it. Better: by more than a standard error of the rows' differences.
+    None where there is too little to judge by.
+    """
+    newer = np.unique(first.documents[first.days > newer_than_days])
+    fit = np.flatnonzero(~np.isin(first.documents, newer))
+    judge = np.flatnonzero((first.days > newer_than_days) & first.independent)
+    if len(judge) < _LEAST_JUDGED or not len(fit):
+        return None
+    (ours, our_s), (theirs, their_s) = (_errors(rows, [(fit, judge)], choice, loss) for rows in (first, second))
+    better = _clearly_smaller(theirs, ours)
+    one, other = (
+        Tried(name=name, scores={"scaled_error": float(errors.mean())}, cpu_s=cpu_s, chosen=chosen)
+        for name, errors, cpu_s, chosen in (("first", ours, our_s, not better), ("second", theirs, their_s, better))
+    )
+    return one, other, better
+
+
+def _of_each(before: Choice, strengths: tuple[float, ...]) -> list[Choice]:
+    return [replace(before, strength=strength) for strength in sorted(set(strengths))]
+
+
+def _errors(rows: NumberRows, parts: list[tuple[Ids, Ids]], choice: Choice, loss: Loss) -> tuple[Floats, float]:
+    """Return the error of each newer row, a share of the ranges, as a weighted mean over its dimensions; and CPU seconds."""
+    began = time.process_time()
+    low, high, share = (np.array([getattr(one, part) for one in rows.dimensions]) for part in ("low", "high", "weight"))
+    found = []
+    for fit, judge in parts:
+        said = np.clip(solved(rows.take(fit), choice, loss).values(rows.features[judge]), low, high)
+        apart = np.abs(said - rows.values[judge]) / (high - low)
+        weights = ~np.isnan(apart) * share
+        found.append((np.nan_to_num(apart) * weights).sum(axis=1) / weights.sum(axis=1))
+    return np.concatenate(found), time.process_time() - began
+
+
+def _best(tried: dict[Choice, tuple[Floats, float]], before: Choice) -> Choice:
+    best = min(tried, key=lambda choice: tried[choice][0].mean())
+    return best if _clearly_smaller(tried[best][0], tried[before][0]) else before
+
+
+def _clearly_smaller(one: Floats, other: Floats) -> bool:
+    gains = other - one
+    return bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
