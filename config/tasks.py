@@ -13,7 +13,7 @@ from config.clock import MAX_DAYS
 from config.errors import UserError
 from config.foreign.labels import LabelName, label
 from config.kinds import catalog as kinds
-from config.kinds.kind import Measures
+from config.kinds.kind import ExcludesLabels, Measures
 from config.kinds.regression.dimensions import MAX_DIMENSIONS, Dimension, wrong
 
 Verdict = Literal["correction", "confirmation"]
@@ -111,11 +111,31 @@ class Training(_Part):
             max_length=1, description="What a head reads beside the encoder's features (transformer): `ngrams` of words, hashed."
         ),
     ] = ()
+    exclude_labels: Annotated[
+        tuple[LabelName, ...], Field(description="Labels that are neither learnt nor tested (classification, multilabel).")
+    ] = ()
+    majority_share: Annotated[
+        float | None,
+        Field(gt=0, lt=1, description="Largest share of the most frequent label in a run's rows (transformer); null: as it is."),
+    ] = None
+    max_rows_per_label: Annotated[
+        int | None, Field(gt=0, description="Most rows of any label that a run learns from (transformer); null: all.")
+    ] = None
+    class_weights: Annotated[
+        Literal["none", "balanced"],
+        Field(description="`balanced`: all labels weigh alike in learning, however often they come (transformer)."),
+    ] = "none"
     dropout: Annotated[float, Field(ge=0, lt=1, description="Share of activations dropped in training (spaCy).")] = 0.1
     loss: Annotated[
         Literal["mse", "huber"],
         Field(description="What a regression minimises: squared errors, or large ones by their size alone (`huber`)."),
     ] = "mse"
+
+    @property
+    def only_of_encoders(self) -> list[str]:
+        """The options that are set and that only encoders with a head obey."""
+        unset = {"majority_share": None, "max_rows_per_label": None, "class_weights": "none"}
+        return [name for name, value in unset.items() if getattr(self, name) != value]
 
 
 class SliceGuard(_Part):
@@ -273,6 +293,17 @@ class TaskSpec(_Part):
             raise ValueError(message)
         if (problem := _misfit(self, measured=isinstance(kind, Measures))) is not None:
             raise ValueError(problem)
+        if not isinstance(kind, ExcludesLabels) and self.training.exclude_labels:
+            message = f"training.exclude_labels does not fit kind {self.kind}; remove it"
+            raise ValueError(message)
+        if both := sorted({*self.label_names} & {*self.training.exclude_labels}):
+            message = (
+                f"training.exclude_labels excludes {', '.join(both)}, which label_names declares; remove it from one of them"
+            )
+            raise ValueError(message)
+        if self.backend != "transformer" and (unfit := self.training.only_of_encoders):
+            message = f"training.{unfit[0]} does not fit backend {self.backend}; remove it"
+            raise ValueError(message)
         if self.labels == "closed" and not self.label_names:
             message = "labels: closed needs label_names, the labels that are allowed"
             raise ValueError(message)

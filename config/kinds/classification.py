@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
@@ -68,6 +68,10 @@ class Classification:
     def renamed(self, target: Target, new_name: Callable[[str], str]) -> dict[str, Any]:
         """Return a target with its label under the new name."""
         return {**target, "label": new_name(target["label"])}
+
+    def without(self, target: Target, excluded: Collection[str]) -> dict[str, Any] | None:
+        """Return the target; None where its label is excluded."""
+        return None if target["label"] in excluded else dict(target)
 
     def fits(self, target: Target) -> bool:
         """Return whether the label column contains a whole text."""

@@ -6,7 +6,7 @@ both carry the `key` of their kind: so a stored row tells its kind by itself, al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -168,6 +168,15 @@ class Kind(Protocol):
 
     def pieces(self, answer: Answer, text: str) -> list[Piece]:
         """Return an answer beside its text (one line) for a person, in pieces."""
+        ...
+
+
+@runtime_checkable
+class ExcludesLabels(Protocol):
+    """A kind of which a task may exclude labels; a `Kind` may be one."""
+
+    def without(self, target: Target, excluded: Collection[str]) -> dict[str, Any] | None:
+        """Return a target as if the labels `excluded` did not exist; None where then nothing is said of its text."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
@@ -85,6 +85,10 @@ class MultiLabel:
     def renamed(self, target: Target, new_name: Callable[[str], str]) -> dict[str, Any]:
         """Return a target with each label under its new name; two that get one name become one."""
         return {**target, "labels": list(_as_set(tuple(map(new_name, target["labels"]))))}
+
+    def without(self, target: Target, excluded: Collection[str]) -> dict[str, Any] | None:
+        """Return the target without these labels; a text that has no other has none."""
+        return {**target, "labels": [name for name in target["labels"] if name not in excluded]}
 
     def fits(self, target: Target) -> bool:
         """Return whether the labels are a list of whole texts."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from config.kinds import catalog as kinds
-from config.kinds.kind import KnowsScope, Measures
+from config.kinds.kind import ExcludesLabels, KnowsScope, Measures
 from config.tasks import TaskSpec
 from config.words import named
 from consumers.rows.eligibility import INDEPENDENT, Role, eligibility
@@ -127,11 +127,9 @@ def select(
         if target is None:
             unusable.append(candidate.example_id)
             continue
-        renamed = candidate if target == candidate.target else replace(candidate, target=target)
-        if task.labels == "closed" and not labels_of(renamed.target) <= set(task.label_names):
-            left_out["label is no longer accepted"] += 1
-        else:
-            by_role[role].append(renamed)
+        target = _accepted(target, task, left_out)
+        if target is not None:
+            by_role[role].append(candidate if target == candidate.target else replace(candidate, target=target))
     if unusable:
         left_out[_not_of_the_kind(task, unusable)] = len(unusable)
 
@@ -186,6 +184,21 @@ def usable_target(target: str, task: TaskSpec, renames: Sequence[Mapping[str, st
         return _renamed(target, renames)
     except (ValueError, TypeError, LookupError, AttributeError):
         return None
+
+
+def _accepted(target: str, task: TaskSpec, left_out: Counter[str]) -> str | None:
+    """Return a target (JSON) without labels that the task excludes; None, and counted, where it may not be learnt."""
+    excluded, kind = task.training.exclude_labels, kinds.get(task.kind)
+    if excluded and isinstance(kind, ExcludesLabels) and not labels_of(target).isdisjoint(excluded):
+        found = kind.without(json.loads(target), excluded)
+        if found is None:
+            left_out["label is excluded (training.exclude_labels)"] += 1
+            return None
+        target = canonical_json(found)
+    if task.labels == "closed" and not labels_of(target) <= set(task.label_names):
+        left_out["label is no longer accepted"] += 1
+        return None
+    return target
 
 
 def _not_of_the_kind(task: TaskSpec, example_ids: Sequence[str]) -> str:

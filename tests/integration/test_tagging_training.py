@@ -367,11 +367,11 @@ def test_a_damaged_model_is_not_opened(champion: Path, tmp_path: Path, damage: A
 def test_the_loss_of_words_gives_types_out_of_scope_neither_a_yes_nor_a_no() -> None:
     logits = torch.tensor([[[0.0, 1.0, 2.0]]], requires_grad=True)
     closed = torch.zeros(3, dtype=torch.bool)
-    either = losses.loss_of_rows(logits, torch.tensor([[[True, False, True]]]), closed)
+    either = losses.loss_of_rows(logits, torch.tensor([[[True, False, True]]]), torch.ones(1), closed)
     assert either.item() == pytest.approx(-torch.log(logits.softmax(-1)[0, 0, [0, 2]].sum()).item())
-    one = losses.loss_of_rows(logits, torch.tensor([[[True, False, False]]]), closed)
+    one = losses.loss_of_rows(logits, torch.tensor([[[True, False, False]]]), torch.ones(1), closed)
     assert one.item() == pytest.approx(torch.nn.functional.cross_entropy(logits[0], torch.tensor([0])).item())
-    nothing = losses.loss_of_rows(logits, torch.zeros((1, 1, 3), dtype=torch.bool), closed)
+    nothing = losses.loss_of_rows(logits, torch.zeros((1, 1, 3), dtype=torch.bool), torch.ones(1), closed)
     assert nothing.item() == 0.0
     (one + nothing).sum().backward()
     assert torch.isfinite(logits.grad).all()

@@ -17,6 +17,7 @@ from trainers.learners.heads import calibration, forward
 from trainers.learners.heads.building import build, choice_of
 from trainers.learners.heads.family import Judged
 from trainers.learners.heads.forward import Choice
+from trainers.learners.heads.multinomial import Multinomial
 from trainers.learners.heads.rows import HeadRows
 from trainers.learners.heads.solving import solve
 from trainers.learners.heads.weighting import decayed, prior
@@ -124,6 +125,22 @@ def test_newer_rows_choose_and_the_report_lists_every_choice() -> None:
     assert [one.name for one in tried if one.chosen] == [best.name]
     assert len({one.name for one in tried}) == len(tried) > 6
     assert all({"log_probability", "accuracy", "macro_f1"} == one.scores.keys() for one in tried)
+
+
+def test_balanced_labels_weigh_alike_and_no_prior_is_assumed() -> None:
+    some = rows(900, noise=1.0)
+    labels = np.where((some.labels == 2) & (np.arange(900) % 10 > 0), 0, some.labels)
+    more = Multinomial(balanced=True).balancing(labels, some.weights)
+    assert more is not None
+    assert np.bincount(labels, weights=more) == pytest.approx([300.0] * 3)
+    found = [
+        forward.solved(replace(some, labels=labels, family=family), Choice(None, 182.0, 10.0))
+        for family in (Multinomial(), Multinomial(balanced=True))
+    ]
+    assert found[0][1] is not None
+    assert found[1][1] is None
+    rare = [(head.scores(some.features).argmax(axis=1) == 2).sum() for head, _prior in found]
+    assert rare[0] < rare[1]
 
 
 def test_what_was_chosen_stays_chosen() -> None:

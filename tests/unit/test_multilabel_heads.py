@@ -102,6 +102,24 @@ def test_the_prior_moves_a_label_that_comes_more_often_of_late_and_hardly_one_th
     assert FAMILY.prior(found, gold, some.weights, days=some.days, independent=np.arange(300), window_days=None) is None
 
 
+def test_balanced_labels_weigh_as_much_as_what_lacks_them() -> None:
+    some = rows(2_000, noise=1.0)
+    gold = some.labels.copy()
+    gold[:, 1] *= np.arange(2_000) % 20 == 0
+    more = Binomial(balanced=True).balancing(gold, some.weights)
+    assert more is not None
+    carried = np.where(gold == 1, more, 0).sum(axis=0)
+    assert carried == pytest.approx(np.where(gold == 0, more, 0).sum(axis=0))
+    plain, balanced = (
+        family.solve(some.features, gold, some.weights, strength=10.0) for family in (FAMILY, Binomial(balanced=True))
+    )
+    given = [(found.scores(some.features)[:, 1] > 0).mean() for found in (plain, balanced)]
+    assert given[0] < 0.05
+    assert given[1] > 0.2
+    window = {"days": some.days, "independent": np.arange(2_000), "window_days": 90.0}
+    assert Binomial(balanced=True).prior(balanced, gold, some.weights, **window) is None
+
+
 def test_a_threshold_is_where_f1_is_best_and_that_of_a_rare_label_near_the_common_one() -> None:
     chance = np.random.default_rng(3)
     gold = (chance.random((2_000, 3)) < (0.3, 0.3, 0.002)).astype(np.intp)

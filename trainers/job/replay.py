@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from config.kinds import catalog as kinds
 from config.tasks import FeedbackPolicy, Training
-from trainers.job import shares
+from trainers.job import reducing, shares
 
 AGE_BANDS = 4
 """Old rows are cut into this many equally large groups by age."""
@@ -72,11 +72,21 @@ def select(
     chosen = (
         rows.slice(max(0, rows.num_rows - training.max_rows)) if all_of_them else _incremental(rows, training, feedback, seed)
     )
-    kept = chosen.filter(shares.kept(chosen, feedback, seed))
+    within = chosen.filter(shares.kept(chosen, feedback, seed))
+    held_back, kept = chosen.num_rows - within.num_rows, _reduced(within, training)
     new = kept.num_rows if full else sum(kept["is_new"].to_pylist())
     most = training.full_tuning_rows if full else training.tuning_rows
     sample = _to_tune(kept, most, full=full, seed=seed) if everything and sampled else None
-    return RunRows(kept, new=new, replayed=kept.num_rows - new, held_back=chosen.num_rows - kept.num_rows, sample=sample)
+    return RunRows(kept, new=new, replayed=kept.num_rows - new, held_back=held_back, sample=sample)
+
+
+def _reduced(rows: pa.Table, training: Training) -> pa.Table:
+    """Return the rows without those of labels that have too many."""
+    if training.majority_share is None and training.max_rows_per_label is None:
+        return rows
+    strata = stratum_labels([json.loads(target) for target in rows["target"].to_pylist()])
+    is_new = np.asarray(rows["is_new"].to_pylist(), dtype=bool)
+    return rows.filter(pa.array(reducing.kept(strata, is_new, training), pa.bool_()))
 
 
 def _to_tune(rows: pa.Table, most: int, *, full: bool, seed: int) -> frozenset[str] | None:

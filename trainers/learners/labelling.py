@@ -33,12 +33,10 @@ class Labelling:
     """Returns the rows to learn from and the labels of a model that begins at the base; raises `RunFailedError`."""
 
 
-ONE_LABEL = Labelling(Multinomial(), FORMAT, BLOCKS_FORMAT, lambda label: {"label": label}, with_one_label)
-SEVERAL_LABELS = Labelling(
-    Binomial(), MULTILABEL_FORMAT, BLOCKS_MULTILABEL_FORMAT, lambda label: {"labels": [label]}, with_several_labels
-)
-
-
 def of(spec: TaskSpec) -> Labelling:
     """Return how the texts of a task are labelled."""
-    return SEVERAL_LABELS if kinds.get(spec.kind).several else ONE_LABEL
+    balanced = spec.training.class_weights == "balanced"
+    if kinds.get(spec.kind).several:
+        formats = (MULTILABEL_FORMAT, BLOCKS_MULTILABEL_FORMAT)
+        return Labelling(Binomial(balanced), *formats, lambda label: {"labels": [label]}, with_several_labels)
+    return Labelling(Multinomial(balanced), FORMAT, BLOCKS_FORMAT, lambda label: {"label": label}, with_one_label)

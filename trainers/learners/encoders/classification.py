@@ -35,7 +35,7 @@ from trainers.learners.heads.contradictions import lightened
 from trainers.learners.heads.family import Family, Gold
 from trainers.learners.heads.forward import Choice, choose
 from trainers.learners.heads.rows import head_rows
-from trainers.learners.heads.solving import Matrix, Weights
+from trainers.learners.heads.solving import Floats, Matrix, Weights
 from trainers.learners.heads.tuning import Start
 from trainers.learners.labelling import of as labelling_of
 from trainers.learners.opening import usable as usable_model
@@ -144,9 +144,12 @@ def _tune(  # noqa: PLR0917 - all of them are what one run has
     family = labelling_of(plan.spec).family
     chosen = [at for at, row in enumerate(found.rows) if plan.to_tune is None or row.example_id in plan.to_tune]
     gold = family.encoded([found.rows[at] for at in chosen], found.labels.ids)
-    learning = [Row(tokenised[at], label, found.rows[at].weight) for at, label in zip(chosen, gold.tolist(), strict=True)]
+    weights = np.array([found.rows[at].weight for at in chosen])
+    more = family.balancing(gold, weights)
+    balanced = weights if more is None else (weights * more.T).T
+    learning = [Row(tokenised[at], *each) for at, *each in zip(chosen, gold.tolist(), balanced.tolist(), strict=True)]
     model = Tuned(encoder.pooled, len(found.labels.names), encoders.width(encoder.pooled))
-    _begin_head(model.head, start.head or _sampled_head(plan, encoder, learning, family, gold, before))
+    _begin_head(model.head, start.head or _sampled_head(plan, encoder, learning, family, gold, weights, before))
     recipe = recipe_of(plan, len(chosen), from_base=not start.from_champion)
     began = time.process_time()
     fine_tune(
@@ -165,7 +168,13 @@ def _tune(  # noqa: PLR0917 - all of them are what one run has
 
 
 def _sampled_head(  # noqa: PLR0917 - as above
-    plan: TrainingPlan, encoder: TextEncoder, rows: Sequence[Row], family: Family, gold: Gold, choice: Choice
+    plan: TrainingPlan,
+    encoder: TextEncoder,
+    rows: Sequence[Row],
+    family: Family,
+    gold: Gold,
+    weights: Floats,
+    choice: Choice,
 ) -> Weights:
     """Return a head to tune with, solved on a sample of the rows, of each label up to 64, spread evenly over all it has."""
     spread = (members[:: -(-len(members) // _MOST_SAMPLED)].tolist() for members in family.members(gold) if len(members))
@@ -177,8 +186,7 @@ def _sampled_head(  # noqa: PLR0917 - as above
             encoder.pooled(**encoder.pad([row.input_ids for row in sample[at : at + _ROWS_PER_BATCH]])).float().numpy()
             for at in range(0, len(sample), _ROWS_PER_BATCH)
         ]
-    weights = np.array([row.weight for row in sample])
-    return family.solve(np.concatenate(parts), gold[places], weights, strength=choice.strength)
+    return family.solve(np.concatenate(parts), gold[places], weights[places], strength=choice.strength)
 
 
 def _begin_head(head: nn.Linear, start: Weights) -> None:

@@ -54,8 +54,8 @@ class Learnable(Protocol):
         ...
 
     @property
-    def weight(self) -> float:
-        """What its loss is multiplied by."""
+    def weight(self) -> float | Sequence[float]:
+        """What its loss is multiplied by, or the loss of each of its labels."""
         ...
 
 
@@ -66,7 +66,8 @@ class Row:
     input_ids: Sequence[int]
     label: int | Sequence[float]
     """Its id; of several labels 1, 0 or below 0 (not known) for each; or the numbers that a head is to give."""
-    weight: float
+    weight: float | Sequence[float]
+    """Of several labels it may be one for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +282,7 @@ class _WeightedTrainer(Trainer):
         """
         targets, weights, counted = (inputs.pop(name) for name in ("targets", "weights", "labels"))
         outputs = model(**inputs)
-        loss = (self._loss_of_rows(outputs.logits.float(), targets) * weights).sum()
+        loss = self._weighted_loss(outputs.logits.float(), targets, weights).sum()
         if num_items_in_batch is None:
             loss = loss / (counted != _NOT_COUNTED).sum()
             self.loss_sum += loss.detach() / self.current_gradient_accumulation_steps
@@ -290,10 +291,10 @@ class _WeightedTrainer(Trainer):
             self.loss_sum += loss.detach()
         return (loss, outputs) if return_outputs else loss
 
-    def _loss_of_rows(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def _weighted_loss(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         if self._loss is not None:
-            return self._loss(logits, targets)
-        return loss_of_rows(logits, targets, self._closed)
+            return self._loss(logits, targets) * weights
+        return loss_of_rows(logits, targets, weights, self._closed)
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
         rows = train_dataset if train_dataset is not None else self.train_dataset

@@ -7,20 +7,21 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 
-def loss_of_rows(logits: Tensor, targets: Tensor, closed: Tensor) -> Tensor:
-    """Return the loss of each row, shape (rows); `closed` marks labels (the last dimension of `logits`) that are not learnt.
+def loss_of_rows(logits: Tensor, targets: Tensor, weights: Tensor, closed: Tensor) -> Tensor:
+    """Return the weighted loss of each row, shape (rows); `closed` marks labels (last dimension of `logits`) that are not learnt.
 
     `targets` are ids, shape (rows): the cross entropy over the others. Or they are 1, 0 or below 0 where nothing is known, shape
     (rows, labels): the mean binary cross entropy over what is known, so that a row counts alike however much that is. Or they
     say which tags may stand at each token, shape (rows, tokens, tags), none where nothing is told: the sum over the other tokens
-    of the negative log probability that one of them does.
+    of the negative log probability that one of them does. `weights` are those of rows, shape (rows), or of each label of a row.
     """
     if targets.ndim == 1:
-        return cross_entropy(logits.masked_fill(closed, -torch.inf), targets, reduction="none")
+        return cross_entropy(logits.masked_fill(closed, -torch.inf), targets, reduction="none") * weights
     if targets.dtype == torch.bool:
-        return _of_tags(logits.masked_fill(closed, -torch.inf), targets)
+        return _of_tags(logits.masked_fill(closed, -torch.inf), targets) * weights
     known = (targets >= 0) & ~closed
     each = binary_cross_entropy_with_logits(logits, targets.clamp_min(0).to(logits.dtype), reduction="none")
+    each = each * (weights if weights.ndim > 1 else weights[:, None])
     return (each * known).sum(dim=1) / known.sum(dim=1).clamp_min(1)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,14 +28,20 @@ _MOST_STEPS = 100
 _LEAST_SHARE = 1e-6
 _SMOOTHING = 2.0
 """Rows of a label that each window is given more, at the rate of all rows: a rare label is not gone because none came."""
+_MOST_BALANCED = 100.0
+"""What a row of a rare label weighs at most beside others."""
 _LEAST_LOG = -10.0
 """Log probability that counts at least for a label of a row."""
 
 
+@dataclass(frozen=True, slots=True)
 class Binomial:
     """Gold is 1, 0 or `NOT_KNOWN` for each row and label."""
 
-    strengths = (10.0, 30.0, 100.0)
+    balanced: bool = False
+    """Whether rows with a label weigh as much as those without it; no prior is assumed then."""
+
+    strengths: ClassVar[tuple[float, ...]] = (10.0, 30.0, 100.0)
 
     def encoded(self, rows: Sequence[Example], ids: Mapping[str, int]) -> Gold:
         """Return which labels each row carries, shape (rows, ids); of labels outside a row's scope nothing is known."""
@@ -65,6 +73,16 @@ class Binomial:
         """Return whether some row carries a label that another lacks."""
         return bool(((gold == 1).any(axis=0) & (gold == 0).any(axis=0)).any())
 
+    def balancing(self, gold: Gold, weights: Floats) -> Floats | None:
+        """Return for each cell the mean weight of both sides of its label over that of its own, at most 100."""
+        if not self.balanced:
+            return None
+        carried, lacked = weights @ (gold == 1), weights @ (gold == 0)
+        half = np.maximum((carried + lacked) / 2, np.finfo(np.float64).tiny)
+        more, less = (np.minimum(half / np.maximum(side, half / _MOST_BALANCED), _MOST_BALANCED) for side in (carried, lacked))
+        found: Floats = np.where(gold == 1, more, less)
+        return found
+
     def solve(self, features: Matrix, gold: Gold, weights: Floats, *, strength: float, start: Weights | None = None) -> Weights:
         """Return the minimum for each label that a row carries."""
         if not self.can_fit(gold):
@@ -75,7 +93,8 @@ class Binomial:
         refuse_infinite(features)
         labels = self.known(gold)
         marks = gold[:, labels]
-        cells = (weights[:, None] * (marks != NOT_KNOWN)).astype(np.float32)
+        more = self.balancing(marks, weights)
+        cells = (weights[:, None] * (marks != NOT_KNOWN) * (1.0 if more is None else more)).astype(np.float32)
         marks = np.maximum(marks, 0).astype(np.float32)
         begin = _begin(labels, marks, cells, features.shape[1], start)
         solved = _minimum(features, marks, cells * np.float32(strength), begin)
@@ -86,7 +105,7 @@ class Binomial:
     ) -> Prior | None:
         """Return how often each label comes in the window; the shift is the log of its odds there over those in all rows."""
         recent = recent_rows(days, independent, window_days)
-        if not len(recent):
+        if self.balanced or not len(recent):
             return None
         marks = gold[:, solved.labels]
         told, carried = marks != NOT_KNOWN, marks == 1

@@ -76,6 +76,10 @@ class Family(Protocol):
         """Return whether there is anything to tell apart."""
         ...
 
+    def balancing(self, gold: Gold, weights: Floats) -> Floats | None:
+        """Return what to multiply weights by so that all labels weigh alike, for each row or cell; None where not asked for."""
+        ...
+
     def solve(self, features: Matrix, gold: Gold, weights: Floats, *, strength: float, start: Weights | None = None) -> Weights:
         """Return the minimum of `strength` times the weighted loss plus half the squared length of the weights.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +21,14 @@ _UNKNOWN_LABEL = -10.0
 """Log probability that counts where no older row carries the label, and at least for any: about 1 in 22,000."""
 
 
+@dataclass(frozen=True, slots=True)
 class Multinomial:
     """Gold is an id for each row."""
 
-    strengths = (3.0, 10.0, 30.0)
+    balanced: bool = False
+    """Whether all labels weigh alike, however often they come; no prior is assumed then."""
+
+    strengths: ClassVar[tuple[float, ...]] = (3.0, 10.0, 30.0)
 
     def encoded(self, rows: Sequence[Example], ids: Mapping[str, int]) -> Gold:
         """Return the id of each row's label."""
@@ -49,14 +55,26 @@ class Multinomial:
         """Return whether there are two labels: one alone is nothing to tell apart."""
         return len(np.unique(gold)) >= 2  # noqa: PLR2004 - see above
 
+    def balancing(self, gold: Gold, weights: Floats) -> Floats | None:
+        """Return for each row the mean weight of labels over that of its own (scikit-learn's `balanced`)."""
+        if not self.balanced:
+            return None
+        _labels, which = np.unique(gold, return_inverse=True)
+        mass = np.bincount(which, weights=weights)
+        found: Floats = mass.mean() / mass[which]
+        return found
+
     def solve(self, features: Matrix, gold: Gold, weights: Floats, *, strength: float, start: Weights | None = None) -> Weights:
         """Return the minimum over all labels together; see `heads.solving`."""
-        return solve(features, gold, weights, strength=strength, start=start)
+        more = self.balancing(gold, weights)
+        return solve(features, gold, weights if more is None else weights * more, strength=strength, start=start)
 
     def prior(
         self, solved: Weights, gold: Gold, weights: Floats, *, days: Floats, independent: Ids, window_days: float | None
     ) -> Prior | None:
         """Return the shares of labels in the window; see `heads.weighting`."""
+        if self.balanced:
+            return None
         return weighting.prior(solved, gold, weights, days=days, independent=independent, window_days=window_days)
 
     def judge(self, head: Weights, features: Matrix, gold: Gold) -> tuple[Floats, Ids]:
