@@ -116,14 +116,18 @@ class Training(_Part):
     ] = ()
     majority_share: Annotated[
         float | None,
-        Field(gt=0, lt=1, description="Largest share of the most frequent label in a run's rows (transformer); null: as it is."),
+        Field(
+            gt=0,
+            lt=1,
+            description="Largest share of the most frequent label in a run's rows (labels of whole texts); null: as is.",
+        ),
     ] = None
     max_rows_per_label: Annotated[
-        int | None, Field(gt=0, description="Most rows of any label that a run learns from (transformer); null: all.")
+        int | None, Field(gt=0, description="Most rows of any label that a run learns from (labels of whole texts); null: all.")
     ] = None
     class_weights: Annotated[
         Literal["none", "balanced"],
-        Field(description="`balanced`: all labels weigh alike in learning, however often they come (transformer)."),
+        Field(description="`balanced`: all labels weigh alike in learning, however often they come (labels of whole texts)."),
     ] = "none"
     dropout: Annotated[float, Field(ge=0, lt=1, description="Share of activations dropped in training (spaCy).")] = 0.1
     loss: Annotated[
@@ -132,9 +136,9 @@ class Training(_Part):
     ] = "mse"
 
     @property
-    def only_of_encoders(self) -> list[str]:
-        """The options that are set and that only encoders with a head obey."""
-        unset = {"majority_share": None, "max_rows_per_label": None, "class_weights": "none"}
+    def only_of_whole_texts(self) -> list[str]:
+        """The options that are set and that only kinds whose labels are of whole texts obey."""
+        unset = {"exclude_labels": (), "majority_share": None, "max_rows_per_label": None, "class_weights": "none"}
         return [name for name, value in unset.items() if getattr(self, name) != value]
 
 
@@ -293,16 +297,13 @@ class TaskSpec(_Part):
             raise ValueError(message)
         if (problem := _misfit(self, measured=isinstance(kind, Measures))) is not None:
             raise ValueError(problem)
-        if not isinstance(kind, ExcludesLabels) and self.training.exclude_labels:
-            message = f"training.exclude_labels does not fit kind {self.kind}; remove it"
+        if not isinstance(kind, ExcludesLabels) and (unfit := self.training.only_of_whole_texts):
+            message = f"training.{unfit[0]} does not fit kind {self.kind}; remove it"
             raise ValueError(message)
         if both := sorted({*self.label_names} & {*self.training.exclude_labels}):
             message = (
                 f"training.exclude_labels excludes {', '.join(both)}, which label_names declares; remove it from one of them"
             )
-            raise ValueError(message)
-        if self.backend != "transformer" and (unfit := self.training.only_of_encoders):
-            message = f"training.{unfit[0]} does not fit backend {self.backend}; remove it"
             raise ValueError(message)
         if self.labels == "closed" and not self.label_names:
             message = "labels: closed needs label_names, the labels that are allowed"

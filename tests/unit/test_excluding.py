@@ -69,7 +69,7 @@ def test_nothing_is_excluded_unless_asked() -> None:
                 "promotion": {"metric": "entity_f1"},
                 "training": {"class_weights": "balanced"},
             },
-            "class_weights does not fit backend spacy",
+            "class_weights does not fit kind ner",
         ),
         (
             {"kind": "ner", "backend": "spacy", "promotion": {"metric": "entity_f1"}, "training": {"exclude_labels": ["A"]}},
