@@ -5,7 +5,8 @@ macro F1 over the labels that these rows carry), and held-back rows of every yea
 
 - `refreshes`: the base model as it came, and a head that is solved anew each year on stored embeddings;
 - `tuned`: as shipped, one slow run a year;
-- `blocks`: the same, the head reads hashed runs of words beside the encoder's features (`training.feature_blocks: [ngrams]`);
+- `blocks`: the same, the head reads the base model's features and hashed runs of words beside the encoder's
+  (`training.feature_blocks: [base, ngrams]`);
 - `former`: the recipe of release 0.1, warm-started; `joint`: the same from the base model on all rows each year;
 - `lr`, `lr-recent`: scikit-learn's logistic regression on the stored embeddings of all rows; with a half-life of a year and the
   label prior of the last half year;
@@ -44,7 +45,11 @@ from trainers.learners.opening import quieten
 
 ARMS = ("refreshes", "tuned", "blocks", "former", "joint", "lr", "lr-recent", "tfidf")
 QUICK_ARMS = ("refreshes", "tuned", "former", "lr", "lr-recent", "tfidf")
-_OURS: dict[str, dict[str, Any]] = {"refreshes": {"tuning": "never"}, "tuned": {}, "blocks": {"feature_blocks": ["ngrams"]}}
+_OURS: dict[str, dict[str, Any]] = {
+    "refreshes": {"tuning": "never"},
+    "tuned": {},
+    "blocks": {"feature_blocks": ["base", "ngrams"]},
+}
 """What of the task's training section differs from the shipped one."""
 FIRST_YEAR, RUNS = 2012, range(2013, 2018)
 _STRENGTH = 10.0

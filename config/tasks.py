@@ -106,9 +106,9 @@ class Training(_Part):
         ),
     ] = 1.0
     feature_blocks: Annotated[
-        tuple[Literal["ngrams"], ...],
+        tuple[Literal["base", "ngrams"], ...],
         Field(
-            max_length=1, description="What a head reads beside the encoder's features (transformer): `ngrams` of words, hashed."
+            description="What a head reads beside the encoder's features (transformer): the `base` model's, `ngrams` of words."
         ),
     ] = ()
     exclude_labels: Annotated[
@@ -134,6 +134,14 @@ class Training(_Part):
         Literal["mse", "huber"],
         Field(description="What a regression minimises: squared errors, or large ones by their size alone (`huber`)."),
     ] = "mse"
+
+    @field_validator("feature_blocks")
+    @classmethod
+    def _each_block_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            message = f"names a block twice: {', '.join(names)}"
+            raise ValueError(message)
+        return names
 
     @property
     def only_of_whole_texts(self) -> list[str]:

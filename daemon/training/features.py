@@ -1,4 +1,4 @@
-"""What a champion's encoder makes of the rows, put into a run's folder: from the buffer, from the store, else computed."""
+"""What a champion's encoders make of the rows, put into a run's folder: from the buffer, from the store, else computed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import hashlib
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from daemon.training.heads import StandingHeadError
 from perennial_artifact import manifest
 from perennial_artifact.description import Description
 from perennial_artifact.errors import UnusableError
-from perennial_artifact.sentence.layout import ON_ENCODER, is_of_the_encoder
+from perennial_artifact.sentence.layout import BASE_FOLDER, ON_ENCODER, is_of_the_encoder
 from registry.artifacts.protocol import ArtifactStore
 from registry.store import Registry
 from registry.versions import Version
@@ -63,6 +64,16 @@ log = structlog.get_logger(__name__)
 
 class StoppedError(Exception):
     """The daemon stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """An encoder as it is served."""
+
+    key: str
+    folder: Path
+    description: Description
+    """Of the model that it belongs to."""
 
 
 class Features:
@@ -110,7 +121,8 @@ class Features:
     def prepare(self, run_dir: Path, champion: Path, *, most_missing: int | None = None) -> bool:
         """Write `FEATURES_FILE` for every row of the run's training set; False where its champion's format has no features.
 
-        Rows whose features are not stored are computed and stored, unless more than `most_missing` are: then False, too.
+        Where its head reads the base model's features too, they stand behind the encoder's. Rows whose features are not stored
+        are computed and stored, unless more than `most_missing` are: then False, too.
         """
         description = described(champion)
         if description.format not in ON_ENCODER:
@@ -122,15 +134,17 @@ class Features:
         hashes = [content_sha256(text) for text in rows["text"].to_pylist()]
         rows = rows.append_column("sha256", pa.array(hashes, pa.string()))
         texts = dict(zip(hashes, rows["text"].to_pylist(), strict=True))
-        key = self._key(champion, description)
-        found = self._buffered(key, champion, description, rows) or self._stored(key, champion, description, texts)
-        missing = [sha256 for sha256 in texts if sha256 not in found]
-        if most_missing is not None and len(missing) > most_missing:
-            log.info("features.too_many_missing", missing=len(missing), limit=most_missing, next="the run goes without them")
+        encoders = self._served(champion, description)
+        found = [self._buffered(one, rows) or self._stored(one, texts) for one in encoders]
+        missing = [[sha256 for sha256 in texts if sha256 not in vectors] for vectors in found]
+        count = sum(map(len, missing))
+        if most_missing is not None and count > most_missing:
+            log.info("features.too_many_missing", missing=count, limit=most_missing, next="the run goes without them")
             return False
-        found |= self._computed(key, champion, description, {sha256: texts[sha256] for sha256 in missing})
+        for one, vectors, absent in zip(encoders, found, missing, strict=True):
+            vectors.update(self._computed(one, {sha256: texts[sha256] for sha256 in absent}))
         write_features(_by_example(rows, found), run_dir / job_spec.FEATURES_FILE)
-        log.info("features.prepared", rows=rows.num_rows, computed=len(missing), seconds=round(time.monotonic() - began, 2))
+        log.info("features.prepared", rows=rows.num_rows, computed=count, seconds=round(time.monotonic() - began, 2))
         return True
 
     def keep(self, run_dir: Path, registry: Registry, artifacts: ArtifactStore, version: str) -> None:
@@ -144,32 +158,37 @@ class Features:
             log.exception("features.not_kept", version=version, next="the next refresh computes them")
 
     def _keep(self, run_dir: Path, registry: Registry, artifacts: ArtifactStore, version: str) -> None:
-        path, key = run_dir / job_spec.NEW_FEATURES_FILE, self._key_of(artifacts, registry.versions.get(version))
-        if key is not None and path.exists():
+        path, keys = run_dir / job_spec.NEW_FEATURES_FILE, self._keys_of(artifacts, registry.versions.get(version))
+        if keys and path.exists():
             with pq.ParquetFile(run_dir / job_spec.TRAINING_SET_FOLDER / ROWS_FILE) as file:
                 rows = file.read(columns=["example_id", "text"], use_threads=False).to_pylist()
             features = read_features(path)
             known = [row for row in rows if row["example_id"] in features]
             matrix = features.rows([row["example_id"] for row in known])
-            self._store.put(key, {content_sha256(row["text"]): vector for row, vector in zip(known, matrix, strict=True)})
+            self._store.put(keys[0], {content_sha256(row["text"]): vector for row, vector in zip(known, matrix, strict=True)})
             path.unlink()
         in_use = [registry.versions.get(alias.version) for alias in registry.versions.all_aliases()]
-        self._store.keep_encoders({key for one in in_use if (key := self._key_of(artifacts, one)) is not None})
+        self._store.keep_encoders({key for one in in_use for key in self._keys_of(artifacts, one)})
 
-    def _key_of(self, artifacts: ArtifactStore, version: Version) -> str | None:
-        """Return what names a version's encoder; None where its files are gone, or of a format without features."""
+    def _keys_of(self, artifacts: ArtifactStore, version: Version) -> list[str]:
+        """Return what names a version's encoders; none where its files are gone, or of a format without features."""
         folder = artifacts.folder(version.artifact_id)
         try:
             description = described(folder)
-            return self._key(folder, description) if description.format in ON_ENCODER else None
+            return [one.key for one in self._served(folder, description)] if description.format in ON_ENCODER else []
         except (RunFailedError, UnusableError, OSError):
-            return None
+            return []
 
-    def _key(self, folder: Path, description: Description) -> str:
-        return encoder_key(folder, description, hardware.resolve(self._settings, backend=description.backend).precision)
+    def _served(self, folder: Path, description: Description) -> list[_Served]:
+        """Return the encoders of a model whose head has features, in the order in which it reads them."""
+        precision = hardware.resolve(self._settings, backend=description.backend).precision
+        found = [_Served(encoder_key(folder, description, precision), folder, description)]
+        if (base := folder / BASE_FOLDER).is_dir():
+            found.append(_Served(encoder_key(folder, description, precision, part=BASE_FOLDER), base, description))
+        return found
 
-    def _buffered(self, key: str, champion: Path, description: Description, rows: pa.Table) -> Vectors:
-        """Return the buffer's embeddings where they are what the champion's encoder makes of the texts; else nothing."""
+    def _buffered(self, served: _Served, rows: pa.Table) -> Vectors:
+        """Return the buffer's embeddings where they are what an encoder makes of the texts; else nothing."""
         maker = usual_maker(rows) if "encoder_id" in rows.column_names else None
         if maker is None:
             return {}
@@ -177,9 +196,10 @@ class Features:
         embeddings = from_column(own, "embedding")
         own = own.filter(pa.array([example_id in embeddings for example_id in own["example_id"].to_pylist()], pa.bool_()))
         texts, matrix = own["text"].to_pylist(), embeddings.rows(own["example_id"].to_pylist())
+        key = served.key
         if (key, maker) not in self._same_as_buffer:
             some = spread_by_length(range(len(texts)), [len(text) for text in texts])
-            again, _cut = self._encoder(key, champion, description).features([texts[at] for at in some])
+            again, _cut = self._encoder(served).features([texts[at] for at in some])
             same = alike(again, matrix[some])
             self._same_as_buffer[key, maker] = same
             log.info("features.buffer_checked", encoder=key, buffer=maker, same=same, texts=len(some))
@@ -187,12 +207,13 @@ class Features:
             return {}
         return dict(zip(own["sha256"].to_pylist(), matrix, strict=True))
 
-    def _stored(self, key: str, champion: Path, description: Description, texts: Mapping[str, str]) -> Vectors:
+    def _stored(self, served: _Served, texts: Mapping[str, str]) -> Vectors:
+        key = served.key
         found = self._store.get(key, texts.keys())
         if found and key not in self._trusted:
             names = list(found)
             chosen = [names[at] for at in spread_by_length(range(len(names)), [len(texts[sha256]) for sha256 in names])]
-            again, _cut = self._encoder(key, champion, description).features([texts[sha256] for sha256 in chosen])
+            again, _cut = self._encoder(served).features([texts[sha256] for sha256 in chosen])
             same = alike(again, np.stack([found[sha256] for sha256 in chosen]))
             log.info("features.store_checked", encoder=key, same=same, texts=len(chosen))
             if not same:
@@ -201,7 +222,7 @@ class Features:
         self._trusted.add(key)
         return found
 
-    def _computed(self, key: str, champion: Path, description: Description, texts: Mapping[str, str]) -> Vectors:
+    def _computed(self, served: _Served, texts: Mapping[str, str]) -> Vectors:
         found: Vectors = {}
         missing = sorted(texts, key=lambda sha256: len(texts[sha256]))
         for start in range(0, len(missing), _TEXTS_PER_PORTION):
@@ -209,32 +230,40 @@ class Features:
                 message = "the daemon stops; what was computed is stored, and the run goes on at the next start"
                 raise StoppedError(message)
             portion = missing[start : start + _TEXTS_PER_PORTION]
-            matrix, _cut = self._encoder(key, champion, description).features([texts[sha256] for sha256 in portion])
+            matrix, _cut = self._encoder(served).features([texts[sha256] for sha256 in portion])
             vectors = dict(zip(portion, matrix, strict=True))
-            self._store.put(key, vectors)
+            self._store.put(served.key, vectors)
             found |= vectors
         return found
 
-    def _encoder(self, key: str, champion: Path, description: Description) -> SentenceEncoder:
-        if key not in self._encoders:
+    def _encoder(self, served: _Served) -> SentenceEncoder:
+        if served.key not in self._encoders:
             from perennial_artifact.sentence.encoder import SentenceEncoder  # noqa: PLC0415 - loads torch
 
             while len(self._encoders) >= _ENCODERS_KEPT:
                 del self._encoders[next(iter(self._encoders))]
-            compute = hardware.resolve(self._settings, backend=description.backend).compute
+            compute = hardware.resolve(self._settings, backend=served.description.backend).compute
             with heads.of_the_champion():
-                self._encoders[key] = SentenceEncoder.open(champion, compute, max_tokens=description.input.max_tokens)
-        return self._encoders[key]
+                opened = SentenceEncoder.open(served.folder, compute, max_tokens=served.description.input.max_tokens)
+            self._encoders[served.key] = opened
+        return self._encoders[served.key]
 
 
-def encoder_key(folder: Path, description: Description, precision: str) -> str:
-    """Return what names an encoder as it is served: its files by content, how long a text it reads, and its precision."""
+def encoder_key(folder: Path, description: Description, precision: str, *, part: str = "") -> str:
+    """Return what names an encoder as it is served: its files by content, how long a text it reads, and its precision.
+
+    `part` is a folder inside the model's: of the base model that stands beside the tuned one.
+    """
     digest = hashlib.sha256(repr((description.input.max_tokens, precision)).encode())
     published = {name: file.sha256 for name, file in manifest.unchecked(folder).items()}
     for name in sorted(manifest.regular_files(folder)):
-        if is_of_the_encoder(name):
-            digest.update(f"{name}\0{published.get(name) or sha256_of_file(folder / name)}\n".encode())
+        if _part_of(name) == part and is_of_the_encoder(own := name.removeprefix(f"{part}/")):
+            digest.update(f"{own}\0{published.get(name) or sha256_of_file(folder / name)}\n".encode())
     return digest.hexdigest()[:24]
+
+
+def _part_of(name: str) -> str:
+    return BASE_FOLDER if name.startswith(f"{BASE_FOLDER}/") else ""
 
 
 def _convert(champion: Path) -> None:
@@ -246,8 +275,9 @@ def _convert(champion: Path) -> None:
     building.rename(champion)
 
 
-def _by_example(rows: pa.Table, found: Vectors) -> FeatureSet:
-    if not found:
+def _by_example(rows: pa.Table, found: Sequence[Vectors]) -> FeatureSet:
+    if not rows.num_rows:
         message = "the training set has no text to make features of"
         raise RunFailedError(message)
-    return FeatureSet.of(rows["example_id"].to_pylist(), np.stack([found[sha256] for sha256 in rows["sha256"].to_pylist()]))
+    matrices = [np.stack([vectors[sha256] for sha256 in rows["sha256"].to_pylist()]) for vectors in found]
+    return FeatureSet.of(rows["example_id"].to_pylist(), np.hstack(matrices))

@@ -1,4 +1,4 @@
-"""Hashed runs of words beside an encoder's features: a format of its own, refreshed without torch, refused where damaged."""
+"""Further blocks beside an encoder's features: a format of its own, refreshed without torch, refused where damaged."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ from pydantic import ValidationError
 from config.errors import RunFailedError
 from daemon.training.features import encoder_key
 from perennial_artifact.blocks.classifier import BlocksClassifier
-from perennial_artifact.blocks.features import BLOCKS_FILE, Blocks, named
+from perennial_artifact.blocks.features import BLOCKS_FILE, NAMES, Blocks, Ngrams, named
 from perennial_artifact.compute import Compute
 from perennial_artifact.description import describe
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.formats import open_model
 from perennial_artifact.sentence.head import Head
-from perennial_artifact.sentence.layout import BLOCKS_FORMAT, FORMAT
+from perennial_artifact.sentence.layout import BASE_FOLDER, BLOCKS_FORMAT, FORMAT
 from tests.support.tiny_models import make_tiny_bert, toy_plan, toy_rows, toy_spec
 from trainers.learners.encoders.classification import ClassificationLearner
 from trainers.learners.features import FeatureSet
 from trainers.learners.heads.refresh import HeadRefresh
 
 ROWS = toy_rows(("SPORT", "MARKETS"), 60)
+WIDTH = 32
 TEXTS = [row.text for row in toy_rows(("SPORT", "MARKETS"), 10, seed=4)] + ["", "goal " * 500]
-RULES = {"tuning": "never", "max_tokens": 32}
+RULES = {"max_tokens": 32, "full_epochs": 4, "full_learning_rate": 5e-3}
 
 
 @dataclass
@@ -43,17 +44,20 @@ class Made:
     folder: Path
     plain: Path
     features: FeatureSet
+    """What its encoders make of the rows."""
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+@pytest.fixture(scope="module", params=[("ngrams",), ("base",), ("ngrams", "base")], ids="+".join)
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("blocks")
-    spec = toy_spec(make_tiny_bert(folder / "base"), training={**RULES, "feature_blocks": ["ngrams"]})
-    kept: list[FeatureSet] = []
-    ClassificationLearner().train(toy_plan(spec, ROWS, folder / "work", keep_features=kept.append), folder / "model")
-    without = toy_spec(folder / "base", training=RULES)
+    spec = toy_spec(make_tiny_bert(folder / "bert"), training={**RULES, "feature_blocks": request.param})
+    ClassificationLearner().train(toy_plan(spec, ROWS, folder / "work"), folder / "model")
+    without = toy_spec(folder / "bert", training=RULES)
     ClassificationLearner().train(toy_plan(without, ROWS, folder / "work"), folder / "plain")
-    return Made(spec, folder / "model", folder / "plain", kept[0])
+    model = open_model(folder / "model", Compute())
+    assert isinstance(model, BlocksClassifier)
+    features, _cut = model.encoder.features([row.text for row in ROWS])
+    return Made(spec, folder / "model", folder / "plain", FeatureSet.of([row.example_id for row in ROWS], features))
 
 
 @pytest.fixture
@@ -78,8 +82,12 @@ def test_the_head_reads_the_encoder_and_the_blocks(made: Made) -> None:
     assert describe(made.plain).format == FORMAT
     model = open_model(made.folder, Compute())
     assert isinstance(model, BlocksClassifier)
-    assert model.head.weight.shape == (2, made.features.matrix.shape[1] + model.blocks.columns)
-    assert np.abs(model.head.weight[:, made.features.matrix.shape[1] :]).max() > 0, "something was learnt of the words"
+    asked = made.spec.training.feature_blocks
+    assert model.blocks.names == tuple(sorted(asked))
+    widths = [WIDTH, *([WIDTH] if "base" in asked else []), *([model.blocks.ngrams.columns] if model.blocks.ngrams else [])]
+    assert model.head.weight.shape == (2, sum(widths))
+    for part in np.split(model.head.weight, np.cumsum(widths)[:-1], axis=1):
+        assert np.abs(part).max() > 0, "something was learnt of each block"
     right = [answer["label"] for answer in model.predict([row.text for row in ROWS])]
     assert right == [row.target["label"] for row in ROWS]
     assert [answer["truncated"] for answer in answers(made.folder)][-2:] == [False, True]
@@ -128,6 +136,8 @@ def test_serving_goes_on_with_the_encoder_after_a_refresh(made: Made, tmp_path: 
     before = open_model(made.folder, Compute())
     assert isinstance(before, BlocksClassifier)
     changed = ["head/model.safetensors", "head/head.json", BLOCKS_FILE, "labels.json", "model.json"]
+    for other in ("model.safetensors", f"{BASE_FOLDER}/model.safetensors"):
+        assert BlocksClassifier.open_after(after, describe(after), before=before, changed=[*changed, other]) is None
     shared = BlocksClassifier.open_after(after, describe(after), before=before, changed=changed)
     assert shared is not None
     assert shared.encoder is before.encoder
@@ -157,6 +167,10 @@ def _rewritten(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], N
     return damage
 
 
+def _every_block(**changes: Any) -> Callable[[Path], None]:
+    return _rewritten(lambda content: [content[name].update(changes) for name in NAMES if name in content])
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -165,14 +179,15 @@ def _rewritten(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], N
         lambda folder: (folder / BLOCKS_FILE).write_bytes(b"[]"),
         _rewritten(lambda content: content.update(format_version=2)),
         _rewritten(lambda content: content.update(images={})),
-        _rewritten(lambda content: content.pop("ngrams")),
-        _rewritten(lambda content: content["ngrams"].update(columns=64)),
-        _rewritten(lambda content: content["ngrams"].update(columns=1 << 30)),
-        _rewritten(lambda content: content["ngrams"].update(columns="32768")),
-        _rewritten(lambda content: content["ngrams"].update(shortest=3)),
-        _rewritten(lambda content: content["ngrams"].update(longest=50)),
-        _rewritten(lambda content: content["ngrams"].update(characters=-1)),
-        _rewritten(lambda content: content["ngrams"].update(analyzer="eval")),
+        _rewritten(lambda content: content.pop(next(name for name in content if name in NAMES))),
+        _every_block(columns=64),
+        _every_block(columns=1 << 30),
+        _every_block(columns="32"),
+        _every_block(columns=-1),
+        _every_block(analyzer="eval"),
+        _rewritten(lambda content: content.update(ngrams={"shortest": 3})),
+        _rewritten(lambda content: content.update(ngrams={"longest": 50})),
+        _rewritten(lambda content: content.update(base={})),
     ],
 )
 def test_a_damaged_folder_is_refused(copied: Path, damage: Callable[[Path], None]) -> None:
@@ -195,14 +210,15 @@ def test_an_unknown_block_is_refused_by_name() -> None:
     with pytest.raises(ValidationError, match="feature_blocks"):
         toy_spec("minilm", training={"feature_blocks": ["ngrams", "ngrams"]})
     with pytest.raises(UnusableError, match="pictures"):
-        named(["pictures"])
-    assert named([]) is None
+        named(["pictures"], base_columns=None)
+    assert named([], base_columns=None) is None
+    assert named(["base"], base_columns=None) is None, "it was left out"
 
 
-def test_a_text_of_any_length_and_of_no_words_has_a_row(made: Made) -> None:
-    blocks = Blocks.read(made.folder)
+def test_a_text_of_any_length_and_of_no_words_has_a_row() -> None:
+    ngrams = Ngrams()
     texts = ["", "...", "word " * 1_000_000]
-    found = blocks.ngrams.of(texts)
-    assert found.shape == (3, blocks.columns)
+    found = ngrams.of(texts)
+    assert found.shape == (3, ngrams.columns)
     assert np.asarray(abs(found).sum(axis=1)).reshape(-1)[:2] == pytest.approx([0.0, 0.0])
     assert float(np.sqrt((found[[2]] ** 2).sum())) == pytest.approx(1.0, abs=1e-5)

@@ -49,6 +49,10 @@ class FeatureSet:
         """Return the vectors of these examples, shape (examples, features). Raises `KeyError` for one that is not there."""
         return self.matrix[[self.places[example_id] for example_id in example_ids]]
 
+    def columns(self, first: int, last: int | None) -> FeatureSet:
+        """Return the same examples with some of the numbers alone, `last` not among them; None: up to the end."""
+        return FeatureSet(self.matrix[:, first:last], self.places)
+
 
 def from_column(rows: pa.Table, column: str) -> FeatureSet:
     """Return the vectors in a list column of a table with `example_id`.

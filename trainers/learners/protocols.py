@@ -78,7 +78,7 @@ class TrainingPlan:
     base_features: FeatureSet | None = None
     """What the base model as it came makes of the rows, where the buffer holds that."""
     champion_features: FeatureSet | None = None
-    """What the champion's encoder makes of the rows, where that is stored."""
+    """What the champion's encoder makes of the rows, and behind it the base model where its head reads that too; if stored."""
     keep_features: Callable[[FeatureSet], None] = lambda _features: None
     """Told what the candidate's encoder makes of the rows, so that it need not be computed again."""
     score: Callable[[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]], float] | None = None

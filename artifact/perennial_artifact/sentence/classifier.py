@@ -4,21 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from perennial_artifact.compute import Compute
 from perennial_artifact.description import Description
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.predictor import Answer, Predictor
 from perennial_artifact.sentence.encoder import SentenceEncoder
-from perennial_artifact.sentence.head import Head
+from perennial_artifact.sentence.head import Features, Head
 from perennial_artifact.sentence.layout import WITH_THRESHOLDS, is_of_the_encoder
+
+
+class Encodes(Protocol):
+    """An encoder, or several side by side. Thread-safe."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens that it reads of a text."""
+        ...
+
+    def features(self, texts: Sequence[str]) -> tuple[Features, list[bool]]:
+        """Return features, float32, shape (texts, features), in order, and of each text whether it was cut."""
+        ...
 
 
 class SentenceClassifier:
     """A loaded classifier: answers limited to the labels that its training rows have shown."""
 
-    def __init__(self, encoder: SentenceEncoder, head: Head) -> None:
+    def __init__(self, encoder: Encodes, head: Head) -> None:
         self.encoder = encoder
         self.head = head
 
@@ -26,18 +39,22 @@ class SentenceClassifier:
     def open(cls, folder: Path, description: Description, compute: Compute) -> Self:
         """Return the classifier in `folder`. Raises `UnusableError` when it cannot be read."""
         head = _head_of(folder, description)
-        return cls._fitting(folder, SentenceEncoder.open(folder, compute, max_tokens=description.input.max_tokens), head)
+        return cls._fitting(folder, cls._encoder(folder, compute, max_tokens=description.input.max_tokens), head)
 
     @classmethod
     def open_after(cls, folder: Path, description: Description, *, before: Predictor, changed: Collection[str]) -> Self | None:
-        """Return the classifier in `folder` on the encoder of `before`; None where more than the head has changed."""
+        """Return the classifier in `folder` on what `before` reads texts with; None where more than the head has changed."""
         same_encoder = not any(map(is_of_the_encoder, changed))
         if same_encoder and isinstance(before, cls) and before.encoder.max_tokens == description.input.max_tokens:
             return cls._fitting(folder, before.encoder, _head_of(folder, description))
         return None
 
     @classmethod
-    def _fitting(cls, folder: Path, encoder: SentenceEncoder, head: Head) -> Self:
+    def _encoder(cls, folder: Path, compute: Compute, *, max_tokens: int | None) -> Encodes:
+        return SentenceEncoder.open(folder, compute, max_tokens=max_tokens)
+
+    @classmethod
+    def _fitting(cls, folder: Path, encoder: Encodes, head: Head) -> Self:
         width = encoder.features([""])[0].shape[1]
         if width != head.weight.shape[1]:
             message = f"the encoder in {folder} has {width} features, and its head reads {head.weight.shape[1]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,11 @@ class Solved:
     """The newest of them."""
     refreshes: int = 0
     """How often the head was solved anew since the encoder came to be what it is."""
+
+    @property
+    def tuned_until_days(self) -> float | None:
+        """`tuned_until` in days since 1970."""
+        return None if self.tuned_until is None else datetime.fromisoformat(self.tuned_until).timestamp() / 86_400
 
 
 @dataclass(frozen=True, slots=True)

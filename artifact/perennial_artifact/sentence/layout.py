@@ -38,6 +38,8 @@ READING_FILE = "sentence_bert_config.json"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 HEAD_FOLDER = "head"
+BASE_FOLDER = "base"
+"""The base model as it came, where the head reads its features too: the encoder's files of a model that was not tuned."""
 
 Kind = Literal["Pooling", "Normalize", "Dense"]
 _TYPE = "sentence_transformers.models."
@@ -62,7 +64,7 @@ class Module:
 
 
 def is_of_the_encoder(name: str) -> bool:
-    """Return whether a file of a model folder (POSIX, relative) is the encoder's, not the head's or of both."""
+    """Return whether a file of a model folder (POSIX, relative) is an encoder's, not the head's or of both."""
     return not name.startswith(f"{HEAD_FOLDER}/") and name not in (LABELS_FILE, MANIFEST_FILE, MODEL_FILE)
 
 

@@ -24,12 +24,14 @@ from perennial_artifact.sentence.encoder import save_encoder
 from perennial_artifact.sentence.head import Head, Solved
 from perennial_artifact.sentence.layout import WITH_HEAD
 from trainers.learners.encoders import encoder as encoders
+from trainers.learners.encoders.base_block import base_beside
 from trainers.learners.encoders.baseline import MostFrequentLabel, NearestCentroid
 from trainers.learners.encoders.encoder import TextEncoder, Tuned
 from trainers.learners.encoders.fine_tuning import Recipe, Row, Trainable, fine_tune
 from trainers.learners.encoders.slow_run import champion_of, features_of_rows, recipe_of, with_note
 from trainers.learners.features import FeatureSet
 from trainers.learners.heads import tuning
+from trainers.learners.heads.blocks import apart, note_compared, read
 from trainers.learners.heads.building import build, choice_of
 from trainers.learners.heads.contradictions import lightened
 from trainers.learners.heads.family import Family, Gold
@@ -59,6 +61,7 @@ class ClassificationLearner:
         out-of-memory errors pass through.
         """
         champion = champion_of(plan)
+        plan = apart(plan, champion)
         labelling = labelling_of(plan.spec)
         found = labelling.usable(plan, _labels_of(plan))
         before = _choice_of(champion) if champion else Choice()
@@ -66,6 +69,7 @@ class ClassificationLearner:
         found = replace(found, rows=lightened(plan, found.rows, plan.base_features, found.labels, before))
         rows = found.rows
         start = tuning.where_to_start(plan, rows, found.labels, champion, before, labelling.family)
+        note_compared(plan, rows, found.labels, champion if start.from_champion else None, start.choice or before)
         # Before the first sum: another number of threads adds in another order.
         torch.set_num_threads(plan.hardware.threads)
         torch.manual_seed(plan.seed)
@@ -82,10 +86,12 @@ class ClassificationLearner:
             report(TrainingStep(step=1, steps=1, epoch=1.0, loss=0.0, examples_per_s=0.0))
         pooled, tokenizer, max_tokens = encoder.pooled, encoder.tokenizer, encoder.max_tokens
         save_encoder(pooled, tokenizer, output, max_tokens=max_tokens)
+        beside = base_beside(plan, encoder, rows, output, tuned=start.tune)
         features = features_of_rows(plan, encoder, rows, tokenised, _stored(plan, start))
-        blocks = named(plan.spec.training.feature_blocks)
-        read = features if blocks is None else blocks.join(features, [row.text for row in rows])
-        head = _solve(plan, rows, found.labels, read, start, before, about)
+        blocks = named(plan.spec.training.feature_blocks, base_columns=None if beside is None else beside.shape[1])
+        features = features if beside is None else np.hstack([features, beside])
+        matrix = read(features, [row.text for row in rows], blocks)
+        head = _solve(plan, rows, found.labels, matrix, start, before, about)
         head.write(output)
         if blocks is not None:
             blocks.write(output)

@@ -86,13 +86,15 @@ def compare(first: HeadRows, second: HeadRows, choice: Choice, *, newer_than_day
     judge = np.flatnonzero((first.days > newer_than_days) & first.independent & known)
     if len(judge) < _LEAST_JUDGED or not first.family.can_fit(first.labels[fit]):
         return None
-    ours, theirs = (_scores(rows, [(fit, judge)], [choice])[choice] for rows in (first, second))
-    better = _clearly_better(theirs, ours)
-    one, other = (
-        Tried(name=name, scores=found.means, cpu_s=found.cpu_s, chosen=chosen)
-        for name, found, chosen in (("first", ours, not better), ("second", theirs, better))
-    )
-    return one, other, better
+    return _compared(first, second, choice, [(fit, judge)])
+
+
+def compare_over_time(first: HeadRows, second: HeadRows, choice: Choice) -> tuple[Tried, Tried, bool] | None:
+    """Return the same as `compare`, of heads fitted on older rows and judged on newer ones; the rows are in order of time."""
+    parts = list(_splits(first))
+    if sum(len(judge) for _fit, judge in parts) < _LEAST_JUDGED:
+        return None
+    return _compared(first, second, choice, parts)
 
 
 def judged_rows(rows: HeadRows, choice: Choice) -> Judged | None:
@@ -144,6 +146,16 @@ def _scores(rows: HeadRows, splits: Sequence[tuple[Ids, Ids]], choices: Sequence
         means = {"log_probability": float(log.mean())} | family.scores(gold, np.concatenate(answers[choice]))
         scores[choice] = _Score(log, means, cpu_s)
     return scores
+
+
+def _compared(first: HeadRows, second: HeadRows, choice: Choice, parts: Sequence[tuple[Ids, Ids]]) -> tuple[Tried, Tried, bool]:
+    ours, theirs = (_scores(rows, parts, [choice])[choice] for rows in (first, second))
+    better = _clearly_better(theirs, ours)
+    one, other = (
+        Tried(name=name, scores=found.means, cpu_s=found.cpu_s, chosen=chosen)
+        for name, found, chosen in (("first", ours, not better), ("second", theirs, better))
+    )
+    return one, other, better
 
 
 def _best(tried: dict[Choice, _Score], before: Choice) -> Choice:

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from config.errors import RunFailedError
 from perennial_artifact.description import Description, describe
 from perennial_artifact.predictor import Predictor
 from perennial_artifact.sentence.head import Head
-from perennial_artifact.sentence.layout import WITH_BLOCKS, WITH_HEAD
-from trainers.learners.features import Features, FeatureSet
+from perennial_artifact.sentence.layout import WITH_HEAD
+from trainers.learners.features import FeatureSet
+from trainers.learners.heads.blocks import blocks_of, read
 from trainers.learners.heads.building import build, choice_of
 from trainers.learners.heads.contradictions import lightened
 from trainers.learners.heads.forward import Choice, choose
 from trainers.learners.heads.links import link_encoder
 from trainers.learners.heads.rows import HeadRows, head_rows
-from trainers.learners.heads.solving import Matrix
 from trainers.learners.heads.stored import FromFeatures
 from trainers.learners.labelling import of as labelling_of
 from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import TrainingPlan, TrainingStep
 from trainers.learners.tried import Tried
-
-if TYPE_CHECKING:
-    from perennial_artifact.blocks.features import Blocks
 
 _MOST_CHOSEN_ROWS = 20_000
 _MOST_CHOSEN_CELLS = 100_000
@@ -51,8 +47,8 @@ class HeadRefresh:
         if stored is None or not known:
             message = "no features of the champion's encoder are stored for the rows; they are computed before the next run"
             raise RunFailedError(message)
-        blocks = _blocks(folder, description)
-        features = _read(stored.rows([row.example_id for row in known]), [row.text for row in known], blocks)
+        blocks = blocks_of(folder, description)
+        features = read(stored.rows([row.example_id for row in known]), [row.text for row in known], blocks)
         if features.shape[1] != before.weight.shape[1]:
             message = (
                 f"the stored features have {features.shape[1]} numbers and the champion's head reads {before.weight.shape[1]}: "
@@ -78,8 +74,8 @@ class HeadRefresh:
     def open(self, folder: Path, features: FeatureSet, rows: Mapping[str, str]) -> Predictor:
         """Return a model that answers known texts from their stored features; `rows` is example id by text."""
         with usable_model():
-            head, blocks = Head.read(folder), _blocks(folder, describe(folder))
-            return FromFeatures(head, features, rows, read=lambda found, texts: _read(found, texts, blocks))
+            head, blocks = Head.read(folder), blocks_of(folder, describe(folder))
+            return FromFeatures(head, features, rows, read=lambda found, texts: read(found, texts, blocks))
 
 
 def _champion(plan: TrainingPlan) -> tuple[Path, Head, Description]:
@@ -92,20 +88,6 @@ def _champion(plan: TrainingPlan) -> tuple[Path, Head, Description]:
             message = f"the champion's format is {description.format}, whose head cannot be refreshed; ask for a full run"
             raise RunFailedError(message)
         return plan.warm_start, Head.read(plan.warm_start), description
-
-
-def _blocks(folder: Path, description: Description) -> Blocks | None:
-    """Return the blocks that the head of a published model reads beside its encoder's features; None for one without."""
-    if description.format not in WITH_BLOCKS:
-        return None
-    from perennial_artifact.blocks.features import Blocks  # noqa: PLC0415 - only such a model pays for it
-
-    with usable_model():
-        return Blocks.read(folder)
-
-
-def _read(features: Features, texts: Sequence[str], blocks: Blocks | None) -> Matrix:
-    return features if blocks is None else blocks.join(features, texts)
 
 
 def _choice(rows: HeadRows, before: Choice, plan: TrainingPlan) -> Choice:

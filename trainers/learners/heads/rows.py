@@ -51,6 +51,11 @@ class HeadRows:
         return replace(self, features=features)
 
 
+def days_of(rows: Sequence[Example]) -> Floats:
+    """Return the event times (n) of examples, in days since 1970."""
+    return np.array([row.event_time.timestamp() for row in rows], dtype=np.float64) / _SECONDS_A_DAY
+
+
 def head_rows(rows: Sequence[Example], features: Matrix, labels: LabelSet, family: Family = MULTINOMIAL) -> HeadRows:
     """Return examples, whose labels are among `labels`, and their features, shape (rows, features)."""
     documents: dict[str, int] = {}
@@ -58,7 +63,7 @@ def head_rows(rows: Sequence[Example], features: Matrix, labels: LabelSet, famil
         features,
         family.encoded(rows, labels.ids),
         np.array([row.weight for row in rows], dtype=np.float64),
-        np.array([row.event_time.timestamp() for row in rows], dtype=np.float64) / _SECONDS_A_DAY,
+        days_of(rows),
         np.array([documents.setdefault(row.document or f"\0{row.example_id}", len(documents)) for row in rows], dtype=np.intp),
         np.array([row.independent for row in rows], dtype=bool),
         family,

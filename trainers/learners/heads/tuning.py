@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from perennial_artifact.description import describe
@@ -22,7 +21,6 @@ from trainers.learners.protocols import Example, TrainingPlan
 
 _LEAST_KNOWN = 0.9
 """Share of the rows whose features must be stored for them to speak for all."""
-_SECONDS_A_DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +63,9 @@ def _base_is_better(ours: HeadRows | None, base: HeadRows | None, champion: Path
         return False
     with usable():
         solved = Head.read(champion).solved if describe(champion).format in WITH_HEAD else None
-    if solved is None or solved.tuned_until is None or len(ours) != len(base):
+    if solved is None or solved.tuned_until_days is None or len(ours) != len(base):
         return False
-    tuned_until = datetime.fromisoformat(solved.tuned_until).timestamp() / _SECONDS_A_DAY
-    found = forward.compare(ours, base, choice, newer_than_days=tuned_until)
+    found = forward.compare(ours, base, choice, newer_than_days=solved.tuned_until_days)
     if found is None:
         return False
     first, second, better = found
