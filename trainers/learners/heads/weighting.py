@@ -57,4 +57,5 @@ def recent_rows(days: Floats, independent: Ids, window_days: float | None) -> Id
     """Return those of the rows `independent` that lie in the last `window_days`; none where no window is asked for."""
     if window_days is None:
         return independent[:0]
-    return independent[days[independent] > days.max(initial=-np.inf) - window_days]
+    found: Ids = independent[days[independent] > days.max(initial=-np.inf) - window_days]
+    return found
