@@ -67,7 +67,8 @@ class Binomial:
     def told_by(self, gold: Gold, older: Gold) -> npt.NDArray[np.bool_]:
         """Return of each row whether older ones carry all of its labels."""
         new = ~(older == 1).any(axis=0)
-        return ~(gold[:, new] == 1).any(axis=1)
+        found: npt.NDArray[np.bool_] = ~(gold[:, new] == 1).any(axis=1)
+        return found
 
     def can_fit(self, gold: Gold) -> bool:
         """Return whether some row carries a label that another lacks."""
@@ -95,9 +96,9 @@ class Binomial:
         marks = gold[:, labels]
         more = self.balancing(marks, weights)
         cells = (weights[:, None] * (marks != NOT_KNOWN) * (1.0 if more is None else more)).astype(np.float32)
-        marks = np.maximum(marks, 0).astype(np.float32)
-        begin = _begin(labels, marks, cells, features.shape[1], start)
-        solved = _minimum(features, marks, cells * np.float32(strength), begin)
+        carried: Features = np.maximum(marks, 0).astype(np.float32)
+        begin = _begin(labels, carried, cells, features.shape[1], start)
+        solved = _minimum(features, carried, cells * np.float32(strength), begin)
         return Weights(labels, np.ascontiguousarray(solved[:, :-1], dtype=np.float32), solved[:, -1].astype(np.float32))
 
     def prior(
