@@ -126,6 +126,7 @@ class FormerRecipe:
         """Point a new label's weights to where its rows lie: its mean less the mean of all labels, as long as learnt ones are."""
         by_label: dict[int, list[Tokenised]] = defaultdict(list)
         for row in rows:
+            assert isinstance(row.label, int), "the former recipe knows one label a text"
             by_label[row.label].append(row)
         chosen = {number: found[:: -(-len(found) // _MOST_IMPRINTED)] for number, found in by_label.items()}
         if not unlearnt & chosen.keys() or len(chosen) < 2:
