@@ -9,12 +9,15 @@ from typing import Annotated, Any, Literal, Self, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from config import filters
 from config.clock import MAX_DAYS
 from config.errors import UserError
 from config.foreign.labels import LabelName, label
 from config.kinds import catalog as kinds
 from config.kinds.kind import ExcludesLabels, Measures
-from config.kinds.regression.dimensions import MAX_DIMENSIONS, Dimension, wrong
+from config.kinds.regression.dimensions import MAX_DIMENSIONS, Dimension
+from config.measured import misfit
+from config.prefilter import Prefilter
 
 Verdict = Literal["correction", "confirmation"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -254,6 +257,9 @@ class TaskSpec(_Part):
         dict[LabelName, Annotated[float, Field(allow_inf_nan=False)]],
         Field(description="Tier -> where it begins on the weighted mean of the dimensions (regression)."),
     ] = {}
+    prefilter: Annotated[Prefilter | None, Field(description="Rules by which an import leaves texts out; none by default.")] = (
+        None
+    )
     trigger: Trigger = Trigger()
     refresh: Refresh = Refresh()
     training: Training = Training()
@@ -303,7 +309,7 @@ class TaskSpec(_Part):
         if self.training.contradicted_weight < 1.0 and "label" not in kind.shown.model_fields:
             message = f"training.contradicted_weight needs one label a text, and kind {self.kind} has others; remove it"
             raise ValueError(message)
-        if (problem := _misfit(self, measured=isinstance(kind, Measures))) is not None:
+        if (problem := misfit(self, measured=isinstance(kind, Measures))) is not None:
             raise ValueError(problem)
         if not isinstance(kind, ExcludesLabels) and (unfit := self.training.only_of_whole_texts):
             message = f"training.{unfit[0]} does not fit kind {self.kind}; remove it"
@@ -326,24 +332,6 @@ class TaskSpec(_Part):
         return self.labels == "open" or self.renames.get(label, label) in self.label_names
 
 
-def _misfit(task: TaskSpec, *, measured: bool) -> str | None:
-    """Return, in words, which keys do not fit a kind that measures dimensions, or one that does not; None where all do."""
-    if not measured:
-        given = [key for key, value in (("dimensions", task.dimensions), ("tiers", task.tiers)) if value]
-        return f"{given[0]} is for kinds that measure; kind {task.kind} has labels; remove it" if given else None
-    if not task.dimensions:
-        return f"kind {task.kind} needs dimensions; write e.g. `dimensions: [{{name: valence, low: 1, high: 5}}]`"
-    if task.label_names or task.renames or task.labels == "closed":
-        return f"kind {task.kind} has no labels; remove labels, label_names and renames"
-    if task.training.feature_blocks or task.training.contradicted_weight < 1.0:
-        return "training.feature_blocks and training.contradicted_weight are for labels; remove them"
-    names = [f"dimension:{dimension.name}" for dimension in task.dimensions]
-    guarded = (guard.slice for guard in task.promotion.slices if guard.slice.startswith("dimension:"))
-    if (unknown := next((name for name in guarded if name not in names), None)) is not None:
-        return f"promotion.slices guards {unknown}, which is not measured; choose one of {', '.join(names)}"
-    return wrong(task.dimensions, task.tiers)
-
-
 def load_task(path: Path) -> TaskSpec:
     """Read one task file. Raises `UserError` naming file, key, what is wrong and the choices."""
     try:
@@ -354,6 +342,15 @@ def load_task(path: Path) -> TaskSpec:
     if not isinstance(content, dict):
         message = f"{path} must hold a mapping of keys such as `name:` and `kind:`; it holds {type(content).__name__}"
         raise UserError(message)
+    return _validated(content, path)
+
+
+def load_filter(folder: Path) -> TaskSpec:
+    """Read a filter folder as a task (`config.filters`). Raises `UserError` as `load_task` does."""
+    return _validated(filters.content_of(folder), folder / filters.CONFIG_FILE)
+
+
+def _validated(content: Mapping[str, Any], path: Path) -> TaskSpec:
     try:
         return TaskSpec.model_validate(content)
     except ValidationError as error:
@@ -362,19 +359,22 @@ def load_task(path: Path) -> TaskSpec:
 
 
 def load_tasks(folder: Path) -> dict[str, TaskSpec]:
-    """Read every `*.yaml` in `folder`, keyed by task name. Raises `UserError` when one is wrong, doubled, or none is there."""
+    """Read every `*.yaml` and every filter folder in `folder`, keyed by task name.
+
+    Raises `UserError` when one is wrong, doubled, or none is there.
+    """
     if not folder.is_dir():
         message = f"the folder of task files {folder} does not exist; set tasks_dir or create it"
         raise UserError(message)
     tasks: dict[str, TaskSpec] = {}
-    for path in sorted(folder.glob("*.yaml")):
-        task = load_task(path)
+    for path in (*sorted(folder.glob("*.yaml")), *filters.filters_in(folder)):
+        task = load_filter(path) if path.is_dir() else load_task(path)
         if task.name in tasks:
             message = f"{path}: task {task.name!r} is defined in two files; rename one"
             raise UserError(message)
         tasks[task.name] = task
     if not tasks:
-        message = f"no task file (*.yaml) in {folder}; copy one of the shipped ones there"
+        message = f"no task file (*.yaml) and no filter folder in {folder}; copy one of the shipped ones there"
         raise UserError(message)
     return tasks
 

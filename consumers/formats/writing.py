@@ -93,6 +93,8 @@ class EventWriter:
             whole, title, body = plain(whole), plain(title), plain(body)
         text = whole or article_text(title, body)
         _refuse_blank(text)
+        if task.prefilter is not None and (why := task.prefilter.reason(text)) is not None:
+            return LeftOut(row.line, f"texts that the prefilter leaves out ({why})")
         target = kind.from_row(_Values(self, row, text))
         if target is None:
             return LeftOut(row.line, "rows with a label that --label-map drops")

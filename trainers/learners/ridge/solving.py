@@ -61,9 +61,7 @@ def solve(features: Features, values: Floats, weights: Floats, *, strength: floa
         columns = [at for at, found in enumerate(patterns) if found == pattern]
         rows = np.flatnonzero(known[:, columns[0]])
         if len(rows):
-            weight[columns], bias[columns] = _together(
-                features[rows], values[np.ix_(rows, columns)], weights[rows], strength, loss
-            )
+            weight[columns], bias[columns] = _together(features[rows], values[rows][:, columns], weights[rows], strength, loss)
     return Map(weight, bias)
 
 
