@@ -59,7 +59,7 @@ class Refresh(_Part):
     """When the head of a champion is learnt anew between runs; what is below it stays."""
 
     enabled: Annotated[
-        bool | None, Field(description="Whether heads are refreshed at all; left out: on the backend transformer, not on spacy.")
+        bool | None, Field(description="Whether heads are refreshed at all; left out: yes, but not for entities.")
     ] = None
     min_new_examples: Annotated[int, Field(gt=0, description="Effective new examples that start a refresh.")] = 10
     cooldown_minutes: Annotated[float, Field(ge=0, description="Wall time between any run of this task and a refresh.")] = 5.0
@@ -86,17 +86,19 @@ class Training(_Part):
     gradient_accumulation: Annotated[
         int, Field(gt=0, le=MAX_ACCUMULATION, description="Batches per step: their gradients are added.")
     ] = 1
-    max_tokens: Annotated[int, Field(gt=0, description="A longer text is cut, in tokens (transformer).")] = 128
+    max_tokens: Annotated[
+        int, Field(gt=0, description="A longer text is cut, for entities read in windows of so many tokens (transformer).")
+    ] = 128
     replay_ratio: Annotated[float, Field(ge=0, description="Older rows that join each new one in an incremental run.")] = 1.0
     replay_floor: Annotated[
         int,
-        Field(ge=0, description="Older rows that join an incremental run at least, however few are new (spaCy)."),
+        Field(ge=0, description="Older rows that join an incremental run at least, however few are new (entities)."),
     ] = 600
     replay_epochs: Annotated[
         int | None,
         Field(
             gt=0,
-            description="Passes over older rows in an incremental run, more for rare types (spaCy); else as many as over new.",
+            description="Passes over older rows in an incremental run, more for rare types (entities); else as many as over new.",
         ),
     ] = None
     max_rows: Annotated[
@@ -232,7 +234,9 @@ class TaskSpec(_Part):
     kind: Annotated[
         str, Field(description="`ner`, `classification`, `multilabel`, `regression`, or one of `extensions.modules`.")
     ]
-    backend: Annotated[str, Field(description="Where its models are learnt: `spacy` for ner, else `transformer`.")]
+    backend: Annotated[
+        str, Field(description="Where its models are learnt: `spacy` or `transformer` for ner, else `transformer`.")
+    ]
     description: Annotated[str, Field(description="One sentence for people.")] = ""
     base_model: Annotated[
         str, Field(description="`minilm`, a Hugging Face id or a path; for spaCy `blank:LANG` or a pipeline's name or path.")
@@ -288,7 +292,14 @@ class TaskSpec(_Part):
     @property
     def refreshes(self) -> bool:
         """Whether the champion's head is learnt anew between runs."""
-        return self.backend != "spacy" if self.refresh.enabled is None else self.refresh.enabled
+        return not kinds.get(self.kind).positional if self.refresh.enabled is None else self.refresh.enabled
+
+    @model_validator(mode="after")
+    def _base_of_the_backend(self) -> Self:
+        if self.backend == "transformer" and self.base_model.startswith("blank:"):
+            message = f"base_model {self.base_model!r} is one of spaCy's; on backend transformer write minilm, an id or a path"
+            raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -22,7 +22,7 @@ from tests.support.ner_rows import PIECES, example, examples
 from tests.support.opening import opened
 from tests.support.tiny_models import make_tiny_bert, toy_entities, toy_plan
 from trainers.compare.metrics.entities import entity_scores
-from trainers.learners.catalog import learner_for
+from trainers.learners.catalog import can_refresh, learner_for, refresher_for
 from trainers.learners.encoders import fine_tuning, losses
 from trainers.learners.encoders.checkpoints import Pace
 from trainers.learners.protocols import Example, TrainingStep
@@ -53,7 +53,7 @@ def learn(
     training = {
         name: changes.pop(name)
         for name in list(changes)
-        if name in {"epochs", "full_epochs", "max_tokens", "learning_rate", "gradient_accumulation"}
+        if name in {"epochs", "full_epochs", "max_tokens", "learning_rate", "gradient_accumulation", "replay_epochs"}
     }
     model = folder / f"model-{time.monotonic_ns()}"
     LEARNER.train(
@@ -192,6 +192,51 @@ def test_weights_matter_and_a_weightless_row_teaches_nothing(base: Path, tmp_pat
     assert all(torch.equal(tensor, weights(beside)[name]) for name, tensor in weights(alone).items())
 
 
+def f1_of(gold: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]]) -> float:
+    return entity_scores(gold, answers).overall.f1
+
+
+def test_what_a_small_run_forgets_is_judged_on_older_rows_and_averaged_with_the_champion(
+    base: Path, champion: Path, tmp_path: Path
+) -> None:
+    older = [replace(row, example_id=f"old-{row.example_id}", is_new=False) for row in examples(500, seed=6, types=OLD)]
+    silent = [replace(row, target={"spans": []}) for row in examples(60, seed=7, types=OLD)]
+    tried: list[Tried] = []
+    rows = [*older, *silent]
+    learn(tmp_path, base, rows, warm_start=champion, score=f1_of, note_tried=tried.append, epochs=8, replay_epochs=1)
+    names = [one.name for one in tried]
+    assert names[:3] == ["tuned on 510 rows, 1 to 8 passes over each", "champion", "candidate"]
+    assert [one.name for one in tried[1:] if one.chosen] != ["candidate"]
+    assert len(names) == 6
+    candidate, *averages = tried[2:]
+    assert max(one.scores["older"] for one in averages) > candidate.scores["older"]
+
+
+def test_a_refresh_learns_a_type_in_the_head_and_leaves_what_is_below(base: Path, champion: Path, tmp_path: Path) -> None:
+    known = [
+        replace(row, example_id=f"old-{row.example_id}", is_new=False, scope=frozenset(OLD)) for row in examples(100, types=OLD)
+    ]
+    spec = toy_entities(base, training={"max_tokens": 32})
+    steps: list[TrainingStep] = []
+    refreshed = tmp_path / "refreshed"
+    plan = toy_plan(spec, [*known, *examples(40, seed=8)], tmp_path / "work", warm_start=champion, steps=steps)
+    refresher_for(spec).train(plan, refreshed)
+    before, after = weights(champion), weights(refreshed)
+    assert {name for name in after if name not in before or not torch.equal(after[name], before[name])} == {
+        "classifier.weight", "classifier.bias",
+    }  # fmt: skip
+    assert len(steps) == 1
+    assert min(f1(refreshed).values()) > 0.8
+    assert can_refresh("ner", "transformer")
+
+
+def test_a_refresh_needs_a_champion_of_its_kind(base: Path, champion: Path, tmp_path: Path) -> None:
+    other = toy_entities(make_tiny_bert(tmp_path / "other", PIECES), training={})
+    for spec, start in ((toy_entities(base, training={}), None), (other, champion)):
+        with pytest.raises(RunFailedError, match="full run"):
+            refresher_for(spec).train(toy_plan(spec, examples(10), tmp_path / "work", warm_start=start), tmp_path / "never")
+
+
 def test_a_base_with_a_head_of_its_own_answers_and_lends_its_types(base: Path, champion: Path, tmp_path: Path) -> None:
     """As the usual checkpoints for CoNLL-2003 do; the champion's folder without what is ours stands for one."""
     generic = tmp_path / "generic"
@@ -224,7 +269,7 @@ def test_what_was_left_out_is_told_with_the_first_step(base: Path, tmp_path: Pat
     assert "1 spans widened" in steps[0].message
     assert steps[-1].message == ""
     assert steps[-1].loss < steps[0].loss
-    assert [one.name for one in tried if one.chosen] == ["tuned for 2 epochs on 21 rows"]
+    assert [one.name for one in tried if one.chosen] == ["tuned on 21 rows, 2 passes over each"]
 
 
 class Killed(BaseException):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tests.support.ner_rows import examples
+from trainers.learners.entities import averaging
+from trainers.learners.entities.averaging import KeptBack, Weights, between, keep_back, settle
 from trainers.learners.protocols import Example
-from trainers.learners.spacy import averaging
-from trainers.learners.spacy.averaging import KeptBack, Weights, between, keep_back, settle
 
 OLDER = [Example("old", "o", {"spans": []}, is_new=False)]
 NEWER = [Example("new", "n", {"spans": []})]

@@ -15,15 +15,15 @@ from thinc.api import Adam
 from config.errors import RunFailedError
 from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import TaskSpec, Training, load_task
+from perennial_artifact.pieces import pieces
 from perennial_artifact.spacy.entities import borders_of
-from perennial_artifact.spacy.pieces import pieces
 from tests.support.ner_rows import example, examples
 from tests.support.opening import opened
 from trainers.compare.metrics.entities import entity_scores
 from trainers.hardware import Hardware
+from trainers.learners.entities.alignment import Tokens, as_compared
 from trainers.learners.protocols import Example, Refresher, TrainingPlan, TrainingStep
 from trainers.learners.spacy import training as spacy_training
-from trainers.learners.spacy.alignment import Tokens, as_compared
 from trainers.learners.spacy.ner import SpacyNerLearner
 from trainers.learners.spacy.rows import TokenRow, lay_on_tokens, learnable_types
 from trainers.learners.spacy.schedule import batches_of, epochs_of

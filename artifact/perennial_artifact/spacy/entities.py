@@ -14,9 +14,9 @@ from spacy.tokens import Doc
 from perennial_artifact.compute import Compute
 from perennial_artifact.description import Description
 from perennial_artifact.errors import UnusableError
+from perennial_artifact.pieces import PIECE_CHARS, holds_a_word, pieces, portions, readable, without_outer_space
 from perennial_artifact.predictor import Answer
 from perennial_artifact.spacy.layers import has_curated, unknown_part
-from perennial_artifact.spacy.pieces import PIECE_CHARS, holds_a_word, pieces, portions, readable, without_outer_space
 from perennial_artifact.spacy.tokens import make_linear
 
 FORMAT = "spacy-ner"

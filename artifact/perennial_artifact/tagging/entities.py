@@ -14,8 +14,8 @@ from perennial_artifact.compute import Compute
 from perennial_artifact.description import Description
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.labels import LabelSet
+from perennial_artifact.pieces import pieces, portions
 from perennial_artifact.predictor import Answer
-from perennial_artifact.spacy.pieces import pieces, portions
 from perennial_artifact.tagging import tags
 from perennial_artifact.tagging.windows import Reading, has_offsets, longest_window, read
 from perennial_artifact.transformer.encoder import by_length, joined, load, padded

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from perennial_artifact.errors import UnusableError
-from perennial_artifact.spacy.pieces import readable
+from perennial_artifact.pieces import readable
 
 _OVERLAP_SHARE = 4
 """A window shares the fourth part of its tokens with the next: each token has an eighth of a window on both sides."""

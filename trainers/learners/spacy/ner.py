@@ -11,8 +11,8 @@ from thinc.api import require_cpu
 from config.tasks import TaskSpec
 from perennial_artifact.predictor import Answer, Predictor
 from perennial_artifact.spacy.entities import Entities, recogniser_of
+from trainers.learners.entities.alignment import Tokens, as_compared
 from trainers.learners.protocols import Aligner, Example, TrainingPlan
-from trainers.learners.spacy.alignment import Tokens, as_compared
 from trainers.learners.spacy.pipelines import BLANK, open_pipeline
 from trainers.learners.spacy.training import train
 

@@ -14,9 +14,9 @@ from spacy.pipeline import EntityRecognizer
 from config.errors import RunFailedError
 from config.tasks import TaskSpec
 from perennial_artifact.description import MODEL_FILE, Description, Input, versions_of
+from perennial_artifact.pieces import PIECE_CHARS
 from perennial_artifact.spacy.entities import FORMAT, recogniser_of, types_of, vector_sources
 from perennial_artifact.spacy.layers import CURATED_FACTORY, has_curated, unknown_part
-from perennial_artifact.spacy.pieces import PIECE_CHARS
 from perennial_artifact.spacy.tokens import make_linear
 from trainers.learners.spacy import strings
 from trainers.learners.spacy.rows import TokenRow

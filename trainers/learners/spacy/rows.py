@@ -19,10 +19,10 @@ from spacy.training import Example as SpacyExample
 from config.tasks import TaskSpec
 from config.text_budget import budget_s
 from config.words import named
-from perennial_artifact.spacy.pieces import pieces, readable
+from perennial_artifact.pieces import pieces, readable
+from trainers.learners.entities.alignment import Tokens, TokenSpan, lay
 from trainers.learners.label_set import joining
 from trainers.learners.protocols import Example
-from trainers.learners.spacy.alignment import Tokens, TokenSpan, lay
 
 _LOG = structlog.get_logger(__name__)
 

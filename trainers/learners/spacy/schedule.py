@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from spacy.training.batchers import minibatch_by_words
 
 from config.tasks import Training
+from trainers.learners.entities.passes import passes_of
 from trainers.learners.spacy.rows import TokenRow
 
 # Few rows need small first batches to get enough steps; with many, larger ones cost half the time for the same F1.
@@ -16,27 +16,17 @@ _FIRST_BATCH_WORDS = (64, 300)
 _FIRST_EPOCH_STEPS = 50
 _WORDS_PER_ROW = 32
 _BATCH_GROWTH = 1.001
-_ENOUGH_OF_A_TYPE = 300
-"""Entities of a type that a run sees at least, counted over all passes, where repeating older rows can bring them."""
 
 
 def epochs_of(rows: Sequence[TokenRow], training: Training, *, full: bool, seed: int) -> list[list[TokenRow]]:
     """Return the rows of each epoch, shuffled. A row of weight w is seen in a share w of the passes that it would have.
 
-    In a full run every row is in every epoch. In an incremental one new rows are; older ones have `replay_epochs` passes, spread
-    over the epochs, and more where one of their types is rare.
+    Where it has fewer passes (`passes_of`) than there are epochs, they are spread over these.
     """
     order = random.Random(seed)  # noqa: S311 - shuffling
     epochs = training.full_epochs if full else training.epochs
-    few = epochs if full or training.replay_epochs is None else min(training.replay_epochs, epochs)
-    carried = Counter(label for row in rows for _first, _after, label in row.entities)
     every: list[list[TokenRow]] = [[] for _epoch in range(epochs)]
-    for row in rows:
-        passes = (
-            epochs
-            if row.is_new
-            else min(epochs, max([few, *(-(-_ENOUGH_OF_A_TYPE // carried[label]) for _, _, label in row.entities)]))
-        )
+    for row, passes in zip(rows, passes_of(rows, training, full=full), strict=True):
         begin = order.random() if passes < epochs else 0.0
         for turn in range(passes):
             if row.weight >= 1.0 or order.random() < row.weight:

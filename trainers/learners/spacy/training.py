@@ -13,13 +13,13 @@ from spacy.pipeline import EntityRecognizer
 from thinc.api import Adam, Optimizer, fix_random_seed, require_cpu
 
 from config.errors import RunFailedError
-from perennial_artifact.spacy.entities import types_of
+from perennial_artifact.pieces import holds_a_word
+from perennial_artifact.spacy.entities import Entities, borders_of, types_of
 from perennial_artifact.spacy.layers import has_curated
-from perennial_artifact.spacy.pieces import holds_a_word
+from trainers.learners.entities.averaging import KeptBack, keep_back, settle
+from trainers.learners.entities.judging import Judge
 from trainers.learners.protocols import Example, TrainingPlan, TrainingStep
-from trainers.learners.spacy.averaging import KeptBack, keep_back, settle
 from trainers.learners.spacy.freezing import frozen_below
-from trainers.learners.spacy.judging import Judge
 from trainers.learners.spacy.pipelines import base, open_pipeline, ready, write
 from trainers.learners.spacy.rows import TokenRow, lay_on_tokens, learnable_types
 from trainers.learners.spacy.schedule import batches_of, epochs_of
@@ -46,9 +46,10 @@ def train(plan: TrainingPlan, output: Path, *, frozen: bool = False) -> None:
     # A closed task keeps to its own types, though the pipeline it began with may know others.
     types = learnable_types(plan.spec, plan.rows, known=known, waiting=plan.waiting)
     kept_back = keep_back(plan.rows, plan.seed) if warm and plan.score else KeptBack(plan.rows, (), ())
-    judge = Judge(nlp, (*kept_back.older, *kept_back.newer), plan.score) if kept_back.older and plan.score else None
+    judging = (*kept_back.older, *kept_back.newer)
+    judge = Judge(lambda text: borders_of(nlp, text), judging, plan.score) if kept_back.older and plan.score else None
     # Before it knows the new types: it would answer with them unlearnt.
-    before = judge.score(nlp, kept_back.older) if judge else 0.0
+    before = judge.score(Entities(nlp, None), kept_back.older) if judge else 0.0
     rows, alignment = lay_on_tokens(
         nlp, kept_back.learnt, types, text_time_s=plan.text_time_s,
         report=lambda done: plan.tell(f"{done:,} of {len(kept_back.learnt):,} texts laid on tokens"),
@@ -93,7 +94,7 @@ def _settled(
     def score(tried: Weights, rows: Sequence[Example]) -> float:
         plan.tell("candidate and averages answer older training rows that were kept back")
         put(recogniser.model, tried)
-        return judge.score(nlp, rows)
+        return judge.score(Entities(nlp, None), rows)
 
     chosen, tried = settle(
         score, *weights, kept_back, before=before, max_forgetting=plan.spec.promotion.max_forgetting, trained_cpu_s=trained_s

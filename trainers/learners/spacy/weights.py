@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from thinc.api import Model, torch2xp, xp2torch
 
+from trainers.learners.entities.averaging import Weights
+
 Values = NDArray[np.float32]
-Weights = Mapping[tuple[int, str], Values]
-"""By place of the layer in the model and name of the parameter."""
+Place = tuple[int, str]
+"""Of a parameter: place of the layer in the model, and name; weights are kept by it."""
 
 
 def weights_of(model: Model[Any, Any], means: Mapping[Any, Any] | None = None) -> Weights:
@@ -19,7 +21,7 @@ def weights_of(model: Model[Any, Any], means: Mapping[Any, Any] | None = None) -
 
     thinc's own `use_params` does the latter for its own layers and passes over torch's.
     """
-    found: dict[tuple[int, str], Values] = {}
+    found: dict[Place, Values] = {}
     for at, layer in enumerate(model.walk()):
         owned = {name: (layer.id, layer.get_param(name)) for name in layer.param_names if layer.has_param(name)}
         for shim in layer.shims:

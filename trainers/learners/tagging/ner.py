@@ -11,8 +11,8 @@ from perennial_artifact.compute import Compute
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.predictor import Answer, Predictor
 from perennial_artifact.tagging.entities import TokenClassifier
+from trainers.learners.entities.alignment import Tokens, as_compared
 from trainers.learners.protocols import Aligner, Example, TrainingPlan
-from trainers.learners.spacy.alignment import Tokens, as_compared
 from trainers.learners.tagging import labels as labelling
 from trainers.learners.tagging.tagger import open_base, retag
 from trainers.learners.tagging.training import train

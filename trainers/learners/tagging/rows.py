@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from perennial_artifact.labels import LabelSet
-from perennial_artifact.spacy.pieces import pieces
+from perennial_artifact.pieces import pieces
 from perennial_artifact.tagging import tags
 from perennial_artifact.tagging.entities import PIECE_CHARS
 from perennial_artifact.tagging.windows import Reading, read
+from trainers.learners.entities.alignment import Laid, Tokens, TokenSpan, lay
 from trainers.learners.protocols import Example
-from trainers.learners.spacy.alignment import Laid, Tokens, TokenSpan, lay
 from trainers.learners.tagging.tagger import Tagger
 
 NOT_SAID = -100

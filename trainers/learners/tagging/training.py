@@ -17,10 +17,12 @@ from perennial_artifact.labels import LabelSet
 from perennial_artifact.tagging import tags
 from perennial_artifact.tagging.entities import FORMAT, PIECE_CHARS
 from trainers.learners.encoders.fine_tuning import Recipe, Trainable, fine_tune
+from trainers.learners.entities.passes import passes_of
 from trainers.learners.opening import usable
 from trainers.learners.protocols import TrainingPlan, TrainingStep
 from trainers.learners.tagging import head
-from trainers.learners.tagging.labels import next_labels
+from trainers.learners.tagging.keeping import Keeping
+from trainers.learners.tagging.labels import next_labels, of_champion
 from trainers.learners.tagging.rows import TaggedRow, Window, tagged, targets
 from trainers.learners.tagging.tagger import Tagger, open_base, open_champion, retag, save
 from trainers.learners.tried import Tried
@@ -28,29 +30,34 @@ from trainers.learners.tried import Tried
 _LOG = structlog.get_logger(__name__)
 
 
-def train(plan: TrainingPlan, output: Path) -> None:
+def train(plan: TrainingPlan, output: Path, *, frozen: bool = False) -> None:
     """Learn from `plan.rows`, from the champion or in a full run from the base model, and write a token classifier.
 
     Words that a partial target does not speak of are left out of the loss; of a type outside a row's scope its silence teaches
-    nothing. Raises `RunFailedError` when nothing can be learnt from the rows, `UserError` when the base model cannot be used;
-    out-of-memory errors pass through.
+    nothing. What is learnt on top of a champion may be averaged with it, where it forgets too much. With `frozen` only the head
+    of a champion learns. Raises `RunFailedError` when nothing can be learnt from the rows, `UserError` when the base model cannot
+    be used; out-of-memory errors pass through.
     """
     # Before the first sum: another number of threads adds in another order.
     torch.set_num_threads(plan.hardware.threads)
     torch.manual_seed(plan.seed)
     champion = _champion(plan)
+    if frozen and champion is None:
+        message = f"the champion of task {plan.spec.name!r} is no token classifier on its base model; ask for a full run"
+        raise RunFailedError(message)
     with usable():
         tagger = (
             open_champion(champion, max_tokens=plan.spec.training.max_tokens)
             if champion
             else open_base(plan.spec.base_model, max_tokens=plan.spec.training.max_tokens)
         )
+    keeping = Keeping(plan, tagger, of_champion(champion) if champion else None)
     labels, known_as = next_labels(plan, tagger, from_champion=champion is not None)
     new = retag(tagger, labels.names, known_as)
     known = [name for number, name in enumerate(labels.names) if not new[tags.begins(number)]]
     rows, report = tagged(
-        tagger, plan.rows, labels, learnt_before=known,
-        report=lambda done: plan.tell(f"{done:,} of {len(plan.rows):,} texts laid on words"),
+        tagger, keeping.learnt, labels, learnt_before=known,
+        report=lambda done: plan.tell(f"{done:,} of {len(keeping.learnt):,} texts laid on words"),
     )  # fmt: skip
     if not labels.seen or not rows:
         message = (
@@ -59,9 +66,16 @@ def train(plan: TrainingPlan, output: Path) -> None:
         )
         raise RunFailedError(message)
     _LOG.info("rows_laid_on_words", task=plan.spec.name, rows=len(rows), types=sorted(labels.seen), message=str(report))
+    # New rows of the head are zero yet, so that averages leave them as the candidate has them.
+    start = keeping.weights()
     plan.tell("solving a head to begin with")
     head.begin(tagger, rows, new)
-    _tune(plan, tagger, rows, labels, from_base=champion is None, note=str(report))
+    began = time.process_time()
+    if frozen:
+        _learn_head(plan, tagger, rows, labels, note=str(report))
+    else:
+        _tune(plan, tagger, rows, labels, from_base=champion is None, note=str(report))
+    keeping.settle(start, labels, trained_cpu_s=time.process_time() - began)
     never = tags.of_types(number for number, name in enumerate(labels.names) if name not in labels.seen)
     save(tagger, output, never=never)
     labels.write(output)
@@ -86,30 +100,45 @@ def _champion(plan: TrainingPlan) -> Path | None:
 
 def _tune(plan: TrainingPlan, tagger: Tagger, rows: Sequence[TaggedRow], labels: LabelSet, *, from_base: bool, note: str) -> None:
     training = plan.spec.training
+    passes = passes_of(rows, training, full=from_base)
+    # Rows with more passes than others stand in each epoch more than once.
+    epochs = min(passes)
+    windows = [window for row, times in zip(rows, passes, strict=True) for window in row.windows * round(times / epochs)]
     recipe = Recipe(
-        epochs=training.full_epochs if from_base else training.epochs,
+        epochs=epochs,
         learning_rate=training.full_learning_rate if from_base else training.learning_rate,
         batch_size=plan.batch_size,
         seed=plan.seed,
         hardware=plan.hardware,
         accumulation=training.gradient_accumulation,
     )
-    windows = [window for row in rows for window in row.windows]
     count = 1 + 2 * len(labels.names)
     began = time.process_time()
     fine_tune(
-        Trainable(
-            tagger.model, tagger.model, tagger.pad, count, targets=lambda batch: targets(batch, count),
-        ),
+        Trainable(tagger.model, tagger.model, tagger.pad, count, targets=lambda batch: targets(batch, count)),
         windows,
-        [tags.OUTSIDE, *tags.of_types(labels.seen_ids)],
+        _answered(labels),
         recipe,
         # Another plan never resumes from this one's checkpoints.
         checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, windows, labels)}",
         report=_with_note(plan.report, note),
-    )  # fmt: skip
-    name = f"tuned for {recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''} on {len(rows)} rows"
+    )
+    most = max(passes)
+    name = f"tuned on {len(rows)} rows, {f'{epochs} to {most}' if epochs < most else most} passes over each"
     plan.note_tried(Tried(name=name, scores={}, cpu_s=time.process_time() - began, chosen=True))
+
+
+def _learn_head(plan: TrainingPlan, tagger: Tagger, rows: Sequence[TaggedRow], labels: LabelSet, *, note: str) -> None:
+    began, cpu = time.monotonic(), time.process_time()
+    windows = [window for row in rows for window in row.windows]
+    loss = head.learn(tagger, windows, _answered(labels), plan.tell)
+    speed = len(rows) / max(time.monotonic() - began, 1e-9)
+    plan.report(TrainingStep(step=1, steps=1, epoch=1.0, loss=loss, examples_per_s=speed, message=note))
+    plan.note_tried(Tried(name=f"head solved on {len(rows)} rows", scores={}, cpu_s=time.process_time() - cpu, chosen=True))
+
+
+def _answered(labels: LabelSet) -> list[int]:
+    return [tags.OUTSIDE, *tags.of_types(labels.seen_ids)]
 
 
 def _with_note(report: Callable[[TrainingStep], None], note: str) -> Callable[[TrainingStep], None]:

@@ -11,13 +11,13 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial_artifact.spacy.pieces import PIECE_CHARS
+from perennial_artifact.pieces import PIECE_CHARS
 from trainers.learners.protocols import Example
-from trainers.learners.spacy.weights import Weights
 from trainers.learners.tried import Tried
 
 SHARES = (1.0, 0.85, 0.7, 0.5)
@@ -30,6 +30,10 @@ _NEW_KEPT_BACK = 30
 
 _OF_THE_LIMIT = 0.5
 """The champion knows the older rows that judge by heart, so what is lost there is less than what is lost on unseen ones."""
+
+
+Weights = Mapping[Any, NDArray[np.float32]]
+"""By whatever names a parameter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ def between(champion: Weights, candidate: Weights, share: float) -> Weights:
     Rows of a parameter that are all zero in the champion belong to moves that it does not know; the candidate's stand alone
     there.
     """
-    mean: dict[tuple[int, str], NDArray[np.float32]] = {}
+    mean: dict[Any, NDArray[np.float32]] = {}
     for key, end in candidate.items():
         start = champion[key]
         unknown = ~start.any(axis=tuple(range(1, start.ndim))) if start.ndim else np.zeros((), dtype=bool)
@@ -93,23 +97,28 @@ def settle(
     judge, what went farthest. Where all lose more it is what loses least.
     """
     tried = [Tried(name=CHAMPION, scores={"older": before}, cpu_s=0.0, chosen=False)]
-    ways: list[tuple[Weights, Mapping[str, float]]] = []
+    ways: list[Mapping[str, float]] = []
+
+    def at_share(share: float) -> Weights:
+        return candidate if share == 1.0 else between(champion, candidate, share)
+
     for share in SHARES:
         began = time.process_time()
-        weights = candidate if share == 1.0 else between(champion, candidate, share)
+        # One average at a time: of a large model several would fill the memory.
+        weights = at_share(share)
         scores = {"older": score(weights, rows.older)}
         if rows.newer:
             scores["newer"] = score(weights, rows.newer)
-        ways.append((weights, scores))
+        ways.append(scores)
         name = CANDIDATE if share == 1.0 else f"average, {share:.0%} of the way from the champion to the candidate"
         spent = time.process_time() - began + (trained_cpu_s if share == 1.0 else 0.0)
         tried.append(Tried(name=name, scores=scores, cpu_s=spent, chosen=False))
-    keeps = [at for at, (_, scores) in enumerate(ways) if scores["older"] >= before - max_forgetting * _OF_THE_LIMIT]
+    keeps = [at for at, scores in enumerate(ways) if scores["older"] >= before - max_forgetting * _OF_THE_LIMIT]
     if not keeps:
-        best = max(range(len(ways)), key=lambda at: ways[at][1]["older"])
+        best = max(range(len(ways)), key=lambda at: ways[at]["older"])
     elif rows.newer:
-        best = max(keeps, key=lambda at: sum(ways[at][1].values()))
+        best = max(keeps, key=lambda at: sum(ways[at].values()))
     else:
         best = keeps[0]
     tried[best + 1] = tried[best + 1].model_copy(update={"chosen": True})
-    return ways[best][0], tried
+    return at_share(SHARES[best]), tried

@@ -1,4 +1,4 @@
-"""A text as spaCy is given it: readable, and a long one in pieces."""
+"""A text as a library is given it that finds entities: readable, and a long one in pieces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def readable(text: str) -> str:
-    """Return the text with lone surrogates replaced, which spaCy cannot encode; every offset stays valid."""
+    """Return the text with lone surrogates replaced, which no library can encode; every offset stays valid."""
     return _LONE_SURROGATE.sub("\ufffd", text)
 
 

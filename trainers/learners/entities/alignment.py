@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial_artifact.spacy.pieces import without_outer_space
+from perennial_artifact.pieces import without_outer_space
 
 TokenSpan = tuple[int, int, str]
 """First token, token after the last, type."""

@@ -1,0 +1,1 @@
+"""What learning entities has in common, whatever library the model is of."""
