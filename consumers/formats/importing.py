@@ -97,7 +97,7 @@ def plan(
     be read, when a column is missing, naming those that exist, or when it holds events.
     """
     chosen = options or ImportOptions()
-    mapping = mapping or ColumnMapping()
+    mapping = (mapping or ColumnMapping()).for_answer(kinds.get(task.kind).columns if task else ())
     names = chosen.labels or {}
     source = identify(path, chosen.reading, names)
     tasks = _Counted()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -49,6 +49,18 @@ class ColumnMapping:
     def meaning(self) -> Mapping[str, str | None]:
         """Return what of it decides which event a row becomes."""
         return {field: column for field, column in asdict(self).items() if field != "others"} | dict(self.others)
+
+    def for_answer(self, fields: Sequence[str]) -> ColumnMapping:
+        """Return the mapping for targets made of `fields`: where these are `labels`, the column of `label` holds them.
+
+        Raises `UserError` when both were named.
+        """
+        if self.label is None or "labels" not in fields or "label" in fields:
+            return self
+        if "labels" in dict(self.others):
+            message = f"--label {self.label} and --column labels={dict(self.others)['labels']} name the same field; keep one"
+            raise UserError(message)
+        return replace(self, label=None, others=(*self.others, ("labels", self.label)))
 
     def resolve(self, columns: Sequence[str], layout: Mapping[str, str], answer: Sequence[str] | None) -> Mapping[str, str]:
         """Return field -> column for a file with `columns`: as the user says, else as its `layout` has it, else by name.

@@ -54,7 +54,7 @@ def import_(  # noqa: PLR0917 - typer gives every option by name
     text: Annotated[str | None, typer.Option(help="Column with the whole text.")] = None,
     title: Annotated[str | None, typer.Option(help="Column with the title.")] = None,
     body: Annotated[str | None, typer.Option(help="Column with the body.")] = None,
-    label: Annotated[str | None, typer.Option(help="Column with the label.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column with the label, or with several.")] = None,
     spans: Annotated[str | None, typer.Option(help="Column with entity spans.")] = None,
     column: Annotated[
         list[str] | None,

@@ -37,6 +37,19 @@ def rows(count: int = 300, *, noise: float = 0.3, days: float = 700.0, seed: int
     )  # fmt: skip
 
 
+def unit_rows(count: int, *, arts: int, seed: int) -> HeadRows:
+    """Rows of length 1, as encoders give them, of which the last carry a fourth label, every second one."""
+    chance = np.random.default_rng(seed)
+    directions = np.random.default_rng(99).normal(size=(5, 384)) / np.sqrt(384)
+    gold = np.zeros((count, 4), dtype=np.intp)
+    gold[:, :3] = chance.random((count, 3)) < 0.4
+    gold[count - 2 * arts :: 2, 3] = arts > 0
+    features = directions[4] + gold @ directions[:4] + 2.0 * chance.normal(size=(count, 384)) / np.sqrt(384)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    marks = gold if arts else gold[:, :3]
+    return replace(rows(count, days=30.0), features=features.astype(np.float32), labels=marks)
+
+
 def test_each_label_is_solved_as_a_regression_of_its_own_would_be() -> None:
     some = rows()
     weights = np.linspace(0.5, 1.5, len(some))
@@ -125,16 +138,45 @@ def test_a_threshold_is_where_f1_is_best_and_that_of_a_rare_label_near_the_commo
     gold = (chance.random((2_000, 3)) < (0.3, 0.3, 0.002)).astype(np.intp)
     probabilities = np.clip(gold * 0.3 + chance.uniform(0.0, 0.2, gold.shape), 0.0, 1.0)
     probabilities[:, 1] += 0.4
-    found, common = thresholds.of(probabilities, gold)
+    chosen = thresholds.of(probabilities, gold)
+    assert chosen is not None
+    found, common = chosen
     assert 0.2 < found[0] < 0.31
     assert 0.6 < found[1] < 0.71
     assert abs(found[2] - common) < abs(found[1] - common) or found[2] == pytest.approx(common, abs=0.1)
     assert ((found > 0.0) & (found < 1.0)).all()
 
 
-def test_few_rows_choose_no_threshold() -> None:
-    found, common = thresholds.of(np.full((10, 2), 0.3), np.ones((10, 2), dtype=np.intp))
-    assert (found.tolist(), common) == ([0.5, 0.5], 0.5)
+def test_few_rows_choose_no_threshold_and_it_lies_between_a_head_that_tells_nothing_and_one_that_tells_all() -> None:
+    assert thresholds.of(np.full((10, 2), 0.3), np.ones((10, 2), dtype=np.intp)) is None
+    shares = np.array([0.001, 0.01, 1 / 6, 0.5, 1.0])
+    found = thresholds.by_share(shares)
+    assert (found >= shares / (1 + shares)).all()
+    assert (found <= 0.5).all()
+    assert (np.diff(found) > 0).all()
+
+
+def test_balanced_heads_have_one_threshold_where_few_rows_choose() -> None:
+    gold = np.array([[1, 0], [0, 1], [0, 1], [0, NOT_KNOWN]])
+    assert FAMILY.answering(None, gold).thresholds == pytest.approx({0: 0.333, 1: 0.45}, abs=0.01)
+    found = Binomial(balanced=True).answering(None, gold).thresholds
+    assert found is not None
+    assert found[0] == found[1]
+
+
+def test_after_a_refresh_on_60_rows_a_new_label_with_ten_clear_examples_is_answered() -> None:
+    names = LabelSet((*NAMES.names, "ARTS"), frozenset({*NAMES.names, "ARTS"}))
+    first = build(unit_rows(40, arts=0, seed=1), NAMES, Choice(), Solved())
+    head = build(unit_rows(60, arts=10, seed=2), names, Choice(), Solved(), start=first)
+    assert "ARTS" in head.labels.seen
+    fresh = unit_rows(200, arts=60, seed=3)
+    answers = head.answers(fresh.features, [False] * 200)
+    has = fresh.labels[:, 3] == 1
+    said = np.array(["ARTS" in answer["labels"] for answer in answers])
+    assert said[has].mean() > 0.8
+    assert said[~has].mean() < 0.05
+    more_sure_than_not = np.array([answer["scores"]["ARTS"] >= 0.5 for answer in answers])
+    assert more_sure_than_not[has].mean() < 0.5, "at 0.5 most would not be answered"
 
 
 def test_newer_rows_choose_and_the_head_answers_any_number_of_labels() -> None:

@@ -134,12 +134,17 @@ class Binomial:
             f"{average}_f1": float(f1_score(right, given, average=average, zero_division=0)) for average in ("micro", "macro")
         }
 
-    def answering(self, judged: Judged | None) -> Answering:
-        """Return the threshold of each label at which its F1 on newer rows is best."""
-        if judged is None:
-            return Answering(thresholds={})
-        found, common = thresholds.of(expit(judged.logits), judged.gold)
-        return Answering(thresholds=dict(zip(judged.labels.tolist(), found.tolist(), strict=True)), threshold=common)
+    def answering(self, judged: Judged | None, gold: Gold) -> Answering:
+        """Return the threshold of each label at which its F1 on newer rows is best; too few leave it to the label's share."""
+        chosen = None if judged is None else thresholds.of(expit(judged.logits), judged.gold)
+        if judged is not None and chosen is not None:
+            found, common = chosen
+            return Answering(thresholds=dict(zip(judged.labels.tolist(), found.tolist(), strict=True)), threshold=common)
+        labels = self.known(gold)
+        marks = gold[:, labels]
+        # Balanced rows let every label look as if half of them carried it.
+        shares = (marks == 1).sum(axis=0) / (marks != NOT_KNOWN).sum(axis=0) if not self.balanced else np.full(len(labels), 0.5)
+        return Answering(thresholds=dict(zip(labels.tolist(), thresholds.by_share(shares).tolist(), strict=True)))
 
 
 def _minimum(features: Matrix, marks: Features, cells: Features, begin: Floats) -> Floats:

@@ -23,7 +23,7 @@ def build(rows: HeadRows, labels: LabelSet, choice: Choice, about: Solved, *, st
     `RunFailedError` when the rows have one label only, or features that are not finite.
     """
     found, shares = forward.solved(rows, choice, start=None if start is None else _begin(start, labels))
-    answering = rows.family.answering(forward.judged_rows(rows, choice))
+    answering = rows.family.answering(forward.judged_rows(rows, choice), rows.labels)
     temperature = answering.temperature
     weight = np.zeros((len(labels.names), rows.features.shape[1]), dtype=np.float32)
     bias = np.full(len(labels.names), UNLEARNT_BIAS, dtype=np.float32)

@@ -102,6 +102,6 @@ class Family(Protocol):
         """Return the usual scores of answers, for the run's report."""
         ...
 
-    def answering(self, judged: Judged | None) -> Answering:
-        """Return how a head of these labels answers; learnt from newer rows where there are any."""
+    def answering(self, judged: Judged | None, gold: Gold) -> Answering:
+        """Return how a head that is solved on rows of `gold` answers; learnt from newer rows where there are any."""
         ...

@@ -92,6 +92,6 @@ class Multinomial:
             "macro_f1": float(f1_score(gold, said, labels=np.unique(gold), average="macro", zero_division=0)),
         }
 
-    def answering(self, judged: Judged | None) -> Answering:
+    def answering(self, judged: Judged | None, gold: Gold) -> Answering:  # noqa: ARG002 - without newer rows logits stay as they are
         """Return the temperature that makes newer rows' labels most probable."""
         return Answering() if judged is None else Answering(calibration.temperature(judged))
