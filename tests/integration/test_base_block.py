@@ -26,20 +26,22 @@ from perennial_artifact.errors import UnusableError
 from perennial_artifact.formats import open_after, open_model
 from perennial_artifact.sentence.encoder import SentenceEncoder
 from perennial_artifact.sentence.head import Head
-from perennial_artifact.sentence.layout import BASE_FOLDER, BLOCKS_FORMAT, FORMAT, WEIGHTS_FILE
+from perennial_artifact.sentence.layout import BASE_FOLDER, BLOCKS_FORMAT, BLOCKS_MULTILABEL_FORMAT, FORMAT, WEIGHTS_FILE
+from registry.artifacts.local import LocalArtifacts
 from registry.gate import decide
 from registry.runs import Run
 from tests.integration.test_features_for_runs import ROWS as FROZEN
 from tests.integration.test_features_for_runs import frozen, prepared
 from tests.support.cycles import NAME, World, task
 from tests.support.scored import compared, labelled, topics
-from tests.support.tiny_models import make_tiny_bert, toy_plan, toy_rows, toy_spec
+from tests.support.tiny_models import make_tiny_bert, toy_plan, toy_rows, toy_rows_of_several, toy_spec
 from trainers.compare.scoring import time_answers
 from trainers.learners.encoders.classification import ClassificationLearner
 from trainers.learners.features import FeatureSet
 from trainers.learners.tried import Tried
 
 WIDTH = 32
+TRAINING = {"max_tokens": 32, "full_epochs": 3, "full_learning_rate": 5e-3, "learning_rate": 5e-3}
 _NEWEST = datetime(2026, 6, 1, tzinfo=UTC)
 ROWS = [
     replace(row, event_time=_NEWEST - timedelta(days=400 - number))
@@ -62,8 +64,7 @@ def learn(
 ) -> tuple[Path, list[Tried]]:
     """Return a model of the older rows, or of those in `changes`, and what the run has tried; `tuning` is the task's."""
     tried: list[Tried] = []
-    training = {"max_tokens": 32, "full_epochs": 3, "full_learning_rate": 5e-3, "learning_rate": 5e-3, "feature_blocks": blocks}
-    training["tuning"] = changes.pop("tuning", "always")
+    training = TRAINING | {"feature_blocks": blocks, "tuning": changes.pop("tuning", "always")}
     spec, rows = toy_spec(bert, training=training), changes.pop("rows", OLDER)
     plan = toy_plan(spec, rows, folder / "work", note_tried=tried.append, **changes)
     ClassificationLearner().train(plan, folder / output)
@@ -114,7 +115,10 @@ def test_its_files_are_the_same_in_every_version_also_where_the_base_lacks_weigh
     names = {path.relative_to(first).as_posix() for path in (first / BASE_FOLDER).rglob("*") if path.is_file()}
     assert f"{BASE_FOLDER}/{WEIGHTS_FILE}" in names
     assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
-    assert (first / WEIGHTS_FILE).read_bytes() != (second / WEIGHTS_FILE).read_bytes()
+    artifacts = LocalArtifacts(tmp_path / "artifacts")
+    one, other = (artifacts.publish("t", number, folder).folder for number, folder in ((1, first), (2, second)))
+    assert (one / BASE_FOLDER / WEIGHTS_FILE).samefile(other / BASE_FOLDER / WEIGHTS_FILE)
+    assert not (one / WEIGHTS_FILE).samefile(other / WEIGHTS_FILE)
 
 
 @pytest.mark.parametrize("blocks", [("base",), ("base", "ngrams")])
@@ -176,6 +180,25 @@ def test_a_first_run_notes_what_words_bring_beside_the_base(made: Made, tmp_path
     assert notes["the same with ngrams"].scores["log_probability"] > -0.7, "better than a guess between two labels"
     _model, tried = learn(tmp_path, made.bert, "alone", blocks=("base",), base_features=of_base(made), rows=ROWS)
     assert not any("without feature blocks" in one.name for one in tried), "nothing has seen none of the rows"
+
+
+def test_texts_of_several_labels_have_blocks_too(made: Made, tmp_path: Path) -> None:
+    rows = [
+        replace(row, event_time=_NEWEST - timedelta(days=300 - number))
+        for number, row in enumerate(toy_rows_of_several(("SPORT", "MARKETS"), 300))
+    ]
+    tried: list[Tried] = []
+    spec = toy_spec(made.bert, kind="multilabel", training=TRAINING | {"feature_blocks": ["base", "ngrams"]})
+    features = FeatureSet.of([row.example_id for row in rows], encoders(made.beside).base.features([row.text for row in rows])[0])
+    plan = toy_plan(spec, rows, tmp_path / "work", note_tried=tried.append, base_features=features)
+    ClassificationLearner().train(plan, tmp_path / "model")
+    assert describe(tmp_path / "model").format == BLOCKS_MULTILABEL_FORMAT
+    assert encoders(tmp_path / "model").features(["goal"])[0].shape == (1, 2 * WIDTH)
+    notes = {one.name: one for one in tried}
+    assert "accuracy" not in notes["the same with ngrams"].scores
+    answers = open_model(tmp_path / "model", Compute()).predict([row.text for row in rows])
+    right = [answer["labels"] == sorted(row.target["labels"]) for answer, row in zip(answers, rows, strict=True)]
+    assert np.mean(right) > 0.9
 
 
 def test_features_for_a_run_hold_both_and_the_buffer_serves_for_the_base(made: Made, tmp_path: Path) -> None:
