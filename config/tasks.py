@@ -135,6 +135,14 @@ class Training(_Part):
         Field(description="`balanced`: all labels weigh alike in learning, however often they come (labels of whole texts)."),
     ] = "none"
     dropout: Annotated[float, Field(ge=0, lt=1, description="Share of activations dropped in training (spaCy).")] = 0.1
+    lora_rank: Annotated[
+        int | None,
+        Field(
+            gt=0,
+            le=256,
+            description="Rank of the adapters that an encoder is tuned by (transformer; needs `peft`); null: all weights are.",
+        ),
+    ] = None
     loss: Annotated[
         Literal["mse", "huber"],
         Field(description="What a regression minimises: squared errors, or large ones by their size alone (`huber`)."),

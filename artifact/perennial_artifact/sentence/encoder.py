@@ -134,5 +134,8 @@ def _pooled(tokens: Tensor, mask: Tensor, pooling: str) -> Tensor:
     tokens = tokens.float()
     if pooling == "cls":
         return tokens[:, 0]
+    if pooling == "last":
+        # Rows are filled up behind their end.
+        return tokens[torch.arange(len(tokens), device=tokens.device), mask.sum(dim=1) - 1]
     weights = mask.unsqueeze(-1).to(tokens.dtype)
     return (tokens * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1e-9)

@@ -48,7 +48,7 @@ ACTIVATIONS: Mapping[str, str] = {
     "Identity": "linear.Identity", "Tanh": "activation.Tanh", "ReLU": "activation.ReLU", "GELU": "activation.GELU",
 }  # fmt: skip
 """What may follow a dense module, and the path of its class in torch."""
-_POOLING_KEYS = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}
+_POOLING_KEYS = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token", "last": "pooling_mode_lasttoken"}
 POOLINGS = tuple(_POOLING_KEYS)
 
 
@@ -84,7 +84,8 @@ def write_layout(folder: Path, modules: Sequence[Module], *, max_tokens: int) ->
     for module in modules:
         if module.kind == "Pooling":
             chosen = module.options["pooling"]
-            modes = {key: name == chosen for name, key in _POOLING_KEYS.items()}
+            # Encoders are known by their bytes: those of before keep theirs.
+            modes = {key: name == chosen for name, key in _POOLING_KEYS.items() if name in ("mean", "cls", chosen)}
             _write(folder / module.path / CONFIG_FILE, {"word_embedding_dimension": module.options["dimensions"], **modes})
 
 

@@ -25,4 +25,6 @@ def read(tokenizer: Any, texts: Sequence[str]) -> tuple[list[list[int]], list[bo
         ]
     else:
         over = [bool(one.overflowing) for one in found.encodings]
+    # Tokenizers of decoders add no special token, and make nothing of an empty text.
+    ids = [one or [tokenizer.pad_token_id or 0] for one in ids]
     return ids, [cut or bool(text[longest_chars:].strip()) for cut, text in zip(over, texts, strict=True)]

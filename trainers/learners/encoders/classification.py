@@ -24,6 +24,7 @@ from perennial_artifact.sentence.encoder import save_encoder
 from perennial_artifact.sentence.head import Head, Solved
 from perennial_artifact.sentence.layout import WITH_HEAD
 from trainers.learners.encoders import encoder as encoders
+from trainers.learners.encoders.adapters import adapted
 from trainers.learners.encoders.base_block import base_beside
 from trainers.learners.encoders.baseline import MostFrequentLabel, NearestCentroid
 from trainers.learners.encoders.encoder import TextEncoder, Tuned
@@ -158,15 +159,16 @@ def _tune(  # noqa: PLR0917 - all of them are what one run has
     _begin_head(model.head, start.head or _sampled_head(plan, encoder, learning, family, gold, weights, before))
     recipe = recipe_of(plan, len(chosen), from_base=not start.from_champion)
     began = time.process_time()
-    fine_tune(
-        Trainable(model, encoder.pooled.transformer, encoder.pad, len(found.labels.names)),
-        learning,
-        found.labels.seen_ids,
-        recipe,
-        # Another plan never resumes from this one's checkpoints.
-        checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, found, chosen)}",
-        report=report,
-    )
+    with adapted(encoder.pooled, plan.spec.training.lora_rank):
+        fine_tune(
+            Trainable(model, encoder.pooled.transformer, encoder.pad, len(found.labels.names)),
+            learning,
+            found.labels.seen_ids,
+            recipe,
+            # Another plan never resumes from this one's checkpoints.
+            checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, found, chosen)}",
+            report=report,
+        )
     name = f"tuned for {recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''} on {len(learning)} rows"
     plan.note_tried(Tried(name=name, scores={}, cpu_s=time.process_time() - began, chosen=True))
     newest = max(found.rows[at].event_time for at in chosen)
@@ -238,7 +240,7 @@ def _fingerprint(plan: TrainingPlan, recipe: Recipe, found: Usable, chosen: Sequ
     """Return a short hash of everything that a checkpoint's steps depend on: a resumed run may have other threads."""
     recipe = replace(recipe, hardware=replace(recipe.hardware, threads=0))
     digest = hashlib.sha256()
-    start = (plan.spec.base_model, plan.spec.training.max_tokens, str(plan.warm_start), plan.full)
+    start = (plan.spec.base_model, plan.spec.training.max_tokens, plan.spec.training.lora_rank, str(plan.warm_start), plan.full)
     digest.update(repr((start, recipe, found.labels.names, found.labels.seen_ids)).encode())
     for row in (found.rows[at] for at in chosen):
         digest.update(repr((row.example_id, row.text, dict(row.target), row.weight)).encode())

@@ -18,7 +18,7 @@ from perennial_artifact.sentence.encoder import Pooled, SentenceEncoder, open_po
 from perennial_artifact.sentence.layout import MODULES_FILE, ON_ENCODER, POOLINGS, Module, read_pooling, sentence_modules
 from perennial_artifact.transformer import reading
 from perennial_artifact.transformer.encoder import UNREADABLE, padded
-from trainers.learners.encoders.bases import BASE_TOKENS_KEY, fitted, source_of, unloadable, without_dropout
+from trainers.learners.encoders.bases import BASE_TOKENS_KEY, fitted, is_decoder, source_of, unloadable, without_dropout
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ class Tuned(nn.Module):
 def open_base(name: str, *, max_tokens: int) -> TextEncoder:
     """Return a base model: `minilm`, a Hugging Face id or a path. Raises `UserError` when it cannot be had.
 
-    It is pooled as sentence-transformers would where it says how, else by the mean over its tokens; features have length 1.
+    It is pooled as sentence-transformers would where it says how, else by the mean over its tokens, or of a decoder, whose last
+    token alone has read all of the text, by that; features have length 1.
     """
     source = source_of(name)
     try:
@@ -66,7 +67,7 @@ def open_base(name: str, *, max_tokens: int) -> TextEncoder:
         tokenizer = AutoTokenizer.from_pretrained(source)
         setattr(config, BASE_TOKENS_KEY, tokenizer.model_max_length)
         transformer = AutoModel.from_pretrained(source, config=config, dtype=torch.float32, use_safetensors=True)
-        modules = sentence_modules(_pooling(Path(source)), dimensions=int(config.hidden_size))
+        modules = sentence_modules(_pooling(Path(source), config.model_type), dimensions=int(config.hidden_size))
         return _joined(Pooled(transformer, modules), tokenizer, max_tokens)
     except UNREADABLE as error:
         raise unloadable(name, error) from error
@@ -103,11 +104,12 @@ def _joined(pooled: Pooled, tokenizer: PreTrainedTokenizerBase, max_tokens: int)
     return TextEncoder(pooled, tokenizer, fitted(tokenizer, pooled.transformer, max_tokens))
 
 
-def _pooling(source: Path) -> str:
-    """Return how a base says that its tokens are pooled; `mean` where it does not say, or says what is not known here."""
+def _pooling(source: Path, architecture: str) -> str:
+    """Return how a base says that its tokens are pooled; by its architecture where it does not say, or it is not known here."""
     try:
         modules: list[Module] = [read_pooling(source)] if (source / MODULES_FILE).is_file() else []
     except UnusableError:
         modules = []
-    pooling = modules[0].options["pooling"] if modules else "mean"
-    return pooling if pooling in POOLINGS else "mean"
+    usual = "last" if is_decoder(architecture) else "mean"
+    pooling = modules[0].options["pooling"] if modules else usual
+    return pooling if pooling in POOLINGS else usual

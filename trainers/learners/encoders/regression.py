@@ -23,6 +23,7 @@ from perennial_artifact.sentence.head import Features, Solved
 from perennial_artifact.sentence.layout import REGRESSION_FORMAT
 from perennial_artifact.sentence.numbers import Measured, NumberHead
 from trainers.learners.encoders import encoder as encoders
+from trainers.learners.encoders.adapters import adapted
 from trainers.learners.encoders.encoder import TextEncoder, Tuned
 from trainers.learners.encoders.fine_tuning import Recipe, Row, Trainable, fine_tune
 from trainers.learners.encoders.number_loss import loss_of
@@ -157,18 +158,19 @@ def _tune(  # noqa: PLR0917 - all of them are what one run has
     _begin_head(model.head, start.head or _sampled_head(plan, encoder, found, tokenised, chosen, before), found.dimensions)
     recipe = recipe_of(plan, len(chosen), from_base=not start.from_champion)
     began = time.process_time()
-    fine_tune(
-        Trainable(
-            model, encoder.pooled.transformer, encoder.pad, len(found.dimensions),
-            loss=loss_of(plan.spec.training.loss, [one.weight for one in found.dimensions]),
-        ),
-        learning,
-        list(range(len(found.dimensions))),
-        recipe,
-        # Another plan never resumes from this one's checkpoints.
-        checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, found, chosen)}",
-        report=report,
-    )  # fmt: skip
+    with adapted(encoder.pooled, plan.spec.training.lora_rank):
+        fine_tune(
+            Trainable(
+                model, encoder.pooled.transformer, encoder.pad, len(found.dimensions),
+                loss=loss_of(plan.spec.training.loss, [one.weight for one in found.dimensions]),
+            ),
+            learning,
+            list(range(len(found.dimensions))),
+            recipe,
+            # Another plan never resumes from this one's checkpoints.
+            checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, found, chosen)}",
+            report=report,
+        )  # fmt: skip
     name = f"tuned for {recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''} on {len(learning)} rows"
     plan.note_tried(Tried(name=name, scores={}, cpu_s=time.process_time() - began, chosen=True))
     newest = max(found.rows[at].event_time for at in chosen)
@@ -240,7 +242,14 @@ def _fingerprint(plan: TrainingPlan, recipe: Recipe, found: Usable, chosen: Sequ
     """Return a short hash of everything that a checkpoint's steps depend on: a resumed run may have other threads."""
     recipe = replace(recipe, hardware=replace(recipe.hardware, threads=0))
     digest = hashlib.sha256()
-    start = (plan.spec.base_model, plan.spec.training.max_tokens, str(plan.warm_start), plan.full, plan.spec.training.loss)
+    start = (
+        plan.spec.base_model,
+        plan.spec.training.max_tokens,
+        plan.spec.training.lora_rank,
+        str(plan.warm_start),
+        plan.full,
+        plan.spec.training.loss,
+    )
     digest.update(repr((start, recipe, found.dimensions)).encode())
     for row in (found.rows[at] for at in chosen):
         digest.update(repr((row.example_id, row.text, sorted(row.target[VALUES].items()), row.weight)).encode())
