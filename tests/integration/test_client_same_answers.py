@@ -25,6 +25,9 @@ from trainers.learners.catalog import learner_for
 from trainers.learners.protocols import Example, TrainingPlan
 
 ENTITIES, TOPICS, CURATED = "news-entities", "news-topics", "curated-entities"
+TAGGED = "news-entities-transformer"
+BY_SETTING = (TOPICS, TAGGED)
+"""These compute in the precision of the setting; spaCy in fp32."""
 LABELS = ("SPORT", "MARKETS", "WEATHER")
 ODD = [
     "a", "😀😀 Ada Lovelace arrived in Paris on Monday .", "İstanbul'da Éva naïve coöperation — “quoted”", "x" * 400,
@@ -64,6 +67,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> ServedData:
         (shipped(ENTITIES, full_epochs=4), examples(60)),
         (curated(folder), examples(60)),
         (shipped(TOPICS, full_epochs=1, max_tokens=64), toy_rows(LABELS, 12)),
+        (shipped(f"examples/{TAGGED}", full_epochs=2, max_tokens=64), examples(60)),
     ):
         made.promote(made.publish_folder(spec.name, trained(folder, spec, rows)))
         (folder / "tasks" / f"{spec.name}.yaml").write_text(json.dumps(spec.model_dump(mode="json")), encoding="utf-8")
@@ -79,7 +83,9 @@ def address(request: pytest.FixtureRequest, data: ServedData) -> Iterator[tuple[
         training={"precision": request.param, "device": "cpu"},
     )
     with serving(settings) as (_process, address):
-        eventually(lambda: httpx.get(f"{address}/readyz").json()["serving"].keys() >= {ENTITIES, TOPICS, CURATED}, within_s=120)
+        eventually(
+            lambda: httpx.get(f"{address}/readyz").json()["serving"].keys() >= {ENTITIES, TOPICS, CURATED, TAGGED}, within_s=120
+        )
         eventually(lambda: httpx.get(f"{address}/readyz").status_code == 200, within_s=120)
         yield address, request.param
 
@@ -94,15 +100,15 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("task", [ENTITIES, TOPICS, CURATED])
+@pytest.mark.parametrize("task", [ENTITIES, TOPICS, CURATED, TAGGED])
 def test_the_answers_are_the_same(task: str, address: tuple[str, str], tmp_path: Path) -> None:
     url, precision = address
     chance = random.Random(5)
     texts = [row.text for row in (*examples(40, seed=9), *toy_rows(LABELS, 20, seed=9))] + ODD
-    # spaCy computes in fp32 whatever the setting: asked about it once, all the rest is the same again.
-    again = task != TOPICS and precision == "bf16"
+    # Of spaCy, asked about it once, all the rest is the same again.
+    again = task not in BY_SETTING and precision == "bf16"
     with Client(url) as client, Model.follow(task, client=client, cache_dir=tmp_path) as model:
-        assert client.champion(task).precision == (precision if task == TOPICS else "fp32")
+        assert client.champion(task).precision == (precision if task in BY_SETTING else "fp32")
         for size in (7,) if again else (1, 2, 7, 32, 33, 100):
             asked = chance.sample(texts, size)
             served, here = client.predict(task, asked), model.predict(asked)

@@ -60,8 +60,8 @@ class TokenClassifier:
         """Return the token classifier in `folder`. Raises `UnusableError` when it cannot be read."""
         labels = LabelSet.read(folder)
         found = joined(*load(AutoModelForTokenClassification, folder))
-        said = [str(found.model.config.id2label.get(number)) for number in range(found.model.config.num_labels)]
-        if said != tags.names(labels.names):
+        config: Any = found.model.config
+        if [config.id2label.get(number) for number in range(config.num_labels)] != tags.names(labels.names):
             message = f"the model in {folder} has tags that are not those of its {len(labels.names)} entity types"
             raise UnusableError(message)
         # Without the file the library makes a tokenizer that knows no word, and says nothing.

@@ -16,7 +16,7 @@ from config.errors import RunFailedError
 from perennial_artifact.pieces import holds_a_word
 from perennial_artifact.spacy.entities import Entities, borders_of, types_of
 from perennial_artifact.spacy.layers import has_curated
-from trainers.learners.entities.averaging import KeptBack, keep_back, settle
+from trainers.learners.entities.averaging import KeptBack, Weights, keep_back, settle
 from trainers.learners.entities.judging import Judge
 from trainers.learners.protocols import Example, TrainingPlan, TrainingStep
 from trainers.learners.spacy.freezing import frozen_below
@@ -24,7 +24,7 @@ from trainers.learners.spacy.pipelines import base, open_pipeline, ready, write
 from trainers.learners.spacy.rows import TokenRow, lay_on_tokens, learnable_types
 from trainers.learners.spacy.schedule import batches_of, epochs_of
 from trainers.learners.spacy.scope import ScopedRecogniser
-from trainers.learners.spacy.weights import Weights, put, weights_of
+from trainers.learners.spacy.weights import put, weights_of
 
 _LOG = structlog.get_logger(__name__)
 

@@ -121,7 +121,7 @@ def _words(tagger: Tagger, windows: Sequence[Window], count: int, tell: Callable
     features: list[Tensor] = []
     may: list[Tensor] = []
     weights: list[Tensor] = []
-    tagger.model.eval()
+    tagger.model.train(mode=False)
     try:
         with torch.inference_mode():
             for start in range(0, len(windows), _WINDOWS_PER_BATCH):

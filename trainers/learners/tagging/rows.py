@@ -102,7 +102,8 @@ def tagged(
             found.skipped += laid.skipped
             found.not_yet_learnt += len(laid.entities) - len(learnt_here)
         found.silent_rows += windows.count([])
-        done += (TaggedRow(*each, row.is_new) for *each, row in zip(windows, entities, batch, strict=True) if each[0])
+        laid_rows = zip(windows, entities, batch, strict=True)
+        done += (TaggedRow(taught_by, found_in, row.is_new) for taught_by, found_in, row in laid_rows if taught_by)
         report(start + len(batch))
     return done, found
 

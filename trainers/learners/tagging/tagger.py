@@ -42,7 +42,8 @@ class Tagger:
     @property
     def tags(self) -> list[str]:
         """The tags by their ids, as the model's configuration names them."""
-        return [str(self.model.config.id2label[number]) for number in range(int(self.model.config.num_labels))]
+        config: Any = self.model.config
+        return [str(config.id2label[number]) for number in range(config.num_labels)]
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -123,7 +124,8 @@ def retag(tagger: Tagger, types: Sequence[str], known_as: Mapping[str, str]) -> 
     config: Any = tagger.model.config
     config.id2label = dict(enumerate(names))
     config.label2id = {name: number for number, name in enumerate(names)}
-    tagger.model.num_labels = len(names)
+    # As the library does it, which some heads ask for the number.
+    setattr(tagger.model, "num_labels", len(names))  # noqa: B010 - the library declares no such attribute
     return torch.tensor([source is None for source in sources])
 
 
@@ -150,7 +152,7 @@ def _head_of(model: PreTrainedModel) -> nn.Linear | None:
 
 
 def _name_of(model: PreTrainedModel, layer: nn.Module) -> str:
-    return next(name for name, module in model.named_modules() if module is layer)
+    return next(str(name) for name, module in model.named_modules() if module is layer)
 
 
 def _replace(model: PreTrainedModel, old: nn.Module, new: nn.Module) -> None:

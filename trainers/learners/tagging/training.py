@@ -103,7 +103,8 @@ def _tune(plan: TrainingPlan, tagger: Tagger, rows: Sequence[TaggedRow], labels:
     passes = passes_of(rows, training, full=from_base)
     # Rows with more passes than others stand in each epoch more than once.
     epochs = min(passes)
-    windows = [window for row, times in zip(rows, passes, strict=True) for window in row.windows * round(times / epochs)]
+    times = (round(each / epochs) for each in passes)
+    windows = [window for row, often in zip(rows, times, strict=True) for _turn in range(often) for window in row.windows]
     recipe = Recipe(
         epochs=epochs,
         learning_rate=training.full_learning_rate if from_base else training.learning_rate,
