@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,14 @@ from tests.support.curated_pipeline import make_curated_pipeline
 from tests.support.ner_rows import examples
 from tests.support.served import ServedData, eventually
 from tests.support.serving_process import serving
-from tests.support.tiny_models import CPU, toy_rows
+from tests.support.tiny_models import CPU, toy_numbers, toy_rows
 from trainers.learners.catalog import learner_for
 from trainers.learners.protocols import Example, TrainingPlan
 
 ENTITIES, TOPICS, CURATED = "news-entities", "news-topics", "curated-entities"
 TAGGED = "news-entities-transformer"
-BY_SETTING = (TOPICS, TAGGED)
+EMOTIONS = "news-emotions"
+BY_SETTING = (TOPICS, TAGGED, EMOTIONS)
 """These compute in the precision of the setting; spaCy in fp32."""
 LABELS = ("SPORT", "MARKETS", "WEATHER")
 ODD = [
@@ -39,6 +41,14 @@ ODD = [
 def shipped(name: str, **training: Any) -> TaskSpec:
     spec = load_task(SHIPPED_TASKS_DIR / f"{name}.yaml")
     return spec.model_copy(update={"training": spec.training.model_copy(update=training)})
+
+
+def emotions() -> tuple[TaskSpec, list[Example]]:
+    """The example of numbers, its texts cut early, and rows for it."""
+    spec = load_task(SHIPPED_TASKS_DIR / "examples" / f"{EMOTIONS}.yaml")
+    training = spec.training.model_copy(update={"full_epochs": 1, "max_tokens": 64})
+    rows = [replace(row, target={"values": {"valence": row.target["values"]["heat"]}}) for row in toy_numbers(60)]
+    return spec.model_copy(update={"training": training}), rows
 
 
 def curated(folder: Path) -> TaskSpec:
@@ -68,6 +78,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> ServedData:
         (curated(folder), examples(60)),
         (shipped(TOPICS, full_epochs=1, max_tokens=64), toy_rows(LABELS, 12)),
         (shipped(f"examples/{TAGGED}", full_epochs=2, max_tokens=64), examples(60)),
+        emotions(),
     ):
         made.promote(made.publish_folder(spec.name, trained(folder, spec, rows)))
         (folder / "tasks" / f"{spec.name}.yaml").write_text(json.dumps(spec.model_dump(mode="json")), encoding="utf-8")
@@ -83,9 +94,8 @@ def address(request: pytest.FixtureRequest, data: ServedData) -> Iterator[tuple[
         training={"precision": request.param, "device": "cpu"},
     )
     with serving(settings) as (_process, address):
-        eventually(
-            lambda: httpx.get(f"{address}/readyz").json()["serving"].keys() >= {ENTITIES, TOPICS, CURATED, TAGGED}, within_s=120
-        )
+        every = {ENTITIES, TOPICS, CURATED, TAGGED, EMOTIONS}
+        eventually(lambda: httpx.get(f"{address}/readyz").json()["serving"].keys() >= every, within_s=120)
         eventually(lambda: httpx.get(f"{address}/readyz").status_code == 200, within_s=120)
         yield address, request.param
 
@@ -100,7 +110,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("task", [ENTITIES, TOPICS, CURATED, TAGGED])
+@pytest.mark.parametrize("task", [ENTITIES, TOPICS, CURATED, TAGGED, EMOTIONS])
 def test_the_answers_are_the_same(task: str, address: tuple[str, str], tmp_path: Path) -> None:
     url, precision = address
     chance = random.Random(5)
@@ -117,7 +127,7 @@ def test_the_answers_are_the_same(task: str, address: tuple[str, str], tmp_path:
         for text in ODD[:1] if again else ODD:
             [here], [served] = model.predict([text]), client.predict(task, [text])
             assert (here.answer, here.truncated) == (served.answer, served.truncated)
-        assert served.truncated is (task == TOPICS), "the last one is far longer than max_tokens"
+        assert served.truncated is (task in BY_SETTING), "the last one is far longer than max_tokens"
         answers = [one.answer for one in client.predict(task, texts)]
     assert len({str(answer) for answer in answers}) > 10, "the model has something to say"
 

@@ -207,11 +207,11 @@ def test_strength_is_chosen_by_newer_rows_and_said(tmp_path: Path) -> None:
     rows = number_rows(toy_numbers(600), features, (Measured("heat", 1.0, 5.0),))
     rows = replace(rows, days=np.arange(600.0), values=np.clip(3 + features[:, :1].astype(np.float64), 1, 5))
     tried: list[Any] = []
-    chosen = choosing.choose(rows, Choice(None, 1e-4), "mse", tried.append)
+    chosen = choosing.choose(rows, Choice(None, 1e-4), tried.append)
     assert chosen.strength == 1.0, "the signal has no noise, so the weakest penalty is best"
     assert sum(one.chosen for one in tried) == 1
     few = rows.take(np.arange(20))
-    assert choosing.choose(few, Choice(None, 1e-4), "mse", tried.append) == Choice(None, 1e-4)
+    assert choosing.choose(few, Choice(None, 1e-4), tried.append) == Choice(None, 1e-4)
 
 
 @pytest.fixture

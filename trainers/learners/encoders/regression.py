@@ -231,7 +231,7 @@ def _solve(  # noqa: PLR0917 - as above
     seen, loss = number_rows(found.rows, features, found.dimensions), plan.spec.training.loss
     choice = start.choice
     if choice is None:
-        choice = before if start.tune else choose(seen, before, loss, plan.note_tried)
+        choice = before if start.tune else choose(seen, before, plan.note_tried)
     began = time.process_time()
     head = build(seen, choice, loss, plan.spec.tiers, about)
     plan.note_tried(Tried(name=f"solved: {choice.name}", scores={}, cpu_s=time.process_time() - began, chosen=True))

@@ -57,11 +57,12 @@ def build(rows: NumberRows, choice: Choice, loss: Loss, tiers: dict[str, float],
     return NumberHead(found.weight, found.bias, rows.dimensions, tiers, about)
 
 
-def choose(rows: NumberRows, before: Choice, loss: Loss, note: Callable[[Tried], None]) -> Choice:
+def choose(rows: NumberRows, before: Choice, note: Callable[[Tried], None]) -> Choice:
     """Return the choice whose heads answer newer rows with the smallest error; `before` unless another is clearly better.
 
-    First the strength, then the half-life. Clearly: by more than a standard error of the rows' differences. `before` stays too
-    where fewer than 50 rows, chosen without looking at a model, can judge.
+    First the strength, then the half-life; all fitted to squared errors, which is quick, and judged by absolute ones. Clearly:
+    by more than a standard error of the rows' differences. `before` stays too where fewer than 50 rows, chosen without looking at
+    a model, can judge.
     """
     thin = rows.take(splits.thinned(rows.days))
     parts = list(splits.by_time(thin.days, thin.documents, thin.independent))
@@ -70,20 +71,18 @@ def choose(rows: NumberRows, before: Choice, loss: Loss, note: Callable[[Tried],
         return before
     span = float(np.ptp(thin.days))
     half_lives = {days for days in _HALF_LIVES_DAYS if days is None or days < 4 * span} | {before.half_life_days}
-    tried = {choice: _errors(thin, parts, choice, loss) for choice in _of_each(before, (*_STRENGTHS, before.strength))}
+    tried = {choice: _errors(thin, parts, choice) for choice in _of_each(before, (*_STRENGTHS, before.strength))}
     strength = _best(tried, before).strength
     for half_life in half_lives - {before.half_life_days}:
         choice = Choice(half_life, strength)
-        tried[choice] = _errors(thin, parts, choice, loss)
+        tried[choice] = _errors(thin, parts, choice)
     best = _best(tried, before)
     for choice, (errors, cpu_s) in tried.items():
         note(Tried(name=choice.name, scores={"scaled_error": float(errors.mean())}, cpu_s=cpu_s, chosen=choice == best))
     return best
 
 
-def compare(
-    first: NumberRows, second: NumberRows, choice: Choice, loss: Loss, *, newer_than_days: float
-) -> tuple[Tried, Tried, bool] | None:
+def compare(first: NumberRows, second: NumberRows, choice: Choice, *, newer_than_days: float) -> tuple[Tried, Tried, bool] | None:
     """Return how heads on two encoders' features of the same rows answer those after a time, and whether the second is better.
 
     The time is in days since 1970. Fitted on the rows up to it. Better: by more than a standard error of the rows' differences.
@@ -94,7 +93,7 @@ def compare(
     judge = np.flatnonzero((first.days > newer_than_days) & first.independent)
     if len(judge) < _LEAST_JUDGED or not len(fit):
         return None
-    (ours, our_s), (theirs, their_s) = (_errors(rows, [(fit, judge)], choice, loss) for rows in (first, second))
+    (ours, our_s), (theirs, their_s) = (_errors(rows, [(fit, judge)], choice) for rows in (first, second))
     better = _clearly_smaller(theirs, ours)
     one, other = (
         Tried(name=name, scores={"scaled_error": float(errors.mean())}, cpu_s=cpu_s, chosen=chosen)
@@ -107,13 +106,13 @@ def _of_each(before: Choice, strengths: tuple[float, ...]) -> list[Choice]:
     return [replace(before, strength=strength) for strength in sorted(set(strengths))]
 
 
-def _errors(rows: NumberRows, parts: list[tuple[Ids, Ids]], choice: Choice, loss: Loss) -> tuple[Floats, float]:
+def _errors(rows: NumberRows, parts: list[tuple[Ids, Ids]], choice: Choice) -> tuple[Floats, float]:
     """Return the error of each newer row, a share of the ranges, as a weighted mean over its dimensions; and CPU seconds."""
     began = time.process_time()
     low, high, share = (np.array([getattr(one, part) for one in rows.dimensions]) for part in ("low", "high", "weight"))
     found = []
     for fit, judge in parts:
-        said = np.clip(solved(rows.take(fit), choice, loss).values(rows.features[judge]), low, high)
+        said = np.clip(solved(rows.take(fit), choice, "mse").values(rows.features[judge]), low, high)
         apart = np.abs(said - rows.values[judge]) / (high - low)
         weights = ~np.isnan(apart) * share
         found.append((np.nan_to_num(apart) * weights).sum(axis=1) / weights.sum(axis=1))

@@ -52,7 +52,7 @@ class RidgeRefresh:
         rows, loss = number_rows(known, features, found.dimensions), plan.spec.training.loss
         choice = choice_of(before)
         if len(rows) <= _MOST_CHOSEN_ROWS:
-            choice = choose(rows, choice, loss, plan.note_tried)
+            choice = choose(rows, choice, plan.note_tried)
         began = time.process_time()
         about = replace(before.solved, refreshes=before.solved.refreshes + 1)
         head = build(rows, choice, loss, plan.spec.tiers, about)

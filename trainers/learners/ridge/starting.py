@@ -42,7 +42,7 @@ def where_to_start(
     """Return how a slow run begins; what was tried on the way is noted. As for labels (`heads.tuning`)."""
     loss, tuning = plan.spec.training.loss, plan.spec.training.tuning
     base = _known(plan.base_features, rows, dimensions)
-    choice = None if base is None else choosing.choose(base, before, loss, plan.note_tried)
+    choice = None if base is None else choosing.choose(base, before, plan.note_tried)
     if champion is None:
         head = None if base is None else choosing.solved(base, choice or before, loss)
         return Start(from_champion=False, tune=tuning != "never", choice=choice, head=head)
@@ -67,7 +67,7 @@ def _base_is_better(ours: NumberRows, base: NumberRows, champion: Path, choice: 
     if solved is None or solved.tuned_until is None or len(ours) != len(base):
         return False
     until = datetime.fromisoformat(solved.tuned_until).timestamp() / _SECONDS_A_DAY
-    found = choosing.compare(ours, base, choice, plan.spec.training.loss, newer_than_days=until)
+    found = choosing.compare(ours, base, choice, newer_than_days=until)
     if found is None:
         return False
     first, second, better = found
