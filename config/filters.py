@@ -49,7 +49,7 @@ def content_of(folder: Path) -> dict[str, Any]:
     }
     if (folder / PREFILTER_FILE).exists() and _mapping(config.get("prefilter", {}), f"{path}: `prefilter`").get("enabled", True):
         made["prefilter"] = _mapping(_read(folder / PREFILTER_FILE), f"{folder / PREFILTER_FILE}")
-    return made | own
+    return {**made, **own}
 
 
 def _dimension(path: Path, name: str, said: object) -> dict[str, Any]:
