@@ -1,4 +1,4 @@
-"""A version's model card: scores, verdict with reasons, and origin, as Markdown with one plot."""
+"""A version's model card: scores, verdict with reasons, and origin, as Markdown with a plot or two."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ from trainers.job.spec import Progress
 
 CARD_FILE = "card.md"
 PLOT_FILE = "card.png"
+LABEL_PLOT_FILE = "card-labels.png"
 
 _SCORES = ("Rows", "Count", "Opponent", "This version", "Gain")
 _PICTURE = "Training loss, gain over the opponent with its interval, and how reliable probabilities or numbers are"
+_LABEL_PICTURE = "F1 on each of the most frequent labels, of this version and of the opponent"
 _ERRORS = {"MAE": "mae", "RMSE": "rmse", "Spearman": "spearman"}
 _VERDICTS: Mapping[str | None, str] = {
     "promote": "Promoted.",
@@ -39,23 +41,29 @@ _VERDICTS: Mapping[str | None, str] = {
 def write_card(registry: Registry, name: str, folder: Path, *, history: Path | None = None) -> Path:
     """Write `card.md` and `card.png` of a version into `folder`; return the path of the card.
 
+    Where texts have several labels `card-labels.png` stands beside.
     `history` is the run's `history.jsonl`, where it still exists. Raises `UserError` when there is no such version.
     """
     # matplotlib takes half a second to import, and a card that is only printed needs none of it.
+    from registry.reports.label_plot import plot_labels  # noqa: PLC0415 - see above
     from registry.reports.plots import plot  # noqa: PLC0415 - see above
 
-    text = card(registry, name, picture=PLOT_FILE)
-    figure = plot(name, comparison_of(registry.versions.get(name)), read_history(history))
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=150)
-    write_atomic(folder / PLOT_FILE, drawn.getvalue())
+    seen = comparison_of(registry.versions.get(name))
+    text = card(registry, name, picture=PLOT_FILE, label_picture=LABEL_PLOT_FILE)
+    figures = {PLOT_FILE: plot(name, seen, read_history(history))}
+    if seen is not None and seen.labels:
+        figures[LABEL_PLOT_FILE] = plot_labels(name, seen)
+    for file, figure in figures.items():
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format="png", dpi=150)
+        write_atomic(folder / file, drawn.getvalue())
     write_atomic(folder / CARD_FILE, text.encode())
     return folder / CARD_FILE
 
 
-def card(registry: Registry, name: str, *, picture: str | None = None) -> str:
-    """Return the card of a version as Markdown, showing the image file `picture` when given."""
-    first, *others = sections(registry, name, picture=picture)
+def card(registry: Registry, name: str, *, picture: str | None = None, label_picture: str | None = None) -> str:
+    """Return the card of a version as Markdown, showing the image files when given, that of labels where there are several."""
+    first, *others = sections(registry, name, picture=picture, label_picture=label_picture)
     parts = [f"# {first.title}", *_markdown(first)]
     for section in others:
         parts += [f"## {section.title}", *_markdown(section)]
@@ -73,7 +81,7 @@ class Section:
     rows: tuple[tuple[object, ...], ...] = ()
 
 
-def sections(registry: Registry, name: str, *, picture: str | None = None) -> list[Section]:
+def sections(registry: Registry, name: str, *, picture: str | None = None, label_picture: str | None = None) -> list[Section]:
     """Return the parts of the card of a version; the first bears its name. Raises `UserError` when there is no such version."""
     version = registry.versions.get(name)
     run = registry.runs.find(version.run_id)
@@ -89,6 +97,7 @@ def sections(registry: Registry, name: str, *, picture: str | None = None) -> li
         Section("Comparison", (*plot, _compared(seen)), (), _SCORES if seen else (), _scored(seen)),
         *_probabilities(seen),
         *_dimensions(seen),
+        *_labels(seen, label_picture),
         Section("Made from", (), (), ("", ""), tuple(_origin(version, run, len(registry.versions.learnt(name))))),
         Section("Training", (), (), ("", ""), tuple(_effort(version))),
         *_tried(version.metrics.get("tried") or ()),
@@ -178,6 +187,24 @@ def _dimensions(seen: Comparison | None) -> Iterator[Section]:
     )
     text = "On the test rows. Errors are in the units of each dimension, lower is better; of the rank correlation, higher is."
     yield Section("Dimensions", (text,), (), head, rows)
+
+
+def _labels(seen: Comparison | None, picture: str | None) -> Iterator[Section]:
+    """Yield which labels both models miss and which they give wrongly, where a text may have several."""
+    if seen is None or not seen.labels:
+        return
+    plot = () if picture is None else (f"![{_LABEL_PICTURE}]({picture})",)
+    figures = [
+        (f"{name.capitalize()}, {who}", name, side)
+        for name in ("precision", "recall", "f1")
+        for who, side in (("opponent", "champion"), ("this version", "candidate"))
+    ]
+    rows = tuple(
+        (one.name, one.rows, *(f"{getattr(getattr(one, side), name):.4f}" for _title, name, side in figures))
+        for one in seen.labels
+    )
+    text = "On the test rows, the most frequent labels first. Rows: those that have the label."
+    yield Section("Labels", (*plot, text), (), ("Label", "Rows", *(title for title, _name, _side in figures)), rows)
 
 
 def _compared(seen: Comparison | None) -> str:

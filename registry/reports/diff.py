@@ -15,7 +15,7 @@ Plain = str | float | int | bool | None
 _NAMES_OF_THE_RUN = frozenset({"metrics.run_id", "metrics.comparison.candidate_run"})
 
 # Dozens of figures, drawn on the card; others sum them up.
-_FOR_A_PICTURE = ("_probabilities.reliability.", ".levels.")
+_FOR_A_PICTURE = ("_probabilities.reliability.", ".levels.", "metrics.comparison.labels.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from trainers.compare.comparison import Comparison
 from trainers.compare.metrics.scale import POINTS
 from trainers.job.spec import Progress
 
-_INK = "#22303c"
-_QUIET = "#8a97a3"
+INK = "#22303c"
+QUIET = "#8a97a3"
 _BETTER = "#2a7f62"
 _WORSE = "#b5483a"
-_OPEN = "#4a6fa5"
+OPEN = "#4a6fa5"
 _MOST_DIMENSIONS = 10
 """More lines cannot be told apart."""
 
@@ -36,7 +36,7 @@ def plot(name: str, comparison: Comparison | None, history: Sequence[Progress]) 
     # Agg by hand, not through pyplot: no global state, no display, safe in any thread.
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(2 if below else 1, 2, width_ratios=(1, 1.25), height_ratios=(1, 1.6) if below else (1,))
-    figure.suptitle(name, x=0.01, ha="left", fontsize=13, fontweight="bold", color=_INK)
+    figure.suptitle(name, x=0.01, ha="left", fontsize=13, fontweight="bold", color=INK)
     _loss(figure.add_subplot(grid[0, 0]), history)
     _gain(figure.add_subplot(grid[:, 1]), comparison)
     if sure is not None:
@@ -48,23 +48,23 @@ def plot(name: str, comparison: Comparison | None, history: Sequence[Progress]) 
 
 def _loss(axes: Axes, history: Sequence[Progress]) -> None:
     points = [(line.step, line.loss) for line in history if line.phase == "training" and line.loss is not None]
-    _plain(axes, "Training loss")
+    plain(axes, "Training loss")
     if not points:
         _say(axes, "no training history was kept")
         return
     steps, losses = zip(*points, strict=True)
-    axes.plot(steps, losses, color=_OPEN, linewidth=1.8, marker="o" if len(points) == 1 else None)
-    axes.set_xlabel("step", color=_QUIET)
+    axes.plot(steps, losses, color=OPEN, linewidth=1.8, marker="o" if len(points) == 1 else None)
+    axes.set_xlabel("step", color=QUIET)
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", color="#e4e8ec", linewidth=0.8)
 
 
 def _gain(axes: Axes, seen: Comparison | None) -> None:
-    _plain(axes, "Gain over the opponent")
+    plain(axes, "Gain over the opponent")
     if seen is None:
         _say(axes, "no comparison was recorded")
         return
-    axes.set_title(f"Gain over {seen.opponent_in_words}", loc="left", fontsize=10, color=_INK)
+    axes.set_title(f"Gain over {seen.opponent_in_words}", loc="left", fontsize=10, color=INK)
     points = 100 if seen.scale.unit == POINTS else 1
     parts = [*([] if seen.anchor is None else [seen.anchor]), *seen.slices]
     rows = [(f"{seen.metric}, {seen.rows} rows", seen.gain), *((f"{part.name}, {part.rows} rows", part.gain) for part in parts)]
@@ -72,8 +72,8 @@ def _gain(axes: Axes, seen: Comparison | None) -> None:
         axes.plot(points * gain, height, "o", color=_BETTER if gain > 0 else _WORSE, markersize=9 if height == 0 else 6)
     bounds = [points * seen.lower_bound, points * seen.upper_bound]
     if all(math.isfinite(bound) for bound in bounds):
-        axes.plot(bounds, [0, 0], color=_INK, linewidth=2.2, zorder=1, solid_capstyle="round")
-    axes.axvline(0, color=_QUIET, linewidth=1)
+        axes.plot(bounds, [0, 0], color=INK, linewidth=2.2, zorder=1, solid_capstyle="round")
+    axes.axvline(0, color=QUIET, linewidth=1)
     if math.isfinite(seen.required_gain):
         axes.axvline(points * seen.required_gain, color=_BETTER, linewidth=1, linestyle="--")
         axes.annotate(
@@ -83,16 +83,16 @@ def _gain(axes: Axes, seen: Comparison | None) -> None:
     axes.set_yticks(range(len(rows)), [label for label, _gain_ in rows])
     axes.set_ylim(len(rows) - 0.4, -0.8)
     unit = f"{seen.scale.unit} less" if seen.scale.lower_is_better else seen.scale.unit
-    axes.set_xlabel(f"{unit}; bar: {seen.confidence:.0%} bounds, each one-sided", color=_QUIET)
+    axes.set_xlabel(f"{unit}; bar: {seen.confidence:.0%} bounds, each one-sided", color=QUIET)
 
 
 def _reliability(axes: Axes, seen: Comparison) -> None:
     """Draw accuracy over confidence, bin by bin: on the diagonal answers are right as often as they are sure."""
-    _plain(axes, "Right as often as sure?")
-    axes.plot([0, 1], [0, 1], color=_QUIET, linewidth=1, linestyle="--")
+    plain(axes, "Right as often as sure?")
+    axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle="--")
     sides = (
-        (seen.champion_probabilities, _QUIET, "opponent"),
-        (seen.candidate_probabilities, _OPEN, "this version"),
+        (seen.champion_probabilities, QUIET, "opponent"),
+        (seen.candidate_probabilities, OPEN, "this version"),
     )
     for found, color, name in sides:
         if found is None:
@@ -106,35 +106,36 @@ def _reliability(axes: Axes, seen: Comparison) -> None:
         axes.scatter(bins.confidence, bins.accuracy, s=sizes, color=color, zorder=3)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
-    axes.set_xlabel("highest probability (dot: rows)", color=_QUIET)
-    axes.set_ylabel("share right", color=_QUIET)
+    axes.set_xlabel("highest probability (dot: rows)", color=QUIET)
+    axes.set_ylabel("share right", color=QUIET)
     axes.grid(color="#e4e8ec", linewidth=0.8)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
 
 
 def _said_and_true(axes: Axes, seen: Comparison) -> None:
     """Draw the mean of the right numbers over that of the answers, in parts by rising answer: on the diagonal they agree."""
-    _plain(axes, "As high as said?")
+    plain(axes, "As high as said?")
     shown = seen.dimensions[:_MOST_DIMENSIONS]
     for found in shown:
         axes.plot(found.levels.said, found.levels.true, marker="o", markersize=3, linewidth=1.4, label=found.name)
     ends = [number for found in shown for number in (*found.levels.said, *found.levels.true)]
-    axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color=_QUIET, linewidth=1, linestyle="--")
+    axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color=QUIET, linewidth=1, linestyle="--")
     more = f" ({len(seen.dimensions) - len(shown)} more are not drawn)" if len(seen.dimensions) > len(shown) else ""
-    axes.set_xlabel(f"answer, mean of a tenth of the rows{more}", color=_QUIET)
-    axes.set_ylabel("right number, mean", color=_QUIET)
+    axes.set_xlabel(f"answer, mean of a tenth of the rows{more}", color=QUIET)
+    axes.set_ylabel("right number, mean", color=QUIET)
     axes.grid(color="#e4e8ec", linewidth=0.8)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
 
 
-def _plain(axes: Axes, title: str) -> None:
-    axes.set_title(title, loc="left", fontsize=10, color=_INK)
+def plain(axes: Axes, title: str) -> None:
+    """Give axes the title and the look of all plots on a card."""
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#c9d1d8")
-    axes.tick_params(colors=_INK, labelsize=9, length=0)
+    axes.tick_params(colors=INK, labelsize=9, length=0)
 
 
 def _say(axes: Axes, what: str) -> None:
-    axes.text(0.5, 0.5, what, transform=axes.transAxes, ha="center", va="center", color=_QUIET)
+    axes.text(0.5, 0.5, what, transform=axes.transAxes, ha="center", va="center", color=QUIET)
     axes.set_xticks([])
     axes.set_yticks([])

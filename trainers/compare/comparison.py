@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from config.tasks import TaskSpec
 from trainers.compare import statistics
 from trainers.compare.answers import Answers, rows_where
+from trainers.compare.by_label import LabelMeasures, measures_of
 from trainers.compare.clusters import clusters_of
 from trainers.compare.dimensions import DimensionScores, dimension_slices, scores_of
 from trainers.compare.improvement import required_gain
@@ -74,6 +75,8 @@ class Comparison(BaseModel):
     """The task's, when the models were compared."""
     dimensions: tuple[DimensionScores, ...] = ()
     """Both models in each dimension, on the deciding rows; empty where answers are no numbers."""
+    labels: tuple[LabelMeasures, ...] = ()
+    """Both models on each label of the deciding rows, the most frequent first; empty where a text has one."""
     candidate_latency: Latency | None = None
     champion_latency: Latency | None = None
     size_mib: float = 0.0
@@ -161,6 +164,7 @@ def compare(
         champion_probabilities=champion_probabilities,
         abstain_below=task.abstain_below,
         dimensions=scores_of(deciding, dimensions),
+        labels=measures_of(deciding),
         candidate_latency=candidate_latency,
         champion_latency=champion_latency,
         size_mib=size_mib,

@@ -71,6 +71,24 @@ class Dimension(Recorded):
     champion: Errors
 
 
+class LabelFigures(Recorded):
+    """One model on one label, each 0..1."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+class LabelMeasures(Recorded):
+    """Both models on one label of texts that may have several."""
+
+    name: str
+    rows: int
+    """Rows that have it."""
+    candidate: LabelFigures
+    champion: LabelFigures
+
+
 class Comparison(Recorded):
     """Both models on the rows that decide. The figures are those of `trainers.compare.comparison.Comparison`.
 
@@ -104,5 +122,7 @@ class Comparison(Recorded):
     """The task's, when the models were compared."""
     dimensions: tuple[Dimension, ...] = ()
     """Empty where answers are no numbers."""
+    labels: tuple[LabelMeasures, ...] = ()
+    """On the deciding rows, the most frequent first; empty where a text has one label."""
     anchor: Part | None = None
     slices: tuple[Part, ...] = ()
