@@ -24,8 +24,8 @@ from trainers.compare.metrics import scale
 
 
 def views() -> Iterator[type[View]]:
-    for module in pkgutil.iter_modules(daemon.views.__path__):
-        importlib.import_module(f"daemon.views.{module.name}")
+    for module in pkgutil.walk_packages(daemon.views.__path__, "daemon.views."):
+        importlib.import_module(module.name)
     waiting = list(View.__subclasses__())
     while waiting:
         view = waiting.pop()
