@@ -1,5 +1,5 @@
 """For one version, a model in the app's process answers exactly what serving answers: spaCy, spaCy with a transformer,
-and transformer, fp32 and bf16."""
+and transformer, with one label a text, several or numbers, fp32 and bf16."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from tests.support.curated_pipeline import make_curated_pipeline
 from tests.support.ner_rows import examples
 from tests.support.served import ServedData, eventually
 from tests.support.serving_process import serving
-from tests.support.tiny_models import CPU, toy_numbers, toy_rows
+from tests.support.tiny_models import CPU, toy_numbers, toy_rows, toy_rows_of_several
 from trainers.learners.catalog import learner_for
 from trainers.learners.protocols import Example, TrainingPlan
 
 ENTITIES, TOPICS, CURATED = "news-entities", "news-topics", "curated-entities"
 TAGGED = "news-entities-transformer"
 EMOTIONS = "news-emotions"
-BY_SETTING = (TOPICS, TAGGED, EMOTIONS)
+TAGS = "news-tags"
+BY_SETTING = (TOPICS, TAGGED, EMOTIONS, TAGS)
 """These compute in the precision of the setting; spaCy in fp32."""
 LABELS = ("SPORT", "MARKETS", "WEATHER")
 ODD = [
@@ -79,6 +80,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> ServedData:
         (shipped(TOPICS, full_epochs=1, max_tokens=64), toy_rows(LABELS, 12)),
         (shipped(f"examples/{TAGGED}", full_epochs=2, max_tokens=64), examples(60)),
         emotions(),
+        (shipped(f"examples/{TAGS}", full_epochs=1, max_tokens=64), toy_rows_of_several(LABELS, 40)),
     ):
         made.promote(made.publish_folder(spec.name, trained(folder, spec, rows)))
         (folder / "tasks" / f"{spec.name}.yaml").write_text(json.dumps(spec.model_dump(mode="json")), encoding="utf-8")
@@ -94,7 +96,7 @@ def address(request: pytest.FixtureRequest, data: ServedData) -> Iterator[tuple[
         training={"precision": request.param, "device": "cpu"},
     )
     with serving(settings) as (_process, address):
-        every = {ENTITIES, TOPICS, CURATED, TAGGED, EMOTIONS}
+        every = {ENTITIES, TOPICS, CURATED, TAGGED, EMOTIONS, TAGS}
         eventually(lambda: httpx.get(f"{address}/readyz").json()["serving"].keys() >= every, within_s=120)
         eventually(lambda: httpx.get(f"{address}/readyz").status_code == 200, within_s=120)
         yield address, request.param
@@ -110,7 +112,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("task", [ENTITIES, TOPICS, CURATED, TAGGED, EMOTIONS])
+@pytest.mark.parametrize("task", [ENTITIES, TOPICS, CURATED, TAGGED, EMOTIONS, TAGS])
 def test_the_answers_are_the_same(task: str, address: tuple[str, str], tmp_path: Path) -> None:
     url, precision = address
     chance = random.Random(5)
@@ -133,9 +135,26 @@ def test_the_answers_are_the_same(task: str, address: tuple[str, str], tmp_path:
         for text in ODD[:1] if again else ODD:
             [here], [served] = model.predict([text]), client.predict(task, [text])
             assert (here.answer, here.truncated) == (served.answer, served.truncated)
-        assert served.truncated is (task in (TOPICS, EMOTIONS)), "the last one is far longer than max_tokens"
+        assert served.truncated is (task in (TOPICS, EMOTIONS, TAGS)), "the last one is far longer than max_tokens"
         answers = [one.answer for one in client.predict(task, texts)]
     assert len({str(answer) for answer in answers}) > 10, "the model has something to say"
+
+
+def test_several_labels_are_answered_over_http_and_a_correction_of_them_is_taken(address: tuple[str, str]) -> None:
+    url, precision = address
+    text = "storm goal shares"
+    with httpx.Client(base_url=url, timeout=30) as http:
+        [shown] = http.post(f"/v1/tasks/{TAGS}/predict", json={"text": text}).json()["predictions"]
+        assert set(shown["labels"]) <= set(shown["scores"]) == set(LABELS)
+        assert "label" not in shown
+        body = {"task": TAGS, "user_id": "desk-7", "verdict": "correction", "prediction_id": shown["prediction_id"]}
+        key = f"tags-{precision}"
+        taken = http.post("/v1/feedback", json=body | {"target": {"labels": ["WEATHER", "SPORT", "SPORT"]}, "event_id": key})
+        assert taken.status_code == 202, taken.text
+        assert taken.json()["event_id"] == key
+        refused = http.post("/v1/feedback", json=body | {"target": {"label": "SPORT"}, "event_id": f"{key}-wrong"})
+        assert refused.status_code == 422, refused.text
+        assert http.get(f"/v1/feedback/{key}").json()["event_id"] == key
 
 
 @pytest.mark.usefixtures("one_thread")
