@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from config.tasks import VERDICTS, FeedbackPolicy, TaskSpec
+from config.task_sections import VERDICTS, FeedbackPolicy
+from config.tasks import TaskSpec
 from consumers.defence.in_effect import NOT_JUDGED, InEffect
 from consumers.rows.eligibility import Role, eligibility
 from consumers.rows.interning import Interning, Numbers

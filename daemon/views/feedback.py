@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from config.settings import Settings
-from config.tasks import Verdict, load_tasks
+from config.task_sections import Verdict
+from config.tasks import load_tasks
 from daemon.views.view import View
 
 if TYPE_CHECKING:

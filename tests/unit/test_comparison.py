@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from config.tasks import Promotion, TaskSpec
+from config.task_sections import Promotion
+from config.tasks import TaskSpec
 from tests.support.scored import compared, labelled, table, topics
 from trainers.compare import scoring
 from trainers.compare.answers import Answers

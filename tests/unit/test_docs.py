@@ -12,7 +12,8 @@ import pytest
 import typer
 
 from config.settings import DEFAULTS_FILE, known_keys
-from config.tasks import FeedbackPolicy, Promotion, Refresh, TaskSpec, Training, Trigger
+from config.task_sections import FeedbackPolicy, Promotion, Refresh, Training, Trigger
+from config.tasks import TaskSpec
 from daemon.cli.main import app
 
 ROOT = Path(__file__).parents[2]

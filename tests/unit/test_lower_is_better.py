@@ -14,7 +14,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.errors import UserError
-from config.tasks import Promotion, TaskSpec
+from config.task_sections import Promotion
+from config.tasks import TaskSpec
 from daemon.process import task_files
 from registry.gate import decide
 from registry.reports import cards

@@ -14,7 +14,8 @@ from thinc.api import Adam
 
 from config.errors import RunFailedError
 from config.settings import SHIPPED_TASKS_DIR
-from config.tasks import TaskSpec, Training, load_task
+from config.task_sections import Training
+from config.tasks import TaskSpec, load_task
 from perennial_artifact.pieces import pieces
 from perennial_artifact.spacy.entities import borders_of
 from tests.support.ner_rows import example, examples

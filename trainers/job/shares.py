@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from config.tasks import FeedbackPolicy
+from config.task_sections import FeedbackPolicy
 
 
 @dataclass(frozen=True, slots=True)

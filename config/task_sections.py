@@ -1,0 +1,219 @@
+"""The sections of a task file: when it trains, how it learns, what is promoted, how feedback counts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from config.clock import MAX_DAYS
+from config.foreign.labels import LabelName, label
+
+Verdict = Literal["correction", "confirmation"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+MAX_ACCUMULATION = 1_024
+
+# Named in the design and refused until they exist: an option that is not built is never ignored.
+_NOT_BUILT_MODES = ("canary", "shadow")
+
+
+class Section(BaseModel):
+    """Frozen, and refuses a key that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Trigger(Section):
+    """When a run starts."""
+
+    min_new_examples: Annotated[int, Field(gt=0, description="Effective new examples that start an incremental run.")] = 100
+    cooldown_minutes: Annotated[float, Field(ge=0, description="Wall time between two runs of this task.")] = 10.0
+    first_run_wait_minutes: Annotated[
+        float, Field(ge=0, description="Longest time that a first run waits for texts of an import, where they bring test rows.")
+    ] = 15.0
+    max_age_days: Annotated[
+        float, Field(gt=0, le=MAX_DAYS, description="New examples older than this start a run even below the threshold ...")
+    ] = 7.0
+    max_age_min_examples: Annotated[int, Field(gt=0, description="... when there are at least this many.")] = 20
+    weekly: Annotated[bool, Field(description="Take part in the weekly full run.")] = True
+
+
+class Refresh(Section):
+    """When the head of a champion is learnt anew between runs; what is below it stays."""
+
+    enabled: Annotated[
+        bool | None, Field(description="Whether heads are refreshed at all; left out: yes, but not for entities.")
+    ] = None
+    min_new_examples: Annotated[int, Field(gt=0, description="Effective new examples that start a refresh.")] = 10
+    cooldown_minutes: Annotated[float, Field(ge=0, description="Wall time between any run of this task and a refresh.")] = 5.0
+
+
+class Training(Section):
+    """How a run learns."""
+
+    tuning: Annotated[
+        Literal["auto", "always", "never"],
+        Field(description="Whether a run tunes the encoder (transformer): `auto` unless tuning has not paid on newer rows."),
+    ] = "auto"
+    tuning_rows: Annotated[
+        int, Field(gt=0, description="Rows one tuning reads, each pass counted: all, or the new ones and a sample (transformer).")
+    ] = 10_000
+    full_tuning_rows: Annotated[
+        int, Field(gt=0, description="The same in a full or first run: all, or a sample of so many (transformer).")
+    ] = 40_000
+    epochs: Annotated[int, Field(gt=0, description="Passes over the rows in an incremental run, at most.")] = 2
+    full_epochs: Annotated[int, Field(gt=0, description="Passes over the rows in a full or first run, at most.")] = 3
+    learning_rate: Annotated[float, Field(gt=0, description="Step size of an incremental run.")] = 2e-4
+    full_learning_rate: Annotated[float, Field(gt=0, description="Step size of a full or first run.")] = 2e-4
+    batch_size: Annotated[int, Field(gt=0, description="Rows per batch.")] = 32
+    gradient_accumulation: Annotated[
+        int, Field(gt=0, le=MAX_ACCUMULATION, description="Batches per step: their gradients are added.")
+    ] = 1
+    max_tokens: Annotated[
+        int, Field(gt=0, description="A longer text is cut, for entities read in windows of so many tokens (transformer).")
+    ] = 128
+    replay_ratio: Annotated[float, Field(ge=0, description="Older rows that join each new one in an incremental run.")] = 1.0
+    replay_floor: Annotated[
+        int,
+        Field(ge=0, description="Older rows that join an incremental run at least, however few are new (entities)."),
+    ] = 600
+    replay_epochs: Annotated[
+        int | None,
+        Field(
+            gt=0,
+            description="Passes over older rows in an incremental run, more for rare types (entities); else as many as over new.",
+        ),
+    ] = None
+    max_rows: Annotated[
+        int, Field(gt=0, description="Most rows a run learns from: the new ones, newest first, then older ones of all ages.")
+    ] = 20_000
+    contradicted_weight: Annotated[
+        float,
+        Field(
+            gt=0, le=1, description="What a label keeps of its weight where heads fitted on others contradict it (transformer)."
+        ),
+    ] = 1.0
+    feature_blocks: Annotated[
+        tuple[Literal["base", "ngrams"], ...],
+        Field(
+            description="What a head reads beside the encoder's features (transformer): the `base` model's, `ngrams` of words."
+        ),
+    ] = ()
+    exclude_labels: Annotated[
+        tuple[LabelName, ...], Field(description="Labels that are neither learnt nor tested (classification, multilabel).")
+    ] = ()
+    majority_share: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            lt=1,
+            description="Largest share of the most frequent label in a run's rows (labels of whole texts); null: as is.",
+        ),
+    ] = None
+    max_rows_per_label: Annotated[
+        int | None, Field(gt=0, description="Most rows of any label that a run learns from (labels of whole texts); null: all.")
+    ] = None
+    class_weights: Annotated[
+        Literal["none", "balanced"],
+        Field(description="`balanced`: all labels weigh alike in learning, however often they come (labels of whole texts)."),
+    ] = "none"
+    dropout: Annotated[float, Field(ge=0, lt=1, description="Share of activations dropped in training (spaCy).")] = 0.1
+    lora_rank: Annotated[
+        int | None,
+        Field(
+            gt=0,
+            le=256,
+            description="Rank of the adapters that an encoder is tuned by (transformer; needs `peft`); null: all weights are.",
+        ),
+    ] = None
+    loss: Annotated[
+        Literal["mse", "huber"],
+        Field(description="What a regression minimises: squared errors, or large ones by their size alone (`huber`)."),
+    ] = "mse"
+
+    @field_validator("feature_blocks")
+    @classmethod
+    def _each_block_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            message = f"names a block twice: {', '.join(names)}"
+            raise ValueError(message)
+        return names
+
+    @property
+    def only_of_whole_texts(self) -> list[str]:
+        """The options that are set and that only kinds whose labels are of whole texts obey."""
+        unset = {"exclude_labels": (), "majority_share": None, "max_rows_per_label": None, "class_weights": "none"}
+        return [name for name, value in unset.items() if getattr(self, name) != value]
+
+
+class SliceGuard(Section):
+    """A part of the test rows that must not get worse."""
+
+    slice: Annotated[str, Field(description="`newest`, `corrections`, `label:NAME`, `dimension:NAME` or `language:CODE`.")]
+    max_drop: Annotated[
+        float, Field(ge=0, description="Largest drop of the metric allowed, in points (0..1); of an unbounded one, as a share.")
+    ]
+    min_rows: Annotated[int, Field(gt=0, description="The guard is silent below this many rows.")] = 50
+
+    @field_validator("slice")
+    @classmethod
+    def _label_as_read(cls, name: str) -> str:
+        kind, colon, which = name.partition(":")
+        return f"{kind}:{label(which)}" if colon and kind == "label" else name
+
+
+class Promotion(Section):
+    """When a candidate becomes champion."""
+
+    metric: Annotated[str, Field(description="What decides: one of the metrics of the task's kind.")]
+    min_improvement: Annotated[float, Field(ge=0, description="The gain must exceed this.")] = 0.05
+    improvement: Annotated[
+        Literal["relative", "absolute", "error_reduction"],
+        Field(description="How the gain is read: share of the champion's score, points or units, or share of its errors."),
+    ] = "relative"
+    confidence: Annotated[float, Field(gt=0.5, lt=1, description="One-sided level of the lower bound.")] = 0.95
+    min_test_examples: Annotated[int, Field(gt=0, description="Test rows below which nothing is decided.")] = 200
+    window_days: Annotated[
+        float, Field(gt=0, le=MAX_DAYS, description="Test rows this far back from the newest decide (event time).")
+    ] = 90.0
+    max_forgetting: Annotated[
+        float, Field(ge=0, description="Largest drop on the anchor set, in points (0..1); of an unbounded metric, as a share.")
+    ] = 0.05
+    max_latency_ratio: Annotated[
+        float, Field(gt=0, description="Candidate's p99 latency over the champion's, both measured in the run.")
+    ] = 3.0
+    max_size_mib: Annotated[float, Field(gt=0, description="Largest artifact, in mebibytes.")] = 2048.0
+    slices: Annotated[tuple[SliceGuard, ...], Field(description="Parts that must not get worse.")] = ()
+    baseline: Annotated[
+        Literal["majority", "base"],
+        Field(description="What a first model must beat: the most frequent label (ner: no entity), or the untouched base."),
+    ] = "majority"
+    mode: Annotated[
+        Literal["auto", "manual"], Field(description="Promote automatically, or wait for `perennial models promote`.")
+    ] = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_what_is_not_built(cls, values: object) -> object:
+        if isinstance(values, dict) and values.get("mode") in _NOT_BUILT_MODES:
+            message = f"mode {values['mode']!r} is not built yet; use auto or manual"
+            raise ValueError(message)
+        return values
+
+
+class FeedbackPolicy(Section):
+    """What users' answers weigh."""
+
+    correction_weight: Annotated[float, Field(gt=0, le=1, description="Weight of a correction beside a gold row's 1.")] = 1.0
+    confirmation_weight: Annotated[float, Field(ge=0, le=1, description="Weight of a confirmation.")] = 0.3
+    corrections_answer: Annotated[
+        bool, Field(description="Whether a trusted correction answers for its own text until a champion has learnt it.")
+    ] = True
+    max_share: Annotated[float, Field(gt=0, le=1, description="Largest share of feedback in a run's rows.")] = 0.5
+    max_user_share: Annotated[float, Field(gt=0, le=1, description="Largest share of one user's rows in a run.")] = 0.2
+
+    def weight(self, verdict: str | None) -> float:
+        """Return what a row weighs: 1 for an answer that nobody gave as a verdict."""
+        weights = {"correction": self.correction_weight, "confirmation": self.confirmation_weight}
+        return weights[verdict] if verdict else 1.0
