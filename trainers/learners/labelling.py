@@ -10,9 +10,9 @@ from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.sentence.layout import BLOCKS_FORMAT, BLOCKS_MULTILABEL_FORMAT, FORMAT, MULTILABEL_FORMAT
-from trainers.learners.heads.binomial import Binomial
-from trainers.learners.heads.family import Family
-from trainers.learners.heads.multinomial import Multinomial
+from trainers.learners.heads.families.binomial import Binomial
+from trainers.learners.heads.families.family import Family
+from trainers.learners.heads.families.multinomial import Multinomial
 from trainers.learners.protocols import TrainingPlan
 from trainers.learners.usable import Usable, with_one_label, with_several_labels
 

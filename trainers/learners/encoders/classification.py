@@ -35,7 +35,7 @@ from trainers.learners.heads import tuning
 from trainers.learners.heads.blocks import apart, note_compared, read
 from trainers.learners.heads.building import build, choice_of
 from trainers.learners.heads.contradictions import lightened
-from trainers.learners.heads.family import Family, Gold
+from trainers.learners.heads.families.family import Family, Gold
 from trainers.learners.heads.forward import Choice, choose
 from trainers.learners.heads.rows import head_rows
 from trainers.learners.heads.solving import Floats, Matrix, Weights

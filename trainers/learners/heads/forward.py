@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from trainers.learners.heads import splits
-from trainers.learners.heads.family import Gold, Judged
+from trainers.learners.heads.families.family import Gold, Judged
 from trainers.learners.heads.rows import HeadRows
 from trainers.learners.heads.solving import Floats, Ids, Weights
 from trainers.learners.heads.weighting import decayed

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from perennial_artifact.labels import LabelSet
-from trainers.learners.heads.family import Family, Gold
-from trainers.learners.heads.multinomial import Multinomial
+from trainers.learners.heads.families.family import Family, Gold
+from trainers.learners.heads.families.multinomial import Multinomial
 from trainers.learners.heads.solving import Floats, Ids, Matrix
 from trainers.learners.protocols import Example
 

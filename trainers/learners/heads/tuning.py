@@ -12,7 +12,7 @@ from perennial_artifact.sentence.head import Head
 from perennial_artifact.sentence.layout import WITH_HEAD
 from trainers.learners.features import FeatureSet
 from trainers.learners.heads import forward
-from trainers.learners.heads.family import Family
+from trainers.learners.heads.families.family import Family
 from trainers.learners.heads.forward import Choice
 from trainers.learners.heads.rows import HeadRows, head_rows
 from trainers.learners.heads.solving import Weights

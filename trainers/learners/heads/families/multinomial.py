@@ -11,8 +11,9 @@ import numpy.typing as npt
 from scipy.special import log_softmax
 from sklearn.metrics import accuracy_score, f1_score
 
-from trainers.learners.heads import calibration, weighting
-from trainers.learners.heads.family import Answering, Gold, Judged
+from trainers.learners.heads import weighting
+from trainers.learners.heads.families import calibration
+from trainers.learners.heads.families.family import Answering, Gold, Judged
 from trainers.learners.heads.solving import Floats, Ids, Matrix, Weights, solve
 from trainers.learners.heads.weighting import Prior
 from trainers.learners.protocols import Example

@@ -14,8 +14,8 @@ from sklearn.metrics import f1_score
 
 from config.errors import RunFailedError
 from perennial_artifact.sentence.head import Features
-from trainers.learners.heads import thresholds
-from trainers.learners.heads.family import Answering, Gold, Judged
+from trainers.learners.heads.families import thresholds
+from trainers.learners.heads.families.family import Answering, Gold, Judged
 from trainers.learners.heads.solving import Floats, Ids, Matrix, Weights, refuse_infinite
 from trainers.learners.heads.weighting import Prior, recent_rows
 from trainers.learners.protocols import Example

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_softmax
 
-from trainers.learners.heads.family import Judged
+from trainers.learners.heads.families.family import Judged
 
 _TEMPERATURES = np.geomspace(0.2, 5.0, 65)
 _LEAST_ROWS = 50
