@@ -93,8 +93,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("package", "extras", "needs"),
     [
-        ("perennial_client", {"kafka", "spacy", "transformers"}, ["httpcore", "httpx", "perennial-artifact"]),
-        ("perennial_artifact", {"spacy", "transformers"}, []),
+        (
+            "perennial_client",
+            {"kafka", "spacy", "spacy-transformers", "transformers"},
+            ["httpcore", "httpx", "perennial-artifact"],
+        ),
+        ("perennial_artifact", {"spacy", "spacy-transformers", "transformers"}, []),
     ],
 )
 def test_a_wheel_holds_its_package_and_names_its_extras(
