@@ -222,7 +222,7 @@ def test_sigterm_stops_politely_and_the_next_attempt_starts_over_in_a_fresh_fold
 
 def test_above_the_memory_limit_it_ends_with_the_code_that_asks_for_half_the_batch(tmp_path: Path) -> None:
     training_set(tmp_path / "set", train=examples(20))
-    spec = order(tmp_path / "run", tmp_path / "set", epochs=5_000, settings={"memory_limit_mib": 150})
+    spec = order(tmp_path / "run", tmp_path / "set", epochs=5_000, settings={"memory_limit_mib": 300})
 
     code, lines, result, err = carry_out(spec)
 
