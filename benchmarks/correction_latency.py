@@ -1,4 +1,4 @@
-"""From the tenth correction to the refreshed head, and from the hundredth to the tuned model answering.
+"""From the tenth effective correction to the refreshed head, and from the hundredth to the tuned model answering.
 
 A first champion learns the demo's news; then the world drifts, readers correct the served answers over HTTP, and the clock
 runs from the acknowledgement of the last correction that counts until `/predict` answers with the new version, or, where the gate
@@ -37,7 +37,8 @@ SETTINGS = {
     "serving": {"refresh_interval_s": 0.5},
 }
 CORRECTIONS = 100
-CORRECTIONS_FOR_A_REFRESH = 10
+CORRECTIONS_FOR_A_REFRESH = 20
+"""Those of new readers weigh half, so that these are ten effective ones."""
 READERS = 50
 """One alone may give only a fifth of a run's rows."""
 _LIMIT_S = 900.0
