@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from perennial_artifact.predictor import Answer
+
 PIECE_CHARS = 10_000
 _PORTION_CHARS = 50_000
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -51,6 +53,16 @@ def portions(texts: Sequence[str], *, longest: int = PIECE_CHARS) -> Iterator[li
                 portion, chars = [], 0
     if portion:
         yield portion
+
+
+def joined(starts: Sequence[int], answers: Sequence[Answer]) -> Answer:
+    """Return the answer to a text, `{"spans": ...}`, from those to its parts, which begin at `starts`."""
+    spans = [
+        {**span, "start": start + span["start"], "end": start + span["end"]}
+        for start, answer in zip(starts, answers, strict=True)
+        for span in answer["spans"]
+    ]
+    return {**answers[0], "spans": spans}
 
 
 def without_outer_space(text: str, start: int, end: int) -> tuple[int, int]:

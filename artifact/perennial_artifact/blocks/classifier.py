@@ -14,10 +14,11 @@ from perennial_artifact.blocks.features import Blocks
 from perennial_artifact.compute import Compute
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.predictor import Answer
-from perennial_artifact.sentence.classifier import Encodes, SentenceClassifier
+from perennial_artifact.sentence.classifier import SentenceClassifier
 from perennial_artifact.sentence.encoder import SentenceEncoder
 from perennial_artifact.sentence.head import Head
 from perennial_artifact.sentence.layout import BASE_FOLDER
+from perennial_artifact.sentence.model import Encodes
 
 
 class BlocksClassifier(SentenceClassifier):

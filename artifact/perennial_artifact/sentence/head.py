@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,17 @@ UNLEARNT_BIAS = -1e4
 """Logit of a label that no row has shown: low enough for no answer, and a number that every program can compute with."""
 
 Features = npt.NDArray[np.float32]
+
+
+class Answers(Protocol):
+    """A head."""
+
+    @property
+    def weight(self) -> npt.NDArray[Any]:
+        """Shape (answers, features)."""
+
+    def answers(self, features: Any, cut: Sequence[bool]) -> list[Answer]:  # noqa: ANN401 - dense or sparse
+        """Return one answer a row of features; `cut` says of each whether its text was read in part."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from spacy.tokens import Doc
 from perennial_artifact.compute import Compute
 from perennial_artifact.description import Description
 from perennial_artifact.errors import UnusableError
-from perennial_artifact.pieces import PIECE_CHARS, holds_a_word, pieces, portions, readable, without_outer_space
+from perennial_artifact.pieces import PIECE_CHARS, holds_a_word, joined, pieces, portions, readable, without_outer_space
 from perennial_artifact.predictor import Answer
 from perennial_artifact.spacy.layers import has_curated, unknown_part
 from perennial_artifact.spacy.tokens import make_linear
@@ -70,12 +70,7 @@ class Entities:
 
     def join(self, starts: Sequence[int], answers: Sequence[Answer]) -> Answer:
         """Return the answer to a text from those to its parts, which begin at `starts`."""
-        spans = [
-            {**span, "start": start + span["start"], "end": start + span["end"]}
-            for start, answer in zip(starts, answers, strict=True)
-            for span in answer["spans"]
-        ]
-        return {**answers[0], "spans": spans}
+        return joined(starts, answers)
 
     def predict(self, texts: Sequence[str]) -> list[Answer]:
         """Return `{"spans": [{"start", "end", "label"}]}` per text, offsets in code points, in order of the text."""

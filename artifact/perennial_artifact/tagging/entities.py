@@ -14,6 +14,7 @@ from perennial_artifact.compute import Compute
 from perennial_artifact.description import Description
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.labels import LabelSet
+from perennial_artifact.pieces import joined as joined_spans
 from perennial_artifact.pieces import pieces, portions
 from perennial_artifact.predictor import Answer
 from perennial_artifact.tagging import tags
@@ -88,12 +89,7 @@ class TokenClassifier:
 
     def join(self, starts: Sequence[int], answers: Sequence[Answer]) -> Answer:
         """Return the answer to a text from those to its parts, which begin at `starts`."""
-        spans = [
-            {**span, "start": start + span["start"], "end": start + span["end"]}
-            for start, answer in zip(starts, answers, strict=True)
-            for span in answer["spans"]
-        ]
-        return {**answers[0], "spans": spans}
+        return joined_spans(starts, answers)
 
     def predict(self, texts: Sequence[str]) -> list[Answer]:
         """Return `{"spans": [{"start", "end", "label"}]}` per text, offsets in code points, in order of the text."""

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 from perennial_artifact.predictor import Answer
-from perennial_artifact.sentence.head import Features
+from perennial_artifact.sentence.head import Answers, Features
 from trainers.learners.features import FeatureSet
 from trainers.learners.heads.solving import Matrix
-
-
-class Answers(Protocol):
-    """A head."""
-
-    def answers(self, features: Matrix, cut: Sequence[bool]) -> list[Answer]:
-        """Return one answer a row of features; `cut` says of each whether its text was read in part."""
-        ...
 
 
 class FromFeatures:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from thinc.api import require_cpu
 
 from config.tasks import TaskSpec
-from perennial_artifact.predictor import Answer, Predictor
+from perennial_artifact.predictor import Predictor
 from perennial_artifact.spacy.entities import Entities, recogniser_of
-from trainers.learners.entities.alignment import Tokens, as_compared
+from trainers.learners.entities.comparing import FindsNothing, aligned_on
 from trainers.learners.protocols import Aligner, Example, TrainingPlan
 from trainers.learners.spacy.pipelines import BLANK, open_pipeline
 from trainers.learners.spacy.training import train
@@ -33,12 +32,7 @@ class SpacyNerLearner:
     def aligner(self, model: Predictor) -> Aligner:
         """Return what lays gold and answers on the tokens of `model`, the candidate's for both models alike."""
         assert isinstance(model, Entities)  # noqa: S101 - narrows the type: this class loaded it
-
-        def align(text: str, targets: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-            tokens = Tokens.of(model.borders_of(text))
-            return [as_compared(text, target, tokens) for target in targets]
-
-        return align
+        return aligned_on(model.borders_of)
 
     def baseline(self, spec: TaskSpec, rows: Sequence[Example]) -> Predictor:  # noqa: ARG002 - finding nothing needs no rows
         """Return the untouched base pipeline where the task asks for it and it has a recogniser, else one that finds nothing."""
@@ -48,11 +42,3 @@ class SpacyNerLearner:
             if recogniser_of(nlp) is not None:
                 return Entities(nlp, spec.label_names if spec.labels == "closed" else None)
         return FindsNothing()
-
-
-class FindsNothing:
-    """The majority answer of entity recognition: no entity anywhere."""
-
-    def predict(self, texts: Sequence[str]) -> list[Answer]:
-        """Return no span for every text."""
-        return [{"spans": []} for _text in texts]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from config.tasks import TaskSpec
 from perennial_artifact.compute import Compute
 from perennial_artifact.labels import LabelSet
-from perennial_artifact.predictor import Answer, Predictor
+from perennial_artifact.predictor import Predictor
 from perennial_artifact.tagging.entities import TokenClassifier
-from trainers.learners.entities.alignment import Tokens, as_compared
+from trainers.learners.entities.comparing import FindsNothing, aligned_on
 from trainers.learners.protocols import Aligner, Example, TrainingPlan
 from trainers.learners.tagging import labels as labelling
 from trainers.learners.tagging.tagger import open_base, retag
@@ -34,12 +33,7 @@ class TaggingLearner:
     def aligner(self, model: Predictor) -> Aligner:
         """Return what lays gold and answers on the words of `model`, the candidate's for both models alike."""
         assert isinstance(model, TokenClassifier)  # noqa: S101 - narrows the type: this class loaded it
-
-        def align(text: str, targets: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-            words = Tokens.of(model.borders_of(text))
-            return [as_compared(text, target, words) for target in targets]
-
-        return align
+        return aligned_on(model.borders_of)
 
     def baseline(self, spec: TaskSpec, rows: Sequence[Example]) -> Predictor:  # noqa: ARG002 - finding nothing needs no rows
         """Return the untouched base model where the task asks for it and it answers entities, else one that finds nothing."""
@@ -53,11 +47,3 @@ class TaggingLearner:
                     tagger.model, tagger.tokenizer, LabelSet(types, frozenset(types)), Compute(), max_tokens=tagger.max_tokens
                 )
         return FindsNothing()
-
-
-class FindsNothing:
-    """The majority answer of entity recognition: no entity anywhere."""
-
-    def predict(self, texts: Sequence[str]) -> list[Answer]:
-        """Return no span for every text."""
-        return [{"spans": []} for _text in texts]
