@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,14 +23,20 @@ from perennial_artifact.sentence.encoder import save_encoder
 from perennial_artifact.sentence.head import Head, Solved
 from perennial_artifact.sentence.layout import WITH_HEAD
 from trainers.learners.encoders import encoder as encoders
-from trainers.learners.encoders.adapters import adapted
 from trainers.learners.encoders.base_block import base_beside
 from trainers.learners.encoders.baseline import MostFrequentLabel, NearestCentroid
 from trainers.learners.encoders.encoder import TextEncoder, Tuned
-from trainers.learners.encoders.fine_tuning import Recipe, Row, Trainable, fine_tune
-from trainers.learners.encoders.slow_run import champion_of, features_of_rows, recipe_of, with_note
-from trainers.learners.features import FeatureSet
-from trainers.learners.heads import tuning
+from trainers.learners.encoders.fine_tuning import Row
+from trainers.learners.encoders.slow_run import (
+    as_it_was,
+    champion_of,
+    features_of_rows,
+    opened,
+    read_now,
+    stored,
+    tune,
+    with_note,
+)
 from trainers.learners.heads.blocks import apart, note_compared, read
 from trainers.learners.heads.building import build, choice_of
 from trainers.learners.heads.contradictions import lightened
@@ -39,15 +44,15 @@ from trainers.learners.heads.families.family import Family, Gold
 from trainers.learners.heads.forward import Choice, choose
 from trainers.learners.heads.rows import head_rows
 from trainers.learners.heads.solving import Floats, Matrix, Weights
-from trainers.learners.heads.tuning import Start
+from trainers.learners.heads.tuning import LabelStart, ways
 from trainers.learners.labelling import of as labelling_of
 from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import Aligner, Example, TrainingPlan, TrainingStep
+from trainers.learners.starting import where_to_start
 from trainers.learners.tried import Tried
 from trainers.learners.usable import Usable
 
 _MOST_SAMPLED = 64
-_ROWS_PER_BATCH = 32
 
 
 class ClassificationLearner:
@@ -65,30 +70,23 @@ class ClassificationLearner:
         plan = apart(plan, champion)
         labelling = labelling_of(plan.spec)
         found = labelling.usable(plan, _labels_of(plan))
-        before = _choice_of(champion) if champion else Choice()
+        head_before = _head_of(champion)
+        before = Choice() if head_before is None else choice_of(head_before)
+        # What a champion of another format knows of itself is nothing.
+        solved = None if champion is None else Solved() if head_before is None else head_before.solved
         # The base model's features have not seen the rows; those of an encoder that was tuned on wrong labels confirm them.
         found = replace(found, rows=lightened(plan, found.rows, plan.base_features, found.labels, before))
         rows = found.rows
-        start = tuning.where_to_start(plan, rows, found.labels, champion, before, labelling.family)
+        start = where_to_start(plan, rows, before, solved, ways(plan, found.labels, labelling.family))
         note_compared(plan, rows, found.labels, champion if start.from_champion else None, start.choice or before)
-        # Before the first sum: another number of threads adds in another order.
-        torch.set_num_threads(plan.hardware.threads)
-        torch.manual_seed(plan.seed)
-        with usable_model():
-            encoder = (
-                encoders.open_champion(champion, max_tokens=plan.spec.training.max_tokens)
-                if champion and start.from_champion
-                else encoders.open_base(plan.spec.base_model, max_tokens=plan.spec.training.max_tokens)
-            )
+        encoder = opened(plan, champion if start.from_champion else None)
         tokenised, cut = encoder.read([row.text for row in rows])
         report = with_note(plan.report, found.note, cut=sum(cut))
-        about = _tune(plan, encoder, found, tokenised, start, before, report) if start.tune else _as_it_was(champion, start)
-        if not start.tune:
-            report(TrainingStep(step=1, steps=1, epoch=1.0, loss=0.0, examples_per_s=0.0))
-        pooled, tokenizer, max_tokens = encoder.pooled, encoder.tokenizer, encoder.max_tokens
-        save_encoder(pooled, tokenizer, output, max_tokens=max_tokens)
+        about = _tune(plan, encoder, found, tokenised, start, before, report) if start.tune else as_it_was(solved, start, report)
+        max_tokens = encoder.max_tokens
+        save_encoder(encoder.pooled, encoder.tokenizer, output, max_tokens=max_tokens)
         beside = base_beside(plan, encoder, rows, output, tuned=start.tune)
-        features = features_of_rows(plan, encoder, rows, tokenised, _stored(plan, start))
+        features = features_of_rows(plan, encoder, rows, tokenised, stored(plan, start))
         blocks = named(plan.spec.training.feature_blocks, base_columns=None if beside is None else beside.shape[1])
         features = features if beside is None else np.hstack([features, beside])
         matrix = read(features, [row.text for row in rows], blocks)
@@ -138,14 +136,17 @@ def _labels_of(plan: TrainingPlan) -> LabelSet | None:
         return LabelSet.read(plan.warm_start)
 
 
-def _choice_of(champion: Path) -> Choice:
+def _head_of(champion: Path | None) -> Head | None:
+    """Return the champion's head; None without one that has a head of its own."""
+    if champion is None:
+        return None
     with usable_model():
-        return choice_of(Head.read(champion)) if describe(champion).format in WITH_HEAD else Choice()
+        return Head.read(champion) if describe(champion).format in WITH_HEAD else None
 
 
 def _tune(  # noqa: PLR0917 - all of them are what one run has
-    plan: TrainingPlan, encoder: TextEncoder, found: Usable, tokenised: Sequence[Sequence[int]], start: Start, before: Choice,
-    report: Callable[[TrainingStep], None],
+    plan: TrainingPlan, encoder: TextEncoder, found: Usable, tokenised: Sequence[Sequence[int]], start: LabelStart,
+    before: Choice, report: Callable[[TrainingStep], None],
 ) -> Solved:  # fmt: skip
     """Tune the encoder in place; return what the head is to say of it."""
     family = labelling_of(plan.spec).family
@@ -157,22 +158,11 @@ def _tune(  # noqa: PLR0917 - all of them are what one run has
     learning = [Row(tokenised[at], *each) for at, *each in zip(chosen, gold.tolist(), balanced.tolist(), strict=True)]
     model = Tuned(encoder.pooled, len(found.labels.names), encoders.width(encoder.pooled))
     _begin_head(model.head, start.head or _sampled_head(plan, encoder, learning, family, gold, weights, before))
-    recipe = recipe_of(plan, len(chosen), from_base=not start.from_champion)
-    began = time.process_time()
-    with adapted(encoder.pooled, plan.spec.training.lora_rank):
-        fine_tune(
-            Trainable(model, encoder.pooled.transformer, encoder.pad, len(found.labels.names)),
-            learning,
-            found.labels.seen_ids,
-            recipe,
-            # Another plan never resumes from this one's checkpoints.
-            checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, found, chosen)}",
-            report=report,
-        )
-    name = f"tuned for {recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''} on {len(learning)} rows"
-    plan.note_tried(Tried(name=name, scores={}, cpu_s=time.process_time() - began, chosen=True))
-    newest = max(found.rows[at].event_time for at in chosen)
-    return Solved(tuned_rows=len(learning), tuned_until=newest.isoformat())
+    return tune(
+        plan, encoder, model, learning, [found.rows[at] for at in chosen],
+        answerable=found.labels.seen_ids, from_base=not start.from_champion,
+        depends_on=(found.labels.names, found.labels.seen_ids), report=report,
+    )  # fmt: skip
 
 
 def _sampled_head(  # noqa: PLR0917 - as above
@@ -189,12 +179,8 @@ def _sampled_head(  # noqa: PLR0917 - as above
     places = list(dict.fromkeys(chain.from_iterable(spread)))
     sample = [rows[at] for at in places]
     plan.tell(f"reading {len(sample)} rows for a head to begin with")
-    with torch.inference_mode():
-        parts = [
-            encoder.pooled(**encoder.pad([row.input_ids for row in sample[at : at + _ROWS_PER_BATCH]])).float().numpy()
-            for at in range(0, len(sample), _ROWS_PER_BATCH)
-        ]
-    return family.solve(np.concatenate(parts), gold[places], weights[places], strength=choice.strength)
+    features = read_now(encoder, [row.input_ids for row in sample])
+    return family.solve(features, gold[places], weights[places], strength=choice.strength)
 
 
 def _begin_head(head: nn.Linear, start: Weights) -> None:
@@ -206,24 +192,14 @@ def _begin_head(head: nn.Linear, start: Weights) -> None:
         head.bias[start.labels.tolist()] = torch.from_numpy(start.bias)
 
 
-def _stored(plan: TrainingPlan, start: Start) -> FeatureSet | None:
-    """Return what is stored of an encoder that was not tuned."""
-    if start.tune:
-        return None
-    return plan.champion_features if start.from_champion else plan.base_features
-
-
-def _as_it_was(champion: Path | None, start: Start) -> Solved:
-    """Return what the head is to say of an encoder that was not tuned."""
-    if champion is None or not start.from_champion:
-        return Solved()
-    with usable_model():
-        before = Head.read(champion).solved
-    return replace(before, refreshes=before.refreshes + 1)
-
-
 def _solve(  # noqa: PLR0917 - as above
-    plan: TrainingPlan, rows: Sequence[Example], labels: LabelSet, features: Matrix, start: Start, before: Choice, about: Solved
+    plan: TrainingPlan,
+    rows: Sequence[Example],
+    labels: LabelSet,
+    features: Matrix,
+    start: LabelStart,
+    before: Choice,
+    about: Solved,
 ) -> Head:
     """Return the head on all rows; how it is solved was chosen on features that have not seen the rows, where there are any."""
     seen = head_rows(rows, features, labels, labelling_of(plan.spec).family)
@@ -234,14 +210,3 @@ def _solve(  # noqa: PLR0917 - as above
     head = build(seen, labels, choice, about)
     plan.note_tried(Tried(name=f"solved: {choice.name}", scores={}, cpu_s=time.process_time() - began, chosen=True))
     return head
-
-
-def _fingerprint(plan: TrainingPlan, recipe: Recipe, found: Usable, chosen: Sequence[int]) -> str:
-    """Return a short hash of everything that a checkpoint's steps depend on: a resumed run may have other threads."""
-    recipe = replace(recipe, hardware=replace(recipe.hardware, threads=0))
-    digest = hashlib.sha256()
-    start = (plan.spec.base_model, plan.spec.training.max_tokens, plan.spec.training.lora_rank, str(plan.warm_start), plan.full)
-    digest.update(repr((start, recipe, found.labels.names, found.labels.seen_ids)).encode())
-    for row in (found.rows[at] for at in chosen):
-        digest.update(repr((row.example_id, row.text, dict(row.target), row.weight)).encode())
-    return digest.hexdigest()[:12]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,23 +21,30 @@ from perennial_artifact.sentence.head import Features, Solved
 from perennial_artifact.sentence.layout import REGRESSION_FORMAT
 from perennial_artifact.sentence.numbers import Measured, NumberHead
 from trainers.learners.encoders import encoder as encoders
-from trainers.learners.encoders.adapters import adapted
 from trainers.learners.encoders.encoder import TextEncoder, Tuned
-from trainers.learners.encoders.fine_tuning import Recipe, Row, Trainable, fine_tune
+from trainers.learners.encoders.fine_tuning import Row
 from trainers.learners.encoders.number_loss import loss_of
-from trainers.learners.encoders.slow_run import champion_of, features_of_rows, recipe_of, with_note
-from trainers.learners.features import FeatureSet
+from trainers.learners.encoders.slow_run import (
+    as_it_was,
+    champion_of,
+    features_of_rows,
+    opened,
+    read_now,
+    stored,
+    tune,
+    with_note,
+)
 from trainers.learners.heads.solving import Floats
 from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import Aligner, Example, TrainingPlan, TrainingStep
 from trainers.learners.ridge.choosing import Choice, build, choice_of, choose
 from trainers.learners.ridge.rows import Usable, matrix, number_rows, usable
 from trainers.learners.ridge.solving import Map, solve
-from trainers.learners.ridge.starting import Start, where_to_start
+from trainers.learners.ridge.starting import NumberStart, ways
+from trainers.learners.starting import where_to_start
 from trainers.learners.tried import Tried
 
 _MOST_SAMPLED = 640
-_ROWS_PER_BATCH = 32
 
 
 class RegressionLearner:
@@ -55,25 +60,18 @@ class RegressionLearner:
         """
         champion, found = champion_of(plan), usable(plan)
         rows = found.rows
-        before = _choice_of(champion) if champion else Choice()
-        start = where_to_start(plan, rows, found.dimensions, champion, before)
-        # Before the first sum: another number of threads adds in another order.
-        torch.set_num_threads(plan.hardware.threads)
-        torch.manual_seed(plan.seed)
-        with usable_model():
-            encoder = (
-                encoders.open_champion(champion, max_tokens=plan.spec.training.max_tokens)
-                if champion and start.from_champion
-                else encoders.open_base(plan.spec.base_model, max_tokens=plan.spec.training.max_tokens)
-            )
+        head_before = _head_of(champion)
+        before = Choice() if head_before is None else choice_of(head_before)
+        # What a champion of another format knows of itself is nothing.
+        solved = None if champion is None else Solved() if head_before is None else head_before.solved
+        start = where_to_start(plan, rows, before, solved, ways(plan, found.dimensions))
+        encoder = opened(plan, champion if start.from_champion else None)
         tokenised, cut = encoder.read([row.text for row in rows])
         report = with_note(plan.report, found.note, cut=sum(cut))
-        about = _tune(plan, encoder, found, tokenised, start, before, report) if start.tune else _as_it_was(champion, start)
-        if not start.tune:
-            report(TrainingStep(step=1, steps=1, epoch=1.0, loss=0.0, examples_per_s=0.0))
-        pooled, tokenizer, max_tokens = encoder.pooled, encoder.tokenizer, encoder.max_tokens
-        save_encoder(pooled, tokenizer, output, max_tokens=max_tokens)
-        features = features_of_rows(plan, encoder, rows, tokenised, _stored(plan, start))
+        about = _tune(plan, encoder, found, tokenised, start, before, report) if start.tune else as_it_was(solved, start, report)
+        max_tokens = encoder.max_tokens
+        save_encoder(encoder.pooled, encoder.tokenizer, output, max_tokens=max_tokens)
+        features = features_of_rows(plan, encoder, rows, tokenised, stored(plan, start))
         head = _solve(plan, found, features, start, before, about)
         head.write(output)
         Description(
@@ -141,14 +139,17 @@ class BaseRidge:
         return self._head.answers(*self._encoder.features(texts)) if texts else []
 
 
-def _choice_of(champion: Path) -> Choice:
+def _head_of(champion: Path | None) -> NumberHead | None:
+    """Return the champion's head; None without one that gives numbers."""
+    if champion is None:
+        return None
     with usable_model():
-        return choice_of(NumberHead.read(champion)) if describe(champion).format == REGRESSION_FORMAT else Choice()
+        return NumberHead.read(champion) if describe(champion).format == REGRESSION_FORMAT else None
 
 
 def _tune(  # noqa: PLR0917 - all of them are what one run has
-    plan: TrainingPlan, encoder: TextEncoder, found: Usable, tokenised: Sequence[Sequence[int]], start: Start, before: Choice,
-    report: Callable[[TrainingStep], None],
+    plan: TrainingPlan, encoder: TextEncoder, found: Usable, tokenised: Sequence[Sequence[int]], start: NumberStart,
+    before: Choice, report: Callable[[TrainingStep], None],
 ) -> Solved:  # fmt: skip
     """Tune the encoder in place, on numbers brought to 0..1; return what the head is to say of it."""
     chosen = [at for at, row in enumerate(found.rows) if plan.to_tune is None or row.example_id in plan.to_tune]
@@ -156,25 +157,12 @@ def _tune(  # noqa: PLR0917 - all of them are what one run has
     learning = [Row(tokenised[at], numbers, found.rows[at].weight) for at, numbers in zip(chosen, scaled.tolist(), strict=True)]
     model = Tuned(encoder.pooled, len(found.dimensions), encoders.width(encoder.pooled))
     _begin_head(model.head, start.head or _sampled_head(plan, encoder, found, tokenised, chosen, before), found.dimensions)
-    recipe = recipe_of(plan, len(chosen), from_base=not start.from_champion)
-    began = time.process_time()
-    with adapted(encoder.pooled, plan.spec.training.lora_rank):
-        fine_tune(
-            Trainable(
-                model, encoder.pooled.transformer, encoder.pad, len(found.dimensions),
-                loss=loss_of(plan.spec.training.loss, [one.weight for one in found.dimensions]),
-            ),
-            learning,
-            list(range(len(found.dimensions))),
-            recipe,
-            # Another plan never resumes from this one's checkpoints.
-            checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, found, chosen)}",
-            report=report,
-        )  # fmt: skip
-    name = f"tuned for {recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''} on {len(learning)} rows"
-    plan.note_tried(Tried(name=name, scores={}, cpu_s=time.process_time() - began, chosen=True))
-    newest = max(found.rows[at].event_time for at in chosen)
-    return Solved(tuned_rows=len(learning), tuned_until=newest.isoformat())
+    return tune(
+        plan, encoder, model, learning, [found.rows[at] for at in chosen],
+        answerable=range(len(found.dimensions)), from_base=not start.from_champion,
+        depends_on=(found.dimensions, plan.spec.training.loss), report=report,
+        loss=loss_of(plan.spec.training.loss, [one.weight for one in found.dimensions]),
+    )  # fmt: skip
 
 
 def _scaled(values: Floats, dimensions: Sequence[Measured]) -> Floats:
@@ -190,14 +178,10 @@ def _sampled_head(  # noqa: PLR0917 - as above
     """Return a head to tune with, solved on up to 640 of the rows, spread evenly over them."""
     sample = chosen[:: -(-len(chosen) // _MOST_SAMPLED)]
     plan.tell(f"reading {len(sample)} rows for a head to begin with")
-    with torch.inference_mode():
-        parts = [
-            encoder.pooled(**encoder.pad([tokenised[place] for place in sample[at : at + _ROWS_PER_BATCH]])).float().numpy()
-            for at in range(0, len(sample), _ROWS_PER_BATCH)
-        ]
+    features = read_now(encoder, [tokenised[place] for place in sample])
     rows = [found.rows[place] for place in sample]
     weights = np.array([row.weight for row in rows], dtype=np.float64)
-    return solve(np.concatenate(parts), matrix(rows, found.dimensions), weights, strength=choice.strength)
+    return solve(features, matrix(rows, found.dimensions), weights, strength=choice.strength)
 
 
 def _begin_head(head: nn.Linear, start: Map, dimensions: Sequence[Measured]) -> None:
@@ -208,24 +192,8 @@ def _begin_head(head: nn.Linear, start: Map, dimensions: Sequence[Measured]) -> 
         head.bias.copy_(torch.from_numpy((start.bias - low) / (high - low)))
 
 
-def _stored(plan: TrainingPlan, start: Start) -> FeatureSet | None:
-    """Return what is stored of an encoder that was not tuned."""
-    if start.tune:
-        return None
-    return plan.champion_features if start.from_champion else plan.base_features
-
-
-def _as_it_was(champion: Path | None, start: Start) -> Solved:
-    """Return what the head is to say of an encoder that was not tuned."""
-    if champion is None or not start.from_champion:
-        return Solved()
-    with usable_model():
-        before = NumberHead.read(champion).solved
-    return replace(before, refreshes=before.refreshes + 1)
-
-
 def _solve(  # noqa: PLR0917 - as above
-    plan: TrainingPlan, found: Usable, features: Features, start: Start, before: Choice, about: Solved
+    plan: TrainingPlan, found: Usable, features: Features, start: NumberStart, before: Choice, about: Solved
 ) -> NumberHead:
     """Return the head on all rows; how it is solved was chosen on features that have not seen the rows, where there are any."""
     seen, loss = number_rows(found.rows, features, found.dimensions), plan.spec.training.loss
@@ -236,21 +204,3 @@ def _solve(  # noqa: PLR0917 - as above
     head = build(seen, choice, loss, plan.spec.tiers, about)
     plan.note_tried(Tried(name=f"solved: {choice.name}", scores={}, cpu_s=time.process_time() - began, chosen=True))
     return head
-
-
-def _fingerprint(plan: TrainingPlan, recipe: Recipe, found: Usable, chosen: Sequence[int]) -> str:
-    """Return a short hash of everything that a checkpoint's steps depend on: a resumed run may have other threads."""
-    recipe = replace(recipe, hardware=replace(recipe.hardware, threads=0))
-    digest = hashlib.sha256()
-    start = (
-        plan.spec.base_model,
-        plan.spec.training.max_tokens,
-        plan.spec.training.lora_rank,
-        str(plan.warm_start),
-        plan.full,
-        plan.spec.training.loss,
-    )
-    digest.update(repr((start, recipe, found.dimensions)).encode())
-    for row in (found.rows[at] for at in chosen):
-        digest.update(repr((row.example_id, row.text, sorted(row.target[VALUES].items()), row.weight)).encode())
-    return digest.hexdigest()[:12]

@@ -2,35 +2,117 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import structlog
+import torch
 
 from perennial_artifact.description import describe
-from trainers.learners.encoders.encoder import TextEncoder
-from trainers.learners.encoders.fine_tuning import Recipe
+from perennial_artifact.sentence.head import Solved
+from trainers.learners.encoders import encoder as encoders
+from trainers.learners.encoders.adapters import adapted
+from trainers.learners.encoders.encoder import TextEncoder, Tuned
+from trainers.learners.encoders.fine_tuning import Recipe, Row, Trainable, fine_tune
 from trainers.learners.encoders.stored import features_of
 from trainers.learners.features import Features, FeatureSet
 from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import Example, TrainingPlan, TrainingStep
+from trainers.learners.starting import Start
 from trainers.learners.tried import Tried
+
+_ROWS_PER_BATCH = 32
 
 _LOG = structlog.get_logger(__name__)
 
 
-def champion_of(plan: TrainingPlan) -> Path | None:
-    """Return the model to go on from, unless there is none, all is learnt anew, or the task's base model has changed since."""
+def champion_of(plan: TrainingPlan, *, of_format: str | None = None) -> Path | None:
+    """Return the model to go on from, unless there is none, all is learnt anew, or it is of another base model or format."""
     if plan.full or plan.warm_start is None:
         return None
     with usable_model():
-        base = describe(plan.warm_start).base
-    if base == plan.spec.base_model:
+        found = describe(plan.warm_start)
+    if found.base == plan.spec.base_model and of_format in (None, found.format):
         return plan.warm_start
-    _LOG.info("base_model_changed", task=plan.spec.name, champion=base, now=plan.spec.base_model, next="from base")
+    _LOG.info("base_model_changed", task=plan.spec.name, champion=found.base, now=plan.spec.base_model, next="from base")
     return None
+
+
+def opened(plan: TrainingPlan, champion: Path | None) -> TextEncoder:
+    """Return the encoder that a run begins with: the champion's, or without one the base model's; seeds and threads are set."""
+    # Before the first sum: another number of threads adds in another order.
+    torch.set_num_threads(plan.hardware.threads)
+    torch.manual_seed(plan.seed)
+    most = plan.spec.training.max_tokens
+    with usable_model():
+        return (
+            encoders.open_champion(champion, max_tokens=most)
+            if champion
+            else encoders.open_base(plan.spec.base_model, max_tokens=most)
+        )
+
+
+def read_now(encoder: TextEncoder, tokenised: Sequence[Sequence[int]]) -> Features:
+    """Return what an encoder that is about to be tuned makes of a few rows, shape (rows, features), in full precision."""
+    with torch.inference_mode():
+        parts = [
+            encoder.pooled(**encoder.pad(tokenised[at : at + _ROWS_PER_BATCH])).float().numpy()
+            for at in range(0, len(tokenised), _ROWS_PER_BATCH)
+        ]
+    return np.concatenate(parts)
+
+
+def tune(
+    plan: TrainingPlan,
+    encoder: TextEncoder,
+    model: Tuned,
+    learning: Sequence[Row],
+    rows: Sequence[Example],
+    *,
+    answerable: Sequence[int],
+    from_base: bool,
+    depends_on: object,
+    report: Callable[[TrainingStep], None],
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+) -> Solved:
+    """Tune the encoder and the head of `model` in place; return what a head is to say of it.
+
+    `learning` are the `rows`, tokenised. A checkpoint is taken up only where `depends_on` and all else that its steps depend on
+    are the same.
+    """
+    recipe = recipe_of(plan, len(rows), from_base=from_base)
+    began = time.process_time()
+    with adapted(encoder.pooled, plan.spec.training.lora_rank):
+        fine_tune(
+            Trainable(model, encoder.pooled.transformer, encoder.pad, model.head.out_features, loss=loss),
+            learning,
+            answerable,
+            recipe,
+            checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, rows, depends_on)}",
+            report=report,
+        )
+    name = f"tuned for {recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''} on {len(learning)} rows"
+    plan.note_tried(Tried(name=name, scores={}, cpu_s=time.process_time() - began, chosen=True))
+    return Solved(tuned_rows=len(learning), tuned_until=max(row.event_time for row in rows).isoformat())
+
+
+def as_it_was(champion: Solved | None, start: Start[Any, Any], report: Callable[[TrainingStep], None]) -> Solved:
+    """Report the one step of a run that does not tune; return what its head is to say of the encoder."""
+    report(TrainingStep(step=1, steps=1, epoch=1.0, loss=0.0, examples_per_s=0.0))
+    return replace(champion, refreshes=champion.refreshes + 1) if champion and start.from_champion else Solved()
+
+
+def stored(plan: TrainingPlan, start: Start[Any, Any]) -> FeatureSet | None:
+    """Return what is stored of an encoder that was not tuned."""
+    if start.tune:
+        return None
+    return plan.champion_features if start.from_champion else plan.base_features
 
 
 def with_note(report: Callable[[TrainingStep], None], note: str, *, cut: int) -> Callable[[TrainingStep], None]:
@@ -70,3 +152,19 @@ def recipe_of(plan: TrainingPlan, rows: int, *, from_base: bool) -> Recipe:
         hardware=plan.hardware,
         accumulation=training.gradient_accumulation,
     )
+
+
+def fingerprint(recipe: Recipe, depends_on: object, rows: Iterable[object]) -> str:
+    """Return a short hash of everything that a checkpoint's steps depend on: a resumed run may have other threads."""
+    recipe = replace(recipe, hardware=replace(recipe.hardware, threads=0))
+    digest = hashlib.sha256(repr((recipe, depends_on)).encode())
+    for row in rows:
+        digest.update(repr(row).encode())
+    return digest.hexdigest()[:12]
+
+
+def _fingerprint(plan: TrainingPlan, recipe: Recipe, rows: Sequence[Example], depends_on: object) -> str:
+    training = plan.spec.training
+    start = (plan.spec.base_model, training.max_tokens, training.lora_rank, str(plan.warm_start), plan.full, depends_on)
+    said = ((row.example_id, row.text, json.dumps(row.target, sort_keys=True), row.weight) for row in rows)
+    return fingerprint(recipe, start, said)

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from config.errors import RunFailedError
-from perennial_artifact.description import Description, describe
+from perennial_artifact.description import describe
 from perennial_artifact.predictor import Predictor
 from perennial_artifact.sentence.head import Head
 from perennial_artifact.sentence.layout import WITH_HEAD
@@ -19,7 +18,7 @@ from trainers.learners.heads.contradictions import lightened
 from trainers.learners.heads.forward import Choice, choose
 from trainers.learners.heads.links import link_encoder
 from trainers.learners.heads.rows import HeadRows, head_rows
-from trainers.learners.heads.stored import FromFeatures
+from trainers.learners.heads.stored import FromFeatures, champion_of, known_rows, refuse_of_another
 from trainers.learners.labelling import of as labelling_of
 from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import TrainingPlan, TrainingStep
@@ -39,23 +38,16 @@ class HeadRefresh:
 
         Raises `RunFailedError` when the champion is of another format, features are missing, or fewer than two labels are there.
         """
-        folder, before, description = _champion(plan)
+        folder, description = champion_of(plan, WITH_HEAD)
+        with usable_model():
+            before = Head.read(folder)
         labelling = labelling_of(plan.spec)
         found = labelling.usable(plan, before.labels)
-        stored = plan.champion_features
-        known = [row for row in found.rows if stored is not None and row.example_id in stored]
-        if stored is None or not known:
-            message = "no features of the champion's encoder are stored for the rows; they are computed before the next run"
-            raise RunFailedError(message)
+        known, stored, note = known_rows(plan, found.rows)
         blocks = blocks_of(folder, description)
         features = read(stored.rows([row.example_id for row in known]), [row.text for row in known], blocks)
-        if features.shape[1] != before.weight.shape[1]:
-            message = (
-                f"the stored features have {features.shape[1]} numbers and the champion's head reads {before.weight.shape[1]}: "
-                "they are another encoder's. The run fails; the next one computes them anew"
-            )
-            raise RunFailedError(message)
-        note = found.note or (f"{len(found.rows) - len(known)} rows have no features yet" if len(known) < len(found.rows) else "")
+        refuse_of_another(features, before)
+        note = found.note or note
         known = lightened(plan, known, stored, found.labels, choice_of(before))
         rows = head_rows(known, features, found.labels, labelling.family)
         choice = _choice(rows, choice_of(before), plan)
@@ -76,18 +68,6 @@ class HeadRefresh:
         with usable_model():
             head, blocks = Head.read(folder), blocks_of(folder, describe(folder))
             return FromFeatures(head, features, rows, read=lambda found, texts: read(found, texts, blocks))
-
-
-def _champion(plan: TrainingPlan) -> tuple[Path, Head, Description]:
-    if plan.warm_start is None:
-        message = "a refresh needs a champion, and there is none; ask for a full run"
-        raise RunFailedError(message)
-    with usable_model():
-        description = describe(plan.warm_start)
-        if description.format not in WITH_HEAD:
-            message = f"the champion's format is {description.format}, whose head cannot be refreshed; ask for a full run"
-            raise RunFailedError(message)
-        return plan.warm_start, Head.read(plan.warm_start), description
 
 
 def _choice(rows: HeadRows, before: Choice, plan: TrainingPlan) -> Choice:

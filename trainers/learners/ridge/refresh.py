@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from config.errors import RunFailedError
-from perennial_artifact.description import Description, describe
 from perennial_artifact.predictor import Predictor
 from perennial_artifact.sentence.layout import REGRESSION_FORMAT
 from perennial_artifact.sentence.numbers import NumberHead
 from trainers.learners.features import FeatureSet
 from trainers.learners.heads.links import link_encoder
-from trainers.learners.heads.stored import FromFeatures
+from trainers.learners.heads.stored import FromFeatures, champion_of, known_rows, refuse_of_another
 from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import TrainingPlan, TrainingStep
 from trainers.learners.ridge.choosing import build, choice_of, choose
@@ -33,22 +31,15 @@ class RidgeRefresh:
 
         Raises `RunFailedError` when the champion is of another format, features are missing, or no row has a number.
         """
-        folder, before, description = _champion(plan)
-        found = usable(plan)
-        stored = plan.champion_features
-        known = [row for row in found.rows if stored is not None and row.example_id in stored]
-        if stored is None or not known:
-            message = "no features of the champion's encoder are stored for the rows; they are computed before the next run"
-            raise RunFailedError(message)
+        folder, description = champion_of(plan, (REGRESSION_FORMAT,))
+        with usable_model():
+            before = NumberHead.read(folder)
+        every = usable(plan)
+        known, stored, note = known_rows(plan, every.rows)
         features = stored.rows([row.example_id for row in known])
-        if features.shape[1] != before.weight.shape[1]:
-            message = (
-                f"the stored features have {features.shape[1]} numbers and the champion's head reads {before.weight.shape[1]}: "
-                "they are another encoder's. The run fails; the next one computes them anew"
-            )
-            raise RunFailedError(message)
-        note = found.note or (f"{len(found.rows) - len(known)} rows have no features yet" if len(known) < len(found.rows) else "")
-        found = usable(replace(plan, rows=known))
+        refuse_of_another(features, before)
+        note = every.note or note
+        found = usable(replace(plan, rows=known)) if len(known) < len(every.rows) else every
         rows, loss = number_rows(known, features, found.dimensions), plan.spec.training.loss
         choice = choice_of(before)
         if len(rows) <= _MOST_CHOSEN_ROWS:
@@ -67,15 +58,3 @@ class RidgeRefresh:
         """Return a model that answers known texts from their stored features; `rows` is example id by text."""
         with usable_model():
             return FromFeatures(NumberHead.read(folder), features, rows)
-
-
-def _champion(plan: TrainingPlan) -> tuple[Path, NumberHead, Description]:
-    if plan.warm_start is None:
-        message = "a refresh needs a champion, and there is none; ask for a full run"
-        raise RunFailedError(message)
-    with usable_model():
-        description = describe(plan.warm_start)
-        if description.format != REGRESSION_FORMAT:
-            message = f"the champion's format is {description.format}, whose head gives no numbers; ask for a full run"
-            raise RunFailedError(message)
-        return plan.warm_start, NumberHead.read(plan.warm_start), description

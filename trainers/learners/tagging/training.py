@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
 import torch
 
 from config.errors import RunFailedError
-from perennial_artifact.description import Description, Input, describe, versions_of
+from perennial_artifact.description import Description, Input, versions_of
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.tagging import tags
 from perennial_artifact.tagging.entities import FORMAT, PIECE_CHARS
 from trainers.learners.encoders.fine_tuning import Recipe, Trainable, fine_tune
+from trainers.learners.encoders.slow_run import champion_of, fingerprint, with_note
 from trainers.learners.entities.passes import passes_of
 from trainers.learners.opening import usable
 from trainers.learners.protocols import TrainingPlan, TrainingStep
 from trainers.learners.tagging import head
 from trainers.learners.tagging.keeping import Keeping
 from trainers.learners.tagging.labels import next_labels, of_champion
-from trainers.learners.tagging.rows import TaggedRow, Window, tagged, targets
+from trainers.learners.tagging.rows import TaggedRow, tagged, targets
 from trainers.learners.tagging.tagger import Tagger, open_base, open_champion, retag, save
 from trainers.learners.tried import Tried
 
@@ -41,7 +40,7 @@ def train(plan: TrainingPlan, output: Path, *, frozen: bool = False) -> None:
     # Before the first sum: another number of threads adds in another order.
     torch.set_num_threads(plan.hardware.threads)
     torch.manual_seed(plan.seed)
-    champion = _champion(plan)
+    champion = champion_of(plan, of_format=FORMAT)
     if frozen and champion is None:
         message = f"the champion of task {plan.spec.name!r} is no token classifier on its base model; ask for a full run"
         raise RunFailedError(message)
@@ -86,18 +85,6 @@ def train(plan: TrainingPlan, output: Path, *, frozen: bool = False) -> None:
     ).write(output)  # fmt: skip
 
 
-def _champion(plan: TrainingPlan) -> Path | None:
-    """Return the model to go on from, unless there is none, all is learnt anew, or it is of another format or base model."""
-    if plan.full or plan.warm_start is None:
-        return None
-    with usable():
-        found = describe(plan.warm_start)
-    if (found.format, found.base) == (FORMAT, plan.spec.base_model):
-        return plan.warm_start
-    _LOG.info("base_model_changed", task=plan.spec.name, champion=found.base, now=plan.spec.base_model, next="from base")
-    return None
-
-
 def _tune(plan: TrainingPlan, tagger: Tagger, rows: Sequence[TaggedRow], labels: LabelSet, *, from_base: bool, note: str) -> None:
     training = plan.spec.training
     passes = passes_of(rows, training, full=from_base)
@@ -114,6 +101,7 @@ def _tune(plan: TrainingPlan, tagger: Tagger, rows: Sequence[TaggedRow], labels:
         accumulation=training.gradient_accumulation,
     )
     count = 1 + 2 * len(labels.names)
+    start = (plan.spec.base_model, str(plan.warm_start), plan.full, labels.names, labels.seen_ids)
     began = time.process_time()
     fine_tune(
         Trainable(tagger.model, tagger.model, tagger.pad, count, targets=lambda batch: targets(batch, count)),
@@ -121,8 +109,8 @@ def _tune(plan: TrainingPlan, tagger: Tagger, rows: Sequence[TaggedRow], labels:
         _answered(labels),
         recipe,
         # Another plan never resumes from this one's checkpoints.
-        checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, windows, labels)}",
-        report=_with_note(plan.report, note),
+        checkpoints=plan.work_dir / f"checkpoints-{fingerprint(recipe, start, windows)}",
+        report=with_note(plan.report, note, cut=0),
     )
     most = max(passes)
     name = f"tuned on {len(rows)} rows, {f'{epochs} to {most}' if epochs < most else most} passes over each"
@@ -140,20 +128,3 @@ def _learn_head(plan: TrainingPlan, tagger: Tagger, rows: Sequence[TaggedRow], l
 
 def _answered(labels: LabelSet) -> list[int]:
     return [tags.OUTSIDE, *tags.of_types(labels.seen_ids)]
-
-
-def _with_note(report: Callable[[TrainingStep], None], note: str) -> Callable[[TrainingStep], None]:
-    """Put `note` on the first step reported."""
-    waiting = [note] if note else []
-    return lambda step: report(replace(step, message=waiting.pop() if waiting else step.message))
-
-
-def _fingerprint(plan: TrainingPlan, recipe: Recipe, windows: Sequence[Window], labels: LabelSet) -> str:
-    """Return a short hash of everything that a checkpoint's steps depend on: a resumed run may have other threads."""
-    recipe = replace(recipe, hardware=replace(recipe.hardware, threads=0))
-    digest = hashlib.sha256()
-    start = (plan.spec.base_model, str(plan.warm_start), plan.full)
-    digest.update(repr((start, recipe, labels.names, labels.seen_ids)).encode())
-    for window in windows:
-        digest.update(repr(window).encode())
-    return digest.hexdigest()[:12]
