@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import report
-from config.task_sections import Promotion
+from config.task_files.sections import Promotion
 from registry import gate
 from trainers.compare import comparison, statistics
 from trainers.compare.improvement import required_gain

@@ -9,15 +9,15 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from config import filters
 from config.errors import UserError
 from config.foreign.labels import LabelName
 from config.kinds import catalog as kinds
 from config.kinds.kind import ExcludesLabels, Measures
 from config.kinds.regression.dimensions import MAX_DIMENSIONS, Dimension
-from config.measured import misfit
-from config.prefilter import Prefilter
-from config.task_sections import FeedbackPolicy, Promotion, Refresh, Section, Training, Trigger
+from config.task_files import filters
+from config.task_files.measured import misfit
+from config.task_files.prefilter import Prefilter
+from config.task_files.sections import FeedbackPolicy, Promotion, Refresh, Section, Training, Trigger
 
 _TO_WRITE = {
     "name": "write `name:` with lower-case letters, digits and dashes, such as `name: news-topics`",
@@ -158,7 +158,7 @@ def load_task(path: Path) -> TaskSpec:
 
 
 def load_filter(folder: Path) -> TaskSpec:
-    """Read a filter folder as a task (`config.filters`). Raises `UserError` as `load_task` does."""
+    """Read a filter folder as a task (`config.task_files.filters`). Raises `UserError` as `load_task` does."""
     return _validated(filters.content_of(folder), folder / filters.CONFIG_FILE)
 
 

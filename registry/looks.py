@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 import sqlalchemy as sa
@@ -29,6 +30,11 @@ class Looks:
                 )
                 counts.update({example_id: int(number) for example_id, number in connection.execute(query)})
         return counts
+
+    def next_number(self, task: str, example_ids: Collection[str]) -> int:
+        """Return which look the next one at these rows is, 1 for the first: by the mean over the rows, rounded up."""
+        seen = self.count(task, example_ids)
+        return 1 + (math.ceil(sum(seen.values()) / len(example_ids)) if example_ids else 0)
 
     def record(self, task: str, run_id: str, example_ids: Collection[str], *, fencing_token: int | None = None) -> None:
         """Count one comparison of this run on each row; a run repeated after a crash is not counted twice."""

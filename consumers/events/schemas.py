@@ -28,7 +28,7 @@ from config.foreign.ids import ForeignId
 from config.foreign.labels import LabelName
 from config.foreign.times import Moment
 from config.kinds.values import Frozen
-from config.overrides import Overrides
+from config.task_files.overrides import Overrides
 from config.tasks import TaskSpec
 from consumers.events.answers import check_answer
 from consumers.events.cloud_events import Headers

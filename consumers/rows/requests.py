@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from config.overrides import NONE, Overrides
+from config.task_files.overrides import NONE, Overrides
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Tables
 

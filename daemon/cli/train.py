@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from config.errors import UserError
-from config.overrides import Overrides
 from config.settings import load_settings
+from config.task_files.overrides import Overrides
 from config.words import counted, printable
 from daemon.cli.output import AsJson, console, print_json, say, table
 from daemon.views.view import as_json as plain

@@ -13,9 +13,9 @@ from typing import NamedTuple, Protocol, Self
 from config.clock import utc_now
 from config.errors import PerennialError, RetryError, RunFailedError, UserError
 from config.logging import configure_logging
-from config.overrides import Overrides
 from config.secrets import secrets_of
 from config.settings import Settings
+from config.task_files.overrides import Overrides
 from config.tasks import load_tasks
 from config.words import counted
 from consumers.buffer.open import open_reader

@@ -12,8 +12,8 @@ from typing import Self
 
 from config.errors import UserError
 from config.files import private
-from config.overrides import Overrides
 from config.settings import Settings
+from config.task_files.overrides import Overrides
 from config.tasks import TaskSpec, load_tasks
 from consumers.buffer.reader import BufferReader
 from consumers.training_set.snapshot import TrainingSet

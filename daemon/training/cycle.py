@@ -6,7 +6,6 @@ anywhere goes on where it stopped. A step that failed temporarily is repeated la
 
 from __future__ import annotations
 
-import math
 import shutil
 import threading
 from collections.abc import Callable, Collection, Mapping
@@ -22,7 +21,7 @@ from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
 from consumers.faults import of_the_machine
-from consumers.training_set.snapshot import TrainingSet, load_training_set
+from consumers.training_set.snapshot import load_training_set
 from daemon.telemetry.metrics import DaemonMetrics
 from daemon.training import evidence, features, heads, holding_out, promoting, publishing, retries, triggers, warm_start
 from daemon.training.features import Features
@@ -227,7 +226,7 @@ class Cycle:
             champion_version=champion.version if champion else None,
             batch_size=task.training.batch_size,
             overrides=overrides,
-            looks=self._looks(run.task, frozen),
+            looks=self._registry.looks.next_number(run.task, frozen.rows("test")["example_id"].to_pylist()),
             modules=self._settings.extensions.names,
         )
         try:
@@ -335,13 +334,6 @@ class Cycle:
             cards.write_card(self._registry, run.version, folder, history=folder / job_spec.HISTORY_FILE)
         except Exception:  # drawing a picture never undoes a decision
             log.exception("run.card_failed", version=run.version, next=f"`perennial models show {run.version}` tells the same")
-
-    def _looks(self, task: str, frozen: TrainingSet) -> int:
-        ids = frozen.rows("test")["example_id"].to_pylist()
-        if not ids:
-            return 1
-        seen = self._registry.looks.count(task, ids)
-        return 1 + math.ceil(sum(seen.values()) / len(ids))
 
     def _place_champion(self, run: Run, name: str) -> Path:
         return self._folders.place_champion(run, heads.fetched(run, self._registry.versions.get(name), self._artifacts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Collection, Sequence
 
-from config.overrides import NONE, Overrides
+from config.task_files.overrides import NONE, Overrides
 from config.tasks import TaskSpec
 from config.words import counted, named
 from consumers.buffer.reader import BufferReader

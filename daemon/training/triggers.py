@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from config.overrides import NONE, Overrides
 from config.sections import ScheduleSettings
+from config.task_files.overrides import NONE, Overrides
 from config.tasks import TaskSpec
 from config.words import counted
 from daemon.training import refreshes

@@ -419,6 +419,9 @@ class TestLooks:
         registry.looks.record(TASK, "run-2", ["b", "c", "c"])
         registry.looks.record("entities", "run-3", ["a"])
         assert registry.looks.count(TASK, ["a", "b", "c", "d"]) == {"a": 1, "b": 2, "c": 1, "d": 0}
+        assert registry.looks.next_number(TASK, ["a", "b", "c", "d"]) == 2
+        assert registry.looks.next_number(TASK, ["a", "b"]) == 3, "rounded up"
+        assert registry.looks.next_number(TASK, []) == 1
 
     def test_more_rows_than_one_statement_takes(self, registry: Registry) -> None:
         rows = [f"row-{number}" for number in range(12_000)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from config.overrides import Overrides
+from config.task_files.overrides import Overrides
 from daemon.training import evidence
 from daemon.views.models import runs as views
 from registry.database import schema

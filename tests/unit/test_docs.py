@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from config.settings import DEFAULTS_FILE, known_keys
-from config.task_sections import FeedbackPolicy, Promotion, Refresh, Training, Trigger
+from config.task_files.sections import FeedbackPolicy, Promotion, Refresh, Training, Trigger
 from config.tasks import TaskSpec
 from daemon.cli.main import app
 

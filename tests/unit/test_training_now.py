@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from config.overrides import Overrides
 from config.settings import load_settings
+from config.task_files.overrides import Overrides
 from consumers.events import schemas as events
 from consumers.log.embedded.log import EmbeddedLog
 from consumers.log.protocols import TopicPartition

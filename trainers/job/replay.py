@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from config.kinds import catalog as kinds
-from config.task_sections import FeedbackPolicy, Training
+from config.task_files.sections import FeedbackPolicy, Training
 from trainers.job import reducing, shares
 
 AGE_BANDS = 4

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from config.task_sections import FeedbackPolicy
+from config.task_files.sections import FeedbackPolicy
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from config.files.durable import write_atomic
-from config.overrides import NONE, Overrides
 from config.sections import TrainingSettings
+from config.task_files.overrides import NONE, Overrides
 from config.tasks import TaskSpec
 from trainers.compare.comparison import Comparison
 from trainers.learners.contradicted import Contradicted
