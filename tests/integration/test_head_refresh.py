@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -18,8 +16,7 @@ from perennial_artifact.description import describe
 from perennial_artifact.formats import open_after, open_model
 from perennial_artifact.sentence.head import Head
 from perennial_artifact.sentence.layout import FORMAT, HEAD_FOLDER, WEIGHTS_FILE
-from registry.runs import Run
-from tests.support.cycles import NAME, World, task
+from tests.support.cycles import NAME, Refreshed, World, task
 from tests.support.tiny_models import make_tiny_bert, toy_rows
 from trainers.job import spec as job_spec
 from trainers.learners.features import read_features
@@ -27,17 +24,8 @@ from trainers.learners.features import read_features
 pytestmark = pytest.mark.slow
 
 
-@dataclass
-class Told:
-    """What two runs left: a first champion, then twelve rows more."""
-
-    world: World
-    first: Run
-    refresh: Run
-
-
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refreshed]:
     folder = tmp_path_factory.mktemp("refresh")
     spec = task(
         base_model=str(make_tiny_bert(folder / "bert")),
@@ -54,7 +42,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
         world.learn(_rows("test", ("WEATHER",), 40, seed=3))
         world.learn(_rows("train", ("WEATHER",), 12, seed=4))
         world.cycle.step()
-        yield Told(world, first, world.registry.runs.list(limit=1)[0])
+        yield Refreshed(world, first, world.registry.runs.list(limit=1)[0])
 
 
 def _rows(prefix: str, labels: tuple[str, ...], per_label: int, seed: int) -> Iterator[tuple[str, str, str]]:
@@ -62,12 +50,7 @@ def _rows(prefix: str, labels: tuple[str, ...], per_label: int, seed: int) -> It
         yield f"{prefix}-{row.example_id}", row.text, str(row.target["label"])
 
 
-def _folder(world: World, run: Run) -> Path:
-    assert run.version is not None
-    return world.artifacts.folder(world.registry.versions.get(run.version).artifact_id)
-
-
-def test_a_refresh_begins_at_its_own_threshold_and_is_promoted(told: Told) -> None:
+def test_a_refresh_begins_at_its_own_threshold_and_is_promoted(told: Refreshed) -> None:
     assert (told.first.refresh, told.first.full, told.first.verdict) == (False, True, "promote")
     assert told.refresh.refresh
     assert (told.refresh.state, told.refresh.verdict, told.refresh.error, told.refresh.full) == (
@@ -79,8 +62,8 @@ def test_a_refresh_begins_at_its_own_threshold_and_is_promoted(told: Told) -> No
     assert told.refresh.parent == told.first.version
 
 
-def test_only_the_head_is_new(told: Told) -> None:
-    before, after = _folder(told.world, told.first), _folder(told.world, told.refresh)
+def test_only_the_head_is_new(told: Refreshed) -> None:
+    before, after = told.folder(told.first), told.folder(told.refresh)
     changed = {
         path.relative_to(after).as_posix()
         for path in after.rglob("*")
@@ -93,8 +76,8 @@ def test_only_the_head_is_new(told: Told) -> None:
     assert Head.read(after).solved.tuned_rows == Head.read(before).solved.tuned_rows == 120
 
 
-def test_the_encoder_lies_on_the_disk_once_and_is_loaded_once(told: Told) -> None:
-    before, after = _folder(told.world, told.first), _folder(told.world, told.refresh)
+def test_the_encoder_lies_on_the_disk_once_and_is_loaded_once(told: Refreshed) -> None:
+    before, after = told.folder(told.first), told.folder(told.refresh)
     assert (after / WEIGHTS_FILE).samefile(before / WEIGHTS_FILE)
     opened = open_after(before, Compute(), None)
     refreshed = open_after(after, Compute(), opened)
@@ -103,8 +86,8 @@ def test_the_encoder_lies_on_the_disk_once_and_is_loaded_once(told: Told) -> Non
     assert refreshed.predictor.predict(texts) == open_model(after, Compute()).predict(texts)
 
 
-def test_what_was_scored_is_what_answers(told: Told) -> None:
-    model = open_model(_folder(told.world, told.refresh), Compute())
+def test_what_was_scored_is_what_answers(told: Refreshed) -> None:
+    model = open_model(told.folder(told.refresh), Compute())
     folder = told.world.run_folder(told.refresh)
     scores = pq.read_table(folder / job_spec.SCORES_FILE)
     texts = dict(
@@ -122,7 +105,7 @@ def test_what_was_scored_is_what_answers(told: Told) -> None:
     assert len(scored) == 120
 
 
-def test_its_folder_holds_each_vector_once(told: Told) -> None:
+def test_its_folder_holds_each_vector_once(told: Refreshed) -> None:
     first, refresh = (told.world.run_folder(run) for run in (told.first, told.refresh))
     rows = {run: load_training_set(run / job_spec.TRAINING_SET_FOLDER).rows("train", "test") for run in (first, refresh)}
     assert rows[refresh]["embedding"].null_count == rows[refresh].num_rows
@@ -131,14 +114,14 @@ def test_its_folder_holds_each_vector_once(told: Told) -> None:
     assert not list(told.world.settings.runs_dir.glob(f"*/{job_spec.NEW_FEATURES_FILE}"))
 
 
-def test_it_can_be_repeated_all_the_same(told: Told) -> None:
+def test_it_can_be_repeated_all_the_same(told: Refreshed) -> None:
     found = repeat(told.world.settings, told.refresh.run_id, lambda _progress: None)
     assert found.agrees, found.figures
     assert (found.model, found.expected) == ("identical", "equal")
     assert found.answers == found.answers_same == 120
 
 
-def test_the_report_says_what_was_tried(told: Told) -> None:
+def test_the_report_says_what_was_tried(told: Refreshed) -> None:
     assert told.refresh.version is not None
     version = told.world.registry.versions.get(told.refresh.version)
     tried = version.metrics["tried"]
@@ -149,15 +132,15 @@ def test_the_report_says_what_was_tried(told: Told) -> None:
     assert len(told.world.registry.versions.learnt(told.refresh.version)) == 132
 
 
-def test_the_slow_clock_counts_on_its_own(told: Told) -> None:
+def test_the_slow_clock_counts_on_its_own(told: Refreshed) -> None:
     past = told.world.registry.runs.past(NAME)
     assert past.refreshed_seq > past.max_seq
     assert evidence.gather(NAME, told.world.registry, told.world.buffer).new_examples == 12
 
 
-def test_serving_takes_the_encoder_over_and_gives_the_same_answers(told: Told) -> None:
-    before, after = (open_after(_folder(told.world, run), Compute(), None) for run in (told.first, told.refresh))
-    shared = open_after(_folder(told.world, told.refresh), Compute(), before)
+def test_serving_takes_the_encoder_over_and_gives_the_same_answers(told: Refreshed) -> None:
+    before, after = (open_after(told.folder(run), Compute(), None) for run in (told.first, told.refresh))
+    shared = open_after(told.folder(told.refresh), Compute(), before)
     assert shared.shares
     assert shared.predictor.encoder is before.predictor.encoder
     texts = [text for _, text, _ in _rows("again", ("SPORT", "MARKETS", "WEATHER"), 5, seed=9)]

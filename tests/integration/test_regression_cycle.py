@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,25 +12,15 @@ from perennial_artifact.compute import Compute
 from perennial_artifact.formats import open_model
 from perennial_artifact.sentence.numbers import NumberHead
 from registry.reports.cards import CARD_FILE, PLOT_FILE, card, comparison_of, write_card
-from registry.runs import Run
 from tests.support import buffers
-from tests.support.cycles import NAME, World
+from tests.support.cycles import NAME, Refreshed, World
 from tests.support.tiny_models import make_tiny_bert, toy_numbers, toy_numbers_spec
 
 pytestmark = pytest.mark.slow
 
 
-@dataclass
-class Told:
-    """What two runs left: a first champion, then thirty rows more."""
-
-    world: World
-    first: Run
-    refresh: Run
-
-
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refreshed]:
     folder = tmp_path_factory.mktemp("numbers")
     spec = toy_numbers_spec(
         make_tiny_bert(folder / "bert"),
@@ -48,7 +37,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
         first = world.registry.runs.list(limit=1)[0]
         learn(world, "more", 30, seed=3)
         world.cycle.step()
-        yield Told(world, first, world.registry.runs.list(limit=1)[0])
+        yield Refreshed(world, first, world.registry.runs.list(limit=1)[0])
 
 
 def learn(world: World, prefix: str, count: int, *, seed: int) -> None:
@@ -63,12 +52,7 @@ def learn(world: World, prefix: str, count: int, *, seed: int) -> None:
     buffers.enrich(world.buffer, split=lambda row: "test" if row.row_id.startswith("test") else "train")
 
 
-def folder_of(world: World, run: Run) -> Path:
-    assert run.version is not None
-    return world.artifacts.folder(world.registry.versions.get(run.version).artifact_id)
-
-
-def test_the_first_model_beats_the_means_where_lower_is_better(told: Told) -> None:
+def test_the_first_model_beats_the_means_where_lower_is_better(told: Refreshed) -> None:
     assert (told.first.state, told.first.error, told.first.verdict) == ("decided", None, "promote")
     assert told.first.version is not None
     seen = comparison_of(told.world.registry.versions.get(told.first.version))
@@ -82,7 +66,7 @@ def test_the_first_model_beats_the_means_where_lower_is_better(told: Told) -> No
     assert {part.name for part in seen.slices} >= {"dimension:heat", "dimension:mood"}
 
 
-def test_the_card_tells_and_draws_each_dimension(told: Told, tmp_path: Path) -> None:
+def test_the_card_tells_and_draws_each_dimension(told: Refreshed, tmp_path: Path) -> None:
     assert told.first.version is not None
     text = card(told.world.registry, told.first.version)
     assert "## Dimensions" in text
@@ -93,12 +77,12 @@ def test_the_card_tells_and_draws_each_dimension(told: Told, tmp_path: Path) -> 
     assert (tmp_path / PLOT_FILE).read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_refresh_solves_the_head_and_leaves_the_encoder(told: Told) -> None:
+def test_a_refresh_solves_the_head_and_leaves_the_encoder(told: Refreshed) -> None:
     refresh = told.refresh
     assert refresh.refresh
     assert (refresh.state, refresh.error) == ("decided", None)
     assert refresh.parent == told.first.version
-    before, after = (folder_of(told.world, run) for run in (told.first, refresh))
+    before, after = (told.folder(run) for run in (told.first, refresh))
     assert (before / "model.safetensors").read_bytes() == (after / "model.safetensors").read_bytes()
     assert (NumberHead.read(before).solved.rows, NumberHead.read(after).solved.rows) == (150, 180)
     [answer] = open_model(after, Compute()).predict(["storm rain wind today"])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -15,9 +13,8 @@ from perennial_artifact.formats import open_after, open_model
 from perennial_artifact.sentence.head import Head
 from perennial_artifact.sentence.layout import MULTILABEL_FORMAT
 from registry.corrections import Answering
-from registry.runs import Run
 from tests.support import buffers
-from tests.support.cycles import NAME, World, task
+from tests.support.cycles import NAME, Refreshed, World, task
 from tests.support.tiny_models import make_tiny_bert, toy_rows_of_several
 
 pytestmark = pytest.mark.slow
@@ -25,21 +22,8 @@ pytestmark = pytest.mark.slow
 LABELS = ("MARKETS", "SPORT", "WEATHER")
 
 
-@dataclass
-class Told:
-    """What a first run and a refresh left."""
-
-    world: World
-    first: Run
-    refresh: Run
-
-    def folder(self, run: Run) -> Path:
-        assert run.version is not None
-        return self.world.artifacts.folder(self.world.registry.versions.get(run.version).artifact_id)
-
-
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refreshed]:
     folder = tmp_path_factory.mktemp("several")
     spec = task(
         kind="multilabel",
@@ -55,7 +39,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
         first = world.ask(full=True)
         _learn(world, "train-later", 200, seed=3)
         world.cycle.step()
-        yield Told(world, first, world.registry.runs.list(limit=1)[0])
+        yield Refreshed(world, first, world.registry.runs.list(limit=1)[0])
 
 
 def _learn(world: World, prefix: str, count: int, *, seed: int) -> None:
@@ -74,7 +58,7 @@ def _in_force(*labels: str) -> Answering:
     return Answering(NAME, "0" * 64, "feedback-1", {"labels": list(labels)}, accepted=False, answers_since=buffers.NOW)
 
 
-def test_a_first_version_beats_the_most_frequent_label_and_is_promoted(told: Told) -> None:
+def test_a_first_version_beats_the_most_frequent_label_and_is_promoted(told: Refreshed) -> None:
     assert (told.first.refresh, told.first.verdict, told.first.error) == (False, "promote", None)
     folder = told.folder(told.first)
     said = describe(folder)
@@ -84,7 +68,7 @@ def test_a_first_version_beats_the_most_frequent_label_and_is_promoted(told: Tol
     assert len(thresholds) == len(LABELS)
 
 
-def test_a_refresh_learns_from_stored_features_chooses_thresholds_and_keeps_the_encoder(told: Told) -> None:
+def test_a_refresh_learns_from_stored_features_chooses_thresholds_and_keeps_the_encoder(told: Refreshed) -> None:
     assert (told.refresh.refresh, told.refresh.verdict, told.refresh.error) == (True, "promote", None)
     before = open_after(told.folder(told.first), Compute(), None)
     after = open_after(told.folder(told.refresh), Compute(), before)
@@ -98,14 +82,14 @@ def test_a_refresh_learns_from_stored_features_chooses_thresholds_and_keeps_the_
     assert len({len(answer["labels"]) for answer in answers}) > 1, "some texts have more labels than others"
 
 
-def test_the_report_knows_each_label(told: Told) -> None:
+def test_the_report_knows_each_label(told: Refreshed) -> None:
     assert told.refresh.version is not None
     comparison = told.world.registry.versions.get(told.refresh.version).metrics["comparison"]
     assert {"label:SPORT", "label:MARKETS", "label:WEATHER"} <= {part["name"] for part in comparison["slices"]}
     assert comparison["metric"] == "macro_f1"
 
 
-def test_a_correction_answers_with_the_labels_that_it_gives(told: Told) -> None:
+def test_a_correction_answers_with_the_labels_that_it_gives(told: Refreshed) -> None:
     spec, known = told.world.tasks[NAME], labels_of(told.folder(told.refresh))
     assert answer_of(_in_force("SPORT", "WEATHER"), spec, known) == {
         "labels": ["SPORT", "WEATHER"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -191,3 +192,17 @@ def failing(spec: JobSpec) -> JobResult:
     """A run that cannot succeed; it leaves a checkpoint."""
     (spec.run_dir / job_spec.WORK_FOLDER).mkdir()
     return JobResult(run_id=spec.run_id, status="failed", error="the loss is not a number")
+
+
+@dataclass
+class Refreshed:
+    """What a first run and a refresh left."""
+
+    world: World
+    first: Run
+    refresh: Run
+
+    def folder(self, run: Run) -> Path:
+        """Return the published model of a run."""
+        assert run.version is not None
+        return self.world.artifacts.folder(self.world.registry.versions.get(run.version).artifact_id)
