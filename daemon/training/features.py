@@ -29,6 +29,7 @@ from daemon.training.heads import StandingHeadError
 from perennial_artifact import manifest
 from perennial_artifact.description import Description
 from perennial_artifact.errors import UnusableError
+from perennial_artifact.sentence.head import read_solved
 from perennial_artifact.sentence.layout import BASE_FOLDER, ON_ENCODER, is_of_the_encoder
 from registry.artifacts.protocol import ArtifactStore
 from registry.store import Registry
@@ -74,6 +75,8 @@ class _Served:
     folder: Path
     description: Description
     """Of the model that it belongs to."""
+    tuned: bool
+    """Whether it was tuned; else it may be the encoder that fills the buffer."""
 
 
 class Features:
@@ -182,14 +185,16 @@ class Features:
     def _served(self, folder: Path, description: Description) -> list[_Served]:
         """Return the encoders of a model whose head has features, in the order in which it reads them."""
         precision = hardware.resolve(self._settings, backend=description.backend).precision
-        found = [_Served(encoder_key(folder, description, precision), folder, description)]
+        with heads.of_the_champion():
+            tuned = read_solved(folder).tuned_rows > 0
+        found = [_Served(encoder_key(folder, description, precision), folder, description, tuned)]
         if (base := folder / BASE_FOLDER).is_dir():
-            found.append(_Served(encoder_key(folder, description, precision, part=BASE_FOLDER), base, description))
+            found.append(_Served(encoder_key(folder, description, precision, part=BASE_FOLDER), base, description, tuned=False))
         return found
 
     def _buffered(self, served: _Served, rows: pa.Table) -> Vectors:
         """Return the buffer's embeddings where they are what an encoder makes of the texts; else nothing."""
-        maker = usual_maker(rows) if "encoder_id" in rows.column_names else None
+        maker = usual_maker(rows) if "encoder_id" in rows.column_names and not served.tuned else None
         if maker is None:
             return {}
         own = rows.filter(pc.equal(rows["encoder_id"], maker))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from consumers.text import ngrams
 from consumers.training_set.snapshot import SCHEMA, load_training_set, write_training_set
 from daemon.training.features import Features, StoppedError, encoder_key
 from perennial_artifact.description import describe
+from perennial_artifact.sentence.head import Head
 from tests.support.ner_rows import training_set
 from tests.support.opening import ON_CPU, opened
 from tests.support.tiny_models import make_tiny_bert, toy_plan, toy_rows, toy_spec
@@ -97,6 +100,15 @@ def test_else_they_are_computed_and_kept(champion: Path, store: FeatureStore, tm
     assert again == pytest.approx(found, abs=1e-6)
     assert logs["features.store_checked"]["same"] is True
     assert logs["features.prepared"]["computed"] == 0
+
+
+def test_a_tuned_encoder_is_not_compared_with_the_buffers(champion: Path, store: FeatureStore, tmp_path: Path) -> None:
+    tuned = Path(shutil.copytree(champion, tmp_path / "tuned"))
+    head = Head.read(tuned)
+    replace(head, solved=replace(head.solved, tuned_rows=5)).write(tuned)
+    _found, logs = prepared(frozen(tmp_path / "run", made_by(tuned), ["tiny@1"] * len(ROWS)), tuned, store)
+    assert "features.buffer_checked" not in logs
+    assert logs["features.prepared"]["computed"] == len(ROWS)
 
 
 def test_vectors_of_letters_are_never_taken_for_the_encoders(champion: Path, store: FeatureStore, tmp_path: Path) -> None:

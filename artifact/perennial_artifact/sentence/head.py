@@ -159,6 +159,16 @@ class Head:
         return cls(weight, bias, labels, solved, thresholds)
 
 
+def read_solved(folder: Path) -> Solved:
+    """Return how the head in a model folder came about, without reading its weights. Raises `UnusableError`."""
+    path = folder / HEAD_FOLDER / HEAD_FILE
+    try:
+        return solved_of(decode(path.read_bytes()))
+    except (OSError, *WRONG) as error:
+        message = f"{path} cannot be read ({type(error).__name__}: {inert(error)[:200]})"
+        raise UnusableError(message) from error
+
+
 def solved_of(body: Mapping[str, object]) -> Solved:
     """Return what the content of a `head.json` says. Raises `UnusableError` for a newer format, else one of `foreign.WRONG`."""
     if body["format_version"] != _FORMAT_VERSION:
