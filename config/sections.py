@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64decode
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from config.clock import MAX_DAYS
 
@@ -13,6 +15,36 @@ PositiveInt = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 NotNegativeInt = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+_KIND = r"(promoted|rolled_back|refused|labels_wanted|alarm|run_failed)"
+_KINDS = rf"^\s*({_KIND}\s*(,\s*{_KIND}\s*)*)?$"
+_ADDRESS = re.compile(r"[!-?A-~]+@[!-?A-~]+")
+_HTTP = re.compile(r"https?://[^\s/@]+(/\S*)?")
+
+
+def _an_address(value: SecretStr) -> SecretStr:
+    if (url := value.get_secret_value()) and not _HTTP.fullmatch(url):
+        message = "it must be an address that begins with http:// or https://, without a user name"
+        raise ValueError(message)
+    return value
+
+
+def _base64(value: SecretStr) -> SecretStr:
+    try:
+        b64decode(value.get_secret_value().removeprefix("whsec_"), validate=True)
+    except ValueError:
+        message = "it must be base64, with or without the prefix whsec_; `openssl rand -base64 32` makes one"
+        raise ValueError(message) from None
+    return value
+
+
+def _listed(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+SecretUrl = Annotated[SecretStr, AfterValidator(_an_address)]
+"""Whoever knows the address of an incoming webhook can post to it."""
 
 
 class Section(BaseModel):
@@ -36,7 +68,7 @@ class ExtensionsSettings(Section):
     @property
     def names(self) -> tuple[str, ...]:
         """The modules, one by one."""
-        return tuple(name.strip() for name in self.modules.split(",") if name.strip())
+        return _listed(self.modules)
 
 
 class EventsSettings(Section):
@@ -194,6 +226,49 @@ class ServingSettings(Section):
     text_time_s: Positive
     corrections_answer: bool
     threads: NotNegativeInt
+
+
+class NotificationsSettings(Section):
+    """Who is told what happened, beside readers of the outgoing events."""
+
+    webhook_url: SecretUrl
+    webhook_secret: Annotated[SecretStr, AfterValidator(_base64)]
+    slack_url: SecretUrl
+    email_host: str
+    email_port: Annotated[int, Field(ge=1, le=65535)]
+    email_security: Literal["starttls", "tls", "none"]
+    email_username: str
+    email_password: SecretStr
+    email_ca: str
+    email_from: str
+    email_to: str
+    kinds: Annotated[str, Field(pattern=_KINDS)]
+    repeat_after_hours: NotNegative
+    give_up_after_hours: Positive
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """What is told of, one by one."""
+        return _listed(self.kinds)
+
+    @property
+    def receivers(self) -> tuple[str, ...]:
+        """The addresses that mail goes to, one by one."""
+        return _listed(self.email_to)
+
+    @model_validator(mode="after")
+    def _mail_can_be_sent(self) -> Self:
+        if not self.email_host:
+            return self
+        missing = [name for name in ("email_from", "email_to") if not _listed(getattr(self, name))]
+        if missing:
+            message = f"notifications.email_host needs {' and '.join(f'notifications.{name}' for name in missing)}"
+            raise ValueError(message)
+        odd = [address for address in (self.email_from, *self.receivers) if not _ADDRESS.fullmatch(address)]
+        if odd:
+            message = f"{odd[0]!r} in notifications.email_from or email_to is no address of the form name@host"
+            raise ValueError(message)
+        return self
 
 
 class TelemetrySettings(Section):

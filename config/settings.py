@@ -24,6 +24,7 @@ from config.sections import (
     IngestSettings,
     KafkaSettings,
     LogSettings,
+    NotificationsSettings,
     RegistrySettings,
     ScheduleSettings,
     ServingSettings,
@@ -73,6 +74,7 @@ class Settings(BaseSettings):
     registry: RegistrySettings
     serving: ServingSettings
     telemetry: TelemetrySettings
+    notifications: NotificationsSettings
 
     @classmethod
     def settings_customise_sources(  # noqa: D102 - pydantic-settings' own hook

@@ -6,9 +6,11 @@ import contextlib
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 import structlog
 
+from config.clock import utc_now
 from config.errors import UserError
 from config.files import private
 from config.settings import Settings
@@ -20,9 +22,12 @@ from consumers.enrichment.feature_store import FeatureStore
 from consumers.erasure.requests import Erasures
 from consumers.log.open import open_event_log
 from daemon.flow import outbox
+from daemon.flow.alarms import Alarms
 from daemon.flow.corrections import CorrectionsTask
 from daemon.flow.groups import CONSUMERS, LABELS_TOPIC
 from daemon.flow.ingest_task import DEADLINE_S, STEP_LIMIT_S, IngestTask
+from daemon.notifications.notifier import Notifier
+from daemon.notifications.open import channels_of
 from daemon.process import leader, signals, task_files
 from daemon.process.leadership import Leadership
 from daemon.process.side_task import SideTask
@@ -231,11 +236,12 @@ class Daemon:
         scheduler.start()
         inner.callback(scheduler.stop)
 
+        alarms = Alarms(registry, fencing_token=token)
+
         def enrich() -> float:
             outcome = enricher.step()
             metrics.enriched(outcome)
-            for alarm in outcome.raised:
-                log.error("feedback.label_flip_alarm", **alarm.as_log())
+            alarms.raised(outcome.raised)
             busy = outcome.articles or outcome.examples or outcome.resolved or outcome.judged
             return 0.0 if busy else settings.enrich.interval_s
 
@@ -255,10 +261,26 @@ class Daemon:
             # Its step holds whole runs, which have limits of their own.
             SideTask("cycle", lambda: self._look(cycle), self._stop),
             SideTask("outbox", publisher.step, self._stop, step_limit_s=STEP_LIMIT_S, deadline_s=DEADLINE_S),
+            *(
+                SideTask(f"notify by {name}", notifier.step, self._stop, step_limit_s=STEP_LIMIT_S, deadline_s=DEADLINE_S)
+                for name, notifier in self._notifiers(registry, token).items()
+            ),
             SideTask("housekeeping", housekeeping.step, self._stop, step_limit_s=_HOUR_S, deadline_s=STEP_LIMIT_S),
             SideTask("erasure", eraser.step, self._stop, step_limit_s=_HOUR_S, deadline_s=2 * STEP_LIMIT_S),
             SideTask("observing", observer.step, self._stop, step_limit_s=STEP_LIMIT_S, deadline_s=DEADLINE_S),
         ]
+
+    def _notifiers(self, registry: Registry, token: int) -> Mapping[str, Notifier]:
+        """Return what tells people of the outgoing events, one for each channel that is set up."""
+        wanted = self._settings.notifications
+        return {
+            channel.name: Notifier(
+                channel, registry, kinds=wanted.wanted, repeat_after=timedelta(hours=wanted.repeat_after_hours),
+                give_up_after=timedelta(hours=wanted.give_up_after_hours), fencing_token=token, clock=utc_now,
+                counted=self._metrics.notified,
+            )
+            for channel in channels_of(wanted)
+        }  # fmt: skip
 
     def _reload_if_asked(self, buffer: BufferWriter | None = None) -> None:
         if not self._reload.is_set():

@@ -55,6 +55,12 @@ class Outbox:
         with self._database.read() as connection:
             return [OutgoingEvent(row.id, row.event, row.created_at) for row in connection.execute(query)]
 
+    def after(self, number: int, limit: int = 100) -> list[OutgoingEvent]:
+        """Return the oldest events behind the one with a number, in order, whether they were sent or not."""
+        query = sa.select(outbox).where(outbox.c.id > number).order_by(outbox.c.id).limit(limit)
+        with self._database.read() as connection:
+            return [OutgoingEvent(row.id, row.event, row.created_at) for row in connection.execute(query)]
+
     def count_pending(self) -> int:
         """Return how many events wait to be sent."""
         query = sa.select(sa.func.count()).select_from(outbox).where(outbox.c.sent_at.is_(None))

@@ -12,6 +12,7 @@ from registry.database.engine import Database
 from registry.database.migrations import ensure_current
 from registry.leases import Lease
 from registry.looks import Looks
+from registry.notices import Notices
 from registry.outbox import Outbox
 from registry.runs import Runs
 from registry.versions import Versions
@@ -31,6 +32,7 @@ class Registry:
         self.versions = Versions(database, clock)
         self.looks = Looks(database)
         self.outbox = Outbox(database, clock)
+        self.notices = Notices(database, clock)
         self.lease = Lease(database, clock)
         self.api_keys = ApiKeys(database, clock)
         self.corrections = Corrections(database, clock)

@@ -21,6 +21,7 @@ from daemon.cli import (
     inspect,
     keys,
     models,
+    notify,
     operate,
     runs,
     status,
@@ -63,6 +64,7 @@ app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(topics.app, name="topics")
 app.add_typer(keys.app, name="keys")
 app.add_typer(feedback.app, name="feedback")
+app.add_typer(notify.app, name="notify")
 
 
 def main() -> None:

@@ -78,6 +78,9 @@ class DaemonMetrics:
             "perennial_unenriched_oldest_age_seconds", "Age of the oldest stored text that waits for enrichment; 0 for none.",
             ["table"], registry=registry,
         )  # fmt: skip
+        self._notices = Counter(
+            "perennial_notifications", "Notifications, by what became of them.", ["channel", "fate"], registry=registry
+        )
         self._joined = Counter("perennial_feedback_resolved", "Waiting feedback that found its text.", registry=registry)
         self._examples = Gauge(
             "perennial_examples", "Examples: new since the last run, or all for training.", ["task", "which"], registry=registry
@@ -180,6 +183,10 @@ class DaemonMetrics:
             since = outcome.waiting_since.get(table)
             # At each scrape: should no step end any more, the age must still grow.
             self._unenriched_age.labels(table).set_function(_age_of(since))
+
+    def notified(self, channel: str, fate: str) -> None:
+        """Count a notification."""
+        self._notices.labels(channel, fate).inc()
 
     def counted(self, task: str, *, new: int, train: int) -> None:
         """Show the examples that the trigger policy saw of a task."""

@@ -182,7 +182,7 @@ class Cycle:
     def _freeze(self, run: Run) -> Run:
         asked = triggers.requests_of(self._registry.runs.trigger_keys(run.run_id))
         told = {"requests": asked[:_TOLD_REQUESTS], "requests_served": len(asked)}
-        self._announce(run, "training.started", reason=run.reason, full=run.full, **told)
+        self._announce(run, "training.started", reason=run.reason, full=run.full, refresh=run.refresh, **told)
         overrides = evidence.overrides_of(asked, self._buffer)
         task = self._task(run)
         task = task.model_copy(update={"training": overrides.applied_to(task.training)})
@@ -301,7 +301,7 @@ class Cycle:
         verdict, reasons = decision.verdict, (*decision.reasons, *evidence.labels_that_wait(frozen.manifest))
         if not result.comparison.same_answers:
             self._registry.looks.record(run.task, run.run_id, looked_at, fencing_token=self._token)
-        self._announce(run, "training.finished", verdict=verdict, reasons=list(reasons), version=run.version)
+        self._announce(run, "training.finished", verdict=verdict, reasons=list(reasons), version=run.version, refresh=run.refresh)
         comparison = result.comparison.model_dump(mode="json")
         run = self._update(run, state="decided", verdict=verdict, reasons=reasons, comparison=comparison, error=None)
         log.info("run.decided", verdict=verdict, reasons=list(reasons), version=run.version)

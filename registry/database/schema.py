@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest migration: the schema this program reads and writes."""
 
 CHAMPION = "champion"
@@ -172,6 +172,24 @@ outbox = sa.Table(
     sa.Column("event", JsonText, nullable=False),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("sent_at", UtcTime, index=True),
+)
+
+notice_channels = sa.Table(
+    "notice_channels",
+    metadata,
+    sa.Column("channel", sa.Text, primary_key=True),
+    # The last outgoing event that the channel has done with.
+    sa.Column("outbox_id", sa.Integer, nullable=False),
+)
+
+notices_sent = sa.Table(
+    "notices_sent",
+    metadata,
+    sa.Column("channel", sa.Text, primary_key=True),
+    # A hash of what another notice like it would share.
+    sa.Column("repeats", sa.Text, primary_key=True),
+    sa.Column("sent_at", UtcTime, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 lease = sa.Table(

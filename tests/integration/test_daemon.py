@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from config.clock import utc_now
@@ -26,8 +28,11 @@ from daemon import app as module
 from daemon.app import Daemon
 from daemon.process import leadership
 from registry.artifacts.local import LocalArtifacts
+from registry.database.schema import notice_channels
 from registry.leases import Lease
 from registry.store import Registry
+from tests.kafka.broker import free_port
+from tests.support.receivers import http_receiver
 from tests.support.registries import TASK, add_version
 
 LIMIT_S = 30.0
@@ -124,6 +129,30 @@ def test_versions_beyond_those_to_keep_lose_their_files_by_themselves(
     assert running.stop() == 0
     assert done["artifacts_removed"] == [one.artifact_id for number, one in enumerate(published, 1) if number not in left]
     assert artifacts.list() == [published[number - 1].artifact_id for number in left]
+
+
+def test_it_tells_people_and_a_receiver_that_is_away_keeps_nothing_waiting(settings: Settings, lines: list[Any]) -> None:
+    with http_receiver() as receiver:
+        away = f"http://127.0.0.1:{free_port()}/"
+        told = {"webhook_url": SecretStr(away), "slack_url": SecretStr(receiver.url)}
+        running = Running(settings.model_copy(update={"notifications": settings.notifications.model_copy(update=told)}))
+        wait_for(lines, "daemon.started")
+        with Registry.open(settings.registry_url) as registry:
+            while not all(name in _channels(registry) for name in ("slack", "webhook")):
+                time.sleep(0.02)
+            event = {"event_id": "r:training.failed", "type": "training.failed", "task": TASK, "run_id": "r", "error": "no disk"}
+            registry.outbox.add(event)
+            wait_for(lines, "notification.sent", channel="slack", kind="run_failed")
+            wait_for(lines, "notification.retry", channel="webhook")
+            assert registry.outbox.pending() == []
+        assert running.stop() == 0
+    assert b"no disk" in receiver.bodies[0]
+    check_free(settings)
+
+
+def _channels(registry: Registry) -> list[str]:
+    with registry.database.read() as connection:
+        return list(connection.execute(sa.select(notice_channels.c.channel)).scalars())
 
 
 def test_a_start_that_fails_half_way_frees_what_it_had_taken(settings: Settings) -> None:
