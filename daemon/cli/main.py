@@ -18,6 +18,7 @@ from daemon.cli import (
     erasure,
     feedback,
     importing,
+    init,
     inspect,
     keys,
     models,
@@ -58,7 +59,7 @@ def _options(
     pass
 
 
-for group in (operate, train, importing, runs, models, status, inspect, erasure, backups):
+for group in (init, operate, train, importing, runs, models, status, inspect, erasure, backups):
     group.register(app)
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(topics.app, name="topics")

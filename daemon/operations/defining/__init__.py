@@ -1,0 +1,1 @@
+"""A first task file, made from what somebody has."""
