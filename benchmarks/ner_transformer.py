@@ -202,9 +202,10 @@ def _train_stock(rows: Sequence[Pair], folder: Path, seed: int, recipe: Mapping[
     names = tags.names(sorted({span["label"] for _text, target in rows for span in target["spans"]}))
     tokenizer = AutoTokenizer.from_pretrained(source_of(task.base_model))
     model = AutoModelForTokenClassification.from_pretrained(source_of(task.base_model), id2label=dict(enumerate(names)))
+    rate = task.training.full_learning_rate
+    assert rate != "auto", "the task file gives a number"
     arguments = TrainingArguments(
-        output_dir=str(folder / "work"), num_train_epochs=task.training.full_epochs,
-        learning_rate=task.training.full_learning_rate,
+        output_dir=str(folder / "work"), num_train_epochs=task.training.full_epochs, learning_rate=rate,
         per_device_train_batch_size=task.training.batch_size, seed=seed, use_cpu=not torch.cuda.is_available(),
         bf16=native_bf16("cuda" if torch.cuda.is_available() else "cpu"), save_strategy="no", report_to="none", disable_tqdm=True,
         dataloader_pin_memory=False,

@@ -17,6 +17,7 @@ from config.kinds.regression.dimensions import MAX_DIMENSIONS, Dimension
 from config.task_files import filters
 from config.task_files.measured import misfit
 from config.task_files.prefilter import Prefilter
+from config.task_files.rates import NUMBER_TAG
 from config.task_files.sections import FeedbackPolicy, Promotion, Refresh, Section, Training, Trigger
 
 _TO_WRITE = {
@@ -96,9 +97,12 @@ class TaskSpec(Section):
         return not kinds.get(self.kind).positional if self.refresh.enabled is None else self.refresh.enabled
 
     @model_validator(mode="after")
-    def _base_of_the_backend(self) -> Self:
+    def _of_the_backend(self) -> Self:
         if self.backend == "transformer" and self.base_model.startswith("blank:"):
             message = f"base_model {self.base_model!r} is one of spaCy's; on backend transformer write minilm, an id or a path"
+            raise ValueError(message)
+        if self.backend != "transformer" and (unfit := self.training.only_of_transformers):
+            message = f"training.{unfit[0]} ({getattr(self.training, unfit[0])}) is for backend transformer; remove it"
             raise ValueError(message)
         return self
 
@@ -201,7 +205,7 @@ def changes(before: Mapping[str, TaskSpec], after: Mapping[str, TaskSpec]) -> di
 
 
 def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
-    key = ".".join(str(part) for part in problem["loc"])
+    key = ".".join(str(part) for part in problem["loc"] if part != NUMBER_TAG)
     if problem["type"] == "extra_forbidden":
         parts: dict[str, type[BaseModel]] = {
             "trigger": Trigger,

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from config.clock import MAX_DAYS
 from config.foreign.labels import LabelName, label
+from config.task_files.rates import Rate
 
 Verdict = Literal["correction", "confirmation"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
@@ -64,12 +65,22 @@ class Training(Section):
     ] = 40_000
     epochs: Annotated[int, Field(gt=0, description="Passes over the rows in an incremental run, at most.")] = 2
     full_epochs: Annotated[int, Field(gt=0, description="Passes over the rows in a full or first run, at most.")] = 3
-    learning_rate: Annotated[float, Field(gt=0, description="Step size of an incremental run.")] = 2e-4
-    full_learning_rate: Annotated[float, Field(gt=0, description="Step size of a full or first run.")] = 2e-4
+    learning_rate: Annotated[
+        Rate, Field(description="Step size of an incremental run; `auto`: by the size of the base (transformer).")
+    ] = 2e-4
+    full_learning_rate: Annotated[Rate, Field(description="Step size of a full or first run; `auto` likewise.")] = 2e-4
+    layer_decay: Annotated[
+        float,
+        Field(gt=0, le=1, description="Share of a layer's step size that the layer below it has (transformer); 1: all alike."),
+    ] = 1.0
     batch_size: Annotated[int, Field(gt=0, description="Rows per batch.")] = 32
     gradient_accumulation: Annotated[
         int, Field(gt=0, le=MAX_ACCUMULATION, description="Batches per step: their gradients are added.")
     ] = 1
+    gradient_checkpointing: Annotated[
+        bool,
+        Field(description="Compute what a layer gives once more instead of keeping it: less memory, more time (transformer)."),
+    ] = False
     max_tokens: Annotated[
         int, Field(gt=0, description="A longer text is cut, for entities read in windows of so many tokens (transformer).")
     ] = 128
@@ -139,6 +150,13 @@ class Training(Section):
             message = f"names a block twice: {', '.join(names)}"
             raise ValueError(message)
         return names
+
+    @property
+    def only_of_transformers(self) -> list[str]:
+        """The options that are set and that only learners on a transformer obey."""
+        unset = {"layer_decay": 1.0, "gradient_checkpointing": False}
+        rates = [name for name in ("learning_rate", "full_learning_rate") if getattr(self, name) == "auto"]
+        return [*rates, *(name for name, value in unset.items() if getattr(self, name) != value)]
 
     @property
     def only_of_whole_texts(self) -> list[str]:

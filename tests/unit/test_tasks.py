@@ -94,6 +94,33 @@ def test_a_wrong_key_is_named_with_the_choices(tmp_path: Path, change: str, said
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("learning_rate: 0", r"`training.learning_rate`: Input should be greater than 0, got 0"),
+        ("learning_rate: .nan", r"`training.learning_rate`: Input should be"),
+        ("full_learning_rate: fast", r"`training.full_learning_rate`: Input should be a valid number"),
+        ("layer_decay: 0", r"`training.layer_decay`: Input should be greater than 0"),
+        ("layer_decay: 1.5", r"`training.layer_decay`: Input should be less than or equal to 1"),
+        ("gradient_checkpointing: often", r"`training.gradient_checkpointing`: Input should be a valid boolean"),
+    ],
+)
+def test_an_impossible_way_of_learning_is_named(tmp_path: Path, change: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        load_task(written(tmp_path, f"{GOOD}training: {{{change}}}"))
+
+
+def test_rates_may_be_left_to_the_run_on_a_transformer_alone(tmp_path: Path) -> None:
+    training = load_task(written(tmp_path, GOOD + "training: {learning_rate: auto, full_learning_rate: 5e-5}")).training
+    assert (training.learning_rate, training.full_learning_rate) == ("auto", 5e-5)
+    spacy = GOOD.replace("classification", "ner").replace("transformer", "spacy").replace("minilm", "blank:en")
+    spacy = spacy.replace("accuracy", "entity_f1")
+    for option in ("learning_rate: auto", "layer_decay: 0.9", "gradient_checkpointing: true"):
+        key = option.partition(":")[0]
+        with pytest.raises(UserError, match=rf"training\.{key} \(.*\) is for backend transformer; remove it"):
+            load_task(written(tmp_path, spacy + f"training: {{{option}}}"))
+
+
 def test_a_missing_key_says_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="key `base_model` is missing; write `base_model: minilm`"):
         load_task(written(tmp_path, GOOD.replace("base_model: minilm\n", "")))

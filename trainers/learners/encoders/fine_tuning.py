@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 from transformers import (
     PreTrainedModel,
     PrinterCallback,
@@ -28,19 +28,19 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
-from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from trainers.hardware import Hardware, keep_freed_memory
 from trainers.learners.encoders.checkpoints import KEPT, Pace, newest_valid
 from trainers.learners.encoders.losses import loss_of_rows, told
 from trainers.learners.protocols import TrainingStep
+from trainers.learners.tuning.batches import GroupedByLength
+from trainers.learners.tuning.rates import by_layer
+from trainers.learners.tuning.recomputing import recomputed
 
 _WARMUP_SHARE = 0.06
 _REPORT_EVERY_S = 1.0
 _EAGER_TOKENS = 256
 """Longest row up to which unfused attention trains quicker in bf16 on a processor."""
-_GROUP_BATCHES = 50
-"""Batches that are sorted by length together."""
 _NOT_COUNTED = -100
 """What the library leaves out when it counts the items of a step."""
 
@@ -83,6 +83,10 @@ class Recipe:
     """Stop after this many steps; -1: after `epochs`."""
     accumulation: int = 1
     """Batches whose gradients make one step."""
+    layer_decay: float = 1.0
+    """Share of a layer's step size that the layer below it has."""
+    gradient_checkpointing: bool = False
+    """Compute once more what a layer gives when the gradient needs it, instead of keeping it."""
 
     @property
     def rows_per_step(self) -> int:
@@ -141,12 +145,17 @@ def fine_tune(
         answerable=answerable,
         labels=trainable.labels,
         loss=trainable.loss,
+        transformer=trainable.transformer,
+        recipe=recipe,
     )
     # It prints to standard output, which belongs to the job's progress lines.
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Report(trainer, report, recipe.rows_per_step))
     checkpoint = newest_valid(checkpoints)
-    with _quick_attention(trainable.transformer, max(len(row.input_ids) for row in rows), recipe.hardware):
+    with (
+        _quick_attention(trainable.transformer, max(len(row.input_ids) for row in rows), recipe.hardware),
+        recomputed(trainable.transformer, wanted=recipe.gradient_checkpointing),
+    ):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
@@ -218,38 +227,6 @@ class _Collator:
         return batch
 
 
-class _GroupedByLength(Sampler[int]):
-    """The library's grouping, in an order that is a function of seed and epoch alone, so that a resumed epoch goes on in it.
-
-    The library groups within as few as one batch when rows are few; here always within `_GROUP_BATCHES`. Batches are
-    shuffled, because rows of like length are alike in other ways too; the longest stays first, so that memory runs out at
-    once or not at all.
-    """
-
-    def __init__(self, batch_size: int, lengths: list[int], seed: int) -> None:
-        self._batch_size = batch_size
-        self._lengths = lengths
-        self._seed = seed
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of an epoch; the library calls it before each."""
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self._lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        chance = torch.Generator().manual_seed(self._seed * 1_000 + self._epoch)
-        order = get_length_grouped_indices(self._lengths, self._batch_size, _GROUP_BATCHES, chance)  # type: ignore[no-untyped-call]  # the library leaves it without types
-        batches = [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
-        # The last may be smaller; anywhere else it would shift the borders of those behind it.
-        middle = batches[1:-1]
-        shuffled = torch.randperm(len(middle), generator=chance).tolist()
-        for batch in [*batches[:1], *(middle[index] for index in shuffled), *batches[1:][-1:]]:
-            yield from batch
-
-
 class _WeightedTrainer(Trainer):
     """Trainer with a weighted loss over the answerable labels."""
 
@@ -259,10 +236,13 @@ class _WeightedTrainer(Trainer):
         answerable: Sequence[int],
         labels: int,
         loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None,
+        transformer: PreTrainedModel,
+        recipe: Recipe,
         **options: Any,  # noqa: ANN401 - handed on to the library
     ) -> None:
         super().__init__(**options)
-        self._loss = loss
+        self._loss, self._transformer, self._recipe = loss, transformer, recipe
+        self._tuned: nn.Module = options["model"]
         closed = torch.ones(labels, dtype=torch.bool)
         closed[list(answerable)] = False
         self._closed = closed.to(self.args.device)
@@ -296,10 +276,19 @@ class _WeightedTrainer(Trainer):
             return self._loss(logits, targets) * weights
         return loss_of_rows(logits, targets, weights, self._closed)
 
-    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Return the library's own optimizer, with a rate for each layer where the recipe asks for that."""
+        if self._recipe.layer_decay == 1.0 or self.optimizer is not None:
+            return super().create_optimizer(model)
+        made, options = Trainer.get_optimizer_cls_and_kwargs(self.args)
+        groups = by_layer(self._tuned, self._transformer, self._recipe.learning_rate, self._recipe.layer_decay)
+        self.optimizer = made(groups, **options)
+        return self.optimizer
+
+    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> GroupedByLength:
         rows = train_dataset if train_dataset is not None else self.train_dataset
         lengths = [len(rows[index].input_ids) for index in range(len(rows))]  # type: ignore[index, arg-type]  # it is ours
-        return _GroupedByLength(self.args.train_batch_size, lengths, self.args.seed)
+        return GroupedByLength(self._recipe.rows_per_step, lengths, self._recipe.seed)
 
 
 class _Report(TrainerCallback):

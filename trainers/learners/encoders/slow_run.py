@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import structlog
 import torch
+from transformers import PreTrainedModel
 
 from perennial_artifact.description import describe
 from perennial_artifact.sentence.head import Solved
@@ -26,6 +27,7 @@ from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import Example, TrainingPlan, TrainingStep
 from trainers.learners.starting import Start
 from trainers.learners.tried import Tried
+from trainers.learners.tuning.rates import rate_for, size_of
 
 _ROWS_PER_BATCH = 32
 
@@ -86,7 +88,7 @@ def tune(
     `learning` are the `rows`, tokenised. A checkpoint is taken up only where `depends_on` and all else that its steps depend on
     are the same.
     """
-    recipe = recipe_of(plan, len(rows), from_base=from_base)
+    recipe = recipe_of(plan, encoder.pooled.transformer, epochs_over(plan, len(rows), from_base=from_base), from_base=from_base)
     began = time.process_time()
     with adapted(encoder.pooled, plan.spec.training.lora_rank):
         fine_tune(
@@ -139,24 +141,39 @@ def features_of_rows(
     return features
 
 
-def recipe_of(plan: TrainingPlan, rows: int, *, from_base: bool) -> Recipe:
-    """Return how a run tunes on so many rows."""
+def epochs_over(plan: TrainingPlan, rows: int, *, from_base: bool) -> int:
+    """Return how often a run that solves its head on all rows passes over so many in tuning."""
     training = plan.spec.training
     epochs, most = (training.full_epochs, training.full_tuning_rows) if from_base else (training.epochs, training.tuning_rows)
+    # Few rows need another pass, many do not.
+    return max(1, min(epochs, most // rows))
+
+
+def recipe_of(plan: TrainingPlan, transformer: PreTrainedModel, epochs: int, *, from_base: bool) -> Recipe:
+    """Return how a run tunes a transformer, as the task file says."""
+    training = plan.spec.training
+    rate = training.full_learning_rate if from_base else training.learning_rate
+    if rate == "auto":
+        rate = rate_for(size_of(transformer), adapters=training.lora_rank is not None)
+        _LOG.info("learning_rate_chosen", task=plan.spec.name, weights=size_of(transformer), learning_rate=rate)
     return Recipe(
-        # Few rows need another pass, many do not.
-        epochs=max(1, min(epochs, most // rows)),
-        learning_rate=training.full_learning_rate if from_base else training.learning_rate,
+        epochs=epochs,
+        learning_rate=rate,
         batch_size=plan.batch_size,
         seed=plan.seed,
         hardware=plan.hardware,
         accumulation=training.gradient_accumulation,
+        layer_decay=training.layer_decay,
+        gradient_checkpointing=training.gradient_checkpointing,
     )
 
 
 def fingerprint(recipe: Recipe, depends_on: object, rows: Iterable[object]) -> str:
-    """Return a short hash of everything that a checkpoint's steps depend on: a resumed run may have other threads."""
-    recipe = replace(recipe, hardware=replace(recipe.hardware, threads=0))
+    """Return a short hash of everything that a checkpoint's steps depend on.
+
+    A resumed run may have other threads, and make its steps of smaller batches.
+    """
+    recipe = replace(recipe, hardware=replace(recipe.hardware, threads=0), batch_size=recipe.rows_per_step, accumulation=1)
     digest = hashlib.sha256(repr((recipe, depends_on)).encode())
     for row in rows:
         digest.update(repr(row).encode())

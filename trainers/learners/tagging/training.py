@@ -14,8 +14,8 @@ from perennial_artifact.description import Description, Input, versions_of
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.tagging import tags
 from perennial_artifact.tagging.entities import FORMAT, PIECE_CHARS
-from trainers.learners.encoders.fine_tuning import Recipe, Trainable, fine_tune
-from trainers.learners.encoders.slow_run import champion_of, fingerprint, with_note
+from trainers.learners.encoders.fine_tuning import Trainable, fine_tune
+from trainers.learners.encoders.slow_run import champion_of, fingerprint, recipe_of, with_note
 from trainers.learners.entities.passes import passes_of
 from trainers.learners.opening import usable
 from trainers.learners.protocols import TrainingPlan, TrainingStep
@@ -86,20 +86,12 @@ def train(plan: TrainingPlan, output: Path, *, frozen: bool = False) -> None:
 
 
 def _tune(plan: TrainingPlan, tagger: Tagger, rows: Sequence[TaggedRow], labels: LabelSet, *, from_base: bool, note: str) -> None:
-    training = plan.spec.training
-    passes = passes_of(rows, training, full=from_base)
+    passes = passes_of(rows, plan.spec.training, full=from_base)
     # Rows with more passes than others stand in each epoch more than once.
     epochs = min(passes)
     times = (round(each / epochs) for each in passes)
     windows = [window for row, often in zip(rows, times, strict=True) for _turn in range(often) for window in row.windows]
-    recipe = Recipe(
-        epochs=epochs,
-        learning_rate=training.full_learning_rate if from_base else training.learning_rate,
-        batch_size=plan.batch_size,
-        seed=plan.seed,
-        hardware=plan.hardware,
-        accumulation=training.gradient_accumulation,
-    )
+    recipe = recipe_of(plan, tagger.model, epochs, from_base=from_base)
     count = 1 + 2 * len(labels.names)
     start = (plan.spec.base_model, str(plan.warm_start), plan.full, labels.names, labels.seen_ids)
     began = time.process_time()

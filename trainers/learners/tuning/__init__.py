@@ -1,0 +1,1 @@
+"""What tuning a base of any size takes: rates by size and layer, batches within memory, when to stop, several processes."""
