@@ -7,7 +7,10 @@ import os
 import re
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
+
+import psutil
 
 from config.errors import UserError
 from config.sections import TrainingSettings
@@ -22,6 +25,7 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _LARGEST_KEPT_BYTES = 1 << 30
 _NEVER_TRIM = 0x7FFF_FFFF
+_MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +100,47 @@ def keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _NEVER_TRIM)
 
 
+def most_processes(device: Device) -> int:
+    """Return how many processes can tune together here: each has a GPU, or a core, of its own."""
+    if device == "cpu":
+        return usable_cores()
+    import torch  # noqa: PLC0415 - see above
+
+    return torch.cuda.device_count()
+
+
 def usable_cores() -> int:
     """Return the cores this process may run on, which in a container can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def free_memory(device: Device, *, limit_mib: int = 0, among: int = 1) -> int:
+    """Return how many bytes this process can still have.
+
+    On a GPU what is free there. Else what the machine has available and its container allows, shared by `among` processes; with
+    a limit (0: none) for this one no more than that leaves.
+    """
+    if device == "cuda":
+        import torch  # noqa: PLC0415 - see above
+
+        return int(torch.cuda.mem_get_info()[0])
+    free = min(psutil.virtual_memory().available, _left_in_container()) // among
+    return min(free, max(0, limit_mib * _MIB - psutil.Process().memory_info().rss)) if limit_mib else free
+
+
+def _left_in_container(folder: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return what the control group (Linux, version 2) leaves of its memory; no bound where there is none."""
+    try:
+        limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        # The cache of files, which goes when memory is wanted.
+        cache = next(
+            int(line.split()[1])
+            for line in (folder / "memory.stat").read_text().splitlines()
+            if line.startswith("inactive_file ")
+        )
+        return sys.maxsize if limit == "max" else max(0, int(limit) - int(used) + cache)
+    except (OSError, ValueError, StopIteration):
+        return sys.maxsize
 
 
 def _device(wanted: Literal["auto", "cpu", "cuda"]) -> Device:

@@ -14,6 +14,7 @@ Verdict = Literal["correction", "confirmation"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 MAX_ACCUMULATION = 1_024
+MAX_PROCESSES = 64
 
 # Named in the design and refused until they exist: an option that is not built is never ignored.
 _NOT_BUILT_MODES = ("canary", "shadow")
@@ -81,6 +82,22 @@ class Training(Section):
         bool,
         Field(description="Compute what a layer gives once more instead of keeping it: less memory, more time (transformer)."),
     ] = False
+    auto_batch_size: Annotated[
+        bool,
+        Field(description="Make batches as small as the memory there is asks for; the rows of a step stay (transformer)."),
+    ] = False
+    processes: Annotated[
+        int,
+        Field(
+            ge=1, le=MAX_PROCESSES, description="Processes that tune together, each with a GPU or core of its own (transformer)."
+        ),
+    ] = 1
+    early_stopping: Annotated[
+        int | None,
+        Field(
+            gt=0, description="End tuning after so many epochs that answer rows kept back no better (transformer); null: never."
+        ),
+    ] = None
     max_tokens: Annotated[
         int, Field(gt=0, description="A longer text is cut, for entities read in windows of so many tokens (transformer).")
     ] = 128
@@ -154,7 +171,13 @@ class Training(Section):
     @property
     def only_of_transformers(self) -> list[str]:
         """The options that are set and that only learners on a transformer obey."""
-        unset = {"layer_decay": 1.0, "gradient_checkpointing": False}
+        unset = {
+            "layer_decay": 1.0,
+            "gradient_checkpointing": False,
+            "auto_batch_size": False,
+            "early_stopping": None,
+            "processes": 1,
+        }
         rates = [name for name in ("learning_rate", "full_learning_rate") if getattr(self, name) == "auto"]
         return [*rates, *(name for name, value in unset.items() if getattr(self, name) != value)]
 

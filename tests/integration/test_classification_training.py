@@ -27,7 +27,7 @@ from perennial_artifact.sentence.head import Head
 from tests.support.opening import opened
 from tests.support.tiny_models import CPU, make_tiny_bert, toy_plan, toy_rows, toy_spec
 from trainers.learners.catalog import learner_for
-from trainers.learners.encoders import encoder, fine_tuning
+from trainers.learners.encoders import encoder, fine_tuning, weighted_trainer
 from trainers.learners.encoders.checkpoints import Pace
 from trainers.learners.encoders.classification import ClassificationLearner
 from trainers.learners.features import FeatureSet
@@ -266,7 +266,7 @@ def test_out_of_memory_passes_through(base: Path, tmp_path: Path, monkeypatch: p
     def exhausted(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(fine_tuning, "loss_of_rows", exhausted)
+    monkeypatch.setattr(weighted_trainer, "loss_of_rows", exhausted)
     with pytest.raises(torch.OutOfMemoryError):
         learn(tmp_path, toy_spec(base), toy_rows(["SPORT", "MARKETS"], 16))
 

@@ -23,7 +23,7 @@ from tests.support.opening import opened
 from tests.support.tiny_models import make_tiny_bert, toy_entities, toy_plan
 from trainers.compare.metrics.entities import entity_scores
 from trainers.learners.catalog import can_refresh, learner_for, refresher_for
-from trainers.learners.encoders import fine_tuning, losses
+from trainers.learners.encoders import fine_tuning, losses, weighted_trainer
 from trainers.learners.encoders.checkpoints import Pace
 from trainers.learners.protocols import Example, TrainingStep
 from trainers.learners.tagging.ner import TaggingLearner
@@ -315,7 +315,7 @@ def test_out_of_memory_passes_through(base: Path, tmp_path: Path, monkeypatch: p
     def exhausted(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(fine_tuning, "loss_of_rows", exhausted)
+    monkeypatch.setattr(weighted_trainer, "loss_of_rows", exhausted)
     with pytest.raises(torch.OutOfMemoryError):
         learn(tmp_path, base, examples(10))
 

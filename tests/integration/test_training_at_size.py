@@ -17,6 +17,7 @@ from config.errors import UserError
 from config.tasks import TaskSpec
 from tests.support import ner_rows
 from tests.support.tiny_models import (
+    CPU,
     make_tiny_bert,
     toy_entities,
     toy_numbers,
@@ -29,7 +30,10 @@ from tests.support.tiny_models import (
 from trainers.learners.catalog import learner_for
 from trainers.learners.encoders import encoder, fine_tuning
 from trainers.learners.encoders.checkpoints import Pace
+from trainers.learners.encoders.weighted_trainer import WeightedTrainer
 from trainers.learners.protocols import Example, TrainingStep
+from trainers.learners.tried import Tried
+from trainers.learners.tuning import fitting
 from trainers.learners.tuning.rates import by_layer, rate_for, size_of
 
 pytestmark = pytest.mark.slow
@@ -77,6 +81,7 @@ def test_small_batches_that_recompute_their_layers_take_the_same_steps(
         return plain(*given, **options)
 
     monkeypatch.setattr(transformers.modeling_utils, "checkpoint", counted)
+    monkeypatch.setattr(fine_tuning, "_REPORT_EVERY_S", 0.0)
     reported: dict[int, list[TrainingStep]] = {16: [], 4: []}
     whole = learn(task(kind, base), tmp_path / "whole", steps=reported[16], batch_size=16)
     assert computed_again == []
@@ -163,3 +168,108 @@ def test_a_rate_left_to_the_run_is_chosen_by_the_size_of_the_base(base: Path, tm
     [said] = [line for line in logs if line["event"] == "learning_rate_chosen"]
     assert (said["learning_rate"], said["task"]) == (5e-4, "toy-numbers")
     assert said["weights"] == size_of(AutoModel.from_config(AutoConfig.from_pretrained(base)))
+
+
+def test_batches_are_made_for_the_memory_there_is_and_the_steps_stay(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = learn(task("classification", base), tmp_path / "whole", batch_size=16)
+    noted: list[int] = []
+    spec = task("classification", base, auto_batch_size=True)
+    roomy = learn(spec, tmp_path / "roomy", batch_size=16, note_batch_size=noted.append)
+    assert noted == [16], "there is room for so small a model"
+    assert all(torch.equal(values, roomy[name]) for name, values in whole.items())
+    monkeypatch.setattr(fine_tuning, "free_memory", lambda *_, **__: 1_000_000)
+    with capture_logs() as logs:
+        tight = learn(spec, tmp_path / "tight", batch_size=16, note_batch_size=noted.append)
+    assert noted[1] in (1, 2, 4, 8)
+    assert alike(whole, tight, within=2e-4)
+    [said] = [line for line in logs if line["event"] == "batch_size_chosen"]
+    assert (said["rows"], said["rows_per_step"]) == (noted[1], 16)
+    assert said["mib_per_row"] > 0
+
+
+def test_layers_that_are_computed_once_more_need_less_of_a_row(base: Path) -> None:
+    opened = encoder.open_base(str(base), max_tokens=32)
+    model = encoder.Tuned(opened.pooled, 2, 32)
+    found = []
+    for recompute in (False, True):
+        with capture_logs() as logs:
+            batch_of = [opened.pad([[2, *[7] * 30, 3]] * count) for count in (1, 2)]
+            fitting.batch_that_fits(
+                model, opened.pooled.transformer, batch_of, CPU, 32, 32, recompute=recompute, free=10**9, among=1
+            )
+        found.append(logs[-1]["mib_per_row"])
+    assert 0 < found[1] < found[0]
+
+
+def judge_with(monkeypatch: pytest.MonkeyPatch, losses: Sequence[float]) -> list[dict[str, torch.Tensor]]:
+    """Let rows that were kept back give these losses, one an epoch; return where the weights of each epoch are noted."""
+    after: list[dict[str, torch.Tensor]] = []
+
+    def loss_on(trainer: WeightedTrainer, rows: Sequence[Any]) -> float:
+        assert len(rows) >= 50
+        transformer = getattr(trainer._tuned, "pooled", trainer._tuned)
+        transformer = getattr(transformer, "transformer", transformer)
+        after.append({name: values.clone() for name, values in transformer.state_dict().items()})
+        return losses[len(after) - 1]
+
+    monkeypatch.setattr(WeightedTrainer, "loss_on", loss_on)
+    return after
+
+
+MANY: Mapping[str, Callable[[], Sequence[Example]]] = {
+    "classification": lambda: toy_rows(LABELS, 260),
+    "ner": lambda: ner_rows.examples(520),
+}
+
+
+@pytest.mark.parametrize("kind", MANY)
+def test_tuning_stops_when_rows_kept_back_are_answered_no_better_and_the_best_epoch_goes_on(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    after = judge_with(monkeypatch, [3.0, 1.0, 2.0, 1.5, 0.5])
+    steps: list[TrainingStep] = []
+    tried: list[Tried] = []
+    spec = task(kind, base, full_epochs=6, early_stopping=2)
+    made = learn(spec, tmp_path, rows=MANY[kind](), batch_size=256, steps=steps, note_tried=tried.append)
+    assert len(after) == 4, "two epochs after the second were no better"
+    tuned = [name for name in made if "classifier" not in name]
+    assert len(tuned) > 20
+    assert all(torch.equal(made[name], after[1][name]) for name in tuned)
+    judged = [one for one in tried if "kept back" in one.name]
+    assert [(one.scores["loss"], one.chosen) for one in judged] == [(3.0, False), (1.0, True), (2.0, False), (1.5, False)]
+    assert (steps[-1].step, steps[-1].steps) == (steps[-1].steps * 4 // 6, steps[-1].steps)
+
+
+def test_a_killed_run_that_may_stop_early_ends_as_if_nothing_had_happened(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fine_tuning, "Pace", lambda: Pace(interval_s=0, max_share=1e9))
+    monkeypatch.setattr(fine_tuning, "_REPORT_EVERY_S", 0.0)
+    spec, rows = task("classification", base, full_epochs=4, early_stopping=4), MANY["classification"]()
+    tried: list[Tried] = []
+    unbroken = learn(spec, tmp_path / "unbroken", rows=rows, batch_size=256, note_tried=tried.append)
+
+    def report(step: TrainingStep) -> None:
+        if step.step >= 5:
+            raise Killed
+
+    with pytest.raises(Killed):
+        learn(spec, tmp_path, rows=rows, batch_size=256, report=report)
+    again: list[Tried] = []
+    resumed = learn(spec, tmp_path, rows=rows, batch_size=256, note_tried=again.append)
+    assert all(torch.equal(values, resumed[name]) for name, values in unbroken.items())
+    losses = [[one.scores for one in found if "kept back" in one.name] for found in (tried, again)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 4
+
+
+def test_with_too_few_rows_to_keep_back_every_epoch_is_learnt(base: Path, tmp_path: Path) -> None:
+    steps: list[TrainingStep] = []
+    told: list[str] = []
+    with capture_logs() as logs:
+        learn(task("regression", base, early_stopping=1), tmp_path, steps=steps, tell=told.append)
+    assert [(line["rows"], line["log_level"]) for line in logs if line["event"] == "not_stopping_early"] == [(40, "warning")]
+    assert any("too few to keep some back" in line for line in told)
+    assert steps[-1].step == steps[-1].steps

@@ -73,7 +73,7 @@ def test_pace_bounds_number_and_cost(clock: SimpleNamespace, tmp_path: Path) -> 
 
     def due_after(seconds: float) -> bool:
         clock.now += seconds
-        control = SimpleNamespace(should_save=False)
+        control = SimpleNamespace(should_save=False, should_training_stop=False)
         pace.on_step_end(arguments, state, control)  # type: ignore[arg-type]  # stand-ins
         return control.should_save
 

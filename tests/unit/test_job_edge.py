@@ -47,7 +47,8 @@ def outcome(spec: JobSpec, monkeypatch: pytest.MonkeyPatch, error: BaseException
 
     monkeypatch.setattr(job_steps, "execute", fail)
     spec.run_dir.mkdir(exist_ok=True)
-    return job_run._outcome(spec, guards.StopRequest(), ProgressLog("r1", spec.run_dir / "history.jsonl", None))
+    progress = ProgressLog("r1", spec.run_dir / "history.jsonl", None)
+    return job_run.outcome_of(spec, lambda: job_steps.execute(spec, guards.StopRequest(), progress))
 
 
 def wrapped(inner: Exception) -> RunFailedError:
@@ -165,7 +166,7 @@ def test_the_end_is_written_three_times_over(spec: JobSpec, status: Any, code: i
     stream = io.StringIO()
     progress = ProgressLog("r1", spec.run_dir / "history.jsonl", stream)
 
-    assert job_run._finish(spec, progress, JobResult(run_id="r1", status=status, error="why")) == code
+    assert job_run.finish(spec, progress, JobResult(run_id="r1", status=status, error="why")) == code
 
     written = job_spec.read_result(spec.run_dir)
     assert written is not None

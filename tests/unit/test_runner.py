@@ -81,6 +81,19 @@ result("done")
     assert attempts(tmp_path) == ["32 1 1", "16 2 1"]
 
 
+def test_half_the_batch_twice_as_often_is_the_same_step(tmp_path: Path) -> None:
+    body = """
+(run_dir / "steps").open("a").write(f"{spec['batch_size']} {spec['rows_per_step']}\\n")
+(run_dir / "batch_size").write_text("5")  # what the run has chosen itself, of the 32 that it may
+result("out_of_memory", error="no memory")
+sys.exit(3)
+"""
+    tested = runner(tmp_path, body)
+    order = spec(tmp_path)
+    tested.run(order, lambda _: None)
+    assert (tmp_path / "run" / "steps").read_text().splitlines() == ["32 None", "2 32"]
+
+
 def test_a_child_killed_by_the_kernel_counts_as_out_of_memory_and_is_tried_later_after_the_second_time(tmp_path: Path) -> None:
     found = runner(tmp_path, "os.kill(os.getpid(), signal.SIGKILL)").run(spec(tmp_path), lambda _: None)
     assert found.status == "try_later"
@@ -101,6 +114,7 @@ def test_a_crash_counts_as_out_of_memory_where_memory_is_limited(tmp_path: Path,
 def test_a_batch_of_one_is_not_halved(tmp_path: Path) -> None:
     found = runner(tmp_path, "result('out_of_memory', error='no memory'); sys.exit(3)").run(spec(tmp_path, 1), lambda _: None)
     assert found.status == "try_later"
+    assert "training.gradient_checkpointing" in (found.error or "")
     assert len(attempts(tmp_path)) == 1
 
 

@@ -17,6 +17,9 @@ _HTTP_LIBRARIES = ("httpx", "httpcore", "requests", "urllib3", "aiohttp")
 _HTTP_TROUBLE = ("Connect", "Timeout", "Network", "Protocol", "ReadError", "WriteError", "Proxy", "SSLError")
 _BUSY_STATUS = frozenset({408, 425, 429})
 _SERVER_ERROR = 500
+OTHERS_LOST = "another process of this run has ended, so this one could not go on"
+_LOST_PROCESS = ("Connection closed by peer", "Connection reset by peer", "gloo/transport")
+_DISTRIBUTED_ERRORS = frozenset({"DistBackendError", "DistNetworkError", "DistStoreError"})
 _ALLOCATION_FAILURES = ("can't allocate memory", "not enough memory", "bad_alloc", "out of memory", "unable to allocate")
 
 
@@ -25,6 +28,8 @@ def cause_that_passes(error: BaseException) -> str | None:
     for each in causes(error):
         if isinstance(each, RetryError):
             return str(each)
+        if _is_lost_process(each):
+            return OTHERS_LOST
         if isinstance(each, OSError) and each.errno in _PASSING_ERRNOS:
             return each.strerror or str(each)
         if any(mark in str(each).lower() for mark in _FULL_DISK):
@@ -48,6 +53,14 @@ def is_allocation_failure(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and any(mark in str(error).lower() for mark in _ALLOCATION_FAILURES)
+
+
+def _is_lost_process(error: BaseException) -> bool:
+    """Return whether another process of a run that several tune has ended."""
+    # gloo raises a bare RuntimeError, nccl a type of its own.
+    return type(error).__name__ in _DISTRIBUTED_ERRORS or (
+        isinstance(error, RuntimeError) and any(mark in str(error) for mark in _LOST_PROCESS)
+    )
 
 
 def _is_network_trouble(error: BaseException) -> bool:

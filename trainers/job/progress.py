@@ -33,18 +33,18 @@ class ProgressLog:
     def __init__(
         self,
         run_id: str,
-        history: Path,
+        history: Path | None,
         stream: TextIO | None,
         *,
         clock: Clock = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Append to the file `history`; an unfinished line that a killed attempt left there is closed first."""
+        """Append to the file `history`; an unfinished line that a killed attempt left there is closed first. None: to none."""
         self._run_id, self._stream, self._clock, self._monotonic = run_id, stream, clock, monotonic
         self._lock = threading.Lock()
         self._last_step_at = self._last_note_at = float("-inf")
         self._history = history
-        if history.exists() and not history.read_bytes().endswith(b"\n"):
+        if history is not None and history.exists() and not history.read_bytes().endswith(b"\n"):
             self._append("\n")
 
     def write(
@@ -83,6 +83,8 @@ class ProgressLog:
         )
 
     def _append(self, text: str) -> None:
+        if self._history is None:
+            return
         with self._history.open("a", encoding="utf-8") as file:
             file.write(text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ from config.errors import PerennialError
 from trainers.job import guards
 from trainers.job import spec as job_spec
 from trainers.job import steps as job_steps
-from trainers.job.passing import cause_that_passes, causes, is_allocation_failure
+from trainers.job.passing import OTHERS_LOST, cause_that_passes, causes, is_allocation_failure
 from trainers.job.progress import ProgressLog, claim_standard_output
 from trainers.job.spec import JobResult, JobSpec
 
 _LOG = structlog.get_logger(__name__)
-_EXIT_CODES = {
+EXIT_CODES = {
     "done": job_spec.EXIT_DONE,
     "failed": job_spec.EXIT_FAILED,
     "out_of_memory": job_spec.EXIT_OUT_OF_MEMORY,
@@ -43,23 +44,24 @@ def run(order: dict[str, Any], stop: guards.StopRequest, run_dir: Path) -> int:
     def give_up(in_use_mib: float) -> None:
         detail = f"{in_use_mib:.0f} MiB in use, training.memory_limit_mib is {limit_mib}"
         # The main thread may be deep inside an allocation; nothing it holds needs to be closed.
-        os._exit(_finish(spec, progress, _out_of_memory(spec, detail)))
+        os._exit(finish(spec, progress, out_of_memory(spec, detail)))
 
     guards.limit_data(limit_mib)
     with guards.watch(limit_mib, give_up):
-        result = _outcome(spec, stop, progress)
-    return _finish(spec, progress, result)
+        result = outcome_of(spec, lambda: job_steps.execute(spec, stop, progress))
+    return finish(spec, progress, result)
 
 
-def _outcome(spec: JobSpec, stop: guards.StopRequest, progress: ProgressLog) -> JobResult:
+def outcome_of(spec: JobSpec, work: Callable[[], JobResult]) -> JobResult:
+    """Return what `work` returns, or what its failure means for the run."""
     try:
-        return job_steps.execute(spec, stop, progress)
+        return work()
     except Exception as error:  # noqa: BLE001 - the edge of the process
         for each in causes(error):
             if isinstance(each, guards.StoppedError):
                 return JobResult(run_id=spec.run_id, status="stopped", error=str(each))
             if is_allocation_failure(each):
-                return _out_of_memory(spec, f"{type(each).__name__}: {each}")
+                return out_of_memory(spec, f"{type(each).__name__}: {each}")
         if (passing := cause_that_passes(error)) is not None:
             _LOG.exception("training_cannot_go_on", cause=passing)
             told = str(error) if isinstance(error, PerennialError) else f"{type(error).__name__}: {error}"
@@ -75,7 +77,13 @@ def _outcome(spec: JobSpec, stop: guards.StopRequest, progress: ProgressLog) -> 
         return JobResult(run_id=spec.run_id, status="failed", error=message)
 
 
-def _finish(spec: JobSpec, progress: ProgressLog, result: JobResult) -> int:
+def lost_others(result: JobResult) -> bool:
+    """Return whether a process failed only because another one of its run had ended."""
+    return (result.error or "").startswith(OTHERS_LOST)
+
+
+def finish(spec: JobSpec, progress: ProgressLog, result: JobResult) -> int:
+    """Write the result of a run and its last line of progress, and return the exit code."""
     result = result.model_copy(update={"peak_memory_mib": guards.peak_memory_mib()})
     job_spec.write_result(result, spec.run_dir)
     _LOG.info("job_finished", status=result.status, error=result.error)
@@ -83,9 +91,10 @@ def _finish(spec: JobSpec, progress: ProgressLog, result: JobResult) -> int:
         progress.write("done", message=f"trained in {result.train_s:.1f} s, scored in {result.score_s:.1f} s")
     elif result.status != "stopped":
         progress.write("failed", message=result.error or "")
-    return _EXIT_CODES[result.status]
+    return EXIT_CODES[result.status]
 
 
-def _out_of_memory(spec: JobSpec, detail: str) -> JobResult:
-    message = f"out of memory at batch size {spec.batch_size} ({detail})"
+def out_of_memory(spec: JobSpec, detail: str) -> JobResult:
+    """Return what a run comes to that got no memory."""
+    message = f"out of memory at batch size {job_spec.rows_held(spec)} ({detail})"
     return JobResult(run_id=spec.run_id, status="out_of_memory", error=message)

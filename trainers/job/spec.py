@@ -46,6 +46,8 @@ NEW_FEATURES_FILE = "new_features.parquet"
 CHAMPION_FOLDER = "champion"
 """The champion's model, for as long as the run needs it."""
 MODEL_FOLDER = "model"
+BATCH_FILE = "batch_size"
+"""How many rows batches held in the last attempt, where it chose that itself."""
 WORK_FOLDER = "work"
 """Checkpoints; removed after publishing."""
 
@@ -77,6 +79,8 @@ class JobSpec(_Value):
     champion_version: str | None
     """For example `news-topics/v17`."""
     batch_size: int
+    rows_per_step: int | None = None
+    """Rows that a step learns from, where memory has made `batch_size` smaller than the task says; None: as the task says."""
     attempt: int = 1
     looks: int = 1
     """How often the held-out rows have been looked at, this run included."""
@@ -173,6 +177,21 @@ def spec_of(order: Mapping[str, Any], run_dir: Path) -> JobSpec:
             inside = before is not None and Path(path).is_relative_to(before)
             order[name] = run_dir / (Path(path).relative_to(before) if inside else path)
     return JobSpec.model_validate({**order, "run_dir": run_dir})
+
+
+def rows_held(spec: JobSpec) -> int:
+    """Return how many rows the batches of the last attempt held: a run may choose fewer than its order says."""
+    try:
+        return min(spec.batch_size, int((spec.run_dir / BATCH_FILE).read_text()))
+    except (FileNotFoundError, ValueError):
+        return spec.batch_size
+
+
+def halved(spec: JobSpec) -> JobSpec:
+    """Return the order for another attempt with half the rows in a batch; a step learns from as many as before."""
+    rows_per_step = spec.rows_per_step or spec.batch_size * spec.task.training.gradient_accumulation
+    update = {"batch_size": max(1, rows_held(spec) // 2), "rows_per_step": rows_per_step, "attempt": spec.attempt + 1}
+    return spec.model_copy(update=update)
 
 
 def write_result(result: JobResult, run_dir: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -24,6 +27,7 @@ from trainers.job.job import Job, from_features
 from trainers.job.progress import ProgressLog
 from trainers.job.replay import RunRows, select
 from trainers.job.spec import (
+    BATCH_FILE,
     FEATURES_FILE,
     LINEAGE_FILE,
     MODEL_FOLDER,
@@ -37,6 +41,7 @@ from trainers.learners.contradicted import Contradicted
 from trainers.learners.features import FeatureSet, of_one_encoder, read_features, write_features
 from trainers.learners.protocols import Learner, TrainingPlan, TrainingStep
 from trainers.learners.tried import Tried
+from trainers.learners.tuning import processes
 from trainers.parquet import write_table
 
 TRAINED_FILE = "trained.json"
@@ -73,6 +78,8 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
     # From here on the model libraries are loaded, which takes seconds; a refresh from features needs none.
     learner = None if from_features(spec) else learner_for(spec.task)
     selection = _select(spec, learner, training_set)
+    # What a version has learnt from is its lineage; the training set names more rows than an incremental run takes.
+    write_table(selection.table.select(["example_id"]), spec.run_dir / LINEAGE_FILE)
     stop.check()
     job = Job(spec, learner, _resources(spec), training_set, stop, progress, _stored_features(spec))
     wake_collector()
@@ -103,11 +110,27 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
         train_s=trained.train_s,
         score_s=time.monotonic() - began,
         examples_per_s=trained.examples_per_s,
-        hardware=hardware.describe(job.hardware),
+        hardware=_told_hardware(job),
         processor=origin.processor(),
         code=origin.code(),
         baseline_score=baseline,
     )
+
+
+def assist(spec: JobSpec, stop: StopRequest) -> None:
+    """Tune along with the first of several processes that carry the order out, and leave nothing behind.
+
+    Raises `LeftError` when the tuning is done; returns where there was nothing to tune.
+    """
+    training_set = load_training_set(spec.training_set)
+    learner = learner_for(spec.task)
+    selection = _select(spec, learner, training_set)
+    progress = ProgressLog(spec.run_id, None, None)
+    job = Job(spec, learner, _resources(spec), training_set, stop, progress, _stored_features(spec))
+    wake_collector()
+    if _already_trained(job) is None:
+        with TemporaryDirectory() as folder:
+            learner.train(_plan(job, selection, _Told(job)), Path(folder) / MODEL_FOLDER)
 
 
 def _from_the_base(spec: JobSpec) -> bool:
@@ -118,9 +141,15 @@ def _resources(spec: JobSpec) -> Hardware:
     if from_features(spec):
         return Hardware("cpu", "fp32", spec.training.threads or max(1, hardware.usable_cores() - 1))
     resources = hardware.resolve(spec.training, backend=spec.task.backend)
+    processes.join(resources.device)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(resources.threads)
     return resources
+
+
+def _told_hardware(job: Job) -> str:
+    described, count = hardware.describe(job.hardware), processes.here().count
+    return described if count == 1 else f"{count} processes, each {described}"
 
 
 def _select(spec: JobSpec, learner: Learner | None, training_set: TrainingSet) -> RunRows:
@@ -140,8 +169,6 @@ def _select(spec: JobSpec, learner: Learner | None, training_set: TrainingSet) -
             why = f"no training row is new since {spec.champion_version}, which stays; send labels or ask for a full run"
         message = f"run {spec.run_id} has nothing to learn: {why}{training_set.manifest.left_out_told}"
         raise RunFailedError(message)
-    # What a version has learnt from is its lineage; the training set names more rows than an incremental run takes.
-    write_table(selection.table.select(["example_id"]), spec.run_dir / LINEAGE_FILE)
     _LOG.info("rows_selected", new=selection.new, replayed=selection.replayed, held_back=selection.held_back, full=full)
     return selection
 
@@ -164,31 +191,32 @@ def _already_trained(job: Job) -> Trained | None:
     return trained if job.model.is_dir() else None
 
 
-def _train(job: Job, selection: RunRows) -> Trained:
-    spec = job.spec
-    # Never into a folder that an earlier attempt has touched.
-    for leftover in (*spec.run_dir.glob(f"{MODEL_FOLDER}{_BUILDING}*"), job.model):
-        shutil.rmtree(leftover, ignore_errors=True)
-    (spec.run_dir / TRAINED_FILE).unlink(missing_ok=True)
-    building = spec.run_dir / f"{MODEL_FOLDER}{_BUILDING}-{spec.attempt}"
+class _Told:
+    """Hears what a learner tells while it trains; also where a stop that was asked for takes effect."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self.speed, self.cut = 0.0, 0
+        self.tried: list[Tried] = []
+        self.contradicted: list[Contradicted] = []
+
+    def report(self, step: TrainingStep) -> None:
+        """Pass a step on."""
+        self.speed, self.cut = step.examples_per_s, step.texts_cut
+        self._job.progress.step(step)
+        self._job.stop.check()
+
+    def tell(self, message: str) -> None:
+        """Pass on what goes on before the first step."""
+        self._job.progress.note(message)
+        self._job.stop.check()
+
+
+def _plan(job: Job, selection: RunRows, told: _Told, **further: Any) -> TrainingPlan:  # noqa: ANN401 - fields of the plan
+    spec, metric = job.spec, metrics.of(job.spec.task)
     work = spec.run_dir / WORK_FOLDER
     work.mkdir(exist_ok=True)
-    speed, cut = 0.0, 0
-
-    def report(step: TrainingStep) -> None:
-        nonlocal speed, cut
-        speed, cut = step.examples_per_s, step.texts_cut
-        job.progress.step(step)
-        job.stop.check()
-
-    def tell(message: str) -> None:
-        job.progress.note(message)
-        job.stop.check()
-
-    tried: list[Tried] = []
-    contradicted: list[Contradicted] = []
-    metric = metrics.of(spec.task)
-    plan = TrainingPlan(
+    return TrainingPlan(
         spec=spec.task,
         rows=examples_of(selection.table),
         full=_from_the_base(spec),
@@ -196,19 +224,36 @@ def _train(job: Job, selection: RunRows) -> Trained:
         seed=spec.training.seed,
         hardware=job.hardware,
         batch_size=spec.batch_size,
+        rows_per_step=spec.rows_per_step,
+        memory_limit_mib=spec.training.memory_limit_mib,
         work_dir=work,
-        report=report,
+        report=told.report,
         waiting=frozenset(job.training_set.manifest.waiting),
         text_time_s=spec.training.text_time_s,
-        tell=tell,
+        tell=told.tell,
         to_tune=selection.sample,
         base_features=of_one_encoder(selection.table) if spec.embeddings_of_base and not from_features(spec) else None,
         champion_features=job.features,
-        keep_features=lambda features: write_features(features, spec.run_dir / NEW_FEATURES_FILE),
         score=lambda gold, answers: metric.pair(gold, answers, answers).scores()[0],
-        note_tried=tried.append,
-        note_contradicted=contradicted.append,
+        note_tried=told.tried.append,
+        note_contradicted=told.contradicted.append,
+        **further,
     )
+
+
+def _train(job: Job, selection: RunRows) -> Trained:
+    spec = job.spec
+    # Never into a folder that an earlier attempt has touched.
+    for leftover in (*spec.run_dir.glob(f"{MODEL_FOLDER}{_BUILDING}*"), job.model):
+        shutil.rmtree(leftover, ignore_errors=True)
+    (spec.run_dir / TRAINED_FILE).unlink(missing_ok=True)
+    building = spec.run_dir / f"{MODEL_FOLDER}{_BUILDING}-{spec.attempt}"
+    told = _Told(job)
+    plan = _plan(
+        job, selection, told,
+        note_batch_size=lambda rows: write_atomic(spec.run_dir / BATCH_FILE, str(rows).encode()),
+        keep_features=lambda features: write_features(features, spec.run_dir / NEW_FEATURES_FILE),
+    )  # fmt: skip
     began = time.monotonic()
     (refresher_for(spec.task) if spec.refresh else learner_for(spec.task)).train(plan, building)
     job.stop.check()
@@ -217,12 +262,12 @@ def _train(job: Job, selection: RunRows) -> Trained:
         champion_version=spec.champion_version,
         rows_new=selection.new,
         rows_replayed=selection.replayed,
-        rows_cut=cut,
+        rows_cut=told.cut,
         labels=tuple(sorted({label for row in plan.rows for label in kinds.get(spec.task.kind).labels(row.target)})),
-        tried=tuple(tried),
-        contradicted=contradicted[-1] if contradicted else None,
+        tried=tuple(told.tried),
+        contradicted=told.contradicted[-1] if told.contradicted else None,
         train_s=time.monotonic() - began,
-        examples_per_s=speed,
+        examples_per_s=told.speed,
     )
     sync_tree(building)
     building.rename(job.model)

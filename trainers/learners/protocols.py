@@ -67,6 +67,12 @@ class TrainingPlan:
     work_dir: Path
     """Scratch space that survives a killed attempt (checkpoints); the caller removes it after publishing."""
     report: Callable[[TrainingStep], None]
+    rows_per_step: int | None = None
+    """Rows that a step learns from where memory has made batches smaller than the task says; None: as many as it says."""
+    memory_limit_mib: int = 0
+    """Memory that the process may hold; 0: no limit."""
+    note_batch_size: Callable[[int], None] = lambda _rows: None
+    """Told how many rows batches hold where the run has chosen that."""
     waiting: Collection[str] = ()
     """Labels that join no model yet, because users alone carry them; rows may carry them beside others."""
     text_time_s: float = float("inf")
@@ -87,6 +93,13 @@ class TrainingPlan:
     """Told of everything that was tried on the way to the candidate; the run's report lists it."""
     note_contradicted: Callable[[Contradicted], None] = lambda _contradicted: None
     """Told which rows weigh less, because others contradict them."""
+
+    @property
+    def accumulation(self) -> int:
+        """How many batches make a step."""
+        if self.rows_per_step is None:
+            return self.spec.training.gradient_accumulation
+        return max(1, round(self.rows_per_step / self.batch_size))
 
 
 class Aligner(Protocol):

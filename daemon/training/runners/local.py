@@ -48,21 +48,22 @@ class LocalRunner:
         self._ended: set[str] = set()
 
     def run(self, spec: JobSpec, report: Callable[[Progress], None]) -> JobResult:
-        """Return what the child found; after running out of memory it is started once more with half the batch.
+        """Return what the child found; after running out of memory it is started once more with half the batch, twice as often.
 
         The status `try_later` says that the same order may succeed later; any other failure is for good.
         """
         result = self._attempt(spec, report)
         if result.status != "out_of_memory" or self._stop.is_set():
             return result
-        if spec.batch_size == 1:
-            more = "the batch cannot get smaller. Give the machine more memory or cut max_tokens"
-            return _try_later(spec, f"{result.error}; {more}")
-        smaller = spec.model_copy(update={"batch_size": spec.batch_size // 2, "attempt": spec.attempt + 1})
+        if job_spec.rows_held(spec) == 1:
+            return _try_later(spec, f"{result.error}; the batch cannot get smaller. {_less_memory(spec)}")
+        smaller = job_spec.halved(spec)
         log.warning("training.retry", run_id=spec.run_id, reason=result.error, batch_size=smaller.batch_size)
         result = self._attempt(smaller, report)
         if result.status == "out_of_memory":
-            return _try_later(spec, f"out of memory again at batch size {smaller.batch_size}. {result.error}")
+            return _try_later(
+                spec, f"out of memory again at batch size {smaller.batch_size}. {result.error}. {_less_memory(spec)}"
+            )
         return result
 
     def end(self, run_id: str) -> None:
@@ -181,6 +182,16 @@ class _Heard:
 
 def _try_later(spec: JobSpec, message: str) -> JobResult:
     return JobResult(run_id=spec.run_id, status="try_later", error=message)
+
+
+def _less_memory(spec: JobSpec) -> str:
+    """Return what to do where a batch of one row is too large."""
+    if spec.task.backend != "transformer":
+        return "Give the machine more memory, or lower training.max_rows in the task file"
+    return (
+        "Give the machine more memory, or set in the task file training.gradient_checkpointing, a smaller training.max_tokens, "
+        "training.lora_rank or a smaller base_model"
+    )
 
 
 def _failed(spec: JobSpec, message: str) -> JobResult:

@@ -54,7 +54,7 @@ def base_beside(
 
 def _same(first: Pooled, second: Pooled) -> bool:
     ours, theirs = (
-        {name: tensor for name, tensor in each.state_dict().items() if _NOT_READ not in name} for each in (first, second)
+        {name: tensor.cpu() for name, tensor in each.state_dict().items() if _NOT_READ not in name} for each in (first, second)
     )
     return (
         first.layout == second.layout

@@ -58,7 +58,8 @@ class Pace(TrainerCallback):
         """Ask for a checkpoint when one is due; none after the last step, which ends in the model itself."""
         now = time.monotonic()
         wait_s = max(self._interval_s, self._cost_s / self._max_share)
-        if state.global_step < state.max_steps and now - self._last_end >= wait_s:
+        ends = control.should_training_stop or state.global_step >= state.max_steps
+        if not ends and now - self._last_end >= wait_s:
             self._asked_at = now
             control.should_save = True
         return control

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +41,14 @@ class TextEncoder:
         return SentenceEncoder(self.pooled, self.tokenizer, compute, max_tokens=self.max_tokens)
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a `Tuned` gives; torch looks into a dataclass where several processes tune together."""
+
+    logits: Tensor
+    """Shape (rows, labels)."""
+
+
 class Tuned(nn.Module):
     """An encoder and a linear head on its features, trained together."""
 
@@ -50,9 +57,9 @@ class Tuned(nn.Module):
         self.pooled = pooled
         self.head = nn.Linear(features, labels)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, **_further: object) -> SimpleNamespace:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, **_further: object) -> Scored:
         """Return `logits`, shape (rows, labels). Further arguments make the Trainer count the rows of a step; none is used."""
-        return SimpleNamespace(logits=self.head(self.pooled(input_ids, attention_mask)))
+        return Scored(self.head(self.pooled(input_ids, attention_mask)))
 
 
 def open_base(name: str, *, max_tokens: int) -> TextEncoder:
@@ -96,8 +103,9 @@ def open_champion(folder: Path, *, max_tokens: int) -> TextEncoder:
 
 def width(pooled: Pooled) -> int:
     """Return the number of features of an encoder."""
+    one = torch.ones((1, 1), dtype=torch.int64, device=pooled.transformer.device)
     with torch.inference_mode():
-        return int(pooled(torch.zeros((1, 1), dtype=torch.int64), torch.ones((1, 1), dtype=torch.int64)).shape[1])
+        return int(pooled(torch.zeros_like(one), one).shape[1])
 
 
 def _joined(pooled: Pooled, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> TextEncoder:

@@ -8,112 +8,37 @@ that is quicker (see `_quick_attention`).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
 
 import torch
-from torch import nn
-from torch.utils.data import Dataset
 from transformers import (
     PreTrainedModel,
     PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
     TrainingArguments,
     set_seed,
 )
 
-from trainers.hardware import Hardware, keep_freed_memory
+from config.errors import RunFailedError
+from trainers.hardware import Hardware, free_memory, keep_freed_memory
 from trainers.learners.encoders.checkpoints import KEPT, Pace, newest_valid
-from trainers.learners.encoders.losses import loss_of_rows, told
+from trainers.learners.encoders.weighted_trainer import Collator, Rows, WeightedTrainer
 from trainers.learners.protocols import TrainingStep
-from trainers.learners.tuning.batches import GroupedByLength
-from trainers.learners.tuning.rates import by_layer
+from trainers.learners.tuning import processes
+from trainers.learners.tuning.fitting import batch_that_fits
+from trainers.learners.tuning.recipe import Learnable, Recipe, Row, Trainable
 from trainers.learners.tuning.recomputing import recomputed
+from trainers.learners.tuning.reporting import Report
+from trainers.learners.tuning.stopping import EarlyStopping, Judged
 
 _WARMUP_SHARE = 0.06
 _REPORT_EVERY_S = 1.0
 _EAGER_TOKENS = 256
 """Longest row up to which unfused attention trains quicker in bf16 on a processor."""
-_NOT_COUNTED = -100
-"""What the library leaves out when it counts the items of a step."""
 
-
-class Learnable(Protocol):
-    """One row to learn from."""
-
-    @property
-    def input_ids(self) -> Sequence[int]:
-        """Its token ids, special ones included."""
-        ...
-
-    @property
-    def weight(self) -> float | Sequence[float]:
-        """What its loss is multiplied by, or the loss of each of its labels."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One tokenised example."""
-
-    input_ids: Sequence[int]
-    label: int | Sequence[float]
-    """Its id; of several labels 1, 0 or below 0 (not known) for each; or the numbers that a head is to give."""
-    weight: float | Sequence[float]
-    """Of several labels it may be one for each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How to learn."""
-
-    epochs: int
-    learning_rate: float
-    batch_size: int
-    seed: int
-    hardware: Hardware
-    max_steps: int = -1
-    """Stop after this many steps; -1: after `epochs`."""
-    accumulation: int = 1
-    """Batches whose gradients make one step."""
-    layer_decay: float = 1.0
-    """Share of a layer's step size that the layer below it has."""
-    gradient_checkpointing: bool = False
-    """Compute once more what a layer gives when the gradient needs it, instead of keeping it."""
-
-    @property
-    def rows_per_step(self) -> int:
-        """Rows that one step learns from."""
-        return self.batch_size * self.accumulation
-
-
-def ids_of(rows: Sequence[Row]) -> torch.Tensor:
-    """Return the label of each row, shape (rows), or what is known of each label, shape (rows, labels)."""
-    return torch.tensor([row.label for row in rows])
-
-
-@dataclass(frozen=True, slots=True)
-class Trainable:
-    """What is trained."""
-
-    model: nn.Module
-    """Called with `input_ids` and `attention_mask`; what it returns has `logits`, the labels' in the last dimension."""
-    transformer: PreTrainedModel
-    """The part of it whose attention is computed."""
-    pad: Callable[[Sequence[Sequence[int]]], dict[str, torch.Tensor]]
-    """Brings rows of token ids to one length, with a mask."""
-    labels: int
-    targets: Callable[[Sequence[Any]], torch.Tensor] = ids_of
-    """What the loss (`losses`) compares the logits of a batch of rows with."""
-    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
-    """The loss of each row, of logits and of what the rows say (numbers); None: of labels."""
+__all__ = ["Learnable", "Recipe", "Row", "Trainable", "fine_tune", "within_memory"]
 
 
 def fine_tune(
@@ -125,23 +50,34 @@ def fine_tune(
     checkpoints: Path,
     report: Callable[[TrainingStep], None],
     pace: Pace | None = None,
-) -> None:
+    judging: Sequence[Learnable] = (),
+) -> Judged | None:
     """Train the model in place, from the newest valid checkpoint in `checkpoints` where there is one.
+
+    With rows that judge (`judging`) and a recipe that has patience the model ends with the weights of the epoch that answers
+    them best, and what they said is returned.
 
     The loss (`losses`, or what the model brings) is that of the labels in `answerable` only, each row's share multiplied by its
     weight; of token classifiers every word of a step counts alike.
     Out-of-memory errors pass through.
+
+    Where several processes were started for the run (`tuning.processes`) they do this together, and all but the first end here.
     """
     torch.set_num_threads(recipe.hardware.threads)
+    together = processes.here()
+    processes.join(recipe.hardware.device)
+    if processes.first_says(checkpoints.name) != checkpoints.name:
+        message = f"process {together.rank + 1} of {together.count} would tune otherwise than the first; nothing was trained"
+        raise RunFailedError(message)
     keep_freed_memory()
     # Before the Trainer exists, so that nothing it draws depends on what the process did earlier.
     set_seed(recipe.seed)
-    trainer = _WeightedTrainer(
+    trainer = WeightedTrainer(
         model=trainable.model,
         args=_arguments(recipe, checkpoints),
-        data_collator=_Collator(trainable),
-        train_dataset=_Rows(rows),
-        callbacks=[pace or Pace()],
+        data_collator=Collator(trainable),
+        train_dataset=Rows(rows),
+        callbacks=[pace or Pace()] if together.first else [],
         answerable=answerable,
         labels=trainable.labels,
         loss=trainable.loss,
@@ -150,13 +86,50 @@ def fine_tune(
     )
     # It prints to standard output, which belongs to the job's progress lines.
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(_Report(trainer, report, recipe.rows_per_step))
-    checkpoint = newest_valid(checkpoints)
+    trainer.add_callback(
+        Report(
+            trainer.take_loss, report, recipe.rows_per_step, every_s=_REPORT_EVERY_S,
+            # Whether a step is reported is a matter of time, and all must add up the same.
+            after_each=together.count > 1,
+        )
+    )  # fmt: skip
+    stopping = None
+    if judging and recipe.patience is not None:
+        stopping = EarlyStopping(
+            trainable.model, lambda: trainer.loss_on(judging), checkpoints, patience=recipe.patience, rows=len(judging),
+            writes=together.first,
+        )  # fmt: skip
+        # Before `Pace`, which then knows whether this step is the last.
+        trainer.callback_handler.callbacks.insert(0, stopping)
+    checkpoint = processes.first_says(newest_valid(checkpoints) if together.first else None)
     with (
         _quick_attention(trainable.transformer, max(len(row.input_ids) for row in rows), recipe.hardware),
         recomputed(trainable.transformer, wanted=recipe.gradient_checkpointing),
     ):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    processes.leave()
+    if stopping is None:
+        return None
+    stopping.restore()
+    return stopping.judged
+
+
+def within_memory(trainable: Trainable, rows: Sequence[Learnable], recipe: Recipe, *, limit_mib: int) -> Recipe:
+    """Return the recipe with batches that fit into the memory that is free now; a step learns from as many rows as before.
+
+    The model moves to where it is trained. `limit_mib` is what the process may hold (0: no limit).
+    """
+    longest, device, among = max((row.input_ids for row in rows), key=len), recipe.hardware.device, processes.here().count
+    processes.join(device)
+    trainable.model.to(device)
+    batch_of = [{name: values.to(device) for name, values in trainable.pad([longest] * count).items()} for count in (1, 2)]
+    with _quick_attention(trainable.transformer, len(longest), recipe.hardware):
+        size = batch_that_fits(
+            trainable.model, trainable.transformer, batch_of, recipe.hardware, recipe.rows_per_step, recipe.batch_size,
+            recompute=recipe.gradient_checkpointing, free=free_memory(device, limit_mib=limit_mib, among=among), among=among,
+        )  # fmt: skip
+    size = processes.first_says(size)
+    return replace(recipe, batch_size=size, accumulation=recipe.rows_per_step // size)
 
 
 @contextmanager
@@ -178,18 +151,22 @@ def _quick_attention(transformer: PreTrainedModel, longest: int, hardware: Hardw
 
 
 def _arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
-    return TrainingArguments(
+    together, on_gpu = processes.here(), recipe.hardware.device == "cuda"
+    arguments = TrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=recipe.epochs,
         max_steps=recipe.max_steps,
         learning_rate=recipe.learning_rate,
         warmup_steps=_WARMUP_SHARE,
-        per_device_train_batch_size=recipe.batch_size,
+        per_device_train_batch_size=-(-recipe.batch_size // together.count),
         gradient_accumulation_steps=recipe.accumulation,
         train_sampling_strategy="group_by_length",
         bf16=recipe.hardware.precision == "bf16",
         use_cpu=recipe.hardware.device == "cpu",
-        dataloader_pin_memory=recipe.hardware.device == "cuda",
+        dataloader_pin_memory=on_gpu,
+        accelerator_config={"non_blocking": on_gpu},
+        # It would wait for the GPU at every batch, for a log that is off.
+        logging_nan_inf_filter=not on_gpu,
         seed=recipe.seed,
         # `Pace` decides when; the library decides how.
         save_strategy="no",
@@ -198,128 +175,9 @@ def _arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,
+        # Of some bases not all is used, such as a pooler.
+        ddp_find_unused_parameters=True if together.count > 1 else None,
     )
-
-
-class _Rows(Dataset[Learnable]):
-    def __init__(self, rows: Sequence[Learnable]) -> None:
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int) -> Learnable:
-        return self._rows[index]
-
-
-class _Collator:
-    """Rows to one padded batch."""
-
-    def __init__(self, trainable: Trainable) -> None:
-        self._trainable = trainable
-
-    def __call__(self, rows: Sequence[Learnable]) -> dict[str, torch.Tensor]:
-        batch = self._trainable.pad([row.input_ids for row in rows])
-        batch["targets"] = self._trainable.targets(rows)
-        batch["weights"] = torch.tensor([row.weight for row in rows], dtype=torch.float32)
-        # The library counts what stands under this name.
-        batch["labels"] = torch.where(told(batch["targets"]), 0, _NOT_COUNTED)
-        return batch
-
-
-class _WeightedTrainer(Trainer):
-    """Trainer with a weighted loss over the answerable labels."""
-
-    def __init__(
-        self,
-        *,
-        answerable: Sequence[int],
-        labels: int,
-        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None,
-        transformer: PreTrainedModel,
-        recipe: Recipe,
-        **options: Any,  # noqa: ANN401 - handed on to the library
-    ) -> None:
-        super().__init__(**options)
-        self._loss, self._transformer, self._recipe = loss, transformer, recipe
-        self._tuned: nn.Module = options["model"]
-        closed = torch.ones(labels, dtype=torch.bool)
-        closed[list(answerable)] = False
-        self._closed = closed.to(self.args.device)
-        self.loss_sum = torch.zeros((), device=self.args.device)
-
-    def compute_loss(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, torch.Tensor],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> Any:  # noqa: ANN401 - the library's signature
-        """Return the batch's share of the weighted mean loss over all items (rows, or words) of the step.
-
-        `num_items_in_batch` are the items of the step. For a model whose `forward` takes no further arguments the library does
-        not count them; it then divides what this returns by the batches of the step.
-        """
-        targets, weights, counted = (inputs.pop(name) for name in ("targets", "weights", "labels"))
-        outputs = model(**inputs)
-        loss = self._weighted_loss(outputs.logits.float(), targets, weights).sum()
-        if num_items_in_batch is None:
-            loss = loss / (counted != _NOT_COUNTED).sum()
-            self.loss_sum += loss.detach() / self.current_gradient_accumulation_steps
-        else:
-            loss = loss / num_items_in_batch
-            self.loss_sum += loss.detach()
-        return (loss, outputs) if return_outputs else loss
-
-    def _weighted_loss(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        if self._loss is not None:
-            return self._loss(logits, targets) * weights
-        return loss_of_rows(logits, targets, weights, self._closed)
-
-    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Return the library's own optimizer, with a rate for each layer where the recipe asks for that."""
-        if self._recipe.layer_decay == 1.0 or self.optimizer is not None:
-            return super().create_optimizer(model)
-        made, options = Trainer.get_optimizer_cls_and_kwargs(self.args)
-        groups = by_layer(self._tuned, self._transformer, self._recipe.learning_rate, self._recipe.layer_decay)
-        self.optimizer = made(groups, **options)
-        return self.optimizer
-
-    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> GroupedByLength:
-        rows = train_dataset if train_dataset is not None else self.train_dataset
-        lengths = [len(rows[index].input_ids) for index in range(len(rows))]  # type: ignore[index, arg-type]  # it is ours
-        return GroupedByLength(self._recipe.rows_per_step, lengths, self._recipe.seed)
-
-
-class _Report(TrainerCallback):
-    """Passes progress on: the first step, the last, and about one a second between."""
-
-    def __init__(self, trainer: _WeightedTrainer, report: Callable[[TrainingStep], None], rows_per_step: int) -> None:
-        self._trainer = trainer
-        self._report = report
-        self._rows_per_step = rows_per_step
-        self._began = self._reported = 0.0
-        self._first_step = self._reported_step = 0
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ANN401, ARG002 - the library's signature
-        self._began = time.monotonic()
-        self._first_step = self._reported_step = state.global_step
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ANN401, ARG002 - the library's signature
-        now = time.monotonic()
-        edge = state.global_step in (self._first_step + 1, state.max_steps)
-        if not edge and now - self._reported < _REPORT_EVERY_S:
-            return
-        loss = self._trainer.loss_sum.item() / (state.global_step - self._reported_step)
-        self._trainer.loss_sum.zero_()
-        rows = (state.global_step - self._first_step) * self._rows_per_step
-        self._reported, self._reported_step = now, state.global_step
-        self._report(
-            TrainingStep(
-                step=state.global_step,
-                steps=state.max_steps,
-                epoch=float(state.epoch or 0.0),
-                loss=loss,
-                examples_per_s=rows / max(now - self._began, 1e-9),
-            )
-        )
+    # One process has one GPU; without this the library would spread each batch over all that it sees.
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001 - the library has no public way
+    return arguments

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import structlog
@@ -20,18 +20,22 @@ from perennial_artifact.sentence.head import Solved
 from trainers.learners.encoders import encoder as encoders
 from trainers.learners.encoders.adapters import adapted
 from trainers.learners.encoders.encoder import TextEncoder, Tuned
-from trainers.learners.encoders.fine_tuning import Recipe, Row, Trainable, fine_tune
+from trainers.learners.encoders.fine_tuning import Learnable, Recipe, Row, Trainable, fine_tune, within_memory
 from trainers.learners.encoders.stored import features_of
 from trainers.learners.features import Features, FeatureSet
 from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import Example, TrainingPlan, TrainingStep
 from trainers.learners.starting import Start
 from trainers.learners.tried import Tried
+from trainers.learners.tuning import processes
 from trainers.learners.tuning.rates import rate_for, size_of
+from trainers.learners.tuning.stopping import Judged, keep_back
 
 _ROWS_PER_BATCH = 32
 
 _LOG = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 def champion_of(plan: TrainingPlan, *, of_format: str | None = None) -> Path | None:
@@ -47,26 +51,31 @@ def champion_of(plan: TrainingPlan, *, of_format: str | None = None) -> Path | N
 
 
 def opened(plan: TrainingPlan, champion: Path | None) -> TextEncoder:
-    """Return the encoder that a run begins with: the champion's, or without one the base model's; seeds and threads are set."""
+    """Return the encoder that a run begins with: the champion's, or without one the base model's; seeds and threads are set.
+
+    It lies where it will be tuned.
+    """
     # Before the first sum: another number of threads adds in another order.
     torch.set_num_threads(plan.hardware.threads)
     torch.manual_seed(plan.seed)
     most = plan.spec.training.max_tokens
     with usable_model():
-        return (
+        encoder = (
             encoders.open_champion(champion, max_tokens=most)
             if champion
             else encoders.open_base(plan.spec.base_model, max_tokens=most)
         )
+    encoder.pooled.to(plan.hardware.device)
+    return encoder
 
 
 def read_now(encoder: TextEncoder, tokenised: Sequence[Sequence[int]]) -> Features:
     """Return what an encoder that is about to be tuned makes of a few rows, shape (rows, features), in full precision."""
+    device, parts = encoder.pooled.transformer.device, []
     with torch.inference_mode():
-        parts = [
-            encoder.pooled(**encoder.pad(tokenised[at : at + _ROWS_PER_BATCH])).float().numpy()
-            for at in range(0, len(tokenised), _ROWS_PER_BATCH)
-        ]
+        for at in range(0, len(tokenised), _ROWS_PER_BATCH):
+            inputs = encoder.pad(tokenised[at : at + _ROWS_PER_BATCH])
+            parts.append(encoder.pooled(**{name: values.to(device) for name, values in inputs.items()}).float().cpu().numpy())
     return np.concatenate(parts)
 
 
@@ -88,24 +97,65 @@ def tune(
     `learning` are the `rows`, tokenised. A checkpoint is taken up only where `depends_on` and all else that its steps depend on
     are the same.
     """
-    recipe = recipe_of(plan, encoder.pooled.transformer, epochs_over(plan, len(rows), from_base=from_base), from_base=from_base)
+    epochs = epochs_over(plan, len(rows), from_base=from_base)
+    recipe = recipe_of(plan, encoder.pooled.transformer, epochs, from_base=from_base)
+    taught, judging = apart(plan, learning, [row.document for row in rows])
     began = time.process_time()
     with adapted(encoder.pooled, plan.spec.training.lora_rank):
-        fine_tune(
-            Trainable(model, encoder.pooled.transformer, encoder.pad, model.head.out_features, loss=loss),
-            learning,
+        trainable = Trainable(model, encoder.pooled.transformer, encoder.pad, model.head.out_features, loss=loss)
+        recipe = fitted(plan, trainable, learning, recipe)
+        judged = fine_tune(
+            trainable,
+            taught,
             answerable,
             recipe,
             checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, rows, depends_on)}",
             report=report,
+            judging=judging,
         )
-    name = f"tuned for {recipe.epochs} epoch{'s' if recipe.epochs > 1 else ''} on {len(learning)} rows"
+    done = max(judged.losses) if judged else recipe.epochs
+    name = f"tuned for {done} epoch{'s' if done > 1 else ''} on {len(taught)} rows"
     plan.note_tried(Tried(name=name, scores={}, cpu_s=time.process_time() - began, chosen=True))
-    return Solved(tuned_rows=len(learning), tuned_until=max(row.event_time for row in rows).isoformat())
+    note_judged(plan, judged)
+    return Solved(tuned_rows=len(taught), tuned_until=max(row.event_time for row in rows).isoformat())
+
+
+def apart(plan: TrainingPlan, rows: Sequence[T], documents: Sequence[str | None]) -> tuple[Sequence[T], Sequence[T]]:
+    """Return the rows to tune on and those that judge each epoch; of these there are none without early stopping.
+
+    Nor are there where too few rows could be kept back: then every epoch is learnt, and the run's history says so.
+    """
+    if plan.spec.training.early_stopping is None:
+        return rows, ()
+    kept = keep_back(documents, plan.seed)
+    if not kept:
+        plan.tell(f"{len(rows)} rows are too few to keep some back: tuning does not stop early")
+        _LOG.warning("not_stopping_early", task=plan.spec.name, rows=len(rows), next="every epoch is learnt")
+    return [row for at, row in enumerate(rows) if at not in kept], [rows[at] for at in sorted(kept)]
+
+
+def fitted(plan: TrainingPlan, trainable: Trainable, rows: Sequence[Learnable], recipe: Recipe) -> Recipe:
+    """Return the recipe with batches as small as the memory there is asks for, where the task wants that."""
+    if not plan.spec.training.auto_batch_size:
+        return recipe
+    found = within_memory(trainable, rows, recipe, limit_mib=plan.memory_limit_mib)
+    plan.note_batch_size(found.batch_size)
+    plan.tell(f"batches of {found.batch_size} rows, {found.accumulation} of them a step")
+    return found
+
+
+def note_judged(plan: TrainingPlan, judged: Judged | None) -> None:
+    """Note what rows kept back said of each epoch."""
+    for tried in judged.tried if judged else ():
+        plan.note_tried(tried)
 
 
 def as_it_was(champion: Solved | None, start: Start[Any, Any], report: Callable[[TrainingStep], None]) -> Solved:
-    """Report the one step of a run that does not tune; return what its head is to say of the encoder."""
+    """Report the one step of a run that does not tune; return what its head is to say of the encoder.
+
+    Processes that were started to tune along end here.
+    """
+    processes.leave()
     report(TrainingStep(step=1, steps=1, epoch=1.0, loss=0.0, examples_per_s=0.0))
     return replace(champion, refreshes=champion.refreshes + 1) if champion and start.from_champion else Solved()
 
@@ -162,9 +212,10 @@ def recipe_of(plan: TrainingPlan, transformer: PreTrainedModel, epochs: int, *, 
         batch_size=plan.batch_size,
         seed=plan.seed,
         hardware=plan.hardware,
-        accumulation=training.gradient_accumulation,
+        accumulation=plan.accumulation,
         layer_decay=training.layer_decay,
         gradient_checkpointing=training.gradient_checkpointing,
+        patience=training.early_stopping,
     )
 
 

@@ -115,7 +115,7 @@ def _learn(nlp: Language, recogniser: EntityRecognizer, rows: Sequence[TokenRow]
     scoped = ScopedRecogniser(recogniser, {label for row in rows for _first, _after, label in row.entities})
     seen, began = 0, time.monotonic()
     for step, (epoch, batch) in enumerate(batches, start=1):
-        makes_a_step = step % training.gradient_accumulation == 0 or step == len(batches)
+        makes_a_step = step % plan.accumulation == 0 or step == len(batches)
         loss = scoped.learn(nlp, batch, drop=training.dropout, sgd=optimizer if makes_a_step else None)
         seen += len(batch)
         plan.report(

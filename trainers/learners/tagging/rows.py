@@ -42,6 +42,8 @@ class TaggedRow:
     windows: Sequence[Window]
     entities: Sequence[TokenSpan]
     is_new: bool
+    document: str | None = None
+    """The one that its text belongs to; None for a text of its own."""
 
 
 @dataclass(slots=True)
@@ -103,7 +105,7 @@ def tagged(
             found.not_yet_learnt += len(laid.entities) - len(learnt_here)
         found.silent_rows += windows.count([])
         laid_rows = zip(windows, entities, batch, strict=True)
-        done += (TaggedRow(taught_by, found_in, row.is_new) for taught_by, found_in, row in laid_rows if taught_by)
+        done += (TaggedRow(taught_by, found_in, row.is_new, row.document) for taught_by, found_in, row in laid_rows if taught_by)
         report(start + len(batch))
     return done, found
 

@@ -15,7 +15,7 @@ from perennial_artifact.labels import LabelSet
 from perennial_artifact.tagging import tags
 from perennial_artifact.tagging.entities import FORMAT, PIECE_CHARS
 from trainers.learners.encoders.fine_tuning import Trainable, fine_tune
-from trainers.learners.encoders.slow_run import champion_of, fingerprint, recipe_of, with_note
+from trainers.learners.encoders.slow_run import apart, champion_of, fingerprint, fitted, note_judged, recipe_of, with_note
 from trainers.learners.entities.passes import passes_of
 from trainers.learners.opening import usable
 from trainers.learners.protocols import TrainingPlan, TrainingStep
@@ -50,6 +50,7 @@ def train(plan: TrainingPlan, output: Path, *, frozen: bool = False) -> None:
             if champion
             else open_base(plan.spec.base_model, max_tokens=plan.spec.training.max_tokens)
         )
+    tagger.model.to(plan.hardware.device)  # type: ignore[arg-type]  # the decorated method's type loses its self
     keeping = Keeping(plan, tagger, of_champion(champion) if champion else None)
     labels, known_as = next_labels(plan, tagger, from_champion=champion is not None)
     new = retag(tagger, labels.names, known_as)
@@ -86,27 +87,31 @@ def train(plan: TrainingPlan, output: Path, *, frozen: bool = False) -> None:
 
 
 def _tune(plan: TrainingPlan, tagger: Tagger, rows: Sequence[TaggedRow], labels: LabelSet, *, from_base: bool, note: str) -> None:
+    rows, judging = apart(plan, rows, [row.document for row in rows])
     passes = passes_of(rows, plan.spec.training, full=from_base)
     # Rows with more passes than others stand in each epoch more than once.
     epochs = min(passes)
     times = (round(each / epochs) for each in passes)
     windows = [window for row, often in zip(rows, times, strict=True) for _turn in range(often) for window in row.windows]
-    recipe = recipe_of(plan, tagger.model, epochs, from_base=from_base)
     count = 1 + 2 * len(labels.names)
+    trainable = Trainable(tagger.model, tagger.model, tagger.pad, count, targets=lambda batch: targets(batch, count))
+    recipe = fitted(plan, trainable, windows, recipe_of(plan, tagger.model, epochs, from_base=from_base))
     start = (plan.spec.base_model, str(plan.warm_start), plan.full, labels.names, labels.seen_ids)
     began = time.process_time()
-    fine_tune(
-        Trainable(tagger.model, tagger.model, tagger.pad, count, targets=lambda batch: targets(batch, count)),
+    judged = fine_tune(
+        trainable,
         windows,
         _answered(labels),
         recipe,
         # Another plan never resumes from this one's checkpoints.
         checkpoints=plan.work_dir / f"checkpoints-{fingerprint(recipe, start, windows)}",
         report=with_note(plan.report, note, cut=0),
+        judging=[window for row in judging for window in row.windows],
     )
     most = max(passes)
     name = f"tuned on {len(rows)} rows, {f'{epochs} to {most}' if epochs < most else most} passes over each"
     plan.note_tried(Tried(name=name, scores={}, cpu_s=time.process_time() - began, chosen=True))
+    note_judged(plan, judged)
 
 
 def _learn_head(plan: TrainingPlan, tagger: Tagger, rows: Sequence[TaggedRow], labels: LabelSet, *, note: str) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers.trainer_pt_utils import get_length_grouped_indices
+
+from trainers.learners.tuning.processes import Processes
 
 _GROUP_STEPS = 50
 """Steps whose rows are sorted by length together."""
+
+T_co = TypeVar("T_co", covariant=True)
 
 
 class GroupedByLength(Sampler[int]):
@@ -42,3 +48,35 @@ class GroupedByLength(Sampler[int]):
         shuffled = torch.randperm(len(middle), generator=chance).tolist()
         for step in [*steps[:1], *(middle[index] for index in shuffled), *steps[1:][-1:]]:
             yield from step
+
+
+class Share(Sampler[list[int]]):
+    """Of every batch the rows that one of several processes learns from.
+
+    A process that is left without a row gets one all the same, as `-1 - row`: it is to say nothing, but all must take each step.
+    """
+
+    def __init__(self, order: GroupedByLength, batch_size: int, together: Processes) -> None:
+        self._order, self._batch_size, self._together = order, batch_size, together
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of an epoch."""
+        self._order.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._order) / self._batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = list(self._order)
+        for start in range(0, len(order), self._batch_size):
+            batch = order[start : start + self._batch_size]
+            yield batch[self._together.rank :: self._together.count] or [-1 - batch[0]]
+
+
+class SharedLoader(DataLoader[T_co]):
+    """Loads the rows of a `Share`; the library tells it of epochs."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of an epoch; the library calls it before each."""
+        assert isinstance(self.batch_sampler, Share)  # noqa: S101 - narrows the type
+        self.batch_sampler.set_epoch(epoch)
