@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -12,13 +13,15 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from config.errors import UserError
 from config.foreign.labels import LabelName
 from config.kinds import catalog as kinds
-from config.kinds.kind import ExcludesLabels, Measures
+from config.kinds.kind import ExcludesLabels, HasKeywords, Measures
 from config.kinds.regression.dimensions import MAX_DIMENSIONS, Dimension
+from config.kinds.signals.categories import MAX_CATEGORIES, Category, Tag
 from config.task_files import filters
 from config.task_files.measured import misfit
 from config.task_files.prefilter import Prefilter
 from config.task_files.rates import NUMBER_TAG
 from config.task_files.sections import FeedbackPolicy, Promotion, Refresh, Section, Training, Trigger
+from perennial_artifact.keywords import Keywords
 
 _TO_WRITE = {
     "name": "write `name:` with lower-case letters, digits and dashes, such as `name: news-topics`",
@@ -34,7 +37,7 @@ class TaskSpec(Section):
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="Lower-case letters, digits and dashes.")]
     kind: Annotated[
-        str, Field(description="`ner`, `classification`, `multilabel`, `regression`, or one of `extensions.modules`.")
+        str, Field(description="`ner`, `classification`, `multilabel`, `regression`, `signals`, or one of `extensions.modules`.")
     ]
     backend: Annotated[
         str, Field(description="Where its models are learnt: `spacy` or `transformer` for ner, else `transformer`.")
@@ -63,6 +66,13 @@ class TaskSpec(Section):
         dict[LabelName, Annotated[float, Field(allow_inf_nan=False)]],
         Field(description="Tier -> where it begins on the weighted mean of the dimensions (regression)."),
     ] = Field(default_factory=dict)
+    signals: Annotated[
+        tuple[Category, ...],
+        Field(
+            max_length=MAX_CATEGORIES,
+            description="The categories that are told apart, each with its tags and keywords (signals).",
+        ),
+    ] = ()
     prefilter: Annotated[Prefilter | None, Field(description="Rules by which an import leaves texts out; none by default.")] = (
         None
     )
@@ -75,7 +85,7 @@ class TaskSpec(Section):
     @model_validator(mode="before")
     @classmethod
     def _without_labels(cls, values: Any) -> Any:  # noqa: ANN401 - pydantic hands over whatever the file holds
-        """Spare a task of numbers the key `labels`."""
+        """Spare a task of numbers or signals the key `labels`."""
         if not isinstance(values, dict) or "labels" in values:
             return values
         named = [kind for kind in kinds.every() if kind.name == values.get("kind")]
@@ -95,6 +105,19 @@ class TaskSpec(Section):
     def refreshes(self) -> bool:
         """Whether the champion's head is learnt anew between runs."""
         return not kinds.get(self.kind).positional if self.refresh.enabled is None else self.refresh.enabled
+
+    @property
+    def declared(self) -> Sequence[Any]:
+        """What targets speak of where the task's kind has no labels: its dimensions, or its signals; else nothing."""
+        kind = kinds.get(self.kind)
+        found: Sequence[Any] = getattr(self, kind.declares, ()) if isinstance(kind, Measures) else ()
+        return found
+
+    @cached_property
+    def keywords(self) -> Keywords | None:
+        """What answers while there is no champion; None where the file lists no keywords."""
+        kind = kinds.get(self.kind)
+        return kind.keywords(getattr(self, kind.declares, ())) if isinstance(kind, HasKeywords) else None
 
     @model_validator(mode="after")
     def _of_the_backend(self) -> Self:
@@ -125,7 +148,7 @@ class TaskSpec(Section):
         if self.training.contradicted_weight < 1.0 and "label" not in kind.shown.model_fields:
             message = f"training.contradicted_weight needs one label a text, and kind {self.kind} has others; remove it"
             raise ValueError(message)
-        if (problem := misfit(self, measured=isinstance(kind, Measures))) is not None:
+        if (problem := misfit(self, kind.declares if isinstance(kind, Measures) else None)) is not None:
             raise ValueError(problem)
         if not isinstance(kind, ExcludesLabels) and (unfit := self.training.only_of_whole_texts):
             message = f"training.{unfit[0]} does not fit kind {self.kind}; remove it"
@@ -140,6 +163,13 @@ class TaskSpec(Section):
             raise ValueError(message)
         if len(set(self.label_names)) != len(self.label_names):
             message = "label_names holds a label twice; remove one"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _baseline_is_there(self) -> Self:
+        if self.promotion.baseline == "keywords" and self.keywords is None:
+            message = "promotion.baseline keywords needs keywords; list some in the file, or write `baseline: majority`"
             raise ValueError(message)
         return self
 
@@ -214,6 +244,7 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
             "promotion": Promotion,
             "feedback": FeedbackPolicy,
             "dimensions": Dimension,
+            "signals": Tag if "tags" in problem["loc"][:-1] else Category,
         }
         parent = parts.get(str(problem["loc"][0]) if len(problem["loc"]) > 1 else "", TaskSpec)
         return f"unknown key `{key}`; the keys there are {', '.join(parent.model_fields)}"

@@ -58,6 +58,7 @@ _FORMATS = {
     "sentence-classification": "perennial_artifact.sentence.classifier:SentenceClassifier",
     "sentence-multilabel": "perennial_artifact.sentence.classifier:SentenceClassifier",
     "sentence-regression": "perennial_artifact.sentence.regressor:SentenceRegressor",
+    "sentence-signals": "perennial_artifact.sentence.signals:SentenceSignals",
     "spacy-curated-ner": "perennial_artifact.spacy.curated:CuratedEntities",
     "spacy-ner": "perennial_artifact.spacy.entities:Entities",
     "transformers-classification": "perennial_artifact.transformer.classifier:Classifier",

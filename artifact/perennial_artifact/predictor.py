@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 # ner: {"spans": [{"start", "end", "label"}]}; classification: {"label": str, "scores": {label: probability}, "truncated": bool}.
 # multilabel answers as classification does, with "labels" (a list) in the place of "label".
 # regression: {"values": {dimension: number}, "truncated": bool}, with tiers also "score" and "tier".
+# signals: {"signals": {category: {"score": -1..1, "tag": str, "probability": number}}, "truncated": bool}.
 # A model that reads every text whole may leave out "truncated".
 Answer = Mapping[str, Any]
 

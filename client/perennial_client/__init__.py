@@ -8,13 +8,14 @@ from __future__ import annotations
 from perennial_client.client import AsyncClient, Client
 from perennial_client.errors import MissingExtraError, ModelError, NoChampionError, PerennialError, RefusedError, UnavailableError
 from perennial_client.model import Model
-from perennial_client.results import Champion, FeedbackFate, FeedbackReceipt, Prediction, Span
+from perennial_client.results import Champion, Classified, FeedbackFate, FeedbackReceipt, Prediction, Signal, Span
 from perennial_client.retries import Retries
 from perennial_client.version import __version__
 
 __all__ = [
     "AsyncClient",
     "Champion",
+    "Classified",
     "Client",
     "FeedbackFate",
     "FeedbackReceipt",
@@ -26,6 +27,7 @@ __all__ = [
     "Prediction",
     "RefusedError",
     "Retries",
+    "Signal",
     "Span",
     "UnavailableError",
     "__version__",

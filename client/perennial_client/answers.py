@@ -15,6 +15,7 @@ SMALL_BYTES = 1 << 20
 """The largest answer that holds particulars: a receipt, a fate, a champion, a refusal."""
 PREDICTIONS_BYTES = 32 << 20
 MANIFEST_BYTES = 4 << 20
+KEYWORDS_BYTES = 4 << 20
 
 
 class Body:

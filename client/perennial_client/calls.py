@@ -12,10 +12,11 @@ from urllib.parse import quote
 import httpx
 
 from perennial_artifact.foreign import WRONG, decode, inert
-from perennial_client.answers import MANIFEST_BYTES, PREDICTIONS_BYTES, SMALL_BYTES, string
+from perennial_artifact.keywords import Keywords
+from perennial_client.answers import KEYWORDS_BYTES, MANIFEST_BYTES, PREDICTIONS_BYTES, SMALL_BYTES, string
 from perennial_client.errors import RefusedError
 from perennial_client.feedback import Feedback, event, to_bytes
-from perennial_client.results import Champion, FeedbackFate, FeedbackReceipt, Prediction
+from perennial_client.results import Champion, Classified, FeedbackFate, FeedbackReceipt, Prediction
 from perennial_client.retries import Retries, Steps, exchange
 
 
@@ -44,6 +45,25 @@ class Calls:
             said = decode(response.content)
             named = string(said, "task"), string(said, "version")
             return [_prediction(*named, one) for one in _exactly(len(texts), said["predictions"])]
+
+    def classify(
+        self, task: str, title: str, description: str, article_id: str | None, deadline_s: float | None
+    ) -> Steps[Classified]:
+        """Ask for the signals of one text."""
+        check_texts([article_of(title, description)])
+        parts = {"title": title, "description": description, "article_id": article_id}
+        body = {name: part for name, part in parts.items() if part is not None and part.strip()}
+        response = yield from self._exchange("POST", f"/v1/tasks/{_part(task)}/classify", deadline_s, content=_content(body))
+        with _understood(response):
+            said = decode(response.content)
+            return Classified(_prediction(string(said, "task"), string(said, "version"), _only_the_answer(said)))
+
+    def keywords(self, task: str, deadline_s: float | None) -> Steps[Keywords]:
+        """Ask for the keywords of a task."""
+        path = f"/v1/tasks/{_part(task)}/keywords"
+        response = yield from self._exchange("GET", path, deadline_s, largest_bytes=KEYWORDS_BYTES)
+        with _understood(response):
+            return Keywords.of(decode(response.content)["keywords"])
 
     def feedback(self, task: str, fields: Feedback, deadline_s: float | None) -> Steps[FeedbackReceipt]:
         """Post feedback; every attempt carries the same event id, so it is one event however often it arrives."""
@@ -99,6 +119,15 @@ def check_texts(texts: Sequence[str]) -> None:
                 raise RefusedError(what, f"texts, number {number}", "send the whole pair, or U+FFFD in its place") from None
 
 
+def article_of(title: str, description: str) -> str:
+    """Return the text that serving makes of both: title, blank line, description; either may be empty."""
+    return "\n\n".join(part for part in (title, description) if part.strip())
+
+
+def _only_the_answer(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in said.items() if name not in ("task", "version")}
+
+
 @contextmanager
 def _understood(response: httpx.Response) -> Iterator[None]:
     try:
@@ -121,6 +150,8 @@ def _prediction(task: str, version: str, one: Mapping[str, Any]) -> Prediction:
     if "scores" in answer:
         for score in prediction.scores.values():
             float(score)
+    if "signals" in answer:
+        prediction.signals  # noqa: B018 - each is read once here
     if "spans" in answer:
         prediction.spans  # noqa: B018 - each is read once here
     return prediction

@@ -11,11 +11,12 @@ from urllib.parse import quote
 
 import httpx
 
+from perennial_artifact.keywords import Keywords
 from perennial_client.answers import Body, here
 from perennial_client.calls import Calls
 from perennial_client.deadlines import hold, within
 from perennial_client.feedback import Feedback
-from perennial_client.results import Champion, FeedbackFate, FeedbackReceipt, Prediction
+from perennial_client.results import Champion, Classified, FeedbackFate, FeedbackReceipt, Prediction
 from perennial_client.retries import Outcome, Retries, Send, Steps
 from perennial_client.version import __version__
 
@@ -43,6 +44,16 @@ class Client:
     ) -> list[Prediction]:
         """Return the champion's answer to each text, in order; `article_id` names the article that one text belongs to."""
         return self._run(self._calls.predict(task, texts, article_id, deadline_s))
+
+    def classify(
+        self, task: str, title: str, description: str = "", *, article_id: str | None = None, deadline_s: float | None = None
+    ) -> Classified:
+        """Return score and tag of each category of a task of signals, for one text; `answered_by` tells who spoke."""
+        return self._run(self._calls.classify(task, title, description, article_id, deadline_s))
+
+    def keywords(self, task: str, *, deadline_s: float | None = None) -> Keywords:
+        """Return the keywords that answer for a task while it has no champion. Raises `RefusedError` (404) where it has none."""
+        return self._run(self._calls.keywords(task, deadline_s))
 
     def feedback(self, task: str, *, deadline_s: float | None = None, **fields: Unpack[Feedback]) -> FeedbackReceipt:
         """Post what a person said of an answer; when this returns, it is durable. Tried again, it is still one event."""
@@ -122,6 +133,16 @@ class AsyncClient:
     ) -> list[Prediction]:
         """Return the champion's answer to each text, in order; `article_id` names the article that one text belongs to."""
         return await self._run(self._calls.predict(task, texts, article_id, deadline_s))
+
+    async def classify(
+        self, task: str, title: str, description: str = "", *, article_id: str | None = None, deadline_s: float | None = None
+    ) -> Classified:
+        """Return score and tag of each category of a task of signals, for one text; `answered_by` tells who spoke."""
+        return await self._run(self._calls.classify(task, title, description, article_id, deadline_s))
+
+    async def keywords(self, task: str, *, deadline_s: float | None = None) -> Keywords:
+        """Return the keywords that answer for a task while it has no champion. Raises `RefusedError` (404) where it has none."""
+        return await self._run(self._calls.keywords(task, deadline_s))
 
     async def feedback(self, task: str, *, deadline_s: float | None = None, **fields: Unpack[Feedback]) -> FeedbackReceipt:
         """Post what a person said of an answer; when this returns, it is durable. Tried again, it is still one event."""

@@ -18,15 +18,16 @@ from perennial_artifact import manifest
 from perennial_artifact.abstaining import abstains
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.formats import Opened
+from perennial_artifact.keywords import Keywords, version_of
 from perennial_artifact.portions import portions
 from perennial_artifact.predictor import Answer
 from perennial_client import loading
 from perennial_client.cache import Cache
-from perennial_client.calls import check_texts
+from perennial_client.calls import article_of, check_texts
 from perennial_client.client import Client
 from perennial_client.download import fetch
-from perennial_client.errors import MissingExtraError, NoChampionError, PerennialError, UnavailableError, unusable
-from perennial_client.results import Champion, Prediction
+from perennial_client.errors import MissingExtraError, NoChampionError, PerennialError, RefusedError, UnavailableError, unusable
+from perennial_client.results import Champion, Classified, Prediction
 
 _LOOK_DEADLINE_S = 5.0
 _LONGEST_BACKOFF_S = 600.0
@@ -43,6 +44,7 @@ class _Live:
         self.precision = precision
         self.opened = opened
         self._lock = threading.Lock()
+        self.version = champion.version
 
     def answer(self, texts: Sequence[str]) -> list[Answer]:
         answers: list[Answer] = []
@@ -54,6 +56,17 @@ class _Live:
 
     def is_of(self, champion: Champion, precision: str) -> bool:
         return (self.champion.manifest_sha256, self.precision) == (champion.manifest_sha256, precision)
+
+
+class _Listed:
+    """A task's keywords, which answer while it has no champion."""
+
+    def __init__(self, task: str, keywords: Keywords) -> None:
+        self.version = version_of(task)
+        self.keywords = keywords
+
+    def answer(self, texts: Sequence[str]) -> list[Answer]:
+        return [{**answer, "answered_by": "keywords"} for answer in self.keywords.predict(texts)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +83,7 @@ class _Failure:
 
 
 class Model:
-    """Answers as serving does, with the task's champion. Thread-safe; a context manager.
+    """Answers as serving does, with the task's champion, and with its keywords while it has none. Thread-safe; a context manager.
 
     `follow` makes it, in the process that predicts: in a fork nothing follows.
     """
@@ -84,6 +97,7 @@ class Model:
         self._poll_s = poll_s
         self._precision = precision
         self._live: _Live | None = None
+        self._listed: _Listed | None = None
         # Of the task, not of the version: it changes with the task file, and under a model that stays.
         self._abstain_below = 0.0
         self._confirmed_at = time.monotonic()
@@ -109,6 +123,8 @@ class Model:
     ) -> Self:
         """Return a model that answers, and keep it the champion by looking every `poll_s` seconds.
 
+        A task without a champion answers by its keywords, where its file lists any: predictions say so (`answered_by`).
+
         The last good version in `cache_dir` is there at once, without a server; where there is none, serving is asked for up to
         `wait_s` seconds (a download that has begun by then is finished). `precision` None: as serving computes. `keep` good
         versions stay in the cache. Raises `UnavailableError` when there is no model by then, `MissingExtraError` when a
@@ -123,12 +139,12 @@ class Model:
 
     @property
     def version(self) -> str:
-        """The version that answers, such as `news-topics/v17`."""
-        return self._present().champion.version
+        """The version that answers, such as `news-topics/v17`; of keywords `TASK/keywords`."""
+        return self._present().version
 
     @property
     def age_s(self) -> float:
-        """Seconds since serving last said that this version is the champion.
+        """Seconds since serving last said that this version is the champion, or of keywords that there is none.
 
         It grows while serving is away, and while a newer version cannot be used.
         """
@@ -145,9 +161,18 @@ class Model:
         live = self._present()
         below = self._abstain_below
         return [
-            Prediction.of(self.task, live.champion.version, {**answer, "abstained": abstains(answer, below)})
+            Prediction.of(self.task, live.version, {**answer, "abstained": abstains(answer, below)})
             for answer in live.answer(texts)
         ]
+
+    def classify(self, title: str, description: str = "") -> Classified:
+        """Return score and tag of each category of a task of signals, for one text; `answered_by` tells who spoke.
+
+        Raises `TypeError` for another kind of task, and as `predict` does.
+        """
+        [prediction] = self.predict([article_of(title, description)])
+        prediction.signals  # noqa: B018 - raises where there are none
+        return Classified(prediction)
 
     def refresh(self) -> bool:
         """Look at the champion now; fetch, load and swap when it has moved. Return whether the champion is what answers."""
@@ -172,15 +197,15 @@ class Model:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def _present(self) -> _Live:
-        live = self._live
+    def _present(self) -> _Live | _Listed:
+        live = self._live or self._listed
         assert live is not None  # noqa: S101 - `follow` returns no model without one
         return live
 
     def _begin(self, wait_s: float) -> None:
         self._load_cached()
         deadline = time.monotonic() + wait_s
-        while self._live is None and not self.refresh():
+        while self._live is None and not self.refresh() and self._listed is None:
             if time.monotonic() >= deadline:
                 what = f"no model of task {self.task!r} could be loaded within {wait_s:g} s: {self._last_error}"
                 if self._trouble is NoChampionError:
@@ -224,6 +249,8 @@ class Model:
             champion = self._client.champion(self.task, deadline_s=min(_LOOK_DEADLINE_S, self._client.retries.deadline_s))
         except PerennialError as error:
             self._note_trouble(error)
+            if isinstance(error, NoChampionError) and self._live is None:
+                self._look_for_keywords(asked_at)
             return False
         self._abstain_below = champion.abstain_below
         try:
@@ -248,6 +275,21 @@ class Model:
         self._last_error = self._confirm(champion)
         return True
 
+    def _look_for_keywords(self, asked_at: float) -> None:
+        """Let the task's keywords answer, where it has any; those that answer already go on where serving cannot be asked."""
+        try:
+            found = self._client.keywords(self.task, deadline_s=min(_LOOK_DEADLINE_S, self._client.retries.deadline_s))
+        except RefusedError:
+            # It has none, or serving is of a release that knows of none. Those that answer already go on: nothing else could.
+            return
+        except PerennialError as error:
+            self._note_trouble(error)
+            return
+        if self._listed is None or self._listed.keywords != found:
+            self._listed = _Listed(self.task, found)
+            log.info("task %s: its keywords answer, because it has no champion", self.task)
+        self._confirmed_at = asked_at
+
     def _load(self, champion: Champion) -> _Live:
         folder, precision = self._cache.folder(champion), self._precision_of(champion)
         try:
@@ -260,7 +302,7 @@ class Model:
         return _Live(champion, precision, loading.load(champion, folder, precision, before))
 
     def _swap(self, loaded: _Live) -> None:
-        before, self._live = self._live, loaded
+        before, self._live, self._listed = self._live, loaded, None
         log.info("task %s: %s answers", self.task, loaded.champion.version)
         # Predictions that have begun hold it until they end.
         self._leaving = None if before is None else weakref.ref(before)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from perennial_client.answers import string, string_or_none
 
@@ -21,6 +21,13 @@ class Span:
     label: str
 
 
+class Signal(NamedTuple):
+    """What a text says of one category: a score from -1 to 1, and a tag; None where none was ever told."""
+
+    score: float
+    tag: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """One answer. `prediction_id` is what feedback cites; an answer of a model in the app's own process has none."""
@@ -29,12 +36,13 @@ class Prediction:
     version: str
     answer: Mapping[str, Any]
     """As serving sends it. Classification: `label` and `scores`, multi-label: `labels` and `scores`; entities: `spans`;
-    regression: `values`, and with tiers `score` and `tier`."""
+    regression: `values`, and with tiers `score` and `tier`; signals: `signals`."""
     prediction_id: str | None = None
     truncated: bool = False
     """Whether the model read only the beginning of the text (`training.max_tokens` of the task)."""
     answered_by: str = "model"
-    """`correction` where serving answered with what a trusted person said of this very text; a model in process never does."""
+    """`correction` where serving answered with what a trusted person said of this very text (a model in process never does);
+    `keywords` where the task has no champion yet."""
     correction_id: str | None = None
     """The event id of the feedback that answered; None where the model did."""
     abstained: bool = False
@@ -80,11 +88,45 @@ class Prediction:
         """The tier that the weighted mean of a regression falls into. Raises `TypeError` where the task has none."""
         return str(self._part("tier"))
 
+    @property
+    def signals(self) -> Mapping[str, Signal]:
+        """Score and tag of each category of a task of signals. Raises `TypeError` for another kind of task."""
+        return {
+            str(name): Signal(float(one["score"]), _text_or_none(one.get("tag"))) for name, one in self._part("signals").items()
+        }
+
     def _part(self, name: str) -> Any:  # noqa: ANN401 - each kind of task has answers of its own shape
         if name not in self.answer:
             message = f"an answer of task {self.task!r} has no {name}; it holds {', '.join(self.answer)}"
             raise TypeError(message)
         return self.answer[name]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classified(Mapping[str, Signal]):
+    """The signals of one text by category, as `(score, tag)`; and who spoke."""
+
+    prediction: Prediction
+    """The answer that they are of."""
+
+    @property
+    def answered_by(self) -> str:
+        """`model`, `keywords` or `correction`."""
+        return self.prediction.answered_by
+
+    @property
+    def version(self) -> str:
+        """The version that answered; of keywords `TASK/keywords`."""
+        return self.prediction.version
+
+    def __getitem__(self, category: str) -> Signal:
+        return self.prediction.signals[category]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.prediction.signals)
+
+    def __len__(self) -> int:
+        return len(self.prediction.signals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +216,14 @@ class Champion:
     def as_json(self) -> dict[str, Any]:
         """Return all of it as JSON can hold it."""
         return asdict(self) | {"since": self.since.isoformat()}
+
+
+def _text_or_none(said: object) -> str | None:
+    """Return a text or None. Raises `TypeError`."""
+    if said is not None and not isinstance(said, str):
+        message = "a tag is not a text"
+        raise TypeError(message)
+    return said
 
 
 def _share(said: object) -> float:

@@ -9,6 +9,7 @@ from config.kinds.kind import Kind
 from config.kinds.multilabel import MultiLabel
 from config.kinds.ner.kind import Ner
 from config.kinds.regression.kind import Regression
+from config.kinds.signals.kind import Signals
 
 _KINDS: dict[str, Kind] = {}
 
@@ -49,3 +50,4 @@ register(Ner())
 register(Classification())
 register(MultiLabel())
 register(Regression())
+register(Signals())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
-    from config.kinds.regression.dimensions import Dimension
+    from perennial_artifact.keywords import Keywords
 
 Target = Mapping[str, Any]
 Answer = Mapping[str, Any]
@@ -72,6 +72,14 @@ class RowValues(Protocol):
         """Return the number of each of the task's dimensions: from the object in the column, else from a column of each.
 
         None where it is missing; at least one is there.
+        """
+        ...
+
+    def signals(self, field: str) -> Mapping[str, Mapping[str, Any] | None]:
+        """Return what the row says of each of the task's categories: `score`, and `tag` where it is known.
+
+        From the object in the column, else from a column of each score and one of each tag. None where it is missing; at least
+        one is there.
         """
         ...
 
@@ -191,12 +199,36 @@ class KnowsScope(Protocol):
 
 @runtime_checkable
 class Measures(Protocol):
-    """A kind whose targets are numbers for the `dimensions` that its task names; a `Kind` may be one."""
+    """A kind whose targets speak of what its task declares: dimensions, or categories of signals; a `Kind` may be one."""
 
-    def unfit(self, target: Target, dimensions: Sequence[Dimension]) -> str | None:
-        """Return, in words, what a valid target says that its task does not measure, or out of range; None where it says none."""
+    declares: str
+    """The key of the task file that holds it: a sequence of models with a `name` each, the keys of a target."""
+
+    def unfit(self, target: Target, declared: Sequence[Any]) -> str | None:
+        """Return, in words, what a valid target says that its task does not declare, or out of range; None where it says none."""
         ...
 
-    def restricted(self, target: Target, dimensions: Sequence[Dimension]) -> dict[str, Any] | None:
-        """Return a stored target with what its task measures today, within the ranges of today; None where nothing is left."""
+    def restricted(self, target: Target, declared: Sequence[Any]) -> dict[str, Any] | None:
+        """Return a stored target with what its task declares today, within the ranges of today; None where nothing is left."""
+        ...
+
+
+@runtime_checkable
+class HasStrata(Protocol):
+    """A kind without labels whose targets hold others things that must be measurable on held-out rows; a `Kind` may be one."""
+
+    def strata(self, target: Target) -> frozenset[str]:
+        """Return the names of what a target holds, of which a share of the documents is to be held out."""
+        ...
+
+
+@runtime_checkable
+class HasKeywords(Protocol):
+    """A kind of which a task may list keywords, which answer while it has no champion; a `Kind` may be one."""
+
+    declares: str
+    """The key of the task file that holds them."""
+
+    def keywords(self, declared: Sequence[Any]) -> Keywords | None:
+        """Return what answers by the keywords of a task; None where it has none."""
         ...

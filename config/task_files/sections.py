@@ -191,7 +191,9 @@ class Training(Section):
 class SliceGuard(Section):
     """A part of the test rows that must not get worse."""
 
-    slice: Annotated[str, Field(description="`newest`, `corrections`, `label:NAME`, `dimension:NAME` or `language:CODE`.")]
+    slice: Annotated[
+        str, Field(description="`newest`, `corrections`, `label:NAME`, `dimension:NAME`, `signal:NAME` or `language:CODE`.")
+    ]
     max_drop: Annotated[
         float, Field(ge=0, description="Largest drop of the metric allowed, in points (0..1); of an unbounded one, as a share.")
     ]
@@ -227,8 +229,10 @@ class Promotion(Section):
     max_size_mib: Annotated[float, Field(gt=0, description="Largest artifact, in mebibytes.")] = 2048.0
     slices: Annotated[tuple[SliceGuard, ...], Field(description="Parts that must not get worse.")] = ()
     baseline: Annotated[
-        Literal["majority", "base"],
-        Field(description="What a first model must beat: the most frequent label (ner: no entity), or the untouched base."),
+        Literal["majority", "base", "keywords"],
+        Field(
+            description="What a first model must beat: the most frequent label (ner: no entity), the untouched base, or keywords."
+        ),
     ] = "majority"
     mode: Annotated[
         Literal["auto", "manual"], Field(description="Promote automatically, or wait for `perennial models promote`.")

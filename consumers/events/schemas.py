@@ -173,8 +173,11 @@ class PredictionMade(_Event):
     text: Text
     answer: dict[str, Any]
     answered_by: Annotated[
-        Literal["model", "correction"] | None,
-        Field(description="`correction`: a person's correction answered in the model's place. Left out, the model did."),
+        Literal["model", "correction", "keywords"] | None,
+        Field(
+            description="`correction`: a person's correction answered in the model's place; `keywords`: those of a task without "
+            "a model. Left out, the model did."
+        ),
     ] = None
 
 

@@ -43,9 +43,9 @@ def read_target(task: TaskSpec, target: Mapping[str, Any], text: str | None = No
                 "use one of them, or add the label to the task file"
             )
             raise DeadLetterError(reason, field="target")
-    if isinstance(kind, Measures) and (unfit := kind.unfit(read, task.dimensions)) is not None:
+    if isinstance(kind, Measures) and (unfit := kind.unfit(read, task.declared)) is not None:
         field = f"target.{kind.key}"
-        reason = f"{field}: {unfit}; correct it, or change dimensions in the file of task {task.name!r}"
+        reason = f"{field}: {unfit}; correct it, or change {kind.declares} in the file of task {task.name!r}"
         raise DeadLetterError(reason, field=field)
     problem = None if text is None else kind.misplaced(read, text)
     if problem is not None:

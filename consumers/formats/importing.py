@@ -12,6 +12,7 @@ from pathlib import Path
 from config.clock import Clock, utc_now
 from config.errors import UserError
 from config.kinds import catalog as kinds
+from config.kinds.signals.categories import TAG_COLUMN
 from config.tasks import TaskSpec
 from consumers.events.schemas import AnyEvent
 from consumers.formats.files.source import Format, Source, identify
@@ -109,7 +110,7 @@ def plan(
         )
         raise UserError(message)
     layout = _layout(source, seen, task, chosen, mapping, studio=tasks.found > 0)
-    answer = (*kinds.get(task.kind).columns, *_dimensions(task)) if task else None
+    answer = (*kinds.get(task.kind).columns, *_declared(task), *_tag_columns(task)) if task else None
     columns = mapping.resolve([*seen.fields, *layout.columns.values()], layout.columns, answer) if seen.fields else {}
     _require(columns, list(seen.fields), task, chosen)
     digest = source.digest()
@@ -174,25 +175,30 @@ def _require(columns: Mapping[str, str], names: list[str], task: TaskSpec | None
 
 
 def _missed(task: TaskSpec, columns: Mapping[str, str]) -> list[str]:
-    """Return the fields of a target that have no column; of a task of numbers one dimension, or an object of them, suffices."""
-    fields, dimensions = kinds.get(task.kind).columns, _dimensions(task)
-    if dimensions:
-        if columns.keys() & {*fields, *dimensions}:
+    """Return the fields of a target that have no column; of what a task declares one, or an object of all, suffices."""
+    fields, declared = kinds.get(task.kind).columns, _declared(task)
+    if declared:
+        if columns.keys() & {*fields, *declared}:
             return []
-        return [f"a dimension ({', '.join(dimensions)}; or of {fields[0]}, an object of them)"]
+        what = "a dimension" if task.dimensions else "the score of a category"
+        return [f"{what} ({', '.join(declared)}; or of {fields[0]}, an object of them)"]
     return [field for field in fields if field not in columns]
 
 
-def _dimensions(task: TaskSpec) -> tuple[str, ...]:
-    return tuple(dimension.name for dimension in task.dimensions)
+def _declared(task: TaskSpec) -> tuple[str, ...]:
+    return tuple(one.name for one in task.declared)
+
+
+def _tag_columns(task: TaskSpec) -> tuple[str, ...]:
+    return tuple(f"{category.name}{TAG_COLUMN}" for category in task.signals)
 
 
 def _identity(digest: str, task: TaskSpec | None, mapping: ColumnMapping, options: ImportOptions) -> str:
     """Return a digest of everything that decides what a row becomes: the same row read otherwise is another event."""
     meaning = replace(options, since=None, until=None, limit=None)
     parts = [_READING, digest, task.name if task else "", dict(mapping.meaning), asdict(meaning)]
-    if task and task.dimensions:
-        parts.append(_dimensions(task))
+    if task and task.declared:
+        parts.append(_declared(task))
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from config.errors import DeadLetterError
 from config.foreign.times import read_time
 from config.kinds import catalog as kinds
+from config.kinds.signals.categories import TAG_COLUMN
 from config.tasks import TaskSpec
 from consumers.events.errors import explain
 from consumers.events.schemas import AnyEvent, Article, Label, article_text
@@ -20,6 +21,7 @@ from consumers.formats.layouts.recognise import PARTIAL
 from consumers.formats.numbers import number_or_none, read_numbers
 from consumers.formats.options import ImportOptions
 from consumers.formats.rows import BadRow, LeftOut, Row, Unreadable
+from consumers.formats.signals import read_signals, signal_of, tag_or_none
 from consumers.formats.spans import SpanReader
 from consumers.formats.values import blank, is_whole_decimal, missing, read_id, read_label, read_labels, read_number, read_text
 from consumers.text.markup import plain
@@ -180,6 +182,26 @@ class _Values:
             message = f"none of the dimensions {', '.join(names)} has a number"
             raise ValueError(message)
         return found
+
+    def signals(self, field: str) -> Mapping[str, Mapping[str, Any] | None]:
+        """Return what the row says of each of the task's categories; None: nothing. Raises `ValueError` where all are None."""
+        columns = self.writer.columns
+        names = [category.name for category in self.writer.task.signals] if self.writer.task else []
+        if field in columns:
+            found = self.writer.read(self.row, field, lambda value: read_signals(value, names))
+        else:
+            found = {name: self._signal(name) for name in names if {name, f"{name}{TAG_COLUMN}"} & columns.keys()}
+        if all(said is None for said in found.values()):
+            message = f"nothing is said of any of the categories {', '.join(names)}"
+            raise ValueError(message)
+        return found
+
+    def _signal(self, name: str) -> Mapping[str, Any] | None:
+        both = [
+            self.writer.read(self.row, column, reader, may_be_missing=True) if column in self.writer.columns else None
+            for column, reader in ((name, number_or_none), (f"{name}{TAG_COLUMN}", tag_or_none))
+        ]
+        return signal_of(name, *both)
 
 
 def _refuse_blank(text: str) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from config.kinds import catalog as kinds
+from config.kinds.kind import HasStrata
 from config.kinds.regression.dimensions import VALUES, score_of, tier_of
 from config.tasks import TaskSpec
 from consumers.rows.documents import document_of, place_of
@@ -105,7 +107,7 @@ def shortfalls(snapshot: Snapshot, task: TaskSpec, *, test_fraction: float, lear
         placed = placed or _Placed(snapshot, learnt)
         candidates = (name for name in train[label] - moved - test[label] if placed.may_move(name))
         taken = sorted(candidates, key=placed.cost)[:missing]
-        what = "tier" if task.tiers else "label"
+        what = "tier" if task.tiers else "tag" if task.signals else "label"
         why = f"held out so that {what} {label} can be measured: {len(held_out)} of its {documents} documents were"
         rows: dict[str, Move] = {}
         for name in taken:
@@ -141,7 +143,10 @@ def _labelled(snapshot: Snapshot, task: TaskSpec) -> Iterator[tuple[str, str, fr
 
 
 def _strata(target: str, task: TaskSpec) -> frozenset[str]:
-    """Return what must be measurable: the labels of a target, or the tier that its numbers fall into."""
+    """Return what must be measurable: the labels of a target, the tier that its numbers fall into, or the tags of its signals."""
+    kind = kinds.get(task.kind)
+    if isinstance(kind, HasStrata):
+        return kind.strata(json.loads(target))
     if not task.tiers:
         return labels_of(target)
     weights = {dimension.name: dimension.weight for dimension in task.dimensions}

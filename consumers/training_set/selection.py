@@ -179,7 +179,7 @@ def usable_target(target: str, task: TaskSpec, renames: Sequence[Mapping[str, st
         if not kind.fits(parsed := json.loads(target)):
             return None
         if isinstance(kind, Measures):
-            left = kind.restricted(parsed, task.dimensions)
+            left = kind.restricted(parsed, task.declared)
             return None if left is None else canonical_json(left)
         return _renamed(target, renames)
     except (ValueError, TypeError, LookupError, AttributeError):

@@ -31,13 +31,16 @@ def answer_of(one: Answering, spec: TaskSpec, known_labels: Collection[str]) -> 
 
 
 def _measured(target: Target, spec: TaskSpec) -> Answer | None:
-    """Return the answer with the numbers of a target, and with its tier; None where it lacks one, or has one out of range."""
+    """Return the answer that says what a target does, with its tier; None where it lacks a part, or has one out of range."""
     kind = kinds.get(spec.kind)
-    weights = {dimension.name: dimension.weight for dimension in spec.dimensions}
-    if target[kind.key].keys() != weights.keys() or not isinstance(kind, Measures) or kind.unfit(target, spec.dimensions):
+    names = {one.name for one in spec.declared}
+    if target[kind.key].keys() != names or not isinstance(kind, Measures) or kind.unfit(target, spec.declared):
         return None
-    answer, score = kind.corrected(target), score_of(target[kind.key], weights)
-    if answer is None or score is None or not spec.tiers:
+    answer = kind.corrected(target)
+    if answer is None or not spec.tiers:
+        return answer
+    score = score_of(target[kind.key], {dimension.name: dimension.weight for dimension in spec.dimensions})
+    if score is None:
         return answer
     return {**answer, "score": score, "tier": tier_of(score, spec.tiers)}
 

@@ -15,12 +15,13 @@ from rich.text import Text
 from config.errors import RetryError, UserError
 from config.kinds import catalog as kinds
 from config.settings import Settings
-from config.tasks import load_tasks
+from config.tasks import TaskSpec, load_tasks
 from config.words import printable
 from daemon.process import presence
 from daemon.serving.http import tls
 from perennial_artifact.abstaining import abstains
-from perennial_artifact.predictor import Predictor
+from perennial_artifact.keywords import version_of
+from perennial_artifact.predictor import Answer, Predictor
 from registry.artifacts.open import open_store
 from registry.store import Registry
 from registry.versions import Version
@@ -28,6 +29,8 @@ from registry.versions import Version
 _TIMEOUT_S = 60.0
 _SERVER_ERROR, _UNAVAILABLE = 500, 503
 _STYLES = {"plain": "", "strong": "bold green", "faint": "dim", "warning": "yellow"}
+_TOLD = ("correction", "keywords")
+"""Who answers in the place of a model, and is named."""
 # Serving is on this machine or beside it: a proxy set for the web must not get between.
 _NO_PROXY = urllib.request.ProxyHandler({})
 
@@ -81,13 +84,14 @@ def load_version(settings: Settings, version: Version) -> Predictor:
 def in_words(text: str, prediction: Mapping[str, Any]) -> Text:
     """Return one line for a person: what was answered, beside the text or marked in it, and whether a correction did."""
     answer = prediction.get("answer", prediction)
-    corrected = answer.get("answered_by") == "correction"
+    by = answer.get("answered_by")
+    corrected = by == "correction"
     if corrected:
         # The score of a correction is nobody's estimate.
         answer = {name: value for name, value in answer.items() if name != "scores"}
     # One character for each break and for what cannot be printed, so that the offsets of spans stay what they are.
     pieces = kinds.of(answer).pieces(answer, printable(text.replace("\n", " ")))
-    whose = [("correction: ", _STYLES["faint"])] if corrected else []
+    whose = [(f"{by}: ", _STYLES["faint"])] if by in _TOLD else []
     return Text.assemble(*whose, *((printable(words), _STYLES[style]) for words, style in pieces))
 
 
@@ -102,6 +106,8 @@ def _ask_here(settings: Settings, task: str, texts: Sequence[str]) -> dict[str, 
     registry = Registry.open(settings.registry_url, read_only=True)
     try:
         champion = registry.versions.champion(task)
+        if champion is None and (keywords := tasks[task].keywords) is not None:
+            return _said(tasks[task], version_of(task), keywords.predict(list(texts)), answered_by="keywords")
         if champion is None:
             message = f"task {task} has no champion yet; `perennial status` says what it waits for"
             raise UserError(message)
@@ -110,13 +116,16 @@ def _ask_here(settings: Settings, task: str, texts: Sequence[str]) -> dict[str, 
         registry.close()
     predictor = load_version(settings, version)
     answers = predictor.predict(list(texts))
-    below = tasks[task].abstain_below
-    beside = {"truncated": False, "answered_by": "model", "correction_id": None}
+    return _said(tasks[task], version.name, answers, answered_by="model")
+
+
+def _said(spec: TaskSpec, version: str, answers: Sequence[Answer], *, answered_by: str) -> dict[str, Any]:
+    beside = {"truncated": False, "answered_by": answered_by, "correction_id": None}
     return {
-        "task": task,
-        "version": version.name,
+        "task": spec.name,
+        "version": version,
         "by": "this process (serving is not up)",
-        "predictions": [{**beside, "abstained": abstains(answer, below), **answer} for answer in answers],
+        "predictions": [{**beside, "abstained": abstains(answer, spec.abstain_below), **answer} for answer in answers],
     }
 
 

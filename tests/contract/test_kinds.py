@@ -26,7 +26,16 @@ TEXT = "x" * 60
 NAMES = st.sampled_from(["ORG", "sport", "élan", "  a  label ", 'with "quotes"', "Ä", "日本"])
 ANY_NAME = st.text(min_size=1, max_size=30)
 DIMENSIONS = st.sampled_from(["valence", "arousal", "climate_impact"])
+CATEGORIES = st.sampled_from(["crime", "sports", "weather_wet"])
+SCORES = st.sampled_from([-1, -0.5, 0, 0.0, 0.25, 1]) | st.floats(-1, 1)
+TAGS = st.none() | st.sampled_from(["none", "theft", "  a  tag ", "Ä"])
+SIGNALS = st.tuples(SCORES, TAGS, st.booleans()).map(lambda said: signal(*said))
 NUMBERS = st.dictionaries(DIMENSIONS, st.none() | st.integers(-10, 10) | st.floats(-10, 10), min_size=1)
+
+
+def signal(score: float, tag: str | None, told: bool) -> dict[str, Any]:
+    """Return what may be said of a category: `none` with a score of 0 alone."""
+    return {"score": 0 if tag == "none" else score} | ({"tag": tag} if told or tag is not None else {})
 
 
 @st.composite
@@ -43,6 +52,13 @@ TARGETS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "regression": st.fixed_dictionaries(
         {"values": NUMBERS.filter(lambda values: any(one is not None for one in values.values()))}
     ),
+    "signals": st.fixed_dictionaries(
+        {
+            "signals": st.dictionaries(CATEGORIES, st.none() | SIGNALS, min_size=1).filter(
+                lambda said: any(one is not None for one in said.values())
+            )
+        }
+    ),
     "tone": st.fixed_dictionaries({"tone": st.sampled_from([-1, 0, 1, 1.0])}),
 }
 ANSWERS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
@@ -58,11 +74,24 @@ ANSWERS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         {"values": st.dictionaries(DIMENSIONS, st.floats(-10, 10), min_size=1)},
         optional={"score": st.none() | st.floats(-10, 10), "tier": st.none() | st.sampled_from(["low", "high"])},
     ),
+    "signals": st.fixed_dictionaries(
+        {
+            "signals": st.dictionaries(
+                CATEGORIES,
+                st.fixed_dictionaries(
+                    {"score": st.floats(-1, 1)}, optional={"tag": ANY_NAME | st.just("none"), "probability": st.floats(0, 1)}
+                ),
+                min_size=1,
+            )
+        }
+    ),
     "tone": st.fixed_dictionaries({"tone": st.floats(-1, 1)}),
 }
 NOT_ITS_TARGETS: list[dict[str, Any]] = [
     {}, {"spans": None}, {"label": 7}, {"spans": [{}]}, {"spans": [7]}, {"tone": "x"}, {"tone": [0]},
     {"labels": None}, {"labels": "sport"}, {"labels": [7]}, {"labels": {"sport": 1}}, {"values": {}}, {"values": {"a": "1"}},
+    {"signals": {}}, {"signals": {"crime": 1}}, {"signals": {"crime": {"tag": "theft"}}}, {"signals": {"crime": {"score": 2}}},
+    {"signals": {"crime": {"score": 1, "tag": 7}}}, {"signals": [1]},
 ]  # fmt: skip
 QUIETLY = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A busy machine is not the fault of a kind."""
@@ -89,6 +118,9 @@ class GivenRow:
 
     def numbers(self, field: str) -> dict[str, float | None]:
         return {"valence": 1.0, "arousal": None}
+
+    def signals(self, field: str) -> dict[str, dict[str, Any] | None]:
+        return {"crime": {"score": -1, "tag": "theft"}, "sports": {"score": 0}, "politics": None}
 
 
 def target(data: st.DataObject, kind: Kind) -> dict[str, Any]:

@@ -28,6 +28,8 @@ from tests.support.tiny_models import (
     toy_plan,
     toy_rows,
     toy_rows_of_several,
+    toy_signals,
+    toy_signals_spec,
     toy_spec,
 )
 from trainers.learners import catalog
@@ -83,6 +85,9 @@ def learnt(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             make_tiny_bert(folder / "base"), training={"full_epochs": 2, "full_learning_rate": 5e-3, "max_tokens": 32}
         )
         rows, labels = toy_numbers(60), ("heat", "mood")
+    elif request.param == ("signals", "transformer"):
+        spec = toy_signals_spec(make_tiny_bert(folder / "base"))
+        rows, labels = toy_signals(60), ("sports", "weather")
     else:
         assert request.param == ("classification", "transformer"), "a new learner needs a tiny task here"
         spec = toy_spec(

@@ -20,6 +20,7 @@ from trainers.compare.resampling.sums import PairedSums
 
 NAMES = (
     "accuracy", "macro_f1", "micro_f1", "subset_accuracy", "entity_f1", "mae", "rmse", "spearman",
+    "signal_score", "tag_f1", "intensity",
     "weighted mae", "weighted rmse", "weighted spearman",
 )  # fmt: skip
 seeds = st.integers(0, 100_000)
@@ -44,9 +45,16 @@ def drawn(metric: Metric, rows: int, rng: np.random.Generator) -> Answers:
             {"labels": sorted(rng.choice(["a", "b", "c", "d"], int(rng.integers(0, 4)), replace=False).tolist())}
             for _ in range(rows)
         ]
+    if metric.name in ("signal_score", "tag_f1", "intensity"):
+        return [{"signals": {name: signal(rng) for name in ("crime", "sports")}} for _ in range(rows)]
     if isinstance(metric, KnowsLabels):
         return [{"label": str(label)} for label in rng.choice(["a", "b", "c", "d"], rows)]
     return [{"values": {"clarity": round(float(one), 1), "tone": float(other)}} for one, other in rng.normal(0, 3, (rows, 2))]
+
+
+def signal(rng: np.random.Generator) -> dict[str, Any]:
+    tag = str(rng.choice(["none", "a", "b"]))
+    return {"score": 0.0 if tag == "none" else round(float(rng.uniform(-1, 1)), 2), "tag": tag}
 
 
 @pytest.fixture(params=NAMES, scope="module")

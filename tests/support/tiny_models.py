@@ -19,6 +19,11 @@ TOPIC_WORDS: Mapping[str, tuple[str, ...]] = {
     "MARKETS": ("shares", "bond", "profit", "index", "trader"),
     "WEATHER": ("storm", "rain", "wind", "snow", "flood"),
 }
+TOY_TAGS: Mapping[str, Mapping[str, tuple[float, tuple[str, ...]]]] = {
+    "sports": {"win": (1.0, ("goal", "striker")), "loss": (-1.0, ("coach", "league"))},
+    "weather": {"wet": (1.0, ("rain", "flood")), "windy": (-1.0, ("storm", "wind"))},
+}
+"""Of each signal its tags, with the sign of the score and the words."""
 _COMMON_WORDS = ("the", "a", "in", "after", "today", "new", "big", "says", "week", "city")
 
 
@@ -83,6 +88,45 @@ def toy_numbers(count: int, *, seed: int = 1) -> list[Example]:
             del values["mood"]
         rows.append(Example(f"n-{seed}-{number}", " ".join(words), {"values": values}))
     return rows
+
+
+def toy_signals(count: int, *, seed: int = 1) -> list[Example]:
+    """Return rows with a signal of sport and of weather, which follow from their words; every fifth row lacks the second."""
+    chance = random.Random(seed)
+    rows = []
+    for number in range(count):
+        words = [chance.choice(_COMMON_WORDS) for _ in range(chance.randint(2, 8))]
+        said: dict[str, dict[str, object]] = {}
+        for name, tags in TOY_TAGS.items():
+            tag = chance.choice(("none", *tags))
+            strength = 0 if tag == "none" else chance.randint(1, 3)
+            words += [chance.choice(tags[tag][1]) for _ in range(strength)] if tag != "none" else []
+            said[name] = {"score": 0.0 if tag == "none" else tags[tag][0] * strength / 3, "tag": tag}
+        if number % 5 == 0:
+            del said["weather"]
+        chance.shuffle(words)
+        rows.append(Example(f"signal-{seed}-{number}", " ".join(words), {"signals": said}))
+    return rows
+
+
+def toy_signals_spec(base_model: Path | str, **changes: object) -> TaskSpec:
+    """Return a task of two signals that the tiny model learns in a few steps, with keywords for half of it."""
+    signals = [
+        {
+            "name": name,
+            "tags": [{"name": tag, "score": sign, "keywords": {"en": list(words[:1])}} for tag, (sign, words) in tags.items()],
+        }
+        for name, tags in TOY_TAGS.items()
+    ]
+    training = {"full_epochs": 3, "full_learning_rate": 5e-3, "learning_rate": 2e-3, "batch_size": 16, "max_tokens": 32}
+    promotion = {"metric": "signal_score", "min_test_examples": 1, "baseline": "keywords"}
+    return TaskSpec.model_validate(
+        {
+            "name": "city", "kind": "signals", "backend": "transformer", "base_model": str(base_model), "signals": signals,
+            "training": training, "promotion": promotion,
+        }
+        | changes
+    )  # fmt: skip
 
 
 def toy_numbers_spec(base_model: Path | str, **changes: object) -> TaskSpec:

@@ -18,6 +18,7 @@ from trainers.compare.metrics import catalog
 from trainers.compare.metrics.metric import KnowsLabels
 from trainers.compare.metrics.scale import MaybeInfinite, Scale
 from trainers.compare.probabilities import Probabilities
+from trainers.compare.signals import as_numbers, as_texts_with_labels, signal_slices
 from trainers.compare.slices import Slice, label_slices, slice_of, slices_of
 
 
@@ -74,9 +75,9 @@ class Comparison(BaseModel):
     abstain_below: float = 0.0
     """The task's, when the models were compared."""
     dimensions: tuple[DimensionScores, ...] = ()
-    """Both models in each dimension, on the deciding rows; empty where answers are no numbers."""
+    """Both models in each dimension, or in the score of each signal, on the deciding rows; empty where answers are no numbers."""
     labels: tuple[LabelMeasures, ...] = ()
-    """Both models on each label of the deciding rows, the most frequent first; empty where a text has one."""
+    """Both models on each label of the deciding rows, the most frequent first; empty where a text has one. Of signals: tags."""
     candidate_latency: Latency | None = None
     champion_latency: Latency | None = None
     size_mib: float = 0.0
@@ -132,7 +133,9 @@ def compare(
         Probabilities.of(deciding.gold, said, abstain_below=task.abstain_below)
         for said in (deciding.candidate, deciding.opponent)
     )
-    dimensions = [dimension.name for dimension in task.dimensions]
+    names = [one.name for one in task.declared]
+    # What reports show of numbers and labels they show of scores and tags.
+    numbers, labelled = (as_numbers(deciding), as_texts_with_labels(deciding)) if task.signals else (deciding, deciding)
     needed = 0.0 if champion_version is None else required_gain(policy, champion_score, metric.scale)
     return Comparison(
         task=task.name,
@@ -158,13 +161,13 @@ def compare(
         slices=(
             *slices_of(metric, scores, answers, test),
             *(label_slices(metric, labels.by_label, [guard.slice for guard in policy.slices]) if labels else ()),
-            *dimension_slices(metric, deciding, dimensions),
+            *(signal_slices(metric, deciding, names) if task.signals else dimension_slices(metric, deciding, names)),
         ),
         candidate_probabilities=candidate_probabilities,
         champion_probabilities=champion_probabilities,
         abstain_below=task.abstain_below,
-        dimensions=scores_of(deciding, dimensions),
-        labels=measures_of(deciding),
+        dimensions=scores_of(numbers, names),
+        labels=measures_of(labelled),
         candidate_latency=candidate_latency,
         champion_latency=champion_latency,
         size_mib=size_mib,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -10,15 +11,24 @@ from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
 from perennial_artifact.predictor import Predictor
 from trainers.compare.metrics import catalog
-from trainers.learners.protocols import Aligner
+from trainers.learners.protocols import Aligner, Example, Learner
 
 _BATCH_ROWS = 64
+
+
+def baseline_of(task: TaskSpec, learner: Learner, rows: Sequence[Example]) -> Predictor:
+    """Return the declared baseline that a first model must beat: the task's keywords, or what its learner makes of rows."""
+    if task.promotion.baseline == "keywords" and task.keywords is not None:
+        return task.keywords
+    return learner.baseline(task, rows)
 
 
 def baseline_name(task: TaskSpec) -> str:
     """Return what people read where a first model is compared with the declared baseline."""
     if task.promotion.baseline == "base":
         return f"baseline: untouched {task.base_model}"
+    if task.promotion.baseline == "keywords":
+        return "baseline: keywords"
     return f"baseline: {kinds.get(task.kind).words.majority}"
 
 

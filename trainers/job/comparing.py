@@ -12,7 +12,7 @@ from config.errors import RunFailedError
 from perennial_artifact.predictor import Predictor
 from trainers.compare import scoring
 from trainers.compare.comparison import Comparison, compare
-from trainers.job.beside import baseline_name, baseline_score
+from trainers.job.beside import baseline_name, baseline_of, baseline_score
 from trainers.job.examples import examples_of
 from trainers.job.job import Job, from_features
 from trainers.job.replay import RunRows
@@ -66,7 +66,7 @@ def compare_models(job: Job, selection: RunRows) -> tuple[Comparison, int, int, 
     )
     baseline = None
     if spec.baseline_too and opponent_version is not None:
-        untaught = (job.learner or learner_for(spec.task)).baseline(spec.task, examples_of(selection.table))
+        untaught = baseline_of(spec.task, job.learner or learner_for(spec.task), examples_of(selection.table))
         baseline = baseline_score(spec.task, untaught, rows.filter(pc.equal(rows["role"], "test")), align=align)
     return found, scores.num_rows, cut, baseline
 
@@ -91,7 +91,7 @@ def _opponent(job: Job, selection: RunRows) -> tuple[Predictor, str, str | None]
         return open_model(spec.champion, spec.training), version, version
     # A champion that answers another kind of question, from before the task was changed, cannot be compared with.
     return (
-        (job.learner or learner_for(spec.task)).baseline(spec.task, examples_of(selection.table)),
+        baseline_of(spec.task, job.learner or learner_for(spec.task), examples_of(selection.table)),
         baseline_name(spec.task),
         None,
     )

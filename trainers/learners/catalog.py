@@ -16,6 +16,7 @@ _LEARNERS: dict[tuple[str, str], str] = {
     ("classification", "transformer"): "trainers.learners.encoders.classification:ClassificationLearner",
     ("multilabel", "transformer"): "trainers.learners.encoders.classification:ClassificationLearner",
     ("regression", "transformer"): "trainers.learners.encoders.regression:RegressionLearner",
+    ("signals", "transformer"): "trainers.learners.encoders.signals:SignalsLearner",
 }
 """By kind and backend. Paths, because model libraries are heavy and one process needs one of them."""
 
@@ -33,6 +34,7 @@ _REFRESHERS: dict[tuple[str, str], _Refreshing] = {
     ("classification", "transformer"): _Refreshing("trainers.learners.heads.refresh:HeadRefresh", from_features=True),
     ("multilabel", "transformer"): _Refreshing("trainers.learners.heads.refresh:HeadRefresh", from_features=True),
     ("regression", "transformer"): _Refreshing("trainers.learners.ridge.refresh:RidgeRefresh", from_features=True),
+    ("signals", "transformer"): _Refreshing("trainers.learners.signals.refresh:SignalRefresh", from_features=True),
 }
 """By kind and backend: what learns the upper part of a champion anew, in seconds."""
 

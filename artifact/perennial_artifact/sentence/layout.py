@@ -31,7 +31,9 @@ WITH_HEAD = frozenset({FORMAT, MULTILABEL_FORMAT}) | WITH_BLOCKS
 """Formats of an encoder's files and those of a head that gives labels."""
 REGRESSION_FORMAT = "sentence-regression"
 """The same encoder; its head gives numbers."""
-ON_ENCODER = WITH_HEAD | {REGRESSION_FORMAT}
+SIGNALS_FORMAT = "sentence-signals"
+"""The same encoder; its head gives a score and a tag for each of several categories."""
+ON_ENCODER = WITH_HEAD | {REGRESSION_FORMAT, SIGNALS_FORMAT}
 """Formats of an encoder's files and any head's."""
 MODULES_FILE = "modules.json"
 READING_FILE = "sentence_bert_config.json"

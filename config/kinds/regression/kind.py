@@ -63,6 +63,7 @@ class Regression:
 
     name = "regression"
     key = VALUES
+    declares = "dimensions"
     target: type[BaseModel] = ValuesTarget
     answer: type[BaseModel] = ValuesAnswer
     shown: type[BaseModel] = ShownValues
@@ -146,9 +147,9 @@ class Regression:
         pieces += [(" read in part", "warning")] if answer.get("truncated") else []
         return [*pieces, ("  ", "plain"), (values.excerpt(text), "plain")]
 
-    def unfit(self, target: Target, dimensions: Sequence[Dimension]) -> str | None:
+    def unfit(self, target: Target, declared: Sequence[Dimension]) -> str | None:
         """Return, in words, what a valid target says that its task does not measure, or out of range; None where it says none."""
-        known = {dimension.name: dimension for dimension in dimensions}
+        known = {dimension.name: dimension for dimension in declared}
         for name, value in target[VALUES].items():
             if name not in known:
                 return f"dimension {name!r} is not one of the task's: {', '.join(known)}"
@@ -156,9 +157,9 @@ class Regression:
                 return f"{name} is {value:g}, and ranges from {known[name].low:g} to {known[name].high:g}"
         return None
 
-    def restricted(self, target: Target, dimensions: Sequence[Dimension]) -> dict[str, Any] | None:
+    def restricted(self, target: Target, declared: Sequence[Dimension]) -> dict[str, Any] | None:
         """Return a stored target with what its task measures today, within the ranges of today; None where nothing is left."""
-        known = {dimension.name: dimension for dimension in dimensions}
+        known = {dimension.name: dimension for dimension in declared}
         left = {name: value for name, value in target[VALUES].items() if name in known and known[name].holds(value)}
         return {**target, VALUES: left} if left else None
 

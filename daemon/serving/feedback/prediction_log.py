@@ -17,6 +17,7 @@ from config.kinds import catalog as kinds
 from consumers.events.schemas import PREDICTIONS_TOPIC, PredictionMade, to_bytes
 from consumers.log.protocols import EventSink
 from daemon.serving.models.trouble import Trouble, trouble
+from perennial_artifact.keywords import is_version_of_keywords
 from perennial_artifact.predictor import Answer
 
 _MAX_WAITING = 20_000
@@ -193,5 +194,5 @@ def _event(
     return PredictionMade.model_construct(
         event_id=prediction_id, occurred_at=now, source="serving", prediction_id=prediction_id, task=task,
         model_version=version, article_id=article_id, text=text, answer=dict(answer),
-        answered_by="correction" if corrected else None,
+        answered_by="correction" if corrected else "keywords" if is_version_of_keywords(version) else None,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from consumers.events.schemas import Feedback
 from daemon.serving.access.callers import OPEN_PATHS
-from daemon.serving.http.schemas import PredictRequest
+from daemon.serving.http.schemas import ClassifyRequest, PredictRequest
 
 _REF = "#/components/schemas/{model}"
 _BEARER = "bearer"
@@ -35,6 +35,7 @@ _ONE_FORM = [
 _NAMES_A_TEXT = [_given(part) for part in ("prediction_id", "article_id", "text")]
 
 PREDICT_BODY = {"$ref": _REF.format(model="PredictRequest"), "oneOf": _ONE_FORM}
+CLASSIFY_BODY = {"$ref": _REF.format(model="ClassifyRequest"), "anyOf": [_given("title"), _given("description")]}
 _SAYS_WHAT = [
     _given("target", "object"),
     {"allOf": [_given("prediction_id"), {"properties": {"verdict": {"const": "confirmation"}}}]},
@@ -66,7 +67,9 @@ def install(app: FastAPI, *, open_to_all: Callable[[], bool]) -> None:
 def _document(app: FastAPI, *, is_open: bool) -> dict[str, Any]:
     made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     components = made.setdefault("components", {})
-    _refs, bodies = models_json_schema([(PredictRequest, "validation"), (Feedback, "validation")], ref_template=_REF)
+    _refs, bodies = models_json_schema(
+        [(PredictRequest, "validation"), (ClassifyRequest, "validation"), (Feedback, "validation")], ref_template=_REF
+    )
     components["schemas"] |= bodies["$defs"]
     feedback = components["schemas"]["Feedback"] = dict(components["schemas"]["Feedback"])
     feedback["required"] = [name for name in feedback["required"] if name not in _FILLED_IN]

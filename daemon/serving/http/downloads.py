@@ -1,4 +1,4 @@
-"""What apps that run a model in their own process fetch: the champion's particulars, a version's manifest and its files."""
+"""What apps that answer in their own process fetch: the champion's particulars, a version's manifest and files; keywords."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from daemon.serving.http.refusals import GUARDED, declared
 from daemon.serving.models import loading as models
 from daemon.serving.models.slot import Slot
 from daemon.serving.service import Service
+from perennial_artifact.keywords import version_of
 from perennial_artifact.manifest import MANIFEST_FILE, Manifest
 from registry.artifacts import manifest as manifests
 from registry.artifacts.open import open_store
@@ -77,6 +78,15 @@ def add(app: FastAPI, service: Service, slot_of: Callable[[str], Slot]) -> None:
             manifest_sha256=version.manifest_sha256,
             size_bytes=version.size_bytes,
         )
+
+    @app.get("/v1/tasks/{task}/keywords", responses=declared(*GUARDED, "not_found"))
+    async def keywords(task: str) -> schemas.KeywordsView:
+        """Send the keywords that answer for a task while it has no champion."""
+        found = slot_of(task).spec.keywords
+        if found is None:
+            message = f"task: the file of task {task!r} lists no keywords"
+            raise ApiError(404, message, "wait for a champion, or list keywords in the task file", field="task")
+        return schemas.KeywordsView(task=task, version=version_of(task), keywords=found.as_json())
 
     @app.get(
         "/v1/models/{task}/{number}/manifest",

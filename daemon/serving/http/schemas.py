@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from config.kinds import catalog as kinds
+from config.kinds.signals.models import ShownSignal
 from consumers.events.schemas import ArticleId, Text, article_text
 from daemon.views.models.versions import Version
 from daemon.views.tasks import TaskSummary
@@ -50,6 +51,25 @@ class PredictRequest(_Schema):
         return [self.text] if self.text is not None else [article_text(self.title or "", self.body or "")]
 
 
+class ClassifyRequest(_Schema):
+    """The title of a text, its description, or both; read as title, blank line, description."""
+
+    title: Annotated[Text | None, Field(description="The title ...")] = None
+    description: Annotated[Text | None, Field(description="... and what it is about; either may be left out.")] = None
+    article_id: Annotated[ArticleId | None, Field(description="The article that the text belongs to.")] = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.title is None and self.description is None:
+            message = "neither title nor description is given; send at least one of them"
+            raise ValueError(message)
+        return self
+
+    def as_text(self) -> str:
+        """Return the text to answer."""
+        return article_text(self.title or "", self.description or "")
+
+
 class _Prediction(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -59,8 +79,11 @@ class _Prediction(BaseModel):
         bool, Field(description="The highest probability is below the task's `abstain_below`: the answer is given, and unsure.")
     ]
     answered_by: Annotated[
-        Literal["model", "correction"],
-        Field(description="`correction`: what a trusted person said of this very text, until a champion has learnt it."),
+        Literal["model", "correction", "keywords"],
+        Field(
+            description="`correction`: what a trusted person said of this very text, until a champion has learnt it; `keywords`: "
+            "those of the task, which has no champion."
+        ),
     ]
     correction_id: Annotated[str | None, Field(description="The event id of the feedback that answered; null where a model did.")]
 
@@ -84,6 +107,18 @@ def predict_response() -> type[BaseModel]:
         "PredictResponse", __base__=_PredictResponse, __doc__="One prediction per text, in order, all by one version.",
         predictions=(list[prediction], ...),
     )  # fmt: skip
+
+
+class ClassifyResponse(BaseModel):
+    """What one text says of each category."""
+
+    task: str
+    version: str
+    prediction_id: Annotated[str, Field(description="Id for feedback on this answer.")]
+    answered_by: Annotated[Literal["model", "correction", "keywords"], Field(description="Who spoke, as for `predict`.")]
+    correction_id: Annotated[str | None, Field(description="The event id of the feedback that answered; else null.")]
+    truncated: Annotated[bool, Field(description="Only the beginning of the text was read.")]
+    signals: Annotated[dict[str, ShownSignal], Field(description="Score and tag per category.")]
 
 
 class Refused(_Schema):
@@ -157,6 +192,16 @@ class Models(_Schema):
     """Versions, the newest first."""
 
     models: list[ModelView]
+
+
+class KeywordsView(_Schema):
+    """A task's keywords, with which an app can answer while there is no champion."""
+
+    task: str
+    version: str
+    """What stands in the place of a version where they answer."""
+    keywords: dict[str, Any]
+    """As `perennial_artifact.keywords.Keywords.of` reads them: `format_version`, `kind`, `rules`."""
 
 
 class ChampionView(_Schema):

@@ -20,6 +20,7 @@ from daemon.flow.answering import labels_of
 from daemon.serving.models.batching import Batcher, ClosedError
 from daemon.serving.models.trouble import Trouble
 from perennial_artifact.formats import Opened
+from perennial_artifact.keywords import Keywords, is_version_of_keywords, version_of
 from perennial_artifact.predictor import Answer
 from perennial_artifact.warming import warm
 
@@ -55,7 +56,7 @@ class ChampionSource(Protocol):
 
 
 class NoModelError(Exception):
-    """The task has no loaded model."""
+    """The task has no loaded model, nor keywords that answer in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,11 @@ class _Live:
     batcher: Batcher
     labels: frozenset[str]
 
+    @property
+    def is_model(self) -> bool:
+        """Whether it is no task's keywords."""
+        return not is_version_of_keywords(self.version)
+
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
@@ -116,7 +122,9 @@ class _Failure:
 
 
 class Slot:
-    """Serves one task. `predict` and `close` are thread-safe; `refresh` is called by one thread, normally `watch`.
+    """Serves one task: with its champion, and with the task's keywords while there is none or none can be loaded.
+
+    `predict` and `close` are thread-safe; `refresh` is called by one thread, normally `watch`.
 
     `spec` is replaced when the task file was changed: what is shown follows at once; models are what their own files say.
     """
@@ -138,6 +146,8 @@ class Slot:
         self._live: _Live | None = None
         # Not with the batcher: an old model must be nobody's while its batcher drains, or its memory comes back late.
         self._opened: Opened | None = None
+        self._keywords: Keywords | None = None
+        """Those that `_live` answers by."""
         self._champion: Champion | None = None
         self._failure: _Failure | None = None
         self._looked = False
@@ -145,7 +155,7 @@ class Slot:
         self._swapping = threading.Lock()
 
     def version(self) -> str:
-        """Return the version that answers now. Raises `NoModelError` when nothing is loaded."""
+        """Return the version that answers now, or what stands for the task's keywords. Raises `NoModelError` when none does."""
         if (live := self._live) is None:
             raise NoModelError
         return live.version
@@ -170,6 +180,8 @@ class Slot:
     def status(self) -> SlotStatus:
         """Return what this slot serves and why it may not serve the champion."""
         live, champion, failure = self._live, self._champion, self._failure
+        if live is not None and not live.is_model:
+            live = None
         return SlotStatus(
             task=self.spec.name,
             looked=self._looked,
@@ -192,6 +204,7 @@ class Slot:
         champion = self._source.champion(self.spec.name)
         self._champion, self._looked = champion, True
         if champion is None:
+            self._answer_by_keywords()
             return Refreshed("no_champion")
         if self._live is not None and self._live.version == champion.version:
             # The alias may have moved away and back, past a version that could not be loaded.
@@ -211,7 +224,7 @@ class Slot:
                 return Refreshed("unchanged")
             batcher = Batcher(opened.predictor, name=champion.version, on_batch=self._on_batch, text_time_s=self._text_time_s)
             old, self._live = self._live, _Live(champion.version, champion.generation, self._clock(), batcher, labels)
-            self._opened = opened
+            self._opened, self._keywords = opened, None
         self._failure = None
         outcome = Refreshed("swapped", champion.version, load_s=time.monotonic() - started, generation=champion.generation)
         log.info("serving.model_swapped", task=self.spec.name, version=champion.version, load_s=round(outcome.load_s, 3),
@@ -249,6 +262,22 @@ class Slot:
         warm(opened.predictor, shares=opened.shares)
         return opened, labels_of(folder)
 
+    def _answer_by_keywords(self) -> None:
+        """Let the keywords of the task file answer, where it has any and no model does."""
+        keywords = self.spec.keywords
+        with self._swapping:
+            old = self._live
+            if self._closed or keywords == self._keywords or (old is not None and old.is_model):
+                return
+            self._live, self._keywords = None, keywords
+            if keywords is not None:
+                version = version_of(self.spec.name)
+                batcher = Batcher(keywords, name=version, on_batch=self._on_batch, text_time_s=self._text_time_s)
+                self._live = _Live(version, 0, self._clock(), batcher, frozenset())
+        log.info("serving.keywords_answer", task=self.spec.name, rules=len(keywords.rules) if keywords is not None else 0)
+        if old is not None:
+            self._drain(old)
+
     def _note_failure(self, champion: Champion, error: Exception) -> Refreshed:
         same = self._failure is not None and self._failure.generation == champion.generation
         attempts = self._failure.attempts + 1 if self._failure is not None and same else 1
@@ -260,6 +289,8 @@ class Slot:
         )
         self._failure = _Failure(champion.generation, reason, attempts, time.monotonic() + wait_s)
         log.error("serving.model_load_failed", task=self.spec.name, version=champion.version, attempts=attempts, reason=reason)
+        if self._live is None:
+            self._answer_by_keywords()
         return Refreshed("failed", champion.version, reason=reason)
 
     def _drain(self, old: _Live) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from config.errors import UserError
 from config.tasks import TaskSpec
-from trainers.compare.metrics import errors, f1, spearman
+from trainers.compare.metrics import errors, f1, signals, spearman
 from trainers.compare.metrics.metric import Metric, TakesWeights
 
 _BUILT_IN: tuple[Metric, ...] = (
     f1.ACCURACY, f1.MACRO_F1, f1.MICRO_F1, f1.SUBSET_ACCURACY, f1.ENTITY_F1, errors.MAE, errors.RMSE, spearman.SPEARMAN,
+    signals.SIGNAL_SCORE, signals.TAG_F1, signals.INTENSITY,
 )  # fmt: skip
 _METRICS: dict[str, Metric] = {metric.name: metric for metric in _BUILT_IN}
 

@@ -1,0 +1,145 @@
+"""The linear heads of signals: for each category one row that gives its score, and one for each of its tags."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from perennial_artifact.durable import write_atomic
+from perennial_artifact.errors import UnusableError
+from perennial_artifact.foreign import WRONG, decode, inert
+from perennial_artifact.keywords import NOTHING
+from perennial_artifact.predictor import Answer
+from perennial_artifact.sentence.head import HEAD_FILE, Features, Solved, solved_of
+from perennial_artifact.sentence.layout import HEAD_FOLDER, WEIGHTS_FILE, write_dense
+
+SIGNALS_FILE = "signals.json"
+_FORMAT_VERSION = 1
+_LOWEST, _HIGHEST = -1.0, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A category as training rows have shown it."""
+
+    name: str
+    tags: tuple[str, ...] = ()
+    """In the order of the rows that give them; empty: no row had a tag."""
+    threshold: float = 0.5
+    """Where `none` is among the tags: the probability of all others together from which one of them is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoresSolved:
+    """How the scores were solved; the tags are told by `Solved`."""
+
+    half_life_days: float | None = None
+    strength: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SignalHead:
+    """Linear heads that read the same features; immutable, safe for threads."""
+
+    weight: npt.NDArray[np.float32]
+    """Shape (categories + tags of all, features): the scores' rows, then those of the tags, category by category."""
+    bias: npt.NDArray[np.float32]
+    """Shape (categories + tags of all)."""
+    categories: tuple[Told, ...]
+    solved: Solved = Solved()  # noqa: RUF009 - frozen
+    scores_solved: ScoresSolved = ScoresSolved()
+
+    def answers(self, features: Features, cut: Sequence[bool]) -> list[Answer]:
+        """Return one answer a row: `{"signals": {category: {"score", "tag", "probability"}}, "truncated"}`.
+
+        A category whose tag is `none` has score 0. One without a tag in training has a score alone.
+        """
+        found = (features @ self.weight.T + self.bias).astype(np.float64)
+        first = len(self.categories)
+        said: list[dict[str, Any]] = [{} for _row in range(len(found))]
+        for at, told in enumerate(self.categories):
+            scores = np.clip(found[:, at], _LOWEST, _HIGHEST)
+            last = first + len(told.tags)
+            if told.tags:
+                chosen, probabilities = _chosen(found[:, first:last], told)
+                scores = np.where(np.array(told.tags)[chosen] == NOTHING, 0.0, scores)
+                for row, score, tag, sure in zip(said, scores.tolist(), chosen.tolist(), probabilities.tolist(), strict=True):
+                    row[told.name] = {"score": score, "tag": told.tags[tag], "probability": sure}
+            else:
+                for row, score in zip(said, scores.tolist(), strict=True):
+                    row[told.name] = {"score": score}
+            first = last
+        return [{"signals": row, "truncated": truncated} for row, truncated in zip(said, cut, strict=True)]
+
+    def write(self, folder: Path) -> None:
+        """Write the heads' files into a model folder: one dense module, the categories, and how they were solved."""
+        place = folder / HEAD_FOLDER
+        write_dense(place, inputs=self.weight.shape[1], outputs=self.weight.shape[0], activation="Identity")
+        save_file(
+            {"linear.weight": np.ascontiguousarray(self.weight), "linear.bias": np.ascontiguousarray(self.bias)},
+            place / WEIGHTS_FILE,
+        )
+        told = {"categories": [asdict(one) for one in self.categories], "scores": asdict(self.scores_solved)}
+        for name, content in ((SIGNALS_FILE, told), (HEAD_FILE, asdict(self.solved))):
+            body = {"format_version": _FORMAT_VERSION} | content
+            write_atomic(place / name, (json.dumps(body, ensure_ascii=False, indent=2) + "\n").encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> SignalHead:
+        """Return the heads in a model folder. Raises `UnusableError` when they are missing, damaged or do not fit each other."""
+        place = folder / HEAD_FOLDER
+        try:
+            tensors = load_file(place / WEIGHTS_FILE)
+            weight, bias = (tensors[f"linear.{name}"].astype(np.float32) for name in ("weight", "bias"))
+            categories, scores = _told(decode((place / SIGNALS_FILE).read_bytes()))
+            solved = solved_of(decode((place / HEAD_FILE).read_bytes()))
+        except (OSError, SafetensorError, *WRONG) as error:
+            message = f"the head in {folder} cannot be read ({type(error).__name__}: {inert(error)[:200]})"
+            raise UnusableError(message) from error
+        rows = sum(1 + len(one.tags) for one in categories)
+        if not categories or weight.ndim != 2 or weight.shape[0] != rows or bias.shape != weight.shape[:1]:  # noqa: PLR2004 - a matrix
+            message = f"the head in {folder} has weights of shape {weight.shape} for {rows} scores and tags"
+            raise UnusableError(message)
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            message = f"the head in {folder} holds numbers that are not finite"
+            raise UnusableError(message)
+        return cls(weight, bias, categories, solved, scores)
+
+
+def _chosen(logits: npt.NDArray[np.float64], told: Told) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """Return the place of each row's tag, and its probability."""
+    grown = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities = grown / grown.sum(axis=1, keepdims=True)
+    chosen = probabilities.argmax(axis=1)
+    if NOTHING in told.tags and len(told.tags) > 1:
+        nothing = told.tags.index(NOTHING)
+        others = probabilities.copy()
+        others[:, nothing] = -1.0
+        speaks = 1.0 - probabilities[:, nothing] >= told.threshold
+        chosen = np.where(speaks, others.argmax(axis=1), nothing)
+    return chosen, probabilities[np.arange(len(chosen)), chosen]
+
+
+def _told(body: Mapping[str, Any]) -> tuple[tuple[Told, ...], ScoresSolved]:
+    """Return the categories of the file. Raises `UnusableError` for a newer format, else one of `WRONG`."""
+    if body["format_version"] != _FORMAT_VERSION:
+        other = inert(body["format_version"])[:80]
+        message = f"{SIGNALS_FILE} has format {other}, and this program reads {_FORMAT_VERSION}; upgrade it"
+        raise UnusableError(message)
+    found = tuple(
+        Told(str(one["name"]), tuple(str(tag) for tag in one["tags"]), float(one["threshold"])) for one in body["categories"]
+    )
+    if not all(math.isfinite(one.threshold) for one in found):
+        message = "a threshold is not a number that can be"
+        raise ValueError(message)
+    half_life = body["scores"]["half_life_days"]
+    return found, ScoresSolved(None if half_life is None else float(half_life), float(body["scores"]["strength"]))

@@ -1,0 +1,40 @@
+"""Both models' signals, as what reports know: numbers of dimensions, labels of texts, and a part of each category."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from trainers.compare.answers import Answers
+from trainers.compare.metrics.metric import LabelScores, Metric
+from trainers.compare.metrics.signals import SIGNALS, as_labels, as_values
+from trainers.compare.slices import MIN_SLICE_ROWS, Slice
+
+SIGNAL = "signal:"
+
+
+def as_numbers(answers: Answers) -> Answers:
+    """Return the scores as the numbers of a regression."""
+    return Answers(*([as_values(row) for row in column] for column in answers.columns))
+
+
+def as_texts_with_labels(answers: Answers) -> Answers:
+    """Return the tags as the labels of texts that may have several."""
+    return Answers(*as_labels(*answers.columns))
+
+
+def signal_slices(metric: Metric, answers: Answers, names: Sequence[str]) -> Iterator[Slice]:
+    """Yield the deciding metric of each category with enough rows, by which a task may guard it."""
+    for name in names if len(names) > 1 else ():
+        here = [at for at, row in enumerate(answers.gold) if name in row[SIGNALS]]
+        if len(here) < MIN_SLICE_ROWS:
+            continue
+        part = (
+            [{SIGNALS: {key: said for key, said in column[at][SIGNALS].items() if key == name}} for at in here]
+            for column in answers.columns
+        )
+        candidate, champion = metric.pair(*part).scores()
+        found = LabelScores(len(here), candidate, champion)
+        yield Slice(
+            name=f"{SIGNAL}{name}", rows=found.rows, champion_score=found.opponent, candidate_score=found.candidate,
+            lower_is_better=metric.scale.lower_is_better,
+        )  # fmt: skip
