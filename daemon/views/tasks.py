@@ -74,13 +74,22 @@ def in_words(task: Task) -> dict[str, str]:
     by_hand = "" if policy.mode == "auto" else ", by hand"
     words = {
         "kind": f"{task.kind} on {task.backend}, base model {task.base_model}",
-        "labels": f"{task.labels}: {', '.join(task.label_names) or 'learnt from the data'}",
+        **_told(task),
         "trains": f"at {counted(trigger.min_new_examples, 'new example')}{', and weekly' if trigger.weekly else ''}",
         "promotes": f"when {policy.metric} is better by more than {least} ({policy.improvement}){by_hand}",
     }
     if task.abstain_below:
         words["abstains"] = f"where the highest probability is below {task.abstain_below:g}"
     return words if task.champion is None else {**words, "champion": task.champion}
+
+
+def _told(task: Task) -> dict[str, str]:
+    """Return what a task tells apart: its labels, or what it declares in their place."""
+    if task.declared:
+        names = ", ".join(one.name for one in task.declared)
+        keywords = "; keywords answer while there is no champion" if task.keywords is not None else ""
+        return {"dimensions" if task.dimensions else "signals": f"{names}{keywords}"}
+    return {"labels": f"{task.labels}: {', '.join(task.label_names) or 'learnt from the data'}"}
 
 
 def refuse_unknown(task: str, settings: Settings, registry: Registry) -> None:

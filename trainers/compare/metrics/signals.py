@@ -92,15 +92,15 @@ def _scores(gold: Sequence[Target], candidate: Sequence[Target], opponent: Seque
 
 def _intensity(rows: Sums, errors: Sums, *, categories: int) -> Scores:
     """Return the intensity of sums (..., 2 categories): texts that say something, then the others. Without any it is 0."""
-    shape = (*rows.shape[:-1], 2, categories)
-    rows, errors = rows.reshape(shape), errors.reshape(shape)
-    means = np.divide(errors, rows, out=np.zeros(shape), where=rows > 0)
+    # Swapped answers come as many sums of errors for one of the rows.
+    rows, errors = (sums.reshape(*sums.shape[:-1], 2, categories) for sums in (rows, errors))
+    means = np.divide(errors, rows, out=np.zeros(errors.shape), where=rows > 0)
     there = (rows > 0).sum(axis=-2)
-    of_category = np.divide(means.sum(axis=-2), there, out=np.zeros(there.shape), where=there > 0)
+    of_category = means.sum(axis=-2) / np.maximum(there, 1)
     known = there > 0
     count = known.sum(axis=-1)
-    mean = np.divide((of_category * known).sum(axis=-1), count, out=np.full(count.shape, _RANGE), where=count > 0)
-    return np.asarray(1.0 - mean / _RANGE)
+    mean = (of_category * known).sum(axis=-1) / np.maximum(count, 1)
+    return np.asarray(np.where(count > 0, 1.0 - mean / _RANGE, 0.0))
 
 
 def _mean(shared: Sums, own: Sums, *, parts: Sequence[PairedSums]) -> Scores:
