@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -152,9 +152,17 @@ class Training(Section):
         Field(
             gt=0,
             le=256,
-            description="Rank of the adapters that an encoder is tuned by (transformer; needs `peft`); null: all weights are.",
+            description="Rank of the adapters that a base is tuned by (transformer; needs `peft`); null: all weights are tuned.",
         ),
     ] = None
+    lora_alpha: Annotated[
+        int | None,
+        Field(gt=0, le=4096, description="What an adapter adds is multiplied by alpha / rank; null: twice the rank."),
+    ] = None
+    lora_targets: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^\w+(\.\w+)*$", max_length=200)], ...],
+        Field(description="The linear layers that adapters stand at, by the ends of their names; none: all of them."),
+    ] = ()
     loss: Annotated[
         Literal["mse", "huber"],
         Field(description="What a regression minimises: squared errors, or large ones by their size alone (`huber`)."),
@@ -168,6 +176,13 @@ class Training(Section):
             raise ValueError(message)
         return names
 
+    @model_validator(mode="after")
+    def _adapters_have_a_rank(self) -> Self:
+        if self.lora_rank is None and (given := [name for name in ("lora_alpha", "lora_targets") if getattr(self, name)]):
+            message = f"{given[0]} is of adapters, and no rank is given; write `lora_rank: 16`, or remove it"
+            raise ValueError(message)
+        return self
+
     @property
     def only_of_transformers(self) -> list[str]:
         """The options that are set and that only learners on a transformer obey."""
@@ -177,6 +192,7 @@ class Training(Section):
             "auto_batch_size": False,
             "early_stopping": None,
             "processes": 1,
+            "lora_rank": None,
         }
         rates = [name for name in ("learning_rate", "full_learning_rate") if getattr(self, name) == "auto"]
         return [*rates, *(name for name, value in unset.items() if getattr(self, name) != value)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -177,6 +178,17 @@ def diff(left: VersionName, right: VersionName, as_json: AsJson = False) -> None
     rows = [(entry.key, _short(entry.left), _short(entry.right)) for entry in found.differences]
     table(f"{left} -> {right}", ("", left, right), rows, empty="no difference")
     say(found.scores)
+
+
+@app.command()
+def export(version: VersionName, folder: Annotated[Path, typer.Argument(help="Where to; it must not exist yet.")]) -> None:
+    """Write a version's files into a folder, for other programs; an adapter is added to the weights."""
+    from daemon.operations import exporting  # noqa: PLC0415 - heavy
+
+    settings = load_settings()
+    with opening.registry(settings) as registry:
+        merged = exporting.export(settings, registry, version, folder)
+    say(f"{version} is in {folder}{', its adapter added to the weights' if merged else ''}")
 
 
 @app.command()

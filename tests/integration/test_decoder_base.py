@@ -18,19 +18,23 @@ from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Model, Qwen2Tokeniz
 from config.errors import UserError
 from perennial_artifact import formats
 from perennial_artifact.compute import Compute
+from perennial_artifact.merging import write_merged
 from perennial_artifact.sentence.encoder import Pooled
 from perennial_artifact.sentence.layout import read_layout, sentence_modules
 from perennial_artifact.sentence.numbers import NumberHead
 from perennial_artifact.transformer.encoder import padded
 from tests.support.missing import missing
 from tests.support.tiny_models import CPU, toy_numbers, toy_numbers_spec, toy_plan
-from trainers.learners.encoders.adapters import adapted
+from trainers.learners.encoders.adapters import LowRank, adapted
 from trainers.learners.encoders.encoder import Tuned
 from trainers.learners.encoders.fine_tuning import Recipe, Row, Trainable, fine_tune
 from trainers.learners.encoders.number_loss import loss_of
 from trainers.learners.encoders.regression import RegressionLearner
 
 _LARGE_GIB = 8
+EIGHT = LowRank(rank=8, alpha=16, targets=())
+SMALL = Qwen2Config(vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1,
+                    intermediate_size=16)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -64,15 +68,15 @@ def test_a_tiny_decoder_is_tuned_by_adapters_published_and_opened(tiny_decoder: 
     rows, fresh = toy_numbers(200), toy_numbers(60, seed=9)
     RegressionLearner().train(toy_plan(spec, rows, tmp_path / "work", full=True), tmp_path / "model")
     assert read_layout(tmp_path / "model")[0].options["pooling"] == "last"
-    names = {path.name for path in (tmp_path / "model").iterdir()}
-    assert not any("adapter" in name for name in names), "adapters are added to the base's weights"
+    assert {"adapter", "foundation"} <= {path.name for path in (tmp_path / "model").iterdir()}
     model = formats.open_model(tmp_path / "model", Compute())
     said = np.array([answer["values"]["heat"] for answer in model.predict([row.text for row in fresh])])
     true = np.array([row.target["values"]["heat"] for row in fresh])
     mean = np.mean([row.target["values"]["heat"] for row in rows])
     assert np.abs(said - true).mean() < 0.7 * np.abs(mean - true).mean()
-    plain = SentenceTransformer(str(tmp_path / "model"), device="cpu")
-    head = NumberHead.read(tmp_path / "model")
+    write_merged(tmp_path / "model", tmp_path / "merged")
+    plain = SentenceTransformer(str(tmp_path / "merged"), device="cpu")
+    head = NumberHead.read(tmp_path / "merged")
     raw = plain.encode([row.text for row in fresh])[:, 0]
     np.testing.assert_allclose(np.clip(raw, head.dimensions[0].low, head.dimensions[0].high), said, atol=1e-3)
 
@@ -88,9 +92,10 @@ def test_a_text_is_pooled_at_its_last_token_however_it_is_filled_up() -> None:
     torch.testing.assert_close(together[1:], alone)
 
 
-def test_without_the_library_the_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_the_key_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Qwen2Model(SMALL)
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(UserError, match=r"training\.lora_rank"), adapted(None, 4):  # type: ignore[arg-type]  # it is not reached
+    with pytest.raises(UserError, match=r"training\.lora_rank"), adapted(model, EIGHT, base="b", work=tmp_path):
         pass
 
 
@@ -99,7 +104,7 @@ def step_with_adapters(config: Qwen2Config, work: Path) -> tuple[Pooled, int]:
     torch.manual_seed(0)
     pooled = Pooled(Qwen2Model(config), sentence_modules("last", dimensions=config.hidden_size))
     model = Tuned(pooled, 2, config.hidden_size)
-    with adapted(pooled, 8):
+    with adapted(pooled.transformer, EIGHT, base="random", work=work):
         tuned = sum(weights.numel() for weights in model.parameters() if weights.requires_grad)
         fine_tune(
             Trainable(model, pooled.transformer, lambda rows: padded(rows, 0), 2, loss=loss_of("mse", [1.0, 1.0])),
@@ -111,11 +116,9 @@ def step_with_adapters(config: Qwen2Config, work: Path) -> tuple[Pooled, int]:
 
 
 def test_a_step_moves_the_weights_that_adapters_stand_at(tmp_path: Path) -> None:
-    config = Qwen2Config(vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1,
-                         intermediate_size=16)  # fmt: skip
     torch.manual_seed(0)
-    before = Qwen2Model(config).state_dict()
-    pooled, tuned = step_with_adapters(config, tmp_path)
+    before = Qwen2Model(SMALL).state_dict()
+    pooled, tuned = step_with_adapters(SMALL, tmp_path)
     after = pooled.transformer.state_dict()
     assert after.keys() == before.keys()
     assert all(weights.requires_grad for weights in pooled.transformer.parameters())

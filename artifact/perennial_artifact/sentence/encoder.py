@@ -17,7 +17,7 @@ from perennial_artifact.compute import Compute
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.sentence.head import Features
 from perennial_artifact.sentence.layout import WEIGHTS_FILE, Module, read_layout, write_dense, write_layout
-from perennial_artifact.transformer import reading
+from perennial_artifact.transformer import adapter, reading
 from perennial_artifact.transformer.encoder import UNREADABLE, by_length, load, padded
 
 _ROWS_PER_BATCH = 32
@@ -107,8 +107,8 @@ def open_pooled(folder: Path) -> tuple[Pooled, PreTrainedTokenizerBase]:
 
 
 def save_encoder(pooled: Pooled, tokenizer: PreTrainedTokenizerBase, folder: Path, *, max_tokens: int) -> None:
-    """Write everything but the head into `folder`."""
-    pooled.transformer.save_pretrained(folder)
+    """Write everything but the head into `folder`; what was tuned by an adapter as that, beside what it was added to."""
+    adapter.save(pooled.transformer, folder)
     dense = [module for module in pooled.layout if module.kind == "Dense"]
     for module, layers in zip(dense, pooled.dense, strict=True):
         linear = layers.get_submodule("0")  # the other one is the activation, see _dense

@@ -9,9 +9,17 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from safetensors.torch import load_file
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from perennial_artifact.errors import UnusableError
+from perennial_artifact.transformer import adapter as adapters
 from perennial_artifact.transformer import reading
 
 UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
@@ -40,23 +48,36 @@ def open_saved(folder: Path) -> Encoder:
 
 
 def load(kind: Any, folder: Path, *, unused: str | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:  # noqa: ANN401 - one of the library's Auto classes
-    """Return the model and the tokenizer in a published folder, in fp32, every weight from the file.
+    """Return the model and the tokenizer in a published folder, in fp32, every weight from the files, an adapter added to them.
 
-    Weights whose names hold `unused` may be absent. Raises `UnusableError` when others are, or the folder cannot be read.
+    Weights whose names hold `unused` may be absent. Raises `UnusableError` when others are, the folder cannot be read, or its
+    adapter is one of another base.
     """
+    adapter = adapters.Adapter.read(folder)
+    source, options, above = folder, {}, {}
     try:
+        if adapter is not None:
+            source = adapter.foundation
+            options["config"] = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         model, loading = kind.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False,
-            output_loading_info=True,
+            source, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False,
+            output_loading_info=True, **options,
         )  # fmt: skip
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        if adapter is not None and model.base_model is not model:
+            above = load_file(folder / adapters.ABOVE_FILE)
+            model.load_state_dict(above, strict=False)
     except UNREADABLE as error:
         message = f"the model in {folder} cannot be read ({error})"
         raise UnusableError(message) from error
-    if absent := sorted(name for name in loading["missing_keys"] if unused is None or unused not in name):
+    given = set(loading["missing_keys"]).difference(above)
+    if absent := sorted(name for name in given if unused is None or unused not in name):
         # The library fills what is missing with random numbers and only warns.
         message = f"the model in {folder} lacks {', '.join(absent[:3])}"
         raise UnusableError(message)
+    if adapter is not None:
+        adapter.add_to(model)
+        adapters.note(model, adapter)
     return model, tokenizer
 
 

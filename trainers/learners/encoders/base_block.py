@@ -31,10 +31,7 @@ def base_beside(
     """
     if "base" not in plan.spec.training.feature_blocks:
         return None
-    with torch.random.fork_rng(devices=[]):
-        # What a base lacks is filled at random: the same each time, so that versions have the file in common.
-        torch.manual_seed(0)
-        base = encoders.open_base(plan.spec.base_model, max_tokens=plan.spec.training.max_tokens)
+    base = encoders.open_base(plan.spec.base_model, max_tokens=plan.spec.training.max_tokens)
     if not tuned and _same(encoder.pooled, base.pooled):
         name = "feature block base left out: the encoder is the base model as it came"
         plan.note_tried(Tried(name=name, scores={}, cpu_s=0.0, chosen=True))

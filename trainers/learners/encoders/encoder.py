@@ -17,7 +17,16 @@ from perennial_artifact.sentence.encoder import Pooled, SentenceEncoder, open_po
 from perennial_artifact.sentence.layout import MODULES_FILE, ON_ENCODER, POOLINGS, Module, read_pooling, sentence_modules
 from perennial_artifact.transformer import reading
 from perennial_artifact.transformer.encoder import UNREADABLE, padded
-from trainers.learners.encoders.bases import BASE_TOKENS_KEY, fitted, is_decoder, source_of, unloadable, without_dropout
+from trainers.learners.encoders.bases import (
+    BASE_TOKENS_KEY,
+    filled_alike,
+    fitted,
+    is_decoder,
+    refuse_adapter,
+    source_of,
+    unloadable,
+    without_dropout,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +78,13 @@ def open_base(name: str, *, max_tokens: int) -> TextEncoder:
     token alone has read all of the text, by that; features have length 1.
     """
     source = source_of(name)
+    refuse_adapter(name)
     try:
         config = without_dropout(AutoConfig.from_pretrained(source))
         tokenizer = AutoTokenizer.from_pretrained(source)
         setattr(config, BASE_TOKENS_KEY, tokenizer.model_max_length)
-        transformer = AutoModel.from_pretrained(source, config=config, dtype=torch.float32, use_safetensors=True)
+        with filled_alike():
+            transformer = AutoModel.from_pretrained(source, config=config, dtype=torch.float32, use_safetensors=True)
         modules = sentence_modules(_pooling(Path(source), config.model_type), dimensions=int(config.hidden_size))
         return _joined(Pooled(transformer, modules), tokenizer, max_tokens)
     except UNREADABLE as error:

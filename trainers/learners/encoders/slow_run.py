@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from perennial_artifact.description import describe
 from perennial_artifact.sentence.head import Solved
 from trainers.learners.encoders import encoder as encoders
-from trainers.learners.encoders.adapters import adapted
+from trainers.learners.encoders.adapters import LowRank, adapted
 from trainers.learners.encoders.encoder import TextEncoder, Tuned
 from trainers.learners.encoders.fine_tuning import Learnable, Recipe, Row, Trainable, fine_tune, within_memory
 from trainers.learners.encoders.stored import features_of
@@ -101,7 +101,8 @@ def tune(
     recipe = recipe_of(plan, encoder.pooled.transformer, epochs, from_base=from_base)
     taught, judging = apart(plan, learning, [row.document for row in rows])
     began = time.process_time()
-    with adapted(encoder.pooled, plan.spec.training.lora_rank):
+    low_rank = LowRank.of(plan.spec.training)
+    with adapted(encoder.pooled.transformer, low_rank, base=plan.spec.base_model, work=plan.work_dir) as standing_on:
         trainable = Trainable(model, encoder.pooled.transformer, encoder.pad, model.head.out_features, loss=loss)
         recipe = fitted(plan, trainable, learning, recipe)
         judged = fine_tune(
@@ -109,7 +110,7 @@ def tune(
             taught,
             answerable,
             recipe,
-            checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, rows, depends_on)}",
+            checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, rows, (low_rank, standing_on, depends_on))}",
             report=report,
             judging=judging,
         )
@@ -233,6 +234,6 @@ def fingerprint(recipe: Recipe, depends_on: object, rows: Iterable[object]) -> s
 
 def _fingerprint(plan: TrainingPlan, recipe: Recipe, rows: Sequence[Example], depends_on: object) -> str:
     training = plan.spec.training
-    start = (plan.spec.base_model, training.max_tokens, training.lora_rank, str(plan.warm_start), plan.full, depends_on)
+    start = (plan.spec.base_model, training.max_tokens, str(plan.warm_start), plan.full, depends_on)
     said = ((row.example_id, row.text, json.dumps(row.target, sort_keys=True), row.weight) for row in rows)
     return fingerprint(recipe, start, said)

@@ -13,7 +13,7 @@ from trainers.learners.entities.averaging import KeptBack, Weights, keep_back, s
 from trainers.learners.entities.judging import Judge
 from trainers.learners.protocols import Example, TrainingPlan
 from trainers.learners.tagging.tagger import Tagger
-from trainers.learners.tagging.weights import put, weights_of
+from trainers.learners.tagging.weights import from_the_start, put, weights_of
 
 _LOG = structlog.get_logger(__name__)
 
@@ -24,6 +24,8 @@ class Keeping:
     def __init__(self, plan: TrainingPlan, tagger: Tagger, champion: LabelSet | None) -> None:
         """Keep rows back and let the champion, which `tagger` still is where there is one, answer them."""
         self._plan, self._tagger = plan, tagger
+        # Adapters leave the body as it is.
+        self._whole = plan.spec.training.lora_rank is None
         judged = champion is not None and plan.score is not None
         self._rows = keep_back(plan.rows, plan.seed) if judged else KeptBack(plan.rows, (), ())
         self._judge: Judge | None = None
@@ -41,7 +43,7 @@ class Keeping:
 
     def weights(self) -> Weights:
         """Return a copy of the weights as they are, where they will be needed."""
-        return weights_of(self._tagger.model) if self._judge else {}
+        return weights_of(self._tagger.model, whole=self._whole) if self._judge else {}
 
     def settle(self, start: Weights, labels: LabelSet, *, trained_cpu_s: float) -> None:
         """Give the model the weights to publish: its own, or an average with `start`, the champion's, that forgets less."""
@@ -54,8 +56,9 @@ class Keeping:
             put(self._tagger.model, tried)
             return judge.score(self._model(labels), rows)
 
+        end = weights_of(self._tagger.model, whole=self._whole)
         chosen, tried = settle(
-            score, start, weights_of(self._tagger.model), self._rows, before=self._before,
+            score, from_the_start(start, end), end, self._rows, before=self._before,
             max_forgetting=self._plan.spec.promotion.max_forgetting, trained_cpu_s=trained_cpu_s,
         )  # fmt: skip
         put(self._tagger.model, chosen)

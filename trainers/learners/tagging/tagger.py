@@ -15,8 +15,9 @@ from config.errors import UserError
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.tagging import tags
 from perennial_artifact.tagging.windows import has_offsets, longest_window
+from perennial_artifact.transformer import adapter
 from perennial_artifact.transformer.encoder import UNREADABLE, load, padded
-from trainers.learners.encoders.bases import BASE_TOKENS_KEY, fitted, source_of, unloadable, without_dropout
+from trainers.learners.encoders.bases import BASE_TOKENS_KEY, fitted, refuse_adapter, source_of, unloadable, without_dropout
 
 NEVER = -1e4
 """The bias of a tag that no training row has shown, in published models: plain `transformers` answers it never either."""
@@ -59,6 +60,7 @@ class Tagger:
 def open_base(name: str, *, max_tokens: int) -> Tagger:
     """Return a base model: `minilm`, a Hugging Face id or a path. Raises `UserError` when it cannot be had or used."""
     source = source_of(name)
+    refuse_adapter(name)
     try:
         config = without_dropout(AutoConfig.from_pretrained(source))
         tokenizer = AutoTokenizer.from_pretrained(source)
@@ -130,11 +132,14 @@ def retag(tagger: Tagger, types: Sequence[str], known_as: Mapping[str, str]) -> 
 
 
 def save(tagger: Tagger, folder: Path, *, never: Sequence[int]) -> None:
-    """Write the model, its tokenizer and its window into `folder`; tags in `never` get a score that no text makes up for."""
+    """Write the model, its tokenizer and its window into `folder`; tags in `never` get a score that no text makes up for.
+
+    What was tuned by an adapter is written as that, beside the weights that it was added to.
+    """
     with torch.no_grad():
         tagger.head.weight[list(never)] = 0.0
         tagger.head.bias[list(never)] = NEVER
-    tagger.model.save_pretrained(folder)
+    adapter.save(tagger.model, folder)
     tagger.tokenizer.model_max_length = tagger.max_tokens
     tagger.tokenizer.save_pretrained(folder)
 

@@ -14,6 +14,7 @@ from perennial_artifact.description import Description, Input, versions_of
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.tagging import tags
 from perennial_artifact.tagging.entities import FORMAT, PIECE_CHARS
+from trainers.learners.encoders.adapters import LowRank, adapted, settle_on
 from trainers.learners.encoders.fine_tuning import Trainable, fine_tune
 from trainers.learners.encoders.slow_run import apart, champion_of, fingerprint, fitted, note_judged, recipe_of, with_note
 from trainers.learners.entities.passes import passes_of
@@ -66,6 +67,8 @@ def train(plan: TrainingPlan, output: Path, *, frozen: bool = False) -> None:
         )
         raise RunFailedError(message)
     _LOG.info("rows_laid_on_words", task=plan.spec.name, rows=len(rows), types=sorted(labels.seen), message=str(report))
+    if not frozen:
+        settle_on(tagger.model, LowRank.of(plan.spec.training))
     # New rows of the head are zero yet, so that averages leave them as the candidate has them.
     start = keeping.weights()
     plan.tell("solving a head to begin with")
@@ -95,19 +98,22 @@ def _tune(plan: TrainingPlan, tagger: Tagger, rows: Sequence[TaggedRow], labels:
     windows = [window for row, often in zip(rows, times, strict=True) for _turn in range(often) for window in row.windows]
     count = 1 + 2 * len(labels.names)
     trainable = Trainable(tagger.model, tagger.model, tagger.pad, count, targets=lambda batch: targets(batch, count))
-    recipe = fitted(plan, trainable, windows, recipe_of(plan, tagger.model, epochs, from_base=from_base))
+    recipe = recipe_of(plan, tagger.model, epochs, from_base=from_base)
     start = (plan.spec.base_model, str(plan.warm_start), plan.full, labels.names, labels.seen_ids)
     began = time.process_time()
-    judged = fine_tune(
-        trainable,
-        windows,
-        _answered(labels),
-        recipe,
-        # Another plan never resumes from this one's checkpoints.
-        checkpoints=plan.work_dir / f"checkpoints-{fingerprint(recipe, start, windows)}",
-        report=with_note(plan.report, note, cut=0),
-        judging=[window for row in judging for window in row.windows],
-    )
+    low_rank = LowRank.of(plan.spec.training)
+    with adapted(tagger.model, low_rank, base=plan.spec.base_model, work=plan.work_dir) as standing_on:
+        recipe = fitted(plan, trainable, windows, recipe)
+        judged = fine_tune(
+            trainable,
+            windows,
+            _answered(labels),
+            recipe,
+            # Another plan never resumes from this one's checkpoints.
+            checkpoints=plan.work_dir / f"checkpoints-{fingerprint(recipe, (low_rank, standing_on, *start), windows)}",
+            report=with_note(plan.report, note, cut=0),
+            judging=[window for row in judging for window in row.windows],
+        )
     most = max(passes)
     name = f"tuned on {len(rows)} rows, {f'{epochs} to {most}' if epochs < most else most} passes over each"
     plan.note_tried(Tried(name=name, scores={}, cpu_s=time.process_time() - began, chosen=True))
