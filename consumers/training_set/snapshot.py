@@ -22,6 +22,7 @@ from config.words import named
 ROWS_FILE = "rows.parquet"
 MANIFEST_FILE = "manifest.json"
 FORMAT_VERSION = 1
+_ROWS_PER_DIGEST = 1_000
 ROLES = ("train", "test", "anchor", "corrections")
 
 SCHEMA = pa.schema(
@@ -213,11 +214,14 @@ def content_hash(table: pa.Table) -> str:
     """Return the SHA-256 over the rows' values in order; how the file lays them out does not matter."""
     digest = hashlib.sha256()
     plain = [name for name in SCHEMA.names if name not in ("embedding", "encoder_id")]
-    for batch in table.to_batches(max_chunksize=1_000):
-        for row, embedding in zip(batch.select(plain).to_pylist(), batch["embedding"], strict=True):
-            row["event_time"] = row["event_time"].isoformat()
-            digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
-            if embedding.is_valid:
-                # As bytes: spelt out as text, the numbers took nine tenths of a freeze's time.
-                digest.update(embedding.values.to_numpy(zero_copy_only=False).tobytes())
+    times = SCHEMA.get_field_index("event_time")
+    numbered = table.set_column(times, "event_time", table["event_time"].cast(pa.int64()))
+    for start in range(0, table.num_rows, _ROWS_PER_DIGEST):
+        # By columns: row by row it took two thirds of a large freeze.
+        part = numbered.slice(start, _ROWS_PER_DIGEST)
+        digest.update(json.dumps(part.select(plain).to_pydict(), sort_keys=True).encode() + b"\n")
+        embeddings = part["embedding"].combine_chunks()
+        digest.update(json.dumps(pc.list_value_length(embeddings).to_pylist()).encode() + b"\n")
+        # As bytes: spelt out as text, the numbers took nine tenths of the time.
+        digest.update(embeddings.flatten().to_numpy(zero_copy_only=False).tobytes())
     return digest.hexdigest()
