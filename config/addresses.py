@@ -6,6 +6,7 @@ import ipaddress
 import socket
 
 from config.errors import UserError
+from config.sections import ServingSettings
 
 
 def is_loopback(host: str, *, setting: str = "serving.host") -> bool:
@@ -16,3 +17,10 @@ def is_loopback(host: str, *, setting: str = "serving.host") -> bool:
         message = f"{setting} {host!r} is not an address of this machine; set 127.0.0.1, or an address it has"
         raise UserError(message) from None
     return all(ipaddress.ip_address(str(address[4][0]).partition("%")[0]).is_loopback for address in found)
+
+
+def page_address(serving: ServingSettings) -> str:
+    """Return where a browser on this machine finds the page that serving carries; its port must not be 0."""
+    wide = serving.host in ("", "0.0.0.0", "::")  # noqa: S104 - every interface, this machine's own too
+    host = "127.0.0.1" if wide else f"[{serving.host}]" if ":" in serving.host else serving.host
+    return f"{'https' if serving.tls_certificate else 'http'}://{host}:{serving.port}/ui"

@@ -66,3 +66,12 @@ def history(connection: Connection, task: str) -> list[AliasMove]:
     columns = [column for column in moves.c if column.name != "id"]
     query = sa.select(*columns).where(moves.c.task == task).order_by(moves.c.id)
     return [AliasMove(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - as above
+
+
+def newest_moves(connection: Connection, task: str | None, limit: int) -> list[AliasMove]:
+    """Return the newest `limit` moves, newest first, of one task or of all."""
+    moves = schema.alias_moves
+    columns = [column for column in moves.c if column.name != "id"]
+    query = sa.select(*columns).order_by(moves.c.id.desc()).limit(limit)
+    found = connection.execute(query if task is None else query.where(moves.c.task == task))
+    return [AliasMove(**row._mapping) for row in found]  # noqa: SLF001 - as above

@@ -212,10 +212,17 @@ class Runs:
         """Return those of these runs that there is a record of, by id."""
         return {run.run_id: run for run in self._select(sa.select(runs).where(runs.c.run_id.in_(run_ids)))}
 
-    def list(self, task: str | None = None, limit: int = 20) -> builtins.list[Run]:
-        """Return the newest runs first, of one task or of all."""
-        query = sa.select(runs).order_by(runs.c.id.desc()).limit(limit)
+    def list(self, task: str | None = None, limit: int = 20, *, offset: int = 0) -> builtins.list[Run]:
+        """Return the newest runs first, of one task or of all; `offset` passes over so many."""
+        query = sa.select(runs).order_by(runs.c.id.desc()).limit(limit).offset(offset)
         return self._select(query if task is None else query.where(runs.c.task == task))
+
+    def times(self, task: str, since: datetime) -> builtins.list[tuple[datetime, datetime]]:
+        """Return when the runs of a task that began at `since` or later began and ended, those that are over."""
+        over = runs.c.started_at.is_not(None) & runs.c.finished_at.is_not(None)
+        query = sa.select(runs.c.started_at, runs.c.finished_at).where(runs.c.task == task, over, runs.c.started_at >= since)
+        with self._database.read() as connection:
+            return [(row.started_at, row.finished_at) for row in connection.execute(query)]
 
     def triggered(self, trigger_key: str, task: str | None = None) -> builtins.list[Run]:
         """Return the run of each task, or of one, that serves a trigger key, alone or with others."""

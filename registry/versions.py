@@ -131,10 +131,10 @@ class Versions:
             noted = {"refreshable": solvable} | ({"standing_head": why} if why else {})
             connection.execute(sa.update(versions).where(versions.c.name == name).values(metrics={**metrics, **noted}))
 
-    def list(self, task: str | None = None, limit: int | None = None) -> builtins.list[Version]:
-        """Return all versions or the newest `limit`, newest first, of one task or of all."""
+    def list(self, task: str | None = None, limit: int | None = None, *, offset: int = 0) -> builtins.list[Version]:
+        """Return all versions or the newest `limit`, newest first, of one task or of all; `offset` passes over so many."""
         with self._database.read() as connection:
-            return _select(connection, sa.true() if task is None else versions.c.task == task, limit)
+            return _select(connection, sa.true() if task is None else versions.c.task == task, limit, offset)
 
     def get(self, name: str) -> Version:
         """Return the version called `task/vN`. Raises `UserError` when there is none."""
@@ -183,6 +183,11 @@ class Versions:
         with self._database.read() as connection:
             return aliases.history(connection, task)
 
+    def newest_moves(self, task: str | None = None, limit: int = 100) -> builtins.list[AliasMove]:
+        """Return the newest `limit` promotions, rollbacks, pins and unpins, newest first, of one task or of all."""
+        with self._database.read() as connection:
+            return aliases.newest_moves(connection, task, limit)
+
 
 def find(connection: Connection, name: str) -> Version:
     """Return the version called `task/vN`. Raises `UserError` when there is none."""
@@ -221,7 +226,9 @@ def _learnt(connection: Connection, version_id: int) -> frozenset[str]:
     return frozenset(connection.execute(query).scalars())
 
 
-def _select(connection: Connection, condition: sa.ColumnElement[bool], limit: int | None = None) -> builtins.list[Version]:
+def _select(
+    connection: Connection, condition: sa.ColumnElement[bool], limit: int | None = None, offset: int = 0
+) -> builtins.list[Version]:
     parents = versions.alias("parents")
     query = (
         sa.select(versions, parents.c.name.label("parent"))
@@ -229,6 +236,7 @@ def _select(connection: Connection, condition: sa.ColumnElement[bool], limit: in
         .where(condition)
         .order_by(versions.c.id.desc())
         .limit(limit)
+        .offset(offset)
     )
     return [_version(row) for row in connection.execute(query)]
 

@@ -87,6 +87,13 @@ class BufferReader:
         with self._lock:
             return self._tables.rows_per_s("example_enrichment", _PACE_OVER_S)
 
+    def stored_per_s(self) -> float | None:
+        """Return how many rows a second the tables that events arrive in gained of late; None when none was."""
+        with self._lock:
+            found = [self._tables.rows_per_s(name, _PACE_OVER_S) for name in ARRIVED]
+        gained = [one for one in found if one is not None]
+        return sum(gained) if gained else None
+
     def unenriched(self, table: TextTable, limit: int) -> list[TextRow]:
         """Return up to `limit` texts that were not enriched yet, oldest event time first."""
         with self._lock:

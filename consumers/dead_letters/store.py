@@ -75,6 +75,10 @@ class DeadLetter:
         return Position(self.topic, self.partition, self.offset)
 
 
+_HIGHEST = 2**63 - 1
+"""No letter has an id above it."""
+
+
 class DeadLetters:
     """The durable file of dead letters. Thread-safe; several processes may use it.
 
@@ -109,10 +113,10 @@ class DeadLetters:
                 rows,
             )
 
-    def list(self, limit: int = 100, include_replayed: bool = False) -> Sequence[DeadLetter]:
-        """Return the newest `limit` letters, newest first."""
-        condition = "" if include_replayed else "WHERE replayed_at IS NULL "
-        return self._select(f"{condition}ORDER BY id DESC LIMIT ?", (limit,))
+    def list(self, limit: int = 100, include_replayed: bool = False, *, before: int | None = None) -> Sequence[DeadLetter]:
+        """Return the newest `limit` letters, newest first; only ids below `before` where that is given."""
+        condition = "" if include_replayed else "AND replayed_at IS NULL "
+        return self._select(f"WHERE id < ? {condition}ORDER BY id DESC LIMIT ?", (_HIGHEST if before is None else before, limit))
 
     def get(self, letter_id: int) -> DeadLetter:
         """Return one letter. Raises `UserError` when there is none with this id."""
@@ -130,6 +134,14 @@ class DeadLetters:
         condition = "" if include_replayed else "WHERE replayed_at IS NULL"
         with self._lock, translated_errors(self._path):
             return int(self._connection.execute(f"SELECT count(*) FROM dead_letters {condition}").fetchone()[0])  # noqa: S608 - a constant
+
+    def nth_newest_at(self, number: int) -> datetime | None:
+        """Return when the `number`th newest letter (from 1), replayed ones too, was kept; None while there are fewer."""
+        with self._lock, translated_errors(self._path):
+            row = self._connection.execute(
+                "SELECT dead_at FROM dead_letters ORDER BY id DESC LIMIT 1 OFFSET ?", (number - 1,)
+            ).fetchone()
+        return None if row is None else datetime.fromisoformat(row[0])
 
     def replay(self, ids: Sequence[int], sink: EventSink) -> int:
         """Publish letters to their topics again, durably, and mark them; return how many.

@@ -25,6 +25,8 @@ class Request:
     promote: bool = True
     overrides: Overrides = NONE
     """Settings of the run that differ from the task file."""
+    source: str = ""
+    """Who asked, as the event says."""
 
 
 def requests(tables: Tables, kind: str) -> list[Request]:
@@ -38,6 +40,7 @@ def requests(tables: Tables, kind: str) -> list[Request]:
             Request(
                 row["event_id"], row["task"] or "", body.get("full", False), body.get("reason", ""), row["event_time"],
                 row["stored_seq"], body.get("promote", True), Overrides.model_validate(settings) if settings else NONE,
+                body.get("source") or "",
             )
         )  # fmt: skip
     return found

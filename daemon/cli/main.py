@@ -17,6 +17,7 @@ from daemon.cli import (
     dead_letters,
     erasure,
     feedback,
+    history,
     importing,
     init,
     inspect,
@@ -59,7 +60,7 @@ def _options(
     pass
 
 
-for group in (init, operate, train, importing, runs, models, status, inspect, erasure, backups):
+for group in (init, operate, train, importing, runs, history, models, status, inspect, erasure, backups):
     group.register(app)
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(topics.app, name="topics")

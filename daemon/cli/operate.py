@@ -11,16 +11,18 @@ import typer
 from rich.text import Text
 
 from config import collector
+from config.addresses import page_address
 from config.logging import configure_logging, mask_crashes
 from config.secrets import secrets_of
 from config.settings import environment_of, load_settings
-from daemon.cli.output import AsJson, print_json, table
+from daemon.cli.output import AsJson, print_json, say, table
 
 
 def register(app: typer.Typer) -> None:
     """Add this file's commands to the application."""
     app.command()(run)
     app.command("serve")(serve_)
+    app.command()(dashboard)
     app.command()(demo)
     app.command()(doctor)
 
@@ -30,6 +32,10 @@ def run(
 ) -> None:
     """Run the daemon: ingest, training and serving. Ctrl-C or SIGTERM stops it, SIGHUP reloads the task files."""
     settings = load_settings()
+    if serve and settings.serving.port:
+        # First, before the log begins; with a free port (0) the log tells the address.
+        say(f"Page: {page_address(settings.serving)}")
+        sys.stdout.flush()
     secrets = secrets_of(settings)
     configure_logging(settings.log, secrets=secrets)
     mask_crashes(secrets)
@@ -52,6 +58,18 @@ def serve_() -> None:
 
     # The very process that the daemon starts as its child.
     os.execve(sys.executable, [sys.executable, *PROGRAM], os.environ | environment_of(settings))  # noqa: S606 - our own module
+
+
+def dashboard(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; by default that of serving.")] = None,
+    port: Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=0, max=65_535)] = 8311,
+) -> None:
+    """Show the web page by itself, read-only; the page of serving (`perennial run`) can do more. Ctrl-C stops it."""
+    settings = load_settings()
+    serving = {"port": port, **({} if host is None else {"host": host})}
+    shown = settings.model_copy(update={"serving": settings.serving.model_copy(update=serving)})
+    program = ("-P", "-m", "daemon.serving.alone")
+    os.execve(sys.executable, [sys.executable, *program], os.environ | environment_of(shown))  # noqa: S606 - our own module
 
 
 def demo(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _MARGIN = 12
 """Width of the column of names; long lines continue to the right of it."""
+_TOLD_ABOVE = ("PerennialNoLeader", "PerennialServingDown", "PerennialLogNotAnswering", "PerennialLabelFlips")
+"""Alerts about what has a line of its own."""
 
 
 def register(app: typer.Typer) -> None:
@@ -71,6 +73,11 @@ def print_status(found: Status) -> None:
         _line("set aside", (failed, "yellow"), " that could not be processed (`perennial dlq set-aside`)")
     for line in found.erasures:
         _line("erasing", (line, "yellow"))
+    for alert in found.alerts:
+        if alert.name not in _TOLD_ABOVE:
+            whose = f"{alert.task}: " if alert.task else ""
+            style = "bold red" if alert.severity == "critical" else "yellow"
+            _line("alert", (f"{whose}{alert.what}", style), f" (docs/runbooks/{alert.name}.md)")
     for task in found.tasks:
         _print_task(task)
 

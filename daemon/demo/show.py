@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sys
 import tempfile
 import time
@@ -64,8 +65,10 @@ def run(*, seed: int, keep: bool) -> int:
     folder = Path(tempfile.mkdtemp(prefix="perennial-demo-"))
     started = time.monotonic()
     try:
-        _introduce(console, seed)
-        installation = Installation(folder, task_overrides=TASK_OVERRIDES, settings_overrides=SETTINGS_OVERRIDES)
+        port = _free_port()
+        _introduce(console, seed, port)
+        settings = {**SETTINGS_OVERRIDES, "serving": {**SETTINGS_OVERRIDES["serving"], "port": port}}
+        installation = Installation(folder, task_overrides=TASK_OVERRIDES, settings_overrides=settings)
         with installation:
             _play(console, installation, seed, started)
     except PerennialError as error:
@@ -74,9 +77,8 @@ def run(*, seed: int, keep: bool) -> int:
         return 1
     console.print(f"\n[bold]Done[/] in {time.monotonic() - started:.0f} s.")
     if keep:
-        console.print(
-            f"The data is kept: PERENNIAL_DATA_DIR={folder / 'data'} PERENNIAL_TASKS_DIR={folder / 'tasks'} perennial status"
-        )
+        place = f"PERENNIAL_DATA_DIR={folder / 'data'} PERENNIAL_TASKS_DIR={folder / 'tasks'}"
+        console.print(f"The data is kept. To look at it: {place} perennial dashboard")
     else:
         shutil.rmtree(folder, ignore_errors=True)
     _next_steps(console)
@@ -222,7 +224,16 @@ def _before_and_after(
         console.print(lines)
 
 
-def _introduce(console: Console, seed: int) -> None:
+def _free_port() -> int:
+    """Return a port of this machine that is free now: the page's address is told before anything listens there."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _introduce(console: Console, seed: int, port: int) -> None:
+    console.print(f"[bold]Page:[/] http://127.0.0.1:{port}/ui  [dim](open it beside this; it answers in a few seconds)[/]\n")
     console.print("[bold]Perennial demo[/]: generated news through a real daemon; nothing here is recorded or faked.")
     console.print(f"[dim]Seed {seed}. The shipped promotion policy decides. Changed so that a few minutes are enough:[/]")
     changes = Table.grid(padding=(0, 2))

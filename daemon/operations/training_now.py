@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import signal
 import threading
 import time
@@ -10,7 +9,6 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from typing import NamedTuple, Protocol, Self
 
-from config.clock import utc_now
 from config.errors import PerennialError, RetryError, RunFailedError, UserError
 from config.logging import configure_logging
 from config.secrets import secrets_of
@@ -20,12 +18,12 @@ from config.tasks import load_tasks
 from config.words import counted
 from consumers.buffer.open import open_reader
 from consumers.buffer.reader import BufferReader
-from consumers.events import schemas as events
-from consumers.log.open import open_event_log, publish
+from consumers.log.open import open_event_log
 from consumers.training_set.counting import TaskCounts
 from daemon.app import Daemon
 from daemon.flow.groups import CONSUMERS, LABELS_TOPIC
 from daemon.process import leader
+from daemon.training import asking
 from daemon.training.triggers import request_key
 from daemon.views.models import runs
 from daemon.views.models.runs import Progress
@@ -71,20 +69,16 @@ def train(
     Raises `UserError` for an unknown task and where there is nothing to train on (then nothing is queued), `RetryError` when the
     run failed temporarily and waits to be tried again.
     """
-    tasks = load_tasks(settings.tasks_folder)
-    if task not in tasks:
-        message = f"task {task!r} is not defined in {settings.tasks_folder}; the tasks are {', '.join(sorted(tasks))}"
-        raise UserError(message)
+    asking.refuse_unknown(settings, task)
     quiet_log(settings)
     _refuse_without_examples(settings, task)
     with ExitStack() as stack:
         registry = Registry.open(settings.registry_url)
         stack.callback(registry.close)
-        event_id = f"train-{secrets.token_hex(8)}"
-        publish(settings, events.Retrain(
-            event_id=event_id, occurred_at=utc_now(), source="perennial train", task=task, full=full, promote=promote,
-            reason="asked for on the command line", training=overrides if overrides and overrides.given else None,
-        ))  # fmt: skip
+        event_id = asking.ask_for_run(
+            settings, task, full=full, promote=promote, by="perennial train", why="asked for on the command line",
+            overrides=overrides,
+        )  # fmt: skip
         queue = Queue(settings, task)
         stack.callback(queue.close)
         check = _nothing_to_check

@@ -36,6 +36,7 @@ from daemon.process import presence, signals
 from daemon.process.systemd import Systemd
 from daemon.serving.http import connections, tls
 from daemon.serving.http.api import create_app
+from daemon.serving.http.listening import BACKLOG, address_of, listen
 from daemon.serving.http.security import refuse_open_bind
 from daemon.serving.models.trouble import Trouble
 from daemon.serving.service import Service
@@ -48,7 +49,6 @@ STOP_LIMIT_S = 18.0
 _SWITCH_INTERVAL_S = 0.0005
 _KEEP_ALIVE_S = 75
 """Longer than the pools of common clients keep a connection: a request must not meet one that is just being closed."""
-_BACKLOG = 2048
 _TICKS_PER_LOOK = 10
 """uvicorn ticks ten times a second."""
 
@@ -69,7 +69,7 @@ def main() -> int:
         refuse_open_bind(settings.serving, lambda: keys.any_made(settings))
         certificate = tls.Certificate(settings.serving) if tls.wanted(settings.serving) else None
         _warn(settings.serving, certificate)
-        listener = _listen(settings.serving)
+        listener = listen(settings.serving)
     except UserError as error:
         print(masked_message(error), file=sys.stderr)  # noqa: T201 - the process's edge: the message is for whoever started it
         return 2
@@ -107,8 +107,9 @@ def _serve(settings: Settings, service: Service, listener: socket.socket, certif
     limits = connections.Limits(
         connections.room_for_connections(), settings.serving.read_timeout_s, service.metrics.turned_away_connection
     )
+    app = create_app(service)
     config = uvicorn.Config(
-        create_app(service),
+        app,
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -125,8 +126,8 @@ def _serve(settings: Settings, service: Service, listener: socket.socket, certif
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=IN_FLIGHT_LIMIT_S,
     )
-    address = _address(listener, "https" if certificate else "http")
-    server = _Server(config, settings, address, service.troubles)
+    address = address_of(listener, "https" if certificate else "http")
+    server = _Server(config, settings, address, service.troubles, end_streams=app.state.dashboard.live.stop)
     # uvicorn raises the signal again when it is done; with these handlers that ends nothing half-way.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)
@@ -141,9 +142,12 @@ class _Server(uvicorn.Server):
     """Announces its address once it listens, supervises the process's threads, and limits the time of its own stop."""
 
     def __init__(
-        self, config: uvicorn.Config, settings: Settings, address: str, troubles: Callable[[], Mapping[str, Trouble]]
-    ) -> None:
+        self, config: uvicorn.Config, settings: Settings, address: str, troubles: Callable[[], Mapping[str, Trouble]], *,
+        end_streams: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """`end_streams` ends what would otherwise be answered for as long as a page is open."""
         super().__init__(config)
+        self._end_streams = end_streams
         self.lost = ""
         """Why the process must end, once it must."""
         self._troubles = troubles
@@ -156,7 +160,7 @@ class _Server(uvicorn.Server):
         asyncio.get_running_loop().set_exception_handler(connections.LoopErrors())
         await super().startup(sockets)
         for listener in sockets or ():
-            listener.listen(_BACKLOG)
+            listener.listen(BACKLOG)
         other = presence.read(self._settings.data_dir)
         if other is not None and other.pid != os.getpid() and presence.is_alive(other):
             log.warning("serving.second", other=other.address, next="both answer; the daemon supervises the first one only")
@@ -180,6 +184,7 @@ class _Server(uvicorn.Server):
         """Begin to stop, and make sure that it ends."""
         if not self.should_exit:
             self._systemd.stopping()
+            self._end_streams()
             watchdog = threading.Timer(STOP_LIMIT_S, _give_up)
             watchdog.daemon = True
             watchdog.start()
@@ -189,32 +194,6 @@ class _Server(uvicorn.Server):
 def _give_up() -> None:
     log.error("serving.killed_itself", reason=f"the stop took longer than {STOP_LIMIT_S:.0f} s")
     os._exit(1)
-
-
-def _listen(settings: ServingSettings) -> socket.socket:
-    """Return a listening socket. Raises `UserError` when the address cannot be had."""
-    listener = None
-    try:
-        found = socket.getaddrinfo(settings.host or None, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _name, address = found[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        if listener is not None:
-            listener.close()
-        message = (
-            f"serving cannot listen on {settings.host} port {settings.port}: {error.strerror}. Nothing was started. "
-            "Stop what uses the port, or choose another: PERENNIAL_SERVING__PORT, or 0 for a free one."
-        )
-        raise UserError(message) from None
-    return listener
-
-
-def _address(listener: socket.socket, scheme: str) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class _LastingStream(io.TextIOBase):

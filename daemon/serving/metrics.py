@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -22,6 +23,7 @@ from daemon.serving.models.slot import Refreshed, SlotStatus
 # A second series per counter that says when the process began would tell nothing new.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types here
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_STREAM = b"text/event-stream"
 _TEXTS = (1, 2, 4, 8, 16, 32)
 
 
@@ -173,6 +175,15 @@ class ServingMetrics:
         self._requests.labels(path, str(status)).inc()
         self._request_s.labels(path).observe(seconds)
 
+    def answered_within(self, path: str) -> list[tuple[float, float]]:
+        """Return how many requests of a route took at most so many seconds, for rising limits; the last limit is infinite."""
+        return [
+            (float(sample.labels["le"]), sample.value)
+            for family in self._request_s.collect()
+            for sample in family.samples
+            if sample.name.endswith("_bucket") and sample.labels["path"] == path
+        ] or [(limit, 0.0) for limit in (*_SECONDS, math.inf)]
+
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format."""
         return generate_latest(self.registry)
@@ -192,17 +203,26 @@ class Measured:
             return
         started = time.perf_counter()
         status = 500
+        streams = False
 
         async def watched(message: Message) -> None:
-            nonlocal status
+            nonlocal status, streams
             if message["type"] == "http.response.start":
                 status = message["status"]
+                streams = any(value.startswith(_STREAM) for name, value in message["headers"] if name == b"content-type")
+                if streams:
+                    count()
             await send(message)
+
+        def count() -> None:
+            self._metrics.in_flight.dec()
+            path = getattr(scope.get("route"), "path", "other")
+            self._metrics.request(path, status, time.perf_counter() - started)
 
         self._metrics.in_flight.inc()
         try:
             await self._app(scope, receive, watched)
         finally:
-            self._metrics.in_flight.dec()
-            path = getattr(scope.get("route"), "path", "other")
-            self._metrics.request(path, status, time.perf_counter() - started)
+            # A stream was answered when it began: how long a page stays open says nothing of how quick answers are.
+            if not streams:
+                count()

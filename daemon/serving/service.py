@@ -158,6 +158,10 @@ class Service:
             self.corrections.use_tasks(tasks)
             self.slots.use_tasks(tasks)
 
+    def at_close(self, release: Callable[[], object]) -> None:
+        """Have something released when the service is closed, before what it reads from."""
+        self._parts.callback(release)
+
     def close(self) -> None:
         """Stop watching, finish what models have taken, write what waits for the log, release everything."""
         self._parts.close()

@@ -15,8 +15,8 @@ from types import FrameType
 from config.errors import RetryError, RunFailedError
 from config.files import scratch
 from config.settings import Settings
-from daemon.training.runners.local import LOG_FILE
 from daemon.training.runners.open import open_runner
+from trainers.job import spec as job_spec
 from trainers.job.spec import JobResult, JobSpec, Progress
 
 PREFIX = ".aside-"
@@ -58,7 +58,7 @@ def carry_out(spec: JobSpec, settings: Settings, report: Callable[[Progress], No
     if result.status == "stopped":
         message = "stopped; nothing was kept"
         raise RunFailedError(message)
-    log = spec.run_dir / LOG_FILE
+    log = spec.run_dir / job_spec.LOG_FILE
     tail = log.read_text(errors="replace").strip()[-_LOG_TAIL_CHARS:] if log.exists() else ""
     message = f"{result.error}. Nothing was kept" + (f"; the end of its log: {tail}" if tail else "")
     raise RunFailedError(message)

@@ -45,9 +45,11 @@ class SetAside(View):
     stored_at: datetime
 
 
-def listed(letters: store.DeadLetters, limit: int, *, include_replayed: bool = False) -> list[DeadLetter]:
-    """Return the newest `limit` letters, newest first."""
-    return [_of(letter) for letter in letters.list(limit=limit, include_replayed=include_replayed)]
+def listed(
+    letters: store.DeadLetters, limit: int, *, include_replayed: bool = False, before: int | None = None
+) -> list[DeadLetter]:
+    """Return the newest `limit` letters, newest first; only ids below `before` where that is given."""
+    return [_of(letter) for letter in letters.list(limit=limit, include_replayed=include_replayed, before=before)]
 
 
 def of_id(letters: store.DeadLetters, letter_id: int) -> DeadLetter:

@@ -35,6 +35,8 @@ class Flow(View):
     tables: dict[str, int]
     """Rows of each table that events arrive in."""
     backlog: dict[TextTable, Backlog]
+    stored_per_s: float | None = None
+    """Rows of the tables that events arrive in that were stored a second of late; None when none was."""
     enriched_per_s: float | None
     """Examples of all tasks that were enriched a second of late; None when none was."""
     dead_letters: int
@@ -55,6 +57,7 @@ def read(buffer: BufferReader, sources: Mapping[str, EventSource], dead_letters:
         log_problem=log_problem,
         tables=buffer.table_counts(),
         backlog={table: Backlog.model_validate(buffer.behind(table)) for table in _TEXTS},
+        stored_per_s=buffer.stored_per_s(),
         enriched_per_s=buffer.enriched_per_s(),
         dead_letters=dead_letters.count(),
         set_aside=buffer.count_put_aside(),

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import os
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from config.clock import Clock, utc_now
 from config.errors import UserError
+from config.files.durable import free_bytes
 from config.settings import Settings
-from config.tasks import load_tasks
+from config.tasks import TaskSpec, load_tasks
 from consumers.buffer.open import open_reader
 from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
 from consumers.log.open import open_event_log
 from daemon.flow.groups import CONSUMERS, LABELS_TOPIC
-from daemon.process import leader, presence, probe
-from daemon.views import flow, task_status
+from daemon.process import last_backup, leader, presence, probe
+from daemon.views import alerts, flow, task_status
+from daemon.views.alerts import Alert
 from daemon.views.erasures import in_words
 from daemon.views.flow import Flow
 from daemon.views.task_status import TaskStatus
@@ -34,6 +38,8 @@ class Status(Flow):
     erasures: tuple[str, ...]
     """Those that are not done, in words."""
     tasks: tuple[TaskStatus, ...]
+    alerts: tuple[Alert, ...] = ()
+    """What a person should see to, critical first."""
 
 
 class StatusReader:
@@ -47,45 +53,76 @@ class StatusReader:
             raise UserError(message)
         self._settings = settings
         self._clock = clock
-        self._tasks = load_tasks(settings.tasks_folder)
-        self._registry = Registry.open(settings.registry_url, clock=clock, read_only=True)
-        self._buffer = open_reader(settings.buffer_dir, tasks=self._tasks, min_quality=settings.enrich.min_quality)
+        self.tasks: Mapping[str, TaskSpec] = load_tasks(settings.tasks_folder)
+        self.registry = Registry.open(settings.registry_url, clock=clock, read_only=True)
+        self.buffer = open_reader(settings.buffer_dir, tasks=self.tasks, min_quality=settings.enrich.min_quality)
         self._log = open_event_log(settings)
         self._sources = {topic: self._log.source(group, [topic]) for group, topic in CONSUMERS.items()}
-        self._dead_letters = DeadLetters(settings.dead_letter_file)
+        self.dead_letters = DeadLetters(settings.dead_letter_file)
         self._erasures = Erasures(settings.data_dir) if Erasures.exist(settings.data_dir) else None
+
+    def use_tasks(self, tasks: Mapping[str, TaskSpec]) -> None:
+        """Tell of these tasks from now on."""
+        self.tasks = tasks
+        self.buffer.use_tasks(tasks)
 
     def read(self) -> Status:
         """Return the status now."""
         here = presence.read(self._settings.data_dir)
         here = here if here is not None and presence.is_alive(here) else None
-        moving = flow.read(self._buffer, self._sources, self._dead_letters)
-        leads = leader.of(self._registry)
+        moving = flow.read(self.buffer, self._sources, self.dead_letters)
+        leads = leader.of(self.registry)
         now = self._clock()
+        erasures = self._erasures.unfinished() if self._erasures else []
+        # The very process that asks does answer.
+        problem = probe.problem(here) if here is not None and here.pid != os.getpid() else None
+        tasks = tuple(
+            task_status.read(
+                task, self.registry, self.buffer, self._settings,
+                unread=moving.lag.get(LABELS_TOPIC), led=leads.holder is not None, now=now,
+            )
+            for task in self.tasks.values()
+        )  # fmt: skip
+        limit = timedelta(hours=self._settings.erasure.limit_hours)
+        seen = alerts.Looked(
+            now=now,
+            flow=moving,
+            leader_gone_since=leads.gone_since,
+            serving_problem=problem,
+            late_erasures=sum(one.is_late(now, limit) for one in erasures),
+            dead_letters_since=self.dead_letters.nth_newest_at(alerts.MANY_DEAD_LETTERS + 1),
+            outgoing=self.registry.outbox.count_pending(),
+            free_bytes=free_bytes(self._settings.data_dir),
+            needed_bytes=self._settings.ingest.min_free_disk_mib << 20,
+            last_backup_at=last_backup.last_backup_at(self._settings.data_dir),
+            tasks={task.task: _of_task(task, self.registry) for task in tasks},
+        )
         return Status(
             **dict(moving),
             at=now.replace(microsecond=0),
             leader=leads.holder,
             no_leader_since=leads.gone_since,
             serving=here.address if here is not None else None,
-            serving_problem=probe.problem(here) if here is not None else None,
-            erasures=tuple(in_words(one) for one in (self._erasures.unfinished() if self._erasures else ())),
-            tasks=tuple(
-                task_status.read(
-                    task, self._registry, self._buffer, self._settings,
-                    unread=moving.lag.get(LABELS_TOPIC), led=leads.holder is not None, now=now,
-                )
-                for task in self._tasks.values()
-            ),
-        )  # fmt: skip
+            serving_problem=problem,
+            erasures=tuple(in_words(one) for one in erasures),
+            tasks=tasks,
+            alerts=alerts.alerts(seen),
+        )
 
     def close(self) -> None:
         """Release the handles."""
         for source in self._sources.values():
             source.close()
         self._log.close()
-        self._dead_letters.close()
+        self.dead_letters.close()
         if self._erasures is not None:
             self._erasures.close()
-        self._buffer.close()
-        self._registry.close()
+        self.buffer.close()
+        self.registry.close()
+
+
+def _of_task(task: TaskStatus, registry: Registry) -> alerts.OfTask:
+    outcomes = registry.runs.outcomes(task.task)
+    return alerts.OfTask(
+        outcomes.failed_in_a_row, outcomes.last_decided_at, {alarm.move: alarm.held for alarm in task.feedback.alarms}
+    )

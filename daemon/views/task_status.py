@@ -12,6 +12,7 @@ from daemon.views.feedback import Standings
 from daemon.views.models import runs
 from daemon.views.models.runs import Ended, UnderWay
 from daemon.views.view import View
+from registry.reports.cut import texts_cut
 
 if TYPE_CHECKING:
     from consumers.buffer.reader import BufferReader
@@ -57,6 +58,8 @@ class TaskStatus(View):
     new_examples: int
     new_weight: float
     """What the new ones weigh for a trigger: a label 1, what users say less, confirmations alone nothing."""
+    needed: int = 0
+    """The weight at which a run starts: `trigger.min_new_examples`."""
     due: bool
     reasons: tuple[str, ...]
     texts_cut: str | None
@@ -89,16 +92,25 @@ def read(
         feedback=feedback.standings(buffer, task.name),
         new_examples=found.new_examples,
         new_weight=round(found.weight, 3),
+        needed=task.trigger.min_new_examples,
         due=evaluation.trigger is not None,
         reasons=evaluation.reasons if led or going is None else (_INTERRUPTED,),
         texts_cut=_texts_cut(registry, champion.version) if champion else None,
-        run=runs.under_way(going, settings.runs_dir, led=led) if going else None,
+        run=runs.under_way(going, settings.runs_dir, led=led, now=now) if going else None,
         last_run=runs.ended(ended) if ended else None,
     )
 
 
-def _texts_cut(registry: Registry, version: str) -> str | None:
-    from registry.reports.cards import texts_cut  # noqa: PLC0415 - loads numpy
+def due_in_words(task: TaskStatus) -> str:
+    """Return in one sentence whether a run of a task is due, why or why not, and what would change that."""
+    if task.run is not None:
+        state = {"waiting": "A run waits to be tried again", "interrupted": "A run was interrupted"}
+        told = state.get(task.run.state, "A run is under way")
+        return f"{told}: {'; '.join(task.reasons)}." if task.run.state in state else f"{told}: {task.run.reason}."
+    said = "; ".join(reason for reason in task.reasons if reason).rstrip(".")
+    return f"{'Due' if task.due else 'Not due'}: {said}." if said else f"{'Due' if task.due else 'Not due'}."
 
+
+def _texts_cut(registry: Registry, version: str) -> str | None:
     metrics = registry.versions.get(version).metrics
     return texts_cut(metrics) if metrics.get("rows_cut") or metrics.get("tested_cut") else None

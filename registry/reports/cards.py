@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from config.files.durable import write_atomic
 from config.words import counted
+from registry.reports.cut import texts_cut
 from registry.reports.diff import flatten
 from registry.runs import Run
 from registry.store import Registry
@@ -286,19 +287,6 @@ def _tried(tried: Iterable[Mapping[str, Any]]) -> Iterable[Section]:
     if rows:
         text = "Tried on training rows that were held back for it; what was chosen is bold."
         yield Section("Tried", (text,), (), ("Choice", "Scores", "CPU s"), rows)
-
-
-def texts_cut(metrics: Mapping[str, Any]) -> str | None:
-    """Return in words how many of a run's texts the model read only the beginning of; None where there are none."""
-    parts = [
-        f"{metrics[cut]} of {rows} {what} rows ({metrics[cut] / rows:.0%})"
-        for cut, rows, what in (
-            ("rows_cut", metrics.get("rows_new", 0) + metrics.get("rows_replayed", 0), "training"),
-            ("tested_cut", metrics.get("tested", 0), "scored"),
-        )
-        if metrics.get(cut) and rows
-    ]
-    return ", ".join(parts) or None
 
 
 def _files(version: Version) -> list[tuple[object, ...]]:

@@ -27,7 +27,7 @@ from tests.support.inhabited import FEEDBACK, IDS, STRANGE
 from tests.support.served import as_opened, eventually, listening
 
 LISTING = [
-    "status", "runs", "tasks", "tasks kinds", "config", "doctor", "erasures", "models list",
+    "status", "runs", "history", "tasks", "tasks kinds", "config", "doctor", "erasures", "models list",
     f"models show {NAME}/v2", f"models history {NAME}",
     f"models diff {NAME}/v1 {NAME}/v2", "keys list", "dlq list", "dlq show 1", "dlq set-aside", "feedback quarantine",
     "feedback users", "feedback corrections", f"feedback show {FEEDBACK}", "topics list",

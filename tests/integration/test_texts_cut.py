@@ -18,7 +18,7 @@ from daemon.cli.main import app
 from daemon.serving.client import in_words
 from perennial_artifact.transformer.reading import LONGEST_TOKEN_CHARS
 from perennial_client import Prediction
-from registry.reports.cards import texts_cut
+from registry.reports.cut import texts_cut
 from tests.support.ner_rows import training_set
 from tests.support.opening import opened
 from tests.support.tiny_models import TOPIC_WORDS, make_tiny_bert, toy_plan, toy_rows, toy_spec

@@ -146,7 +146,8 @@ def publish_folder(
 def listening(service: Service) -> Iterator[str]:
     """Answer over a real socket on a free loopback port, as the serving process does; yield the address."""
     limits = connections.Limits(1_000, service.settings.serving.read_timeout_s, service.metrics.turned_away_connection)
-    config = uvicorn.Config(create_app(service), http=connections.limited(limits), port=0, log_config=None, lifespan="off")
+    app = create_app(service)
+    config = uvicorn.Config(app, http=connections.limited(limits), port=0, log_config=None, lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -155,6 +156,7 @@ def listening(service: Service) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
+        app.state.dashboard.live.stop()
         server.should_exit = True
         thread.join(10)
 

@@ -20,8 +20,40 @@ from config.sections import TrainingSettings
 from config.task_files.overrides import NONE, Overrides
 from config.tasks import TaskSpec
 from trainers.compare.comparison import Comparison
+from trainers.job.files import (
+    BATCH_FILE,
+    CHAMPION_FOLDER,
+    FEATURES_FILE,
+    HISTORY_FILE,
+    LINEAGE_FILE,
+    LOG_FILE,
+    MODEL_FOLDER,
+    NEW_FEATURES_FILE,
+    RESULT_FILE,
+    SCORES_FILE,
+    SPEC_FILE,
+    TRAINING_SET_FOLDER,
+    WORK_FOLDER,
+)
 from trainers.learners.contradicted import Contradicted
 from trainers.learners.tried import Tried
+
+# The names of files are of this protocol too; who needs nothing else finds them in `files` without numpy.
+__all__ = [
+    "BATCH_FILE",
+    "CHAMPION_FOLDER",
+    "FEATURES_FILE",
+    "HISTORY_FILE",
+    "LINEAGE_FILE",
+    "LOG_FILE",
+    "MODEL_FOLDER",
+    "NEW_FEATURES_FILE",
+    "RESULT_FILE",
+    "SCORES_FILE",
+    "SPEC_FILE",
+    "TRAINING_SET_FOLDER",
+    "WORK_FOLDER",
+]
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -32,25 +64,6 @@ EXIT_TRY_LATER = 5
 """Failed temporarily, such as for a full disk; `result.json` says which."""
 EXIT_STOPPED = 4
 """Stopped by a signal; a transformer run resumes from its checkpoint."""
-
-SPEC_FILE = "spec.json"
-RESULT_FILE = "result.json"
-HISTORY_FILE = "history.jsonl"
-SCORES_FILE = "scores.parquet"
-LINEAGE_FILE = "learnt.parquet"
-TRAINING_SET_FOLDER = "training_set"
-FEATURES_FILE = "features.parquet"
-"""What the champion's encoder makes of the rows."""
-NEW_FEATURES_FILE = "new_features.parquet"
-"""What the candidate's encoder makes of the rows, for the runs to come."""
-CHAMPION_FOLDER = "champion"
-"""The champion's model, for as long as the run needs it."""
-MODEL_FOLDER = "model"
-BATCH_FILE = "batch_size"
-"""How many rows batches held in the last attempt, where it chose that itself."""
-WORK_FOLDER = "work"
-"""Checkpoints; removed after publishing."""
-
 
 _PATHS = ("training_set", "champion")
 

@@ -40,6 +40,8 @@ class Caller:
     scopes: frozenset[Scope]
     counted_as: str
     """Whose rate limits count."""
+    key_id: str | None = None
+    """The public id of the key, None without one."""
 
 
 class Access:
@@ -63,6 +65,16 @@ class Access:
         self._guesses = RateLimit(guesses / 60, guesses, elapsed=elapsed)
 
     @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the port."""
+        return self._loopback
+
+    @property
+    def host(self) -> str:
+        """The address that serving was told to listen on."""
+        return self._settings.host
+
+    @property
     def open_to_all(self) -> bool:
         """Whether requests need no key: only this machine reaches the port, and there is neither a token nor a key."""
         return self._loopback and not self._token and not self._keys.exists
@@ -75,7 +87,7 @@ class Access:
 
     def admit(self, method: str, path: str, address: str, authorization: bytes) -> Caller:
         """Return who asks. Raises `ApiError` (401, 403, 429, 503) for one who may not, or not now."""
-        caller = self._identify(f"address:{_site(address)}", authorization)
+        caller = self.identify(address, authorization)
         needed = scope_of(method, path)
         if needed not in caller.scopes:
             message = f"the key {caller.key!r} has the scope {', '.join(sorted(caller.scopes))}; this needs {needed}"
@@ -86,8 +98,30 @@ class Access:
             # One text now, so that requests that turn out to hold none cost too; the others when they are counted.
             self._hold_to("texts_per_s", self._texts.rate_per_s, caller, self._texts.take(caller.counted_as))
         else:
-            self._hold_to("requests_per_s", self._requests.rate_per_s, caller, self._requests.take(caller.counted_as))
+            self.hold_to_requests(caller)
         return caller
+
+    def identify(self, address: str, authorization: bytes) -> Caller:
+        """Return who asks, whatever it asks for. Raises `ApiError` (401, 429, 503)."""
+        return self._identify(self.counted_as(address), authorization)
+
+    def of_session(self, address: str, key_id: str | None) -> Caller:
+        """Return who began a session with a key, by its id, or with the token (None). Raises as `identify` does."""
+        if key_id is None:
+            return Caller(None, frozenset(SCOPES), self.counted_as(address))
+        self._refuse_unread_keys()
+        key = self._keys.of_id(key_id)
+        if key is None:
+            self._refuse("revoked", 401, "the key is gone", _HOW, _CHALLENGE)
+        return self._holder(key)
+
+    def hold_to_requests(self, caller: Caller) -> None:
+        """Count one request of any kind but predict. Raises `ApiError` (429)."""
+        self._hold_to("requests_per_s", self._requests.rate_per_s, caller, self._requests.take(caller.counted_as))
+
+    def counted_as(self, address: str) -> str:
+        """Return whose rate limits count for one without a key who asks from an address."""
+        return f"address:{_site(address)}"
 
     def charge(self, caller: Caller, texts: int) -> None:
         """Count the texts of an admitted predict request, before they are answered. Raises `ApiError` (429)."""
@@ -103,9 +137,8 @@ class Access:
         presented = _bearer(authorization)
         if not presented:
             self._refuse("no_key", 401, "the bearer token is missing", _HOW, _CHALLENGE)
-        if presented.startswith(PREFIX.encode()) and self._keys.age_s > self._settings.keys_grace_s:
-            message = f"keys cannot be checked: the registry has not answered for {self._keys.age_s:.0f} s"
-            self._refuse("keys_unread", 503, message, "send it again in a moment; tell the operator if it stays", _after(5))
+        if presented.startswith(PREFIX.encode()):
+            self._refuse_unread_keys()
         key = self._keys.identify(presented)
         if key is not None:
             return self._holder(key)
@@ -118,6 +151,11 @@ class Access:
             self._refuse("wrong_key", 401, "the bearer token is wrong", _HOW, _CHALLENGE)
         return Caller(None, frozenset(SCOPES), counted_as)
 
+    def _refuse_unread_keys(self) -> None:
+        if self._keys.age_s > self._settings.keys_grace_s:
+            message = f"keys cannot be checked: the registry has not answered for {self._keys.age_s:.0f} s"
+            self._refuse("keys_unread", 503, message, "send it again in a moment; tell the operator if it stays", _after(5))
+
     def _holder(self, key: ApiKey) -> Caller:
         state = key.state(self._clock())
         if state == "revoked":
@@ -125,7 +163,7 @@ class Access:
         if state == "expired":
             when = key.expires_at.isoformat(timespec="seconds") if key.expires_at else ""
             self._refuse("expired", 401, f"the key {key.name!r} expired at {when}", _HOW, _CHALLENGE)
-        return Caller(key.name, frozenset(key.scopes), f"key:{key.name}")
+        return Caller(key.name, frozenset(key.scopes), f"key:{key.name}", key.key_id)
 
     def _hold_to(self, setting: str, rate_per_s: float, caller: Caller, wait_s: float) -> None:
         if wait_s:
@@ -141,14 +179,18 @@ class Access:
 class Guard:
     """Lets only admitted requests through and notes who asks in `request.state.caller`; `/healthz` and `/readyz` stay open."""
 
-    def __init__(self, app: ASGIApp, *, access: Access, max_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, access: Access, max_body_bytes: int, elsewhere: Callable[[str], bool] = lambda _path: False
+    ) -> None:
+        """`elsewhere` tells of a path whether another guard admits to it."""
         self._app = app
+        self._elsewhere = elsewhere
         self._access = access
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer with the refusal."""
-        if scope["type"] == "http":
+        if scope["type"] == "http" and not self._elsewhere(scope["path"]):
             try:
                 self._access.refuse_foreign(scope["headers"])
                 if scope["path"] not in OPEN_PATHS:

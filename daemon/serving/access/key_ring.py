@@ -57,6 +57,13 @@ class KeyRing:
         self._used[known.key_id] = self._clock()
         return known
 
+    def of_id(self, key_id: str) -> ApiKey | None:
+        """Return the key of a public id, whatever its state; None when there is no such key. Notes its use."""
+        known = self._known.get(key_id)
+        if known is not None:
+            self._used[known.key_id] = self._clock()
+        return known
+
     def refresh(self) -> None:
         """Read all keys, then note which were used. Raises `RetryError` or `StopError` when the registry cannot be used."""
         began = self._elapsed()

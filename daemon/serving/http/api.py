@@ -15,7 +15,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from config.errors import RetryError
 from consumers.events import cloud_events
 from daemon.flow.accepted import Accepted
+from daemon.serving import page
 from daemon.serving.access.callers import Guard
+from daemon.serving.access.visitors import Visitors, is_page
 from daemon.serving.http import document, downloads, errors, predicting, schemas
 from daemon.serving.http.errors import ApiError
 from daemon.serving.http.lane import Lane
@@ -45,9 +47,13 @@ def create_app(service: Service) -> FastAPI:
     errors.install(app)
     document.install(app, open_to_all=lambda: service.access.open_to_all)
     settings = service.settings.serving
+    app.state.dashboard = dashboard = page.dashboard_of(service)
+    service.at_close(dashboard.close)
+    visitors = Visitors(service.access)
     # The last one added sees a request first: measured, then identified, then read.
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, all_bytes=settings.max_bodies_bytes)
-    app.add_middleware(Guard, access=service.access, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(page.PageGuard, dashboard=dashboard, visitors=visitors, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(Guard, access=service.access, max_body_bytes=settings.max_body_bytes, elsewhere=is_page)
     app.add_middleware(Measured, metrics=service.metrics)
     app.add_middleware(HeadAsGet)
     predicting.add(app, service, partial(_slot, service))
@@ -55,6 +61,7 @@ def create_app(service: Service) -> FastAPI:
     _add_views(app, service)
     downloads.add(app, service, partial(_slot, service))
     _add_health(app, service)
+    page.add(app, dashboard, visitors)
     return app
 
 

@@ -33,12 +33,14 @@ _REFUSALS = (*GUARDED, "not_found", "no_champion", "unsupported_type", "invalid"
 
 AskedT = TypeVar("AskedT", bound=BaseModel)
 
+PREDICT = "/v1/tasks/{task}/predict"
+
 
 def add(app: FastAPI, service: Service, slot_of: Callable[[str], Slot]) -> None:
     """Add the addresses to `app`; `slot_of` returns a task's slot or refuses."""
 
     @app.post(
-        "/v1/tasks/{task}/predict",
+        PREDICT,
         response_model=schemas.predict_response(),
         responses=declared(*_REFUSALS),
         openapi_extra=document.body_of(document.PREDICT_BODY),

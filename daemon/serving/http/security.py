@@ -17,6 +17,7 @@ from registry.api_keys import PREFIX
 _DISCARD_LIMIT_BYTES = 64 << 20
 """An oversize body is read to its end up to this size, so that the sender reads the answer instead of a broken connection."""
 _PORT = re.compile(r":\d*$")
+_ASK_HERE = "ask 127.0.0.1 or localhost from this machine; for other names and for web pages make a key (`perennial keys create`)"
 
 
 def refuse_open_bind(settings: ServingSettings, has_keys: Callable[[], bool]) -> None:
@@ -46,16 +47,20 @@ def foreign(headers: Iterable[tuple[bytes, bytes]], host: str) -> ApiError | Non
     """
     named = {b"host": "", b"origin": "", b"sec-fetch-site": ""}
     named |= {name: value.decode("latin-1").strip().lower() for name, value in headers if name in named}
-    remedy = (
-        "ask 127.0.0.1 or localhost from this machine; for other names and for web pages make a key (`perennial keys create`)"
-    )
-    if named[b"host"] and not _is_here(named[b"host"], host):
-        return ApiError(421, f"Host: {named[b'host'][:80]!r} is not a name of this machine's own", remedy, field="Host")
+    if (refusal := misdirected(named[b"host"], host)) is not None:
+        return refusal
     _scheme, separator, origin = named[b"origin"].partition("://")
     if (named[b"origin"] and not (separator and _is_here(origin, host))) or named[b"sec-fetch-site"] == "cross-site":
         told = f"Origin: {named[b'origin'][:80]!r} is another site"
-        return ApiError(403, told, remedy, field="Origin")
+        return ApiError(403, told, _ASK_HERE, field="Origin")
     return None
+
+
+def misdirected(named: str, host: str) -> ApiError | None:
+    """Return the refusal of a request whose Host header is no name of this machine's own; `host` is serving's own address."""
+    if not named or _is_here(named.lower(), host):
+        return None
+    return ApiError(421, f"Host: {named[:80]!r} is not a name of this machine's own", _ASK_HERE, field="Host")
 
 
 def _is_here(authority: str, host: str) -> bool:
@@ -139,7 +144,8 @@ class HeadAsGet:
         async def without_body(message: Message) -> None:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
-        await self._app({**scope, "method": "GET"}, receive, without_body)
+        # What never ends as GET has to know that nobody reads on.
+        await self._app({**scope, "method": "GET", "state": {**scope.get("state", {}), "head": True}}, receive, without_body)
 
 
 async def discard(receive: Receive, limit_bytes: int) -> None:

@@ -24,7 +24,6 @@ from trainers.job.spec import JobResult, JobSpec, Progress
 
 # -P: modules are not looked for in the folder that the daemon was started in; a user may have a `config.py` there.
 CHILD = (sys.executable, "-P", "-m", "trainers.job")
-LOG_FILE = "job.log"
 _KILLED_BY_KERNEL = -signal.SIGKILL
 # What native code ends with where an allocation that it took for granted is refused.
 _CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)
@@ -101,7 +100,7 @@ class LocalRunner:
         spec.run_dir.mkdir(parents=True, exist_ok=True)
         self.prepare(spec)
         (spec.run_dir / job_spec.RESULT_FILE).unlink(missing_ok=True)
-        with (spec.run_dir / LOG_FILE).open("ab") as job_log:
+        with (spec.run_dir / job_spec.LOG_FILE).open("ab") as job_log:
             return subprocess.Popen(
                 [*self._command, str(spec.run_dir / job_spec.SPEC_FILE)],
                 stdin=subprocess.DEVNULL,
@@ -149,7 +148,7 @@ class LocalRunner:
         if (result := job_spec.read_result(spec.run_dir) or self._out_of_memory(spec, exit_code)) is not None:
             return result
         # Whatever it was, the child could not even say so: killed, crashed, or the disk is full.
-        tail = _tail(spec.run_dir / LOG_FILE)
+        tail = _tail(spec.run_dir / job_spec.LOG_FILE)
         return _try_later(spec, f"the child ended with code {exit_code} and left no result; the end of its log: {tail}")
 
     def _out_of_memory(self, spec: JobSpec, exit_code: int) -> JobResult | None:
@@ -160,7 +159,7 @@ class LocalRunner:
             how = signal.Signals(-exit_code).name
             message = (
                 f"the child crashed ({how}), probably beyond training.memory_limit_mib; the end of its log: "
-                f"{_tail(spec.run_dir / LOG_FILE)}"
+                f"{_tail(spec.run_dir / job_spec.LOG_FILE)}"
             )
         else:
             return None

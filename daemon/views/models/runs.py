@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from daemon.views.view import Recorded, View
 from registry.runs import Run as Record
 from registry.runs import RunState, Verdict
 from registry.store import Registry
+from trainers.job import files
 
 VERDICTS: Mapping[Verdict, str] = {"promote": "promoted", "keep": "not promoted", "insufficient_evidence": "undecided"}
 """Verdicts as people read them."""
@@ -83,9 +85,11 @@ class Progress(Recorded):
     """The newest progress that a training child has reported."""
 
     phase: str
+    at: datetime | None = None
     step: int = 0
     steps: int = 0
     loss: float | None = None
+    examples_per_s: float | None = None
 
 
 class UnderWay(View):
@@ -98,6 +102,8 @@ class UnderWay(View):
     kind: Kind
     full: bool
     progress: Progress | None
+    ends_in_s: float | None = None
+    """How long the present phase will still take at the pace it has had so far; None while that cannot be told."""
     failures: int
     error: str | None
     retry_at: datetime | None
@@ -119,9 +125,14 @@ def of(record: Record) -> Run:
     return Run.model_validate(record)
 
 
-def listed(registry: Registry, task: str | None = None, limit: int = 20) -> list[Run]:
-    """Return the newest runs first, of one task or of all, failed ones too."""
-    return [of(record) for record in registry.runs.list(task, limit)]
+def listed(registry: Registry, task: str | None = None, limit: int = 20, *, offset: int = 0) -> list[Run]:
+    """Return the newest runs first, of one task or of all, failed ones too; `offset` passes over so many."""
+    return [of(record) for record in registry.runs.list(task, limit, offset=offset)]
+
+
+def of_id(registry: Registry, run_id: str) -> Run:
+    """Return one run. Raises `UserError` when there is none of this id."""
+    return of(registry.runs.get(run_id))
 
 
 def that_serve(registry: Registry, event_id: str, task: str | None = None) -> list[Run]:
@@ -129,9 +140,10 @@ def that_serve(registry: Registry, event_id: str, task: str | None = None) -> li
     return [of(record) for record in registry.runs.triggered(request_key(event_id), task)]
 
 
-def under_way(record: Record, runs_dir: Path, *, led: bool) -> UnderWay:
+def under_way(record: Record, runs_dir: Path, *, led: bool, now: datetime) -> UnderWay:
     """Return a run that is not over; `led` says whether a daemon runs that works at it."""
     state: RunState | Literal["waiting", "interrupted"] = record.state if record.retry_at is None else "waiting"
+    lines = history(runs_dir / record.run_id) if led and record.retry_at is None else []
     return UnderWay(
         run_id=record.run_id,
         # Nobody works at it: what it was at when the daemon ended is of no use to who reads this.
@@ -139,7 +151,8 @@ def under_way(record: Record, runs_dir: Path, *, led: bool) -> UnderWay:
         reason=record.reason,
         kind=record.kind,
         full=record.full,
-        progress=last_progress(runs_dir / record.run_id) if led and record.retry_at is None else None,
+        progress=lines[-1] if lines else None,
+        ends_in_s=left_s(lines, now),
         failures=record.failures,
         error=record.error,
         retry_at=record.retry_at,
@@ -154,14 +167,34 @@ def ended(record: Record) -> Ended:
 
 def last_progress(run_dir: Path) -> Progress | None:
     """Return the newest whole line of a run's history, or None before the first."""
-    from trainers.job import spec as job_spec  # noqa: PLC0415 - loads numpy, which serving need not
+    return next(reversed(history(run_dir)), None)
 
-    path = run_dir / job_spec.HISTORY_FILE
+
+def history(run_dir: Path) -> list[Progress]:
+    """Return every whole line of a run's history, oldest first; none before the first, and once its folder is gone."""
+    path = run_dir / files.HISTORY_FILE
     if not path.exists():
+        return []
+    found = []
+    for line in path.read_text(errors="replace").splitlines():
+        # A killed child may leave half a line, and the next attempt continues behind it.
+        with suppress(ValueError):
+            found.append(Progress.model_validate(json.loads(line)))
+    return found
+
+
+def left_s(lines: Sequence[Progress], now: datetime) -> float | None:
+    """Return how long the newest phase will still take, at the pace of its steps so far; None while that cannot be told."""
+    last = lines[-1] if lines else None
+    if last is None or last.at is None or not last.steps:
         return None
-    for line in reversed(path.read_text(errors="replace").splitlines()):
-        try:
-            return Progress.model_validate(json.loads(line))
-        except ValueError:
-            continue  # the last line may be half written
-    return None
+    first = last
+    for line in reversed(lines):
+        # An attempt that was killed told of steps of its own.
+        if line.phase != last.phase or line.step > first.step or line.at is None:
+            break
+        first = line
+    if first.at is None or first.step == last.step or first.at >= last.at:
+        return None
+    step_s = (last.at - first.at).total_seconds() / (last.step - first.step)
+    return max(0.0, (last.steps - last.step) * step_s - max(0.0, (now - last.at).total_seconds()))

@@ -103,9 +103,12 @@ class Diff(View):
     scores: str
 
 
-def newest(registry: Registry, task: str | None = None, limit: int | None = None) -> list[Version]:
-    """Return the newest versions first, of one task or of all. Raises `RetryError` when the registry cannot be read now."""
-    return _views(registry, registry.versions.list(task, limit))
+def newest(registry: Registry, task: str | None = None, limit: int | None = None, *, offset: int = 0) -> list[Version]:
+    """Return the newest versions first, of one task or of all; `offset` passes over so many.
+
+    Raises `RetryError` when the registry cannot be read now.
+    """
+    return _views(registry, registry.versions.list(task, limit, offset=offset))
 
 
 def of_name(registry: Registry, name: str) -> VersionOfRun:

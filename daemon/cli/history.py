@@ -1,0 +1,39 @@
+"""`perennial history`: who changed what, when and why."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Annotated
+
+import typer
+
+from config.settings import load_settings
+from daemon.cli.output import AsJson, print_json, table
+from daemon.views import opening, tasks
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's command to the application."""
+    app.command()(history)
+
+
+def history(
+    task: Annotated[str | None, typer.Argument(help="Only this task.")] = None,
+    limit: Annotated[int, typer.Option(help="At most this many.", min=1)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List what was done, newest first: promotions, rollbacks, pins, and runs that somebody asked for; by whom and why."""
+    from daemon.views import history as views  # noqa: PLC0415 - heavy
+
+    settings = load_settings()
+    with ExitStack() as stack:
+        registry = stack.enter_context(opening.registry(settings))
+        if task is not None:
+            tasks.refuse_unknown(task, settings, registry)
+        buffer = stack.enter_context(opening.buffer(settings)) if settings.buffer_dir.exists() else None
+        found = views.entries(registry, buffer, task, limit)
+    if as_json:
+        print_json(found)
+        return
+    rows = [(one.at, one.what, one.version or one.task, one.before, one.by, one.why) for one in found]
+    table("History", ("at (UTC)", "what", "version or task", "before", "by", "why"), rows, empty="nothing was done yet")

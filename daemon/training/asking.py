@@ -1,0 +1,37 @@
+"""Asking the daemon for a run: a durable event, served by whoever leads."""
+
+from __future__ import annotations
+
+import secrets
+
+from config.clock import utc_now
+from config.errors import UserError
+from config.settings import Settings
+from config.task_files.overrides import Overrides
+from config.tasks import load_tasks
+from consumers.events import schemas as events
+from consumers.log.open import publish
+
+
+def refuse_unknown(settings: Settings, task: str) -> None:
+    """Raise `UserError` where a task has no file."""
+    tasks = load_tasks(settings.tasks_folder)
+    if task not in tasks:
+        message = f"task {task!r} is not defined in {settings.tasks_folder}; the tasks are {', '.join(sorted(tasks))}"
+        raise UserError(message)
+
+
+def ask_for_run(
+    settings: Settings, task: str, *, full: bool, promote: bool, by: str, why: str, overrides: Overrides | None = None
+) -> str:
+    """Publish a request for a run and return its event id; `by` says who asks, `overrides` what differs from the task file.
+
+    Raises `UserError` for an unknown task, `RetryError` when the log does not take it.
+    """
+    refuse_unknown(settings, task)
+    event_id = f"train-{secrets.token_hex(8)}"
+    publish(settings, events.Retrain(
+        event_id=event_id, occurred_at=utc_now(), source=by[:200], task=task, full=full, promote=promote, reason=why,
+        training=overrides if overrides and overrides.given else None,
+    ))  # fmt: skip
+    return event_id

@@ -1,0 +1,344 @@
+"""The page over HTTP: who may look and act, what a write must carry, and that every page shows what the read models hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from config.settings import Settings
+from daemon.dashboard.app import PAGES, WRITES
+from daemon.dashboard.rendering import POLICY
+from daemon.serving.access.callers import Access
+from daemon.serving.access.key_ring import KeyRing
+from daemon.serving.access.sessions import LIFE_S, Sessions
+from daemon.serving.access.visitors import Asked, Visitors
+from daemon.serving.http.errors import ApiError
+from daemon.serving.service import Service
+from daemon.views import history
+from daemon.views.status import StatusReader
+from registry.store import Registry
+from tests.support import looked_at
+from tests.support.cycles import NAME
+from tests.support.inhabited import FEEDBACK
+
+TOKEN = "s3cret-token-of-the-page"
+VIEW = ["/ui", f"/ui/tasks/{NAME}", "/ui/runs", "/ui/versions", f"/ui/versions/{NAME}/1", "/ui/history", "/ui/ingest"]
+REVIEW = ["/ui/feedback", "/ui/dead-letters", "/ui/dead-letters/1"]
+ADMIN = ["/ui/system"]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return looked_at.build(tmp_path_factory.mktemp("looked_at"))
+
+
+@pytest.fixture(scope="module")
+def keys(settings: Settings) -> dict[str, str]:
+    """A key of each scope, by the scope."""
+    with Registry.open(settings.registry_url) as registry:
+        return {
+            scope: registry.api_keys.create(f"k-{scope}", [scope])[1] for scope in ("predict", "feedback", "correct", "admin")
+        }
+
+
+@pytest.fixture(scope="module")
+def carried(settings: Settings, keys: dict[str, str]) -> Iterator[tuple[str, Service]]:
+    with looked_at.carried(settings, token=TOKEN) as found:
+        yield found
+
+
+@pytest.fixture
+def client(carried: tuple[str, Service]) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=carried[0], timeout=60) as opened:
+        yield opened
+
+
+def csrf(page: httpx.Response) -> str:
+    found = re.search(r'name="csrf" value="([0-9a-f]{64})"', page.text)
+    assert found is not None, page.text[:500]
+    return found[1]
+
+
+def sign_in(client: httpx.Client, credential: str) -> httpx.Response:
+    form = {"csrf": csrf(client.get("/ui/sign-in")), "credential": credential, "next": "/ui/runs"}
+    return client.post("/ui/sign-in", data=form, headers={"Origin": str(client.base_url)})
+
+
+@pytest.fixture
+def operator(client: httpx.Client) -> httpx.Client:
+    answer = sign_in(client, TOKEN)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/ui/runs")
+    return client
+
+
+def test_whoever_is_not_signed_in_is_led_to_where_one_signs_in(client: httpx.Client) -> None:
+    assert (client.get("/ui").status_code, client.get("/ui").headers["location"]) == (303, "/ui/sign-in")
+    assert client.get("/ui/runs").headers["location"] == "/ui/sign-in?next=/ui/runs"
+    assert client.get("/ui/live").status_code == 401
+    assert client.get(f"/ui/tasks/{NAME}/scores.json").status_code == 401
+    assert client.get("/ui/static/page.css").status_code == 200
+    assert client.get("/").status_code == 303
+
+
+def test_a_session_cookie_is_out_of_reach_of_scripts_and_of_other_sites(client: httpx.Client) -> None:
+    cookie = sign_in(client, TOKEN).headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert "Secure" not in cookie, "the address has no TLS, and a browser would not send it back"
+
+
+@pytest.mark.parametrize("credential", ["", "wrong", "prn_000000000000_" + "0" * 64, "\udcff"])
+def test_a_wrong_key_opens_nothing_and_the_form_says_so(client: httpx.Client, credential: str) -> None:
+    answer = sign_in(client, credential.encode("utf-8", "replace").decode())
+    assert answer.status_code == 401
+    assert "set-cookie" not in answer.headers
+    assert 'role="alert"' in answer.text
+
+
+def test_signing_in_leads_to_no_other_site(client: httpx.Client) -> None:
+    for onward in ("https://evil.example/", "//evil.example", "/ui/../../x", "/v1/models", "/ui/\\evil", "/ui//evil.example"):
+        form = {"csrf": csrf(client.get("/ui/sign-in")), "credential": TOKEN, "next": onward}
+        answer = client.post("/ui/sign-in", data=form, headers={"Origin": str(client.base_url)})
+        assert answer.headers["location"] == "/ui"
+
+
+def test_signing_out_ends_the_session(operator: httpx.Client) -> None:
+    page = operator.get("/ui")
+    before = dict(operator.cookies)
+    operator.post("/ui/sign-out", data={"csrf": csrf(page)}, headers={"Origin": str(operator.base_url)})
+    operator.cookies.update(before)
+    assert operator.get("/ui").status_code == 303
+
+
+@pytest.mark.parametrize("path", [*VIEW, *REVIEW, *ADMIN])
+def test_every_page_is_there_and_allows_nothing_inline(operator: httpx.Client, path: str) -> None:
+    page = operator.get(path)
+    assert page.status_code == 200, page.text
+    assert page.headers["content-security-policy"] == POLICY
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert page.headers["cache-control"] == "no-store"
+    assert looked_at.MARKUP not in page.text
+    assert not set(page.text) & set("\x1b\x9b\u202e")
+    assert page.elapsed.total_seconds() < 10
+
+
+@pytest.mark.parametrize(
+    ("scope", "opens", "refuses"),
+    [
+        ("predict", VIEW, [*REVIEW, *ADMIN]),
+        ("correct", [*VIEW, *REVIEW], ADMIN),
+        ("admin", [*VIEW, *REVIEW, *ADMIN], []),
+    ],
+)
+def test_the_scope_of_a_key_says_which_pages_it_opens(
+    client: httpx.Client, keys: dict[str, str], scope: str, opens: list[str], refuses: list[str]
+) -> None:
+    assert sign_in(client, keys[scope]).status_code == 303
+    assert {path: client.get(path).status_code for path in (*opens, *refuses)} == {
+        **dict.fromkeys(opens, 200), **dict.fromkeys(refuses, 403)
+    }  # fmt: skip
+    if scope != "admin":
+        page = client.get(f"/ui/tasks/{NAME}")
+        assert "Change something" not in page.text
+        form = {"csrf": csrf(page), "reason": "because"}
+        refused = client.post(f"/ui/tasks/{NAME}/pin", data=form, headers={"Origin": str(client.base_url)})
+        assert refused.status_code == 403
+
+
+def test_a_key_for_feedback_alone_opens_no_page(client: httpx.Client, keys: dict[str, str]) -> None:
+    assert sign_in(client, keys["feedback"]).status_code == 403
+
+
+def test_a_bearer_token_reads_pages_too(client: httpx.Client) -> None:
+    assert client.get("/ui/runs", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+def test_texts_of_rows_are_for_who_may_review(client: httpx.Client, keys: dict[str, str], settings: Settings) -> None:
+    with Registry.open(settings.registry_url) as registry:
+        run = next(run for run in registry.runs.list(NAME) if run.state == "decided")
+    sign_in(client, keys["predict"])
+    hidden = client.get(f"/ui/runs/{run.run_id}").text
+    sign_in(client, keys["correct"])
+    shown = client.get(f"/ui/runs/{run.run_id}").text
+    assert "the log began" not in hidden
+    assert "the log began" in shown
+    assert looked_at.RTL not in hidden
+    assert looked_at.RTL in shown
+
+
+def write(client: httpx.Client, path: str, *, origin: str | None = None, **form: str) -> httpx.Response:
+    found = csrf(client.get(f"/ui/tasks/{NAME}"))
+    headers = {"Origin": origin if origin is not None else str(client.base_url)}
+    return client.post(path, data={"csrf": found, **form}, headers={name: value for name, value in headers.items() if value})
+
+
+def test_a_write_needs_our_form_our_origin_and_a_reason(operator: httpx.Client, settings: Settings) -> None:
+    path = f"/ui/tasks/{NAME}/unpin"
+    ours = {"Origin": str(operator.base_url)}
+    assert operator.post(path, data={"reason": "x"}, headers=ours).status_code == 403
+    assert operator.post(path, data={"reason": "x", "csrf": "0" * 64}, headers=ours).status_code == 403
+    assert write(operator, path, origin="https://evil.example", reason="x").status_code == 403
+    assert write(operator, path, origin="null", reason="x").status_code == 403
+    assert write(operator, path, origin="", reason="x").status_code == 403
+    assert write(operator, path, reason="  ").status_code == 409
+    with Registry.open(settings.registry_url) as registry:
+        alias = registry.versions.champion(NAME)
+    assert alias is not None
+    assert alias.pinned
+
+
+def test_every_button_does_what_its_command_does_and_history_tells_of_it(operator: httpx.Client, settings: Settings) -> None:
+    for path, form in (
+        (f"/ui/tasks/{NAME}/unpin", {"reason": "the election is over"}),
+        (f"/ui/tasks/{NAME}/rollback", {"reason": "too many mistakes", "to": ""}),
+        (f"/ui/versions/{NAME}/2/promote", {"reason": "it was better after all"}),
+        (f"/ui/tasks/{NAME}/pin", {"reason": "hold it"}),
+        (f"/ui/tasks/{NAME}/train", {"reason": "a new desk", "kind": "full", "promote": "no"}),
+    ):
+        answer = write(operator, path, **form)
+        assert answer.status_code == 303, answer.text
+        done = operator.get(answer.headers["location"])
+        assert 'role="status"' in done.text
+    with Registry.open(settings.registry_url) as registry:
+        told = history.entries(registry, None, NAME, 4)
+    assert [(one.what, one.by, one.why) for one in told] == [
+        ("pin", "token, on the page", "hold it"),
+        ("promote", "token, on the page", "it was better after all"),
+        ("rollback", "token, on the page", "too many mistakes"),
+        ("unpin", "token, on the page", "the election is over"),
+    ]
+    with closing(StatusReader(settings)) as reader:
+        waiting = reader.read().lag["perennial.feedback"]
+    assert waiting >= 2, "the request for a run is in the log"
+    assert {path for path, _right, _page in WRITES} == {
+        "/ui/tasks/{task}/unpin", "/ui/tasks/{task}/rollback", "/ui/versions/{task}/{number}/promote", "/ui/tasks/{task}/pin",
+        "/ui/tasks/{task}/train",
+    }  # fmt: skip
+
+
+def test_what_cannot_be_done_is_said_and_changes_nothing(operator: httpx.Client) -> None:
+    assert "no earlier champion" in write(operator, "/ui/tasks/nothing/rollback", reason="x").text
+    assert write(operator, f"/ui/versions/{NAME}/99/promote", reason="x").status_code == 409
+    assert operator.get(f"/ui/versions/{NAME}/99").status_code == 404
+    assert operator.get("/ui/runs/nothing").status_code == 404
+    assert operator.get("/ui/nothing").status_code == 404
+    assert operator.get("/ui/tasks/<script>").status_code == 404
+    assert operator.get("/ui/runs?page=abc&task=x").status_code == 200
+
+
+def test_the_flow_is_sent_whole_to_who_connects(operator: httpx.Client) -> None:
+    with operator.stream("GET", "/ui/live") as live:
+        assert live.headers["content-type"].startswith("text/event-stream")
+        received = ""
+        for piece in live.iter_text():
+            received += piece
+            if "event: tasks" in received and received.endswith("\n\n"):
+                break
+    assert {line.removeprefix("event: ") for line in received.splitlines() if line.startswith("event: ")} == {
+        "head", "alerts", "loop", "tasks"
+    }  # fmt: skip
+    assert NAME in received
+    assert operator.head("/ui/live").status_code == 200
+
+
+def test_the_plots_have_the_figures_of_the_read_models(operator: httpx.Client, settings: Settings) -> None:
+    course = operator.get(f"/ui/tasks/{NAME}/scores.json").json()
+    assert course["y"] == [[0.7, 0.7], [0.5, 0.5]]
+    assert [mark["kind"] for mark in course["marks"]][:2] == ["promote", "promote"]
+    with Registry.open(settings.registry_url) as registry:
+        run = next(run for run in registry.runs.list(NAME) if run.state == "decided")
+    curve = operator.get(f"/ui/runs/{run.run_id}/curve.json").json()
+    assert (len(curve["x"]), curve["y"][0][0]) == (40, 1.0)
+
+
+def test_a_fate_is_told(operator: httpx.Client) -> None:
+    assert "quarantined" in operator.get(f"/ui/feedback?event={FEEDBACK}").text
+    assert "No feedback with this event id" in operator.get("/ui/feedback?event=nothing").text
+
+
+def test_other_names_of_this_machine_are_refused(client: httpx.Client) -> None:
+    refused = client.get("/ui/sign-in", headers={"Host": "evil.example"})
+    assert refused.status_code == 421
+
+
+@pytest.fixture
+def visitors(settings: Settings, keys: dict[str, str]) -> Iterator[tuple[Visitors, Registry, Callable[[float], None]]]:
+    now = [0.0]
+    with Registry.open(settings.registry_url) as registry:
+        serving = settings.serving.model_copy(update={"token": SecretStr(TOKEN), "requests_per_s": 1.0, "burst_s": 3.0})
+        ring = KeyRing(registry.api_keys, clock=registry.clock)
+        access = Access(serving, ring, loopback=True, clock=registry.clock, elapsed=lambda: now[0])
+
+        def wait(seconds: float) -> None:
+            now[0] += seconds
+            ring.refresh()
+
+        yield Visitors(access, sessions=Sessions(elapsed=lambda: now[0])), registry, wait
+
+
+def asked(cookie: str = "", path: str = "/ui", method: str = "GET", scheme: str = "http") -> Asked:
+    headers = {"host": "127.0.0.1:8310", "cookie": cookie, "origin": "http://127.0.0.1:8310"}
+    return Asked(method, path, "127.0.0.1", scheme, 8310, headers)
+
+
+def cookie_of(header: str) -> str:
+    return header.partition(";")[0]
+
+
+def test_a_revoked_key_ends_its_sessions(visitors: tuple[Visitors, Registry, Callable[[float], None]]) -> None:
+    admits, registry, wait = visitors
+    _key, secret = registry.api_keys.create("to-be-revoked", ["predict"])
+    wait(1)
+    cookie = cookie_of(admits.sign_in(asked(), secret))
+    assert admits.admit(asked(cookie)).name == "key:to-be-revoked"
+    registry.api_keys.revoke("to-be-revoked")
+    wait(1)
+    with pytest.raises(ApiError) as refused:
+        admits.admit(asked(cookie))
+    assert refused.value.status == 401
+
+
+def test_a_session_ends_after_its_time(visitors: tuple[Visitors, Registry, Callable[[float], None]]) -> None:
+    admits, _registry, wait = visitors
+    cookie = cookie_of(admits.sign_in(asked(), TOKEN))
+    wait(LIFE_S - 1)
+    assert admits.admit(asked(cookie)).rights
+    wait(2)
+    with pytest.raises(ApiError):
+        admits.admit(asked(cookie))
+
+
+def test_pages_count_for_the_rate_limit(visitors: tuple[Visitors, Registry, Callable[[float], None]]) -> None:
+    admits, _registry, wait = visitors
+    cookie = cookie_of(admits.sign_in(asked(), TOKEN))
+    for _request in range(3):
+        admits.admit(asked(cookie))
+    with pytest.raises(ApiError) as refused:
+        admits.admit(asked(cookie))
+    assert refused.value.status == 429
+    wait(1)
+    admits.admit(asked(cookie))
+
+
+def test_with_tls_the_cookie_is_for_tls_alone(visitors: tuple[Visitors, Registry, Callable[[float], None]]) -> None:
+    admits, _registry, _wait = visitors
+    assert "; Secure" in admits.sign_in(asked(scheme="https"), TOKEN)
+
+
+def test_forms_of_one_session_are_not_those_of_another(visitors: tuple[Visitors, Registry, Callable[[float], None]]) -> None:
+    admits, _registry, wait = visitors
+    first, second = (admits.admit(asked(cookie_of(admits.sign_in(asked(), TOKEN)))) for _person in range(2))
+    assert first.csrf != second.csrf
+    wait(3)
+    assert admits.admit(asked(path="/ui/sign-in")).csrf not in (first.csrf, second.csrf)
+
+
+def test_every_page_names_the_right_that_it_needs() -> None:
+    assert {path for path, right, _page in PAGES if right == "view"} >= {"/ui", "/ui/tasks/{task}", "/ui/runs"}
+    assert {right for path, right, _page in PAGES if "feedback" in path or "dead" in path} == {"review"}
+    assert {right for _path, right, _page in WRITES} == {"operate"}

@@ -1,0 +1,85 @@
+"""How values stand on the page."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from daemon.dashboard import shown
+from daemon.dashboard.plots import interval_plot
+from daemon.views.models.comparison import Comparison, Part, Scale
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "inert"),
+    [
+        ("\x1b[2J", "\N{REPLACEMENT CHARACTER}[2J"),
+        ("a\u202eb\u2066c", "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c"),
+        ("\x00\x9b\x7f", "\N{REPLACEMENT CHARACTER}" * 3),
+        ("\u200f\u05e9\u05dc\u05d5\u05dd \u0645\u06cc\u200c\u062e", "\u200f\u05e9\u05dc\u05d5\u05dd \u0645\u06cc\u200c\u062e"),
+        ("two\nlines\tand <b>", "two\nlines\tand <b>"),
+        ("\ud800", "\N{REPLACEMENT CHARACTER}"),
+    ],
+    ids=ascii,
+)
+def test_what_strangers_wrote_is_inert_and_scripts_stay_whole(text: str, inert: str) -> None:
+    assert shown.inert(text) == inert
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(None, ""), (0, "0 s"), (59.4, "59 s"), (61, "1 min 1 s"), (3_599, "59 min"), (3_600, "1 h"), (5_400, "1 h 30 min"),
+     (86_400, "1 d"), (100_000, "1 d 3 h"), (864_000, "10 d"), (-5, "0 s")],
+)  # fmt: skip
+def test_spans(seconds: float | None, told: str) -> None:
+    assert shown.span(seconds) == told
+
+
+def test_moments_and_numbers() -> None:
+    assert shown.moment(NOW) == "2026-01-02 03:04"
+    assert (shown.ago(NOW - timedelta(minutes=3), NOW), shown.ago(NOW, NOW), shown.ago(None, NOW)) == (
+        "3 min ago",
+        "just now",
+        "",
+    )
+    assert [shown.count(value) for value in (None, 0, 9_999, 12_345, 2_500_000)] == ["–", "0", "9,999", "12.3 k", "2.50 M"]
+    assert [shown.rate(value) for value in (None, 0.0, 0.25, 3.14, 250.0)] == ["–", "0", "0.25", "3.1", "250"]
+    assert [shown.weight(value) for value in (0.0, 99.97, 12.34)] == ["0", "99.9", "12.3"]
+    assert [shown.score(value) for value in (None, 0.5, float("inf"), float("nan"), 1324.4)] == ["–", "0.500", "∞", "–", "1324"]
+    assert [shown.signed(value) for value in (None, 0.05, -0.01)] == ["–", "+0.0500", "-0.0100"]
+
+
+def compared(**changes: object) -> Comparison:
+    values = {
+        "metric": "macro_f1", "scale": Scale(title="macro F1"), "opponent": "t/v1", "rows": 600, "champion_score": 0.5,
+        "candidate_score": 0.6, "gain": 0.1, "lower_bound": 0.08, "upper_bound": 0.12, "required_gain": 0.025, "confidence": 0.95,
+        "slices": (Part(name="newest", rows=150, champion_score=0.6, candidate_score=0.5),),
+    }  # fmt: skip
+    return Comparison.model_validate(values | changes)
+
+
+def test_the_interval_plot_puts_gains_to_the_right_and_losses_to_the_left() -> None:
+    plot = interval_plot(compared())
+    assert plot is not None
+    everything, newest = plot.lines
+    assert (everything.gain, newest.gain, everything.better, newest.better) == ("+10.0", "-10.0", True, False)
+    assert newest.x < plot.zero < everything.x
+    assert everything.bounds is not None
+    assert everything.bounds[0] < everything.x < everything.bounds[1]
+    assert plot.needed is not None
+    assert plot.zero < plot.needed < everything.bounds[0]
+
+
+def test_where_lower_is_better_a_smaller_score_is_a_gain() -> None:
+    scale = Scale(title="MAE", better="lower", highest=float("inf"), unit="km")
+    plot = interval_plot(compared(scale=scale, gain=2.0, lower_bound=1.0, upper_bound=3.0, required_gain=float("inf")))
+    assert plot is not None
+    assert (plot.unit, plot.needed, plot.lines[1].better) == ("km", None, True)
+
+
+def test_without_rows_there_is_no_plot() -> None:
+    assert interval_plot(None) is None
+    assert interval_plot(compared(rows=0)) is None

@@ -1,0 +1,23 @@
+"""The names of what lies in a run's folder."""
+
+from __future__ import annotations
+
+SPEC_FILE = "spec.json"
+RESULT_FILE = "result.json"
+HISTORY_FILE = "history.jsonl"
+LOG_FILE = "job.log"
+"""What the child writes on standard error."""
+SCORES_FILE = "scores.parquet"
+LINEAGE_FILE = "learnt.parquet"
+TRAINING_SET_FOLDER = "training_set"
+FEATURES_FILE = "features.parquet"
+"""What the champion's encoder makes of the rows."""
+NEW_FEATURES_FILE = "new_features.parquet"
+"""What the candidate's encoder makes of the rows, for the runs to come."""
+CHAMPION_FOLDER = "champion"
+"""The champion's model, for as long as the run needs it."""
+MODEL_FOLDER = "model"
+BATCH_FILE = "batch_size"
+"""How many rows batches held in the last attempt, where it chose that itself."""
+WORK_FOLDER = "work"
+"""Checkpoints; removed after publishing."""
