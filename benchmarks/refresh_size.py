@@ -70,8 +70,13 @@ def _measure(rows: int) -> dict[str, Measured]:
         for name in ("from nothing", "from the champion's head"):
             run_dir = Path(folder) / name.replace(" ", "-").replace("'", "")
             run_dir.mkdir()
+            made = _made(labels, features, rows)
             with _timed(found, f"{name}: freeze"):
-                _freeze(run_dir, labels, features, rows)
+                write_training_set(
+                    run_dir / job_spec.TRAINING_SET_FOLDER, made, run_id="r1", task="news-topics", created_at=_START, max_seq=1,
+                    table_versions={}, labels={},
+                )  # fmt: skip
+            del made
             with _timed(found, f"{name}: store features"):
                 write_features(
                     FeatureSet.of([f"{at:07d}" for at in range(len(labels))], features), run_dir / job_spec.FEATURES_FILE
@@ -87,7 +92,7 @@ def _measure(rows: int) -> dict[str, Measured]:
     return found
 
 
-def _freeze(run_dir: Path, labels: npt.NDArray[np.int64], features: npt.NDArray[np.float32], rows: int) -> None:
+def _made(labels: npt.NDArray[np.int64], features: npt.NDArray[np.float32], rows: int) -> pa.Table:
     ids = [f"{at:07d}" for at in range(len(labels))]
     step = timedelta(days=_DAYS / rows)
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(features.reshape(-1)), WIDTH).cast(pa.list_(pa.float32()))
@@ -100,10 +105,7 @@ def _freeze(run_dir: Path, labels: npt.NDArray[np.int64], features: npt.NDArray[
         "contributor": [None] * len(ids), "document_id": [None] * len(ids), "embedding": vectors,
         "encoder_id": ["made up"] * len(ids), "scope": [None] * len(ids),
     }  # fmt: skip
-    write_training_set(
-        run_dir / job_spec.TRAINING_SET_FOLDER, pa.table({name: made[name] for name in SCHEMA.names}, schema=SCHEMA), run_id="r1",
-        task="news-topics", created_at=_START, max_seq=1, table_versions={}, labels={},
-    )  # fmt: skip
+    return pa.table({name: made[name] for name in SCHEMA.names}, schema=SCHEMA)
 
 
 def _child(run_dir: Path) -> float:
