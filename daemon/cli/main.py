@@ -27,6 +27,7 @@ from daemon.cli import (
     operate,
     runs,
     status,
+    top,
     topics,
     train,
 )
@@ -60,7 +61,7 @@ def _options(
     pass
 
 
-for group in (init, operate, train, importing, runs, history, models, status, inspect, erasure, backups):
+for group in (init, operate, train, importing, runs, history, models, status, top, inspect, erasure, backups):
     group.register(app)
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(topics.app, name="topics")
