@@ -4,7 +4,7 @@ VENV ?= .venv
 JOBS ?= 3
 BIN = $(VENV)/bin
 
-.PHONY: help setup demo run kafka test quick check lint format types imports audit clean
+.PHONY: help setup demo run kafka test quick check lint format types imports site audit clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -46,6 +46,10 @@ types: $(VENV)/.ready  ## mypy, strict
 
 imports: $(VENV)/.ready  ## import-linter contracts
 	@$(BIN)/lint-imports
+
+site: $(VENV)/.ready  ## build the documentation as a site into build/site; a broken link or anchor fails
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt mkdocs-material
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "build/site/index.html"
 
 audit: $(VENV)/.ready  ## known vulnerabilities of the pinned versions; says NOT AUDITED where no advisory service answers
 	@$(BIN)/python scripts/audit.py || [ $$? -eq 3 ]

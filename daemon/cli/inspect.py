@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from config.errors import UserError
 from config.files.durable import write_atomic
 from config.settings import load_settings
 from config.words import counted
+from consumers.events import async_api
 from consumers.events import json_schemas as event_schemas
 from daemon.cli.output import AsJson, print_json, say, table
 from daemon.views.view import as_json
@@ -78,9 +81,16 @@ def schema(
     output: Annotated[
         Path | None, typer.Argument(help="Folder to write one file per schema; by default all are printed.")
     ] = None,
+    asyncapi: Annotated[bool, typer.Option("--asyncapi", help="Print the AsyncAPI document of all topics instead.")] = False,
 ) -> None:
     """Print the JSON Schemas of the events, or write them to a folder."""
     load_settings()  # they may name modules that bring kinds of task
+    if asyncapi:
+        if output is not None:
+            message = "--asyncapi prints one document; leave the folder out and redirect the output"
+            raise UserError(message)
+        print_json(async_api.document(metadata.version("perennial")))
+        return
     schemas = event_schemas.json_schemas()
     if output is None:
         print_json(schemas)
