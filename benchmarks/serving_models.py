@@ -75,19 +75,18 @@ class Models:
 
     def publish(self, job: JobSpec, model: Path, copies: int) -> list[str]:
         """Publish the model `copies` times, as so many versions; return their names."""
-        names = []
-        for copy in range(copies):
-            task = job.task.name
-            number = self.registry.versions.next_number(task)
-            published = self._artifacts.publish(task, number, model)
-            lineage = Lineage(training_set_sha256="0" * 64, seed=0, settings={}, code="benchmark")
-            version = self.registry.versions.add(
-                task, number, run_id=f"{job.run_id}-{copy}", artifact_id=published.artifact_id,
-                manifest_sha256=published.manifest_sha256, size_bytes=published.size_bytes, parent=None, lineage=lineage,
-                metrics={}, learnt=(),
-            )  # fmt: skip
-            names.append(version.name)
-        return names
+        return [self.publish_folder(job.task.name, model, run_id=f"{job.run_id}-{copy}") for copy in range(copies)]
+
+    def publish_folder(self, task: str, model: Path, *, run_id: str) -> str:
+        """Publish a model's folder as the next version of a task; return its name."""
+        number = self.registry.versions.next_number(task)
+        published = self._artifacts.publish(task, number, model)
+        lineage = Lineage(training_set_sha256="0" * 64, seed=0, settings={}, code="benchmark")
+        version = self.registry.versions.add(
+            task, number, run_id=run_id, artifact_id=published.artifact_id, manifest_sha256=published.manifest_sha256,
+            size_bytes=published.size_bytes, parent=None, lineage=lineage, metrics={}, learnt=(),
+        )  # fmt: skip
+        return version.name
 
     def promote(self, task: str, version: str) -> None:
         """Move the champion alias."""

@@ -173,6 +173,11 @@ def test_an_app_answers_by_itself_by_the_same_keywords_and_then_by_the_champion(
         version = champion(data, tmp_path)
         eventually(lambda: model.version == version)
         assert model.classify("the goal").answered_by == "model"
+        texts = ["the goal", "a coach in the league", TITLE]
+        here, there = model.predict(texts), client.predict(CITY, texts)
+        assert [one.signals["crime"].tag for one in here] == [one.signals["crime"].tag for one in there]
+        for one, other in zip(here, there, strict=True):
+            assert one.signals["crime"].score == pytest.approx(other.signals["crime"].score, abs=1e-3)
         eventually(lambda: model.last_error is None)
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from config.errors import UserError
 from config.kinds import catalog as kinds
-from config.kinds.kind import Measures
 from config.tasks import TaskSpec
 from consumers.events.schemas import Label
 from consumers.formats.files.source import Reading, identify
@@ -21,6 +20,7 @@ from consumers.formats.layouts.survey import Field, Survey, survey
 from consumers.formats.mapping import ColumnMapping
 from consumers.formats.rows import AnyRow, LeftOut, Row
 from consumers.formats.values import missing
+from daemon.operations.defining.writing import measures
 
 _ROWS = 1_000
 _TEXT_NAMES = ("text", "body", "content", "article", "headline", "title", "sentence", "description")
@@ -69,7 +69,7 @@ def look(path: Path, drafts: Mapping[str, TaskSpec], kind: str | None = None) ->
     source = identify(path, Reading())
     seen = survey(flat(islice(source.rows(), _ROWS)))
     best: Found | None = None
-    measured = any(isinstance(kinds.get(name), Measures) for name in drafts)
+    measured = any(measures(name) for name in drafts)
     for name, draft in drafts.items():
         if kind not in (None, name):
             continue

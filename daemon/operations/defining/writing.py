@@ -49,7 +49,8 @@ def templates() -> dict[str, Path]:
 
 def measures(kind: str) -> bool:
     """Return whether a task of a kind names dimensions, and no labels."""
-    return isinstance(kinds.get(kind), Measures)
+    found = kinds.get(kind)
+    return isinstance(found, Measures) and found.declares == "dimensions"
 
 
 def starts_blank(kind: str) -> bool:

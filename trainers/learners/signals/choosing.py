@@ -19,6 +19,8 @@ from trainers.learners.signals.rows import Shown, SignalRows
 from trainers.learners.tried import Tried
 
 _DEFAULT_THRESHOLD = 0.5
+_MOST_CHOSEN_CELLS = 60_000
+"""Rows times categories by which it is chosen how tags are solved; more are thinned out evenly, as each category takes a fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,10 @@ def choice_of(head: SignalHead) -> Choice:
 def choose(rows: SignalRows, before: Choice, note: Callable[[Tried], None]) -> Choice:
     """Return the choices whose heads answer newer rows best, of scores and of tags; see `ridge.choosing` and `heads.forward`."""
     scores = ridge.choose(rows.scores, before.scores, _noting("scores", note))
-    fits = rows.tags.family.can_fit(rows.tags.labels)
-    return Choice(scores, forward.choose(rows.tags, before.tags, _noting("tags", note)) if fits else before.tags)
+    order = np.argsort(rows.tags.days, kind="stable")
+    tags = rows.tags.take(order[:: max(1, -(-rows.tags.labels.size // _MOST_CHOSEN_CELLS))])
+    fits = tags.family.can_fit(tags.labels)
+    return Choice(scores, forward.choose(tags, before.tags, _noting("tags", note)) if fits else before.tags)
 
 
 def compare(first: SignalRows, second: SignalRows, choice: Choice, *, newer_than_days: float) -> tuple[Tried, Tried, bool] | None:
