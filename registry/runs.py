@@ -217,10 +217,11 @@ class Runs:
         query = sa.select(runs).order_by(runs.c.id.desc()).limit(limit).offset(offset)
         return self._select(query if task is None else query.where(runs.c.task == task))
 
-    def times(self, task: str, since: datetime) -> builtins.list[tuple[datetime, datetime]]:
-        """Return when the runs of a task that began at `since` or later began and ended, those that are over."""
+    def times(self, task: str, since: datetime, limit: int) -> builtins.list[tuple[datetime, datetime]]:
+        """Return when runs of a task that began at `since` or later began and ended: the newest `limit` that are over."""
         over = runs.c.started_at.is_not(None) & runs.c.finished_at.is_not(None)
         query = sa.select(runs.c.started_at, runs.c.finished_at).where(runs.c.task == task, over, runs.c.started_at >= since)
+        query = query.order_by(runs.c.id.desc()).limit(limit)
         with self._database.read() as connection:
             return [(row.started_at, row.finished_at) for row in connection.execute(query)]
 

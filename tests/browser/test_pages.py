@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from tests.support.cycles import NAME
 from tests.support.looked_at import MARKUP, RTL
 
 AXE = Path(__file__).parent / "vendored" / "axe-4.14.1.min.js"
+"""axe-core 4.14.1 from npm (MPL-2.0, its licence lies beside it), unchanged."""
+AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
 PATHS = [
     "/ui", f"/ui/tasks/{NAME}", "/ui/runs", "/ui/versions", f"/ui/versions/{NAME}/2", "/ui/history", "/ui/ingest", "/ui/feedback",
     "/ui/dead-letters", "/ui/dead-letters/1", "/ui/system", "/ui/runbooks/PerennialNoLeader", "/ui/nothing",
@@ -136,6 +139,7 @@ def test_axe_finds_nothing_serious(browser: Browser, carried: Carried, signed_in
     context = browser.new_context(base_url=carried.address, storage_state=signed_in, color_scheme=scheme, bypass_csp=True)
     page = context.new_page()
     found = {}
+    assert hashlib.sha256(AXE.read_bytes()).hexdigest() == AXE_SHA256
     # In the dark only colours differ.
     rules = {"resultTypes": ["violations"]} | ({"runOnly": ["color-contrast"]} if scheme == "dark" else {})
     for path in (*PATHS, run_path(carried)):

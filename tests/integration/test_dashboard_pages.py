@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
 
-from config.settings import Settings
+from config.settings import Settings, environment_of
 from daemon.dashboard.app import PAGES, WRITES
 from daemon.dashboard.rendering import POLICY
 from daemon.serving.access.callers import Access
@@ -21,6 +28,7 @@ from daemon.serving.http.errors import ApiError
 from daemon.serving.service import Service
 from daemon.views import history
 from daemon.views.status import StatusReader
+from registry.database import schema
 from registry.store import Registry
 from tests.support import looked_at
 from tests.support.cycles import NAME
@@ -342,3 +350,68 @@ def test_every_page_names_the_right_that_it_needs() -> None:
     assert {path for path, right, _page in PAGES if right == "view"} >= {"/ui", "/ui/tasks/{task}", "/ui/runs"}
     assert {right for path, right, _page in PAGES if "feedback" in path or "dead" in path} == {"review"}
     assert {right for _path, right, _page in WRITES} == {"operate"}
+
+
+def test_the_page_by_itself_shows_all_and_changes_nothing(settings: Settings) -> None:
+    secret = {"serving": settings.serving.model_copy(update={"token": SecretStr(TOKEN)})}
+    environment = os.environ | environment_of(settings.model_copy(update=secret))
+    command = [sys.executable, "-P", "-m", "daemon", "dashboard", "--port", "0"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = json.loads(process.stdout.readline())["address"].removesuffix("/ui")
+        with httpx.Client(base_url=address, timeout=60, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+            page = client.get(f"/ui/tasks/{NAME}")
+            assert page.status_code == 200
+            assert "read-only" in page.text
+            assert "Change something" not in page.text
+            assert "see the page of serving" in client.get("/ui").text or "not running" in client.get("/ui").text
+            form = {"csrf": csrf(client.get("/ui/sign-in")), "reason": "x"}
+            for _path, _right, write_page in WRITES:
+                path = f"/ui/tasks/{NAME}/{write_page.__name__}"
+                assert client.post(path, data=form, headers={"Origin": address}).status_code == 404
+            assert httpx.get(f"{address}/ui", timeout=60).status_code == 303
+            with client.stream("GET", "/ui/live") as live:
+                next(live.iter_text())
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(20) == 0
+
+
+MANY_RUNS, MANY_LABELS = 10_000, 200
+
+
+def _many_runs(registry: Registry) -> None:
+    """Record runs enough for years, the newest of them with comparisons of many labels."""
+    labels = [{"name": f"label:l{n}", "rows": 20, "champion_score": 0.5, "candidate_score": 0.6} for n in range(MANY_LABELS)]
+    compared = {
+        "metric": "macro_f1", "opponent": f"{NAME}/v2", "rows": 4_000, "champion_score": 0.5, "candidate_score": 0.6, "gain": 0.1,
+        "lower_bound": 0.05, "upper_bound": 0.15, "required_gain": 0.02, "confidence": 0.95, "looks": 1,
+    }  # fmt: skip
+    now = registry.clock()
+    rows = [
+        {
+            "run_id": f"many-{n:05}", "task": NAME, "trigger_key": f"many:{n}", "reason": "many", "full": False, "promote": True,
+            "state": "decided", "attempt": 1, "created_at": now, "started_at": now, "finished_at": now, "verdict": "keep",
+            "reasons": ["not better"], "max_seq": 0,
+            "comparison": {**compared, "slices": labels} if n > MANY_RUNS - 150 else compared,
+        }
+        for n in range(MANY_RUNS)
+    ]  # fmt: skip
+    with registry.database.write() as connection:
+        connection.execute(sa.insert(schema.runs), rows)
+
+
+def test_ten_thousand_runs_and_hundreds_of_labels_stay_quick(operator: httpx.Client, settings: Settings) -> None:
+    with Registry.open(settings.registry_url) as registry:
+        _many_runs(registry)
+    paths = ["/ui", f"/ui/tasks/{NAME}", f"/ui/tasks/{NAME}/scores.json", "/ui/runs", "/ui/runs?page=200", "/ui/runs/many-09999"]
+    took_s: dict[str, float] = {}
+    for path in paths:
+        spent = []
+        for _look in range(3):
+            began = time.process_time()
+            assert operator.get(path).status_code == 200
+            spent.append(time.process_time() - began)
+        took_s[path] = min(spent)
+    # Server and client share this process: of the two the page may take so much of a processor.
+    assert {path: seconds for path, seconds in took_s.items() if seconds > 0.2} == {}, took_s
+    assert "page 200" in operator.get("/ui/runs?page=200").text

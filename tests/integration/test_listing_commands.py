@@ -32,7 +32,7 @@ LISTING = [
     f"models diff {NAME}/v1 {NAME}/v2", "keys list", "dlq list", "dlq show 1", "dlq set-aside", "feedback quarantine",
     "feedback users", "feedback corrections", f"feedback show {FEEDBACK}", "topics list",
 ]  # fmt: skip
-QUIET = {"schema", "run", "serve", "demo", "import", "predict", "train", "erase", "backup", "restore"}
+QUIET = {"schema", "run", "serve", "demo", "init", "import", "predict", "train", "erase", "backup", "restore"}
 """Commands of one word that list nothing."""
 COLUMNS = 80
 TOKEN = "s3cret"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from daemon.views.models import runs
 from daemon.views.models.comparison import Comparison, Part, Scale
 from daemon.views.models.versions import Move, history
 from daemon.views.view import JsonFloat, View
+from registry.runs import Run as Record
 from registry.runs import Verdict
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ MOST_RUNS = 100
 """Each carries a whole comparison: more take longer to read than a page may take."""
 _LABEL = "label:"
 _WEEKS = 8
+_MOST_TIMES = 2_000
 
 
 class Scored(View):
@@ -60,16 +61,21 @@ class Week(View):
     runs: int
     seconds: float
     """From start to end of each run, by the clock."""
+    whole: bool
+    """False: it had more runs than were read."""
 
 
 def course(registry: Registry, task: str) -> Course:
     """Return the course of a task. Raises `RetryError`."""
-    found = [run for run in runs.listed(registry, task, MOST_RUNS) if run.state == "decided" and run.finished_at]
+    # As records: of the comparisons, which may have hundreds of parts, a few figures are wanted.
+    found = [run for run in registry.runs.list(task, MOST_RUNS) if run.state == "decided" and run.finished_at]
     points = [point for run in reversed(found) if (point := _scored(run)) is not None]
     since = points[0].at if len(found) == MOST_RUNS and points else None
     moves = [move for move in history(registry, task) if since is None or move.moved_at >= since]
-    scale = next((run.comparison.scale for run in found if run.comparison and run.comparison.scale), None)
-    return Course(task=task, scale=scale, points=tuple(points), moves=tuple(moves))
+    scale = next((run.comparison["scale"] for run in found if run.comparison and run.comparison.get("scale")), None)
+    return Course(
+        task=task, scale=None if scale is None else Scale.model_validate(scale), points=tuple(points), moves=tuple(moves)
+    )
 
 
 def labels_of(comparison: Comparison | None) -> tuple[LabelOfChampion, ...]:
@@ -91,21 +97,26 @@ def weeks(registry: Registry, task: str, now: datetime) -> tuple[Week, ...]:
     monday = (now - timedelta(days=now.weekday())).replace(hour=0, minute=0, second=0, microsecond=0)
     starts = [monday - timedelta(weeks=back) for back in range(_WEEKS - 1, -1, -1)]
     took: dict[datetime, list[float]] = {start: [] for start in starts}
-    for started, finished in registry.runs.times(task, since=starts[0]):
+    found = registry.runs.times(task, since=starts[0], limit=_MOST_TIMES)
+    for started, finished in found:
         begins = max(start for start in starts if start <= started)
         took[begins].append((finished - started).total_seconds())
-    return tuple(Week(begins=start, runs=len(spent), seconds=sum(spent)) for start, spent in took.items())
+    read_from = min(started for started, _finished in found) if len(found) == _MOST_TIMES else starts[0]
+    return tuple(
+        Week(begins=start, runs=len(spent), seconds=sum(spent), whole=start >= read_from)
+        for start, spent in took.items()
+        if start >= read_from or spent
+    )
 
 
-def _scored(run: runs.Run) -> Scored | None:
-    seen = run.comparison
-    if seen is None or run.verdict is None or run.finished_at is None or not seen.rows:
-        return None
-    if seen.champion_score is None or seen.candidate_score is None:
+def _scored(run: Record) -> Scored | None:
+    seen = run.comparison or {}
+    sides = seen.get("champion_score"), seen.get("candidate_score")
+    if run.verdict is None or run.finished_at is None or not seen.get("rows") or None in sides:
         return None
     return Scored(
-        run_id=run.run_id, version=run.version, at=run.finished_at, verdict=run.verdict, rows=seen.rows, champion=seen.opponent,
-        champion_score=seen.champion_score, candidate_score=seen.candidate_score,
+        run_id=run.run_id, version=run.version, at=run.finished_at, verdict=run.verdict, rows=seen["rows"],
+        champion=seen.get("opponent"), champion_score=sides[0], candidate_score=sides[1],
     )  # fmt: skip
 
 
