@@ -14,6 +14,7 @@ FAULTS = (
     "bad CRC", "unknown codec", "tombstone, oversized, missing fields", "offset out of range",
     "dead-letter topic unavailable", "second writer", "disk full", "torn newest fragment or manifest",
     "optimise during upserts", "trainer out of memory", "trainer hung",
+    "one of several training processes killed",
     "a run fails temporarily", "daemon killed while training",
     "kill at each publish step", "corrupt model file", "swap under load (1,000 requests, 0 failures)",
     "200 equal or worse candidates (false promotions within alpha)", "label-flip flood",
