@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,15 @@ import torch
 import transformers.modeling_utils
 from safetensors.torch import load_file
 from structlog.testing import capture_logs
-from transformers import AlbertConfig, AlbertModel, AutoConfig, AutoModel, BertConfig, Qwen2Config
+from transformers import AlbertConfig, AlbertModel, AutoConfig, AutoModel, BertConfig, BertModel, Qwen2Config
 
 from config.errors import UserError
 from config.tasks import TaskSpec
+from perennial_artifact.sentence.encoder import Pooled
+from perennial_artifact.sentence.layout import sentence_modules
+from perennial_artifact.transformer.encoder import padded
 from tests.support import ner_rows
+from tests.support.missing import missing
 from tests.support.tiny_models import (
     CPU,
     make_tiny_bert,
@@ -25,6 +30,8 @@ from tests.support.tiny_models import (
     toy_plan,
     toy_rows,
     toy_rows_of_several,
+    toy_signals,
+    toy_signals_spec,
     toy_spec,
 )
 from trainers.learners.catalog import learner_for
@@ -44,6 +51,7 @@ KINDS: Mapping[str, tuple[Callable[..., TaskSpec], Callable[[], Sequence[Example
     "multilabel": (lambda base, **of: toy_spec(base, kind="multilabel", **of), lambda: toy_rows_of_several(LABELS, 40)),
     "regression": (toy_numbers_spec, lambda: toy_numbers(40)),
     "ner": (toy_entities, lambda: ner_rows.examples(40)),
+    "signals": (toy_signals_spec, lambda: toy_signals(40)),
 }
 
 
@@ -57,11 +65,16 @@ def task(kind: str, base: Path | str, **training: Any) -> TaskSpec:
     return KINDS[kind][0](base, training=made)
 
 
-def learn(spec: TaskSpec, folder: Path, **changes: Any) -> dict[str, torch.Tensor]:
-    """Carry out a first run and return the encoder's weights."""
+def carried_out(spec: TaskSpec, folder: Path, **changes: Any) -> Path:
+    """Carry out a first run and return the model's folder."""
     rows = changes.pop("rows", None) or KINDS[spec.kind][1]()
     learner_for(spec).train(toy_plan(spec, rows, folder / "work", full=True, **changes), folder / "model")
-    return load_file(folder / "model" / "model.safetensors")
+    return folder / "model"
+
+
+def learn(spec: TaskSpec, folder: Path, **changes: Any) -> dict[str, torch.Tensor]:
+    """Carry out a first run and return the encoder's weights."""
+    return load_file(carried_out(spec, folder, **changes) / "model.safetensors")
 
 
 def alike(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor], *, within: float) -> bool:
@@ -93,11 +106,32 @@ def test_small_batches_that_recompute_their_layers_take_the_same_steps(
     assert [step.loss for step in reported[4]] == pytest.approx([step.loss for step in reported[16]], rel=1e-2)
 
 
+@pytest.mark.parametrize("kind", ["classification", "ner"])
+def test_adapters_are_tuned_in_the_same_ways(base: Path, tmp_path: Path, kind: str) -> None:
+    if find_spec("peft") is None:
+        missing("peft is not installed")
+    learnt = []
+    for name, ways in (
+        ("plain", {}),
+        ("sized", {"gradient_checkpointing": True, "auto_batch_size": True, "early_stopping": 1}),
+    ):
+        model = carried_out(task(kind, base, lora_rank=4, layer_decay=0.5, **ways), tmp_path / name, batch_size=16)
+        [adapter] = model.rglob("adapter_model.safetensors")
+        learnt.append(load_file(adapter))
+    assert learnt[0].keys() == learnt[1].keys()
+    assert alike(learnt[0], learnt[1], within=2e-4)
+    moved = [
+        sum(float(values.abs().sum()) for name, values in learnt[0].items() if f"layer.{layer}." in name and "lora_B" in name)
+        for layer in (0, 1)
+    ]
+    assert 0 < moved[0] < moved[1], "the lower layer took smaller steps"
+
+
 class Killed(BaseException):
     """Ends training as abruptly as a signal would, without ending the test."""
 
 
-@pytest.mark.parametrize("kind", ["multilabel", "regression", "ner"])
+@pytest.mark.parametrize("kind", ["multilabel", "regression", "ner", "signals"])
 def test_a_checkpoint_that_was_cut_short_is_left_for_the_one_before(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -189,15 +223,15 @@ def test_batches_are_made_for_the_memory_there_is_and_the_steps_stay(
     assert said["mib_per_row"] > 0
 
 
-def test_layers_that_are_computed_once_more_need_less_of_a_row(base: Path) -> None:
-    opened = encoder.open_base(str(base), max_tokens=32)
-    model = encoder.Tuned(opened.pooled, 2, 32)
+def test_layers_that_are_computed_once_more_need_less_of_a_row() -> None:
+    config = BertConfig(vocab_size=20, hidden_size=16, num_hidden_layers=12, num_attention_heads=2, intermediate_size=32)
+    pooled = Pooled(BertModel(config), sentence_modules(dimensions=16))
     found = []
     for recompute in (False, True):
+        batch_of = [padded([[2, *[7] * 30, 3]] * count, 0) for count in (1, 2)]
         with capture_logs() as logs:
-            batch_of = [opened.pad([[2, *[7] * 30, 3]] * count) for count in (1, 2)]
             fitting.batch_that_fits(
-                model, opened.pooled.transformer, batch_of, CPU, 32, 32, recompute=recompute, free=10**9, among=1
+                encoder.Tuned(pooled, 2, 16), pooled.transformer, batch_of, CPU, 32, 32, recompute=recompute, free=10**9, among=1
             )
         found.append(logs[-1]["mib_per_row"])
     assert 0 < found[1] < found[0]

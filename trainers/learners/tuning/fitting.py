@@ -17,6 +17,8 @@ _SHARE_USED = 0.8
 """Of the memory that is free; other processes want some too."""
 _ON_TOP = 1.5
 """What a backward pass takes for a moment, beside what the forward pass has kept for it."""
+_OF_ONE_LAYER = 3
+"""What a layer that is computed once more takes, by what it keeps: its gradients are due then too (docs/benchmarks.md)."""
 _BYTES = 4
 _BYTES_OF_A_TUNED_WEIGHT = 3 * _BYTES
 """Its gradient, and the two averages of Adam."""
@@ -83,12 +85,13 @@ def bytes_per_row(model: nn.Module, batch_of: Sequence[Mapping[str, Tensor]], ha
 
 
 def recomputed_bytes_per_row(transformer: PreTrainedModel, tokens: int, *, kept: int, kept_recomputing: int) -> int:
-    """Return the bytes of a row where layers are computed once more: each layer's input, and all of one layer at a time.
+    """Return the bytes of a row where layers are computed once more: each layer's input, and one layer at a time.
 
     `kept` and `kept_recomputing` are those of `bytes_per_row` without and with it; the latter lacks the inputs.
     """
     layers, width = int(transformer.config.num_hidden_layers), int(transformer.config.hidden_size)
-    return kept_recomputing + layers * tokens * width * _BYTES + max(0, kept - kept_recomputing) // layers
+    one_layer = max(0, kept - kept_recomputing) // layers
+    return min(kept, kept_recomputing + layers * tokens * width * _BYTES + _OF_ONE_LAYER * one_layer)
 
 
 def _kept(model: nn.Module, batch: Mapping[str, Tensor], hardware: Hardware) -> int:
