@@ -124,6 +124,9 @@ class TaskSpec(Section):
         if self.backend == "transformer" and self.base_model.startswith("blank:"):
             message = f"base_model {self.base_model!r} is one of spaCy's; on backend transformer write minilm, an id or a path"
             raise ValueError(message)
+        if self.training.teacher is not None and self.training.processes > 1:
+            message = "training.teacher is not built for several processes (training.processes); remove one of them"
+            raise ValueError(message)
         if self.backend != "transformer" and (unfit := self.training.only_of_transformers):
             message = f"training.{unfit[0]} ({getattr(self.training, unfit[0])}) is for backend transformer; remove it"
             raise ValueError(message)

@@ -163,6 +163,21 @@ class Training(Section):
         tuple[Annotated[str, Field(pattern=r"^\w+(\.\w+)*$", max_length=200)], ...],
         Field(description="The linear layers that adapters stand at, by the ends of their names; none: all of them."),
     ] = ()
+    teacher: Annotated[
+        Annotated[str, Field(min_length=1, max_length=1_000)] | None,
+        Field(
+            description="A model that the task's, on a smaller base, learns from too: `champion`, `TASK/vN`, a path; null: none."
+        ),
+    ] = None
+    teacher_share: Annotated[
+        float, Field(gt=0, le=1, description="What the teacher's answers count beside gold; of texts without gold their weight.")
+    ] = 0.5
+    teacher_temperature: Annotated[
+        float, Field(ge=1, le=20, description="What tuning divides both models' logits by where the teacher's count (labels).")
+    ] = 2.0
+    teacher_rows: Annotated[
+        int, Field(ge=0, le=1_000_000, description="Articles without a label, newest first, that the teacher labels; 0: none.")
+    ] = 2_000
     loss: Annotated[
         Literal["mse", "huber"],
         Field(description="What a regression minimises: squared errors, or large ones by their size alone (`huber`)."),

@@ -21,6 +21,7 @@ from consumers.rows.ledger import Fate, Ledger
 from consumers.rows.predictions import StoredPrediction, prediction
 from consumers.rows.requests import Request
 from consumers.rows.set_aside import SetAside
+from consumers.rows.unlabelled import id_of
 from consumers.tables.columns import ARRIVED, SCHEMAS, TextTable
 from consumers.tables.lance import Tables
 from consumers.tables.upkeep import Upkeep
@@ -123,7 +124,7 @@ class BufferReader:
         self, task: TaskSpec, *, run_id: str, folder: Path, learnt: frozenset[str], max_rows: int | None = None
     ) -> TrainingSet:
         """Write the task's training set into the new folder `folder`; `learnt` are the example ids in the champion's lineage."""
-        with self._upkeep.pinned(freezing.PINNED) as snapshot:
+        with self._upkeep.pinned(freezing.pinned(task)) as snapshot:
             return freezing.freeze(
                 snapshot,
                 task,
@@ -212,6 +213,11 @@ class BufferReader:
         """Return the ids of all examples."""
         with self._upkeep.pinned(["examples"]) as tables:
             return frozenset(tables.scan("examples", ["row_id"])["row_id"].to_pylist())
+
+    def article_ids(self) -> frozenset[str]:
+        """Return what training sets call the articles that are stored."""
+        with self._upkeep.pinned(["articles"]) as tables:
+            return frozenset(map(id_of, tables.scan("articles", ["event_id"])["event_id"].to_pylist()))
 
     def text_hashes(self) -> frozenset[str]:
         """Return the SHA-256 of every text that is stored."""

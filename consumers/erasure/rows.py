@@ -19,6 +19,7 @@ from consumers.erasure import tombstones as hashes
 from consumers.erasure.requests import Derived, Erasures
 from consumers.erasure.tombstones import Kind, Tombstones
 from consumers.events.schemas import content_sha256
+from consumers.rows.unlabelled import id_of
 from consumers.tables.columns import ARRIVED, ENRICHMENT_OF, KEYS, SCHEMAS
 from consumers.tables.compaction import FRAGMENT_BITS
 from consumers.tables.lance import Snapshot
@@ -107,7 +108,9 @@ def erase(upkeep: Upkeep, erasures: Erasures) -> int:
                 erasures.add_work("fragment", fragments_with_deletions(tables, upkeep.folder))
                 return removed
         examples, answers = (rows[name].keys if name in rows else frozenset() for name in ("examples", "feedback"))
-        erasures.add_work("example", examples)
+        articles = rows["articles"].keys if "articles" in rows else frozenset()
+        # A teacher may have labelled an article for a student, which has learnt from it too.
+        erasures.add_work("example", examples.union(map(id_of, articles)))
         erasures.add_work("event", examples | answers)
         # The ledger before the examples: a killed process must still find both. Findings last.
         for name in (*reversed(ARRIVED), *_FINDINGS_ABOUT):

@@ -15,10 +15,16 @@ from consumers.rows.documents import document_of
 from consumers.rows.renames import asked_for, composed
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot
+from consumers.training_set import unlabelled
 from consumers.training_set.selection import Candidate, Selection, select
-from consumers.training_set.snapshot import SCHEMA, TrainingSet, write_training_set
+from consumers.training_set.snapshot import SCHEMA, UNLABELLED, TrainingSet, write_training_set
 
 PINNED = ("examples", "example_enrichment", "feedback_judgements", "requests")
+
+
+def pinned(task: TaskSpec) -> tuple[str, ...]:
+    """Return the tables that the training set of a task is read from."""
+    return (*PINNED, *unlabelled.TABLES) if _asked_for(task) else PINNED
 
 
 def freeze(
@@ -33,9 +39,10 @@ def freeze(
     now: datetime,
 ) -> TrainingSet:
     """Write the training set of `task` into the new folder `folder`. Memory: the chosen rows, and small columns of the rest."""
-    renames = asked_for(snapshot, task.name)
+    renames, taken, most = asked_for(snapshot, task.name), unlabelled.Taken(), _asked_for(task)
+    candidates = _candidates(snapshot, task.name)
     chosen = select(
-        _candidates(snapshot, task.name),
+        taken.noting(candidates) if most else candidates,
         task,
         renames=renames,
         learnt=learnt,
@@ -44,9 +51,12 @@ def freeze(
     )
     numbers = (("example_enrichment", "enriched_seq"), ("feedback_judgements", "effective_seq"))
     highest = max(pc.max(snapshot.scan(table, [name], _of(task.name))[name]).as_py() or 0 for table, name in numbers)
+    rows = _rows(snapshot, task.name, chosen)
+    if most:
+        rows = pa.concat_tables([rows, _without_label(unlabelled.newest(snapshot, taken, most=most, min_quality=min_quality))])
     return write_training_set(
         folder,
-        _rows(snapshot, task.name, chosen),
+        rows,
         run_id=run_id,
         task=task.name,
         created_at=now,
@@ -113,6 +123,26 @@ def _contributors(users: Sequence[str | None]) -> pa.Array:
     """Return a number per user, the same for all rows of one: a training set caps their shares and needs no names."""
     numbers = {user: number for number, user in enumerate(sorted({user for user in users if user is not None}))}
     return pa.array([None if user is None else numbers[user] for user in users], pa.int32())
+
+
+def _asked_for(task: TaskSpec) -> int:
+    """Return how many articles without a label a task's teacher may label."""
+    return 0 if task.training.teacher is None else task.training.teacher_rows
+
+
+def _without_label(articles: pa.Table) -> pa.Table:
+    """Return articles as rows of a training set, which no gold and no lineage knows."""
+    same = {
+        "target": pa.scalar("{}"), "weight": pa.scalar(0.0, pa.float32()), "origin": pa.scalar(UNLABELLED),
+        "selected_by": pa.scalar(UNLABELLED), "is_new": pa.scalar(value=False), "role": pa.scalar(UNLABELLED),
+    }  # fmt: skip
+    columns = [
+        articles[field.name] if field.name in articles.column_names
+        else pa.nulls(articles.num_rows, field.type) if field.name not in same
+        else pa.repeat(same[field.name], articles.num_rows)
+        for field in SCHEMA
+    ]  # fmt: skip
+    return pa.table(columns, schema=SCHEMA)
 
 
 def _of(task: str) -> str:

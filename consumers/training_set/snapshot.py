@@ -24,6 +24,8 @@ MANIFEST_FILE = "manifest.json"
 FORMAT_VERSION = 1
 _ROWS_PER_DIGEST = 1_000
 ROLES = ("train", "test", "anchor", "corrections")
+UNLABELLED = "unlabelled"
+"""The role of articles without a label of the task, which a teacher labels; their target is empty."""
 
 SCHEMA = pa.schema(
     [
@@ -98,7 +100,7 @@ class TrainingSet:
     manifest: Manifest
 
     def rows(self, *roles: str, embeddings: bool = True) -> pa.Table:
-        """Return the rows of these roles (train, test, anchor, corrections), one role after the other.
+        """Return the rows of these roles (train, test, anchor, corrections, unlabelled), one role after the other.
 
         Within a role they are in order of event time and id. Without `embeddings` that column is null, and is not read: it is
         most of the file.
@@ -143,7 +145,7 @@ def write_training_set(
         created_at=created_at,
         rows_sha256=content_hash(ordered),
         file_sha256=durable.sha256_of_file(temporary / ROWS_FILE),
-        counts={role: roles.count(role) for role in ROLES},
+        counts={role: roles.count(role) for role in (*ROLES, *sorted(set(roles).difference(ROLES)))},
         new_rows=pc.sum(pc.and_(pc.equal(ordered["role"], "train"), ordered["is_new"])).as_py() or 0,
         max_seq=max_seq,
         table_versions=table_versions,

@@ -17,7 +17,7 @@ from config.task_files.overrides import Overrides
 from config.tasks import TaskSpec, load_tasks
 from consumers.buffer.reader import BufferReader
 from consumers.training_set.snapshot import TrainingSet
-from daemon.training import warm_start
+from daemon.training import teachers, warm_start
 from daemon.training.aside import carry_out, scratch_folder
 from daemon.training.run_folders import place_champion
 from daemon.views import opening
@@ -85,6 +85,7 @@ def attempt(
         folder = stack.enter_context(scratch_folder(settings.runs_dir))
         champion = _champion(registry, name)
         full = full or champion is None or not warm_start.is_allowed(champion, task)
+        task, teacher = teachers.chosen(task, champion, refresh=False)
         frozen = _frozen(buffer, registry, task, champion, folder)
         task = task.model_copy(update={"renames": dict(frozen.manifest.renames)})
         whole = _cut(frozen, task, part, folder, full=full, seed=settings.training.seed)
@@ -97,6 +98,8 @@ def attempt(
             run_dir=folder,
             champion=_placed(settings, champion, folder),
             champion_version=champion.name if champion else None,
+            teacher=teachers.placed(teacher, task, folder, registry, open_store(settings.artifacts_dir)),
+            teacher_name=teacher or "",
             batch_size=task.training.batch_size,
             overrides=overrides,
             baseline_too=True,

@@ -23,7 +23,7 @@ from consumers.buffer.writer import BufferWriter
 from consumers.faults import of_the_machine
 from consumers.training_set.snapshot import load_training_set
 from daemon.telemetry.metrics import DaemonMetrics
-from daemon.training import evidence, features, heads, holding_out, promoting, publishing, retries, triggers, warm_start
+from daemon.training import evidence, features, heads, holding_out, promoting, publishing, retries, teachers, triggers, warm_start
 from daemon.training.features import Features
 from daemon.training.learnt import learnt_before
 from daemon.training.run_folders import RunFolders
@@ -192,11 +192,13 @@ class Cycle:
             if champion
             else frozenset()
         )
-        run_dir = self._folders.of(run)
-        folder = run_dir / job_spec.TRAINING_SET_FOLDER
+        folder = (run_dir := self._folders.of(run)) / job_spec.TRAINING_SET_FOLDER
         if folder.exists():
             # A set frozen just before a crash may be older than the champion read above.
             shutil.rmtree(folder)
+        before = self._registry.versions.get(champion.version) if champion else None
+        full = run.full or before is None or not warm_start.is_allowed(before, task)
+        task, teacher = teachers.chosen(task, before, refresh=run.refresh and not full)
         holding_out.hold_out_more(self._buffer, self._registry, task, self._settings.enrich.test_fraction)
         frozen = self._buffer.freeze(task, run_id=run.run_id, folder=folder, learnt=learnt, max_rows=task.training.max_rows)
         log.info("run.frozen", counts=frozen.manifest.counts, new_rows=frozen.manifest.new_rows)
@@ -211,7 +213,6 @@ class Cycle:
         if frozen.manifest.counts.get("train", 0) == 0:
             message = "the training set is empty: no enriched, usable example is in a training split yet"
             raise RunFailedError(message + frozen.manifest.left_out_told)
-        full = run.full or champion is None or not warm_start.is_allowed(self._registry.versions.get(champion.version), task)
         spec = JobSpec(
             run_id=run.run_id,
             # Renames come by events too; the trainer must know those that the targets carry.
@@ -224,6 +225,8 @@ class Cycle:
             run_dir=run_dir,
             champion=self._place_champion(run, champion.version) if champion else None,
             champion_version=champion.version if champion else None,
+            teacher=teachers.placed(teacher, task, run_dir, self._registry, self._artifacts),
+            teacher_name=teacher or "",
             batch_size=task.training.batch_size,
             overrides=overrides,
             looks=self._registry.looks.next_number(run.task, frozen.rows("test")["example_id"].to_pylist()),
@@ -252,6 +255,7 @@ class Cycle:
                 # The release before left it where it was published, and a backup does not hold it twice.
                 self._place_champion(run, spec.champion_version)
             spec = spec.model_copy(update={"champion": champion})
+        teachers.place_again(spec, self._registry, self._artifacts)
         attempt = run.attempt + 1 if run.state == "training" else run.attempt
         run = self._update(run, state="training", started_at=run.started_at or self._clock(), attempt=attempt)
         result = self._runner.run(spec.model_copy(update={"attempt": attempt}), self._metrics.progress)

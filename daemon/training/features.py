@@ -23,7 +23,7 @@ from config.files.durable import sha256_of_file
 from config.sections import TrainingSettings
 from consumers.enrichment.feature_store import FeatureStore
 from consumers.events.schemas import content_sha256
-from consumers.training_set.snapshot import ROWS_FILE, leave_out_embeddings
+from consumers.training_set.snapshot import ROLES, ROWS_FILE, leave_out_embeddings
 from daemon.training import heads
 from daemon.training.heads import StandingHeadError
 from perennial_artifact import manifest
@@ -132,8 +132,12 @@ class Features:
             return False
         began = time.monotonic()
         with pq.ParquetFile(run_dir / job_spec.TRAINING_SET_FOLDER / ROWS_FILE) as file:
-            names = [name for name in ("example_id", "text", "embedding", "encoder_id") if name in file.schema_arrow.names]
+            names = [
+                name for name in ("example_id", "text", "embedding", "encoder_id", "role") if name in file.schema_arrow.names
+            ]
             rows = file.read(columns=names, use_threads=False)
+        # What a teacher labels is read by the student alone.
+        rows = rows.filter(pc.is_in(rows["role"], value_set=pa.array(ROLES)))
         hashes = [content_sha256(text) for text in rows["text"].to_pylist()]
         rows = rows.append_column("sha256", pa.array(hashes, pa.string()))
         texts = dict(zip(hashes, rows["text"].to_pylist(), strict=True))

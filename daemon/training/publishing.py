@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 
 from config.errors import RunFailedError
 from consumers.training_set.snapshot import load_training_set
+from daemon.training import teachers
 from registry.artifacts.protocol import ArtifactStore
 from registry.runs import Run
 from registry.store import Registry
@@ -27,6 +28,9 @@ def add_version(
     learnt = pq.read_table(spec.run_dir / job_spec.LINEAGE_FILE, columns=["example_id"])["example_id"].to_pylist()
     # A full run starts from the base model: it has no parent to have learnt from.
     parent = None if spec.full else spec.champion_version
+    if spec.teacher_name and teachers.is_version(spec.teacher_name):
+        # A student has learnt what its teacher tells of its own texts: erasing one of them concerns both.
+        learnt = sorted({*learnt, *registry.versions.learnt(spec.teacher_name)})
     if parent is not None:
         # What a parent has learnt counts as learnt; with each refresh every row again, the list would grow for ever.
         known = registry.versions.learnt(parent)

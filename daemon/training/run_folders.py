@@ -47,8 +47,13 @@ class RunFolders:
         return place_champion(self.of(run), published)
 
     def clear(self, run: Run, *, model: bool = False) -> None:
-        """Remove what only a run under way needs: checkpoints, the champion and, once it is published, the model."""
-        for name in (job_spec.WORK_FOLDER, job_spec.CHAMPION_FOLDER, *([job_spec.MODEL_FOLDER] if model else [])):
+        """Remove what only a run under way needs: checkpoints, champion and teacher and, once it is published, the model."""
+        for name in (
+            job_spec.WORK_FOLDER,
+            job_spec.CHAMPION_FOLDER,
+            job_spec.TEACHER_FOLDER,
+            *([job_spec.MODEL_FOLDER] if model else []),
+        ):
             shutil.rmtree(self.of(run) / name, ignore_errors=True)
 
     def settle(self, run: Run) -> None:
@@ -72,8 +77,12 @@ class RunFolders:
 
 
 def place_champion(run_dir: Path, published: Path) -> Path:
-    """Put the champion's files into a run's folder and return where; hard links cost no room on the same file system."""
-    folder = run_dir / job_spec.CHAMPION_FOLDER
+    """Put the champion's files into a run's folder and return where."""
+    return place(run_dir / job_spec.CHAMPION_FOLDER, published)
+
+
+def place(folder: Path, published: Path) -> Path:
+    """Put a model's files into the folder `folder` of a run and return it; hard links cost no room on the same file system."""
     building = folder.with_name(f".{folder.name}.tmp")
     for left_over in (building, folder):
         shutil.rmtree(left_over, ignore_errors=True)

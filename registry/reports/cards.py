@@ -21,6 +21,7 @@ from registry.versions import Version
 from trainers.compare.comparison import Comparison
 from trainers.compare.metrics.scale import Scale
 from trainers.compare.slices import Slice
+from trainers.job.gap import Beside
 from trainers.job.spec import Progress
 
 CARD_FILE = "card.md"
@@ -99,6 +100,7 @@ def sections(registry: Registry, name: str, *, picture: str | None = None, label
         *_probabilities(seen),
         *_dimensions(seen),
         *_labels(seen, label_picture),
+        *_teacher(version.metrics.get("teacher"), None if seen is None else seen.scale),
         Section("Made from", (), (), ("", ""), tuple(_origin(version, run, len(registry.versions.learnt(name))))),
         Section("Training", (), (), ("", ""), tuple(_effort(version))),
         *_tried(version.metrics.get("tried") or ()),
@@ -206,6 +208,26 @@ def _labels(seen: Comparison | None, picture: str | None) -> Iterator[Section]:
     )
     text = "On the test rows, the most frequent labels first. Rows: those that have the label."
     yield Section("Labels", (*plot, text), (), ("Label", "Rows", *(title for title, _name, _side in figures)), rows)
+
+
+def _teacher(recorded: Mapping[str, Any] | None, scale: Scale | None) -> Iterator[Section]:
+    """Yield what a student is beside its teacher, where it had one."""
+    if recorded is None or scale is None:
+        return
+    found = Beside.model_validate(recorded)
+    sides = (found.of_teacher, found.of_student)
+    rows = (
+        (f"{found.metric}, {counted(found.rows, 'test row')}", *(_number(scale, side.score) for side in sides)),
+        ("texts per second", *(f"{side.texts_per_s:.1f}" for side in sides)),
+        ("size, MiB", *(f"{side.size_mib:.1f}" for side in sides)),
+    )
+    behind = "behind" if found.gap > 0 else "ahead of"
+    gap = "level with" if found.gap == 0 else f"{_number(scale, abs(found.gap))} {behind}"
+    text = (
+        f"It learnt from `{found.teacher}` too and is {gap} it. The teacher's answers counted for {found.answered} training "
+        f"rows, and it labelled {counted(found.unlabelled, 'article')} that nobody had. What decided is the comparison above."
+    )
+    yield Section("Teacher", (text,), (), ("Figure", "Teacher", "This version"), rows)
 
 
 def _compared(seen: Comparison | None) -> str:

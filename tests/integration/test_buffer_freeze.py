@@ -12,7 +12,14 @@ from config.errors import RunFailedError
 from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
 from consumers.rows.backlog import TextRow
-from consumers.training_set.snapshot import MANIFEST_FILE, ROWS_FILE, TrainingSet, leave_out_embeddings, load_training_set
+from consumers.training_set.snapshot import (
+    MANIFEST_FILE,
+    ROWS_FILE,
+    UNLABELLED,
+    TrainingSet,
+    leave_out_embeddings,
+    load_training_set,
+)
 from tests.support.buffers import (
     ENTITIES,
     NOW,
@@ -391,3 +398,30 @@ def test_a_training_set_is_immutable(tmp_path: Path) -> None:
         freeze(buffer, tmp_path / "set")
         with pytest.raises(OSError, match="not empty"):
             freeze(buffer, tmp_path / "set")
+
+
+def test_articles_without_a_label_join_where_a_teacher_labels_them(tmp_path: Path) -> None:
+    taught = TASK.model_copy(update={"training": TASK.training.model_copy(update={"teacher": "champion", "teacher_rows": 3})})
+    with opened(tmp_path / "b") as buffer:
+        events = [
+            label("train-1", "one"), label("test-1", "test two", article_id="held-out"),
+            article("n-labelled", "a-1", "one"), article("n-held-out", "held-out", "another text of it"),
+            article("n-test", "a-2", "test of its own"), article("n-poor", "a-3", "poor"),
+            article("n-first", "a-4", "first text", hours=3), article("n-revised", "a-4", "first text, revised", hours=2),
+            article("n-twice", "a-5", "first text, revised", hours=1), *(
+                article(f"n-{at}", f"b-{at}", f"text {at}", hours=10 + at) for at in range(3)
+            ),
+        ]  # fmt: skip
+        buffer.insert(stored(*events))
+        for table in ("examples", "articles"):
+            rows = buffer.unenriched(table, 99)  # type: ignore[arg-type]  # both are tables of texts
+            found = [finding(row, by_prefix(row), quality=0.1 if row.text == "poor" else 0.9) for row in rows]
+            buffer.apply_enrichment(table, found)  # type: ignore[arg-type]  # same
+        frozen = freeze(buffer, tmp_path / "set", taught)
+        assert ids(frozen, UNLABELLED) == ["article:n-1", "article:n-0", "article:n-twice"], "each text once, the newest"
+        table = frozen.rows(UNLABELLED)
+        assert (set(table["target"].to_pylist()), set(table["is_new"].to_pylist())) == ({"{}"}, {False})
+        assert frozen.manifest.counts == {"train": 1, "test": 1, "anchor": 0, "corrections": 0, UNLABELLED: 3}
+        assert frozen.manifest.labels == {"economy": 1}
+        assert {f"article:n-{at}" for at in range(3)} <= buffer.article_ids()
+        assert UNLABELLED not in freeze(buffer, tmp_path / "plain").manifest.counts

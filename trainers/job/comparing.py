@@ -14,19 +14,25 @@ from trainers.compare import scoring
 from trainers.compare.comparison import Comparison, compare
 from trainers.job.beside import baseline_name, baseline_of, baseline_score
 from trainers.job.examples import examples_of
+from trainers.job.gap import Beside
 from trainers.job.job import Job, from_features
 from trainers.job.replay import RunRows
 from trainers.job.spec import CHAMPION_FOLDER, MODEL_FOLDER, SCORES_FILE, JobSpec
+from trainers.job.student import beside_teacher
+from trainers.job.teaching import unlabelled_of
 from trainers.learners.catalog import feature_refresher_for, learner_for
 from trainers.learners.features import FeatureSet
 from trainers.learners.opening import described, open_model
 from trainers.parquet import write_table
 
 
-def compare_models(job: Job, selection: RunRows) -> tuple[Comparison, int, int, float | None]:
-    """Return the comparison, how many rows were scored, of how many the candidate read the beginning only, and one more score.
+def compare_models(
+    job: Job, selection: RunRows, *, answered: int = 0
+) -> tuple[Comparison, int, int, float | None, Beside | None]:
+    """Return the comparison, how many rows were scored, of how many the candidate read the beginning only, and two things more.
 
-    That is the declared baseline's, where it was asked for beside the champion's.
+    These are the score of the declared baseline, where it was asked for beside the champion's, and the candidate beside its
+    teacher, which `answered` so many of the training rows, where it had one.
     """
     spec = job.spec
     rows = job.training_set.rows(*scoring.ROLES, embeddings=False)
@@ -68,7 +74,16 @@ def compare_models(job: Job, selection: RunRows) -> tuple[Comparison, int, int, 
     if spec.baseline_too and opponent_version is not None:
         untaught = baseline_of(spec.task, job.learner or learner_for(spec.task), examples_of(selection.table))
         baseline = baseline_score(spec.task, untaught, rows.filter(pc.equal(rows["role"], "test")), align=align)
-    return found, scores.num_rows, cut, baseline
+    gap = None
+    if spec.teacher is not None:
+        job.progress.write("scoring", message=f"the teacher {spec.teacher_name} answers the test rows")
+        test = rows.filter(pc.equal(rows["role"], "test"))
+        unlabelled = unlabelled_of(spec, job.training_set).num_rows
+        gap = beside_teacher(
+            spec, candidate, job.model, test, champion=opponent if spec.teacher_name == opponent_version else None, align=align,
+            answered=answered, unlabelled=unlabelled,
+        )  # fmt: skip
+    return found, scores.num_rows, cut, baseline, gap
 
 
 def _from_features(spec: JobSpec, stored: FeatureSet | None, rows: pa.Table) -> tuple[pa.Table, Predictor, Predictor]:

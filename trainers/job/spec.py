@@ -32,9 +32,11 @@ from trainers.job.files import (
     RESULT_FILE,
     SCORES_FILE,
     SPEC_FILE,
+    TEACHER_FOLDER,
     TRAINING_SET_FOLDER,
     WORK_FOLDER,
 )
+from trainers.job.gap import Beside
 from trainers.learners.contradicted import Contradicted
 from trainers.learners.tried import Tried
 
@@ -51,6 +53,7 @@ __all__ = [
     "RESULT_FILE",
     "SCORES_FILE",
     "SPEC_FILE",
+    "TEACHER_FOLDER",
     "TRAINING_SET_FOLDER",
     "WORK_FOLDER",
 ]
@@ -65,7 +68,7 @@ EXIT_TRY_LATER = 5
 EXIT_STOPPED = 4
 """Stopped by a signal; a transformer run resumes from its checkpoint."""
 
-_PATHS = ("training_set", "champion")
+_PATHS = ("training_set", "champion", "teacher")
 
 
 class _Value(BaseModel):
@@ -91,6 +94,10 @@ class JobSpec(_Value):
     """The folder with the champion's model; None for a first model."""
     champion_version: str | None
     """For example `news-topics/v17`."""
+    teacher: Path | None = None
+    """The folder with the model that a student learns from too; None: it has no teacher."""
+    teacher_name: str = ""
+    """Its version, or the path that the task file named."""
     batch_size: int
     rows_per_step: int | None = None
     """Rows that a step learns from, where memory has made `batch_size` smaller than the task says; None: as the task says."""
@@ -159,6 +166,8 @@ class JobResult(_Value):
     """Versions of program and libraries."""
     baseline_score: float | None = None
     """Of the declared baseline, where it was asked for beside the champion."""
+    teacher: Beside | None = None
+    """The student beside its teacher; None where the run had none."""
 
 
 def write_spec(spec: JobSpec) -> None:

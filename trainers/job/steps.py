@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -36,10 +38,11 @@ from trainers.job.spec import (
     JobResult,
     JobSpec,
 )
+from trainers.job.teaching import taught, unlabelled_of
 from trainers.learners.catalog import can_refresh, learner_for, refresher_for
 from trainers.learners.contradicted import Contradicted
 from trainers.learners.features import FeatureSet, of_one_encoder, read_features, write_features
-from trainers.learners.protocols import Learner, TrainingPlan, TrainingStep
+from trainers.learners.protocols import Example, Learner, TrainingPlan, TrainingStep
 from trainers.learners.tried import Tried
 from trainers.learners.tuning import processes
 from trainers.parquet import write_table
@@ -64,6 +67,8 @@ class Trained(BaseModel):
     labels: tuple[str, ...]
     tried: tuple[Tried, ...] = ()
     contradicted: Contradicted | None = None
+    rows_taught: int = 0
+    """Training rows for which a teacher's answers counted."""
     train_s: float
     examples_per_s: float
 
@@ -79,7 +84,8 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
     learner = None if from_features(spec) else learner_for(spec.task)
     selection = _select(spec, learner, training_set)
     # What a version has learnt from is its lineage; the training set names more rows than an incremental run takes.
-    write_table(selection.table.select(["example_id"]), spec.run_dir / LINEAGE_FILE)
+    learnt = pa.concat_tables([selection.table.select(["example_id"]), unlabelled_of(spec, training_set).select(["example_id"])])
+    write_table(learnt, spec.run_dir / LINEAGE_FILE)
     stop.check()
     job = Job(spec, learner, _resources(spec), training_set, stop, progress, _stored_features(spec))
     wake_collector()
@@ -90,7 +96,7 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
     else:
         progress.write("training", message="the model was complete already; going on with scoring")
     began = time.monotonic()
-    result, tested, tested_cut, baseline = compare_models(job, selection)
+    result, tested, tested_cut, baseline, gap = compare_models(job, selection, answered=trained.rows_taught)
     return JobResult(
         run_id=spec.run_id,
         status="done",
@@ -114,6 +120,7 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
         processor=origin.processor(),
         code=origin.code(),
         baseline_score=baseline,
+        teacher=gap,
     )
 
 
@@ -212,13 +219,15 @@ class _Told:
         self._job.stop.check()
 
 
-def _plan(job: Job, selection: RunRows, told: _Told, **further: Any) -> TrainingPlan:  # noqa: ANN401 - fields of the plan
+def _plan(
+    job: Job, selection: RunRows, told: _Told, *, rows: Sequence[Example] | None = None, **further: Any  # noqa: ANN401 - fields of the plan
+) -> TrainingPlan:  # fmt: skip
     spec, metric = job.spec, metrics.of(job.spec.task)
     work = spec.run_dir / WORK_FOLDER
     work.mkdir(exist_ok=True)
     return TrainingPlan(
         spec=spec.task,
-        rows=examples_of(selection.table),
+        rows=examples_of(selection.table) if rows is None else rows,
         full=_from_the_base(spec),
         warm_start=None if _from_the_base(spec) else spec.champion,
         seed=spec.training.seed,
@@ -249,12 +258,18 @@ def _train(job: Job, selection: RunRows) -> Trained:
     (spec.run_dir / TRAINED_FILE).unlink(missing_ok=True)
     building = spec.run_dir / f"{MODEL_FOLDER}{_BUILDING}-{spec.attempt}"
     told = _Told(job)
+    (spec.run_dir / WORK_FOLDER).mkdir(exist_ok=True)
+    began, rows = time.monotonic(), examples_of(selection.table)
+    to_tune = [row for row in rows if selection.sample is None or row.example_id in selection.sample]
+    of_teacher = taught(spec, to_tune, examples_of(unlabelled_of(spec, job.training_set)), told.tell)
+    among_rows = of_teacher is not None and kinds.get(spec.task.kind).positional
     plan = _plan(
         job, selection, told,
+        rows=[*rows, *of_teacher.unlabelled] if of_teacher is not None and among_rows else rows,
+        taught=None if among_rows else of_teacher,
         note_batch_size=lambda rows: write_atomic(spec.run_dir / BATCH_FILE, str(rows).encode()),
         keep_features=lambda features: write_features(features, spec.run_dir / NEW_FEATURES_FILE),
     )  # fmt: skip
-    began = time.monotonic()
     (refresher_for(spec.task) if spec.refresh else learner_for(spec.task)).train(plan, building)
     job.stop.check()
     trained = Trained(
@@ -263,9 +278,10 @@ def _train(job: Job, selection: RunRows) -> Trained:
         rows_new=selection.new,
         rows_replayed=selection.replayed,
         rows_cut=told.cut,
-        labels=tuple(sorted({label for row in plan.rows for label in kinds.get(spec.task.kind).labels(row.target)})),
+        labels=tuple(sorted({label for row in rows for label in kinds.get(spec.task.kind).labels(row.target)})),
         tried=tuple(told.tried),
         contradicted=told.contradicted[-1] if told.contradicted else None,
+        rows_taught=0 if of_teacher is None else sum(row.example_id in of_teacher.answers for row in rows),
         train_s=time.monotonic() - began,
         examples_per_s=told.speed,
     )

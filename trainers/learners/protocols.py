@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from config.tasks import TaskSpec
 from perennial_artifact.predictor import Predictor
@@ -14,6 +14,9 @@ from trainers.hardware import Hardware
 from trainers.learners.contradicted import Contradicted
 from trainers.learners.features import FeatureSet
 from trainers.learners.tried import Tried
+
+if TYPE_CHECKING:
+    from trainers.learners.taught import Taught
 
 _UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -93,6 +96,8 @@ class TrainingPlan:
     """Told of everything that was tried on the way to the candidate; the run's report lists it."""
     note_contradicted: Callable[[Contradicted], None] = lambda _contradicted: None
     """Told which rows weigh less, because others contradict them."""
+    taught: Taught | None = None
+    """What a teacher says of the rows and of texts without gold; None: there is none, or what it says is among the rows."""
 
     @property
     def accumulation(self) -> int:

@@ -205,7 +205,7 @@ class _Attempt:
         for run_id, run in runs.items():
             folder = root / run_id
             # Checkpoints are large, change under the copy, and only save time; the champion stands among the artifacts.
-            left_out = {folder / job_spec.WORK_FOLDER, folder / job_spec.CHAMPION_FOLDER}
+            left_out = {folder / name for name in (job_spec.WORK_FOLDER, job_spec.CHAMPION_FOLDER, job_spec.TEACHER_FOLDER)}
             found = [path for path in sorted(folder.rglob("*")) if path.is_file() and left_out.isdisjoint(path.parents)]
             for path in found:
                 try:

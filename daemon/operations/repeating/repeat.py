@@ -19,6 +19,7 @@ from config.settings import Settings
 from daemon.operations.repeating import agreement, left
 from daemon.operations.repeating.agreement import Expected
 from daemon.operations.repeating.left import Left
+from daemon.training import teachers
 from daemon.training.aside import carry_out, scratch_folder
 from daemon.training.run_folders import link_or_copy, place_champion
 from daemon.views import opening
@@ -49,6 +50,9 @@ def repeat(settings: Settings, which: str, report: Callable[[Progress], None]) -
             link_or_copy(str(features), str(folder / job_spec.FEATURES_FILE))
         champion, notes = _champion(settings, registry, found, folder)
         order = _order(found.order, found.result, folder, champion, modules=settings.extensions.names)
+        if (teacher := found.order.teacher_name) and found.order.teacher is not None:
+            store = open_store(settings.artifacts_dir)
+            order = order.model_copy(update={"teacher": teachers.placed(teacher, order.task, folder, registry, store)})
         now = carry_out(order, settings, report)
         if found.order.champion_version is not None and champion is None:
             now = _against_recorded_answers(found, now, folder)

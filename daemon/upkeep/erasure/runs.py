@@ -89,4 +89,4 @@ def _learns(run_dir: Path, erased: Collection[str], affected: Collection[str]) -
         spec = job_spec.read_spec(run_dir)
     except (OSError, ValueError, KeyError, TypeError):
         return False  # its next step fails
-    return not spec.full and spec.champion_version in affected
+    return (not spec.full and spec.champion_version in affected) or spec.teacher_name in affected

@@ -135,7 +135,8 @@ class Eraser:
             return
         # Once more: a run may have published what it learnt just before it ended.
         erasure.mark_versions(self._registry, erased, fencing_token=self._token)
-        folders = runs.past_runs_holding_more_than(self._buffer.example_ids(), self._registry, self._runs_dir)
+        present = self._buffer.example_ids() | self._buffer.article_ids()
+        folders = runs.past_runs_holding_more_than(present, self._registry, self._runs_dir)
         self._erasures.add_work("told", erasure.mark_runs(self._registry, folders, fencing_token=self._token))
         runs.remove(self._runs_dir, folders)
         self._erasures.reached("removed_at", numbers)

@@ -20,11 +20,12 @@ from perennial_artifact.description import Description, Input, describe, version
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.predictor import Predictor
 from perennial_artifact.sentence.encoder import save_encoder
-from perennial_artifact.sentence.head import Head, Solved
+from perennial_artifact.sentence.head import Features, Head, Solved
 from perennial_artifact.sentence.layout import WITH_HEAD
 from trainers.learners.encoders import encoder as encoders
 from trainers.learners.encoders.base_block import base_beside
 from trainers.learners.encoders.baseline import MostFrequentLabel, NearestCentroid
+from trainers.learners.encoders.distilling import unlabelled_features, with_labels
 from trainers.learners.encoders.encoder import TextEncoder, Tuned
 from trainers.learners.encoders.fine_tuning import Row
 from trainers.learners.encoders.slow_run import (
@@ -43,6 +44,7 @@ from trainers.learners.heads.contradictions import lightened
 from trainers.learners.heads.families.family import Family, Gold
 from trainers.learners.heads.forward import Choice, choose
 from trainers.learners.heads.rows import head_rows
+from trainers.learners.heads.soft import taught_rows
 from trainers.learners.heads.solving import Floats, Matrix, Weights
 from trainers.learners.heads.tuning import LabelStart, ways
 from trainers.learners.labelling import of as labelling_of
@@ -90,7 +92,8 @@ class ClassificationLearner:
         blocks = named(plan.spec.training.feature_blocks, base_columns=None if beside is None else beside.shape[1])
         features = features if beside is None else np.hstack([features, beside])
         matrix = read(features, [row.text for row in rows], blocks)
-        head = _solve(plan, rows, found.labels, matrix, start, before, about)
+        unlabelled = unlabelled_features(plan, encoder) if start.tune and blocks is None else None
+        head = _solve(plan, rows, found.labels, matrix, start, before, about, unlabelled)
         head.write(output)
         if blocks is not None:
             blocks.write(output)
@@ -158,10 +161,11 @@ def _tune(  # noqa: PLR0917 - all of them are what one run has
     learning = [Row(tokenised[at], *each) for at, *each in zip(chosen, gold.tolist(), balanced.tolist(), strict=True)]
     model = Tuned(encoder.pooled, len(found.labels.names), encoders.width(encoder.pooled))
     _begin_head(model.head, start.head or _sampled_head(plan, encoder, learning, family, gold, weights, before))
+    seen, examples, taught = found.labels.seen_ids, [found.rows[at] for at in chosen], plan.taught
+    lessons = with_labels(taught, encoder, learning, examples, found.labels.names, seen)
     return tune(
-        plan, encoder, model, learning, [found.rows[at] for at in chosen],
-        answerable=found.labels.seen_ids, from_base=not start.from_champion,
-        depends_on=(found.labels.names, found.labels.seen_ids), report=report,
+        plan, encoder, model, lessons.rows, lessons.examples, answerable=seen, from_base=not start.from_champion,
+        depends_on=(found.labels.names, seen, taught and taught.key), report=report, loss=lessons.loss,
     )  # fmt: skip
 
 
@@ -200,6 +204,7 @@ def _solve(  # noqa: PLR0917 - as above
     start: LabelStart,
     before: Choice,
     about: Solved,
+    unlabelled: Features | None,
 ) -> Head:
     """Return the head on all rows; how it is solved was chosen on features that have not seen the rows, where there are any."""
     seen = head_rows(rows, features, labels, labelling_of(plan.spec).family)
@@ -207,6 +212,8 @@ def _solve(  # noqa: PLR0917 - as above
     if choice is None:
         choice = before if start.tune else choose(seen, before, plan.note_tried)
     began = time.process_time()
+    if plan.taught is not None:
+        seen = taught_rows(seen, rows, labels, plan.taught, unlabelled)
     head = build(seen, labels, choice, about)
     plan.note_tried(Tried(name=f"solved: {choice.name}", scores={}, cpu_s=time.process_time() - began, chosen=True))
     return head

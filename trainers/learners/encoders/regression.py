@@ -21,6 +21,7 @@ from perennial_artifact.sentence.head import Features, Solved
 from perennial_artifact.sentence.layout import REGRESSION_FORMAT
 from perennial_artifact.sentence.numbers import Measured, NumberHead
 from trainers.learners.encoders import encoder as encoders
+from trainers.learners.encoders.distilling import unlabelled_features, with_numbers
 from trainers.learners.encoders.encoder import TextEncoder, Tuned
 from trainers.learners.encoders.fine_tuning import Row
 from trainers.learners.encoders.number_loss import loss_of
@@ -39,9 +40,11 @@ from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import Aligner, Example, TrainingPlan, TrainingStep
 from trainers.learners.ridge.choosing import Choice, build, choice_of, choose
 from trainers.learners.ridge.rows import Usable, matrix, number_rows, usable
+from trainers.learners.ridge.soft import taught_numbers
 from trainers.learners.ridge.solving import Map, solve
 from trainers.learners.ridge.starting import NumberStart, ways
 from trainers.learners.starting import where_to_start
+from trainers.learners.taught import Taught
 from trainers.learners.tried import Tried
 
 _MOST_SAMPLED = 640
@@ -72,7 +75,8 @@ class RegressionLearner:
         max_tokens = encoder.max_tokens
         save_encoder(encoder.pooled, encoder.tokenizer, output, max_tokens=max_tokens)
         features = features_of_rows(plan, encoder, rows, tokenised, stored(plan, start))
-        head = _solve(plan, found, features, start, before, about)
+        unlabelled = unlabelled_features(plan, encoder) if start.tune else None
+        head = _solve(plan, found, features, start, before, about, unlabelled)
         head.write(output)
         Description(
             kind=plan.spec.kind, backend=plan.spec.backend, format=REGRESSION_FORMAT, base=plan.spec.base_model,
@@ -157,10 +161,12 @@ def _tune(  # noqa: PLR0917 - all of them are what one run has
     learning = [Row(tokenised[at], numbers, found.rows[at].weight) for at, numbers in zip(chosen, scaled.tolist(), strict=True)]
     model = Tuned(encoder.pooled, len(found.dimensions), encoders.width(encoder.pooled))
     _begin_head(model.head, start.head or _sampled_head(plan, encoder, found, tokenised, chosen, before), found.dimensions)
+    examples, taught = [found.rows[at] for at in chosen], plan.taught
+    lessons = with_numbers(taught, encoder, learning, examples, _said(taught, examples, found.dimensions))
     return tune(
-        plan, encoder, model, learning, [found.rows[at] for at in chosen],
+        plan, encoder, model, lessons.rows, lessons.examples,
         answerable=range(len(found.dimensions)), from_base=not start.from_champion,
-        depends_on=(found.dimensions, plan.spec.training.loss), report=report,
+        depends_on=(found.dimensions, plan.spec.training.loss, taught and taught.key), report=report,
         loss=loss_of(plan.spec.training.loss, [one.weight for one in found.dimensions]),
     )  # fmt: skip
 
@@ -192,15 +198,26 @@ def _begin_head(head: nn.Linear, start: Map, dimensions: Sequence[Measured]) -> 
         head.bias.copy_(torch.from_numpy((start.bias - low) / (high - low)))
 
 
+def _said(taught: Taught | None, examples: Sequence[Example], dimensions: Sequence[Measured]) -> Features:
+    """Return what a teacher says of rows and of its texts without gold, brought to 0..1; nothing without one."""
+    if taught is None:
+        return np.empty((0, len(dimensions)), dtype=np.float32)
+    said = taught.of([*examples, *taught.unlabelled], [one.name for one in dimensions])
+    return _scaled(said.astype(np.float64), dimensions).astype(np.float32)
+
+
 def _solve(  # noqa: PLR0917 - as above
-    plan: TrainingPlan, found: Usable, features: Features, start: NumberStart, before: Choice, about: Solved
-) -> NumberHead:
+    plan: TrainingPlan, found: Usable, features: Features, start: NumberStart, before: Choice, about: Solved,
+    unlabelled: Features | None,
+) -> NumberHead:  # fmt: skip
     """Return the head on all rows; how it is solved was chosen on features that have not seen the rows, where there are any."""
-    seen, loss = number_rows(found.rows, features, found.dimensions), plan.spec.training.loss
+    seen, loss, taught = number_rows(found.rows, features, found.dimensions), plan.spec.training.loss, plan.taught
     choice = start.choice
     if choice is None:
         choice = before if start.tune else choose(seen, before, plan.note_tried)
     began = time.process_time()
+    if taught is not None:
+        seen = taught_numbers(seen, found.rows, taught, unlabelled)
     head = build(seen, choice, loss, plan.spec.tiers, about)
     plan.note_tried(Tried(name=f"solved: {choice.name}", scores={}, cpu_s=time.process_time() - began, chosen=True))
     return head
