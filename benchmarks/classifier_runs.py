@@ -110,10 +110,18 @@ class Embeddings:
 class Chain:
     """The runs of one task: each goes on from the model of the one before."""
 
-    def __init__(self, folder: Path, embeddings: Embeddings, *, seed: int, training: Mapping[str, Any] | None = None) -> None:
-        """`training` are settings of the task's `training` section that differ from the shipped ones."""
+    def __init__(
+        self,
+        folder: Path,
+        embeddings: Embeddings,
+        *,
+        seed: int,
+        training: Mapping[str, Any] | None = None,
+        task: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`task` are settings of the task that differ from the shipped ones, `training` those of its `training` section."""
         folder.mkdir(parents=True)
-        shipped = load_tasks(SHIPPED_TASKS_DIR)["news-topics"].model_dump()
+        shipped = load_tasks(SHIPPED_TASKS_DIR)["news-topics"].model_dump() | dict(task or {})
         self._task = TaskSpec.model_validate(shipped | {"training": shipped["training"] | dict(training or {})})
         self._folder, self._embeddings = folder, embeddings
         self._settings = SETTINGS.model_copy(update={"seed": seed})
@@ -126,7 +134,7 @@ class Chain:
 
     def fork(self, folder: Path) -> Chain:
         """Return a chain that goes on from the same model, in a folder of its own; this one stays as it is."""
-        other = Chain(folder, self._embeddings, seed=self._settings.seed, training=self._task.training.model_dump())
+        other = Chain(folder, self._embeddings, seed=self._settings.seed, task=self._task.model_dump())
         other._champion, other._learnt, other._number = self._champion, set(self._learnt), self._number
         other._store, other._features = self._store, self._features
         return other
@@ -174,6 +182,12 @@ class Chain:
         computing_s = sum(one.cpu_s for one in tried if one.name.startswith(_COMPUTING))
         self._publish(run_dir / "model", given, kept)
         return Cost(spent_s - computing_s, features_s + computing_s, tuple(tried))
+
+    @property
+    def head(self) -> Head:
+        """The champion's head."""
+        assert self._champion is not None, "run something first"
+        return Head.read(self._champion.folder)
 
     def answers(self, texts: Sequence[str]) -> list[dict[str, float]]:
         """Return the champion's scores, by label, for each of the texts; the highest comes first.

@@ -83,7 +83,7 @@ def _measured(arguments: Namespace) -> dict[str, Any]:
     embeddings = Embeddings(arguments.embeddings)
     runs: dict[str, Any] = {}
     for seed in seeds:
-        sets = _sets(rows, NEW[seed % len(NEW)], seed, first=first, corrected=corrected)
+        sets = sets_of(rows, NEW[seed % len(NEW)], seed, first=first, corrected=corrected)
         embeddings.add(
             row.text for part in (sets.first, sets.new, sets.corrected, sets.asked_old, sets.asked_new) for row in part
         )
@@ -100,7 +100,8 @@ def _measured(arguments: Namespace) -> dict[str, Any]:
     }
 
 
-def _sets(rows: Sequence[Row], new: str, seed: int, *, first: int, corrected: int) -> Sets:
+def sets_of(rows: Sequence[Row], new: str, seed: int, *, first: int, corrected: int) -> Sets:
+    """Return rows in which the label `new` is new: so many of the first model, and so many corrections of other labels."""
     chance = random.Random(seed)
     unique = list({row.text: row for row in rows}.values())
     others = chance.sample([row for row in unique if row.label != new], first + corrected + _ASKED_OLD)
@@ -165,7 +166,7 @@ def _of_seed(
         for count in portions:
             cost, answers = arm.after([*first, *map(Given, sets.new[:count])], [*old, *new])
             lines[f"after_{count}"] = {
-                "new_f1": _f1(label, [*gold, *[label] * len(new)], answers),
+                "new_f1": f1_of(label, [*gold, *[label] * len(new)], answers),
                 "old": label_metrics.accuracy(gold, answers[: len(old)]),
                 "cpu_s": cost.learning_s,
                 "features_s": cost.features_s,
@@ -211,7 +212,8 @@ def _with_mistakes(sets: Sets, seed: int) -> list[Row]:
     ]
 
 
-def _f1(label: str, gold: Sequence[str], answers: Sequence[str]) -> float:
+def f1_of(label: str, gold: Sequence[str], answers: Sequence[str]) -> float:
+    """Return the F1 of one label."""
     right = sum(one == other == label for one, other in zip(gold, answers, strict=True))
     return 2 * right / max(1, gold.count(label) + list(answers).count(label))
 

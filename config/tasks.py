@@ -13,11 +13,11 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from config.errors import UserError
 from config.foreign.labels import LabelName
 from config.kinds import catalog as kinds
-from config.kinds.kind import ExcludesLabels, HasKeywords, Measures
+from config.kinds.kind import ExcludesLabels, HasKeywords, Kind, Measures
 from config.kinds.regression.dimensions import MAX_DIMENSIONS, Dimension
 from config.kinds.signals.categories import MAX_CATEGORIES, Category, Tag
-from config.task_files import filters
-from config.task_files.measured import misfit
+from config.task_files import built, filters, label_words, measured
+from config.task_files.label_words import Hypothesis, LabelWords
 from config.task_files.prefilter import Prefilter
 from config.task_files.rates import NUMBER_TAG
 from config.task_files.sections import FeedbackPolicy, Promotion, Refresh, Section, Training, Trigger
@@ -55,6 +55,16 @@ class TaskSpec(Section):
     renames: Annotated[
         dict[LabelName, LabelName], Field(description="Old label -> new label, applied when a training set is frozen.")
     ] = Field(default_factory=dict)
+    label_words: Annotated[
+        LabelWords,
+        Field(
+            description="What labels mean in words, from which a head starts: label -> words, `names` (of each label its name), "
+            "`none`, or `auto`: names where the base model is one for inference (classification, multilabel)."
+        ),
+    ] = "auto"
+    hypothesis: Annotated[
+        Hypothesis, Field(description="The sentence that such a base model is asked about a text, with {} for a label's words.")
+    ] = "This text is about {}."
     abstain_below: Annotated[
         float,
         Field(ge=0, le=1, description="An answer whose highest probability is below says `abstained` (classification); 0: none."),
@@ -143,19 +153,8 @@ class TaskSpec(Section):
             choices = ", ".join(kind.metrics)
             message = f"promotion.metric {self.promotion.metric!r} does not fit kind {self.kind}; choose one of {choices}"
             raise ValueError(message)
-        if self.abstain_below and not {"label", "scores"} <= kind.shown.model_fields.keys():
-            message = (
-                f"abstain_below needs one label a text and its probability, and answers of kind {self.kind} differ; remove it"
-            )
-            raise ValueError(message)
-        if self.training.contradicted_weight < 1.0 and "label" not in kind.shown.model_fields:
-            message = f"training.contradicted_weight needs one label a text, and kind {self.kind} has others; remove it"
-            raise ValueError(message)
-        if (problem := misfit(self, kind.declares if isinstance(kind, Measures) else None)) is not None:
+        if (problem := self._misfit(kind)) is not None:
             raise ValueError(problem)
-        if not isinstance(kind, ExcludesLabels) and (unfit := self.training.only_of_whole_texts):
-            message = f"training.{unfit[0]} does not fit kind {self.kind}; remove it"
-            raise ValueError(message)
         if both := sorted({*self.label_names} & {*self.training.exclude_labels}):
             message = (
                 f"training.exclude_labels excludes {', '.join(both)}, which label_names declares; remove it from one of them"
@@ -175,6 +174,20 @@ class TaskSpec(Section):
             message = "promotion.baseline keywords needs keywords; list some in the file, or write `baseline: majority`"
             raise ValueError(message)
         return self
+
+    def _misfit(self, kind: Kind) -> str | None:
+        """Return, in words, what the task asks for that does not fit its kind; None where all does."""
+        if self.abstain_below and not {"label", "scores"} <= kind.shown.model_fields.keys():
+            return f"abstain_below needs one label a text and its probability, and answers of kind {self.kind} differ; remove it"
+        if self.training.contradicted_weight < 1.0 and "label" not in kind.shown.model_fields:
+            return f"training.contradicted_weight needs one label a text, and kind {self.kind} has others; remove it"
+        if not isinstance(kind, ExcludesLabels) and (unfit := self.training.only_of_whole_texts):
+            return f"training.{unfit[0]} does not fit kind {self.kind}, which has no labels of whole texts; remove it"
+        return (
+            built.misfit(self)
+            or label_words.misfit(self, of_whole_texts=isinstance(kind, ExcludesLabels))
+            or measured.misfit(self, kind.declares if isinstance(kind, Measures) else None)
+        )
 
     def accepts_label(self, label: str) -> bool:
         """Return whether an example may carry `label` (after renames)."""

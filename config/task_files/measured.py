@@ -35,8 +35,6 @@ def misfit(task: TaskSpec, declares: str | None) -> str | None:
 def _for_labels(task: TaskSpec) -> str | None:
     if task.label_names or task.renames or task.labels == "closed":
         return f"kind {task.kind} has no labels; remove labels, label_names and renames"
-    if task.training.feature_blocks or task.training.contradicted_weight < 1.0:
-        return "training.feature_blocks and training.contradicted_weight are for labels; remove them"
     return None
 
 

@@ -26,6 +26,7 @@ from consumers.formats.rows import BadRow
 from consumers.training_set.selection import usable_target
 from daemon.flow.answering import answer_of
 from perennial_artifact.errors import UnusableError
+from perennial_artifact.sentence.head import Solved
 from perennial_artifact.sentence.layout import HEAD_FOLDER
 from perennial_artifact.sentence.numbers import DIMENSIONS_FILE, Measured, NumberHead
 from registry.corrections import Answering
@@ -63,7 +64,7 @@ def test_a_task_of_numbers_needs_no_key_for_labels() -> None:
         ({"tiers": {"low": 1, "high": 6}}, "begins at 6"),
         ({"labels": "closed", "label_names": ["a"]}, "no labels"),
         ({"training": {"loss": "l1"}}, "mse"),
-        ({"training": {"feature_blocks": ["ngrams"]}}, "for labels"),
+        ({"training": {"feature_blocks": ["ngrams"]}}, "only for classification, multilabel"),
         ({"promotion": {"metric": "accuracy"}}, "mae, rmse, spearman"),
         ({"promotion": {"metric": "mae", "slices": [{"slice": "dimension:joy", "max_drop": 0.1}]}}, "dimension:joy"),
         ({"kind": "classification", "promotion": {"metric": "accuracy"}, "labels": "open"}, "kinds that measure"),
@@ -208,10 +209,38 @@ def test_strength_is_chosen_by_newer_rows_and_said(tmp_path: Path) -> None:
     rows = replace(rows, days=np.arange(600.0), values=np.clip(3 + features[:, :1].astype(np.float64), 1, 5))
     tried: list[Any] = []
     chosen = choosing.choose(rows, Choice(None, 1e-4), tried.append)
-    assert chosen.strength == 1.0, "the signal has no noise, so the weakest penalty is best"
+    assert chosen.strength == 3.0, "the signal has no noise, so the weakest penalty is best"
     assert sum(one.chosen for one in tried) == 1
     few = rows.take(np.arange(20))
     assert choosing.choose(few, Choice(None, 1e-4), tried.append) == Choice(None, 1e-4)
+
+
+def test_a_dimension_has_a_strength_of_its_own_where_that_is_clearly_better(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(800, 400)).astype(np.float32) / 20
+    sure, dim = 3 + 20 * features[:, 0], 3 + rng.normal(scale=1.0, size=800)
+    dimensions = (Measured("sure", 1.0, 5.0), Measured("dim", 1.0, 5.0), Measured("rare", 1.0, 5.0))
+    values = np.clip(np.column_stack([sure, dim, np.where(np.arange(800) < 10, 3.0, np.nan)]), 1, 5)
+    rows = replace(number_rows(toy_numbers(800), features, dimensions), days=np.arange(800.0), values=values)
+    tried: list[Any] = []
+    chosen = choosing.choose(rows, Choice(None, 3.0), tried.append)
+    strengths = dict(zip(("sure", "dim", "rare"), chosen.strengths(dimensions).tolist(), strict=True))
+    assert strengths["sure"] > strengths["dim"]
+    assert strengths["rare"] == chosen.strength, "ten rows choose nothing"
+    assert "for dim" in chosen.name or "for sure" in chosen.name
+    assert sum(one.chosen for one in tried) == 1
+    head = choosing.build(rows, chosen, "mse", {}, Solved())
+    head.write(tmp_path)
+    assert choosing.choice_of(NumberHead.read(tmp_path)) == chosen
+
+
+def test_one_strength_for_each_is_what_each_has_alone() -> None:
+    rng = np.random.default_rng(1)
+    features, values = rng.normal(size=(100, 6)).astype(np.float32), rng.normal(size=(100, 2))
+    together = solve(features, values, np.ones(100), strength=np.array([0.1, 3.0]))
+    for at, strength in enumerate((0.1, 3.0)):
+        alone = solve(features, values[:, at : at + 1], np.ones(100), strength=strength)
+        assert together.weight[at] == pytest.approx(alone.weight[0], abs=1e-5)
 
 
 @pytest.fixture

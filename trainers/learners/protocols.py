@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -105,6 +105,10 @@ class TrainingPlan:
         if self.rows_per_step is None:
             return self.spec.training.gradient_accumulation
         return max(1, round(self.rows_per_step / self.batch_size))
+
+    def of_weight(self) -> TrainingPlan:
+        """Return the plan without rows that weigh nothing: they teach nothing, and must not look as if they did."""
+        return replace(self, rows=[row for row in self.rows if row.weight > 0])
 
 
 class Aligner(Protocol):

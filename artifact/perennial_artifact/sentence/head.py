@@ -55,6 +55,10 @@ class Solved:
     """The label prior is that of so many last days; None: that of all rows."""
     strength: float = 1.0
     """Inverse of the L2 penalty (scikit-learn's C)."""
+    strengths: Mapping[str, float] = field(default_factory=dict)
+    """Of a regression, that of each dimension whose strength is another."""
+    words: float = 0.0
+    """How far the words of labels were trusted: the standard deviation of the logits that they began with; 0: not at all."""
     temperature: float = 1.0
     """Weights and bias were divided by this after solving, so that the logits are calibrated."""
     prior: Mapping[str, float] = field(default_factory=dict)

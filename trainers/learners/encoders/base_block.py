@@ -11,14 +11,12 @@ import torch
 from perennial_artifact.sentence.encoder import Pooled, save_encoder
 from perennial_artifact.sentence.layout import BASE_FOLDER
 from trainers.learners.encoders import encoder as encoders
+from trainers.learners.encoders.bases import NOT_READ
 from trainers.learners.encoders.encoder import TextEncoder
 from trainers.learners.encoders.stored import features_of
 from trainers.learners.features import Features
 from trainers.learners.protocols import Example, TrainingPlan
 from trainers.learners.tried import Tried
-
-_NOT_READ = "pooler"
-"""Weights that features do not depend on: random where the base lacks them."""
 
 
 def base_beside(
@@ -51,7 +49,7 @@ def base_beside(
 
 def _same(first: Pooled, second: Pooled) -> bool:
     ours, theirs = (
-        {name: tensor.cpu() for name, tensor in each.state_dict().items() if _NOT_READ not in name} for each in (first, second)
+        {name: tensor.cpu() for name, tensor in each.state_dict().items() if NOT_READ not in name} for each in (first, second)
     )
     return (
         first.layout == second.layout

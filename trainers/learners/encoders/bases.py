@@ -22,6 +22,8 @@ quieten()
 
 BASE_TOKENS_KEY = "perennial_base_tokens"
 """The base tokenizer's own limit, written into the saved config: the saved tokenizer knows only the one it was made for."""
+NOT_READ = "pooler"
+"""Weights that features do not depend on: random where a base lacks them, as many do."""
 _DROPOUT_KEYS = ("attention_probs_dropout_prob", "attention_dropout", "hidden_dropout_prob", "hidden_dropout", "dropout")
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
+from config.errors import UserError
 from perennial_artifact.compute import Compute
 from perennial_artifact.description import describe
 from perennial_artifact.errors import UnusableError
@@ -19,6 +20,7 @@ from perennial_artifact.transformer import reading
 from perennial_artifact.transformer.encoder import UNREADABLE, padded
 from trainers.learners.encoders.bases import (
     BASE_TOKENS_KEY,
+    NOT_READ,
     filled_alike,
     fitted,
     is_decoder,
@@ -84,11 +86,24 @@ def open_base(name: str, *, max_tokens: int) -> TextEncoder:
         tokenizer = AutoTokenizer.from_pretrained(source)
         setattr(config, BASE_TOKENS_KEY, tokenizer.model_max_length)
         with filled_alike():
-            transformer = AutoModel.from_pretrained(source, config=config, dtype=torch.float32, use_safetensors=True)
+            transformer, loading = AutoModel.from_pretrained(
+                source, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+            )
+        if absent := sorted(weight for weight in loading["missing_keys"] if NOT_READ not in weight):
+            # The library fills what is missing with random numbers and only warns.
+            raise _lacks(name, absent)
         modules = sentence_modules(_pooling(Path(source), config.model_type), dimensions=int(config.hidden_size))
         return _joined(Pooled(transformer, modules), tokenizer, max_tokens)
     except UNREADABLE as error:
         raise unloadable(name, error) from error
+
+
+def _lacks(name: str, weights: Sequence[str]) -> UserError:
+    message = (
+        f"base_model {name!r} lacks weights: {', '.join(weights[:3])}{' and others' if len(weights) > 3 else ''}; nothing was "  # noqa: PLR2004 - as many as are named
+        "trained. Fetch it again, or give another"
+    )
+    return UserError(message)
 
 
 def open_champion(folder: Path, *, max_tokens: int) -> TextEncoder:

@@ -192,6 +192,11 @@ def features_of_rows(
     return features
 
 
+def served(plan: TrainingPlan, encoder: TextEncoder, texts: Sequence[str]) -> Features:
+    """Return what the encoder that will be served makes of a few texts, shape (texts, features)."""
+    return encoder.as_served(plan.hardware.compute).features(texts)[0]
+
+
 def epochs_over(plan: TrainingPlan, rows: int, *, from_base: bool) -> int:
     """Return how often a run that solves its head on all rows passes over so many in tuning."""
     training = plan.spec.training

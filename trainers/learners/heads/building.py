@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -14,24 +15,39 @@ from trainers.learners.heads.families.family import Answering
 from trainers.learners.heads.forward import Choice
 from trainers.learners.heads.rows import HeadRows
 from trainers.learners.heads.solving import Weights
+from trainers.learners.heads.unseen import from_words
 
 
-def build(rows: HeadRows, labels: LabelSet, choice: Choice, about: Solved, *, start: Head | None = None) -> Head:
+def build(
+    rows: HeadRows,
+    labels: LabelSet,
+    choice: Choice,
+    about: Solved,
+    *,
+    start: Head | None = None,
+    declared: Collection[str] = (),
+) -> Head:
     """Return the head of `choice` on all rows, whose label ids are those of `labels`.
 
-    `about` says what the encoder was tuned on; the rest is filled in. `start` is a head of the same encoder to begin from. Raises
-    `RunFailedError` when the rows have one label only, or features that are not finite.
+    `about` says what the encoder was tuned on; the rest is filled in. `start` is a head of the same encoder to begin from. A
+    label of `declared` that no row carries is answered from its words, where these are trusted. Raises `RunFailedError` when the
+    rows have one label only, or features that are not finite.
     """
     found, shares = forward.solved(rows, choice, start=None if start is None else _begin(start, labels))
     answering = rows.family.answering(forward.judged_rows(rows, choice), rows.labels)
+    found, answering = from_words(
+        rows, found, answering, choice.words, [labels.ids[name] for name in declared if name in labels.ids]
+    )
     temperature = answering.temperature
     weight = np.zeros((len(labels.names), rows.features.shape[1]), dtype=np.float32)
     bias = np.full(len(labels.names), UNLEARNT_BIAS, dtype=np.float32)
     weight[found.labels], bias[found.labels] = found.weight / temperature, found.bias / temperature
-    answerable = LabelSet(labels.names, labels.seen & {labels.names[number] for number in found.labels})
+    answered = {labels.names[number] for number in found.labels}
+    answerable = LabelSet(labels.names, frozenset(answered & {*labels.seen, *declared}))
     about = replace(
         about, rows=len(rows), half_life_days=choice.half_life_days, prior_days=choice.prior_days, strength=choice.strength,
-        temperature=temperature, prior={labels.names[number]: share for number, share in (shares or {}).items()},
+        words=choice.words if rows.starts is not None else 0.0, temperature=temperature,
+        prior={labels.names[number]: share for number, share in (shares or {}).items()},
     )  # fmt: skip
     return Head(weight, bias, answerable, about, _thresholds(answering, len(labels.names)))
 
@@ -40,7 +56,7 @@ def choice_of(head: Head) -> Choice:
     """Return how a head was solved; of one that never was, such as a converted one, the default."""
     if head.solved.rows == 0:
         return Choice()
-    return Choice(head.solved.half_life_days, head.solved.prior_days, head.solved.strength)
+    return Choice(head.solved.half_life_days, head.solved.prior_days, head.solved.strength, head.solved.words)
 
 
 def _thresholds(answering: Answering, labels: int) -> npt.NDArray[np.float32] | None:

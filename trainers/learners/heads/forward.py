@@ -31,19 +31,23 @@ class Choice:
     half_life_days: float | None = 365.0
     prior_days: float | None = 182.0
     strength: float = 10.0
+    words: float = 0.0
+    """How far the words of labels are trusted: the standard deviation of the logits that they start from; 0: not at all."""
 
     @property
     def name(self) -> str:
         """The choice in words, for the run's report."""
         half = "no decay" if self.half_life_days is None else f"half-life {self.half_life_days:g} days"
         recent = "prior of all rows" if self.prior_days is None else f"prior of the last {self.prior_days:g} days"
-        return f"{half}, {recent}, strength {self.strength:g}"
+        words = f", words trusted {self.words:g}" if self.words else ""
+        return f"{half}, {recent}, strength {self.strength:g}{words}"
 
 
 def solved(rows: HeadRows, choice: Choice, *, start: Weights | None = None) -> tuple[Weights, dict[int, float] | None]:
     """Return the head of `choice`, and the label prior that its bias assumes (label id -> share; None: the rows' own)."""
     weights = decayed(rows.days, rows.weights, choice.half_life_days)
-    found = rows.family.solve(rows.features, rows.labels, weights, strength=choice.strength, start=start)
+    near = rows.centre(choice.words)
+    found = rows.family.solve(rows.features, rows.labels, weights, strength=choice.strength, start=start, centre=near)
     return _with_prior(found, rows, weights, choice.prior_days)
 
 
@@ -67,11 +71,21 @@ def choose(rows: HeadRows, before: Choice, note: Callable[[Tried], None]) -> Cho
         tried |= _scores(thin, splits, [replace(before, prior_days=days, strength=strength) for days in priors])
     strength = _best(tried, before).strength
     for half_life in half_lives - {before.half_life_days}:
-        tried |= _scores(thin, splits, [Choice(half_life, days, strength) for days in priors])
+        tried |= _scores(thin, splits, [Choice(half_life, days, strength, before.words) for days in priors])
     best = _best(tried, before)
     for choice, found in tried.items():
         note(Tried(name=choice.name, scores=found.means, cpu_s=found.cpu_s, chosen=choice == best))
     return best
+
+
+def is_worse(rows: HeadRows, choice: Choice, *, than: Choice) -> bool:
+    """Return whether heads of `choice` answer newer rows clearly worse than those of another; False where too few can judge."""
+    thin = _thinned(rows)
+    splits = list(_splits(thin))
+    if sum(len(judge) for _fit, judge in splits) < _LEAST_JUDGED:
+        return False
+    ours, theirs = (_scores(thin, splits, [one])[one] for one in (choice, than))
+    return _clearly_better(theirs, ours)
 
 
 def compare(first: HeadRows, second: HeadRows, choice: Choice, *, newer_than_days: float) -> tuple[Tried, Tried, bool] | None:
@@ -131,7 +145,8 @@ def _scores(rows: HeadRows, splits: Sequence[tuple[Ids, Ids]], choices: Sequence
     for fit, judge in splits:
         older, gold = rows.take(fit), rows.labels[judge]
         weights = decayed(older.days, older.weights, choices[0].half_life_days)
-        found = family.solve(older.features, older.labels, weights, strength=choices[0].strength)
+        near = older.centre(choices[0].words)
+        found = family.solve(older.features, older.labels, weights, strength=choices[0].strength, centre=near)
         right.append(gold)
         for choice in choices:
             head, _prior = _with_prior(found, older, weights, choice.prior_days)

@@ -18,6 +18,7 @@ from trainers.learners.heads.contradictions import lightened
 from trainers.learners.heads.forward import Choice, choose
 from trainers.learners.heads.links import link_encoder
 from trainers.learners.heads.rows import HeadRows, head_rows
+from trainers.learners.heads.starts import read as starts_of
 from trainers.learners.heads.stored import FromFeatures, champion_of, known_rows, refuse_of_another
 from trainers.learners.labelling import of as labelling_of
 from trainers.learners.opening import usable as usable_model
@@ -40,7 +41,7 @@ class HeadRefresh:
         """
         folder, description = champion_of(plan, WITH_HEAD)
         with usable_model():
-            before = Head.read(folder)
+            before, starts = Head.read(folder), starts_of(folder)
         labelling = labelling_of(plan.spec)
         found = labelling.usable(plan, before.labels)
         known, stored, note = known_rows(plan, found.rows)
@@ -49,14 +50,17 @@ class HeadRefresh:
         refuse_of_another(features, before)
         note = found.note or note
         known = lightened(plan, known, stored, found.labels, choice_of(before))
-        rows = head_rows(known, features, found.labels, labelling.family)
+        rows = head_rows(known, features, found.labels, labelling.family, starts)
         choice = _choice(rows, choice_of(before), plan)
         began = time.process_time()
-        head = build(rows, found.labels, choice, replace(before.solved, refreshes=before.solved.refreshes + 1), start=before)
+        about = replace(before.solved, refreshes=before.solved.refreshes + 1)
+        head = build(rows, found.labels, choice, about, start=before, declared=plan.spec.label_names)
         plan.note_tried(Tried(name=f"solved: {choice.name}", scores={}, cpu_s=time.process_time() - began, chosen=True))
         # The encoder's bytes are not to change.
         link_encoder(folder, output)
         head.write(output)
+        if starts is not None:
+            starts.write(output)
         if blocks is not None:
             blocks.write(output)
         answerable = tuple(head.labels.names[number] for number in head.labels.seen_ids)

@@ -12,6 +12,7 @@ from perennial_artifact.labels import LabelSet
 from trainers.learners.heads.families.family import Family, Gold
 from trainers.learners.heads.families.multinomial import Multinomial
 from trainers.learners.heads.solving import Floats, Ids, Matrix
+from trainers.learners.heads.starts import Starts
 from trainers.learners.protocols import Example
 
 _SECONDS_A_DAY = 86_400.0
@@ -35,6 +36,8 @@ class HeadRows:
     independent: npt.NDArray[np.bool_]
     """Whether a row was chosen without looking at a model's answer."""
     family: Family = MULTINOMIAL
+    starts: npt.NDArray[np.float32] | None = None
+    """Shape (labels, features): what the words of each label say in these features, by id; None where no label has words."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -43,12 +46,16 @@ class HeadRows:
         """Return some of the rows."""
         return HeadRows(
             self.features[places], self.labels[places], self.weights[places], self.days[places], self.documents[places],
-            self.independent[places], self.family,
+            self.independent[places], self.family, self.starts,
         )  # fmt: skip
 
     def with_features(self, features: Matrix) -> HeadRows:
-        """Return the same rows as another encoder sees them."""
-        return replace(self, features=features)
+        """Return the same rows as another encoder sees them, of which nothing is known of words."""
+        return replace(self, features=features, starts=None)
+
+    def centre(self, trust: float) -> npt.NDArray[np.float32] | None:
+        """Return what weights are drawn to where words are trusted so far: shape (labels, features); None: to zero."""
+        return None if self.starts is None or trust <= 0.0 else np.float32(trust) * self.starts
 
 
 def days_of(rows: Sequence[Example]) -> Floats:
@@ -56,8 +63,13 @@ def days_of(rows: Sequence[Example]) -> Floats:
     return np.array([row.event_time.timestamp() for row in rows], dtype=np.float64) / _SECONDS_A_DAY
 
 
-def head_rows(rows: Sequence[Example], features: Matrix, labels: LabelSet, family: Family = MULTINOMIAL) -> HeadRows:
-    """Return examples, whose labels are among `labels`, and their features, shape (rows, features)."""
+def head_rows(
+    rows: Sequence[Example], features: Matrix, labels: LabelSet, family: Family = MULTINOMIAL, starts: Starts | None = None
+) -> HeadRows:
+    """Return examples, whose labels are among `labels`, and their features, shape (rows, features).
+
+    `starts` is what the words of labels say in these features.
+    """
     documents: dict[str, int] = {}
     return HeadRows(
         features,
@@ -67,4 +79,5 @@ def head_rows(rows: Sequence[Example], features: Matrix, labels: LabelSet, famil
         np.array([documents.setdefault(row.document or f"\0{row.example_id}", len(documents)) for row in rows], dtype=np.intp),
         np.array([row.independent for row in rows], dtype=bool),
         family,
+        None if starts is None else starts.scaled(labels.names, features),
     )

@@ -8,7 +8,9 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize
 from scipy.sparse import csr_array
+from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
@@ -49,11 +51,7 @@ def solve(features: Matrix, labels: Ids, weights: Floats, *, strength: float, st
     `features` has shape (rows, features), `labels` an id per row, `weights` a number above 0 per row; `start` is where to begin.
     Raises `RunFailedError` when there are fewer than two labels, or numbers that are not finite.
     """
-    found = np.unique(labels)
-    if len(found) < 2:  # noqa: PLR2004 - one label is nothing to tell apart
-        message = f"a head needs rows of at least two labels, and {len(labels)} rows carry {len(found)}; send others"
-        raise RunFailedError(message)
-    refuse_infinite(features)
+    found = _told_apart(features, labels)
     tolerance = min(_MOST_TOLERANCE, _TOLERANCE_PER_LABEL / len(found))
     model = LogisticRegression(C=strength, tol=tolerance, max_iter=_MOST_STEPS, warm_start=start is not None)
     if start is not None and len(found) > 2:  # noqa: PLR2004 - two labels are solved as one row
@@ -67,6 +65,53 @@ def solve(features: Matrix, labels: Ids, weights: Floats, *, strength: float, st
     if len(found) == 2:  # noqa: PLR2004 - the library gives one row, for the second label
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     return Weights(found, weight, bias)
+
+
+def solve_near(
+    features: Matrix, labels: Ids, weights: Floats, *, strength: float, centre: Features, start: Weights | None = None
+) -> Weights:
+    """Return the same minimum, with the length of what the weights differ by from `centre`, shape (label ids, features).
+
+    scikit-learn draws weights to zero alone. Raises `RunFailedError` as `solve` does.
+    """
+    found, which = _told_apart(features, labels), np.searchsorted(np.unique(labels), labels)
+    near, shape = centre[found], (len(found), features.shape[1] + 1)
+    scale, places = 1.0 / (strength * float(weights.sum())), np.arange(len(labels))
+
+    def loss(flat: Floats) -> tuple[float, Floats]:
+        solved = flat.reshape(shape)
+        weight, bias = solved[:, :-1].astype(np.float32), solved[:, -1].astype(np.float32)
+        log = log_softmax(features @ weight.T + bias, axis=1)
+        wrong = np.exp(log)
+        wrong[places, which] -= 1.0
+        wrong *= (strength * weights)[:, None].astype(np.float32)
+        apart = weight - near
+        gradient = np.empty(shape)
+        gradient[:, :-1] = wrong.T @ features + apart
+        gradient[:, -1] = wrong.sum(axis=0)
+        value = -strength * float((weights * log[places, which]).sum()) + 0.5 * float((apart.astype(np.float64) ** 2).sum())
+        return scale * value, scale * gradient.ravel()
+
+    begin = np.zeros(shape)
+    begin[:, :-1] = near
+    if start is not None and start.weight.shape[1] == features.shape[1]:
+        known = np.isin(found, start.labels)
+        at = np.searchsorted(start.labels, found[known])
+        begin[known, :-1], begin[known, -1] = start.weight[at], start.bias[at]
+    options = {"gtol": min(_MOST_TOLERANCE, _TOLERANCE_PER_LABEL / len(found)), "ftol": 0.0, "maxiter": _MOST_STEPS}
+    # The last steps change no answer.
+    solved = minimize(loss, begin.ravel(), jac=True, method="L-BFGS-B", options=options).x.reshape(shape)
+    return Weights(found, np.ascontiguousarray(solved[:, :-1], dtype=np.float32), solved[:, -1].astype(np.float32))
+
+
+def _told_apart(features: Matrix, labels: Ids) -> Ids:
+    """Return the ids of the labels. Raises `RunFailedError` for one alone, and for features that are not finite."""
+    found = np.unique(labels)
+    if len(found) < 2:  # noqa: PLR2004 - one label is nothing to tell apart
+        message = f"a head needs rows of at least two labels, and {len(labels)} rows carry {len(found)}; send others"
+        raise RunFailedError(message)
+    refuse_infinite(features)
+    return found
 
 
 def refuse_infinite(features: Matrix) -> None:

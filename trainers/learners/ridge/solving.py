@@ -37,13 +37,13 @@ class Map:
         return found
 
 
-def solve(features: Features, values: Floats, weights: Floats, *, strength: float, loss: Loss = "mse") -> Map:
+def solve(features: Features, values: Floats, weights: Floats, *, strength: float | Floats, loss: Loss = "mse") -> Map:
     """Return the minimum of `strength` times the weighted loss plus the squared length of the weights, for each dimension.
 
     `features` has shape (rows, features); `values` (rows, dimensions) holds a number for each dimension in at least one row, and
-    is not a number where it is missing: such a row says nothing of that dimension. `loss`: squared errors, or Huber's with a
-    scale learnt from the errors. A dimension without any number is zero. Raises `RunFailedError` for features that are not
-    finite.
+    is not a number where it is missing: such a row says nothing of that dimension. `strength` is one for all dimensions, or one
+    for each. `loss`: squared errors, or Huber's with a scale learnt from the errors. A dimension without any number is zero.
+    Raises `RunFailedError` for features that are not finite.
     """
     if not np.isfinite(features).all():
         rows = np.flatnonzero(~np.isfinite(features).all(axis=1))
@@ -53,6 +53,7 @@ def solve(features: Features, values: Floats, weights: Floats, *, strength: floa
         )
         raise RunFailedError(message)
     count = values.shape[1]
+    strengths = np.broadcast_to(np.asarray(strength, dtype=np.float64), (count,))
     weight, bias = np.zeros((count, features.shape[1]), dtype=np.float32), np.zeros(count, dtype=np.float32)
     known = ~np.isnan(values)
     # Dimensions that the same rows know are solved together, which costs as much as one.
@@ -61,33 +62,37 @@ def solve(features: Features, values: Floats, weights: Floats, *, strength: floa
         columns = [at for at, found in enumerate(patterns) if found == pattern]
         rows = np.flatnonzero(known[:, columns[0]])
         if len(rows):
-            weight[columns], bias[columns] = _together(features[rows], values[rows][:, columns], weights[rows], strength, loss)
+            seen = features[rows], values[rows][:, columns], weights[rows]
+            weight[columns], bias[columns] = _together(*seen, strengths[columns], loss)
     return Map(weight, bias)
 
 
-def _together(features: Features, values: Floats, weights: Floats, strength: float, loss: Loss) -> tuple[Floats, Floats]:
-    found = _ridge(features, values, weights, strength)
+def _together(features: Features, values: Floats, weights: Floats, strengths: Floats, loss: Loss) -> tuple[Floats, Floats]:
+    found = _ridge(features, values, weights, strengths)
     if loss == "mse":
         return found
-    columns = [_huber(features, values[:, at], weights, strength, found[0][at], found[1][at]) for at in range(values.shape[1])]
+    columns = [
+        _huber(features, values[:, at], weights, strengths[at : at + 1], found[0][at], found[1][at])
+        for at in range(len(strengths))
+    ]
     return np.stack([weight for weight, _bias in columns]), np.array([bias for _weight, bias in columns])
 
 
 def _huber(  # noqa: PLR0917 - where it begins is a map
-    features: Features, values: Floats, weights: Floats, strength: float, weight: Floats, bias: Floats
+    features: Features, values: Floats, weights: Floats, strengths: Floats, weight: Floats, bias: Floats
 ) -> tuple[Floats, Floats]:
     """Return the minimum of the Huber loss from a start: each round is a ridge in which large errors weigh less."""
     for _round in range(_ROUNDS):
         errors = np.abs(values - features @ weight - bias)
         bound = max(_TUNING_CONSTANT * _SIGMAS_PER_MAD * float(np.median(errors)), np.finfo(np.float64).tiny)
         lighter = weights * np.minimum(1.0, bound / np.maximum(errors, bound))
-        found, offset = _ridge(features, values[:, None], lighter, strength)
+        found, offset = _ridge(features, values[:, None], lighter, strengths)
         weight, bias = found[0], offset[0]
     return weight, bias
 
 
-def _ridge(features: Features, values: Floats, weights: Floats, strength: float) -> tuple[Floats, Floats]:
+def _ridge(features: Features, values: Floats, weights: Floats, strengths: Floats) -> tuple[Floats, Floats]:
     # A copy in 64 bits: the normal equations square what is lost in 32.
-    model = Ridge(alpha=1.0 / strength, solver="cholesky", copy_X=False)
+    model = Ridge(alpha=1.0 / strengths, solver="cholesky", copy_X=False)
     model.fit(features.astype(np.float64), values, sample_weight=weights)
     return np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)

@@ -39,6 +39,7 @@ def train(plan: TrainingPlan, output: Path, *, frozen: bool = False) -> None:
     """
     require_cpu()
     fix_random_seed(plan.seed)
+    plan = plan.of_weight()
     warm = plan.warm_start is not None and not plan.full
     nlp = open_pipeline(str(plan.warm_start)) if warm else base(plan.spec)
     is_open = plan.spec.labels == "open"

@@ -41,6 +41,7 @@ def train(plan: TrainingPlan, output: Path, *, frozen: bool = False) -> None:
     # Before the first sum: another number of threads adds in another order.
     torch.set_num_threads(plan.hardware.threads)
     torch.manual_seed(plan.seed)
+    plan = plan.of_weight()
     champion = champion_of(plan, of_format=FORMAT)
     if frozen and champion is None:
         message = f"the champion of task {plan.spec.name!r} is no token classifier on its base model; ask for a full run"

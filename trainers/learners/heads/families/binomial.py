@@ -14,7 +14,7 @@ from sklearn.metrics import f1_score
 
 from config.errors import RunFailedError
 from perennial_artifact.sentence.head import Features
-from trainers.learners.heads.families import thresholds
+from trainers.learners.heads.families import calibration, thresholds
 from trainers.learners.heads.families.family import Answering, Gold, Judged
 from trainers.learners.heads.solving import Floats, Ids, Matrix, Weights, refuse_infinite
 from trainers.learners.heads.weighting import Prior, recent_rows
@@ -60,6 +60,21 @@ class Binomial:
         """Return the rows of each label that any has, then those without one."""
         return [*(np.flatnonzero(gold[:, label] == 1) for label in self.known(gold)), np.flatnonzero((gold != 1).all(axis=1))]
 
+    def carried(self, gold: Gold, labels: int) -> npt.NDArray[np.bool_]:
+        """Return which labels each row carries, shape (rows, labels)."""
+        found: npt.NDArray[np.bool_] = gold[:, :labels] == 1
+        return found
+
+    def probabilities(self, logits: Floats) -> Floats:
+        """Return the probability of each label by itself."""
+        found: Floats = expit(logits)
+        return found
+
+    def usual_share(self, gold: Gold) -> float:
+        """Return the median share of the rows that a label has."""
+        marks = gold[:, self.known(gold)]
+        return float(np.median((marks == 1).sum(axis=0) / np.maximum((marks != NOT_KNOWN).sum(axis=0), 1)))
+
     def in_columns(self, gold: Gold, labels: Ids) -> Gold:
         """Return the columns of these labels."""
         return gold[:, labels]
@@ -84,7 +99,10 @@ class Binomial:
         found: Floats = np.where(gold == 1, more, less)
         return found
 
-    def solve(self, features: Matrix, gold: Gold, weights: Floats, *, strength: float, start: Weights | None = None) -> Weights:
+    def solve(
+        self, features: Matrix, gold: Gold, weights: Floats, *, strength: float, start: Weights | None = None,
+        centre: Features | None = None,
+    ) -> Weights:  # fmt: skip
         """Return the minimum for each label that a row carries."""
         if not self.can_fit(gold):
             message = (
@@ -98,7 +116,8 @@ class Binomial:
         cells = (weights[:, None] * (marks != NOT_KNOWN) * (1.0 if more is None else more)).astype(np.float32)
         carried: Features = np.maximum(marks, 0).astype(np.float32)
         begin = _begin(labels, carried, cells, features.shape[1], start)
-        solved = _minimum(features, carried, cells * np.float32(strength), begin)
+        near = np.float32(0) if centre is None else centre[labels]
+        solved = _minimum(features, carried, cells * np.float32(strength), begin, near)
         return Weights(labels, np.ascontiguousarray(solved[:, :-1], dtype=np.float32), solved[:, -1].astype(np.float32))
 
     def prior(
@@ -135,23 +154,29 @@ class Binomial:
         }
 
     def answering(self, judged: Judged | None, gold: Gold) -> Answering:
-        """Return the threshold of each label at which its F1 on newer rows is best; too few leave it to the label's share."""
-        chosen = None if judged is None else thresholds.of(expit(judged.logits), judged.gold)
+        """Return the temperature that makes newer rows' labels most probable, and the threshold at which each label's F1 is best.
+
+        Too few newer rows leave a threshold to the label's share.
+        """
+        temperature = 1.0 if judged is None else calibration.temperature_of_each(judged)
+        chosen = None if judged is None else thresholds.of(expit(judged.logits / temperature), judged.gold)
         if judged is not None and chosen is not None:
             found, common = chosen
-            return Answering(thresholds=dict(zip(judged.labels.tolist(), found.tolist(), strict=True)), threshold=common)
+            each = dict(zip(judged.labels.tolist(), found.tolist(), strict=True))
+            return Answering(temperature=temperature, thresholds=each, threshold=common)
         labels = self.known(gold)
         marks = gold[:, labels]
         # Balanced rows let every label look as if half of them carried it.
         shares = (marks == 1).sum(axis=0) / (marks != NOT_KNOWN).sum(axis=0) if not self.balanced else np.full(len(labels), 0.5)
-        return Answering(thresholds=dict(zip(labels.tolist(), thresholds.by_share(shares).tolist(), strict=True)))
+        each = dict(zip(labels.tolist(), thresholds.by_share(shares).tolist(), strict=True))
+        return Answering(temperature=temperature, thresholds=each)
 
 
-def _minimum(features: Matrix, marks: Features, cells: Features, begin: Floats) -> Floats:
+def _minimum(features: Matrix, marks: Features, cells: Features, begin: Floats, near: Features | np.float32) -> Floats:
     """Return weights and bias, shape (labels, features + 1), at the minimum of the loss.
 
-    `marks` (rows, labels) are 0 or 1, `cells` what each weighs. scikit-learn solves one label at a time, and each of its steps
-    reads all features; for all together a step is one product of matrices.
+    `marks` (rows, labels) are 0 or 1, `cells` what each weighs, `near` where weights are drawn to. scikit-learn solves one label
+    at a time, and each of its steps reads all features; for all together a step is one product of matrices.
     """
     scale = 1.0 / max(float(cells.sum(dtype=np.float64)) / cells.shape[1], np.finfo(np.float64).tiny)
 
@@ -161,10 +186,11 @@ def _minimum(features: Matrix, marks: Features, cells: Features, begin: Floats) 
         logits = features @ weight.T + bias
         wrong = cells * (expit(logits) - marks)
         gradient = np.empty_like(solved)
-        gradient[:, :-1] = wrong.T @ features + weight
+        apart = weight - near
+        gradient[:, :-1] = wrong.T @ features + apart
         gradient[:, -1] = wrong.sum(axis=0)
         value = float((cells * (np.logaddexp(np.float32(0), logits) - marks * logits)).sum(dtype=np.float64))
-        return scale * (value + 0.5 * float((weight.astype(np.float64) ** 2).sum())), scale * gradient.ravel()
+        return scale * (value + 0.5 * float((apart.astype(np.float64) ** 2).sum())), scale * gradient.ravel()
 
     options = {"gtol": _TOLERANCE, "ftol": 0.0, "maxiter": _MOST_STEPS, "maxfun": 2 * _MOST_STEPS}
     # The last steps change no answer.

@@ -26,6 +26,16 @@ def temperature(judged: Judged) -> float:
     return float(min(_TEMPERATURES, key=lambda divisor: _loss(logits / divisor, gold)))
 
 
+def temperature_of_each(judged: Judged) -> float:
+    """Return the same where each label is right or wrong by itself: over labels that are known and that an older row carries."""
+    logits = np.where(np.isfinite(judged.logits), judged.logits, 0.0)
+    told = np.isfinite(judged.logits) & (judged.gold >= 0)
+    if int(told.any(axis=1).sum()) < _LEAST_ROWS:
+        return 1.0
+    towards = np.where(judged.gold == 1, -logits, logits)[told]
+    return float(min(_TEMPERATURES, key=lambda divisor: float(np.logaddexp(0.0, towards / divisor).mean())))
+
+
 def _loss(logits: np.ndarray, gold: np.ndarray) -> float:
     found = log_softmax(logits, axis=1)[np.arange(len(gold)), gold]
     return float(-np.maximum(found, _LEAST_LOG_PROBABILITY).mean())

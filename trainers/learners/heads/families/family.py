@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from perennial_artifact.sentence.head import Features
 from trainers.learners.heads.solving import Floats, Ids, Matrix, Weights
 from trainers.learners.heads.weighting import Prior
 from trainers.learners.protocols import Example
@@ -64,6 +65,18 @@ class Family(Protocol):
         """Return the numbers of the rows of each label, and of those without one where there may be such."""
         ...
 
+    def carried(self, gold: Gold, labels: int) -> npt.NDArray[np.bool_]:
+        """Return which of the labels 0 to `labels` each row carries, shape (rows, labels)."""
+        ...
+
+    def probabilities(self, logits: Floats) -> Floats:
+        """Return the probability of each label, shape (rows, labels)."""
+        ...
+
+    def usual_share(self, gold: Gold) -> float:
+        """Return the share of the rows that an average label has."""
+        ...
+
     def in_columns(self, gold: Gold, labels: Ids) -> Gold:
         """Return the labels of rows, counted in the columns that stand for `labels`, which are all that rows carry."""
         ...
@@ -80,11 +93,15 @@ class Family(Protocol):
         """Return what to multiply weights by so that all labels weigh alike, for each row or cell; None where not asked for."""
         ...
 
-    def solve(self, features: Matrix, gold: Gold, weights: Floats, *, strength: float, start: Weights | None = None) -> Weights:
+    def solve(
+        self, features: Matrix, gold: Gold, weights: Floats, *, strength: float, start: Weights | None = None,
+        centre: Features | None = None,
+    ) -> Weights:  # fmt: skip
         """Return the minimum of `strength` times the weighted loss plus half the squared length of the weights.
 
-        `features` has shape (rows, features), `weights` a number above 0 per row; `start` is where to begin. Raises
-        `RunFailedError` when there is nothing to tell apart, or there are numbers that are not finite.
+        `features` has shape (rows, features), `weights` a number above 0 per row; `start` is where to begin. Where `centre`,
+        shape (label ids, features), is given, the length counts from there. Raises `RunFailedError` when there is nothing to
+        tell apart, or there are numbers that are not finite.
         """
         ...
 

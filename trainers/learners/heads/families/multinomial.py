@@ -8,13 +8,14 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 from sklearn.metrics import accuracy_score, f1_score
 
+from perennial_artifact.sentence.head import Features
 from trainers.learners.heads import weighting
 from trainers.learners.heads.families import calibration
 from trainers.learners.heads.families.family import Answering, Gold, Judged
-from trainers.learners.heads.solving import Floats, Ids, Matrix, Weights, solve
+from trainers.learners.heads.solving import Floats, Ids, Matrix, Weights, solve, solve_near
 from trainers.learners.heads.weighting import Prior
 from trainers.learners.protocols import Example
 
@@ -44,6 +45,20 @@ class Multinomial:
         _labels, first, which = np.unique(gold, return_index=True, return_inverse=True)
         return [np.flatnonzero(which == label) for label in np.argsort(first)]
 
+    def carried(self, gold: Gold, labels: int) -> npt.NDArray[np.bool_]:
+        """Return which label each row carries, shape (rows, labels)."""
+        found: npt.NDArray[np.bool_] = gold[:, None] == np.arange(labels)
+        return found
+
+    def probabilities(self, logits: Floats) -> Floats:
+        """Return the probability of each label beside the others."""
+        found: Floats = softmax(logits, axis=1)
+        return found
+
+    def usual_share(self, gold: Gold) -> float:
+        """Return what share of the rows a label would have if all had the same."""
+        return 1.0 / max(1, len(np.unique(gold)))
+
     def in_columns(self, gold: Gold, labels: Ids) -> Gold:
         """Return the column of each row's label."""
         return np.searchsorted(labels, gold)
@@ -65,10 +80,16 @@ class Multinomial:
         found: Floats = mass.mean() / mass[which]
         return found
 
-    def solve(self, features: Matrix, gold: Gold, weights: Floats, *, strength: float, start: Weights | None = None) -> Weights:
+    def solve(
+        self, features: Matrix, gold: Gold, weights: Floats, *, strength: float, start: Weights | None = None,
+        centre: Features | None = None,
+    ) -> Weights:  # fmt: skip
         """Return the minimum over all labels together; see `heads.solving`."""
         more = self.balancing(gold, weights)
-        return solve(features, gold, weights if more is None else weights * more, strength=strength, start=start)
+        weights = weights if more is None else weights * more
+        if centre is None:
+            return solve(features, gold, weights, strength=strength, start=start)
+        return solve_near(features, gold, weights, strength=strength, centre=centre, start=start)
 
     def prior(
         self, solved: Weights, gold: Gold, weights: Floats, *, days: Floats, independent: Ids, window_days: float | None
