@@ -160,19 +160,23 @@ def _probabilities(seen: Comparison | None) -> Iterator[Section]:
     if seen is None or (seen.candidate_probabilities is None and seen.champion_probabilities is None):
         return
     both = (seen.champion_probabilities, seen.candidate_probabilities)
-    shown = {
-        "calibration_error": "calibration error, lower is better",
-        "top_2": "label among the two most probable",
-        "top_3": "label among the three most probable",
-    }
+    each = any(one is not None and one.of_each_label for one in both)
+    shown = {"calibration_error": "calibration error, lower is better"}
+    if not each:
+        shown |= {"top_2": "label among the two most probable", "top_3": "label among the three most probable"}
     if seen.abstain_below > 0.0:
         below = f"below {seen.abstain_below:g}"
         shown |= {"abstained": f"answers that abstain ({below})", "accuracy_of_others": "accuracy of the others"}
     values = [(title, *(None if one is None else getattr(one, name) for one in both)) for name, title in shown.items()]
     rows = tuple((title, *("" if value is None else f"{value:.4f}" for value in sides)) for title, *sides in values)
+    what = (
+        "how probable each label of each text is said to be and how often it is there"
+        if each
+        else "how sure answers are and how often they are right"
+    )
     text = (
-        "On the test rows. Calibration error: the gap between how sure answers are and how often they are right, over 15 bins of "
-        "equal width, weighted by rows (Guo et al. 2017)."
+        f"On the test rows. Calibration error: the gap between {what}, over 15 bins of equal width, weighted by "
+        f"{'labels of texts' if each else 'rows'} (Guo et al. 2017)."
     )
     yield Section("Probabilities", (text,), (), ("Figure", "Opponent", "This version"), rows)
 

@@ -98,6 +98,7 @@ def _probability_scores(seen: Mapping[str, Any]) -> dict[str, dict[str, float | 
     return {
         name: {f"{side}_score": found[name] for side, found in sides.items() if found is not None}
         for name in ("calibration_error", "top_2", "top_3", "abstained", "accuracy_of_others")
+        if any(found is not None and found.get(name) is not None for found in sides.values())
     }
 
 

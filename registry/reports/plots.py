@@ -106,8 +106,9 @@ def _reliability(axes: Axes, seen: Comparison) -> None:
         axes.scatter(bins.confidence, bins.accuracy, s=sizes, color=color, zorder=3)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
-    axes.set_xlabel("highest probability (dot: rows)", color=QUIET)
-    axes.set_ylabel("share right", color=QUIET)
+    each = any(found is not None and found.of_each_label for found, _color, _name in sides)
+    axes.set_xlabel("probability of a label (dot: labels of texts)" if each else "highest probability (dot: rows)", color=QUIET)
+    axes.set_ylabel("share of texts that have it" if each else "share right", color=QUIET)
     axes.grid(color="#e4e8ec", linewidth=0.8)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
 

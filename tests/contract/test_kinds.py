@@ -10,12 +10,13 @@ import jsonschema_rs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from config.foreign.labels import label_of_stored
 from config.kinds import catalog
-from config.kinds.kind import Kind
+from config.kinds.kind import Kind, Measures
 from config.kinds.ner.kind import Ner
+from config.kinds.regression.dimensions import Dimension
 from consumers.rows.event_rows import canonical_json
 from tests.kinds.tone.kind import Tone
 from trainers.compare.metrics import catalog as metrics
@@ -93,6 +94,16 @@ NOT_ITS_TARGETS: list[dict[str, Any]] = [
     {"signals": {}}, {"signals": {"crime": 1}}, {"signals": {"crime": {"tag": "theft"}}}, {"signals": {"crime": {"score": 2}}},
     {"signals": {"crime": {"score": 1, "tag": 7}}}, {"signals": [1]},
 ]  # fmt: skip
+_NONE = (float("nan"), float("inf"), True, "1e9999", 10**400)
+NOT_A_VALUE: dict[str, list[dict[str, Any]]] = {
+    "ner": [{"spans": [{"start": one, "end": 3, "label": "ORG"}]} for one in (*_NONE, -1)]
+    + [{"spans": [{"start": 0, "end": 3, "label": one}]} for one in (float("nan"), None, "")],
+    "classification": [{"label": one} for one in (float("nan"), None, "", " ", True, ["sport"])],
+    "multilabel": [{"labels": one} for one in (None, "sport", [float("nan")], [None], [""], {"sport": 1}, ["a"] * 1_001)],
+    "regression": [{"values": {"valence": one}} for one in (*_NONE, None)] + [{"values": one} for one in ({}, None, [1.0])],
+    "tone": [{"tone": one} for one in (float("nan"), 2, "x", None)],
+}
+"""Of each kind what may come in the place of a value and is none."""
 QUIETLY = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A busy machine is not the fault of a kind."""
 OF_EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -268,6 +279,27 @@ def test_a_row_of_a_file_becomes_a_target(kind: Kind) -> None:
 @pytest.mark.parametrize("value", NOT_ITS_TARGETS, ids=json.dumps)
 def test_what_is_none_of_its_targets_does_not_fit(kind: Kind, value: dict[str, Any]) -> None:
     assert not kind.fits(value)
+
+
+@OF_EVERY_KIND
+def test_what_is_no_value_is_refused_with_words_for_a_person(kind: Kind) -> None:
+    for value in NOT_A_VALUE[kind.name]:
+        with pytest.raises(ValidationError) as refused:
+            kind.target.model_validate(value)
+        assert all(problem["msg"] for problem in refused.value.errors()), value
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if isinstance(kind, Measures)], ids=lambda kind: kind.name)
+def test_what_a_task_does_not_measure_is_named_and_what_is_stored_of_it_left_out(kind: Kind) -> None:
+    assert isinstance(kind, Measures)
+    dimensions = [Dimension(name="valence", low=1, high=5), Dimension(name="arousal", low=0, high=1)]
+    assert kind.unfit({"values": {"valence": 5.0, "arousal": 0.0}}, dimensions) is None
+    for values, named in (({"valence": 5.01}, "valence"), ({"valence": 0.9}, "valence"), ({"joy": 1.0}, "joy")):
+        said = kind.unfit({"values": values}, dimensions)
+        assert said is not None, values
+        assert named in said
+        assert kind.restricted({"values": values}, dimensions) is None, "nothing of it is left"
+    assert kind.restricted({"values": {"valence": 9.0, "arousal": 0.5, "joy": 1.0}}, dimensions) == {"values": {"arousal": 0.5}}
 
 
 @OF_EVERY_KIND

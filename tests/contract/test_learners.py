@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from config.errors import RunFailedError
 from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import TaskSpec, load_task
 from perennial_artifact import formats
@@ -34,7 +35,7 @@ from tests.support.tiny_models import (
     toy_spec,
 )
 from trainers.learners import catalog
-from trainers.learners.protocols import Example
+from trainers.learners.protocols import Example, TrainingStep
 
 LABELS = ("SPORT", "MARKETS", "WEATHER")
 TYPES = ("GPE", "NEWS_ORG", "PERSON")
@@ -203,6 +204,40 @@ def test_the_input_recipe_is_obeyed(learnt: Learnt, copy: Path) -> None:
         model = formats.open_model(copy, Compute())
         assert isinstance(model, Divides)
         assert max(end - start for start, end in model.divide(LONG)) <= 100
+
+
+def _spoken(learnt: Learnt) -> Mapping[str, object]:
+    """Return a target that tells nothing apart, or says nothing."""
+    return {
+        "ner": {"spans": [], "partial": True}, "classification": {"label": "SPORT"}, "multilabel": {"labels": ["SPORT"]},
+        "regression": {"values": {}},
+    }[learnt.spec.kind]  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ["no row", "no weight", "nothing told apart"])
+def test_rows_that_teach_nothing_fail_the_run_by_name_and_leave_no_model(learnt: Learnt, what: str, tmp_path: Path) -> None:
+    rows = {
+        "no row": [],
+        "no weight": [replace(row, weight=0.0) for row in learnt.rows],
+        "nothing told apart": [replace(row, target=_spoken(learnt)) for row in learnt.rows],
+    }[what]
+    learner = catalog.learner_for(learnt.spec)
+    with pytest.raises(RunFailedError, match=learnt.spec.name) as failed:
+        learner.train(toy_plan(learnt.spec, rows, tmp_path / "work", full=True), tmp_path / "model")
+    assert "end" in str(failed.value), "what to do: send, label, amend"
+    assert not (tmp_path / "model" / MODEL_FILE).exists()
+
+
+def test_a_text_longer_than_any_window_is_learnt_beside_the_others(learnt: Learnt, tmp_path: Path) -> None:
+    giant = replace(learnt.rows[0], example_id="giant", text=f"{learnt.rows[0].text} {'the ' * 20_000}")
+    steps: list[TrainingStep] = []
+    training = learnt.spec.training.model_copy(update={"full_epochs": 1})
+    spec = learnt.spec.model_copy(update={"training": training})
+    plan = toy_plan(spec, [*learnt.rows, giant], tmp_path / "work", full=True, report=steps.append)
+    catalog.learner_for(spec).train(plan, tmp_path / "model")
+    cuts = describe(tmp_path / "model").input.piece_chars is None
+    assert steps[-1].texts_cut == (1 if cuts else 0), "read in part, and said; or read whole, in pieces"
+    assert len(formats.open_model(tmp_path / "model", Compute()).predict([giant.text])) == 1
 
 
 def test_another_class_under_a_known_name_is_refused(learnt: Learnt) -> None:

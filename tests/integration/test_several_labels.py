@@ -87,6 +87,11 @@ def test_the_report_knows_each_label(told: Refreshed) -> None:
     comparison = told.world.registry.versions.get(told.refresh.version).metrics["comparison"]
     assert {"label:SPORT", "label:MARKETS", "label:WEATHER"} <= {part["name"] for part in comparison["slices"]}
     assert comparison["metric"] == "macro_f1"
+    for side in ("candidate", "champion"):
+        found = comparison[f"{side}_probabilities"]
+        assert found["of_each_label"]
+        assert sum(found["reliability"]["rows"]) == comparison["rows"] * len(LABELS)
+        assert 0.0 <= found["calibration_error"] < 0.5
 
 
 def test_a_correction_answers_with_the_labels_that_it_gives(told: Refreshed) -> None:

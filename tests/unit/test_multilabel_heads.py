@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from config.errors import RunFailedError
@@ -17,8 +18,9 @@ from perennial_artifact.sentence.head import HEAD_FILE, Head, Solved
 from perennial_artifact.sentence.layout import HEAD_FOLDER
 from trainers.learners.heads import forward
 from trainers.learners.heads.building import build
-from trainers.learners.heads.families import thresholds
+from trainers.learners.heads.families import calibration, thresholds
 from trainers.learners.heads.families.binomial import NOT_KNOWN, Binomial
+from trainers.learners.heads.families.family import Judged
 from trainers.learners.heads.forward import Choice
 from trainers.learners.heads.rows import HeadRows
 from trainers.learners.protocols import Example
@@ -146,6 +148,25 @@ def test_a_threshold_is_where_f1_is_best_and_that_of_a_rare_label_near_the_commo
     assert 0.6 < found[1] < 0.71
     assert abs(found[2] - common) < abs(found[1] - common) or found[2] == pytest.approx(common, abs=0.1)
     assert ((found > 0.0) & (found < 1.0)).all()
+
+
+def test_probabilities_of_each_label_are_calibrated_on_newer_rows() -> None:
+    chance = np.random.default_rng(3)
+    true = chance.normal(size=(400, 3))
+    gold = (chance.random((400, 3)) < expit(true)).astype(np.intp)
+    sure = Judged(3.0 * true, gold, np.arange(3))
+    assert calibration.temperature_of_each(sure) == pytest.approx(3.0, rel=0.3)
+    answering = FAMILY.answering(sure, gold)
+    assert answering.temperature == calibration.temperature_of_each(sure)
+    assert answering.thresholds is not None
+    assert all(0.1 < threshold < 0.7 for threshold in answering.thresholds.values()), "of calibrated probabilities"
+
+
+def test_what_nobody_knew_and_labels_that_no_older_row_carries_calibrate_nothing() -> None:
+    logits, gold = np.full((80, 2), 2.0), np.zeros((80, 2), dtype=np.intp)
+    logits[:, 1], gold[:, 0] = -np.inf, NOT_KNOWN
+    assert calibration.temperature_of_each(Judged(logits, gold, np.arange(2))) == 1.0
+    assert calibration.temperature_of_each(Judged(np.zeros((10, 2)), gold[:10] + 1, np.arange(2))) == 1.0, "too few rows"
 
 
 def test_few_rows_choose_no_threshold_and_it_lies_between_a_head_that_tells_nothing_and_one_that_tells_all() -> None:

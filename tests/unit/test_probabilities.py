@@ -74,6 +74,31 @@ def test_the_calibration_error_is_the_gap_that_the_diagram_shows(drawn: list[tup
     assert found.calibration_error == pytest.approx(sum(gaps) / len(drawn), abs=1e-9)
 
 
+SEVERAL_GOLD = [{"labels": ["a", "b"]}, {"labels": []}, {"labels": ["a"], "scope": ["a"]}]
+SEVERAL = [
+    {"labels": ["a"], "scores": {"a": 0.9, "b": 0.2}},
+    {"labels": [], "scores": {"a": 0.2, "b": 0.1}},
+    {"labels": ["a"], "scores": {"a": 0.9, "b": 0.9}},
+]
+
+
+def test_of_several_labels_each_label_of_each_text_counts() -> None:
+    found = Probabilities.of(SEVERAL_GOLD, SEVERAL)
+    assert found is not None
+    assert found.of_each_label
+    assert (found.top_2, found.top_3, found.abstained) == (None, None, None)
+    # The third text was tagged by somebody who did not know b, so its 0.9 counts nowhere.
+    assert found.reliability.rows == (1, 2, 2)
+    assert found.reliability.confidence == pytest.approx((0.1, 0.2, 0.9))
+    assert found.reliability.accuracy == (0.0, 0.5, 1.0)
+    assert found.calibration_error == pytest.approx((0.1 + 2 * 0.3 + 2 * 0.1) / 5)
+
+
+@pytest.mark.parametrize("answer", [{"labels": ["a"]}, {"labels": ["a"], "scores": {}}, {"label": "a", "scores": {"a": 1.0}}])
+def test_answers_without_a_score_for_each_label_say_nothing(answer: dict[str, Any]) -> None:
+    assert Probabilities.of(SEVERAL_GOLD[:1], [answer]) is None
+
+
 def test_a_comparison_says_it_of_both_models_and_survives_json() -> None:
     spec = topics().model_copy(update={"abstain_below": 0.55})
     seen = compared(spec, table(GOLD, ANSWERS, [answer(b=0.7, a=0.3)] * 4))

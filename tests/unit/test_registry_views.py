@@ -284,6 +284,21 @@ class TestCards:
         off = publish(registry, artifacts, tmp_path, comparison=SURE.model_copy(update={"abstain_below": 0.0}))
         assert "abstain (below" not in cards.card(registry, off.name)
 
+    def test_of_several_labels_a_text_each_counts_in_card_picture_and_difference(
+        self, registry: Registry, artifacts: LocalArtifacts, tmp_path: Path
+    ) -> None:
+        each = Probabilities(calibration_error=0.03, top_2=None, top_3=None, reliability=BINS, of_each_label=True)
+        sure = COMPARISON.model_copy(update={"candidate_probabilities": each, "champion_probabilities": each})
+        first = publish(registry, artifacts, tmp_path, comparison=sure)
+        second = publish(registry, artifacts, tmp_path, comparison=sure)
+        card = cards.card(registry, second.name)
+        assert "| calibration error, lower is better | 0.0300 | 0.0300 |" in card
+        assert "weighted by labels of texts" in card
+        assert "two most probable" not in card
+        reliability = plot("topics/v2", sure, []).axes[2]
+        assert reliability.get_xlabel().startswith("probability of a label")
+        assert not [one.key for one in between(registry, first.name, second.name).differences if "top_2" in one.key]
+
     def test_a_reliability_diagram_stands_beside_where_there_are_probabilities(self) -> None:
         assert len(plot("topics/v2", COMPARISON, []).axes) == 2
         _loss, _gain, reliability = plot("topics/v2", SURE, []).axes

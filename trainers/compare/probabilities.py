@@ -24,8 +24,9 @@ class Reliability(_Value):
     """The bins of the calibration error that hold rows, by rising confidence: what a reliability diagram shows."""
 
     rows: tuple[int, ...]
+    """Answers, or where texts have several labels, labels of texts."""
     confidence: tuple[float, ...]
-    """The mean highest probability of the bin's answers."""
+    """The mean highest probability of the bin's answers, or the mean probability of its labels."""
     accuracy: tuple[float, ...]
     """The share of them that is right."""
 
@@ -38,10 +39,12 @@ class Probabilities(_Value):
 
     After Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks" (ICML 2017).
     """
-    top_2: _Share
-    """Rows whose label is among the two most probable."""
-    top_3: _Share
+    top_2: _Share | None
+    """Rows whose label is among the two most probable; None where texts have several."""
+    top_3: _Share | None
     reliability: Reliability
+    of_each_label: bool = False
+    """Whether a text may have several labels: then the probability of each label of each text counts, not that of the answer."""
     abstained: _Share | None = None
     """Rows whose answer abstains by the task's `abstain_below`; None where that is 0."""
     accuracy_of_others: _Share | None = None
@@ -52,6 +55,8 @@ class Probabilities(_Value):
         """Return what the answers' `scores` are worth against `gold`; None without rows, or where an answer carries none."""
         if not answers or not all(starmap(_comparable, zip(gold, answers, strict=True))):
             return None
+        if "labels" in gold[0]:
+            return cls._of_each_label(gold, answers)
         labels, scores = [str(each["label"]) for each in gold], [each["scores"] for each in answers]
         right = [each["label"] == label for label, each in zip(labels, answers, strict=True)]
         sure = [highest(each) or 0.0 for each in answers]
@@ -67,10 +72,24 @@ class Probabilities(_Value):
             accuracy_of_others=others if asked and answered else None,
         )
 
+    @classmethod
+    def _of_each_label(cls, gold: Sequence[Target], answers: Sequence[Target]) -> Self:
+        """Return the same of texts with several labels; of a label that whoever gave the gold did not know nothing is counted."""
+        sure: list[float] = []
+        right: list[bool] = []
+        for target, answer in zip(gold, answers, strict=True):
+            carried, scope = set(target["labels"]), target.get("scope")
+            known = answer["scores"].keys() if scope is None else answer["scores"].keys() & {*scope, *carried}
+            sure += [min(max(float(answer["scores"][name]), 0.0), 1.0) for name in known]
+            right += [name in carried for name in known]
+        error = expected_calibration_error(sure, right)
+        return cls(calibration_error=error, top_2=None, top_3=None, reliability=_reliability(sure, right), of_each_label=True)
+
 
 def _comparable(gold: Target, answer: Target) -> bool:
     scores = answer.get("scores")
-    return "label" in gold and "label" in answer and isinstance(scores, Mapping) and bool(scores)
+    alike = any(key in gold and key in answer for key in ("label", "labels"))
+    return alike and isinstance(scores, Mapping) and bool(scores)
 
 
 def _reliability(sure: Sequence[float], right: Sequence[bool]) -> Reliability:

@@ -46,9 +46,11 @@ class Probabilities(Recorded):
 
     calibration_error: float
     """Expected calibration error over 15 bins of equal width (Guo et al. 2017)."""
-    top_2: float
-    top_3: float
+    top_2: float | None
+    top_3: float | None
     reliability: Reliability
+    of_each_label: bool = False
+    """Whether each label of each text counts, as where a text may have several."""
     abstained: float | None = None
     """Share of the rows whose answer abstains; None where the task's `abstain_below` was 0."""
     accuracy_of_others: float | None = None
