@@ -44,7 +44,7 @@ def _measured(arguments: Namespace) -> dict[str, Any]:
         for month, found in sorted(huffpost.by_month().items()) if "2012-01" <= month < "2014-01" for row in found
     ]  # fmt: skip
     embeddings = Embeddings(arguments.embeddings)
-    runs: dict[str, list[dict[str, Any]]] = {}
+    runs: dict[str, dict[str, dict[str, Any]]] = {}
     for seed in seeds:
         sets = sets_of(rows, NEW[seed % len(NEW)], seed, first=800 if arguments.quick else 2_000, corrected=0)
         embeddings.add(row.text for part in (sets.first, sets.new, sets.asked_old, sets.asked_new) for row in part)
@@ -52,9 +52,9 @@ def _measured(arguments: Namespace) -> dict[str, Any]:
             for start, words in WORDS.items():
                 with tempfile.TemporaryDirectory() as folder:
                     found = _of_one(sets, seed, arm, words, embeddings, Path(folder))
-                runs.setdefault(f"{arm} {start}", []).append(found)
+                runs.setdefault(f"{arm} {start}", {})[f"seed_{seed}"] = found
                 print(f"seed {seed} ({sets.new[0].label}), {arm} {start}: {_in_words(found)}", flush=True)
-    return {"mean": {name: _mean(found) for name, found in runs.items()}, "runs": runs}
+    return {"mean": {name: _mean(list(found.values())) for name, found in runs.items()}, "runs": runs}
 
 
 def _of_one(  # noqa: PLR0917 - all of them are what one arm has

@@ -55,6 +55,7 @@ class Reuses(Protocol):
 _FORMATS = {
     "blocks-classification": "perennial_artifact.blocks.classifier:BlocksClassifier",
     "blocks-multilabel": "perennial_artifact.blocks.classifier:BlocksClassifier",
+    "blocks-regression": "perennial_artifact.blocks.regressor:BlocksRegressor",
     "sentence-classification": "perennial_artifact.sentence.classifier:SentenceClassifier",
     "sentence-multilabel": "perennial_artifact.sentence.classifier:SentenceClassifier",
     "sentence-regression": "perennial_artifact.sentence.regressor:SentenceRegressor",

@@ -41,7 +41,7 @@ BUILT: dict[str, frozenset[Pair]] = {
     "replay_epochs": _ENTITIES,
     "max_rows": SHIPPED,
     "contradicted_weight": frozenset({_ONE}),
-    "feature_blocks": _LABELS,
+    "feature_blocks": _ENCODERS,
     "exclude_labels": _LABELS,
     "majority_share": _LABELS,
     "max_rows_per_label": _LABELS,

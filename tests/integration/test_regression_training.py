@@ -14,11 +14,13 @@ import pytest
 
 from config.errors import RunFailedError
 from perennial_artifact import formats
+from perennial_artifact.blocks.regressor import BlocksRegressor
 from perennial_artifact.compute import Compute
 from perennial_artifact.description import describe
 from perennial_artifact.sentence.numbers import NumberHead
 from perennial_artifact.sentence.regressor import SentenceRegressor
 from tests.support.tiny_models import make_tiny_bert, toy_numbers, toy_numbers_spec, toy_plan
+from trainers.learners.encoders import encoder as encoders
 from trainers.learners.encoders.regression import RegressionLearner
 from trainers.learners.features import FeatureSet
 from trainers.learners.protocols import Example
@@ -96,6 +98,42 @@ def test_a_refresh_learns_new_rows_and_leaves_the_encoder(
     narrow = FeatureSet(features.matrix[:, :3], features.places)
     with pytest.raises(RunFailedError, match="another encoder"):
         RidgeRefresh().train(replace(plan, champion_features=narrow), tmp_path / "narrow")
+
+
+@pytest.mark.parametrize("blocks", [("ngrams",), ("base", "ngrams")], ids="+".join)
+def test_further_blocks_are_read_by_a_first_head_and_by_its_refresh(base: Path, tmp_path: Path, blocks: tuple[str, ...]) -> None:
+    rows = dated(toy_numbers(400))
+    spec = toy_numbers_spec(base, training={"full_epochs": 1, "max_tokens": 32, "feature_blocks": blocks})
+    texts = {row.text: row.example_id for row in rows}
+    kept: list[FeatureSet] = []
+    tried: list[Any] = []
+    untouched = encoders.open_base(str(base), max_tokens=32).as_served(Compute()).features(list(texts))[0]
+    seen = FeatureSet.of(list(texts.values()), untouched)
+    plan = toy_plan(
+        spec, rows, tmp_path / "work", full=True, keep_features=kept.append, note_tried=tried.append, base_features=seen
+    )
+    RegressionLearner().train(plan, tmp_path / "model")
+    assert describe(tmp_path / "model").format == "blocks-regression"
+    model = formats.open_model(tmp_path / "model", Compute())
+    assert isinstance(model, BlocksRegressor)
+    assert model.blocks.names == blocks
+    answers = model.predict(list(texts))
+    assert error_of(answers, rows) < 0.4, "words alone tell the numbers"
+    scores = {one.name: one.scores["scaled_error"] for one in tried if "blocks" in one.name or "with ngrams" in one.name}
+    assert scores["the same with ngrams"] < scores["the base model's features without feature blocks"]
+    # As the daemon stores them: the encoder's, and behind them the base model's where the head reads it.
+    wide = FeatureSet.of(list(texts.values()), model.encoder.features(list(texts))[0])
+    again = toy_plan(spec, rows, tmp_path / "work", warm_start=tmp_path / "model", champion_features=wide)
+    RidgeRefresh().train(again, tmp_path / "again")
+    before = formats.open_model(tmp_path / "again", Compute()).predict(list(texts)[:20])
+    stored = RidgeRefresh().open(tmp_path / "again", wide, texts).predict(list(texts)[:20])
+    for answer, from_store in zip(before, stored, strict=True):
+        assert from_store["values"] == pytest.approx(answer["values"], abs=1e-3)
+    # A slow run goes on from it, and a task that asks for no blocks any more has a head without.
+    plain = toy_numbers_spec(base, training={"epochs": 1, "max_tokens": 32})
+    onwards = toy_plan(plain, rows, tmp_path / "onwards", warm_start=tmp_path / "again", champion_features=wide)
+    RegressionLearner().train(onwards, tmp_path / "plain")
+    assert describe(tmp_path / "plain").format == "sentence-regression"
 
 
 def test_a_new_head_on_the_same_encoder_loads_no_encoder(

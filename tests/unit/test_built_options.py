@@ -55,8 +55,8 @@ def test_every_option_says_where_it_is_built_and_every_learner_has_options() -> 
 
 
 def test_what_an_option_is_built_for_is_named() -> None:
-    with pytest.raises(ValidationError, match="only for classification, multilabel on transformer; remove it"):
-        TaskSpec.model_validate(task(("regression", "transformer"), training={"feature_blocks": ["ngrams"]}))
+    with pytest.raises(ValidationError, match="only for classification, multilabel, regression on transformer; remove it"):
+        TaskSpec.model_validate(task(("ner", "transformer"), training={"feature_blocks": ["ngrams"]}))
     with pytest.raises(ValidationError, match="only for ner on spacy and ner on transformer"):
         TaskSpec.model_validate(task(("classification", "transformer"), training={"replay_floor": 0}))
 

@@ -64,7 +64,7 @@ def test_a_task_of_numbers_needs_no_key_for_labels() -> None:
         ({"tiers": {"low": 1, "high": 6}}, "begins at 6"),
         ({"labels": "closed", "label_names": ["a"]}, "no labels"),
         ({"training": {"loss": "l1"}}, "mse"),
-        ({"training": {"feature_blocks": ["ngrams"]}}, "only for classification, multilabel"),
+        ({"training": {"class_weights": "balanced"}}, "no labels of whole texts"),
         ({"promotion": {"metric": "accuracy"}}, "mae, rmse, spearman"),
         ({"promotion": {"metric": "mae", "slices": [{"slice": "dimension:joy", "max_drop": 0.1}]}}, "dimension:joy"),
         ({"kind": "classification", "promotion": {"metric": "accuracy"}, "labels": "open"}, "kinds that measure"),

@@ -25,15 +25,17 @@ MULTILABEL_FORMAT = "sentence-multilabel"
 BLOCKS_FORMAT = "blocks-classification"
 """The same files and one more: the head reads further blocks behind the encoder's features (`perennial_artifact.blocks`)."""
 BLOCKS_MULTILABEL_FORMAT = "blocks-multilabel"
-WITH_BLOCKS = frozenset({BLOCKS_FORMAT, BLOCKS_MULTILABEL_FORMAT})
+BLOCKS_REGRESSION_FORMAT = "blocks-regression"
+WITH_BLOCKS = frozenset({BLOCKS_FORMAT, BLOCKS_MULTILABEL_FORMAT, BLOCKS_REGRESSION_FORMAT})
 WITH_THRESHOLDS = frozenset({MULTILABEL_FORMAT, BLOCKS_MULTILABEL_FORMAT})
-WITH_HEAD = frozenset({FORMAT, MULTILABEL_FORMAT}) | WITH_BLOCKS
+WITH_HEAD = frozenset({FORMAT, MULTILABEL_FORMAT, BLOCKS_FORMAT, BLOCKS_MULTILABEL_FORMAT})
 """Formats of an encoder's files and those of a head that gives labels."""
 REGRESSION_FORMAT = "sentence-regression"
 """The same encoder; its head gives numbers."""
+WITH_NUMBERS = frozenset({REGRESSION_FORMAT, BLOCKS_REGRESSION_FORMAT})
 SIGNALS_FORMAT = "sentence-signals"
 """The same encoder; its head gives a score and a tag for each of several categories."""
-ON_ENCODER = WITH_HEAD | {REGRESSION_FORMAT, SIGNALS_FORMAT}
+ON_ENCODER = WITH_HEAD | WITH_NUMBERS | {SIGNALS_FORMAT}
 """Formats of an encoder's files and any head's."""
 MODULES_FILE = "modules.json"
 READING_FILE = "sentence_bert_config.json"

@@ -13,14 +13,16 @@ from torch import nn
 from config.errors import RunFailedError
 from config.kinds.regression.dimensions import VALUES, score_of, tier_of
 from config.tasks import TaskSpec
+from perennial_artifact.blocks.features import named
 from perennial_artifact.compute import Compute
 from perennial_artifact.description import Description, Input, describe, versions_of
 from perennial_artifact.predictor import Answer, Predictor
 from perennial_artifact.sentence.encoder import save_encoder
 from perennial_artifact.sentence.head import Features, Solved
-from perennial_artifact.sentence.layout import REGRESSION_FORMAT
+from perennial_artifact.sentence.layout import BLOCKS_REGRESSION_FORMAT, REGRESSION_FORMAT, WITH_NUMBERS
 from perennial_artifact.sentence.numbers import Measured, NumberHead
 from trainers.learners.encoders import encoder as encoders
+from trainers.learners.encoders.base_block import base_beside
 from trainers.learners.encoders.distilling import unlabelled_features, with_numbers
 from trainers.learners.encoders.encoder import TextEncoder, Tuned
 from trainers.learners.encoders.fine_tuning import Row
@@ -35,9 +37,11 @@ from trainers.learners.encoders.slow_run import (
     tune,
     with_note,
 )
-from trainers.learners.heads.solving import Floats
+from trainers.learners.heads.blocks import apart, read
+from trainers.learners.heads.solving import Floats, Matrix
 from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import Aligner, Example, TrainingPlan, TrainingStep
+from trainers.learners.ridge.blocks import note_compared
 from trainers.learners.ridge.choosing import Choice, build, choice_of, choose
 from trainers.learners.ridge.rows import Usable, matrix, number_rows, usable
 from trainers.learners.ridge.soft import taught_numbers
@@ -62,24 +66,32 @@ class RegressionLearner:
         pass through.
         """
         champion, found = champion_of(plan), usable(plan)
+        plan = apart(plan, champion)
         rows = found.rows
         head_before = _head_of(champion)
         before = Choice() if head_before is None else choice_of(head_before)
         # What a champion of another format knows of itself is nothing.
         solved = None if champion is None else Solved() if head_before is None else head_before.solved
         start = where_to_start(plan, rows, before, solved, ways(plan, found.dimensions))
+        note_compared(plan, rows, found.dimensions, start.choice or before)
         encoder = opened(plan, champion if start.from_champion else None)
         tokenised, cut = encoder.read([row.text for row in rows])
         report = with_note(plan.report, found.note, cut=sum(cut))
         about = _tune(plan, encoder, found, tokenised, start, before, report) if start.tune else as_it_was(solved, start, report)
         max_tokens = encoder.max_tokens
         save_encoder(encoder.pooled, encoder.tokenizer, output, max_tokens=max_tokens)
+        beside = base_beside(plan, encoder, rows, output, tuned=start.tune)
         features = features_of_rows(plan, encoder, rows, tokenised, stored(plan, start))
-        unlabelled = unlabelled_features(plan, encoder) if start.tune else None
-        head = _solve(plan, found, features, start, before, about, unlabelled)
+        blocks = named(plan.spec.training.feature_blocks, base_columns=None if beside is None else beside.shape[1])
+        features = features if beside is None else np.hstack([features, beside])
+        unlabelled = unlabelled_features(plan, encoder) if start.tune and blocks is None else None
+        head = _solve(plan, found, read(features, [row.text for row in rows], blocks), start, before, about, unlabelled)
         head.write(output)
+        if blocks is not None:
+            blocks.write(output)
         Description(
-            kind=plan.spec.kind, backend=plan.spec.backend, format=REGRESSION_FORMAT, base=plan.spec.base_model,
+            kind=plan.spec.kind, backend=plan.spec.backend, base=plan.spec.base_model,
+            format=REGRESSION_FORMAT if blocks is None else BLOCKS_REGRESSION_FORMAT,
             labels=tuple(one.name for one in head.dimensions),
             input=Input(max_tokens=max_tokens), libraries=versions_of("torch", "transformers", "scikit-learn"),
         ).write(output)  # fmt: skip
@@ -87,7 +99,7 @@ class RegressionLearner:
     def has_more_to_learn(self, champion: Path) -> bool:
         """Return whether the champion's head knows rows that its encoder was not tuned on."""
         with usable_model():
-            return describe(champion).format == REGRESSION_FORMAT and NumberHead.read(champion).solved.refreshes > 0
+            return describe(champion).format in WITH_NUMBERS and NumberHead.read(champion).solved.refreshes > 0
 
     def aligner(self, model: Predictor) -> Aligner:  # noqa: ARG002 - a number is a number
         """Return what leaves numbers as they are."""
@@ -148,7 +160,7 @@ def _head_of(champion: Path | None) -> NumberHead | None:
     if champion is None:
         return None
     with usable_model():
-        return NumberHead.read(champion) if describe(champion).format == REGRESSION_FORMAT else None
+        return NumberHead.read(champion) if describe(champion).format in WITH_NUMBERS else None
 
 
 def _tune(  # noqa: PLR0917 - all of them are what one run has
@@ -207,7 +219,7 @@ def _said(taught: Taught | None, examples: Sequence[Example], dimensions: Sequen
 
 
 def _solve(  # noqa: PLR0917 - as above
-    plan: TrainingPlan, found: Usable, features: Features, start: NumberStart, before: Choice, about: Solved,
+    plan: TrainingPlan, found: Usable, features: Matrix, start: NumberStart, before: Choice, about: Solved,
     unlabelled: Features | None,
 ) -> NumberHead:  # fmt: skip
     """Return the head on all rows; how it is solved was chosen on features that have not seen the rows, where there are any."""

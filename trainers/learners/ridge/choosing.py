@@ -21,6 +21,8 @@ _LEAST_JUDGED = 50
 """Rows below which a score says nothing: the choice stays what it was."""
 _HALF_LIVES_DAYS = (None, 730.0, 365.0, 182.0)
 _STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
+_WITH_WORDS = (0.1, 0.3, 1.0, 3.0, 10.0)
+"""Where runs of words stand beside an encoder's features: each has little to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +82,15 @@ def choose(rows: NumberRows, before: Choice, note: Callable[[Tried], None]) -> C
         return before
     span = float(np.ptp(thin.days))
     half_lives = {days for days in _HALF_LIVES_DAYS if days is None or days < 4 * span} | {before.half_life_days}
-    plain = replace(before, own=frozenset())
-    tried = {choice: _errors(thin, parts, choice) for choice in (*_of_each(plain, (*_STRENGTHS, before.strength)), before)}
+    plain, strengths = replace(before, own=frozenset()), _STRENGTHS if isinstance(rows.features, np.ndarray) else _WITH_WORDS
+    tried = {choice: _errors(thin, parts, choice) for choice in (*_of_each(plain, (*strengths, before.strength)), before)}
     strength = _best(tried, before).strength
     for half_life in half_lives - {before.half_life_days}:
         choice = Choice(half_life, strength)
         tried[choice] = _errors(thin, parts, choice)
     best = _best(tried, before)
     if len(thin.dimensions) > 1:
-        each = _of_each(replace(best, own=frozenset()), (*_STRENGTHS, best.strength))
+        each = _of_each(replace(best, own=frozenset()), (*strengths, best.strength))
         common = {one: tried.get(one) or _errors(thin, parts, one) for one in each}
         tried |= common
         best = _of_dimensions(thin, {one: found.apart for one, found in common.items()}, best)
@@ -118,6 +120,20 @@ def compare(first: NumberRows, second: NumberRows, choice: Choice, *, newer_than
         for name, found, chosen in (("first", ours, not better), ("second", theirs, better))
     )
     return one, other, better
+
+
+def compare_over_time(first: NumberRows, second: NumberRows, choice: Choice) -> tuple[Tried, Tried] | None:
+    """Return how heads on two features of the same rows, in order of time, answer newer ones; None where too few can judge."""
+    parts = list(splits.by_time(first.days, first.documents, first.independent))
+    if sum(len(judge) for _fit, judge in parts) < _LEAST_JUDGED:
+        return None
+    ours, theirs = (_errors(rows, parts, choice) for rows in (first, second))
+    better = _clearly_smaller(theirs.of_rows, ours.of_rows)
+    one, other = (
+        Tried(name=name, scores={"scaled_error": float(found.of_rows.mean())}, cpu_s=found.cpu_s, chosen=chosen)
+        for name, found, chosen in (("first", ours, not better), ("second", theirs, better))
+    )
+    return one, other
 
 
 def _of_each(before: Choice, strengths: Sequence[float]) -> list[Choice]:

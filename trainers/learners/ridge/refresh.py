@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from perennial_artifact.description import describe
 from perennial_artifact.predictor import Predictor
-from perennial_artifact.sentence.layout import REGRESSION_FORMAT
+from perennial_artifact.sentence.layout import WITH_NUMBERS
 from perennial_artifact.sentence.numbers import NumberHead
 from trainers.learners.features import FeatureSet
+from trainers.learners.heads.blocks import blocks_of, read
 from trainers.learners.heads.links import link_encoder
 from trainers.learners.heads.stored import FromFeatures, champion_of, known_rows, refuse_of_another
 from trainers.learners.opening import usable as usable_model
@@ -21,6 +25,8 @@ from trainers.learners.tried import Tried
 
 _MOST_CHOSEN_ROWS = 20_000
 """With more rows a refresh solves as the champion was solved: choosing anew would take longer than the solving."""
+_MOST_CHOSEN_SPARSE = 4_000
+"""The same with runs of words beside the encoder's features."""
 
 
 class RidgeRefresh:
@@ -31,18 +37,19 @@ class RidgeRefresh:
 
         Raises `RunFailedError` when the champion is of another format, features are missing, or no row has a number.
         """
-        folder, description = champion_of(plan, (REGRESSION_FORMAT,))
+        folder, description = champion_of(plan, WITH_NUMBERS)
         with usable_model():
             before = NumberHead.read(folder)
         every = usable(plan)
         known, stored, note = known_rows(plan, every.rows)
-        features = stored.rows([row.example_id for row in known])
+        blocks = blocks_of(folder, description)
+        features = read(stored.rows([row.example_id for row in known]), [row.text for row in known], blocks)
         refuse_of_another(features, before)
         note = every.note or note
         found = usable(replace(plan, rows=known)) if len(known) < len(every.rows) else every
         rows, loss = number_rows(known, features, found.dimensions), plan.spec.training.loss
         choice = choice_of(before)
-        if len(rows) <= _MOST_CHOSEN_ROWS:
+        if len(rows) <= (_MOST_CHOSEN_ROWS if isinstance(features, np.ndarray) else _MOST_CHOSEN_SPARSE):
             choice = choose(rows, choice, plan.note_tried)
         began = time.process_time()
         about = replace(before.solved, refreshes=before.solved.refreshes + 1)
@@ -51,10 +58,13 @@ class RidgeRefresh:
         # The encoder's bytes are not to change.
         link_encoder(folder, output)
         head.write(output)
+        if blocks is not None:
+            blocks.write(output)
         replace(description, labels=tuple(one.name for one in head.dimensions)).write(output)
         plan.report(TrainingStep(step=1, steps=1, epoch=1.0, loss=0.0, examples_per_s=0.0, message=note))
 
     def open(self, folder: Path, features: FeatureSet, rows: Mapping[str, str]) -> Predictor:
         """Return a model that answers known texts from their stored features; `rows` is example id by text."""
         with usable_model():
-            return FromFeatures(NumberHead.read(folder), features, rows)
+            head, blocks = NumberHead.read(folder), blocks_of(folder, describe(folder))
+            return FromFeatures(head, features, rows, read=lambda found, texts: read(found, texts, blocks))

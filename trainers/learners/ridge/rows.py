@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from config.errors import RunFailedError
 from config.kinds.regression.dimensions import VALUES, Dimension
-from perennial_artifact.sentence.head import Features
 from perennial_artifact.sentence.numbers import Measured
-from trainers.learners.heads.solving import Floats, Ids
+from trainers.learners.heads.solving import Floats, Ids, Matrix
 from trainers.learners.protocols import Example, TrainingPlan
 
 _SECONDS_A_DAY = 86_400.0
@@ -22,7 +21,7 @@ _SECONDS_A_DAY = 86_400.0
 class NumberRows:
     """n rows with features, and a number for each of d dimensions."""
 
-    features: Features
+    features: Matrix
     """Shape (n, features)."""
     values: Floats
     """Shape (n, d); not a number where one is missing."""
@@ -78,7 +77,7 @@ def usable(plan: TrainingPlan) -> Usable:
     return Usable(tuple(_measured(one) for one in plan.spec.dimensions if one.name in seen), rows, note)
 
 
-def number_rows(rows: Sequence[Example], features: Features, dimensions: tuple[Measured, ...]) -> NumberRows:
+def number_rows(rows: Sequence[Example], features: Matrix, dimensions: tuple[Measured, ...]) -> NumberRows:
     """Return examples with their features, shape (rows, features)."""
     documents: dict[str, int] = {}
     return NumberRows(

@@ -30,7 +30,7 @@ def taught_numbers(rows: NumberRows, examples: Sequence[Example], taught: Taught
     """
     names = [one.name for one in rows.dimensions]
     values = mixed(rows.values, taught.of(examples, names).astype(np.float64), taught.share)
-    if unlabelled is None:
+    if unlabelled is None or not isinstance(rows.features, np.ndarray):
         return replace(rows, values=values)
     texts = taught.unlabelled
     said = taught.of(texts, names).astype(np.float64)

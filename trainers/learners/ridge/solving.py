@@ -9,9 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import Ridge
 
-from config.errors import RunFailedError
-from perennial_artifact.sentence.head import Features
-from trainers.learners.heads.solving import Floats
+from trainers.learners.heads.solving import Floats, Matrix, refuse_infinite
 
 Loss = Literal["mse", "huber"]
 
@@ -31,13 +29,13 @@ class Map:
     """Shape (dimensions, features)."""
     bias: npt.NDArray[np.float32]
 
-    def values(self, features: Features) -> Floats:
+    def values(self, features: Matrix) -> Floats:
         """Return the numbers, shape (rows, dimensions)."""
         found: Floats = (features @ self.weight.T + self.bias).astype(np.float64)
         return found
 
 
-def solve(features: Features, values: Floats, weights: Floats, *, strength: float | Floats, loss: Loss = "mse") -> Map:
+def solve(features: Matrix, values: Floats, weights: Floats, *, strength: float | Floats, loss: Loss = "mse") -> Map:
     """Return the minimum of `strength` times the weighted loss plus the squared length of the weights, for each dimension.
 
     `features` has shape (rows, features); `values` (rows, dimensions) holds a number for each dimension in at least one row, and
@@ -45,13 +43,7 @@ def solve(features: Features, values: Floats, weights: Floats, *, strength: floa
     for each. `loss`: squared errors, or Huber's with a scale learnt from the errors. A dimension without any number is zero.
     Raises `RunFailedError` for features that are not finite.
     """
-    if not np.isfinite(features).all():
-        rows = np.flatnonzero(~np.isfinite(features).all(axis=1))
-        message = (
-            f"{len(rows)} rows have features that are not finite (the first is row {rows[0]}). The run fails; the next one "
-            "computes them anew"
-        )
-        raise RunFailedError(message)
+    refuse_infinite(features)
     count = values.shape[1]
     strengths = np.broadcast_to(np.asarray(strength, dtype=np.float64), (count,))
     weight, bias = np.zeros((count, features.shape[1]), dtype=np.float32), np.zeros(count, dtype=np.float32)
@@ -67,7 +59,7 @@ def solve(features: Features, values: Floats, weights: Floats, *, strength: floa
     return Map(weight, bias)
 
 
-def _together(features: Features, values: Floats, weights: Floats, strengths: Floats, loss: Loss) -> tuple[Floats, Floats]:
+def _together(features: Matrix, values: Floats, weights: Floats, strengths: Floats, loss: Loss) -> tuple[Floats, Floats]:
     found = _ridge(features, values, weights, strengths)
     if loss == "mse":
         return found
@@ -79,7 +71,7 @@ def _together(features: Features, values: Floats, weights: Floats, strengths: Fl
 
 
 def _huber(  # noqa: PLR0917 - where it begins is a map
-    features: Features, values: Floats, weights: Floats, strengths: Floats, weight: Floats, bias: Floats
+    features: Matrix, values: Floats, weights: Floats, strengths: Floats, weight: Floats, bias: Floats
 ) -> tuple[Floats, Floats]:
     """Return the minimum of the Huber loss from a start: each round is a ridge in which large errors weigh less."""
     for _round in range(_ROUNDS):
@@ -91,8 +83,9 @@ def _huber(  # noqa: PLR0917 - where it begins is a map
     return weight, bias
 
 
-def _ridge(features: Features, values: Floats, weights: Floats, strengths: Floats) -> tuple[Floats, Floats]:
-    # A copy in 64 bits: the normal equations square what is lost in 32.
-    model = Ridge(alpha=1.0 / strengths, solver="cholesky", copy_X=False)
+def _ridge(features: Matrix, values: Floats, weights: Floats, strengths: Floats) -> tuple[Floats, Floats]:
+    # A copy in 64 bits: the normal equations square what is lost in 32. Of many sparse columns they are not written down.
+    solver = "cholesky" if isinstance(features, np.ndarray) else "sparse_cg"
+    model = Ridge(alpha=1.0 / strengths, solver=solver, copy_X=False)
     model.fit(features.astype(np.float64), values, sample_weight=weights)
     return np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
