@@ -14,9 +14,10 @@ Pair = tuple[str, str]
 """A kind and a backend."""
 
 _ONE, _SEVERAL, _NUMBERS = (("classification", "transformer"), ("multilabel", "transformer"), ("regression", "transformer"))
+_SIGNALS = ("signals", "transformer")
 _TAGS, _SPACY = ("ner", "transformer"), ("ner", "spacy")
 _LABELS = frozenset({_ONE, _SEVERAL})
-_ENCODERS = _LABELS | {_NUMBERS}
+_ENCODERS = _LABELS | {_NUMBERS, _SIGNALS}
 _ENTITIES = frozenset({_TAGS, _SPACY})
 SHIPPED = _ENCODERS | _ENTITIES
 
@@ -41,14 +42,16 @@ BUILT: dict[str, frozenset[Pair]] = {
     "replay_epochs": _ENTITIES,
     "max_rows": SHIPPED,
     "contradicted_weight": frozenset({_ONE}),
-    "feature_blocks": _ENCODERS,
+    "feature_blocks": _LABELS | {_NUMBERS},
     "exclude_labels": _LABELS,
     "majority_share": _LABELS,
     "max_rows_per_label": _LABELS,
     "class_weights": _LABELS,
     "dropout": frozenset({_SPACY}),
-    "lora_rank": _ENCODERS,
-    "loss": frozenset({_NUMBERS}),
+    "lora_rank": SHIPPED - {_SPACY},
+    "lora_alpha": SHIPPED - {_SPACY},
+    "lora_targets": SHIPPED - {_SPACY},
+    "loss": frozenset({_NUMBERS, _SIGNALS}),
 }
 """By option. Kinds that a module brings may use any."""
 

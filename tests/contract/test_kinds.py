@@ -23,6 +23,7 @@ from trainers.compare.metrics import catalog as metrics
 from trainers.learners import catalog as learners
 
 KINDS: list[Kind] = [*catalog.every(), Tone()]
+MEASURING = [kind for kind in KINDS if isinstance(kind, Measures) and kind.declares == "dimensions"]
 TEXT = "x" * 60
 NAMES = st.sampled_from(["ORG", "sport", "élan", "  a  label ", 'with "quotes"', "Ä", "日本"])
 ANY_NAME = st.text(min_size=1, max_size=30)
@@ -101,6 +102,7 @@ NOT_A_VALUE: dict[str, list[dict[str, Any]]] = {
     "classification": [{"label": one} for one in (float("nan"), None, "", " ", True, ["sport"])],
     "multilabel": [{"labels": one} for one in (None, "sport", [float("nan")], [None], [""], {"sport": 1}, ["a"] * 1_001)],
     "regression": [{"values": {"valence": one}} for one in (*_NONE, None)] + [{"values": one} for one in ({}, None, [1.0])],
+    "signals": [{"signals": one} for one in (None, [], "crime", {"crime": 1}, {"crime": {"score": float("nan")}})],
     "tone": [{"tone": one} for one in (float("nan"), 2, "x", None)],
 }
 """Of each kind what may come in the place of a value and is none."""
@@ -289,7 +291,7 @@ def test_what_is_no_value_is_refused_with_words_for_a_person(kind: Kind) -> None
         assert all(problem["msg"] for problem in refused.value.errors()), value
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if isinstance(kind, Measures)], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", MEASURING, ids=lambda kind: kind.name)
 def test_what_a_task_does_not_measure_is_named_and_what_is_stored_of_it_left_out(kind: Kind) -> None:
     assert isinstance(kind, Measures)
     dimensions = [Dimension(name="valence", low=1, high=5), Dimension(name="arousal", low=0, high=1)]

@@ -210,7 +210,7 @@ def _spoken(learnt: Learnt) -> Mapping[str, object]:
     """Return a target that tells nothing apart, or says nothing."""
     return {
         "ner": {"spans": [], "partial": True}, "classification": {"label": "SPORT"}, "multilabel": {"labels": ["SPORT"]},
-        "regression": {"values": {}},
+        "regression": {"values": {}}, "signals": {"signals": {}},
     }[learnt.spec.kind]  # fmt: skip
 
 

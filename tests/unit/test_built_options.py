@@ -20,7 +20,7 @@ OTHER: dict[str, Any] = {
     "replay_floor": 7, "replay_epochs": 7, "max_rows": 7, "contradicted_weight": 0.5, "feature_blocks": ["ngrams"],
     "exclude_labels": ["A"], "majority_share": 0.5, "max_rows_per_label": 7, "class_weights": "balanced", "dropout": 0.5,
     "lora_rank": 7, "loss": "huber", "layer_decay": 0.5, "gradient_checkpointing": True, "auto_batch_size": True, "processes": 2,
-    "early_stopping": 2,
+    "early_stopping": 2, "lora_alpha": 7, "lora_targets": ["query"],
 }  # fmt: skip
 """A value of every option of `training` that is not its default."""
 PAIRS = sorted((kind.name, backend) for kind in catalog.every() for backend in kind.backends)
@@ -34,13 +34,16 @@ def task(pair: Pair, **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
     if kind == "regression":
         values["dimensions"] = [{"name": "a", "low": 0, "high": 1}]
+    if kind == "signals":
+        values["signals"] = [{"name": "crime", "tags": [{"name": "theft", "score": -0.5}]}]
     return values | changes
 
 
 @pytest.mark.parametrize("pair", sorted(SHIPPED), ids=" on ".join)
 @pytest.mark.parametrize("option", sorted(BUILT))
 def test_each_option_is_obeyed_or_refused_by_name(pair: Pair, option: str) -> None:
-    values = task(pair, training={option: OTHER[option]})
+    rank = {"lora_rank": 7} if option.startswith("lora_") else {}
+    values = task(pair, training={**rank, option: OTHER[option]})
     if pair in BUILT[option]:
         assert getattr(TaskSpec.model_validate(values).training, option) != Training.model_fields[option].default
         return

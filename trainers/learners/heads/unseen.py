@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from perennial_artifact.sentence.head import Features
-from trainers.learners.heads.families.family import Answering
+from trainers.learners.heads.families.family import Answering, Worded
 from trainers.learners.heads.families.thresholds import by_share
 from trainers.learners.heads.rows import HeadRows
 from trainers.learners.heads.solving import Floats, Ids, Weights
@@ -31,20 +31,20 @@ def from_words(
     share. One of fewer than 20 rows is not answered more rarely than that, nor than its share of the rows since its first: one
     example among thousands from before it says nothing of how often it will come. With `trust` 0 all stays as it is.
     """
-    centre = rows.centre(trust)
-    if centre is None:
+    centre, family = rows.centre(trust), rows.family
+    if centre is None or not isinstance(family, Worded):
         return found, answering
     new = np.array(sorted(label for label in {*declared}.difference(found.labels.tolist()) if centre[label].any()), dtype=np.intp)
-    share = _SHARE * rows.family.usual_share(rows.labels)
+    share = _SHARE * family.usual_share(rows.labels)
     places = np.concatenate([found.labels, new]).argsort()
     labels = np.concatenate([found.labels, new])[places]
     weight = np.concatenate([found.weight, centre[new]])[places]
     bias = np.concatenate([found.bias, np.full(len(new), -_FAR, dtype=np.float32)])[places]
-    least = _least_shares(rows, labels, centre, share)
+    least = _least_shares(rows, family, labels, centre, share)
     scores = Weights(labels, weight, bias).scores(rows.features[:: -(-len(rows) // _MOST_ROWS)])
     for at in np.flatnonzero(least > 0.0):
-        if rows.family.probabilities(scores)[:, at].mean() < least[at]:
-            more = _raised(rows, scores, int(at), float(least[at]))
+        if family.probabilities(scores)[:, at].mean() < least[at]:
+            more = _raised(family, scores, int(at), float(least[at]))
             scores[:, at] += more
             bias[at] += np.float32(more)
     if answering.thresholds is not None and len(new):
@@ -53,9 +53,9 @@ def from_words(
     return Weights(labels, weight, bias), answering
 
 
-def _least_shares(rows: HeadRows, labels: Ids, centre: Features, share: float) -> Floats:
+def _least_shares(rows: HeadRows, family: Worded, labels: Ids, centre: Features, share: float) -> Floats:
     """Return how often each label is to be expected at least; 0 for one without words, or of enough rows."""
-    carried, least = rows.family.carried(rows.labels, len(centre)), np.zeros(len(labels))
+    carried, least = family.carried(rows.labels, len(centre)), np.zeros(len(labels))
     for at, label in enumerate(labels):
         days = rows.days[carried[:, label]]
         if len(days) < _FEW and centre[label].any():
@@ -64,12 +64,12 @@ def _least_shares(rows: HeadRows, labels: Ids, centre: Features, share: float) -
     return least
 
 
-def _raised(rows: HeadRows, scores: Floats, at: int, share: float) -> float:
+def _raised(family: Worded, scores: Floats, at: int, share: float) -> float:
     """Return what to add to the logits of a label for a mean probability of `share` on the rows, by bisection."""
     low, high = 0.0, 2.0 * _FAR + float(np.abs(scores).max())
     for _step in range(_STEPS):
         middle = (low + high) / 2
         moved = scores.copy()
         moved[:, at] += middle
-        low, high = (middle, high) if rows.family.probabilities(moved)[:, at].mean() < share else (low, middle)
+        low, high = (middle, high) if family.probabilities(moved)[:, at].mean() < share else (low, middle)
     return (low + high) / 2

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.metrics import average_precision_score
 
 from trainers.learners.heads import forward
+from trainers.learners.heads.families.family import Worded
 from trainers.learners.heads.forward import Choice
 from trainers.learners.heads.rows import HeadRows
 from trainers.learners.heads.solving import Floats, Ids
@@ -34,7 +36,7 @@ def choose(rows: HeadRows, choice: Choice, before: float | None, note: Callable[
     best (mean average precision) among those that beat none by more than a standard error over the labels, and do not answer
     newer rows clearly worse where all labels keep their rows. `rows` should be of features that have not seen them.
     """
-    if rows.starts is None:
+    if rows.starts is None or not isinstance(rows.family, Worded):
         return 0.0
     sample = rows.take(_sample(rows))
     folds = list(_folds(sample))
@@ -76,8 +78,8 @@ def _sample(rows: HeadRows) -> Ids:
 
 def _folds(rows: HeadRows) -> Iterator[tuple[list[int], Ids, Ids]]:
     """Yield the labels that are made rare, the rows to fit on and those to judge by; no document is in both."""
-    assert rows.starts is not None  # noqa: S101 - the caller has seen to it
-    carried = rows.family.carried(rows.labels, len(rows.starts))
+    carried = _carried(rows)
+    assert rows.starts is not None  # noqa: S101 - `choose` has seen to it
     with_words = np.flatnonzero(rows.starts.any(axis=1))
     enough = [int(label) for label in with_words if carried[:, label].sum() >= _LEAST_ROWS]
     chance = np.random.default_rng(0).permutation(rows.documents.max(initial=-1) + 1)[rows.documents] % 4
@@ -98,12 +100,19 @@ def _folds(rows: HeadRows) -> Iterator[tuple[list[int], Ids, Ids]]:
             )
 
 
+def _carried(rows: HeadRows) -> npt.NDArray[np.bool_]:
+    """Return which labels with an id each row carries."""
+    assert rows.starts is not None  # noqa: S101 - `choose` has seen to it
+    assert isinstance(rows.family, Worded)  # noqa: S101 - as above
+    return rows.family.carried(rows.labels, len(rows.starts))
+
+
 def _precision(rows: HeadRows, folds: list[tuple[list[int], Ids, Ids]], choice: Choice) -> Floats:
     """Return the average precision of each label that was made rare."""
-    assert rows.starts is not None  # noqa: S101 - as above
-    found, carried = [], rows.family.carried(rows.labels, len(rows.starts))
+    found, carried = [], _carried(rows)
     for rare, fit, judge in folds:
         weights, _prior = forward.solved(rows.take(fit), replace(choice, prior_days=None))
+        assert isinstance(rows.family, Worded)  # noqa: S101 - `choose` has seen to it
         scores = rows.family.probabilities(weights.scores(rows.features[judge]))
         for label in rare:
             column = int(np.searchsorted(weights.labels, label))

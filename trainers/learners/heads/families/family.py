@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -65,18 +65,6 @@ class Family(Protocol):
         """Return the numbers of the rows of each label, and of those without one where there may be such."""
         ...
 
-    def carried(self, gold: Gold, labels: int) -> npt.NDArray[np.bool_]:
-        """Return which of the labels 0 to `labels` each row carries, shape (rows, labels)."""
-        ...
-
-    def probabilities(self, logits: Floats) -> Floats:
-        """Return the probability of each label, shape (rows, labels)."""
-        ...
-
-    def usual_share(self, gold: Gold) -> float:
-        """Return the share of the rows that an average label has."""
-        ...
-
     def in_columns(self, gold: Gold, labels: Ids) -> Gold:
         """Return the labels of rows, counted in the columns that stand for `labels`, which are all that rows carry."""
         ...
@@ -121,4 +109,21 @@ class Family(Protocol):
 
     def answering(self, judged: Judged | None, gold: Gold) -> Answering:
         """Return how a head that is solved on rows of `gold` answers; learnt from newer rows where there are any."""
+        ...
+
+
+@runtime_checkable
+class Worded(Family, Protocol):
+    """One whose labels may start from what their words say."""
+
+    def carried(self, gold: Gold, labels: int) -> npt.NDArray[np.bool_]:
+        """Return which of the labels 0 to `labels` each row carries, shape (rows, labels)."""
+        ...
+
+    def probabilities(self, logits: Floats) -> Floats:
+        """Return the probability of each label, shape (rows, labels)."""
+        ...
+
+    def usual_share(self, gold: Gold) -> float:
+        """Return the share of the rows that an average label has."""
         ...

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import accuracy_score, f1_score
 
+from perennial_artifact.sentence.head import Features
 from trainers.learners.heads import weighting
 from trainers.learners.heads.families import calibration, thresholds
 from trainers.learners.heads.families.family import Answering, Gold, Judged
@@ -78,7 +79,10 @@ class Grouped:
         """Return None."""
         return None
 
-    def solve(self, features: Matrix, gold: Gold, weights: Floats, *, strength: float, start: Weights | None = None) -> Weights:
+    def solve(
+        self, features: Matrix, gold: Gold, weights: Floats, *, strength: float, start: Weights | None = None,
+        centre: Features | None = None,  # noqa: ARG002 - tags start from no words
+    ) -> Weights:  # fmt: skip
         """Return the minimum of each category on the rows that tell its tag; one with a single tag always gives that one."""
         refuse_infinite(features)
         found = []
