@@ -20,7 +20,8 @@ OTHER: dict[str, Any] = {
     "replay_floor": 7, "replay_epochs": 7, "max_rows": 7, "contradicted_weight": 0.5, "feature_blocks": ["ngrams"],
     "exclude_labels": ["A"], "majority_share": 0.5, "max_rows_per_label": 7, "class_weights": "balanced", "dropout": 0.5,
     "lora_rank": 7, "loss": "huber", "layer_decay": 0.5, "gradient_checkpointing": True, "auto_batch_size": True, "processes": 2,
-    "early_stopping": 2, "lora_alpha": 7, "lora_targets": ["query"],
+    "early_stopping": 2, "teacher": "champion", "teacher_share": 0.7, "teacher_temperature": 7.0, "teacher_rows": 7,
+    "lora_alpha": 7, "lora_targets": ["query"],
 }  # fmt: skip
 """A value of every option of `training` that is not its default."""
 PAIRS = sorted((kind.name, backend) for kind in catalog.every() for backend in kind.backends)
