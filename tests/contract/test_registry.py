@@ -47,6 +47,20 @@ class TestRuns:
         assert (run.state, run.attempt, run.created_at, run.parent) == ("queued", 1, clock.now, None)
         assert other.run_id != run.run_id
 
+    def test_runs_are_listed_page_by_page_and_tell_when_they_ran(self, registry: Registry, clock: Clock) -> None:
+        runs = [new_run(registry, f"k{number}") for number in range(5)]
+        newest = [run.run_id for run in registry.runs.list(TASK, 2)]
+        older = [run.run_id for run in registry.runs.list(TASK, 2, offset=2)]
+        assert [*newest, *older] == [run.run_id for run in reversed(runs)][:4]
+        began = clock.now
+        for run in runs[:2]:
+            registry.runs.update(run.run_id, started_at=clock.now)
+            clock.forward(60)
+            registry.runs.update(run.run_id, state="failed")
+        assert registry.runs.times(TASK, began, 9) == [(began.replace(minute=1), clock.now), (began, began.replace(minute=1))]
+        assert len(registry.runs.times(TASK, began, 1)) == 1
+        assert registry.runs.times(TASK, clock.now, 9) == []
+
     def test_a_run_serves_further_keys_which_then_start_none(self, registry: Registry) -> None:
         first = new_run(registry, "request:a")
         run = registry.runs.create(TASK, "request:b", "asked", full=False, further_keys=["request:c", "request:a", "request:c"])

@@ -131,6 +131,15 @@ def test_the_newest_letters_are_listed_first_up_to_a_limit(letters: DeadLetters)
     assert [letter.offset for letter in letters.list(limit=3)] == [19, 18, 17]
 
 
+def test_letters_are_listed_page_by_page_and_the_nth_newest_has_a_time(letters: DeadLetters) -> None:
+    for offset in range(5):
+        letters.add(raw(offset), "no JSON")
+    newest = [letter.id for letter in letters.list(limit=2)]
+    older = [letter.id for letter in letters.list(limit=2, before=newest[-1])]
+    assert [*newest, *older] == [5, 4, 3, 2]
+    assert (letters.nth_newest_at(1), letters.nth_newest_at(5), letters.nth_newest_at(6)) == (NOW, NOW, None)
+
+
 def test_dropped_letters_are_gone_and_an_unknown_one_drops_nothing(letters: DeadLetters) -> None:
     letters.add_all(Rejected(raw(offset), "r") for offset in range(3))
     with pytest.raises(UserError, match="no dead letter 99"):
