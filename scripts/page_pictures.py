@@ -37,8 +37,8 @@ def main() -> int:
         page = browser.new_page(viewport=SIZE, device_scale_factor=1)  # type: ignore[arg-type]
         _open(page, address[0])
         deadline = time.monotonic() + LIMIT_S
-        # A run of one task while each has a champion: everything on the page has something to show.
-        _wait(page, ".card .run", ".card a[href*='/versions/']", deadline)
+        # A run under way while another task has its champion: everything on the page has something to show.
+        _wait(page, demo, deadline)
         page.screenshot(path=folder / "page-flow.png")
         for link, name in (("/ui/versions", "page-versions.png"), ("/ui/runs", "page-runs.png")):
             page.goto(address[0].removesuffix("/ui") + link)
@@ -66,13 +66,15 @@ def _open(page: Page, address: str) -> None:
             return
 
 
-def _wait(page: Page, running: str, champions: str, deadline: float) -> None:
-    while time.monotonic() < deadline:
-        if page.locator(running).count() and page.locator(champions).count() >= 2:  # noqa: PLR2004 - the demo's two tasks
+def _wait(page: Page, demo: subprocess.Popen[str], deadline: float) -> None:
+    while time.monotonic() < deadline and demo.poll() is None:
+        if page.locator(".card .run progress").count() and page.locator(".card dd a[href*='/versions/']").count():
             return
-        page.wait_for_timeout(500)
+        page.wait_for_timeout(250)
         if page.locator(".stage").count() == 0:
             page.reload()
+    message = "the demo ended, or took too long, before there was a champion and a run"
+    raise SystemExit(message)
 
 
 if __name__ == "__main__":

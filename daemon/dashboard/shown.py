@@ -26,9 +26,10 @@ def moment(value: datetime | None) -> str:
 
 def ago(value: datetime | None, now: datetime) -> str:
     """Return how long ago something was, roughly; empty for none."""
-    return (
-        "" if value is None else "just now" if (now - value).total_seconds() < 1 else f"{span((now - value).total_seconds())} ago"
-    )
+    if value is None:
+        return ""
+    seconds = (now - value).total_seconds()
+    return "just now" if seconds < _MINUTE else f"{span(seconds - seconds % _MINUTE)} ago"
 
 
 def span(seconds: float | None) -> str:

@@ -43,6 +43,8 @@ def add(app: FastAPI, dashboard: Dashboard, visitors: Visitors) -> None:
         form = routing.form_of(await request.body()) if request.method == "POST" else {}
         onward = _onward(form.get("next") or request.query_params.get("next", ""))
         problem, remedy, code = "", "", 200
+        if visitors.open_to_all:
+            return routing.redirect(onward)
         if request.method == "POST":
             if not routing.is_ours(form, visitor):
                 return dashboard.refusal(403, routing.NOT_OURS, "open the page again")

@@ -103,12 +103,13 @@ def read(
 
 def due_in_words(task: TaskStatus) -> str:
     """Return in one sentence whether a run of a task is due, why or why not, and what would change that."""
-    if task.run is not None:
-        state = {"waiting": "A run waits to be tried again", "interrupted": "A run was interrupted"}
-        told = state.get(task.run.state, "A run is under way")
-        return f"{told}: {'; '.join(task.reasons)}." if task.run.state in state else f"{told}: {task.run.reason}."
+    if task.run is not None and task.run.state not in ("waiting", "interrupted"):
+        return f"A run is under way: {task.run.reason}."
     said = "; ".join(reason for reason in task.reasons if reason).rstrip(".")
-    return f"{'Due' if task.due else 'Not due'}: {said}." if said else f"{'Due' if task.due else 'Not due'}."
+    if task.run is not None:
+        return f"{said[:1].upper()}{said[1:]}."
+    verdict = "Due" if task.due else "Not due"
+    return f"{verdict}: {said}." if said else f"{verdict}."
 
 
 def _texts_cut(registry: Registry, version: str) -> str | None:

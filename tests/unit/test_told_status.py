@@ -8,11 +8,12 @@ from typing import get_args
 import pytest
 
 from daemon.cli.status import print_status
+from daemon.views.alerts import Alert
 from daemon.views.feedback import Alarm, Standings
 from daemon.views.flow import Backlog
-from daemon.views.models.runs import VERDICTS, Ended
+from daemon.views.models.runs import VERDICTS, Ended, UnderWay
 from daemon.views.status import Status
-from daemon.views.task_status import Counts, TaskStatus
+from daemon.views.task_status import Counts, TaskStatus, due_in_words
 from registry.runs import Verdict
 
 NO_EXAMPLES = Counts(
@@ -32,6 +33,12 @@ QUIET = Status(
     backlog={"articles": NO_BACKLOG, "examples": NO_BACKLOG},
     enriched_per_s=None, dead_letters=0, set_aside=0, erasures=(), tasks=(TASK,),
 )  # fmt: skip
+
+
+def going(state: str) -> UnderWay:
+    return UnderWay(
+        run_id="r", state=state, reason="asked for", kind="full", full=True, progress=None, failures=0, error=None, retry_at=None
+    )
 
 
 def shown(status: Status, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
@@ -99,3 +106,26 @@ def test_what_strangers_wrote_is_inert(strange: str, capsys: pytest.CaptureFixtu
     assert not set(out) & set("\x1b\u202e")
     assert out.count("[bold]x[/red]") == (3 if strange.startswith("[bold]") else 0)
     assert "50 corrections by 1 user" in out
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"reasons": ("3 of 100 new examples; 97 more start a run", "", "the weekly run is turned off")},
+         "Not due: 3 of 100 new examples; 97 more start a run; the weekly run is turned off."),
+        ({"due": True, "reasons": ("132 new examples; a run starts at 100",)}, "Due: 132 new examples; a run starts at 100."),
+        ({"run": going("training"), "reasons": ("a run is under way",)}, "A run is under way: asked for."),
+        ({"run": going("interrupted"), "reasons": ("a run was interrupted",)}, "A run was interrupted."),
+        ({"run": going("waiting"), "reasons": ("run r had 2 temporary failures",)}, "Run r had 2 temporary failures."),
+    ],
+)  # fmt: skip
+def test_one_sentence_says_why_a_run_is_due_or_not(changes: dict[str, object], told: str) -> None:
+    assert due_in_words(TASK.model_copy(update=changes)) == told
+
+
+def test_alerts_are_told_with_their_runbook_unless_a_line_tells_of_them_already(capsys: pytest.CaptureFixture[str]) -> None:
+    found = tuple(
+        Alert(name=f"Perennial{name}", severity="critical", task=None, what=name.lower()) for name in ("NoLeader", "ErasureLate")
+    )
+    lines = shown(QUIET.model_copy(update={"alerts": found}), capsys)
+    assert lines["alert"] == "erasurelate (docs/runbooks/PerennialErasureLate.md)"

@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
+from daemon.dashboard import shown
 from daemon.dashboard.plots import interval_plot
 from daemon.dashboard.rendering import HEADERS
 from daemon.dashboard.routing import Look
@@ -37,7 +38,9 @@ def run(look: Look) -> Response:
     registry = look.sources.reader.registry
     found = run_views.of_id(registry, look.params["run"])
     version = version_views.of_name(registry, found.version).version if found.version else None
-    return look.page("run.html", here="Runs", run=found, going=_going(look, found), **_compared(look, found, version))
+    return look.page(
+        "run.html", here="Runs", run=found, going=_going(look, found), cost=_cost(version), **_compared(look, found, version)
+    )
 
 
 def version(look: Look) -> Response:
@@ -97,6 +100,17 @@ def _compared(look: Look, found: run_views.Run | None, version: version_views.Ve
         "tried": version.metrics.get("tried") or () if version is not None else (),
         "log": _log(look, found),
     }
+
+
+def _cost(version: version_views.VersionRecord | None) -> list[str]:
+    """Return in words what a run took, as far as it reported that."""
+    metrics = version.metrics if version is not None else {}
+    shown_as = {
+        "train_s": ("training", shown.span), "score_s": ("scoring", shown.span),
+        "peak_memory_mib": ("memory at most", lambda mib: shown.size(mib * 2**20)),
+    }  # fmt: skip
+    told = [f"{name} {write(metrics[key])}" for key, (name, write) in shown_as.items() if metrics.get(key)]
+    return [*told, *([str(metrics["hardware"])] if metrics.get("hardware") else [])]
 
 
 def _log(look: Look, found: run_views.Run | None) -> str | None:

@@ -64,6 +64,11 @@ class Visitors:
         self._access = access
         self._sessions = sessions or Sessions()
 
+    @property
+    def open_to_all(self) -> bool:
+        """Whether nobody needs to sign in."""
+        return self._access.open_to_all
+
     def admit(self, asked: Asked) -> Visitor:
         """Return who looks. Raises `ApiError`: 401 for one who must sign in, 403, 421, 429 and 503 as for the API."""
         self._refuse_elsewhere(asked)

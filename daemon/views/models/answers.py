@@ -14,7 +14,7 @@ from config.kinds.kind import Kind, Measures, Piece
 from daemon.views.view import View
 from trainers.job import files
 
-SHOWN = 20
+SHOWN = 12
 """Rows that are shown on each side."""
 _MOST_ROWS = 20_000
 _MOST_PAIRS = 20
