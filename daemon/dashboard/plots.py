@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from daemon.views.models.comparison import Comparison, Part
 
@@ -21,7 +21,8 @@ class Line(NamedTuple):
     y: float
     x: float
     gain: str
-    better: bool
+    side: Literal["up", "down", "flat"]
+    """Whether the candidate is better there, worse, or neither."""
     bounds: tuple[float, float] | None
 
 
@@ -56,13 +57,13 @@ def interval_plot(seen: Comparison | None) -> IntervalPlot | None:
         share: float = (min(max(value, low), high) - low + room) / (high - low + 2 * room)
         return round(_LABELS + share * (WIDTH - _LABELS - _ROOM), 1)
 
-    lines = tuple(
-        Line(
-            name, rows, TOP + LINE * (number + 0.5), across(gain), f"{gain:+.1f}" if in_points else f"{gain:+.3g}", gain > 0,
-            (across(bounds[0]), across(bounds[1])) if number == 0 and bounds else None,
-        )
-        for number, (name, rows, gain) in enumerate(gains)
-    )  # fmt: skip
+    def line(number: int, name: str, rows: int, gain: float) -> Line:
+        side: Literal["up", "down", "flat"] = "up" if gain > 0 else "down" if gain < 0 else "flat"
+        ends = (across(bounds[0]), across(bounds[1])) if number == 0 and bounds else None
+        told = f"{gain:+.1f}" if in_points else f"{gain:+.3g}"
+        return Line(name, rows, TOP + LINE * (number + 0.5), across(gain), told, side, ends)
+
+    lines = tuple(line(number, *one) for number, one in enumerate(gains))
     unit = "points" if in_points or seen.scale is None else seen.scale.unit
     return IntervalPlot(
         TOP + LINE * len(lines) + TOP, lines, across(0.0), None if needed is None else across(needed), unit,

@@ -65,7 +65,7 @@ def test_the_interval_plot_puts_gains_to_the_right_and_losses_to_the_left() -> N
     plot = interval_plot(compared())
     assert plot is not None
     everything, newest = plot.lines
-    assert (everything.gain, newest.gain, everything.better, newest.better) == ("+10.0", "-10.0", True, False)
+    assert (everything.gain, newest.gain, everything.side, newest.side) == ("+10.0", "-10.0", "up", "down")
     assert newest.x < plot.zero < everything.x
     assert everything.bounds is not None
     assert everything.bounds[0] < everything.x < everything.bounds[1]
@@ -77,7 +77,7 @@ def test_where_lower_is_better_a_smaller_score_is_a_gain() -> None:
     scale = Scale(title="MAE", better="lower", highest=float("inf"), unit="km")
     plot = interval_plot(compared(scale=scale, gain=2.0, lower_bound=1.0, upper_bound=3.0, required_gain=float("inf")))
     assert plot is not None
-    assert (plot.unit, plot.needed, plot.lines[1].better) == ("km", None, True)
+    assert (plot.unit, plot.needed, plot.lines[1].side) == ("km", None, "up")
 
 
 def test_without_rows_there_is_no_plot() -> None:
