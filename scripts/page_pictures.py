@@ -2,6 +2,7 @@
 
 It starts `perennial demo`, follows its page in headless Chromium and takes each picture at its moment. The variable
 CHROMIUM may name the browser.
+With an address, such as `http://127.0.0.1:8310/ui`, it takes them of the page that is there, once a run is under way.
 """
 
 from __future__ import annotations
@@ -11,45 +12,62 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
-from playwright.sync_api import Error, Page, sync_playwright
+from playwright.sync_api import Error, Page, ViewportSize, sync_playwright
 
 LIMIT_S = 1_800.0
-SIZE = {"width": 1280, "height": 860}
+SIZE: ViewportSize = {"width": 1280, "height": 860}
 
 
 def main() -> int:
     """Take the pictures; return the demo's exit code."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/images")
     folder.mkdir(parents=True, exist_ok=True)
-    demo = subprocess.Popen([sys.executable, "-P", "-m", "daemon", "demo"], stdout=subprocess.PIPE, text=True)
-    assert demo.stdout is not None  # noqa: S101 - asked for above
-    first = demo.stdout.readline()
-    address = re.search(r"http://\S+/ui", first)
-    if address is None:
-        print(f"the demo did not begin with an address: {first!r}")
-        return 1
+    if len(sys.argv) > 2:  # noqa: PLR2004 - the second argument
+        _take(folder, sys.argv[2], lambda: True)
+        return 0
+    with tempfile.TemporaryFile("w+") as told:
+        demo = subprocess.Popen([sys.executable, "-u", "-P", "-m", "daemon", "demo"], stdout=told)
+        _take(folder, _address(told, demo), lambda: demo.poll() is None)
+        code = demo.wait()
+        told.seek(0)
+        print(told.read())
+    return code
+
+
+def _address(told: IO[str], demo: subprocess.Popen[bytes]) -> str:
+    """Return the address that the demo prints first."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and demo.poll() is None:
+        told.seek(0)
+        if found := re.search(r"http://\S+/ui", told.read()):
+            return found[0]
+        time.sleep(0.5)
+    message = "the demo did not begin with an address"
+    raise SystemExit(message)
+
+
+def _take(folder: Path, address: str, goes_on: Callable[[], bool]) -> None:
+    """Take the pictures of the page at `address` while what it shows goes on."""
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        page = browser.new_page(viewport=SIZE, device_scale_factor=1)  # type: ignore[arg-type]
-        _open(page, address[0])
-        deadline = time.monotonic() + LIMIT_S
-        # A run under way while another task has its champion: everything on the page has something to show.
-        _wait(page, demo, deadline)
+        page = browser.new_page(viewport=SIZE)
+        _open(page, address)
+        # A run under way while there is a champion: everything on the page has something to show.
+        _wait(page, goes_on)
         page.screenshot(path=folder / "page-flow.png")
-        for link, name in (("/ui/versions", "page-versions.png"), ("/ui/runs", "page-runs.png")):
-            page.goto(address[0].removesuffix("/ui") + link)
-            page.screenshot(path=folder / name)
-        page.goto(address[0].removesuffix("/ui") + "/ui/runs")
-        page.locator("tr", has=page.locator(".badge", has_text=re.compile("promoted"))).first.locator("th a").first.click()
-        page.wait_for_timeout(1_500)
+        page.goto(f"{address}/runs")
+        page.locator("tr", has=page.locator(".badge.good")).first.locator("th a").click()
+        page.locator(".chart canvas").wait_for()
+        page.wait_for_timeout(500)
         page.screenshot(path=folder / "page-run.png")
         browser.close()
-    print(demo.stdout.read())
-    return demo.wait()
 
 
 def _open(page: Page, address: str) -> None:
@@ -66,8 +84,9 @@ def _open(page: Page, address: str) -> None:
             return
 
 
-def _wait(page: Page, demo: subprocess.Popen[str], deadline: float) -> None:
-    while time.monotonic() < deadline and demo.poll() is None:
+def _wait(page: Page, goes_on: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while time.monotonic() < deadline and goes_on():
         if page.locator(".card .run progress").count() and page.locator(".card dd a[href*='/versions/']").count():
             return
         page.wait_for_timeout(250)

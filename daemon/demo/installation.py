@@ -60,9 +60,9 @@ class Installation:
         tasks_dir = folder / "tasks"
         _write_tasks(load_tasks(SHIPPED_TASKS_DIR), tasks_dir, task_overrides or {})
         sections: dict[str, dict[str, Any]] = {name: dict(values) for name, values in (settings_overrides or {}).items()}
-        # Free ports: nothing that runs on this machine is in the way.
+        # Free ports unless others are asked for: nothing that runs on this machine is in the way.
         for name in ("serving", "telemetry"):
-            sections.setdefault(name, {})["port"] = 0
+            sections.setdefault(name, {}).setdefault("port", 0)
         self.settings: Settings = shipped_settings("training", data_dir=folder / "data", tasks_dir=str(tasks_dir), **sections)
         # Empty: the processes of this installation must not read the user's.
         self._settings_file = folder / "perennial.toml"

@@ -36,6 +36,11 @@ def test_only_the_training_settings_come_from_the_environment(folder: Path) -> N
     assert (settings.serving.port, settings.telemetry.port) == (0, 0)
 
 
+def test_a_port_that_is_asked_for_is_the_one_that_is_told(folder: Path) -> None:
+    settings = Installation(folder, settings_overrides={"serving": {"port": 18_310}}).settings
+    assert (settings.serving.port, settings.telemetry.port) == (18_310, 0)
+
+
 @pytest.mark.process
 def test_its_daemon_reads_the_same_settings(folder: Path) -> None:
     code = "from config.settings import load_settings; raise SystemExit(load_settings().training.threads)"

@@ -134,7 +134,11 @@ def test_the_image_gets_all_that_is_installed_and_nothing_else() -> None:
     let_in = {line[1:] for line in lines if line.startswith("!")}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = {pattern.rstrip("*") for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]}
-    assert packages | {"artifact", "pyproject.toml", "constraints.txt", project["project"]["readme"]} == let_in
+    # Copied beside the packages when they are installed.
+    beside = {
+        Path(pattern).parent.as_posix() for some in project["tool"]["setuptools"]["data-files"].values() for pattern in some
+    }
+    assert packages | beside | {"artifact", "pyproject.toml", "constraints.txt", project["project"]["readme"]} == let_in
     for left_out in (".git", ".env", ".venv", "perennial-data", "tests"):
         assert not any(fnmatch.fnmatch(left_out, pattern) for pattern in let_in)
 
