@@ -82,6 +82,7 @@ def main() -> None:
         model = OneVsRestClassifier(classifier()).fit(features, marks([one.topics for one in train], topics))
         said = np.asarray(model.predict(words.transform([one.text for one in test])), dtype=np.intp)
         results["baselines"][name] = scores(gold, said) | {"cpu_s": round(time.process_time() - began, 1)}
+        print(f"{name}: {results['baselines'][name]}", flush=True)
     arms: dict[str, dict[str, Any]] = {"head on the base model": {"tuning": "never"}}
     if not (arguments.quick or arguments.untuned):
         arms["tuned"] = {"tuning": "always", "full_epochs": arguments.epochs}
@@ -92,6 +93,8 @@ def main() -> None:
                 runs[figure].append(value)
         results["ours"][name] = {figure: round(statistics.mean(values), 4) for figure, values in runs.items()}
         results["ours"][name]["macro_f1_by_seed"] = runs["macro_f1"]
+        # What a long run has measured is told at once: who ends it early keeps that.
+        print(f"ours, {name}: {results['ours'][name]}", flush=True)
     best = max(one["macro_f1"] for one in results["baselines"].values())
     results["better_baseline_macro_f1"] = best
     results["ours_over_it"] = {name: round(one["macro_f1"] - best, 4) for name, one in results["ours"].items()}
