@@ -116,17 +116,22 @@ class Keywords:
 
     def found(self, text: str) -> Mapping[str, Rule]:
         """Return the rule that answers for each group of which a phrase occurs."""
-        words = _WORD.findall(_plain(text[:_MOST_CHARS]))
-        hits: Counter[int] = Counter()
-        for at, word in enumerate(words):
-            # Once for a place in the text, however many phrases of a rule begin there.
-            hits.update({number for number, phrase in self._beginning(word) if _goes_on(phrase, words, at)})
+        hits = self.hits(text)
         best: dict[str, int] = {}
         for number in sorted(hits):
             group = self.rules[number].group
             if group not in best or hits[number] > hits[best[group]]:
                 best[group] = number
         return {group: self.rules[number] for group, number in best.items()}
+
+    def hits(self, text: str) -> Mapping[int, int]:
+        """Return how often phrases of each rule occur, by the number of the rule; one without any is not there."""
+        words = _WORD.findall(_plain(text[:_MOST_CHARS]))
+        hits: Counter[int] = Counter()
+        for at, word in enumerate(words):
+            # Once for a place in the text, however many phrases of a rule begin there.
+            hits.update({number for number, phrase in self._beginning(word) if _goes_on(phrase, words, at)})
+        return hits
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as JSON can hold it."""

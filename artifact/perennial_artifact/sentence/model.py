@@ -58,14 +58,19 @@ class SentenceModel(Generic[HeadT]):
         raise NotImplementedError
 
     @classmethod
+    def _reads(cls, head: HeadT) -> int:
+        """Return how many features a head reads of the encoder."""
+        return int(head.weight.shape[1])
+
+    @classmethod
     def _encoder(cls, folder: Path, compute: Compute, *, max_tokens: int | None) -> Encodes:
         return SentenceEncoder.open(folder, compute, max_tokens=max_tokens)
 
     @classmethod
     def _fitting(cls, folder: Path, encoder: Encodes, head: HeadT) -> Self:
         width = encoder.features([""])[0].shape[1]
-        if width != head.weight.shape[1]:
-            message = f"the encoder in {folder} has {width} features, and its head reads {head.weight.shape[1]}"
+        if width != (reads := cls._reads(head)):
+            message = f"the encoder in {folder} has {width} features, and its head reads {reads}"
             raise UnusableError(message)
         return cls(encoder, head)
 

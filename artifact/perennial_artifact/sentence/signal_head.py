@@ -1,4 +1,7 @@
-"""The linear heads of signals: for each category one row that gives its score, and one for each of its tags."""
+"""The linear heads of signals: for each category one row that gives its score, and one for each of its tags.
+
+Where the task lists keywords, the heads read behind the encoder's features which of them occur: a column for each rule, 1 or 0.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,13 @@ from safetensors.numpy import load_file, save_file
 from perennial_artifact.durable import write_atomic
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.foreign import WRONG, decode, inert
-from perennial_artifact.keywords import NOTHING
+from perennial_artifact.keywords import NOTHING, Keywords
 from perennial_artifact.predictor import Answer
 from perennial_artifact.sentence.head import HEAD_FILE, Features, Solved, solved_of
 from perennial_artifact.sentence.layout import HEAD_FOLDER, WEIGHTS_FILE, write_dense
 
 SIGNALS_FILE = "signals.json"
+KEYWORDS_FILE = "keywords.json"
 _FORMAT_VERSION = 1
 _LOWEST, _HIGHEST = -1.0, 1.0
 
@@ -57,6 +61,17 @@ class SignalHead:
     categories: tuple[Told, ...]
     solved: Solved = Solved()  # noqa: RUF009 - frozen
     scores_solved: ScoresSolved = ScoresSolved()
+    keywords: Keywords | None = None
+    """Those whose hits the heads read, as the task had them when these were solved; None: the encoder's features alone."""
+
+    @property
+    def encoder_width(self) -> int:
+        """How many features the heads read of an encoder."""
+        return int(self.weight.shape[1]) - (0 if self.keywords is None else len(self.keywords.rules))
+
+    def read_by(self, features: Features, texts: Sequence[str]) -> Features:
+        """Return what the heads read of texts, of which `features` (texts, features) are what the encoder makes."""
+        return with_hits(features, texts, self.keywords)
 
     def answers(self, features: Features, cut: Sequence[bool]) -> list[Answer]:
         """Return one answer a row: `{"signals": {category: {"score", "tag", "probability"}}, "truncated"}`.
@@ -92,6 +107,8 @@ class SignalHead:
         for name, content in ((SIGNALS_FILE, told), (HEAD_FILE, asdict(self.solved))):
             body = {"format_version": _FORMAT_VERSION} | content
             write_atomic(place / name, (json.dumps(body, ensure_ascii=False, indent=2) + "\n").encode())
+        if self.keywords is not None:
+            write_atomic(place / KEYWORDS_FILE, (json.dumps(self.keywords.as_json(), ensure_ascii=False) + "\n").encode())
 
     @classmethod
     def read(cls, folder: Path) -> SignalHead:
@@ -102,6 +119,8 @@ class SignalHead:
             weight, bias = (tensors[f"linear.{name}"].astype(np.float32) for name in ("weight", "bias"))
             categories, scores = _told(decode((place / SIGNALS_FILE).read_bytes()))
             solved = solved_of(decode((place / HEAD_FILE).read_bytes()))
+            listed = place / KEYWORDS_FILE
+            keywords = Keywords.of(decode(listed.read_bytes())) if listed.exists() else None
         except (OSError, SafetensorError, *WRONG) as error:
             message = f"the head in {folder} cannot be read ({type(error).__name__}: {inert(error)[:200]})"
             raise UnusableError(message) from error
@@ -112,7 +131,21 @@ class SignalHead:
         if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
             message = f"the head in {folder} holds numbers that are not finite"
             raise UnusableError(message)
-        return cls(weight, bias, categories, solved, scores)
+        head = cls(weight, bias, categories, solved, scores, keywords)
+        if head.encoder_width <= 0:
+            message = f"the head in {folder} has weights of shape {weight.shape}, fewer columns than it has keywords"
+            raise UnusableError(message)
+        return head
+
+
+def with_hits(features: Features, texts: Sequence[str], keywords: Keywords | None) -> Features:
+    """Return features with a column more for each rule of keywords: 1 where one of its phrases occurs in the text, else 0."""
+    if keywords is None:
+        return features
+    hits = np.zeros((len(texts), len(keywords.rules)), dtype=np.float32)
+    for row, text in zip(hits, texts, strict=True):
+        row[list(keywords.hits(text))] = 1.0
+    return np.hstack([features, hits])
 
 
 def _chosen(logits: npt.NDArray[np.float64], told: Told) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:

@@ -132,11 +132,15 @@ class OnBase:
         shown = shown_by(newest, spec.signals)
         self._encoder = encoders.open_base(spec.base_model, max_tokens=spec.training.max_tokens).as_served(Compute())
         features, _cut = self._encoder.features([row.text for row in newest])
-        self._head = build(signal_rows(newest, features, shown), shown, Choice(), spec.training.loss, Solved())
+        known = signal_rows(newest, features, shown, spec.keywords)
+        self._head = build(known, shown, Choice(), spec.training.loss, Solved(), keywords=spec.keywords)
 
     def predict(self, texts: Sequence[str]) -> list[Answer]:
         """Return one answer per text, in order."""
-        return self._head.answers(*self._encoder.features(texts)) if texts else []
+        if not texts:
+            return []
+        features, cut = self._encoder.features(texts)
+        return self._head.answers(self._head.read_by(features, texts), cut)
 
 
 def _head_of(champion: Path | None) -> SignalHead | None:
@@ -190,14 +194,18 @@ def _sampled_heads(  # noqa: PLR0917 - as above
 
 
 def _begin_head(head: nn.Linear, start: choosing.Start, categories: int) -> None:
-    """Set the heads that are tuned along: scores from 0 to 1, and tags; a tag that `start` lacks decides for none."""
+    """Set the heads that are tuned along: scores from 0 to 1, and tags; a tag that `start` lacks decides for none.
+
+    They read the encoder's features alone: what `start` makes of keywords is left out.
+    """
+    width = head.in_features
     with torch.no_grad():
         head.weight.zero_()
         head.bias.zero_()
-        head.weight[:categories] = torch.from_numpy(start.scores.weight / 2.0)
+        head.weight[:categories] = torch.from_numpy(start.scores.weight[:, :width] / 2.0)
         head.bias[:categories] = torch.from_numpy((start.scores.bias + 1.0) / 2.0)
         places = [categories + tag for tag in start.tags.labels.tolist()]
-        head.weight[places] = torch.from_numpy(start.tags.weight)
+        head.weight[places] = torch.from_numpy(start.tags.weight[:, :width])
         head.bias[places] = torch.from_numpy(start.tags.bias)
 
 
@@ -205,11 +213,12 @@ def _solve(  # noqa: PLR0917 - as above
     plan: TrainingPlan, found: Usable, features: Features, start: SignalStart, before: Choice, about: Solved
 ) -> SignalHead:
     """Return the heads on all rows; how they are solved was chosen on features that had not seen them, where there are any."""
-    seen = signal_rows(found.rows, features, found.shown)
+    keywords = plan.spec.keywords
+    seen = signal_rows(found.rows, features, found.shown, keywords)
     choice = start.choice
     if choice is None:
         choice = before if start.tune else choose(seen, before, plan.note_tried)
     began = time.process_time()
-    head = build(seen, found.shown, choice, plan.spec.training.loss, about)
+    head = build(seen, found.shown, choice, plan.spec.training.loss, about, keywords=keywords)
     plan.note_tried(Tried(name=f"solved: {choice.name}", scores={}, cpu_s=time.process_time() - began, chosen=True))
     return head

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from perennial_artifact.keywords import NOTHING
+from perennial_artifact.keywords import NOTHING, Keywords
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.sentence.head import Head, Solved
 from perennial_artifact.sentence.signal_head import ScoresSolved, SignalHead, Told
@@ -88,11 +88,19 @@ def start(rows: SignalRows, choice: Choice, loss: Loss) -> Start:
 
 
 def build(
-    rows: SignalRows, shown: Shown, choice: Choice, loss: Loss, about: Solved, *, before: SignalHead | None = None
+    rows: SignalRows,
+    shown: Shown,
+    choice: Choice,
+    loss: Loss,
+    about: Solved,
+    *,
+    keywords: Keywords | None = None,
+    before: SignalHead | None = None,
 ) -> SignalHead:
     """Return the heads of `choice` on all rows; `about` says what the encoder was tuned on, the rest is filled in.
 
-    `before` are heads of the same encoder to begin from. Raises `RunFailedError` for features that are not finite.
+    `keywords` are those whose hits the rows have behind their features; `before` are heads of the same encoder to begin from.
+    Raises `RunFailedError` for features that are not finite.
     """
     scores = ridge.solved(rows.scores, choice.scores, loss)
     labels = shown.labels
@@ -104,7 +112,7 @@ def build(
         head = Head(np.zeros((0, width), np.float32), np.zeros(0, np.float32), labels, about)
     return SignalHead(
         np.concatenate([scores.weight, head.weight]), np.concatenate([scores.bias, head.bias]), _told(shown, head),
-        head.solved, ScoresSolved(choice.scores.half_life_days, choice.scores.strength),
+        head.solved, ScoresSolved(choice.scores.half_life_days, choice.scores.strength), keywords,
     )  # fmt: skip
 
 

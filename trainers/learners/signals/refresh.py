@@ -37,14 +37,15 @@ class SignalRefresh:
         every = usable(plan)
         known, stored, note = known_rows(plan, every.rows)
         features = stored.rows([row.example_id for row in known])
-        refuse_of_another(features, before)
+        refuse_of_another(before.read_by(features, [row.text for row in known]), before)
         found = usable(replace(plan, rows=known)) if len(known) < len(every.rows) else every
-        rows, choice = signal_rows(known, features, found.shown), choice_of(before)
+        keywords = plan.spec.keywords
+        rows, choice = signal_rows(known, features, found.shown, keywords), choice_of(before)
         if len(rows) * len(found.shown.categories) <= _MOST_CHOSEN_CELLS:
             choice = choose(rows, choice, plan.note_tried)
         began = time.process_time()
         about = replace(before.solved, refreshes=before.solved.refreshes + 1)
-        head = build(rows, found.shown, choice, plan.spec.training.loss, about, before=before)
+        head = build(rows, found.shown, choice, plan.spec.training.loss, about, keywords=keywords, before=before)
         plan.note_tried(Tried(name=f"solved: {choice.name}", scores={}, cpu_s=time.process_time() - began, chosen=True))
         # The encoder's bytes are not to change.
         link_encoder(folder, output)
@@ -55,4 +56,5 @@ class SignalRefresh:
     def open(self, folder: Path, features: FeatureSet, rows: Mapping[str, str]) -> Predictor:
         """Return a model that answers known texts from their stored features; `rows` is example id by text."""
         with usable_model():
-            return FromFeatures(SignalHead.read(folder), features, rows)
+            head = SignalHead.read(folder)
+            return FromFeatures(head, features, rows, read=head.read_by)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from config.errors import RunFailedError
 from config.kinds.signals.categories import SIGNALS, Category, label_of
-from perennial_artifact.keywords import NOTHING
+from perennial_artifact.keywords import NOTHING, Keywords
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.sentence.head import Features
 from perennial_artifact.sentence.numbers import Measured
+from perennial_artifact.sentence.signal_head import with_hits
 from trainers.learners.heads.families.grouped import Grouped
 from trainers.learners.heads.rows import HeadRows, head_rows
 from trainers.learners.protocols import Example, TrainingPlan
@@ -96,8 +97,9 @@ def shown_by(rows: Sequence[Example], categories: Sequence[Category]) -> Shown:
     return Shown(tuple(found))
 
 
-def signal_rows(rows: Sequence[Example], features: Features, shown: Shown) -> SignalRows:
-    """Return examples with their features, shape (rows, features)."""
+def signal_rows(rows: Sequence[Example], features: Features, shown: Shown, keywords: Keywords | None = None) -> SignalRows:
+    """Return examples with their features, shape (rows, features), and behind them the hits of keywords."""
+    features = with_hits(features, [row.text for row in rows], keywords)
     return SignalRows(
         number_rows(as_numbers(rows), features, shown.measured), head_rows(rows, features, shown.labels, shown.family)
     )
