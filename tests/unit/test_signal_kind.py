@@ -25,7 +25,7 @@ from daemon.flow.answering import answer_of
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.sentence.head import Solved
 from perennial_artifact.sentence.layout import HEAD_FOLDER
-from perennial_artifact.sentence.signal_head import SIGNALS_FILE, SignalHead, Told
+from perennial_artifact.sentence.signal_head import KEYWORDS_FILE, SIGNALS_FILE, SignalHead, Told
 from registry.corrections import Answering
 from tests.support.tiny_models import toy_plan, toy_signals, toy_signals_spec
 from trainers.compare.metrics import catalog as metrics
@@ -66,6 +66,7 @@ def with_signals(*categories: dict[str, Any], **changes: Any) -> dict[str, Any]:
         (TASK | {"labels": "closed", "label_names": ["a"]}, "no labels"),
         (TASK | {"dimensions": [{"name": "a", "low": 0, "high": 1}]}, "dimensions does not fit kind signals"),
         (TASK | {"training": {"class_weights": "balanced"}}, "class_weights does not fit"),
+        (TASK | {"training": {"teacher": "champion"}}, "teacher is not built for kind signals"),
         (TASK | {"promotion": {"metric": "mae"}}, "signal_score, tag_f1, intensity"),
         (TASK | {"promotion": {"metric": "tag_f1", "slices": [{"slice": "signal:joy", "max_drop": 0.1}]}}, "signal:joy"),
         (
@@ -359,3 +360,27 @@ def test_features_that_tell_more_are_better_and_the_same_are_not() -> None:
     assert same is not None
     assert not same[2]
     assert compare(seen, seen, Choice(), newer_than_days=float(seen.scores.days.max())) is None
+
+
+def test_heads_read_which_keywords_occur(tmp_path: Path) -> None:
+    keywords = SPEC.keywords
+    assert keywords is not None
+    # The features tell nothing: what is known is in the words.
+    texts = ["a theft", "a thefts' tale", "a goal", "a day"] * 20
+    told = {"theft": {"score": -0.5, "tag": "theft"}, "none": {"score": 0.0, "tag": "none"}}
+    rows = [
+        Example(f"k{at}", text, {"signals": {"crime": told["theft" if "theft" in text else "none"]}}, event_time=SINCE)
+        for at, text in enumerate(texts)
+    ]
+    features = np.ones((len(rows), 4), dtype=np.float32)
+    shown = usable(toy_plan(SPEC, rows, Path())).shown
+    head = build(signal_rows(rows, features, shown, keywords), shown, Choice(), "mse", Solved(), keywords=keywords)
+    assert head.encoder_width == 4
+    head.write(tmp_path)
+    again = SignalHead.read(tmp_path)
+    assert again.keywords == keywords
+    answers = again.answers(again.read_by(features[:4], texts[:4]), [False] * 4)
+    assert [one["signals"]["crime"]["tag"] for one in answers] == ["theft", "theft", "none", "none"]
+    (tmp_path / HEAD_FOLDER / KEYWORDS_FILE).write_text("{}")
+    with pytest.raises(UnusableError):
+        SignalHead.read(tmp_path)

@@ -28,7 +28,7 @@ class Choice:
     """How the heads are solved."""
 
     scores: ridge.Choice = ridge.Choice()  # noqa: RUF009 - frozen
-    tags: forward.Choice = forward.Choice()  # noqa: RUF009 - frozen
+    tags: forward.Choice = forward.Choice(strength=3.0)  # noqa: RUF009 - frozen
 
     @property
     def name(self) -> str:

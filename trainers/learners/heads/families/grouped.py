@@ -42,7 +42,7 @@ class Grouped:
     """The ids of tags that say nothing of their category."""
     tag_of: TagOf
 
-    strengths: ClassVar[tuple[float, ...]] = (3.0, 10.0, 30.0)
+    strengths: ClassVar[tuple[float, ...]] = (1.0, 3.0, 10.0)
 
     def encoded(self, rows: Sequence[Example], ids: Mapping[str, int]) -> Gold:
         """Return the id of each row's tag in each category."""
