@@ -12,7 +12,7 @@ from config.settings import load_settings
     ("serving", "told"),
     [
         ({}, "http://127.0.0.1:8310/ui"),
-        ({"host": "0.0.0.0", "port": 9000}, "http://127.0.0.1:9000/ui"),
+        ({"host": "", "port": 9000}, "http://127.0.0.1:9000/ui"),
         ({"host": "::1"}, "http://[::1]:8310/ui"),
         ({"host": "news.example", "tls_certificate": "cert.pem", "tls_key": "key.pem"}, "https://news.example:8310/ui"),
     ],
