@@ -20,7 +20,7 @@ from config.task_files import built, filters, label_words, measured
 from config.task_files.label_words import Hypothesis, LabelWords
 from config.task_files.prefilter import Prefilter
 from config.task_files.rates import NUMBER_TAG
-from config.task_files.sections import FeedbackPolicy, Promotion, Refresh, Section, Training, Trigger
+from config.task_files.sections import TAUGHT_KINDS, FeedbackPolicy, Promotion, Refresh, Section, Training, Trigger
 from perennial_artifact.keywords import Keywords
 
 _TO_WRITE = {
@@ -133,6 +133,9 @@ class TaskSpec(Section):
     def _of_the_backend(self) -> Self:
         if self.backend == "transformer" and self.base_model.startswith("blank:"):
             message = f"base_model {self.base_model!r} is one of spaCy's; on backend transformer write minilm, an id or a path"
+            raise ValueError(message)
+        if self.training.teacher is not None and self.kind not in TAUGHT_KINDS:
+            message = f"training.teacher is not built for kind {self.kind}, but for {', '.join(TAUGHT_KINDS)}; remove it"
             raise ValueError(message)
         if self.training.teacher is not None and self.training.processes > 1:
             message = "training.teacher is not built for several processes (training.processes); remove one of them"

@@ -14,6 +14,8 @@ Verdict = Literal["correction", "confirmation"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 MAX_ACCUMULATION = 1_024
+TAUGHT_KINDS = ("classification", "multilabel", "regression", "ner")
+"""Those whose tasks may have a `training.teacher`."""
 MAX_PROCESSES = 64
 
 # Named in the design and refused until they exist: an option that is not built is never ignored.

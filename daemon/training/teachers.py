@@ -47,11 +47,11 @@ def _wanted(task: TaskSpec, champion: Version | None, *, refresh: bool) -> str |
         log.info("teacher.none", task=task.name, why="there is no champion yet", next="the run learns from gold alone")
         return None
     base = champion.lineage.settings.get("task", {}).get("base_model", task.base_model)
-    if base == task.base_model:
-        why = f"{champion.name} stands on {base} already"
-        log.info("teacher.none", task=task.name, why=why, next="the run learns from gold alone")
-        return None
-    return champion.name
+    if champion.affected_at is None and base != task.base_model:
+        return champion.name
+    why = "has learnt from texts that were erased" if champion.affected_at is not None else f"stands on {base} already"
+    log.info("teacher.none", task=task.name, why=f"{champion.name} {why}", next="the run learns from gold alone")
+    return None
 
 
 def is_version(name: str) -> bool:

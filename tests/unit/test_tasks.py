@@ -3,10 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from config.errors import UserError
 from config.settings import SHIPPED_TASKS_DIR
-from config.tasks import load_task, load_tasks
+from config.tasks import TaskSpec, load_task, load_tasks
 
 GOOD = """
 name: mine
@@ -168,3 +169,20 @@ def test_renames_widen_what_a_closed_task_accepts(tmp_path: Path) -> None:
     assert task.accepts_label("OLD")
     assert task.accepts_label("NEW")
     assert not task.accepts_label("OTHER")
+
+
+@pytest.mark.parametrize(
+    ("kind", "training", "said"),
+    [
+        ("signals", {"teacher": "champion"}, "training.teacher is not built for kind signals"),
+        ("classification", {"teacher": "champion", "processes": 2}, "training.teacher is not built for several processes"),
+        ("classification", {"teacher": "champion", "teacher_share": 0.0}, "greater than 0"),
+        ("classification", {"teacher": "champion", "teacher_temperature": 0.5}, "greater than or equal to 1"),
+        ("classification", {"teacher": ""}, "at least 1 character"),
+    ],
+)
+def test_a_teacher_that_is_not_built_for_a_task_is_refused(kind: str, training: dict[str, object], said: str) -> None:
+    name = {"classification": "news-topics.yaml", "signals": "examples/city-signals.yaml"}[kind]
+    content = load_task(SHIPPED_TASKS_DIR / name).model_dump()
+    with pytest.raises(ValidationError, match=said):
+        TaskSpec.model_validate({**content, "training": {**content["training"], **training}})

@@ -20,7 +20,6 @@ from trainers.learners.features import Features, FeatureSet
 from trainers.learners.protocols import Example
 
 _AT_ONCE = 64
-_TAUGHT_KINDS = ("classification", "multilabel", "regression", "ner")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +56,7 @@ class Taught:
 
 def refuse_unfit(description: Description, task: TaskSpec, name: str) -> None:
     """Raise `RunFailedError` where a model cannot teach a task: of another kind, on the same base model, without its labels."""
-    if task.kind not in _TAUGHT_KINDS:
-        why = f"tasks of kind {task.kind} are not taught; those of {', '.join(_TAUGHT_KINDS)} are"
-    elif description.kind != task.kind:
+    if description.kind != task.kind:
         why = f"it is of kind {description.kind}, and the task of kind {task.kind}"
     elif (description.base, description.backend) == (task.base_model, task.backend):
         why = f"it stands on the base model {description.base}, as the student does; name a smaller base_model"
