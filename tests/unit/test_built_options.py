@@ -93,6 +93,6 @@ def test_the_list_of_kinds_tells_what_task_files_may_ask_for() -> None:
         assert seen.about
         for backend in seen.backends:
             TaskSpec.model_validate(task((seen.name, backend)))
-            assert learners.learner(seen.name, backend) is not None
+            assert (seen.name, backend) in learners.known()
         assert set(seen.refreshed_on) <= set(seen.backends)
         assert seen.metrics == catalog.get(seen.name).metrics
