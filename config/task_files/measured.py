@@ -29,13 +29,7 @@ def misfit(task: TaskSpec, declares: str | None) -> str | None:
     if not task.declared:
         # A kind of a module's own may declare nothing that a task file can hold.
         return f"kind {task.kind} needs {declares}; write e.g. `{_EXAMPLES[declares]}`" if declares in _EXAMPLES else None
-    return _not_built(task, declares) or _for_labels(task) or _unknown_slice(task, _SLICES[declares]) or _wrong(task, declares)
-
-
-def _not_built(task: TaskSpec, declares: str) -> str | None:
-    if declares == "signals" and task.training.teacher is not None:
-        return f"training.teacher is not built for kind {task.kind} yet; remove it (labels and numbers can be taught)"
-    return None
+    return _for_labels(task) or _unknown_slice(task, _SLICES[declares]) or _wrong(task, declares)
 
 
 def _for_labels(task: TaskSpec) -> str | None:
