@@ -68,8 +68,9 @@ def test_from_start_to_sigterm_with_requests_in_flight(data: ServedData) -> None
         host, port = address.removeprefix("http://").split(":")
         # Before the others: one that is not accepted yet when the signal comes is held until the limit.
         idle = socket.create_connection((host, int(port)), timeout=STOP_S)
-        # So many long texts keep the model busy for seconds: requests are in flight when the signal comes.
-        long = {"texts": [TEXT * 60] * 100}
+        # So many long texts keep the model busy for a second or more: requests are in flight when the signal comes, and a slow
+        # machine still answers them in the time that a stop has.
+        long = {"texts": [TEXT * 60] * 40}
         outcomes: list[httpx.Response | Exception] = []
 
         def ask() -> None:
@@ -94,7 +95,7 @@ def test_from_start_to_sigterm_with_requests_in_flight(data: ServedData) -> None
             asker.join(STOP_S)
         assert [getattr(one, "status_code", one) for one in outcomes] == [200] * 4
         assert presence.read(data.settings.data_dir) is None
-    assert count(data, PREDICTIONS_TOPIC) == 400, "answered predictions were written before the process ended"
+    assert count(data, PREDICTIONS_TOPIC) == 160, "answered predictions were written before the process ended"
 
 
 def test_a_sigterm_while_the_first_model_is_still_loading_ends_cleanly(data: ServedData) -> None:
