@@ -5,18 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from perennial_artifact.apart import ADAPTER_FOLDER, FOUNDATION_FOLDER, has_adapter
 from perennial_artifact.description import describe
 from perennial_artifact.manifest import MANIFEST_FILE
 
-ADAPTER_FOLDER = "adapter"
-FOUNDATION_FOLDER = "foundation"
-"""The weights that an adapter was learnt on, without it: those of the base model, or of a champion that was tuned whole."""
 _TAGGING_FORMAT = "transformers-ner"
-
-
-def has_adapter(folder: Path) -> bool:
-    """Return whether the model in `folder` keeps an adapter apart from the weights that it was learnt on."""
-    return (folder / ADAPTER_FOLDER).is_dir()
 
 
 def write_merged(folder: Path, target: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from config.errors import UserError
 from config.settings import Settings
-from perennial_artifact.merging import has_adapter, write_merged
+from perennial_artifact.apart import has_adapter
+from perennial_artifact.merging import write_merged
 from registry.artifacts.open import open_store
 from registry.store import Registry
 from trainers.learners.opening import usable

@@ -22,7 +22,7 @@ LIGHT = {CLIENT: {"httpcore", "httpx", "perennial_artifact", "perennial_client"}
 OF_EXTRA = {
     "kafka": {"kafka"}, "spacy": {"spacy"}, "transformer": {"safetensors", "torch", "transformers"},
     "sentence": {"numpy", "safetensors", "scipy", "torch", "transformers"}, "tagging": {"numpy", "torch", "transformers"},
-    "blocks": {"numpy", "scipy", "sklearn"},
+    "blocks": {"numpy", "scipy", "sklearn"}, "merging": {"transformers"},
     "spacy/curated": {"safetensors", "spacy", "spacy_curated_transformers", "thinc", "torch"},
 }  # fmt: skip
 """By the file, or the folder, that the extra is for."""

@@ -94,7 +94,8 @@ def test_every_other_thread_is_missed(service: Service, monkeypatch: pytest.Monk
 
 def test_what_is_lost_ends_the_process_loudly(monkeypatch: pytest.MonkeyPatch) -> None:
     troubles = {"topics": Trouble("slow", lost=False)}
-    server = process._Server(uvicorn.Config(None), None, "", lambda: troubles)  # type: ignore[arg-type]  # none is asked for here
+    nothing = lambda: None  # noqa: E731 - no stream is open
+    server = process._Server(uvicorn.Config(None), None, "", lambda: troubles, end_streams=nothing)  # type: ignore[arg-type]  # none is asked for here
     ended: list[Any] = []
     monkeypatch.setattr(server, "handle_exit", lambda *_signal: ended.append(1) or setattr(server, "should_exit", True))
     assert not asyncio.run(server.on_tick(0))

@@ -21,11 +21,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from perennial_artifact.apart import ADAPTER_FOLDER, FOUNDATION_FOLDER
 from perennial_artifact.durable import sha256_of_file
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.foreign import WRONG, decode, inert
 from perennial_artifact.manifest import unchecked
-from perennial_artifact.merging import ADAPTER_FOLDER, FOUNDATION_FOLDER
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 TIE_FILE = "foundation.json"
