@@ -20,6 +20,8 @@ _SERVER_ERROR = 500
 OTHERS_LOST = "another process of this run has ended, so this one could not go on"
 _LOST_PROCESS = ("Connection closed by peer", "Connection reset by peer", "gloo/transport")
 _DISTRIBUTED_ERRORS = frozenset({"DistBackendError", "DistNetworkError", "DistStoreError"})
+_UNMAPPED = ("failed to map segment", "cannot allocate memory")
+"""What the loader says of a library that it finds no room for."""
 _ALLOCATION_FAILURES = ("can't allocate memory", "not enough memory", "bad_alloc", "out of memory", "unable to allocate")
 
 
@@ -52,7 +54,8 @@ def is_allocation_failure(error: BaseException) -> bool:
     # torch raises its own type on a GPU and a bare RuntimeError on the CPU; it need not be imported to be recognised.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and any(mark in str(error).lower() for mark in _ALLOCATION_FAILURES)
+    marks = _UNMAPPED if isinstance(error, ImportError) else _ALLOCATION_FAILURES if isinstance(error, RuntimeError) else ()
+    return any(mark in str(error).lower() for mark in marks)
 
 
 def _is_lost_process(error: BaseException) -> bool:
