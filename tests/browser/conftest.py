@@ -1,4 +1,7 @@
-"""One browser and one installation for all tests of the page in a process."""
+"""One browser and one installation for the tests of a file.
+
+What drives the browser keeps an event loop running in the thread of the tests while it is open, and other tests start their own.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def chromium() -> str:
     return found or missing("Chromium is missing (Debian: chromium; or its path in CHROMIUM)")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     path = chromium()
     with sync_playwright() as playwright:
@@ -41,7 +44,7 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def carried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carried]:
     """An installation that has an API key, so that a token is asked for."""
     settings = looked_at.build(tmp_path_factory.mktemp("looked_at"))
@@ -49,7 +52,7 @@ def carried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carried]:
         yield Carried(address, service)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def signed_in(browser: Browser, carried: Carried, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cookies of one who signed in with the token, as a file."""
     page = browser.new_page()
