@@ -32,8 +32,8 @@ from perennial_artifact.sentence.head import Head
 from registry.artifacts.local import LocalArtifacts
 from registry.artifacts.protocol import Published
 from trainers import hardware
-from trainers.job.examples import examples_of
-from trainers.job.replay import select
+from trainers.job.rows.examples import examples_of
+from trainers.job.rows.replay import select
 from trainers.job.spec import FEATURES_FILE, TRAINING_SET_FOLDER
 from trainers.learners.catalog import feature_refresher_for, learner_for, refresher_for
 from trainers.learners.features import FeatureSet, from_column, read_features

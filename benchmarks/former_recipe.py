@@ -26,7 +26,7 @@ from perennial_artifact.transformer import reading
 from perennial_artifact.transformer.classifier import Classifier
 from perennial_artifact.transformer.encoder import Encoder, by_length, padded
 from trainers import hardware
-from trainers.job.replay import choose
+from trainers.job.rows.replay import choose
 from trainers.learners.encoders.fine_tuning import Recipe, Trainable, fine_tune
 from trainers.learners.encoders.fine_tuning import Row as Tokenised
 from trainers.learners.opening import quieten

@@ -231,7 +231,7 @@ class _Bench:
 
     def freeze(self, found: Findings, folder: Path) -> None:
         """Freeze each task's training set and read its rows as a training child does."""
-        from trainers.job.examples import examples_of
+        from trainers.job.rows.examples import examples_of
 
         for name, task in self._tasks.items():
             with found.stage(f"freezing and training rows of {name}"):

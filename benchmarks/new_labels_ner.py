@@ -36,8 +36,8 @@ from consumers.training_set import scopes
 from perennial_artifact.predictor import Predictor
 from trainers.compare.metrics import entities
 from trainers.hardware import Hardware
-from trainers.job import replay
-from trainers.job.examples import examples_of
+from trainers.job.rows import replay
+from trainers.job.rows.examples import examples_of
 from trainers.learners.opening import open_model
 from trainers.learners.protocols import TrainingPlan
 from trainers.learners.spacy.ner import SpacyNerLearner

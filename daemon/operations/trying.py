@@ -28,8 +28,8 @@ from registry.store import Registry
 from registry.versions import Version
 from trainers.job import spec as job_spec
 from trainers.job.beside import baseline_name
-from trainers.job.downsampling import write_part
-from trainers.job.replay import select
+from trainers.job.rows.downsampling import write_part
+from trainers.job.rows.replay import select
 from trainers.job.spec import JobResult, JobSpec, Progress
 from trainers.learners.catalog import learner_for
 

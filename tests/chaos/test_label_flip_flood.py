@@ -30,7 +30,7 @@ from consumers.ingest import Ingest
 from consumers.log.embedded.log import EmbeddedLog
 from tests.support.buffers import NOW, TASKS, TOPICS
 from tests.support.encoders import WordEncoder
-from trainers.job import replay
+from trainers.job.rows import replay
 
 LABELS = ("sport", "politics", "science", "culture")
 WORDS = {name: [f"{name[:3]}{number}word" for number in range(60)] for name in LABELS}

@@ -28,7 +28,7 @@ from tests.support.tiny_models import CPU, toy_numbers, toy_numbers_spec, toy_pl
 from trainers.learners.encoders.adapters import LowRank, adapted
 from trainers.learners.encoders.encoder import Tuned
 from trainers.learners.encoders.fine_tuning import Recipe, Row, Trainable, fine_tune
-from trainers.learners.encoders.number_loss import loss_of
+from trainers.learners.encoders.losses.numbers import loss_of
 from trainers.learners.encoders.regression import RegressionLearner
 
 _LARGE_GIB = 8

@@ -23,8 +23,9 @@ from tests.support.opening import opened
 from tests.support.tiny_models import make_tiny_bert, toy_entities, toy_plan
 from trainers.compare.metrics.entities import entity_scores
 from trainers.learners.catalog import can_refresh, learner_for, refresher_for
-from trainers.learners.encoders import fine_tuning, losses, weighted_trainer
+from trainers.learners.encoders import fine_tuning, weighted_trainer
 from trainers.learners.encoders.checkpoints import Pace
+from trainers.learners.encoders.losses import labels as losses
 from trainers.learners.protocols import Example, TrainingStep
 from trainers.learners.tagging.ner import TaggingLearner
 from trainers.learners.tried import Tried

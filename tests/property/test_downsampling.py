@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainers.job.downsampling import stratified
+from trainers.job.rows.downsampling import stratified
 
 LABELS = st.lists(st.sampled_from("abcdefgh"), max_size=300)
 

@@ -17,7 +17,7 @@ from config.task_files.sections import FeedbackPolicy
 from consumers.buffer.writer import BufferWriter
 from tests.support.buffers import FEEDBACK, NOW, TASKS, TOPICS, feedback, finding, label, opened, stored
 from tests.support.tables import rows_of
-from trainers.job import shares
+from trainers.job.rows import shares
 
 # Its labels are declared: what users alone name waits, whatever was counted.
 TASK = TOPICS.model_copy(update={"new_label_min_examples": 1, "label_names": ("a", "b")})

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.task_files.sections import FeedbackPolicy, Training
-from trainers.job import replay
+from trainers.job.rows import replay
 
 rows = st.lists(st.tuples(st.sampled_from(["a", "b", "c", "rare", ""]), st.integers(0, 10**6)), min_size=1, max_size=120)
 

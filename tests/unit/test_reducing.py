@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.task_files.sections import Training
-from trainers.job.reducing import kept
+from trainers.job.rows.reducing import kept
 
 
 def counted(strata: list[str], new: list[bool], **options: float) -> tuple[Counter[str], np.ndarray]:

@@ -13,10 +13,10 @@ from perennial_artifact.predictor import Predictor
 from trainers.compare import scoring
 from trainers.compare.comparison import Comparison, compare
 from trainers.job.beside import baseline_name, baseline_of, baseline_score
-from trainers.job.examples import examples_of
 from trainers.job.gap import Beside
 from trainers.job.job import Job, from_features
-from trainers.job.replay import RunRows
+from trainers.job.rows.examples import examples_of
+from trainers.job.rows.replay import RunRows
 from trainers.job.spec import CHAMPION_FOLDER, MODEL_FOLDER, SCORES_FILE, JobSpec
 from trainers.job.student import beside_teacher
 from trainers.job.teaching import unlabelled_of

@@ -26,7 +26,7 @@ from trainers.learners.encoders.base_block import base_beside
 from trainers.learners.encoders.distilling import unlabelled_features, with_numbers
 from trainers.learners.encoders.encoder import TextEncoder, Tuned
 from trainers.learners.encoders.fine_tuning import Row
-from trainers.learners.encoders.number_loss import loss_of
+from trainers.learners.encoders.losses.numbers import loss_of
 from trainers.learners.encoders.slow_run import (
     as_it_was,
     champion_of,

@@ -25,7 +25,7 @@ from perennial_artifact.sentence.signal_head import SignalHead
 from trainers.learners.encoders import encoder as encoders
 from trainers.learners.encoders.encoder import TextEncoder, Tuned
 from trainers.learners.encoders.fine_tuning import Row
-from trainers.learners.encoders.signal_loss import loss_of
+from trainers.learners.encoders.losses.signals import loss_of
 from trainers.learners.encoders.slow_run import (
     as_it_was,
     champion_of,

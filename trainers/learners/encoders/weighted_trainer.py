@@ -11,7 +11,7 @@ from torch import distributed, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedModel, Trainer
 
-from trainers.learners.encoders.losses import loss_of_rows, told
+from trainers.learners.encoders.losses.labels import loss_of_rows, told
 from trainers.learners.tuning import processes
 from trainers.learners.tuning.batches import GroupedByLength, Share, SharedLoader
 from trainers.learners.tuning.rates import by_layer

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainers.learners.encoders.losses import loss_of_rows
+from trainers.learners.encoders.losses.labels import loss_of_rows
 from trainers.learners.heads.solving import solve
 from trainers.learners.tagging.rows import TaggedRow, Window, targets
 from trainers.learners.tagging.tagger import Tagger

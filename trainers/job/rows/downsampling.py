@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from config.kinds import catalog as kinds
 from consumers.training_set.snapshot import Manifest, write_training_set
-from trainers.job.replay import stratum_labels
+from trainers.job.rows.replay import stratum_labels
 
 
 def stratified(strata: Sequence[Hashable], count: int, seed: int) -> NDArray[np.intp]:

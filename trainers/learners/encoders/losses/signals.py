@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from trainers.learners.encoders.number_loss import loss_of as number_loss
+from trainers.learners.encoders.losses.numbers import loss_of as number_loss
 from trainers.learners.ridge.solving import Loss
 
 

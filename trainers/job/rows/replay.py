@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from config.kinds import catalog as kinds
 from config.task_files.sections import FeedbackPolicy, Training
-from trainers.job import reducing, shares
+from trainers.job.rows import reducing, shares
 
 AGE_BANDS = 4
 """Old rows are cut into this many equally large groups by age."""

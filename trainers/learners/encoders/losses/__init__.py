@@ -1,0 +1,1 @@
+"""What tuning minimises, by what a head gives."""
