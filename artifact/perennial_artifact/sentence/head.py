@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from perennial_artifact.durable import write_atomic
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.foreign import WRONG, decode, inert
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.predictor import Answer
-from perennial_artifact.sentence.layout import HEAD_FOLDER, WEIGHTS_FILE, write_dense
+from perennial_artifact.sentence.layout import HEAD_FOLDER
+from perennial_artifact.sentence.weights import check_weights, read_weights, readable, write_weights
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array  # what a head with further blocks reads; a head alone needs numpy only
@@ -127,11 +126,7 @@ class Head:
     def write(self, folder: Path) -> None:
         """Write the head's files into a model folder: a dense module, the labels, and how it was solved."""
         place = folder / HEAD_FOLDER
-        write_dense(place, inputs=self.weight.shape[1], outputs=self.weight.shape[0], activation="Identity")
-        save_file(
-            {"linear.weight": np.ascontiguousarray(self.weight), "linear.bias": np.ascontiguousarray(self.bias)},
-            place / WEIGHTS_FILE,
-        )
+        write_weights(folder, self.weight, self.bias)
         content = {"format_version": _FORMAT_VERSION} | asdict(self.solved)
         if self.thresholds is not None:
             content[_THRESHOLDS] = dict(zip(self.labels.names, self.thresholds.tolist(), strict=True))
@@ -143,20 +138,11 @@ class Head:
         """Return the head in a model folder. Raises `UnusableError` when it is missing, damaged or does not fit its labels."""
         labels = LabelSet.read(folder)
         place = folder / HEAD_FOLDER
-        try:
-            tensors = load_file(place / WEIGHTS_FILE)
-            weight, bias = (tensors[f"linear.{name}"].astype(np.float32) for name in ("weight", "bias"))
+        with readable(folder):
+            weight, bias = read_weights(folder)
             said = decode((place / HEAD_FILE).read_bytes())
             solved, thresholds = solved_of(said), _thresholds(said, labels)
-        except (OSError, SafetensorError, *WRONG) as error:
-            message = f"the head in {folder} cannot be read ({type(error).__name__}: {inert(error)[:200]})"
-            raise UnusableError(message) from error
-        if weight.ndim != 2 or weight.shape[0] != len(labels.names) or bias.shape != weight.shape[:1]:  # noqa: PLR2004 - a matrix
-            message = f"the head in {folder} has weights of shape {weight.shape} for {len(labels.names)} labels"
-            raise UnusableError(message)
-        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-            message = f"the head in {folder} holds numbers that are not finite"
-            raise UnusableError(message)
+        check_weights(folder, weight, bias, rows=len(labels.names), what="labels")
         if not labels.seen:
             message = f"the head in {folder} has no label that it may answer"
             raise UnusableError(message)

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from perennial_artifact.durable import write_atomic
 from perennial_artifact.errors import UnusableError
-from perennial_artifact.foreign import WRONG, decode, inert
+from perennial_artifact.foreign import decode, inert
 from perennial_artifact.predictor import Answer
 from perennial_artifact.sentence.head import HEAD_FILE, Features, Solved, solved_of
-from perennial_artifact.sentence.layout import HEAD_FOLDER, WEIGHTS_FILE, write_dense
+from perennial_artifact.sentence.layout import HEAD_FOLDER
+from perennial_artifact.sentence.weights import check_weights, read_weights, readable, write_weights
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array  # what a head with further blocks reads; a head alone needs numpy only
@@ -79,11 +78,7 @@ class NumberHead:
     def write(self, folder: Path) -> None:
         """Write the head's files into a model folder: a dense module, the dimensions, and how it was solved."""
         place = folder / HEAD_FOLDER
-        write_dense(place, inputs=self.weight.shape[1], outputs=self.weight.shape[0], activation="Identity")
-        save_file(
-            {"linear.weight": np.ascontiguousarray(self.weight), "linear.bias": np.ascontiguousarray(self.bias)},
-            place / WEIGHTS_FILE,
-        )
+        write_weights(folder, self.weight, self.bias)
         measured = {"dimensions": [asdict(one) for one in self.dimensions], "tiers": dict(self.tiers)}
         for name, content in ((DIMENSIONS_FILE, measured), (HEAD_FILE, asdict(self.solved))):
             body = {"format_version": _FORMAT_VERSION} | content
@@ -93,20 +88,11 @@ class NumberHead:
     def read(cls, folder: Path) -> NumberHead:
         """Return the head in a model folder. Raises `UnusableError` when it is missing, damaged or does not fit itself."""
         place = folder / HEAD_FOLDER
-        try:
-            tensors = load_file(place / WEIGHTS_FILE)
-            weight, bias = (tensors[f"linear.{name}"].astype(np.float32) for name in ("weight", "bias"))
+        with readable(folder):
+            weight, bias = read_weights(folder)
             dimensions, tiers = _measured(decode((place / DIMENSIONS_FILE).read_bytes()))
             solved = solved_of(decode((place / HEAD_FILE).read_bytes()))
-        except (OSError, SafetensorError, *WRONG) as error:
-            message = f"the head in {folder} cannot be read ({type(error).__name__}: {inert(error)[:200]})"
-            raise UnusableError(message) from error
-        if not dimensions or weight.ndim != 2 or weight.shape[0] != len(dimensions) or bias.shape != weight.shape[:1]:  # noqa: PLR2004 - a matrix
-            message = f"the head in {folder} has weights of shape {weight.shape} for {len(dimensions)} dimensions"
-            raise UnusableError(message)
-        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-            message = f"the head in {folder} holds numbers that are not finite"
-            raise UnusableError(message)
+        check_weights(folder, weight, bias, rows=len(dimensions), what="dimensions")
         return cls(weight, bias, dimensions, tiers, solved)
 
 

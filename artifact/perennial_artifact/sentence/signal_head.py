@@ -14,16 +14,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from perennial_artifact.durable import write_atomic
 from perennial_artifact.errors import UnusableError
-from perennial_artifact.foreign import WRONG, decode, inert
+from perennial_artifact.foreign import decode, inert
 from perennial_artifact.keywords import NOTHING, Keywords
 from perennial_artifact.predictor import Answer
 from perennial_artifact.sentence.head import HEAD_FILE, Features, Solved, solved_of
-from perennial_artifact.sentence.layout import HEAD_FOLDER, WEIGHTS_FILE, write_dense
+from perennial_artifact.sentence.layout import HEAD_FOLDER
+from perennial_artifact.sentence.weights import check_weights, read_weights, readable, write_weights
 
 SIGNALS_FILE = "signals.json"
 KEYWORDS_FILE = "keywords.json"
@@ -98,11 +97,7 @@ class SignalHead:
     def write(self, folder: Path) -> None:
         """Write the heads' files into a model folder: one dense module, the categories, and how they were solved."""
         place = folder / HEAD_FOLDER
-        write_dense(place, inputs=self.weight.shape[1], outputs=self.weight.shape[0], activation="Identity")
-        save_file(
-            {"linear.weight": np.ascontiguousarray(self.weight), "linear.bias": np.ascontiguousarray(self.bias)},
-            place / WEIGHTS_FILE,
-        )
+        write_weights(folder, self.weight, self.bias)
         told = {"categories": [asdict(one) for one in self.categories], "scores": asdict(self.scores_solved)}
         for name, content in ((SIGNALS_FILE, told), (HEAD_FILE, asdict(self.solved))):
             body = {"format_version": _FORMAT_VERSION} | content
@@ -114,23 +109,14 @@ class SignalHead:
     def read(cls, folder: Path) -> SignalHead:
         """Return the heads in a model folder. Raises `UnusableError` when they are missing, damaged or do not fit each other."""
         place = folder / HEAD_FOLDER
-        try:
-            tensors = load_file(place / WEIGHTS_FILE)
-            weight, bias = (tensors[f"linear.{name}"].astype(np.float32) for name in ("weight", "bias"))
+        with readable(folder):
+            weight, bias = read_weights(folder)
             categories, scores = _told(decode((place / SIGNALS_FILE).read_bytes()))
             solved = solved_of(decode((place / HEAD_FILE).read_bytes()))
             listed = place / KEYWORDS_FILE
             keywords = Keywords.of(decode(listed.read_bytes())) if listed.exists() else None
-        except (OSError, SafetensorError, *WRONG) as error:
-            message = f"the head in {folder} cannot be read ({type(error).__name__}: {inert(error)[:200]})"
-            raise UnusableError(message) from error
         rows = sum(1 + len(one.tags) for one in categories)
-        if not categories or weight.ndim != 2 or weight.shape[0] != rows or bias.shape != weight.shape[:1]:  # noqa: PLR2004 - a matrix
-            message = f"the head in {folder} has weights of shape {weight.shape} for {rows} scores and tags"
-            raise UnusableError(message)
-        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-            message = f"the head in {folder} holds numbers that are not finite"
-            raise UnusableError(message)
+        check_weights(folder, weight, bias, rows=rows, what="scores and tags")
         head = cls(weight, bias, categories, solved, scores, keywords)
         if head.encoder_width <= 0:
             message = f"the head in {folder} has weights of shape {weight.shape}, fewer columns than it has keywords"
