@@ -2,9 +2,10 @@
 PYTHON ?=
 VENV ?= .venv
 JOBS ?= 3
+PYTEST ?=
 BIN = $(VENV)/bin
 
-.PHONY: help setup demo run kafka test quick check lint format types imports site audit clean
+.PHONY: help setup demo run kafka test quick check lint format types imports site pictures audit clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -26,7 +27,7 @@ kafka: $(VENV)/.ready  ## start a real Apache Kafka on a free port (needs Java 1
 
 # In the order of the folders: the dear files first, so that no process is left with one at the end.
 test: $(VENV)/.ready  ## run every test, in JOBS=3 processes (what needs a missing service or data set skips and says why)
-	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 quick: $(VENV)/.ready  ## run the unit and property tests that start no process and train nothing
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile -m "not process and not slow" tests/unit tests/property
@@ -50,6 +51,10 @@ imports: $(VENV)/.ready  ## import-linter contracts
 site: $(VENV)/.ready  ## build the documentation as a site into build/site; a broken link or anchor fails
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt mkdocs-material
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "build/site/index.html"
+
+pictures: $(VENV)/.ready  ## make the pictures of README and docs from a demo (needs Chromium; CHROMIUM names it)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt termtosvg-ng
+	@$(BIN)/python scripts/page_pictures.py docs/images
 
 audit: $(VENV)/.ready  ## known vulnerabilities of the pinned versions; says NOT AUDITED where no advisory service answers
 	@$(BIN)/python scripts/audit.py || [ $$? -eq 3 ]

@@ -5,6 +5,8 @@ A message says what went wrong, with which id, what happens next and what to do 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class PerennialError(Exception):
     """Perennial could not do what was asked."""
@@ -16,10 +18,12 @@ class PerennialError(Exception):
 class DeadLetterError(PerennialError):
     """The event cannot be used; it is kept as a dead letter and its neighbours are processed normally."""
 
-    def __init__(self, reason: str, *, field: str | None = None) -> None:
+    def __init__(self, reason: str, *, field: str | None = None, problems: Sequence[tuple[str, str]] = ()) -> None:
+        """`problems`: every field (empty: the whole) and what is wrong there; by default the reason is the only one."""
         super().__init__(reason)
         self.reason = reason
         self.field = field
+        self.problems = tuple(problems) or ((field or "", reason),)
 
 
 class RetryError(PerennialError):

@@ -228,6 +228,15 @@ class ServingSettings(Section):
     threads: NotNegativeInt
 
 
+class DeskSettings(Section):
+    """What people are asked to label, at the desk and by `perennial review`."""
+
+    double_share: Annotated[float, Field(ge=0, le=1)]
+    audit_per_week: NotNegativeInt
+    text_chars: PositiveInt
+    keep_days: Annotated[float, Field(gt=0, le=MAX_DAYS)]
+
+
 class NotificationsSettings(Section):
     """Who is told what happened, beside readers of the outgoing events."""
 

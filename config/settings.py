@@ -16,6 +16,7 @@ from config.errors import UserError
 from config.keys import ENV_FILE_VARIABLE, ENV_PREFIX, flatten, key_of, variable_of, variables
 from config.sections import (
     BufferSettings,
+    DeskSettings,
     EnrichSettings,
     ErasureSettings,
     EventsSettings,
@@ -75,6 +76,7 @@ class Settings(BaseSettings):
     serving: ServingSettings
     telemetry: TelemetrySettings
     notifications: NotificationsSettings
+    desk: DeskSettings
 
     @classmethod
     def settings_customise_sources(  # noqa: D102 - pydantic-settings' own hook

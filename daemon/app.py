@@ -188,7 +188,7 @@ class Daemon:
         ingests = {
             topic: IngestTask(
                 group, topic, event_log=event_log, buffer=buffer, dead_letters=dead_letters, erasures=erasures,
-                tasks=lambda: self._tasks, settings=settings, metrics=metrics,
+                tasks=lambda: self._tasks, settings=settings, metrics=metrics, gap=registry.gaps.add,
             )
             for group, topic in CONSUMERS.items()
         }  # fmt: skip

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection, Row
 
 from config.clock import Clock
 from config.errors import UserError
+from registry.audit import Audit, By
 from registry.database import schema
 from registry.database.engine import Database
 
@@ -24,6 +25,7 @@ PREFIX = "prn_"
 _ID_BYTES, _SECRET_BYTES = 6, 32
 _FORM = re.compile(r"prn_([0-9a-f]{12})_[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_BY_HAND = By("operator", "by hand")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,19 @@ class ApiKey:
 
 
 class ApiKeys:
-    """Makes, lists and revokes keys. Nothing is ever deleted, so a name means one key for ever."""
+    """Makes, lists and revokes keys; each change is one transaction with its audit entry, which names the key and nothing of it.
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    Nothing is ever deleted, so a name means one key for ever.
+    """
+
+    def __init__(self, database: Database, clock: Clock, audit: Audit) -> None:
         self._database = database
         self._clock = clock
+        self._audit = audit
 
-    def create(self, name: str, scopes: Collection[str], *, expires_in: timedelta | None = None) -> tuple[ApiKey, str]:
+    def create(
+        self, name: str, scopes: Collection[str], *, expires_in: timedelta | None = None, by: By = _BY_HAND
+    ) -> tuple[ApiKey, str]:
         """Record a new key and return it with the key itself, which cannot be shown again.
 
         Raises `UserError` for a name that is taken or invalid, an unknown scope, or no scope at all.
@@ -82,6 +90,8 @@ class ApiKeys:
                 raise UserError(message)
             columns = [column.name for column in schema.api_keys.c if column.name != "id"]
             connection.execute(sa.insert(schema.api_keys).values({column: getattr(key, column) for column in columns}))
+            ends = {"expires_at": key.expires_at.isoformat()} if key.expires_at is not None else {}
+            self._note("key.create", key, by, connection, **ends)
         return key, secret
 
     def list(self) -> list[ApiKey]:
@@ -89,7 +99,7 @@ class ApiKeys:
         with self._database.read() as connection:
             return [_key(row) for row in connection.execute(sa.select(schema.api_keys).order_by(schema.api_keys.c.id))]
 
-    def revoke(self, name: str) -> ApiKey:
+    def revoke(self, name: str, *, by: By = _BY_HAND) -> ApiKey:
         """Revoke a key from now on and return it; one that was revoked before is unchanged.
 
         Raises `UserError` for a name that no key has.
@@ -104,6 +114,7 @@ class ApiKeys:
                 connection.execute(sa.update(table).where(table.c.name == name).values(revoked_at=self._clock()))
                 key = _find(connection, name)
                 assert key is not None  # noqa: S101 - found above, in the same transaction
+                self._note("key.revoke", key, by, connection)
         return key
 
     def note_used(self, key_ids: Sequence[str], at: datetime) -> None:
@@ -112,6 +123,12 @@ class ApiKeys:
         older = table.c.last_used_at.is_(None) | (table.c.last_used_at < at)
         with self._database.write() as connection:
             connection.execute(sa.update(table).where(table.c.key_id.in_(key_ids) & older).values(last_used_at=at))
+
+    def _note(self, action: str, key: ApiKey, by: By, connection: Connection, **more: str) -> None:
+        self._audit.add(
+            action, actor=by.actor, reason=by.reason, subject=f"API key {key.name}",
+            details={"scopes": list(key.scopes), **more}, connection=connection,
+        )  # fmt: skip
 
 
 def id_of(presented: str) -> str:

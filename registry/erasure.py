@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 
-from registry import aliases, collection, corrections
+from registry import aliases, collection, corrections, desk
 from registry import versions as version_records
 from registry.artifacts.protocol import ArtifactStore
 from registry.database.engine import portions
@@ -23,7 +23,8 @@ _ALL = 10**9
 def mark_versions(registry: Registry, example_ids: Collection[str], *, fencing_token: int | None = None) -> None:
     """Mark the versions that learnt from any of these examples, themselves or through a parent, and forget the examples' ids.
 
-    A correction that is one of them answers no more. A version that is marked keeps its first mark.
+    A correction that is one of them answers no more, and the desk forgets it.
+    A version that is marked keeps its first mark.
     """
     wanted = sorted(example_ids)
     with registry.database.write() as connection:
@@ -43,6 +44,7 @@ def mark_versions(registry: Registry, example_ids: Collection[str], *, fencing_t
             connection.execute(sa.delete(learnt).where(learnt.c.example_id.in_(some)))
             connection.execute(sa.delete(looks).where(looks.c.example_id.in_(some)))
         corrections.forget(connection, wanted)
+        desk.forget(connection, wanted)
 
 
 def _forget_in_reports(connection: sa.Connection, version_ids: Sequence[int], example_ids: Collection[str]) -> None:

@@ -150,7 +150,10 @@ def _drop(part: Slice, allowed: float, scale: Scale) -> str | None:
 def _too_few(seen: Comparison, policy: Promotion, measured: str, test_fraction: float | None) -> tuple[str, ...]:
     needed = policy.min_test_examples
     more = _import_more(needed - seen.rows, test_fraction)
-    few = f"Not decided: {seen.rows} of the {needed} test rows needed. {more}, or lower promotion.min_test_examples."
+    few = (
+        f"Not decided: {seen.rows} of the {needed} test rows needed. {more}, label held-out articles "
+        f"(`perennial review {seen.task}`, or the desk on the page), or lower promotion.min_test_examples."
+    )
     return (few, measured) if seen.rows else (few,)
 
 

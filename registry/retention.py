@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from registry.database.schema import FINISHED_STATES, api_keys, learnt, looks, outbox, run_triggers, runs, versions
+from registry.database.schema import FINISHED_STATES, api_keys, desk, learnt, looks, outbox, run_triggers, runs, versions
 from registry.leases import check_token
 from registry.store import Registry
 
@@ -25,6 +25,12 @@ def forget_sent(registry: Registry, before: datetime, *, fencing_token: int | No
     """Remove outgoing events that were sent before a moment; return how many. Those that wait are never touched."""
     old = sa.select(outbox.c.id).where(outbox.c.sent_at < before).limit(_PORTION)
     return _in_portions(registry, sa.delete(outbox).where(outbox.c.id.in_(old)), fencing_token)
+
+
+def forget_desk(registry: Registry, before: datetime, *, fencing_token: int | None = None) -> int:
+    """Remove what people did at the desk before a moment, skips too; return how much. Their answers are stored long since."""
+    old = sa.select(desk.c.id).where(desk.c.at < before).limit(_PORTION)
+    return _in_portions(registry, sa.delete(desk).where(desk.c.id.in_(old)), fencing_token)
 
 
 def forget_looks(registry: Registry, before: datetime, *, fencing_token: int | None = None) -> int:

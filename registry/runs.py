@@ -58,6 +58,8 @@ class Run:
     """How often it has failed temporarily; `error` names the last."""
     retry_at: datetime | None = None
     """When it is tried again after that; None once it continues."""
+    cpu_s: float | None = None
+    """Processor seconds of its children, over all attempts; None: not counted."""
 
     @property
     def refresh(self) -> bool:
@@ -92,6 +94,8 @@ class Past:
     running: bool
     waiting: Run | None
     """The unfinished run that waits to be tried again."""
+    trained: str | None
+    """Id of the unfinished run of which nothing is left but its verdict."""
     given_up: Mapping[str, datetime]
     """Trigger keys of the runs that were tried again in vain until they were given up, and when that was."""
     undecided_rows: int | None
@@ -124,6 +128,7 @@ class RunChanges(TypedDict, total=False):
     error: str | None
     failures: int
     retry_at: datetime | None
+    cpu_s: float | None
 
 
 class Runs:
@@ -217,13 +222,18 @@ class Runs:
         query = sa.select(runs).order_by(runs.c.id.desc()).limit(limit).offset(offset)
         return self._select(query if task is None else query.where(runs.c.task == task))
 
-    def times(self, task: str, since: datetime, limit: int) -> builtins.list[tuple[datetime, datetime]]:
-        """Return when runs of a task that began at `since` or later began and ended: the newest `limit` that are over."""
+    def costs(self, task: str, since: datetime, limit: int) -> builtins.list[tuple[datetime, datetime, float | None]]:
+        """Return when runs of a task that began at `since` or later began and ended, and their processor seconds.
+
+        The newest `limit` that are over; None where the processor time was not counted.
+        """
         over = runs.c.started_at.is_not(None) & runs.c.finished_at.is_not(None)
-        query = sa.select(runs.c.started_at, runs.c.finished_at).where(runs.c.task == task, over, runs.c.started_at >= since)
+        query = sa.select(runs.c.started_at, runs.c.finished_at, runs.c.cpu_s).where(
+            runs.c.task == task, over, runs.c.started_at >= since
+        )
         query = query.order_by(runs.c.id.desc()).limit(limit)
         with self._database.read() as connection:
-            return [(row.started_at, row.finished_at) for row in connection.execute(query)]
+            return [(row.started_at, row.finished_at, row.cpu_s) for row in connection.execute(query)]
 
     def triggered(self, trigger_key: str, task: str | None = None) -> builtins.list[Run]:
         """Return the run of each task, or of one, that serves a trigger key, alone or with others."""
@@ -274,6 +284,7 @@ class Runs:
                 refreshed_at,
                 running=under_way is not None,
                 waiting=under_way if under_way is not None and under_way.retry_at is not None else None,
+                trained=under_way.run_id if under_way is not None and under_way.state == "published" else None,
                 given_up=given_up,
                 undecided_rows=None if newest is None else _undecided_rows(newest.verdict, newest.comparison),
             )

@@ -7,13 +7,17 @@ from typing import Self
 
 from config.clock import Clock, utc_now
 from registry.api_keys import ApiKeys
+from registry.audit import Audit
 from registry.corrections import Corrections
 from registry.database.engine import Database
 from registry.database.migrations import ensure_current
+from registry.desk import Desk
+from registry.gaps import Gaps
 from registry.leases import Lease
 from registry.looks import Looks
 from registry.notices import Notices
 from registry.outbox import Outbox
+from registry.pauses import Pauses
 from registry.runs import Runs
 from registry.versions import Versions
 
@@ -34,8 +38,12 @@ class Registry:
         self.outbox = Outbox(database, clock)
         self.notices = Notices(database, clock)
         self.lease = Lease(database, clock)
-        self.api_keys = ApiKeys(database, clock)
         self.corrections = Corrections(database, clock)
+        self.gaps = Gaps(database, clock)
+        self.audit = Audit(database, clock)
+        self.api_keys = ApiKeys(database, clock, self.audit)
+        self.pauses = Pauses(database, clock, self.audit)
+        self.desk = Desk(database, clock)
 
     @classmethod
     def open(cls, url: str, *, clock: Clock = utc_now, read_only: bool = False, create: bool = True) -> Self:

@@ -1,8 +1,9 @@
-"""Pictures of the page for the docs, from a demo that is running: `.venv/bin/python scripts/page_pictures.py docs/images`.
+"""Pictures for README and docs, from a demo that is running: `make pictures`.
 
-It starts `perennial demo`, follows its page in headless Chromium and takes each picture at its moment. The variable
-CHROMIUM may name the browser.
-With an address, such as `http://127.0.0.1:8310/ui`, it takes them of the page that is there, once a run is under way.
+It starts `perennial demo` in a terminal that is recorded (demo.svg), follows its page in headless Chromium and takes each
+picture at its moment. The variable CHROMIUM may name the browser.
+With a folder and an address, such as `http://127.0.0.1:8310/ui`, it takes those of the page that is there, once a run is under
+way, and records nothing.
 """
 
 from __future__ import annotations
@@ -10,15 +11,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 from playwright.sync_api import Error, Page, ViewportSize, sync_playwright
+from terminal_recording import Recorded
 
 LIMIT_S = 1_800.0
 SIZE: ViewportSize = {"width": 1280, "height": 860}
@@ -31,21 +30,20 @@ def main() -> int:
     if len(sys.argv) > 2:  # noqa: PLR2004 - the second argument
         _take(folder, sys.argv[2], lambda: True)
         return 0
-    with tempfile.TemporaryFile("w+") as told:
-        demo = subprocess.Popen([sys.executable, "-u", "-P", "-m", "daemon", "demo"], stdout=told)
-        _take(folder, _address(told, demo), lambda: demo.poll() is None)
-        code = demo.wait()
-        told.seek(0)
-        print(told.read())
+    demo = Recorded([str(Path(sys.executable).with_name("perennial")), "demo"])
+    _take(folder, _address(demo), lambda: demo.process.poll() is None)
+    code = demo.wait()
+    print(demo.text())
+    if code == 0:
+        demo.draw(folder / "demo.svg")
     return code
 
 
-def _address(told: IO[str], demo: subprocess.Popen[bytes]) -> str:
+def _address(demo: Recorded) -> str:
     """Return the address that the demo prints first."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and demo.poll() is None:
-        told.seek(0)
-        if found := re.search(r"http://\S+/ui", told.read()):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and demo.process.poll() is None:
+        if found := re.search(r"http://[^\s\x1b]+/ui", demo.text()):
             return found[0]
         time.sleep(0.5)
     message = "the demo did not begin with an address"
@@ -67,7 +65,19 @@ def _take(folder: Path, address: str, goes_on: Callable[[], bool]) -> None:
         page.locator(".chart canvas").wait_for()
         page.wait_for_timeout(500)
         page.screenshot(path=folder / "page-run.png")
+        take_desk(page, f"{address}/desk", folder)
         browser.close()
+
+
+def take_desk(page: Page, address: str, folder: Path) -> None:
+    """Take the picture of the desk with its first text; where none waits, as in the demo, the picture that is there stays."""
+    page.goto(f"{address}?task=news-topics&annotator=editor&lane=test")
+    page.locator("#desk").wait_for()
+    if page.locator("#text").count() == 0:
+        print("page-desk.png was not taken: no text waits at the desk")
+        return
+    page.locator("#desk[data-ready]").wait_for()
+    page.screenshot(path=folder / "page-desk.png")
 
 
 def _open(page: Page, address: str) -> None:

@@ -24,6 +24,10 @@ hypothesis.settings.load_profile("any machine")
 # They compile each module once, whatever a container image says.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# Several test processes share the cores: a pool of threads in each, which spins while it waits, would take them from the others.
+for _pool in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
+    os.environ[_pool] = "1"
+
 # Parallel test processes are given the width of a terminal that they do not have.
 os.environ.pop("COLUMNS", None)
 

@@ -22,6 +22,18 @@ class Predictor(Protocol):
 
 
 @runtime_checkable
+class Weighs(Protocol):
+    """A predictor whose answers leave out most of what it computes; a student learns from all of that."""
+
+    def weigh(self, texts: Sequence[str]) -> list[Answer]:
+        """Return for each text what `predict` makes its answer from, with the probability of all that it could answer.
+
+        signals: {"signals": {category: {"score": -1..1, "tags": {tag: probability}}}}, with a score whatever the tags are.
+        """
+        ...
+
+
+@runtime_checkable
 class Divides(Protocol):
     """A predictor that answers a long text in parts, so that others' texts need not wait for the whole of it."""
 

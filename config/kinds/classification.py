@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from config.foreign.labels import LabelName, label, label_of_stored
-from config.kinds import values
+from config.kinds import forms, values
 from config.kinds.kind import ANY, UNKNOWN, Answer, Piece, Relation, RowValues, Target, Words
 from config.kinds.values import Answered, Frozen
 
@@ -51,6 +51,7 @@ class Classification:
     columns: tuple[str, ...] = ("label",)
     positional = False
     several = False
+    widget: forms.Widget = "one"
     words = Words(task="a classification", about="one label a text", majority="most frequent label")
 
     def labels(self, target: Target) -> list[str]:
@@ -109,6 +110,14 @@ class Classification:
         """Return the target with the row's label."""
         found = row.label("label")
         return {"label": found} if found else None
+
+    def from_form(self, given: forms.Given, text: str) -> dict[str, Any]:  # noqa: ARG002 - a label can be said of any text
+        """Return the target with the chosen label."""
+        return {"label": forms.one(given)}
+
+    def form_of(self, target: Target) -> dict[str, list[str]]:
+        """Return the label as the form holds it."""
+        return {forms.LABEL: [target["label"]]}
 
     def in_words(self, target: Target) -> str:
         """Return the label."""

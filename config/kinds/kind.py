@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
+from config.kinds.forms import Given, Widget
+
 if TYPE_CHECKING:
     from perennial_artifact.keywords import Keywords
 
@@ -176,6 +178,22 @@ class Kind(Protocol):
 
     def pieces(self, answer: Answer, text: str) -> list[Piece]:
         """Return an answer beside its text (one line) for a person, in pieces."""
+        ...
+
+
+@runtime_checkable
+class HasForm(Protocol):
+    """A kind of which a person can say at the desk what is right; a `Kind` may be one."""
+
+    widget: Widget
+    """The form that asks for it."""
+
+    def from_form(self, given: Given, text: str) -> dict[str, Any]:
+        """Return the target that a filled-in form gives of a text. Raises `ValueError`, in words, where it gives none."""
+        ...
+
+    def form_of(self, target: Target) -> dict[str, list[str]]:
+        """Return the fields of the form that gives this target."""
         ...
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from config.foreign.labels import LabelName, label, label_of_stored
-from config.kinds import values
+from config.kinds import forms, values
 from config.kinds.kind import NOTHING, UNKNOWN, Answer, Piece, Relation, RowValues, Target, Words
 from config.kinds.values import Answered, Frozen, at_most
 
@@ -65,6 +65,7 @@ class MultiLabel:
     columns: tuple[str, ...] = ("labels",)
     positional = False
     several = True
+    widget: forms.Widget = "several"
     words = Words(
         task="a multi-label classification", about="several labels a text, or none", majority="most frequent label",
         empty="texts without a label",
@@ -138,6 +139,14 @@ class MultiLabel:
     def from_row(self, row: RowValues) -> dict[str, Any] | None:
         """Return the target with the row's labels: a list without one says that the text has none."""
         return {"labels": list(_as_set(tuple(row.labels("labels"))))}
+
+    def from_form(self, given: forms.Given, text: str) -> dict[str, Any]:  # noqa: ARG002 - a label can be said of any text
+        """Return the target with the chosen labels."""
+        return {"labels": forms.several(given)}
+
+    def form_of(self, target: Target) -> dict[str, list[str]]:
+        """Return the labels as the form holds them."""
+        return {forms.LABEL: list(target["labels"])}
 
     def in_words(self, target: Target) -> str:
         """Return the labels."""

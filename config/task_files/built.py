@@ -51,10 +51,10 @@ BUILT: dict[str, frozenset[Pair]] = {
     "lora_rank": SHIPPED - {_SPACY},
     "lora_alpha": SHIPPED - {_SPACY},
     "lora_targets": SHIPPED - {_SPACY},
-    "teacher": SHIPPED - {_SIGNALS},
-    "teacher_share": SHIPPED - {_SIGNALS},
-    "teacher_temperature": SHIPPED - {_SIGNALS},
-    "teacher_rows": SHIPPED - {_SIGNALS},
+    "teacher": SHIPPED,
+    "teacher_share": SHIPPED,
+    "teacher_temperature": SHIPPED,
+    "teacher_rows": SHIPPED,
     "loss": frozenset({_NUMBERS, _SIGNALS}),
 }
 """By option. Kinds that a module brings may use any."""

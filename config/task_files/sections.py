@@ -14,7 +14,7 @@ Verdict = Literal["correction", "confirmation"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 MAX_ACCUMULATION = 1_024
-TAUGHT_KINDS = ("classification", "multilabel", "regression", "ner")
+TAUGHT_KINDS = ("classification", "multilabel", "regression", "ner", "signals")
 """Those whose tasks may have a `training.teacher`."""
 MAX_PROCESSES = 64
 

@@ -280,6 +280,8 @@ def _forget_orphans(tables: Tables, name: str, enrichment: str) -> None:
 
 def _rewind(tables: Tables, restored: set[str]) -> dict[TopicPartition, int]:
     """Return the offset after the last event that each restored table still holds, per partition that feeds it."""
+    if not restored:
+        return {}
     stored = {name: _highest_offsets(tables, name) for name in ARRIVED}
     rewind: dict[TopicPartition, int] = {}
     for name in restored.intersection(ARRIVED):

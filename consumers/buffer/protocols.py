@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+import pyarrow as pa
+
 from config.tasks import TaskSpec
 from consumers.rows.event_rows import Stored
 from consumers.rows.insertion import InsertOutcome
@@ -35,10 +37,15 @@ class TrainingSetSource(Protocol):
     """Freezes what a run learns from."""
 
     def freeze(
-        self, task: TaskSpec, *, run_id: str, folder: Path, learnt: frozenset[str], max_rows: int | None = None
-    ) -> TrainingSet:
+        self, task: TaskSpec, *, run_id: str, folder: Path, learnt: frozenset[str], max_rows: int | None = None,
+        embeddings: bool = True,
+    ) -> TrainingSet:  # fmt: skip
         """Write the task's training set into the new folder `folder`; `learnt` are the example ids in the champion's lineage.
 
-        What is stored afterwards changes nothing in it.
+        What is stored afterwards changes nothing in it. Without `embeddings` that column is empty.
         """
+        ...
+
+    def embeddings_of(self, task: str, example_ids: Sequence[str]) -> pa.Table:
+        """Return `example_id`, `embedding` and `encoder_id` of the examples of a task that have an embedding, in any order."""
         ...

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+
+import pyarrow as pa
 
 from config.clock import Clock
 from config.sections import FeedbackSettings
 from config.tasks import TaskSpec
 from consumers.defence import answering
 from consumers.defence.views import Defence, Quarantined, UserView, Views
+from consumers.labelling.offers import Held, Pool
+from consumers.labelling.reading import Pools, Text, held, text_of
 from consumers.rows import document_rows, set_aside
 from consumers.rows import requests as stored_requests
+from consumers.rows.answers_over_time import Said, Sample, sample
 from consumers.rows.backlog import Backlog, Behind, TextRow
 from consumers.rows.enrichment_rows import StoryMember, StoryRow, recent_stories, rows_of_stories, unread_languages
 from consumers.rows.ledger import Fate, Ledger
 from consumers.rows.predictions import StoredPrediction, prediction
+from consumers.rows.renames import asked_for, composed
 from consumers.rows.requests import Request
 from consumers.rows.set_aside import SetAside
 from consumers.rows.unlabelled import id_of
-from consumers.tables.columns import ARRIVED, SCHEMAS, TextTable
+from consumers.tables.columns import ARRIVED, SCHEMAS, TextTable, quoted
 from consumers.tables.lance import Tables
 from consumers.tables.upkeep import Upkeep
 from consumers.training_set import freezing
@@ -31,6 +37,7 @@ from consumers.training_set.fate import Explanation, explain
 from consumers.training_set.snapshot import TrainingSet
 
 _PACE_OVER_S = 60.0
+_MOST_HELD = 500
 
 
 class BufferReader:
@@ -49,6 +56,7 @@ class BufferReader:
         self._ledger = Ledger(tables)
         self._backlog = Backlog(tables)
         self._views = Views(tables, tasks, min_quality)
+        self._pools = Pools(tables)
 
     @property
     def folder(self) -> Path:
@@ -121,9 +129,13 @@ class BufferReader:
             return stored_requests.requests(self._tables, kind)
 
     def freeze(
-        self, task: TaskSpec, *, run_id: str, folder: Path, learnt: frozenset[str], max_rows: int | None = None
-    ) -> TrainingSet:
-        """Write the task's training set into the new folder `folder`; `learnt` are the example ids in the champion's lineage."""
+        self, task: TaskSpec, *, run_id: str, folder: Path, learnt: frozenset[str], max_rows: int | None = None,
+        embeddings: bool = True,
+    ) -> TrainingSet:  # fmt: skip
+        """Write the task's training set into the new folder `folder`; `learnt` are the example ids in the champion's lineage.
+
+        Without `embeddings` that column is empty.
+        """
         with self._upkeep.pinned(freezing.pinned(task)) as snapshot:
             return freezing.freeze(
                 snapshot,
@@ -134,7 +146,13 @@ class BufferReader:
                 min_quality=self._min_quality,
                 max_rows=max_rows or task.training.max_rows,
                 now=self._clock(),
+                embeddings=embeddings,
             )
+
+    def embeddings_of(self, task: str, example_ids: Sequence[str]) -> pa.Table:
+        """Return `example_id`, `embedding` and `encoder_id` of the examples of a task that have an embedding, in any order."""
+        with self._upkeep.pinned([freezing.ENRICHMENT]) as snapshot:
+            return freezing.embeddings_of(snapshot, task, example_ids)
 
     def feedback_fate(self, event_id: str) -> Fate | None:
         """Return what became of a label or feedback event; None when it is not stored (it may still be in the log)."""
@@ -151,6 +169,11 @@ class BufferReader:
         with self._lock:
             return prediction(self._tables, prediction_id)
 
+    def answers_over_time(self, table: Said, task: str, *, since: datetime, most: int) -> Sample:
+        """Return what people (`examples`) or models (`predictions`) said of a task's texts since a moment; a sample of many."""
+        with self._upkeep.pinned([table]) as tables:
+            return sample(tables, table, task, since=since, most=most)
+
     def defence(self, task: str) -> Defence:
         """Return the number of user answers per standing, and the open label-flip alarms."""
         with self._lock:
@@ -165,6 +188,22 @@ class BufferReader:
         """Return what is known of the users who gave feedback, the least trusted first."""
         with self._lock:
             return self._views.users(task, settings)
+
+    def asked_of_people(self, task: TaskSpec, *, audit_per_week: int) -> tuple[Pool, list[str]]:
+        """Return what the desk's lanes draw from, and the labels that a person may choose."""
+        with self._lock:
+            waiting = self._views.quarantined(task.name, _MOST_HELD)
+            return self._pools.of(task, waiting, min_quality=self._min_quality, audit_per_week=audit_per_week)
+
+    def text(self, text_sha256: str, task: str) -> Text | None:
+        """Return a text that an article or an example of the task holds, by its SHA-256; None where neither does."""
+        with self._lock:
+            return text_of(self._tables, text_sha256, task)
+
+    def held_by_ids(self, event_ids: Sequence[str]) -> list[Held]:
+        """Return answers of users by their event ids, whatever was decided about them."""
+        with self._lock:
+            return [held(one) for one in self._views.by_ids(event_ids)]
 
     def put_aside(self, limit: int = 100) -> list[SetAside]:
         """Return the texts and answers that are set aside, oldest first."""
@@ -213,6 +252,20 @@ class BufferReader:
         """Return the ids of all examples."""
         with self._upkeep.pinned(["examples"]) as tables:
             return frozenset(tables.scan("examples", ["row_id"])["row_id"].to_pylist())
+
+    def examples_by_text(self, task: str) -> dict[str, list[str]]:
+        """Return the ids of a task's examples by the SHA-256 of their text."""
+        found: dict[str, list[str]] = defaultdict(list)
+        with self._upkeep.pinned(["examples"]) as tables:
+            rows = tables.scan("examples", ["row_id", "text_sha256"], f"task = {quoted(task)}")
+        for row_id, text in zip(rows["row_id"].to_pylist(), rows["text_sha256"].to_pylist(), strict=True):
+            found[text].append(row_id)
+        return dict(found)
+
+    def renames(self, task: str) -> dict[str, str]:
+        """Return the renames of labels that events asked for, old name to the name in force."""
+        with self._upkeep.pinned(["requests"]) as tables:
+            return composed(asked_for(tables, task))
 
     def article_ids(self) -> frozenset[str]:
         """Return what training sets call the articles that are stored."""

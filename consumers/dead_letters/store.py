@@ -35,6 +35,9 @@ _COLUMNS = (
     "id, topic, topic_partition, event_offset, reason, field, value, value_sha256, value_bytes, replayable, key, headers, "
     "dead_at, replayed_at"
 )
+# Nothing else of a letter ever changes. Files of earlier versions get these too; those versions write on without them.
+_ADDED = ("dropped_at TEXT", "mended_sha256 TEXT")
+_OPEN = "replayed_at IS NULL AND dropped_at IS NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,10 @@ class DeadLetter:
     headers: tuple[tuple[str, bytes], ...]
     dead_at: datetime
     replayed_at: datetime | None
+    dropped_at: datetime | None = None
+    """When a person decided that nothing comes of it; its bytes stay until its time is over."""
+    mended_sha256: str | None = None
+    """Of the bytes that were published in place of its own; these stay as they came."""
 
     @property
     def position(self) -> Position:
@@ -90,11 +97,7 @@ class DeadLetters:
         self._clock = clock
         self._lock = Lock()
         self._connection = open_file(path, schema=_SCHEMA, format_version=FORMAT_VERSION)
-        with translated_errors(path):
-            # Counting must not read through the letters' bytes. Files of earlier versions get it too; those can still write them.
-            self._connection.execute(
-                "CREATE INDEX IF NOT EXISTS not_replayed ON dead_letters (replayed_at) WHERE replayed_at IS NULL"
-            )
+        self._grow()
 
     def add(self, raw: RawEvent, reason: str, field: str | None = None) -> None:
         """Keep one event durably; the same event at the same position is kept once."""
@@ -113,9 +116,12 @@ class DeadLetters:
                 rows,
             )
 
-    def list(self, limit: int = 100, include_replayed: bool = False, *, before: int | None = None) -> Sequence[DeadLetter]:
-        """Return the newest `limit` letters, newest first; only ids below `before` where that is given."""
-        condition = "" if include_replayed else "AND replayed_at IS NULL "
+    def list(self, limit: int = 100, include_settled: bool = False, *, before: int | None = None) -> Sequence[DeadLetter]:
+        """Return the newest `limit` letters, newest first: those that are neither replayed nor dropped, or all.
+
+        Only ids below `before` where that is given.
+        """
+        condition = "" if include_settled else f"AND {_OPEN} "
         return self._select(f"WHERE id < ? {condition}ORDER BY id DESC LIMIT ?", (_HIGHEST if before is None else before, limit))
 
     def get(self, letter_id: int) -> DeadLetter:
@@ -129,9 +135,9 @@ class DeadLetters:
         """Return the newest letter that holds an event of this SHA-256 (of its whole bytes), None when there is none."""
         return next(iter(self._select("WHERE value_sha256 = ? ORDER BY id DESC LIMIT 1", (value_sha256,))), None)
 
-    def count(self, include_replayed: bool = False) -> int:
-        """Return how many letters are kept."""
-        condition = "" if include_replayed else "WHERE replayed_at IS NULL"
+    def count(self, include_settled: bool = False) -> int:
+        """Return how many letters are kept: those that are neither replayed nor dropped, or all."""
+        condition = "" if include_settled else f"WHERE {_OPEN}"
         with self._lock, translated_errors(self._path):
             return int(self._connection.execute(f"SELECT count(*) FROM dead_letters {condition}").fetchone()[0])  # noqa: S608 - a constant
 
@@ -143,12 +149,8 @@ class DeadLetters:
             ).fetchone()
         return None if row is None else datetime.fromisoformat(row[0])
 
-    def replay(self, ids: Sequence[int], sink: EventSink) -> int:
-        """Publish letters to their topics again, durably, and mark them; return how many.
-
-        Nothing is published when one of them is unknown or cannot be replayed (`UserError`). A crash between the two
-        steps replays again, which ingest deduplicates by event id.
-        """
+    def wholly_kept(self, ids: Sequence[int]) -> Sequence[DeadLetter]:
+        """Return these letters, each once. Raises `UserError` for one that is unknown or of which only the beginning is kept."""
         letters = [self.get(letter_id) for letter_id in dict.fromkeys(ids)]
         for letter in letters:
             if not letter.replayable:
@@ -157,31 +159,52 @@ class DeadLetters:
                     "kept. Nothing was replayed. Correct the event and send it again from its source, or leave this id out."
                 )
                 raise UserError(message)
+        return letters
+
+    def replay(self, ids: Sequence[int], sink: EventSink) -> int:
+        """Publish letters to their topics again, durably, and mark them; return how many. A dropped one is dropped no more.
+
+        Nothing is published when one of them is unknown or cannot be replayed (`UserError`). A crash between the two
+        steps replays again, which ingest deduplicates by event id.
+        """
+        letters = self.wholly_kept(ids)
         for letter in letters:
-            marked = (*letter.headers, (REPLAY_HEADER, str(letter.id).encode()))
-            sink.publish(letter.topic, letter.value, key=letter.key, headers=marked)
+            _send(sink, letter, letter.value)
         sink.flush()
-        with self._lock, transaction(self._connection, self._path):
-            self._connection.executemany(
-                "UPDATE dead_letters SET replayed_at = ? WHERE id = ?",
-                [(self._clock().isoformat(), letter.id) for letter in letters],
-            )
+        self._mark("replayed_at = ?, dropped_at = NULL", [(self._now(), letter.id) for letter in letters])
         return len(letters)
 
-    def replayable(self) -> Sequence[int]:
-        """Return the ids of the letters that can be replayed and were not, oldest first."""
-        return self._ids("WHERE replayed_at IS NULL AND replayable = 1")
+    def mend(self, letter_id: int, value: bytes, sink: EventSink) -> None:
+        """Publish `value` in the place of a letter's bytes, durably, and mark the letter; its own bytes stay as they came.
 
-    def died_before(self, moment: datetime) -> Sequence[int]:
-        """Return the ids of the letters, replayed ones too, that were kept before `moment` (with a zone), oldest first."""
-        return self._ids("WHERE dead_at < ?", (moment.astimezone(UTC).isoformat(),))
+        Raises `UserError` as `replay` does; a crash between the two steps leaves it unmarked.
+        """
+        (letter,) = self.wholly_kept([letter_id])
+        _send(sink, letter, value)
+        sink.flush()
+        digest = hashlib.sha256(value).hexdigest()
+        self._mark("replayed_at = ?, mended_sha256 = ?, dropped_at = NULL", [(self._now(), digest, letter.id)])
 
     def drop(self, ids: Sequence[int]) -> int:
-        """Remove letters for good; return how many. Nothing is removed when one of them is unknown (`UserError`)."""
-        unknown = sorted(set(ids).difference(self._ids()))
-        if unknown:
-            raise UserError(_no_letter(unknown[0]))
-        wanted = [(letter_id,) for letter_id in dict.fromkeys(ids)]
+        """Mark letters as dropped: nobody waits for them any more; return how many. Their bytes stay until their time is over.
+
+        Nothing is marked when one of them is unknown (`UserError`).
+        """
+        wanted = self._known(ids)
+        self._mark("dropped_at = ?", [(self._now(), letter_id) for letter_id in wanted])
+        return len(wanted)
+
+    def replayable(self) -> Sequence[int]:
+        """Return the ids of the letters that can be replayed and were neither that nor dropped, oldest first."""
+        return self._ids(f"WHERE {_OPEN} AND replayable = 1")
+
+    def died_before(self, moment: datetime) -> Sequence[int]:
+        """Return the ids of the letters, settled ones too, that were kept before `moment` (with a zone), oldest first."""
+        return self._ids("WHERE dead_at < ?", (moment.astimezone(UTC).isoformat(),))
+
+    def remove(self, ids: Sequence[int]) -> int:
+        """Remove letters for good, bytes and all; return how many. None is when one of them is unknown (`UserError`)."""
+        wanted = [(letter_id,) for letter_id in self._known(ids)]
         with self._lock, transaction(self._connection, self._path):
             self._connection.executemany("DELETE FROM dead_letters WHERE id = ?", wanted)
         return len(wanted)
@@ -211,6 +234,36 @@ class DeadLetters:
         with self._lock:
             self._connection.close()
 
+    def _grow(self) -> None:
+        with translated_errors(self._path):
+            present = {row[1] for row in self._connection.execute("PRAGMA table_info(dead_letters)")}
+        if all(column.split()[0] in present for column in _ADDED):
+            return
+        with transaction(self._connection, self._path):
+            # Another process may have been first while this one waited for the lock.
+            present = {row[1] for row in self._connection.execute("PRAGMA table_info(dead_letters)")}
+            for column in _ADDED:
+                if column.split()[0] not in present:
+                    self._connection.execute(f"ALTER TABLE dead_letters ADD COLUMN {column}")
+            # Counting must not read through the letters' bytes.
+            self._connection.execute("DROP INDEX IF EXISTS not_replayed")
+            self._connection.execute(f"CREATE INDEX IF NOT EXISTS not_settled ON dead_letters (replayed_at) WHERE {_OPEN}")
+
+    def _now(self) -> str:
+        return self._clock().isoformat()
+
+    def _known(self, ids: Sequence[int]) -> Sequence[int]:
+        wanted = list(dict.fromkeys(ids))
+        unknown = sorted(set(wanted).difference(self._ids()))
+        if unknown:
+            raise UserError(_no_letter(unknown[0]))
+        return wanted
+
+    def _mark(self, change: str, values: Sequence[tuple[str | int, ...]]) -> None:
+        """Change letters: `values` of the change, then the id, of each."""
+        with self._lock, transaction(self._connection, self._path):
+            self._connection.executemany(f"UPDATE dead_letters SET {change} WHERE id = ?", values)  # noqa: S608 - constants only
+
     def _ids(self, condition: str = "", values: tuple[str, ...] = ()) -> Sequence[int]:
         with self._lock, translated_errors(self._path):
             rows = self._connection.execute(f"SELECT id FROM dead_letters {condition} ORDER BY id", values).fetchall()  # noqa: S608 - constants only
@@ -218,7 +271,8 @@ class DeadLetters:
 
     def _select(self, rest: str, values: tuple[int | str, ...]) -> Sequence[DeadLetter]:
         with self._lock, translated_errors(self._path):
-            rows = self._connection.execute(f"SELECT {_COLUMNS} FROM dead_letters {rest}", values).fetchall()  # noqa: S608 - constants only
+            told = f"SELECT {_COLUMNS}, dropped_at, mended_sha256 FROM dead_letters {rest}"  # noqa: S608 - constants only
+            rows = self._connection.execute(told, values).fetchall()
         return [_letter(row) for row in rows]
 
 
@@ -238,9 +292,19 @@ def _row(rejected: Rejected, dead_at: str) -> tuple[object, ...]:
 
 
 def _letter(row: tuple[Any, ...]) -> DeadLetter:
-    number, topic, partition, offset, reason, field, value, digest, size, replayable, key, headers, dead_at, replayed_at = row
+    number, topic, partition, offset, reason, field, value, digest, size, replayable, key, headers, *became = row
+    dead_at, replayed_at, dropped_at, mended_sha256 = became
     return DeadLetter(
         number, topic, partition, offset, reason, field, value, digest, size, bool(replayable), key,
         tuple((name, bytes.fromhex(content)) for name, content in json.loads(headers)),
-        datetime.fromisoformat(dead_at), datetime.fromisoformat(replayed_at) if replayed_at else None,
+        datetime.fromisoformat(dead_at), _moment(replayed_at), _moment(dropped_at), mended_sha256,
     )  # fmt: skip
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _send(sink: EventSink, letter: DeadLetter, value: bytes) -> None:
+    marked = (*letter.headers, (REPLAY_HEADER, str(letter.id).encode()))
+    sink.publish(letter.topic, value, key=letter.key, headers=marked)

@@ -21,6 +21,8 @@ from consumers.rows.eligibility import eligibility
 from consumers.tables.columns import is_one_of, quoted
 from consumers.tables.lance import Tables
 
+_SHOWN = ["row_id", "task", "user_id", "source", "verdict", "standing", "alarm", "target", "arrived_at", "arrived_seq"]
+
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
@@ -106,14 +108,20 @@ class Views:
 
     def quarantined(self, task: str | None, limit: int) -> list[Quarantined]:
         """Return answers that wait for a person, oldest arrival first."""
-        columns = ["row_id", "task", "user_id", "source", "verdict", "standing", "alarm", "target", "arrived_at", "arrived_seq"]
-        rows = self._undecided(task, columns).sort_by("arrived_seq").slice(0, limit).to_pylist()
+        return self._with_texts(self._undecided(task, _SHOWN).sort_by("arrived_seq").slice(0, limit))
+
+    def by_ids(self, row_ids: Sequence[str]) -> list[Quarantined]:
+        """Return judged answers by their ids, oldest arrival first, whatever was decided about them."""
+        return self._with_texts(self._tables.lookup(TABLE, "row_id", row_ids, _SHOWN).sort_by("arrived_seq"))
+
+    def _with_texts(self, judged: pa.Table) -> list[Quarantined]:
+        rows = judged.to_pylist()
         found = self._tables.lookup("examples", "row_id", [row["row_id"] for row in rows], ["row_id", "text"]).to_pylist()
         texts = {row["row_id"]: row["text"] for row in found}
         return [
             Quarantined(
                 event_id=row["row_id"], text=texts.get(row["row_id"], ""),
-                **{name: row[name] for name in columns if name not in ("row_id", "arrived_seq")},
+                **{name: row[name] for name in _SHOWN if name not in ("row_id", "arrived_seq")},
             )
             for row in rows
         ]  # fmt: skip

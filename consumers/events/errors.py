@@ -52,7 +52,7 @@ def explain(error: ValidationError, *, types: Sequence[str] = (), prefix: str = 
     lines = [line for _field, line in found]
     if len(problems) > _MOST_PROBLEMS:
         lines.append(f"and {len(problems) - _MOST_PROBLEMS} more")
-    return DeadLetterError("; ".join(lines), field=found[0][0] or None)
+    return DeadLetterError("; ".join(lines), field=found[0][0] or None, problems=found)
 
 
 def _describe(problem: Any, types: Sequence[str], prefix: str, noun: str) -> tuple[str, str]:  # noqa: ANN401 - pydantic's ErrorDetails

@@ -57,6 +57,8 @@ _LOGS_BEGIN = datetime(2000, 1, 1, tzinfo=UTC)
 
 EventId = Annotated[ForeignId, Field(description="Unique id of this event; a redelivery carries the same one.")]
 ArticleId = Annotated[ForeignId, Field(description="The publisher's stable id of the article, such as its URL or guid.")]
+MAX_NOTE_CHARS = 1_000
+Note = Annotated[str | None, Field(min_length=1, max_length=MAX_NOTE_CHARS, description="What whoever decided adds for people.")]
 TaskName = Annotated[str, Field(min_length=1, max_length=63)]
 ModelVersion = Annotated[str, Field(min_length=1, max_length=100, description="Version whose answer was shown.")]
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS, json_schema_extra={"pattern": NOT_BLANK}), AfterValidator(not_blank)]
@@ -129,6 +131,14 @@ class Label(_Answer):
         ArticleId | None,
         Field(description="What the text is a part of; texts of one document are never on both sides. Else the article."),
     ] = None
+    annotator: Annotated[ForeignId | None, Field(description="The person who gave it.")] = None
+    selected_by: Annotated[
+        Literal["held_out", "audit"] | None,
+        Field(description="How the row was chosen, never by a model's answer: `held_out` for testing, `audit` at random."),
+    ] = None
+    # None where it is not so: the stored hashes of older events are of what they carry.
+    settles: Annotated[Literal[True] | None, Field(description="Decides where annotators of the text differ.")] = None
+    note: Note = None
 
     @model_validator(mode="after")
     def _names_a_text(self) -> Self:
@@ -211,6 +221,8 @@ class FeedbackReview(_Event):
     user_id: Annotated[ForeignId | None, Field(description="All that this user sent before.")] = None
     task: TaskName | None = None
     alarm: Annotated[str | None, Field(min_length=1, max_length=1_000, description="All that this alarm of `task` holds.")] = None
+    annotator: Annotated[ForeignId | None, Field(description="The person who decided.")] = None
+    note: Note = None
 
     @model_validator(mode="after")
     def _speaks_of_one_thing(self) -> Self:

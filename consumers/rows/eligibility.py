@@ -10,7 +10,7 @@ Role = Literal["train", "test", "anchor", "corrections"]
 """`test` rows decide comparisons; `corrections` are reported beside them and never decide."""
 
 # Chosen without looking at a model's answer: only these may decide a comparison.
-INDEPENDENT = ("gold", "import", "audit")
+INDEPENDENT = ("gold", "import", "audit", "held_out")
 
 
 def eligibility(split: str, selected_by: str, verdict: str | None, *, good: bool, feedback: FeedbackPolicy) -> Role | None:

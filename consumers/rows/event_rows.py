@@ -104,12 +104,14 @@ def example_row(ledger: Row, text: str, *, sequence: int, now: datetime) -> Row:
     """Return the example that a ledger row becomes once its text is known."""
     shared = (
         "task", "target", "origin", "verdict", "article_id", "document_id", "prediction_id", "model_version", "user_id", "source",
-        "anchor", "accepted_labels", "payload_sha256", "topic", "partition", "offset", "event_time",
+        "anchor", "accepted_labels", "annotator", "settles", "note", "payload_sha256", "topic", "partition", "offset",
+        "event_time",
     )  # fmt: skip
     text_sha256 = content_sha256(text)
     return {
         **{name: ledger[name] for name in shared},
-        "row_id": ledger["event_id"], "text": text, "text_sha256": text_sha256, "selected_by": ledger["origin"],
+        "row_id": ledger["event_id"], "text": text, "text_sha256": text_sha256,
+        "selected_by": ledger["selected_by"] or ledger["origin"],
         "answer_sha256": hashlib.sha256("\n".join((ledger["task"], text_sha256, ledger["target"])).encode()).hexdigest(),
         "stored_seq": sequence, "stored_at": now,
     }  # fmt: skip
@@ -117,17 +119,20 @@ def example_row(ledger: Row, text: str, *, sequence: int, now: datetime) -> Row:
 
 def _answer_rows(event: Label | Feedback, arrival: Row, accepted: Sequence[str] | None) -> dict[str, Row]:
     feedback = event if isinstance(event, Feedback) else None
+    label = event if isinstance(event, Label) else None
     # What is confirmed is the answer that was shown, which comes with its own text.
     is_whole = event.text is not None and event.target is not None
     waits_for = "its text" if event.target is not None else "the prediction it confirms"
     ledger: Row = {
         "event_id": event.event_id, "task": event.task,
         "target": AS_CITED if event.target is None else canonical_json(event.target), "source": event.source,
-        "origin": event.origin if isinstance(event, Label) else "feedback",
-        "anchor": event.anchor if isinstance(event, Label) else False,
+        "origin": label.origin if label else "feedback",
+        "anchor": label.anchor if label else False,
         "verdict": feedback.verdict if feedback else None,
         "article_id": event.article_id,
-        "document_id": event.document_id if isinstance(event, Label) else None,
+        "document_id": label.document_id if label else None,
+        "annotator": label.annotator if label else None, "settles": label.settles if label else None,
+        "note": label.note if label else None, "selected_by": label.selected_by if label else None,
         "prediction_id": feedback.prediction_id if feedback else None,
         "model_version": feedback.model_version if feedback else None,
         "user_id": feedback.user_id if feedback else None,

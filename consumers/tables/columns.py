@@ -71,6 +71,10 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             *_columns("document_id"),
             # The labels that a closed task accepted when the answer came, as JSON.
             *_columns("accepted_labels"),
+            # Of a label that a person gave: who, whether it decides where others differ, and what they add.
+            *_columns("annotator"),
+            *_columns("settles", kind=pa.bool_()),
+            *_columns("note"),
         ]
     ),
     "feedback": pa.schema(
@@ -79,7 +83,9 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             *_columns("verdict", "article_id", "prediction_id", "model_version", "user_id", "source"),
             *_required("anchor", kind=pa.bool_()),
             *_ARRIVAL,
-            *_columns("document_id", "accepted_labels"),
+            *_columns("document_id", "accepted_labels", "annotator"),
+            *_columns("settles", kind=pa.bool_()),
+            *_columns("note", "selected_by"),
         ]
     ),
     "predictions": pa.schema(

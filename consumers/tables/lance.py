@@ -37,6 +37,10 @@ class Snapshot:
         """Return the columns of all rows that fulfil the SQL filter, in no particular order; with `row_ids` also `_rowid`."""
         return _read(_query(self._handles[name], columns, where).with_row_id(row_ids))
 
+    def count(self, name: str, where: str | None = None) -> int:
+        """Return how many rows fulfil the filter."""
+        return int(self._handles[name].count_rows(where))
+
     def lookup(self, name: str, column: str, values: Sequence[str], columns: Sequence[str]) -> pa.Table:
         """Return the columns of the rows whose `column` is one of `values`."""
         parts = [self.scan(name, columns, is_one_of(column, some)) for some in portions(values, _IDS_PER_FILTER)]
@@ -68,7 +72,8 @@ class Tables:
             self._present |= SCHEMAS.keys()
         self._handles = {name: self._open(name) for name in SCHEMAS}
         for name, handle in self._handles.items() if writer else ():
-            if added := [field for field in SCHEMAS[name] if field.name not in handle.schema.names]:
+            held = set(handle.schema.names)  # asked once: LanceDB reads it anew at every question
+            if added := [field for field in SCHEMAS[name] if field.name not in held]:
                 # Last written by a version without these columns; rows from then have no value there.
                 handle.add_columns(added)
         self.writes = 0

@@ -19,7 +19,8 @@ from consumers.training_set import unlabelled
 from consumers.training_set.selection import Candidate, Selection, select
 from consumers.training_set.snapshot import SCHEMA, UNLABELLED, TrainingSet, write_training_set
 
-PINNED = ("examples", "example_enrichment", "feedback_judgements", "requests")
+ENRICHMENT = "example_enrichment"
+PINNED = ("examples", ENRICHMENT, "feedback_judgements", "requests")
 
 
 def pinned(task: TaskSpec) -> tuple[str, ...]:
@@ -37,8 +38,12 @@ def freeze(
     min_quality: float,
     max_rows: int,
     now: datetime,
+    embeddings: bool = True,
 ) -> TrainingSet:
-    """Write the training set of `task` into the new folder `folder`. Memory: the chosen rows, and small columns of the rest."""
+    """Write the training set of `task` into the new folder `folder`. Memory: the chosen rows, and small columns of the rest.
+
+    Without `embeddings`, most of the bytes, these are neither read nor written; `embeddings_of` tells them.
+    """
     renames, taken, most = asked_for(snapshot, task.name), unlabelled.Taken(), _asked_for(task)
     candidates = _candidates(snapshot, task.name)
     chosen = select(
@@ -49,9 +54,9 @@ def freeze(
         min_quality=min_quality,
         max_rows=max_rows,
     )
-    numbers = (("example_enrichment", "enriched_seq"), ("feedback_judgements", "effective_seq"))
+    numbers = ((ENRICHMENT, "enriched_seq"), ("feedback_judgements", "effective_seq"))
     highest = max(pc.max(snapshot.scan(table, [name], _of(task.name))[name]).as_py() or 0 for table, name in numbers)
-    rows = _rows(snapshot, task.name, chosen)
+    rows = _rows(snapshot, task.name, chosen, embeddings=embeddings)
     if most:
         rows = pa.concat_tables([rows, _without_label(unlabelled.newest(snapshot, taken, most=most, min_quality=min_quality))])
     return write_training_set(
@@ -71,7 +76,7 @@ def freeze(
 
 def _candidates(snapshot: Snapshot, task: str) -> Iterator[Candidate]:
     facts = ["row_id", "event_time", "text_sha256", "origin", "selected_by", "verdict", "split", "quality", "story_id"]
-    enriched = snapshot.scan("example_enrichment", facts, _of(task))
+    enriched = snapshot.scan(ENRICHMENT, facts, _of(task))
     targets = snapshot.scan("examples", ["row_id", "target", "document_id", "article_id", "accepted_labels"], _of(task))
     judged = Judged(snapshot.scan("feedback_judgements", FACTS, _of(task)))
     joined = enriched.join(targets, "row_id", join_type="inner")
@@ -82,10 +87,18 @@ def _candidates(snapshot: Snapshot, task: str) -> Iterator[Candidate]:
             yield Candidate(example_id=example_id, document=document, **row, **(judged.of(example_id) if row["verdict"] else {}))
 
 
-def _rows(snapshot: Snapshot, task: str, selection: Selection) -> pa.Table:
+def embeddings_of(snapshot: Snapshot, task: str, example_ids: Sequence[str]) -> pa.Table:
+    """Return `example_id`, `embedding` and `encoder_id` of those of a task's examples that have an embedding, in any order."""
+    columns, ids = ["row_id", "embedding", "encoder_id"], pa.array(example_ids, pa.string())
+    found = _chosen(snapshot, ENRICHMENT, columns, task, ids)
+    return found.filter(pc.is_valid(found["embedding"])).rename_columns(["example_id", *columns[1:]])
+
+
+def _rows(snapshot: Snapshot, task: str, selection: Selection, *, embeddings: bool) -> pa.Table:
     ids = pa.array(list(selection.rows), pa.string())
     texts = _chosen(snapshot, "examples", ["row_id", "text", "event_time", "origin", "selected_by"], task, ids)
-    found = _chosen(snapshot, "example_enrichment", ["row_id", "story_id", "language", "embedding", "encoder_id"], task, ids)
+    enriched = ["row_id", "story_id", "language", *(["embedding"] if embeddings else []), "encoder_id"]
+    found = _chosen(snapshot, ENRICHMENT, enriched, task, ids)
     # Arrow cannot join list columns; both sides hold the same ids once sorted.
     texts, found = texts.sort_by("row_id"), found.sort_by("row_id")
     order = texts["row_id"].to_pylist()
@@ -105,7 +118,7 @@ def _rows(snapshot: Snapshot, task: str, selection: Selection) -> pa.Table:
         "contributor": _contributors([one.contributor for one in chosen]),
         "document_id": pa.array([one.document for one in chosen], pa.string()),
         "scope": pa.array([one.scope for one in chosen], pa.list_(pa.string())),
-        "embedding": found["embedding"],
+        "embedding": found["embedding"] if embeddings else pa.nulls(len(order), SCHEMA.field("embedding").type),
         "encoder_id": found["encoder_id"],
     }
     return pa.table(columns, schema=SCHEMA)

@@ -127,7 +127,7 @@ def select(
         if target is None:
             unusable.append(candidate.example_id)
             continue
-        target = _accepted(target, task, left_out)
+        target = accepted(target, task, left_out)
         if target is not None:
             by_role[role].append(candidate if target == candidate.target else replace(candidate, target=target))
     if unusable:
@@ -186,7 +186,7 @@ def usable_target(target: str, task: TaskSpec, renames: Sequence[Mapping[str, st
         return None
 
 
-def _accepted(target: str, task: TaskSpec, left_out: Counter[str]) -> str | None:
+def accepted(target: str, task: TaskSpec, left_out: Counter[str]) -> str | None:
     """Return a target (JSON) without labels that the task excludes; None, and counted, where it may not be learnt."""
     excluded, kind = task.training.exclude_labels, kinds.get(task.kind)
     if excluded and isinstance(kind, ExcludesLabels) and not labels_of(target).isdisjoint(excluded):

@@ -65,7 +65,7 @@ class Manifest(BaseModel):
     task: str
     created_at: datetime
     rows_sha256: str
-    """Over the rows' values in order, embeddings included, as they were frozen; the same buffer content gives the same hash."""
+    """Over the rows' values in order, embeddings included where they were frozen; the same buffer content gives the same hash."""
     file_sha256: str
     """Of rows.parquet, checked when it is read."""
     counts: Mapping[str, int]
@@ -102,8 +102,8 @@ class TrainingSet:
     def rows(self, *roles: str, embeddings: bool = True) -> pa.Table:
         """Return the rows of these roles (train, test, anchor, corrections, unlabelled), one role after the other.
 
-        Within a role they are in order of event time and id. Without `embeddings` that column is null, and is not read: it is
-        most of the file.
+        Within a role they are in order of event time and id. Without `embeddings` that column is null, and is not read: where it
+        was frozen it is most of the file.
         """
         # By one thread: near a memory limit Arrow waits for ever for threads that could not be started.
         with pq.ParquetFile(self.folder / ROWS_FILE) as file:
@@ -157,22 +157,6 @@ def write_training_set(
     _write_manifest(manifest, temporary)
     _finish(temporary, folder)
     return TrainingSet(folder, manifest)
-
-
-def leave_out_embeddings(folder: Path) -> None:
-    """Take the embeddings, most of its bytes, out of the training set in `folder`; it stays the set of the same `rows_sha256`.
-
-    Killed in between it may leave no set, and one that is half written beside it. Raises `RunFailedError` for one that cannot
-    be read.
-    """
-    manifest = load_training_set(folder).manifest
-    temporary = _begun(folder)
-    with pq.ParquetFile(folder / ROWS_FILE) as file:
-        rows = file.read(columns=[name for name in file.schema_arrow.names if name != "embedding"], use_threads=False)
-    pq.write_table(rows, temporary / ROWS_FILE)
-    _write_manifest(manifest.model_copy(update={"file_sha256": durable.sha256_of_file(temporary / ROWS_FILE)}), temporary)
-    shutil.rmtree(folder)
-    _finish(temporary, folder)
 
 
 def _begun(folder: Path) -> Path:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from config.settings import load_settings
 from daemon.cli.output import AsJson, print_json, say
+from daemon.cli.settings import load_settings
 
 if TYPE_CHECKING:
     from daemon.operations.backups.manifest import Backup

@@ -8,8 +8,9 @@ import typer
 
 from config.clock import utc_now
 from config.errors import UserError
-from config.settings import load_settings
 from daemon.cli.output import AsJson, print_json, say, table
+from daemon.cli.pausing import ACTOR
+from daemon.cli.settings import load_settings
 
 User = Annotated[str | None, typer.Option(help="Id of the user.")]
 Article = Annotated[str | None, typer.Option(help="Id of the article; all its revisions.")]
@@ -24,11 +25,15 @@ def register(app: typer.Typer) -> None:
 def erase(
     user: User = None,
     article: Article = None,
+    *,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it is done (hours) and show the progress.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     forget_tombstone: Annotated[
         bool, typer.Option("--forget-tombstone", help="Erase nothing; allow new events of this user or article again.")
     ] = False,
+    why: Annotated[
+        str, typer.Option("--why", help="Reason, kept in the history for good: write no name or id into it.")
+    ] = "asked for by hand",
 ) -> None:
     """Remove everything of a user or an article from all stores, and refuse new events of it."""
     settings = load_settings()
@@ -41,15 +46,16 @@ def erase(
         message = f"nothing has run in {settings.data_dir}, so there is nothing to erase; give this command the daemon's settings"
         raise UserError(message)
     from daemon.operations import erasing  # noqa: PLC0415 - heavy
+    from registry.audit import By  # noqa: PLC0415 - heavy
 
     if forget_tombstone:
-        kinds = " and ".join(erasing.let_in_again(settings, user, article))
+        kinds = " and ".join(erasing.let_in_again(settings, user, article, By(ACTOR, why)))
         say(f"New events of this {kinds} are stored again; what was erased stays erased.")
         return
     event = erasing.request(user, article)
     if not yes:
         typer.confirm(f"Permanently remove everything of {' and '.join(named)}, and retrain affected models?", abort=True)
-    erasing.ask(settings, event)
+    erasing.ask(settings, event, By(ACTOR, why))
     say("Requested. The daemon processes it; `perennial erasures` shows the progress.")
     if wait:
         for state in erasing.followed(settings, event.event_id):

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from config.errors import UserError
-from config.kinds import catalog as kinds
-from config.settings import load_settings
 from config.words import counted
+from daemon.cli import completing
 from daemon.cli.output import AsJson, print_json, say, table
+from daemon.cli.pausing import ACTOR
+from daemon.cli.settings import load_settings
 from daemon.views import opening
 
 if TYPE_CHECKING:
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Review quarantined feedback, and look up what became of feedback.", no_args_is_help=True)
 
 _EXCERPT_CHARS = 200
-_OfTask = Annotated[str | None, typer.Argument(metavar="[TASK]", help="Only of this task.")]
+_OfTask = Annotated[str | None, typer.Argument(metavar="[TASK]", help="Only of this task.", autocompletion=completing.tasks)]
 _Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Event ids of the feedback.")]
 _User = Annotated[str | None, typer.Option("--user", help="All feedback of this user so far.")]
 _TaskOfAlarm = Annotated[str | None, typer.Option("--task", help="The task of --alarm.")]
+_Why = Annotated[str, typer.Option("--why", help="Reason, kept in the history for good: write no user's name or id into it.")]
 _Alarm = Annotated[str | None, typer.Option("--alarm", help="All that this label-flip alarm holds, such as 'sport -> economy'.")]
 
 
@@ -68,11 +70,15 @@ def quarantine(
 def _decides(decision: Literal["accept", "reject"], what: str) -> None:
     """Add the command of a decision; `what` is its help."""
 
-    def command(identifiers: _Ids = None, user: _User = None, task: _TaskOfAlarm = None, alarm: _Alarm = None) -> None:
+    def command(
+        identifiers: _Ids = None, user: _User = None, task: _TaskOfAlarm = None, alarm: _Alarm = None,
+        why: _Why = "decided by hand",
+    ) -> None:  # fmt: skip
         from daemon.operations import reviews  # noqa: PLC0415 - heavy
+        from registry.audit import By  # noqa: PLC0415 - heavy
 
         about = reviews.About(identifiers or (), user=user, task=task, alarm=alarm)
-        runs = reviews.decide(load_settings(), decision, about)
+        runs = reviews.decide(load_settings(), decision, about, By(ACTOR, why))
         when = "the daemon applies it within seconds" if runs else "no daemon is running, the next one applies it"
         say(f"{decision}ed; {when}")
 
@@ -117,10 +123,7 @@ def corrections(
     if as_json:
         print_json(found)
         return
-    rows = [
-        (one.event_id, one.task, _excerpt(kinds.of(one.target).in_words(one.target)), one.answers_since, one.answers)
-        for one in found
-    ]
+    rows = [(one.event_id, one.task, _says(one.target), one.answers_since, one.answers) for one in found]
     table("Corrections in force", ("id", "task", "says", "since (UTC)", "answers now"), rows, empty="no trusted correction")
 
 
@@ -159,6 +162,8 @@ def _steps(fate: FeedbackFate) -> list[tuple[str, str]]:
 
 
 def _says(target: Mapping[str, Any]) -> str:
+    from config.kinds import catalog as kinds  # noqa: PLC0415 - heavy
+
     return _excerpt(kinds.of(target).in_words(target))
 
 

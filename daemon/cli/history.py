@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from config.settings import load_settings
+from daemon.cli import completing
 from daemon.cli.output import AsJson, print_json, table
-from daemon.views import opening, tasks
+from daemon.cli.settings import load_settings
+from daemon.views import opening
 
 
 def register(app: typer.Typer) -> None:
@@ -18,22 +19,24 @@ def register(app: typer.Typer) -> None:
 
 
 def history(
-    task: Annotated[str | None, typer.Argument(help="Only this task.")] = None,
+    task: Annotated[str | None, typer.Argument(help="Only this task.", autocompletion=completing.tasks)] = None,
     limit: Annotated[int, typer.Option(help="At most this many.", min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List what was done, newest first: promotions, rollbacks, pins, and runs that somebody asked for; by whom and why."""
+    """List what people and the gate did, newest first, by whom and why: from promotions to API keys and erasures."""
     from daemon.views import history as views  # noqa: PLC0415 - heavy
 
     settings = load_settings()
     with ExitStack() as stack:
         registry = stack.enter_context(opening.registry(settings))
         if task is not None:
+            from daemon.views import tasks  # noqa: PLC0415 - heavy
+
             tasks.refuse_unknown(task, settings, registry)
         buffer = stack.enter_context(opening.buffer(settings)) if settings.buffer_dir.exists() else None
         found = views.entries(registry, buffer, task, limit)
     if as_json:
         print_json(found)
         return
-    rows = [(one.at, one.what, one.version or one.task, one.before, one.by, one.why) for one in found]
-    table("History", ("at (UTC)", "what", "version or task", "before", "by", "why"), rows, empty="nothing was done yet")
+    rows = [(one.at, one.what, one.version or one.subject or one.task, one.before, one.by, one.why) for one in found]
+    table("History", ("at (UTC)", "what", "version, task or subject", "before", "by", "why"), rows, empty="nothing was done yet")

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from config.errors import UserError
-from config.kinds import catalog as kinds
-from config.settings import DEFAULT_CONFIG_FILE, config_file, load_settings
 from config.words import counted
 from daemon.cli.output import AsJson, print_json, say
+from daemon.cli.settings import load_settings
 
 if TYPE_CHECKING:
     from daemon.operations.defining.looking import Found
@@ -86,6 +85,8 @@ def init(
 
 
 def _show(file: Path, found: Found) -> None:
+    from config.kinds import catalog as kinds  # noqa: PLC0415 - heavy
+
     say(
         (str(file), "bold"),
         f": {counted(found.rows, 'example')} of {kinds.get(found.kind).words.task} in the first {found.of} rows",
@@ -97,6 +98,8 @@ def _show(file: Path, found: Found) -> None:
 
 
 def _about(kind: str) -> str:
+    from config.kinds import catalog as kinds  # noqa: PLC0415 - heavy
+
     return kinds.get(kind).words.about
 
 
@@ -107,6 +110,8 @@ def _proposed(file: Path | None, kind: str) -> str:
 
 
 def _next(file: Path | None, found: Found | None, name: str, folder: Path, *, in_use: bool) -> list[str]:
+    from config.settings import DEFAULT_CONFIG_FILE, config_file  # noqa: PLC0415 - heavy
+
     steps = []
     if not in_use:
         steps.append(f'put the line tasks_dir = "{folder}" into {config_file() or DEFAULT_CONFIG_FILE}')

@@ -11,12 +11,9 @@ import typer
 
 from config.errors import UserError
 from config.files.durable import write_atomic
-from config.settings import load_settings
 from config.words import counted
-from consumers.events import async_api
-from consumers.events import json_schemas as event_schemas
 from daemon.cli.output import AsJson, print_json, say, table
-from daemon.views.view import as_json
+from daemon.cli.settings import load_settings
 
 tasks_app = typer.Typer(help="List the defined tasks with their labels and policies.", invoke_without_command=True)
 
@@ -84,6 +81,8 @@ def schema(
     asyncapi: Annotated[bool, typer.Option("--asyncapi", help="Print the AsyncAPI document of all topics instead.")] = False,
 ) -> None:
     """Print the JSON Schemas of the events, or write them to a folder."""
+    from consumers.events import async_api, json_schemas  # noqa: PLC0415 - heavy
+
     load_settings()  # they may name modules that bring kinds of task
     if asyncapi:
         if output is not None:
@@ -91,7 +90,7 @@ def schema(
             raise UserError(message)
         print_json(async_api.document(metadata.version("perennial")))
         return
-    schemas = event_schemas.json_schemas()
+    schemas = json_schemas.json_schemas()
     if output is None:
         print_json(schemas)
         return
@@ -104,4 +103,6 @@ def schema(
 
 def _toml(value: object) -> str:
     """Return a value as a settings file has it: text between quotes, true, false."""
+    from daemon.views.view import as_json  # noqa: PLC0415 - heavy
+
     return json.dumps(as_json(value), ensure_ascii=False)

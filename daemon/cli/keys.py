@@ -10,8 +10,9 @@ import typer
 
 from config.clock import MAX_DAYS, utc_now
 from config.errors import UserError
-from config.settings import load_settings
 from daemon.cli.output import AsJson, console, print_json, table
+from daemon.cli.pausing import ACTOR
+from daemon.cli.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,9 @@ Name = Annotated[
 ]
 
 
+Why = Annotated[str, typer.Option("--why", help="Reason, kept in the history.")]
+
+
 @app.command()
 def create(
     name: Name,
@@ -35,6 +39,7 @@ def create(
     expires: Annotated[
         float | None, typer.Option(metavar="DAYS", help="Days until it expires; without this it does not expire.")
     ] = None,
+    why: Why = "created by hand",
     as_json: AsJson = False,
 ) -> None:
     """Create a key and print it. It is shown only once: only its hash is stored."""
@@ -43,12 +48,13 @@ def create(
         raise UserError(message)
     from daemon.views import keys as views  # noqa: PLC0415 - heavy
     from registry import api_keys  # noqa: PLC0415 - heavy
+    from registry.audit import By  # noqa: PLC0415 - heavy
 
     # Before a registry is created for it.
     api_keys.check(name, scope)
     with _registry(create=True) as registry:
         ends = None if expires is None else timedelta(days=expires)
-        key, secret = registry.api_keys.create(name, scope, expires_in=ends)
+        key, secret = registry.api_keys.create(name, scope, expires_in=ends, by=By(ACTOR, why))
         where = registry.database.name
     if as_json:
         print_json({**views.of(key, utc_now()).model_dump(mode="json"), "key": secret})
@@ -76,12 +82,13 @@ def list_(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def revoke(name: Name, as_json: AsJson = False) -> None:
+def revoke(name: Name, why: Why = "revoked by hand", as_json: AsJson = False) -> None:
     """Revoke a key; serving refuses it within seconds."""
     from daemon.views import keys as views  # noqa: PLC0415 - heavy
+    from registry.audit import By  # noqa: PLC0415 - heavy
 
     with _registry(create=False) as registry:
-        key = registry.api_keys.revoke(name)
+        key = registry.api_keys.revoke(name, by=By(ACTOR, why))
     if as_json:
         print_json(views.of(key, utc_now()))
         return

@@ -11,11 +11,11 @@ import typer
 
 from config.errors import PerennialError, UserError
 from config.files.private import keep_private, refusal
-from config.secrets import masked_message
 from daemon.cli import (
     backups,
     dead_letters,
     erasure,
+    evaluating,
     feedback,
     history,
     importing,
@@ -25,6 +25,8 @@ from daemon.cli import (
     models,
     notify,
     operate,
+    pausing,
+    review,
     runs,
     status,
     top,
@@ -61,7 +63,23 @@ def _options(
     pass
 
 
-for group in (init, operate, train, importing, runs, history, models, status, top, inspect, erasure, backups):
+for group in (
+    init,
+    operate,
+    train,
+    pausing,
+    importing,
+    evaluating,
+    runs,
+    history,
+    models,
+    review,
+    status,
+    top,
+    inspect,
+    erasure,
+    backups,
+):
     group.register(app)
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(topics.app, name="topics")
@@ -76,6 +94,8 @@ def main() -> None:
     errors = Console(stderr=True, highlight=False)
 
     def tell(kind: str, error: PerennialError) -> None:
+        from config.secrets import masked_message  # noqa: PLC0415 - heavy
+
         say((f"{kind}:", "bold red"), f" {masked_message(error)}", on=errors)
 
     try:

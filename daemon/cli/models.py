@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from config.errors import UserError
-from config.settings import load_settings
 from config.words import counted
+from daemon.cli import completing
 from daemon.cli.output import AsJson, console, print_json, say, table
-from daemon.views import opening, tasks
+from daemon.cli.settings import load_settings
+from daemon.views import opening
 
 if TYPE_CHECKING:
+    from daemon.views.models.versions import Move
     from registry.reports.cards import Section
 
 app = typer.Typer(help="Model versions and the champion.", no_args_is_help=True)
@@ -25,8 +28,10 @@ _ACTOR = "operator"
 _SHA256 = re.compile("[0-9a-f]{64}")
 _HASH_SHOWN = 12
 Reason = Annotated[str, typer.Option(help="Reason, kept in the history.")]
-TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Task name.")]
-VersionName = Annotated[str, typer.Argument(metavar="VERSION", help="For example news-topics/v3.")]
+TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Task name.", autocompletion=completing.tasks)]
+VersionName = Annotated[
+    str, typer.Argument(metavar="VERSION", help="For example news-topics/v3.", autocompletion=completing.versions)
+]
 
 
 def register(application: typer.Typer) -> None:
@@ -36,13 +41,18 @@ def register(application: typer.Typer) -> None:
 
 
 @app.command("list")
-def list_(task: Annotated[str | None, typer.Argument(help="Only this task.")] = None, as_json: AsJson = False) -> None:
+def list_(
+    task: Annotated[str | None, typer.Argument(help="Only this task.", autocompletion=completing.tasks)] = None,
+    as_json: AsJson = False,
+) -> None:
     """List versions, newest first, with verdict, scores and alias (champion, previous)."""
     from daemon.views.models import runs, versions  # noqa: PLC0415 - heavy
 
     settings = load_settings()
     with opening.registry(settings) as registry:
         if task is not None:
+            from daemon.views import tasks  # noqa: PLC0415 - heavy
+
             tasks.refuse_unknown(task, settings, registry)
         found = sorted(versions.newest(registry, task), key=lambda one: (one.task, -one.number))
     if as_json:
@@ -150,19 +160,39 @@ def unpin(task: TaskName, reason: Reason = "unpinned by hand") -> None:
 
 
 @app.command()
-def history(task: TaskName, as_json: AsJson = False) -> None:
-    """Show every change of champion: when, by whom and why."""
+def history(
+    task: TaskName,
+    at: Annotated[datetime | None, typer.Option(metavar="DATE", help="Which version answered then (UTC).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show every change of champion: when, by whom and why. With --at, only which version answered then."""
     from daemon.views.models import versions  # noqa: PLC0415 - heavy
 
     settings = load_settings()
     with opening.registry(settings) as registry:
+        from daemon.views import tasks  # noqa: PLC0415 - heavy
+
         tasks.refuse_unknown(task, settings, registry)
-        moves = versions.history(registry, task)
+        moves = versions.history(registry, task) if at is None else []
+        then = None if at is None else versions.answering_at(registry, task, at.replace(tzinfo=UTC))
+    if at is not None:
+        _print_answering(task, at, then, as_json=as_json)
+        return
     if as_json:
         print_json(moves)
         return
     rows = [(one.generation, one.kind, one.to_version, one.from_version, one.actor, one.reason, one.moved_at) for one in moves]
     table(f"Champions of {task}", ("generation", "move", "version", "before", "by", "reason", "at (UTC)"), rows)
+
+
+def _print_answering(task: str, at: datetime, then: Move | None, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"task": task, "at": at.replace(tzinfo=UTC), "version": then.to_version if then else None, "move": then})
+    elif then is None:
+        say(f"no version of {task} was in production on {at:%Y-%m-%d %H:%M} UTC")
+    else:
+        say((then.to_version, "bold"), f" answered for {task} on {at:%Y-%m-%d %H:%M} UTC")
+        say(f"since {then.moved_at:%Y-%m-%d %H:%M} UTC ({then.kind} by {then.actor}: {then.reason})", indent=2)
 
 
 @app.command()
@@ -212,7 +242,7 @@ def gc(
 
 
 def predict(
-    task: Annotated[str, typer.Argument(help="Task name.")],
+    task: Annotated[str, typer.Argument(help="Task name.", autocompletion=completing.tasks)],
     text: Annotated[list[str] | None, typer.Argument(help="Texts; by default one per line from standard input.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from config.settings import load_settings
 from daemon.cli.output import AsJson, print_json, table
+from daemon.cli.settings import load_settings
 
 app = typer.Typer(help="Notifications by webhook, Slack and e-mail.", no_args_is_help=True)
 

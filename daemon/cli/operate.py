@@ -11,11 +11,8 @@ import typer
 from rich.text import Text
 
 from config import collector
-from config.addresses import page_address
-from config.logging import configure_logging, mask_crashes
-from config.secrets import secrets_of
-from config.settings import environment_of, load_settings
 from daemon.cli.output import AsJson, print_json, say, table
+from daemon.cli.settings import load_settings
 
 
 def register(app: typer.Typer) -> None:
@@ -31,6 +28,10 @@ def run(
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Also start the serving process.")] = True,
 ) -> None:
     """Run the daemon: ingest, training and serving. Ctrl-C or SIGTERM stops it, SIGHUP reloads the task files."""
+    from config.addresses import page_address  # noqa: PLC0415 - heavy
+    from config.logging import configure_logging, mask_crashes  # noqa: PLC0415 - heavy
+    from config.secrets import secrets_of  # noqa: PLC0415 - heavy
+
     settings = load_settings()
     if serve and settings.serving.port:
         # First, before the log begins; with a free port (0) the log tells the address.
@@ -53,6 +54,8 @@ def run(
 
 def serve_() -> None:
     """Answer predictions and accept feedback, without training. Always serves the champion of the registry."""
+    from config.settings import environment_of  # noqa: PLC0415 - heavy
+
     settings = load_settings()
     from daemon.process.supervision import PROGRAM  # noqa: PLC0415 - needed here only
 
@@ -65,6 +68,8 @@ def dashboard(
     port: Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=0, max=65_535)] = 8311,
 ) -> None:
     """Show the web page by itself, read-only; the page of serving (`perennial run`) can do more. Ctrl-C stops it."""
+    from config.settings import environment_of  # noqa: PLC0415 - heavy
+
     settings = load_settings()
     serving = {"port": port, **({} if host is None else {"host": host})}
     shown = settings.model_copy(update={"serving": settings.serving.model_copy(update=serving)})

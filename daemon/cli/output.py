@@ -17,7 +17,6 @@ from rich.table import Table
 from rich.text import Text
 
 from config.words import printable, printable_lines
-from daemon.views.view import as_json
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -52,6 +51,8 @@ def print_json(value: object) -> None:
 
     Raises `TypeError` for what is not data (see `views.view.as_json`).
     """
+    from daemon.views.view import as_json  # noqa: PLC0415 - heavy
+
     document = json.dumps(as_json(value), indent=2, ensure_ascii=False, allow_nan=False)
     sys.stdout.write(_BEYOND_ASCII.sub(lambda one: one[0] if one[0].isprintable() else json.dumps(one[0])[1:-1], document) + "\n")
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from config.errors import UserError
-from config.settings import load_settings
+from daemon.cli import completing
 from daemon.cli.output import AsJson, print_json, say, table
-from daemon.views import opening, tasks
+from daemon.cli.settings import load_settings
+from daemon.views import opening
 
 if TYPE_CHECKING:
     from daemon.views.models import runs as run_views
@@ -21,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def runs(
-    task: Annotated[str | None, typer.Argument(help="Only this task.")] = None,
+    task: Annotated[str | None, typer.Argument(help="Only this task.", autocompletion=completing.tasks)] = None,
     limit: Annotated[int, typer.Option(help="At most this many.", min=1)] = 20,
     request: Annotated[
         str | None, typer.Option(metavar="ID", help="Only the run that serves this `retrain` event, alone or with others.")
@@ -35,6 +36,8 @@ def runs(
     with opening.registry(settings) as registry:
         found = views.listed(registry, task, limit) if request is None else views.that_serve(registry, request, task)
         if task is not None and not found:
+            from daemon.views import tasks  # noqa: PLC0415 - heavy
+
             tasks.refuse_unknown(task, settings, registry)
     if request is not None and not found:
         message = f"no run serves request {request!r} yet; `perennial status` says what its task waits for"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from config.settings import load_settings
 from config.words import counted
 from daemon.cli.output import AsJson, print_json, say
+from daemon.cli.settings import load_settings
 
 if TYPE_CHECKING:
     from daemon.views.models.runs import Ended, Progress, UnderWay
@@ -21,6 +21,8 @@ _MARGIN = 12
 """Width of the column of names; long lines continue to the right of it."""
 _TOLD_ABOVE = ("PerennialNoLeader", "PerennialServingDown", "PerennialLogNotAnswering", "PerennialLabelFlips")
 """Alerts about what has a line of its own."""
+_STANDING_STILL = ("waiting", "held", "interrupted")
+"""As `daemon.views.models.runs` has it, which would load the registry for `--help`."""
 
 
 def register(app: typer.Typer) -> None:
@@ -86,6 +88,8 @@ def _print_task(task: TaskStatus) -> None:
     say("\n", (task.task, "bold"), f" ({task.kind})")
     since = f" since {_moment(task.champion_since)}" if task.champion_since else ""
     _line("champion", f"{task.champion}{since}" if task.champion else "none yet", (" (pinned)" if task.pinned else "", "yellow"))
+    if task.paused:
+        _line("PAUSED", (f"since {_moment(task.paused.since)} by {task.paused.actor}", "yellow"), f": {task.paused.reason}")
     if task.texts_cut:
         _line("cut texts", f"{task.texts_cut}: the model reads only their beginning (training.max_tokens)")
     _line("examples", _examples(task))
@@ -103,7 +107,7 @@ def _print_task(task: TaskStatus) -> None:
 
 def _print_run(run: UnderWay, reasons: tuple[str, ...]) -> None:
     _line("run", f"{run.run_id}: {run.state} ({run.reason}){_progress(run.progress)}")
-    if run.state in ("waiting", "interrupted"):
+    if run.state in _STANDING_STILL:
         for reason in reasons:
             _line("", reason)
 

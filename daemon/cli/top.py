@@ -13,9 +13,9 @@ from rich.live import Live
 from rich.text import Text
 
 from config.errors import RetryError, UserError
-from config.settings import load_settings
-from config.words import counted, printable
+from config.words import bar, counted, printable
 from daemon.cli.output import console
+from daemon.cli.settings import load_settings
 from daemon.dashboard import shown
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from daemon.views.status import Status
     from daemon.views.task_status import TaskStatus
 
-_BAR = 16
-_FULL, _EMPTY = "━", "─"
+_BAR, _SHORT_BAR = 16, 8
+_WIDE = 100
 _QUIT = "q"
 
 Line = Sequence[str | tuple[str, str]]
@@ -69,7 +69,7 @@ def screen_of(found: Status | None, width: int, height: int, *, trouble: str = "
     lines = [*_head(found), *lines]
     left = list(found.tasks)
     while left:
-        block = [("",), *_task(left[0], found)]
+        block = [("",), *_task(left[0], found, _BAR if width >= _WIDE else _SHORT_BAR)]
         last_line = 1 if len(left) > 1 else 0
         if len(lines) + len(block) + last_line > height:
             break
@@ -82,7 +82,11 @@ def screen_of(found: Status | None, width: int, height: int, *, trouble: str = "
 
 def _head(found: Status) -> Iterator[Line]:
     daemon = found.leader or ("no daemon runs", "bold red")
-    serving = ("does not answer", "bold red") if found.serving_problem else found.serving or ("not running", "yellow")
+    serving = (
+        ("does not answer", "bold red")
+        if found.serving_problem
+        else (found.serving or "").removeprefix("http://") or ("not running", "yellow")
+    )
     yield ("Perennial", "bold"), f"  {found.at:%H:%M:%S} UTC  daemon ", daemon, "  serving ", serving
     waiting, behind = sum(found.lag.values()), sum(one.texts for one in found.backlog.values())
     log: str | tuple[str, str] = f"{shown.count(waiting)} not read" if waiting else "all read"
@@ -97,15 +101,15 @@ def _head(found: Status) -> Iterator[Line]:
         yield (alert.severity, style), f"  {f'{alert.task}: ' if alert.task else ''}{alert.what} ({alert.name})"
 
 
-def _task(task: TaskStatus, found: Status) -> Iterator[Line]:
+def _task(task: TaskStatus, found: Status, bar_columns: int) -> Iterator[Line]:
     from daemon.views.task_status import due_in_words  # noqa: PLC0415 - heavy
 
     since = f" since {shown.ago(task.champion_since, found.at)}" if task.champion_since else ""
     champion = f"{task.champion}{since}" if task.champion else "no champion yet"
     yield (task.task, "bold"), (f" ({task.kind})  ", "dim"), champion, (" pinned" if task.pinned else "", "yellow")
     yield (
-        "  new examples ", *_bar(task.new_weight, task.needed), f" {shown.weight(task.new_weight)} of {task.needed}",
-        "   test rows ", *_bar(task.counts.test_in_window, task.tests_needed),
+        "  new examples ", *_bar(task.new_weight, task.needed, bar_columns), f" {shown.weight(task.new_weight)} of {task.needed}",
+        "   test rows ", *_bar(task.counts.test_in_window, task.tests_needed, bar_columns),
         f" {shown.count(task.counts.test_in_window)} of {shown.count(task.tests_needed)}",
     )  # fmt: skip
     if task.run is not None:
@@ -123,15 +127,15 @@ def _run(run: UnderWay) -> Iterator[str | tuple[str, str]]:
     at = run.progress
     yield f"{run.kind}, {at.phase if at else run.state} "
     if at is not None and at.steps:
-        yield from _bar(at.step, at.steps)
+        yield from _bar(at.step, at.steps, _BAR)
         yield f" {at.step} of {at.steps}"
     if run.ends_in_s is not None:
         yield f", about {shown.span(run.ends_in_s)} left"
 
 
-def _bar(value: float, full: float) -> Sequence[tuple[str, str]]:
-    done = int(_BAR * min(1.0, value / full)) if full > 0 else _BAR
-    return (_FULL * done, "green"), (_EMPTY * (_BAR - done), "dim")
+def _bar(value: float, full: float, columns: int) -> Sequence[tuple[str, str]]:
+    done, left = bar(value, full, columns)
+    return (done, "green"), (left, "dim")
 
 
 def _drawn(lines: Sequence[Line], width: int) -> Text:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from config.settings import load_settings
 from daemon.cli.output import AsJson, console, print_json, say, table
+from daemon.cli.settings import load_settings
 
 if TYPE_CHECKING:
     from consumers.log.kafka.topics import TopicState

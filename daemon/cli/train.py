@@ -7,17 +7,16 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
-from pydantic import ValidationError
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from config.errors import UserError
-from config.settings import load_settings
-from config.task_files.overrides import Overrides
 from config.words import counted, printable
+from daemon.cli import completing
 from daemon.cli.output import AsJson, console, print_json, say, table
-from daemon.views.view import as_json as plain
+from daemon.cli.settings import load_settings
 
 if TYPE_CHECKING:
+    from config.task_files.overrides import Overrides
     from daemon.operations.training_now import Ahead
     from daemon.views.models import runs as run_views
     from daemon.views.models.repetition import Figure, Made, Repetition
@@ -31,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    task: Annotated[str | None, typer.Argument(help="Task to train.")] = None,
+    task: Annotated[str | None, typer.Argument(help="Task to train.", autocompletion=completing.tasks)] = None,
     *,
     promote: Annotated[bool, typer.Option("--promote/--no-promote", help="Promote the new version if it is better.")] = True,
     full: Annotated[bool, typer.Option("--full", help="Start from the base model and use all rows, not only new ones.")] = False,
@@ -39,6 +38,7 @@ def train(
         str | None,
         typer.Option(
             metavar="RUN",
+            autocompletion=completing.repeatable,
             help="Repeat a finished run and compare the results: run id, version (task/vN) or folder. Publishes nothing.",
         ),
     ] = None,
@@ -74,6 +74,9 @@ def train(
 
 def _overrides(**given: float | None) -> Overrides:
     """Return what is set for this run alone. Raises `UserError` that names each option that is wrong."""
+    from pydantic import ValidationError  # noqa: PLC0415 - heavy
+
+    from config.task_files.overrides import Overrides  # noqa: PLC0415 - heavy
     from consumers.events.errors import explain  # noqa: PLC0415 - heavy
 
     try:
@@ -217,11 +220,13 @@ class _Shown:
 
     def goes_on(self, run: run_views.Run, progress: run_views.Progress | None) -> None:
         """Show the progress of the run."""
+        from daemon.views.view import as_json  # noqa: PLC0415 - heavy
+
         if progress is None:
             self._shows(run.state, 0, 0)
         else:
             self._shows(progress.phase, progress.step, progress.steps)
-            self._tell(json.dumps(plain(progress)))
+            self._tell(json.dumps(as_json(progress)))
 
     def hears(self, progress: JobProgress) -> None:
         """Show the progress of this command's own child."""

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from daemon.dashboard import routing
 from daemon.dashboard.live import Live, Parts
-from daemon.dashboard.pages import acting, flow, listed, models, records, tasks
+from daemon.dashboard.pages import acting, desk, flow, letters, listed, models, records, tasks
 from daemon.dashboard.rendering import Renderer
 from daemon.dashboard.routing import Look, Page
 from daemon.dashboard.sources import Sources
@@ -24,6 +24,7 @@ PAGES: tuple[tuple[str, Right, Page], ...] = (
     ("/ui", "view", flow.page),
     ("/ui/tasks/{task}", "view", tasks.page),
     ("/ui/tasks/{task}/scores.json", "view", tasks.scores),
+    ("/ui/tasks/{task}/labels.part", "view", tasks.labels),
     ("/ui/runs", "view", models.runs),
     ("/ui/runs/{run}", "view", models.run),
     ("/ui/runs/{run}/curve.json", "view", models.curve),
@@ -31,21 +32,28 @@ PAGES: tuple[tuple[str, Right, Page], ...] = (
     ("/ui/versions/{task}/{number}", "view", models.version),
     ("/ui/history", "view", listed.history),
     ("/ui/ingest", "view", listed.ingest),
+    ("/ui/desk", "review", desk.page),
     ("/ui/feedback", "review", records.feedback),
-    ("/ui/dead-letters", "review", records.dead_letters),
-    ("/ui/dead-letters/{number:int}", "review", records.dead_letter),
+    ("/ui/dead-letters", "review", letters.listed),
+    ("/ui/dead-letters/{number:int}", "review", letters.one),
     ("/ui/system", "admin", listed.installation),
     ("/ui/runbooks/{name}", "view", listed.runbook),
 )
 """Address, the right that it needs, and the page; read with GET."""
 WRITES: tuple[tuple[str, Right, Page], ...] = (
     ("/ui/tasks/{task}/train", "operate", acting.train),
+    ("/ui/tasks/{task}/pause", "operate", acting.pause),
+    ("/ui/tasks/{task}/resume", "operate", acting.resume),
     ("/ui/tasks/{task}/pin", "operate", acting.pin),
     ("/ui/tasks/{task}/unpin", "operate", acting.unpin),
     ("/ui/tasks/{task}/rollback", "operate", acting.roll_back),
     ("/ui/versions/{task}/{number}/promote", "operate", acting.promote),
+    ("/ui/dead-letters/{number:int}/replay", "operate", letters.replay),
+    ("/ui/dead-letters/{number:int}/mend", "operate", letters.mend),
+    ("/ui/dead-letters/{number:int}/drop", "operate", letters.drop),
+    ("/ui/desk/{task}/{lane}", "review", desk.answer),
 )
-"""Likewise, asked for with POST; each is an entry of the history."""
+"""Likewise, asked for with POST; each is an entry of the history, but for answers at the desk, which are events."""
 
 
 class Dashboard:

@@ -28,6 +28,7 @@ NAVIGATION: tuple[tuple[str, str, Right], ...] = (
     ("/ui/versions", "Versions", "view"),
     ("/ui/history", "History", "view"),
     ("/ui/ingest", "Ingest", "view"),
+    ("/ui/desk", "Desk", "review"),
     ("/ui/feedback", "Feedback", "review"),
     ("/ui/dead-letters", "Dead letters", "review"),
     ("/ui/system", "System", "admin"),
@@ -63,6 +64,10 @@ class Renderer:
         """Return a whole page."""
         told = self._environment.get_template(template).render(visitor=visitor, now=now, code=code, **values)
         return HTMLResponse(told, status_code=code, headers=dict(HEADERS))
+
+    def fragment(self, template: str, **values: Any) -> Response:  # noqa: ANN401 - what a template shows
+        """Return a piece that a page puts into itself once it is there."""
+        return HTMLResponse(self._environment.get_template(template).render(**values), headers=dict(HEADERS))
 
     def part(self, template: str, block: str, *, visitor: Visitor | None, now: datetime, **values: Any) -> str:  # noqa: ANN401 - as above
         """Return one block of a page's template: what a live page receives is what it would have shown."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -24,7 +24,8 @@ log = structlog.get_logger(__name__)
 
 Run = Callable[[Callable[[], Response]], Awaitable[Response]]
 """Runs blocking work off the event loop."""
-_MOST_FIELDS = 50
+_MOST_FIELDS = 1_050
+"""As many labels as a text may have, and a few."""
 NOT_OURS = "the form is not of this session; nothing was changed"
 
 
@@ -38,6 +39,8 @@ class Look:
     params: Mapping[str, str]
     query: QueryParams
     form: Mapping[str, str] = field(default_factory=dict)
+    repeated: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """All values of each field of the form: a box that is ticked several times sends as many."""
 
     def page(self, template: str, *, code: int = 200, **values: Any) -> Response:  # noqa: ANN401 - what a template shows
         """Return a page for this visitor."""
@@ -61,11 +64,13 @@ def handler(
     async def answer(request: Request) -> Response:
         visitor: Visitor = request.state.visitor
         form: Mapping[str, str] = {}
+        repeated: Mapping[str, Sequence[str]] = {}
         if request.method == "POST":
-            form = form_of(await request.body())
+            repeated = fields_of(await request.body())
+            form = {name: values[-1] for name, values in repeated.items()}
             if not is_ours(form, visitor):
                 return refusal(render, 403, NOT_OURS, "open the page again, then send it once more", visitor=visitor)
-        look = Look(sources, render, visitor, request.path_params, request.query_params, form)
+        look = Look(sources, render, visitor, request.path_params, request.query_params, form, repeated)
         return await run(lambda: _answer(page, look, right))
 
     return answer
@@ -73,10 +78,18 @@ def handler(
 
 def form_of(body: bytes) -> Mapping[str, str]:
     """Return the fields of a form; of one that comes twice the last, and none of a body that is no form."""
+    return {name: values[-1] for name, values in fields_of(body).items()}
+
+
+def fields_of(body: bytes) -> Mapping[str, Sequence[str]]:
+    """Return all values of each field of a form; none of a body that is no form."""
+    found: dict[str, list[str]] = {}
     try:
-        return dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=_MOST_FIELDS))
+        for name, value in parse_qsl(body.decode("utf-8", "replace"), max_num_fields=_MOST_FIELDS):
+            found.setdefault(name, []).append(value)
     except ValueError:
         return {}
+    return found
 
 
 def is_ours(form: Mapping[str, str], visitor: Visitor) -> bool:

@@ -169,11 +169,16 @@ class Installation:
         """Ask the champion over HTTP."""
         return self.post(f"/v1/tasks/{task}/predict", {"texts": texts})
 
-    def status(self) -> Status:
-        """Return what `perennial status` shows."""
+    @property
+    def reader(self) -> StatusReader:
+        """What reads registry and buffer beside the daemon."""
         if self._reader is None:
             self._reader = StatusReader(self.settings)
-        return self._reader.read()
+        return self._reader
+
+    def status(self) -> Status:
+        """Return what `perennial status` shows."""
+        return self.reader.read()
 
     def task(self, name: str) -> TaskStatus:
         """Return one task's status."""

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 
-from config.errors import PerennialError
+import structlog
+
+from config.errors import PerennialError, RetryError
 from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
@@ -16,6 +18,8 @@ from consumers.erasure.requests import Erasures
 from consumers.ingest import Ingest
 from consumers.log.protocols import EventLog, EventSink, EventSource
 from daemon.telemetry.metrics import DaemonMetrics
+
+log = structlog.get_logger(__name__)
 
 STEP_LIMIT_S = 300.0
 """A step that takes longer hangs: the longest one waits for a compaction of the tables or for a broker's answers."""
@@ -39,7 +43,11 @@ class IngestTask:
         tasks: Callable[[], Mapping[str, TaskSpec]],
         settings: Settings,
         metrics: DaemonMetrics,
+        gap: Callable[[str, int], None] = lambda _topic, _missing: None,
     ) -> None:
+        """`gap` records that so many events of a topic were removed from the log before they were read."""
+        self._gap = gap
+        self._missing = 0
         self._group = group
         self._topic = topic
         self._event_log = event_log
@@ -61,7 +69,9 @@ class IngestTask:
         Raises `RetryError` when the log or the disk fails; nothing is lost.
         """
         source, ingest = self._open = self._open or self._opened()
-        self._metrics.ingested(self._topic, ingest.step())
+        outcome = ingest.step()
+        self._metrics.ingested(self._topic, outcome)
+        self._record_gap(outcome.missing)
         if time.monotonic() - self._lag_asked_at >= _LAG_EVERY_S:
             # Also the proof that the log is there: Kafka's client returns nothing, and no error, when its broker has gone.
             lag = source.lag()
@@ -73,6 +83,18 @@ class IngestTask:
     def close(self) -> None:
         """Release the log; uncommitted events come again."""
         self._parts.close()
+
+    def _record_gap(self, missing: int) -> None:
+        self._missing += missing
+        if not self._missing:
+            return
+        try:
+            self._gap(self._topic, self._missing)
+        except RetryError as error:
+            # The alarm is in the log and the metrics already; ingest does not wait for the record.
+            log.warning("ingest.gap_not_recorded", topic=self._topic, missing=self._missing, reason=str(error))
+        else:
+            self._missing = 0
 
     def _opened(self) -> tuple[EventSource, Ingest]:
         lost = {part: offset for part, offset in self._buffer.rewind.items() if part.topic == self._topic}

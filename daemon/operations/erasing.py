@@ -16,6 +16,7 @@ from consumers.erasure.requests import Erasures
 from consumers.erasure.tombstones import Kind
 from consumers.events import schemas as events
 from consumers.log.open import publish
+from registry.audit import By, refuse_named
 from registry.store import Registry
 
 _LOOK_S = 1.0
@@ -33,8 +34,12 @@ def request(user: str | None, article: str | None) -> events.Erase:
         raise UserError(message) from None
 
 
-def ask(settings: Settings, event: events.Erase) -> None:
-    """Publish the request durably, for the leading daemon or the next one."""
+def ask(settings: Settings, event: events.Erase, by: By) -> None:
+    """Record who asks, never for whom, and publish the request durably, for the leading daemon or the next one.
+
+    Raises `UserError` for a reason that names the user or the article.
+    """
+    _note(settings, "erasure.request", by, event.user_id, event.article_id, event=event.event_id)
     publish(settings, event)
 
 
@@ -59,18 +64,27 @@ def followed(settings: Settings, event_id: str) -> Iterator[str]:
             time.sleep(_LOOK_S)
 
 
-def let_in_again(settings: Settings, user: str | None, article: str | None) -> list[Kind]:
+def let_in_again(settings: Settings, user: str | None, article: str | None, by: By) -> list[Kind]:
     """Have new events of a user or an article stored again; returns which of the two were refused.
 
-    Raises `UserError` where neither was ever erased.
+    Raises `UserError` where neither was ever erased, and for a reason that names one of them.
     """
     if not Erasures.exist(settings.data_dir):
         message = f"nothing was ever erased in {settings.data_dir}"
         raise UserError(message)
     named: list[tuple[Kind, str | None]] = [("user", user), ("article", article)]
     with closing(Erasures(settings.data_dir)) as listed:
-        forgotten = [kind for kind, name in named if name and listed.forget(kind, name)]
-    if not forgotten:
-        message = "it was never erased here, so its events are not refused; nothing was changed"
-        raise UserError(message)
-    return forgotten
+        refused = listed.tombstones()
+        if not any(refused.has(kind, name) for kind, name in named):
+            message = "it was never erased here, so its events are not refused; nothing was changed"
+            raise UserError(message)
+        _note(settings, "erasure.let_in", by, user, article)
+        return [kind for kind, name in named if name and listed.forget(kind, name)]
+
+
+def _note(settings: Settings, action: str, by: By, user: str | None, article: str | None, **details: str) -> None:
+    named = {"user": user, "article": article}
+    refuse_named(by.reason, named)
+    what = " and ".join(kind for kind, name in named.items() if name)
+    with Registry.open(settings.registry_url) as registry:
+        registry.audit.add(action, actor=by.actor, reason=by.reason, subject=what, details=details)

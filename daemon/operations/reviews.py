@@ -10,10 +10,12 @@ from typing import Any, Literal
 from config.clock import utc_now
 from config.errors import UserError
 from config.settings import Settings
+from config.words import counted
 from consumers.buffer.reader import BufferReader
 from consumers.events import schemas as events
 from consumers.log.open import publish
 from daemon.views import opening
+from registry.audit import By, refuse_named
 from registry.store import Registry
 
 _IDS_PER_EVENT = 1_000
@@ -29,26 +31,42 @@ class About:
     alarm: str | None = None
 
 
-def decide(settings: Settings, decision: Literal["accept", "reject"], about: About) -> bool:
-    """Publish a decision durably; return whether a daemon runs that applies it (else the next one does).
+def decide(settings: Settings, decision: Literal["accept", "reject"], about: About, by: By) -> bool:
+    """Record who decides, publish it durably, and return whether a daemon runs that applies it (else the next one does).
 
     Only the leader writes the buffer, and the log keeps the decision until one leads. Raises `UserError`, and
-    decides nothing, when `about` names nothing, more than one thing, or something unknown.
+    decides nothing, when `about` names nothing, more than one thing, or something unknown, or the reason a user.
     """
     if bool(about.event_ids) + (about.user is not None) + (about.alarm is not None) != 1 or (about.task is None) != (
         about.alarm is None
     ):
         message = "name feedback by its ids, or give --user, or give --task with --alarm"
         raise UserError(message)
+    refuse_named(by.reason, {"user": about.user})
     with opening.buffer(settings) as buffer:
         _refuse_unknown(settings, buffer, about)
-    for selection in _selections(about):
-        publish(settings, events.FeedbackReview(
+    decided = [
+        events.FeedbackReview(
             event_id=f"review-{secrets.token_hex(8)}", occurred_at=utc_now(), source="perennial feedback", decision=decision,
             **selection,
-        ))  # fmt: skip
-    with Registry.open(settings.registry_url, read_only=True) as registry:
+        )
+        for selection in _selections(about)
+    ]  # fmt: skip
+    with Registry.open(settings.registry_url) as registry:
+        registry.audit.add(
+            f"feedback.{decision}", actor=by.actor, reason=by.reason, task=about.task, subject=_subject(about),
+            details={"events": [one.event_id for one in decided]},
+        )  # fmt: skip
+        for one in decided:
+            publish(settings, one)
         return registry.lease.holder() is not None
+
+
+def _subject(about: About) -> str:
+    """Return what it is about without an id that a sender or a user chose: those go when they are erased, and entries stay."""
+    if about.user is not None:
+        return "all feedback of a user"
+    return f"alarm {about.alarm}" if about.alarm is not None else counted(len(about.event_ids), "feedback event")
 
 
 def _selections(about: About) -> list[dict[str, Any]]:

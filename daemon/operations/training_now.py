@@ -75,6 +75,7 @@ def train(
     with ExitStack() as stack:
         registry = Registry.open(settings.registry_url)
         stack.callback(registry.close)
+        asking.refuse_paused(registry, task)
         event_id = asking.ask_for_run(
             settings, task, full=full, promote=promote, by="perennial train", why="asked for on the command line",
             overrides=overrides,

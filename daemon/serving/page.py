@@ -102,7 +102,7 @@ class PageGuard:
         await self._app(scope, receive, send)
 
     def _refused(self, asked: Asked, refusal: ApiError) -> Response:
-        if refusal.status == _UNAUTHORIZED and asked.method == "GET" and not asked.path.endswith(("/live", ".json")):
+        if refusal.status == _UNAUTHORIZED and asked.method == "GET" and not asked.path.endswith(("/live", ".json", ".part")):
             return routing.redirect(SIGN_IN if asked.path in ("/", "/ui") else f"{SIGN_IN}?next={asked.path}")
         answer = self._dashboard.refusal(refusal.status, refusal.message, refusal.remedy)
         if "Retry-After" in refusal.headers:

@@ -34,9 +34,11 @@ class Observer:
     def step(self) -> float:
         """Count once; return the seconds until the next time. Raises `RetryError` when a file cannot be read now."""
         tasks = sorted(self._tasks())
+        paused = self._registry.pauses.every()
         for task in tasks:
             champion = self._registry.versions.champion(task)
-            self._metrics.task_observed(task, self._registry.runs.outcomes(task), champion.generation if champion else 0)
+            generation = champion.generation if champion else 0
+            self._metrics.task_observed(task, self._registry.runs.outcomes(task), generation, paused=task in paused)
         # Also what others showed: a run of a removed task that was under way is counted when it ends.
         self._metrics.keep_only(tasks)
         self._metrics.observed(

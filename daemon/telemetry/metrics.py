@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
@@ -31,6 +32,8 @@ if TYPE_CHECKING:  # the first two import LanceDB, which a reader of metrics nee
 
 log = structlog.get_logger(__name__)
 
+DEFAULT_PORT = 9464
+"""Of `config/defaults.toml`."""
 _MIB = 1 << 20
 _RUN_S = (10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400)
 _FINISHED = frozenset({"decided", "failed"})
@@ -121,6 +124,10 @@ class DaemonMetrics:
         self._generation = Gauge(
             "perennial_champion_generation", "How often the champion has moved; 0 before the first.", ["task"], registry=registry
         )
+        self._task_paused = Gauge(
+            "perennial_task_paused", "1: a person has paused the task; it starts no run and promotes nothing.", ["task"],
+            registry=registry,
+        )  # fmt: skip
         self._score = Gauge("perennial_run_score", "Scores of the last comparison.", ["task", "side"], registry=registry)
         self._progress = Gauge("perennial_training_progress", "Share of the present run's steps done, 0..1.", registry=registry)
         self._speed = Gauge("perennial_training_examples_per_second", "Speed of the present run.", registry=registry)
@@ -129,7 +136,9 @@ class DaemonMetrics:
             "When a step of the side task last succeeded, in seconds since 1970.", ["side_task"], registry=registry,
         )  # fmt: skip
         self._outbox = Gauge("perennial_outbox_pending", "Outgoing events that are not published yet.", registry=registry)
-        self._dead_letters = Gauge("perennial_dead_letters", "Dead letters kept and not replayed.", registry=registry)
+        self._dead_letters = Gauge(
+            "perennial_dead_letters", "Dead letters that are neither replayed nor dropped.", registry=registry
+        )
         self._backup_at = Gauge(
             "perennial_backup_last_timestamp_seconds", "When the last backup was complete, in seconds since 1970; 0: never.",
             registry=registry,
@@ -137,7 +146,7 @@ class DaemonMetrics:
 
         self._of_tasks = (
             self._examples, self._flip_alarms, self._feedback, self._runs, self._run_s, self._run_ended_at, self._run_decided_at,
-            self._failed_in_a_row, self._generation, self._score,
+            self._failed_in_a_row, self._generation, self._score, self._task_paused,
         )  # fmt: skip
 
     def leads(self, *, now: bool) -> None:
@@ -220,8 +229,9 @@ class DaemonMetrics:
         for side in ("champion", "candidate") if comparison else ():
             self._score.labels(run.task, side).set(comparison[f"{side}_score"])
 
-    def task_observed(self, task: str, outcomes: Outcomes, generation: int) -> None:
-        """Show how the runs of a task have ended, and how often its champion has moved."""
+    def task_observed(self, task: str, outcomes: Outcomes, generation: int, *, paused: bool) -> None:
+        """Show how the runs of a task have ended, how often its champion has moved, and whether it is paused."""
+        self._task_paused.labels(task).set(paused)
         for state, verdict in _VERDICTS:
             self._runs.labels(task, state, verdict)
         self._run_ended_at.labels(task).set(_seconds(outcomes.last_ended_at))
@@ -262,10 +272,19 @@ class DaemonMetrics:
             )  # fmt: skip
 
     def serve(self, host: str, port: int) -> str:
-        """Expose the metrics (port 0: a free one) and return the address. Raises `UserError` when it cannot be had."""
+        """Expose the metrics (port 0: a free one) and return the address. Raises `UserError` when it cannot be had.
+
+        Where another process has the default port a free one is taken: a second daemon on a machine must not need settings.
+        """
         try:
             self._server, address = telemetry_http.serve(host, port, self.registry, self.readiness.look)
         except OSError as error:
+            if error.errno == errno.EADDRINUSE and port == DEFAULT_PORT:
+                log.warning(
+                    "daemon.metrics_port_taken", port=port, reason="another process listens there",
+                    next="a free port is taken, which Prometheus does not know; to choose one set telemetry.port",
+                )  # fmt: skip
+                return self.serve(host, 0)
             message = (
                 f"the daemon's metrics cannot listen on {host} port {port}: {error.strerror}; set telemetry.port to 0 or -1, or "
                 "telemetry.host to an address of this machine"

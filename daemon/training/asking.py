@@ -9,8 +9,10 @@ from config.errors import UserError
 from config.settings import Settings
 from config.task_files.overrides import Overrides
 from config.tasks import load_tasks
+from config.words import moment
 from consumers.events import schemas as events
 from consumers.log.open import publish
+from registry.store import Registry
 
 
 def refuse_unknown(settings: Settings, task: str) -> None:
@@ -18,6 +20,17 @@ def refuse_unknown(settings: Settings, task: str) -> None:
     tasks = load_tasks(settings.tasks_folder)
     if task not in tasks:
         message = f"task {task!r} is not defined in {settings.tasks_folder}; the tasks are {', '.join(sorted(tasks))}"
+        raise UserError(message)
+
+
+def refuse_paused(registry: Registry, task: str) -> None:
+    """Raise `UserError` where a task is paused: a run that is asked for would wait for as long as that lasts."""
+    pause = registry.pauses.of(task)
+    if pause is not None:
+        message = (
+            f"task {task!r} is paused since {moment(pause.since)} by {pause.actor} ({pause.reason}); no run was requested. "
+            f"`perennial resume {task}` ends the pause"
+        )
         raise UserError(message)
 
 

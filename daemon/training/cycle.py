@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
@@ -37,6 +38,7 @@ from registry.store import Registry
 from trainers.hardware import usable_cores
 from trainers.job import spec as job_spec
 from trainers.job.spec import JobSpec
+from trainers.learners.catalog import refreshes_from_features
 
 _TOLD_REQUESTS = 500
 """Requests that an outgoing event names: as many as fit into one with ids of the greatest length."""
@@ -90,7 +92,9 @@ class Cycle:
         for run in self._registry.runs.unfinished():
             if self._stop.is_set():
                 return
-            if run.run_id not in self._ended and retries.waits(run, self._settings.training, asked, self._clock()):
+            if run.run_id not in self._ended and (
+                retries.waits(run, self._settings.training, asked, self._clock()) or promoting.waits(self._registry, run)
+            ):
                 continue
             log.info("run.resumed", run_id=run.run_id, task=run.task, state=run.state)
             self.advance(run)
@@ -148,6 +152,11 @@ class Cycle:
         }
         with structlog.contextvars.bound_contextvars(run_id=run.run_id, task=run.task):
             while run.state in steps and not self._stop.is_set():
+                if run.run_id not in self._ended and promoting.waits(self._registry, run):
+                    log.info(
+                        "run.verdict_waits", reason="the task is paused", next=f"`perennial resume {run.task}` lets it decide"
+                    )
+                    break
                 try:
                     run = self._fail(run, erasure.ENDED) if run.run_id in self._ended else steps[run.state](self._again(run))
                 except Exception as error:  # noqa: BLE001 - the edge of a run: it ends alone, and its neighbours go on
@@ -200,7 +209,11 @@ class Cycle:
         full = run.full or before is None or not warm_start.is_allowed(before, task)
         task, teacher = teachers.chosen(task, before, refresh=run.refresh and not full)
         holding_out.hold_out_more(self._buffer, self._registry, task, self._settings.enrich.test_fraction)
-        frozen = self._buffer.freeze(task, run_id=run.run_id, folder=folder, learnt=learnt, max_rows=task.training.max_rows)
+        # A refresh from features needs no embeddings beside these.
+        whole = not run.refresh or full or not refreshes_from_features(task.kind, task.backend)
+        frozen = self._buffer.freeze(
+            task, run_id=run.run_id, folder=folder, learnt=learnt, max_rows=task.training.max_rows, embeddings=whole
+        )
         log.info("run.frozen", counts=frozen.manifest.counts, new_rows=frozen.manifest.new_rows)
         # Recorded before anything can fail: a run that fails must not be started again by the same examples. And from here on
         # the champion's files are kept.
@@ -233,7 +246,7 @@ class Cycle:
             modules=self._settings.extensions.names,
         )
         try:
-            self._features.for_run(spec)
+            self._features.for_run(spec, None if whole else partial(self._buffer.embeddings_of, task.name))
         except features.StoppedError as stopped:
             log.info("run.stopped", reason=str(stopped))
             return run
@@ -259,6 +272,8 @@ class Cycle:
         attempt = run.attempt + 1 if run.state == "training" else run.attempt
         run = self._update(run, state="training", started_at=run.started_at or self._clock(), attempt=attempt)
         result = self._runner.run(spec.model_copy(update={"attempt": attempt}), self._metrics.progress)
+        if result.cpu_s is not None:
+            run = self._update(run, cpu_s=(run.cpu_s or 0.0) + result.cpu_s)
         if result.status == "stopped":
             log.info("run.stopped", reason=result.error)
             return run

@@ -14,7 +14,7 @@ from consumers.training_set.counting import TaskCounts
 from consumers.training_set.selection import HOW_A_LABEL_JOINS
 from consumers.training_set.snapshot import Manifest
 from daemon.training import triggers
-from daemon.training.triggers import Evidence, Request, Retry
+from daemon.training.trigger_input import Evidence, Request, Retry
 from registry.runs import Past
 from registry.store import Registry
 from registry.versions import Version
@@ -64,6 +64,8 @@ def gather(task: str, registry: Registry, buffer: BufferReader, *, unread: int |
         fresh_weight=_fresh_weight(fresh, labels_alone=bool(alarms)),
         refreshed_at=past.refreshed_at,
         request=_request(task, past, buffer, unenriched=counts.unenriched),
+        pause=registry.pauses.of(task),
+        trained_run=past.trained,
     )
 
 

@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ from config.files.durable import sha256_of_file
 from config.sections import TrainingSettings
 from consumers.enrichment.feature_store import FeatureStore
 from consumers.events.schemas import content_sha256
-from consumers.training_set.snapshot import ROLES, ROWS_FILE, leave_out_embeddings
+from consumers.training_set.snapshot import ROLES, ROWS_FILE
 from daemon.training import heads
 from daemon.training.heads import StandingHeadError
 from perennial_artifact import manifest
@@ -57,8 +57,11 @@ _TEXTS_PER_PORTION = 128
 _ENCODERS_KEPT = 2
 _MOST_FOR_A_LOOK = 2_000
 """Features that a slow run lets compute: it only asks whether tuning has paid, and a tuning costs as much."""
+_LEARNT = ("train",)
 
 Vectors = dict[str, npt.NDArray[np.float32]]
+Embeddings = Callable[[Sequence[str]], pa.Table]
+"""Returns `example_id`, `embedding` and `encoder_id` of examples, in any order."""
 
 log = structlog.get_logger(__name__)
 
@@ -92,11 +95,12 @@ class Features:
         self._same_as_buffer: dict[tuple[str, str], bool] = {}
         """By encoder and the buffer's: whether both make the same vectors."""
 
-    def for_run(self, spec: JobSpec) -> None:
-        """Write `FEATURES_FILE` into a run's folder where the run has a use for it; a refresh then needs no embeddings.
+    def for_run(self, spec: JobSpec, embeddings: Embeddings | None = None) -> None:
+        """Write `FEATURES_FILE` into a run's folder where the run has a use for it.
 
-        Raises `RunFailedError` where a refresh cannot have its features (`StandingHeadError`: nor can another of this champion);
-        `StoppedError` when the daemon stops meanwhile.
+        `embeddings` tells the buffer's, which a refresh asks for where they may be what an encoder makes; None: its training set
+        has them. Raises `RunFailedError` where a refresh cannot have its features (`StandingHeadError`: nor can another of this
+        champion); `StoppedError` when the daemon stops meanwhile.
         """
         if (
             spec.champion is None
@@ -107,22 +111,23 @@ class Features:
             return
         if not spec.refresh:
             try:
-                # A slow run only asks them whether tuning has paid.
-                self.prepare(spec.run_dir, spec.champion, most_missing=_MOST_FOR_A_LOOK)
+                # A slow run only asks them whether tuning has paid, and that of the rows that it learns from.
+                self.prepare(spec.run_dir, spec.champion, roles=_LEARNT, most_missing=_MOST_FOR_A_LOOK)
             except RunFailedError as error:
                 log.warning("features.not_prepared", reason=str(error), next="the run tunes without asking whether it pays")
             return
         with heads.of_the_champion():
             if described(spec.champion).format == OLD_FORMAT:
                 _convert(spec.champion)
-        if not self.prepare(spec.run_dir, spec.champion):
+        if not self.prepare(spec.run_dir, spec.champion, embeddings=embeddings):
             message = f"the format of {spec.champion_version} has no head of its own"
             raise StandingHeadError(message)
-        # A refresh learns from features alone; the same numbers, or as many, need not lie in its folder twice.
-        leave_out_embeddings(spec.training_set)
 
-    def prepare(self, run_dir: Path, champion: Path, *, most_missing: int | None = None) -> bool:
-        """Write `FEATURES_FILE` for every row of the run's training set; False where its champion's format has no features.
+    def prepare(
+        self, run_dir: Path, champion: Path, *, roles: Collection[str] = ROLES, most_missing: int | None = None,
+        embeddings: Embeddings | None = None,
+    ) -> bool:  # fmt: skip
+        """Write `FEATURES_FILE` for a training set's rows of these `roles`; False where the champion's format has no features.
 
         Where its head reads the base model's features too, they stand behind the encoder's. Rows whose features are not stored
         are computed and stored, unless more than `most_missing` are: then False, too.
@@ -137,11 +142,13 @@ class Features:
             ]
             rows = file.read(columns=names, use_threads=False)
         # What a teacher labels is read by the student alone.
-        rows = rows.filter(pc.is_in(rows["role"], value_set=pa.array(ROLES)))
+        rows = rows.filter(pc.is_in(rows["role"], value_set=pa.array(sorted(roles))))
         hashes = [content_sha256(text) for text in rows["text"].to_pylist()]
         rows = rows.append_column("sha256", pa.array(hashes, pa.string()))
         texts = dict(zip(hashes, rows["text"].to_pylist(), strict=True))
         encoders = self._served(champion, description)
+        if embeddings is not None and not all(one.tuned for one in encoders):
+            rows = _with(embeddings(rows["example_id"].to_pylist()), rows)
         found = [self._buffered(one, rows) or self._stored(one, texts) for one in encoders]
         missing = [[sha256 for sha256 in texts if sha256 not in vectors] for vectors in found]
         count = sum(map(len, missing))
@@ -282,6 +289,15 @@ def _convert(champion: Path) -> None:
     convert(champion, building)
     shutil.rmtree(champion)
     building.rename(champion)
+
+
+def _with(embeddings: pa.Table, rows: pa.Table) -> pa.Table:
+    """Return rows with these embeddings, and what made them, in the place of those that they have."""
+    places = {example_id: at for at, example_id in enumerate(embeddings["example_id"].to_pylist())}
+    at = pa.array([places.get(example_id) for example_id in rows["example_id"].to_pylist()], pa.int64())
+    for name in ("embedding", "encoder_id"):
+        rows = rows.drop_columns([name] if name in rows.column_names else []).append_column(name, embeddings[name].take(at))
+    return rows
 
 
 def _by_example(rows: pa.Table, found: Sequence[Vectors]) -> FeatureSet:

@@ -16,6 +16,11 @@ ACTOR = "daemon"
 log = structlog.get_logger(__name__)
 
 
+def waits(registry: Registry, run: Run) -> bool:
+    """Return whether a trained run waits for its verdict because somebody has paused its task."""
+    return run.state == "published" and registry.pauses.of(run.task) is not None
+
+
 def move_alias(
     registry: Registry, run: Run, task: TaskSpec, spec: JobSpec, decision: gate.Decision, *, fencing_token: int
 ) -> gate.Decision:

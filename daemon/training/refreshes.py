@@ -12,7 +12,7 @@ from config.words import counted
 from registry.runs import REFRESH_KEY
 
 if TYPE_CHECKING:
-    from daemon.training.triggers import Evidence
+    from daemon.training.trigger_input import Evidence
 
 _ROUNDING = 1e-6
 

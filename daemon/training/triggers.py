@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from config.sections import ScheduleSettings
-from config.task_files.overrides import NONE, Overrides
 from config.tasks import TaskSpec
-from config.words import counted
+from config.words import counted, moment, span
 from daemon.training import refreshes
+from daemon.training.trigger_input import Evidence, Request, Retry
+from registry.pauses import Pause
 
 _WORTH_WAITING_S = 60.0
 """With evidence enough to decide, a first run still waits for the rest of an import when that takes no longer."""
@@ -23,99 +24,6 @@ _ROUNDING = 1e-6
 _REQUEST = "request:"
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Somebody asked for a run (a `retrain` event); those who ask while it waits ask for the same run."""
-
-    event_id: str
-    """Of the oldest."""
-    reason: str
-    """Of the oldest."""
-    full: bool
-    """Whether any of them asks for a full run."""
-    promote: bool = True
-    """Whether any of them lets the gate promote."""
-    texts_ahead: int = 0
-    """Texts of the task that were stored before the request and are not enriched yet."""
-    further: tuple[str, ...] = ()
-    """Event ids of the others that one run serves too."""
-    overrides: Overrides = NONE
-    """Settings of the run that differ from the task file; the same for all of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """A run that failed temporarily and waits to be tried again."""
-
-    run_id: str
-    at: datetime
-    reason: str
-    failures: int
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """The input of the policy, for one task."""
-
-    new_examples: int
-    """Effective new training examples since the last run froze its set."""
-    new_weight: float
-    """What they weigh, confirmations apart: 1 for a label, less for what users say."""
-    train_examples: int
-    oldest_new_at: datetime | None
-    """When the oldest of the new examples entered the buffer."""
-    has_champion: bool
-    running: bool
-    first_run_at: datetime | None
-    last_run_at: datetime | None
-    """When the last run ended, whatever became of it."""
-    used_keys: frozenset[str]
-    """Trigger keys of all runs this task ever had."""
-    newest_seq: int
-    """Number of the newest enriched example; threshold and age runs are called by it, so that no key comes twice."""
-    request: Request | None = None
-    """The requests that have had no run, as one."""
-    alarms: int = 0
-    """Label-flip alarms that are up: the examples counted as new are then labels alone."""
-    new_confirmed_weight: float = 0.0
-    """What those of the new examples weigh that are nothing but confirmations."""
-    test_examples: int = 0
-    """Test rows that would decide now."""
-    new_test_examples: int = 0
-    """Those of them that came since the last run froze its set."""
-    enough_since: datetime | None = None
-    """When the new example came in that made them as many as start a run."""
-    unread: int | None = 0
-    """Events that wait in the log, of whatever task; None: the log has not said yet."""
-    unenriched: int = 0
-    """Texts of this task that are stored and not enriched yet."""
-    enriched_per_s: float | None = None
-    """How quickly texts are enriched; None: none was of late."""
-    retry: Retry | None = None
-    """The run under way, where it waits to be tried again."""
-    given_up: Mapping[str, datetime] = field(default_factory=dict)
-    """Trigger keys of runs that failed temporarily until they were given up, and when that was."""
-    undecided_rows: int | None = None
-    """Test rows that the last decided run had, where they could not decide."""
-
-    refreshable: bool = False
-    """Whether the champion's head can be solved anew without a run that tunes."""
-    standing_head: str = ""
-    """Why it cannot, though heads of its kind can; empty otherwise."""
-    fresh_weight: float = 0.0
-    """What those examples weigh that came since the last run or refresh froze its set."""
-    refreshed_at: datetime | None = None
-    """When the last run or refresh ended."""
-
-    @property
-    def weight(self) -> float:
-        """What the new examples weigh for a trigger: confirmations at most as much as all the rest.
-
-        Who confirms what the model says brings nothing that it does not know: alone they never start a run.
-        """
-        return self.new_weight + min(self.new_weight, self.new_confirmed_weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +49,16 @@ class Evaluation:
 
 
 def evaluate(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: datetime) -> Evaluation:
-    """Decide whether a run of `task` is due at `now`; requests first, then weekly, then what the counts say."""
+    """Decide whether a run of `task` is due at `now`; while it is paused, none is."""
+    if evidence.pause is not None and (not evidence.running or evidence.trained_run is not None):
+        return _paused(task, evidence, evidence.pause, schedule, now)
     if evidence.running:
         return Evaluation(None, (_under_way(evidence.retry, now),))
+    return _unpaused(task, evidence, schedule, now)
+
+
+def _unpaused(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: datetime) -> Evaluation:
+    """Decide what is due: requests first, then weekly, then what the counts say."""
     request = evidence.request
     if request is not None and (request.texts_ahead > 0 or evidence.train_examples > 0):
         return _requested(request, evidence)
@@ -180,9 +95,9 @@ def requests_of(keys: Iterable[str]) -> list[str]:
     return [key.removeprefix(_REQUEST) for key in keys if key.startswith(_REQUEST)]
 
 
-def weekly_key(moment: datetime) -> str:
-    """Return the trigger key of the ISO week that holds `moment` (UTC)."""
-    year, week, _day = moment.astimezone(UTC).isocalendar()
+def weekly_key(at: datetime) -> str:
+    """Return the trigger key of the ISO week that holds a moment (UTC)."""
+    year, week, _day = at.astimezone(UTC).isocalendar()
     return f"weekly:{year}-W{week:02d}"
 
 
@@ -190,8 +105,8 @@ def last_weekly_moment(schedule: ScheduleSettings, now: datetime) -> datetime:
     """Return the newest scheduled weekly moment at or before `now` (UTC, so no daylight saving moves it)."""
     at = now.astimezone(UTC)
     days_back = (at.weekday() - _WEEKDAYS.index(schedule.weekly_day)) % 7
-    moment = (at - timedelta(days=days_back)).replace(hour=schedule.weekly_hour, minute=0, second=0, microsecond=0)
-    return moment if moment <= at else moment - timedelta(days=7)
+    newest = (at - timedelta(days=days_back)).replace(hour=schedule.weekly_hour, minute=0, second=0, microsecond=0)
+    return newest if newest <= at else newest - timedelta(days=7)
 
 
 def _requested(request: Request, evidence: Evidence) -> Evaluation:
@@ -210,30 +125,37 @@ def _requested(request: Request, evidence: Evidence) -> Evaluation:
 def _weekly(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, now: datetime) -> tuple[Trigger | None, str]:
     if not (schedule.weekly and task.trigger.weekly):
         return None, "the weekly run is turned off"
-    moment = last_weekly_moment(schedule, now)
-    week = key = weekly_key(moment)
-    upcoming = f"the next weekly run is due {_moment(moment + timedelta(days=7))}"
+    due = last_weekly_moment(schedule, now)
+    week = key = weekly_key(due)
+    upcoming = f"the next weekly run is due {moment(due + timedelta(days=7))}"
     if tries := [used for used in evidence.used_keys if used == week or used.startswith(f"{week}:")]:
         if not all(used in evidence.given_up for used in tries):
             return None, upcoming
         # A temporary failure does not cost the week its run: it starts again a day after it was given up.
         again_at = max(evidence.given_up[used] for used in tries) + _WEEKLY_AGAIN
         if now < again_at:
-            return None, f"the weekly run failed too often with temporary errors; it is started again {_moment(again_at)}"
+            return None, f"the weekly run failed too often with temporary errors; it is started again {moment(again_at)}"
         key = f"{week}:{len(tries) + 1}"
-    if evidence.first_run_at is None or evidence.first_run_at > moment:
+    if evidence.first_run_at is None or evidence.first_run_at > due:
         # A new installation does not catch up on the weeks before its first run.
         return None, upcoming
-    late = f", {_span(now - moment)} late" if now - moment > timedelta(minutes=5) else ""
-    return Trigger(
-        "weekly", key, f"weekly full run of {week.removeprefix('weekly:')} (due {_moment(moment)}{late})", full=True
-    ), ""
+    late = f", {span(now - due)} late" if now - due > timedelta(minutes=5) else ""
+    return Trigger("weekly", key, f"weekly full run of {week.removeprefix('weekly:')} (due {moment(due)}{late})", full=True), ""
+
+
+def _paused(task: TaskSpec, evidence: Evidence, pause: Pause, schedule: ScheduleSettings, now: datetime) -> Evaluation:
+    told = f"paused since {moment(pause.since)} by {pause.actor} ({pause.reason}); `perennial resume {task.name}` ends it"
+    if evidence.running:
+        return Evaluation(None, (told, f"run {evidence.trained_run} is trained; its verdict waits until then"))
+    unpaused = _unpaused(task, evidence, schedule, now)
+    would = "a run would be due without the pause" if unpaused.trigger else "without the pause no run would be due either"
+    return Evaluation(None, (told, f"{would}: {'; '.join(filter(None, unpaused.reasons))}"))
 
 
 def _under_way(retry: Retry | None, now: datetime) -> str:
     if retry is None:
         return "a run is under way"
-    when = f"at {_moment(retry.at)} ({_span(retry.at - now)} to go)" if retry.at > now else "now"
+    when = f"at {moment(retry.at)} ({span(retry.at - now)} to go)" if retry.at > now else "now"
     return f"run {retry.run_id} had {counted(retry.failures, 'temporary failure')}; next try {when}. Last error: {retry.reason}"
 
 
@@ -289,7 +211,7 @@ def _age(task: TaskSpec, evidence: Evidence, now: datetime) -> Trigger | None:
     age = now - evidence.oldest_new_at
     if age < timedelta(days=policy.max_age_days):
         return None
-    reason = f"{_new(evidence)}; the oldest has waited {_span(age)} (limit {policy.max_age_days:g} days)"
+    reason = f"{_new(evidence)}; the oldest has waited {span(age)} (limit {policy.max_age_days:g} days)"
     return Trigger("age", f"age:{evidence.newest_seq}", reason, full=not evidence.has_champion)
 
 
@@ -297,9 +219,9 @@ def _age_in_words(task: TaskSpec, evidence: Evidence, oldest: datetime) -> str:
     policy = task.trigger
     due_at = oldest + timedelta(days=policy.max_age_days)
     if evidence.weight + _ROUNDING >= policy.max_age_min_examples:
-        return f"a run starts at the latest {_moment(due_at)} (trigger.max_age_days)"
+        return f"a run starts at the latest {moment(due_at)} (trigger.max_age_days)"
     least = counted(policy.max_age_min_examples, "new example")
-    return f"with at least {least}, a run starts at the latest {_moment(due_at)} (trigger.max_age_days)"
+    return f"with at least {least}, a run starts at the latest {moment(due_at)} (trigger.max_age_days)"
 
 
 def _held_back(task: TaskSpec, evidence: Evidence, found: Trigger, now: datetime) -> str | None:
@@ -309,7 +231,7 @@ def _held_back(task: TaskSpec, evidence: Evidence, found: Trigger, now: datetime
     if evidence.last_run_at is None or evidence.last_run_at > now or found.kind == "evidence":
         return None
     ready_at = evidence.last_run_at + timedelta(minutes=task.trigger.cooldown_minutes)
-    return f"cooling down until {_moment(ready_at)} ({_span(ready_at - now)} to go)" if now < ready_at else None
+    return f"cooling down until {moment(ready_at)} ({span(ready_at - now)} to go)" if now < ready_at else None
 
 
 def _first_run_waits(task: TaskSpec, evidence: Evidence, now: datetime) -> str | None:
@@ -330,21 +252,9 @@ def _first_run_waits(task: TaskSpec, evidence: Evidence, now: datetime) -> str |
     if has >= needed and (pending <= _FEW_TEXTS or left_s is None or left_s > _WORTH_WAITING_S):
         return None
     if evidence.unread is None:
-        return f"the event log has not answered yet; the first run waits for it, at the latest until {_moment(until)}"
-    about = "" if left_s is None else f", which takes about {_span(timedelta(seconds=max(1.0, left_s)))}"
+        return f"the event log has not answered yet; the first run waits for it, at the latest until {moment(until)}"
+    about = "" if left_s is None else f", which takes about {span(timedelta(seconds=max(1.0, left_s)))}"
     return (
         f"the first run waits for {counted(pending, 'more text')} of the import to be enriched{about}: it has {has} of the "
-        f"{needed} test rows needed. It starts at {_moment(until)} at the latest"
+        f"{needed} test rows needed. It starts at {moment(until)} at the latest"
     )
-
-
-def _moment(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%a %Y-%m-%d %H:%M UTC")
-
-
-def _span(delta: timedelta) -> str:
-    seconds = max(0, int(delta.total_seconds()))
-    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
-        if seconds >= size:
-            return counted(seconds // size, unit)
-    return f"{seconds} s"

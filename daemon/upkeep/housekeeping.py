@@ -84,6 +84,9 @@ class Housekeeping:
             outgoing_removed=self._older(
                 settings.events.retention_days, lambda at: retention.forget_sent(self._registry, at, fencing_token=token)
             ),
+            desk_removed=self._older(
+                settings.desk.keep_days, lambda at: retention.forget_desk(self._registry, at, fencing_token=token)
+            ),
             # The test rows of a run were in the buffer before it: once the run is older than the retention, they are gone.
             looks_removed=self._older(rows_days, lambda at: retention.forget_looks(self._registry, at, fencing_token=token)),
             lineage_removed=self._older(
@@ -103,7 +106,8 @@ class Housekeeping:
         return remove(self._clock() - timedelta(days=days)) if days else 0
 
     def _drop_dead_letters(self, before: datetime) -> int:
-        return sum(self._dead_letters.drop(some) for some in portions(self._dead_letters.died_before(before), _LETTERS_PER_STEP))
+        old = self._dead_letters.died_before(before)
+        return sum(self._dead_letters.remove(some) for some in portions(old, _LETTERS_PER_STEP))
 
     def _forget_runs(self, before: datetime) -> int:
         run_ids = retention.old_runs(self._registry, before)

@@ -45,6 +45,8 @@ class OfTask:
     last_decided_at: datetime | None
     moves: Mapping[str, int]
     """Corrections held by each label-flip alarm that is up."""
+    paused: bool = False
+    """Whether a person has paused it: then nobody waits for a verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def _of(name: str, task: OfTask, seen: Looked) -> Iterator[Alert]:
         yield _warning("LabelFlips", told, task=name)
     if task.failed_in_a_row >= FAILED_IN_A_ROW:
         yield _warning("RunsFailing", f"the last {task.failed_in_a_row} runs failed", task=name)
-    if task.last_decided_at is not None and seen.now - task.last_decided_at > UNDECIDED_FOR:
+    if task.last_decided_at is not None and not task.paused and seen.now - task.last_decided_at > UNDECIDED_FOR:
         yield _warning("NoRunDecided", f"no run has reached a verdict since {task.last_decided_at:%Y-%m-%d %H:%M} UTC", task=name)
 
 

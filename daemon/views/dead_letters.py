@@ -33,6 +33,22 @@ class DeadLetter(View):
     headers: tuple[tuple[str, str], ...]
     dead_at: datetime
     replayed_at: datetime | None
+    dropped_at: datetime | None = None
+    """When a person decided that nothing comes of it."""
+    mended_sha256: str | None = None
+    """Of what was published in the place of its bytes; None: it was replayed as it came, or not at all."""
+
+    @property
+    def became(self) -> str:
+        """What came of it, in a word; empty while it waits for a person."""
+        if self.dropped_at is not None:
+            return "dropped"
+        return "" if self.replayed_at is None else "mended" if self.mended_sha256 else "replayed"
+
+    @property
+    def settled_at(self) -> datetime | None:
+        """When."""
+        return self.dropped_at or self.replayed_at
 
 
 class SetAside(View):
@@ -46,10 +62,10 @@ class SetAside(View):
 
 
 def listed(
-    letters: store.DeadLetters, limit: int, *, include_replayed: bool = False, before: int | None = None
+    letters: store.DeadLetters, limit: int, *, include_settled: bool = False, before: int | None = None
 ) -> list[DeadLetter]:
-    """Return the newest `limit` letters, newest first; only ids below `before` where that is given."""
-    return [_of(letter) for letter in letters.list(limit=limit, include_replayed=include_replayed, before=before)]
+    """Return the newest `limit` letters, newest first, those that wait or all; only ids below `before` where that is given."""
+    return [_of(letter) for letter in letters.list(limit=limit, include_settled=include_settled, before=before)]
 
 
 def of_id(letters: store.DeadLetters, letter_id: int) -> DeadLetter:
@@ -78,6 +94,8 @@ def _of(letter: store.DeadLetter) -> DeadLetter:
         headers=tuple((name, _text(content)) for name, content in letter.headers),
         dead_at=letter.dead_at,
         replayed_at=letter.replayed_at,
+        dropped_at=letter.dropped_at,
+        mended_sha256=letter.mended_sha256,
     )
 
 

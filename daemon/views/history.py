@@ -1,9 +1,9 @@
-"""Who changed what, when and why: every move of a champion, and every run that somebody asked for."""
+"""Who changed what, when and why: moves of champions, runs that somebody asked for, and what audit entries tell beside these."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from daemon.views.view import View
 
@@ -16,15 +16,19 @@ class Entry(View):
     """One thing that was done."""
 
     at: datetime
-    task: str
-    what: Literal["promote", "rollback", "pin", "unpin", "train"]
+    task: str | None
+    """None: it concerns no task alone."""
+    what: str
+    """`promote`, `rollback`, `pin`, `unpin`, `train`, or the action of an audit entry, such as `pause`."""
     version: str | None
-    """The version that answers since then; None for `train`."""
+    """The version that answers since then; None for what moves no champion."""
     before: str | None
     """The version that answered before."""
     by: str
     """`gate` for a verdict, `operator` for a command, who was signed in for the page; of `train` the source of its event."""
     why: str
+    subject: str | None = None
+    """What it was done to, where that is neither a version nor the task: `dead letter 17`."""
 
 
 def entries(registry: Registry, buffer: BufferReader | None, task: str | None, limit: int) -> list[Entry]:
@@ -44,4 +48,11 @@ def entries(registry: Registry, buffer: BufferReader | None, task: str | None, l
         for one in (buffer.requests("retrain") if buffer is not None else ())
         if task is None or one.task == task
     ]
-    return sorted((*moves, *asked), key=lambda entry: entry.at, reverse=True)[:limit]
+    noted = [
+        Entry(
+            at=one.at, task=one.task, what=one.action, version=None, before=None, by=one.actor, why=one.reason,
+            subject=one.subject,
+        )
+        for one in registry.audit.newest(task, limit)
+    ]  # fmt: skip
+    return sorted((*moves, *asked, *noted), key=lambda entry: entry.at, reverse=True)[:limit]

@@ -6,12 +6,11 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from config.errors import UserError
-from config.settings import Settings
-from config.tasks import load_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from config.settings import Settings
     from consumers.buffer.reader import BufferReader
     from consumers.dead_letters.store import DeadLetters
     from registry.store import Registry
@@ -35,6 +34,7 @@ def registry(settings: Settings) -> Iterator[Registry]:
 @contextmanager
 def buffer(settings: Settings) -> Iterator[BufferReader]:
     """Open the buffer for reading. Raises `UserError` where nothing has run yet."""
+    from config.tasks import load_tasks  # noqa: PLC0415 - heavy
     from consumers.buffer.open import open_reader  # noqa: PLC0415 - heavy
 
     tasks = load_tasks(settings.tasks_folder)

@@ -124,5 +124,6 @@ class StatusReader:
 def _of_task(task: TaskStatus, registry: Registry) -> alerts.OfTask:
     outcomes = registry.runs.outcomes(task.task)
     return alerts.OfTask(
-        outcomes.failed_in_a_row, outcomes.last_decided_at, {alarm.move: alarm.held for alarm in task.feedback.alarms}
-    )
+        outcomes.failed_in_a_row, outcomes.last_decided_at, {alarm.move: alarm.held for alarm in task.feedback.alarms},
+        paused=task.paused is not None,
+    )  # fmt: skip

@@ -10,7 +10,7 @@ from config.tasks import TaskSpec
 from daemon.views import feedback
 from daemon.views.feedback import Standings
 from daemon.views.models import runs
-from daemon.views.models.runs import Ended, UnderWay
+from daemon.views.models.runs import STANDING_STILL, Ended, UnderWay
 from daemon.views.view import View
 from registry.reports.cut import texts_cut
 
@@ -43,6 +43,14 @@ class Counts(View):
     max_seq: int
 
 
+class Paused(View):
+    """Who has paused a task, and why."""
+
+    since: datetime
+    actor: str
+    reason: str
+
+
 class TaskStatus(View):
     """One task."""
 
@@ -51,6 +59,8 @@ class TaskStatus(View):
     champion: str | None
     champion_since: datetime | None
     pinned: bool
+    paused: Paused | None = None
+    """None while it is not: then runs start and versions are promoted by themselves."""
     counts: Counts
     tests_needed: int
     """Test rows below which nothing is decided."""
@@ -67,6 +77,8 @@ class TaskStatus(View):
     run: UnderWay | None
     last_run: Ended | None
     """The newest run that ended."""
+    last_failed: Ended | None = None
+    """The newest of the last 50 runs that failed."""
 
 
 def read(
@@ -81,12 +93,14 @@ def read(
     records = registry.runs.list(task.name, limit=_RUNS_LOOKED_AT)
     going = next((run for run in records if run.finished_at is None), None)
     ended = next((run for run in records if run.finished_at is not None), None)
+    failed = next((run for run in records if run.state == "failed"), None)
     return TaskStatus(
         task=task.name,
         kind=task.kind,
         champion=champion.version if champion else None,
         champion_since=champion.moved_at if champion else None,
         pinned=champion.pinned if champion else False,
+        paused=Paused(since=found.pause.since, actor=found.pause.actor, reason=found.pause.reason) if found.pause else None,
         counts=Counts.model_validate(buffer.counts(task.name)),
         tests_needed=task.promotion.min_test_examples,
         feedback=feedback.standings(buffer, task.name),
@@ -96,14 +110,15 @@ def read(
         due=evaluation.trigger is not None,
         reasons=evaluation.reasons if led or going is None else (_INTERRUPTED,),
         texts_cut=_texts_cut(registry, champion.version) if champion else None,
-        run=runs.under_way(going, settings.runs_dir, led=led, now=now) if going else None,
+        run=runs.under_way(going, settings.runs_dir, led=led, held=found.pause is not None, now=now) if going else None,
         last_run=runs.ended(ended) if ended else None,
+        last_failed=runs.ended(failed) if failed else None,
     )
 
 
 def due_in_words(task: TaskStatus) -> str:
     """Return in one sentence whether a run of a task is due, why or why not, and what would change that."""
-    if task.run is not None and task.run.state not in ("waiting", "interrupted"):
+    if task.run is not None and task.run.state not in STANDING_STILL:
         return f"A run is under way: {task.run.reason}."
     said = "; ".join(reason for reason in task.reasons if reason).rstrip(".")
     if task.run is not None:

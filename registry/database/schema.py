@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0007"
+HEAD = "0009"
 """The newest migration: the schema this program reads and writes."""
 
 CHAMPION = "champion"
@@ -83,6 +83,8 @@ runs = sa.Table(
     sa.Column("erased_at", UtcTime),
     sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
     sa.Column("retry_at", UtcTime),
+    # Of its children, over all attempts; NULL: the version of the program that ran it did not count.
+    sa.Column("cpu_s", sa.Float),
     sa.UniqueConstraint("task", "trigger_key"),
     sa.CheckConstraint(sa.column("state").in_(RUN_STATES), name="state"),
 )
@@ -250,4 +252,54 @@ correction_generations = sa.Table(
     sa.Column("generation", sa.BigInteger, nullable=False),
     # The last generation at which a correction was taken away or replaced: who holds an older one reads all anew.
     sa.Column("taken_away", sa.BigInteger, nullable=False),
+)
+
+# What people did that neither a move nor an event tells.
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("task", sa.Text, index=True),
+    sa.Column("subject", sa.Text),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("details", JsonText, nullable=False),
+)
+
+paused_tasks = sa.Table(
+    "paused_tasks",
+    metadata,
+    sa.Column("task", sa.Text, primary_key=True),
+    sa.Column("since", UtcTime, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)
+
+# Events that the log removed before they were read.
+log_gaps = sa.Table(
+    "log_gaps",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("topic", sa.Text, nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("missing", sa.BigInteger, nullable=False),
+)
+
+# What people did at the desk and what they skipped; the events that they sent are in the log and the buffer.
+desk = sa.Table(
+    "desk",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("lane", sa.Text, nullable=False),
+    sa.Column("text_sha256", sa.Text, nullable=False),
+    sa.Column("annotator", sa.Text, nullable=False),
+    sa.Column("did", sa.Text, nullable=False),
+    sa.Column("event_id", sa.Text, index=True),
+    sa.Column("said", JsonText),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Index(None, "task", "at"),
+    sa.CheckConstraint(sa.column("did").in_(("label", "decide", "skip")), name="did"),
 )

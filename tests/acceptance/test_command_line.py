@@ -1,4 +1,7 @@
-"""The real `perennial` as a process: what it prints, how it ends, and that no mistake shows a traceback."""
+"""The real `perennial` as a process: what it prints, how it ends, and that no mistake shows a traceback.
+
+Most of these processes are forks, which spares each the imports; some are started as users do (`alone`).
+"""
 
 from __future__ import annotations
 
@@ -20,21 +23,27 @@ from consumers.events.schemas import FEEDBACK_TOPIC, Erase
 from consumers.log.embedded.log import EmbeddedLog
 from consumers.log.protocols import Position, RawEvent
 from registry.store import Registry
+from tests.support.forked_commands import Commands
 from tests.support.registries import add_version
 
 
 class Shell:
     """Runs `perennial` in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, commands: Commands) -> None:
         self.folder = folder
+        self._commands = commands
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("PERENNIAL_")}
         self.environment |= {"PERENNIAL_SERVING__PORT": "0", "COLUMNS": "200"}
 
     def __call__(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return self._commands.run(*arguments, folder=self.folder, environment=self.environment, stdin=stdin)
+
+    def alone(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Start the command as users do, with all its imports."""
         return subprocess.run(
             # As the installed script does, it looks for no modules in the working folder.
-            [sys.executable, "-P", "-m", "daemon", *arguments], cwd=self.folder, env=self.environment, input=stdin,
+            [sys.executable, "-P", "-m", "daemon", *arguments], cwd=self.folder, env=self.environment,
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
@@ -45,12 +54,12 @@ class Shell:
 
 
 @pytest.fixture
-def perennial(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
+def perennial(tmp_path: Path, commands: Commands) -> Shell:
+    return Shell(tmp_path, commands)
 
 
 def test_help_lists_the_commands_without_loading_models(perennial: Shell) -> None:
-    done = perennial("--help")
+    done = perennial.alone("--help")
     assert done.returncode == 0
     for command in ("run", "serve", "demo", "import", "status", "train", "models", "predict", "dlq", "doctor"):
         assert command in done.stdout
@@ -60,7 +69,7 @@ def test_help_lists_the_commands_without_loading_models(perennial: Shell) -> Non
 
 
 def test_the_version_is_told(perennial: Shell) -> None:
-    assert perennial("--version").stdout == f"perennial {metadata.version('perennial')}\n"
+    assert perennial.alone("--version").stdout == f"perennial {metadata.version('perennial')}\n"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +102,7 @@ def test_a_mistake_ends_with_a_message_and_code_2(perennial: Shell, arguments: l
 
 def test_models_commands_create_no_registry(perennial: Shell) -> None:
     (perennial.folder / "perennial-data").mkdir()
-    done = perennial("models", "gc")
+    done = perennial.alone("models", "gc")
     assert done.returncode == 2
     assert f"there is no registry at sqlite:///{perennial.folder / 'perennial-data' / 'registry.db'}" in done.stderr
     assert not list((perennial.folder / "perennial-data").iterdir())
@@ -112,6 +121,24 @@ def test_models_of_an_unknown_task_are_a_mistake_and_of_one_without_file_are_not
         assert "the tasks are news-entities, news-topics" in wrong.stderr
         for known in ("news-topics", "former-task"):
             assert perennial("models", command, known).returncode == 0
+
+
+def test_a_task_is_paused_and_resumed_and_history_tells_of_both(perennial: Shell) -> None:
+    folder = perennial.folder / "perennial-data"
+    folder.mkdir()
+    with Registry.open(f"sqlite:///{folder / 'registry.db'}"):
+        pass
+    assert perennial("pause", "news-topics").returncode == 2, "a reason is needed"
+    assert perennial("pause", "nothing", "--why", "x").returncode == 2
+    assert perennial("pause", "news-topics", "--why", "elections").returncode == 0
+    again = perennial("pause", "news-topics", "--why", "once more")
+    assert (again.returncode, "elections" in again.stderr) == (2, True)
+    assert perennial("resume", "news-topics", "--why", "they are over").returncode == 0
+    assert perennial("resume", "news-topics").returncode == 2
+    told = json.loads(perennial("history", "--json").stdout)
+    assert [(one["what"], one["task"], one["by"], one["why"]) for one in told] == [
+        ("resume", "news-topics", "operator", "they are over"), ("pause", "news-topics", "operator", "elections"),
+    ]  # fmt: skip
 
 
 def test_runs_are_listed_with_what_came_of_them_failed_ones_too(perennial: Shell) -> None:
@@ -142,7 +169,7 @@ def test_runs_are_listed_with_what_came_of_them_failed_ones_too(perennial: Shell
 
 def test_wrong_settings_name_the_key(perennial: Shell) -> None:
     (perennial.folder / "perennial.toml").write_text("[serving]\nmax_texts = 'many'\n")
-    done = perennial("config")
+    done = perennial.alone("config")
     assert done.returncode == 2
     assert "serving.max_texts" in done.stderr
     assert "perennial.toml" in done.stderr
@@ -221,26 +248,52 @@ def test_serving_refuses_a_wide_bind_without_a_token(perennial: Shell) -> None:
     perennial.environment["PERENNIAL_SERVING__HOST"] = "0.0.0.0"  # noqa: S104 - the mistake under test
     # A user's own module of the same name as one of ours is not in the way.
     (perennial.folder / "config.py").write_text("raise SystemExit('not the one that was meant')")
-    done = perennial("serve")
+    done = perennial.alone("serve")
     assert done.returncode == 2
     assert "serving.token" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_dead_letters_are_dropped_once_that_is_confirmed(perennial: Shell) -> None:
+def test_dead_letters_are_mended_dropped_and_removed_and_history_tells_of_each(perennial: Shell) -> None:
     file = perennial.folder / "perennial-data" / "dead_letters.db"
     file.parent.mkdir()
-    with closing(DeadLetters(file)) as letters:
-        for offset in range(3):
+    with Registry.open(f"sqlite:///{file.parent / 'registry.db'}"), closing(DeadLetters(file)) as letters:
+        for offset in range(4):
             letters.add(RawEvent(Position("perennial.articles", 0, offset), b"{", None, (), datetime.now(UTC)), "not JSON")
-    for wrong in (["drop"], ["drop", "1", "--before", "2026-01-01"], ["drop", "99"]):
-        assert perennial("dlq", *wrong).returncode == 2
-    asked = perennial("dlq", "drop", "1", stdin="n\n")
+    for wrong in (["drop"], ["drop", "1", "--before", "2026-01-01"], ["drop", "99"], ["mend", "99", "-"]):
+        assert perennial("dlq", *wrong, stdin="{}").returncode == 2
+    assert perennial("dlq", "show", "4", "--content").stdout == "{"
+    broken = perennial("dlq", "mend", "4", "-", stdin='{"type": "article", "event_id": "a-1", "body": 7}')
+    assert (broken.returncode, "body is not a string" in broken.stderr, "occurred_at is missing" in broken.stderr) == (
+        2,
+        True,
+        True,
+    )
+    right = {
+        "type": "article",
+        "event_id": "a-1",
+        "occurred_at": "2026-05-01T12:00:00Z",
+        "article_id": "a",
+        "title": "t",
+        "body": "b",
+    }
+    mended = perennial("dlq", "mend", "4", "-", "--why", "cut short by the crawler", stdin=json.dumps(right))
+    assert (mended.returncode, "article a-1" in mended.stdout) == (0, True), mended.stderr
+    assert "1 dead letter dropped; 2 wait, and 4 are kept" in perennial("dlq", "drop", "1", "--why", "spam").stdout
+    assert [one["id"] for one in perennial.json("dlq", "list")] == [3, 2]
+    asked = perennial("dlq", "drop", "1", "--permanently", stdin="n\n")
     assert asked.returncode != 0
     assert "Remove 1 dead letter permanently" in asked.stdout + asked.stderr
-    assert "0 dead letters dropped; 3 remain" in perennial("dlq", "drop", "--before", "2026-01-01").stdout
-    assert "1 dead letter dropped; 2 remain" in perennial("dlq", "drop", "1", stdin="y\n").stdout
-    assert "2 dead letters dropped; 0 remain" in perennial("dlq", "drop", "--before", "2999-01-01", "--yes").stdout
+    assert "0 dead letters removed; 4 remain" in perennial("dlq", "drop", "--before", "2026-01-01", "--permanently").stdout
+    assert (
+        "4 dead letters removed; 0 remain" in perennial("dlq", "drop", "--before", "2999-01-01", "--permanently", "--yes").stdout
+    )
+    told = [(one["what"], one["subject"], one["why"]) for one in perennial.json("history")]
+    assert told == [
+        ("dead_letter.remove", "dead letters 1, 2, 3, 4", "dropped by hand"),
+        ("dead_letter.drop", "dead letter 1", "spam"),
+        ("dead_letter.mend", "dead letter 4", "cut short by the crawler"),
+    ]
 
 
 def test_an_erasure_is_asked_for_listed_and_its_tombstone_forgotten(perennial: Shell) -> None:

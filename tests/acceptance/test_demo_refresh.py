@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from config.clock import utc_now
-from daemon.demo import show
+from daemon.demo import acts
+from daemon.demo.acts import Stage
 from daemon.demo.narrator import Narrator
 from daemon.demo.stream import TOPICS_TASK, NewsStream
 from perennial_artifact.description import describe
@@ -29,18 +31,21 @@ def test_a_handful_of_corrections_refreshes_the_head(tmp_path: Path, models: Pat
     with installation(tmp_path, models, serve=True) as daemon:
         # The tiny encoder knows no word of the news: the head reads these beside it.
         daemon.change_tasks({TOPICS_TASK: {"training.tuning": "never", "training.feature_blocks": ["ngrams"]}})
-        daemon.publish(show._desk(news, news.phase_one(200), [TOPICS_TASK]))
-        ask(daemon, TOPICS_TASK)
-        wait_for_decision(daemon, TOPICS_TASK)
-        with Narrator(Console(file=told, width=200), daemon, [TOPICS_TASK]) as narrator:
-            narrator.settle()
-            first = narrator.champion(TOPICS_TASK)
-            show._refresh(narrator, daemon, news, lambda: LIMIT_S)
-            assert narrator.refreshes(TOPICS_TASK) == 1
+        console = Console(file=told, width=200)
+        with Narrator(console) as narrator:
+            stage = Stage(narrator, daemon, news, deadline=time.monotonic() + 5 * LIMIT_S, tasks=(TOPICS_TASK,))
+            stage.publish(news.phase_one(200))
+            ask(daemon, TOPICS_TASK)
+            wait_for_decision(daemon, TOPICS_TASK)
+            acts.until_served(stage)
+            first = stage.look()[TOPICS_TASK].champion
+            acts.refresh(stage)
+            ended = stage.look()[TOPICS_TASK].ended
+        assert [run.kind for run in ended] == ["refresh", "full"]
         with Registry.open(daemon.settings.registry_url, read_only=True) as registry:
             newest = registry.runs.list(TOPICS_TASK, limit=1)[0]
             assert (newest.kind, newest.state, newest.parent) == ("refresh", "decided", first)
             assert newest.version is not None
             artifact = registry.versions.get(newest.version).artifact_id
     assert describe(LocalArtifacts(daemon.settings.artifacts_dir).folder(artifact)).format == BLOCKS_FORMAT
-    assert "refresh of the head starts" in told.getvalue()
+    assert newest.version in told.getvalue()

@@ -23,6 +23,7 @@ from config.secrets import MASK
 from daemon.process import presence
 from tests.support import postgres
 from tests.support.certificates import expired, self_signed
+from tests.support.forked_commands import Commands
 from tests.support.served import TASK, TEXT, ServedData, eventually
 from tests.support.serving_process import serving, spawn
 
@@ -36,17 +37,15 @@ NOTICED_S = 10
 class Operator:
     """Runs `perennial` with the settings of one installation."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, commands: Commands, **settings: str) -> None:
         self.folder = folder
+        self._commands = commands
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PERENNIAL_")}
         self.environment = clean | {"PERENNIAL_SERVING__PORT": "0", "PERENNIAL_DATA_DIR": str(folder / "data"), "COLUMNS": "200"}
         self.environment |= {f"PERENNIAL_{name}": value for name, value in settings.items()}
 
     def __call__(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "daemon", *arguments], cwd=self.folder, env=self.environment | more,
-            capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+        return self._commands.run(*arguments, folder=self.folder, environment=self.environment | more)
 
     def key(self, name: str, *scopes: str) -> str:
         made = self("keys", "create", name, *(word for scope in scopes for word in ("--scope", scope)))
@@ -85,8 +84,8 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
-    operator = Operator(tmp_path)
+def test_keys_are_made_listed_and_revoked(tmp_path: Path, commands: Commands) -> None:
+    operator = Operator(tmp_path, commands)
     for wrong, said in (
         (["create", "Desk 7", "--scope", "predict"], "is not a name for a key"),
         (["create", "desk", "--scope", "weather"], "no scope weather; the scopes are predict, feedback, correct, admin"),
@@ -127,12 +126,12 @@ def data(tmp_path: Path) -> ServedData:
     return made
 
 
-def operator_of(data: ServedData) -> Operator:
-    return Operator(data.folder, TASKS_DIR=str(data.folder / "tasks"))
+def operator_of(data: ServedData, commands: Commands) -> Operator:
+    return Operator(data.folder, commands, TASKS_DIR=str(data.folder / "tasks"))
 
 
-def test_keys_open_a_wide_bind_and_serving_notices_new_and_revoked_ones(data: ServedData) -> None:
-    operator = operator_of(data)
+def test_keys_open_a_wide_bind_and_serving_notices_new_and_revoked_ones(data: ServedData, commands: Commands) -> None:
+    operator = operator_of(data, commands)
     wide = data.settings_with(host="0.0.0.0")  # noqa: S104 - what is tested
     refused = spawn(wide, stderr=subprocess.PIPE)
     assert "there is no API key" in refused.communicate(timeout=60)[1]
@@ -196,10 +195,10 @@ def test_a_header_does_not_choose_the_address_that_is_limited(data: ServedData, 
         assert client.get("/v1/tasks", headers={**bearer("guess"), "X-Forwarded-For": spoofed}).status_code == 429
 
 
-def test_over_https_clients_answer_and_our_own_commands_too(data: ServedData) -> None:
+def test_over_https_clients_answer_and_our_own_commands_too(data: ServedData, commands: Commands) -> None:
     pair, other = self_signed(data.folder), self_signed(data.folder, "other")
     files = {"tls_certificate": str(pair.certificate), "tls_key": str(pair.key)}
-    operator = operator_of(data)
+    operator = operator_of(data, commands)
     for name, value in files.items():
         operator.environment[f"PERENNIAL_SERVING__{name.upper()}"] = value
     key = operator.key("reader", "predict")
@@ -257,7 +256,7 @@ def test_a_certificate_whose_time_is_over_is_told(data: ServedData) -> None:
     assert "certificate has expired" in process.communicate(timeout=30)[1]
 
 
-def test_no_secret_is_in_the_logs_of_daemon_and_serving(tmp_path: Path) -> None:
+def test_no_secret_is_in_the_logs_of_daemon_and_serving(tmp_path: Path, commands: Commands) -> None:
     postgres.need_driver()
     token, password = "hush-hush-token", "p:w of-the-registry"
     pair = self_signed(tmp_path)
@@ -267,7 +266,7 @@ def test_no_secret_is_in_the_logs_of_daemon_and_serving(tmp_path: Path) -> None:
             # The token stands in the URL too, where messages about the registry would tell it.
             url = f"{server.empty_database().replace('@', f':{quote(password)}@')}&application_name={token}"
             operator = Operator(
-                tmp_path, SERVING__TOKEN=token, REGISTRY__URL=url, SERVING__TLS_CERTIFICATE=str(pair.certificate),
+                tmp_path, commands, SERVING__TOKEN=token, REGISTRY__URL=url, SERVING__TLS_CERTIFICATE=str(pair.certificate),
                 SERVING__TLS_KEY=str(pair.key), LOG__LEVEL="debug",
             )  # fmt: skip
             key = operator.key("desk", "predict", "feedback")

@@ -6,11 +6,15 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from consumers.dead_letters.store import DeadLetters
+from consumers.log.protocols import Position, RawEvent
 from registry.store import Registry
 from tests.browser.conftest import Carried
 from tests.support.cycles import NAME
@@ -106,6 +110,52 @@ def test_everything_is_reached_by_keyboard(page: Page) -> None:
     expect(page.get_by_role("status")).to_contain_text("The run is asked for", timeout=WAIT_MS)
 
 
+def act(page: Page, button: str, reason: str) -> None:
+    """Open what hides the buttons, give a reason and press one."""
+    form = page.locator("form", has=page.get_by_role("button", name=button, exact=True))
+    if not form.is_visible():
+        page.locator("summary", has_text="Train now").click()
+    form.get_by_label("Reason").fill(reason)
+    form.get_by_role("button", name=button, exact=True).click()
+
+
+def test_a_task_is_paused_and_resumed_by_its_buttons(page: Page) -> None:
+    open_page(page, f"/ui/tasks/{NAME}")
+    act(page, "Pause", "elections")
+    expect(page.locator("#paused")).to_contain_text("elections", timeout=WAIT_MS)
+    expect(page.locator(".due")).to_contain_text("paused since")
+    expect(page.get_by_role("button", name="Train now", exact=True)).to_have_count(0)
+    open_page(page, "/ui")
+    expect(page.locator(".card .badge", has_text="paused")).to_have_count(1, timeout=WAIT_MS)
+    open_page(page, f"/ui/tasks/{NAME}")
+    act(page, "Resume", "they are over")
+    expect(page.locator("#paused")).to_have_count(0, timeout=WAIT_MS)
+    open_page(page, "/ui/history")
+    expect(page.locator("tbody tr").first).to_contain_text("they are over")
+
+
+def test_a_dead_letter_is_mended_dropped_and_replayed_by_its_buttons(tolerant: Page, carried: Carried) -> None:
+    with closing(DeadLetters(carried.service.settings.dead_letter_file)) as letters:
+        position = Position("perennial.articles", 0, 80)
+        letters.add(RawEvent(position, b'{"type": "article", "body": 7}', None, (), datetime.now(UTC)), "body is not a string")
+        number = letters.list(limit=1)[0].id
+    open_page(tolerant, f"/ui/dead-letters/{number}")
+    text = tolerant.get_by_label("The event as it should have been, JSON")
+    expect(text).to_have_value('{\n  "type": "article",\n  "body": 7\n}')
+    act(tolerant, "Mend and replay", "the crawler wrote a number")
+    expect(tolerant.get_by_role("alert")).to_contain_text("body is not a string", timeout=WAIT_MS)
+    expect(tolerant.get_by_role("alert")).to_contain_text("article_id is missing")
+    expect(text).to_have_attribute("aria-invalid", "true")
+    event = {"type": "article", "event_id": "a-80", "article_id": "a", "occurred_at": "2024-05-01T12:00:00Z", "body": "seven"}
+    text.fill(json.dumps(event))
+    act(tolerant, "Mend and replay", "the crawler wrote a number")
+    expect(tolerant.get_by_role("status")).to_contain_text("published in the place", timeout=WAIT_MS)
+    act(tolerant, "Drop", "it is done with")
+    expect(tolerant.locator(".title .badge")).to_have_text("dropped", timeout=WAIT_MS)
+    act(tolerant, "Replay as it is", "after all")
+    expect(tolerant.locator(".title .badge")).to_have_text("mended", timeout=WAIT_MS)
+
+
 def test_what_strangers_wrote_is_shown_and_does_nothing(page: Page, carried: Carried) -> None:
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
     open_page(page, run_path(carried))
@@ -123,6 +173,8 @@ def test_curves_are_drawn(page: Page, carried: Carried) -> None:
     expect(page.locator(".chart canvas")).to_be_visible(timeout=WAIT_MS)
     page.emulate_media(color_scheme="dark")
     expect(page.locator(".chart canvas")).to_be_visible(timeout=WAIT_MS)
+    # A part of its own, which the page does not wait for.
+    expect(page.get_by_role("heading", name="Labels and corrections that came")).to_be_visible(timeout=WAIT_MS)
 
 
 def test_no_page_is_wider_than_its_screen(tolerant: Page, carried: Carried) -> None:

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from config.errors import RunFailedError
+from config.kinds import catalog as kinds
 from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import TaskSpec, load_task
 from perennial_artifact import formats
@@ -36,6 +38,7 @@ from tests.support.tiny_models import (
 )
 from trainers.learners import catalog
 from trainers.learners.protocols import Example, TrainingStep
+from trainers.learners.taught import ask, names_of, numbers_of, silver, tags_of
 
 LABELS = ("SPORT", "MARKETS", "WEATHER")
 TYPES = ("GPE", "NEWS_ORG", "PERSON")
@@ -149,6 +152,21 @@ def test_gold_and_answers_are_aligned_once_and_for_all(learnt: Learnt) -> None:
         first = align(row.text, [row.target, answer])
         assert len(first) == 2
         assert list(align(row.text, first)) == list(first)
+
+
+def test_a_model_tells_a_student_what_its_task_asks_for(learnt: Learnt) -> None:
+    said, task = describe(learnt.folder), learnt.spec
+    names = (*names_of(said, task), *tags_of(learnt.folder, said, task))
+    assert set(learnt.labels) <= set(names)
+    found = list(ask(learnt.model(), learnt.rows[:5], lambda _told: None))
+    assert [row.example_id for row, _answer in found] == [row.example_id for row in learnt.rows[:5]]
+    if kinds.get(task.kind).positional:
+        assert all(silver(row, answer, names, task).scope == frozenset(names) for row, answer in found)
+        return
+    numbers = np.array([numbers_of(answer, names, {}) for _row, answer in found])
+    assert numbers.shape == (5, len(names))
+    assert np.isfinite(numbers).all()
+    assert (numbers != 0).any(axis=0).all(), "of each name something is said"
 
 
 def test_a_baseline_answers_without_a_model(learnt: Learnt) -> None:

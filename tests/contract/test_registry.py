@@ -57,9 +57,11 @@ class TestRuns:
             registry.runs.update(run.run_id, started_at=clock.now)
             clock.forward(60)
             registry.runs.update(run.run_id, state="failed")
-        assert registry.runs.times(TASK, began, 9) == [(began.replace(minute=1), clock.now), (began, began.replace(minute=1))]
-        assert len(registry.runs.times(TASK, began, 1)) == 1
-        assert registry.runs.times(TASK, clock.now, 9) == []
+        assert registry.runs.costs(TASK, began, 9) == [
+            (began.replace(minute=1), clock.now, None), (began, began.replace(minute=1), None),
+        ]  # fmt: skip
+        assert len(registry.runs.costs(TASK, began, 1)) == 1
+        assert registry.runs.costs(TASK, clock.now, 9) == []
 
     def test_a_run_serves_further_keys_which_then_start_none(self, registry: Registry) -> None:
         first = new_run(registry, "request:a")

@@ -17,7 +17,6 @@ from consumers.training_set.snapshot import (
     ROWS_FILE,
     UNLABELLED,
     TrainingSet,
-    leave_out_embeddings,
     load_training_set,
 )
 from tests.support.buffers import (
@@ -373,24 +372,20 @@ def test_a_training_set_of_a_newer_format_is_refused(tmp_path: Path) -> None:
         load_training_set(tmp_path / "set")
 
 
-def test_embeddings_can_be_left_out_of_the_same_set(tmp_path: Path) -> None:
-    folder = tmp_path / "set"
+def test_a_set_is_frozen_without_embeddings_and_the_buffer_tells_them(tmp_path: Path) -> None:
     with opened(tmp_path / "b") as buffer:
         buffer.insert(stored(*(label(f"l-{n}", f"text {n}", hours=n) for n in range(200))))
         enrich(buffer)
-        before = freeze(buffer, folder)
-    rows, size = before.rows("train"), (folder / ROWS_FILE).stat().st_size
-    leave_out_embeddings(folder)
-    after = load_training_set(folder)
-    assert after.manifest.rows_sha256 == before.manifest.rows_sha256
-    assert after.rows("train").drop(["embedding"]) == rows.drop(["embedding"])
-    assert after.rows("train")["embedding"].null_count == 200
-    assert (folder / ROWS_FILE).stat().st_size < size
-    leave_out_embeddings(folder)
-    assert load_training_set(folder).manifest == after.manifest
-    (folder / ROWS_FILE).write_bytes(b"torn")
-    with pytest.raises(RunFailedError):
-        leave_out_embeddings(folder)
+        whole, bare, again = (freeze(buffer, tmp_path / name, embeddings=name == "whole") for name in ("whole", "bare", "again"))
+        told = buffer.embeddings_of(TASK.name, [*ids(bare), "nobody"]).sort_by("example_id")
+    rows, without = whole.rows("train"), bare.rows("train")
+    assert without.drop(["embedding"]) == rows.drop(["embedding"])
+    assert without["embedding"].null_count == 200
+    assert told.equals(rows.select(told.column_names).sort_by("example_id"))
+    assert bare.manifest.rows_sha256 == again.manifest.rows_sha256 != whole.manifest.rows_sha256
+    assert load_training_set(bare.folder).manifest == bare.manifest
+    sizes = [(folder.folder / ROWS_FILE).stat().st_size for folder in (whole, bare)]
+    assert sizes[1] < sizes[0]
 
 
 def test_a_training_set_is_immutable(tmp_path: Path) -> None:

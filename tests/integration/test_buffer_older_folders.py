@@ -12,7 +12,8 @@ from consumers.tables.columns import SCHEMAS
 from consumers.tables.lance import Tables
 from tests.support.buffers import TASKS, article, enrich, feedback, label, opened, stored
 
-ADDED = {"examples": ["document_id", "accepted_labels"], "feedback": ["document_id", "accepted_labels"]}
+OF_LABELS = ["document_id", "accepted_labels", "annotator", "settles", "note"]
+ADDED = {"examples": OF_LABELS, "feedback": [*OF_LABELS, "selected_by"]}
 
 
 @pytest.fixture

@@ -168,6 +168,47 @@ def test_a_pinned_champion_stands(world: World) -> None:
     assert world.champion() == f"{NAME}/v1"
 
 
+def test_a_paused_task_starts_nothing_and_goes_on_where_it_was(world: World) -> None:
+    world.registry.pauses.pause(NAME, actor="operator", reason="elections")
+    world.grow(12)
+    world.cycle.step()
+    assert (world.registry.runs.list(), world.look().trigger) == ([], None)
+    # It survives the process, and needs none to be ended.
+    world.next_cycle().step()
+    assert world.registry.runs.list() == []
+    world.registry.pauses.resume(NAME, actor="operator", reason="they are over")
+    world.cycle.step()
+    assert (world.only_run().verdict, world.champion()) == ("promote", f"{NAME}/v1")
+
+
+def test_the_verdict_of_a_run_waits_while_its_task_is_paused(world: World) -> None:
+    def paused_meanwhile(spec: JobSpec) -> JobResult:
+        world.registry.pauses.pause(NAME, actor="operator", reason="elections")
+        return better(spec)
+
+    world.train_with(paused_meanwhile)
+    world.grow(12)
+    with capture_logs() as lines:
+        world.cycle.step()
+    assert [line["event"] for line in lines if line["event"] in ("run.verdict_waits", "model.promoted")] == ["run.verdict_waits"]
+    assert (world.only_run().state, world.champion()) == ("published", None)
+    world.next_cycle().step()
+    assert (world.only_run().state, world.champion()) == ("published", None)
+    assert "its verdict waits" in world.look().reasons[1]
+    world.registry.pauses.resume(NAME, actor="operator", reason="they are over")
+    world.cycle.step()
+    assert (world.only_run().verdict, world.champion()) == ("promote", f"{NAME}/v1")
+
+
+def test_what_a_run_cost_adds_up_over_its_attempts(world: World) -> None:
+    world.train_with(lambda spec: JobResult(run_id=spec.run_id, status="stopped", cpu_s=2.0))
+    world.grow(12)
+    world.cycle.step()
+    world.train_with(lambda spec: better(spec).model_copy(update={"cpu_s": 5.5}))
+    world.next_cycle().step()
+    assert world.only_run().cpu_s == 7.5
+
+
 def test_a_run_asked_not_to_promote_does_not(world: World) -> None:
     world.grow(10)
     run = world.ask(promote=False)

@@ -8,9 +8,9 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -18,6 +18,9 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from config.settings import Settings, environment_of
+from consumers.dead_letters.store import DeadLetters
+from consumers.log.open import open_event_log
+from consumers.log.protocols import Position, RawEvent
 from daemon.dashboard.app import PAGES, WRITES
 from daemon.dashboard.rendering import POLICY
 from daemon.serving.access.callers import Access
@@ -36,7 +39,7 @@ from tests.support.inhabited import FEEDBACK
 
 TOKEN = "s3cret-token-of-the-page"
 VIEW = ["/ui", f"/ui/tasks/{NAME}", "/ui/runs", "/ui/versions", f"/ui/versions/{NAME}/1", "/ui/history", "/ui/ingest"]
-REVIEW = ["/ui/feedback", "/ui/dead-letters", "/ui/dead-letters/1"]
+REVIEW = ["/ui/desk", "/ui/feedback", "/ui/dead-letters", "/ui/dead-letters/1"]
 ADMIN = ["/ui/system"]
 
 
@@ -177,6 +180,10 @@ def test_texts_of_rows_are_for_who_may_review(client: httpx.Client, keys: dict[s
     assert "the log began" in shown
     assert looked_at.RTL not in hidden
     assert looked_at.RTL in shown
+    # Counts are for everybody who looks, what users and desks wrote is not.
+    assert ("What it learnt anew" in hidden, "/ui/feedback?event=" in hidden) == (True, False)
+    assert "/ui/feedback?event=train-" in shown
+    assert "12 labels" in shown
 
 
 def write(client: httpx.Client, path: str, *, origin: str | None = None, **form: str) -> httpx.Response:
@@ -200,6 +207,22 @@ def test_a_write_needs_our_form_our_origin_and_a_reason(operator: httpx.Client, 
     assert alias.pinned
 
 
+def test_a_paused_task_says_who_paused_it_and_asks_for_no_run(operator: httpx.Client, settings: Settings) -> None:
+    assert write(operator, f"/ui/tasks/{NAME}/pause", reason="elections").status_code == 303
+    page = operator.get(f"/ui/tasks/{NAME}")
+    assert 'id="paused"' in page.text
+    assert "by token, on the page (elections)" in page.text
+    assert ("/resume" in page.text, "/train" in page.text) == (True, False)
+    refused = write(operator, f"/ui/tasks/{NAME}/train", reason="all the same", kind="full")
+    assert (refused.status_code, "perennial resume" in refused.text) == (409, True)
+    with closing(StatusReader(settings)) as reader:
+        (toy,) = reader.read().tasks
+    assert toy.paused is not None
+    assert (toy.paused.reason, toy.due) == ("elections", False)
+    assert write(operator, f"/ui/tasks/{NAME}/resume", reason="they are over").status_code == 303
+    assert 'id="paused"' not in operator.get(f"/ui/tasks/{NAME}").text
+
+
 def test_every_button_does_what_its_command_does_and_history_tells_of_it(operator: httpx.Client, settings: Settings) -> None:
     for path, form in (
         (f"/ui/tasks/{NAME}/unpin", {"reason": "the election is over"}),
@@ -207,14 +230,18 @@ def test_every_button_does_what_its_command_does_and_history_tells_of_it(operato
         (f"/ui/versions/{NAME}/2/promote", {"reason": "it was better after all"}),
         (f"/ui/tasks/{NAME}/pin", {"reason": "hold it"}),
         (f"/ui/tasks/{NAME}/train", {"reason": "a new desk", "kind": "full", "promote": "no"}),
+        (f"/ui/tasks/{NAME}/pause", {"reason": "elections"}),
+        (f"/ui/tasks/{NAME}/resume", {"reason": "they are over"}),
     ):
         answer = write(operator, path, **form)
         assert answer.status_code == 303, answer.text
         done = operator.get(answer.headers["location"])
         assert 'role="status"' in done.text
     with Registry.open(settings.registry_url) as registry:
-        told = history.entries(registry, None, NAME, 4)
+        told = history.entries(registry, None, NAME, 6)
     assert [(one.what, one.by, one.why) for one in told] == [
+        ("resume", "token, on the page", "they are over"),
+        ("pause", "token, on the page", "elections"),
         ("pin", "token, on the page", "hold it"),
         ("promote", "token, on the page", "it was better after all"),
         ("rollback", "token, on the page", "too many mistakes"),
@@ -224,9 +251,53 @@ def test_every_button_does_what_its_command_does_and_history_tells_of_it(operato
         waiting = reader.read().lag["perennial.feedback"]
     assert waiting >= 2, "the request for a run is in the log"
     assert {path for path, _right, _page in WRITES} == {
+        "/ui/desk/{task}/{lane}",
         "/ui/tasks/{task}/unpin", "/ui/tasks/{task}/rollback", "/ui/versions/{task}/{number}/promote", "/ui/tasks/{task}/pin",
-        "/ui/tasks/{task}/train",
+        "/ui/tasks/{task}/train", "/ui/tasks/{task}/pause", "/ui/tasks/{task}/resume", "/ui/dead-letters/{number:int}/replay",
+        "/ui/dead-letters/{number:int}/mend", "/ui/dead-letters/{number:int}/drop",
     }  # fmt: skip
+
+
+def test_a_dead_letter_is_mended_once_it_is_valid_and_dropped_with_a_reason(operator: httpx.Client, settings: Settings) -> None:
+    with closing(DeadLetters(settings.dead_letter_file)) as letters:
+        position = Position("perennial.articles", 0, 70)
+        cut = b'{"type": "article", "event_id": "a-70", "title": "turned \\u202e around", "body": 7}'
+        letters.add(RawEvent(position, cut, None, (), datetime.now(UTC)), "cut short")
+        letters.add(RawEvent(position, b"\xff\x00", None, (), datetime.now(UTC)), "not UTF-8")
+        binary, mended = (letter.id for letter in letters.list(limit=2))
+    page = operator.get(f"/ui/dead-letters/{mended}")
+    assert "turned \\u202e around" in page.text
+    right = {"type": "article", "event_id": "a-70", "article_id": "a", "occurred_at": "2024-05-01T12:00:00Z", "body": "whole"}
+    wrong = json.dumps({key: value for key, value in right.items() if key != "article_id"} | {"body": 7})
+    refused = write(operator, f"/ui/dead-letters/{mended}/mend", text=wrong, reason="the crawler cut it")
+    assert refused.status_code == 422
+    assert all(f"<code>{field}</code>" in refused.text for field in ("article_id", "body")), refused.text
+    assert ("aria-invalid" in refused.text, "the crawler cut it" in refused.text) == (True, True)
+    assert write(operator, f"/ui/dead-letters/{binary}/mend", text="{}", reason="x").status_code == 409
+    assert "cannot be mended" in operator.get(f"/ui/dead-letters/{binary}").text
+    assert write(operator, f"/ui/dead-letters/{mended}/mend", text=json.dumps(right), reason="cut").status_code == 303
+    assert write(operator, f"/ui/dead-letters/{binary}/drop", reason="nobody knows what it is").status_code == 303
+    listed = operator.get("/ui/dead-letters").text
+    assert f'/ui/dead-letters/{mended}"' not in listed
+    assert f'/ui/dead-letters/{binary}"' not in listed
+    with closing(DeadLetters(settings.dead_letter_file)) as letters:
+        assert (letters.get(mended).value, letters.get(binary).value) == (cut, b"\xff\x00"), "they stay as they came"
+    with closing(open_event_log(settings)) as log, closing(log.source("test", ["perennial.articles"])) as source:
+        sent = [event.value for event in source.poll(timeout_s=1, max_events=100)]
+    assert json.dumps(right).encode() in sent
+    with Registry.open(settings.registry_url) as registry:
+        told = history.entries(registry, None, None, 2)
+    assert [(one.what, one.subject, one.why) for one in told] == [
+        ("dead_letter.drop", f"dead letter {binary}", "nobody knows what it is"),
+        ("dead_letter.mend", f"dead letter {mended}", "cut"),
+    ]
+
+
+def test_who_may_read_texts_cannot_mend(client: httpx.Client, keys: dict[str, str]) -> None:
+    sign_in(client, keys["correct"])
+    page = client.get("/ui/dead-letters/1")
+    assert (page.status_code, "<textarea" in page.text) == (200, False)
+    assert write(client, "/ui/dead-letters/1/drop", reason="x").status_code == 403
 
 
 def test_what_cannot_be_done_is_said_and_changes_nothing(operator: httpx.Client) -> None:
@@ -349,7 +420,7 @@ def test_forms_of_one_session_are_not_those_of_another(visitors: tuple[Visitors,
 def test_every_page_names_the_right_that_it_needs() -> None:
     assert {path for path, right, _page in PAGES if right == "view"} >= {"/ui", "/ui/tasks/{task}", "/ui/runs"}
     assert {right for path, right, _page in PAGES if "feedback" in path or "dead" in path} == {"review"}
-    assert {right for _path, right, _page in WRITES} == {"operate"}
+    assert {right for _path, right, _page in WRITES} == {"operate", "review"}
 
 
 def test_the_page_by_itself_shows_all_and_changes_nothing(settings: Settings) -> None:
@@ -377,6 +448,7 @@ def test_the_page_by_itself_shows_all_and_changes_nothing(settings: Settings) ->
 
 
 MANY_RUNS, MANY_LABELS = 10_000, 200
+LONGEST_PAGE = 300_000
 
 
 def _many_runs(registry: Registry) -> None:
@@ -400,18 +472,12 @@ def _many_runs(registry: Registry) -> None:
         connection.execute(sa.insert(schema.runs), rows)
 
 
-def test_ten_thousand_runs_and_hundreds_of_labels_stay_quick(operator: httpx.Client, settings: Settings) -> None:
+def test_ten_thousand_runs_and_hundreds_of_labels_make_no_page_long(operator: httpx.Client, settings: Settings) -> None:
     with Registry.open(settings.registry_url) as registry:
         _many_runs(registry)
     paths = ["/ui", f"/ui/tasks/{NAME}", f"/ui/tasks/{NAME}/scores.json", "/ui/runs", "/ui/runs?page=200", "/ui/runs/many-09999"]
-    took_s: dict[str, float] = {}
-    for path in paths:
-        spent = []
-        for _look in range(3):
-            began = time.process_time()
-            assert operator.get(path).status_code == 200
-            spent.append(time.process_time() - began)
-        took_s[path] = min(spent)
-    # Server and client share this process: of the two the page may take so much of a processor.
-    assert {path: seconds for path, seconds in took_s.items() if seconds > 0.2} == {}, took_s
+    answers = {path: operator.get(path) for path in paths}
+    assert {path for path, answer in answers.items() if answer.status_code != 200} == set()
+    # How long each takes is measured by benchmarks.page.
+    assert {path: len(answer.content) for path, answer in answers.items() if len(answer.content) > LONGEST_PAGE} == {}
     assert "page 200" in operator.get("/ui/runs?page=200").text

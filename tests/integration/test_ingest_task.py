@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from structlog.testing import capture_logs
 
 from config.errors import RetryError
 from config.settings import Settings, load_settings
@@ -15,6 +17,7 @@ from consumers.buffer.open import open_writer
 from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
 from consumers.events.schemas import FEEDBACK_TOPIC, to_bytes
+from consumers.ingest import Ingest, IngestOutcome
 from consumers.log.embedded.log import EmbeddedLog
 from consumers.log.open import open_event_log
 from consumers.log.protocols import EventLog
@@ -40,13 +43,13 @@ def log(settings: Settings) -> Iterator[EventLog]:
         yield opened
 
 
-def run(settings: Settings, log: EventLog, metrics: DaemonMetrics, *, steps: int = 3) -> int:
+def run(settings: Settings, log: EventLog, metrics: DaemonMetrics, *, steps: int = 3, **given: Any) -> int:
     """Open the buffer as a start does, take some steps, and return how many examples are there."""
     with closing(open_writer(settings.buffer_dir, settings.buffer, tasks=TASKS, clock=lambda: NOW)) as buffer:
         letters, erasures = DeadLetters(settings.dead_letter_file), Erasures(settings.data_dir)
         task = IngestTask(
             GROUP, FEEDBACK_TOPIC, event_log=log, buffer=buffer, dead_letters=letters, erasures=erasures, tasks=lambda: TASKS,
-            settings=settings, metrics=metrics,
+            settings=settings, metrics=metrics, **given,
         )  # fmt: skip
         with closing(letters), closing(erasures), closing(task):
             for _ in range(steps):
@@ -71,6 +74,24 @@ def test_a_rewind_that_fails_is_tried_again_and_nothing_is_read_before(settings:
         run(settings, away, DaemonMetrics())
     away.source.assert_not_called()
     assert run(settings, log, DaemonMetrics()) == 10, "the next start still knows that the log must go back"
+
+
+def test_a_gap_is_recorded_once_the_record_can_be_written(
+    settings: Settings, log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing: list[int] = [3, 0, 2]
+    recorded: list[tuple[str, int]] = []
+    monkeypatch.setattr(Ingest, "step", lambda _self: IngestOutcome(missing=missing.pop(0)))
+
+    def away_at_first(topic: str, count: int) -> None:
+        if len(missing) == 2:
+            raise RetryError
+        recorded.append((topic, count))
+
+    with capture_logs() as lines:
+        run(settings, log, DaemonMetrics(), gap=away_at_first)
+    assert recorded == [(FEEDBACK_TOPIC, 3), (FEEDBACK_TOPIC, 2)]
+    assert [line["missing"] for line in lines if line["event"] == "ingest.gap_not_recorded"] == [3]
 
 
 def test_the_lag_is_shown_with_the_time_of_the_answer(settings: Settings, log: EventLog) -> None:

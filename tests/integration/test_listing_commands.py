@@ -28,11 +28,26 @@ from tests.support.served import as_opened, eventually, listening
 
 LISTING = [
     "status", "runs", "history", "tasks", "tasks kinds", "config", "doctor", "erasures", "models list",
-    f"models show {NAME}/v2", f"models history {NAME}",
+    f"models show {NAME}/v2", f"models history {NAME}", f"models history {NAME} --at 2030-01-01",
     f"models diff {NAME}/v1 {NAME}/v2", "keys list", "dlq list", "dlq show 1", "dlq set-aside", "feedback quarantine",
     "feedback users", "feedback corrections", f"feedback show {FEEDBACK}", "topics list",
 ]  # fmt: skip
-QUIET = {"schema", "run", "serve", "demo", "init", "import", "predict", "train", "erase", "backup", "restore"}
+QUIET = {
+    "schema",
+    "run",
+    "serve",
+    "demo",
+    "init",
+    "import",
+    "predict",
+    "evaluate",
+    "compare",
+    "train",
+    "erase",
+    "backup",
+    "restore",
+    "review",
+}
 """Commands of one word that list nothing."""
 COLUMNS = 80
 TOKEN = "s3cret"

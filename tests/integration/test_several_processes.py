@@ -38,15 +38,15 @@ def _two_cores() -> None:
 
 
 def order(folder: Path, name: str, *, processes: int) -> JobSpec:
-    """An order with 51 rows to learn in batches of 10: one process is left without a row of the last."""
+    """An order with 459 rows to learn, beside 51 that judge, in batches of 229: one process is left without a row of the last."""
     training = {
-        "full_epochs": 3, "full_learning_rate": 2e-3, "max_tokens": 32, "batch_size": 10, "processes": processes,
-        "gradient_accumulation": 2,
+        "full_epochs": 3, "full_learning_rate": 5e-3, "max_tokens": 32, "batch_size": 229, "processes": processes,
+        "gradient_accumulation": 2, "early_stopping": 3,
     }  # fmt: skip
     (folder / name).mkdir()
     return JobSpec(
         run_id=name, task=toy_spec(folder / "base", training=training), training=SETTINGS, full=True,
-        training_set=folder / name / "set", run_dir=folder / name, champion=None, champion_version=None, batch_size=10,
+        training_set=folder / name / "set", run_dir=folder / name, champion=None, champion_version=None, batch_size=229,
     )  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def history(run_dir: Path) -> list[Progress]:
 
 def test_two_processes_give_the_metrics_of_one(tmp_path: Path) -> None:
     make_tiny_bert(tmp_path / "base")
-    rows, test = toy_rows(["SPORT", "MARKETS", "WEATHER"], 17), toy_rows(["SPORT", "MARKETS", "WEATHER"], 30, seed=9)
+    rows, test = toy_rows(["SPORT", "MARKETS", "WEATHER"], 170), toy_rows(["SPORT", "MARKETS", "WEATHER"], 30, seed=9)
     together, alone = (order(tmp_path, name, processes=count) for name, count in (("together", 2), ("alone", 1)))
     for spec in (together, alone):
         training_set(spec.training_set, train=rows, test=test)
@@ -73,12 +73,17 @@ def test_two_processes_give_the_metrics_of_one(tmp_path: Path) -> None:
     # A constant added to all keys moves no attention: its gradient is noise.
     assert all(torch.allclose(values, its[name], atol=5e-4) for name, values in ours.items() if "key.bias" not in name)
     lines = [line for line in seen if line.phase == "training"]
-    assert (lines[0].step, lines[-1].step, lines[-1].steps) == (1, 9, 9)
+    assert (lines[0].step, lines[-1].step, lines[-1].steps) == (1, 6, 6)
     assert len({line.step for line in lines}) == len(lines), "the first process alone tells"
     told = [line for line in history(alone.run_dir) if line.phase == "training"]
     assert lines[0].loss == pytest.approx(told[0].loss, rel=1e-3)
     assert not list(together.run_dir.glob("result-*"))
     assert log.count("process_left") == 1
+    judged = [[tried for tried in result.tried if "kept back" in tried.name] for result in (found, one)]
+    assert len(judged[0]) == len(judged[1]) == 3
+    for both, single in zip(*judged, strict=True):
+        assert both.scores == pytest.approx(single.scores, abs=0.05)
+        assert both.chosen == single.chosen
 
 
 LAUNCH = """

@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from transformers import BertTokenizer
 
-from config.errors import RunFailedError
 from perennial_artifact import formats
 from perennial_artifact.compute import Compute
 from perennial_artifact.description import describe
 from perennial_artifact.predictor import Predictor
 from perennial_artifact.sentence.signal_head import SignalHead
 from perennial_artifact.sentence.signals import SentenceSignals
-from tests.support.tiny_models import make_tiny_bert, toy_plan, toy_signals, toy_signals_spec
+from tests.support.tiny_models import dated, make_tiny_bert, toy_plan, toy_signals, toy_signals_spec
 from trainers.compare.metrics import catalog as metrics
 from trainers.learners.encoders.signals import SignalsLearner
 from trainers.learners.features import FeatureSet
 from trainers.learners.protocols import Example
 from trainers.learners.signals.refresh import SignalRefresh
 
-SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 FRESH = toy_signals(100, seed=9)
-
-
-def dated(rows: list[Example]) -> list[Example]:
-    return [replace(row, event_time=SINCE + timedelta(hours=number)) for number, row in enumerate(rows)]
 
 
 def score(model: Predictor, rows: list[Example], metric: str = "signal_score") -> float:
@@ -98,42 +89,6 @@ def test_a_refresh_learns_what_rows_tell_now_and_leaves_the_encoder(
         assert from_store["signals"]["sports"]["score"] == pytest.approx(answer["signals"]["sports"]["score"], abs=1e-4)
     assert describe(tmp_path / "model").labels == ("sports",)
     assert SignalHead.read(tmp_path / "model").solved.refreshes == 1
-    assert SignalsLearner().has_more_to_learn(tmp_path / "model")
-    assert not SignalsLearner().has_more_to_learn(model)
-    with pytest.raises(RunFailedError, match="no features"):
-        SignalRefresh().train(replace(plan, champion_features=None), tmp_path / "none")
-    narrow = FeatureSet(features.matrix[:, :3], features.places)
-    with pytest.raises(RunFailedError, match="another encoder"):
-        SignalRefresh().train(replace(plan, champion_features=narrow), tmp_path / "narrow")
-
-
-def test_new_heads_on_the_same_encoder_load_no_encoder(tuned: tuple[Path, FeatureSet, list[Any]]) -> None:
-    model, _features, _tried = tuned
-    before = formats.open_model(model, Compute())
-    assert isinstance(before, SentenceSignals)
-    said = describe(model)
-    after = SentenceSignals.open_after(model, said, before=before, changed={"head/model.safetensors", "head/signals.json"})
-    assert after is not None
-    assert after.encoder is before.encoder
-    assert after.predict(["goal"])[0]["signals"].keys() == {"sports", "weather"}
-    assert SentenceSignals.open_after(model, said, before=before, changed={"model.safetensors"}) is None
-
-
-def test_an_incremental_run_goes_on_from_the_champion(
-    base: Path, tuned: tuple[Path, FeatureSet, list[Any]], tmp_path: Path
-) -> None:
-    rows = dated(toy_signals(60, seed=4))
-    for loss, tuning in (("huber", "always"), ("mse", "never")):
-        spec = toy_signals_spec(base, training={"epochs": 1, "loss": loss, "tuning": tuning, "max_tokens": 32})
-        SignalsLearner().train(toy_plan(spec, rows, tmp_path / loss, warm_start=tuned[0]), tmp_path / f"model-{loss}")
-        solved = SignalHead.read(tmp_path / f"model-{loss}").solved
-        assert (solved.tuned_rows, solved.refreshes) == ((60, 0) if tuning == "always" else (400, 1))
-
-
-@pytest.mark.process
-def test_a_refresh_of_signals_loads_no_torch() -> None:
-    code = "import sys, trainers.learners.signals.refresh; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 WORDS = {"brand": ("Branden", "elden", "Räddningstjänsten"), "none": ("Mötet", "påsk", "Åkern", "öl")}

@@ -23,7 +23,16 @@ from registry.runs import Run
 from tests.support import buffers, ner_rows
 from tests.support.cycles import NAME, World, task
 from tests.support.opening import ON_CPU, opened
-from tests.support.tiny_models import make_tiny_bert, toy_numbers, toy_plan, toy_rows, toy_rows_of_several
+from tests.support.tiny_models import (
+    TOY_TAGS,
+    make_tiny_bert,
+    toy_numbers,
+    toy_plan,
+    toy_rows,
+    toy_rows_of_several,
+    toy_signals,
+    toy_signals_spec,
+)
 from trainers.job import spec as job_spec
 from trainers.job.gap import Beside
 from trainers.job.spec import JobSpec
@@ -34,7 +43,9 @@ from trainers.learners.protocols import Example
 pytestmark = pytest.mark.slow
 
 LABELS = ("SPORT", "MARKETS", "WEATHER")
-_METRICS = {"classification": "macro_f1", "multilabel": "micro_f1", "regression": "mae", "ner": "entity_f1"}
+_METRICS = {
+    "classification": "macro_f1", "multilabel": "micro_f1", "regression": "mae", "ner": "entity_f1", "signals": "signal_score",
+}  # fmt: skip
 
 
 def make_smaller(large: Path, folder: Path) -> Path:
@@ -49,6 +60,8 @@ def make_smaller(large: Path, folder: Path) -> Path:
 def rows_of(kind: str, count: int, seed: int) -> Sequence[Example]:
     if kind == "regression":
         return toy_numbers(count, seed=seed)
+    if kind == "signals":
+        return toy_signals(count, seed=seed)
     if kind == "ner":
         return ner_rows.examples(count, seed=seed)
     return toy_rows_of_several(LABELS, count, seed=seed) if kind == "multilabel" else toy_rows(LABELS, count // 3, seed=seed)
@@ -56,12 +69,15 @@ def rows_of(kind: str, count: int, seed: int) -> Sequence[Example]:
 
 def spec_of(kind: str, base: Path, **training: Any) -> TaskSpec:
     steps = {"full_epochs": 8, "full_learning_rate": 5e-3, "batch_size": 16, "max_tokens": 32}
-    more = {"dimensions": [{"name": "heat", "low": 1, "high": 5}, {"name": "mood", "low": -1, "high": 1}]}
+    more = {
+        "regression": {"dimensions": [{"name": "heat", "low": 1, "high": 5}, {"name": "mood", "low": -1, "high": 1}]},
+        "signals": {"signals": toy_signals_spec(base).model_dump()["signals"]},
+    }  # fmt: skip
     return task(
         kind=kind, base_model=str(base), training={**steps, **training},
         trigger={"min_new_examples": 10, "cooldown_minutes": 0, "weekly": False}, refresh={"enabled": False},
         promotion={"metric": _METRICS[kind], "min_test_examples": 5, "max_latency_ratio": 1000.0},
-        **(more if kind == "regression" else {}),
+        **more.get(kind, {}),
     )  # fmt: skip
 
 
@@ -214,7 +230,7 @@ def test_erasing_an_article_that_a_teacher_labelled_marks_its_student(told: Told
     assert world.registry.versions.get(student).affected_at is not None
 
 
-@pytest.mark.parametrize("kind", ["classification", "multilabel", "regression", "ner"])
+@pytest.mark.parametrize("kind", [*_METRICS])
 def test_a_student_of_any_kind_comes_to_answer_as_its_teacher_does(kind: str, bases: tuple[Path, Path], tmp_path: Path) -> None:
     large, small = bases
     teacher = spec_of(kind, large)
@@ -247,5 +263,12 @@ def agreement(answers: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str
         return -float(
             np.mean([abs(one["values"]["heat"] - other["values"]["heat"]) for one, other in zip(answers, others, strict=True)])
         )
+    if "signals" in answers[0]:
+        pairs = [
+            (one["signals"][name], other["signals"][name])
+            for one, other in zip(answers, others, strict=True)
+            for name in TOY_TAGS
+        ]
+        return float(np.mean([(one["tag"] == other["tag"]) - abs(one["score"] - other["score"]) for one, other in pairs]))
     key = next(key for key in ("labels", "label", "spans") if key in answers[0])
     return float(np.mean([one[key] == other[key] for one, other in zip(answers, others, strict=True)]))

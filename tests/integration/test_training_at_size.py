@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,6 +35,7 @@ from tests.support.tiny_models import (
     toy_signals_spec,
     toy_spec,
 )
+from trainers.compare.metrics import catalog as metrics
 from trainers.learners.catalog import learner_for
 from trainers.learners.encoders import encoder, fine_tuning
 from trainers.learners.encoders.checkpoints import Pace
@@ -237,43 +239,61 @@ def test_layers_that_are_computed_once_more_need_less_of_a_row() -> None:
     assert 0 < found[1] < found[0]
 
 
-def judge_with(monkeypatch: pytest.MonkeyPatch, losses: Sequence[float]) -> list[dict[str, torch.Tensor]]:
-    """Let rows that were kept back give these losses, one an epoch; return where the weights of each epoch are noted."""
-    after: list[dict[str, torch.Tensor]] = []
-
-    def loss_on(trainer: WeightedTrainer, rows: Sequence[Any]) -> float:
-        assert len(rows) >= 50
-        transformer = getattr(trainer._tuned, "pooled", trainer._tuned)
-        transformer = getattr(transformer, "transformer", transformer)
-        after.append({name: values.clone() for name, values in transformer.state_dict().items()})
-        return losses[len(after) - 1]
-
-    monkeypatch.setattr(WeightedTrainer, "loss_on", loss_on)
-    return after
-
-
 MANY: Mapping[str, Callable[[], Sequence[Example]]] = {
     "classification": lambda: toy_rows(LABELS, 260),
+    "multilabel": lambda: toy_rows_of_several(LABELS, 520),
+    "regression": lambda: toy_numbers(520),
     "ner": lambda: ner_rows.examples(520),
+    "signals": lambda: toy_signals(520),
 }
 
 
+def encoder_of(trainer: WeightedTrainer) -> dict[str, torch.Tensor]:
+    transformer = getattr(trainer._tuned, "pooled", trainer._tuned)
+    transformer = getattr(transformer, "transformer", transformer)
+    return {name: values.clone() for name, values in transformer.state_dict().items()}
+
+
 @pytest.mark.parametrize("kind", MANY)
-def test_tuning_stops_when_rows_kept_back_are_answered_no_better_and_the_best_epoch_goes_on(
+def test_tuning_stops_by_the_metric_of_rows_kept_back_and_the_best_epoch_goes_on(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    after = judge_with(monkeypatch, [3.0, 1.0, 2.0, 1.5, 0.5])
+    """The metric is best after the second epoch, the loss after the fourth."""
+    after: list[dict[str, torch.Tensor]] = []
+    asked, gold, answers = WeightedTrainer.asked, list[Mapping[str, Any]](), list[Mapping[str, Any]]()
+    metric = metrics.of(task(kind, base))
+    sign = -1.0 if metric.scale.lower_is_better else 1.0
+
+    def noting(trainer: WeightedTrainer, rows: Sequence[Any], *, outputs: bool) -> tuple[float, Any]:
+        after.append(encoder_of(trainer))
+        loss, given = asked(trainer, rows, outputs=outputs)
+        assert loss > 0
+        return 5.0 - len(after), given
+
+    def score(right: Sequence[Mapping[str, Any]], said: Sequence[Mapping[str, Any]]) -> float:
+        gold[:], answers[:] = right, said
+        return sign * (1.0, 3.0, 2.0, 2.5)[len(after) - 1]
+
+    monkeypatch.setattr(WeightedTrainer, "asked", noting)
     steps: list[TrainingStep] = []
     tried: list[Tried] = []
-    spec = task(kind, base, full_epochs=6, early_stopping=2)
-    made = learn(spec, tmp_path, rows=MANY[kind](), batch_size=256, steps=steps, note_tried=tried.append)
+    made = learn(
+        task(kind, base, full_epochs=6, early_stopping=2), tmp_path, rows=MANY[kind](), batch_size=256, steps=steps,
+        note_tried=tried.append, score=score, metric=metric.name, lower_is_better=sign < 0,
+    )  # fmt: skip
     assert len(after) == 4, "two epochs after the second were no better"
     tuned = [name for name in made if "classifier" not in name]
     assert len(tuned) > 20
     assert all(torch.equal(made[name], after[1][name]) for name in tuned)
     judged = [one for one in tried if "kept back" in one.name]
-    assert [(one.scores["loss"], one.chosen) for one in judged] == [(3.0, False), (1.0, True), (2.0, False), (1.5, False)]
+    assert [one.chosen for one in judged] == [False, True, False, False]
+    assert [one.scores for one in judged] == [
+        {metric.name: sign * value, "loss": loss} for value, loss in zip((1.0, 3.0, 2.0, 2.5), (4.0, 3.0, 2.0, 1.0), strict=True)
+    ]
     assert (steps[-1].step, steps[-1].steps) == (steps[-1].steps * 4 // 6, steps[-1].steps)
+    assert len(gold) == len(answers) >= 50
+    [worth] = metric.pair(gold, answers, answers).scores()[:1]
+    assert math.isfinite(worth), "answers are of the kind's form, beside gold"
 
 
 def test_a_killed_run_that_may_stop_early_ends_as_if_nothing_had_happened(

@@ -40,8 +40,9 @@ class MemoryBuffer:
         """Do nothing: memory can be read."""
 
     def freeze(
-        self, task: TaskSpec, *, run_id: str, folder: Path, learnt: frozenset[str], max_rows: int | None = None
-    ) -> TrainingSet:
+        self, task: TaskSpec, *, run_id: str, folder: Path, learnt: frozenset[str], max_rows: int | None = None,
+        embeddings: bool = True,
+    ) -> TrainingSet:  # fmt: skip
         """Write the training set of the labels that are stored."""
         labels = [one.event for one in self._stored.values() if isinstance(one.event, Label) and one.event.task == task.name]
         chosen = select(
@@ -61,6 +62,10 @@ class MemoryBuffer:
             folder, pa.Table.from_pylist(rows, schema=SCHEMA), run_id=run_id, task=task.name, created_at=NOW, max_seq=len(labels),
             table_versions={}, labels=chosen.labels, left_out=chosen.left_out, waiting=chosen.waiting,
         )  # fmt: skip
+
+    def embeddings_of(self, task: str, example_ids: Sequence[str]) -> pa.Table:
+        """Return no row."""
+        return SCHEMA.empty_table().select(["example_id", "embedding", "encoder_id"])
 
     def _candidate(self, label: Label) -> Candidate:
         return Candidate(

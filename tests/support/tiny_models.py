@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import torch
@@ -24,7 +26,13 @@ TOY_TAGS: Mapping[str, Mapping[str, tuple[float, tuple[str, ...]]]] = {
     "weather": {"wet": (1.0, ("rain", "flood")), "windy": (-1.0, ("storm", "wind"))},
 }
 """Of each signal its tags, with the sign of the score and the words."""
+_SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 _COMMON_WORDS = ("the", "a", "in", "after", "today", "new", "big", "says", "week", "city")
+
+
+def dated(rows: Sequence[Example]) -> list[Example]:
+    """Return the rows with a time each, an hour apart."""
+    return [replace(row, event_time=_SINCE + timedelta(hours=number)) for number, row in enumerate(rows)]
 
 
 def make_tiny_bert(folder: Path, further: Sequence[str] = ()) -> Path:

@@ -153,6 +153,10 @@ def test_the_dashboard_is_one_that_grafana_provisions() -> None:
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["grafana"]
     assert f"./deploy/grafana/dashboards:{provider['options']['path']}:ro" in compose["volumes"]
     panels: list[dict[str, Any]] = DASHBOARD["panels"]
+    (task,) = DASHBOARD["templating"]["list"]
+    assert (task["name"], task["type"], task["multi"], task["includeAll"]) == ("task", "query", True, True)
+    assert {one["name"] for one in DASHBOARD["annotations"]["list"]} == {"Champion moved", "Task paused"}
+    assert [panel["title"] for panel in panels if panel["type"] != "row" and not panel.get("description")] == []
     assert len({panel["id"] for panel in panels}) == len(panels)
     for panel in panels:
         place = panel["gridPos"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import RetryError, UserError
+from consumers.dead_letters import store
 from consumers.dead_letters.store import PREFIX_BYTES, REPLAY_HEADER, DeadLetters, Rejected
 from consumers.log.embedded.log import EmbeddedLog
 from consumers.log.protocols import Position, RawEvent
@@ -94,7 +96,7 @@ def test_replaying_publishes_the_same_bytes_to_the_same_topic_once_more(letters:
     assert events[0].headers == (("trace", b"\xff\x00"), (REPLAY_HEADER, b"1"))
     assert letters.list() == []
     assert letters.count() == 0
-    assert [letter.replayed_at for letter in letters.list(include_replayed=True)] == [NOW, NOW]
+    assert [letter.replayed_at for letter in letters.list(include_settled=True)] == [NOW, NOW]
 
 
 def test_nothing_is_replayed_when_one_cannot_be(letters: DeadLetters, log: EmbeddedLog) -> None:
@@ -140,13 +142,59 @@ def test_letters_are_listed_page_by_page_and_the_nth_newest_has_a_time(letters: 
     assert (letters.nth_newest_at(1), letters.nth_newest_at(5), letters.nth_newest_at(6)) == (NOW, NOW, None)
 
 
-def test_dropped_letters_are_gone_and_an_unknown_one_drops_nothing(letters: DeadLetters) -> None:
+def test_removed_letters_are_gone_and_an_unknown_one_removes_nothing(letters: DeadLetters) -> None:
+    letters.add_all(Rejected(raw(offset), "r") for offset in range(3))
+    with pytest.raises(UserError, match="no dead letter 99"):
+        letters.remove([1, 99])
+    assert letters.count() == 3
+    assert letters.remove([1, 3, 3]) == 2
+    assert [letter.id for letter in letters.list(include_settled=True)] == [2]
+
+
+def test_dropped_letters_wait_for_nobody_and_are_kept_as_they_came(letters: DeadLetters, log: EmbeddedLog) -> None:
     letters.add_all(Rejected(raw(offset), "r") for offset in range(3))
     with pytest.raises(UserError, match="no dead letter 99"):
         letters.drop([1, 99])
     assert letters.count() == 3
     assert letters.drop([1, 3, 3]) == 2
-    assert [letter.id for letter in letters.list()] == [2]
+    assert ([letter.id for letter in letters.list()], letters.count(), letters.replayable()) == ([2], 1, [2])
+    assert letters.count(include_settled=True) == 3
+    assert (letters.get(1).dropped_at, letters.get(1).value) == (NOW, b"{")
+    assert letters.died_before(NOW + timedelta(seconds=1)) == [1, 2, 3], "they go when their time is over, as all do"
+    with closing(log.sink()) as sink:
+        letters.replay([1], sink)
+    assert (letters.get(1).dropped_at, letters.get(1).replayed_at) == (None, NOW)
+
+
+def test_a_mended_letter_keeps_its_own_bytes_and_says_what_was_sent(letters: DeadLetters, log: EmbeddedLog) -> None:
+    letters.add_all([Rejected(raw(1), "r"), Rejected(raw(2, b"x" * 9000), "too large", keep_bytes=False)])
+    with closing(log.sink()) as sink:
+        letters.mend(1, b"{}", sink)
+        with pytest.raises(UserError, match="cannot be replayed"):
+            letters.mend(2, b"{}", sink)
+    (event,) = log.source("g", ["news"]).poll(timeout_s=1.0, max_events=5)
+    assert (event.value, event.key, dict(event.headers)[REPLAY_HEADER]) == (b"{}", b"key", b"1")
+    letter = letters.get(1)
+    assert (letter.value, letter.replayed_at, letter.mended_sha256) == (b"{", NOW, hashlib.sha256(b"{}").hexdigest())
+    assert [one.id for one in letters.list()] == [2]
+
+
+def test_a_file_of_an_earlier_version_is_taken_over_and_that_version_writes_on(tmp_path: Path) -> None:
+    path = tmp_path / "dead.db"
+    with closing(sqlite3.connect(path)) as former:
+        former.executescript(f"{store._SCHEMA}; PRAGMA user_version = 1;")
+        former.execute("CREATE INDEX not_replayed ON dead_letters (replayed_at) WHERE replayed_at IS NULL")
+        insert = (
+            f"INSERT INTO dead_letters ({store._COLUMNS}) VALUES "  # noqa: S608 - as that version does
+            "(NULL, 'news', 0, ?, 'r', NULL, X'7b', 'h', 1, 1, NULL, '[]', '2024-05-01T12:00:00+00:00', NULL)"
+        )
+        former.execute(insert, (1,))
+        former.commit()
+        with closing(DeadLetters(path)) as letters:
+            assert letters.drop([1]) == 1
+            former.execute(insert, (2,))
+            former.commit()
+            assert (letters.count(), letters.get(2).dropped_at) == (1, None)
 
 
 def test_letters_of_before_a_time_are_found_replayed_ones_too(tmp_path: Path, log: EmbeddedLog) -> None:
@@ -173,7 +221,7 @@ def test_erasing_takes_what_matches_whole_or_in_the_log(letters: DeadLetters, tm
         letters.replay([replayed], sink)
     gone = letters.erase(lambda value: value == b"a secret", {Position("news", 0, 3), Position("news", 0, 4)})
     assert gone == [("news", 0, 1), ("news", 0, 3)]
-    assert [letter.offset for letter in letters.list(include_replayed=True)] == [5, 4, 2]
+    assert [letter.offset for letter in letters.list(include_settled=True)] == [5, 4, 2]
     letters.compact()
     content = (tmp_path / "dead.db").read_bytes()
     assert b"secret" not in content

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -11,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainers import hardware
+from trainers.learners.protocols import Example
 from trainers.learners.tuning.fitting import largest
-from trainers.learners.tuning.stopping import Judged, keep_back
+from trainers.learners.tuning.judging import keep_back
+from trainers.learners.tuning.stopping import Found, Judged
 
 MIB = 1 << 20
 
@@ -49,26 +53,50 @@ def test_free_memory_is_what_the_machine_the_container_and_the_limit_leave(
     assert hardware._left_in_container(tmp_path / "nowhere") > 2**60
 
 
-@settings(max_examples=50, deadline=None)
-@given(documents=st.lists(st.one_of(st.none(), st.integers(0, 200).map(str)), max_size=2_000), seed=st.integers(0, 5))
-def test_a_tenth_is_kept_back_of_whole_documents(documents: list[str | None], seed: int) -> None:
-    kept = keep_back(documents, seed)
-    assert kept == keep_back(documents, seed)
-    assert not kept or 50 <= len(kept) <= min(1_000, len(documents) // 10)
-    outside = {document for at, document in enumerate(documents) if at not in kept and document is not None}
-    assert not outside & {documents[at] for at in kept}
-    if len(documents) >= 500 and not any(documents):
-        assert len(kept) == min(1_000, len(documents) // 10)
+def rows_of(documents: Sequence[str | None], **more: Any) -> list[Example]:
+    return [Example(f"row-{at}", "text", {}, document=document, **more) for at, document in enumerate(documents)]
+
+
+_MAYBE = st.one_of(st.none(), st.integers(0, 200).map(str))
+
+
+@settings(max_examples=30, deadline=None)
+@given(told=st.lists(st.tuples(_MAYBE, _MAYBE, st.booleans()), max_size=1_500), seed=st.integers(0, 5))
+def test_a_tenth_is_kept_back_of_whole_documents_and_stories(told: list[tuple[str | None, str | None, bool]], seed: int) -> None:
+    rows = [
+        Example(f"row-{at}", "text", {}, document=document, story=story, independent=independent)
+        for at, (document, story, independent) in enumerate(told)
+    ]
+    kept = keep_back(rows, seed)
+    assert kept == keep_back(rows, seed)
+    assert len(kept.out) <= min(1_000, len(rows) // 10)
+    assert not kept.out or len(kept.judging) >= 50
+    assert set(kept.judging) == {at for at in kept.out if rows[at].independent}
+    for name in ("document", "story"):
+        inside, outside = (
+            {getattr(row, name) for at, row in enumerate(rows) if (at in kept.out) is within} - {None} for within in (True, False)
+        )
+        assert not inside & outside
 
 
 def test_too_few_rows_and_one_document_keep_nothing_back() -> None:
-    assert keep_back([None] * 499, 1) == frozenset()
-    assert len(keep_back([None] * 500, 1)) == 50
-    assert keep_back(["one"] * 900, 1) == frozenset()
+    assert keep_back(rows_of([None] * 499), 1).out == frozenset()
+    assert len(keep_back(rows_of([None] * 500), 1).judging) == 50
+    assert keep_back(rows_of(["one"] * 900), 1).out == frozenset()
+    assert keep_back(rows_of([None] * 900, independent=False), 1).out == frozenset(), "corrections do not judge"
 
 
-def test_the_first_of_the_best_epochs_goes_on_and_all_are_told() -> None:
-    judged = Judged({1: 0.5, 2: 0.3, 3: 0.3, 4: 0.4}, rows=60, epochs=9)
-    assert judged.best == 2
-    assert [(one.scores["loss"], one.chosen) for one in judged.tried] == [(0.5, False), (0.3, True), (0.3, False), (0.4, False)]
+@pytest.mark.parametrize(("lower", "best"), [(False, 3), (True, 1)])
+def test_the_metric_chooses_the_epoch_and_the_loss_where_that_ties(lower: bool, best: int) -> None:
+    found = {1: Found(0.9, 0.5), 2: Found(0.5, 0.7), 3: Found(0.4, 0.7), 4: Found(0.4, 0.7), 5: Found(0.1, 0.6)}
+    judged = Judged(found, 60, 9, "macro_f1", lower)
+    assert judged.best == best
+    assert [one.chosen for one in judged.tried] == [epoch == best for epoch in found]
+    assert judged.tried[1].scores == {"macro_f1": 0.7, "loss": 0.5}
     assert judged.tried[0].name == "tuned for 1 of 9, on 60 rows kept back"
+
+
+def test_without_a_metric_the_smallest_loss_goes_on() -> None:
+    judged = Judged({epoch: Found(loss, None) for epoch, loss in enumerate((0.5, 0.3, 0.3, 0.4), start=1)}, 60, 9)
+    assert judged.best == 2
+    assert [one.scores for one in judged.tried] == [{"loss": 0.5}, {"loss": 0.3}, {"loss": 0.3}, {"loss": 0.4}]

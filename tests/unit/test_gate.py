@@ -45,8 +45,8 @@ def test_too_few_rows_decide_nothing_however_large_the_gain() -> None:
     decision = decide(seen(rows=22, gain=0.3, p_equal=0.0001), POLICY, test_fraction=0.2)
     assert decision.verdict == "insufficient_evidence"
     assert decision.reasons[0] == (
-        "Not decided: 22 of the 200 test rows needed. Import about 890 more labelled rows (20 % are kept for testing), or lower "
-        "promotion.min_test_examples."
+        "Not decided: 22 of the 200 test rows needed. Import about 890 more labelled rows (20 % are kept for testing), label "
+        "held-out articles (`perennial review news-topics`, or the desk on the page), or lower promotion.min_test_examples."
     )
     assert decide(seen(rows=199, gain=0.3, p_equal=0.0001), POLICY).verdict == "insufficient_evidence"
 

@@ -9,7 +9,7 @@ import pytest
 
 from config.tasks import TaskSpec
 from daemon.training import triggers
-from daemon.training.triggers import Evidence
+from daemon.training.trigger_input import Evidence
 from registry.runs import REFRESH_KEY
 from tests.support.tiny_models import toy_spec
 

@@ -131,7 +131,7 @@ def test_the_course_and_the_history_of_a_task(registry: Registry, clock: Clock) 
     for number, comparison in enumerate((seen, None, {**seen, "rows": 0})):
         run = registry.runs.create(TASK, f"k{number}", "a reason", full=True)
         assert run is not None
-        registry.runs.update(run.run_id, started_at=clock.now)
+        registry.runs.update(run.run_id, started_at=clock.now, cpu_s=None if number == 0 else 30.0)
         clock.forward(60)
         registry.runs.update(run.run_id, state="decided", verdict="keep", comparison=comparison)
     for version in (add_version(registry), add_version(registry)):
@@ -142,6 +142,7 @@ def test_the_course_and_the_history_of_a_task(registry: Registry, clock: Clock) 
     assert [move.kind for move in course.moves] == ["promote", "promote", "rollback"]
     weeks = scores.weeks(registry, TASK, clock.now)
     assert (weeks[-1].runs, weeks[-1].seconds, weeks[-1].whole) == (3, 180.0, True)
+    assert (weeks[-1].cpu_s, weeks[-1].uncounted) == (60.0, 1)
     assert sum(week.runs for week in weeks[:-1]) == 0
     told = history.entries(registry, None, None, 2)
     assert [(one.what, one.version, one.before, one.by, one.why) for one in told] == [

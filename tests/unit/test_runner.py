@@ -63,6 +63,15 @@ def test_progress_and_result_come_through_and_threads_are_capped(tmp_path: Path)
     assert attempts(tmp_path) == ["32 1 1"]
 
 
+def test_what_a_child_and_its_children_cost_is_counted_over_all_attempts(tmp_path: Path) -> None:
+    spin = "until = time.process_time() + 0.2\nwhile time.process_time() < until: pass"
+    body = f"import subprocess, time\nsubprocess.run([sys.executable, '-c', {'import time' + chr(10) + spin!r}])\n{spin}\n"
+    found = runner(tmp_path, f"{body}result('out_of_memory', error='no room')").run(spec(tmp_path), lambda _progress: None)
+    assert (found.status, len(attempts(tmp_path))) == ("try_later", 2)
+    assert found.cpu_s is not None
+    assert found.cpu_s > 0.8, "two attempts, each of two processes that spin for 0.2 s"
+
+
 def test_a_module_in_the_working_folder_is_not_taken_for_ours(tmp_path: Path) -> None:
     (tmp_path / "config.py").write_text("raise SystemExit('not the one that was meant')")
     done = subprocess.run([*TRAINING, "nothing.json"], cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -124,6 +133,12 @@ def test_a_child_without_a_result_is_tried_later_and_shows_the_end_of_its_log(tm
     assert found.error is not None
     assert "code 1" in found.error
     assert "the tokenizer is broken" in found.error
+
+
+def test_a_result_of_a_program_that_was_upgraded_under_the_daemon_is_tried_later_and_says_to_restart(tmp_path: Path) -> None:
+    found = runner(tmp_path, "result('done', told_by_a_newer_program=1)").run(spec(tmp_path), lambda _progress: None)
+    assert found.status == "try_later"
+    assert "Restart the daemon" in (found.error or "")
 
 
 def test_a_result_of_an_earlier_attempt_is_never_taken_for_this_ones(tmp_path: Path) -> None:

@@ -66,7 +66,6 @@ def with_signals(*categories: dict[str, Any], **changes: Any) -> dict[str, Any]:
         (TASK | {"labels": "closed", "label_names": ["a"]}, "no labels"),
         (TASK | {"dimensions": [{"name": "a", "low": 0, "high": 1}]}, "dimensions does not fit kind signals"),
         (TASK | {"training": {"class_weights": "balanced"}}, "class_weights does not fit"),
-        (TASK | {"training": {"teacher": "champion"}}, "teacher is not built for kind signals"),
         (TASK | {"promotion": {"metric": "mae"}}, "signal_score, tag_f1, intensity"),
         (TASK | {"promotion": {"metric": "tag_f1", "slices": [{"slice": "signal:joy", "max_drop": 0.1}]}}, "signal:joy"),
         (

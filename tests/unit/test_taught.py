@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,15 +18,19 @@ from config.errors import RunFailedError
 from config.tasks import TaskSpec
 from perennial_artifact.description import Description
 from perennial_artifact.labels import LabelSet
-from tests.support.tiny_models import toy_entities, toy_numbers_spec, toy_spec
+from perennial_artifact.sentence.signal_head import SignalHead, Told
+from tests.support.tiny_models import toy_entities, toy_numbers_spec, toy_signals_spec, toy_spec
 from trainers.learners.encoders import distilling
 from trainers.learners.features import FeatureSet
 from trainers.learners.heads.families.binomial import NOT_KNOWN, Binomial
+from trainers.learners.heads.families.grouped import NOT_KNOWN as NOT_TOLD
 from trainers.learners.heads.rows import head_rows
 from trainers.learners.heads.soft import taught_rows
 from trainers.learners.protocols import Example
 from trainers.learners.ridge.soft import mixed
-from trainers.learners.taught import Taught, names_of, numbers_of, refuse_unfit, silver
+from trainers.learners.signals.rows import Shown, signal_rows
+from trainers.learners.signals.soft import taught_signals
+from trainers.learners.taught import Taught, names_of, numbers_of, refuse_unfit, silver, tags_of
 
 LABELS = LabelSet(("A", "B", "C"), frozenset({"A", "B", "C"}))
 OPEN = torch.zeros(3, dtype=torch.bool)
@@ -141,6 +146,107 @@ def test_of_several_labels_a_head_takes_what_the_teacher_is_sure_of() -> None:
 def test_numbers_are_a_mean_and_a_missing_one_is_the_others() -> None:
     gold, said = np.array([[1.0, np.nan, 3.0]]), np.array([[2.0, 5.0, np.nan]])
     assert mixed(gold, said, 0.25).tolist() == [[1.25, 5.0, 3.0]]
+
+
+SHOWN = Shown((("crime", ("theft", "none")), ("sports", ())))
+OF_SIGNALS = ("crime", "sports", "crime:theft", "crime:none")
+
+
+def signal(**said: object) -> Example:
+    return Example("row-0", "text", {"signals": said}, event_time=WHEN)
+
+
+def taught_of_signals(
+    answers: Sequence[Sequence[float]], names: Sequence[str] = OF_SIGNALS, texts: Sequence[Example] = ()
+) -> Taught:
+    return taught(answers, [signal(), *texts], names, unlabelled=texts, share=0.25)
+
+
+def lessons_of(example: Example, said: Taught) -> tuple[list[float], distilling.Loss]:
+    truth = [signal_targets(example)]
+    found = distilling.with_signals(
+        said, None, [distilling.Row([1], each, 1.0) for each in truth], [example], SHOWN, "mse"  # type: ignore[arg-type]  # no texts
+    )  # fmt: skip
+    assert found.loss is not None
+    return list(found.rows[0].label), found.loss  # type: ignore[arg-type]  # numbers
+
+
+def signal_targets(example: Example) -> list[float]:
+    """The score of each category on a scale from 0 to 1, then the places of the tags."""
+    told = [example.target["signals"].get(name, {}) for name, _tags in SHOWN.categories]
+    scores = [(one["score"] + 1) / 2 if one else float("nan") for one in told]
+    return [*scores, float(["theft", "none"].index(told[0]["tag"])) if "tag" in told[0] else float("nan"), float("nan")]
+
+
+def test_of_signals_scores_are_a_mean_and_tags_count_gold_and_teacher_where_they_know_them() -> None:
+    given = torch.tensor([[0.5, 0.5, 0.4, -1.0]])
+    both = signal(crime={"score": -1.0, "tag": "theft"})
+    numbers, loss = lessons_of(both, taught_of_signals([[-0.6, 0.2, 0.9, 0.1]]))
+    assert numbers[:2] == pytest.approx([0.75 * 0.0 + 0.25 * 0.2, 0.6]), "of sports the teacher's alone"
+    softened = torch.tensor([[0.75, 0.25]])  # 0.9 and 0.1 at temperature 2
+    logits = given[:, 2:]
+    gold = cross_entropy(logits, torch.tensor([0]))
+    soft = 4.0 * cross_entropy(logits / 2.0, softened)
+    scores = (0.45**2 + 0.1**2) / 2
+    torch.testing.assert_close(loss(given, torch.tensor([numbers]))[0], scores + 0.75 * gold + 0.25 * soft)
+    missing, loss = lessons_of(signal(sports={"score": 0.2}), taught_of_signals([[-0.6, 0.2, 0.9, 0.1]]))
+    torch.testing.assert_close(loss(given, torch.tensor([missing]))[0], (0.3**2 + 0.1**2) / 2 + soft)
+
+
+@pytest.mark.parametrize(
+    ("example", "names", "answers"),
+    [
+        (signal(sports={"score": 0.2}), ("sports",), [[0.2]]),
+        (signal(crime={"score": -1.0, "tag": "theft"}), ("crime", "crime:none"), [[-1.0, 1.0]]),
+        (signal(sports={"score": 0.2}), ("sports", "crime:theft", "crime:none"), [[0.2, 0.2, 0.1]]),
+    ],
+    ids=["neither knows the tag", "gold is a tag that it does not know", "it holds another tag more probable"],
+)
+def test_where_a_teacher_says_nothing_of_a_tag_gold_counts_whole_or_the_head_is_masked(
+    example: Example, names: Sequence[str], answers: Sequence[Sequence[float]]
+) -> None:
+    numbers, loss = lessons_of(example, taught_of_signals(answers, names))
+    given = torch.tensor([[0.0, 0.6, 0.4, -1.0]], requires_grad=True)
+    value = loss(given, torch.tensor([numbers]))[0]
+    told = "tag" in example.target["signals"].get("crime", {})
+    torch.testing.assert_close(value, cross_entropy(given[:, 2:], torch.tensor([0])) if told else torch.zeros(()))
+    value.backward()  # type: ignore[no-untyped-call]  # the library leaves it without types
+    assert given.grad is not None
+    assert torch.isfinite(given.grad).all()
+    assert bool(given.grad[0, 2:].any()) == told
+
+
+def test_heads_of_signals_take_the_tags_that_the_teacher_is_sure_of_where_gold_tells_none() -> None:
+    rows_of = [signal(crime={"score": -1.0, "tag": "theft"}), replace(signal(sports={"score": 0.5}), example_id="row-1")]
+    texts = [Example(f"text-{at}", "text", {}, event_time=WHEN, weight=0.25) for at in range(2)]
+    answers = [[-0.6, 0.2, 0.1, 0.9], [0.4, 0.1, 0.2, 0.8], [0.8, 0.0, 0.9, 0.1], [0.0, 0.0, 0.6, 0.4]]
+    said = taught(answers, [*rows_of, *texts], OF_SIGNALS, unlabelled=texts, share=0.25)
+    before = signal_rows(rows_of, np.eye(2, dtype=np.float32), SHOWN)
+    after = taught_signals(before, rows_of, SHOWN, said, np.ones((2, 2), dtype=np.float32), None)
+    np.testing.assert_allclose(after.scores.values, [[-0.9, 0.2], [0.4, 0.4], [0.8, 0.0], [0.0, 0.0]], atol=1e-6)
+    assert after.tags.labels.tolist() == [[0], [NOT_TOLD], [1], [0]], "gold first, then what the teacher is sure of"
+    assert after.tags.weights.tolist() == [1.0, 1.0, 0.25, 0.25]
+    assert after.tags.independent.tolist() == [True, True, False, False]
+    assert after.tags.documents.tolist() == [0, 1, 1, 2]
+
+
+def test_a_teacher_of_signals_is_asked_for_all_tags_that_the_task_has(tmp_path: Path) -> None:
+    head = SignalHead(
+        np.zeros((5, 2), np.float32), np.array([0.5, 0.1, 0.0, 0.0, 1.0], np.float32),
+        (Told("sports", ("win", "chess", "none")), Told("rain")),
+    )  # fmt: skip
+    head.write(tmp_path)
+    of = description(kind="signals", format="sentence-signals", labels=("sports", "rain"))
+    task = toy_signals_spec("small")
+    assert names_of(of, task) == ("sports",)
+    assert tags_of(tmp_path, of, task) == ("sports:win", "sports:none"), "those that both have"
+    assert tags_of(tmp_path, description(), CLOSED) == ()
+    [answer] = head.weighed(np.zeros((1, 2), np.float32))
+    sure = np.exp(1.0) / (np.exp(1.0) + 2.0)
+    assert numbers_of(answer, ("sports", "sports:win", "sports:none"), {}) == pytest.approx([0.5, (1 - sure) / 2, sure])
+    assert answer["signals"]["rain"] == {"score": pytest.approx(0.1), "tags": {}}
+    with pytest.raises(RunFailedError, match="cannot teach"):
+        numbers_of(head.answers(np.zeros((1, 2), np.float32), [False])[0], ("sports",), {})
 
 
 def description(**changes: object) -> Description:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
 import urllib.request
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +21,7 @@ from consumers.ingest import IngestOutcome
 from consumers.log.protocols import TopicPartition
 from daemon.serving.metrics import ServingMetrics
 from daemon.serving.models.slot import Refreshed
-from daemon.telemetry.metrics import DaemonMetrics
+from daemon.telemetry.metrics import DEFAULT_PORT, DaemonMetrics
 from registry.runs import Outcomes
 from trainers.job.spec import Progress
 
@@ -110,14 +112,14 @@ def test_alarms_have_series_before_anything_has_happened(metrics: DaemonMetrics)
     assert value(metrics, "perennial_log_missing_events_total", topic=TOPIC) == 0
     for name in ("perennial_log_last_answer_timestamp_seconds", "perennial_ingest_last_event_timestamp_seconds"):
         assert time.time() - value(metrics, name, topic=TOPIC) < 60
-    metrics.task_observed("topics", Outcomes(None, None, 0), 0)
+    metrics.task_observed("topics", Outcomes(None, None, 0), 0, paused=False)
     assert value(metrics, "perennial_runs_total", task="topics", state="failed", verdict="") == 0
 
 
 def test_what_is_observed_of_a_task_is_forgotten_with_it(metrics: DaemonMetrics) -> None:
     ended = datetime(2026, 5, 1, tzinfo=UTC)
     metrics.counted("topics", new=40, train=400)
-    metrics.task_observed("topics", Outcomes(ended, None, failed_in_a_row=2), generation=7)
+    metrics.task_observed("topics", Outcomes(ended, None, failed_in_a_row=2), generation=7, paused=True)
     assert value(metrics, "perennial_run_last_end_timestamp_seconds", task="topics") == ended.timestamp()
     assert value(metrics, "perennial_run_last_decided_timestamp_seconds", task="topics") == 0
     assert value(metrics, "perennial_runs_failed_in_a_row", task="topics") == 2
@@ -162,3 +164,19 @@ def test_serving_shows_nothing_of_a_dropped_task() -> None:
     metrics.forget_task("topics")
     assert b"topics" not in metrics.exposition()
     metrics.forget_task("topics")
+
+
+def test_the_default_port_is_the_one_that_is_scraped_and_a_second_daemon_takes_a_free_one(metrics: DaemonMetrics) -> None:
+    scraped = (Path(__file__).parents[2] / "deploy" / "prometheus" / "prometheus.yml").read_text(encoding="utf-8")
+    assert load_settings().telemetry.port == DEFAULT_PORT
+    assert f":{DEFAULT_PORT}" in scraped
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Whoever has it, it is taken.
+        with suppress(OSError):
+            held.bind(("127.0.0.1", DEFAULT_PORT))
+            held.listen()
+        with capture_logs() as lines:
+            address = metrics.serve("127.0.0.1", DEFAULT_PORT)
+    assert f":{DEFAULT_PORT}/" not in address
+    assert [line["event"] for line in lines] == ["daemon.metrics_port_taken"]

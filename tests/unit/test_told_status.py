@@ -117,6 +117,7 @@ def test_what_strangers_wrote_is_inert(strange: str, capsys: pytest.CaptureFixtu
         ({"run": going("training"), "reasons": ("a run is under way",)}, "A run is under way: asked for."),
         ({"run": going("interrupted"), "reasons": ("a run was interrupted",)}, "A run was interrupted."),
         ({"run": going("waiting"), "reasons": ("run r had 2 temporary failures",)}, "Run r had 2 temporary failures."),
+        ({"run": going("held"), "reasons": ("paused since noon", "run r is trained")}, "Paused since noon; run r is trained."),
     ],
 )  # fmt: skip
 def test_one_sentence_says_why_a_run_is_due_or_not(changes: dict[str, object], told: str) -> None:

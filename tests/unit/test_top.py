@@ -39,7 +39,7 @@ def test_a_task_shows_its_buffer_run_verdict_and_champion() -> None:
     )  # fmt: skip
     lines = drawn(QUIET.model_copy(update={"tasks": (task,), "stored_per_s": 12.34}))
     text = "\n".join(lines)
-    assert "daemon me  serving http://127.0.0.1:8000" in lines[0]
+    assert "daemon me  serving 127.0.0.1:8000" in lines[0]
     assert "events 12.3/s, all read" in lines[1]
     assert "desk (classification)  desk/v1 since 1 h 30 min ago" in text
     assert f"new examples {'━' * 8}{'─' * 8} 50 of 100" in text
@@ -47,6 +47,8 @@ def test_a_task_shows_its_buffer_run_verdict_and_champion() -> None:
     assert f"run   incremental, training {'━' * 4}{'─' * 12} 30 of 120, about 1 min 15 s left" in text
     assert "last  promoted desk/v1, 2 h ago: Better by 6 points." in text
     assert "next" not in text
+    narrow = drawn(QUIET.model_copy(update={"tasks": (task,)}), width=80)
+    assert any(f"test rows {'━' * 4}{'─' * 4} 100 of 200" in line for line in narrow), "a usual terminal shows both counts whole"
 
 
 def test_without_a_run_it_says_what_the_next_one_waits_for() -> None:

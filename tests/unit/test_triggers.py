@@ -8,7 +8,8 @@ import pytest
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_tasks
 from daemon.training import triggers
-from daemon.training.triggers import Evidence, Request, Retry
+from daemon.training.trigger_input import Evidence, Request, Retry
+from registry.pauses import Pause
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)  # a Friday
 TASK = load_tasks(SHIPPED_TASKS_DIR)["news-topics"]
@@ -245,3 +246,35 @@ def test_iso_week_keys_cross_the_year() -> None:
     assert triggers.weekly_key(datetime(2026, 12, 31, tzinfo=UTC)) == "weekly:2026-W53"
     assert triggers.weekly_key(datetime(2027, 1, 3, 23, 59, tzinfo=UTC)) == "weekly:2026-W53"
     assert triggers.weekly_key(datetime(2027, 1, 4, tzinfo=UTC)) == "weekly:2027-W01"
+
+
+PAUSE = Pause("news-topics", NOW - timedelta(hours=2), "operator", "elections")
+
+
+@pytest.mark.parametrize(
+    "due",
+    [
+        {"new_examples": 150},
+        {"request": Request("r", "asked for", full=True)},
+        {"new_examples": 20, "oldest_new_at": NOW - timedelta(days=9)},
+        {"first_run_at": NOW - timedelta(days=20)},
+    ],
+)
+def test_nothing_starts_a_run_of_a_paused_task_and_it_says_who_and_what_would(due: dict[str, object]) -> None:
+    assert look(**due).trigger is not None
+    found = look(**due, pause=PAUSE)
+    assert found.trigger is None
+    assert "paused since Fri 2026-11-20 10:00 UTC by operator (elections)" in found.reasons[0]
+    assert "perennial resume news-topics" in found.reasons[0]
+    assert found.reasons[1].startswith("a run would be due without the pause")
+
+
+def test_a_paused_task_that_would_not_be_due_either_says_so() -> None:
+    assert look(new_examples=3, pause=PAUSE).reasons[1].startswith("without the pause no run would be due either: 3 of 100")
+
+
+def test_a_run_under_way_goes_on_while_its_task_is_paused_until_only_the_verdict_is_left() -> None:
+    assert look(running=True, pause=PAUSE).reasons == ("a run is under way",)
+    held = look(running=True, trained_run="r-1", pause=PAUSE)
+    assert held.trigger is None
+    assert held.reasons[1] == "run r-1 is trained; its verdict waits until then"

@@ -29,7 +29,7 @@ _COLUMNS = ("example_id", "role", "story_id", "document_id", "event_time", "lang
 
 def score(
     candidate: Predictor,
-    opponent: Predictor,
+    opponent: Predictor | None,
     rows: pa.Table,
     *,
     align: Aligner,
@@ -38,7 +38,7 @@ def score(
     """Return one line per row: its identity, `gold`, and what `candidate` and `opponent` answer, the three as JSON.
 
     `rows` has the columns of a training set; all three went through `align`. `report` is called with rows done and all rows after
-    each batch.
+    each batch. Without an opponent the candidate's answers stand in both columns, and it is asked once.
     """
     columns: dict[str, list[str]] = {"gold": [], "candidate": [], "opponent": []}
     texts, targets, scopes = (rows[name].to_pylist() for name in ("text", "target", "scope"))
@@ -46,7 +46,9 @@ def score(
         batch = texts[start : start + _BATCH_ROWS]
         end = start + _BATCH_ROWS
         golds = [_gold(target, scope) for target, scope in zip(targets[start:end], scopes[start:end], strict=True)]
-        for text, *compared in zip(batch, golds, candidate.predict(batch), opponent.predict(batch), strict=True):
+        ours = candidate.predict(batch)
+        theirs = ours if opponent is None else opponent.predict(batch)
+        for text, *compared in zip(batch, golds, ours, theirs, strict=True):
             for column, one in zip(columns.values(), align(text, compared), strict=True):
                 column.append(
                     json.dumps({**one, "scores": _highest(one["scores"])} if "scores" in one else one, ensure_ascii=False)

@@ -56,6 +56,16 @@ def weigh(paired: Paired, clusters: Clusters, scale: Scale, *, confidence: float
     )
 
 
+def intervals(paired: Paired, clusters: Clusters, *, confidence: float, seed: int) -> tuple[tuple[float, float], ...]:
+    """Return between which bounds the candidate's score lies, and between which the opponent's; each bound is one-sided.
+
+    Percentiles of a bootstrap that draws whole clusters, as in `weigh`. `paired` has at least one row.
+    """
+    resampled = paired.by_cluster(clusters).bootstrapped(np.random.default_rng(seed))
+    bounds = (np.quantile(scores, [1.0 - confidence, confidence]) for scores in resampled)
+    return tuple((float(lower), float(upper)) for lower, upper in bounds)
+
+
 def alpha_at(looks: int) -> float:
     """Return the largest `p_equal` that may promote at this look at the same rows: Bonferroni over the looks so far."""
     return EQUAL_LEVEL / max(looks, 1)

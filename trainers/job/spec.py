@@ -153,6 +153,8 @@ class JobResult(_Value):
     score_s: float = 0.0
     examples_per_s: float = 0.0
     peak_memory_mib: float = 0.0
+    cpu_s: float | None = None
+    """Processor seconds of the child and of those it waited for, over the attempts of one call; None: nobody counted."""
     refreshable: bool = False
     """Whether the head of the model can be solved anew without its encoder."""
     tried: tuple[Tried, ...] = ()

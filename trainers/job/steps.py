@@ -244,6 +244,8 @@ def _plan(
         base_features=of_one_encoder(selection.table) if spec.embeddings_of_base and not from_features(spec) else None,
         champion_features=job.features,
         score=lambda gold, answers: metric.pair(gold, answers, answers).scores()[0],
+        metric=metric.name,
+        lower_is_better=metric.scale.lower_is_better,
         note_tried=told.tried.append,
         note_contradicted=told.contradicted.append,
         **further,

@@ -16,7 +16,7 @@ from trainers.job.spec import WORK_FOLDER, JobSpec
 from trainers.learners.features import FeatureSet, read_features, write_features
 from trainers.learners.opening import described, open_model
 from trainers.learners.protocols import Example
-from trainers.learners.taught import Taught, ask, names_of, numbers_of, refuse_unfit, silver
+from trainers.learners.taught import Taught, ask, names_of, numbers_of, refuse_unfit, silver, tags_of
 
 _ANSWERS_FILE = "taught.parquet"
 """Among what survives a killed attempt: a large teacher takes long."""
@@ -39,7 +39,7 @@ def taught(spec: JobSpec, rows: Sequence[Example], unlabelled: Sequence[Example]
         return None
     task, training, description = spec.task, spec.task.training, described(spec.teacher)
     refuse_unfit(description, task, spec.teacher_name)
-    names = names_of(description, task)
+    names = (*names_of(description, task), *tags_of(spec.teacher, description, task))
     texts = [replace(row, weight=training.teacher_share, is_new=False, independent=False) for row in unlabelled]
     positional = kinds.get(task.kind).positional
     asked = texts if positional else [*rows, *texts]

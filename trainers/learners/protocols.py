@@ -32,6 +32,8 @@ class Example:
     event_time: datetime = _UNDATED
     document: str | None = None
     """The document, else the story, that it belongs to; None for a text of its own."""
+    story: str | None = None
+    """Texts of one story are near copies; None: not known, or a story of its own."""
     independent: bool = True
     """Whether it was chosen without looking at a model's answer."""
     is_new: bool = True
@@ -92,6 +94,10 @@ class TrainingPlan:
     """Told what the candidate's encoder makes of the rows, so that it need not be computed again."""
     score: Callable[[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]], float] | None = None
     """The task's metric of gold and answers, as it lays them side by side for a comparison; None: nothing is chosen by it."""
+    metric: str = ""
+    """Its name."""
+    lower_is_better: bool = False
+    """Whether it counts errors."""
     note_tried: Callable[[Tried], None] = lambda _tried: None
     """Told of everything that was tried on the way to the candidate; the run's report lists it."""
     note_contradicted: Callable[[Contradicted], None] = lambda _contradicted: None

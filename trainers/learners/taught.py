@@ -7,16 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from config.errors import RunFailedError
 from config.kinds import catalog as kinds
 from config.kinds.kind import Measures
+from config.kinds.signals.categories import SIGNALS, label_of
 from config.tasks import TaskSpec
 from perennial_artifact.description import Description
-from perennial_artifact.predictor import Answer, Predictor
+from perennial_artifact.predictor import Answer, Predictor, Weighs
+from perennial_artifact.sentence.layout import SIGNALS_FORMAT
+from perennial_artifact.sentence.signal_head import SignalHead
 from trainers.learners.features import Features, FeatureSet
+from trainers.learners.opening import usable
 from trainers.learners.protocols import Example
 
 _AT_ONCE = 64
@@ -24,7 +29,10 @@ _AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """A teacher's answers: for each text the probability of each label, or the number of each dimension."""
+    """A teacher's answers: for each text the probability of each label, or the number of each dimension.
+
+    Of signals both: the score of each category, and the probability of each of its tags (`CATEGORY:TAG`).
+    """
 
     teacher: str
     names: tuple[str, ...]
@@ -70,7 +78,10 @@ def refuse_unfit(description: Description, task: TaskSpec, name: str) -> None:
 
 
 def names_of(description: Description, task: TaskSpec) -> tuple[str, ...]:
-    """Return the labels or dimensions of a teacher that a task may have, by the task's names."""
+    """Return the labels, dimensions or categories of a teacher that a task may have, by the task's names."""
+    if task.signals:
+        categories = {category.name for category in task.signals}
+        return tuple(name for name in description.labels if name in categories)
     if isinstance(kinds.get(task.kind), Measures):
         known = {dimension.name for dimension in task.dimensions}
         return tuple(name for name in description.labels if name in known)
@@ -78,23 +89,36 @@ def names_of(description: Description, task: TaskSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in renamed if task.accepts_label(name)))
 
 
+def tags_of(folder: Path, description: Description, task: TaskSpec) -> tuple[str, ...]:
+    """Return the tags (`CATEGORY:TAG`) of a teacher of signals, in its folder, that a task may have; of others none.
+
+    Raises `RunFailedError` where it cannot be read.
+    """
+    if description.format != SIGNALS_FORMAT:
+        return ()
+    with usable():
+        told = {one.name: set(one.tags) for one in SignalHead.read(folder).categories}
+    return tuple(label_of(one.name, tag) for one in task.signals for tag in one.tag_names if tag in told.get(one.name, ()))
+
+
 def _common(description: Description, task: TaskSpec) -> bool:
     return bool(names_of(description, task))
 
 
 def ask(teacher: Predictor, rows: Sequence[Example], tell: Callable[[str], None]) -> Iterator[tuple[Example, Answer]]:
-    """Yield each row with what the teacher answers to its text."""
+    """Yield each row with what the teacher answers to its text; where it can, with all that it makes the answer from."""
+    answer = teacher.weigh if isinstance(teacher, Weighs) else teacher.predict
     for start in range(0, len(rows), _AT_ONCE):
         batch = rows[start : start + _AT_ONCE]
         tell(f"the teacher answers: {start:,} of {len(rows):,} texts")
-        yield from zip(batch, teacher.predict([row.text for row in batch]), strict=True)
+        yield from zip(batch, answer([row.text for row in batch]), strict=True)
 
 
 def numbers_of(answer: Mapping[str, object], names: Sequence[str], renames: Mapping[str, str]) -> list[float]:
     """Return the probability, or the number, that an answer gives to each name."""
-    said = answer.get("scores", answer.get("values"))
+    said = _of_signals(answer[SIGNALS]) if SIGNALS in answer else answer.get("scores", answer.get("values"))
     if not isinstance(said, Mapping):
-        message = f"a teacher's answer has neither `scores` nor `values` but {', '.join(map(str, answer))}; it cannot teach"
+        message = f"a teacher's answer has no `scores`, `values` or `tags` but {', '.join(map(str, answer))}; it cannot teach"
         raise RunFailedError(message)
     found: dict[str, float] = {}
     for name, number in said.items():
@@ -102,6 +126,14 @@ def numbers_of(answer: Mapping[str, object], names: Sequence[str], renames: Mapp
         own = renames.get(name, name)
         found[own] = min(1.0, found[own] + number) if own in found else float(number)
     return [found.get(name, 0.0) for name in names]
+
+
+def _of_signals(said: object) -> Mapping[str, float] | None:
+    """Return the score of each category and the probability of each of its tags; None where an answer does not tell them all."""
+    if not isinstance(said, Mapping) or not all("tags" in one for one in said.values()):
+        return None
+    scores = {str(name): float(one["score"]) for name, one in said.items()}
+    return scores | {label_of(str(name), tag): float(sure) for name, one in said.items() for tag, sure in one["tags"].items()}
 
 
 def silver(row: Example, answer: Mapping[str, object], names: Sequence[str], task: TaskSpec) -> Example:

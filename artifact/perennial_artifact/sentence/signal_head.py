@@ -94,6 +94,19 @@ class SignalHead:
             first = last
         return [{"signals": row, "truncated": truncated} for row, truncated in zip(said, cut, strict=True)]
 
+    def weighed(self, features: Features) -> list[Answer]:
+        """Return for each row `{"signals": {category: {"score", "tags": {tag: probability}}}}`; a score whatever the tags are."""
+        found = (features @ self.weight.T + self.bias).astype(np.float64)
+        first = len(self.categories)
+        said: list[dict[str, Any]] = [{} for _row in range(len(found))]
+        for at, told in enumerate(self.categories):
+            last = first + len(told.tags)
+            scores = np.clip(found[:, at], _LOWEST, _HIGHEST).tolist()
+            for row, score, probabilities in zip(said, scores, _probabilities(found[:, first:last]).tolist(), strict=True):
+                row[told.name] = {"score": score, "tags": dict(zip(told.tags, probabilities, strict=True))}
+            first = last
+        return [{"signals": row} for row in said]
+
     def write(self, folder: Path) -> None:
         """Write the heads' files into a model folder: one dense module, the categories, and how they were solved."""
         place = folder / HEAD_FOLDER
@@ -136,8 +149,7 @@ def with_hits(features: Features, texts: Sequence[str], keywords: Keywords | Non
 
 def _chosen(logits: npt.NDArray[np.float64], told: Told) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
     """Return the place of each row's tag, and its probability."""
-    grown = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities = grown / grown.sum(axis=1, keepdims=True)
+    probabilities = _probabilities(logits)
     chosen = probabilities.argmax(axis=1)
     if NOTHING in told.tags and len(told.tags) > 1:
         nothing = told.tags.index(NOTHING)
@@ -146,6 +158,12 @@ def _chosen(logits: npt.NDArray[np.float64], told: Told) -> tuple[npt.NDArray[np
         speaks = 1.0 - probabilities[:, nothing] >= told.threshold
         chosen = np.where(speaks, others.argmax(axis=1), nothing)
     return chosen, probabilities[np.arange(len(chosen)), chosen]
+
+
+def _probabilities(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    grown: npt.NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+    found: npt.NDArray[np.float64] = grown / grown.sum(axis=1, keepdims=True)
+    return found
 
 
 def _told(body: Mapping[str, Any]) -> tuple[tuple[Told, ...], ScoresSolved]:

@@ -21,6 +21,13 @@ class SentenceSignals(SentenceModel[SignalHead]):
         features, cut = self.encoder.features(texts)
         return self.head.answers(self.head.read_by(features, texts), cut)
 
+    def weigh(self, texts: Sequence[str]) -> list[Answer]:
+        """Return the score and the probability of every tag in each category, for each text, in order."""
+        if not texts:
+            return []
+        features, _cut = self.encoder.features(texts)
+        return self.head.weighed(self.head.read_by(features, texts))
+
     @classmethod
     def _head(cls, folder: Path, description: Description) -> SignalHead:  # noqa: ARG003 - the format has one kind of head
         return SignalHead.read(folder)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from config.foreign.labels import label, label_of_stored
-from config.kinds import values
+from config.kinds import forms, values
 from config.kinds.kind import Answer, Piece, Relation, RowValues, Target, Words
 from config.kinds.ner import agreement
 from config.kinds.ner.models import NerAnswer, NerTarget, ShownEntities
@@ -27,6 +27,7 @@ class Ner:
     columns: tuple[str, ...] = ("spans",)
     positional = True
     several = True
+    widget: forms.Widget = "spans"
     words = Words(
         task="entity recognition", about="entities", majority="finds no entity",
         base_model="on spaCy `base_model: blank:en` or a pipeline", empty="texts without an entity",
@@ -103,6 +104,15 @@ class Ner:
         """Return the target with the row's spans."""
         spans = row.spans("spans")
         return {"spans": spans, "partial": True} if row.partial else {"spans": spans}
+
+    def from_form(self, given: forms.Given, text: str) -> dict[str, Any]:
+        """Return the target with the marked spans: all that the text has."""
+        return {"spans": forms.spans(given, text)}
+
+    def form_of(self, target: Target) -> dict[str, list[str]]:
+        """Return the spans as the form holds them, one a line."""
+        lines = [f"{span['start']}-{span['end']} {span['label']}" for span in target["spans"]]
+        return {forms.SPANS: ["\n".join(lines)]}
 
     def in_words(self, target: Target) -> str:
         """Return the spans with their types."""

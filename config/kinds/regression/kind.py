@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from config.kinds import values
+from config.kinds import forms, values
 from config.kinds.kind import UNKNOWN, Answer, Piece, Relation, RowValues, Target, Words
 from config.kinds.regression.dimensions import LARGEST, MAX_DIMENSIONS, VALUES, Dimension
 from config.kinds.values import Answered, Frozen, at_most
@@ -72,6 +72,7 @@ class Regression:
     columns: tuple[str, ...] = (VALUES,)
     positional = False
     several = False
+    widget: forms.Widget = "numbers"
     words = Words(task="a regression", about="numbers in named dimensions", majority="mean of each dimension")
 
     def labels(self, target: Target) -> list[str]:  # noqa: ARG002 - there are none
@@ -133,6 +134,14 @@ class Regression:
     def from_row(self, row: RowValues) -> dict[str, Any] | None:
         """Return the target with the row's numbers."""
         return {VALUES: {name: value for name, value in row.numbers(VALUES).items() if value is not None}}
+
+    def from_form(self, given: forms.Given, text: str) -> dict[str, Any]:  # noqa: ARG002 - a number can be said of any text
+        """Return the target with the numbers that were given."""
+        return {VALUES: forms.numbers(given)}
+
+    def form_of(self, target: Target) -> dict[str, list[str]]:
+        """Return the numbers as the form holds them."""
+        return {f"{forms.NUMBER}{name}": [repr(value)] for name, value in target[VALUES].items() if value is not None}
 
     def in_words(self, target: Target) -> str:
         """Return each dimension with its number."""

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from config.foreign.labels import label, label_of_stored
-from config.kinds import values
+from config.kinds import forms, values
 from config.kinds.kind import UNKNOWN, Answer, Piece, Relation, RowValues, Target, Words
 from config.kinds.signals.categories import SIGNALS, Category, keywords_of, label_of
 from config.kinds.signals.models import ShownSignals, SignalsAnswer, SignalsTarget, complete
@@ -35,6 +35,7 @@ class Signals:
     columns: tuple[str, ...] = (SIGNALS,)
     positional = False
     several = False
+    widget: forms.Widget = "signals"
     words = Words(
         task="signals", about="a score and a tag in each of several categories", majority="mean scores and most frequent tags"
     )
@@ -110,6 +111,16 @@ class Signals:
     def from_row(self, row: RowValues) -> dict[str, Any] | None:
         """Return the target with what the row says of each category."""
         return {SIGNALS: {name: _read(complete(one), label) for name, one in row.signals(SIGNALS).items() if one is not None}}
+
+    def from_form(self, given: forms.Given, text: str) -> dict[str, Any]:  # noqa: ARG002 - a signal can be told of any text
+        """Return the target with the scores and tags that were given."""
+        return {SIGNALS: forms.signals(given)}
+
+    def form_of(self, target: Target) -> dict[str, list[str]]:
+        """Return the scores and tags as the form holds them."""
+        said = target[SIGNALS].items()
+        tags = {f"{forms.TAG}{name}": [one["tag"]] for name, one in said if one.get("tag") is not None}
+        return {f"{forms.SCORE}{name}": [repr(one["score"])] for name, one in said} | tags
 
     def in_words(self, target: Target) -> str:
         """Return the categories of which something is said, each with tag and score."""

@@ -17,6 +17,8 @@ from registry.store import Registry
 _MOST_REASON = 500
 DONE: Mapping[str, str] = {
     "train": "The run is asked for; it starts once the daemon has read the request.",
+    "pause": "The task is paused: it starts no run and promotes nothing until it is resumed; ingest and serving go on.",
+    "resume": "The task goes on: what is due starts within seconds.",
     "pin": "The champion is pinned: nothing replaces it until it is unpinned.",
     "unpin": "The champion is no longer pinned.",
     "rollback": "The champion was rolled back; serving follows within seconds.",
@@ -28,53 +30,74 @@ DONE: Mapping[str, str] = {
 def train(look: Look) -> Response:
     """Ask for a run."""
     task = _task(look)
+    with registry(look) as opened:
+        asking.refuse_paused(opened, task)
     full, promote = look.form.get("kind") == "full", look.form.get("promote") != "no"
-    asking.ask_for_run(look.sources.settings, task, full=full, promote=promote, by=_by(look), why=_why(look))
-    return _back(task, "train")
+    asking.ask_for_run(look.sources.settings, task, full=full, promote=promote, by=by(look), why=why(look))
+    return _back(look, task, "train")
+
+
+def pause(look: Look) -> Response:
+    """Let a task start no run and promote nothing by itself."""
+    task, reason = _task(look), why(look)
+    asking.refuse_unknown(look.sources.settings, task)
+    with registry(look) as opened:
+        opened.pauses.pause(task, actor=by(look), reason=reason)
+    return _back(look, task, "pause")
+
+
+def resume(look: Look) -> Response:
+    """Let it go on."""
+    task, reason = _task(look), why(look)
+    with registry(look) as opened:
+        opened.pauses.resume(task, actor=by(look), reason=reason)
+    return _back(look, task, "resume")
 
 
 def pin(look: Look) -> Response:
     """Hold the champion."""
-    task, why = _task(look), _why(look)
-    with _registry(look) as registry:
-        promotion.pin(registry, task, actor=_by(look), reason=why)
-    return _back(task, "pin")
+    task, reason = _task(look), why(look)
+    with registry(look) as opened:
+        promotion.pin(opened, task, actor=by(look), reason=reason)
+    return _back(look, task, "pin")
 
 
 def unpin(look: Look) -> Response:
     """Let the champion move again."""
-    task, why = _task(look), _why(look)
-    with _registry(look) as registry:
-        promotion.unpin(registry, task, actor=_by(look), reason=why)
-    return _back(task, "unpin")
+    task, reason = _task(look), why(look)
+    with registry(look) as opened:
+        promotion.unpin(opened, task, actor=by(look), reason=reason)
+    return _back(look, task, "unpin")
 
 
 def roll_back(look: Look) -> Response:
     """Go back to the previous champion, or to the version that was chosen."""
-    task, why = _task(look), _why(look)
-    with _registry(look) as registry:
-        promotion.rollback(registry, task, to=look.form.get("to") or None, actor=_by(look), reason=why)
-    return _back(task, "rollback")
+    task, reason = _task(look), why(look)
+    with registry(look) as opened:
+        promotion.rollback(opened, task, to=look.form.get("to") or None, actor=by(look), reason=reason)
+    return _back(look, task, "rollback")
 
 
 def promote(look: Look) -> Response:
     """Make a version the champion, whatever its verdict."""
-    task, why = _task(look), _why(look)
-    with _registry(look) as registry:
+    task, reason = _task(look), why(look)
+    with registry(look) as opened:
         version = f"{task}/v{look.params['number']}"
-        promotion.promote_by_hand(registry, version, actor=_by(look), reason=why)
-    return _back(task, "promote")
+        promotion.promote_by_hand(opened, version, actor=by(look), reason=reason)
+    return _back(look, task, "promote")
 
 
 def _task(look: Look) -> str:
     return look.params["task"]
 
 
-def _by(look: Look) -> str:
+def by(look: Look) -> str:
+    """Return who does it, as the history tells it."""
     return f"{look.visitor.name}, on the page"
 
 
-def _why(look: Look) -> str:
+def why(look: Look) -> str:
+    """Return the reason that was given. Raises `UserError` without one."""
     reason = " ".join(look.form.get("reason", "").split())
     if not reason:
         message = "the reason is missing; nothing was changed. Say in a few words why, and send it again"
@@ -82,9 +105,11 @@ def _why(look: Look) -> str:
     return reason[:_MOST_REASON]
 
 
-def _registry(look: Look) -> Registry:
+def registry(look: Look) -> Registry:
+    """Open the registry for writing; who opens it closes it."""
     return Registry.open(look.sources.settings.registry_url, clock=look.sources.clock, create=False)
 
 
-def _back(task: str, done: str) -> Response:
+def _back(look: Look, task: str, done: str) -> Response:
+    look.sources.look_anew()
     return routing.redirect(f"/ui/tasks/{quote(task, safe='')}?done={done}")

@@ -11,11 +11,13 @@ from config.words import counted
 from daemon.dashboard import shown
 from daemon.dashboard.routing import Look
 from daemon.views import alerts
+from daemon.views.models.runs import STANDING_STILL
 from daemon.views.serving_pace import ServingPace
 from daemon.views.task_status import due_in_words
 
 if TYPE_CHECKING:  # brings LanceDB, which a page that nobody has opened needs not
     from daemon.views.status import Status
+    from daemon.views.task_status import TaskStatus
 
 _PARTS = ("head", "alerts", "loop", "tasks")
 
@@ -48,13 +50,26 @@ def parts(look: Look) -> dict[str, str]:
 def _values(look: Look) -> dict[str, Any]:
     status, pace = look.sources.status_or_none(), look.sources.pace()
     found = () if status is None else (*status.alerts, *(alerts.of_serving(pace.problems) if pace else ()))
+    failed = _newest_failed(status)
     return {
+        "failed": failed.last_failed if failed else None,
+        "failed_task": failed.task if failed else "",
         "status": status,
         "pace": pace,
         "alerts": found,
         "stages": _stages(status, pace) if status else (),
         "due": {task.task: due_in_words(task) for task in status.tasks} if status else {},
     }
+
+
+def _newest_failed(status: Status | None) -> TaskStatus | None:
+    """Return the task whose run failed last."""
+    ended = [
+        (task.last_failed.finished_at, task)
+        for task in (status.tasks if status else ())
+        if task.last_failed is not None and task.last_failed.finished_at is not None
+    ]
+    return max(ended, key=lambda pair: pair[0])[1] if ended else None
 
 
 def _stages(status: Status, pace: ServingPace | None) -> tuple[Stage, ...]:
@@ -86,9 +101,11 @@ def _training(status: Status) -> Stage:
     if going is None or going.run is None:
         return Stage("Training", "idle", "", busy=False, note="no run under way")
     at = going.run.progress
-    done = f", {at.step / at.steps:.0%}" if at is not None and at.steps else ""
-    busy = going.run.state not in ("waiting", "interrupted")
-    return Stage("Training", going.run.kind, "", busy=busy, note=f"{going.task}: {at.phase if at else going.run.state}{done}")
+    busy, phase = going.run.state not in STANDING_STILL, at.phase if at else going.run.state
+    figure = f"{at.step / at.steps:.0%}" if at is not None and at.steps else phase
+    kind = going.run.kind if going.run.kind == "refresh" else f"{going.run.kind} run"
+    note = f"{going.task}, {kind}" if figure == phase else f"{going.task}, {kind}: {phase}"
+    return Stage("Training", figure, "", busy=busy, note=note)
 
 
 def _verdict(status: Status) -> Stage:

@@ -22,7 +22,8 @@ def history(look: Look) -> Response:
 
 def ingest(look: Look) -> Response:
     """Return how far ingest and enrichment have come, topic by topic and table by table."""
-    return look.page("ingest.html", here="Ingest", status=look.sources.status(), events=look.sources.settings.events)
+    gaps = look.sources.reader.registry.gaps.by_topic()
+    return look.page("ingest.html", here="Ingest", status=look.sources.status(), events=look.sources.settings.events, gaps=gaps)
 
 
 def installation(look: Look) -> Response:

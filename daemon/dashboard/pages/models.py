@@ -10,7 +10,7 @@ from daemon.dashboard import shown
 from daemon.dashboard.plots import interval_plot
 from daemon.dashboard.rendering import HEADERS
 from daemon.dashboard.routing import Look
-from daemon.views.models import answers, logs
+from daemon.views.models import answers, learnt, logs
 from daemon.views.models import runs as run_views
 from daemon.views.models import versions as version_views
 
@@ -39,7 +39,12 @@ def run(look: Look) -> Response:
     found = run_views.of_id(registry, look.params["run"])
     version = version_views.of_name(registry, found.version).version if found.version else None
     return look.page(
-        "run.html", here="Runs", run=found, going=_going(look, found), cost=_cost(version), **_compared(look, found, version)
+        "run.html",
+        here="Runs",
+        run=found,
+        going=_going(look, found),
+        cost=_cost(found, version),
+        **_compared(look, found, version),
     )
 
 
@@ -99,10 +104,11 @@ def _compared(look: Look, found: run_views.Run | None, version: version_views.Ve
         "answers": said,
         "tried": version.metrics.get("tried") or () if version is not None else (),
         "log": _log(look, found),
+        "learnt": learnt.of_run(look.sources.settings.runs_dir / found.run_id) if found is not None else None,
     }
 
 
-def _cost(version: version_views.VersionRecord | None) -> list[str]:
+def _cost(found: run_views.Run, version: version_views.VersionRecord | None) -> list[str]:
     """Return in words what a run took, as far as it reported that."""
     metrics = version.metrics if version is not None else {}
     shown_as = {
@@ -110,7 +116,8 @@ def _cost(version: version_views.VersionRecord | None) -> list[str]:
         "peak_memory_mib": ("memory at most", lambda mib: shown.size(mib * 2**20)),
     }  # fmt: skip
     told = [f"{name} {write(metrics[key])}" for key, (name, write) in shown_as.items() if metrics.get(key)]
-    return [*told, *([str(metrics["hardware"])] if metrics.get("hardware") else [])]
+    cpu = [f"processor time {shown.span(found.cpu_s)}"] if found.cpu_s is not None else []
+    return [*cpu, *told, *([str(metrics["hardware"])] if metrics.get("hardware") else [])]
 
 
 def _log(look: Look, found: run_views.Run | None) -> str | None:

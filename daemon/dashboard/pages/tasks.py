@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
 from config.errors import UserError
 from config.tasks import TaskSpec
+from daemon.dashboard.bars import bar_plot
 from daemon.dashboard.pages import acting
 from daemon.dashboard.rendering import HEADERS
 from daemon.dashboard.routing import Look
-from daemon.views import tasks
+from daemon.views import labels_over_time, tasks
 from daemon.views.models import runs, versions
 from daemon.views.models import scores as courses
 from daemon.views.task_status import TaskStatus, due_in_words
 
+_CHARTS: tuple[tuple[str, labels_over_time.Said], ...] = (
+    ("Labels and corrections that came", "examples"), ("Answers that models gave", "predictions"),
+)  # fmt: skip
 _NEWEST = 10
 _OLDER_VERSIONS = 20
 
@@ -41,7 +46,7 @@ def page(look: Look) -> Response:
         course=course,
         moves=list(reversed(course.moves))[:_NEWEST],
         runs=runs.listed(registry, spec.name, _NEWEST),
-        weeks=courses.weeks(registry, spec.name, look.sources.clock()),
+        weeks=look.sources.kept(f"weeks/{spec.name}", partial(courses.weeks, registry, spec.name, look.sources.clock())),
         back=[("", "the previous champion"), *((one.name, one.name) for one in newest if not one.champion)]
         if any(one.alias == "previous" for one in newest)
         else [],
@@ -65,6 +70,17 @@ def scores(look: Look) -> Response:
         "time": True,
     }
     return JSONResponse(told, headers=dict(HEADERS))
+
+
+def labels(look: Look) -> Response:
+    """Return how often each label was given by week, by people and by models: a piece of the page, which does not wait for it."""
+    spec, buffer = _task(look), look.sources.reader.buffer
+    charts = []
+    for title, said in _CHARTS:
+        read = partial(labels_over_time.read, buffer, spec, said, look.sources.clock())
+        seen = look.sources.kept(f"labels/{spec.name}/{said}", read)
+        charts.append((title, seen, bar_plot(seen)))
+    return look.render.fragment("_labels.html", charts=charts)
 
 
 def _task(look: Look) -> TaskSpec:

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from config.sections import TrainingSettings
 from daemon.process import child_environment
+from daemon.training.runners.child import Child
 from trainers.job import guards
 from trainers.job import spec as job_spec
 from trainers.job.spec import JobResult, JobSpec, Progress
@@ -45,12 +46,17 @@ class LocalRunner:
         self._stop = stop
         self._command = command
         self._ended: set[str] = set()
+        self._cpu_s: float | None = None
 
     def run(self, spec: JobSpec, report: Callable[[Progress], None]) -> JobResult:
         """Return what the child found; after running out of memory it is started once more with half the batch, twice as often.
 
         The status `try_later` says that the same order may succeed later; any other failure is for good.
         """
+        self._cpu_s = None
+        return self._carried_out(spec, report).model_copy(update={"cpu_s": self._cpu_s})
+
+    def _carried_out(self, spec: JobSpec, report: Callable[[Progress], None]) -> JobResult:
         result = self._attempt(spec, report)
         if result.status != "out_of_memory" or self._stop.is_set():
             return result
@@ -80,7 +86,7 @@ class LocalRunner:
         except OSError as error:
             # The machine lacks processes, descriptors or memory just now; the other threads continue.
             return _try_later(spec, f"the training child could not be started ({error.strerror or error})")
-        assert child.stdout is not None  # noqa: S101 - asked for; narrows the type
+        assert child.process.stdout is not None  # noqa: S101 - asked for; narrows the type
         heard = _Heard()
 
         def listen(progress: Progress) -> None:
@@ -88,34 +94,38 @@ class LocalRunner:
             report(progress)
 
         reader = threading.Thread(
-            target=_forward, args=(spec.run_id, child.stdout, listen), name=f"progress-{spec.run_id}", daemon=True
+            target=_forward, args=(spec.run_id, child.process.stdout, listen), name=f"progress-{spec.run_id}", daemon=True
         )
         reader.start()
         ended_by = self._wait(child, spec.run_id, heard)
         reader.join(timeout=self._settings.stop_grace_s)
-        return self._outcome(spec, child.returncode, ended_by)
+        if child.cpu_s is not None:
+            self._cpu_s = (self._cpu_s or 0.0) + child.cpu_s
+        return self._outcome(spec, child.process.returncode, ended_by)
 
-    def _start(self, spec: JobSpec) -> subprocess.Popen[bytes]:
+    def _start(self, spec: JobSpec) -> Child:
         """Write the order and start the child. Raises OSError."""
         spec.run_dir.mkdir(parents=True, exist_ok=True)
         self.prepare(spec)
         (spec.run_dir / job_spec.RESULT_FILE).unlink(missing_ok=True)
         with (spec.run_dir / job_spec.LOG_FILE).open("ab") as job_log:
-            return subprocess.Popen(
-                [*self._command, str(spec.run_dir / job_spec.SPEC_FILE)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=job_log,
-                start_new_session=True,
-                env=_environment(spec),
+            return Child(
+                subprocess.Popen(
+                    [*self._command, str(spec.run_dir / job_spec.SPEC_FILE)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=job_log,
+                    start_new_session=True,
+                    env=_environment(spec),
+                )
             )
 
-    def _wait(self, child: subprocess.Popen[bytes], run_id: str, heard: _Heard) -> str:
+    def _wait(self, child: Child, run_id: str, heard: _Heard) -> str:
         """Wait for the child; return why it was stopped from outside, or an empty string."""
         deadline = time.monotonic() + self._settings.time_limit_s
         while child.poll() is None:
             if ended_by := self._ends_it(run_id, heard, deadline):
-                log.info("training.child_ended", run_id=run_id, by=ended_by, pid=child.pid)
+                log.info("training.child_ended", run_id=run_id, by=ended_by, pid=child.process.pid)
                 _end(child, self._settings.stop_grace_s)
                 return ended_by
             time.sleep(_POLL_S)
@@ -147,9 +157,15 @@ class LocalRunner:
             )
         if (result := job_spec.read_result(spec.run_dir) or self._out_of_memory(spec, exit_code)) is not None:
             return result
+        what = f"the child ended with code {exit_code} and left no result"
+        if exit_code == 0 and (spec.run_dir / job_spec.RESULT_FILE).is_file():
+            # Children start from the files that are installed now; this process has loaded those of its own start.
+            what = (
+                "the child left a result that this daemon cannot read; perhaps another version of the program was installed "
+                "while the daemon ran. Restart the daemon, and the run goes on"
+            )
         # Whatever it was, the child could not even say so: killed, crashed, or the disk is full.
-        tail = _tail(spec.run_dir / job_spec.LOG_FILE)
-        return _try_later(spec, f"the child ended with code {exit_code} and left no result; the end of its log: {tail}")
+        return _try_later(spec, f"{what}; the end of its log: {_tail(spec.run_dir / job_spec.LOG_FILE)}")
 
     def _out_of_memory(self, spec: JobSpec, exit_code: int) -> JobResult | None:
         """Return the result of a child that could not write one because it got no memory, None when it ended otherwise."""
@@ -216,15 +232,14 @@ def _forward(run_id: str, stream: IO[bytes], report: Callable[[Progress], None])
             report(progress)
 
 
-def _end(child: subprocess.Popen[bytes], grace_s: float) -> None:
+def _end(child: Child, grace_s: float) -> None:
     """Ask the child's whole group to stop, then kill what is left of it."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(timeout=grace_s)
+        os.killpg(child.process.pid, signal.SIGTERM)
+    child.wait(grace_s)
     # Also where the child went politely: it may have left processes of its own.
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
+        os.killpg(child.process.pid, signal.SIGKILL)
     child.wait()
 
 

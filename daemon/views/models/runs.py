@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from daemon.training.triggers import request_key
 from daemon.views.models.comparison import Comparison
@@ -22,6 +22,11 @@ VERDICTS: Mapping[Verdict, str] = {"promote": "promoted", "keep": "not promoted"
 
 Kind = Literal["full", "incremental", "refresh"]
 """What a run does: begin at the base model, go on from the champion, or solve the champion's head anew."""
+
+
+StandsStill = Literal["waiting", "held", "interrupted"]
+STANDING_STILL: tuple[StandsStill, ...] = get_args(StandsStill)
+"""What a run that is not over may be at while nobody works at it."""
 
 
 class Outcome(View):
@@ -72,6 +77,8 @@ class Run(Outcome):
     """How often it has failed temporarily; `error` names the last."""
     retry_at: datetime | None
     """When it is tried again after that."""
+    cpu_s: float | None = None
+    """Processor seconds of its children, over all attempts; None: not counted."""
 
     @property
     def seconds(self) -> float | None:
@@ -96,8 +103,8 @@ class UnderWay(View):
     """The run that a task has not finished yet."""
 
     run_id: str
-    state: RunState | Literal["waiting", "interrupted"]
-    """`waiting` until it is tried again, `interrupted` while no daemon runs."""
+    state: RunState | StandsStill
+    """`waiting` until it is tried again, `held` while its task is paused, `interrupted` while no daemon runs."""
     reason: str
     kind: Kind
     full: bool
@@ -140,9 +147,11 @@ def that_serve(registry: Registry, event_id: str, task: str | None = None) -> li
     return [of(record) for record in registry.runs.triggered(request_key(event_id), task)]
 
 
-def under_way(record: Record, runs_dir: Path, *, led: bool, now: datetime) -> UnderWay:
-    """Return a run that is not over; `led` says whether a daemon runs that works at it."""
-    state: RunState | Literal["waiting", "interrupted"] = record.state if record.retry_at is None else "waiting"
+def under_way(record: Record, runs_dir: Path, *, led: bool, held: bool, now: datetime) -> UnderWay:
+    """Return a run that is not over; `led` says whether a daemon runs that works at it, `held` whether its task is paused."""
+    state: RunState | StandsStill = record.state if record.retry_at is None else "waiting"
+    if held and state == "published":
+        state = "held"
     lines = history(runs_dir / record.run_id) if led and record.retry_at is None else []
     return UnderWay(
         run_id=record.run_id,

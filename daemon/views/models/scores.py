@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from daemon.views.labels_over_time import monday_of
 from daemon.views.models.comparison import Comparison, Part, Scale
 from daemon.views.models.versions import Move, history
 from daemon.views.view import JsonFloat, View
@@ -61,6 +62,10 @@ class Week(View):
     runs: int
     seconds: float
     """From start to end of each run, by the clock."""
+    cpu_s: float
+    """Processor seconds of those that were counted."""
+    uncounted: int
+    """Runs whose processor time is unknown: an older version ran them."""
     whole: bool
     """False: it had more runs than were read."""
 
@@ -94,16 +99,23 @@ def labels_of(comparison: Comparison | None) -> tuple[LabelOfChampion, ...]:
 
 def weeks(registry: Registry, task: str, now: datetime) -> tuple[Week, ...]:
     """Return what the runs of the last eight weeks took, oldest week first; weeks begin on Monday, UTC."""
-    monday = (now - timedelta(days=now.weekday())).replace(hour=0, minute=0, second=0, microsecond=0)
+    monday = monday_of(now)
     starts = [monday - timedelta(weeks=back) for back in range(_WEEKS - 1, -1, -1)]
-    took: dict[datetime, list[float]] = {start: [] for start in starts}
-    found = registry.runs.times(task, since=starts[0], limit=_MOST_TIMES)
-    for started, finished in found:
+    took: dict[datetime, list[tuple[float, float | None]]] = {start: [] for start in starts}
+    found = registry.runs.costs(task, since=starts[0], limit=_MOST_TIMES)
+    for started, finished, cpu_s in found:
         begins = max(start for start in starts if start <= started)
-        took[begins].append((finished - started).total_seconds())
-    read_from = min(started for started, _finished in found) if len(found) == _MOST_TIMES else starts[0]
+        took[begins].append(((finished - started).total_seconds(), cpu_s))
+    read_from = min(started for started, _finished, _cpu_s in found) if len(found) == _MOST_TIMES else starts[0]
     return tuple(
-        Week(begins=start, runs=len(spent), seconds=sum(spent), whole=start >= read_from)
+        Week(
+            begins=start,
+            runs=len(spent),
+            seconds=sum(seconds for seconds, _cpu_s in spent),
+            cpu_s=sum(cpu_s or 0.0 for _seconds, cpu_s in spent),
+            uncounted=sum(cpu_s is None for _seconds, cpu_s in spent),
+            whole=start >= read_from,
+        )
         for start, spent in took.items()
         if start >= read_from or spent
     )

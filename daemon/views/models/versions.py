@@ -123,6 +123,12 @@ def history(registry: Registry, task: str) -> list[Move]:
     return [Move.model_validate(move) for move in registry.versions.history(task)]
 
 
+def answering_at(registry: Registry, task: str, moment: datetime) -> Move | None:
+    """Return the move by which a version had become the champion of a task at a moment; None before the first."""
+    moves = (move for move in history(registry, task) if move.kind in ("promote", "rollback") and move.moved_at <= moment)
+    return max(moves, key=lambda move: move.generation, default=None)
+
+
 def difference(registry: Registry, left: str, right: str) -> Diff:
     """Return how two versions differ. Raises `UserError` when one does not exist."""
     from registry.reports import diff  # noqa: PLC0415 - only this needs it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from config.errors import UserError
+from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
 from trainers.compare.metrics import errors, f1, signals, spearman
 from trainers.compare.metrics.metric import Metric, TakesWeights
@@ -31,6 +32,16 @@ def find(name: str) -> Metric:
 
 def of(task: TaskSpec) -> Metric:
     """Return the metric that decides for a task, with the weights of the task's dimensions. Raises as `find` does."""
-    metric = find(task.promotion.metric)
+    return _weighted(find(task.promotion.metric), task)
+
+
+def all_of(task: TaskSpec) -> list[Metric]:
+    """Return the metric that decides, then the others that could decide for a task of its kind. Raises as `find` does."""
+    deciding = task.promotion.metric
+    others = (name for name in kinds.get(task.kind).metrics if name != deciding)
+    return [_weighted(find(name), task) for name in (deciding, *others)]
+
+
+def _weighted(metric: Metric, task: TaskSpec) -> Metric:
     weights = {dimension.name: dimension.weight for dimension in task.dimensions}
     return metric.weighted(weights) if weights and isinstance(metric, TakesWeights) else metric

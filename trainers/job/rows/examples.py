@@ -23,7 +23,7 @@ def examples_of(rows: pa.Table) -> Sequence[Example]:
     return [
         Example(
             example_id=example_id, text=text, target=parsed(target), weight=weight, event_time=event_time,
-            document=document or story, independent=selected_by in INDEPENDENT, is_new=is_new,
+            document=document or story, story=story, independent=selected_by in INDEPENDENT, is_new=is_new,
             scope=None if scope is None else frozenset(scope),
         )
         for example_id, text, target, weight, event_time, document, story, selected_by, is_new, scope in zip(

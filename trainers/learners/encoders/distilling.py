@@ -2,7 +2,8 @@
 
 Where one label is right the cross entropy of both models' probabilities at a temperature counts beside that of gold, multiplied
 by the square of the temperature, so that its gradient does not shrink (Hinton, Vinyals and Dean, arXiv 1503.02531). Where several
-may be, the same of each label by itself. Numbers are a mean of gold and of the teacher's.
+may be, the same of each label by itself. Numbers are a mean of gold and of the teacher's. Signals are both: scores are numbers,
+and in each category one tag is right.
 """
 
 from __future__ import annotations
@@ -15,11 +16,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from config.kinds.signals.categories import label_of
 from perennial_artifact.sentence.head import Features
 from trainers.learners.encoders.encoder import TextEncoder
 from trainers.learners.encoders.fine_tuning import Row
+from trainers.learners.encoders.losses.signals import loss_of as signals_loss_of
+from trainers.learners.encoders.losses.signals import taught_loss_of as taught_signals_loss_of
+from trainers.learners.heads.solving import Floats
 from trainers.learners.protocols import Example, TrainingPlan
 from trainers.learners.ridge.soft import mixed
+from trainers.learners.ridge.solving import Loss as NumberLoss
+from trainers.learners.signals.rows import Shown
+from trainers.learners.signals.soft import LEAST_TOLD
 from trainers.learners.taught import Taught
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -74,6 +82,44 @@ def with_numbers(
     weights = [*(row.weight for row in rows), *(row.weight for row in taught.unlabelled)]
     kept = [Row(*each) for each in zip(tokens, both, weights, strict=True)]
     return Lessons(kept, [*examples, *taught.unlabelled], None)
+
+
+def with_signals(  # noqa: PLR0917 - as above
+    taught: Taught | None, encoder: TextEncoder, rows: Sequence[Row], examples: Sequence[Example], shown: Shown, loss: NumberLoss
+) -> Lessons:
+    """Return the rows of `examples` with what the teacher says of each category's score and tags, and its texts without gold."""
+    sizes = [len(tags) for _name, tags in shown.categories]
+    if taught is None:
+        return Lessons(rows, examples, signals_loss_of(loss, sizes))
+    more, count = [*examples, *taught.unlabelled], len(sizes)
+    gold = np.full((len(more), 2 * count), np.nan)
+    gold[: len(rows)] = np.array([row.label for row in rows], dtype=np.float64).reshape(-1, 2 * count)
+    said = (taught.of(more, [one.name for one in shown.measured]).astype(np.float64) + 1.0) / 2.0
+    softened = np.hstack([
+        _softened(taught.of(more, [label_of(name, tag) for tag in tags]), gold[:, count + at], taught.temperature)
+        for at, (name, tags) in enumerate(shown.categories)
+    ])  # fmt: skip
+    share = np.full((len(more), 1), taught.share)
+    made = np.hstack([mixed(gold[:, :count], said, taught.share), gold[:, count:], share, softened]).tolist()
+    tokens = [*(row.input_ids for row in rows), *_read(taught, encoder)]
+    weights = [*(row.weight for row in rows), *(row.weight for row in taught.unlabelled)]
+    kept = [Row(*each) for each in zip(tokens, made, weights, strict=True)]
+    return Lessons(kept, more, taught_signals_loss_of(loss, sizes, taught.temperature))
+
+
+def _softened(said: Features, gold: Floats, temperature: float) -> Floats:
+    """Return a teacher's probabilities of a category's tags at the temperature, shape (rows, tags); 0 where it says nothing.
+
+    `gold` (rows) is the place of a tag, or not a number. The teacher says nothing where that is a tag that it does not know, and
+    where it holds others than these tags more probable: what it leaves for these would be drawn up to all.
+    """
+    known = np.nan_to_num(said.astype(np.float64))
+    says = known.sum(axis=1) >= LEAST_TOLD
+    told = ~np.isnan(gold)
+    says[told] &= np.isfinite(said[told, gold[told].astype(np.intp)])
+    softened: Floats = np.power(known, 1.0 / temperature) * says[:, None]
+    found: Floats = softened / np.maximum(softened.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    return found
 
 
 def unlabelled_features(plan: TrainingPlan, encoder: TextEncoder) -> Features | None:

@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
+from torch import nn
 from transformers import (
     PreTrainedModel,
     PrinterCallback,
@@ -28,10 +30,11 @@ from trainers.learners.encoders.weighted_trainer import Collator, Rows, Weighted
 from trainers.learners.protocols import TrainingStep
 from trainers.learners.tuning import processes
 from trainers.learners.tuning.fitting import batch_that_fits
+from trainers.learners.tuning.judging import Judging
 from trainers.learners.tuning.recipe import Learnable, Recipe, Row, Trainable
 from trainers.learners.tuning.recomputing import recomputed
 from trainers.learners.tuning.reporting import Report
-from trainers.learners.tuning.stopping import EarlyStopping, Judged
+from trainers.learners.tuning.stopping import EarlyStopping, Found, Judged
 
 _WARMUP_SHARE = 0.06
 _REPORT_EVERY_S = 1.0
@@ -50,7 +53,7 @@ def fine_tune(
     checkpoints: Path,
     report: Callable[[TrainingStep], None],
     pace: Pace | None = None,
-    judging: Sequence[Learnable] = (),
+    judging: Judging | None = None,
 ) -> Judged | None:
     """Train the model in place, from the newest valid checkpoint in `checkpoints` where there is one.
 
@@ -94,11 +97,9 @@ def fine_tune(
         )
     )  # fmt: skip
     stopping = None
-    if judging and recipe.patience is not None:
-        stopping = EarlyStopping(
-            trainable.model, lambda: trainer.loss_on(judging), checkpoints, patience=recipe.patience, rows=len(judging),
-            writes=together.first,
-        )  # fmt: skip
+    if judging is not None and recipe.patience is not None:
+        ask = partial(_ask, trainer, trainable.model, judging)
+        stopping = EarlyStopping(trainable.model, ask, judging, checkpoints, patience=recipe.patience, writes=together.first)
         # Before `Pace`, which then knows whether this step is the last.
         trainer.callback_handler.callbacks.insert(0, stopping)
     checkpoint = processes.first_says(newest_valid(checkpoints) if together.first else None)
@@ -112,6 +113,16 @@ def fine_tune(
         return None
     stopping.restore()
     return stopping.judged
+
+
+def _ask(trainer: WeightedTrainer, model: nn.Module, judging: Judging) -> Found:
+    """Return what rows kept back say of a model; where several processes tune, all hear what the first has found."""
+    score = judging.score
+    loss, outputs = trainer.asked(judging.rows, outputs=score is not None and judging.of_outputs)
+    found = Found(loss, None if score is None or not processes.here().first else score(outputs))
+    # One that was asked by itself has answered as it is served.
+    model.train()
+    return processes.first_says(found)
 
 
 def within_memory(trainable: Trainable, rows: Sequence[Learnable], recipe: Recipe, *, limit_mib: int) -> Recipe:

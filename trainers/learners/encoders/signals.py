@@ -2,52 +2,42 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from config.errors import RunFailedError
 from config.kinds.signals.categories import SIGNALS
 from config.tasks import TaskSpec
 from perennial_artifact.compute import Compute
-from perennial_artifact.description import Description, Input, describe, versions_of
 from perennial_artifact.keywords import NOTHING
 from perennial_artifact.predictor import Answer, Predictor
-from perennial_artifact.sentence.encoder import save_encoder
 from perennial_artifact.sentence.head import Features, Solved
 from perennial_artifact.sentence.layout import SIGNALS_FORMAT
-from perennial_artifact.sentence.signal_head import SignalHead
+from perennial_artifact.sentence.signal_head import SignalHead, Told
 from trainers.learners.encoders import encoder as encoders
-from trainers.learners.encoders.encoder import TextEncoder, Tuned
+from trainers.learners.encoders.distilling import with_signals
+from trainers.learners.encoders.encoder import TextEncoder
 from trainers.learners.encoders.fine_tuning import Row
-from trainers.learners.encoders.losses.signals import loss_of
-from trainers.learners.encoders.slow_run import (
-    as_it_was,
-    champion_of,
-    features_of_rows,
-    opened,
-    read_now,
-    stored,
-    tune,
-    with_note,
-)
+from trainers.learners.encoders.slow.heads import Seen, Solution, Tuning, known_of, read_from
+from trainers.learners.encoders.slow.order import as_they_are, learn, more_to_learn, refuse_no_rows
+from trainers.learners.encoders.slow.steps import sampled, to_tune
 from trainers.learners.heads.families.grouped import NOT_KNOWN
-from trainers.learners.opening import usable as usable_model
-from trainers.learners.protocols import Aligner, Example, TrainingPlan, TrainingStep
+from trainers.learners.protocols import Aligner, Example, TrainingPlan
 from trainers.learners.ridge.rows import matrix
 from trainers.learners.signals import choosing
-from trainers.learners.signals.choosing import Choice, build, choice_of, choose
-from trainers.learners.signals.rows import Shown, Usable, as_numbers, shown_by, signal_rows, usable
+from trainers.learners.signals.choosing import Choice, build, choice_of, told_by
+from trainers.learners.signals.rows import Shown, SignalRows, Usable, as_numbers, shown_by, signal_rows, usable
+from trainers.learners.signals.soft import taught_signals
 from trainers.learners.signals.starting import SignalStart, ways
-from trainers.learners.starting import where_to_start
-from trainers.learners.tried import Tried
+from trainers.learners.starting import Ways
 
-_MOST_SAMPLED = 640
+_FORMATS = frozenset({SIGNALS_FORMAT})
 
 
 class SignalsLearner:
@@ -56,41 +46,16 @@ class SignalsLearner:
     learns_from_all = True
 
     def train(self, plan: TrainingPlan, output: Path) -> None:
-        """Tune the champion's encoder, or the base model's in a full or first run, solve the heads and write a model folder.
-
-        Raises `RunFailedError` when no row tells a category, `UserError` when the base model cannot be loaded; out-of-memory
-        errors pass through.
-        """
-        champion, found = champion_of(plan), usable(plan)
-        rows = found.rows
-        head_before = _head_of(champion)
-        before = Choice() if head_before is None else choice_of(head_before)
-        # What a champion of another format knows of itself is nothing.
-        solved = None if champion is None else Solved() if head_before is None else head_before.solved
-        start = where_to_start(plan, rows, before, solved, ways(plan, found.shown))
-        encoder = opened(plan, champion if start.from_champion else None)
-        tokenised, cut = encoder.read([row.text for row in rows])
-        report = with_note(plan.report, found.note, cut=sum(cut))
-        about = _tune(plan, encoder, found, tokenised, start, before, report) if start.tune else as_it_was(solved, start, report)
-        max_tokens = encoder.max_tokens
-        save_encoder(encoder.pooled, encoder.tokenizer, output, max_tokens=max_tokens)
-        features = features_of_rows(plan, encoder, rows, tokenised, stored(plan, start))
-        head = _solve(plan, found, features, start, before, about)
-        head.write(output)
-        Description(
-            kind=plan.spec.kind, backend=plan.spec.backend, format=SIGNALS_FORMAT, base=plan.spec.base_model,
-            labels=tuple(one.name for one in head.categories),
-            input=Input(max_tokens=max_tokens), libraries=versions_of("torch", "transformers", "scikit-learn"),
-        ).write(output)  # fmt: skip
+        """Learn as `order.learn`. Raises `RunFailedError` when no row tells a category."""
+        learn(plan, output, _Signals.of)
 
     def has_more_to_learn(self, champion: Path) -> bool:
         """Return whether the champion's heads know rows that its encoder was not tuned on."""
-        with usable_model():
-            return describe(champion).format == SIGNALS_FORMAT and SignalHead.read(champion).solved.refreshes > 0
+        return more_to_learn(champion, _FORMATS)
 
     def aligner(self, model: Predictor) -> Aligner:  # noqa: ARG002 - a signal is a signal
         """Return what leaves signals as they are."""
-        return lambda text, targets: targets  # noqa: ARG005 - see above
+        return as_they_are
 
     def baseline(self, spec: TaskSpec, rows: Sequence[Example]) -> Predictor:
         """Return what a first model must beat.
@@ -98,10 +63,115 @@ class SignalsLearner:
         `majority`: of each category the mean score and the most frequent tag. `base`: heads on the untouched base model's
         features of the newest 2,000 rows. Raises `RunFailedError` when there are no rows.
         """
-        if not rows:
-            message = f"task {spec.name!r} has no training rows to make its baseline from; send some first"
-            raise RunFailedError(message)
+        refuse_no_rows(spec, rows, "some")
         return OnBase(spec, rows) if spec.promotion.baseline == "base" else MostFrequent(spec, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Signals:
+    """Heads of signals in one slow run."""
+
+    plan: TrainingPlan
+    found: Usable
+    before: Choice
+    known: Solved | None
+
+    @classmethod
+    def of(cls, plan: TrainingPlan, champion: Path | None) -> _Signals:
+        found, head = usable(plan), read_from(champion, _FORMATS, SignalHead.read)
+        return cls(
+            plan, found, Choice() if head is None else choice_of(head), known_of(champion, None if head is None else head.solved)
+        )
+
+    @property
+    def rows(self) -> Sequence[Example]:
+        return self.found.rows
+
+    @property
+    def note(self) -> str:
+        return self.found.note
+
+    @property
+    def ways(self) -> Ways[SignalRows, Choice, choosing.Start]:
+        return ways(self.plan, self.found.shown)
+
+    def started(self, start: SignalStart) -> None:
+        """Do nothing: signals have no further blocks of features."""
+
+    def tuning(self, encoder: TextEncoder, tokenised: Sequence[Sequence[int]], start: SignalStart) -> Tuning:
+        shown, chosen, loss = self.found.shown, to_tune(self.plan, self.rows), self.plan.spec.training.loss
+        examples = [self.rows[at] for at in chosen]
+        told = zip(chosen, _truth(examples, shown), examples, strict=True)
+        rows = [Row(tokenised[at], truth, row.weight) for at, truth, row in told]
+        sizes = [len(tags) for _name, tags in shown.categories]
+        outputs, taught = len(sizes) + sum(sizes), self.plan.taught
+        lessons = with_signals(taught, encoder, rows, examples, shown, loss)
+        heads = start.head or self._begun(encoder, tokenised, chosen)
+        return Tuning(
+            outputs, partial(_begin, start=heads, categories=len(sizes)), lessons.rows, lessons.examples,
+            answerable=range(outputs), depends_on=(shown, loss, taught and taught.key), loss=lessons.loss,
+            answers=partial(_answers, categories=told_by(examples, shown)),
+        )  # fmt: skip
+
+    def _begun(self, encoder: TextEncoder, tokenised: Sequence[Sequence[int]], chosen: Sequence[int]) -> choosing.Start:
+        """Return heads to tune with, solved on a sample of the rows."""
+        sample, features = sampled(self.plan, encoder, chosen, tokenised)
+        rows = signal_rows([self.rows[at] for at in sample], features, self.found.shown)
+        return choosing.start(rows, self.before, self.plan.spec.training.loss)
+
+    def read(self, seen: Seen, start: SignalStart) -> SignalRows:  # noqa: ARG002 - the same however a run began
+        return signal_rows(self.rows, seen.features, self.found.shown, self.plan.spec.keywords)
+
+    def settled(self, choice: Choice) -> Choice:
+        return choice
+
+    def solve(self, rows: SignalRows, choice: Choice, about: Solved, unlabelled: Features | None) -> Solution:
+        spec, taught = self.plan.spec, self.plan.taught
+        if taught is not None:
+            rows = taught_signals(rows, self.rows, self.found.shown, taught, unlabelled, spec.keywords)
+        head = build(rows, self.found.shown, choice, spec.training.loss, about, keywords=spec.keywords)
+        return Solution(head, tuple(one.name for one in head.categories))
+
+    def format(self, *, blocks: bool) -> str:  # noqa: ARG002 - there are none
+        return SIGNALS_FORMAT
+
+
+def _truth(rows: Sequence[Example], shown: Shown) -> list[list[float]]:
+    """Return of each row each score on a scale from 0 to 1, then the place of each tag in its category, else not a number."""
+    scores = (matrix(as_numbers(rows), shown.measured) + 1.0) / 2.0
+    tags, family, column = np.full((len(rows), len(shown.categories)), np.nan), shown.family, 0
+    gold = family.encoded(rows, shown.labels.ids)
+    for at, (_name, own) in enumerate(shown.categories):
+        if own:
+            told = gold[:, column] != NOT_KNOWN
+            tags[told, at] = gold[told, column] - family.starts[column]
+            column += 1
+    found: list[list[float]] = np.hstack([scores, tags]).tolist()
+    return found
+
+
+def _begin(head: nn.Linear, start: choosing.Start, categories: int) -> None:
+    """Set the heads that are tuned along: scores from 0 to 1, and tags; a tag that `start` lacks decides for none.
+
+    They read the encoder's features alone: what `start` makes of keywords is left out.
+    """
+    width = head.in_features
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.zero_()
+        head.weight[:categories] = torch.from_numpy(start.scores.weight[:, :width] / 2.0)
+        head.bias[:categories] = torch.from_numpy((start.scores.bias + 1.0) / 2.0)
+        places = [categories + tag for tag in start.tags.labels.tolist()]
+        head.weight[places] = torch.from_numpy(start.tags.weight[:, :width])
+        head.bias[places] = torch.from_numpy(start.tags.bias)
+
+
+def _answers(outputs: Features, categories: tuple[Told, ...]) -> list[Answer]:
+    """Return what scores from 0 to 1, and the logits of tags, answer."""
+    count, scale = len(categories), np.ones(outputs.shape[1], dtype=np.float32)
+    scale[:count] = 2.0
+    bias = np.where(np.arange(len(scale)) < count, -1.0, 0.0).astype(np.float32)
+    return SignalHead(np.diag(scale), bias, categories).answers(outputs, [False] * len(outputs))
 
 
 class MostFrequent:
@@ -141,84 +211,3 @@ class OnBase:
             return []
         features, cut = self._encoder.features(texts)
         return self._head.answers(self._head.read_by(features, texts), cut)
-
-
-def _head_of(champion: Path | None) -> SignalHead | None:
-    """Return the champion's heads; None without one that gives signals."""
-    if champion is None:
-        return None
-    with usable_model():
-        return SignalHead.read(champion) if describe(champion).format == SIGNALS_FORMAT else None
-
-
-def _tune(  # noqa: PLR0917 - all of them are what one run has
-    plan: TrainingPlan, encoder: TextEncoder, found: Usable, tokenised: Sequence[Sequence[int]], start: SignalStart,
-    before: Choice, report: Callable[[TrainingStep], None],
-) -> Solved:  # fmt: skip
-    """Tune the encoder in place; return what the heads are to say of it."""
-    chosen = [at for at, row in enumerate(found.rows) if plan.to_tune is None or row.example_id in plan.to_tune]
-    rows, shown = [found.rows[at] for at in chosen], found.shown
-    learning = [Row(tokenised[at], truth, row.weight) for at, row, truth in zip(chosen, rows, _truth(rows, shown), strict=True)]
-    sizes = [len(tags) for _name, tags in shown.categories]
-    model = Tuned(encoder.pooled, len(sizes) + sum(sizes), encoders.width(encoder.pooled))
-    _begin_head(model.head, start.head or _sampled_heads(plan, encoder, rows, learning, shown, before), len(sizes))
-    return tune(
-        plan, encoder, model, learning, rows, answerable=range(model.head.out_features), from_base=not start.from_champion,
-        depends_on=(shown, plan.spec.training.loss), report=report, loss=loss_of(plan.spec.training.loss, sizes),
-    )  # fmt: skip
-
-
-def _truth(rows: Sequence[Example], shown: Shown) -> list[list[float]]:
-    """Return of each row each score on a scale from 0 to 1, then the place of each tag in its category, else not a number."""
-    scores = (matrix(as_numbers(rows), shown.measured) + 1.0) / 2.0
-    tags, family, column = np.full((len(rows), len(shown.categories)), np.nan), shown.family, 0
-    gold = family.encoded(rows, shown.labels.ids)
-    for at, (_name, own) in enumerate(shown.categories):
-        if own:
-            told = gold[:, column] != NOT_KNOWN
-            tags[told, at] = gold[told, column] - family.starts[column]
-            column += 1
-    found: list[list[float]] = np.hstack([scores, tags]).tolist()
-    return found
-
-
-def _sampled_heads(  # noqa: PLR0917 - as above
-    plan: TrainingPlan, encoder: TextEncoder, rows: Sequence[Example], learning: Sequence[Row], shown: Shown, choice: Choice
-) -> choosing.Start:
-    """Return heads to tune with, solved on up to 640 of the rows, spread evenly over them."""
-    step = -(-len(rows) // _MOST_SAMPLED)
-    sample = rows[::step]
-    plan.tell(f"reading {len(sample)} rows for heads to begin with")
-    features = read_now(encoder, [row.input_ids for row in learning[::step]])
-    return choosing.start(signal_rows(sample, features, shown), choice, plan.spec.training.loss)
-
-
-def _begin_head(head: nn.Linear, start: choosing.Start, categories: int) -> None:
-    """Set the heads that are tuned along: scores from 0 to 1, and tags; a tag that `start` lacks decides for none.
-
-    They read the encoder's features alone: what `start` makes of keywords is left out.
-    """
-    width = head.in_features
-    with torch.no_grad():
-        head.weight.zero_()
-        head.bias.zero_()
-        head.weight[:categories] = torch.from_numpy(start.scores.weight[:, :width] / 2.0)
-        head.bias[:categories] = torch.from_numpy((start.scores.bias + 1.0) / 2.0)
-        places = [categories + tag for tag in start.tags.labels.tolist()]
-        head.weight[places] = torch.from_numpy(start.tags.weight[:, :width])
-        head.bias[places] = torch.from_numpy(start.tags.bias)
-
-
-def _solve(  # noqa: PLR0917 - as above
-    plan: TrainingPlan, found: Usable, features: Features, start: SignalStart, before: Choice, about: Solved
-) -> SignalHead:
-    """Return the heads on all rows; how they are solved was chosen on features that had not seen them, where there are any."""
-    keywords = plan.spec.keywords
-    seen = signal_rows(found.rows, features, found.shown, keywords)
-    choice = start.choice
-    if choice is None:
-        choice = before if start.tune else choose(seen, before, plan.note_tried)
-    began = time.process_time()
-    head = build(seen, found.shown, choice, plan.spec.training.loss, about, keywords=keywords)
-    plan.note_tried(Tried(name=f"solved: {choice.name}", scores={}, cpu_s=time.process_time() - began, chosen=True))
-    return head

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import distributed, nn
 from torch.utils.data import DataLoader, Dataset
@@ -14,6 +15,7 @@ from transformers import PreTrainedModel, Trainer
 from trainers.learners.encoders.losses.labels import loss_of_rows, told
 from trainers.learners.tuning import processes
 from trainers.learners.tuning.batches import GroupedByLength, Share, SharedLoader
+from trainers.learners.tuning.judging import Outputs
 from trainers.learners.tuning.rates import by_layer
 from trainers.learners.tuning.recipe import Learnable, Recipe, Trainable
 
@@ -118,21 +120,28 @@ class WeightedTrainer(Trainer):
         self.loss_sum.zero_()
         return taken
 
-    def loss_on(self, rows: Sequence[Learnable]) -> float:
-        """Return the weighted mean loss over all items of `rows`, which are not learnt from."""
+    def asked(self, rows: Sequence[Learnable], *, outputs: bool) -> tuple[float, Outputs]:
+        """Return the weighted mean loss over all items of `rows`, which are not learnt from, and what the model gives for each.
+
+        Of several processes all return the same. Without `outputs` these are none.
+        """
         self._tuned.eval()
-        rows = sorted(rows, key=lambda row: len(row.input_ids))
+        order = sorted(range(len(rows)), key=lambda at: len(rows[at].input_ids))
         size = self._recipe.batch_size
-        total = torch.zeros(2, device=self.args.device)
+        total, given = torch.zeros(2, device=self.args.device), dict[int, Outputs]()
         with torch.no_grad():
             for start in range(size * self._together.rank, len(rows), size * self._together.count):
-                inputs = self._prepare_inputs(self._collate(rows[start : start + size]))
-                loss, counted, _outputs = self._losses(self._tuned, inputs)
+                batch = order[start : start + size]
+                inputs = self._prepare_inputs(self._collate([rows[at] for at in batch]))
+                loss, counted, found = self._losses(self._tuned, inputs)
                 total += torch.stack([loss, counted])
+                if outputs:
+                    given.update(zip(batch, found.logits.float().cpu().numpy(), strict=True))
         if self._together.count > 1:
             distributed.all_reduce(total)
+            given = {at: one for part in processes.all_say(given) for at, one in part.items()}
         self._tuned.train()
-        return float(total[0] / total[1])
+        return float(total[0] / total[1]), np.array([given[at] for at in sorted(given)], dtype=np.float32)
 
     def _losses(self, model: nn.Module, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, Any]:
         """Return the sum of the weighted losses of a batch, how many items have one, and what the model returned."""

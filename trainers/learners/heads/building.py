@@ -49,7 +49,7 @@ def build(
         words=choice.words if rows.starts is not None else 0.0, temperature=temperature,
         prior={labels.names[number]: share for number, share in (shares or {}).items()},
     )  # fmt: skip
-    return Head(weight, bias, answerable, about, _thresholds(answering, len(labels.names)))
+    return Head(weight, bias, answerable, about, thresholds_of(answering, len(labels.names)))
 
 
 def choice_of(head: Head) -> Choice:
@@ -59,7 +59,8 @@ def choice_of(head: Head) -> Choice:
     return Choice(head.solved.half_life_days, head.solved.prior_days, head.solved.strength, head.solved.words)
 
 
-def _thresholds(answering: Answering, labels: int) -> npt.NDArray[np.float32] | None:
+def thresholds_of(answering: Answering, labels: int) -> npt.NDArray[np.float32] | None:
+    """Return the threshold of each of so many labels, shape (labels); None where the most probable label is given."""
     if answering.thresholds is None:
         return None
     found = np.full(labels, answering.threshold, dtype=np.float32)

@@ -19,7 +19,7 @@ from trainers.learners.taught import Taught
 
 _LEAST_PROBABLE = 0.02
 """A label below is left out: it would be a row more for next to nothing."""
-_SURE = 0.7
+SURE = 0.7
 """Of several labels those count that a teacher gives, or denies, with this probability."""
 
 
@@ -32,13 +32,14 @@ def taught_rows(
     says is never judged by: it is no gold.
     """
     texts = taught.unlabelled if unlabelled is not None else ()
-    joined = rows if unlabelled is None else _joined(rows, texts, unlabelled)
+    every = rows if unlabelled is None else joined(rows, texts, unlabelled)
     said = taught.of([*examples, *texts], labels.names)
-    found = _one_label(joined, said, len(rows), taught.share) if rows.labels.ndim == 1 else _several(joined, said, len(rows))
+    found = _one_label(every, said, len(rows), taught.share) if rows.labels.ndim == 1 else _several(every, said, len(rows))
     return found.take(np.argsort(found.days, kind="stable"))
 
 
-def _joined(rows: HeadRows, texts: Sequence[Example], features: Features) -> HeadRows:
+def joined(rows: HeadRows, texts: Sequence[Example], features: Features) -> HeadRows:
+    """Return the rows, and below them texts without gold, each a document of its own; `features` has shape (texts, features)."""
     count = len(texts)
     below: Matrix = _stacked(rows.features, features)
     nothing = np.full((count, *rows.labels.shape[1:]), 0 if rows.labels.ndim == 1 else NOT_KNOWN, dtype=rows.labels.dtype)
@@ -83,7 +84,7 @@ def _one_label(rows: HeadRows, said: Features, gold: int, share: float) -> HeadR
 def _several(rows: HeadRows, said: Features, gold: int) -> HeadRows:
     """Return the rows with the labels of texts without gold that the teacher is sure of."""
     with np.errstate(invalid="ignore"):
-        marks = np.where(said >= _SURE, 1, np.where(said <= 1.0 - _SURE, 0, NOT_KNOWN))
+        marks = np.where(said >= SURE, 1, np.where(said <= 1.0 - SURE, 0, NOT_KNOWN))
     labels = rows.labels.copy()
     labels[gold:] = marks[gold:]
     return replace(rows, labels=labels)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from perennial_artifact.keywords import NOTHING, Keywords
 from perennial_artifact.labels import LabelSet
@@ -13,6 +14,7 @@ from perennial_artifact.sentence.head import Head, Solved
 from perennial_artifact.sentence.signal_head import ScoresSolved, SignalHead, Told
 from trainers.learners.heads import building, forward
 from trainers.learners.heads.solving import Weights
+from trainers.learners.protocols import Example
 from trainers.learners.ridge import choosing as ridge
 from trainers.learners.ridge.solving import Loss, Map
 from trainers.learners.signals.rows import Shown, SignalRows
@@ -111,7 +113,7 @@ def build(
         about = replace(about, rows=len(rows), strength=choice.tags.strength)
         head = Head(np.zeros((0, width), np.float32), np.zeros(0, np.float32), labels, about)
     return SignalHead(
-        np.concatenate([scores.weight, head.weight]), np.concatenate([scores.bias, head.bias]), _told(shown, head),
+        np.concatenate([scores.weight, head.weight]), np.concatenate([scores.bias, head.bias]), _told(shown, head.thresholds),
         head.solved, ScoresSolved(choice.scores.half_life_days, choice.scores.strength), keywords,
     )  # fmt: skip
 
@@ -123,14 +125,19 @@ def tags_of(head: SignalHead) -> Head | None:
     return Head(head.weight[first:], head.bias[first:], LabelSet(names, frozenset(names)), head.solved) if names else None
 
 
-def _told(shown: Shown, head: Head) -> tuple[Told, ...]:
+def told_by(rows: Sequence[Example], shown: Shown) -> tuple[Told, ...]:
+    """Return the categories with thresholds that follow from the share of rows that say something."""
+    family, labels = shown.family, shown.labels
+    answering = family.answering(None, family.encoded(rows, labels.ids))
+    return _told(shown, building.thresholds_of(answering, len(labels.names)))
+
+
+def _told(shown: Shown, thresholds: npt.NDArray[np.float32] | None) -> tuple[Told, ...]:
     """Return the categories with the thresholds that stand at the places of `none`."""
     found, first = [], 0
     for name, tags in shown.categories:
-        known = head.thresholds is not None and NOTHING in tags
-        threshold = (
-            float(head.thresholds[first + tags.index(NOTHING)]) if known and head.thresholds is not None else _DEFAULT_THRESHOLD
-        )
+        known = thresholds is not None and NOTHING in tags
+        threshold = float(thresholds[first + tags.index(NOTHING)]) if known and thresholds is not None else _DEFAULT_THRESHOLD
         found.append(Told(name, tags, threshold))
         first += len(tags)
     return tuple(found)

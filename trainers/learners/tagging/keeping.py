@@ -67,6 +67,9 @@ class Keeping:
             _LOG.info("tried", task=self._plan.spec.name, **one.model_dump())
 
     def _model(self, labels: LabelSet) -> TokenClassifier:
-        # In full precision: the weights go on to be learnt.
-        compute = Compute(self._plan.hardware.device)
-        return TokenClassifier(self._tagger.model, self._tagger.tokenizer, labels, compute, max_tokens=self._tagger.max_tokens)
+        return as_served(self._plan, self._tagger, labels)
+
+
+def as_served(plan: TrainingPlan, tagger: Tagger, labels: LabelSet) -> TokenClassifier:
+    """Return what answers as the model will, as it is now; in full precision, because its weights go on to be learnt."""
+    return TokenClassifier(tagger.model, tagger.tokenizer, labels, Compute(plan.hardware.device), max_tokens=tagger.max_tokens)

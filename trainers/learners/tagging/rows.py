@@ -41,9 +41,13 @@ class TaggedRow:
 
     windows: Sequence[Window]
     entities: Sequence[TokenSpan]
-    is_new: bool
-    document: str | None = None
-    """The one that its text belongs to; None for a text of its own."""
+    example: Example
+    """What was read."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the champion has not learnt from it."""
+        return self.example.is_new
 
 
 @dataclass(slots=True)
@@ -105,7 +109,7 @@ def tagged(
             found.not_yet_learnt += len(laid.entities) - len(learnt_here)
         found.silent_rows += windows.count([])
         laid_rows = zip(windows, entities, batch, strict=True)
-        done += (TaggedRow(taught_by, found_in, row.is_new, row.document) for taught_by, found_in, row in laid_rows if taught_by)
+        done += (TaggedRow(taught_by, found_in, row) for taught_by, found_in, row in laid_rows if taught_by)
         report(start + len(batch))
     return done, found
 

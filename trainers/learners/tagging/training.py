@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -16,16 +16,18 @@ from perennial_artifact.tagging import tags
 from perennial_artifact.tagging.entities import FORMAT, PIECE_CHARS
 from trainers.learners.encoders.adapters import LowRank, adapted, settle_on
 from trainers.learners.encoders.fine_tuning import Trainable, fine_tune
-from trainers.learners.encoders.slow_run import apart, champion_of, fingerprint, fitted, note_judged, recipe_of, with_note
+from trainers.learners.encoders.slow.steps import champion_of, fingerprint, fitted, kept_back, note_judged, recipe_of, with_note
+from trainers.learners.entities.judging import Judge
 from trainers.learners.entities.passes import passes_of
 from trainers.learners.opening import usable
-from trainers.learners.protocols import TrainingPlan, TrainingStep
+from trainers.learners.protocols import Example, TrainingPlan, TrainingStep
 from trainers.learners.tagging import head
-from trainers.learners.tagging.keeping import Keeping
+from trainers.learners.tagging.keeping import Keeping, as_served
 from trainers.learners.tagging.labels import next_labels, of_champion
 from trainers.learners.tagging.rows import TaggedRow, tagged, targets
 from trainers.learners.tagging.tagger import Tagger, open_base, open_champion, retag, save
 from trainers.learners.tried import Tried
+from trainers.learners.tuning.judging import Judging, Outputs
 
 _LOG = structlog.get_logger(__name__)
 
@@ -91,7 +93,9 @@ def train(plan: TrainingPlan, output: Path, *, frozen: bool = False) -> None:
 
 
 def _tune(plan: TrainingPlan, tagger: Tagger, rows: Sequence[TaggedRow], labels: LabelSet, *, from_base: bool, note: str) -> None:
-    rows, judging = apart(plan, rows, [row.document for row in rows])
+    kept = kept_back(plan, [row.example for row in rows])
+    judging = _judging(plan, tagger, [rows[at] for at in kept.judging], labels)
+    rows = [row for at, row in enumerate(rows) if at not in kept.out]
     passes = passes_of(rows, plan.spec.training, full=from_base)
     # Rows with more passes than others stand in each epoch more than once.
     epochs = min(passes)
@@ -113,12 +117,29 @@ def _tune(plan: TrainingPlan, tagger: Tagger, rows: Sequence[TaggedRow], labels:
             # Another plan never resumes from this one's checkpoints.
             checkpoints=plan.work_dir / f"checkpoints-{fingerprint(recipe, (low_rank, standing_on, *start), windows)}",
             report=with_note(plan.report, note, cut=0),
-            judging=[window for row in judging for window in row.windows],
+            judging=judging,
         )
     most = max(passes)
     name = f"tuned on {len(rows)} rows, {f'{epochs} to {most}' if epochs < most else most} passes over each"
     plan.note_tried(Tried(name=name, scores={}, cpu_s=time.process_time() - began, chosen=True))
     note_judged(plan, judged)
+
+
+def _judging(plan: TrainingPlan, tagger: Tagger, rows: Sequence[TaggedRow], labels: LabelSet) -> Judging | None:
+    """Return what the model is asked after each epoch: the task's metric of the entities that it finds in whole texts."""
+    if not rows:
+        return None
+    windows = [window for row in rows for window in row.windows]
+    score = _scoring(plan, tagger, [row.example for row in rows], labels)
+    return Judging(windows, len(rows), plan.metric, plan.lower_is_better, score, of_outputs=False)
+
+
+def _scoring(plan: TrainingPlan, tagger: Tagger, texts: Sequence[Example], labels: LabelSet) -> Callable[[Outputs], float] | None:
+    """Return what gives the metric of texts, read anew each time; None where the plan has none."""
+    if plan.score is None:
+        return None
+    judge = Judge(as_served(plan, tagger, labels).borders_of, texts, plan.score)
+    return lambda _outputs: judge.score(as_served(plan, tagger, labels), texts)
 
 
 def _learn_head(plan: TrainingPlan, tagger: Tagger, rows: Sequence[TaggedRow], labels: LabelSet, *, note: str) -> None:

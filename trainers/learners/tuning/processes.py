@@ -67,6 +67,17 @@ def first_says(value: T) -> T:
     return told[0]
 
 
+def all_say(value: T) -> list[T]:
+    """Return what each process gave here, in all of them, by rank; they have met before."""
+    if here().count == 1:
+        return [value]
+    from torch import distributed  # noqa: PLC0415 - see `join`
+
+    told: list[T | None] = [None] * here().count
+    distributed.all_gather_object(told, value)
+    return [one for one in told if one is not None]
+
+
 def leave() -> None:
     """Part from the other processes; raises `LeftError` in all but the first."""
     together = here()

@@ -17,7 +17,8 @@ _BOUND = 0.1
 def loss_of(loss: Loss, weights: Sequence[float]) -> Callable[[Tensor, Tensor], Tensor]:
     """Return the loss of each row, shape (rows), of what a head gives and of the truth, both (rows, dimensions).
 
-    The mean, weighted by `weights`, over the dimensions whose truth is a number: a row counts alike however many these are.
+    The mean, weighted by `weights`, over the dimensions whose truth is a number: a row counts alike however many these are, and
+    one without any for nothing.
     """
     shares = torch.tensor(weights, dtype=torch.float32)
 
@@ -29,6 +30,7 @@ def loss_of(loss: Loss, weights: Sequence[float]) -> Callable[[Tensor, Tensor], 
             if loss == "mse"
             else huber_loss(given, truth, reduction="none", delta=_BOUND)
         )
-        return (each * known).sum(dim=1) / known.sum(dim=1)
+        total = known.sum(dim=1)
+        return (each * known).sum(dim=1) / torch.where(total > 0, total, torch.ones_like(total))
 
     return of_rows

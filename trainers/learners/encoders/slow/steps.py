@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import structlog
@@ -20,7 +20,8 @@ from perennial_artifact.sentence.head import Solved
 from trainers.learners.encoders import encoder as encoders
 from trainers.learners.encoders.adapters import LowRank, adapted
 from trainers.learners.encoders.encoder import TextEncoder, Tuned
-from trainers.learners.encoders.fine_tuning import Learnable, Recipe, Row, Trainable, fine_tune, within_memory
+from trainers.learners.encoders.fine_tuning import Learnable, Recipe, Trainable, fine_tune, within_memory
+from trainers.learners.encoders.slow.heads import Tuning
 from trainers.learners.encoders.stored import features_of
 from trainers.learners.features import Features, FeatureSet
 from trainers.learners.opening import usable as usable_model
@@ -28,14 +29,14 @@ from trainers.learners.protocols import Example, TrainingPlan, TrainingStep
 from trainers.learners.starting import Start
 from trainers.learners.tried import Tried
 from trainers.learners.tuning import processes
+from trainers.learners.tuning.judging import Judging, KeptBack, keep_back
 from trainers.learners.tuning.rates import rate_for, size_of
-from trainers.learners.tuning.stopping import Judged, keep_back
+from trainers.learners.tuning.stopping import Judged
 
 _ROWS_PER_BATCH = 32
+_MOST_SAMPLED = 640
 
 _LOG = structlog.get_logger(__name__)
-
-T = TypeVar("T")
 
 
 def champion_of(plan: TrainingPlan, *, of_format: str | None = None) -> Path | None:
@@ -79,60 +80,80 @@ def read_now(encoder: TextEncoder, tokenised: Sequence[Sequence[int]]) -> Featur
     return np.concatenate(parts)
 
 
+def to_tune(plan: TrainingPlan, rows: Sequence[Example]) -> list[int]:
+    """Return the numbers of the rows that the encoder is tuned on."""
+    return [at for at, row in enumerate(rows) if plan.to_tune is None or row.example_id in plan.to_tune]
+
+
+def sampled(
+    plan: TrainingPlan, encoder: TextEncoder, chosen: Sequence[int], tokenised: Sequence[Sequence[int]]
+) -> tuple[list[int], Features]:
+    """Return up to 640 of the rows `chosen`, spread evenly over them, and what an encoder makes of these before it is tuned."""
+    sample = list(chosen[:: -(-len(chosen) // _MOST_SAMPLED)])
+    plan.tell(f"reading {len(sample)} rows for a head to begin with")
+    return sample, read_now(encoder, [tokenised[at] for at in sample])
+
+
 def tune(
     plan: TrainingPlan,
     encoder: TextEncoder,
     model: Tuned,
-    learning: Sequence[Row],
-    rows: Sequence[Example],
+    wanted: Tuning,
     *,
-    answerable: Sequence[int],
     from_base: bool,
-    depends_on: object,
     report: Callable[[TrainingStep], None],
-    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
 ) -> Solved:
-    """Tune the encoder and the head of `model` in place; return what a head is to say of it.
-
-    `learning` are the `rows`, tokenised. A checkpoint is taken up only where `depends_on` and all else that its steps depend on
-    are the same.
-    """
+    """Tune the encoder and the head of `model` in place; return what a head is to say of it."""
+    rows, learning = wanted.examples, wanted.rows
     epochs = epochs_over(plan, len(rows), from_base=from_base)
     recipe = recipe_of(plan, encoder.pooled.transformer, epochs, from_base=from_base)
-    taught, judging = apart(plan, learning, [row.document for row in rows])
+    kept = kept_back(plan, rows)
+    taught = [row for at, row in enumerate(learning) if at not in kept.out]
     began = time.process_time()
     low_rank = LowRank.of(plan.spec.training)
     with adapted(encoder.pooled.transformer, low_rank, base=plan.spec.base_model, work=plan.work_dir) as standing_on:
-        trainable = Trainable(model, encoder.pooled.transformer, encoder.pad, model.head.out_features, loss=loss)
+        trainable = Trainable(model, encoder.pooled.transformer, encoder.pad, wanted.outputs, loss=wanted.loss)
         recipe = fitted(plan, trainable, learning, recipe)
         judged = fine_tune(
             trainable,
             taught,
-            answerable,
+            wanted.answerable,
             recipe,
-            checkpoints=plan.work_dir / f"checkpoints-{_fingerprint(plan, recipe, rows, (low_rank, standing_on, depends_on))}",
+            checkpoints=plan.work_dir
+            / f"checkpoints-{_fingerprint(plan, recipe, rows, (low_rank, standing_on, wanted.depends_on))}",
             report=report,
-            judging=judging,
+            judging=_judging(plan, wanted, kept),
         )
-    done = max(judged.losses) if judged else recipe.epochs
+    done = max(judged.found) if judged else recipe.epochs
     name = f"tuned for {done} epoch{'s' if done > 1 else ''} on {len(taught)} rows"
     plan.note_tried(Tried(name=name, scores={}, cpu_s=time.process_time() - began, chosen=True))
     note_judged(plan, judged)
     return Solved(tuned_rows=len(taught), tuned_until=max(row.event_time for row in rows).isoformat())
 
 
-def apart(plan: TrainingPlan, rows: Sequence[T], documents: Sequence[str | None]) -> tuple[Sequence[T], Sequence[T]]:
-    """Return the rows to tune on and those that judge each epoch; of these there are none without early stopping.
+def kept_back(plan: TrainingPlan, rows: Sequence[Example]) -> KeptBack:
+    """Return which of the rows to tune on judge each epoch instead; none without early stopping.
 
-    Nor are there where too few rows could be kept back: then every epoch is learnt, and the run's history says so.
+    Nor are there any where too few rows could be kept back: then every epoch is learnt, and the run's history says so.
     """
     if plan.spec.training.early_stopping is None:
-        return rows, ()
-    kept = keep_back(documents, plan.seed)
-    if not kept:
+        return KeptBack(frozenset(), ())
+    kept = keep_back(rows, plan.seed)
+    if not kept.judging:
         plan.tell(f"{len(rows)} rows are too few to keep some back: tuning does not stop early")
         _LOG.warning("not_stopping_early", task=plan.spec.name, rows=len(rows), next="every epoch is learnt")
-    return [row for at, row in enumerate(rows) if at not in kept], [rows[at] for at in sorted(kept)]
+    return kept
+
+
+def _judging(plan: TrainingPlan, wanted: Tuning, kept: KeptBack) -> Judging | None:
+    """Return what the model is asked after each epoch: the task's metric of what the layer that is tuned along answers."""
+    if not kept.judging:
+        return None
+    score, gold = plan.score, [wanted.examples[at].target for at in kept.judging]
+    return Judging(
+        [wanted.rows[at] for at in kept.judging], len(kept.judging), plan.metric, plan.lower_is_better,
+        None if score is None else lambda outputs: score(gold, wanted.answers(outputs)),
+    )  # fmt: skip
 
 
 def fitted(plan: TrainingPlan, trainable: Trainable, rows: Sequence[Learnable], recipe: Recipe) -> Recipe:

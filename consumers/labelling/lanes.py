@@ -1,0 +1,136 @@
+"""The lanes of the desk: what each is for, which rows it draws, and what an answer to one of them says of how it was chosen.
+
+A lane is one entry of `LANES`. One that joins says which items it has; the queue, the page and the command find it there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from consumers.defence.agreement import relation
+from consumers.labelling.offers import BySaid, Held, Offer, Pool, Said
+
+_FAR = 16
+"""Digits of a hash that make a number of 64 bits: the second ones here, because a draw goes by the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that a person is asked about: a text, by its SHA-256."""
+
+    text_sha256: str
+    offer: Offer | None = None
+    """The article; None where the text is another's."""
+    said: Sequence[Said] = ()
+    """What people said of it, the newest last."""
+    held: Sequence[Held] = ()
+    """The feedback about it that waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks for items, and what the rules leave open."""
+
+    annotator: str
+    double_share: float
+    """Of the texts this share is labelled by a second person too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A source of items."""
+
+    name: str
+    title: str
+    about: str
+    """One sentence for people."""
+    items: Callable[[Pool, BySaid, Asked], Iterator[Item]]
+    decides: Literal["label", "feedback"] = "label"
+    selected_by: Literal["held_out", "audit"] | None = None
+    """How the rows are chosen, as label events say it; None: as the answers before say it."""
+    origin: Literal["gold", "audit"] = "gold"
+    blind: bool = True
+    """Whether what others said is kept from who labels. What a model said is shown in no lane."""
+    settles: bool = False
+    """Whether an answer decides where annotators differ."""
+
+
+def is_doubled(text_sha256: str, share: float) -> bool:
+    """Return whether a second person labels a text: the same for everybody, and with every draw, whatever it goes by."""
+    return int(text_sha256[_FAR : 2 * _FAR], 16) < share * float(2**64)
+
+
+def _test(pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:
+    # Of near copies one tells as much as all: they count as one when a comparison is decided.
+    stories: set[str] = set()
+    for offer in pool.held_out:
+        wanted = _wanted(offer, pool, said, asked)
+        story = offer.story_id or offer.row_id
+        fresh = not said.about(offer.text_sha256)
+        if wanted is not None and not (fresh and (story in stories or story in pool.measured)):
+            stories.add(story)
+            yield wanted
+
+
+def _audit(pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:
+    for offer in pool.drawn:
+        if (wanted := _wanted(offer, pool, said, asked)) is not None:
+            yield wanted
+
+
+def _wanted(offer: Offer, pool: Pool, said: BySaid, asked: Asked) -> Item | None:
+    """Return an article as an item where its text needs a label of this person."""
+    about = said.about(offer.text_sha256)
+    if not about:
+        return None if offer.text_sha256 in pool.labelled else Item(offer.text_sha256, offer)
+    by_another = len(about) == 1 and about[0].annotator != asked.annotator and not about[0].settles
+    return Item(offer.text_sha256, offer, about) if by_another and is_doubled(offer.text_sha256, asked.double_share) else None
+
+
+def _conflicts(pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:  # noqa: ARG001 - as every lane
+    texts: dict[str, list[Held]] = {}
+    for one in pool.held:
+        texts.setdefault(one.text_sha256, []).append(one)
+    for text_sha256, held in texts.items():
+        yield Item(text_sha256, held=tuple(held))
+
+
+def _adjudication(pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:  # noqa: ARG001 - as every lane
+    offers = {offer.text_sha256: offer for offer in (*pool.held_out, *pool.drawn)}
+    for text_sha256, people in said.of.items():
+        about = tuple(people.values())
+        if not any(one.settles for one in about) and differ(about):
+            yield Item(text_sha256, offers.get(text_sha256), about)
+
+
+def differ(about: Sequence[Said]) -> bool:
+    """Return whether any two of those who labelled a text do not say the same."""
+    return any(
+        relation(one.target, other.target) != "same" for at, one in enumerate(about) for other in about[at + 1 :]
+    )  # fmt: skip
+
+
+LANES: Mapping[str, Lane] = {
+    lane.name: lane
+    for lane in (
+        Lane(
+            "test", "Test rows", "Held-out articles without a label: they decide whether a version is promoted.", _test,
+            selected_by="held_out",
+        ),
+        Lane(
+            "conflicts", "Conflicts", "Feedback of users that contradicts others and waits for a person.", _conflicts,
+            decides="feedback", blind=False,
+        ),
+        Lane(
+            "audit", "Audit", "Articles drawn at random each week, whatever a model says of them.", _audit,
+            selected_by="audit", origin="audit",
+        ),
+        Lane(
+            "adjudication", "Adjudication", "Texts of which two annotators said different things; your label decides.",
+            _adjudication, blind=False, settles=True,
+        ),
+    )
+}  # fmt: skip
+"""By name, in the order in which they are asked."""

@@ -1,0 +1,259 @@
+"""`perennial review`: the desk at a terminal; its queue as JSON; and answers of programs, one a line."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from config.errors import UserError
+from config.words import counted, printable
+from daemon.cli import completing
+from daemon.cli.output import AsJson, console, print_json, say
+from daemon.cli.settings import load_settings
+from daemon.views import opening
+
+if TYPE_CHECKING:
+    from daemon.labelling.answering import Desk, Told
+    from daemon.views.desk import models
+
+_HELP = (
+    "A key or a label answers; several, separated by commas (keys also by spaces); 0: none. s skips, u opens your last answer "
+    "again, n TEXT adds a note to your next answer, q quits. =LABEL is a label whatever it is called."
+)
+_FORMS: Mapping[str, str] = {
+    "spans": "Mark with KEY: words of the text, or 12-20 KEY; several, separated by semicolons; 0: nothing to mark.",
+    "numbers": "Answer as name=3, other=4.5; leave out what you cannot tell.",
+    "signals": "Answer as name=0.5 tag, other=-1 tag; leave out what you cannot tell.",
+}
+_ENDS = 2
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's command to the application."""
+    app.command()(review)
+
+
+def review(
+    task: Annotated[str, typer.Argument(help="Task whose texts are asked about.", autocompletion=completing.tasks)],
+    lane: Annotated[
+        str, typer.Option(help="test, conflicts, audit or adjudication; left out, the first in which something waits.")
+    ] = "",
+    annotator: Annotated[str, typer.Option(help="Your name, as answers keep it; left out, your user name.")] = "",
+    limit: Annotated[int, typer.Option(help="At most so many texts.", min=1)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Label held-out texts, decide conflicts and audit, one text after another; or list them with --json.
+
+    Without a terminal, answers are read from standard input, one JSON object a line (docs/desk.md).
+    """
+    from daemon.labelling import answering  # noqa: PLC0415 - heavy
+
+    name = answering.annotator_of(annotator or _user())
+    with _opened(task, name) as desk:
+        if as_json:
+            print_json(_look(desk, lane, limit=limit))
+        elif sys.stdin.isatty():
+            _Terminal(desk, lane).ask(limit)
+        else:
+            _read_answers(desk)
+
+
+@contextmanager
+def _opened(task: str, annotator: str) -> Iterator[Desk]:
+    from config.tasks import load_tasks  # noqa: PLC0415 - heavy
+    from daemon.labelling.answering import Desk  # noqa: PLC0415 - heavy
+
+    settings = load_settings()
+    tasks = load_tasks(settings.tasks_folder)
+    if task not in tasks:
+        message = f"task {task!r} is not defined in {settings.tasks_folder}; the tasks are {', '.join(sorted(tasks))}"
+        raise UserError(message)
+    with opening.registry(settings) as registry, opening.buffer(settings) as buffer:
+        yield Desk(tasks[task], annotator, "perennial review", settings, registry, buffer)
+
+
+def _look(desk: Desk, lane: str, *, item: str = "", limit: int = 1) -> models.Desk:
+    from daemon.views.desk import reading  # noqa: PLC0415 - heavy
+
+    return reading.look(
+        desk.task,
+        desk.annotator,
+        lane,
+        registry=desk.registry,
+        buffer=desk.buffer,
+        settings=desk.settings,
+        item=item,
+        limit=limit,
+    )
+
+
+class _Terminal:
+    """Asks a person about one text after another."""
+
+    def __init__(self, desk: Desk, lane: str) -> None:
+        self._desk = desk
+        self._lane = lane
+        self._note = ""
+
+    def ask(self, limit: int) -> None:
+        """Ask about up to `limit` texts; ends at the end of the queue, of the input, or when the person says so."""
+        item, answered = "", 0
+        while answered < limit:
+            seen = _look(self._desk, self._lane, item=item)
+            if not seen.items:
+                say((f"{seen.lane.title}: nothing waits for you. ", "bold"), seen.lane.about)
+                say(*_elsewhere(seen))
+                return
+            shown = seen.items[0]
+            self._show(seen, shown)
+            line = self._line()
+            while line is not None and not (told := self._answered(seen, shown, line)):
+                line = self._line()
+            if line is None:
+                break
+            if told == "undo":
+                item = seen.last[0].item if seen.last else ""
+                self._lane = seen.last[0].lane if seen.last else self._lane
+                continue
+            item, answered = "", answered + 1
+        say(f"{counted(answered, 'text')} answered or skipped; `perennial review {self._desk.task.name}` goes on")
+
+    def _show(self, seen: models.Desk, shown: models.Item) -> None:
+        say("")
+        say((f"{seen.lane.title}, {seen.lane.waiting} waiting", "bold"), (f"  {seen.progress.words}", "dim"))
+        say(shown.text)
+        if shown.cut:
+            say((f"cut: the text has {shown.chars} characters", "yellow"))
+        for one in shown.said:
+            say((f"{one.annotator} said ", "dim"), (one.words, "bold"), f"  {one.note or ''}")
+        if shown.yours:
+            say("you said ", (shown.yours.words, "bold"), "; your next answer replaces it")
+        if seen.lane.decides == "feedback":
+            for held in shown.held:
+                say((f"[{held.key}] ", "bold"), held.words, (f"  {held.user}, {held.why}", "dim"))
+            say(("[0] ", "bold"), "none of them")
+        elif seen.widget in ("numbers", "signals"):
+            for asked in seen.measured:
+                say((asked.name, "bold"), f"  {asked.low:g} to {asked.high:g}  {' '.join(asked.tags)}")
+        else:
+            say(*_labels(seen))
+        if seen.widget in _FORMS and seen.lane.decides == "label":
+            say((_FORMS[seen.widget], "dim"))
+
+    def _line(self) -> str | None:
+        """Return what the person writes; None at the end of the input and for q."""
+        console.print("> ", end="")
+        line = sys.stdin.readline()
+        return None if not line or line.strip() == "q" else line.strip()
+
+    def _answered(self, seen: models.Desk, shown: models.Item, line: str) -> str:
+        """Take one line in; return whether and how it goes on: empty where the same text is asked about again."""
+        if line in ("", "h", "?"):
+            say((_HELP, "dim"))
+            return ""
+        if line == "u":
+            return "undo"
+        if line.startswith("n "):
+            self._note = line[2:].strip()
+            say(("the note goes with your next answer", "dim"))
+            return ""
+        try:
+            told = self._told(seen, shown, line)
+        except (UserError, ValueError) as error:
+            say(("not sent: ", "bold red"), str(error))
+            return ""
+        self._note = ""
+        say(("" if told.done else "not changed: ", "bold red"), told.words)
+        return "done"
+
+    def _told(self, seen: models.Desk, shown: models.Item, line: str) -> Told:
+        from config.kinds import forms  # noqa: PLC0415 - heavy
+
+        if line == "s":
+            return self._desk.skip(shown.lane, shown.item)
+        if seen.lane.decides == "feedback":
+            if line == "0":
+                return self._desk.decide(shown.item, None, self._note)
+            accepted = next((one.event_id for one in shown.held if line in (one.key, one.event_id)), None)
+            if accepted is None:
+                message = f"{line!r} is none of the keys; h tells what there is"
+                raise UserError(message)
+            return self._desk.decide(shown.item, accepted, self._note)
+        keys = {one.key: one.name for one in seen.choices if one.key}
+        given = (
+            {forms.LABEL: [line[1:].strip()]}
+            if line.startswith("=")
+            else forms.fields_of_line(seen.widget, line, lambda said: keys.get(said, said))
+        )
+        known = {one.name for one in seen.choices}
+        if odd := sorted(set(given.get(forms.LABEL, ())) - known) if not line.startswith("=") and known else []:
+            # A slip of a finger must not make a label.
+            message = f"{odd[0]!r} is no key and no label so far" + (f"; ={odd[0]} makes it one" if seen.open_labels else "")
+            raise UserError(message)
+        return self._desk.label(shown.lane, shown.item, given, self._note)
+
+
+def _labels(seen: models.Desk) -> list[str | tuple[str, str]]:
+    parts: list[str | tuple[str, str]] = []
+    for one in seen.choices:
+        parts += [(f"[{one.key}] ", "bold") if one.key else "", f"{one.name}   "]
+    return parts or ["no label so far: =LABEL makes one"]
+
+
+def _elsewhere(seen: models.Desk) -> list[str]:
+    found = [f"--lane {one.name} ({one.waiting})" for one in seen.lanes if one.waiting]
+    return [f"Elsewhere: {', '.join(found)}" if found else f"{seen.progress.words}. New articles are placed within seconds."]
+
+
+def _read_answers(desk: Desk) -> None:
+    """Answer each line of standard input with one of what came of it; exit code 2 where one was refused, and the others stay."""
+    refused = 0
+    for number, line in enumerate(sys.stdin, start=1):
+        if not line.strip():
+            continue
+        try:
+            said = json.loads(line)
+            if not isinstance(said, dict):
+                message = "it is no JSON object"
+                raise UserError(message)  # noqa: TRY301 - told as every other refusal
+            told = _answer(desk, said)
+            result: dict[str, Any] = {"line": number, "done": told.done, "said": told.words}
+        except (UserError, ValueError) as error:
+            result = {"line": number, "done": False, "said": str(error)}
+        refused += not result["done"]
+        sys.stdout.write(printable(json.dumps(result, ensure_ascii=False)) + "\n")
+        sys.stdout.flush()
+    if refused:
+        raise typer.Exit(_ENDS)
+
+
+def _answer(desk: Desk, said: Mapping[str, Any]) -> Told:
+    unknown = sorted(said.keys() - {"item", "lane", "target", "accept", "reject", "skip", "note"})
+    acts = [name for name in ("target", "accept", "reject", "skip") if name in said]
+    item, lane, note = (said.get(name, "") for name in ("item", "lane", "note"))
+    if unknown or len(acts) != 1 or not all(isinstance(one, str) for one in (item, lane, note)):
+        message = (
+            f"{unknown[0]!r} is not known" if unknown else "give item, lane and exactly one of target, accept, reject and skip"
+        )
+        raise UserError(message)
+    if acts == ["skip"]:
+        return desk.skip(lane, item)
+    if acts == ["target"]:
+        if not isinstance(said["target"], dict):
+            message = "target is no JSON object"
+            raise UserError(message)
+        return desk.say(lane, item, said["target"], note)
+    return desk.decide(item, str(said["accept"]) if acts == ["accept"] else None, note)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "nobody"
