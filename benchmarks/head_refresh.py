@@ -50,7 +50,7 @@ def _measured(folder: Path, rounds: int) -> dict[str, Any]:
     data.promote(data.publish_folder(TOPICS, source))
     published = _room(data.settings.artifacts_dir)
     with (
-        Service.open(data.settings, load=loader(data.settings)) as service,
+        Service.open(data.settings, load=loader(data.settings.training, data.settings.serving.threads)) as service,
         listening(service) as address,
         proxied(address) as proxy,
         Client(proxy.address) as client,

@@ -187,6 +187,14 @@ class TrainingSettings(Section):
     keep_runs: PositiveInt
 
 
+class SandboxSettings(Section):
+    """What a candidate is put through before the gate may promote it."""
+
+    texts: PositiveInt
+    time_limit_s: Positive
+    memory_limit_mib: NotNegativeInt
+
+
 class ScheduleSettings(Section):
     """When triggers are looked at and when the weekly run is due."""
 

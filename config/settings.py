@@ -27,6 +27,7 @@ from config.sections import (
     LogSettings,
     NotificationsSettings,
     RegistrySettings,
+    SandboxSettings,
     ScheduleSettings,
     ServingSettings,
     TelemetrySettings,
@@ -71,6 +72,7 @@ class Settings(BaseSettings):
     enrich: EnrichSettings
     feedback: FeedbackSettings
     training: TrainingSettings
+    sandbox: SandboxSettings
     schedule: ScheduleSettings
     registry: RegistrySettings
     serving: ServingSettings

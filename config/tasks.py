@@ -18,6 +18,8 @@ from config.kinds.regression.dimensions import MAX_DIMENSIONS, Dimension
 from config.kinds.signals.categories import MAX_CATEGORIES, Category, Tag
 from config.task_files import built, filters, label_words, measured
 from config.task_files.label_words import Hypothesis, LabelWords
+from config.task_files.must_not_break import MOST_EXAMPLES, Example
+from config.task_files.must_not_break import misfit as unfit_example
 from config.task_files.prefilter import Prefilter
 from config.task_files.rates import NUMBER_TAG
 from config.task_files.sections import TAUGHT_KINDS, FeedbackPolicy, Promotion, Refresh, Section, Training, Trigger
@@ -86,6 +88,13 @@ class TaskSpec(Section):
     prefilter: Annotated[Prefilter | None, Field(description="Rules by which an import leaves texts out; none by default.")] = (
         None
     )
+    must_not_break: Annotated[
+        tuple[Example, ...],
+        Field(
+            max_length=MOST_EXAMPLES,
+            description="Texts with the answers that each candidate must give, or it is not promoted.",
+        ),
+    ] = ()
     trigger: Trigger = Trigger()
     refresh: Refresh = Refresh()
     training: Training = Training()
@@ -190,6 +199,7 @@ class TaskSpec(Section):
             built.misfit(self)
             or label_words.misfit(self, of_whole_texts=isinstance(kind, ExcludesLabels))
             or measured.misfit(self, kind.declares if isinstance(kind, Measures) else None)
+            or unfit_example(self)
         )
 
     def accepts_label(self, label: str) -> bool:

@@ -38,6 +38,7 @@ from daemon.telemetry.gauges import Observer
 from daemon.training.cycle import Cycle
 from daemon.training.features import Features
 from daemon.training.runners.open import open_runner
+from daemon.training.sandbox.local import LocalSandbox
 from daemon.training.scheduler import Scheduler
 from daemon.upkeep.erasure.worker import Eraser
 from daemon.upkeep.housekeeping import Housekeeping
@@ -197,6 +198,7 @@ class Daemon:
         features = FeatureStore(settings.data_dir)
         inner.callback(features.close)
         enricher = Enricher(buffer, settings.enrich, settings.feedback)
+        prepared = Features(features, settings.training, self._stop)
         cycle = Cycle(
             settings=settings,
             tasks=lambda: self._tasks,
@@ -204,10 +206,11 @@ class Daemon:
             buffer=buffer,
             artifacts=artifacts,
             runner=open_runner(settings, self._stop),
+            sandbox=LocalSandbox(settings, registry, artifacts, prepared, self._stop),
             metrics=metrics,
             stop=self._stop,
             fencing_token=token,
-            features=Features(features, settings.training, self._stop),
+            features=prepared,
             unread=lambda: ingests[LABELS_TOPIC].unread,
         )
         eraser = Eraser(

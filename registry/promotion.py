@@ -70,9 +70,17 @@ def promote(
         return _point_to(registry, connection, _Move("promote", task, actor, reason, event or {}), version, champion)
 
 
-def promote_by_hand(registry: Registry, version: str, *, actor: str, reason: str) -> Alias:
-    """Make `version` the champion of its task, whichever is now. Raises as `promote` does."""
-    task = registry.versions.get(version).task
+def promote_by_hand(registry: Registry, version: str, *, actor: str, reason: str, force: bool = False) -> Alias:
+    """Make `version` the champion of its task, whichever is now; with `force` also one that the sandbox refused.
+
+    Raises as `promote` does.
+    """
+    found = registry.versions.get(version)
+    if (refused := found.refused_by_sandbox) is not None:
+        if not force:
+            raise UserError(_refused(version, refused))
+        reason = f"{reason} (forced; the sandbox had refused it, because {refused})"
+    task = found.task
     champion = registry.versions.champion(task)
     expected = champion.version if champion else None
     return promote(registry, task, version, expected=expected, actor=actor, reason=reason)
@@ -104,6 +112,9 @@ def rollback(
             raise UserError(message)
         if expected is not None:
             _check_still(task, champion, expected, wanted=target)
+        never_answered = all(move.to_version != target for move in aliases.history(connection, task))
+        if never_answered and (refused := versions.find(connection, target).refused_by_sandbox) is not None:
+            raise UserError(_refused(target, refused))
         return _point_to(registry, connection, _Move("rollback", task, actor, reason, event or {}), target, champion)
 
 
@@ -193,6 +204,13 @@ def _check_still(task: str, champion: Alias | None, expected: str | None, *, wan
             f"nothing was changed. The next run compares again; to decide by hand, see `perennial models list {task}`"
         )
         raise ChampionMovedError(message)
+
+
+def _refused(version: str, why: str) -> str:
+    return (
+        f"the sandbox refused {version}, because {why}; nothing was changed. Promote another version, or, if it must answer all "
+        f"the same, `perennial models promote {version} --force --reason WHY`"
+    )
 
 
 def _check_can_serve(connection: Connection, task: str, name: str) -> None:

@@ -21,6 +21,9 @@ from registry.database.schema import learnt as learnt_table
 from registry.database.schema import versions
 from registry.leases import check_token
 
+SANDBOX = "sandbox"
+"""The key under which the metrics of a version hold what its sandbox found."""
+
 
 class Lineage(BaseModel):
     """What a version was made from, enough to make it again."""
@@ -58,6 +61,12 @@ class Version:
     """When its files were removed; the record stays."""
     affected_at: datetime | None = None
     """When a text that it learnt from, itself or through a parent, was erased."""
+
+    @property
+    def refused_by_sandbox(self) -> str | None:
+        """Why the sandbox refused it, in words; None where it passed, or was never in one."""
+        found = self.metrics.get(SANDBOX) or {}
+        return str(found.get("reason")) if found.get("outcome") == "failed" else None
 
 
 class Versions:
@@ -125,10 +134,16 @@ class Versions:
 
     def note_head(self, name: str, *, solvable: bool, why: str = "", fencing_token: int | None = None) -> None:
         """Record whether a version's head can be solved anew by itself and, where it cannot though its kind's can, `why`."""
+        self._note(name, {"refreshable": solvable} | ({"standing_head": why} if why else {}), fencing_token)
+
+    def note_sandbox(self, name: str, found: Mapping[str, Any], *, fencing_token: int | None = None) -> None:
+        """Record what the sandbox found of a version: `outcome`, `reason` and figures."""
+        self._note(name, {SANDBOX: dict(found)}, fencing_token)
+
+    def _note(self, name: str, noted: Mapping[str, Any], fencing_token: int | None) -> None:
         with self._database.write() as connection:
             check_token(connection, fencing_token)
             metrics = find(connection, name).metrics
-            noted = {"refreshable": solvable} | ({"standing_head": why} if why else {})
             connection.execute(sa.update(versions).where(versions.c.name == name).values(metrics={**metrics, **noted}))
 
     def list(self, task: str | None = None, limit: int | None = None, *, offset: int = 0) -> builtins.list[Version]:

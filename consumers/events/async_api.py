@@ -36,7 +36,7 @@ OUTGOING: dict[str, dict[str, Any]] = {
     },
     "training.finished": {
         "run_id": _TEXT, "verdict": {"enum": ["promote", "keep", "insufficient_evidence"]}, "reasons": _TEXTS,
-        "version": _TEXT_OR_NONE, "refresh": _FLAG,
+        "version": _TEXT_OR_NONE, "refresh": _FLAG, "sandbox": {"enum": ["passed", "failed"]},
     },
     "training.failed": {"run_id": _TEXT, "error": _TEXT},
     "model.promoted": _MOVED,

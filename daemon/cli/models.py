@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Model versions and the champion.", no_args_is_help=True)
 
 _ACTOR = "operator"
+_BY_HAND = "promoted by hand"
 _SHA256 = re.compile("[0-9a-f]{64}")
 _HASH_SHOWN = 12
 Reason = Annotated[str, typer.Option(help="Reason, kept in the history.")]
@@ -116,12 +117,19 @@ def _plain(markdown: str) -> str:
 
 
 @app.command()
-def promote(version: VersionName, reason: Reason = "promoted by hand") -> None:
-    """Make a version the champion, whatever its verdict."""
+def promote(
+    version: VersionName,
+    reason: Reason = _BY_HAND,
+    force: Annotated[bool, typer.Option("--force", help="Also one that the sandbox refused; needs --reason.")] = False,
+) -> None:
+    """Make a version the champion, whatever its verdict. One that the sandbox refused needs --force."""
     from registry import promotion  # noqa: PLC0415 - heavy
 
+    if force and reason.strip() in ("", _BY_HAND):
+        message = "--force needs --reason: say in a few words why; the history keeps it. Nothing was changed"
+        raise UserError(message)
     with opening.registry(load_settings()) as registry:
-        alias = promotion.promote_by_hand(registry, version, actor=_ACTOR, reason=reason)
+        alias = promotion.promote_by_hand(registry, version, actor=_ACTOR, reason=reason, force=force)
     say(f"{alias.version} is the champion of {alias.task}; serving follows within seconds")
 
 

@@ -43,13 +43,13 @@ class Notice:
             return None
         # Each refusal and each count of missing rows has other figures; the same error names another run.
         error = str(self.event.get("error", "")).replace(str(self.event.get("run_id")), "")
-        return f"{self.kind}\n{self.task}\n{self.event.get('move', '')}\n{error}"
+        return f"{self.kind}\n{self.task}\n{self.event.get('move', '')}\n{error}\n{self.event.get('sandbox') == 'failed'}"
 
 
 def notice_of(event: Mapping[str, Any]) -> Notice | None:
     """Return what people are told of an outgoing event; None: nothing.
 
-    A refresh of a head that is not promoted is no news: the next one comes within minutes.
+    A refresh of a head that is not promoted is no news: the next one comes within minutes. One that the sandbox refused is.
     """
     kind = _kind_of(event)
     if kind is None:
@@ -69,6 +69,8 @@ def notice_of(event: Mapping[str, Any]) -> Notice | None:
 
 def _kind_of(event: Mapping[str, Any]) -> Kind | None:
     if event["type"] == "training.finished":
+        if event.get("sandbox") == "failed":
+            return "refused"
         return None if event.get("refresh") else _OF_VERDICT.get(str(event.get("verdict")))
     return _OF_TYPE.get(str(event["type"]))
 

@@ -48,6 +48,11 @@ def for_training(task: TaskSpec, environment: Mapping[str, str] = os.environ) ->
     return kept
 
 
+def for_sandbox(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return what a sandbox gets, which opens a candidate: no secret at all."""
+    return _plain(environment)
+
+
 def for_serving(settings: Settings, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return what the serving child gets: the settings in force, their secrets included, for it publishes to the event log."""
     kept = _plain(environment)

@@ -94,7 +94,7 @@ class Service:
                 report=metrics.feedback, clock=clock,
             )  # fmt: skip
             champions = RegistryChampions(registry, artifacts)
-            load = load or loader(settings)
+            load = load or loader(settings.training, settings.serving.threads)
             slots = Slots(
                 lambda spec: Slot(
                     spec, champions, load, clock=clock, on_batch=partial(metrics.batch, spec.name),

@@ -1,4 +1,4 @@
-"""One run from trigger to decision: freeze -> train -> publish -> decide, resumable at each step.
+"""One run from trigger to decision: freeze -> train -> publish -> sandbox -> decide, resumable at each step.
 
 The state in the registry says which steps are done; every step can be repeated without harm, so that a daemon killed
 anywhere goes on where it stopped. A step that failed temporarily is repeated later, and other tasks go on meanwhile.
@@ -29,6 +29,8 @@ from daemon.training.features import Features
 from daemon.training.learnt import learnt_before
 from daemon.training.run_folders import RunFolders
 from daemon.training.runners.protocol import Runner
+from daemon.training.sandbox import step as sandboxed
+from daemon.training.sandbox.protocol import Sandbox
 from daemon.training.triggers import Trigger
 from registry import erasure, gate
 from registry.artifacts.protocol import ArtifactStore
@@ -58,6 +60,7 @@ class Cycle:
         buffer: BufferWriter,
         artifacts: ArtifactStore,
         runner: Runner,
+        sandbox: Sandbox,
         metrics: DaemonMetrics,
         stop: threading.Event,
         fencing_token: int,
@@ -73,6 +76,7 @@ class Cycle:
         self._buffer = buffer
         self._artifacts = artifacts
         self._runner = runner
+        self._sandbox = sandbox
         self._metrics = metrics
         self._stop = stop
         self._features = features
@@ -301,6 +305,11 @@ class Cycle:
         if result.comparison is None or run.version is None:
             message = f"run {run.run_id} left no comparison; retrain with `perennial train {run.task}`"
             raise RunFailedError(message)
+        found = sandboxed.checked(
+            self._sandbox, self._registry, run, spec, task, ended=lambda: run.run_id in self._ended, fencing_token=self._token
+        )
+        if found is None:
+            return run
         # Read before the alias moves: a run that has promoted can fail no more.
         frozen = load_training_set(spec.training_set)
         looked_at = frozen.rows("test")["example_id"].to_pylist()
@@ -311,6 +320,7 @@ class Cycle:
             champion_must_go=must_go,
             test_fraction=self._settings.enrich.test_fraction,
         )
+        decision = sandboxed.judged(decision, found)
         if decision.verdict == "promote":
             decision = promoting.move_alias(self._registry, run, task, spec, decision, fencing_token=self._token)
             if decision.verdict == "promote":
@@ -320,7 +330,10 @@ class Cycle:
         verdict, reasons = decision.verdict, (*decision.reasons, *evidence.labels_that_wait(frozen.manifest))
         if not result.comparison.same_answers:
             self._registry.looks.record(run.task, run.run_id, looked_at, fencing_token=self._token)
-        self._announce(run, "training.finished", verdict=verdict, reasons=list(reasons), version=run.version, refresh=run.refresh)
+        self._announce(
+            run, "training.finished", verdict=verdict, reasons=list(reasons), version=run.version, refresh=run.refresh,
+            sandbox=found.outcome,
+        )  # fmt: skip
         comparison = result.comparison.model_dump(mode="json")
         run = self._update(run, state="decided", verdict=verdict, reasons=reasons, comparison=comparison, error=None)
         log.info("run.decided", verdict=verdict, reasons=list(reasons), version=run.version)

@@ -161,6 +161,23 @@ class Features:
         log.info("features.prepared", rows=rows.num_rows, computed=count, seconds=round(time.monotonic() - began, 2))
         return True
 
+    def of_texts(self, folder: Path, texts: Sequence[str]) -> Vectors:
+        """Return what the encoders of a model make of texts, by text: stored before, else computed and stored.
+
+        Raises `RunFailedError` where the model has no features, or its encoder cannot be used.
+        """
+        description = described(folder)
+        if description.format not in ON_ENCODER:
+            message = f"format {description.format} has no features"
+            raise RunFailedError(message)
+        by_hash = {content_sha256(text): text for text in texts}
+        sides = []
+        for one in self._served(folder, description):
+            vectors = self._stored(one, by_hash)
+            vectors |= self._computed(one, {sha256: text for sha256, text in by_hash.items() if sha256 not in vectors})
+            sides.append(vectors)
+        return {text: np.hstack([vectors[sha256] for vectors in sides]) for sha256, text in by_hash.items()}
+
     def keep(self, run_dir: Path, registry: Registry, artifacts: ArtifactStore, version: str) -> None:
         """Store what a run's candidate, now champion, made of the rows; forget what no champion needs, nor the last one.
 

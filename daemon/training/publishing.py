@@ -38,7 +38,10 @@ def add_version(
     lineage = Lineage(
         training_set_sha256=run.training_set_sha256 or "",
         seed=spec.training.seed,
-        settings=spec.model_dump(mode="json", include={"task", "training", "full", "refresh", "batch_size"})
+        # What must not break is asked of every version, and says nothing of how one was made.
+        settings=spec.model_dump(
+            mode="json", include={"task", "training", "full", "refresh", "batch_size"}, exclude={"task": {"must_not_break"}}
+        )
         | ({"overrides": spec.overrides.given} if spec.overrides.given else {}),
         code=origin.code(),
         counts=load_training_set(spec.training_set).manifest.counts,

@@ -17,7 +17,7 @@ from registry.reports.cut import texts_cut
 from registry.reports.diff import flatten
 from registry.runs import Run
 from registry.store import Registry
-from registry.versions import Version
+from registry.versions import SANDBOX, Version
 from trainers.compare.comparison import Comparison
 from trainers.compare.metrics.scale import Scale
 from trainers.compare.slices import Slice
@@ -101,6 +101,7 @@ def sections(registry: Registry, name: str, *, picture: str | None = None, label
         *_dimensions(seen),
         *_labels(seen, label_picture),
         *_teacher(version.metrics.get("teacher"), None if seen is None else seen.scale),
+        *_sandbox(version.metrics.get(SANDBOX)),
         Section("Made from", (), (), ("", ""), tuple(_origin(version, run, len(registry.versions.learnt(name))))),
         Section("Training", (), (), ("", ""), tuple(_effort(version))),
         *_tried(version.metrics.get("tried") or ()),
@@ -232,6 +233,26 @@ def _teacher(recorded: Mapping[str, Any] | None, scale: Scale | None) -> Iterato
         f"rows, and it labelled {counted(found.unlabelled, 'article')} that nobody had. What decided is the comparison above."
     )
     yield Section("Teacher", (text,), (), ("Figure", "Teacher", "This version"), rows)
+
+
+def _sandbox(found: Mapping[str, Any] | None) -> Iterator[Section]:
+    """Yield how a version fared in a process of its own, opened as serving opens it, before it could be promoted."""
+    if found is None:
+        return
+    passed = "**Passed.**" if found["outcome"] == "passed" else f"**Refused**, because {found['reason']}."
+    asked = "The whole model was opened and asked" if found["scope"] == "model" else "Only its head is new, and was asked"
+    shown = {
+        "texts": "Texts answered", "examples": "Examples that must not break", "compared": "Answers compared with the comparison",
+        "differ": "Of these different", "load_s": "Opening, s", "warm_s": "Warming up, s", "p50_ms": "Median of one text, ms",
+        "p95_ms": "95 % of texts within, ms", "peak_memory_mib": "Peak memory, MiB", "size_mib": "Size, MiB",
+        "cpu_s": "Processor time, s",
+    }  # fmt: skip
+    rows = tuple(
+        (title, f"{found[key]:.2f}" if isinstance(found[key], float) else found[key])
+        for key, title in shown.items()
+        if found.get(key)
+    )
+    yield Section("Sandbox", (f"{passed} {asked}.",), (), ("", ""), rows)
 
 
 def _compared(seen: Comparison | None) -> str:

@@ -11,6 +11,7 @@ import pytest
 from consumers.training_set.snapshot import load_training_set
 from daemon.operations.repeating.repeat import repeat
 from daemon.training import evidence
+from daemon.training.sandbox.protocol import recorded
 from perennial_artifact.compute import Compute
 from perennial_artifact.description import describe
 from perennial_artifact.formats import open_after, open_model
@@ -33,8 +34,10 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refreshed]:
         trigger={"min_new_examples": 100, "cooldown_minutes": 0, "max_age_days": 3650},
         refresh={"min_new_examples": 10, "cooldown_minutes": 0},
         promotion={"metric": "macro_f1", "min_test_examples": 30, "max_latency_ratio": 1000.0},
+        must_not_break=[{"text": "the striker says goal", "label": "SPORT"}],
     )
     with World(folder, spec) as world:
+        world.use_sandbox()
         world.learn(_rows("test", ("SPORT", "MARKETS"), 40, seed=1))
         world.learn(_rows("train", ("SPORT", "MARKETS"), 60, seed=2))
         world.cycle.step()
@@ -84,6 +87,17 @@ def test_the_encoder_lies_on_the_disk_once_and_is_loaded_once(told: Refreshed) -
     assert (opened.shares, refreshed.shares) == (False, True)
     texts = ["storm today", "goal in the match"]
     assert refreshed.predictor.predict(texts) == open_model(after, Compute()).predict(texts)
+
+
+def test_the_sandbox_opens_the_whole_first_version_and_asks_of_a_refresh_the_head_alone(told: Refreshed) -> None:
+    first, refresh = (recorded(told.world.registry.versions.get(run.version or "")) for run in (told.first, told.refresh))
+    assert first is not None
+    assert refresh is not None
+    assert (first.outcome, first.scope, first.examples, first.differ) == ("passed", "model", 1, 0)
+    assert (refresh.outcome, refresh.scope, refresh.examples, refresh.differ) == ("passed", "head", 1, 0)
+    assert (first.compared, refresh.compared) == (80, 120)
+    assert refresh.texts == 121
+    assert (refresh.cpu_s or 0) < (first.cpu_s or 0) / 2
 
 
 def test_what_was_scored_is_what_answers(told: Refreshed) -> None:

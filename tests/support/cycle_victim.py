@@ -12,7 +12,7 @@ from consumers.buffer.writer import BufferWriter
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from registry.database.engine import Database
-from tests.support.cycles import MadeUpRunner, World, better, task
+from tests.support.cycles import MadeUpRunner, PassesAll, World, better, task
 from tests.support.failpoints import Failpoint, killed_at_every_step
 
 
@@ -29,10 +29,11 @@ def cycle(folder: Path, number: int, failpoint: Failpoint) -> None:
     copy = folder / f"killed-{number}"
     shutil.copytree(folder / "base", copy)
     with World(copy, task(), train=better) as world:
-        # The freeze, the training, every file that gets its name, and every transaction of the registry.
+        # The freeze, the training, the sandbox, every file that gets its name, and every transaction of the registry.
         for owner, name in (
             (BufferWriter, "freeze"),
             (MadeUpRunner, "run"),
+            (PassesAll, "check"),
             (os, "rename"),
             (os, "replace"),
             (Database, "write"),

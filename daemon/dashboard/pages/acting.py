@@ -79,11 +79,11 @@ def roll_back(look: Look) -> Response:
 
 
 def promote(look: Look) -> Response:
-    """Make a version the champion, whatever its verdict."""
+    """Make a version the champion, whatever its verdict; one that the sandbox refused only if that is chosen too."""
     task, reason = _task(look), why(look)
     with registry(look) as opened:
         version = f"{task}/v{look.params['number']}"
-        promotion.promote_by_hand(opened, version, actor=by(look), reason=reason)
+        promotion.promote_by_hand(opened, version, actor=by(look), reason=reason, force=look.form.get("force") == "yes")
     return _back(look, task, "promote")
 
 

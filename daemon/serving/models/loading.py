@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from config import collector
+from config.sections import TrainingSettings
 from config.settings import Settings
 from daemon.serving.models.slot import Champion, Load
 from perennial_artifact.formats import Opened
@@ -35,8 +36,11 @@ class RegistryChampions:
         return self._artifacts.fetch(champion.artifact_id, champion.manifest_sha256)
 
 
-def loader(settings: Settings) -> Load:
-    """Return a function that loads a model from its folder; the model libraries are imported at its first call."""
+def loader(training: TrainingSettings, threads: int) -> Load:
+    """Return a function that loads a model from its folder; the model libraries are imported at its first call.
+
+    `training` says what it computes on and in, `threads` with how many (0: all cores).
+    """
     first = threading.Lock()
     prepared = False
 
@@ -50,15 +54,15 @@ def loader(settings: Settings) -> Load:
             from trainers.learners.opening import import_library, open_after  # noqa: PLC0415 - see above
 
             import_library(folder)
-            threads = settings.serving.threads or usable_cores()
+            count = threads or usable_cores()
             if not prepared:
-                torch.set_num_threads(threads)
+                torch.set_num_threads(count)
                 # What the libraries made lives as long as the process. Out of the collector's sight, the collection
                 # after a swap takes milliseconds and does not hold up answers.
                 gc.collect()
                 gc.freeze()
                 prepared = True
-        return open_after(folder, settings.training.model_copy(update={"threads": threads}), before)
+        return open_after(folder, training.model_copy(update={"threads": count}), before)
 
     return load
 
