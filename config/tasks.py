@@ -22,6 +22,7 @@ from config.task_files.must_not_break import MOST_EXAMPLES, Example
 from config.task_files.must_not_break import misfit as unfit_example
 from config.task_files.prefilter import Prefilter
 from config.task_files.rates import NUMBER_TAG
+from config.task_files.review import Review
 from config.task_files.sections import TAUGHT_KINDS, FeedbackPolicy, Promotion, Refresh, Section, Training, Trigger
 from perennial_artifact.keywords import Keywords
 
@@ -100,6 +101,7 @@ class TaskSpec(Section):
     training: Training = Training()
     promotion: Promotion
     feedback: FeedbackPolicy = FeedbackPolicy()
+    review: Review = Review()
 
     @model_validator(mode="before")
     @classmethod
@@ -272,6 +274,7 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
             "training": Training,
             "promotion": Promotion,
             "feedback": FeedbackPolicy,
+            "review": Review,
             "dimensions": Dimension,
             "signals": Tag if "tags" in problem["loc"][:-1] else Category,
         }

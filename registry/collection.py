@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import sqlalchemy as sa
 
 from config.errors import UserError
-from registry import aliases, versions
+from registry import aliases, pools, versions
 from registry.aliases import Alias
 from registry.artifacts.protocol import ArtifactStore
 from registry.database.schema import versions as version_table
@@ -19,10 +19,10 @@ from registry.versions import Version
 def collect(registry: Registry, artifacts: ArtifactStore, *, keep: int, dry_run: bool = False) -> list[str]:
     """Remove the artifacts that nothing needs any more and return their ids; with `dry_run`, only return them.
 
-    Kept are, per task, champion (so what is pinned), previous, what an unfinished run came from or has published, and the
-    newest `keep` versions. A version that lost its files is marked, and can never be promoted again. Artifacts that no
-    version needs go too: a failed run left them, or a collection that was killed. Of a task without any version nothing is
-    removed: this may be the wrong registry for these artifacts.
+    Kept are, per task, champion (so what is pinned), previous, what an unfinished run came from or has published, what people
+    are asked to choose between, and the newest `keep` versions. A version that lost its files is marked, and can never be
+    promoted again. Artifacts that no version needs go too: a failed run left them, or a collection that was killed. Of a task
+    without any version nothing is removed: this may be the wrong registry for these artifacts.
     """
     if keep < 0:
         message = f"keep is {keep}; give 0 or more"
@@ -32,6 +32,7 @@ def collect(registry: Registry, artifacts: ArtifactStore, *, keep: int, dry_run:
     unfinished = registry.runs.unfinished()
     with registry.database.read() if dry_run else registry.database.write() as connection:
         known = versions.select_all(connection)
+        asked_about = pools.needed(connection)
         tasks = sorted({version.task for version in known})
         going = [
             version
@@ -41,6 +42,7 @@ def collect(registry: Registry, artifacts: ArtifactStore, *, keep: int, dry_run:
                 aliases.of_task(connection, task),
                 unfinished,
                 keep=keep,
+                asked_about=asked_about,
             )
         ]
         if not dry_run and going:
@@ -62,10 +64,13 @@ def collect(registry: Registry, artifacts: ArtifactStore, *, keep: int, dry_run:
     return removed
 
 
-def choose(of_task: Sequence[Version], pointed: Collection[Alias], unfinished: Collection[Run], *, keep: int) -> list[Version]:
+def choose(
+    of_task: Sequence[Version], pointed: Collection[Alias], unfinished: Collection[Run], *, keep: int,
+    asked_about: Collection[str] = (),
+) -> list[Version]:  # fmt: skip
     """Return the versions of one task whose files may go, oldest first (pure)."""
     present = sorted((version for version in of_task if version.collected_at is None), key=lambda version: version.number)
     newest = {version.name for version in present[max(0, len(present) - keep) :]}
-    kept = newest | {alias.version for alias in pointed} | {run.parent for run in unfinished}
+    kept = newest | {alias.version for alias in pointed} | {run.parent for run in unfinished} | set(asked_about)
     runs = {run.run_id for run in unfinished}
     return [version for version in present if version.name not in kept and version.run_id not in runs]

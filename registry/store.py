@@ -18,6 +18,7 @@ from registry.looks import Looks
 from registry.notices import Notices
 from registry.outbox import Outbox
 from registry.pauses import Pauses
+from registry.pools import Pools
 from registry.runs import Runs
 from registry.versions import Versions
 
@@ -44,6 +45,7 @@ class Registry:
         self.api_keys = ApiKeys(database, clock, self.audit)
         self.pauses = Pauses(database, clock, self.audit)
         self.desk = Desk(database, clock)
+        self.pools = Pools(database, clock, self.outbox)
 
     @classmethod
     def open(cls, url: str, *, clock: Clock = utc_now, read_only: bool = False, create: bool = True) -> Self:

@@ -15,8 +15,10 @@ from config.sections import FeedbackSettings
 from config.tasks import TaskSpec
 from consumers.defence import answering
 from consumers.defence.views import Defence, Quarantined, UserView, Views
+from consumers.labelling import frozen_pool, withheld
 from consumers.labelling.offers import Held, Pool
 from consumers.labelling.reading import Pools, Text, held, text_of
+from consumers.labelling.withheld import AskedText, RequestAnswer, Withheld
 from consumers.rows import document_rows, set_aside
 from consumers.rows import requests as stored_requests
 from consumers.rows.answers_over_time import Said, Sample, sample
@@ -194,6 +196,28 @@ class BufferReader:
         with self._lock:
             waiting = self._views.quarantined(task.name, _MOST_HELD)
             return self._pools.of(task, waiting, min_quality=self._min_quality, audit_per_week=audit_per_week)
+
+    def frozen_pool(self, task: TaskSpec, *, learnt: frozenset[str], most: int, seed: int) -> pa.Table:
+        """Return articles without a label that no model of a pair, with these lineages, has learnt anything of, at random."""
+        with self._upkeep.pinned(frozen_pool.READ) as tables:
+            return frozen_pool.frozen_pool(
+                tables, task, learnt=learnt, most=most, min_quality=self._min_quality, seed=seed
+            )  # fmt: skip
+
+    def withheld(self) -> list[Withheld]:
+        """Return the labels that train nothing while their pair of models is open."""
+        with self._lock:
+            return withheld.withheld(self._tables)
+
+    def answers_to(self, task: TaskSpec, requests: Collection[str]) -> dict[str, list[RequestAnswer]]:
+        """Return what people said to these requests for labels where two models disagree, oldest first."""
+        with self._lock:
+            return withheld.answers_to(self._tables, task, requests)
+
+    def texts_asked_about(self, text_sha256s: Collection[str]) -> dict[str, AskedText]:
+        """Return the articles with these texts, by SHA-256; what is stored no more is missing."""
+        with self._lock:
+            return withheld.texts_asked_about(self._tables, text_sha256s)
 
     def text(self, text_sha256: str, task: str) -> Text | None:
         """Return a text that an article or an example of the task holds, by its SHA-256; None where neither does."""

@@ -158,6 +158,12 @@ class BufferWriter(BufferReader):
             self._check_writing()
             return self._enrichment.take_out({row_id: ("dropped", why) for row_id, why in reasons.items()})
 
+    def release(self, row_ids: Sequence[str]) -> int:
+        """Let labels train that were withheld while a pair of models was open; returns how many. Durable."""
+        with self._upkeep.changing("example_enrichment"), self._lock, self._made_durable():
+            self._check_writing()
+            return self._enrichment.release(row_ids)
+
     def documents(self) -> tuple[DocumentSides, int]:
         """Drop the training rows of documents in both train and test; return each document's side, and the count. Durable."""
         with self._upkeep.pinned(document_rows.READ) as snapshot:

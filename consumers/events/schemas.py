@@ -133,17 +133,26 @@ class Label(_Answer):
     ] = None
     annotator: Annotated[ForeignId | None, Field(description="The person who gave it.")] = None
     selected_by: Annotated[
-        Literal["held_out", "audit"] | None,
-        Field(description="How the row was chosen, never by a model's answer: `held_out` for testing, `audit` at random."),
+        Literal["held_out", "audit", "disagreement"] | None,
+        Field(
+            description="How the row was chosen: `held_out` for testing and `audit` at random, neither by a model's answer; "
+            "`disagreement` with a known probability, because two models answer it (`request` says for which)."
+        ),
     ] = None
     # None where it is not so: the stored hashes of older events are of what they carry.
     settles: Annotated[Literal[True] | None, Field(description="Decides where annotators of the text differ.")] = None
     note: Note = None
+    request: Annotated[ForeignId | None, Field(description="The request that it answers, with `selected_by: disagreement`.")] = (
+        None
+    )
 
     @model_validator(mode="after")
     def _names_a_text(self) -> Self:
         if self.text is None and self.article_id is None:
             message = "neither text nor article_id is given; send one of them"
+            raise ValueError(message)
+        if (self.request is None) != (self.selected_by != "disagreement"):
+            message = "request and selected_by: disagreement go together; send both or neither"
             raise ValueError(message)
         return self
 

@@ -19,7 +19,7 @@ from consumers.events.schemas import content_sha256
 from consumers.labelling.offers import Held, Offer, Pool, Said
 from consumers.rows.renames import asked_for, composed
 from consumers.tables.columns import quoted
-from consumers.tables.lance import Tables
+from consumers.tables.lance import Snapshot, Tables
 from consumers.training_set.selection import usable_target
 
 READ = ("articles", "article_enrichment", "examples", "example_enrichment", "requests")
@@ -79,7 +79,7 @@ def pool(tables: Tables, task: TaskSpec, *, min_quality: float, audit_per_week: 
     own = f"task = {quoted(task.name)}"
     labels = tables.scan("examples", ["row_id", "text_sha256", "annotator"], f"{own} AND verdict IS NULL")
     placed = tables.scan("example_enrichment", ["story_id"], f"{own} AND verdict IS NULL AND split = 'test'")
-    articles = _articles(tables, task.promotion.window_days, min_quality)
+    articles = articles_within(tables, task.promotion.window_days, min_quality)
     labelled = labels["text_sha256"].combine_chunks()
     test = articles.filter(pc.equal(articles["split"], "test"))
     said = _said(tables, task, labels.filter(pc.is_valid(labels["annotator"]))["row_id"].to_pylist())
@@ -131,7 +131,7 @@ def held(one: Quarantined) -> Held:
     return Held(one.event_id, content_sha256(one.text), one.user_id, json.loads(one.target), why, one.arrived_at)
 
 
-def _articles(tables: Tables, window_days: float, min_quality: float) -> pa.Table:
+def articles_within(tables: Tables | Snapshot, window_days: float, min_quality: float) -> pa.Table:
     """Return the newest revision of each article that is good enough, of the window, newest first, each text once."""
     columns = ["row_id", "event_time", "text_sha256", "story_id", "split", "quality"]
     found = tables.scan("article_enrichment", columns, "split != 'dropped'")

@@ -11,6 +11,10 @@ Role = Literal["train", "test", "anchor", "corrections"]
 
 # Chosen without looking at a model's answer: only these may decide a comparison.
 INDEPENDENT = ("gold", "import", "audit", "held_out")
+WITHHELD = "disagreement"
+"""Chosen because two models disagree: such a row judges that pair alone, weighted, and is for nothing else while it is open."""
+RELEASED = "disagreement, released"
+"""What the copy of it in `example_enrichment` says once the pair is decided: from then on the row trains like any label."""
 
 
 def eligibility(split: str, selected_by: str, verdict: str | None, *, good: bool, feedback: FeedbackPolicy) -> Role | None:
@@ -19,6 +23,8 @@ def eligibility(split: str, selected_by: str, verdict: str | None, *, good: bool
     `good`: its text is fit for training (`enrich.min_quality`). Whether a user's answer is in effect is judged
     elsewhere (`consumers.defence`).
     """
+    if selected_by == WITHHELD:
+        return None
     if split == "train":
         return "train" if good and feedback.weight(verdict) > 0 else None
     if split == "anchor":

@@ -14,8 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from consumers.rows.eligibility import RELEASED, WITHHELD
 from consumers.rows.seen import SeenIds
-from consumers.tables.columns import ENRICHMENT_OF, EXAMPLE_FACTS, SCHEMAS, TextTable, is_one_of, moment
+from consumers.tables.columns import ENRICHMENT_OF, EXAMPLE_FACTS, SCHEMAS, TextTable, is_one_of, moment, quoted
 from consumers.tables.lance import Tables
 from consumers.text import ngrams
 from consumers.text.outlines import Outline
@@ -69,7 +70,10 @@ class StoryRow:
 
 
 class EnrichmentRows:
-    """The two enrichment tables. A row is enriched once; its split changes once at most, from `train` to `dropped` or `test`."""
+    """The two enrichment tables. A row is enriched once; its split changes once at most, from `train` to `dropped` or `test`.
+
+    A label that was withheld until a pair of models is decided is released once, and then counts as enriched anew.
+    """
 
     def __init__(self, tables: Tables, highest_seq: int = 0) -> None:
         """Number what is enriched from here on above `highest_seq` and above every row that is there."""
@@ -141,6 +145,22 @@ class EnrichmentRows:
                 self._tables.replace(table, rows)
                 taken += rows.num_rows
         return taken
+
+    def release(self, row_ids: Sequence[str]) -> int:
+        """Let labels that were withheld train from now on, as rows that are new. Returns how many were withheld."""
+        released = 0
+        table = ENRICHMENT_OF["examples"]
+        for start in range(0, len(row_ids), _ROWS_PER_CHANGE):
+            some = is_one_of("row_id", row_ids[start : start + _ROWS_PER_CHANGE])
+            rows = self._tables.scan(table, SCHEMAS[table].names, f"selected_by = {quoted(WITHHELD)} AND {some}")
+            numbers = [self.next_number() for _row in range(rows.num_rows)]
+            for name, values in (("selected_by", [RELEASED] * rows.num_rows), ("enriched_seq", numbers)):
+                place = rows.schema.get_field_index(name)
+                field = rows.schema.field(name)
+                rows = rows.set_column(place, field, pa.array(values, field.type))
+            self._tables.replace(table, rows)
+            released += rows.num_rows
+        return released
 
     def equal_texts(self, text_sha256s: Sequence[str]) -> list[StoryMember]:
         """Return the rows of both tables, of whatever time, that hold one of these very texts and have a story."""

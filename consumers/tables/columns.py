@@ -75,6 +75,8 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             *_columns("annotator"),
             *_columns("settles", kind=pa.bool_()),
             *_columns("note"),
+            # The request that it answers, where it was chosen because two models disagree.
+            *_columns("request"),
         ]
     ),
     "feedback": pa.schema(
@@ -85,7 +87,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             *_ARRIVAL,
             *_columns("document_id", "accepted_labels", "annotator"),
             *_columns("settles", kind=pa.bool_()),
-            *_columns("note", "selected_by"),
+            *_columns("note", "selected_by", "request"),
         ]
     ),
     "predictions": pa.schema(

@@ -12,7 +12,7 @@ from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
 from consumers.defence import standings
 from consumers.defence.records import FACTS, NOT_JUDGED, Judged
-from consumers.rows.eligibility import INDEPENDENT, eligibility
+from consumers.rows.eligibility import INDEPENDENT, RELEASED, WITHHELD, eligibility
 from consumers.rows.event_rows import AS_CITED
 from consumers.rows.ledger import Fate
 from consumers.rows.renames import asked_for, composed
@@ -131,6 +131,8 @@ def _never_trains(tables: Tables, example_id: str, task: TaskSpec, min_quality: 
 
 def _own_fault(row: Mapping[str, Any], task: TaskSpec, min_quality: float) -> str:
     """Return why a row is not trained on although no other row disagrees with it."""
+    if row["selected_by"] == WITHHELD:
+        return "it was asked for to judge a pair of models, and trains once that pair is decided"
     if row["split"] == "anchor":
         return "it belongs to the anchor set, which measures forgetting"
     if row["quality"] < min_quality:
@@ -142,7 +144,7 @@ def _own_fault(row: Mapping[str, Any], task: TaskSpec, min_quality: float) -> st
 
 
 def _overruled_by(row: Mapping[str, Any]) -> str:
-    if row["selected_by"] in INDEPENDENT:
+    if row["selected_by"] in (*INDEPENDENT, RELEASED):
         return f"label {row['row_id']} ({row['origin']}) disagrees about the same text, and a label wins over feedback"
     return f"feedback {row['row_id']} differs slightly about the same text and wins: its user is trusted more, or it is newer"
 

@@ -13,7 +13,7 @@ from config.kinds import catalog as kinds
 from config.kinds.kind import ExcludesLabels, KnowsScope, Measures
 from config.tasks import TaskSpec
 from config.words import named
-from consumers.rows.eligibility import INDEPENDENT, Role, eligibility
+from consumers.rows.eligibility import INDEPENDENT, RELEASED, Role, eligibility
 from consumers.rows.event_rows import canonical_json
 from consumers.rows.renames import composed, renamed
 from consumers.training_set import scopes
@@ -213,11 +213,15 @@ def _by_text(rows: Iterable[Candidate]) -> dict[str, list[Candidate]]:
 
 
 def _best(texts: Mapping[str, Sequence[Candidate]], task: TaskSpec, learnt: frozenset[str]) -> Iterable[tuple[Candidate, bool]]:
-    """Yield one row per text and whether its answer is new: independent answers first, then what weighs most, then the newest."""
+    """Yield one row per text and whether its answer is new: labels first, then what weighs most, then the newest."""
     for rows in texts.values():
-        best = max(rows, key=lambda row: (row.selected_by in INDEPENDENT, _weight(row, task), row.event_time, row.example_id))
+        best = max(rows, key=lambda row: (_is_label(row), _weight(row, task), row.event_time, row.example_id))
         # Another row may have taught the same answer for the same text.
         yield best, learnt.isdisjoint(row.example_id for row in rows if row.target == best.target)
+
+
+def _is_label(row: Candidate) -> bool:
+    return row.selected_by in (*INDEPENDENT, RELEASED)
 
 
 def _weight(row: Candidate, task: TaskSpec) -> float:

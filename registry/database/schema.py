@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0009"
+HEAD = "0010"
 """The newest migration: the schema this program reads and writes."""
 
 CHAMPION = "champion"
@@ -302,4 +302,53 @@ desk = sa.Table(
     sa.Column("at", UtcTime, nullable=False),
     sa.Index(None, "task", "at"),
     sa.CheckConstraint(sa.column("did").in_(("label", "decide", "skip")), name="did"),
+)
+
+# Articles without a label that two models answered, because there was too little evidence to choose between them.
+pools = sa.Table(
+    "pools",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("pool_id", sa.Text, nullable=False, unique=True),
+    sa.Column("task", sa.Text, nullable=False, index=True),
+    # Of the candidate; its record outlasts the pool.
+    sa.Column("run_id", sa.Text, nullable=False, unique=True),
+    sa.Column("candidate", sa.Text, nullable=False),
+    sa.Column("champion", sa.Text, nullable=False),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("opened_at", UtcTime),
+    sa.Column("asked_at", UtcTime),
+    sa.Column("closed_at", UtcTime),
+    sa.Column("outcome", sa.Text),
+    sa.Column("reason", sa.Text, nullable=False),
+    # Articles that both models answered, and those of them that they answer differently.
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("differ", sa.Integer, nullable=False),
+    # Per stratum its rows, and from which difference on answers fall into it; empty: alike, or not.
+    sa.Column("sizes", JsonText, nullable=False),
+    sa.Column("bounds", JsonText, nullable=False),
+    sa.Column("batches", sa.Integer, nullable=False),
+    sa.Column("looks", sa.Integer, nullable=False),
+    sa.CheckConstraint(sa.column("state").in_(("answering", "open", "closed")), name="state"),
+)
+
+review_requests = sa.Table(
+    "review_requests",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("request_id", sa.Text, nullable=False, unique=True),
+    sa.Column("pool_id", sa.Text, sa.ForeignKey("pools.pool_id"), nullable=False, index=True),
+    sa.Column("task", sa.Text, nullable=False),
+    # NULL: the text was erased, or the pair is decided.
+    sa.Column("text_sha256", sa.Text),
+    sa.Column("stratum", sa.Integer, nullable=False),
+    # The probability with which the draw of all batches took this row.
+    sa.Column("inclusion", sa.Float, nullable=False),
+    sa.Column("batch", sa.Integer, nullable=False),
+    sa.Column("asked_at", UtcTime),
+    sa.Column("skips", sa.Integer, nullable=False),
+    sa.Column("cannot_tell", sa.Integer, nullable=False),
+    sa.Column("gone", sa.Boolean, nullable=False),
 )
