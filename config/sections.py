@@ -17,9 +17,12 @@ NotNegativeInt = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+_TRACKER = r"(tensorboard|mlflow|wandb)"
+_TRACKERS = rf"^\s*({_TRACKER}\s*(,\s*{_TRACKER}\s*)*)?$"
 _KIND = r"(promoted|rolled_back|refused|labels_wanted|alarm|run_failed)"
 _KINDS = rf"^\s*({_KIND}\s*(,\s*{_KIND}\s*)*)?$"
 _ADDRESS = re.compile(r"[!-?A-~]+@[!-?A-~]+")
+_ADDRESS_OR_NONE = r"^(https?://[^\s/@]+(/[^\s?#]*[^\s?#/])?)?$"
 _HTTP = re.compile(r"https?://[^\s/@]+(/\S*)?")
 
 
@@ -185,6 +188,12 @@ class TrainingSettings(Section):
     retry_limit: NotNegativeInt
     seed: NotNegativeInt
     keep_runs: PositiveInt
+    trackers: Annotated[str, Field(pattern=_TRACKERS)] = ""
+
+    @property
+    def tracked_by(self) -> tuple[str, ...]:
+        """The trackers, one by one."""
+        return tuple(dict.fromkeys(_listed(self.trackers)))
 
 
 class SandboxSettings(Section):
@@ -286,6 +295,24 @@ class NotificationsSettings(Section):
             message = f"{odd[0]!r} in notifications.email_from or email_to is no address of the form name@host"
             raise ValueError(message)
         return self
+
+
+class HubSettings(Section):
+    """Where `perennial publish` sends models."""
+
+    endpoint: Annotated[str, Field(pattern=_ADDRESS_OR_NONE)]
+    token: SecretStr
+
+
+class MlflowSettings(Section):
+    """The MLflow server that mirrors versions, and that runs are tracked on."""
+
+    url: Annotated[str, Field(pattern=_ADDRESS_OR_NONE)]
+    username: str
+    password: SecretStr
+    token: SecretStr
+    prefix: Annotated[str, Field(pattern=r"^[\w .-]{0,100}$")]
+    mirror: bool
 
 
 class TelemetrySettings(Section):

@@ -22,9 +22,11 @@ from config.sections import (
     EventsSettings,
     ExtensionsSettings,
     FeedbackSettings,
+    HubSettings,
     IngestSettings,
     KafkaSettings,
     LogSettings,
+    MlflowSettings,
     NotificationsSettings,
     RegistrySettings,
     SandboxSettings,
@@ -78,6 +80,8 @@ class Settings(BaseSettings):
     serving: ServingSettings
     telemetry: TelemetrySettings
     notifications: NotificationsSettings
+    hub: HubSettings
+    mlflow: MlflowSettings
     desk: DeskSettings
 
     @classmethod

@@ -20,13 +20,16 @@ def write_merged(folder: Path, target: Path) -> None:
     building = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(building, ignore_errors=True)
     apart = (MANIFEST_FILE, ADAPTER_FOLDER, FOUNDATION_FOLDER)
-    shutil.copytree(folder, building, ignore=lambda where, _names: apart if Path(where) == folder else ())
-    if has_adapter(folder):
-        from transformers import AutoModel, AutoModelForTokenClassification  # noqa: PLC0415 - heavy
+    try:
+        shutil.copytree(folder, building, ignore=lambda where, _names: apart if Path(where) == folder else ())
+        if has_adapter(folder):
+            from transformers import AutoModel, AutoModelForTokenClassification  # noqa: PLC0415 - heavy
 
-        from perennial_artifact.transformer.encoder import load  # noqa: PLC0415 - heavy
+            from perennial_artifact.transformer.encoder import load  # noqa: PLC0415 - heavy
 
-        tagging = describe(folder).format == _TAGGING_FORMAT
-        model, _tokenizer = load(AutoModelForTokenClassification if tagging else AutoModel, folder, unused="pooler")
-        model.save_pretrained(building)
-    building.rename(target)
+            tagging = describe(folder).format == _TAGGING_FORMAT
+            model, _tokenizer = load(AutoModelForTokenClassification if tagging else AutoModel, folder, unused="pooler")
+            model.save_pretrained(building)
+        building.rename(target)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)

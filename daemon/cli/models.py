@@ -30,6 +30,13 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 _HASH_SHOWN = 12
 Reason = Annotated[str, typer.Option(help="Reason, kept in the history.")]
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Task name.", autocompletion=completing.tasks)]
+ExportFormat = Annotated[
+    str,
+    typer.Option(
+        "--format", metavar="FORMAT",
+        help="What opens it: perennial (as published), hf, sentence-transformers or spacy. Not each is there for each kind.",
+    ),
+]  # fmt: skip
 VersionName = Annotated[
     str, typer.Argument(metavar="VERSION", help="For example news-topics/v3.", autocompletion=completing.versions)
 ]
@@ -219,14 +226,24 @@ def diff(left: VersionName, right: VersionName, as_json: AsJson = False) -> None
 
 
 @app.command()
-def export(version: VersionName, folder: Annotated[Path, typer.Argument(help="Where to; it must not exist yet.")]) -> None:
-    """Write a version's files into a folder, for other programs; an adapter is added to the weights."""
-    from daemon.operations import exporting  # noqa: PLC0415 - heavy
+def export(
+    version: VersionName,
+    folder: Annotated[Path, typer.Argument(help="Where to: a new folder, or an empty one.")],
+    as_format: ExportFormat = "perennial",
+    as_json: AsJson = False,
+) -> None:
+    """Write a version's files and a model card into a folder, for other programs; an adapter is added to the weights."""
+    from daemon.operations.handing import exporting  # noqa: PLC0415 - heavy
 
     settings = load_settings()
     with opening.registry(settings) as registry:
-        merged = exporting.export(settings, registry, version, folder)
-    say(f"{version} is in {folder}{', its adapter added to the weights' if merged else ''}")
+        found = exporting.export(settings, registry, version, folder, as_format=as_format)
+    if as_json:
+        print_json(found)
+        return
+    say(f"{version} is in {folder} as {found.format}{', its adapter added to the weights' if found.merged else ''}")
+    if found.licence is None:
+        say("The licence of its base model is unknown here; README.md says so. Find it out before you hand the model on.")
 
 
 @app.command()

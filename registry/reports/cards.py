@@ -66,9 +66,9 @@ def write_card(registry: Registry, name: str, folder: Path, *, history: Path | N
 def card(registry: Registry, name: str, *, picture: str | None = None, label_picture: str | None = None) -> str:
     """Return the card of a version as Markdown, showing the image files when given, that of labels where there are several."""
     first, *others = sections(registry, name, picture=picture, label_picture=label_picture)
-    parts = [f"# {first.title}", *_markdown(first)]
+    parts = [f"# {first.title}", *markdown(first)]
     for section in others:
-        parts += [f"## {section.title}", *_markdown(section)]
+        parts += [f"## {section.title}", *markdown(section)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -345,7 +345,8 @@ def _files(version: Version) -> list[tuple[object, ...]]:
     ]
 
 
-def _markdown(section: Section) -> list[str]:
+def markdown(section: Section) -> list[str]:
+    """Return the paragraphs of a section, without its title."""
     items = ["\n".join(f"- {item}" for item in section.items)] if section.items else []
     return [*section.text, *items, *([_table(section.head, section.rows)] if section.head else [])]
 

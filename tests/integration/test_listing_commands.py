@@ -47,6 +47,7 @@ QUIET = {
     "backup",
     "restore",
     "review",
+    "publish",
 }
 """Commands of one word that list nothing."""
 COLUMNS = 80

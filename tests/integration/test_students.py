@@ -15,7 +15,7 @@ from config.errors import UserError
 from config.tasks import TaskSpec
 from consumers.events.schemas import Erase
 from consumers.training_set.snapshot import UNLABELLED, load_training_set
-from daemon.operations import exporting
+from daemon.operations.handing import exporting
 from perennial_artifact.description import describe
 from registry import erasure, promotion
 from registry.reports import cards
@@ -207,11 +207,11 @@ def test_a_teacher_of_no_use_fails_the_run_and_the_champion_stays(told: Told, te
 def test_a_version_is_exported_into_a_folder_of_its_own(told: Told, tmp_path: Path) -> None:
     world, name = told.world, told.first.version
     assert name is not None
-    assert not exporting.export(world.settings, world.registry, name, tmp_path / "out"), "it has no adapter"
+    assert not exporting.export(world.settings, world.registry, name, tmp_path / "out").merged, "it has no adapter"
     texts = ["goal match coach", "storm in the city"]
     published = world.artifacts.folder(world.registry.versions.get(name).artifact_id)
     assert opened(tmp_path / "out").predict(texts) == opened(published).predict(texts)
-    with pytest.raises(UserError, match="name a folder that does not"):
+    with pytest.raises(UserError, match="not an empty folder"):
         exporting.export(world.settings, world.registry, name, tmp_path / "out")
     with pytest.raises(UserError):
         exporting.export(world.settings, world.registry, f"{NAME}/v99", tmp_path / "other")

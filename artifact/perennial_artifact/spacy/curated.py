@@ -6,6 +6,7 @@ hold numbers alone, and nothing else is read here: so plain `spacy.load` does no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,14 @@ class CuratedEntities(Entities):
 
 def use_safetensors(nlp: Language) -> None:
     """Make a pipeline write and read its transformers' weights as safetensors. Raises `TypeError` for another framework's."""
+    for shim in layers_of_torch(nlp):
+        # thinc takes them as arguments, and the package that makes these layers passes none.
+        shim._serialize_model = _dump  # noqa: SLF001 - see above
+        shim._deserialize_model = _load  # noqa: SLF001 - same
+
+
+def layers_of_torch(nlp: Language) -> Iterator[PyTorchShim]:
+    """Yield what holds the weights of a pipeline's transformers. Raises `TypeError` for another framework's."""
     for _name, pipe in nlp.pipeline:
         model = getattr(pipe, "model", None)
         for layer in model.walk() if isinstance(model, Model) else ():
@@ -48,9 +57,7 @@ def use_safetensors(nlp: Language) -> None:
                 if type(shim) is not PyTorchShim:
                     message = f"the layer {layer.name!r} wraps a {type(shim).__name__}, whose weights are not read here"
                     raise TypeError(message)
-                # thinc takes them as arguments, and the package that makes these layers passes none.
-                shim._serialize_model = _dump  # noqa: SLF001 - see above
-                shim._deserialize_model = _load  # noqa: SLF001 - same
+                yield shim
 
 
 def _dump(model: nn.Module) -> bytes:

@@ -1,0 +1,1 @@
+"""Models handed on to other programs: written as plain libraries open them, and published on a hub."""

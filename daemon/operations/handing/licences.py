@@ -1,0 +1,71 @@
+"""What licence a base model has, as far as anybody says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from perennial_artifact.description import Description
+from registry.reports.model_card import UNKNOWN
+from trainers.learners.reading_length import MINILM
+
+MINILM_ID = "sentence-transformers/all-MiniLM-L6-v2"
+_README = "README.md"
+_FENCE = "---"
+
+
+def base_id(described: Description) -> str:
+    """Return the base model as the Hub calls it, where it is there; else as the task file named it."""
+    return MINILM_ID if described.base == MINILM else described.base
+
+
+def licence_of(described: Description, published: Path) -> str:
+    """Return the licence of the base of a published model as the Hub writes licences; `UNKNOWN` where nobody names one.
+
+    A packaged base, a folder, and what a hub has sent before tell it without a network: none is asked.
+    """
+    from_pipeline = _of_pipeline(published) if described.backend == "spacy" else None
+    return from_pipeline or _of_base(described.base) or UNKNOWN
+
+
+def _of_base(base: str) -> str | None:
+    from trainers.learners.encoders.bases import source_of  # noqa: PLC0415 - heavy
+
+    if not base:
+        return None
+    folder = Path(source_of(base))
+    if folder.is_dir():
+        return _of_readme(folder / _README)
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - heavy
+    from huggingface_hub.errors import HFValidationError  # noqa: PLC0415 - heavy
+
+    try:
+        kept = try_to_load_from_cache(base, _README)
+    except HFValidationError:  # no name of a model there
+        return None
+    return _of_readme(Path(kept)) if isinstance(kept, str) else None
+
+
+def _of_readme(path: Path) -> str | None:
+    """Return the licence that the front matter of a model card names."""
+    try:
+        first, *parts = path.read_text(encoding="utf-8").split(f"{_FENCE}\n", 2)
+        matter = yaml.safe_load(parts[0]) if len(parts) > 1 and not first.strip() else {}
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    return _named(matter)
+
+
+def _of_pipeline(folder: Path) -> str | None:
+    try:
+        return _named(json.loads((folder / "meta.json").read_bytes()))
+    except (OSError, ValueError):
+        return None
+
+
+def _named(content: Any) -> str | None:  # noqa: ANN401 - whatever the file holds
+    found = content.get("license") if isinstance(content, dict) else None
+    return found.strip().lower() if isinstance(found, str) and found.strip() else None

@@ -1,0 +1,1 @@
+"""Published models written as plain libraries open them."""
