@@ -24,7 +24,8 @@ from benchmarks.huffpost import Row
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.transformer import reading
 from perennial_artifact.transformer.classifier import Classifier
-from perennial_artifact.transformer.encoder import Encoder, by_length, padded
+from perennial_artifact.transformer.encoder import Encoder, padded
+from perennial_artifact.transformer.reading import by_length
 from trainers import hardware
 from trainers.job.rows.replay import choose
 from trainers.learners.encoders.fine_tuning import Recipe, Trainable, fine_tune

@@ -27,7 +27,7 @@ from transformers import (
 )
 
 from config.settings import load_settings
-from perennial_artifact.transformer.encoder import by_length
+from perennial_artifact.transformer.reading import by_length
 from trainers import hardware
 from trainers.compare.metrics import labels as label_metrics
 from trainers.learners.encoders import encoder, fine_tuning

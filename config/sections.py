@@ -149,6 +149,7 @@ class EnrichSettings(Section):
     """What is computed for each text behind ingest."""
 
     encoder: str
+    export: Literal["auto", "none"]
     batch_size: PositiveInt
     story_similarity: Share
     story_window_days: Annotated[float, Field(gt=0, le=MAX_DAYS)]
@@ -186,6 +187,7 @@ class TrainingSettings(Section):
     stop_grace_s: Positive
     retry_after_s: Positive
     retry_limit: NotNegativeInt
+    export_limit_s: Positive
     seed: NotNegativeInt
     keep_runs: PositiveInt
     trackers: Annotated[str, Field(pattern=_TRACKERS)] = ""

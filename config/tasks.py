@@ -96,6 +96,18 @@ class TaskSpec(Section):
             description="Texts with the answers that each candidate must give, or it is not promoted.",
         ),
     ] = ()
+    export: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z][a-z0-9-]{0,62}$",
+            description="In which form a model is served (transformer): `none` its weights, `auto` the quickest variant within "
+            "the budget, or a variant's name, such as `openvino-int8`.",
+        ),
+    ] = "none"
+    export_budget: Annotated[
+        float,
+        Field(ge=0, lt=1, description="Quality that a variant may lose on newer training rows (0..1; 0.005: half a point)."),
+    ] = 0.005
     trigger: Trigger = Trigger()
     refresh: Refresh = Refresh()
     training: Training = Training()
@@ -144,6 +156,11 @@ class TaskSpec(Section):
     def _of_the_backend(self) -> Self:
         if self.backend == "transformer" and self.base_model.startswith("blank:"):
             message = f"base_model {self.base_model!r} is one of spaCy's; on backend transformer write minilm, an id or a path"
+            raise ValueError(message)
+        if self.backend != "transformer" and self.export not in ("none", "auto"):
+            message = (
+                f"export {self.export!r} is for backend transformer; on {self.backend} models are served as they are; remove it"
+            )
             raise ValueError(message)
         if self.training.teacher is not None and self.kind not in TAUGHT_KINDS:
             message = f"training.teacher is not built for kind {self.kind}, but for {', '.join(TAUGHT_KINDS)}; remove it"

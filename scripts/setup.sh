@@ -41,7 +41,7 @@ if ! "$python" -c 'import venv, ensurepip' >/dev/null 2>&1; then
     exit 2
 fi
 
-echo "Setting up $venv with $("$python" --version) (the first time this downloads up to 3.2 GB; the README says how to need less)"
+echo "Setting up $venv with $("$python" --version) (the first time this downloads up to 3.3 GB; the README says how to need less)"
 "$python" -m venv "$venv"
 # An interrupted set-up must not be taken for a finished one.
 rm -f "$venv/.ready"
@@ -52,7 +52,7 @@ if [ -n "${TORCH_INDEX:-}" ]; then
 fi
 # pip compiles one file after the other, about half of the time after the download: left out here, and done on every core.
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt \
-    --editable ./artifact --editable ./client --editable '.[dev,postgres,spacy-transformers]'
+    --editable ./artifact --editable ./client --editable '.[dev,onnx,openvino,postgres,spacy-transformers]'
 # What cannot be compiled (templates, code for another Python) is left as it is; nobody imports the packages' own tests.
 "$venv/bin/python" -m compileall -q -q -j 0 -x '/tests/' "$venv/lib" >/dev/null 2>&1 || true
 touch "$venv/.ready"

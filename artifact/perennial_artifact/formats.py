@@ -8,11 +8,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from perennial_artifact.compute import Compute
+from perennial_artifact.compute import Compute, Used
 from perennial_artifact.description import Description, describe
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.manifest import unchecked
-from perennial_artifact.predictor import Predictor
+from perennial_artifact.predictor import Predictor, Tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,11 @@ class Opened:
     """SHA-256 of each file by its name, as the manifest says; empty for a folder without one."""
     shares: bool = False
     """Whether it took over what another had loaded, and warmed."""
+
+    @property
+    def used(self) -> Used | None:
+        """What it computes by; None where it does not tell."""
+        return self.predictor.used if isinstance(self.predictor, Tells) else None
 
 
 class ModelFormat(Protocol):

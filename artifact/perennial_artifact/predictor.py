@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from perennial_artifact.compute import Used
+
 # ner: {"spans": [{"start", "end", "label"}]}; classification: {"label": str, "scores": {label: probability}, "truncated": bool}.
 # multilabel answers as classification does, with "labels" (a list) in the place of "label".
 # regression: {"values": {dimension: number}, "truncated": bool}, with tiers also "score" and "tier".
@@ -43,4 +45,14 @@ class Divides(Protocol):
 
     def join(self, starts: Sequence[int], answers: Sequence[Answer]) -> Answer:
         """Return the answer to a text from those to its parts, which begin at `starts`."""
+        ...
+
+
+@runtime_checkable
+class Tells(Protocol):
+    """A predictor that tells what it computes by."""
+
+    @property
+    def used(self) -> Used:
+        """A variant beside the weights, or their precision."""
         ...

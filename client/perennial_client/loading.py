@@ -34,13 +34,15 @@ def check(champion: Champion) -> None:
         raise missing_extra(error, _extra(champion)) from error
 
 
-def load(champion: Champion, folder: Path, precision: str, before: Opened | None) -> Opened:
+def load(champion: Champion, folder: Path, precision: str, before: Opened | None, *, variants: bool) -> Opened:
     """Return the model in a verified folder, warm; what has not changed may come from the one that is open.
+
+    With `variants` one beside the weights answers where it fits this machine.
 
     Raises what `check` raises, and whatever a broken model raises.
     """
     try:
-        opened = formats.open_after(folder, Compute(precision=precision), before)
+        opened = formats.open_after(folder, Compute(precision=precision, variants=variants), before)
         warm(opened.predictor, shares=opened.shares)
     except UnusableError as error:
         raise unusable(error, champion.version) from error

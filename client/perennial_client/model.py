@@ -299,11 +299,15 @@ class Model:
             self._cache.remove(champion)
             raise unusable(error, champion.version) from None
         before = self._live.opened if self._live is not None else None
-        return _Live(champion, precision, loading.load(champion, folder, precision, before))
+        # Who asks for a precision means the weights in it.
+        opened = loading.load(champion, folder, precision, before, variants=self._precision is None)
+        return _Live(champion, precision, opened)
 
     def _swap(self, loaded: _Live) -> None:
         before, self._live, self._listed = self._live, loaded, None
         log.info("task %s: %s answers", self.task, loaded.champion.version)
+        if (used := loaded.opened.used) is not None and used.passed_over is not None:
+            log.warning("task %s: %s computes in %s: %s", self.task, loaded.champion.version, used.name, used.passed_over)
         # Predictions that have begun hold it until they end.
         self._leaving = None if before is None else weakref.ref(before)
 

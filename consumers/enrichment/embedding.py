@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from config.errors import StopError
 from consumers.text import scripts
+from perennial_artifact.variants.graph import Graph, Ids, filled
 
 Vectors = npt.NDArray[np.float32]
 
@@ -24,6 +25,8 @@ _CUDA_TOKENS_PER_BATCH = 65_536
 _LONGEST_TOKENS = 512
 _READABLE_CHARS = 400
 """Enough letters to decide whether a script can be read."""
+_CHECKED_TEXTS = 200
+"""Texts on which a quicker form is compared with the weights."""
 _CHARS_PER_TOKEN = 20
 """More than any language needs; what lies behind would be truncated anyway."""
 
@@ -38,8 +41,13 @@ class Encoder:
         device: Literal["auto", "cpu", "cuda"] = "auto",
         precision: Literal["auto", "fp32", "bf16"] = "auto",
         tokens_per_batch: int | None = None,
+        variant_after: int | None = None,
     ) -> None:
-        """Load the model. Raises `StopError` when it cannot be read."""
+        """Load the model. Raises `StopError` when it cannot be read.
+
+        With `variant_after` a quicker form of it is looked for (`variant.quicker`) once so many texts were embedded: making one
+        takes seconds of a processor.
+        """
         place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         half = precision == "bf16" or (precision == "auto" and bf16_is_native(place))
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the library leaves it without types
@@ -59,6 +67,9 @@ class Encoder:
         self.precision: Literal["fp32", "bf16"] = "bf16" if half else "fp32"
         self.device = place
         self.dimensions = int(model.get_embedding_dimension() or 0)
+        self._name = name
+        self._graph: Graph = self._by_weights
+        self._until_variant = variant_after if place == "cpu" else None
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Return one vector of length 1 per text: float32, shape (texts, dimensions), in the order given.
@@ -72,10 +83,9 @@ class Encoder:
         # Cut first: the tokenizer reads all of a text before it truncates, and an article may have a million characters.
         heads = [text[: longest * _CHARS_PER_TOKEN] for text in texts]
         tokenised = self._tokenizer(heads, truncation=True, max_length=longest)
-        with torch.inference_mode():
-            for rows in batches([len(ids) for ids in tokenised["input_ids"]], self._tokens_per_batch):
-                features = {key: self._pad([values[row] for row in rows], key) for key, values in tokenised.items()}
-                vectors[rows] = self._model(features)["sentence_embedding"].float().cpu().numpy()
+        for rows in batches([len(ids) for ids in tokenised["input_ids"]], self._tokens_per_batch):
+            vectors[rows] = self._graph(*filled([tokenised["input_ids"][row] for row in rows], self._fill))
+        self._look_for_variant(tokenised["input_ids"])
         # Not every model ends in a normalising layer, and bf16 rounds lengths.
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return vectors
@@ -94,10 +104,31 @@ class Encoder:
         unknown = self._tokenizer.unk_token_id
         return np.array([scripts.readable_share(head, *two, unknown=unknown) for head, two in zip(heads, pieces, strict=True)])
 
-    def _pad(self, rows: Sequence[Sequence[int]], key: str) -> torch.Tensor:
-        fill = self._tokenizer.pad_token_id if key == "input_ids" else 0
-        longest = max(map(len, rows))
-        return torch.tensor([[*row, *[fill] * (longest - len(row))] for row in rows], device=self.device)
+    @property
+    def _fill(self) -> int:
+        return int(self._tokenizer.pad_token_id or 0)
+
+    def _by_weights(self, input_ids: Ids, attention_mask: Ids) -> Vectors:
+        given = {"input_ids": input_ids, "attention_mask": attention_mask}
+        with torch.inference_mode():
+            on_device = {name: torch.from_numpy(values).to(self.device) for name, values in given.items()}
+            found: Vectors = self._model(on_device)["sentence_embedding"].float().cpu().numpy()
+        return found
+
+    def _look_for_variant(self, rows: Sequence[Sequence[int]]) -> None:
+        """Once enough texts were embedded, embed by a quicker form of the model, if there is one."""
+        if self._until_variant is None:
+            return
+        self._until_variant -= len(rows)
+        if self._until_variant > 0:
+            return
+        self._until_variant = None
+        from consumers.enrichment.variant import quicker  # noqa: PLC0415 - seldom
+
+        # In full precision: what is loaded may be rounded already.
+        model = SentenceTransformer(_source(self._name), device="cpu").eval()
+        some = sorted(rows, key=len)[:: -(-len(rows) // _CHECKED_TEXTS)]
+        self._graph = quicker(model, self._by_weights, some, fill=self._fill, precision=self.precision) or self._graph
 
 
 def batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:

@@ -35,6 +35,8 @@ _SHORTEST_STEP = timedelta(microseconds=1)
 # Judging few answers costs as much as judging many: while texts pile up, it is done only every few steps.
 _JUDGE_EVERY = 8
 # Serving logs a prediction within a second of giving it; feedback that cites it may be faster.
+_VARIANT_AFTER_TEXTS = 2_000
+"""A process that embeds fewer has no use for what takes seconds to make."""
 _PATIENCE = timedelta(seconds=10)
 
 
@@ -271,14 +273,14 @@ class Enricher:
 
     def _loaded_encoder(self) -> TextEncoder:
         if self._encoder is None:
-            self._encoder = _load(self._settings.encoder)
+            self._encoder = _load(self._settings)
             _log.info("encoder_loaded", encoder=self._encoder.encoder_id)
         return self._encoder
 
 
-def _load(name: str) -> Encoder:
+def _load(settings: EnrichSettings) -> Encoder:
     # Only the process that enriches pays for torch, and only once there is a text.
     with collector.resting():
         from consumers.enrichment.embedding import Encoder  # noqa: PLC0415 - loads torch: see above
 
-    return Encoder(name)
+    return Encoder(settings.encoder, variant_after=_VARIANT_AFTER_TEXTS if settings.export == "auto" else None)

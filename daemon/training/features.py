@@ -30,7 +30,8 @@ from perennial_artifact import manifest
 from perennial_artifact.description import Description
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.sentence.head import read_solved
-from perennial_artifact.sentence.layout import BASE_FOLDER, ON_ENCODER, is_of_the_encoder
+from perennial_artifact.sentence.layout import BASE_FOLDER, ON_ENCODER, is_of_the_encoder, makes_the_variant
+from perennial_artifact.variants.opening import served_as
 from registry.artifacts.protocol import ArtifactStore
 from registry.store import Registry
 from registry.versions import Version
@@ -212,12 +213,14 @@ class Features:
 
     def _served(self, folder: Path, description: Description) -> list[_Served]:
         """Return the encoders of a model whose head has features, in the order in which it reads them."""
-        precision = hardware.resolve(self._settings, backend=description.backend).precision
+        compute = hardware.resolve(self._settings, backend=description.backend).compute
+        computes = served_as(folder, compute, makes_the_variant).name
         with heads.of_the_champion():
             tuned = read_solved(folder).tuned_rows > 0
-        found = [_Served(encoder_key(folder, description, precision), folder, description, tuned)]
+        found = [_Served(encoder_key(folder, description, computes), folder, description, tuned)]
         if (base := folder / BASE_FOLDER).is_dir():
-            found.append(_Served(encoder_key(folder, description, precision, part=BASE_FOLDER), base, description, tuned=False))
+            key = encoder_key(folder, description, compute.precision, part=BASE_FOLDER)
+            found.append(_Served(key, base, description, tuned=False))
         return found
 
     def _buffered(self, served: _Served, rows: pa.Table) -> Vectors:
@@ -282,12 +285,12 @@ class Features:
         return self._encoders[served.key]
 
 
-def encoder_key(folder: Path, description: Description, precision: str, *, part: str = "") -> str:
-    """Return what names an encoder as it is served: its files by content, how long a text it reads, and its precision.
+def encoder_key(folder: Path, description: Description, computes: str, *, part: str = "") -> str:
+    """Return what names an encoder as it is served: its files by content, how long a text it reads, and what it computes by.
 
     `part` is a folder inside the model's: of the base model that stands beside the tuned one.
     """
-    digest = hashlib.sha256(repr((description.input.max_tokens, precision)).encode())
+    digest = hashlib.sha256(repr((description.input.max_tokens, computes)).encode())
     published = {name: file.sha256 for name, file in manifest.unchecked(folder).items()}
     for name in sorted(manifest.regular_files(folder)):
         if _part_of(name) == part and is_of_the_encoder(own := name.removeprefix(f"{part}/")):

@@ -23,6 +23,8 @@ OF_EXTRA = {
     "kafka": {"kafka"}, "spacy": {"spacy"}, "transformer": {"safetensors", "torch", "transformers"},
     "sentence": {"numpy", "safetensors", "scipy", "torch", "transformers"}, "tagging": {"numpy", "torch", "transformers"},
     "blocks": {"numpy", "scipy", "sklearn"}, "merging": {"transformers"},
+    "variants/graph": {"numpy"}, "variants/onnx": {"numpy", "onnxruntime"}, "variants/opening": {"numpy"},
+    "variants/openvino": {"numpy", "safetensors"},
     "spacy/curated": {"safetensors", "spacy", "spacy_curated_transformers", "thinc", "torch"},
 }  # fmt: skip
 """By the file, or the folder, that the extra is for."""
@@ -64,7 +66,8 @@ def test_extras_and_the_daemon_need_the_same_libraries() -> None:
     """The client loads what the daemon's libraries wrote: an older one may not read it."""
     projects = [tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"] for folder in ("artifact", "client")]
     daemon = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    its = [*daemon["dependencies"], *daemon["optional-dependencies"]["spacy-transformers"]]
+    further = daemon["optional-dependencies"]
+    its = [*daemon["dependencies"], *further["onnx"], *further["openvino"], *further["spacy-transformers"]]
     oldest = {name: version for name, _, version in (one.replace("==", ">=").partition(">=") for one in its)}
     needed = [one for project in projects for extra in project["optional-dependencies"].values() for one in extra]
     for one in needed:

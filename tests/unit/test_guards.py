@@ -55,7 +55,7 @@ print(child.pid, flush=True)
 time.sleep(60)
 """
 _BY_THE_KERNEL = (
-    "import time; from trainers.job import guards; guards.die_with_parent(); print('ready', flush=True); time.sleep(60)"
+    "import time; from trainers import orphans; orphans.die_with_parent(); print('ready', flush=True); time.sleep(60)"
 )
 _BY_WATCHING = """
 import time; from trainers.job import guards

@@ -224,11 +224,11 @@ def test_a_run_that_must_end_fails_though_nothing_else_stops(tmp_path: Path) -> 
 
 def test_a_child_whose_daemon_died_while_it_was_starting_does_not_live_on(tmp_path: Path) -> None:
     body = """
-from trainers.job import guards
-guards.die_with_parent()  # passes: the daemon lives
-os.environ[guards.PARENT_VARIABLE] = "1"  # as if another process had taken this one over meanwhile
+from trainers import orphans
+orphans.die_with_parent()  # passes: the daemon lives
+os.environ[orphans.PARENT_VARIABLE] = "1"  # as if another process had taken this one over meanwhile
 if os.getppid() != 1:
-    guards.die_with_parent()
+    orphans.die_with_parent()
 say('training', step=1, steps=1)
 """
     seen: list[Progress] = []

@@ -17,6 +17,7 @@ from config.errors import UserError
 from config.files.private import keep_private
 from config.logging import configure_logging
 from config.sections import LogSettings
+from trainers import orphans
 from trainers.job import guards
 from trainers.job.several import shares
 from trainers.learners.tuning import processes
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     keep_private()
     stop = guards.StopRequest()
     stop.listen()
-    guards.die_with_parent()
+    orphans.die_with_parent()
     configure_logging(LogSettings(format="auto", level="info"))
     given = sys.argv[1:] if arguments is None else arguments
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import resource
@@ -18,8 +17,6 @@ import psutil
 from config.errors import PerennialError
 from trainers.hardware import usable_cores
 
-PARENT_VARIABLE = "TRAINING_PARENT_PID"
-_PR_SET_PDEATHSIG = 1
 _MIB = 1 << 20
 _WATCH_INTERVAL_S = 0.1
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
@@ -68,18 +65,6 @@ def wake_collector() -> None:
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
-
-
-def die_with_parent() -> None:
-    """Have the kernel kill this process when the thread that started it ends (Linux; elsewhere `watch` does it).
-
-    A parent that gives its process id in `PARENT_VARIABLE` is missed even when it died while this process was starting.
-    """
-    parent = int(os.environ.get(PARENT_VARIABLE, os.getppid()))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before: the signal will not come
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def limit_data(limit_mib: int) -> None:

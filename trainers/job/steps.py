@@ -20,6 +20,7 @@ from config.kinds import catalog as kinds
 from consumers.training_set.snapshot import TrainingSet, load_training_set
 from trainers import hardware
 from trainers.compare.metrics import catalog as metrics
+from trainers.export.building import Limits
 from trainers.hardware import Hardware
 from trainers.job import origin
 from trainers.job.comparing import compare_models
@@ -248,6 +249,7 @@ def _plan(
         lower_is_better=metric.scale.lower_is_better,
         note_tried=told.tried.append,
         note_contradicted=told.contradicted.append,
+        export_limits=Limits(spec.training.export_limit_s, spec.modules),
         **further,
     )
 

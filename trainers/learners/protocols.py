@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from config.tasks import TaskSpec
 from perennial_artifact.predictor import Predictor
+from trainers.export.building import USUAL, Limits
 from trainers.hardware import Hardware
 from trainers.learners.contradicted import Contradicted
 from trainers.learners.features import FeatureSet
@@ -102,6 +103,8 @@ class TrainingPlan:
     """Told of everything that was tried on the way to the candidate; the run's report lists it."""
     note_contradicted: Callable[[Contradicted], None] = lambda _contradicted: None
     """Told which rows weigh less, because others contradict them."""
+    export_limits: Limits = USUAL
+    """What building a variant of the encoder may take."""
     taught: Taught | None = None
     """What a teacher says of the rows and of texts without gold; None: there is none, or what it says is among the rows."""
 

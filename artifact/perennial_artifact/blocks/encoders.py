@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from perennial_artifact.compute import Used
 from perennial_artifact.sentence.encoder import SentenceEncoder
 from perennial_artifact.sentence.head import Features
 
@@ -22,6 +23,11 @@ class SideBySide:
     def max_tokens(self) -> int:
         """Tokens that the tuned one reads of a text."""
         return self.tuned.max_tokens
+
+    @property
+    def used(self) -> Used:
+        """What the tuned one computes by."""
+        return self.tuned.used
 
     def features(self, texts: Sequence[str]) -> tuple[Features, list[bool]]:
         """Return the tuned one's features and the base's behind them, float32, shape (texts, features of both).

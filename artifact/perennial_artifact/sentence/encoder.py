@@ -13,12 +13,21 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
-from perennial_artifact.compute import Compute
+from perennial_artifact.compute import Compute, Used
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.sentence.head import Features
-from perennial_artifact.sentence.layout import WEIGHTS_FILE, Module, read_layout, write_dense, write_layout
+from perennial_artifact.sentence.layout import (
+    WEIGHTS_FILE,
+    Module,
+    makes_the_variant,
+    read_layout,
+    write_dense,
+    write_layout,
+)
 from perennial_artifact.transformer import adapter, reading
-from perennial_artifact.transformer.encoder import UNREADABLE, by_length, load, padded
+from perennial_artifact.transformer.encoder import UNREADABLE, load, load_tokenizer
+from perennial_artifact.variants.graph import Graph, Ids, Numbers, filled
+from perennial_artifact.variants.opening import open_variant
 
 _ROWS_PER_BATCH = 32
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -52,28 +61,36 @@ class Pooled(nn.Module):
 class SentenceEncoder:
     """A loaded encoder. Thread-safe: two models may have it in common while one takes the other's place."""
 
-    def __init__(self, pooled: Pooled, tokenizer: PreTrainedTokenizerBase, compute: Compute, *, max_tokens: int) -> None:
-        """Take a model over; it moves to where `compute` says. Raises `UnusableError` for an unknown precision."""
-        if compute.precision not in _TYPES:
-            message = f"precision {compute.precision!r} is not one of {', '.join(_TYPES)}"
-            raise UnusableError(message)
+    def __init__(self, graph: Graph, tokenizer: PreTrainedTokenizerBase, used: Used, *, max_tokens: int) -> None:
+        """Take a network over that makes features, shape (rows, features), of token ids."""
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         tokenizer.model_max_length = max_tokens
         self.tokenizer = tokenizer
         self.max_tokens = max_tokens
+        self.used = used
+        """What computes."""
         self._lock = threading.Lock()
-        self._device = compute.device
-        self._pooled = pooled.eval()
-        # The transformer alone computes in bf16: means over many tokens would be rounded at each sum.
-        pooled.to(compute.device)
-        pooled.transformer.to(dtype=_TYPES[compute.precision])  # type: ignore[call-arg]  # the decorated method's type loses its self
+        self._graph = graph
+
+    @classmethod
+    def of_weights(cls, pooled: Pooled, tokenizer: PreTrainedTokenizerBase, compute: Compute, *, max_tokens: int) -> Self:
+        """Return an encoder of loaded modules; they move to where `compute` says. Raises `UnusableError`."""
+        return cls(by_torch(pooled, compute), tokenizer, Used(compute.precision), max_tokens=max_tokens)
 
     @classmethod
     def open(cls, folder: Path, compute: Compute, *, max_tokens: int | None = None) -> Self:
-        """Return the encoder of a published model, every weight from its files. Raises `UnusableError`."""
-        pooled, tokenizer = open_pooled(folder)
-        return cls(pooled, tokenizer, compute, max_tokens=max_tokens or tokenizer.model_max_length)
+        """Return the encoder of a published model: the variant beside its weights where that fits, else these.
+
+        Raises `UnusableError` when they cannot be read, or one is missing.
+        """
+        found = open_variant(folder, compute, makes_the_variant, threads=torch.get_num_threads())
+        if found.graph is not None:
+            graph, tokenizer = found.graph, load_tokenizer(folder)
+        else:
+            pooled, tokenizer = open_pooled(folder)
+            graph = by_torch(pooled, found.compute, compiled=found.compiled)
+        return cls(graph, tokenizer, found.used, max_tokens=max_tokens or tokenizer.model_max_length)
 
     def features(self, texts: Sequence[str]) -> tuple[Features, list[bool]]:
         """Return features, float32, shape (texts, features), in order, and of each text whether it was cut."""
@@ -84,13 +101,30 @@ class SentenceEncoder:
     def features_of(self, tokenised: Sequence[Sequence[int]]) -> Features:
         """Return the features of texts that `reading.read` has tokenised."""
         found: list[Any] = [None] * len(tokenised)
-        with torch.inference_mode():
-            for batch in by_length([len(tokens) for tokens in tokenised], _ROWS_PER_BATCH):
-                inputs = padded([tokenised[index] for index in batch], self.tokenizer.pad_token_id)
-                rows = self._pooled(**{key: tensor.to(self._device) for key, tensor in inputs.items()}).float().cpu().numpy()
-                for index, row in zip(batch, rows, strict=True):
-                    found[index] = row
+        for batch in reading.by_length([len(tokens) for tokens in tokenised], _ROWS_PER_BATCH):
+            rows = self._graph(*filled([tokenised[index] for index in batch], self.tokenizer.pad_token_id))
+            for index, row in zip(batch, rows, strict=True):
+                found[index] = row
         return np.stack(found) if found else np.empty((0, 0), dtype=np.float32)
+
+
+def by_torch(pooled: Pooled, compute: Compute, *, compiled: bool = False) -> Graph:
+    """Return what torch computes by these modules, which move to where `compute` says. Raises `UnusableError`."""
+    if compute.precision not in _TYPES:
+        message = f"precision {compute.precision!r} is not one of {', '.join(_TYPES)}"
+        raise UnusableError(message)
+    # The transformer alone computes in bf16: means over many tokens would be rounded at each sum.
+    pooled.eval().to(compute.device)
+    pooled.transformer.to(dtype=_TYPES[compute.precision])  # type: ignore[call-arg]  # the decorated method's type loses its self
+    network = torch.compile(pooled, dynamic=True) if compiled else pooled
+
+    def compute_features(input_ids: Ids, attention_mask: Ids) -> Numbers:
+        with torch.inference_mode():
+            given = (torch.from_numpy(values).to(compute.device) for values in (input_ids, attention_mask))
+            found: Numbers = network(*given).float().cpu().numpy()
+        return found
+
+    return compute_features
 
 
 def open_pooled(folder: Path) -> tuple[Pooled, PreTrainedTokenizerBase]:

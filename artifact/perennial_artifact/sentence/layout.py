@@ -17,6 +17,7 @@ from perennial_artifact.errors import UnusableError
 from perennial_artifact.foreign import WRONG, decode, inert
 from perennial_artifact.labels import LABELS_FILE
 from perennial_artifact.manifest import MANIFEST_FILE
+from perennial_artifact.variants.note import of_the_export
 
 FORMAT = "sentence-classification"
 """One label a text: the most probable one."""
@@ -70,6 +71,11 @@ class Module:
 def is_of_the_encoder(name: str) -> bool:
     """Return whether a file of a model folder (POSIX, relative) is an encoder's, not the head's or of both."""
     return not name.startswith(f"{HEAD_FOLDER}/") and name not in (LABELS_FILE, MANIFEST_FILE, MODEL_FILE)
+
+
+def makes_the_variant(name: str) -> bool:
+    """Return whether a variant of the encoder is made from a file of its folder (POSIX, relative)."""
+    return is_of_the_encoder(name) and not of_the_export(name) and not name.startswith(f"{BASE_FOLDER}/")
 
 
 def sentence_modules(pooling: str = "mean", *, dimensions: int, normalise: bool = True) -> tuple[Module, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Generic, Protocol, Self, TypeVar
 
-from perennial_artifact.compute import Compute
+from perennial_artifact.compute import Compute, Used
 from perennial_artifact.description import Description
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.predictor import Answer, Predictor
@@ -21,6 +21,11 @@ class Encodes(Protocol):
     @property
     def max_tokens(self) -> int:
         """Tokens that it reads of a text."""
+        ...
+
+    @property
+    def used(self) -> Used:
+        """What computes."""
         ...
 
     def features(self, texts: Sequence[str]) -> tuple[Features, list[bool]]:
@@ -51,6 +56,11 @@ class SentenceModel(Generic[HeadT]):
         if same_encoder and isinstance(before, cls) and before.encoder.max_tokens == description.input.max_tokens:
             return cls._fitting(folder, before.encoder, cls._head(folder, description))
         return None
+
+    @property
+    def used(self) -> Used:
+        """What the encoder computes by."""
+        return self.encoder.used
 
     @classmethod
     def _head(cls, folder: Path, description: Description) -> HeadT:

@@ -8,18 +8,23 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from transformers import AutoModelForTokenClassification, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForTokenClassification, PreTrainedModel, PreTrainedTokenizerBase
 
-from perennial_artifact.compute import Compute
-from perennial_artifact.description import Description
+from perennial_artifact.compute import Compute, Used
+from perennial_artifact.description import MODEL_FILE, Description
 from perennial_artifact.errors import UnusableError
-from perennial_artifact.labels import LabelSet
+from perennial_artifact.labels import LABELS_FILE, LabelSet
+from perennial_artifact.manifest import MANIFEST_FILE
 from perennial_artifact.pieces import joined as joined_spans
 from perennial_artifact.pieces import pieces, portions
 from perennial_artifact.predictor import Answer
 from perennial_artifact.tagging import tags
 from perennial_artifact.tagging.windows import Reading, has_offsets, longest_window, read
-from perennial_artifact.transformer.encoder import by_length, joined, load, padded
+from perennial_artifact.transformer.encoder import UNREADABLE, joined, load, load_tokenizer
+from perennial_artifact.transformer.reading import by_length
+from perennial_artifact.variants.graph import Graph, Ids, Numbers, filled
+from perennial_artifact.variants.note import of_the_export
+from perennial_artifact.variants.opening import open_variant
 
 FORMAT = "transformers-ner"
 PIECE_CHARS = 5_000
@@ -29,52 +34,65 @@ _TOKENIZER_FILE = "tokenizer.json"
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
+def makes_the_variant(name: str) -> bool:
+    """Return whether a variant of a token classifier is made from a file of its folder (POSIX, relative)."""
+    return not of_the_export(name) and name not in (LABELS_FILE, MANIFEST_FILE, MODEL_FILE)
+
+
 class TokenClassifier:
     """A loaded token classifier: every text is read whole, long ones in windows that overlap."""
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        graph: Graph,
         tokenizer: PreTrainedTokenizerBase,
         labels: LabelSet,
-        compute: Compute,
+        used: Used,
         *,
         max_tokens: int,
         piece_chars: int = PIECE_CHARS,
     ) -> None:
-        """Take a model over, whose tags are those of `labels`, and answer with the types that its rows have shown."""
-        if compute.precision not in _TYPES:
-            message = f"precision {compute.precision!r} is not one of {', '.join(_TYPES)}"
-            raise UnusableError(message)
+        """Take a network over that gives the logits of tags, and answer with the types that the rows of `labels` have shown."""
+        self.used = used
+        """What computes."""
         self._tokenizer = tokenizer
         self._types = labels.names
         self._answered = [tags.OUTSIDE, *tags.of_types(labels.seen_ids)]
-        self._device = compute.device
         self._max_tokens = longest_window(tokenizer, max_tokens)
         self._piece_chars = piece_chars
         self._seen = tuple(sorted(labels.seen))
-        # The decorated method's type loses its self.
-        self._model = model.to(device=compute.device, dtype=_TYPES[compute.precision]).eval()  # type: ignore[call-arg]
+        self._graph = graph
+
+    @classmethod
+    def of_weights(
+        cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, labels: LabelSet, compute: Compute, *, max_tokens: int
+    ) -> Self:
+        """Return one of a loaded model, which moves to where `compute` says. Raises `UnusableError` for an unknown precision."""
+        return cls(by_torch(model, compute), tokenizer, labels, Used(compute.precision), max_tokens=max_tokens)
 
     @classmethod
     def open(cls, folder: Path, description: Description, compute: Compute) -> Self:
-        """Return the token classifier in `folder`. Raises `UnusableError` when it cannot be read."""
+        """Return the token classifier in `folder`, by the variant beside the weights where it fits.
+
+        Raises `UnusableError` when it cannot be read.
+        """
         labels = LabelSet.read(folder)
-        found = joined(*load(AutoModelForTokenClassification, folder))
-        config: Any = found.model.config
+        found = open_variant(folder, compute, makes_the_variant, threads=torch.get_num_threads())
+        if found.graph is not None:
+            graph, tokenizer, config = found.graph, load_tokenizer(folder), _config(folder)
+        else:
+            model, tokenizer = open_weights(folder)
+            graph, config = by_torch(model, found.compute, compiled=found.compiled), model.config
         if [config.id2label.get(number) for number in range(config.num_labels)] != tags.names(labels.names):
             message = f"the model in {folder} has tags that are not those of its {len(labels.names)} entity types"
             raise UnusableError(message)
         # Without the file the library makes a tokenizer that knows no word, and says nothing.
-        if not (folder / _TOKENIZER_FILE).is_file() or not has_offsets(found.tokenizer):
+        if not (folder / _TOKENIZER_FILE).is_file() or not has_offsets(tokenizer):
             message = f"the tokenizer in {folder} does not tell where its tokens stand, or {_TOKENIZER_FILE} is missing"
             raise UnusableError(message)
-        if not all(bool(torch.isfinite(weights).all()) for weights in found.model.state_dict().values()):
-            message = f"the model in {folder} has weights that are not finite"
-            raise UnusableError(message)
         return cls(
-            found.model, found.tokenizer, labels, compute,
-            max_tokens=description.input.max_tokens or found.tokenizer.model_max_length,
+            graph, tokenizer, labels, found.used,
+            max_tokens=description.input.max_tokens or tokenizer.model_max_length,
             piece_chars=description.input.piece_chars or PIECE_CHARS,
         )  # fmt: skip
 
@@ -115,15 +133,12 @@ class TokenClassifier:
         windows = [(number, at) for number, reading in enumerate(readings) if reading.words for at in range(len(reading.windows))]
         ids = [readings[number].windows[at] for number, at in windows]
         logits: dict[tuple[int, int], tags.Scores] = {}
-        with torch.inference_mode():
-            for batch in by_length([len(one) for one in ids], _WINDOWS_PER_BATCH):
-                inputs = padded([ids[index] for index in batch], int(self._tokenizer.pad_token_id))
-                output = self._model(**{key: tensor.to(self._device) for key, tensor in inputs.items()})
-                found = output.logits.float().cpu().numpy()
-                if not np.isfinite(found).all():
-                    message = "the token classifier computes numbers that are not finite, so it answers nothing"
-                    raise UnusableError(message)
-                logits.update(zip((windows[index] for index in batch), found, strict=True))
+        for batch in by_length([len(one) for one in ids], _WINDOWS_PER_BATCH):
+            found = self._graph(*filled([ids[index] for index in batch], int(self._tokenizer.pad_token_id)))
+            if not np.isfinite(found).all():
+                message = "the token classifier computes numbers that are not finite, so it answers nothing"
+                raise UnusableError(message)
+            logits.update(zip((windows[index] for index in batch), found, strict=True))
         return [self._of_words(number, reading, logits) for number, reading in enumerate(readings)]
 
     def _of_words(self, number: int, reading: Reading, logits: dict[tuple[int, int], tags.Scores]) -> tags.Scores:
@@ -143,3 +158,41 @@ class TokenClassifier:
             }
             for first, after, number in tags.entities(tags.best_path(scores))
         ]
+
+
+def open_weights(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return the model in a folder, in fp32, and its tokenizer.
+
+    Raises `UnusableError` for weights that are missing or not finite.
+    """
+    found = joined(*load(AutoModelForTokenClassification, folder))
+    if not all(bool(torch.isfinite(weights).all()) for weights in found.model.state_dict().values()):
+        message = f"the model in {folder} has weights that are not finite"
+        raise UnusableError(message)
+    return found.model, found.tokenizer
+
+
+def by_torch(model: PreTrainedModel, compute: Compute, *, compiled: bool = False) -> Graph:
+    """Return what torch computes by a model, which moves to where `compute` says. Raises `UnusableError`."""
+    if compute.precision not in _TYPES:
+        message = f"precision {compute.precision!r} is not one of {', '.join(_TYPES)}"
+        raise UnusableError(message)
+    # The decorated method's type loses its self.
+    model.to(device=compute.device, dtype=_TYPES[compute.precision]).eval()  # type: ignore[call-arg]
+    network: Any = torch.compile(model, dynamic=True) if compiled else model
+
+    def logits(input_ids: Ids, attention_mask: Ids) -> Numbers:
+        with torch.inference_mode():
+            given = [torch.from_numpy(values).to(compute.device) for values in (input_ids, attention_mask)]
+            found: Numbers = network(input_ids=given[0], attention_mask=given[1]).logits.float().cpu().numpy()
+        return found
+
+    return logits
+
+
+def _config(folder: Path) -> Any:  # noqa: ANN401 - each architecture has its own class
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except UNREADABLE as error:
+        message = f"the model in {folder} cannot be read ({error})"
+        raise UnusableError(message) from error

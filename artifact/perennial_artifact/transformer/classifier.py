@@ -13,7 +13,8 @@ from perennial_artifact.description import Description
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.predictor import Answer
-from perennial_artifact.transformer.encoder import Encoder, by_length, open_saved
+from perennial_artifact.transformer.encoder import Encoder, open_saved
+from perennial_artifact.transformer.reading import by_length
 
 FORMAT = "transformers-classification"
 _ROWS_PER_BATCH = 32

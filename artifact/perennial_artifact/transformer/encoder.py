@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from transformers import (
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.transformer import adapter as adapters
 from perennial_artifact.transformer import reading
+from perennial_artifact.variants.graph import filled
 
 UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
 """What the libraries raise for a folder that is damaged, or of a shape they do not know."""
@@ -63,7 +64,7 @@ def load(kind: Any, folder: Path, *, unused: str | None = None) -> tuple[PreTrai
             source, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False,
             output_loading_info=True, **options,
         )  # fmt: skip
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer = _tokenizer(folder)
         if adapter is not None and model.base_model is not model:
             above = load_file(folder / adapters.ABOVE_FILE)
             model.load_state_dict(above, strict=False)
@@ -81,6 +82,15 @@ def load(kind: Any, folder: Path, *, unused: str | None = None) -> tuple[PreTrai
     return model, tokenizer
 
 
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Return the tokenizer in a published folder. Raises `UnusableError` when it cannot be read."""
+    try:
+        return _tokenizer(folder)
+    except UNREADABLE as error:
+        message = f"the tokenizer in {folder} cannot be read ({error})"
+        raise UnusableError(message) from error
+
+
 def joined(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Encoder:
     """Bring model and tokenizer to agree on padding."""
     if tokenizer.pad_token_id is None:
@@ -91,15 +101,10 @@ def joined(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Encode
 
 def padded(rows: Sequence[Sequence[int]], fill: int) -> dict[str, torch.Tensor]:
     """Return `input_ids`, filled up with `fill`, and `attention_mask`, both int64 of shape (rows, longest row)."""
-    longest = max(map(len, rows))
-    return {
-        "input_ids": torch.tensor([[*row, *[fill] * (longest - len(row))] for row in rows]),
-        "attention_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows]),
-    }
+    ids, mask = filled(rows, fill)
+    return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
 
 
-def by_length(lengths: Sequence[int], rows_per_batch: int) -> Iterator[list[int]]:
-    """Yield the indices of `lengths` from short to long in batches, so that little of a batch is padding."""
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    for start in range(0, len(order), rows_per_batch):
-        yield order[start : start + rows_per_batch]
+def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 LONGEST_TOKEN_CHARS = 64
@@ -28,3 +28,10 @@ def read(tokenizer: Any, texts: Sequence[str]) -> tuple[list[list[int]], list[bo
     # Tokenizers of decoders add no special token, and make nothing of an empty text.
     ids = [one or [tokenizer.pad_token_id or 0] for one in ids]
     return ids, [cut or bool(text[longest_chars:].strip()) for cut, text in zip(over, texts, strict=True)]
+
+
+def by_length(lengths: Sequence[int], rows_per_batch: int) -> Iterator[list[int]]:
+    """Yield the indices of `lengths` from short to long in batches, so that little of a batch is padding."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    for start in range(0, len(order), rows_per_batch):
+        yield order[start : start + rows_per_batch]

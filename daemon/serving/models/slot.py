@@ -19,6 +19,7 @@ from config.tasks import TaskSpec
 from daemon.flow.answering import labels_of
 from daemon.serving.models.batching import Batcher, ClosedError
 from daemon.serving.models.trouble import Trouble
+from perennial_artifact.compute import Used
 from perennial_artifact.formats import Opened
 from perennial_artifact.keywords import Keywords, is_version_of_keywords, version_of
 from perennial_artifact.predictor import Answer
@@ -87,6 +88,8 @@ class SlotStatus:
     waiting_texts: int = 0
     labels: frozenset[str] = frozenset()
     """What the served version may answer with, as it says itself."""
+    used: Used | None = None
+    """What it computes by: a variant of its encoder, or the precision of its weights; None where it does not tell."""
 
     @property
     def waits_for_nothing(self) -> bool:
@@ -106,6 +109,7 @@ class _Live:
     loaded_at: datetime
     batcher: Batcher
     labels: frozenset[str]
+    used: Used | None = None
 
     @property
     def is_model(self) -> bool:
@@ -192,6 +196,7 @@ class Slot:
             failure=failure.reason if failure else None,
             waiting_texts=live.batcher.waiting_texts if live else 0,
             labels=live.labels if live else frozenset(),
+            used=live.used if live else None,
         )
 
     def trouble(self) -> Trouble | None:
@@ -223,12 +228,15 @@ class Slot:
                 # While it was loaded its task was dropped, or the process began to stop.
                 return Refreshed("unchanged")
             batcher = Batcher(opened.predictor, name=champion.version, on_batch=self._on_batch, text_time_s=self._text_time_s)
-            old, self._live = self._live, _Live(champion.version, champion.generation, self._clock(), batcher, labels)
+            old, self._live = (
+                self._live,
+                _Live(champion.version, champion.generation, self._clock(), batcher, labels, opened.used),
+            )
             self._opened, self._keywords = opened, None
         self._failure = None
         outcome = Refreshed("swapped", champion.version, load_s=time.monotonic() - started, generation=champion.generation)
         log.info("serving.model_swapped", task=self.spec.name, version=champion.version, load_s=round(outcome.load_s, 3),
-                 before=old.version if old else None)  # fmt: skip
+                 before=old.version if old else None, **_told(opened.used))  # fmt: skip
         if old is not None:
             self._drain(old)
         return outcome
@@ -299,3 +307,10 @@ class Slot:
             log.warning("serving.model_drain_slow", task=self.spec.name, version=old.version, limit_s=DRAIN_LIMIT_S)
         # A spaCy pipeline refers to itself, so its memory comes back only when cycles are collected.
         gc.collect()
+
+
+def _told(used: Used | None) -> dict[str, str]:
+    """Return what a log line says of what a model computes by."""
+    if used is None:
+        return {}
+    return {"computes_by": used.name} | ({"passed_over": used.passed_over} if used.passed_over else {})

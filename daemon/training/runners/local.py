@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from config.sections import TrainingSettings
 from daemon.process import child_environment
 from daemon.training.runners.child import Child
-from trainers.job import guards
+from trainers import orphans
 from trainers.job import spec as job_spec
 from trainers.job.spec import JobResult, JobSpec, Progress
 
@@ -218,7 +218,7 @@ def _environment(spec: JobSpec) -> dict[str, str]:
     threads = spec.training.threads or max(1, (os.cpu_count() or 2) - 1)
     # Before numpy or torch start: their pools are sized at import.
     environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
-    return environment | {guards.PARENT_VARIABLE: str(os.getpid())}
+    return environment | {orphans.PARENT_VARIABLE: str(os.getpid())}
 
 
 def _forward(run_id: str, stream: IO[bytes], report: Callable[[Progress], None]) -> None:

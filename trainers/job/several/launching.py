@@ -19,7 +19,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from config.errors import UserError
-from trainers import hardware
+from trainers import hardware, orphans
 from trainers.job import guards, run
 from trainers.job import spec as job_spec
 from trainers.job.progress import ProgressLog, claim_standard_output
@@ -71,7 +71,7 @@ def _refuse_too_many(spec: JobSpec, count: int) -> None:
 
 def _started(spec: JobSpec, path: Path, count: int) -> Mapping[int, int]:
     """Run the processes to their end; return the exit codes of those that failed first, by rank. Raises `SignalException`."""
-    os.environ[guards.PARENT_VARIABLE] = str(os.getpid())
+    os.environ[orphans.PARENT_VARIABLE] = str(os.getpid())
     if sys.platform == "linux":
         # All are on this machine: what they tell one another need not leave it.
         for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):

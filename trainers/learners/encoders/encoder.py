@@ -38,6 +38,8 @@ class TextEncoder:
     pooled: Pooled
     tokenizer: PreTrainedTokenizerBase
     max_tokens: int
+    exported: SentenceEncoder | None = None
+    """The variant that is served in the place of the weights; None: these are."""
 
     def read(self, texts: Sequence[str]) -> tuple[list[list[int]], list[bool]]:
         """Return the token ids of every text, cut to `max_tokens`, and of each whether it was cut."""
@@ -48,8 +50,10 @@ class TextEncoder:
         return padded(rows, self.tokenizer.pad_token_id)
 
     def as_served(self, compute: Compute) -> SentenceEncoder:
-        """Return what serving makes of it; the modules move there and compute in its precision from now on."""
-        return SentenceEncoder(self.pooled, self.tokenizer, compute, max_tokens=self.max_tokens)
+        """Return what serving makes of it: its variant, else the modules, which move there and compute in its precision."""
+        if self.exported is not None:
+            return self.exported
+        return SentenceEncoder.of_weights(self.pooled, self.tokenizer, compute, max_tokens=self.max_tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from perennial_artifact.transformer.encoder import UNREADABLE, by_length
-from perennial_artifact.transformer.reading import LONGEST_TOKEN_CHARS
+from perennial_artifact.transformer.encoder import UNREADABLE
+from perennial_artifact.transformer.reading import LONGEST_TOKEN_CHARS, by_length
 from trainers.learners.encoders.bases import fitted, source_of, unloadable
 
 _ENTAILMENT = "entailment"

@@ -41,6 +41,11 @@ class Keeping:
         """The rows that the run learns from."""
         return self._rows.learnt
 
+    @property
+    def kept_back(self) -> Sequence[Example]:
+        """The rows that it does not learn from; none without a champion."""
+        return (*self._rows.older, *self._rows.newer)
+
     def weights(self) -> Weights:
         """Return a copy of the weights as they are, where they will be needed."""
         return weights_of(self._tagger.model, whole=self._whole) if self._judge else {}
@@ -72,4 +77,6 @@ class Keeping:
 
 def as_served(plan: TrainingPlan, tagger: Tagger, labels: LabelSet) -> TokenClassifier:
     """Return what answers as the model will, as it is now; in full precision, because its weights go on to be learnt."""
-    return TokenClassifier(tagger.model, tagger.tokenizer, labels, Compute(plan.hardware.device), max_tokens=tagger.max_tokens)
+    return TokenClassifier.of_weights(
+        tagger.model, tagger.tokenizer, labels, Compute(plan.hardware.device), max_tokens=tagger.max_tokens
+    )

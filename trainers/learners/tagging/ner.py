@@ -43,7 +43,7 @@ class TaggingLearner:
             if known_as:
                 types = tuple(known_as)
                 retag(tagger, types, known_as)
-                return TokenClassifier(
+                return TokenClassifier.of_weights(
                     tagger.model, tagger.tokenizer, LabelSet(types, frozenset(types)), Compute(), max_tokens=tagger.max_tokens
                 )
         return FindsNothing()

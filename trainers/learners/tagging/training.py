@@ -22,6 +22,7 @@ from trainers.learners.entities.passes import passes_of
 from trainers.learners.opening import usable
 from trainers.learners.protocols import Example, TrainingPlan, TrainingStep
 from trainers.learners.tagging import head
+from trainers.learners.tagging.exporting import export
 from trainers.learners.tagging.keeping import Keeping, as_served
 from trainers.learners.tagging.labels import next_labels, of_champion
 from trainers.learners.tagging.rows import TaggedRow, tagged, targets
@@ -90,6 +91,7 @@ def train(plan: TrainingPlan, output: Path, *, frozen: bool = False) -> None:
         labels=tuple(labels.names[number] for number in labels.seen_ids),
         input=Input(max_tokens=tagger.max_tokens, piece_chars=PIECE_CHARS), libraries=versions_of("torch", "transformers"),
     ).write(output)  # fmt: skip
+    export(plan, output, rows, keeping.kept_back or keeping.learnt, champion)
 
 
 def _tune(plan: TrainingPlan, tagger: Tagger, rows: Sequence[TaggedRow], labels: LabelSet, *, from_base: bool, note: str) -> None:

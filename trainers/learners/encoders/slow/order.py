@@ -19,6 +19,7 @@ from trainers.learners.encoders import encoder as encoders
 from trainers.learners.encoders.base_block import base_beside
 from trainers.learners.encoders.distilling import unlabelled_features
 from trainers.learners.encoders.encoder import Tuned
+from trainers.learners.encoders.exporting import exported
 from trainers.learners.encoders.slow.heads import Heads, Named, Seen
 from trainers.learners.encoders.slow.steps import (
     as_it_was,
@@ -61,6 +62,11 @@ def learn(plan: TrainingPlan, output: Path, heads_of: Callable[[TrainingPlan, Pa
     max_tokens = encoder.max_tokens
     save_encoder(encoder.pooled, encoder.tokenizer, output, max_tokens=max_tokens)
     beside = base_beside(plan, encoder, rows, output, tuned=start.tune)
+    goes_on = champion if start.from_champion and not start.tune else None
+    encoder = exported(
+        plan, encoder, output, rows, tokenised, heads.ways, heads.before if start.choice is None else start.choice,
+        champion=goes_on,
+    )  # fmt: skip
     features = features_of_rows(plan, encoder, rows, tokenised, stored(plan, start))
     blocks = named(plan.spec.training.feature_blocks, base_columns=None if beside is None else beside.shape[1])
     own = features.shape[1]

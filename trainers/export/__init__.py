@@ -1,0 +1,1 @@
+"""Variants of a trained encoder: how each is written, built in a process of its own, and chosen."""
