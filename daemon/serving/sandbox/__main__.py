@@ -17,6 +17,7 @@ from config.files.private import keep_private
 from config.logging import configure_logging
 from config.sections import LogSettings
 from daemon.training.sandbox import order as protocol
+from trainers import orphans
 from trainers.job import guards
 
 _LOG = structlog.get_logger(__name__)
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out the order in the one folder that `arguments` names; return the exit code."""
     guards.rest_collector()
     keep_private()
-    guards.die_with_parent()
+    orphans.die_with_parent()
     configure_logging(LogSettings(format="auto", level="info"))
     (folder,) = map(Path, sys.argv[1:] if arguments is None else arguments)
     order = protocol.Order.model_validate_json((folder / protocol.ORDER_FILE).read_bytes())
