@@ -151,6 +151,11 @@ class Settings(BaseSettings):
         """Folder of training runs: frozen set, history, result."""
         return self.data_dir / "runs"
 
+    @property
+    def evidence_dir(self) -> Path:
+        """Folder of evidence bundles, one a verdict."""
+        return self.data_dir / "evidence"
+
 
 def config_file() -> Path:
     """Return the path of the user's settings file (it need not exist)."""

@@ -12,6 +12,7 @@ from registry.corrections import Corrections
 from registry.database.engine import Database
 from registry.database.migrations import ensure_current
 from registry.desk import Desk
+from registry.evidence.records import Evidence
 from registry.gaps import Gaps
 from registry.leases import Lease
 from registry.looks import Looks
@@ -46,6 +47,7 @@ class Registry:
         self.pauses = Pauses(database, clock, self.audit)
         self.desk = Desk(database, clock)
         self.pools = Pools(database, clock, self.outbox)
+        self.evidence = Evidence(database, clock)
 
     @classmethod
     def open(cls, url: str, *, clock: Clock = utc_now, read_only: bool = False, create: bool = True) -> Self:

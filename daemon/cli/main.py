@@ -33,6 +33,7 @@ from daemon.cli import (
     top,
     topics,
     train,
+    verifying,
 )
 from daemon.cli.output import Console, say
 
@@ -71,6 +72,7 @@ for group in (
     pausing,
     importing,
     evaluating,
+    verifying,
     runs,
     history,
     models,

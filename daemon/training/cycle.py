@@ -27,6 +27,7 @@ from daemon.telemetry.metrics import DaemonMetrics
 from daemon.training import evidence, features, heads, holding_out, promoting, publishing, retries, teachers, triggers, warm_start
 from daemon.training.features import Features
 from daemon.training.learnt import learnt_before
+from daemon.training.proving import prove
 from daemon.training.run_folders import RunFolders
 from daemon.training.runners.protocol import Runner
 from daemon.training.sandbox import step as sandboxed
@@ -34,6 +35,7 @@ from daemon.training.sandbox.protocol import Sandbox
 from daemon.training.triggers import Trigger
 from registry import erasure, gate
 from registry.artifacts.protocol import ArtifactStore
+from registry.evidence.circumstances import Circumstances
 from registry.reports import cards
 from registry.runs import Run, RunChanges, RunState
 from registry.store import Registry
@@ -314,13 +316,9 @@ class Cycle:
         frozen = load_training_set(spec.training_set)
         looked_at = frozen.rows("test")["example_id"].to_pylist()
         must_go = erasure.is_affected(self._registry, spec.champion_version)
-        decision = gate.decide(
-            result.comparison,
-            task.promotion,
-            champion_must_go=must_go,
-            test_fraction=self._settings.enrich.test_fraction,
-        )
-        decision = sandboxed.judged(decision, found)
+        asked = Circumstances(policy=task.promotion, champion_must_go=must_go, test_fraction=self._settings.enrich.test_fraction)
+        judged = asked.decide(result.comparison)
+        decision = sandboxed.judged(judged, found)
         if decision.verdict == "promote":
             decision = promoting.move_alias(self._registry, run, task, spec, decision, fencing_token=self._token)
             if decision.verdict == "promote":
@@ -328,6 +326,11 @@ class Cycle:
         elif (why := evidence.outside_the_window(task, self._buffer, result.comparison.rows)) is not None:
             decision = gate.Decision(decision.verdict, (why, *decision.reasons))
         verdict, reasons = decision.verdict, (*decision.reasons, *evidence.labels_that_wait(frozen.manifest))
+        prove(
+            self._registry, self._settings.evidence_dir, run, spec, frozen=frozen, comparison=result.comparison,
+            circumstances=asked, judged=judged, told=gate.Decision(verdict, reasons), now=self._clock(),
+            fencing_token=self._token,
+        )  # fmt: skip
         if not result.comparison.same_answers:
             self._registry.looks.record(run.task, run.run_id, looked_at, fencing_token=self._token)
         self._announce(

@@ -18,6 +18,7 @@ from daemon.training import aside
 from daemon.upkeep.erasure import runs
 from registry import collection, retention
 from registry.artifacts.protocol import ArtifactStore
+from registry.evidence import keeping
 from registry.store import Registry
 
 EVERY_S = 3600.0
@@ -96,6 +97,7 @@ class Housekeeping:
             uses_of_keys_forgotten=self._older(
                 history_days, lambda at: retention.forget_use_of_keys(self._registry, at, fencing_token=token)
             ),
+            evidence_removed=keeping.sweep(self._registry, settings.evidence_dir),
             scratch_removed=aside.sweep(settings.runs_dir),
             erasures_removed=self._older(history_days, self._erasures.forget_done),
         )
@@ -113,4 +115,5 @@ class Housekeeping:
         run_ids = retention.old_runs(self._registry, before)
         # A folder without a record would stay for ever.
         runs.remove(self._settings.runs_dir, run_ids)
+        keeping.remove(self._registry, self._settings.evidence_dir, run_ids, fencing_token=self._token)
         return retention.forget_runs(self._registry, run_ids, fencing_token=self._token)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0010"
+HEAD = "0011"
 """The newest migration: the schema this program reads and writes."""
 
 CHAMPION = "champion"
@@ -351,4 +351,18 @@ review_requests = sa.Table(
     sa.Column("skips", sa.Integer, nullable=False),
     sa.Column("cannot_tell", sa.Integer, nullable=False),
     sa.Column("gone", sa.Boolean, nullable=False),
+)
+
+# Hashes of the evidence bundles, which lie in files. No foreign key: a run's record and its bundle go in two steps.
+evidence = sa.Table(
+    "evidence",
+    metadata,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    # Rows that were taken out since, because they were erased.
+    sa.Column("erased", sa.BigInteger, nullable=False),
+    sa.Column("written_at", UtcTime, nullable=False),
+    sa.Column("erased_at", UtcTime),
 )

@@ -30,7 +30,7 @@ LISTING = [
     "status", "runs", "history", "tasks", "tasks kinds", "config", "doctor", "erasures", "models list",
     f"models show {NAME}/v2", f"models history {NAME}", f"models history {NAME} --at 2030-01-01",
     f"models diff {NAME}/v1 {NAME}/v2", "keys list", "dlq list", "dlq show 1", "dlq set-aside", "feedback quarantine",
-    "feedback users", "feedback corrections", f"feedback show {FEEDBACK}", "topics list",
+    "feedback users", "feedback corrections", f"feedback show {FEEDBACK}", "topics list", f"verify {NAME}/v2",
 ]  # fmt: skip
 QUIET = {
     "schema",

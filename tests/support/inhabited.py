@@ -18,7 +18,8 @@ from registry import promotion
 from registry.corrections import Correction
 from registry.runs import Run
 from tests.support import buffers
-from tests.support.cycles import NAME, World, better, failing, task
+from tests.support.cycles import NAME, World, failing, task
+from tests.support.proven import scored
 
 STRANGE = "\x1b[2J[/] [bold]x[/red] \x9b31m a\u202eb"
 """What no screen should act on: an escape sequence, markup, another escape, a mark that turns the text around."""
@@ -28,7 +29,7 @@ IDS = (f"{NAME}/v1", f"{NAME}/v2", FEEDBACK, LONG_ID, "reader[/]1")
 
 def build(folder: Path) -> Settings:
     """Fill `folder` and return the settings that lead there; nothing runs in it."""
-    with World(folder, task(description=f"News {STRANGE}"), train=better) as world:
+    with World(folder, task(description=f"News {STRANGE}"), train=scored) as world:
         tasks = folder / "tasks"
         tasks.mkdir()
         spec = world.tasks[NAME].model_dump(mode="json")

@@ -28,6 +28,7 @@ from daemon.training.triggers import request_key
 from daemon.upkeep.erasure import runs
 from registry import erasure
 from registry.artifacts.protocol import ArtifactStore
+from registry.evidence import keeping
 from registry.store import Registry
 from registry.versions import Version
 
@@ -135,6 +136,7 @@ class Eraser:
             return
         # Once more: a run may have published what it learnt just before it ended.
         erasure.mark_versions(self._registry, erased, fencing_token=self._token)
+        keeping.erase(self._registry, self._settings.evidence_dir, erased, fencing_token=self._token)
         present = self._buffer.example_ids() | self._buffer.article_ids()
         folders = runs.past_runs_holding_more_than(present, self._registry, self._runs_dir)
         self._erasures.add_work("told", erasure.mark_runs(self._registry, folders, fencing_token=self._token))

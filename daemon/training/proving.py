@@ -1,0 +1,67 @@
+"""Keeps what a verdict was reached from: both models' answers to every row that was scored, and all that the gate was told."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import structlog
+
+from consumers.training_set.snapshot import TrainingSet
+from registry import gate
+from registry.evidence import bundle, checking, keeping
+from registry.evidence.bundle import About, Words
+from registry.evidence.circumstances import Circumstances
+from registry.runs import Run
+from registry.store import Registry
+from trainers.compare.comparison import Comparison
+from trainers.compare.scoring import ROLES
+from trainers.job import origin
+from trainers.job.spec import SCORES_FILE, JobSpec
+
+log = structlog.get_logger(__name__)
+
+
+def prove(
+    registry: Registry,
+    folder: Path,
+    run: Run,
+    spec: JobSpec,
+    *,
+    frozen: TrainingSet,
+    comparison: Comparison,
+    circumstances: Circumstances,
+    judged: gate.Decision,
+    told: gate.Decision,
+    now: datetime,
+    fencing_token: int,
+) -> None:
+    """Write the evidence bundle of a verdict: `judged` is what the gate said, `told` what is recorded of it."""
+    scores = spec.run_dir / SCORES_FILE
+    if run.version is None or not scores.exists():
+        log.warning("run.unproven", reason=f"the run left no {SCORES_FILE}", next="`perennial verify` cannot repeat its verdict")
+        return
+    rows = frozen.rows(*ROLES, embeddings=False)
+    hashes = {
+        example_id: hashlib.sha256(text.encode()).hexdigest()
+        for example_id, text in zip(rows["example_id"].to_pylist(), rows["text"].to_pylist(), strict=True)
+    }
+    table = bundle.with_hashes(pq.read_table(scores), hashes)
+    about = About(
+        program=origin.code(),
+        run_id=run.run_id,
+        version=run.version,
+        decided_at=now,
+        rows=table.num_rows,
+        training_set_sha256=run.training_set_sha256 or "",
+        seed=spec.training.seed,
+        task=checking.as_plain(spec.task),
+        comparison=comparison.model_dump(mode="json"),
+        circumstances=circumstances.model_dump(mode="json"),
+        gate=Words(verdict=judged.verdict, reasons=judged.reasons),
+        told=Words(verdict=told.verdict, reasons=told.reasons),
+    )
+    path = keeping.keep(registry, folder, about, table, fencing_token=fencing_token)
+    log.info("run.proven", rows=table.num_rows, kib=round(path.stat().st_size / 1024, 1))

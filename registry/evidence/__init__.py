@@ -1,0 +1,1 @@
+"""What each verdict was reached from, kept so that anybody can reach it again."""

@@ -1,0 +1,136 @@
+"""The evidence of one verdict in one file: every row that was scored with both answers, and all that the gate was told.
+
+A Parquet file (zstd). Its rows are those of the run's scores, with the SHA-256 of each text instead of the text; what is about
+all rows stands as JSON in its metadata. It holds no text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from config.errors import UserError
+
+SUFFIX = ".evidence.parquet"
+FORMAT_VERSION = 1
+TEXT_HASH = "text_sha256"
+COLUMNS = ("example_id", TEXT_HASH, "role", "story_id", "document_id", "event_time", "language", "gold", "candidate", "opponent")
+"""What every bundle has; what a later release scores with stands beside."""
+_ABOUT = "perennial.evidence"
+
+
+class Words(BaseModel):
+    """A verdict and its reasons."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    verdict: str
+    reasons: tuple[str, ...]
+
+
+class About(BaseModel):
+    """What is about all rows of a bundle. Orders and figures stay as they were written, so that any release can read them."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    format_version: int = FORMAT_VERSION
+    program: str
+    """Versions of program and libraries that reached the verdict."""
+    run_id: str
+    version: str
+    decided_at: datetime
+    rows: int
+    """When it was written."""
+    erased: int = 0
+    """Rows that were taken out since, because they were erased."""
+    training_set_sha256: str
+    seed: int
+    task: dict[str, Any]
+    """The task file that both models were compared by."""
+    comparison: dict[str, Any]
+    circumstances: dict[str, Any]
+    """What the gate knew beside it."""
+    gate: Words
+    """What the gate made of both."""
+    told: Words
+    """What was recorded: beside the gate's reasons it may tell what held a promotion up."""
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Read it from a bundle. Raises `UserError` where the file is none, or of a newer format."""
+        try:
+            metadata = pq.read_metadata(path).metadata or {}
+            content = json.loads(metadata[_ABOUT.encode()])
+        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+            message = f"{path} is no evidence bundle that can be read ({type(error).__name__}: {error})"
+            raise UserError(message) from None
+        if content.get("format_version", 0) > FORMAT_VERSION:
+            message = (
+                f"{path} has format {content['format_version']}; this version reads up to {FORMAT_VERSION}. Install a newer one"
+            )
+            raise UserError(message)
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            message = f"{path} is no evidence bundle that can be read ({error.errors()[0]['msg']})"
+            raise UserError(message) from None
+
+
+def path_of(folder: Path, run_id: str) -> Path:
+    """Return where the bundle of a run lies."""
+    return folder / f"{run_id}{SUFFIX}"
+
+
+def run_of(path: Path) -> str:
+    """Return the run that a bundle is of, by its name."""
+    return path.name.removesuffix(SUFFIX)
+
+
+def with_hashes(scores: pa.Table, hashes: Mapping[str, str]) -> pa.Table:
+    """Return the scores of a run with the SHA-256 of each row's text, by example id; null where a text is not known."""
+    column = pa.array([hashes.get(example_id) for example_id in scores["example_id"].to_pylist()], pa.string())
+    return scores.add_column(1, TEXT_HASH, column)
+
+
+def to_bytes(about: About, rows: pa.Table) -> bytes:
+    """Return a bundle as its file holds it."""
+    written = BytesIO()
+    # Without Arrow's own copy of the schema, which would hold what is about all rows a second time.
+    options = {"compression": "zstd", "compression_level": 9, "store_schema": False}
+    with pq.ParquetWriter(written, rows.schema.remove_metadata(), **options) as writer:
+        writer.write_table(rows.replace_schema_metadata(None))
+        writer.add_key_value_metadata({_ABOUT: about.model_dump_json()})
+    return written.getvalue()
+
+
+def rows_of(path: Path) -> pa.Table:
+    """Return the rows of a bundle. Raises `UserError` where they cannot be read."""
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        message = f"the rows of {path} cannot be read ({error})"
+        raise UserError(message) from None
+
+
+def ids_in(path: Path) -> pa.ChunkedArray:
+    """Return the example ids of a bundle. Raises `UserError` where they cannot be read."""
+    try:
+        return pq.read_table(path, columns=["example_id"])["example_id"]
+    except (OSError, pa.ArrowException, KeyError) as error:
+        message = f"the rows of {path} cannot be read ({error})"
+        raise UserError(message) from None
+
+
+def without(rows: pa.Table, example_ids: Collection[str]) -> pa.Table:
+    """Return the rows that are none of these examples."""
+    gone = pc.is_in(rows["example_id"], value_set=pa.array(sorted(example_ids), pa.string()))
+    return rows.filter(pc.invert(gone))

@@ -1,0 +1,168 @@
+"""Reaching a verdict again from its evidence bundle alone: no model, no daemon, no log."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from config.errors import PerennialError, UserError
+from config.files.durable import sha256_of_file
+from config.tasks import TaskSpec
+from registry.evidence import bundle
+from registry.evidence.bundle import About, Words
+from registry.evidence.circumstances import Circumstances
+from registry.evidence.records import Recorded
+from trainers.compare.comparison import Comparison, compare
+from trainers.job import origin
+
+Outcome = Literal["equal", "differs", "changed", "erased", "unreadable"]
+_LAST_DIGITS = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One figure that comes out otherwise; None where one side does not have it."""
+
+    name: str
+    """Where it stands in the comparison: `slices.3.candidate_score`."""
+    recorded: Any
+    recomputed: Any
+    last_digits: bool
+    """Whether both are the same number but for the last digits: another processor adds in another order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What became of reaching a verdict again."""
+
+    about: About
+    outcome: Outcome
+    """`equal`: the same words. `changed`: the bundle is not the one that was recorded. `differs`: it is, and figures or words are
+    others. `erased`: rows were erased since, so that words cannot be reached exactly. `unreadable`: not by this program."""
+    hash_known: bool
+    """Whether the registry has the bundle's hash; without it nobody can tell whether it was changed."""
+    words: Words | None
+    """The gate's, reached again; None where that was not possible."""
+    problems: tuple[str, ...]
+    """What is wrong, in words."""
+    differences: tuple[Difference, ...]
+    program: str
+    """Versions of this program and its libraries."""
+
+    @property
+    def same_program(self) -> bool:
+        """Whether the very versions that reached the verdict reached it again."""
+        return self.program == self.about.program
+
+
+def check(path: Path, recorded: Recorded | None, told: Words | None) -> Checked:
+    """Reach the verdict of a bundle again. `recorded` and `told` are what the registry says of the bundle and of the run.
+
+    Raises `UserError` where the file is no bundle.
+    """
+    about = About.of(path)
+    problems: list[str] = []
+    changed = False
+    if recorded is not None and sha256_of_file(path) != recorded.sha256:
+        changed = True
+        problems.append(f"{path.name} was changed after it was written: its SHA-256 is not the one in the registry")
+    if told is not None and told != about.told:
+        problems.append("the registry tells another verdict or other reasons than the bundle")
+    if about.told.reasons != about.gate.reasons and not _within(about.gate.reasons, about.told.reasons):
+        problems.append("the recorded reasons do not hold those that the gate gave")
+    here, unreadable = origin.code(), None
+    words, differences = None, ()
+    try:
+        words, differences = _again(about, bundle.rows_of(path))
+    except (PerennialError, ValidationError, KeyError, ValueError, TypeError, AttributeError, pa.ArrowException) as error:
+        unreadable = f"this program cannot recompute it ({type(error).__name__}: {' '.join(str(error).split())[:300]})"
+        problems.append(unreadable)
+    if words is not None and words != about.gate:
+        problems.append("recomputed, the gate says something else")
+    if any(not one.last_digits for one in differences):
+        problems.append(f"{sum(not one.last_digits for one in differences)} figures come out otherwise")
+    return Checked(
+        about=about,
+        outcome=_outcome(about, changed=changed, unreadable=unreadable is not None, problems=problems),
+        hash_known=recorded is not None,
+        words=words,
+        problems=tuple(problems),
+        differences=differences,
+        program=here,
+    )
+
+
+def _outcome(about: About, *, changed: bool, unreadable: bool, problems: list[str]) -> Outcome:
+    if changed:
+        return "changed"
+    if about.erased:
+        return "erased"
+    if unreadable:
+        return "unreadable"
+    return "differs" if problems else "equal"
+
+
+def _again(about: About, rows: pa.Table) -> tuple[Words, tuple[Difference, ...]]:
+    recorded = Comparison.model_validate(about.comparison)
+    found = compare(
+        TaskSpec.model_validate(about.task),
+        run_id=recorded.candidate_run,
+        champion_version=recorded.champion_version,
+        opponent=recorded.opponent,
+        scores=rows,
+        candidate_latency=recorded.candidate_latency,
+        champion_latency=recorded.champion_latency,
+        size_mib=recorded.size_mib,
+        looks=recorded.looks,
+        seed=about.seed,
+    )
+    decision = Circumstances.model_validate(about.circumstances).decide(found)
+    # As JSON tells them: a figure that a release adds has its default on both sides.
+    left, right = (dict(_flat(one.model_dump(mode="json"))) for one in (recorded, found))
+    differences = tuple(
+        Difference(name, left.get(name), right.get(name), last_digits=_close(left.get(name), right.get(name)))
+        for name in sorted(left.keys() | right.keys())
+        if left.get(name) != right.get(name)
+    )
+    return Words(verdict=decision.verdict, reasons=decision.reasons), differences
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - what JSON can hold
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _flat(inner, f"{name}.{number}")
+    else:
+        yield name, value
+
+
+def _close(left: Any, right: Any) -> bool:  # noqa: ANN401 - what JSON can hold
+    numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (left, right))
+    return numbers and math.isclose(left, right, rel_tol=_LAST_DIGITS, abs_tol=_LAST_DIGITS)
+
+
+def _within(inner: tuple[str, ...], outer: tuple[str, ...]) -> bool:
+    return any(outer[start : start + len(inner)] == inner for start in range(len(outer) - len(inner) + 1))
+
+
+def told_of(verdict: str | None, reasons: tuple[str, ...]) -> Words:
+    """Return what a run's record tells."""
+    if verdict is None:
+        message = "the run has no verdict yet; `perennial runs` shows how far it is"
+        raise UserError(message)
+    return Words(verdict=verdict, reasons=reasons)
+
+
+def as_plain(task: TaskSpec) -> dict[str, Any]:
+    """Return a task as a bundle holds it."""
+    plain: dict[str, Any] = json.loads(task.model_dump_json())
+    return plain
