@@ -77,7 +77,7 @@ def told(command: str, *more: str) -> str:
 
 
 def listing() -> set[str]:
-    return {" ".join(command.split()[:2]) if " " in command else command for command in LISTING}
+    return {" ".join(command.split()[:words]) for command in LISTING for words in (1, 2)}
 
 
 def every_command(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
