@@ -78,7 +78,8 @@ def check(path: Path, recorded: Recorded | None, told: Words | None) -> Checked:
     if about.told.reasons != about.gate.reasons and not _within(about.gate.reasons, about.told.reasons):
         problems.append("the recorded reasons do not hold those that the gate gave")
     here, unreadable = origin.code(), None
-    words, differences = None, ()
+    words: Words | None = None
+    differences: tuple[Difference, ...] = ()
     try:
         words, differences = _again(about, bundle.rows_of(path))
     except (PerennialError, ValidationError, KeyError, ValueError, TypeError, AttributeError, pa.ArrowException) as error:
