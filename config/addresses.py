@@ -19,6 +19,13 @@ def is_loopback(host: str, *, setting: str = "serving.host") -> bool:
     return all(ipaddress.ip_address(str(address[4][0]).partition("%")[0]).is_loopback for address in found)
 
 
+def apps_address(serving: ServingSettings) -> str:
+    """Return where apps reach serving, without a slash at its end; empty where only they know, as with a free port."""
+    if serving.public_url or not serving.port:
+        return serving.public_url
+    return page_address(serving).removesuffix("/ui")
+
+
 def page_address(serving: ServingSettings) -> str:
     """Return where a browser on this machine finds the page that serving carries; its port must not be 0."""
     wide = serving.host in ("", "0.0.0.0", "::")  # noqa: S104 - every interface, this machine's own too

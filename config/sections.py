@@ -229,6 +229,7 @@ class ServingSettings(Section):
 
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
+    public_url: Annotated[str, Field(pattern=_ADDRESS_OR_NONE)]
     token: SecretStr
     keys_grace_s: Annotated[float, Field(ge=10)]
     tls_certificate: str

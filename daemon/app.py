@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import structlog
 
+from config.addresses import apps_address
 from config.clock import utc_now
 from config.errors import UserError
 from config.files import private
@@ -26,6 +27,8 @@ from daemon.flow.alarms import Alarms
 from daemon.flow.corrections import CorrectionsTask
 from daemon.flow.groups import CONSUMERS, LABELS_TOPIC
 from daemon.flow.ingest_task import DEADLINE_S, STEP_LIMIT_S, IngestTask
+from daemon.mirroring.mirror import Mirror
+from daemon.mirroring.open import mirrors_of
 from daemon.notifications.notifier import Notifier
 from daemon.notifications.open import channels_of
 from daemon.process import leader, signals, task_files
@@ -89,7 +92,7 @@ class Daemon:
                 reason="other users could read or write it", next="only its owner can now",
             )  # fmt: skip
         with contextlib.ExitStack() as outer:
-            registry = Registry.open(self._settings.registry_url)
+            registry = Registry.open(self._settings.registry_url, apps_at=apps_address(self._settings.serving))
             outer.callback(registry.close)
             another = leader.announce_another(registry, self._settings.data_dir)
             try:
@@ -268,6 +271,10 @@ class Daemon:
                 SideTask(f"notify by {name}", notifier.step, self._stop, step_limit_s=STEP_LIMIT_S, deadline_s=DEADLINE_S)
                 for name, notifier in self._notifiers(registry, token).items()
             ),
+            *(
+                SideTask(f"mirror to {name}", mirror.step, self._stop, step_limit_s=STEP_LIMIT_S, deadline_s=DEADLINE_S)
+                for name, mirror in self._mirrors(inner, registry, token).items()
+            ),
             SideTask("housekeeping", housekeeping.step, self._stop, step_limit_s=_HOUR_S, deadline_s=STEP_LIMIT_S),
             SideTask("erasure", eraser.step, self._stop, step_limit_s=_HOUR_S, deadline_s=2 * STEP_LIMIT_S),
             SideTask("observing", observer.step, self._stop, step_limit_s=STEP_LIMIT_S, deadline_s=DEADLINE_S),
@@ -284,6 +291,13 @@ class Daemon:
             )
             for channel in channels_of(wanted)
         }  # fmt: skip
+
+    def _mirrors(self, inner: contextlib.ExitStack, registry: Registry, token: int) -> Mapping[str, Mirror]:
+        """Return what keeps registries of others like ours."""
+        found = mirrors_of(self._settings, registry, token)
+        for mirror in found.values():
+            inner.callback(mirror.close)
+        return found
 
     def _reload_if_asked(self, buffer: BufferWriter | None = None) -> None:
         if not self._reload.is_set():

@@ -186,6 +186,7 @@ def _record(registry: Registry, connection: Connection, move: _Move, before: Ali
         "occurred_at": now.isoformat(),
         "version": ends["to_version"],
         "previous": ends["from_version"],
+        "uri": registry.uri_of(after.version),
     }
     registry.outbox.add({**told, **line, **move.event}, connection=connection)
     return after

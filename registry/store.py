@@ -31,9 +31,11 @@ _VACUUM_BYTES_PER_S = 1e6
 class Registry:
     """Opened once per process; safe to share between threads and with other processes."""
 
-    def __init__(self, database: Database, clock: Clock = utc_now) -> None:
+    def __init__(self, database: Database, clock: Clock = utc_now, *, apps_at: str = "") -> None:
+        """`apps_at` is where apps reach serving: outgoing events name models by it."""
         self.database = database
         self.clock = clock
+        self._apps_at = apps_at
         self.runs = Runs(database, clock)
         self.versions = Versions(database, clock)
         self.looks = Looks(database)
@@ -50,7 +52,7 @@ class Registry:
         self.evidence = Evidence(database, clock)
 
     @classmethod
-    def open(cls, url: str, *, clock: Clock = utc_now, read_only: bool = False, create: bool = True) -> Self:
+    def open(cls, url: str, *, clock: Clock = utc_now, read_only: bool = False, create: bool = True, apps_at: str = "") -> Self:
         """Open the registry at an SQLAlchemy URL (SQLite file or Postgres) and migrate it to the newest schema.
 
         Raises `UserError` for a URL that cannot be used or, without `create`, at which there is no registry; `StopError` when
@@ -62,7 +64,11 @@ class Registry:
         except BaseException:
             database.close()
             raise
-        return cls(database, clock)
+        return cls(database, clock, apps_at=apps_at)
+
+    def uri_of(self, version: str) -> str:
+        """Return where apps fetch a version: the address of its manifest, relative where that of serving is not known."""
+        return f"{self._apps_at}/v1/models/{version}/manifest"
 
     def compact(self, *, fencing_token: int | None = None) -> None:
         """Rewrite an SQLite file, so that nothing that was deleted stays in it. The lease outlasts it, however large the file.

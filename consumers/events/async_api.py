@@ -27,7 +27,7 @@ _TEXTS: dict[str, Any] = {"type": "array", "items": _TEXT}
 _FLAG: dict[str, Any] = {"type": "boolean"}
 _MOVED: dict[str, Any] = {
     "version": _TEXT, "previous": _TEXT_OR_NONE, "actor": _TEXT, "reason": _TEXT, "generation": {"type": "integer"},
-    "run_id": _TEXT, "reasons": _TEXTS,
+    "uri": {"type": "string", "format": "uri-reference"}, "run_id": _TEXT, "reasons": _TEXTS,
 }  # fmt: skip
 OUTGOING: dict[str, dict[str, Any]] = {
     "training.started": {

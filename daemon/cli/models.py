@@ -34,7 +34,8 @@ ExportFormat = Annotated[
     str,
     typer.Option(
         "--format", metavar="FORMAT",
-        help="What opens it: perennial (as published), hf, sentence-transformers or spacy. Not each is there for each kind.",
+        help="What opens it: perennial (as published), hf, sentence-transformers, spacy, onnx or openvino. "
+        "Not each is there for each kind.",
     ),
 ]  # fmt: skip
 VersionName = Annotated[

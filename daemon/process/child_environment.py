@@ -48,6 +48,21 @@ def for_training(task: TaskSpec, environment: Mapping[str, str] = os.environ) ->
     return kept
 
 
+def for_trackers(settings: Settings, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return what a training child gets beside, for those who follow its losses: their own variables, secrets included."""
+    families = {"mlflow": "MLFLOW_", "wandb": "WANDB_"}
+    wanted = tuple(families[name] for name in settings.training.tracked_by if name in families)
+    kept = {name: value for name, value in environment.items() if wanted and name.startswith(wanted)}
+    if "mlflow" in settings.training.tracked_by and settings.mlflow.url:
+        said = settings.mlflow
+        secrets = {
+            "MLFLOW_TRACKING_USERNAME": said.username, "MLFLOW_TRACKING_PASSWORD": said.password.get_secret_value(),
+            "MLFLOW_TRACKING_TOKEN": said.token.get_secret_value(),
+        }  # fmt: skip
+        kept |= {"MLFLOW_TRACKING_URI": said.url} | {name: value for name, value in secrets.items() if value}
+    return kept
+
+
 def for_sandbox(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return what a sandbox gets, which opens a candidate: no secret at all."""
     return _plain(environment)

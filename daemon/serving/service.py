@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from config.addresses import is_loopback
+from config.addresses import apps_address, is_loopback
 from config.clock import Clock, utc_now
 from config.errors import PerennialError
 from config.settings import Settings
@@ -67,7 +67,7 @@ class Service:
         with contextlib.ExitStack() as stack:
             tasks = load_tasks(settings.tasks_folder)
             metrics = ServingMetrics()
-            registry = Registry.open(settings.registry_url, clock=clock)
+            registry = Registry.open(settings.registry_url, clock=clock, apps_at=apps_address(settings.serving))
             stack.callback(registry.close)
             retention = timedelta(days=settings.events.retention_days)
             event_log = open_event_log(settings, clock=clock)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from config.addresses import apps_address
 from config.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def registry(settings: Settings) -> Iterator[Registry]:
     if not settings.registry.url and not settings.data_dir.exists():
         message = f"nothing has run in {settings.data_dir} yet; start with `perennial run`"
         raise UserError(message)
-    with Registry.open(settings.registry_url, create=False) as opened:
+    with Registry.open(settings.registry_url, create=False, apps_at=apps_address(settings.serving)) as opened:
         yield opened
 
 

@@ -312,7 +312,7 @@ class TestPromotion:
         assert queued.event == {
             "event_id": "run-1:model.promoted", "type": "model.promoted", "occurred_at": "2026-01-01T12:00:00+00:00",
             "task": TASK, "version": f"{TASK}/v1", "previous": None, "generation": 1, "actor": "test", "reason": "better",
-            "gain": 0.07,
+            "gain": 0.07, "uri": f"/v1/models/{TASK}/v1/manifest",
         }  # fmt: skip
 
     def test_of_many_at_once_one_wins(self, registry: Registry, url: str) -> None:

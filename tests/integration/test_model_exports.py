@@ -16,7 +16,7 @@ import spacy
 import torch
 import yaml
 from sentence_transformers import SentenceTransformer
-from transformers import pipeline
+from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
 from config.errors import UserError
 from config.tasks import TaskSpec
@@ -40,6 +40,7 @@ from tests.support.tiny_models import (
     toy_signals_spec,
     toy_spec,
 )
+from trainers.export import catalog
 from trainers.handing import writing
 from trainers.learners.catalog import learner_for
 
@@ -168,6 +169,58 @@ def test_sentence_transformers_gives_the_heads_outputs(
         own = [found["scores"] for found in said]
     for row, found in zip(plain.tolist(), own, strict=True):
         assert dict(zip(names, row, strict=True)) == pytest.approx(found, abs=1e-4)
+
+
+def run_onnx(folder: Path, read: Mapping[str, Any]) -> Any:
+    from onnxruntime import InferenceSession  # noqa: PLC0415 - optional
+
+    model = InferenceSession(str(folder / "model.onnx"))
+    return model.run(None, {name: read[name] for name in ("input_ids", "attention_mask")})[0]
+
+
+def run_openvino(folder: Path, read: Mapping[str, Any]) -> Any:
+    import openvino  # noqa: PLC0415 - optional
+
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    model = openvino.compile_model(str(folder / "openvino_model.xml"), "CPU", exact)
+    return model([read["input_ids"], read["attention_mask"]])[0]
+
+
+@pytest.mark.parametrize("kind", ["classification", "multilabel", "regression", "ner"])
+@pytest.mark.parametrize(("as_format", "run"), [("onnx", run_onnx), ("openvino", run_openvino)])
+def test_a_graph_gives_the_outputs_of_the_model(  # noqa: PLR0917 - parametrised
+    here: Handing, version: Callable[[str], str], tmp_path: Path, kind: str, as_format: str, run: Callable[..., Any]
+) -> None:
+    for library in ("onnxruntime", "onnxscript") if as_format == "onnx" else ("openvino",):
+        if find_spec(library) is None:
+            missing(f"{library} is not installed")
+    folder = exported(here, version(kind), tmp_path / "out", as_format)
+    texts = NEWS if kind == "ner" else TEXTS
+    read = AutoTokenizer.from_pretrained(folder)(texts, truncation=True, padding=True, return_tensors="np")
+    outputs, said = torch.tensor(run(folder, read)), answers(here, version(kind), texts)
+    names = list(json.loads((folder / "outputs.json").read_bytes())["id2label"].values())
+    if kind == "ner":
+        plain = exported(here, version(kind), tmp_path / "plain" / "out", "hf")
+        stock = AutoModelForTokenClassification.from_pretrained(plain)
+        with torch.inference_mode():
+            logits = stock(**{name: torch.tensor(read[name]) for name in ("input_ids", "attention_mask")}).logits
+        there = torch.tensor(read["attention_mask"]).bool()
+        assert torch.allclose(outputs[there], logits[there], atol=1e-3)
+        assert names == list(stock.config.id2label.values())
+        return
+    plain = {"classification": outputs.softmax(-1), "multilabel": outputs.sigmoid(), "regression": outputs}[kind]
+    for row, found in zip(plain.tolist(), said, strict=True):
+        assert dict(zip(names, row, strict=True)) == pytest.approx(found.get("scores", found.get("values")), abs=1e-3)
+
+
+def test_a_format_whose_package_is_missing_is_refused_with_how_to_install_it(
+    here: Handing, version: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "find_spec", lambda _name: None)
+    for as_format in ("onnx", "openvino"):
+        with pytest.raises(UserError, match=rf"perennial\[{as_format}\]"):
+            exporting.export(here.settings, here.registry, version("classification"), tmp_path / "out", as_format=as_format)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", ["spacy", "curated"])

@@ -11,7 +11,9 @@ from perennial_artifact.description import MODEL_FILE, describe
 from perennial_artifact.labels import LABELS_FILE
 from perennial_artifact.manifest import MANIFEST_FILE
 from perennial_artifact.merging import write_merged
+from perennial_artifact.sentence.head import HEAD_FILE
 from perennial_artifact.sentence.layout import HEAD_FOLDER, REGRESSION_FORMAT, WITH_THRESHOLDS
+from perennial_artifact.variants.note import EXPORT_FOLDER
 
 CURATED_FORMAT = "spacy-curated-ner"
 TAGGING_FORMAT = "transformers-ner"
@@ -23,10 +25,16 @@ def write_as_published(published: Path, target: Path) -> None:
     write_merged(published, target)
 
 
+def write_plain(published: Path, target: Path) -> None:
+    """Write the same without variants for one processor or another, which only this program opens."""
+    write_merged(published, target)
+    shutil.rmtree(target / EXPORT_FOLDER, ignore_errors=True)
+
+
 def write_transformers(published: Path, target: Path) -> None:
     """Write a model as `transformers.pipeline` opens it. Raises `UnusableError`, `ImportError`, `OSError`."""
     if describe(published).format in (TAGGING_FORMAT, FIRST_CLASSIFIER_FORMAT):
-        write_merged(published, target)
+        write_plain(published, target)
         for name in (MODEL_FILE, LABELS_FILE):
             (target / name).unlink(missing_ok=True)
         return
@@ -36,8 +44,8 @@ def write_transformers(published: Path, target: Path) -> None:
 def write_spacy(published: Path, target: Path) -> None:
     """Write a pipeline as `spacy.load` opens it. Raises `UnusableError`, `ImportError`, `OSError`."""
     if describe(published).format != CURATED_FORMAT:
-        kept = (MANIFEST_FILE, MODEL_FILE)
-        shutil.copytree(published, target, ignore=lambda where, _names: kept if Path(where) == published else ())
+        apart = (MANIFEST_FILE, MODEL_FILE, EXPORT_FOLDER)
+        shutil.copytree(published, target, ignore=lambda where, _names: apart if Path(where) == published else ())
         return
     from thinc.shims import pytorch  # noqa: PLC0415 - heavy
 
@@ -50,13 +58,12 @@ def write_spacy(published: Path, target: Path) -> None:
     nlp.to_disk(target)
 
 
-def _write_text_classifier(published: Path, target: Path) -> None:
-    """Write an encoder and its head as one model of `text_classifier`, whose file goes with it."""
+def text_classifier_of(published: Path) -> tuple[Any, Any]:
+    """Return an encoder and its head as one model of `text_classifier`, and its tokenizer. Raises `UnusableError`."""
     import torch  # noqa: PLC0415 - heavy
-    from transformers import PreTrainedModel  # noqa: PLC0415 - heavy
 
     from perennial_artifact.sentence.encoder import open_pooled  # noqa: PLC0415 - heavy
-    from perennial_artifact.sentence.head import HEAD_FILE, Head  # noqa: PLC0415 - heavy
+    from perennial_artifact.sentence.head import Head  # noqa: PLC0415 - heavy
     from perennial_artifact.sentence.numbers import NumberHead  # noqa: PLC0415 - heavy
     from trainers.handing import text_classifier as plain  # noqa: PLC0415 - heavy
 
@@ -90,17 +97,33 @@ def _write_text_classifier(published: Path, target: Path) -> None:
     for own, linear in zip(model.dense, linears, strict=True):
         own.load_state_dict(linear.state_dict())
     model.head.load_state_dict({"weight": torch.from_numpy(weight.copy()), "bias": torch.from_numpy(bias.copy())})
-    target.mkdir()
-    PreTrainedModel.save_pretrained(model, target)
     if described.input.max_tokens is not None:
         tokenizer.model_max_length = described.input.max_tokens
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    model.train(mode=False)
+    return model, tokenizer
+
+
+def _write_text_classifier(published: Path, target: Path) -> None:
+    """Write an encoder and its head as one model of `text_classifier`, whose file goes with it."""
+    from transformers import PreTrainedModel  # noqa: PLC0415 - heavy
+
+    from trainers.handing import text_classifier as plain  # noqa: PLC0415 - heavy
+
+    model, tokenizer = text_classifier_of(published)
+    target.mkdir()
+    PreTrainedModel.save_pretrained(model, target)
     tokenizer.save_pretrained(target)
     code = Path(plain.__file__)
     shutil.copyfile(code, target / code.name)
     _name_code(target / "config.json", code.stem)
-    if described.format in WITH_THRESHOLDS:
+    write_thresholds(published, target)
+
+
+def write_thresholds(published: Path, target: Path) -> None:
+    """Write from which probability on each label is given, where a text may have several."""
+    if describe(published).format in WITH_THRESHOLDS:
         thresholds = json.loads((published / HEAD_FOLDER / HEAD_FILE).read_bytes())["thresholds"]
         _write(target / "thresholds.json", thresholds)
 

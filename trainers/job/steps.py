@@ -24,6 +24,7 @@ from trainers.export.building import Limits
 from trainers.hardware import Hardware
 from trainers.job import origin
 from trainers.job.comparing import compare_models
+from trainers.job.files import TRACKING_FOLDER
 from trainers.job.guards import StopRequest, wake_collector
 from trainers.job.job import Job, from_features
 from trainers.job.progress import ProgressLog
@@ -47,6 +48,7 @@ from trainers.learners.protocols import Example, Learner, TrainingPlan, Training
 from trainers.learners.tried import Tried
 from trainers.learners.tuning import processes
 from trainers.parquet import write_table
+from trainers.tracking import Tracking
 
 TRAINED_FILE = "trained.json"
 """Written last when the model folder is complete: a later attempt goes on with scoring."""
@@ -220,6 +222,22 @@ class _Told:
         self._job.stop.check()
 
 
+def _tracking(spec: JobSpec) -> Tracking | None:
+    """Return who else follows the run's losses; a pipeline of spaCy is not trained by what has reporters."""
+    trackers = spec.training.tracked_by
+    if not trackers:
+        return None
+    if spec.task.backend == "spacy":
+        _LOG.warning(
+            "tracker.not_used",
+            trackers=trackers,
+            reason="spaCy's training has no reporters",
+            next="the run's own report has its losses",
+        )
+        return None
+    return Tracking(by=trackers, run=spec.run_id, project=spec.task.name, folder=spec.run_dir / TRACKING_FOLDER)
+
+
 def _plan(
     job: Job, selection: RunRows, told: _Told, *, rows: Sequence[Example] | None = None, **further: Any  # noqa: ANN401 - fields of the plan
 ) -> TrainingPlan:  # fmt: skip
@@ -247,6 +265,7 @@ def _plan(
         score=lambda gold, answers: metric.pair(gold, answers, answers).scores()[0],
         metric=metric.name,
         lower_is_better=metric.scale.lower_is_better,
+        tracking=_tracking(spec),
         note_tried=told.tried.append,
         note_contradicted=told.contradicted.append,
         export_limits=Limits(spec.training.export_limit_s, spec.modules),

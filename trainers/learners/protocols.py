@@ -18,6 +18,7 @@ from trainers.learners.tried import Tried
 
 if TYPE_CHECKING:
     from trainers.learners.taught import Taught
+    from trainers.tracking import Tracking
 
 _UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -105,6 +106,8 @@ class TrainingPlan:
     """Told which rows weigh less, because others contradict them."""
     export_limits: Limits = USUAL
     """What building a variant of the encoder may take."""
+    tracking: Tracking | None = None
+    """Who else follows the losses of a tuning; None: nobody."""
     taught: Taught | None = None
     """What a teacher says of the rows and of texts without gold; None: there is none, or what it says is among the rows."""
 

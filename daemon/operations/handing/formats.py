@@ -102,6 +102,44 @@ print([(entity.text, entity.label_) for entity in nlp("Parliament passes the bud
 """
 
 
+def _run_onnx(_described: Description) -> str:
+    return """
+from onnxruntime import InferenceSession
+from transformers import AutoTokenizer
+
+tokenizer, model = AutoTokenizer.from_pretrained("MODEL"), InferenceSession("MODEL/model.onnx")
+read = tokenizer(["Parliament passes the budget"], truncation=True, padding=True, return_tensors="np")
+# One number for each output that outputs.json names: logits of labels or tags, or the numbers themselves.
+print(model.run(None, {name: read[name] for name in ("input_ids", "attention_mask")})[0])
+"""
+
+
+def _run_openvino(_described: Description) -> str:
+    return """
+import openvino
+from transformers import AutoTokenizer
+
+# Without this a processor that computes bf16 itself does so: quicker, and less exact.
+exact = {"INFERENCE_PRECISION_HINT": "f32"}
+tokenizer, model = AutoTokenizer.from_pretrained("MODEL"), openvino.compile_model("MODEL/openvino_model.xml", "CPU", exact)
+read = tokenizer(["Parliament passes the budget"], truncation=True, padding=True, return_tensors="np")
+# One number for each output that outputs.json names: logits of labels or tags, or the numbers themselves.
+print(model([read["input_ids"], read["attention_mask"]])[0])
+"""
+
+
+def _write_onnx(published: Path, target: Path) -> None:
+    from trainers.handing.graphs import write_onnx  # noqa: PLC0415 - heavy
+
+    write_onnx(published, target)
+
+
+def _write_openvino(published: Path, target: Path) -> None:
+    from trainers.handing.graphs import write_openvino  # noqa: PLC0415 - heavy
+
+    write_openvino(published, target)
+
+
 _FORMATS = (
     Format(AS_PUBLISHED, "perennial", lambda _folder, _described: True, writing.write_as_published, _as_published),
     Format(
@@ -109,7 +147,12 @@ _FORMATS = (
         writing.write_transformers, _pipeline,
     ),
     Format(
-        "sentence-transformers", "sentence-transformers", _in_sentence_transformers, writing.write_as_published, _encode
+        "sentence-transformers", "sentence-transformers", _in_sentence_transformers, writing.write_plain, _encode
+    ),
+    Format("onnx", "onnx", _of(writing.TAGGING_FORMAT, writing.FIRST_CLASSIFIER_FORMAT, *_SENTENCES), _write_onnx, _run_onnx),
+    Format(
+        "openvino", "openvino", _of(writing.TAGGING_FORMAT, writing.FIRST_CLASSIFIER_FORMAT, *_SENTENCES), _write_openvino,
+        _run_openvino,
     ),
     Format("spacy", "spacy", _of("spacy-ner", writing.CURATED_FORMAT), writing.write_spacy, _load),
 )  # fmt: skip

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -41,10 +41,15 @@ class LocalRunner:
     created it.
     """
 
-    def __init__(self, settings: TrainingSettings, stop: threading.Event, *, command: Sequence[str] = CHILD) -> None:
+    def __init__(
+        self, settings: TrainingSettings, stop: threading.Event, *, command: Sequence[str] = CHILD,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        """`environment` is what a child gets beside what every child gets."""
         self._settings = settings
         self._stop = stop
         self._command = command
+        self._environment = dict(environment or {})
         self._ended: set[str] = set()
         self._cpu_s: float | None = None
 
@@ -116,7 +121,7 @@ class LocalRunner:
                     stdout=subprocess.PIPE,
                     stderr=job_log,
                     start_new_session=True,
-                    env=_environment(spec),
+                    env=_environment(spec) | self._environment,
                 )
             )
 

@@ -35,6 +35,8 @@ from trainers.learners.tuning.recipe import Learnable, Recipe, Row, Trainable
 from trainers.learners.tuning.recomputing import recomputed
 from trainers.learners.tuning.reporting import Report
 from trainers.learners.tuning.stopping import EarlyStopping, Found, Judged
+from trainers.learners.tuning.tracking import figures, followers
+from trainers.tracking import Tracking
 
 _WARMUP_SHARE = 0.06
 _REPORT_EVERY_S = 1.0
@@ -54,6 +56,7 @@ def fine_tune(
     report: Callable[[TrainingStep], None],
     pace: Pace | None = None,
     judging: Judging | None = None,
+    tracking: Tracking | None = None,
 ) -> Judged | None:
     """Train the model in place, from the newest valid checkpoint in `checkpoints` where there is one.
 
@@ -77,7 +80,7 @@ def fine_tune(
     set_seed(recipe.seed)
     trainer = WeightedTrainer(
         model=trainable.model,
-        args=_arguments(recipe, checkpoints),
+        args=_arguments(recipe, checkpoints, run=None if tracking is None else tracking.run),
         data_collator=Collator(trainable),
         train_dataset=Rows(rows),
         callbacks=[pace or Pace()] if together.first else [],
@@ -89,9 +92,18 @@ def fine_tune(
     )
     # It prints to standard output, which belongs to the job's progress lines.
     trainer.remove_callback(PrinterCallback)
+    tracked = followers(tracking) if tracking is not None and together.first else []
+    for follower in tracked:
+        trainer.add_callback(follower)
+
+    def told(step: TrainingStep) -> None:
+        report(step)
+        if tracked:
+            trainer.log(figures(step))
+
     trainer.add_callback(
         Report(
-            trainer.take_loss, report, recipe.rows_per_step, every_s=_REPORT_EVERY_S,
+            trainer.take_loss, told, recipe.rows_per_step, every_s=_REPORT_EVERY_S,
             # Whether a step is reported is a matter of time, and all must add up the same.
             after_each=together.count > 1,
         )
@@ -161,7 +173,7 @@ def _quick_attention(transformer: PreTrainedModel, longest: int, hardware: Hardw
         transformer.set_attn_implementation(fused)
 
 
-def _arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
+def _arguments(recipe: Recipe, checkpoints: Path, *, run: str | None) -> TrainingArguments:
     together, on_gpu = processes.here(), recipe.hardware.device == "cuda"
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
@@ -183,7 +195,9 @@ def _arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
         save_strategy="no",
         save_total_limit=KEPT,
         logging_strategy="no",
+        # Reporters are added one by one, each behind a guard.
         report_to="none",
+        run_name=run,
         disable_tqdm=True,
         remove_unused_columns=False,
         # Of some bases not all is used, such as a pooler.

@@ -120,6 +120,7 @@ def _tune(plan: TrainingPlan, tagger: Tagger, rows: Sequence[TaggedRow], labels:
             checkpoints=plan.work_dir / f"checkpoints-{fingerprint(recipe, (low_rank, standing_on, *start), windows)}",
             report=with_note(plan.report, note, cut=0),
             judging=judging,
+            tracking=plan.tracking,
         )
     most = max(passes)
     name = f"tuned on {len(rows)} rows, {f'{epochs} to {most}' if epochs < most else most} passes over each"

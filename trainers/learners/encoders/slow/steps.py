@@ -123,6 +123,7 @@ def tune(
             / f"checkpoints-{_fingerprint(plan, recipe, rows, (low_rank, standing_on, wanted.depends_on))}",
             report=report,
             judging=_judging(plan, wanted, kept),
+            tracking=plan.tracking,
         )
     done = max(judged.found) if judged else recipe.epochs
     name = f"tuned for {done} epoch{'s' if done > 1 else ''} on {len(taught)} rows"

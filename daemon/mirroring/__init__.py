@@ -1,0 +1,1 @@
+"""Keeps registries of others like ours."""
