@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,8 @@ from daemon.cli.settings import load_settings
 from daemon.views import opening
 
 if TYPE_CHECKING:
+    from daemon.views.models.answers import Words
+    from daemon.views.models.changes import Changes
     from daemon.views.models.versions import Move
     from registry.reports.cards import Section
 
@@ -28,6 +31,7 @@ _ACTOR = "operator"
 _BY_HAND = "promoted by hand"
 _SHA256 = re.compile("[0-9a-f]{64}")
 _HASH_SHOWN = 12
+_TEXT_SHOWN = 200
 Reason = Annotated[str, typer.Option(help="Reason, kept in the history.")]
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Task name.", autocompletion=completing.tasks)]
 ExportFormat = Annotated[
@@ -212,18 +216,59 @@ def _print_answering(task: str, at: datetime, then: Move | None, *, as_json: boo
 
 
 @app.command()
-def diff(left: VersionName, right: VersionName, as_json: AsJson = False) -> None:
-    """Show how two versions differ: settings, training set, lineage, metrics."""
-    from daemon.views.models import versions  # noqa: PLC0415 - heavy
+def diff(
+    left: VersionName,
+    right: VersionName,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Labelled rows to ask both; by default held-out ones.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Rows to show whose answer changed.", min=0)] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Show how two versions differ: the answers that changed, settings, training set, lineage."""
+    from daemon.cli import reading  # noqa: PLC0415 - heavy
+    from daemon.operations.evaluating import changing  # noqa: PLC0415 - heavy
 
-    with opening.registry(load_settings()) as registry:
-        found = versions.difference(registry, left, right)
+    settings = load_settings()
+    plan = None if file is None else lambda task: reading.Reading().plan(file, task, settings)
+    with console.status("asking both", spinner="dots") if console.is_terminal and not as_json else nullcontext():
+        found = changing.difference(
+            settings, left, right, plan=plan, limit=limit, bad=reading.BadRows().show, report=lambda _done, _of: None
+        )
     if as_json:
         print_json(found)
         return
+    if found.changes is not None:
+        _print_changes(found.changes)
+    elif found.not_asked:
+        say(f"which answers changed is not known: {found.not_asked}")
     rows = [(entry.key, _short(entry.left), _short(entry.right)) for entry in found.differences]
     table(f"{left} -> {right}", ("", left, right), rows, empty="no difference")
     say(found.scores)
+
+
+def _print_changes(found: Changes) -> None:
+    say((f"{found.changed:,} of {found.of} are answered otherwise", "bold"))
+    if found.changed:
+        say(f"{found.better:,} better, {found.worse:,} worse, {found.neither:,} neither (both right, or both wrong)", indent=2)
+        moves = [(one.before, one.after, one.rows, one.better, one.worse, one.neither) for one in found.moves]
+        table("Changes", ("from", "to", "rows", "better", "worse", "neither"), moves)
+    if found.examples:
+        shown = [
+            (
+                one.how,
+                _words(one.before),
+                _words(one.after),
+                _words(one.gold),
+                f"{one.text[:_TEXT_SHOWN]}{'…' if one.cut else ''}",
+            )
+            for one in found.examples
+        ]
+        table("Examples", ("", found.before, found.after, "right", "text"), shown)
+
+
+def _words(said: Sequence[Words]) -> str:
+    return "".join(one.text for one in said)
 
 
 @app.command()

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from registry.store import Registry
-from registry.versions import Version
+from registry.versions import SANDBOX, Version
 
 Plain = str | float | int | bool | None
 
 # They name the run, and so always differ without saying anything.
 _NAMES_OF_THE_RUN = frozenset({"metrics.run_id", "metrics.comparison.candidate_run"})
+
+# Of rows that one run held back for itself, or of one process: never side by side.
+_OF_ONE_RUN = frozenset({"tried", "teacher", "baseline_score", SANDBOX})
 
 # Dozens of figures, drawn on the card; others sum them up.
 _FOR_A_PICTURE = ("_probabilities.reliability.", ".levels.", "metrics.comparison.labels.")
@@ -118,7 +121,10 @@ def _described(registry: Registry, version: Version) -> dict[str, Plain]:
             "code": version.lineage.code,
         },
         "counts": {**version.lineage.counts, "learnt_with_parents": len(registry.versions.learnt(version.name))},
-        "metrics": {**version.metrics, "size_bytes": version.size_bytes},
+        "metrics": {
+            **{name: value for name, value in version.metrics.items() if name not in _OF_ONE_RUN},
+            "size_bytes": version.size_bytes,
+        },
     })  # fmt: skip
 
 

@@ -166,3 +166,23 @@ def test_what_cannot_be_done_is_said_before_anything_is_asked(judged: Judged, ar
     done = CliRunner().invoke(app, ["evaluate", arguments[0], str(file), *arguments[1:]])
     assert done.exit_code != 0
     assert said in str(done.exception)
+
+
+def test_diff_asks_both_the_rows_of_a_file_that_neither_has_learnt(judged: Judged) -> None:
+    file = judged.file("changed.jsonl", [*judged.rows, judged.learnt[0]])
+    found = told("models", "diff", FIRST, SECOND, file, "--limit", 3)
+    changes = found["changes"]
+    assert (changes["before"], changes["after"], changes["rows"]) == (FIRST, SECOND, len(judged.rows))
+    assert changes["changed"] == changes["better"] + changes["worse"] + changes["neither"] > 0
+    assert changes["better"] > changes["worse"]
+    assert len(changes["examples"]) == 3
+    assert any(move["after"] == "WEATHER" for move in changes["moves"])
+    compared = told("compare", FIRST, SECOND, file)
+    assert compared["answers_differ"] == changes["changed"]
+
+
+def test_without_a_file_and_held_out_rows_diff_says_why_and_tells_the_rest(judged: Judged) -> None:
+    found = told("models", "diff", FIRST, SECOND)
+    assert found["changes"] is None
+    assert "held-out row" in found["not_asked"]
+    assert "counts.learnt_with_parents" in {one["key"] for one in found["differences"]}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from config.errors import UserError
+from daemon.views.models import changes
 from registry import collection, promotion
 from registry.artifacts.local import LocalArtifacts
 from registry.reports import cards
@@ -19,6 +23,7 @@ from tests.support.registries import TASK
 from trainers.compare.comparison import Comparison
 from trainers.compare.probabilities import Probabilities, Reliability
 from trainers.compare.slices import Slice
+from trainers.job import files
 from trainers.job.spec import Progress
 from trainers.learners.tried import Tried
 
@@ -185,6 +190,25 @@ class TestDiff:
         assert between(registry, first.name, first.name).differences == ()
         with pytest.raises(UserError, match="no version 'topics/v9'"):
             between(registry, first.name, f"{TASK}/v9")
+
+    def test_what_a_run_recorded_is_read_in_either_direction_and_corrections_do_not_count(
+        self, registry: Registry, artifacts: LocalArtifacts, tmp_path: Path
+    ) -> None:
+        first, second = (publish(registry, artifacts, tmp_path) for _ in range(2))
+        folder = tmp_path / "runs" / second.run_id
+        folder.mkdir(parents=True)
+        said = {side: json.dumps({"label": label}) for side, label in {"gold": "a", "opponent": "b", "candidate": "a"}.items()}
+        rows = [
+            {**said, "example_id": f"e{number}", "role": role} for number, role in enumerate(("test", "anchor", "corrections"))
+        ]
+        pq.write_table(pa.Table.from_pylist(rows), folder / files.SCORES_FILE)
+        found = changes.recorded(registry, tmp_path / "runs", first.name, second.name, limit=5)
+        assert found is not None
+        assert (found.rows, found.better, found.worse) == (2, 2, 0)
+        turned = changes.recorded(registry, tmp_path / "runs", second.name, first.name, limit=5)
+        assert turned is not None
+        assert (turned.better, turned.worse, turned.before) == (0, 2, second.name)
+        assert changes.recorded(registry, tmp_path / "elsewhere", first.name, second.name, limit=5) is None
 
     def test_scores_of_other_rows_are_left_out_and_it_says_so(
         self, registry: Registry, artifacts: LocalArtifacts, tmp_path: Path

@@ -62,9 +62,15 @@ def version(look: Look) -> Response:
     return look.page(
         "version.html", here="Versions", version=found.version, run=found.run, sections=parts, beside=beside, others=others,
         is_champion=alias is not None and alias.version == name,
-        difference=version_views.difference(registry, beside, name) if beside else None,
+        difference=_difference(look, beside, name) if beside else None,
         **_compared(look, found.run, found.version),
     )  # fmt: skip
+
+
+def _difference(look: Look, beside: str, name: str) -> version_views.Diff:
+    """Return how two versions differ; the texts of rows are for those who may read what was said of them."""
+    limit = answers.SHOWN if look.visitor.may("review") else 0
+    return version_views.difference(look.sources.reader.registry, beside, name, look.sources.settings.runs_dir, limit=limit)
 
 
 def curve(look: Look) -> Response:

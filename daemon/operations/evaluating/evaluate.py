@@ -108,9 +108,9 @@ def evaluate(
 
     Raises `UserError` where no row is left to score, `RunFailedError` where a model cannot be used.
     """
-    rows = read(found, task, _known(settings, task, models), with_learnt=with_learnt, bad=bad)
+    rows = read(found, task, known(settings, task, models), with_learnt=with_learnt, bad=bad)
     opened = [open_model(model.folder, settings.training) for model in models]
-    scores = _scored(task, opened, rows, report)
+    scores = scored(task, opened, rows.table, report)
     names = [model.name for model in models]
     seen = compare(
         task, run_id="", champion_version=names[0] if len(models) > 1 else None, opponent=names[0], scores=scores,
@@ -119,7 +119,7 @@ def evaluate(
     # What a file holds says nothing of how many rows to import, so the gate is not told what share is tested.
     decision = gate.decide(seen, task.promotion) if len(models) > 1 else None
     answers = Answers.read(scores)
-    known = {label for model in models for label in model.description.labels}
+    labels = {label for model in models for label in model.description.labels}
     evaluation = Evaluation(
         task=task.name,
         kind=task.kind,
@@ -130,7 +130,7 @@ def evaluate(
         learnt_left_out=rows.learnt,
         left_out=rows.left_out,
         unusable=rows.bad,
-        unknown_labels=labels_unknown(rows, known),
+        unknown_labels=labels_unknown(rows, labels),
         truncated=sum(bool(answer.get("truncated")) for answer in answers.candidate),
         confidence=task.promotion.confidence,
         figures=tuple(_figures(task, scores, answers, len(models), settings.training.seed)),
@@ -143,7 +143,8 @@ def evaluate(
     return Found(evaluation, scores, rows)
 
 
-def _known(settings: Settings, task: TaskSpec, models: Sequence[Candidate]) -> Known:
+def known(settings: Settings, task: TaskSpec, models: Sequence[Candidate]) -> Known:
+    """Return what the buffer knows of a task's texts and labels, and what of it the models have learnt."""
     if not settings.buffer_dir.exists():
         return Known({}, frozenset())
     learnt = frozenset[str]().union(*(model.learnt or () for model in models))
@@ -151,10 +152,11 @@ def _known(settings: Settings, task: TaskSpec, models: Sequence[Candidate]) -> K
         return Known.of(buffer.renames(task.name), buffer.examples_by_text(task.name) if learnt else {}, learnt)
 
 
-def _scored(task: TaskSpec, opened: Sequence[Predictor], rows: Rows, report: Callable[[int, int], None]) -> pa.Table:
+def scored(task: TaskSpec, opened: Sequence[Predictor], rows: pa.Table, report: Callable[[int, int], None]) -> pa.Table:
+    """Return what one or two models answer to rows: `gold`, `candidate` (the last of them) and `opponent`, as JSON."""
     candidate = opened[-1]
     opponent = opened[0] if len(opened) > 1 else None
-    return scoring.score(candidate, opponent, rows.table, align=learner_for(task).aligner(candidate), report=report)
+    return scoring.score(candidate, opponent, rows, align=learner_for(task).aligner(candidate), report=report)
 
 
 def _figures(task: TaskSpec, scores: pa.Table, answers: Answers, models: int, seed: int) -> list[Figure]:

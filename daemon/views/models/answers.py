@@ -16,9 +16,9 @@ from trainers.job import files
 
 SHOWN = 12
 """Rows that are shown on each side."""
-_MOST_ROWS = 20_000
+MOST_ROWS = 20_000
 _MOST_PAIRS = 20
-_MOST_TEXT = 2_000
+MOST_TEXT = 2_000
 
 Side = Literal["gold", "candidate", "opponent"]
 _SIDES: tuple[Side, ...] = ("gold", "candidate", "opponent")
@@ -95,18 +95,22 @@ def _read(scores: Path, texts: Path, _changed_at: int) -> Answers | None:
 
     try:
         table = pq.read_table(scores, columns=list(_ANSWERS))
-        rows = table.slice(0, _MOST_ROWS).to_pylist()
+        rows = table.slice(0, MOST_ROWS).to_pylist()
     except (OSError, ValueError):
         return None
     if not rows:
         return None
     said = [{side: json.loads(row[side]) for side in _SIDES} for row in rows]
     kind = catalog.of(said[0]["gold"])
-    judged = [_Judged(number, gain) for number, answers in enumerate(said) if (gain := _gain(kind, answers))]
+    judged = [
+        _Judged(number, gained)
+        for number, one in enumerate(said)
+        if (gained := gain(kind, one["gold"], one["candidate"], one["opponent"]))
+    ]
     better = sorted((one for one in judged if one.gain > 0), key=lambda one: (-one.gain, one.number))
     worse = sorted((one for one in judged if one.gain < 0), key=lambda one: (one.gain, one.number))
     shown = [*better[:SHOWN], *worse[:SHOWN]]
-    text_of = _texts(texts, {rows[one.number]["example_id"] for one in shown})
+    text_of = texts_of(texts, {rows[one.number]["example_id"] for one in shown})
     made = {one.number: _row(kind, rows[one.number], said[one.number], text_of) for one in shown}
     return Answers(
         rows=table.num_rows,
@@ -120,25 +124,35 @@ def _read(scores: Path, texts: Path, _changed_at: int) -> Answers | None:
     )
 
 
-def _gain(kind: Kind, said: Mapping[Side, Mapping[str, Any]]) -> float:
-    """Return 1 where just the candidate is right, -1 where just the opponent is; of numbers, by how much it is nearer."""
+def gain(kind: Kind, gold: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> float:
+    """Return 1 where just `ours` is right, -1 where just `theirs` is; of numbers, by how much ours is nearer."""
     if isinstance(kind, Measures):
-        return _distance(kind, said["gold"], said["opponent"]) - _distance(kind, said["gold"], said["candidate"])
-    ours, theirs = (kind.relation(said["gold"], _plain(kind, said[side])) == "same" for side in ("candidate", "opponent"))
-    return float(ours) - float(theirs)
+        return _distance(kind, gold, theirs) - _distance(kind, gold, ours)
+    right, other = (kind.relation(gold, plain(kind, said)) == "same" for said in (ours, theirs))
+    return float(right) - float(other)
 
 
-def _plain(kind: Kind, answer: Mapping[str, Any]) -> dict[str, Any]:
+def plain(kind: Kind, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an answer says, as a target, without probabilities."""
     return kind.confirmed(kind.plain(answer))
 
 
 def _distance(kind: Kind, gold: Mapping[str, Any], said: Mapping[str, Any]) -> float:
     right, given = gold[kind.key], said[kind.key]
-    apart = [abs(number - given[name]) for name, number in right.items() if number is not None and given.get(name) is not None]
+    apart = [_apart(value, given[name]) for name, value in right.items() if value is not None and given.get(name) is not None]
     return sum(apart) / len(apart) if apart else 0.0
 
 
-def _texts(path: Path, wanted: Iterable[str]) -> dict[str, str]:
+def _apart(right: Any, given: Any) -> float:  # noqa: ANN401 - a number, or a signal
+    """Return how far off a number is; of a signal, its score, and 1 more for another tag."""
+    if not isinstance(right, Mapping):
+        return float(abs(right - given))
+    tags = {right.get("tag"), given.get("tag")} - {None}
+    return float(abs(right["score"] - given["score"])) + (len(tags) > 1)
+
+
+def texts_of(path: Path, wanted: Iterable[str]) -> dict[str, str]:
+    """Return the texts of these examples by id, from the rows of a training set; those that are there."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - heavy
 
     try:
@@ -150,19 +164,20 @@ def _texts(path: Path, wanted: Iterable[str]) -> dict[str, str]:
 
 def _row(kind: Kind, row: Mapping[str, Any], said: Mapping[Side, Mapping[str, Any]], texts: Mapping[str, str]) -> Row:
     text = texts.get(row["example_id"], "")
-    gold, candidate, champion = (_words(kind, said[side], text) for side in _SIDES)
+    gold, candidate, champion = (words_of(kind, said[side], text) for side in _SIDES)
     return Row(
-        example_id=row["example_id"], role=row["role"], text=text[:_MOST_TEXT], cut=len(text) > _MOST_TEXT,
+        example_id=row["example_id"], role=row["role"], text=text[:MOST_TEXT], cut=len(text) > MOST_TEXT,
         gold=gold, candidate=candidate, champion=champion,
     )  # fmt: skip
 
 
-def _words(kind: Kind, answer: Mapping[str, Any], text: str) -> tuple[Words, ...]:
+def words_of(kind: Kind, answer: Mapping[str, Any], text: str) -> tuple[Words, ...]:
+    """Return an answer, or a target, in words; one that has places in its text as the text, marked."""
     pieces: Sequence[Piece]
     if kind.positional and text:
         pieces = kind.pieces(answer, text)
     else:
-        pieces = [(kind.in_words(_plain(kind, answer) if "scores" in answer else answer), "strong")]
+        pieces = [(kind.in_words(plain(kind, answer) if "scores" in answer else answer), "strong")]
     return tuple(Words(text=words, style=style) for words, style in pieces)
 
 
@@ -173,7 +188,7 @@ def _mistaken(kind: Kind, said: Sequence[Mapping[Side, Mapping[str, Any]]]) -> t
     for answers in said:
         [right] = kind.labels(answers["gold"]) or [""]
         for side, counted in sides.items():
-            [given] = kind.labels(_plain(kind, answers[side])) or [""]
+            [given] = kind.labels(plain(kind, answers[side])) or [""]
             if given != right:
                 counted[right, given] += 1
     pairs = sorted(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
-from daemon.views.models import runs
+from daemon.views.models import changes, runs
+from daemon.views.models.changes import Changes
 from daemon.views.models.comparison import Comparison, Scale
 from daemon.views.models.runs import Run
 from daemon.views.view import JsonFloat, View
@@ -101,6 +103,10 @@ class Diff(View):
 
     differences: tuple[Difference, ...]
     scores: str
+    changes: Changes | None = None
+    """The answers that changed; None where they are not known."""
+    not_asked: str | None = None
+    """Why they are not."""
 
 
 def newest(registry: Registry, task: str | None = None, limit: int | None = None, *, offset: int = 0) -> list[Version]:
@@ -129,11 +135,15 @@ def answering_at(registry: Registry, task: str, moment: datetime) -> Move | None
     return max(moves, key=lambda move: move.generation, default=None)
 
 
-def difference(registry: Registry, left: str, right: str) -> Diff:
-    """Return how two versions differ. Raises `UserError` when one does not exist."""
+def difference(registry: Registry, left: str, right: str, runs_dir: Path, *, limit: int = 10) -> Diff:
+    """Return how two versions differ, with the answers that changed where a run has compared the two; `limit` of them.
+
+    Raises `UserError` when one does not exist.
+    """
     from registry.reports import diff  # noqa: PLC0415 - only this needs it
 
-    return Diff.model_validate(diff.between(registry, left, right))
+    found = changes.recorded(registry, runs_dir, left, right, limit=limit)
+    return Diff.model_validate(diff.between(registry, left, right)).model_copy(update={"changes": found})
 
 
 def _views(registry: Registry, records: Sequence[Record]) -> list[Version]:
