@@ -323,7 +323,10 @@ class Cycle:
             decision = promoting.move_alias(self._registry, run, task, spec, decision, fencing_token=self._token)
             if decision.verdict == "promote":
                 self._features.keep(self._folders.of(run), self._registry, self._artifacts, run.version)
-        elif (why := evidence.outside_the_window(task, self._buffer, result.comparison.rows)) is not None:
+        elif (
+            found.outcome == "passed"
+            and (why := evidence.outside_the_window(task, self._buffer, result.comparison.rows)) is not None
+        ):
             decision = gate.Decision(decision.verdict, (why, *decision.reasons))
         verdict, reasons = decision.verdict, (*decision.reasons, *evidence.labels_that_wait(frozen.manifest))
         prove(

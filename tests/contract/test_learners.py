@@ -13,8 +13,11 @@ import pytest
 
 from config.errors import RunFailedError
 from config.kinds import catalog as kinds
-from config.settings import SHIPPED_TASKS_DIR
+from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import TaskSpec, load_task
+from daemon.serving.sandbox.examining import examine
+from daemon.training.sandbox.order import Asked, Order
+from daemon.training.sandbox.texts import ODD
 from perennial_artifact import formats
 from perennial_artifact.compute import Compute
 from perennial_artifact.description import MODEL_FILE, describe
@@ -152,6 +155,25 @@ def test_gold_and_answers_are_aligned_once_and_for_all(learnt: Learnt) -> None:
         first = align(row.text, [row.target, answer])
         assert len(first) == 2
         assert list(align(row.text, first)) == list(first)
+
+
+def test_the_sandbox_finds_nothing_wrong_with_what_a_learner_publishes(learnt: Learnt) -> None:
+    model = learnt.model()
+    align = catalog.learner_for(learnt.spec).aligner(model)
+    asked = [
+        Asked(text=text, recorded=dict(align(text, [answer])[0]))
+        for text, answer in zip(learnt.texts, model.predict(learnt.texts), strict=True)
+    ]
+    settings = load_settings(training={"device": "cpu", "precision": "fp32", "threads": 1})
+    found = examine(
+        Order(
+            version="toy/v1", kind=learnt.spec.kind, backend=learnt.spec.backend, folder=learnt.folder,
+            training=settings.training, threads=1, text_time_s=settings.serving.text_time_s, memory_limit_mib=0,
+            asked=(*asked, *(Asked(text=text) for text in ODD)), task=learnt.spec.model_dump(mode="json"),
+        )
+    )  # fmt: skip
+    assert (found.outcome, found.reason) == ("passed", "")
+    assert (found.texts, found.compared, found.differ) == (len(asked) + len(ODD), len(asked), 0)
 
 
 def test_a_model_tells_a_student_what_its_task_asks_for(learnt: Learnt) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +20,7 @@ from registry.reports import cards
 from registry.runs import Run
 from tests.support import sandboxed_format
 from tests.support.cycles import NAME, World, better, task
+from tests.support.served import eventually
 from trainers.job import spec as job_spec
 from trainers.job.spec import JobResult, JobSpec
 
@@ -157,3 +161,43 @@ def test_an_artifact_store_that_is_away_is_waited_for(world: World) -> None:
     world.clock.forward(3_600)
     world.cycle.step()
     assert (world.only_run().verdict, world.champion()) == ("promote", f"{NAME}/v1")
+
+
+def test_a_daemon_that_is_killed_in_the_sandbox_leaves_no_child_and_the_next_one_goes_on_there(
+    world: World, tmp_path: Path
+) -> None:
+    folder = tmp_path / "killed"
+    daemon = subprocess.Popen([sys.executable, "-c", KILLED, str(folder)], start_new_session=True)
+    try:
+        eventually(lambda: _sandbox_of(daemon.pid) is not None, within_s=300.0)
+        child = _sandbox_of(daemon.pid)
+    finally:
+        daemon.kill()
+        daemon.wait()
+    assert child is not None
+    eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, within_s=60.0)
+    with World(folder, task(), train=trained_as("is all right")) as after:
+        run = after.only_run()
+        assert (run.state, run.version, after.champion()) == ("published", f"{NAME}/v1", None)
+        assert recorded(after.registry.versions.get(f"{NAME}/v1")) is None
+        after.cycle.step()
+        assert (after.only_run().verdict, after.champion()) == ("promote", f"{NAME}/v1")
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from tests.integration.test_sandbox import trained_as
+from tests.support import sandboxed_format
+from tests.support.cycles import World, task
+with World(Path(sys.argv[1]), task(), train=trained_as("hangs")) as world:
+    world.use_sandbox(modules=sandboxed_format.MODULE, time_limit_s=600.0)
+    world.grow(30)
+    world.cycle.step()
+"""
+
+
+def _sandbox_of(pid: int) -> psutil.Process | None:
+    """Return the sandbox's child of a process."""
+    children = psutil.Process(pid).children()
+    return next((child for child in children if "daemon.serving.sandbox" in child.cmdline()), None)
