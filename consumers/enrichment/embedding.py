@@ -105,6 +105,11 @@ class Encoder:
         return np.array([scripts.readable_share(head, *two, unknown=unknown) for head, two in zip(heads, pieces, strict=True)])
 
     @property
+    def exported(self) -> bool:
+        """Whether a variant embeds, in the place of the weights."""
+        return self._graph != self._by_weights
+
+    @property
     def _fill(self) -> int:
         return int(self._tokenizer.pad_token_id or 0)
 

@@ -185,12 +185,12 @@ def test_a_library_that_is_missing_is_refused_in_words(encoder: Encoder, tmp_pat
 def test_auto_tries_what_is_installed_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     on_gpu = replace(HERE, device="cuda")
     assert catalog.candidates("auto", on_gpu) == ["tensorrt", "torch-compile"]
+    assert "GPU" in (catalog.find("openvino-int8").unfit(on_gpu) or "")
+    assert "onnxruntime-gpu" in (catalog.find("tensorrt").unfit(on_gpu) or "onnxruntime-gpu")
     assert catalog.candidates("auto", HERE)[0] == "openvino-int8"
     monkeypatch.setattr(catalog, "find_spec", lambda _name: None)
     assert catalog.candidates("auto", HERE)[0] == "onnx-int8"
     assert (catalog.candidates("none", HERE), catalog.candidates("bf16", HERE)) == ([], ["bf16"])
-    assert "GPU" in (catalog.find("openvino-int8").unfit(on_gpu) or "")
-    assert "onnxruntime-gpu" in (catalog.find("tensorrt").unfit(on_gpu) or "onnxruntime-gpu")
 
 
 class TestBuilding:

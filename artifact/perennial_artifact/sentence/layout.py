@@ -17,7 +17,7 @@ from perennial_artifact.errors import UnusableError
 from perennial_artifact.foreign import WRONG, decode, inert
 from perennial_artifact.labels import LABELS_FILE
 from perennial_artifact.manifest import MANIFEST_FILE
-from perennial_artifact.variants.note import of_the_export
+from perennial_artifact.variants.note import of_the_export, of_the_tokenizer
 
 FORMAT = "sentence-classification"
 """One label a text: the most probable one."""
@@ -75,7 +75,8 @@ def is_of_the_encoder(name: str) -> bool:
 
 def makes_the_variant(name: str) -> bool:
     """Return whether a variant of the encoder is made from a file of its folder (POSIX, relative)."""
-    return is_of_the_encoder(name) and not of_the_export(name) and not name.startswith(f"{BASE_FOLDER}/")
+    apart = of_the_export(name) or of_the_tokenizer(name) or name.startswith(f"{BASE_FOLDER}/")
+    return is_of_the_encoder(name) and not apart
 
 
 def sentence_modules(pooling: str = "mean", *, dimensions: int, normalise: bool = True) -> tuple[Module, ...]:

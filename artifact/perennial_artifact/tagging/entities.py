@@ -23,7 +23,7 @@ from perennial_artifact.tagging.windows import Reading, has_offsets, longest_win
 from perennial_artifact.transformer.encoder import UNREADABLE, joined, load, load_tokenizer
 from perennial_artifact.transformer.reading import by_length
 from perennial_artifact.variants.graph import Graph, Ids, Numbers, filled
-from perennial_artifact.variants.note import of_the_export
+from perennial_artifact.variants.note import of_the_export, of_the_tokenizer
 from perennial_artifact.variants.opening import open_variant
 
 FORMAT = "transformers-ner"
@@ -36,7 +36,7 @@ _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 def makes_the_variant(name: str) -> bool:
     """Return whether a variant of a token classifier is made from a file of its folder (POSIX, relative)."""
-    return not of_the_export(name) and name not in (LABELS_FILE, MANIFEST_FILE, MODEL_FILE)
+    return not (of_the_export(name) or of_the_tokenizer(name)) and name not in (LABELS_FILE, MANIFEST_FILE, MODEL_FILE)
 
 
 class TokenClassifier:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from perennial_artifact import manifest
@@ -18,6 +18,7 @@ EXPORT_FOLDER = "export"
 VARIANT_FILE = "variant.json"
 _FORMAT_VERSION = 1
 _LONGEST_PROBE = 4_096
+_TOKENIZERS = ("added_tokens", "merges", "sentencepiece", "special_tokens", "spiece", "tokenizer", "vocab")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,11 @@ def hash_of(folder: Path, names: Iterable[str]) -> str:
     for name in sorted(names):
         digest.update(f"{name}\0{published.get(name) or sha256_of_file(folder / name)}\n".encode())
     return digest.hexdigest()
+
+
+def of_the_tokenizer(name: str) -> bool:
+    """Return whether a file of a model folder (POSIX, relative) is a tokenizer's: no variant depends on it."""
+    return PurePosixPath(name).name.startswith(_TOKENIZERS)
 
 
 def of_the_export(name: str) -> bool:
