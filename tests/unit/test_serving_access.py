@@ -30,6 +30,7 @@ TOKEN = "s3cret-token"
 # Every address of the API and the scope it needs.
 SCOPE_OF = {
     ("POST", "/v1/tasks/{task}/predict"): "predict",
+    ("POST", "/v1/tasks/{task}/classify"): "predict",
     ("GET", "/v1/tasks"): "predict",
     ("GET", "/v1/models"): "predict",
     ("POST", "/v1/feedback"): "feedback",

@@ -218,7 +218,7 @@ def scope_of(method: str, path: str) -> Scope:
 
 
 def _is_predict(method: str, path: str) -> bool:
-    return method == "POST" and _below(path, "/v1/tasks") and path.endswith("/predict")
+    return method == "POST" and _below(path, "/v1/tasks") and path.endswith(("/predict", "/classify"))
 
 
 def _below(path: str, folder: str) -> bool:

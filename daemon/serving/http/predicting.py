@@ -16,7 +16,7 @@ from config.kinds import catalog as kinds
 from consumers.events import errors as event_errors
 from consumers.events import wire
 from daemon.serving.feedback.corrections import Corrected
-from daemon.serving.http import document, errors, schemas
+from daemon.serving.http import direct, document, errors, schemas
 from daemon.serving.http.errors import ApiError
 from daemon.serving.http.refusals import GUARDED, declared
 from daemon.serving.models.batching import OverloadedError, OverTimeError
@@ -39,7 +39,8 @@ PREDICT = "/v1/tasks/{task}/predict"
 def add(app: FastAPI, service: Service, slot_of: Callable[[str], Slot]) -> None:
     """Add the addresses to `app`; `slot_of` returns a task's slot or refuses."""
 
-    @app.post(
+    @direct.post(
+        app,
         PREDICT,
         response_model=schemas.predict_response(),
         responses=declared(*_REFUSALS),
@@ -59,7 +60,8 @@ def add(app: FastAPI, service: Service, slot_of: Callable[[str], Slot]) -> None:
         version, predictions = found
         return JSONResponse({"task": task, "version": version, "predictions": predictions})
 
-    @app.post(
+    @direct.post(
+        app,
         "/v1/tasks/{task}/classify",
         response_model=schemas.ClassifyResponse,
         responses=declared(*_REFUSALS),
@@ -153,12 +155,18 @@ def _whose(corrected: Corrected | None, version: str) -> dict[str, str | None]:
 
 async def _unless_gone(request: Request, future: Future[list[Answer]]) -> list[Answer] | None:
     """Return the answers; None when the client went away meanwhile, whose texts are dropped then. Raises `ApiError` (422)."""
+    if future.done() and future.exception() is None:
+        return future.result()
     answered = asyncio.wrap_future(future)
-    # The body was read to its end: what comes now is that the client has gone.
+    # The body was read to its end: what comes now is that the client has gone. What is cancelled is not computed further.
     gone = asyncio.ensure_future(request.receive())
+    gone.add_done_callback(lambda _gone: answered.cancel())
     try:
-        await asyncio.wait((answered, gone), return_when=asyncio.FIRST_COMPLETED)
-        return await answered if answered.done() else None
+        return await answered
+    except asyncio.CancelledError:
+        if gone.done():
+            return None
+        raise
     except OverTimeError as error:
         message = f"texts: {error}"
         remedy = "shorten that text or leave it out; the others can be sent without it, and sending it again changes nothing"
