@@ -180,6 +180,7 @@ class TrainingSettings(Section):
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "fp32", "bf16"]
     threads: NotNegativeInt
+    nice: Annotated[int, Field(ge=0, le=19)]
     time_limit_s: Positive
     stall_limit_s: Positive
     text_time_s: Positive

@@ -140,6 +140,21 @@ print(os.environ["OMP_NUM_THREADS"], os.environ["RAYON_NUM_THREADS"], heavy)
     assert (out, err) == (f"{expected} {expected} []\n", "")
 
 
+@pytest.mark.parametrize(("asked", "before", "found"), [(10, 0, 10), (0, 0, 0), (5, 12, 12)])
+@pytest.mark.process
+def test_a_child_steps_back_and_never_pushes_forward(asked: int, before: int, found: int) -> None:
+    code = f"""
+import os
+from trainers.job import guards
+os.setpriority(os.PRIO_PROCESS, 0, max({before}, os.getpriority(os.PRIO_PROCESS, 0)))
+least = os.getpriority(os.PRIO_PROCESS, 0)
+guards.step_back({asked})
+print(os.getpriority(os.PRIO_PROCESS, 0) == max(least, {found}))
+"""
+    out, err = python(code).communicate(timeout=60)
+    assert (out, err) == ("True\n", "")
+
+
 def test_peak_memory_is_in_mebibytes() -> None:
     assert 10 < guards.peak_memory_mib() < 100_000
 

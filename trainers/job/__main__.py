@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         together, count = processes.here(), shares.wanted(order)
         if together.count > 1:
             order = shares.share_of(order, together)
+        # An order of a release before this one names none.
+        guards.step_back(order["training"].get("nice", 0))
         guards.cap_threads(order["training"]["threads"])
         extensions.load(order.get("modules", ()))
     except (OSError, ValueError, KeyError, TypeError, UserError) as error:

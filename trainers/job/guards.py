@@ -57,6 +57,15 @@ def cap_threads(threads: int) -> None:
         os.environ[variable] = str(count)
 
 
+def step_back(nice: int) -> None:
+    """Let everything else on this machine go first: run at this niceness, 0 to 19, or at a higher one that is in force.
+
+    Before other threads are started: each has the niceness of the thread that starts it.
+    """
+    if nice > os.getpriority(os.PRIO_PROCESS, 0):
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+
+
 def rest_collector() -> None:
     """Keep the garbage collector from looking, again and again, through what imports make: a fifth of the time they take."""
     gc.disable()
