@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 MAX_TEXTS = 32
 """Texts, or parts of texts, handed to the model in one call."""
 MAX_CHARS = 10_000
-"""Characters in one call, the last part's excess aside: long texts must not hold up short ones for seconds."""
+"""Characters in one call, where one part alone does not have more. Serving gives a slow model fewer."""
 WHOLE_CHARS = 2_500
 """What a text counts at most where the model does not divide it: such a model reads only its beginning."""
 
@@ -20,10 +20,11 @@ def portions(texts: Sequence[str]) -> Iterator[list[str]]:
     portion: list[str] = []
     chars = 0
     for text in texts:
-        portion.append(text)
-        chars += min(len(text), WHOLE_CHARS)
-        if len(portion) == MAX_TEXTS or chars >= MAX_CHARS:
+        cost = min(len(text), WHOLE_CHARS)
+        if portion and (len(portion) == MAX_TEXTS or chars + cost > MAX_CHARS):
             yield portion
             portion, chars = [], 0
+        portion.append(text)
+        chars += cost
     if portion:
         yield portion

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from perennial_artifact.compute import Used
@@ -55,4 +55,16 @@ class Tells(Protocol):
     @property
     def used(self) -> Used:
         """A variant beside the weights, or their precision."""
+        ...
+
+
+@runtime_checkable
+class Pauses(Protocol):
+    """A predictor that works long on one part of a text, in steps of bounded size, between which others can be answered."""
+
+    def predict_pausing(self, texts: Sequence[str], pause: Callable[[], None]) -> list[Answer]:
+        """Return what `predict` returns; `pause` is called between two steps, on the same thread.
+
+        It may call `predict` for others. What it raises ends the work, and is raised here.
+        """
         ...

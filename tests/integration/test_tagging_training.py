@@ -16,8 +16,9 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, BertCon
 from config.errors import RunFailedError, UserError
 from perennial_artifact.description import describe
 from perennial_artifact.labels import LabelSet
-from perennial_artifact.predictor import Divides
+from perennial_artifact.predictor import Answer, Divides
 from perennial_artifact.tagging import tags
+from perennial_artifact.tagging.entities import TokenClassifier
 from tests.support.ner_rows import PIECES, example, examples
 from tests.support.opening import opened
 from tests.support.tiny_models import make_tiny_bert, toy_entities, toy_plan
@@ -421,3 +422,20 @@ def test_the_loss_of_words_gives_types_out_of_scope_neither_a_yes_nor_a_no() -> 
     assert nothing.item() == 0.0
     (one + nothing).sum().backward()
     assert torch.isfinite(logits.grad).all()
+
+
+def test_a_long_text_is_answered_in_steps_between_which_others_are(champion: Path) -> None:
+    model = opened(champion)
+    assert isinstance(model, TokenClassifier)
+    text = " ".join(row.text for row in TEST_ROWS)[:4_000]
+    seen: list[list[Answer]] = []
+    assert model.predict_pausing([text], lambda: seen.append(model.predict([TEST_ROWS[0].text]))) == model.predict([text])
+    assert len(seen) >= 2
+    assert all(answers == model.predict([TEST_ROWS[0].text]) for answers in seen)
+
+    def gone() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        model.predict_pausing([text], gone)
+    assert model.predict([text])[0]["spans"], "it answers on"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,6 +30,8 @@ FORMAT = "transformers-ner"
 PIECE_CHARS = 5_000
 """Characters that are answered in one go, some 1,200 tokens: others' texts need not wait for more of a long one."""
 _WINDOWS_PER_BATCH = 32
+_TOKENS_PER_STEP = 256
+"""On a processor, where more tokens at once are hardly quicker each: others wait for one step."""
 _TOKENIZER_FILE = "tokenizer.json"
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -51,6 +53,7 @@ class TokenClassifier:
         *,
         max_tokens: int,
         piece_chars: int = PIECE_CHARS,
+        device: str = "cpu",
     ) -> None:
         """Take a network over that gives the logits of tags, and answer with the types that the rows of `labels` have shown."""
         self.used = used
@@ -60,6 +63,7 @@ class TokenClassifier:
         self._answered = [tags.OUTSIDE, *tags.of_types(labels.seen_ids)]
         self._max_tokens = longest_window(tokenizer, max_tokens)
         self._piece_chars = piece_chars
+        self._device = device
         self._seen = tuple(sorted(labels.seen))
         self._graph = graph
 
@@ -68,7 +72,8 @@ class TokenClassifier:
         cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, labels: LabelSet, compute: Compute, *, max_tokens: int
     ) -> Self:
         """Return one of a loaded model, which moves to where `compute` says. Raises `UnusableError` for an unknown precision."""
-        return cls(by_torch(model, compute), tokenizer, labels, Used(compute.precision), max_tokens=max_tokens)
+        used = Used(compute.precision)
+        return cls(by_torch(model, compute), tokenizer, labels, used, max_tokens=max_tokens, device=compute.device)
 
     @classmethod
     def open(cls, folder: Path, description: Description, compute: Compute) -> Self:
@@ -93,7 +98,7 @@ class TokenClassifier:
         return cls(
             graph, tokenizer, labels, found.used,
             max_tokens=description.input.max_tokens or tokenizer.model_max_length,
-            piece_chars=description.input.piece_chars or PIECE_CHARS,
+            piece_chars=description.input.piece_chars or PIECE_CHARS, device=compute.device,
         )  # fmt: skip
 
     @property
@@ -111,10 +116,14 @@ class TokenClassifier:
 
     def predict(self, texts: Sequence[str]) -> list[Answer]:
         """Return `{"spans": [{"start", "end", "label"}]}` per text, offsets in code points, in order of the text."""
+        return self.predict_pausing(texts, lambda: None)
+
+    def predict_pausing(self, texts: Sequence[str], pause: Callable[[], None]) -> list[Answer]:
+        """Return what `predict` returns, and call `pause` between two steps of some windows; it may call `predict`."""
         spans: list[list[dict[str, Any]]] = [[] for _text in texts]
         for portion in portions(texts, longest=self._piece_chars):
             readings = read(self._tokenizer, [text for _at, _offset, text in portion], max_tokens=self._max_tokens)
-            for (at, offset, _text), reading, scores in zip(portion, readings, self._scores(readings), strict=True):
+            for (at, offset, _text), reading, scores in zip(portion, readings, self._scores(readings, pause), strict=True):
                 spans[at] += self._spans(reading, offset, scores)
         return [{"spans": found} for found in spans]
 
@@ -128,18 +137,26 @@ class TokenClassifier:
             for start, end in reading.words
         ]
 
-    def _scores(self, readings: Sequence[Reading]) -> list[tags.Scores]:
+    def _scores(self, readings: Sequence[Reading], pause: Callable[[], None]) -> list[tags.Scores]:
         """Return the scores of each text's words, shape (words, tags); a type that is not answered has none."""
         windows = [(number, at) for number, reading in enumerate(readings) if reading.words for at in range(len(reading.windows))]
         ids = [readings[number].windows[at] for number, at in windows]
         logits: dict[tuple[int, int], tags.Scores] = {}
-        for batch in by_length([len(one) for one in ids], _WINDOWS_PER_BATCH):
+        for batch in self._steps([len(one) for one in ids]):
+            if logits:
+                pause()
             found = self._graph(*filled([ids[index] for index in batch], int(self._tokenizer.pad_token_id)))
             if not np.isfinite(found).all():
                 message = "the token classifier computes numbers that are not finite, so it answers nothing"
                 raise UnusableError(message)
             logits.update(zip((windows[index] for index in batch), found, strict=True))
         return [self._of_words(number, reading, logits) for number, reading in enumerate(readings)]
+
+    def _steps(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        """Yield the indices of windows that are computed together."""
+        for batch in by_length(lengths, _WINDOWS_PER_BATCH):
+            each = max(1, _TOKENS_PER_STEP // lengths[batch[-1]]) if self._device == "cpu" else len(batch)
+            yield from (batch[start : start + each] for start in range(0, len(batch), each))
 
     def _of_words(self, number: int, reading: Reading, logits: dict[tuple[int, int], tags.Scores]) -> tags.Scores:
         scores = np.full((len(reading.words), 1 + 2 * len(self._types)), -np.inf, dtype=np.float32)

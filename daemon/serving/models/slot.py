@@ -18,6 +18,7 @@ from config.clock import Clock, utc_now
 from config.tasks import TaskSpec
 from daemon.flow.answering import labels_of
 from daemon.serving.models.batching import Batcher, ClosedError
+from daemon.serving.models.pace import Pace
 from daemon.serving.models.trouble import Trouble
 from perennial_artifact.compute import Used
 from perennial_artifact.formats import Opened
@@ -150,6 +151,8 @@ class Slot:
         self._live: _Live | None = None
         # Not with the batcher: an old model must be nobody's while its batcher drains, or its memory comes back late.
         self._opened: Opened | None = None
+        self._s_per_char = 0.0
+        """The pace of the model that was warmed last."""
         self._keywords: Keywords | None = None
         """Those that `_live` answers by."""
         self._champion: Champion | None = None
@@ -227,7 +230,10 @@ class Slot:
             if self._closed:
                 # While it was loaded its task was dropped, or the process began to stop.
                 return Refreshed("unchanged")
-            batcher = Batcher(opened.predictor, name=champion.version, on_batch=self._on_batch, text_time_s=self._text_time_s)
+            batcher = Batcher(
+                opened.predictor, name=champion.version, on_batch=self._on_batch, text_time_s=self._text_time_s,
+                pace=Pace(self._s_per_char),
+            )  # fmt: skip
             old, self._live = (
                 self._live,
                 _Live(champion.version, champion.generation, self._clock(), batcher, labels, opened.used),
@@ -267,7 +273,10 @@ class Slot:
     def _load_and_warm(self, champion: Champion) -> tuple[Opened, frozenset[str]]:
         folder = self._source.verified_folder(champion)
         opened = self._load(folder, self._opened)
-        warm(opened.predictor, shares=opened.shares)
+        s_per_char = warm(opened.predictor, shares=opened.shares)
+        if not opened.shares:
+            # One call with one text tells little; what is shared is as quick as before.
+            self._s_per_char = s_per_char
         return opened, labels_of(folder)
 
     def _answer_by_keywords(self) -> None:

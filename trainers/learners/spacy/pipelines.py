@@ -14,7 +14,7 @@ from spacy.pipeline import EntityRecognizer
 from config.errors import RunFailedError
 from config.tasks import TaskSpec
 from perennial_artifact.description import MODEL_FILE, Description, Input, versions_of
-from perennial_artifact.pieces import PIECE_CHARS
+from perennial_artifact.pieces import SHORT_PIECE_CHARS
 from perennial_artifact.spacy.entities import FORMAT, recogniser_of, types_of, vector_sources
 from perennial_artifact.spacy.layers import CURATED_FACTORY, has_curated, unknown_part
 from perennial_artifact.spacy.tokens import make_linear
@@ -104,7 +104,7 @@ def write(nlp: Language, output: Path, *, spec: TaskSpec, types: Sequence[str]) 
     strings.keep_only(output, base(spec), types_of(nlp))
     Description(
         kind=spec.kind, backend=spec.backend, format=CURATED_FORMAT if curated else FORMAT, base=spec.base_model,
-        labels=tuple(types), input=Input(piece_chars=PIECE_CHARS),
+        labels=tuple(types), input=Input(piece_chars=SHORT_PIECE_CHARS),
         libraries=versions_of("spacy", *(["spacy-curated-transformers", "torch"] if curated else [])),
     ).write(output)  # fmt: skip
 
