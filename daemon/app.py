@@ -45,6 +45,7 @@ from daemon.training.sandbox.local import LocalSandbox
 from daemon.training.scheduler import Scheduler
 from daemon.upkeep.erasure.worker import Eraser
 from daemon.upkeep.housekeeping import Housekeeping
+from registry import reach
 from registry.artifacts.open import open_store
 from registry.store import Registry
 
@@ -72,6 +73,7 @@ class Daemon:
         self._metrics = telemetry.DaemonMetrics()
         self._systemd = Systemd()
         self._child: ServingChild | None = None
+        self._registry: Registry | None = None
 
     def stop(self) -> None:
         """Ask everything to end; from any thread."""
@@ -179,6 +181,8 @@ class Daemon:
         settings = self._settings
         for repair in buffer.repairs:
             log.warning("buffer.repaired", repair=repair)
+        self._registry = registry
+        reach.warn(self._tasks, registry)
         self._try_again(buffer, of_this_version=False)
         event_log = open_event_log(settings)
         inner.callback(event_log.close)
@@ -253,7 +257,7 @@ class Daemon:
 
         housekeeping = Housekeeping(
             settings=settings, buffer=buffer, event_log=event_log, dead_letters=dead_letters, erasures=erasures,
-            registry=registry, artifacts=artifacts, fencing_token=token,
+            registry=registry, artifacts=artifacts, fencing_token=token, tasks=lambda: self._tasks,
         )  # fmt: skip
 
         return [
@@ -307,6 +311,8 @@ class Daemon:
         if tasks is None:
             return
         self._tasks = tasks
+        if self._registry is not None:
+            reach.warn(tasks, self._registry)
         if buffer is not None:
             buffer.use_tasks(tasks)
             # What an old task file may have been the cause of is tried again under the new one.

@@ -16,13 +16,16 @@ from registry.store import Registry
 from registry.versions import Version
 
 
-def collect(registry: Registry, artifacts: ArtifactStore, *, keep: int, dry_run: bool = False) -> list[str]:
+def collect(
+    registry: Registry, artifacts: ArtifactStore, *, keep: int, referred: Collection[str] = (), dry_run: bool = False
+) -> list[str]:
     """Remove the artifacts that nothing needs any more and return their ids; with `dry_run`, only return them.
 
     Kept are, per task, champion (so what is pinned), previous, what an unfinished run came from or has published, what people
-    are asked to choose between, and the newest `keep` versions. A version that lost its files is marked, and can never be
-    promoted again. Artifacts that no version needs go too: a failed run left them, or a collection that was killed. Of a task
-    without any version nothing is removed: this may be the wrong registry for these artifacts.
+    are asked to choose between, what is `referred` to (teachers in task files), and the newest `keep` versions. A version that
+    lost its files is marked, and can never be promoted again. Artifacts that no version needs go too: a failed run left them, or
+    a collection that was killed. Of a task without any version nothing is removed: this may be the wrong registry for these
+    artifacts.
     """
     if keep < 0:
         message = f"keep is {keep}; give 0 or more"
@@ -32,7 +35,7 @@ def collect(registry: Registry, artifacts: ArtifactStore, *, keep: int, dry_run:
     unfinished = registry.runs.unfinished()
     with registry.database.read() if dry_run else registry.database.write() as connection:
         known = versions.select_all(connection)
-        asked_about = pools.needed(connection)
+        asked_about = pools.needed(connection) | set(referred)
         tasks = sorted({version.task for version in known})
         going = [
             version

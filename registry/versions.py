@@ -173,8 +173,9 @@ class Versions:
 
     def who_learnt(self, task: str, example_ids: Collection[str]) -> builtins.list[str]:
         """Return the names of the versions that learnt from any of these examples (not through a parent), oldest first."""
-        learners = sa.select(learnt_table.c.version_id).where(learnt_table.c.example_id.in_(example_ids))
-        query = sa.select(versions.c.name).where(versions.c.task == task, versions.c.id.in_(learners)).order_by(versions.c.number)
+        # Version by version: the key of what they learnt begins with the version, and a look for the example alone reads all.
+        learners = sa.exists().where(learnt_table.c.version_id == versions.c.id, learnt_table.c.example_id.in_(example_ids))
+        query = sa.select(versions.c.name).where(versions.c.task == task, learners).order_by(versions.c.number)
         with self._database.read() as connection:
             return builtins.list(connection.execute(query).scalars())
 

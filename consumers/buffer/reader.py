@@ -277,6 +277,12 @@ class BufferReader:
         with self._upkeep.pinned(["examples"]) as tables:
             return frozenset(tables.scan("examples", ["row_id"])["row_id"].to_pylist())
 
+    def feedback_ids(self, task: str) -> frozenset[str]:
+        """Return the ids of a task's examples that are what users said."""
+        with self._upkeep.pinned(["example_enrichment"]) as tables:
+            of_users = f"task = {quoted(task)} AND verdict IS NOT NULL"
+            return frozenset(tables.scan("example_enrichment", ["row_id"], of_users)["row_id"].to_pylist())
+
     def examples_by_text(self, task: str) -> dict[str, list[str]]:
         """Return the ids of a task's examples by the SHA-256 of their text."""
         found: dict[str, list[str]] = defaultdict(list)

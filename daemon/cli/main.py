@@ -16,6 +16,7 @@ from daemon.cli import (
     dead_letters,
     erasure,
     evaluating,
+    explaining,
     feedback,
     handing,
     history,
@@ -23,6 +24,7 @@ from daemon.cli import (
     init,
     inspect,
     keys,
+    lineage,
     models,
     notify,
     operate,
@@ -79,6 +81,7 @@ for group in (
     handing,
     review,
     status,
+    explaining,
     top,
     inspect,
     erasure,
@@ -90,6 +93,7 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(keys.app, name="keys")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(notify.app, name="notify")
+app.add_typer(lineage.app, name="lineage")
 
 
 def main() -> None:

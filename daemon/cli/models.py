@@ -299,12 +299,16 @@ def gc(
     as_json: AsJson = False,
 ) -> None:
     """Remove the files of versions that are no longer needed; their records stay."""
+    from config.tasks import load_tasks  # noqa: PLC0415 - heavy
+    from daemon.training import teachers  # noqa: PLC0415 - heavy
     from registry import collection  # noqa: PLC0415 - heavy
     from registry.artifacts.open import open_store  # noqa: PLC0415 - heavy
 
     settings = load_settings()
+    referred = teachers.named_by(load_tasks(settings.tasks_folder).values())
     with opening.registry(settings) as registry:
-        removed = collection.collect(registry, open_store(settings.artifacts_dir), keep=keep, dry_run=dry_run)
+        artifacts = open_store(settings.artifacts_dir)
+        removed = collection.collect(registry, artifacts, keep=keep, referred=referred, dry_run=dry_run)
     if as_json:
         print_json(removed)
         return

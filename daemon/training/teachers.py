@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import structlog
@@ -57,6 +58,12 @@ def _wanted(task: TaskSpec, champion: Version | None, *, refresh: bool) -> str |
 def is_version(name: str) -> bool:
     """Return whether a teacher is a version, and no folder."""
     return _VERSION.fullmatch(name) is not None
+
+
+def named_by(tasks: Iterable[TaskSpec]) -> frozenset[str]:
+    """Return the versions that task files name as teachers: their files must stay."""
+    found = (task.training.teacher for task in tasks)
+    return frozenset(name for name in found if name is not None and is_version(name))
 
 
 def placed(name: str | None, task: TaskSpec, run_dir: Path, registry: Registry | None, artifacts: ArtifactStore) -> Path | None:

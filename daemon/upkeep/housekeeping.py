@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
 
 from config.clock import Clock, ClockWatch, utc_now
 from config.settings import Settings
+from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
 from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
 from consumers.log.protocols import EventLog
 from consumers.tables.pace import portions
-from daemon.training import aside
+from daemon.training import aside, teachers
 from daemon.upkeep.erasure import runs
 from registry import collection, retention
 from registry.artifacts.protocol import ArtifactStore
@@ -42,6 +43,7 @@ class Housekeeping:
         registry: Registry,
         artifacts: ArtifactStore,
         fencing_token: int,
+        tasks: Callable[[], Mapping[str, TaskSpec]] = dict,
         clock: Clock = utc_now,
         watch: ClockWatch | None = None,
     ) -> None:
@@ -53,6 +55,7 @@ class Housekeeping:
         self._registry = registry
         self._artifacts = artifacts
         self._token = fencing_token
+        self._tasks = tasks
         self._clock = clock
         self._watch = watch or ClockWatch()
 
@@ -80,7 +83,7 @@ class Housekeeping:
             rows_removed=rows,
             events_removed=self._event_log.enforce_retention(),
             # 0 keeps all here; for `collect` it would mean champion and previous version only.
-            artifacts_removed=collection.collect(self._registry, self._artifacts, keep=keep) if keep else [],
+            artifacts_removed=self._collect(keep) if keep else [],
             dead_letters_removed=self._older(settings.ingest.dead_letters_days, self._drop_dead_letters),
             outgoing_removed=self._older(
                 settings.events.retention_days, lambda at: retention.forget_sent(self._registry, at, fencing_token=token)
@@ -102,6 +105,10 @@ class Housekeeping:
             erasures_removed=self._older(history_days, self._erasures.forget_done),
         )
         return EVERY_S
+
+    def _collect(self, keep: int) -> list[str]:
+        referred = teachers.named_by(self._tasks().values())
+        return collection.collect(self._registry, self._artifacts, keep=keep, referred=referred)
 
     def _older(self, days: float, remove: Callable[[datetime], int]) -> int:
         """Remove what is older than this many days; 0 keeps all."""

@@ -31,6 +31,7 @@ LISTING = [
     f"models show {NAME}/v2", f"models history {NAME}", f"models history {NAME} --at 2030-01-01",
     f"models diff {NAME}/v1 {NAME}/v2", "keys list", "dlq list", "dlq show 1", "dlq set-aside", "feedback quarantine",
     "feedback users", "feedback corrections", f"feedback show {FEEDBACK}", "topics list", f"verify {NAME}/v2",
+    f"explain {NAME}", f"lineage version {NAME}/v2", "lineage row test-1", f"lineage correction {FEEDBACK}",
 ]  # fmt: skip
 QUIET = {
     "schema",
@@ -160,6 +161,18 @@ def test_versions_are_told_alike(http: httpx.Client) -> None:
         assert one.pop("serving") == one["champion"]
         assert {name: listed[one["name"]][name] for name in one} == one
     assert (over_http[0]["verdict"], over_http[0]["alias"], over_http[0]["pinned"]) == ("promote", "champion", True)
+
+
+def test_explanations_are_told_alike(http: httpx.Client) -> None:
+    over_http, listed = _told(http, f"/v1/tasks/{NAME}/explain"), json.loads(told(f"explain {NAME} --json"))
+    assert over_http.keys() == listed.keys()
+    for told_by in (over_http, listed):
+        # Each is asked at its own moment.
+        told_by.pop("at")
+        told_by["retraining"].pop("expected")
+    assert over_http == listed
+    assert over_http["promoting"]["version"] == f"{NAME}/v2"
+    assert any("pinned" in hold for hold in over_http["holds"])
 
 
 def test_tasks_are_told_alike(http: httpx.Client) -> None:

@@ -32,6 +32,7 @@ SCOPE_OF = {
     ("POST", "/v1/tasks/{task}/predict"): "predict",
     ("POST", "/v1/tasks/{task}/classify"): "predict",
     ("GET", "/v1/tasks"): "predict",
+    ("GET", "/v1/tasks/{task}/explain"): "predict",
     ("GET", "/v1/models"): "predict",
     ("POST", "/v1/feedback"): "feedback",
     ("GET", "/v1/feedback/{event_id:path}"): "feedback",

@@ -219,6 +219,12 @@ def test_tasks_and_models_say_what_answers(client: httpx.Client) -> None:
     assert client.get("/v1/models", params={"task": "weather"}).status_code == 404
 
 
+def test_nothing_can_be_explained_of_an_unknown_task_or_before_a_daemon_has_run(client: httpx.Client) -> None:
+    for task in ("weather", TASK):
+        refused = client.get(f"/v1/tasks/{task}/explain")
+        assert (refused.status_code, refused.json()["error"]["field"]) == (404, "task")
+
+
 def test_models_are_limited_to_the_newest(client: httpx.Client, service: Service) -> None:
     newest = add_version(service.registry, TASK)
     assert len(client.get("/v1/models").json()["models"]) == 2

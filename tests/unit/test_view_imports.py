@@ -11,7 +11,8 @@ HEAVY = {"lancedb", "pyarrow", "numpy", "torch", "spacy", "transformers", "matpl
 LIGHT = [
     "daemon.serving.http.api", "daemon.serving.service", "daemon.dashboard.app",
     *(f"daemon.views.{name}" for name in (
-        "alerts", "history", "models.answers", "models.logs", "models.scores", "runbooks", "serving_pace", "system",
+        "alerts", "explanation", "history", "models.answers", "models.logs", "models.scores", "runbooks", "serving_pace",
+        "system",
         "models.comparison", "dead_letters", "erasures", "fates", "feedback", "flow", "keys", "opening", "models.runs",
         "settings", "task_status", "tasks", "models.versions", "view",
     )),

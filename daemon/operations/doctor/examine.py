@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from config.errors import UserError
 from config.settings import Settings, load_settings
 from config.tasks import TaskSpec
-from daemon.operations.doctor import machine, models, serving, stores
+from daemon.operations.doctor import machine, models, policies, serving, stores
 from daemon.operations.doctor.finding import Finding
 from daemon.process import task_files
 
@@ -27,7 +27,7 @@ def examine() -> list[Finding]:
     findings.append(Finding("task files", "ok", f"{', '.join(tasks)} in {settings.tasks_folder}"))
     checks: list[Callable[[Settings, Mapping[str, TaskSpec]], Finding]] = [
         machine.data_folder, machine.disk, stores.event_log, stores.registry, stores.buffer, stores.champions,
-        models.base_models, models.encoder,
+        policies.promotion, models.base_models, models.encoder,
         machine.processor, serving.address, serving.certificate, serving.port, stores.dead_letters,
     ]  # fmt: skip
     return findings + [check(settings, tasks) for check in checks]

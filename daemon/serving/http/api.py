@@ -12,8 +12,9 @@ from fastapi import FastAPI, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from config.errors import RetryError
+from config.errors import RetryError, UserError
 from consumers.events import cloud_events
+from daemon.dashboard.sources import Sources
 from daemon.flow.accepted import Accepted
 from daemon.serving import page
 from daemon.serving.access.callers import Guard
@@ -28,6 +29,7 @@ from daemon.serving.metrics import Measured
 from daemon.serving.models.slot import Slot
 from daemon.serving.service import Service
 from daemon.views import tasks
+from daemon.views.explanation import Explanation
 from daemon.views.feedback import FeedbackFate, Progress
 from daemon.views.models import versions
 from daemon.views.view import as_json
@@ -133,6 +135,34 @@ def _add_views(app: FastAPI, service: Service) -> None:
             raise ApiError(503, str(error), "ask again in a moment", headers={"Retry-After": "2"}) from None
         serving = {slot.status().serving for slot in service.slots.all()}
         return schemas.Models(models=[schemas.ModelView(**dict(one), serving=one.name in serving) for one in found])
+
+    explanations = Lane(threads=1, waiting=20)
+    sources: Sources = app.state.dashboard.sources
+
+    @app.get(
+        "/v1/tasks/{task}/explain",
+        response_model=Explanation,
+        responses=declared(*GUARDED, "not_found", "invalid"),
+    )
+    async def explain(task: str) -> Response:
+        """Tell why a task did or did not train and promote, and when it is expected to."""
+        _slot(service, task)
+        return JSONResponse(as_json(await explanations.run(_explained, sources, task)))
+
+
+def _explained(sources: Sources, task: str) -> Explanation:
+    from daemon.views import explaining  # noqa: PLC0415 - brings LanceDB, and few ask
+
+    try:
+        status = sources.status()
+        if all(one.task != task for one in status.tasks):
+            sources.look_anew()
+            status = sources.status()
+        return explaining.of(sources.reader, status, task, sources.settings)
+    except RetryError as error:
+        raise ApiError(503, str(error), "ask again in a moment", headers={"Retry-After": "2"}) from None
+    except UserError as error:
+        raise ApiError(404, str(error), "start the daemon", field="task") from None
 
 
 def _add_health(app: FastAPI, service: Service) -> None:

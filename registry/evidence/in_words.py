@@ -1,0 +1,128 @@
+"""A verdict in two sentences that anybody understands: what was measured, and what would decide it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from config.task_files.sections import Promotion
+from config.words import counted
+from trainers.compare.comparison import Comparison
+from trainers.compare.metrics.scale import POINTS
+from trainers.compare.statistics import EQUAL_LEVEL
+
+_PROBABLY = 0.2
+"""Chance alone shows a gain that is called probable in fewer comparisons than this share."""
+_LEAST_ODDS = 1e-4
+_NOT_PROMOTED = "Not promoted: "
+
+
+@dataclass(frozen=True, slots=True)
+class InWords:
+    """Two sentences about a verdict."""
+
+    measured: str
+    decides: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """What a verdict that could not be reached lacks."""
+
+    test_rows: int
+    """Further test rows; an estimate beyond the minimum of the policy."""
+    differing: int | None
+    """Those of them on which just one of the two would be right; None where right and wrong are a matter of degree."""
+
+
+def tell(
+    seen: Comparison,
+    policy: Promotion,
+    *,
+    version: str,
+    verdict: str,
+    reasons: Sequence[str],
+    test_fraction: float | None = None,
+    asked: int = 0,
+) -> InWords:
+    """Return both sentences on a run's verdict; `asked`: so many texts people are asked about, where both models differ."""
+    return InWords(
+        measured=_measured(seen, version),
+        decides=_decides(seen, policy, verdict, reasons, test_fraction=test_fraction, asked=asked),
+    )
+
+
+def lack_of(seen: Comparison, policy: Promotion, verdict: str) -> Lack | None:
+    """Return what an undecided comparison lacks; None where something else than rows is missing, or nothing is."""
+    missing = max(policy.min_test_examples, seen.required_rows) - seen.rows
+    if verdict != "insufficient_evidence" or missing <= 0:
+        return None
+    return Lack(missing, None if seen.discordant is None or seen.rows == 0 else math.ceil(missing * seen.discordant))
+
+
+def _measured(seen: Comparison, version: str) -> str:
+    name, other = _short(version, seen.task), _short(seen.opponent_in_words, seen.task)
+    if seen.rows == 0:
+        return f"{name} was compared with {other} on no test row."
+    return f"{name} {_how(seen)} {other} ({_scores(seen)} on {counted(seen.rows, 'test row')}{_chance(seen)})."
+
+
+def _how(seen: Comparison) -> str:
+    if seen.gain == 0.0:
+        return "is no better than"
+    if seen.gain < 0.0:
+        return "is worse than" if seen.upper_bound < 0.0 else "is probably no better than"
+    if seen.p_equal <= EQUAL_LEVEL and seen.lower_bound > 0.0:
+        return "is better than"
+    return "is probably better than" if seen.p_equal <= _PROBABLY else "may be better than"
+
+
+def _scores(seen: Comparison) -> str:
+    scale = seen.scale
+    if scale.unit == POINTS and (scale.lowest, scale.highest) == (0.0, 1.0):
+        return f"{scale.title} {seen.champion_score * 100:.1f} to {seen.candidate_score * 100:.1f} %"
+    better = ", lower is better," if scale.lower_is_better else ""
+    return f"{scale.title} {scale.format_score(seen.champion_score)} to {scale.format_score(seen.candidate_score)}{better}"
+
+
+def _chance(seen: Comparison) -> str:
+    if seen.gain <= 0.0:
+        return ""
+    if seen.p_equal <= _LEAST_ODDS:
+        return f"; chance alone in fewer than 1 of {1 / _LEAST_ODDS:,.0f}"
+    return f"; chance alone in 1 of {1 / seen.p_equal:,.0f}"
+
+
+def _decides(
+    seen: Comparison, policy: Promotion, verdict: str, reasons: Sequence[str], *, test_fraction: float | None, asked: int
+) -> str:
+    first = reasons[0] if reasons else ""
+    if first.startswith(_NOT_PROMOTED):
+        return f"It passed, but {first.removeprefix(_NOT_PROMOTED)}"
+    if verdict == "promote":
+        return "That decided: the gain is beyond the minimum and beyond chance, and no guard is broken."
+    if verdict == "keep":
+        wanted = seen.scale.format_gain(seen.required_gain)
+        small = seen.gain <= seen.required_gain < math.inf and seen.champion_version is not None
+        return f"That decided: a gain of more than {wanted} was needed." if small else f"That decided. {first}".rstrip()
+    lack = lack_of(seen, policy, verdict)
+    if asked:
+        texts = counted(asked, "text")
+        return f"Answers to {texts} on which the two differ are asked for and may decide: `perennial review {seen.task}`."
+    if lack is None:
+        return f"More rows of the same kind would not decide it. {first}".rstrip()
+    of_them = f", about {lack.differing:,} of them where just one of the two is right," if lack.differing else ""
+    imported = f", or import about {_rounded(math.ceil(lack.test_rows / test_fraction)):,} labelled rows" if test_fraction else ""
+    about = "" if seen.rows < policy.min_test_examples >= seen.required_rows else "About "
+    return f"{about}{_rounded(lack.test_rows):,} more test rows{of_them} would decide: `perennial review {seen.task}`{imported}."
+
+
+def _short(name: str, task: str) -> str:
+    return name.removeprefix(f"{task}/")
+
+
+def _rounded(rows: int) -> int:
+    """Return `rows` at two digits: the estimate is no better than that."""
+    digits = len(str(rows))
+    return math.ceil(round(rows, 2 - digits)) if digits > 2 else rows  # noqa: PLR2004 - two digits
