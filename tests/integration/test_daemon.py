@@ -27,6 +27,7 @@ from consumers.enrichment.enrich import Enricher
 from daemon import app as module
 from daemon.app import Daemon
 from daemon.process import leadership
+from registry import promotion
 from registry.artifacts.local import LocalArtifacts
 from registry.database.schema import notice_channels
 from registry.leases import Lease
@@ -147,6 +148,22 @@ def test_it_tells_people_and_a_receiver_that_is_away_keeps_nothing_waiting(setti
             assert registry.outbox.pending() == []
         assert running.stop() == 0
     assert b"no disk" in receiver.bodies[0]
+    check_free(settings)
+
+
+def test_a_mirror_whose_server_is_away_keeps_nothing_waiting(settings: Settings, lines: list[Any]) -> None:
+    away = settings.mlflow.model_copy(update={"url": f"http://127.0.0.1:{free_port()}"})
+    settings.data_dir.mkdir()
+    with Registry.open(settings.registry_url) as registry:
+        add_version(registry)
+        promotion.promote_by_hand(registry, f"{TASK}/v1", actor="test", reason="better")
+        running = Running(settings.model_copy(update={"mlflow": away}))
+        wait_for(lines, "mirror.retry", task=TASK)
+        deadline = time.monotonic() + LIMIT_S
+        while registry.outbox.pending() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert registry.outbox.pending() == []
+    assert running.stop() == 0
     check_free(settings)
 
 
