@@ -300,6 +300,7 @@ def _effort(version: Version) -> list[tuple[object, ...]]:
     """Return what the run reported of its work, in the words of `JobResult`."""
     shown = {
         "hardware": "Hardware",
+        "variant": "Served as",
         "rows_new": "New rows",
         "rows_replayed": "Replayed rows",
         "rows_feedback": "Rows from users among them",

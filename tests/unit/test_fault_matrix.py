@@ -26,6 +26,7 @@ FAULTS = (
     "every version of a table unreadable", "serving hangs or is frozen", "a step hangs, or its batch takes too long",
     "the database refuses", "memory or descriptors run out", "the clock is set", "stopped while the training child is frozen",
     "files open to other users, a read-only data folder",
+    "a variant of a model that cannot be built", "a variant that does not fit where it is opened",
     "hostile server", "pipeline of unknown parts",
     "a text made to stop the tokenizer", "a request that two parsers read differently", "another site's page asks an open port",
     "requests that never arrive whole", "descriptors run out", "questions about unknown feedback without end",

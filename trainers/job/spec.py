@@ -168,6 +168,8 @@ class JobResult(_Value):
     """Versions of program and libraries."""
     baseline_score: float | None = None
     """Of the declared baseline, where it was asked for beside the champion."""
+    variant: str = ""
+    """What serves in the place of the candidate's weights, such as `openvino-int8`; empty: these do."""
     teacher: Beside | None = None
     """The student beside its teacher; None where the run had none."""
 

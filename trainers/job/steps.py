@@ -18,6 +18,7 @@ from config.errors import RunFailedError
 from config.files.durable import sync_folder, sync_tree, write_atomic
 from config.kinds import catalog as kinds
 from consumers.training_set.snapshot import TrainingSet, load_training_set
+from perennial_artifact.variants import note as notes
 from trainers import hardware
 from trainers.compare.metrics import catalog as metrics
 from trainers.export.building import Limits
@@ -44,6 +45,7 @@ from trainers.job.teaching import taught, unlabelled_of
 from trainers.learners.catalog import can_refresh, learner_for, refresher_for
 from trainers.learners.contradicted import Contradicted
 from trainers.learners.features import FeatureSet, of_one_encoder, read_features, write_features
+from trainers.learners.opening import usable
 from trainers.learners.protocols import Example, Learner, TrainingPlan, TrainingStep
 from trainers.learners.tried import Tried
 from trainers.learners.tuning import processes
@@ -123,6 +125,7 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
         processor=origin.processor(),
         code=origin.code(),
         baseline_score=baseline,
+        variant=_variant(job.model),
         teacher=gap,
     )
 
@@ -155,6 +158,12 @@ def _resources(spec: JobSpec) -> Hardware:
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(resources.threads)
     return resources
+
+
+def _variant(model: Path) -> str:
+    with usable():
+        found = notes.read(model)
+    return "" if found is None else found.name
 
 
 def _told_hardware(job: Job) -> str:
