@@ -127,3 +127,17 @@ def test_five_thousand_rows_of_forty_labels_stay_quick_and_small() -> None:
     gains = ours - theirs
     assert gains.shape == (500,)
     assert gains.mean() == pytest.approx(np.subtract(*counts.scores()), abs=0.002)
+
+
+def test_many_stories_are_resampled_in_groups_that_keep_them_whole_and_say_the_same() -> None:
+    rng = np.random.default_rng(6)
+    rows = 12_000
+    candidate, opponent = rng.random((2, rows)) < 0.7
+    found = weigh(of_accuracy(candidate.tolist(), opponent.tolist()))
+    assert found.standard_error == pytest.approx(math.sqrt(0.42 / rows), rel=0.15)
+    assert found.gain == pytest.approx(candidate.mean() - opponent.mean())
+    stories = rng.permutation(np.repeat(np.arange(6_000), 2))
+    groups = statistics.grouped(stories, rng)
+    assert len(np.unique(groups)) == statistics.MOST_UNITS
+    assert len(np.unique(stories * 10_000 + groups)) == 6_000
+    assert statistics.grouped(np.arange(2_000), rng).tolist() == list(range(2_000))

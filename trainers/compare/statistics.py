@@ -15,6 +15,8 @@ EQUAL_LEVEL = 0.008
 """Level of the test against an equal candidate: fewer than 1 of 100 looks is promised, and models are not quite exchangeable."""
 WORSE_LEVEL = 0.0005
 """Level of the test against one worse by the minimum: fewer than 1 of 1,000 is promised, and the error is an estimate."""
+MOST_UNITS = 2_500
+"""More stories than this are resampled in this many groups of them, drawn at random."""
 _ROUNDING = 1e-12  # two ways of adding up the same gain differ by less, as a share of the scores
 
 
@@ -34,15 +36,16 @@ def weigh(paired: Paired, clusters: Clusters, scale: Scale, *, confidence: float
 
     Bounds are one-sided at `confidence`, from the percentiles of a bootstrap that draws whole clusters. `p_equal` is the
     one-sided probability of a gain this large if both models were equal: who gave which answers within a cluster is then a coin
-    toss (approximate randomisation, Noreen 1989). Without rows everything is possible, as far as the scale reaches.
+    toss (approximate randomisation, Noreen 1989). Groups of stories are as independent of each other as stories are, so many
+    stories are resampled by groups, and the time stops growing. Without rows everything is possible, as far as the scale reaches.
     """
     if len(paired) == 0:
         most = scale.highest - scale.lowest
         return Evidence(gain=0.0, standard_error=0.0, lower_bound=-most, upper_bound=most, p_equal=1.0)
-    stories = paired.by_cluster(clusters)
+    rng = np.random.default_rng(seed)
+    stories = paired.by_cluster(grouped(clusters, rng))
     candidate, opponent = stories.scores()
     gain = scale.gain(candidate, opponent)
-    rng = np.random.default_rng(seed)
     gains = scale.gain(*stories.bootstrapped(rng))
     lower, upper = np.quantile(gains, [1.0 - confidence, confidence])
     if_equal = scale.gain(*stories.swapped(rng))
@@ -61,9 +64,16 @@ def intervals(paired: Paired, clusters: Clusters, *, confidence: float, seed: in
 
     Percentiles of a bootstrap that draws whole clusters, as in `weigh`. `paired` has at least one row.
     """
-    resampled = paired.by_cluster(clusters).bootstrapped(np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    resampled = paired.by_cluster(grouped(clusters, rng)).bootstrapped(rng)
     bounds = (np.quantile(scores, [1.0 - confidence, confidence]) for scores in resampled)
     return tuple((float(lower), float(upper)) for lower, upper in bounds)
+
+
+def grouped(clusters: Clusters, rng: np.random.Generator, most: int = MOST_UNITS) -> Clusters:
+    """Return the clusters themselves, or `most` groups of them, of one size, where there are more (Wolter 1985)."""
+    count = int(clusters.max(initial=-1)) + 1
+    return clusters if count <= most else rng.permutation(np.arange(count) % most)[clusters]
 
 
 def alpha_at(looks: int) -> float:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-A_YEAR = 0.006
+A_YEAR = 0.005
 """Promotions of candidates that are no better, in a year: with what is saved 1 of 100 at most."""
-SAVED = 0.004
+SAVED = 0.005
 """At most this much of it is saved."""
-TAKEN = 0.75
+TAKEN = 0.8
 """The share of what is there that a candidate takes."""
 DAYS_A_YEAR = 365.25
 

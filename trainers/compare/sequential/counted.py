@@ -66,13 +66,9 @@ def threshold(motion: Motion, information: float, spend: float) -> float:
     if spend <= 0.0:
         return _NEVER
     reach = _REACH * math.sqrt(information)
-    low, high = -reach, reach
-    if motion.passing(information, low) <= spend:
+    if motion.passing(information, -reach) <= spend:
         return -_NEVER
-    for _halving in range(48):
-        middle = (low + high) / 2.0
-        low, high = (middle, high) if motion.passing(information, middle) > spend else (low, middle)
-    return high
+    return _root(lambda at: spend - motion.passing(information, at), -reach, reach)
 
 
 Spending = Callable[[float], float]
@@ -133,11 +129,11 @@ def corrected(estimate: float, information: float, before: Sequence[Look], *, qu
     give one-sided bounds.
     """
     error = 1.0 / math.sqrt(information)
-    low, high = estimate - 12.0 * error, estimate + 12.0 * error
-    for _halving in range(48):
-        middle = (low + high) / 2.0
-        low, high = (middle, high) if _as_strong(estimate, information, before, middle) < quantile else (low, middle)
-    return (low + high) / 2.0
+    return _root(
+        lambda value: _as_strong(estimate, information, before, value) - quantile,
+        estimate - 12.0 * error,
+        estimate + 12.0 * error,
+    )
 
 
 def _as_strong(estimate: float, information: float, before: Sequence[Look], value: float) -> float:
@@ -150,6 +146,15 @@ def _as_strong(estimate: float, information: float, before: Sequence[Look], valu
         found += motion.passing(look.information, limit, value) if math.isfinite(limit) else 0.0
         motion = motion.going_on(look.information, limit, value)
     return found + motion.passing(information, estimate * information, value)
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    """Return where a function that grows crosses 0 between two places, or the place at its end where it does not."""
+    from scipy.optimize import brentq  # noqa: PLC0415 - as below
+
+    if function(low) >= 0.0 or function(high) <= 0.0:
+        return low if function(low) >= 0.0 else high
+    return float(brentq(function, low, high, xtol=1e-9 * (high - low), rtol=1e-9))
 
 
 @cache
