@@ -1,35 +1,33 @@
 """Prediction latency over HTTP: idle, while a training child runs, and while the model is changed under load.
 
-Ours is the real serving process over real published models; beside it, in the same run and on the same models, what a user
-would write: FastAPI calling transformers' pipeline (or spaCy) in its endpoint, changed by `/reload` or by a restart.
+One client alone, and beside requests that take seconds, is measured too. Ours is the real serving process over real published
+models; beside it, in the same run and on the same models, what a user would write: FastAPI calling transformers' pipeline (or
+spaCy) in its endpoint, changed by `/reload` or by a restart; and the same around the very model that ours opens.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks import report
-from benchmarks.serving_load import Order
+from benchmarks import serving_processes as processes
 from benchmarks.serving_models import CLASSIFICATION, NER, Models
-from config.settings import environment_of, load_settings
+from config.settings import load_settings
 from daemon.training.runners.local import LocalRunner
 from trainers.job.spec import JobSpec, Progress
 
 CLIENTS = 4
 _KINDS = {CLASSIFICATION: "classification", NER: "ner"}
 _CHANGE_PAUSE_S = 2.0
+_MANY_TEXTS, _LONG_CHARS = 256, 100_000
 _READY_S = 180.0
 _ALONE_S = 10.0
 """How long a training child runs before the first request, to know its speed alone."""
@@ -44,13 +42,14 @@ class Sizes:
     served_rows: int
     training_rows: int
     idle: int
+    beside_long: int
     training: int
     swaps: int
 
 
 # Both kinds together make 10,000 requests during swaps.
-FULL = Sizes(served_rows=2_000, training_rows=14_000, idle=2_000, training=2_000, swaps=5_000)
-QUICK = Sizes(served_rows=400, training_rows=4_000, idle=100, training=200, swaps=400)
+FULL = Sizes(served_rows=2_000, training_rows=14_000, idle=2_000, beside_long=300, training=2_000, swaps=5_000)
+QUICK = Sizes(served_rows=400, training_rows=4_000, idle=100, beside_long=50, training=200, swaps=400)
 
 
 def main() -> None:
@@ -80,53 +79,72 @@ def _measure(models: Models, task: str, sizes: Sizes) -> dict[str, Any]:
     print(f"{task}: model trained and published", flush=True)
     texts = [str(label.text) for label in labels[:500]]
     training = models.job(task, f"bench-{task}-busy", models.labels(task, sizes.training_rows), epochs=500)
+    long = _long_body(task, texts)
+    at = [0]
 
-    def phases(ask: Callable[[int, int], Measured], change: Callable[[], None]) -> dict[str, Measured]:
-        ask(50, 1)
-        found = {"idle_one_client": ask(sizes.idle, 1), "idle": ask(sizes.idle, CLIENTS)}
+    def phases(ask: Callable[[Sequence[str], int, int], Measured], change: Callable[[], None]) -> dict[str, Measured]:
+        ask(bodies, 50, 1)
+        found = {"idle_one_client": ask(bodies, sizes.idle, 1), "idle": ask(bodies, sizes.idle, CLIENTS)}
+        _say(task, found)
+        with _beside(lambda: ask([long], 2, 2)):
+            found["one_client_beside_long"] = ask(bodies, sizes.beside_long, 1)
         _say(task, found)
         with _training(models, training) as pace:
             time.sleep(_ALONE_S)
             alone = pace.steps_per_s()
-            found["training"] = ask(sizes.training, CLIENTS)
+            found["one_client_beside_training"] = ask(bodies, sizes.training, 1)
+            found["one_client_beside_training"]["training_speed_kept"] = pace.steps_per_s() / alone
+            found["training"] = ask(bodies, sizes.training, CLIENTS)
             found["training"]["training_speed_kept"] = pace.steps_per_s() / alone
         _say(task, found)
         with _changing(change) as count:
-            found["swaps"] = ask(sizes.swaps, CLIENTS)
+            found["swaps"] = ask(bodies, sizes.swaps, CLIENTS)
         found["swaps"]["changes"] = count[0]
         _say(task, found)
         return found
 
-    with _ours(models) as port:
-        wait = _wait_for(f"http://127.0.0.1:{port}/readyz")
-        bodies = [json.dumps({"text": text}) for text in texts]
-        at = [0]
+    bodies = [json.dumps({"texts": [text]}) for text in texts]
+    found: dict[str, Any] = {}
+    with processes.ours(models) as (port, _pid):
 
         def move_alias() -> None:
             at[0] += 1
             models.promote(task, versions[at[0] % 2])
-            _until(lambda: _get(port, "/v1/tasks")[task] == versions[at[0] % 2])
+            processes.until(lambda: processes.serving_by_task(port)[task] == versions[at[0] % 2])
 
-        wait()
-        ours = phases(lambda number, clients: _load(port, f"/v1/tasks/{task}/predict", bodies, number, clients), move_alias)
+        processes.wait_for(f"http://127.0.0.1:{port}/readyz")()
+        path = f"/v1/tasks/{task}/predict"
+        found["ours"] = phases(lambda sent, number, clients: processes.ask(port, path, sent, number, clients), move_alias)
 
-    bodies = [json.dumps({"texts": [text]}) for text in texts]
-    with _stock(task, models.folder(versions[0])) as (port, _process):
-        at = [0]
+    for kind in (_KINDS[task], "same_model"):
+        with processes.stock(kind, models.folder(versions[0])) as (port, _process):
 
-        def reload() -> None:
-            at[0] += 1
-            _post(port, "/reload", {"folder": str(models.folder(versions[at[0] % 2]))})
+            def reload() -> None:
+                at[0] += 1
+                processes.post(port, "/reload", {"folder": str(models.folder(versions[at[0] % 2]))})
 
-        stock = phases(lambda number, clients: _load(port, "/predict", bodies, number, clients), reload)
-    stock["restart"] = _restart(task, models.folder(versions[0]), bodies, requests=sizes.swaps)
-    shared = [name for name in ours if name in stock]
-    ratios = {
-        name: {key: stock[name][key] / ours[name][key] for key in ("p50_ms", "p99_ms")}
-        | {"throughput": ours[name]["requests_per_s"] / stock[name]["requests_per_s"]}
-        for name in shared
+            found[kind] = phases(
+                lambda sent, number, clients: processes.ask(port, "/predict", sent, number, clients),
+                reload,
+            )
+        found[f"{kind}_over_ours"] = _ratios(found[kind], found["ours"])
+    found[_KINDS[task]]["restart"] = _restart(task, models.folder(versions[0]), bodies, requests=sizes.swaps)
+    return found
+
+
+def _ratios(theirs: dict[str, Measured], ours: dict[str, Measured]) -> dict[str, Measured]:
+    return {
+        name: {key: theirs[name][key] / ours[name][key] for key in ("p50_ms", "p99_ms", "max_ms")}
+        | {"throughput": ours[name]["requests_per_s"] / theirs[name]["requests_per_s"]}
+        for name in ours
     }
-    return {"ours": ours, "stock": stock, "stock_over_ours": ratios}
+
+
+def _long_body(task: str, texts: Sequence[str]) -> str:
+    """Return a request that takes seconds: many texts for a classifier, one long text where entities are found."""
+    if task == NER:
+        return json.dumps({"texts": [("\n".join(texts) * 10)[:_LONG_CHARS]]})
+    return json.dumps({"texts": [texts[number % len(texts)] for number in range(_MANY_TEXTS)]})
 
 
 def _say(task: str, found: dict[str, Measured]) -> None:
@@ -135,62 +153,17 @@ def _say(task: str, found: dict[str, Measured]) -> None:
     print(f"{task}, {name}: {line}", flush=True)
 
 
-def _load(port: int, path: str, bodies: Sequence[str], requests: int, clients: int) -> Measured:
-    order = Order("127.0.0.1", port, path, bodies, requests, clients)
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.serving_load"],
-        input=json.dumps(asdict(order)),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found: Measured = json.loads(done.stdout)
-    found.pop("versions")
-    return found
-
-
-@contextmanager
-def _ours(models: Models) -> Iterator[int]:
-    log = models.settings.data_dir / "serving.log"
-    with log.open("wb") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", "-m", "daemon.serving"], env=os.environ | environment_of(models.settings),
-            stdout=subprocess.PIPE, stderr=errors, text=True,
-        )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        yield int(json.loads(process.stdout.readline())["address"].rpartition(":")[2])
-    finally:
-        process.terminate()
-        exit_code = process.wait(30)
-        assert exit_code == 0, f"serving ended with {exit_code}: {log.read_text()[-4000:]}"
-
-
-@contextmanager
-def _stock(task: str, folder: Path, port: int = 0) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.serving_stock", _KINDS[task], str(folder), str(port)], stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        yield int(process.stdout.readline()), process
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
 def _restart(task: str, folder: Path, bodies: Sequence[str], requests: int) -> Measured:
     """Change the model by one restart on the same port while requests run; clients try again every 10 ms."""
     found: dict[str, Measured] = {}
-    with _stock(task, folder) as (port, process):
-        asker = threading.Thread(target=lambda: found.update(restart=_load(port, "/predict", bodies, requests, CLIENTS)))
+    with processes.stock(_KINDS[task], folder) as (port, process):
+        asker = threading.Thread(target=lambda: found.update(restart=processes.ask(port, "/predict", bodies, requests, CLIENTS)))
         asker.start()
         time.sleep(1.0)
         process.terminate()
         process.wait(30)
         stopped = time.monotonic()
-        with _stock(task, folder, port):
+        with processes.stock(_KINDS[task], folder, port):
             away_s = time.monotonic() - stopped
             asker.join()
     return found["restart"] | {"away_s": away_s}
@@ -235,6 +208,24 @@ def _training(models: Models, job: JobSpec) -> Iterator[_Pace]:
 
 
 @contextmanager
+def _beside(work: Callable[[], object]) -> Iterator[None]:
+    """Repeat some work all along."""
+    stop = threading.Event()
+
+    def keep_on() -> None:
+        while not stop.is_set():
+            work()
+
+    thread = threading.Thread(target=keep_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@contextmanager
 def _changing(change: Callable[[], None]) -> Iterator[list[int]]:
     """Change the model again and again; yields the count."""
     stop, count = threading.Event(), [0]
@@ -254,35 +245,6 @@ def _changing(change: Callable[[], None]) -> Iterator[list[int]]:
         stop.set()
         thread.join()
         assert count[0], "the model did not change once while requests ran"
-
-
-def _wait_for(url: str) -> Callable[[], None]:
-    def ready() -> bool:
-        try:
-            return bool(urllib.request.urlopen(url, timeout=5).status == 200)  # noqa: S310 - our own address
-        except OSError:
-            return False
-
-    return lambda: _until(ready)
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _READY_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-
-
-def _get(port: int, path: str) -> dict[str, str | None]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
-        return {task["name"]: task["serving"] for task in json.load(answer)["tasks"]}
-
-
-def _post(port: int, path: str, body: dict[str, Any]) -> None:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    urllib.request.urlopen(request, timeout=120).read()  # noqa: S310 - our own address
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What a user would write instead: a plain FastAPI app that calls the library in its endpoint, the model in a global variable.
 
-`python -m benchmarks.serving_stock KIND FOLDER PORT` prints its port (0: a free one). `POST /reload` loads a folder into
+`python -m benchmarks.serving_stock KIND FOLDER PORT` prints its port (0: a free one). Of kind `same_model` it is around what
+serving opens, without all else that serving does. `POST /reload` loads a folder into
 the global variable, the usual way to change a model without a restart.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -39,6 +41,13 @@ def load(kind: str, folder: str) -> Model:
         return lambda texts: [
             [{"start": ent.start_char, "end": ent.end_char, "label": ent.label_} for ent in nlp(text).ents] for text in texts
         ]
+    if kind == "same_model":
+        from perennial_artifact.compute import Compute
+        from perennial_artifact.formats import open_model
+        from trainers.hardware import native_bf16
+
+        model = open_model(Path(folder), Compute(precision="bf16" if native_bf16() else "fp32"))
+        return lambda texts: list(model.predict(texts))
     from transformers import pipeline
 
     classify = pipeline("text-classification", model=folder, top_k=None, truncation=True, device=-1)

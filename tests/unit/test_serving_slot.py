@@ -183,3 +183,23 @@ def test_a_closed_slot_has_answered_what_it_took(data: ServedData, slot: Slot) -
     assert all(future.result(0)[0]["spans"] for future in futures)
     with pytest.raises(NoModelError):
         slot.predict([TEXT])
+
+
+def test_twenty_swaps_leave_one_model_and_one_thread(data: ServedData, slot: Slot) -> None:
+    held: list[weakref.ref[object]] = []
+
+    def load_and_note(folder: Path, before: Opened | None) -> Opened:
+        opened = load_on_cpu(folder, before)
+        held.append(weakref.ref(opened.predictor))
+        return opened
+
+    slot._load = load_and_note
+    versions = [data.publish() for _ in range(2)]
+    for number in range(20):
+        data.promote(versions[number % 2])
+        assert slot.refresh().kind == "swapped"
+        assert answer(slot)[0] == versions[number % 2]
+    gc.collect()
+    assert [one() is None for one in held] == [True] * 19 + [False]
+    working = [thread.name for thread in threading.enumerate() if thread.name.startswith(f"predict-{TASK}/")]
+    assert working == [f"predict-{versions[1]}"]
