@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from registry.database.schema import learnt, looks, runs, versions
 from registry.store import Registry
 
+_LOOK = ":look-"
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -64,11 +66,9 @@ def learners_of(registry: Registry, example_id: str) -> list[str]:
 def looks_at(registry: Registry, example_id: str) -> list[str]:
     """Return the runs that were compared on a row, oldest first; by the index, however many rows there are."""
     tasks = sa.select(runs.c.task).distinct()
-    query = (
-        sa.select(looks.c.run_id)
-        .join(runs, runs.c.run_id == looks.c.run_id)
-        .where(looks.c.task.in_(tasks), looks.c.example_id == example_id)
-        .order_by(runs.c.id)
-    )
+    query = sa.select(looks.c.run_id).where(looks.c.task.in_(tasks), looks.c.example_id == example_id)
     with registry.database.read() as connection:
-        return list(connection.execute(query).scalars())
+        # A later look at the same pair is counted under the run and its number.
+        found = {name.partition(_LOOK)[0] for name in connection.execute(query).scalars()}
+        known = sa.select(runs.c.run_id).where(runs.c.run_id.in_(found)).order_by(runs.c.id)
+        return list(connection.execute(known).scalars())

@@ -19,6 +19,7 @@ from daemon.cli.main import app
 from daemon.training import cycle as module
 from daemon.views.models import verification
 from registry.evidence import bundle, keeping
+from registry.lineage import looks_at
 from registry.runs import Run
 from tests.integration.test_housekeeping import DAY_S, keep_house
 from tests.support import buffers
@@ -67,6 +68,20 @@ def test_every_verdict_leaves_evidence_that_it_follows_from(settled: Town) -> No
     assert sorted(rows["example_id"].to_pylist()) == TESTED
     assert all(len(one) == 64 for one in rows[bundle.TEXT_HASH].to_pylist())
     assert b"held out text" not in bundle_of(settled, first).read_bytes()
+
+
+def test_where_a_pair_was_judged_again_the_first_verdict_is_verified(settled: Town) -> None:
+    run = settled.registry.runs.list()[0]
+    pools = settled.registry.pools
+    pool = pools.want(task=NAME, run_id=run.run_id, candidate=f"{NAME}/v2", champion=f"{NAME}/v1", seed=1)
+    pools.looked(pool.pool_id, 2)
+    settled.registry.runs.update(run.run_id, reasons=["What people answered decided."])
+    settled.registry.looks.record(NAME, f"{run.run_id}:look-1", ["test-1"])
+    found = verified(settled, run)
+    assert (found.outcome, found.judged_again, found.told.reasons) == ("equal", 2, run.reasons)
+    assert looks_at(settled.registry, "test-1")[-1] == run.run_id
+    settled.registry.runs.update(run.run_id, reasons=run.reasons)
+    pools.looked(pool.pool_id, 0)
 
 
 def test_what_held_a_promotion_up_is_told_around_the_gates_words(town: Town) -> None:

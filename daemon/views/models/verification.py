@@ -62,6 +62,8 @@ class Verification(View):
     recomputed: Said | None
     told: Said
     """What was recorded of the run: what the gate said, and what else held a promotion up."""
+    judged_again: int
+    """How often the pair was judged again with answers that people were asked for: those looks are not in this evidence."""
     figures: tuple[Figure, ...]
     """Those that come out otherwise."""
     program: str
@@ -91,7 +93,11 @@ def of(settings: Settings, registry: Registry, name: str) -> Verification:
             "it. A backup may hold it"
         )
         raise UserError(message)
-    return _view(checking.check(path, recorded, checking.told_of(run.verdict, run.reasons)), recorded.erased_at)
+    pool = registry.pools.find(f"pool-{run.run_id}")
+    again = 0 if pool is None else pool.looks
+    # A later look has put its own words into the record of the run.
+    told = None if again else checking.told_of(run.verdict, run.reasons)
+    return _view(checking.check(path, recorded, told), recorded.erased_at, again)
 
 
 def of_file(path: Path) -> Verification:
@@ -110,7 +116,7 @@ def _run(registry: Registry, name: str) -> Run:
     return registry.runs.get(name)
 
 
-def _view(found: Checked, erased_at: datetime | None) -> Verification:
+def _view(found: Checked, erased_at: datetime | None, again: int = 0) -> Verification:
     about = found.about
     return Verification(
         run_id=about.run_id,
@@ -126,6 +132,7 @@ def _view(found: Checked, erased_at: datetime | None) -> Verification:
         recorded=_said(about.gate),
         recomputed=None if found.words is None else _said(found.words),
         told=_said(about.told),
+        judged_again=again,
         figures=tuple(Figure.model_validate(one) for one in found.differences),
         program=about.program,
         program_here=found.program,
