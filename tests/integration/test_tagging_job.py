@@ -13,6 +13,8 @@ import pytest
 from config.sections import TrainingSettings
 from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import TaskSpec, load_task
+from perennial_artifact.compute import Compute, Used
+from perennial_artifact.formats import open_after
 from tests.support.ner_rows import examples, training_set
 from trainers.job import spec as job_spec
 from trainers.job.spec import JobResult, JobSpec
@@ -21,17 +23,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.process]
 
 SETTINGS = TrainingSettings(
     device="cpu", precision="fp32", threads=1, time_limit_s=600.0, text_time_s=10.0, memory_limit_mib=0, stop_grace_s=10.0,
-    stall_limit_s=600.0, retry_after_s=60.0, retry_limit=10, seed=20, keep_runs=5,
+    stall_limit_s=600.0, retry_after_s=60.0, retry_limit=10, seed=20, keep_runs=5, export_limit_s=600.0,
 )  # fmt: skip
 
 
-def carried_out(run_dir: Path, **fields: Any) -> JobResult:
+def carried_out(run_dir: Path, *, export: str = "none", **fields: Any) -> JobResult:
     shipped = load_task(SHIPPED_TASKS_DIR / "examples" / "news-entities-transformer.yaml").model_dump()
     training = {**shipped["training"], "epochs": 2, "full_epochs": 2, "replay_floor": 0}
     run_dir.mkdir(parents=True)
     order = JobSpec.model_validate(
         {
-            "run_id": run_dir.name, "task": TaskSpec.model_validate({**shipped, "training": training}), "full": False,
+            "run_id": run_dir.name, "task": TaskSpec.model_validate({**shipped, "training": training, "export": export}), "full": False,
             "run_dir": run_dir, "training": SETTINGS, "champion": None, "champion_version": None, "batch_size": 8,
         }
         | fields
@@ -66,3 +68,15 @@ def test_a_first_run_and_the_next_one_are_compared_by_entity_f1(tmp_path: Path) 
     assert again.comparison is not None
     assert again.comparison.candidate_latency is not None
     assert again.comparison.champion_latency is not None
+
+
+def test_a_run_publishes_the_variant_that_was_compared(tmp_path: Path) -> None:
+    training_set(tmp_path / "set", train=examples(80), test=examples(40, seed=9))
+    result = carried_out(tmp_path / "r1", export="openvino-fp32", training_set=tmp_path / "set", full=True)
+    assert result.model is not None
+    assert result.comparison is not None
+    assert (result.variant, result.comparison.candidate_score > 0.8) == ("openvino-fp32", True)
+    assert [one.chosen for one in result.tried if one.name.startswith("export openvino-fp32 (entity_f1 ")] == [True]
+    assert (result.model / "export" / "openvino-fp32" / "model.xml").is_file()
+    opened = open_after(result.model, Compute(), None)
+    assert opened.used == Used("openvino-fp32")

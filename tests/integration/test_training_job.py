@@ -25,6 +25,7 @@ from trainers.job.spec import JobResult, JobSpec, Progress
 SETTINGS: dict[str, Any] = {
     "device": "auto", "precision": "auto", "threads": 1, "time_limit_s": 600.0, "text_time_s": 10.0, "memory_limit_mib": 0,
     "stop_grace_s": 10.0, "stall_limit_s": 600.0, "retry_after_s": 60.0, "retry_limit": 10, "seed": 20, "keep_runs": 5,
+    "export_limit_s": 600.0,
 }  # fmt: skip
 
 
