@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from config.sections import TrainingSettings
-from config.settings import SHIPPED_TASKS_DIR
+from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import TaskSpec, load_task
 from perennial_artifact.compute import Compute, Used
 from perennial_artifact.formats import open_after
@@ -21,20 +20,18 @@ from trainers.job.spec import JobResult, JobSpec
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 
-SETTINGS = TrainingSettings(
-    device="cpu", precision="fp32", threads=1, time_limit_s=600.0, text_time_s=10.0, memory_limit_mib=0, stop_grace_s=10.0,
-    stall_limit_s=600.0, retry_after_s=60.0, retry_limit=10, seed=20, keep_runs=5, export_limit_s=600.0,
-)  # fmt: skip
+SETTINGS = load_settings().training.model_copy(update={"device": "cpu", "precision": "fp32", "threads": 1, "nice": 0})
 
 
 def carried_out(run_dir: Path, *, export: str = "none", **fields: Any) -> JobResult:
     shipped = load_task(SHIPPED_TASKS_DIR / "examples" / "news-entities-transformer.yaml").model_dump()
     training = {**shipped["training"], "epochs": 2, "full_epochs": 2, "replay_floor": 0}
+    task = TaskSpec.model_validate({**shipped, "training": training, "export": export})
     run_dir.mkdir(parents=True)
     order = JobSpec.model_validate(
         {
-            "run_id": run_dir.name, "task": TaskSpec.model_validate({**shipped, "training": training, "export": export}), "full": False,
-            "run_dir": run_dir, "training": SETTINGS, "champion": None, "champion_version": None, "batch_size": 8,
+            "run_id": run_dir.name, "task": task, "full": False, "run_dir": run_dir, "training": SETTINGS,
+            "champion": None, "champion_version": None, "batch_size": 8,
         }
         | fields
     )  # fmt: skip

@@ -15,18 +15,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from config.sections import TrainingSettings
-from config.settings import SHIPPED_TASKS_DIR
+from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import TaskSpec, load_task
 from tests.support.ner_rows import examples, training_set
 from trainers.job import spec as job_spec
 from trainers.job.spec import JobResult, JobSpec, Progress
 
-SETTINGS: dict[str, Any] = {
-    "device": "auto", "precision": "auto", "threads": 1, "time_limit_s": 600.0, "text_time_s": 10.0, "memory_limit_mib": 0,
-    "stop_grace_s": 10.0, "stall_limit_s": 600.0, "retry_after_s": 60.0, "retry_limit": 10, "seed": 20, "keep_runs": 5,
-    "export_limit_s": 600.0,
-}  # fmt: skip
+SETTINGS = load_settings().training.model_copy(update={"threads": 1, "nice": 0})
 
 
 def order(run_dir: Path, frozen: Path, *, epochs: int = 10, settings: dict[str, Any] | None = None, **fields: Any) -> JobSpec:
@@ -42,7 +37,7 @@ def order(run_dir: Path, frozen: Path, *, epochs: int = 10, settings: dict[str, 
     spec = JobSpec.model_validate(
         {
             "run_id": "r1", "task": TaskSpec.model_validate(values), "full": True, "training_set": frozen, "run_dir": run_dir,
-            "training": TrainingSettings.model_validate(SETTINGS | (settings or {})),
+            "training": SETTINGS.model_copy(update=settings or {}),
             "champion": None, "champion_version": None, "batch_size": 4,
         }
         | fields

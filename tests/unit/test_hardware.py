@@ -7,18 +7,14 @@ import torch
 
 from config.errors import UserError
 from config.sections import TrainingSettings
+from config.settings import load_settings
 from trainers import hardware
 
 Pretend = Callable[..., None]
 
 
 def settings(**changes: Any) -> TrainingSettings:
-    values = {
-        "device": "auto", "precision": "auto", "threads": 0, "time_limit_s": 1.0, "text_time_s": 10.0, "memory_limit_mib": 0,
-        "stop_grace_s": 1.0, "stall_limit_s": 600.0, "retry_after_s": 60.0, "retry_limit": 10, "seed": 1, "keep_runs": 1,
-        "export_limit_s": 600.0,
-    }  # fmt: skip
-    return TrainingSettings.model_validate(values | changes)
+    return load_settings().training.model_copy(update=changes)
 
 
 @pytest.fixture
