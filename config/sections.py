@@ -319,6 +319,12 @@ class MlflowSettings(Section):
     mirror: bool
 
 
+class ReportsSettings(Section):
+    """What the reports of runs tell."""
+
+    watts_per_core: NotNegative
+
+
 class TelemetrySettings(Section):
     """The daemon's own metrics."""
 

@@ -29,6 +29,7 @@ from config.sections import (
     MlflowSettings,
     NotificationsSettings,
     RegistrySettings,
+    ReportsSettings,
     SandboxSettings,
     ScheduleSettings,
     ServingSettings,
@@ -83,6 +84,7 @@ class Settings(BaseSettings):
     hub: HubSettings
     mlflow: MlflowSettings
     desk: DeskSettings
+    reports: ReportsSettings
 
     @classmethod
     def settings_customise_sources(  # noqa: D102 - pydantic-settings' own hook
@@ -155,6 +157,11 @@ class Settings(BaseSettings):
     def evidence_dir(self) -> Path:
         """Folder of evidence bundles, one a verdict."""
         return self.data_dir / "evidence"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Folder of the reports of runs."""
+        return self.data_dir / "reports"
 
 
 def config_file() -> Path:

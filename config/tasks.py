@@ -16,7 +16,7 @@ from config.kinds import catalog as kinds
 from config.kinds.kind import ExcludesLabels, HasKeywords, Kind, Measures
 from config.kinds.regression.dimensions import MAX_DIMENSIONS, Dimension
 from config.kinds.signals.categories import MAX_CATEGORIES, Category, Tag
-from config.task_files import built, filters, label_words, measured
+from config.task_files import built, filters, label_words, limits, measured
 from config.task_files.label_words import Hypothesis, LabelWords
 from config.task_files.must_not_break import MOST_EXAMPLES, Example
 from config.task_files.must_not_break import misfit as unfit_example
@@ -216,6 +216,7 @@ class TaskSpec(Section):
             return f"training.{unfit[0]} does not fit kind {self.kind}, which has no labels of whole texts; remove it"
         return (
             built.misfit(self)
+            or limits.misfit(self.promotion.limits, kind.metrics, self.kind)
             or label_words.misfit(self, of_whole_texts=isinstance(kind, ExcludesLabels))
             or measured.misfit(self, kind.declares if isinstance(kind, Measures) else None)
             or unfit_example(self)
@@ -289,7 +290,7 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
             "trigger": Trigger,
             "refresh": Refresh,
             "training": Training,
-            "promotion": Promotion,
+            "promotion": limits.Limit if "limits" in problem["loc"] else Promotion,
             "feedback": FeedbackPolicy,
             "review": Review,
             "dimensions": Dimension,

@@ -8,10 +8,11 @@ from typing import Literal
 
 from config.task_files.sections import Promotion
 from config.words import counted
-from trainers.compare import statistics
+from trainers.compare import readiness, statistics
 from trainers.compare.comparison import Comparison
 from trainers.compare.improvement import minimum_gain, share_base
 from trainers.compare.metrics.scale import Scale
+from trainers.compare.readiness import Judged, Readiness
 from trainers.compare.slices import MIN_SLICE_ROWS, Slice
 
 Verdict = Literal["promote", "keep", "insufficient_evidence"]
@@ -26,6 +27,8 @@ class Decision:
 
     verdict: Verdict
     reasons: tuple[str, ...]
+    readiness: Readiness | None = None
+    """Whether the candidate is good enough as such: FAIL where it is not to be deployed, REVIEW where a person is to look."""
 
 
 def decide(
@@ -41,9 +44,28 @@ def decide(
     broken, notes = _guards(comparison, policy)
     weigh = _weigh_replacement if champion_must_go else _weigh
     verdict, reasons = weigh(comparison, policy, test_fraction)
+    limits, unchecked = _limits(comparison, policy)
+    beyond = [one.in_words for one in limits if one.level == "FAIL"]
+    notes += [one.in_words for one in limits if one.level == "REVIEW"] + unchecked
+    broken = [*beyond, *broken]
     if broken and verdict != "insufficient_evidence":
-        return Decision("keep", (*broken, *reasons, *notes))
-    return Decision(verdict, (*reasons, *broken, *notes))
+        return Decision("keep", (*broken, *reasons, *notes), _readiness("keep", limits))
+    return Decision(verdict, (*reasons, *broken, *notes), _readiness(verdict, limits))
+
+
+def _limits(seen: Comparison, policy: Promotion) -> tuple[tuple[Judged, ...], list[str]]:
+    """Return the candidate's scores beside the absolute limits, and notes on limits that could not be judged."""
+    known = {seen.metric: seen.candidate_score, **seen.scores} if seen.rows else {}
+    missing = [name for name in policy.limits if name not in known] if seen.rows else []
+    note = "was not checked: the run began before the task file had it."
+    return readiness.judge(known, policy.limits), [f"The limit of {name} {note}" for name in missing]
+
+
+def _readiness(verdict: Verdict, limits: tuple[Judged, ...]) -> Readiness:
+    level = readiness.worst(limits)
+    if level == "FAIL" or verdict == "keep":
+        return Readiness(level="FAIL", limits=limits)
+    return Readiness(level="REVIEW" if verdict == "insufficient_evidence" else level, limits=limits)
 
 
 def _weigh_replacement(seen: Comparison, policy: Promotion, test_fraction: float | None) -> tuple[Verdict, tuple[str, ...]]:

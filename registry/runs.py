@@ -21,6 +21,8 @@ from registry.leases import check_token
 
 RunState = Literal["queued", "frozen", "training", "trained", "published", "decided", "failed"]
 Verdict = Literal["promote", "keep", "insufficient_evidence"]
+Level = Literal["DEPLOY", "REVIEW", "FAIL"]
+"""As `trainers.compare.readiness` has it."""
 
 REFRESH_KEY = "refresh:"
 """How the trigger keys of refreshes begin."""
@@ -70,6 +72,14 @@ class Run:
     def kind(self) -> Literal["full", "incremental", "refresh"]:
         """What it does: begin at the base model, go on from the champion, or solve the champion's head anew."""
         return "full" if self.full else "refresh" if self.refresh else "incremental"
+
+    @property
+    def readiness(self) -> Level | None:
+        """Whether what it made is to be deployed; None while that is not decided, and of runs of before there were limits."""
+        if self.state == "failed":
+            return "FAIL"
+        told = (self.comparison or {}).get("readiness")
+        return told["level"] if told else None
 
     @property
     def finished(self) -> bool:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from config.clock import MAX_DAYS
 from config.foreign.labels import LabelName, label
+from config.task_files.limits import Limit
 from config.task_files.rates import Rate
 
 Verdict = Literal["correction", "confirmation"]
@@ -261,6 +262,20 @@ class Promotion(Section):
     ] = 3.0
     max_size_mib: Annotated[float, Field(gt=0, description="Largest artifact, in mebibytes.")] = 2048.0
     slices: Annotated[tuple[SliceGuard, ...], Field(description="Parts that must not get worse.")] = ()
+    limits: Annotated[
+        dict[str, Limit], Field(description="Absolute limits by metric: what a candidate must reach, whatever the champion does.")
+    ] = Field(default_factory=dict)
+    review: Annotated[
+        Literal["wait", "promote"],
+        Field(description="A candidate between two of these limits: a person promotes it, or the gate does."),
+    ] = "wait"
+    overfitting_from: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="Reports call it over-fitting where training rows score so much better, in points (0..1) or as a share.",
+        ),
+    ] = 0.2
     baseline: Annotated[
         Literal["majority", "base", "keywords"],
         Field(

@@ -25,9 +25,10 @@ _TEXT: dict[str, Any] = {"type": "string"}
 _TEXT_OR_NONE: dict[str, Any] = {"type": ["string", "null"]}
 _TEXTS: dict[str, Any] = {"type": "array", "items": _TEXT}
 _FLAG: dict[str, Any] = {"type": "boolean"}
+_LEVEL: dict[str, Any] = {"enum": ["DEPLOY", "REVIEW", "FAIL", None]}
 _MOVED: dict[str, Any] = {
     "version": _TEXT, "previous": _TEXT_OR_NONE, "actor": _TEXT, "reason": _TEXT, "generation": {"type": "integer"},
-    "uri": {"type": "string", "format": "uri-reference"}, "run_id": _TEXT, "reasons": _TEXTS,
+    "uri": {"type": "string", "format": "uri-reference"}, "run_id": _TEXT, "reasons": _TEXTS, "readiness": _LEVEL,
 }  # fmt: skip
 OUTGOING: dict[str, dict[str, Any]] = {
     "training.started": {
@@ -36,7 +37,7 @@ OUTGOING: dict[str, dict[str, Any]] = {
     },
     "training.finished": {
         "run_id": _TEXT, "verdict": {"enum": ["promote", "keep", "insufficient_evidence"]}, "reasons": _TEXTS,
-        "version": _TEXT_OR_NONE, "refresh": _FLAG, "sandbox": {"enum": ["passed", "failed"]},
+        "version": _TEXT_OR_NONE, "refresh": _FLAG, "sandbox": {"enum": ["passed", "failed"]}, "readiness": _LEVEL,
     },
     "training.failed": {"run_id": _TEXT, "error": _TEXT},
     "model.promoted": _MOVED,

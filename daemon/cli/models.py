@@ -20,10 +20,10 @@ from daemon.cli.settings import load_settings
 from daemon.views import opening
 
 if TYPE_CHECKING:
-    from daemon.views.models.answers import Words
     from daemon.views.models.changes import Changes
     from daemon.views.models.versions import Move
-    from registry.reports.cards import Section
+    from registry.reports.answers import Words
+    from registry.reports.section import Section
 
 app = typer.Typer(help="Model versions and the champion.", no_args_is_help=True)
 

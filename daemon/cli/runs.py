@@ -53,8 +53,11 @@ def runs(
 
 def _print(run: run_views.Run) -> None:
     outcome = run.word if run.retry_at is None else f"waits until {run.retry_at:%H:%M} UTC"
+    level = f" ({run.readiness})" if run.readiness is not None and run.verdict is not None else ""
     took = "" if run.seconds is None else f", {run.seconds:.0f} s"
-    say(f"{run.started_at or run.created_at:%Y-%m-%d %H:%M} UTC  ", (outcome, "bold"), f"  {run.version or run.task}{took}")
+    say(
+        f"{run.started_at or run.created_at:%Y-%m-%d %H:%M} UTC  ", (outcome, "bold"), f"{level}  {run.version or run.task}{took}"
+    )
     for line in (f"run {run.run_id}", f"because {run.reason}", run.error or "; ".join(run.reasons[:1])):
         if line:
             say(f"    {line}", indent=4)

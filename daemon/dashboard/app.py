@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from daemon.dashboard import routing
 from daemon.dashboard.live import Live, Parts
-from daemon.dashboard.pages import acting, desk, flow, letters, listed, models, records, tasks
+from daemon.dashboard.pages import acting, desk, flow, letters, listed, models, records, reports, tasks
 from daemon.dashboard.rendering import Renderer
 from daemon.dashboard.routing import Look, Page
 from daemon.dashboard.sources import Sources
@@ -28,6 +28,8 @@ PAGES: tuple[tuple[str, Right, Page], ...] = (
     ("/ui/runs", "view", models.runs),
     ("/ui/runs/{run}", "view", models.run),
     ("/ui/runs/{run}/curve.json", "view", models.curve),
+    ("/ui/runs/{run}/report.html", "review", reports.page),
+    ("/ui/runs/{run}/report.md", "review", reports.text),
     ("/ui/versions", "view", models.versions),
     ("/ui/versions/{task}/{number}", "view", models.version),
     ("/ui/history", "view", listed.history),

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from config.words import counted
-from daemon.views.models import answers
 from daemon.views.models.runs import Ended
+from registry.reports import answers
 
 Part = str | tuple[str, str]
 

@@ -78,6 +78,8 @@ def _kind_of(event: Mapping[str, Any]) -> Kind | None:
 def _in_words(kind: Kind, task: str, event: Mapping[str, Any]) -> tuple[str, str]:
     version, before = event.get("version"), event.get("previous")
     reasons = " ".join(map(str, event.get("reasons") or [event.get("reason") or ""]))
+    if level := event.get("readiness"):
+        reasons = f"{level}: {reasons}"
     if kind == "promoted":
         return f"{task}: {version} answers now", f"It replaces {before}. {reasons}" if before else f"It is the first. {reasons}"
     if kind == "rolled_back":

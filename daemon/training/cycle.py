@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Unpack
@@ -32,11 +33,11 @@ from daemon.training.run_folders import RunFolders
 from daemon.training.runners.protocol import Runner
 from daemon.training.sandbox import step as sandboxed
 from daemon.training.sandbox.protocol import Sandbox
+from daemon.training.telling import Teller
 from daemon.training.triggers import Trigger
 from registry import erasure, gate
 from registry.artifacts.protocol import ArtifactStore
 from registry.evidence.circumstances import Circumstances
-from registry.reports import cards
 from registry.runs import Run, RunChanges, RunState
 from registry.store import Registry
 from trainers.hardware import usable_cores
@@ -86,6 +87,7 @@ class Cycle:
         self._clock = clock
         self._ended: set[str] = set()
         self._folders = RunFolders(settings, registry.runs)
+        self._teller = Teller(settings, registry)
 
     def end(self, run_id: str) -> None:
         """Let a run fail at its next step, or now when it trains: it learns from texts that were erased. From any thread."""
@@ -320,14 +322,14 @@ class Cycle:
         judged = asked.decide(result.comparison)
         decision = sandboxed.judged(judged, found)
         if decision.verdict == "promote":
-            decision = promoting.move_alias(self._registry, run, task, spec, decision, fencing_token=self._token)
+            decision = promoting.move_alias(self._registry, run, task, spec, decision, must_go=must_go, fencing_token=self._token)
             if decision.verdict == "promote":
                 self._features.keep(self._folders.of(run), self._registry, self._artifacts, run.version)
         elif (
             found.outcome == "passed"
             and (why := evidence.outside_the_window(task, self._buffer, result.comparison.rows)) is not None
         ):
-            decision = gate.Decision(decision.verdict, (why, *decision.reasons))
+            decision = replace(decision, reasons=(why, *decision.reasons))
         verdict, reasons = decision.verdict, (*decision.reasons, *evidence.labels_that_wait(frozen.manifest))
         prove(
             self._registry, self._settings.evidence_dir, run, spec, frozen=frozen, comparison=result.comparison,
@@ -336,20 +338,21 @@ class Cycle:
         )  # fmt: skip
         if not result.comparison.same_answers:
             self._registry.looks.record(run.task, run.run_id, looked_at, fencing_token=self._token)
-        self._announce(
-            run, "training.finished", verdict=verdict, reasons=list(reasons), version=run.version, refresh=run.refresh,
-            sandbox=found.outcome,
-        )  # fmt: skip
-        comparison = result.comparison.model_dump(mode="json")
+        level = decision.readiness.level if decision.readiness is not None else None
+        told = {"verdict": verdict, "reasons": list(reasons), "readiness": level, "sandbox": found.outcome}
+        self._announce(run, "training.finished", version=run.version, refresh=run.refresh, **told)
+        comparison = result.comparison.model_copy(update={"readiness": decision.readiness}).model_dump(mode="json")
+        self._teller.report(run, verdict=verdict, reasons=reasons, comparison=comparison, finished_at=self._clock())
         run = self._update(run, state="decided", verdict=verdict, reasons=reasons, comparison=comparison, error=None)
         log.info("run.decided", verdict=verdict, reasons=list(reasons), version=run.version)
-        self._write_card(run)
+        self._teller.card(run, self._folders.of(run))
         self._folders.settle(run)
         return run
 
     def _fail(self, run: Run, message: str) -> Run:
         log.error("run.failed", reason=message)
         self._announce(run, "training.failed", error=message)
+        self._teller.forget(run)
         run = self._update(run, state="failed", error=message, retry_at=None)
         self._folders.settle(run)
         return run
@@ -364,14 +367,6 @@ class Cycle:
         """
         event = {"event_id": f"{run.run_id}:{kind}", "type": kind, "task": run.task, "run_id": run.run_id, **details}
         self._registry.outbox.add(event, fencing_token=self._token)
-
-    def _write_card(self, run: Run) -> None:
-        assert run.version is not None  # noqa: S101 - a decided run has one; narrows the type
-        folder = self._folders.of(run)
-        try:
-            cards.write_card(self._registry, run.version, folder, history=folder / job_spec.HISTORY_FILE)
-        except Exception:  # drawing a picture never undoes a decision
-            log.exception("run.card_failed", version=run.version, next=f"`perennial models show {run.version}` tells the same")
 
     def _place_champion(self, run: Run, name: str) -> Path:
         return self._folders.place_champion(run, heads.fetched(run, self._registry.versions.get(name), self._artifacts))

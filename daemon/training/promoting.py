@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from config.errors import UserError
@@ -22,15 +24,22 @@ def waits(registry: Registry, run: Run) -> bool:
 
 
 def move_alias(
-    registry: Registry, run: Run, task: TaskSpec, spec: JobSpec, decision: gate.Decision, *, fencing_token: int
+    registry: Registry, run: Run, task: TaskSpec, spec: JobSpec, decision: gate.Decision, *, must_go: bool, fencing_token: int
 ) -> gate.Decision:
-    """Move the alias; return the decision that became of it, with the reason in front when it did not move."""
+    """Move the alias; return the decision that became of it, with the reason in front when it did not move.
+
+    `must_go`: the champion learnt from erased texts, so a candidate that a person would look at does not wait for one.
+    """
     assert run.version is not None  # noqa: S101 - checked by the caller; narrows the type
     if any(move.kind == "promote" and move.to_version == run.version for move in registry.versions.history(run.task)):
         # Promoted just before a crash; whatever somebody did to the alias since then stands.
         return decision
     if task.promotion.mode == "manual" or not run.promote:
         why = "promotion.mode is manual" if task.promotion.mode == "manual" else "the run was requested without promotion"
+        return _kept(decision, f"{why}. Promote it with `perennial models promote {run.version}`.")
+    level = decision.readiness.level if decision.readiness is not None else None
+    if level == "REVIEW" and task.promotion.review == "wait" and not must_go:
+        why = "a person is to look at it (promotion.review)"
         return _kept(decision, f"{why}. Promote it with `perennial models promote {run.version}`.")
     try:
         promotion.promote(
@@ -41,7 +50,7 @@ def move_alias(
             actor=ACTOR,
             reason=" ".join(decision.reasons),
             fencing_token=fencing_token,
-            event={"run_id": run.run_id, "reasons": list(decision.reasons)},
+            event={"run_id": run.run_id, "reasons": list(decision.reasons), "readiness": level},
         )
     except UserError as error:  # the champion moved meanwhile, it is pinned, or somebody removed the candidate's files
         return _kept(decision, str(error))
@@ -50,4 +59,4 @@ def move_alias(
 
 
 def _kept(decision: gate.Decision, why: str) -> gate.Decision:
-    return gate.Decision("keep", (f"Not promoted: {why}", *decision.reasons))
+    return replace(decision, verdict="keep", reasons=(f"Not promoted: {why}", *decision.reasons))

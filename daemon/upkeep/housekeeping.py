@@ -20,6 +20,7 @@ from daemon.upkeep.erasure import runs
 from registry import collection, retention
 from registry.artifacts.protocol import ArtifactStore
 from registry.evidence import keeping
+from registry.reports.run.kept import Reports
 from registry.store import Registry
 
 EVERY_S = 3600.0
@@ -48,6 +49,7 @@ class Housekeeping:
         watch: ClockWatch | None = None,
     ) -> None:
         self._settings = settings
+        self._reports = Reports(settings.reports_dir, settings.runs_dir.resolve(), watts_per_core=settings.reports.watts_per_core)
         self._buffer = buffer
         self._event_log = event_log
         self._dead_letters = dead_letters
@@ -101,6 +103,9 @@ class Housekeeping:
                 history_days, lambda at: retention.forget_use_of_keys(self._registry, at, fencing_token=token)
             ),
             evidence_removed=keeping.sweep(self._registry, settings.evidence_dir),
+            # A row that a report shows was in the buffer before the run.
+            reports_without_texts=self._older(rows_days, lambda at: self._reports.forget_older(self._registry, at)),
+            reports_removed=self._reports.prune(self._registry),
             scratch_removed=aside.sweep(settings.runs_dir),
             erasures_removed=self._older(history_days, self._erasures.forget_done),
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,10 @@ from pydantic import ValidationError
 
 from config.files.durable import write_atomic
 from config.words import counted
+from registry.reports import standing
 from registry.reports.cut import texts_cut
 from registry.reports.diff import flatten
+from registry.reports.section import Section
 from registry.runs import Run
 from registry.store import Registry
 from registry.versions import SANDBOX, Version
@@ -32,7 +33,7 @@ _SCORES = ("Rows", "Count", "Opponent", "This version", "Gain")
 _PICTURE = "Training loss, gain over the opponent with its interval, and how reliable probabilities or numbers are"
 _LABEL_PICTURE = "F1 on each of the most frequent labels, of this version and of the opponent"
 _ERRORS = {"MAE": "mae", "RMSE": "rmse", "Spearman": "spearman"}
-_VERDICTS: Mapping[str | None, str] = {
+VERDICTS: Mapping[str | None, str] = {
     "promote": "Promoted.",
     "keep": "Not promoted: the champion was kept.",
     "insufficient_evidence": "Not decided, so not promoted: too few test rows to be sure.",
@@ -72,36 +73,32 @@ def card(registry: Registry, name: str, *, picture: str | None = None, label_pic
     return "\n\n".join(parts) + "\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A part of a card: paragraphs, a list, a table; the first two may hold Markdown's ** and `."""
+def sections(
+    registry: Registry, name: str, *, picture: str | None = None, label_picture: str | None = None, run: Run | None = None
+) -> list[Section]:
+    """Return the parts of the card of a version; the first bears its name. Raises `UserError` when there is no such version.
 
-    title: str
-    text: tuple[str, ...] = ()
-    items: tuple[str, ...] = ()
-    head: tuple[str, ...] = ()
-    rows: tuple[tuple[object, ...], ...] = ()
-
-
-def sections(registry: Registry, name: str, *, picture: str | None = None, label_picture: str | None = None) -> list[Section]:
-    """Return the parts of the card of a version; the first bears its name. Raises `UserError` when there is no such version."""
+    `run` is the version's as it is about to be recorded; None: as it is on record.
+    """
     version = registry.versions.get(name)
-    run = registry.runs.find(version.run_id)
+    run = run or registry.runs.find(version.run_id)
     seen = comparison_of(version)
     names = [alias.name for alias in registry.versions.aliases(version.task) if alias.version == name]
-    standing = " and ".join(names).capitalize() or "Not in production"
-    made = f"{standing}; made on {version.created_at:%Y-%m-%d %H:%M} UTC by run `{version.run_id}`."
+    where = " and ".join(names).capitalize() or "Not in production"
+    made = f"{where}; made on {version.created_at:%Y-%m-%d %H:%M} UTC by run `{version.run_id}`."
     plot = () if picture is None else (f"![{_PICTURE}]({picture})",)
     settings = sorted(flatten(version.lineage.settings).items())
     return [
         Section(version.name, (made, *_erased(version))),
         Section("Verdict", (_verdict(run),), run.reasons if run else ()),
+        *standing.limits(run),
         Section("Comparison", (*plot, _compared(seen)), (), _SCORES if seen else (), _scored(seen)),
         *_probabilities(seen),
         *_dimensions(seen),
         *_labels(seen, label_picture),
+        *standing.overfitting(version, None if seen is None else seen.scale),
         *_teacher(version.metrics.get("teacher"), None if seen is None else seen.scale),
-        *_sandbox(version.metrics.get(SANDBOX)),
+        *standing.sandbox(version.metrics.get(SANDBOX)),
         Section("Made from", (), (), ("", ""), tuple(_origin(version, run, len(registry.versions.learnt(name))))),
         Section("Training", (), (), ("", ""), tuple(_effort(version))),
         *_tried(version.metrics.get("tried") or ()),
@@ -131,7 +128,8 @@ def read_history(path: Path | None) -> list[Progress]:
 def _verdict(run: Run | None) -> str:
     if run is None:
         return "The run's record is gone."
-    return f"**{_VERDICTS[run.verdict]}** The run was started by: {run.reason}."
+    level = "" if run.readiness is None else f"**{run.readiness}.** "
+    return f"{level}**{VERDICTS[run.verdict]}** The run was started by: {run.reason}."
 
 
 def _erased(version: Version) -> list[str]:
@@ -233,26 +231,6 @@ def _teacher(recorded: Mapping[str, Any] | None, scale: Scale | None) -> Iterato
         f"rows, and it labelled {counted(found.unlabelled, 'article')} that nobody had. What decided is the comparison above."
     )
     yield Section("Teacher", (text,), (), ("Figure", "Teacher", "This version"), rows)
-
-
-def _sandbox(found: Mapping[str, Any] | None) -> Iterator[Section]:
-    """Yield how a version fared in a process of its own, opened as serving opens it, before it could be promoted."""
-    if found is None:
-        return
-    passed = "**Passed.**" if found["outcome"] == "passed" else f"**Refused**, because {found['reason']}."
-    asked = "The whole model was opened and asked" if found["scope"] == "model" else "Only its head is new, and was asked"
-    shown = {
-        "texts": "Texts answered", "examples": "Examples that must not break", "compared": "Answers compared with the comparison",
-        "differ": "Of these different", "load_s": "Opening, s", "warm_s": "Warming up, s", "p50_ms": "Median of one text, ms",
-        "p95_ms": "95 % of texts within, ms", "peak_memory_mib": "Peak memory, MiB", "size_mib": "Size, MiB",
-        "cpu_s": "Processor time, s",
-    }  # fmt: skip
-    rows = tuple(
-        (title, f"{found[key]:.2f}" if isinstance(found[key], float) else found[key])
-        for key, title in shown.items()
-        if found.get(key)
-    )
-    yield Section("Sandbox", (f"{passed} {asked}.",), (), ("", ""), rows)
 
 
 def _compared(seen: Comparison | None) -> str:
@@ -358,4 +336,6 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
+    # Names are whatever strangers wrote: none of them may become an element or a link.
+    told = "" if value is None else str(value).replace("<", "&lt;").replace("[", "\\[")
+    return told.replace("|", "\\|").replace("\n", " ")

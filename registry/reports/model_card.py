@@ -14,8 +14,8 @@ import yaml
 from config.words import counted
 from perennial_artifact.description import Description
 from registry.reports import cards
-from registry.reports.cards import Section
 from registry.reports.cut import texts_cut
+from registry.reports.section import Section
 from registry.store import Registry
 from registry.versions import Version
 from trainers.compare.comparison import Comparison

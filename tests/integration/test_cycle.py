@@ -19,6 +19,8 @@ from daemon.flow.outbox import Publisher
 from daemon.training import cycle as module
 from registry import promotion
 from registry.looks import Looks
+from registry.reports import cards
+from registry.reports.run.kept import Reports
 from registry.runs import Run
 from tests.support import buffers
 from tests.support.cycles import HOLDER, NAME, MadeUpRunner, World, better, failing, task, worse
@@ -87,12 +89,64 @@ def test_a_card_that_cannot_be_drawn_fails_no_run_and_is_logged(world: World, mo
         message = "no font"
         raise RuntimeError(message)
 
-    monkeypatch.setattr(module.cards, "write_card", broken)
+    monkeypatch.setattr(cards, "write_card", broken)
     world.grow(10)
     with capture_logs() as lines:
         world.cycle.step()
     assert world.only_run().verdict == "promote"
     assert [line["version"] for line in lines if line["event"] == "run.card_failed"] == [f"{NAME}/v1"]
+
+
+def test_every_decided_run_has_a_report_with_its_verdict_and_a_failed_one_has_none(world: World) -> None:
+    world.grow(10)
+    world.cycle.step()
+    folder = world.settings.reports_dir / world.only_run().run_id
+    assert sorted(path.name for path in folder.iterdir()) == ["kept.json", "report.html", "report.md"]
+    told = (folder / "report.md").read_text()
+    assert "**DEPLOY.**" in told
+    assert f"# {NAME}/v1" in told
+    world.train_with(failing)
+    world.grow(10)
+    world.cycle.step()
+    assert [path.name for path in world.settings.reports_dir.iterdir()] == [folder.name]
+    assert world.registry.runs.list(limit=1)[0].readiness == "FAIL"
+
+
+def test_a_report_that_cannot_be_written_fails_no_run_and_is_logged(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_args: object, **_kwargs: object) -> None:
+        message = "no room"
+        raise OSError(message)
+
+    monkeypatch.setattr(Reports, "write", broken)
+    world.grow(10)
+    with capture_logs() as lines:
+        world.cycle.step()
+    assert world.only_run().verdict == "promote"
+    assert [line["version"] for line in lines if line["event"] == "run.report_failed"] == [f"{NAME}/v1"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "review", "expected"),
+    [
+        ({"deploy": 0.6}, "wait", ("promote", "DEPLOY", f"{NAME}/v1")),
+        ({"deploy": 0.8, "review": 0.6}, "wait", ("keep", "REVIEW", None)),
+        ({"deploy": 0.8, "review": 0.6}, "promote", ("promote", "REVIEW", f"{NAME}/v1")),
+        ({"deploy": 0.9, "review": 0.8}, "promote", ("keep", "FAIL", None)),
+    ],
+)
+def test_absolute_limits_stop_a_promotion_or_let_it_wait(
+    tmp_path: Path, limit: dict[str, float], review: str, expected: tuple[str, str, str | None]
+) -> None:
+    policy = {"metric": "macro_f1", "min_test_examples": 5, "limits": {"macro_f1": limit}, "review": review}
+    with World(tmp_path, task(promotion=policy), train=better) as world:
+        world.grow(10)
+        world.cycle.step()
+        run = world.only_run()
+        assert (run.verdict, run.readiness, world.champion()) == expected
+        told = [row.event for row in world.registry.outbox.pending(limit=10)]
+        assert [event["readiness"] for event in told if event["type"] == "training.finished"] == [expected[1]]
+        if expected == ("keep", "REVIEW", None):
+            assert f"`perennial models promote {NAME}/v1`" in run.reasons[0]
 
 
 def test_folders_of_old_runs_are_forgotten_and_their_records_stay(world: World) -> None:
@@ -201,7 +255,12 @@ def test_the_verdict_of_a_run_waits_while_its_task_is_paused(world: World) -> No
 
 
 def test_what_a_run_cost_adds_up_over_its_attempts(world: World) -> None:
-    world.train_with(lambda spec: JobResult(run_id=spec.run_id, status="stopped", cpu_s=2.0))
+    def stopped(spec: JobSpec) -> JobResult:
+        # A child is stopped where the daemon stops, and by nothing else.
+        world.stop.set()
+        return JobResult(run_id=spec.run_id, status="stopped", cpu_s=2.0)
+
+    world.train_with(stopped)
     world.grow(12)
     world.cycle.step()
     world.train_with(lambda spec: better(spec).model_copy(update={"cpu_s": 5.5}))

@@ -20,6 +20,8 @@ from daemon.flow.outbox import Publisher
 from registry import erasure, promotion
 from registry.database import schema
 from registry.reports import cards
+from registry.reports.answers import Answers, Row, Words
+from registry.reports.run import left as of_left
 from tests.support import buffers
 from tests.support.cycles import NAME, MadeUpRunner, better, failing, worse
 from tests.support.markers import places_of
@@ -38,11 +40,26 @@ def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Town]:
         yield made
 
 
+def showing(example_id: str, text: str) -> Answers:
+    said = (Words(text=text, style="strong"),)
+    row = Row(example_id=example_id, role="test", text=text, cut=False, gold=said, candidate=said, champion=said)
+    return Answers(rows=1, read=1, better=1, worse=0, rows_better=(row,), rows_worse=(), mistaken=(), in_text=False)
+
+
 def test_from_the_request_to_done_when_the_retrained_model_is_as_good(town: Town) -> None:
     first = town.champion_with_feedback()
     assert "f-1" in town.registry.versions.learnt(f"{NAME}/v1")
+    report = town.settings.reports_dir / first.run_id
+    told = of_left.Left(answers=showing("f-1", WORD))
+    of_left.write(told, report)
+    (report / "report.html").write_text(WORD)
     town.ask_to_erase()
     removed = town.work()
+    kept = of_left.read(report)
+    assert kept is not None
+    assert (kept.example_ids, kept.answers is not None) == (frozenset(), True), "counts stay, texts go"
+    assert "<!doctype html>" in (report / "report.html").read_text(), "written again"
+    assert places_of([WORD], town.settings.reports_dir) == {}
     assert (removed.state, removed.purged_at) == ("removed from tables", None)
     assert not town.run_folder(first).exists()
     assert town.registry.runs.get(first.run_id).erased_at is not None

@@ -44,6 +44,7 @@ QUIET = {
     "evaluate",
     "compare",
     "train",
+    "report",
     "erase",
     "backup",
     "restore",

@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from daemon.views import history
-from daemon.views.models import answers, logs, scores
+from daemon.views.models import logs, scores
 from daemon.views.models.comparison import Comparison, LabelFigures, LabelMeasures, Part
 from daemon.views.models.runs import Progress, left_s
 from registry import promotion
+from registry.reports import answers
 from registry.store import Registry
 from tests.support.registries import TASK, Clock, add_version
 from trainers.job import files

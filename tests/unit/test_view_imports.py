@@ -9,9 +9,9 @@ import pytest
 
 HEAVY = {"lancedb", "pyarrow", "numpy", "torch", "spacy", "transformers", "matplotlib", "kafka"}
 LIGHT = [
-    "daemon.serving.http.api", "daemon.serving.service", "daemon.dashboard.app",
+    "daemon.serving.http.api", "daemon.serving.service", "daemon.dashboard.app", "registry.reports.answers",
     *(f"daemon.views.{name}" for name in (
-        "alerts", "explanation", "history", "models.answers", "models.logs", "models.scores", "runbooks", "serving_pace",
+        "alerts", "explanation", "history", "models.reports", "models.logs", "models.scores", "runbooks", "serving_pace",
         "system",
         "models.comparison", "dead_letters", "erasures", "fates", "feedback", "flow", "keys", "opening", "models.runs",
         "settings", "task_status", "tasks", "models.versions", "view",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from trainers.compare.metrics import catalog
 from trainers.compare.metrics.metric import KnowsLabels
 from trainers.compare.metrics.scale import MaybeInfinite, Scale
 from trainers.compare.probabilities import Probabilities
+from trainers.compare.readiness import Readiness
 from trainers.compare.signals import as_numbers, as_texts_with_labels, signal_slices
 from trainers.compare.slices import Slice, label_slices, slice_of, slices_of
 
@@ -85,6 +87,10 @@ class Comparison(BaseModel):
     """Whether both models answer every deciding row alike: then nothing was learnt about them from these rows."""
     looks: int = 1
     """How often these rows have been looked at, the present look included (mean, rounded up)."""
+    scores: Mapping[str, MaybeInfinite] = {}
+    """The candidate's, by each metric that the task has absolute limits for."""
+    readiness: Readiness | None = None
+    """Whether the candidate is good enough as such; None until the gate has decided, and of releases without limits."""
 
     @model_validator(mode="before")
     @classmethod
@@ -173,4 +179,5 @@ def compare(
         size_mib=size_mib,
         same_answers=len(test) > 0 and deciding.alike,
         looks=looks,
+        scores={name: catalog.named(name, task).pair(*deciding.columns).scores()[0] for name in policy.limits if len(test)},
     )

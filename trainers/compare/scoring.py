@@ -45,7 +45,7 @@ def score(
     for start in range(0, len(texts), _BATCH_ROWS):
         batch = texts[start : start + _BATCH_ROWS]
         end = start + _BATCH_ROWS
-        golds = [_gold(target, scope) for target, scope in zip(targets[start:end], scopes[start:end], strict=True)]
+        golds = [gold_of(target, scope) for target, scope in zip(targets[start:end], scopes[start:end], strict=True)]
         ours = candidate.predict(batch)
         theirs = ours if opponent is None else opponent.predict(batch)
         for text, *compared in zip(batch, golds, ours, theirs, strict=True):
@@ -60,7 +60,7 @@ def score(
     return scores
 
 
-def _gold(target: str, scope: Sequence[str] | None) -> dict[str, Any]:
+def gold_of(target: str, scope: Sequence[str] | None) -> dict[str, Any]:
     """Return a target with the labels that whoever gave it knew, where that is known: `scope`."""
     gold: dict[str, Any] = json.loads(target)
     return gold if scope is None else {**gold, "scope": scope}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +14,8 @@ from perennial_artifact.predictor import Predictor
 from trainers.compare import scoring
 from trainers.compare.comparison import Comparison, compare
 from trainers.job.beside import baseline_name, baseline_of, baseline_score
+from trainers.job.fit import Fit
+from trainers.job.fitting import measure
 from trainers.job.gap import Beside
 from trainers.job.job import Job, from_features
 from trainers.job.rows.examples import examples_of
@@ -26,18 +29,28 @@ from trainers.learners.opening import described, open_model
 from trainers.parquet import write_table
 
 
-def compare_models(
-    job: Job, selection: RunRows, *, answered: int = 0
-) -> tuple[Comparison, int, int, float | None, Beside | None]:
-    """Return the comparison, how many rows were scored, of how many the candidate read the beginning only, and two things more.
+class Compared(NamedTuple):
+    """What came out."""
 
-    These are the score of the declared baseline, where it was asked for beside the champion's, and the candidate beside its
-    teacher, which `answered` so many of the training rows, where it had one.
-    """
+    comparison: Comparison
+    tested: int
+    """Rows that were scored."""
+    cut: int
+    """Of these the ones of which the candidate read the beginning only."""
+    baseline: float | None
+    """Score of the declared baseline, where it was asked for beside the champion's."""
+    teacher: Beside | None
+    """The candidate beside its teacher, where it had one."""
+    fit: Fit | None
+    """The candidate on rows that it has learnt."""
+
+
+def compare_models(job: Job, selection: RunRows, *, answered: int = 0) -> Compared:
+    """Return what both models are worth on the held-out rows; a teacher `answered` so many of the training rows."""
     spec = job.spec
-    rows = job.training_set.rows(*scoring.ROLES, embeddings=False)
+    rows, learnt = job.training_set.rows(*scoring.ROLES, embeddings=False), selection.table
     if from_features(spec):
-        rows, candidate, opponent = _from_features(spec, job.features, rows)
+        rows, learnt, candidate, opponent = _from_features(spec, job.features, rows, learnt)
         opponent_name, opponent_version = spec.champion_version or CHAMPION_FOLDER, spec.champion_version
     else:
         candidate = open_model(job.model, spec.training)
@@ -83,19 +96,29 @@ def compare_models(
             spec, candidate, job.model, test, champion=opponent if spec.teacher_name == opponent_version else None, align=align,
             answered=answered, unlabelled=unlabelled,
         )  # fmt: skip
-    return found, scores.num_rows, cut, baseline, gap
+    fit = measure(spec.task, candidate, learnt, found, align=align, seed=spec.training.seed, check=job.stop.check)
+    return Compared(found, scores.num_rows, cut, baseline, gap, fit)
 
 
-def _from_features(spec: JobSpec, stored: FeatureSet | None, rows: pa.Table) -> tuple[pa.Table, Predictor, Predictor]:
-    """Return the rows to score whose features are stored, and candidate and champion answering from these."""
+def _from_features(
+    spec: JobSpec, stored: FeatureSet | None, rows: pa.Table, learnt: pa.Table
+) -> tuple[pa.Table, pa.Table, Predictor, Predictor]:
+    """Return the rows to score and those learnt whose features are stored, and candidate and champion answering from these."""
     champion = spec.champion
     if stored is None or champion is None:
         message = f"run {spec.run_id} is a refresh without stored features or champion; the next one computes them anew"
         raise RunFailedError(message)
-    rows = rows.filter(pa.array([example_id in stored for example_id in rows["example_id"].to_pylist()], pa.bool_()))
-    by_text = dict(zip(rows["text"].to_pylist(), rows["example_id"].to_pylist(), strict=True))
+    rows, learnt = (
+        table.filter(pa.array([example_id in stored for example_id in table["example_id"].to_pylist()], pa.bool_()))
+        for table in (rows, learnt)
+    )
+    by_text = {
+        text: example_id
+        for table in (learnt, rows)
+        for text, example_id in zip(table["text"].to_pylist(), table["example_id"].to_pylist(), strict=True)
+    }
     refresher = feature_refresher_for(spec.task)
-    return rows, refresher.open(spec.run_dir / MODEL_FOLDER, stored, by_text), refresher.open(champion, stored, by_text)
+    return rows, learnt, refresher.open(spec.run_dir / MODEL_FOLDER, stored, by_text), refresher.open(champion, stored, by_text)
 
 
 def _opponent(job: Job, selection: RunRows) -> tuple[Predictor, str, str | None]:

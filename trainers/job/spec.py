@@ -36,6 +36,7 @@ from trainers.job.files import (
     TRAINING_SET_FOLDER,
     WORK_FOLDER,
 )
+from trainers.job.fit import Fit
 from trainers.job.gap import Beside
 from trainers.learners.contradicted import Contradicted
 from trainers.learners.tried import Tried
@@ -172,6 +173,8 @@ class JobResult(_Value):
     """What serves in the place of the candidate's weights, such as `openvino-int8`; empty: these do."""
     teacher: Beside | None = None
     """The student beside its teacher; None where the run had none."""
+    fit: Fit | None = None
+    """The candidate on rows that it has learnt; None where nothing was compared."""
 
 
 def write_spec(spec: JobSpec) -> None:

@@ -101,19 +101,19 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
     else:
         progress.write("training", message="the model was complete already; going on with scoring")
     began = time.monotonic()
-    result, tested, tested_cut, baseline, gap = compare_models(job, selection, answered=trained.rows_taught)
+    compared = compare_models(job, selection, answered=trained.rows_taught)
     return JobResult(
         run_id=spec.run_id,
         status="done",
         model=job.model,
-        comparison=result,
+        comparison=compared.comparison,
         rows_new=trained.rows_new,
         rows_replayed=trained.rows_replayed,
         rows_feedback=selection.feedback,
         rows_held_back=selection.held_back,
         rows_cut=trained.rows_cut,
-        tested=tested,
-        tested_cut=tested_cut,
+        tested=compared.tested,
+        tested_cut=compared.cut,
         labels=trained.labels,
         refreshable=can_refresh(spec.task.kind, spec.task.backend),
         tried=trained.tried,
@@ -124,9 +124,10 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
         hardware=_told_hardware(job),
         processor=origin.processor(),
         code=origin.code(),
-        baseline_score=baseline,
         variant=_variant(job.model),
-        teacher=gap,
+        baseline_score=compared.baseline,
+        teacher=compared.teacher,
+        fit=compared.fit,
     )
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from perennial_artifact.predictor import Answer, Predictor
+from trainers.compare import scoring
 from trainers.compare.metrics import catalog
 from trainers.job.gap import Beside, Figures
 from trainers.job.spec import JobSpec
@@ -33,7 +32,7 @@ def beside_teacher(
         return None
     teacher = champion or open_model(spec.teacher, spec.training)
     texts = test["text"].to_pylist()
-    gold = [_gold(*each) for each in zip(test["target"].to_pylist(), test["scope"].to_pylist(), strict=True)]
+    gold = [scoring.gold_of(*each) for each in zip(test["target"].to_pylist(), test["scope"].to_pylist(), strict=True)]
     (first, first_speed), (second, second_speed) = (_answers(one, texts) for one in (student, teacher))
     aligned = [align(text, said) for text, *said in zip(texts, gold, first, second, strict=True)]
     metric = catalog.of(spec.task)
@@ -55,11 +54,6 @@ def _answers(model: Predictor, texts: Sequence[str]) -> tuple[list[Answer], floa
     for start in range(0, len(texts), _BATCH_ROWS):
         found += model.predict(list(texts[start : start + _BATCH_ROWS]))
     return found, len(texts) / max(time.perf_counter() - began, 1e-9)
-
-
-def _gold(target: str, scope: Sequence[str] | None) -> Mapping[str, Any]:
-    gold: dict[str, Any] = json.loads(target)
-    return gold if scope is None else {**gold, "scope": scope}
 
 
 def _size_mib(folder: Path) -> float:

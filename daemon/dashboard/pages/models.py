@@ -10,9 +10,11 @@ from daemon.dashboard import shown
 from daemon.dashboard.plots import interval_plot
 from daemon.dashboard.rendering import HEADERS
 from daemon.dashboard.routing import Look
-from daemon.views.models import answers, learnt, logs
+from daemon.views.models import learnt, logs
+from daemon.views.models import reports as report_views
 from daemon.views.models import runs as run_views
 from daemon.views.models import versions as version_views
+from registry.reports import answers
 
 PER_PAGE = 50
 
@@ -106,6 +108,7 @@ def _compared(look: Look, found: run_views.Run | None, version: version_views.Ve
     comparison = found.comparison if found is not None else None
     return {
         "comparison": comparison,
+        "report": found is not None and report_views.is_kept(look.sources.settings, found.run_id),
         "plot": interval_plot(comparison),
         "answers": said,
         "tried": version.metrics.get("tried") or () if version is not None else (),

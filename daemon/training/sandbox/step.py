@@ -12,6 +12,7 @@ from daemon.training.sandbox.protocol import Sandbox, recorded
 from registry import gate
 from registry.runs import Run
 from registry.store import Registry
+from trainers.compare.readiness import Readiness
 from trainers.job.spec import JobSpec
 
 log = structlog.get_logger(__name__)
@@ -54,4 +55,6 @@ def judged(decision: gate.Decision, found: Findings) -> gate.Decision:
     """Return what becomes of the gate's decision: what the sandbox refused is not promoted, whatever its score."""
     if found.outcome == "passed":
         return decision
-    return gate.Decision("keep", (f"Not promoted: the sandbox refused it, because {found.reason}.", *decision.reasons))
+    limits = decision.readiness.limits if decision.readiness is not None else ()
+    why = f"Not promoted: the sandbox refused it, because {found.reason}."
+    return gate.Decision("keep", (why, *decision.reasons), Readiness(level="FAIL", limits=limits))

@@ -29,6 +29,7 @@ from daemon.upkeep.erasure import runs
 from registry import erasure
 from registry.artifacts.protocol import ArtifactStore
 from registry.evidence import keeping
+from registry.reports.run.kept import Reports
 from registry.store import Registry
 from registry.versions import Version
 
@@ -75,6 +76,7 @@ class Eraser:
         self._clock = clock
         self._keep = timedelta(hours=settings.buffer.keep_versions_hours)
         self._runs_dir = settings.runs_dir.resolve()
+        self._reports = Reports(settings.reports_dir, self._runs_dir, watts_per_core=settings.reports.watts_per_core)
         self._begun = False
         self._gone_from_tables: list[int] = []
         self._forgotten: frozenset[str] = frozenset()
@@ -141,8 +143,15 @@ class Eraser:
         folders = runs.past_runs_holding_more_than(present, self._registry, self._runs_dir)
         self._erasures.add_work("told", erasure.mark_runs(self._registry, folders, fencing_token=self._token))
         runs.remove(self._runs_dir, folders)
+        reports = self._reports.forget_absent(self._registry, present)
         self._erasures.reached("removed_at", numbers)
-        log.info("erasure.removed", erasures=numbers, run_folders=len(folders), next=f"purged from disk in {self._keep}")
+        log.info(
+            "erasure.removed",
+            erasures=numbers,
+            run_folders=len(folders),
+            reports=reports,
+            next=f"purged from disk in {self._keep}",
+        )
 
     def _clear_log_and_letters(self) -> None:
         stones, told = self._erasures.tombstones(), self._erasures.work("told")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from config.kinds import catalog
 from config.kinds.kind import ANY, UNKNOWN, Kind, Measures
 from config.words import counted
-from daemon.views.models.answers import MOST_ROWS, MOST_TEXT, Words, gain, plain, texts_of, words_of
 from daemon.views.view import View
+from registry.reports.answers import MOST_ROWS, MOST_TEXT, Words, gain, plain, texts_of, words_of
 from trainers.job import files
 
 if TYPE_CHECKING:

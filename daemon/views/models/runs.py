@@ -12,8 +12,8 @@ from typing import Literal, get_args
 from daemon.training.triggers import request_key
 from daemon.views.models.comparison import Comparison
 from daemon.views.view import Recorded, View
+from registry.runs import Level, RunState, Verdict
 from registry.runs import Run as Record
-from registry.runs import RunState, Verdict
 from registry.store import Registry
 from trainers.job import files
 
@@ -39,6 +39,8 @@ class Outcome(View):
     error: str | None
     version: str | None
     comparison: Comparison | None
+    readiness: Level | None = None
+    """Whether what it made is to be deployed; None while that is not decided, and of runs of earlier releases."""
 
     @property
     def word(self) -> str:

@@ -32,14 +32,19 @@ def find(name: str) -> Metric:
 
 def of(task: TaskSpec) -> Metric:
     """Return the metric that decides for a task, with the weights of the task's dimensions. Raises as `find` does."""
-    return _weighted(find(task.promotion.metric), task)
+    return named(task.promotion.metric, task)
+
+
+def named(name: str, task: TaskSpec) -> Metric:
+    """Return a metric as a task reads it, with the weights of its dimensions. Raises as `find` does."""
+    return _weighted(find(name), task)
 
 
 def all_of(task: TaskSpec) -> list[Metric]:
     """Return the metric that decides, then the others that could decide for a task of its kind. Raises as `find` does."""
     deciding = task.promotion.metric
     others = (name for name in kinds.get(task.kind).metrics if name != deciding)
-    return [_weighted(find(name), task) for name in (deciding, *others)]
+    return [named(name, task) for name in (deciding, *others)]
 
 
 def _weighted(metric: Metric, task: TaskSpec) -> Metric:

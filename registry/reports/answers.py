@@ -1,4 +1,4 @@
-"""What both models of a comparison said: the rows that got better and worse, and what was mistaken for what."""
+"""What both models of a comparison said: rows better, worse and otherwise, and what was mistaken for what."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from pydantic import BaseModel, ConfigDict
+
 from config.kinds import catalog
 from config.kinds.kind import Kind, Measures, Piece
-from daemon.views.view import View
+from registry.reports.confusion import Confusion, confusion_of
 from trainers.job import files
 
 SHOWN = 12
@@ -19,21 +21,28 @@ SHOWN = 12
 MOST_ROWS = 20_000
 _MOST_PAIRS = 20
 MOST_TEXT = 2_000
+_MOST_PIECES = 200
+_AROUND = 160
+"""Characters that stay on each side of what is marked in a long text."""
 
 Side = Literal["gold", "candidate", "opponent"]
 _SIDES: tuple[Side, ...] = ("gold", "candidate", "opponent")
 _ANSWERS = (*_SIDES, "example_id", "role")
 
 
-class Words(View):
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Words(_Value):
     """A few words and how they stand out: a label is `strong`, what belongs to it `faint`."""
 
     text: str
     style: Literal["plain", "strong", "faint", "warning"]
 
 
-class Row(View):
-    """One row that just one of the two models has right, or has better."""
+class Row(_Value):
+    """One row that the two models answer differently."""
 
     example_id: str
     role: str
@@ -46,7 +55,7 @@ class Row(View):
     """What the opponent said, champion or baseline. Answers that have places in the text are the text, marked."""
 
 
-class Mistaken(View):
+class Mistaken(_Value):
     """One label that was taken for another."""
 
     gold: str
@@ -56,7 +65,7 @@ class Mistaken(View):
     champion: int
 
 
-class Answers(View):
+class Answers(_Value):
     """Both models on the rows of a run."""
 
     rows: int
@@ -66,10 +75,20 @@ class Answers(View):
     worse: int
     rows_better: tuple[Row, ...]
     rows_worse: tuple[Row, ...]
+    differ: int = 0
+    """Rows that the two answer differently, better and worse ones among them."""
+    rows_otherwise: tuple[Row, ...] = ()
+    """Answered differently by both, and neither better nor worse."""
     mistaken: tuple[Mistaken, ...]
     """The most frequent first; empty where a text has no single label."""
     in_text: bool
     """Whether answers are places in the text."""
+    confusion: Confusion | None = None
+    """None where a text has no single label, or too many labels to be shown."""
+
+
+_Plain = tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]]
+"""What is right, what the candidate says and what the opponent says."""
 
 
 class _Judged(NamedTuple):
@@ -107,11 +126,17 @@ def _read(scores: Path, texts: Path, _changed_at: int) -> Answers | None:
         for number, one in enumerate(said)
         if (gained := gain(kind, one["gold"], one["candidate"], one["opponent"]))
     ]
+    bare = [_all_plain(kind, answers) for answers in said]
     better = sorted((one for one in judged if one.gain > 0), key=lambda one: (-one.gain, one.number))
     worse = sorted((one for one in judged if one.gain < 0), key=lambda one: (one.gain, one.number))
-    shown = [*better[:SHOWN], *worse[:SHOWN]]
-    text_of = texts_of(texts, {rows[one.number]["example_id"] for one in shown})
-    made = {one.number: _row(kind, rows[one.number], said[one.number], text_of) for one in shown}
+    apart = [number for number, (_gold, ours, theirs) in enumerate(bare) if ours != theirs]
+    known = {one.number for one in judged}
+    otherwise = [number for number in apart if number not in known][:SHOWN]
+    shown = [*(one.number for one in (*better[:SHOWN], *worse[:SHOWN])), *otherwise]
+    text_of = texts_of(texts, {rows[number]["example_id"] for number in shown})
+    made = {number: _row(kind, rows[number], said[number], text_of) for number in shown}
+    tested = [one for row, one in zip(rows, bare, strict=True) if row["role"] == "test"]
+    labels = [_labels(kind, one) for one in tested] if _one_label(kind) else []
     return Answers(
         rows=table.num_rows,
         read=len(rows),
@@ -119,8 +144,11 @@ def _read(scores: Path, texts: Path, _changed_at: int) -> Answers | None:
         worse=len(worse),
         rows_better=tuple(made[one.number] for one in better[:SHOWN]),
         rows_worse=tuple(made[one.number] for one in worse[:SHOWN]),
-        mistaken=_mistaken(kind, [one for row, one in zip(rows, said, strict=True) if row["role"] == "test"]),
+        differ=len(apart),
+        rows_otherwise=tuple(made[number] for number in otherwise),
+        mistaken=_mistaken(labels),
         in_text=kind.positional,
+        confusion=confusion_of(labels),
     )
 
 
@@ -130,6 +158,13 @@ def gain(kind: Kind, gold: Mapping[str, Any], ours: Mapping[str, Any], theirs: M
         return _distance(kind, gold, theirs) - _distance(kind, gold, ours)
     right, other = (kind.relation(gold, plain(kind, said)) == "same" for said in (ours, theirs))
     return float(right) - float(other)
+
+
+def _all_plain(kind: Kind, said: Mapping[Side, Mapping[str, Any]]) -> _Plain:
+    """Return what is right, and what both models say without how sure they are."""
+    if isinstance(kind, Measures):
+        return said["gold"], said["candidate"][kind.key], said["opponent"][kind.key]
+    return said["gold"], plain(kind, said["candidate"]), plain(kind, said["opponent"])
 
 
 def plain(kind: Kind, answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,20 +210,35 @@ def words_of(kind: Kind, answer: Mapping[str, Any], text: str) -> tuple[Words, .
     """Return an answer, or a target, in words; one that has places in its text as the text, marked."""
     pieces: Sequence[Piece]
     if kind.positional and text:
-        pieces = kind.pieces(answer, text)
+        pieces = _shortened(kind.pieces(answer, text))
     else:
         pieces = [(kind.in_words(plain(kind, answer) if "scores" in answer else answer), "strong")]
     return tuple(Words(text=words, style=style) for words, style in pieces)
 
 
-def _mistaken(kind: Kind, said: Sequence[Mapping[Side, Mapping[str, Any]]]) -> tuple[Mistaken, ...]:
-    if kind.positional or kind.several or isinstance(kind, Measures):
-        return ()
+def _shortened(pieces: Sequence[Piece]) -> list[Piece]:
+    """Return the pieces of a text without the middle of what is long and not marked: what is marked must be seen."""
+    kept: list[Piece] = []
+    for words, style in pieces[:_MOST_PIECES]:
+        long = style == "plain" and len(words) > 3 * _AROUND
+        kept.append((f"{words[:_AROUND]} … {words[-_AROUND:]}" if long else words, style))
+    return [*kept, (" …", "plain")] if len(pieces) > _MOST_PIECES else kept
+
+
+def _one_label(kind: Kind) -> bool:
+    return not (kind.positional or kind.several or isinstance(kind, Measures))
+
+
+def _labels(kind: Kind, plain: _Plain) -> tuple[str, str, str]:
+    """Return the label that is right, the candidate's and the opponent's; empty for none."""
+    right, candidate, opponent = ((kind.labels(one) or [""])[0] for one in plain)
+    return right, candidate, opponent
+
+
+def _mistaken(labels: Sequence[tuple[str, str, str]]) -> tuple[Mistaken, ...]:
     sides: Mapping[Side, Counter[tuple[str, str]]] = {"candidate": Counter(), "opponent": Counter()}
-    for answers in said:
-        [right] = kind.labels(answers["gold"]) or [""]
-        for side, counted in sides.items():
-            [given] = kind.labels(plain(kind, answers[side])) or [""]
+    for right, *given_by in labels:
+        for counted, given in zip(sides.values(), given_by, strict=True):
             if given != right:
                 counted[right, given] += 1
     pairs = sorted(
