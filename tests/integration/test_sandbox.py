@@ -140,6 +140,22 @@ def test_a_fault_of_the_machine_is_tried_again_and_refuses_nothing(world: World)
     assert recorded(world.registry.versions.get(f"{NAME}/v1")) is None
 
 
+@pytest.mark.parametrize(
+    "child",
+    [
+        "import sys; sys.exit(1)",
+        "import os, sys; open(os.path.join(sys.argv[1], 'findings.json'), 'w').write('{\"outcome\": \"of another version\"}')",
+    ],
+    ids=["cannot read its order", "its findings cannot be read"],
+)
+def test_a_child_of_another_version_of_the_program_refuses_nothing(world: World, child: str) -> None:
+    world.use_sandbox(modules=sandboxed_format.MODULE, command=(sys.executable, "-c", child))
+    run = run_of(world, "is all right")
+    assert (run.state, run.verdict, run.failures) == ("published", None, 1)
+    assert "Restart the daemon" in (run.error or "")
+    assert recorded(world.registry.versions.get(f"{NAME}/v1")) is None
+
+
 def test_an_artifact_store_that_is_away_is_waited_for(world: World) -> None:
     train = trained_as("is all right")
     away = world.settings.data_dir / "away"

@@ -27,6 +27,7 @@ from daemon.training.runners.local import LocalRunner
 from daemon.training.runners.protocol import Runner
 from daemon.training.sandbox.local import LocalSandbox
 from daemon.training.sandbox.order import Findings
+from daemon.training.sandbox.process import CHILD
 from daemon.training.sandbox.protocol import Sandbox
 from daemon.training.triggers import Trigger
 from registry.artifacts.local import LocalArtifacts
@@ -96,13 +97,13 @@ class World:
         )  # fmt: skip
         return self.cycle
 
-    def use_sandbox(self, *, modules: str = "", **limits: Any) -> None:
-        """From now on candidates go through a real sandbox with these settings; it imports `modules`."""
+    def use_sandbox(self, *, modules: str = "", command: Sequence[str] = CHILD, **limits: Any) -> None:
+        """From now on candidates go through a real sandbox with these settings; it imports `modules`, and `command` starts it."""
         sandbox = self.settings.sandbox.model_copy(update=limits)
         extensions = self.settings.extensions.model_copy(update={"modules": modules})
         self.settings = self.settings.model_copy(update={"sandbox": sandbox, "extensions": extensions})
         features = Features(self.features, self.settings.training, self.stop)
-        self.sandbox = LocalSandbox(self.settings, self.registry, self.artifacts, features, self.stop)
+        self.sandbox = LocalSandbox(self.settings, self.registry, self.artifacts, features, self.stop, command=command)
         self.next_cycle()
 
     def __enter__(self) -> Self:

@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os._exit(protocol.EXIT_DONE)
 
     guards.wake_collector()
+    (folder / protocol.BEGUN_FILE).touch()
     with guards.watch(order.memory_limit_mib, beyond):
         try:
             found = examining.examine(order)

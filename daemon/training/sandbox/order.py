@@ -13,6 +13,8 @@ FOLDER = "sandbox"
 """In the run's folder; it holds texts, so it goes with them when they are erased."""
 ORDER_FILE = "order.json"
 FINDINGS_FILE = "findings.json"
+BEGUN_FILE = "begun"
+"""Empty; there from the moment on at which what happens to the process is the candidate's doing."""
 FEATURES_FILE = "features.parquet"
 
 EXIT_DONE = 0

@@ -31,6 +31,10 @@ LOG_FILE = "sandbox.log"
 _POLL_S = 0.02
 _LOG_TAIL_CHARS = 600
 _MIB = 1 << 20
+# Children start from the files that are installed now; this process has loaded those of its own start.
+_OTHER_VERSION = (
+    "perhaps another version of the program was installed while the daemon ran. Restart the daemon, and the run goes on"
+)
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +60,10 @@ def carry_out(
             break
         if attempt == 1:
             log.warning("sandbox.killed", version=order.version, next="it is started once more")
+    if not (folder / protocol.BEGUN_FILE).exists():
+        ended = f"the sandbox's process ended with code {code} before it looked at the candidate"
+        message = f"{ended}; {_OTHER_VERSION}; the end of its log: {_tail(folder.parent / LOG_FILE)}"
+        raise TryLaterError(message)
     return failed(order, f"{_ending(code)}; the end of its log: {_tail(folder.parent / LOG_FILE)}", cpu_s)
 
 
@@ -64,7 +72,8 @@ def _attempt(
 ) -> tuple[Findings | int | None, float | None]:
     """Return what one child found, else its exit code, None where it was stopped; and its processor seconds."""
     findings = folder / protocol.FINDINGS_FILE
-    findings.unlink(missing_ok=True)
+    for left in (findings, folder / protocol.BEGUN_FILE):
+        left.unlink(missing_ok=True)
     write_atomic(folder / protocol.ORDER_FILE, order.model_dump_json().encode())
     try:
         with (folder.parent / LOG_FILE).open("wb") as job_log:
@@ -103,7 +112,10 @@ def _outcome(exit_code: int, findings: Path) -> Findings | int:
             message = f"the sandbox could not say anything: {left['try_later']}"
             raise TryLaterError(message)
         return Findings.model_validate(left)
-    except (FileNotFoundError, ValueError, KeyError, TypeError, ValidationError):
+    except ValidationError as error:
+        message = f"the sandbox left findings that this daemon cannot read; {_OTHER_VERSION}"
+        raise TryLaterError(message) from error
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return exit_code
 
 
