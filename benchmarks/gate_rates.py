@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import report
+from benchmarks import gate_streams, report
+from benchmarks.gate_worlds import Spread, World
 from config.task_files.sections import Promotion
 from registry import gate
 from trainers.compare import comparison, statistics
@@ -26,6 +28,12 @@ from trainers.compare.resampling.sums import PairedSums
 POLICY = Promotion(metric="accuracy")
 LOOKS_A_YEAR = 52
 _WINDOW_WEEKS = 13
+GAINS = (0.0, -0.05, 0.03, 0.05, 0.075, 0.10, 0.20)
+"""True gains of candidates, as shares of the champion's score."""
+_CHECKED_GAIN = 0.10
+_ALL_WAYS = (0.0, _CHECKED_GAIN)
+_SPREAD_LABELS = 250
+_LONGEST_WAIT = 208
 _SIZES = np.arange(1, 9)
 _SHARED = 0.5
 # Kish: 1 + (mean size met by a row - 1) * correlation; two rows correlate where both share the story's fate.
@@ -169,15 +177,27 @@ def cells(*, rows: Iterable[int], gain: float) -> Iterator[Cell]:
 
 def main() -> None:
     """Simulate, print and write the rates."""
-    arguments = report.parser(__doc__ or "").parse_args()
-    rows = (200, 500) if arguments.quick else (200, 500, 2_000)
+    parser = report.parser(__doc__ or "")
+    parser.add_argument("--only", choices=("looks", "waits"), help="only today's gate look by look, or only labels and waits")
+    arguments = parser.parse_args()
+    results: dict[str, object] = {}
+    if arguments.only != "waits":
+        results.update(looks_and_years(quick=arguments.quick))
+    if arguments.only != "looks":
+        results["labels_and_waits"] = labels_and_waits(quick=arguments.quick)
+    report.write("gate_rates", arguments, results, arguments.json)
+
+
+def looks_and_years(*, quick: bool) -> dict[str, object]:
+    """Return how often today's gate passes whom, look by look and in a year."""
+    rows = (200, 500) if quick else (200, 500, 2_000)
     results: dict[str, object] = {}
     for name, gain, looks in (("equal", 0.0, 5_000), ("worse_by_minimum", -1.0, 10_000), ("better_by_1.5_minimum", 1.5, 500)):
-        count = looks // 10 if arguments.quick else looks
+        count = looks // 10 if quick else looks
         found = {cell: simulate(cell, count, seed=20) for cell in cells(rows=rows, gain=gain)}
         every = {_name(cell): dataclasses.asdict(rates) for cell, rates in found.items()}
         results[name] = {"looks_per_cell": count, **_summary(found), "cells": every}
-    years = 30 if arguments.quick else 300
+    years = 30 if quick else 300
     for weekly_rows, counted in itertools.product((16, 40), (False, True)):
         rng = np.random.default_rng(weekly_rows)
         passed = [promotions_in_a_year(weekly_rows=weekly_rows, counted=counted, rng=rng) for _ in range(years)]
@@ -198,7 +218,92 @@ def main() -> None:
             "promotions_a_year": float(np.mean(passed)),
             "years_with_one": float(np.mean(np.array(passed) > 0)),
         }
-    report.write("gate_rates", arguments, results, arguments.json)
+    return results
+
+
+def labels_and_waits(*, quick: bool) -> dict[str, object]:
+    """Return by metric and accuracy the labels that 80 % power needs, and how long streams wait, by each way of deciding."""
+    runs, streams = (100, 2_000) if quick else (400, 20_000)
+    found: dict[str, object] = {}
+    for metric, accuracy in itertools.product(("macro_f1", "accuracy"), (0.45, 0.80)):
+        name = f"{metric} at {accuracy}"
+        found[name] = one_task(metric, accuracy, runs=runs, streams=streams, looks=100 if quick else 200, through_gate=not quick)
+        print(f"{name}: {json.dumps(found[name])}", flush=True)
+    return found
+
+
+def one_task(metric: str, accuracy: float, *, runs: int, streams: int, looks: int, through_gate: bool) -> dict[str, object]:
+    """Return labels and waits for each true gain, from `runs` samples a spread and so many `streams`.
+
+    So many `looks`, row by row, say whether the power at these labels is what was computed; random ones go through the gate
+    itself (`through_gate`), which takes long.
+    """
+    found: dict[str, object] = {}
+    for relative in GAINS:
+        world = World(metric, accuracy, relative)
+        spreads = [world.spread(asked=asked, labels=_SPREAD_LABELS, runs=runs, seed=20) for asked in (False, True)]
+        found[f"gain {relative:+.1%}"] = {
+            "true_gain": world.gain,
+            **_labels(world, *spreads),
+            **(_checks(world, *spreads, looks=looks, through_gate=through_gate) if relative == _CHECKED_GAIN else {}),
+            **_waits(world, *spreads, streams=streams),
+        }
+    return found
+
+
+def _labels(world: World, random: Spread, asked: Spread) -> dict[str, float]:
+    """Return how far estimates spread, and how many labels 80 % power needs at one look."""
+    return {
+        "deviation_random": random.deviation,
+        "deviation_asked": asked.deviation,
+        "said_by_asked": asked.said,
+        "bias_asked": asked.bias,
+        "labels_random": world.labels_for(random.per_label),
+        "labels_asked": world.labels_for(asked.per_label),
+        "times_fewer": (random.per_label / asked.per_label) ** 2,
+    }
+
+
+def _checks(world: World, random: Spread, asked: Spread, *, looks: int, through_gate: bool) -> dict[str, float]:
+    """Return how often candidates pass at the labels that were computed for 80 %, row by row."""
+    rng = np.random.default_rng(3)
+    labels = math.ceil(world.labels_for(asked.per_label))
+    found = {"asked_pass": float(np.mean([world.beyond(*world.asked(labels, rng)) for _ in range(looks)]))}
+    if through_gate:
+        rows = max(POLICY.min_test_examples, math.ceil(world.labels_for(random.per_label)))
+        compared = (_compare(world.pair(world.rows(rows, rng)), np.arange(rows), seed=look) for look in range(looks))
+        found["random_pass_the_shipped_gate"] = float(
+            np.mean([gate.decide(one, POLICY).verdict == "promote" for one in compared])
+        )
+    return found
+
+
+def _waits(world: World, random: Spread, asked: Spread, *, streams: int) -> dict[str, object]:
+    """Return mean waits in weeks where the candidate is better, else promotions within a year."""
+    rng = np.random.default_rng(4)
+    better = world.relative > POLICY.min_improvement
+    weeks = _LONGEST_WAIT if better else gate_streams.WEEKS_A_YEAR
+    many = streams if better else 10 * streams
+    plans = {"asked labels, counted looks": gate_streams.Plan(world.minimum, asked.per_label)}
+    if world.relative in _ALL_WAYS:
+        plans["random labels, counted looks"] = gate_streams.Plan(world.minimum, random.per_label)
+        plans["asked labels, asymptotic sequence"] = gate_streams.Plan(world.minimum, asked.per_label, mixture=True)
+    waited = {
+        "today": gate_streams.of_today(world.gain, world.minimum, random.per_label, streams=many, weeks=weeks, rng=rng),
+        **{name: gate_streams.by_looks(plan, world.gain, streams=many, weeks=weeks, rng=rng) for name, plan in plans.items()},
+    }
+    result: dict[str, object] = {
+        name: {
+            "promoted_within_a_year": one.within(gate_streams.WEEKS_A_YEAR),
+            "candidates": one.candidates,
+            **({"mean_wait_weeks": one.mean(_LONGEST_WAIT)} if better else {}),
+        }
+        for name, one in waited.items()
+    }
+    if world.relative == _CHECKED_GAIN:
+        plan = plans["asked labels, counted looks"]
+        result["gain_at_the_end_of_a_test"] = gate_streams.corrections(plan, world.gain, streams=min(streams // 10, 500), rng=rng)
+    return result
 
 
 def _summary(found: Mapping[Cell, Rates]) -> dict[str, float]:

@@ -1,9 +1,14 @@
 """The gate's promises, simulated: the benchmark `gate_rates` measures them over the whole grid."""
 
+import math
+
+import numpy as np
 import pytest
 from scipy.stats import binom
 
+from benchmarks import gate_streams
 from benchmarks.gate_rates import Cell, simulate
+from benchmarks.gate_worlds import World
 
 LOOKS = 250
 
@@ -46,3 +51,38 @@ def test_the_point_gain_alone_would_be_wrong_far_more_often() -> None:
     rates = simulate(Cell(accuracy=0.8, discordant=0.15, rows=200, clustered=True, gain=0.0), LOOKS, seed=20)
     assert rates.naive > 0.05
     assert rates.promoted < rates.naive / 5
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+def test_the_true_scores_of_a_world_are_those_of_many_rows(metric: str) -> None:
+    world = World(metric, 0.45, 0.10)
+    assert world.pair(world.rows(30_000, np.random.default_rng(1))).scores() == pytest.approx(world.truth, abs=0.015)
+    assert world.gain == pytest.approx(0.10 * world.truth[1], rel=0.1)
+
+
+@pytest.mark.parametrize(("accuracy", "times"), [(0.45, 1.5), (0.80, 3.0)])
+def test_labels_where_models_differ_are_worth_several_random_ones(accuracy: float, times: float) -> None:
+    world = World("macro_f1", accuracy, 0.10)
+    random, asked = (world.spread(asked=asked, labels=250, runs=60, seed=1) for asked in (False, True))
+    assert (random.per_label / asked.per_label) ** 2 > times
+    assert asked.said == pytest.approx(asked.deviation, rel=0.3)
+    assert abs(asked.bias) < asked.deviation
+    assert world.labels_for(asked.per_label) < world.labels_for(random.per_label) / times
+    assert world.passes(asked.per_label, world.labels_for(asked.per_label)) == pytest.approx(0.8, abs=0.01)
+    assert World("macro_f1", accuracy, 0.03).labels_for(asked.per_label) == math.inf
+
+
+def test_counted_looks_seldom_pass_equal_candidates_and_pass_better_ones_sooner() -> None:
+    rng, per_label, minimum = np.random.default_rng(2), 0.15, 0.04
+    plan = gate_streams.Plan(minimum, per_label)
+    equal = gate_streams.by_looks(plan, 0.0, streams=4_000, weeks=52, rng=rng)
+    # 1 of 100 is promised on average; 66 of 4,000 have a probability of less than 1 of 10,000 then.
+    assert equal.within(52) * 4_000 < 66
+    assert equal.candidates > 2
+    better = gate_streams.by_looks(plan, 0.08, streams=500, weeks=104, rng=rng)
+    today = gate_streams.of_today(0.08, minimum, 0.55, streams=500, weeks=104, rng=rng)
+    assert better.within(104) == 1.0
+    assert better.mean(104) < today.mean(104) / 2
+    found = gate_streams.corrections(plan, 0.05, streams=150, rng=rng)
+    assert found["corrected_gain_of_passed"] < found["measured_gain_of_passed"]
+    assert found["lower_bound_95_covers"] > 0.87

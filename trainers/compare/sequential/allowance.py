@@ -1,7 +1,8 @@
 """The allowance of false promotions of a task: it accrues by the day, and every candidate that is tested takes a part of it.
 
 Whatever the candidates are and however many, a year's promotions of candidates that are no better number at most what accrues in
-a year and what had been saved before, on average: the sum of the levels of all tests bounds it.
+a year and what had been saved before, on average: the sum of the levels of all tests bounds it. A test that ends early gives
+nothing back: it ends because its candidate looks bad, and those that would have passed in error are not among them.
 """
 
 from __future__ import annotations
@@ -33,7 +34,3 @@ class Allowance:
         """Return the level of a new candidate's test, and the allowance without it."""
         level = self.left * TAKEN
         return level, replace(self, left=self.left - level)
-
-    def give_back(self, unspent: float) -> Allowance:
-        """Return the allowance with what a test that has ended did not spend."""
-        return replace(self, left=min(self.left + unspent, SAVED))
