@@ -167,6 +167,8 @@ def _after(now: datetime, days: float) -> datetime | None:
 
 
 def _assumption(rate: float, since: datetime | None, noun: str) -> str:
-    about = f"{rate:.1f} {noun}s" if rate < 9.95 else counted(round(rate), noun)  # noqa: PLR2004 - two digits
     told = "the last run" if since is None else moment(since)
+    if rate < 1.0:
+        return f"if as many go on coming as since {told}: about one {noun} in {counted(round(1.0 / rate), 'day')}"
+    about = f"{rate:.1f} {noun}s" if rate < 9.95 else counted(round(rate), noun)  # noqa: PLR2004 - two digits
     return f"if as many go on coming as since {told}: about {about} a day"

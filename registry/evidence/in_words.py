@@ -55,7 +55,9 @@ def tell(
 
 def lack_of(seen: Comparison, policy: Promotion, verdict: str) -> Lack | None:
     """Return what an undecided comparison lacks; None where something else than rows is missing, or nothing is."""
-    missing = max(policy.min_test_examples, seen.required_rows) - seen.rows
+    # Of fewer rows than the policy asks for nothing is known of how far the two are apart.
+    few = seen.rows < policy.min_test_examples
+    missing = (policy.min_test_examples if few else seen.required_rows) - seen.rows
     if verdict != "insufficient_evidence" or missing <= 0:
         return None
     return Lack(missing, None if seen.discordant is None or seen.rows == 0 else math.ceil(missing * seen.discordant))
@@ -106,16 +108,24 @@ def _decides(
         wanted = seen.scale.format_gain(seen.required_gain)
         small = seen.gain <= seen.required_gain < math.inf and seen.champion_version is not None
         return f"That decided: a gain of more than {wanted} was needed." if small else f"That decided. {first}".rstrip()
-    lack = lack_of(seen, policy, verdict)
     if asked:
         texts = counted(asked, "text")
         return f"Answers to {texts} on which the two differ are asked for and may decide: `perennial review {seen.task}`."
-    if lack is None:
-        return f"More rows of the same kind would not decide it. {first}".rstrip()
-    of_them = f", about {lack.differing:,} of them where just one of the two is right," if lack.differing else ""
+    lack = lack_of(seen, policy, verdict)
+    return (
+        f"More rows of the same kind would not decide it. {first}".rstrip()
+        if lack is None
+        else _lacks(seen, policy, lack, test_fraction)
+    )
+
+
+def _lacks(seen: Comparison, policy: Promotion, lack: Lack, test_fraction: float | None) -> str:
     imported = f", or import about {_rounded(math.ceil(lack.test_rows / test_fraction)):,} labelled rows" if test_fraction else ""
-    about = "" if seen.rows < policy.min_test_examples >= seen.required_rows else "About "
-    return f"{about}{_rounded(lack.test_rows):,} more test rows{of_them} would decide: `perennial review {seen.task}`{imported}."
+    how = f"`perennial review {seen.task}`{imported}"
+    if seen.rows < policy.min_test_examples:
+        return f"At least {lack.test_rows:,} more test rows are needed to decide it: {how}."
+    of_them = f", about {lack.differing:,} of them where just one of the two is right," if lack.differing else ""
+    return f"About {_rounded(lack.test_rows):,} more test rows{of_them} would decide: {how}."
 
 
 def _short(name: str, task: str) -> str:

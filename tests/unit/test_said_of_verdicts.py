@@ -60,8 +60,8 @@ def test_where_people_are_asked_already_that_is_what_decides() -> None:
         ({"gain": 0.0, "p_equal": 0.6}, "is no better than", "That decided"),
         ({"gain": -0.03, "upper_bound": -0.01, "p_equal": 0.99}, "is worse than", "That decided"),
         ({"gain": -0.01, "upper_bound": 0.02, "p_equal": 0.8}, "is probably no better than", "That decided"),
-        ({"rows": 0, "gain": 0.0, "p_equal": 1.0, "required_rows": 0}, "on no test row", "200 more test rows would decide"),
-        ({"rows": 150, "required_rows": 120}, "better than", "50 more test rows, about 9 of them"),
+        ({"rows": 0, "gain": 0.0, "p_equal": 1.0, "required_rows": 0}, "on no test row", "At least 200 more test rows"),
+        ({"rows": 150, "required_rows": 120}, "better than", "At least 50 more test rows"),
         ({"champion_score": 0.97, "required_gain": math.inf}, "better than", "error_reduction"),
         ({"size_mib": 9_999.0}, "better than", "Too large"),
         (
