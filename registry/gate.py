@@ -17,6 +17,7 @@ from trainers.compare.slices import MIN_SLICE_ROWS, Slice
 
 Verdict = Literal["promote", "keep", "insufficient_evidence"]
 
+_ASKED_NEXT = "the next texts on which the models differ are asked for, or label held-out articles"
 MIN_ANCHOR_ROWS = 50
 """A smaller anchor set says more of chance than of forgetting."""
 
@@ -172,6 +173,8 @@ def _drop(part: Slice, allowed: float, scale: Scale) -> str | None:
 def _too_few(seen: Comparison, policy: Promotion, measured: str, test_fraction: float | None) -> tuple[str, ...]:
     needed = policy.min_test_examples
     more = _import_more(needed - seen.rows, test_fraction)
+    if seen.asked is not None:
+        return (f"Not decided: {seen.rows} of the {needed} labelled rows needed; {_ASKED_NEXT}.", measured)
     few = (
         f"Not decided: {seen.rows} of the {needed} test rows needed. {more}, label held-out articles "
         f"(`perennial review {seen.task}`, or the desk on the page), or lower promotion.min_test_examples."
@@ -186,8 +189,21 @@ def _measured(seen: Comparison, policy: Promotion) -> str:
     bounds = f"{scale.format_gain(seen.lower_bound, sign=True, unit=False)} to {scale.format_gain(seen.upper_bound, sign=True)}"
     spread = f"{_percent(2.0 * seen.confidence - 1.0)} range of the {'gain' if scale.lower_is_better else 'change'}: {bounds}"
     direction = "lower is better; " if scale.lower_is_better else ""
+    return f"{_change(seen, policy)} {seen.opponent_in_words}: {scores} on {_rows(seen)} ({direction}{spread})."
+
+
+def _rows(seen: Comparison) -> str:
+    """Say which rows were judged, and of how many that were asked for the right answer is not known."""
+    asked = seen.asked
+    if asked is None:
+        return counted(seen.rows, "test row")
+    unknown = [f"{asked.contradicted} contradicted"] if asked.contradicted else []
+    unknown += [f"{asked.set_aside} of an annotator who cannot be believed"] if asked.set_aside else []
+    told = f": {', '.join(unknown)}" if unknown else ""
+    without = f"; {asked.unlabelled} more have no label that counts{told}" if asked.unlabelled else ""
     return (
-        f"{_change(seen, policy)} {seen.opponent_in_words}: {scores} on {counted(seen.rows, 'test row')} ({direction}{spread})."
+        f"{counted(seen.rows, 'labelled row')}, {asked.labelled} of them asked for because the models differ on "
+        f"{_percent(asked.disagreement)} of {asked.pool:,} articles{without}"
     )
 
 
@@ -205,6 +221,11 @@ def _change(seen: Comparison, policy: Promotion) -> str:
 
 
 def _needs_rows(seen: Comparison, test_fraction: float | None) -> str:
+    if seen.asked is not None:
+        return (
+            f"Too few labelled rows to tell {seen.scale.format_gain(seen.required_gain)} from noise: {seen.rows} of about "
+            f"{_rounded(seen.required_rows):,}; {_ASKED_NEXT}."
+        )
     return (
         f"Too few test rows to tell {seen.scale.format_gain(seen.required_gain)} from noise: {seen.rows} of about "
         f"{_rounded(seen.required_rows):,}. {_import_more(seen.required_rows - seen.rows, test_fraction)}."

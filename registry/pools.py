@@ -172,7 +172,7 @@ class Pools:
     def ask(self, pool_id: str, batch: int, event: Mapping[str, Any], *, fencing_token: int | None = None) -> list[ReviewRequest]:
         """Ask for a batch (from 0), and queue the event that says so in the same transaction; return its requests.
 
-        `event` gets `requests`, the ids and texts (SHA-256) asked about. A batch that was asked for before is left as it is.
+        `event` gets `requests`, their ids. A batch that was asked for before is left as it is.
         """
         with self._database.write() as connection:
             check_token(connection, fencing_token)
@@ -184,8 +184,8 @@ class Pools:
             now = self._clock()
             connection.execute(sa.update(review_requests).where(of_batch).values(asked_at=now))
             connection.execute(sa.update(pools).where(pools.c.pool_id == pool_id).values(batches=batch + 1, asked_at=now))
-            told = [{"request": one.request_id, "item": one.text_sha256} for one in found]
-            self._outbox.add({**event, "requests": told}, connection=connection)
+            # No text and no hash of one: those would outlast an erasure in whatever log the event goes to.
+            self._outbox.add({**event, "requests": [one.request_id for one in found]}, connection=connection)
             return _requests(connection, of_batch & review_requests.c.text_sha256.is_not(None))
 
     def note(self, request_id: str, what: Literal["skips", "cannot_tell"]) -> None:

@@ -38,7 +38,9 @@ OUTGOING: dict[str, dict[str, Any]] = {
     "training.finished": {
         "run_id": _TEXT, "verdict": {"enum": ["promote", "keep", "insufficient_evidence"]}, "reasons": _TEXTS,
         "version": _TEXT_OR_NONE, "refresh": _FLAG, "sandbox": {"enum": ["passed", "failed"]}, "readiness": _LEVEL,
+        "look": {"type": "integer"},
     },
+    "label.requested": {"run_id": _TEXT, "pool": _TEXT, "lane": _TEXT, "requests": _TEXTS},
     "training.failed": {"run_id": _TEXT, "error": _TEXT},
     "model.promoted": _MOVED,
     "model.rolled_back": _MOVED,

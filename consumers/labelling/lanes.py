@@ -12,6 +12,8 @@ from typing import Literal
 from consumers.defence.agreement import relation
 from consumers.labelling.offers import BySaid, Held, Offer, Pool, Said
 
+DISAGREEMENT: Literal["disagreement"] = "disagreement"
+"""The lane of texts that tell two models apart, and how its labels were chosen."""
 _FAR = 16
 """Digits of a hash that make a number of 64 bits: the second ones here, because a draw goes by the first."""
 
@@ -48,13 +50,15 @@ class Lane:
     """One sentence for people."""
     items: Callable[[Pool, BySaid, Asked], Iterator[Item]]
     decides: Literal["label", "feedback"] = "label"
-    selected_by: Literal["held_out", "audit"] | None = None
+    selected_by: Literal["held_out", "audit", "disagreement"] | None = None
     """How the rows are chosen, as label events say it; None: as the answers before say it."""
     origin: Literal["gold", "audit"] = "gold"
     blind: bool = True
     """Whether what others said is kept from who labels. What a model said is shown in no lane."""
     settles: bool = False
     """Whether an answer decides where annotators differ."""
+    cannot_tell: bool = False
+    """Whether "I cannot tell" is an answer: it is counted, and the verdict holds whatever would have been right."""
 
 
 def is_doubled(text_sha256: str, share: float) -> bool:
@@ -89,6 +93,15 @@ def _wanted(offer: Offer, pool: Pool, said: BySaid, asked: Asked) -> Item | None
     return Item(offer.text_sha256, offer, about) if by_another and is_doubled(offer.text_sha256, asked.double_share) else None
 
 
+def _disagreement(pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:
+    offers = {offer.text_sha256: offer for offer in pool.drawn}
+    for one in pool.requested:
+        about = tuple(each for each in said.about(one.text_sha256) if each.selected_by == DISAGREEMENT)
+        by_another = len(about) == 1 and about[0].annotator != asked.annotator and not about[0].settles
+        if not about or (by_another and is_doubled(one.text_sha256, asked.double_share)):
+            yield Item(one.text_sha256, offers.get(one.text_sha256), about)
+
+
 def _conflicts(pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:  # noqa: ARG001 - as every lane
     texts: dict[str, list[Held]] = {}
     for one in pool.held:
@@ -118,6 +131,10 @@ LANES: Mapping[str, Lane] = {
         Lane(
             "test", "Test rows", "Held-out articles without a label: they decide whether a version is promoted.", _test,
             selected_by="held_out",
+        ),
+        Lane(
+            DISAGREEMENT, "Two models", "Articles that tell apart two models which too few test rows could not.",
+            _disagreement, selected_by=DISAGREEMENT, cannot_tell=True,
         ),
         Lane(
             "conflicts", "Conflicts", "Feedback of users that contradicts others and waits for a person.", _conflicts,

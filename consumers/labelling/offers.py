@@ -48,6 +48,14 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Requested:
+    """A text that people are asked about because two models disagree, or as a sample of those on which they agree."""
+
+    request: str
+    text_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """Everything that the lanes of one task draw from."""
 
@@ -63,6 +71,8 @@ class Pool:
     """SHA-256 of the texts that carry a label of the task, whoever gave it."""
     measured: frozenset[str] = frozenset()
     """Stories that have a test row of the task."""
+    requested: Sequence[Requested] = ()
+    """What is asked of a pair of models, in the order of the draw, which says nothing of either model."""
 
 
 @dataclass(slots=True)

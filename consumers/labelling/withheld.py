@@ -48,6 +48,8 @@ class RequestAnswer:
 class AskedText:
     """A text that somebody is asked about, as the buffer holds it."""
 
+    event_id: str
+    """Of the event that brought it."""
     text: str
     document: str
     story: str | None
@@ -95,7 +97,7 @@ def agreed(answers: Sequence[RequestAnswer]) -> RequestAnswer | None:
 def texts_asked_about(tables: Tables, text_sha256s: Collection[str]) -> dict[str, AskedText]:
     """Return the articles with these texts, by SHA-256; one that was erased, or is too old to be kept, is missing."""
     wanted = sorted(text_sha256s)
-    columns = ["row_id", "text", "text_sha256", "article_id", "event_time"]
+    columns = ["row_id", "event_id", "text", "text_sha256", "article_id", "event_time"]
     articles = tables.lookup("articles", "text_sha256", wanted, columns) if wanted else None
     if articles is None or not articles.num_rows:
         return {}
@@ -104,7 +106,7 @@ def texts_asked_about(tables: Tables, text_sha256s: Collection[str]) -> dict[str
     newest_last = articles.take(pc.sort_indices(articles, [("event_time", "ascending")])).to_pylist()
     return {
         row["text_sha256"]: AskedText(
-            row["text"], row["article_id"], of_row.get(row["row_id"], {}).get("story_id"), row["event_time"],
+            row["event_id"], row["text"], row["article_id"], of_row.get(row["row_id"], {}).get("story_id"), row["event_time"],
             of_row.get(row["row_id"], {}).get("language") or "",
         )
         for row in newest_last

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _HELP = (
     "A key or a label answers; several, separated by commas (keys also by spaces); 0: none. s skips, u opens your last answer "
-    "again, n TEXT adds a note to your next answer, q quits. =LABEL is a label whatever it is called."
+    "again, n TEXT adds a note to your next answer, q quits. c says that you cannot tell, where two models are to be told apart. "
+    "=LABEL is a label whatever it is called."
 )
 _FORMS: Mapping[str, str] = {
     "spans": "Mark with KEY: words of the text, or 12-20 KEY; several, separated by semicolons; 0: nothing to mark.",
@@ -42,7 +43,8 @@ def register(app: typer.Typer) -> None:
 def review(
     task: Annotated[str, typer.Argument(help="Task whose texts are asked about.", autocompletion=completing.tasks)],
     lane: Annotated[
-        str, typer.Option(help="test, conflicts, audit or adjudication; left out, the first in which something waits.")
+        str,
+        typer.Option(help="test, disagreement, conflicts, audit or adjudication; left out, the first in which something waits."),
     ] = "",
     annotator: Annotated[str, typer.Option(help="Your name, as answers keep it; left out, your user name.")] = "",
     limit: Annotated[int, typer.Option(help="At most so many texts.", min=1)] = 50,
@@ -177,6 +179,8 @@ class _Terminal:
 
         if line == "s":
             return self._desk.skip(shown.lane, shown.item)
+        if line == "c" and seen.lane.cannot_tell:
+            return self._desk.cannot_tell(shown.lane, shown.item)
         if seen.lane.decides == "feedback":
             if line == "0":
                 return self._desk.decide(shown.item, None, self._note)
@@ -213,6 +217,8 @@ def _elsewhere(seen: models.Desk) -> list[str]:
 
 def _read_answers(desk: Desk) -> None:
     """Answer each line of standard input with one of what came of it; exit code 2 where one was refused, and the others stay."""
+    from daemon.labelling import lines  # noqa: PLC0415 - heavy
+
     refused = 0
     for number, line in enumerate(sys.stdin, start=1):
         if not line.strip():
@@ -222,7 +228,7 @@ def _read_answers(desk: Desk) -> None:
             if not isinstance(said, dict):
                 message = "it is no JSON object"
                 raise UserError(message)  # noqa: TRY301 - told as every other refusal
-            told = _answer(desk, said)
+            told = lines.answer(desk, said)
             result: dict[str, Any] = {"line": number, "done": told.done, "said": told.words}
         except (UserError, ValueError) as error:
             result = {"line": number, "done": False, "said": str(error)}
@@ -231,25 +237,6 @@ def _read_answers(desk: Desk) -> None:
         sys.stdout.flush()
     if refused:
         raise typer.Exit(_ENDS)
-
-
-def _answer(desk: Desk, said: Mapping[str, Any]) -> Told:
-    unknown = sorted(said.keys() - {"item", "lane", "target", "accept", "reject", "skip", "note"})
-    acts = [name for name in ("target", "accept", "reject", "skip") if name in said]
-    item, lane, note = (said.get(name, "") for name in ("item", "lane", "note"))
-    if unknown or len(acts) != 1 or not all(isinstance(one, str) for one in (item, lane, note)):
-        message = (
-            f"{unknown[0]!r} is not known" if unknown else "give item, lane and exactly one of target, accept, reject and skip"
-        )
-        raise UserError(message)
-    if acts == ["skip"]:
-        return desk.skip(lane, item)
-    if acts == ["target"]:
-        if not isinstance(said["target"], dict):
-            message = "target is no JSON object"
-            raise UserError(message)
-        return desk.say(lane, item, said["target"], note)
-    return desk.decide(item, str(said["accept"]) if acts == ["accept"] else None, note)
 
 
 def _user() -> str:

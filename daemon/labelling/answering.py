@@ -18,7 +18,7 @@ from config.words import counted
 from consumers.defence.agreement import relation
 from consumers.events.schemas import MAX_NOTE_CHARS, FeedbackReview, Label
 from consumers.events.targets import read_target
-from consumers.labelling.lanes import Lane, is_doubled
+from consumers.labelling.lanes import DISAGREEMENT, Lane, is_doubled
 from consumers.labelling.offers import Said
 from consumers.log.open import publish
 from daemon.views.desk import reading
@@ -80,8 +80,14 @@ class Desk:
             target = read_target(self.task, said, text.text)
         except DeadLetterError as error:
             raise _refused(error) from error
-        others = [one for one in self._seen().said_about(item) if one.annotator != self.annotator]
-        selected_by = lane.selected_by or _selected_by(others)
+        seen = self._seen()
+        others = [one for one in seen.said_about(item) if one.annotator != self.annotator]
+        request = seen.request_for(item)
+        selected_by = lane.selected_by or _selected_by(others, request)
+        if selected_by != DISAGREEMENT:
+            request = None
+        elif request is None:
+            return Told("Nothing was sent: the pair of models that this text was asked for is decided.", done=False)
         event = Label(
             # Rises with time: of several labels of one text, all with the text's own time, the newest has the highest id.
             event_id=f"desk-{time.time_ns():020d}-{secrets.token_hex(4)}",
@@ -89,6 +95,7 @@ class Desk:
             occurred_at=text.event_time, source=self.source, task=self.task.name, article_id=text.article_id, text=text.text,
             target=target, origin="audit" if selected_by == "audit" else lane.origin, annotator=self.annotator,
             selected_by=selected_by, settles=True if lane.settles else None, note=_note(note),
+            request=request,
         )  # fmt: skip
         publish(self.settings, event)
         self.registry.desk.add(
@@ -139,7 +146,25 @@ class Desk:
         """Note that this person does not want to be asked of a text; others are."""
         lane = reading.lane_of(lane_name)
         self.registry.desk.add(self.task.name, lane.name, item, self.annotator, "skip")
+        self._count(lane, item, "skips")
         return Told("Skipped: it is not asked of you again. Others may answer it.", done=True)
+
+    def cannot_tell(self, lane_name: str, item: str) -> Told:
+        """Note that this person cannot tell what is right. Raises `UserError` in a lane where that is no answer."""
+        lane = reading.lane_of(lane_name)
+        if not lane.cannot_tell:
+            message = f"in lane {lane.name} `cannot tell` is no answer; skip the text"
+            raise UserError(message)
+        self.registry.desk.add(
+            self.task.name, lane.name, item, self.annotator, "skip", said={"cannot_tell": True}
+        )  # fmt: skip
+        self._count(lane, item, "cannot_tell")
+        return Told("Noted that you cannot tell: the verdict must hold whatever is right here.", done=True)
+
+    def _count(self, lane: Lane, item: str, what: Literal["skips", "cannot_tell"]) -> None:
+        request = self._seen().request_for(item) if lane.selected_by == DISAGREEMENT else None
+        if request is not None:
+            self.registry.pools.note(request, what)
 
     def _text(self, item: str) -> Text:
         found = self.buffer.text(item, self.task.name)
@@ -185,11 +210,16 @@ def _deciding(name: str, what: Literal["label", "feedback"]) -> Lane:
     return lane
 
 
-def _selected_by(said: Sequence[Said]) -> Literal["held_out", "audit"] | None:
-    """Return how the rows were chosen that people have labelled before; None: by none of these ways."""
+def _selected_by(said: Sequence[Said], request: str | None) -> Literal["held_out", "audit", "disagreement"] | None:
+    """Return how the rows were chosen that people have labelled before; None: by none of these ways.
+
+    `request` is what a pair of models asks of the text now: once the pair is decided, a label of it is like any other.
+    """
     if any(one.selected_by == "held_out" for one in said):
         return "held_out"
-    return "audit" if any(one.selected_by == "audit" for one in said) else None
+    if any(one.selected_by == "audit" for one in said):
+        return "audit"
+    return DISAGREEMENT if request and any(one.selected_by == DISAGREEMENT for one in said) else None
 
 
 def _refused(problem: Exception) -> UserError:

@@ -28,6 +28,7 @@ from daemon.telemetry.metrics import DaemonMetrics
 from daemon.training import evidence, features, heads, holding_out, promoting, publishing, retries, teachers, triggers, warm_start
 from daemon.training.features import Features
 from daemon.training.learnt import learnt_before
+from daemon.training.pools.pools import Pools
 from daemon.training.proving import prove
 from daemon.training.run_folders import RunFolders
 from daemon.training.runners.protocol import Runner
@@ -88,6 +89,10 @@ class Cycle:
         self._ended: set[str] = set()
         self._folders = RunFolders(settings, registry.runs)
         self._teller = Teller(settings, registry)
+        self._pools = Pools(
+            settings=settings, tasks=tasks, registry=registry, buffer=buffer, artifacts=artifacts, fencing_token=fencing_token,
+            decided=self._decided_later, clock=clock,
+        )  # fmt: skip
 
     def end(self, run_id: str) -> None:
         """Let a run fail at its next step, or now when it trains: it learns from texts that were erased. From any thread."""
@@ -112,6 +117,7 @@ class Cycle:
             had.add(name)
             if (started := self.start(name, trigger)) is not None:
                 self.advance(started)
+        self._pools.step(lambda: self._stop.is_set() or self._next_due(frozenset()) is not None)
 
     def _next_due(self, had: Collection[str]) -> tuple[str, Trigger] | None:
         """Return what comes next: what somebody asked for, of any task; else what is due of a task that had no run in this look.
@@ -322,7 +328,9 @@ class Cycle:
         judged = asked.decide(result.comparison)
         decision = sandboxed.judged(judged, found)
         if decision.verdict == "promote":
-            decision = promoting.move_alias(self._registry, run, task, spec, decision, must_go=must_go, fencing_token=self._token)
+            decision = promoting.move_alias(
+                self._registry, run, task, spec.champion_version, decision, must_go=must_go, fencing_token=self._token
+            )
             if decision.verdict == "promote":
                 self._features.keep(self._folders.of(run), self._registry, self._artifacts, run.version)
         elif (
@@ -347,7 +355,20 @@ class Cycle:
         log.info("run.decided", verdict=verdict, reasons=list(reasons), version=run.version)
         self._teller.card(run, self._folders.of(run))
         self._folders.settle(run)
+        self._pools.want(run, task, result.comparison)
         return run
+
+    def _decided_later(self, run: Run, *, promoted: bool) -> None:
+        """Show what labels that were asked for have decided."""
+        folder = self._folders.of(run)
+        if promoted and run.version is not None:
+            self._features.keep(folder, self._registry, self._artifacts, run.version)
+        if run.verdict is not None and run.comparison is not None and run.finished_at is not None and run.erased_at is None:
+            self._teller.report(
+                run, verdict=run.verdict, reasons=run.reasons, comparison=run.comparison, finished_at=run.finished_at
+            )
+        if folder.is_dir():
+            self._teller.card(run, folder)
 
     def _fail(self, run: Run, message: str) -> Run:
         log.error("run.failed", reason=message)

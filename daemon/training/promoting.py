@@ -11,7 +11,6 @@ from config.tasks import TaskSpec
 from registry import gate, promotion
 from registry.runs import Run
 from registry.store import Registry
-from trainers.job.spec import JobSpec
 
 ACTOR = "daemon"
 
@@ -24,9 +23,10 @@ def waits(registry: Registry, run: Run) -> bool:
 
 
 def move_alias(
-    registry: Registry, run: Run, task: TaskSpec, spec: JobSpec, decision: gate.Decision, *, must_go: bool, fencing_token: int
-) -> gate.Decision:
-    """Move the alias; return the decision that became of it, with the reason in front when it did not move.
+    registry: Registry, run: Run, task: TaskSpec, champion: str | None, decision: gate.Decision,
+    *, must_go: bool, fencing_token: int,
+) -> gate.Decision:  # fmt: skip
+    """Move the alias from the `champion` compared with; return what became of the decision, with the reason where it stayed.
 
     `must_go`: the champion learnt from erased texts, so a candidate that a person would look at does not wait for one.
     """
@@ -46,7 +46,7 @@ def move_alias(
             registry,
             run.task,
             run.version,
-            expected=spec.champion_version,
+            expected=champion,
             actor=ACTOR,
             reason=" ".join(decision.reasons),
             fencing_token=fencing_token,
@@ -54,7 +54,7 @@ def move_alias(
         )
     except UserError as error:  # the champion moved meanwhile, it is pinned, or somebody removed the candidate's files
         return _kept(decision, str(error))
-    log.info("model.promoted", version=run.version, previous=spec.champion_version)
+    log.info("model.promoted", version=run.version, previous=champion)
     return decision
 
 

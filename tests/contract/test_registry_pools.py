@@ -43,7 +43,7 @@ def test_a_batch_is_asked_for_once_with_its_event_and_tells_no_stratum(registry:
     assert [one.request_id for one in asked] == [f"{pool.pool_id}-0", f"{pool.pool_id}-1"]
     assert all(one.asked_at == clock() for one in asked)
     [told] = [row.event for row in registry.outbox.pending()]
-    assert told["requests"] == [{"request": one.request_id, "item": one.text_sha256} for one in asked]
+    assert told["requests"] == [one.request_id for one in asked]
     found = registry.pools.find(pool.pool_id)
     assert found is not None
     assert (found.batches, found.asked_at) == (1, clock())

@@ -40,7 +40,7 @@ class Answers:
     @property
     def alike(self) -> bool:
         """Whether both models answer every row alike, whatever probabilities they give."""
-        return all(_said(ours) == _said(theirs) for ours, theirs in zip(self.candidate, self.opponent, strict=True))
+        return all(said(ours) == said(theirs) for ours, theirs in zip(self.candidate, self.opponent, strict=True))
 
     @property
     def columns(self) -> tuple[Sequence[Target], Sequence[Target], Sequence[Target]]:
@@ -48,7 +48,8 @@ class Answers:
         return self.gold, self.candidate, self.opponent
 
 
-def _said(answer: Target) -> Mapping[str, Any]:
+def said(answer: Target) -> Mapping[str, Any]:
+    """Return what an answer says, without how sure the model is of it and how much it read."""
     return {key: value for key, value in answer.items() if key not in ("scores", "truncated")}
 
 

@@ -33,6 +33,34 @@ class Latency(BaseModel):
     p99_ms: float
 
 
+class Asked(BaseModel):
+    """The part of the deciding rows that people were asked for because the models disagree."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pool: int
+    """Articles that both models answered."""
+    disagreement: float
+    """The share of them that they answer differently, 0..1."""
+    requests: int
+    """Texts that people were asked about so far."""
+    labelled: int
+    """Those of them with a label that counts."""
+    contradicted: int = 0
+    """Those of which people said different things."""
+    set_aside: int = 0
+    """Those whose annotator cannot be believed: all answers alike, or against both models far more often than test rows are."""
+    only_label: str = ""
+    """The label that all rows carry; empty where they carry several."""
+    test_rows: int = 0
+    """Random test rows beside them."""
+
+    @property
+    def unlabelled(self) -> int:
+        """Requests without a label that counts."""
+        return self.requests - self.labelled
+
+
 class Comparison(BaseModel):
     """Both models on the deciding rows, with what the gate needs to know.
 
@@ -91,6 +119,8 @@ class Comparison(BaseModel):
     """The candidate's, by each metric that the task has absolute limits for."""
     readiness: Readiness | None = None
     """Whether the candidate is good enough as such; None until the gate has decided, and of releases without limits."""
+    asked: Asked | None = None
+    """None where all deciding rows are random test rows."""
 
     @model_validator(mode="before")
     @classmethod

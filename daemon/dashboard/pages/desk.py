@@ -51,6 +51,8 @@ def answer(look: Look) -> Response:
         desk = answering.Desk(task, annotator, source[:200], look.sources.settings, registry, reader.buffer)
         if act == "skip":
             told = desk.skip(lane, item)
+        elif act == "cannot_tell":
+            told = desk.cannot_tell(lane, item)
         elif act == "reject" or act.startswith("accept:"):
             told = desk.decide(item, act.partition(":")[2] or None, note)
         else:

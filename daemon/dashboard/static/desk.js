@@ -71,6 +71,7 @@
       // On a button or a link Enter presses that one.
       if (!event.target.closest("button, a, summary")) press(by("send"));
     } else if (event.key === "s") press(by("skip"));
+    else if (event.key === "c") press(by("cannot-tell"));
     else if (event.key === "u") press(by("undo"));
     else if (event.key === "n") press(by("note"), "focus");
     else if (event.key === "/" && filter) press(filter, "focus");

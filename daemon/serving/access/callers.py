@@ -214,6 +214,8 @@ def scope_of(method: str, path: str) -> Scope:
         return "feedback"
     if (_below(path, "/v1/tasks") or _below(path, "/v1/models")) and method == "GET":
         return "predict"
+    if path == "/v1/review" and method in ("GET", "POST"):
+        return "correct"
     return "admin"
 
 

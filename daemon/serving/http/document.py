@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from consumers.events.schemas import Feedback
 from daemon.serving.access.callers import OPEN_PATHS
-from daemon.serving.http.schemas import ClassifyRequest, PredictRequest
+from daemon.serving.http.schemas import ClassifyRequest, PredictRequest, ReviewAnswer
 
 _REF = "#/components/schemas/{model}"
 _BEARER = "bearer"
@@ -35,6 +35,11 @@ _ONE_FORM = [
 _NAMES_A_TEXT = [_given(part) for part in ("prediction_id", "article_id", "text")]
 
 PREDICT_BODY = {"$ref": _REF.format(model="PredictRequest"), "oneOf": _ONE_FORM}
+_ACTS = {"target": "object", "cannot_tell": "boolean", "skip": "boolean", "accept": "string", "reject": "boolean"}
+REVIEW_BODY = {
+    "$ref": _REF.format(model="ReviewAnswer"),
+    "oneOf": [_given(name, kind, without=tuple(other for other in _ACTS if other != name)) for name, kind in _ACTS.items()],
+}
 CLASSIFY_BODY = {"$ref": _REF.format(model="ClassifyRequest"), "anyOf": [_given("title"), _given("description")]}
 _SAYS_WHAT = [
     _given("target", "object"),
@@ -68,7 +73,13 @@ def _document(app: FastAPI, *, is_open: bool) -> dict[str, Any]:
     made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     components = made.setdefault("components", {})
     _refs, bodies = models_json_schema(
-        [(PredictRequest, "validation"), (ClassifyRequest, "validation"), (Feedback, "validation")], ref_template=_REF
+        [
+            (PredictRequest, "validation"),
+            (ClassifyRequest, "validation"),
+            (Feedback, "validation"),
+            (ReviewAnswer, "validation"),
+        ],
+        ref_template=_REF,
     )
     components["schemas"] |= bodies["$defs"]
     feedback = components["schemas"]["Feedback"] = dict(components["schemas"]["Feedback"])

@@ -53,7 +53,7 @@ def add(app: FastAPI, service: Service, slot_of: Callable[[str], Slot]) -> None:
         answers by its keywords, where its file lists any: `answered_by` tells.
         """
         slot_of(task)
-        asked = _asked(schemas.PredictRequest, await json_bytes(request))
+        asked = asked_in(schemas.PredictRequest, await json_bytes(request))
         found = await _answered(service, slot_of, request, task, asked.as_texts(), asked.article_id)
         if found is None:
             return Response(status_code=_CLIENT_GONE)
@@ -75,7 +75,7 @@ def add(app: FastAPI, service: Service, slot_of: Callable[[str], Slot]) -> None:
         if (kind := kinds.get(slot_of(task).spec.kind)).key != _SIGNALS:
             message = f"task: {task!r} is of kind {kind.name}, which has no categories"
             raise ApiError(422, message, f"ask /v1/tasks/{task}/predict", field="task")
-        asked = _asked(schemas.ClassifyRequest, await json_bytes(request))
+        asked = asked_in(schemas.ClassifyRequest, await json_bytes(request))
         found = await _answered(service, slot_of, request, task, [asked.as_text()], asked.article_id)
         if found is None:
             return Response(status_code=_CLIENT_GONE)
@@ -138,7 +138,8 @@ async def json_bytes(request: Request) -> bytes:
     return await request.body()
 
 
-def _asked(model: type[AskedT], body: bytes) -> AskedT:
+def asked_in(model: type[AskedT], body: bytes) -> AskedT:
+    """Return what a JSON body asks for. Raises `ApiError` (400, 422)."""
     try:
         return model.model_validate(wire.decode(body, noun="body"))
     except DeadLetterError as error:

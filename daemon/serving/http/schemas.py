@@ -188,6 +188,47 @@ class ModelView(Version):
     serving: bool
 
 
+class ReviewAnswer(_Schema):
+    """What a person says of a text that they were asked about: exactly one of the acts."""
+
+    task: Annotated[str, Field(max_length=63)]
+    lane: Annotated[str, Field(max_length=40, description="As `GET /v1/review` names it.")]
+    item: Annotated[str, Field(max_length=200, description="The item's id.")]
+    annotator: Annotated[
+        str, Field(max_length=100, description="Who answers: with an API key its name, whatever is given here.")
+    ] = ""
+    target: Annotated[dict[str, Any] | None, Field(description="What is right.")] = None
+    cannot_tell: Annotated[Literal[True] | None, Field(description="They cannot tell.")] = None
+    skip: Annotated[Literal[True] | None, Field(description="They want to be asked about something else.")] = None
+    accept: Annotated[str | None, Field(max_length=1_000, description="Feedback that is right, by its event id.")] = None
+    reject: Annotated[Literal[True] | None, Field(description="None of the feedback about the text is right.")] = None
+    note: Annotated[str, Field(max_length=1_000, description="For people.")] = ""
+
+    @model_validator(mode="after")
+    def _one_act(self) -> Self:
+        acts = [name for name in _ACTS if getattr(self, name) is not None]
+        if len(acts) != 1:
+            message = f"{'none' if not acts else 'more than one'} of {', '.join(_ACTS)} is given; send exactly one of them"
+            raise ValueError(message)
+        return self
+
+    def act(self) -> dict[str, Any]:
+        """Return the answer without who gives it and for what task."""
+        return self.model_dump(exclude_none=True, exclude={"task", "annotator"})
+
+
+_ACTS = ("target", "cannot_tell", "skip", "accept", "reject")
+
+
+class Reviewed(_Schema):
+    """What came of an answer."""
+
+    done: bool
+    """False: nothing was changed, because another person was quicker or the text is not asked about any more."""
+    said: str
+    """The same for people."""
+
+
 class Models(_Schema):
     """Versions, the newest first."""
 

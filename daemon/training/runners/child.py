@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import time
 
@@ -29,6 +31,17 @@ class Child:
         while self.poll() is None and time.monotonic() < until:
             time.sleep(_POLL_S)
         return self.process.returncode
+
+    def end(self, grace_s: float) -> None:
+        """Ask its whole group to stop, and kill after `grace_s` what is left of it; nothing happens where nothing is left."""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGTERM)
+            self.wait(grace_s)
+        # Also where the child went politely: it may have left processes of its own.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.wait()
 
     def _reaped(self, options: int) -> int | None:
         if self.process.returncode is None:

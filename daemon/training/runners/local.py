@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -131,7 +130,7 @@ class LocalRunner:
         while child.poll() is None:
             if ended_by := self._ends_it(run_id, heard, deadline):
                 log.info("training.child_ended", run_id=run_id, by=ended_by, pid=child.process.pid)
-                _end(child, self._settings.stop_grace_s)
+                child.end(self._settings.stop_grace_s)
                 return ended_by
             time.sleep(_POLL_S)
         return ""
@@ -235,17 +234,6 @@ def _forward(run_id: str, stream: IO[bytes], report: Callable[[Progress], None])
                 log.warning("training.unreadable_line", run_id=run_id, line=line[:200].decode(errors="replace"))
                 continue
             report(progress)
-
-
-def _end(child: Child, grace_s: float) -> None:
-    """Ask the child's whole group to stop, then kill what is left of it."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.process.pid, signal.SIGTERM)
-    child.wait(grace_s)
-    # Also where the child went politely: it may have left processes of its own.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.process.pid, signal.SIGKILL)
-    child.wait()
 
 
 def _tail(path: Path) -> str:

@@ -75,11 +75,13 @@ def remove(runs_dir: Path, run_ids: Collection[str]) -> None:
 
 
 def example_ids(run_dir: Path) -> set[str] | None:
-    """Return the ids in a run's training set, None when there is none that can be read."""
+    """Return the ids in a run's training set, and in a pool of articles; None when there is none that can be read."""
+    files = sorted(run_dir.glob(f"*/{ROWS_FILE}"))
     try:
-        return set(pq.read_table(run_dir / TRAINING_SET_FOLDER / ROWS_FILE, columns=["example_id"])["example_id"].to_pylist())
+        found = [pq.read_table(file, columns=["example_id"])["example_id"].to_pylist() for file in files]
     except (OSError, pa.ArrowException, KeyError):
         return None
+    return {example_id for ids in found for example_id in ids} if files else None
 
 
 def _learns(run_dir: Path, erased: Collection[str], affected: Collection[str]) -> bool:

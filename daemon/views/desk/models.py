@@ -52,6 +52,8 @@ class Item(View):
     item: str
     """Its id: the SHA-256 of the text."""
     lane: str
+    request: str | None = None
+    """What a label of it answers, where a pair of models is asked about."""
     text: str
     chars: int
     """Of the whole text."""
@@ -79,6 +81,8 @@ class LaneView(View):
     waiting: int
     decides: Literal["label", "feedback"]
     blind: bool
+    cannot_tell: bool = False
+    """Whether "I cannot tell" is an answer here."""
 
 
 class Progress(View):

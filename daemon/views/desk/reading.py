@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,8 @@ from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.labelling import agreement
 from consumers.labelling import queue as queues
-from consumers.labelling.lanes import LANES, Asked, Item, Lane
-from consumers.labelling.offers import BySaid, Pool, Said
+from consumers.labelling.lanes import DISAGREEMENT, LANES, Asked, Item, Lane
+from consumers.labelling.offers import BySaid, Pool, Requested, Said
 from daemon.views.desk import models
 from registry.desk import Done, newest
 from registry.store import Registry
@@ -23,8 +23,8 @@ from registry.store import Registry
 if TYPE_CHECKING:  # brings LanceDB, which a page that nobody has opened needs not
     from consumers.buffer.reader import BufferReader
 
-RESERVED = "snuqh"
-"""Letters that do something else than choosing: skip, note, undo, quit, help."""
+RESERVED = "snuqhc"
+"""Letters that do something else than choosing: skip, note, undo, quit, help, cannot tell."""
 KEYS = "123456789" + "".join(letter for letter in "abcdefghijklmnopqrstuvwxyz" if letter not in RESERVED)
 _LAST = 5
 _COMING = timedelta(days=1)
@@ -40,7 +40,7 @@ class Seen:
     task: TaskSpec
     annotator: str
     pool: Pool
-    """With what is on the way."""
+    """With what is on the way, and what is asked of a pair of models."""
     labels: Sequence[str]
     done: Sequence[Done]
     way: queues.OnTheWay
@@ -50,6 +50,10 @@ class Seen:
     def queue(self, lane: str) -> list[Item]:
         """Return the items of a lane, the next one first."""
         return queues.queue(lane, self.pool, self.way, self.asked)
+
+    def request_for(self, text_sha256: str) -> str | None:
+        """Return the request that a label of a text answers; None where no pair of models needs one."""
+        return next((one.request for one in self.pool.requested if one.text_sha256 == text_sha256), None)
 
     def said_about(self, text_sha256: str) -> Sequence[Said]:
         """Return what people said of a text, the newest last."""
@@ -83,7 +87,10 @@ def see(task: TaskSpec, annotator: str, *, registry: Registry, buffer: BufferRea
     way = _on_the_way(done, annotator, registry)
     stored = {one.event_id for one in pool.said}
     coming = {one.text_sha256 for one in way.said if one.event_id not in stored}
-    whole = queues.with_what_is_on_the_way(pool, way)
+    requested = [
+        Requested(one.request_id, one.text_sha256) for one in registry.pools.asked(task.name) if one.text_sha256 is not None
+    ]
+    whole = replace(queues.with_what_is_on_the_way(pool, way), requested=requested)
     return Seen(task, annotator, whole, labels, done, way, len(coming), Asked(annotator, settings.desk.double_share))
 
 
@@ -102,7 +109,13 @@ def look(
     items = [_named(seen, chosen, item, buffer)] if item else queued[chosen.name][:limit]
     lanes = {
         one.name: models.LaneView(
-            name=one.name, title=one.title, about=one.about, waiting=len(queued[one.name]), decides=one.decides, blind=one.blind
+            name=one.name,
+            title=one.title,
+            about=one.about,
+            waiting=len(queued[one.name]),
+            decides=one.decides,
+            blind=one.blind,
+            cannot_tell=one.cannot_tell,
         )
         for one in LANES.values()
     }
@@ -182,7 +195,9 @@ def _shown(item: Item, lane: Lane, seen: Seen, buffer: BufferReader, settings: S
         return models.Opinion(annotator=one.annotator, target=dict(one.target), words=words, note=one.note)
 
     return models.Item(
-        item=item.text_sha256, lane=lane.name, text=text.text[: settings.desk.text_chars], chars=len(text.text),
+        item=item.text_sha256, lane=lane.name,
+        text=text.text[: settings.desk.text_chars], chars=len(text.text),
+        request=seen.request_for(item.text_sha256) if lane.selected_by == DISAGREEMENT else None,
         article_id=text.article_id, event_time=text.event_time,
         said=() if lane.blind else tuple(opinion(one) for one in others), yours=opinion(yours) if yours else None,
         held=tuple(
@@ -196,7 +211,7 @@ def _shown(item: Item, lane: Lane, seen: Seen, buffer: BufferReader, settings: S
 
 
 def _last(one: Done) -> models.Last:
-    words = "skipped"
+    words = "cannot tell" if one.did == "skip" and one.said else "skipped"
     if one.did == "label" and one.said is not None:
         words = kinds.of(one.said).in_words(one.said)
     elif one.did == "decide" and one.said is not None:

@@ -1,0 +1,1 @@
+"""After a verdict without enough evidence: both models answer a pool, people label where they differ, both are judged again."""

@@ -1,0 +1,142 @@
+"""A look: all labels that there are of a pair, random test rows and those asked for, become one comparison and a verdict."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from config.errors import RunFailedError
+from config.settings import Settings
+from config.tasks import TaskSpec
+from consumers.labelling.withheld import AskedText, RequestAnswer, agreed
+from consumers.rows.unlabelled import id_of
+from daemon.training import promoting
+from daemon.training.pools.pair import Pair
+from daemon.training.sandbox import step as sandboxed
+from daemon.training.sandbox.protocol import recorded
+from registry import erasure, gate
+from registry.pools import Pool, ReviewRequest
+from registry.runs import Run, Verdict
+from registry.store import Registry
+from trainers.compare.comparison import Comparison
+from trainers.pair import order as protocol
+from trainers.pair.judging import ASKED_SCHEMA
+from trainers.pair.order import Looked, PairOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look has found."""
+
+    comparison: Comparison
+    test_rows: Sequence[str]
+    """Ids of the random test rows."""
+
+
+def look(pair: Pair, pool: Pool, task: TaskSpec, busy: Callable[[], bool], *, fencing_token: int) -> Look | None:
+    """Return the comparison on all labels; None where something more urgent is due. Raises `RunFailedError` where it fails."""
+    run = pair.registry.runs.get(pool.run_id)
+    if run.comparison is None:
+        message = f"run {run.run_id} has no comparison any more, so pool {pool.pool_id} cannot be judged"
+        raise RunFailedError(message)
+    asked = [one for one in pair.registry.pools.requests(pool.pool_id) if one.asked_at is not None and not one.gone]
+    folder, erasings = pair.begun(pool), pair.buffer.erasings
+    try:
+        # A teacher's articles are not needed, and one training row is the fewest that a set may have.
+        plain = task.model_copy(update={"training": task.training.model_copy(update={"teacher": None})})
+        frozen = pair.buffer.freeze(
+            plain, run_id=pool.pool_id, folder=folder / protocol.TEST_FOLDER, learnt=pair.learnt(pool), max_rows=1,
+            embeddings=False,
+        )  # fmt: skip
+        test_rows = frozen.rows("test", embeddings=False)["example_id"].to_pylist()
+        answers = pair.buffer.answers_to(task, {one.request_id for one in asked})
+        texts = pair.buffer.texts_asked_about({one.text_sha256 for one in asked if one.text_sha256 is not None})
+        rows = folder / protocol.ASKED_FOLDER / protocol.ROWS_FILE
+        rows.parent.mkdir()
+        pq.write_table(_asked_table(asked, answers, texts), rows)
+        order = PairOrder(
+            pool_id=pool.pool_id, task=task.model_copy(update={"renames": dict(frozen.manifest.renames)}),
+            training=pair.settings.training, mode="judge", seed=pool.seed, seconds=pair.settings.training.time_limit_s,
+            modules=pair.settings.extensions.names,
+            look=Looked(
+                sizes=pool.sizes, bounds=pool.bounds, differ=pool.differ,
+                looks=pair.registry.looks.next_number(pool.task, test_rows), before=Comparison.model_validate(run.comparison),
+            ),
+        )  # fmt: skip
+        pair.check(erasings)
+        result = pair.carry_out(order, folder, busy)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if result is None:
+        return None
+    if result.comparison is None:
+        message = f"pool {pool.pool_id} could not be judged: {result.error}"
+        raise RunFailedError(message)
+    pair.registry.looks.record(pool.task, f"{pool.run_id}:look-{pool.looks + 1}", test_rows, fencing_token=fencing_token)
+    return Look(result.comparison, test_rows)
+
+
+def decided(
+    registry: Registry, pool: Pool, task: TaskSpec, found: Look, settings: Settings, *, fencing_token: int
+) -> tuple[Run, Verdict]:
+    """Judge by the gate, promote by the usual path, and record the run's new verdict, which is returned with it."""
+    run = registry.runs.get(pool.run_id)
+    comparison = found.comparison
+    must_go = erasure.is_affected(registry, pool.champion)
+    decision = gate.decide(
+        comparison, task.promotion, champion_must_go=must_go,
+        test_fraction=settings.enrich.test_fraction,
+    )  # fmt: skip
+    if comparison.asked is not None and comparison.asked.only_label:
+        why = f"All {comparison.rows} labelled rows carry {comparison.asked.only_label}: they say nothing of other labels."
+        decision = replace(decision, verdict="insufficient_evidence", reasons=(why, *decision.reasons))
+    findings = recorded(registry.versions.get(pool.candidate))
+    if findings is not None:
+        decision = sandboxed.judged(decision, findings)
+    if decision.verdict == "promote":
+        decision = promoting.move_alias(
+            registry, run, task, pool.champion, decision, must_go=must_go, fencing_token=fencing_token
+        )
+    level = decision.readiness.level if decision.readiness is not None else None
+    if decision.verdict != "insufficient_evidence":
+        registry.outbox.add(
+            {
+                "event_id": f"{run.run_id}:training.finished:look-{pool.looks + 1}", "type": "training.finished",
+                "task": run.task, "run_id": run.run_id, "verdict": decision.verdict, "reasons": list(decision.reasons),
+                "version": run.version, "refresh": run.refresh, "look": pool.looks + 1, "readiness": level,
+            },
+            fencing_token=fencing_token,
+        )  # fmt: skip
+    told = comparison.model_copy(update={"readiness": decision.readiness}).model_dump(mode="json")
+    run = registry.runs.update(
+        run.run_id, verdict=decision.verdict, reasons=decision.reasons, comparison=told, fencing_token=fencing_token
+    )
+    return run, decision.verdict
+
+
+def _asked_table(
+    asked: Sequence[ReviewRequest], answers: Mapping[str, Sequence[RequestAnswer]], texts: Mapping[str, AskedText]
+) -> pa.Table:
+    people: dict[str, int] = {}
+    rows = []
+    for one in asked:
+        text = texts.get(one.text_sha256 or "")
+        if text is None:
+            continue
+        said = answers.get(one.request_id, ())
+        answer = agreed(said) if said else None
+        who = None if answer is None else people.setdefault(answer.annotator or "", len(people))
+        rows.append(
+            {
+                "example_id": id_of(text.event_id), "text": text.text,
+                "target": None if answer is None else json.dumps(answer.target, ensure_ascii=False), "stratum": one.stratum,
+                "annotator": who, "contradicted": bool(said) and answer is None, "story_id": text.story,
+                "document_id": text.document,
+            }
+        )  # fmt: skip
+    return pa.Table.from_pylist(rows, schema=ASKED_SCHEMA)

@@ -1,0 +1,268 @@
+"""What becomes of pairs of models that too little evidence could not tell apart: answered, asked about, judged, closed.
+
+The registry says how far each pool has come; every step can be repeated without harm, so that a daemon killed anywhere goes on
+where it stopped. All of it waits while anything else trains.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from config.clock import Clock, utc_now
+from config.errors import PerennialError
+from config.settings import Settings
+from config.tasks import TaskSpec
+from consumers.buffer.writer import BufferWriter
+from daemon.training import promoting
+from daemon.training.pools import answering, child, looking
+from daemon.training.pools.child import CarryOut
+from daemon.training.pools.pair import Pair
+from registry.artifacts.protocol import ArtifactStore
+from registry.pools import Outcome, Pool, ReviewRequest
+from registry.runs import Run
+from registry.store import Registry
+from trainers.compare.asked import is_weighable
+from trainers.compare.comparison import Comparison
+
+_BATCH_EVERY = timedelta(days=7)
+_TRIES = 3
+_TRY_AGAIN = timedelta(minutes=10)
+_RELEASE_EVERY = timedelta(minutes=1)
+LANE = "disagreement"
+
+log = structlog.get_logger(__name__)
+
+
+class Decided(Protocol):
+    """Hears of a run that labels asked for have decided."""
+
+    def __call__(self, run: Run, *, promoted: bool) -> None:
+        """Hear of it."""
+        ...
+
+
+class Pools:
+    """Takes pools as far as they go. One thread steps."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        tasks: Callable[[], Mapping[str, TaskSpec]],
+        registry: Registry,
+        buffer: BufferWriter,
+        artifacts: ArtifactStore,
+        fencing_token: int,
+        decided: Decided,
+        carry_out: CarryOut | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
+        """`decided` hears of a run whose verdict has changed."""
+        self._pair = Pair(settings, registry, buffer, artifacts, carry_out or child.carry_out)
+        self._settings = settings
+        self._tasks = tasks
+        self._registry = registry
+        self._buffer = buffer
+        self._token = fencing_token
+        self._decided = decided
+        self._clock = clock
+        self._failures: dict[str, tuple[int, datetime]] = {}
+        self._released: tuple[datetime, int] | None = None
+
+    def want(self, run: Run, task: TaskSpec, comparison: Comparison) -> None:
+        """Have a pair of models answered, where its comparison had too little evidence and labels could tell them apart.
+
+        An older pair of the task gives way, unless people have begun to label for it: their work is not thrown away.
+        """
+        champion = comparison.champion_version
+        if run.verdict != "insufficient_evidence" or run.version is None or champion is None:
+            return
+        if not (task.review.disagreement and is_weighable(task)):
+            return
+        for older in self._registry.pools.unclosed():
+            if older.task == run.task and older.run_id != run.run_id:
+                if self._has_answers(older, task):
+                    log.info("pool.not_opened", task=run.task, version=run.version, reason=f"people label for {older.candidate}")
+                    return
+                self._close(older, "superseded", f"{run.version} is newer")
+        pool = self._registry.pools.want(
+            task=run.task, run_id=run.run_id, candidate=run.version, champion=champion, seed=self._settings.training.seed,
+            fencing_token=self._token,
+        )  # fmt: skip
+        log.info("pool.wanted", pool=pool.pool_id, task=run.task, candidate=pool.candidate, champion=pool.champion)
+
+    def step(self, busy: Callable[[], bool]) -> None:
+        """Advance every pool as far as possible while the daemon is not `busy`; then let labels train that nobody waits for."""
+        closed = False
+        for pool in self._registry.pools.unclosed():
+            if busy():
+                break
+            with structlog.contextvars.bound_contextvars(pool=pool.pool_id, task=pool.task):
+                closed |= self._advanced(pool, busy)
+        self._release(at_once=closed)
+
+    def _advanced(self, pool: Pool, busy: Callable[[], bool]) -> bool:
+        """Return whether a pool was closed."""
+        task = self._tasks().get(pool.task)
+        if task is None:
+            self._close(pool, "superseded", "its task has no task file any more")
+            return True
+        if (over := self._over(pool, task)) is not None:
+            self._close(pool, *over)
+            return True
+        failed = self._failures.get(pool.pool_id)
+        if self._registry.pauses.of(pool.task) is not None or (failed is not None and self._clock() < failed[1]):
+            return False
+        try:
+            done = self._answer(pool, task, busy) if pool.state == "answering" else self._ask_or_look(pool, task, busy)
+        except (PerennialError, OSError) as error:
+            return self._failed(pool, error)
+        self._failures.pop(pool.pool_id, None)
+        if done is None:
+            return False
+        self._close(pool, *done)
+        return True
+
+    def _over(self, pool: Pool, task: TaskSpec) -> tuple[Outcome, str] | None:
+        """Return how and why a pool is over before it has decided anything, None while it is not."""
+        alias = self._registry.versions.champion(pool.task)
+        champion = alias.version if alias else None
+        if champion == pool.candidate:
+            self._promoted_before_a_crash(pool)
+            return "promoted", f"{pool.candidate} is the champion"
+        if champion != pool.champion:
+            return "superseded", f"{champion or 'no version'} is the champion now, not {pool.champion}"
+        if (lost := self._lost(pool)) is not None:
+            return "collected", lost
+        if not task.review.disagreement:
+            return "turned_off", "review.disagreement is false"
+        late = self._clock() - (pool.opened_at or pool.created_at) > timedelta(days=task.review.days)
+        return ("expired", f"it was not decided within {task.review.days:g} days (review.days)") if late else None
+
+    def _lost(self, pool: Pool) -> str | None:
+        """Return why a candidate can be promoted no more, None where it can."""
+        candidate = self._registry.versions.get(pool.candidate)
+        if candidate.collected_at is not None:
+            return f"the files of {pool.candidate} were removed"
+        return f"{pool.candidate} learnt from texts that were erased" if candidate.affected_at is not None else None
+
+    def _answer(self, pool: Pool, task: TaskSpec, busy: Callable[[], bool]) -> tuple[Outcome, str] | None:
+        found = answering.answered(self._pair, pool, task, busy)
+        if found is None:
+            return None
+        if not found.rows:
+            return "empty", "there is no article without a label that neither model has learnt anything of"
+        self._registry.pools.open(
+            pool.pool_id, rows=found.rows, differ=found.differ, sizes=found.sizes, bounds=found.bounds,
+            drawn=answering.drawn(found), fencing_token=self._token,
+        )  # fmt: skip
+        if not found.differ:
+            return "alike", f"both answer all {found.rows:,} articles alike, so labels would tell nothing"
+        shutil.rmtree(self._pair.folder(pool), ignore_errors=True)
+        log.info("pool.opened", rows=found.rows, differ=found.differ, drawn=len(found.drawn))
+        self._ask(pool, 0)
+        return None
+
+    def _ask_or_look(self, pool: Pool, task: TaskSpec, busy: Callable[[], bool]) -> tuple[Outcome, str] | None:
+        requests = self._forget_lost(pool)
+        asked = [one for one in requests if one.asked_at is not None]
+        if pool.batches == 0:
+            self._ask(pool, 0)
+            return None
+        answers = self._buffer.answers_to(task, {one.request_id for one in asked})
+        waiting = [
+            one for one in asked if not (one.request_id in answers or one.gone or one.skips or one.cannot_tell)
+        ]  # fmt: skip
+        if waiting:
+            return None
+        if pool.looks < pool.batches:
+            return self._look(pool, task, busy)
+        if not any(one.batch >= pool.batches for one in requests):
+            return "undecided", f"all {len(asked)} texts that were drawn were asked about"
+        if pool.asked_at is not None and self._clock() >= pool.asked_at + _BATCH_EVERY:
+            self._ask(pool, pool.batches)
+        return None
+
+    def _look(self, pool: Pool, task: TaskSpec, busy: Callable[[], bool]) -> tuple[Outcome, str] | None:
+        look = looking.look(self._pair, pool, task, busy, fencing_token=self._token)
+        if look is None:
+            return None
+        run, verdict = looking.decided(self._registry, pool, task, look, self._settings, fencing_token=self._token)
+        log.info("pool.looked", look=pool.looks + 1, verdict=verdict, reasons=list(run.reasons))
+        self._registry.pools.looked(pool.pool_id, pool.batches, fencing_token=self._token)
+        if verdict == "insufficient_evidence":
+            return None
+        self._decided(run, promoted=verdict == "promote")
+        return ("promoted" if verdict == "promote" else "kept"), run.reasons[0]
+
+    def _ask(self, pool: Pool, batch: int) -> None:
+        event = {
+            "event_id": f"{pool.pool_id}:label.requested:{batch}", "type": "label.requested", "task": pool.task,
+            "run_id": pool.run_id, "pool": pool.pool_id, "lane": LANE,
+        }  # fmt: skip
+        asked = self._registry.pools.ask(pool.pool_id, batch, event, fencing_token=self._token)
+        log.info("pool.asked", batch=batch, texts=len(asked), next=f"`perennial review {pool.task} --lane {LANE}`")
+
+    def _forget_lost(self, pool: Pool) -> list[ReviewRequest]:
+        """Return a pool's requests, after those were marked whose texts were erased or are too old to be kept."""
+        requests = self._registry.pools.requests(pool.pool_id)
+        there = self._buffer.texts_asked_about({one.text_sha256 for one in requests if one.text_sha256 is not None})
+        lost = [one.request_id for one in requests if one.text_sha256 is not None and one.text_sha256 not in there]
+        if not lost:
+            return requests
+        log.info("pool.texts_lost", texts=len(lost), reason="they were erased, or are too old to be kept")
+        self._registry.pools.lost(lost, fencing_token=self._token)
+        return self._registry.pools.requests(pool.pool_id)
+
+    def _has_answers(self, pool: Pool, task: TaskSpec) -> bool:
+        requests = self._registry.pools.requests(pool.pool_id)
+        if self._buffer.answers_to(task, {one.request_id for one in requests}):
+            return True
+        texts = {one.text_sha256 for one in requests}
+        return any(
+            one.did == "label" and one.lane == LANE and one.text_sha256 in texts for one in self._registry.desk.of(pool.task)
+        )
+
+    def _failed(self, pool: Pool, error: Exception) -> bool:
+        shutil.rmtree(self._pair.folder(pool), ignore_errors=True)
+        failures = self._failures.get(pool.pool_id, (0, self._clock()))[0] + 1
+        if failures >= _TRIES:
+            self._close(pool, "failed", str(error))
+            return True
+        self._failures[pool.pool_id] = (failures, self._clock() + _TRY_AGAIN)
+        log.warning("pool.failed", reason=str(error), failures=failures, limit=_TRIES, next="it is tried again in 10 minutes")
+        return False
+
+    def _promoted_before_a_crash(self, pool: Pool) -> None:
+        """Give the run the verdict with which the daemon itself has promoted its version."""
+        run = self._registry.runs.get(pool.run_id)
+        moves = [one for one in self._registry.versions.history(pool.task) if one.to_version == pool.candidate]
+        if run.verdict == "insufficient_evidence" and moves and moves[-1].actor == promoting.ACTOR:
+            self._registry.runs.update(
+                run.run_id, verdict="promote", reasons=(moves[-1].reason,), fencing_token=self._token
+            )  # fmt: skip
+
+    def _close(self, pool: Pool, outcome: Outcome, reason: str) -> None:
+        self._registry.pools.close(pool.pool_id, outcome, reason, fencing_token=self._token)
+        self._failures.pop(pool.pool_id, None)
+        shutil.rmtree(self._pair.folder(pool), ignore_errors=True)
+        log.info("pool.closed", outcome=outcome, reason=reason, next="its labels train from now on")
+
+    def _release(self, *, at_once: bool) -> None:
+        """Let labels train that answer no request of an open pool."""
+        now, version = self._clock(), self._buffer.versions()["example_enrichment"]
+        if not at_once and self._released is not None:
+            before, seen = self._released
+            if seen == version or now - before < _RELEASE_EVERY:
+                return
+        pools = self._registry.pools
+        open_ = {one.request_id for pool in pools.unclosed() for one in pools.requests(pool.pool_id)}
+        free = [one.row_id for one in self._buffer.withheld() if one.request not in open_]
+        if free:
+            log.info("pool.labels_released", labels=self._buffer.release(free))
+        self._released = (now, version)

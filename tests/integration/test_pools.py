@@ -1,0 +1,254 @@
+"""A verdict without enough evidence opens a pool; labels asked for decide it; afterwards they train like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consumers.events.schemas import Erase
+from registry import collection, erasure, promotion
+from tests.support.pairs import NAME, Undecided, truth, with_review
+from tests.support.tables import rows_of
+
+
+@pytest.fixture
+def news(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Undecided]:
+    with Undecided(tmp_path, monkeypatch) as room:
+        yield room
+
+
+def requested(news: Undecided) -> list[dict[str, Any]]:
+    events = [dict(row.event) for row in news.registry.outbox.pending(limit=1000)]
+    return [event for event in events if event["type"] == "label.requested"]
+
+
+def test_labels_that_were_asked_for_decide_and_train_afterwards(news: Undecided) -> None:
+    news.disagree(60, 100)
+    run = news.compare()
+    pool = news.pool()
+    assert (pool.state, pool.rows, pool.differ, pool.sizes, pool.batches) == ("open", 160, 60, (100, 60), 1)
+    [event] = requested(news)
+    items = news.look("anna", "disagreement", limit=1000).items
+    assert event["requests"] == [item.request for item in items]
+    assert (event["run_id"], event["lane"], len(items)) == (run.run_id, "disagreement", 20)
+    # Some on which both agree are among them, and nothing that is shown tells which.
+    assert 1 <= sum("says A A" in item.text for item in items) <= 8
+    assert all(item.said == () and item.yours is None for item in items)
+    before = news.buffer.counts(NAME)
+    assert news.answer(truth) == 20
+    rows = rows_of(news.settings.buffer_dir, "examples", ["selected_by", "request", "annotator", "origin"]).to_pylist()
+    asked = [row for row in rows if row["request"]]
+    assert {row["request"] for row in asked} == set(event["requests"])
+    assert {(row["selected_by"], row["annotator"], row["origin"]) for row in asked} == {("disagreement", "anna", "gold")}
+    assert news.buffer.counts(NAME).train == before.train
+    assert len(news.buffer.withheld()) == 20
+
+    news.cycle.step()
+    pool = news.pool()
+    assert (pool.state, pool.outcome, pool.looks) == ("closed", "promoted", 1)
+    assert news.champion() == run.version
+    run = news.registry.runs.get(run.run_id)
+    assert run.verdict == "promote"
+    assert run.comparison is not None
+    found = run.comparison["asked"]
+    assert (found["pool"], found["requests"], found["labelled"], found["test_rows"]) == (160, 20, 20, 10)
+    assert found["disagreement"] == pytest.approx(60 / 160)
+    # The gain over all texts, not over those asked about: the candidate is right where they differ, and those are 60 of 170.
+    assert run.comparison["gain"] == pytest.approx(60 / 170, abs=0.02)
+    assert "asked for" in run.reasons[0]
+    assert news.buffer.withheld() == []
+    assert news.buffer.counts(NAME).train == before.train + 20
+    assert news.look("anna", "disagreement").items == ()
+    told = [dict(row.event) for row in news.registry.outbox.pending(limit=1000)]
+    assert [event["verdict"] for event in told if event["type"] == "training.finished"][-1] == "promote"
+
+
+def test_a_candidate_that_is_worse_where_they_differ_is_kept(news: Undecided) -> None:
+    news.disagree(60, 100, right="B")
+    run = news.compare()
+    news.answer(truth)
+    news.cycle.step()
+    assert news.pool().outcome == "kept"
+    assert news.registry.runs.get(run.run_id).verdict == "keep"
+    assert news.champion() == f"{NAME}/v1"
+    assert news.buffer.withheld() == []
+
+
+def test_the_next_batch_comes_a_week_later_and_only_once_the_last_is_answered(news: Undecided) -> None:
+    with_review(news, per_week=4)
+    news.disagree(40, 40)
+    news.compare()
+    assert len(news.look("anna", "disagreement").items) == 4
+    news.clock.forward(8 * 86_400)
+    news.cycle.step()
+    assert news.pool().batches == 1
+    news.answer(lambda _text: None)
+    news.cycle.step()
+    pool = news.pool()
+    # Nobody could tell: the verdict must hold whatever is right, and it does not.
+    assert (pool.state, pool.looks, pool.batches) == ("open", 1, 1)
+    news.cycle.step()
+    assert news.pool().batches == 2
+    assert len(requested(news)) == 2
+    assert len(news.look("bob", "disagreement").items) == 8
+    assert len(news.look("anna", "disagreement").items) == 4
+
+
+def test_no_article_or_no_difference_asks_nobody(news: Undecided) -> None:
+    news.compare()
+    assert (news.pool().state, news.pool().outcome) == ("closed", "empty")
+    news.disagree(0, 20)
+    news.compare()
+    assert (news.pool().state, news.pool().outcome, news.pool().rows) == ("closed", "alike", 20)
+    assert requested(news) == []
+
+
+def test_a_pool_that_nobody_answers_in_time_expires(news: Undecided) -> None:
+    news.disagree(20, 20)
+    run = news.compare()
+    news.clock.forward(29 * 86_400)
+    news.cycle.step()
+    assert news.pool().outcome == "expired"
+    assert news.registry.runs.get(run.run_id).verdict == "insufficient_evidence"
+    assert news.look("anna", "disagreement").items == ()
+
+
+def test_an_answer_to_a_pair_that_is_decided_is_not_sent_and_one_under_way_trains(news: Undecided) -> None:
+    news.disagree(20, 20)
+    news.compare()
+    first, second, *_ = news.look("anna", "disagreement").items
+    news.desk().say("disagreement", first.item, {"label": "A"})
+    news.registry.pools.close(news.pool().pool_id, "expired", "")
+    told = news.desk().say("disagreement", second.item, {"label": "A"})
+    assert not told.done
+    news.take_in()
+    news.cycle.step()
+    news.clock.forward(61)
+    news.cycle.step()
+    assert news.buffer.withheld() == []
+    assert first.text in rows_of(news.settings.buffer_dir, "examples", ["text"])["text"].to_pylist()
+
+
+def test_a_newer_candidate_takes_over_unless_people_have_begun(news: Undecided) -> None:
+    news.disagree(20, 20)
+    news.compare()
+    news.compare()
+    older, newer = news.registry.pools.of_task(NAME)
+    assert (older.outcome, newer.state) == ("superseded", "open")
+    items = news.look("anna", "disagreement").items
+    news.desk().say("disagreement", items[0].item, {"label": "A"})
+    news.compare()
+    assert [pool.pool_id for pool in news.registry.pools.unclosed()] == [newer.pool_id]
+
+
+def test_a_champion_that_was_changed_by_hand_ends_the_pair(news: Undecided) -> None:
+    news.disagree(20, 20)
+    run = news.compare()
+    assert run.version is not None
+    promotion.promote(news.registry, NAME, run.version, expected=f"{NAME}/v1", actor="ann", reason="I know better")
+    news.cycle.step()
+    assert news.pool().outcome == "promoted"
+    assert news.registry.runs.get(run.run_id).verdict == "insufficient_evidence"
+
+
+def test_erased_articles_are_asked_about_no_more_and_the_rest_decides(news: Undecided) -> None:
+    news.disagree(30, 30)
+    news.compare()
+    items = news.look("anna", "disagreement").items
+    for item in items[:3]:
+        news.erasures.request(Erase(event_id=f"erase-{item.article_id}", occurred_at=news.clock(), article_id=item.article_id))
+    news.buffer.erase()
+    news.cycle.step()
+    assert len(news.look("anna", "disagreement").items) == len(items) - 3
+    assert sum(one.gone for one in news.registry.pools.requests(news.pool().pool_id)) >= 3
+    news.answer(truth)
+    news.cycle.step()
+    assert news.pool().outcome == "promoted"
+
+
+def test_a_candidate_that_learnt_erased_texts_is_asked_about_no_more(news: Undecided) -> None:
+    news.disagree(20, 20)
+    run = news.compare()
+    assert run.version is not None
+    collection.collect(news.registry, news.artifacts, keep=0)
+    assert news.registry.versions.get(run.version).collected_at is None
+    erasure.mark_versions(news.registry, sorted(news.registry.versions.learnt(run.version))[-1:])
+    news.cycle.step()
+    assert news.pool().outcome == "collected"
+
+
+def test_an_annotator_who_answers_everything_alike_or_against_both_decides_nothing(news: Undecided) -> None:
+    news.disagree(60, 100)
+    run = news.compare()
+    news.answer(lambda _text: "C")
+    news.cycle.step()
+    run = news.registry.runs.get(run.run_id)
+    assert run.verdict == "insufficient_evidence"
+    assert run.comparison is not None
+    assert run.comparison["asked"]["set_aside"] == 20
+    assert news.champion() == f"{NAME}/v1"
+
+
+def test_people_who_contradict_each_other_count_as_unknown_until_it_is_settled(news: Undecided) -> None:
+    with_review(news, per_week=6)
+    news.disagree(40, 40)
+    run = news.compare()
+    items = news.look("anna", "disagreement").items
+    for person, name in (("anna", "A"), ("bob", "B")):
+        for item in items:
+            news.desk(person).say("disagreement", item.item, {"label": name})
+    news.take_in()
+    news.cycle.step()
+    run = news.registry.runs.get(run.run_id)
+    assert run.comparison is not None
+    assert (run.comparison["asked"]["contradicted"], run.comparison["asked"]["labelled"]) == (6, 0)
+    settled = news.look("carl", "adjudication").items
+    assert len(settled) == 6
+    for item in settled:
+        assert news.desk("carl").say("adjudication", item.item, {"label": truth(item.text)}).done
+    news.take_in()
+    answers = news.buffer.answers_to(news.task, {item.request or "" for item in items})
+    assert all(any(one.settles for one in said) for said in answers.values())
+
+
+def test_labels_of_one_class_decide_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Undecided(tmp_path, monkeypatch) as news:
+        news.disagree(60, 100)
+        # All ten test rows say A too.
+        monkeypatch.setattr("tests.support.pairs.truth", lambda _text: "A")
+        news.learn([(f"test-{number}", f"held out text {number}", "A") for number in range(1, 10, 2)])
+        run = news.compare()
+        news.answer(lambda _text: "A")
+        news.cycle.step()
+        run = news.registry.runs.get(run.run_id)
+        assert run.comparison is not None
+        if run.comparison["asked"]["only_label"]:
+            assert run.verdict == "insufficient_evidence"
+
+
+def test_what_is_due_comes_first_and_answering_goes_on_where_it_stopped(news: Undecided) -> None:
+    news.disagree(20, 20)
+    calls: list[str] = []
+
+    def ended(order: Any, folder: Path, busy: Any) -> None:
+        calls.append(order.mode)
+
+    news.child = ended
+    news.compare()
+    assert (news.pool().state, calls) == ("answering", ["answer"])
+    folder = news.settings.runs_dir / news.pool().pool_id
+    assert (folder / "pool" / "rows.parquet").exists()
+    news.child = news.in_this_process
+    news.next_cycle().step()
+    assert news.pool().state == "open"
+    assert not folder.exists()
+
+
+def test_turned_off_in_the_task_file_nobody_is_asked(news: Undecided) -> None:
+    with_review(news, disagreement=False)
+    news.disagree(20, 20)
+    news.compare()
+    assert news.registry.pools.of_task(NAME) == []
