@@ -219,6 +219,11 @@ class Pools:
                 connection.execute(sa.update(review_requests).where(of_pool).values(text_sha256=None))
 
 
+def look_name(run_id: str, number: int) -> str:
+    """Return under what name a look at the labels of a pool, from 1, is counted beside the looks of runs."""
+    return f"{run_id}:look-{number}"
+
+
 def needed(connection: Connection) -> frozenset[str]:
     """Return the versions whose files must stay, because people are asked to choose between them."""
     rows = connection.execute(sa.select(pools.c.candidate, pools.c.champion).where(pools.c.state != "closed"))

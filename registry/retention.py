@@ -12,8 +12,22 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from registry.database.schema import FINISHED_STATES, api_keys, desk, learnt, looks, outbox, run_triggers, runs, versions
+from registry.database.engine import portions
+from registry.database.schema import (
+    FINISHED_STATES,
+    api_keys,
+    desk,
+    learnt,
+    looks,
+    outbox,
+    pools,
+    review_requests,
+    run_triggers,
+    runs,
+    versions,
+)  # fmt: skip
 from registry.leases import check_token
+from registry.pools import look_name
 from registry.store import Registry
 
 _PORTION = 5_000
@@ -41,6 +55,20 @@ def forget_looks(registry: Registry, before: datetime, *, fencing_token: int | N
     ended = sa.select(runs.c.run_id).where(runs.c.finished_at < before)
     old = sa.select(looks.c.run_id, looks.c.example_id).where(looks.c.run_id.in_(ended)).limit(_PORTION)
     return _in_portions(registry, sa.delete(looks).where(sa.tuple_(looks.c.run_id, looks.c.example_id).in_(old)), fencing_token)
+
+
+def forget_pools(registry: Registry, before: datetime, *, fencing_token: int | None = None) -> int:
+    """Remove pools that were closed before a moment, with their requests and the counts of their looks; return how many pools."""
+    with registry.database.write() as connection:
+        check_token(connection, fencing_token)
+        closed = pools.c.closed_at < before
+        old = connection.execute(sa.select(pools.c.pool_id, pools.c.run_id, pools.c.looks).where(closed).limit(_PORTION)).all()
+        for some in portions([row.pool_id for row in old]):
+            connection.execute(sa.delete(review_requests).where(review_requests.c.pool_id.in_(some)))
+            connection.execute(sa.delete(pools).where(pools.c.pool_id.in_(some)))
+        for some in portions([look_name(row.run_id, number) for row in old for number in range(1, row.looks + 1)]):
+            connection.execute(sa.delete(looks).where(looks.c.run_id.in_(some)))
+    return len(old)
 
 
 def forget_lineage(registry: Registry, before: datetime, *, fencing_token: int | None = None) -> int:

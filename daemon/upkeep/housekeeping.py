@@ -95,6 +95,7 @@ class Housekeeping:
             ),
             # The test rows of a run were in the buffer before it: once the run is older than the retention, they are gone.
             looks_removed=self._older(rows_days, lambda at: retention.forget_looks(self._registry, at, fencing_token=token)),
+            pools_removed=self._older(history_days, lambda at: retention.forget_pools(self._registry, at, fencing_token=token)),
             lineage_removed=self._older(
                 history_days, lambda at: retention.forget_lineage(self._registry, at, fencing_token=token)
             ),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from registry import collection
+from datetime import timedelta
+
+from registry import collection, retention
 from registry.pools import Drawn, Pool
 from registry.store import Registry
 from tests.support.registries import Clock
@@ -87,3 +89,17 @@ def test_models_that_people_are_asked_about_are_not_collected(registry: Registry
     assert going() == [versions[2].name]
     registry.pools.close(pool.pool_id, "expired", "")
     assert going() == [one.name for one in versions[:3]]
+
+
+def test_closed_pools_go_with_time_and_open_ones_stay(registry: Registry, clock: Clock) -> None:
+    pool = opened(registry)
+    registry.looks.record(TASK, f"{pool.run_id}:look-1", ["test-1"])
+    registry.pools.looked(pool.pool_id, 1)
+    later = clock() + timedelta(days=1)
+    assert retention.forget_pools(registry, later) == 0
+    registry.pools.close(pool.pool_id, "kept", "")
+    assert retention.forget_pools(registry, clock()) == 0
+    assert retention.forget_pools(registry, later) == 1
+    assert registry.pools.find(pool.pool_id) is None
+    assert registry.pools.requests(pool.pool_id) == []
+    assert registry.looks.count(TASK, ["test-1"]) == {"test-1": 0}

@@ -20,7 +20,7 @@ from daemon.training.pools.pair import Pair
 from daemon.training.sandbox import step as sandboxed
 from daemon.training.sandbox.protocol import recorded
 from registry import erasure, gate
-from registry.pools import Pool, ReviewRequest
+from registry.pools import Pool, ReviewRequest, look_name
 from registry.runs import Run, Verdict
 from registry.store import Registry
 from trainers.compare.comparison import Comparison
@@ -77,7 +77,7 @@ def look(pair: Pair, pool: Pool, task: TaskSpec, busy: Callable[[], bool], *, fe
     if result.comparison is None:
         message = f"pool {pool.pool_id} could not be judged: {result.error}"
         raise RunFailedError(message)
-    pair.registry.looks.record(pool.task, f"{pool.run_id}:look-{pool.looks + 1}", test_rows, fencing_token=fencing_token)
+    pair.registry.looks.record(pool.task, look_name(pool.run_id, pool.looks + 1), test_rows, fencing_token=fencing_token)
     return Look(result.comparison, test_rows)
 
 
