@@ -34,7 +34,7 @@ def check(champion: Champion) -> None:
         raise missing_extra(error, _extra(champion)) from error
 
 
-def load(champion: Champion, folder: Path, precision: str, before: Opened | None, *, variants: bool) -> Opened:
+def load(champion: Champion, folder: Path, precision: str, before: Opened | None, *, variants: bool = True) -> Opened:
     """Return the model in a verified folder, warm; what has not changed may come from the one that is open.
 
     With `variants` one beside the weights answers where it fits this machine.

@@ -179,12 +179,12 @@ def test_a_version_that_fails_leaves_the_old_one_and_is_not_tried_in_a_tight_loo
     tried: list[float] = []
     real = loading.load
 
-    def load(champion: Any, folder: Path, precision: str, before: Any) -> Any:
+    def load(champion: Any, folder: Path, precision: str, before: Any, **options: Any) -> Any:
         if champion.version == f"{TASK}/v2":
             tried.append(time.monotonic())
             message = "a broken model"
             raise ZeroDivisionError(message)
-        return real(champion, folder, precision, before)
+        return real(champion, folder, precision, before, **options)
 
     monkeypatch.setattr(loading, "load", load)
     with follow(client, cache, wait_s=60.0) as model:
