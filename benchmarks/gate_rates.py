@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import gate_streams, report
+from benchmarks import gate_looks, gate_streams, report
 from benchmarks.gate_worlds import Spread, World
 from config.task_files.sections import Promotion
 from registry import gate
@@ -229,6 +229,9 @@ def labels_and_waits(*, quick: bool) -> dict[str, object]:
         name = f"{metric} at {accuracy}"
         found[name] = one_task(metric, accuracy, runs=runs, streams=streams, looks=100 if quick else 200, through_gate=not quick)
         print(f"{name}: {json.dumps(found[name])}", flush=True)
+    found["labels that refute an equal candidate"] = gate_looks.labels_to_refute(
+        World("accuracy", 0.45, _CHECKED_GAIN), streams=200 if quick else 400, rng=np.random.default_rng(5)
+    )
     return found
 
 

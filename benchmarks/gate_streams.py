@@ -89,6 +89,10 @@ class Plan:
         self._by_level = np.stack([row(float(level)) for level in _LEVELS])
         self._even = row(0.5)
 
+    def limits(self, level: float) -> Floats:
+        """Return how many standard errors above 0 an estimate must be in each week (weeks,), for a level of 1e-6 to 0.01."""
+        return self._at(np.arange(1, self.weeks + 1), np.full(self.weeks, level))
+
     def needed(self, week: NDArray[np.intp], level: Floats) -> Floats:
         """Return the gain that must be reached (streams,) in the week of each stream's test, at its level."""
         error = 1.0 / np.sqrt(week * self.information)
