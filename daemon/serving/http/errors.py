@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from config.errors import DeadLetterError
 from daemon.serving.http.refusals import code_of
@@ -18,7 +19,7 @@ _DEFAULT_REMEDY = "send a value of that form; `perennial schema` prints the JSON
 
 _ADDRESSES = (
     "/v1/tasks, /v1/tasks/{task}/predict, /v1/tasks/{task}/champion, /v1/feedback, /v1/feedback/{event_id}, /v1/models, "
-    "/v1/models/{version}/manifest, /v1/models/{version}/files/{path}, /healthz, /readyz, /metrics"
+    "/v1/models/{version}/manifest, /v1/models/{version}/files/{path}, /v1/review, /healthz, /readyz, /metrics"
 )
 
 log = structlog.get_logger(__name__)
@@ -87,7 +88,11 @@ def install(app: FastAPI) -> None:
         unknown = error.status_code == HTTPStatus.NOT_FOUND
         remedy = f"the addresses are {_ADDRESSES}" if unknown else "see /openapi.json for what each address takes"
         message = f"{request.method} {request.url.path}: {error.detail}"
-        return ApiError(error.status_code, message, remedy, field="path", headers=error.headers).response()
+        headers = error.headers
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            # The router names those of the first of the routes that share an address.
+            headers = {**(headers or {}), "Allow": ", ".join(_methods(app, request))}
+        return ApiError(error.status_code, message, remedy, field="path", headers=headers).response()
 
     @app.exception_handler(RequestValidationError)
     async def _wrong_parameter(_request: Request, error: RequestValidationError) -> Response:
@@ -102,6 +107,12 @@ def install(app: FastAPI) -> None:
         headers = {"Connection": "close"}
         remedy = "see the serving log; sending it again is safe"
         return ApiError(500, "the request failed inside the server", remedy, headers=headers).response()
+
+
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    """Return the methods that the address of a request takes."""
+    there = (route for route in app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for route in there for method in getattr(route, "methods", None) or ()} - {"HEAD"})
 
 
 def _encodable(text: str | None) -> str | None:

@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 
 from config.clock import Clock, utc_now
-from config.errors import PerennialError
+from config.errors import PerennialError, RetryError, StopError
 from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
@@ -120,7 +120,10 @@ class Pools:
             return False
         try:
             done = self._answer(pool, task, busy) if pool.state == "answering" else self._ask_or_look(pool, task, busy)
-        except (PerennialError, OSError) as error:
+        except (StopError, RetryError):
+            # This process leads no longer, or the registry does not answer: no pool is to blame.
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge of a pool: it waits or ends alone, and its neighbours go on
             return self._failed(pool, error)
         self._failures.pop(pool.pool_id, None)
         if done is None:
@@ -230,6 +233,8 @@ class Pools:
 
     def _failed(self, pool: Pool, error: Exception) -> bool:
         shutil.rmtree(self._pair.folder(pool), ignore_errors=True)
+        if not isinstance(error, PerennialError | OSError):
+            log.error("pool.step_failed", exc_info=error)
         failures = self._failures.get(pool.pool_id, (0, self._clock()))[0] + 1
         if failures >= _TRIES:
             self._close(pool, "failed", str(error))
