@@ -69,8 +69,8 @@ def _show(found: Verification) -> None:
         table("Figures", ("figure", "recorded", "recomputed", ""), rows[:_SHOWN])
         if len(rows) > _SHOWN:
             say(f"and {len(rows) - _SHOWN} more; --json has them all")
-    if found.judged_again:
-        say(f"judged again {found.judged_again} times with answers that people were asked for; this is the verdict before those")
+    if found.look:
+        say(f"by look {found.look} at answers that people were asked for; the verdict of the run before them was verified too")
     if not found.hash_known:
         say("the registry was not asked: whether the file was changed is not known")
     if not found.same_program:

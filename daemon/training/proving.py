@@ -6,20 +6,23 @@ import hashlib
 from datetime import datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
 
 from consumers.training_set.snapshot import TrainingSet
 from registry import gate
 from registry.evidence import bundle, checking, keeping
-from registry.evidence.bundle import About, Words
+from registry.evidence.bundle import About, Again, Words
 from registry.evidence.circumstances import Circumstances
+from registry.pools import Pool
 from registry.runs import Run
 from registry.store import Registry
 from trainers.compare.comparison import Comparison
 from trainers.compare.scoring import ROLES
 from trainers.job import origin
 from trainers.job.spec import SCORES_FILE, JobSpec
+from trainers.pair.order import PairOrder
 
 log = structlog.get_logger(__name__)
 
@@ -65,3 +68,44 @@ def prove(
     )
     path = keeping.keep(registry, folder, about, table, fencing_token=fencing_token)
     log.info("run.proven", rows=table.num_rows, kib=round(path.stat().st_size / 1024, 1))
+
+
+def prove_look(
+    registry: Registry,
+    folder: Path,
+    run: Run,
+    pool: Pool,
+    order: PairOrder,
+    *,
+    rows: pa.Table | None,
+    comparison: Comparison,
+    circumstances: Circumstances,
+    judged: gate.Decision,
+    told: gate.Decision,
+    fencing_token: int,
+) -> None:
+    """Write the evidence bundle of a later look at the pair of a run, beside that of the run."""
+    if rows is None or order.look is None:
+        log.warning(
+            "pool.unproven", reason="the look left no rows", next="`perennial verify` can repeat the verdict of the run only"
+        )
+        return
+    about = About(
+        program=origin.code(),
+        run_id=run.run_id,
+        version=pool.candidate,
+        decided_at=registry.clock(),
+        rows=rows.num_rows,
+        training_set_sha256=run.training_set_sha256 or "",
+        seed=order.seed,
+        task=checking.as_plain(order.task),
+        comparison=comparison.model_dump(mode="json"),
+        circumstances=circumstances.model_dump(mode="json"),
+        gate=Words(verdict=judged.verdict, reasons=judged.reasons),
+        again=Again(
+            look=pool.looks + 1, before=order.look.before.model_dump(mode="json"), sizes=order.look.sizes,
+            random=rows["role"].to_pylist().count("test"),
+        ),
+        told=Words(verdict=told.verdict, reasons=told.reasons),
+    )  # fmt: skip
+    keeping.keep(registry, folder, about, rows, fencing_token=fencing_token)

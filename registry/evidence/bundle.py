@@ -37,6 +37,21 @@ class Words(BaseModel):
     reasons: tuple[str, ...]
 
 
+class Again(BaseModel):
+    """What a later look at the same pair went by, beside rows that people were asked about."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    look: int
+    """1 for the first."""
+    before: dict[str, Any]
+    """The comparison of the run, whose guards and measurements stand."""
+    sizes: tuple[int, ...]
+    """Rows of the pool in each stratum."""
+    random: int
+    """Test rows, the first ones of the bundle."""
+
+
 class About(BaseModel):
     """What is about all rows of a bundle. Orders and figures stay as they were written, so that any release can read them."""
 
@@ -61,6 +76,8 @@ class About(BaseModel):
     """What the gate knew beside it."""
     gate: Words
     """What the gate made of both."""
+    again: Again | None = None
+    """Of a later look; None: the verdict of the run itself."""
     told: Words
     """What was recorded: beside the gate's reasons it may tell what held a promotion up."""
 
@@ -85,14 +102,20 @@ class About(BaseModel):
             raise UserError(message) from None
 
 
-def path_of(folder: Path, run_id: str) -> Path:
-    """Return where the bundle of a run lies."""
-    return folder / f"{run_id}{SUFFIX}"
+def path_of(folder: Path, name: str) -> Path:
+    """Return where a bundle lies."""
+    return folder / f"{name}{SUFFIX}"
 
 
-def run_of(path: Path) -> str:
-    """Return the run that a bundle is of, by its name."""
+def name_in(path: Path) -> str:
+    """Return the name of the bundle in a file."""
     return path.name.removesuffix(SUFFIX)
+
+
+def asked_in(path: Path) -> set[str]:
+    """Return the articles in a bundle that people were asked about. Raises `UserError` as `rows_of` does."""
+    rows = rows_of(path)
+    return set(rows.filter(pc.equal(rows["role"], "asked"))["example_id"].to_pylist())
 
 
 def with_hashes(scores: pa.Table, hashes: Mapping[str, str]) -> pa.Table:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
@@ -16,9 +17,11 @@ from config.errors import PerennialError, UserError
 from config.files.durable import sha256_of_file
 from config.tasks import TaskSpec
 from registry.evidence import bundle
-from registry.evidence.bundle import About, Words
+from registry.evidence.bundle import About, Again, Words
 from registry.evidence.circumstances import Circumstances
 from registry.evidence.records import Recorded
+from trainers.compare.asked import compare_asked
+from trainers.compare.clusters import clusters_of
 from trainers.compare.comparison import Comparison, compare
 from trainers.job import origin
 
@@ -100,6 +103,27 @@ def check(path: Path, recorded: Recorded | None, told: Words | None) -> Checked:
     )
 
 
+_WORST: tuple[Outcome, ...] = ("changed", "unreadable", "differs", "erased", "equal")
+
+
+_STANDING = (
+    "metric", "opponent", "champion_version", "anchor", "slices", "candidate_latency", "champion_latency", "size_mib",
+)  # fmt: skip
+"""What a later look takes over from the comparison of its run."""
+
+
+def after(first: Checked, look: Checked) -> Checked:
+    """Return what became of a later look, which stands on what the run had measured: no better than the run's own outcome."""
+    problems = [*(f"before people were asked: {problem}" for problem in first.problems), *look.problems]
+    outcomes = {first.outcome, look.outcome}
+    before = look.about.again.before if look.about.again else {}
+    if any(before.get(name) != first.about.comparison.get(name) for name in _STANDING):
+        problems.append("the look stands on another comparison than that of its run")
+        outcomes.add("differs")
+    outcome = next(one for one in _WORST if one in outcomes)
+    return replace(look, outcome=outcome, problems=tuple(problems))
+
+
 def _outcome(about: About, *, changed: bool, unreadable: bool, problems: list[str]) -> Outcome:
     if changed:
         return "changed"
@@ -111,9 +135,38 @@ def _outcome(about: About, *, changed: bool, unreadable: bool, problems: list[st
 
 
 def _again(about: About, rows: pa.Table) -> tuple[Words, tuple[Difference, ...]]:
-    recorded = Comparison.model_validate(about.comparison)
-    found = compare(
-        TaskSpec.model_validate(about.task),
+    recorded, task = Comparison.model_validate(about.comparison), TaskSpec.model_validate(about.task)
+    found = _compared(about, task, recorded, rows) if about.again is None else _looked(about, about.again, task, recorded, rows)
+    decision = Circumstances.model_validate(about.circumstances).decide(found)
+    # As JSON tells them: a figure that a release adds has its default on both sides.
+    left, right = (dict(_flat(one.model_dump(mode="json"))) for one in (recorded, found))
+    differences = tuple(
+        Difference(name, left.get(name), right.get(name), last_digits=_close(left.get(name), right.get(name)))
+        for name in sorted(left.keys() | right.keys())
+        if left.get(name) != right.get(name)
+    )
+    return Words(verdict=decision.verdict, reasons=decision.reasons), differences
+
+
+def _looked(about: About, again: Again, task: TaskSpec, recorded: Comparison, rows: pa.Table) -> Comparison:
+    """Return the comparison of a later look: test rows, then those that people were asked about, each for its stratum."""
+    if recorded.asked is None:
+        message = "it is of a later look and says nothing of what people were asked"
+        raise UserError(message)
+    gold = [None if text is None else json.loads(text) for text in rows["gold"].to_pylist()]
+    candidate, opponent = ([json.loads(text) for text in rows[side].to_pylist()] for side in ("candidate", "opponent"))
+    strata = rows["stratum"].to_numpy().astype(np.intp)
+    of_test = np.bincount(strata[: again.random], minlength=len(again.sizes))
+    return compare_asked(
+        task, Comparison.model_validate(again.before), gold=gold, candidate=candidate, opponent=opponent, strata=strata,
+        sizes=np.array(again.sizes, dtype=np.float64) + of_test, clusters=clusters_of(rows), random=again.random,
+        looks=recorded.looks, seed=about.seed, asked=recorded.asked,
+    )  # fmt: skip
+
+
+def _compared(about: About, task: TaskSpec, recorded: Comparison, rows: pa.Table) -> Comparison:
+    return compare(
+        task,
         run_id=recorded.candidate_run,
         champion_version=recorded.champion_version,
         opponent=recorded.opponent,
@@ -124,15 +177,6 @@ def _again(about: About, rows: pa.Table) -> tuple[Words, tuple[Difference, ...]]
         looks=recorded.looks,
         seed=about.seed,
     )
-    decision = Circumstances.model_validate(about.circumstances).decide(found)
-    # As JSON tells them: a figure that a release adds has its default on both sides.
-    left, right = (dict(_flat(one.model_dump(mode="json"))) for one in (recorded, found))
-    differences = tuple(
-        Difference(name, left.get(name), right.get(name), last_digits=_close(left.get(name), right.get(name)))
-        for name in sorted(left.keys() | right.keys())
-        if left.get(name) != right.get(name)
-    )
-    return Words(verdict=decision.verdict, reasons=decision.reasons), differences
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - what JSON can hold

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ import structlog
 
 from config.errors import UserError
 from config.files.durable import sync_folder, write_atomic
-from registry.evidence import bundle
+from registry.evidence import bundle, names
 from registry.evidence.bundle import About
 from registry.store import Registry
 
@@ -21,28 +22,39 @@ log = structlog.get_logger(__name__)
 
 def keep(registry: Registry, folder: Path, about: About, rows: pa.Table, *, fencing_token: int | None = None) -> Path:
     """Write the bundle of a verdict and record its hash; a repetition after a crash takes its place. Return where it lies."""
-    path, content = bundle.path_of(folder, about.run_id), bundle.to_bytes(about, rows)
+    name, content = names.name_of(about.run_id, about.again.look if about.again else 0), bundle.to_bytes(about, rows)
+    path = bundle.path_of(folder, name)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # A bundle without a record is swept later; a record without its bundle would look like tampering.
     write_atomic(path, content)
-    registry.evidence.record(
-        about.run_id, _sha256(content), size_bytes=len(content), rows=rows.num_rows, fencing_token=fencing_token
-    )
+    registry.evidence.record(name, _sha256(content), size_bytes=len(content), rows=rows.num_rows, fencing_token=fencing_token)
     return path
 
 
-def erase(registry: Registry, folder: Path, example_ids: Collection[str], *, fencing_token: int | None = None) -> int:
-    """Take these examples out of every bundle; return out of how many. A bundle that cannot be read goes as a whole."""
-    gone, touched = set(example_ids), 0
+def erase(
+    registry: Registry, folder: Path, example_ids: Collection[str], *, articles: AbstractSet[str] | None = None,
+    fencing_token: int | None = None,
+) -> int:  # fmt: skip
+    """Take these examples out of every bundle; return out of how many. A bundle that cannot be read goes as a whole.
+
+    Of articles that people were asked about, every one goes that is not among `articles`, those that are stored: an erasure names
+    examples alone.
+    """
+    erased_ids, touched = set(example_ids), 0
     _clear_unfinished(folder)
-    for path in sorted(folder.glob(f"*{bundle.SUFFIX}")) if gone else ():
+    for path in sorted(folder.glob(f"*{bundle.SUFFIX}")):
         try:
-            if gone.isdisjoint(bundle.ids_in(path).to_pylist()):
+            known = bundle.ids_in(path).to_pylist()
+            gone = erased_ids.intersection(known)
+            if articles is not None and names.look_of(bundle.name_in(path)):
+                gone |= bundle.asked_in(path) - articles
+            if not gone:
                 continue
             about, rows = About.of(path), bundle.rows_of(path)
         except UserError as error:
             log.warning("evidence.removed", reason=str(error), next="what it holds cannot be told from what must go")
-            remove(registry, folder, [bundle.run_of(path)], fencing_token=fencing_token)
+            path.unlink(missing_ok=True)
+            registry.evidence.forget([bundle.name_in(path)], fencing_token=fencing_token)
             touched += 1
             continue
         left = bundle.without(rows, gone)
@@ -50,7 +62,7 @@ def erase(registry: Registry, folder: Path, example_ids: Collection[str], *, fen
         content = bundle.to_bytes(about.model_copy(update={"erased": erased}), left)
         # The hash first: killed in between, the next attempt finds the rows still there and does both again.
         registry.evidence.record_erased(
-            about.run_id, _sha256(content), size_bytes=len(content), erased=erased, fencing_token=fencing_token
+            bundle.name_in(path), _sha256(content), size_bytes=len(content), erased=erased, fencing_token=fencing_token
         )
         write_atomic(path, content)
         touched += 1
@@ -58,17 +70,19 @@ def erase(registry: Registry, folder: Path, example_ids: Collection[str], *, fen
 
 
 def remove(registry: Registry, folder: Path, run_ids: Collection[str], *, fencing_token: int | None = None) -> None:
-    """Remove the bundles of these runs."""
-    for run_id in run_ids:
-        bundle.path_of(folder, run_id).unlink(missing_ok=True)
+    """Remove the bundles of these runs, and of later looks at their pairs."""
+    kept = [name for run_id in run_ids for name in registry.evidence.of_pair(run_id)]
+    for name in kept:
+        bundle.path_of(folder, name).unlink(missing_ok=True)
     if folder.exists():
         sync_folder(folder)
-    registry.evidence.forget(run_ids, fencing_token=fencing_token)
+    registry.evidence.forget(kept, fencing_token=fencing_token)
 
 
 def sweep(registry: Registry, folder: Path) -> int:
     """Remove what killed processes left, and bundles whose run has no record; return how many files."""
-    left = [path for path in folder.glob(f"*{bundle.SUFFIX}") if registry.runs.find(bundle.run_of(path)) is None]
+    found = folder.glob(f"*{bundle.SUFFIX}")
+    left = [path for path in found if registry.runs.find(names.run_of(bundle.name_in(path))) is None]
     for path in left:
         path.unlink(missing_ok=True)
     return len(left) + _clear_unfinished(folder)

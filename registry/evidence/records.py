@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from config.clock import Clock
 from registry.database.engine import Database, portions
 from registry.database.schema import evidence
+from registry.evidence import names
 from registry.leases import check_token
 
 
@@ -59,8 +60,15 @@ class Evidence:
             row = connection.execute(sa.select(evidence).where(evidence.c.run_id == run_id)).one_or_none()
         return None if row is None else Recorded(**row._mapping)  # noqa: SLF001 - SQLAlchemy's documented way
 
-    def runs(self) -> builtins.list[str]:
-        """Return the runs that have a bundle, by id."""
+    def of_pair(self, run_id: str) -> builtins.list[str]:
+        """Return the names of the bundles of a run and of later looks at its pair; the newest look last."""
+        named = (evidence.c.run_id == run_id) | evidence.c.run_id.startswith(names.looks_of(run_id), autoescape=True)
+        with self._database.read() as connection:
+            found = connection.execute(sa.select(evidence.c.run_id).where(named)).scalars()
+            return sorted(found, key=names.look_of)
+
+    def names(self) -> builtins.list[str]:
+        """Return the names of all bundles."""
         with self._database.read() as connection:
             return builtins.list(connection.execute(sa.select(evidence.c.run_id).order_by(evidence.c.run_id)).scalars())
 

@@ -78,7 +78,7 @@ def test_where_a_pair_was_judged_again_the_first_verdict_is_verified(settled: To
     settled.registry.runs.update(run.run_id, reasons=["What people answered decided."])
     settled.registry.looks.record(NAME, f"{run.run_id}:look-1", ["test-1"])
     found = verified(settled, run)
-    assert (found.outcome, found.judged_again, found.told.reasons) == ("equal", 2, run.reasons)
+    assert (found.outcome, found.look, found.told.reasons) == ("equal", 0, run.reasons)
     assert looks_at(settled.registry, "test-1")[-1] == run.run_id
     settled.registry.runs.update(run.run_id, reasons=run.reasons)
     pools.looked(pool.pool_id, 0)
@@ -141,7 +141,7 @@ def test_a_bundle_goes_with_the_record_of_its_run_and_a_champion_keeps_its_own(t
     gone = [run for run in old if town.registry.runs.find(run.run_id) is None]
     assert gone
     assert not any(bundle_of(town, run).exists() for run in gone)
-    assert set(town.registry.evidence.runs()) == {run.run_id for run in (champion, *old)} - {run.run_id for run in gone}
+    assert set(town.registry.evidence.names()) == {run.run_id for run in (champion, *old)} - {run.run_id for run in gone}
     assert verified(town, champion).outcome == "equal"
 
 

@@ -190,7 +190,7 @@ def test_what_cannot_be_read_goes_with_an_erasure(tmp_path: Path, registry: Regi
         assert keeping.erase(registry, tmp_path, ["test-3"]) == 1
     assert [line["event"] for line in lines] == ["evidence.removed"]
     assert not path.exists()
-    assert registry.evidence.runs() == []
+    assert registry.evidence.names() == []
 
 
 def test_what_killed_processes_left_is_swept_and_our_own_is_not(
@@ -209,7 +209,7 @@ def test_what_killed_processes_left_is_swept_and_our_own_is_not(
 def test_a_former_leader_records_nothing(tmp_path: Path, registry: Registry, proven: tuple[About, pa.Table]) -> None:
     with pytest.raises(StopError):
         keeping.keep(registry, tmp_path, *proven, fencing_token=99)
-    assert registry.evidence.runs() == []
+    assert registry.evidence.names() == []
 
 
 def test_the_same_run_again_takes_the_place(tmp_path: Path, registry: Registry, proven: tuple[About, pa.Table]) -> None:

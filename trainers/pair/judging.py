@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Sequence
@@ -21,7 +22,8 @@ from trainers.compare.metrics.metric import Target
 from trainers.job.guards import StopRequest
 from trainers.pair.annotators import Seen, is_doubtful
 from trainers.pair.models import BothModels
-from trainers.pair.order import ASKED_FOLDER, ROWS_FILE, TEST_FOLDER, PairOrder, PairResult
+from trainers.pair.order import ASKED_FOLDER, JUDGED_FILE, ROWS_FILE, TEST_FOLDER, PairOrder, PairResult
+from trainers.parquet import write_table
 
 ASKED_SCHEMA = pa.schema(
     [
@@ -64,6 +66,7 @@ def judge(order: PairOrder, stop: StopRequest, folder: Path) -> PairResult:
     set_aside = _set_aside(seen, test.num_rows, asked["annotator"].to_pylist())
     for row in set_aside:
         gold[row] = None
+    _leave(folder, test, asked, gold, candidate, opponent, strata.tolist())
     labelled = sum(target is not None for target in gold[test.num_rows :])
     comparison = compare_asked(
         order.task, order.look.before, gold=gold, candidate=candidate, opponent=opponent, strata=strata, sizes=sizes,
@@ -75,6 +78,26 @@ def judge(order: PairOrder, stop: StopRequest, folder: Path) -> PairResult:
         ),
     )  # fmt: skip
     return PairResult(pool_id=order.pool_id, status="done", comparison=comparison, set_aside=len(set_aside))
+
+
+def _leave(  # noqa: PLR0917 - the columns of one table
+    folder: Path, test: pa.Table, asked: pa.Table, gold: Sequence[Target | None], candidate: Sequence[Target],
+    opponent: Sequence[Target], strata: Sequence[int],
+) -> None:  # fmt: skip
+    """Write down what the comparison goes by: the evidence of the verdict to come."""
+    texts = [*test["text"].to_pylist(), *asked["text"].to_pylist()]
+    rows = pa.concat_tables([test.select(_CLUSTERED), asked.select(_CLUSTERED).cast(_identity(test))])
+    columns = {
+        "text_sha256": [hashlib.sha256(text.encode()).hexdigest() for text in texts],
+        "role": ["test"] * test.num_rows + ["asked"] * asked.num_rows,
+        **{
+            name: [None if one is None else json.dumps(one, ensure_ascii=False) for one in said]
+            for name, said in (("gold", gold), ("candidate", candidate), ("opponent", opponent))
+        },
+    }
+    for name, column in columns.items():
+        rows = rows.append_column(name, pa.array(column, pa.string()))
+    write_table(rows.append_column("stratum", pa.array(strata, pa.int32())), folder / JUDGED_FILE)
 
 
 def _identity(test: pa.Table) -> pa.Schema:

@@ -30,6 +30,8 @@ TEST_FOLDER = "training_set"
 ROWS_FILE = "rows.parquet"
 CANDIDATE_FOLDER, CHAMPION_FOLDER = "candidate", "champion"
 ANSWERS_FOLDER = "answers"
+JUDGED_FILE = "judged.parquet"
+"""What a look went by, row by row, with the hash of each text in its place."""
 
 EXIT_DONE, EXIT_FAILED, EXIT_STOPPED = 0, 1, 4
 

@@ -17,9 +17,11 @@ from consumers.labelling.withheld import AskedText, RequestAnswer, agreed
 from consumers.rows.unlabelled import id_of
 from daemon.training import promoting
 from daemon.training.pools.pair import Pair
+from daemon.training.proving import prove_look
 from daemon.training.sandbox import step as sandboxed
 from daemon.training.sandbox.protocol import recorded
-from registry import erasure, gate
+from registry import erasure
+from registry.evidence.circumstances import Circumstances
 from registry.pools import Pool, ReviewRequest, look_name
 from registry.runs import Run, Verdict
 from registry.store import Registry
@@ -36,6 +38,9 @@ class Look:
     comparison: Comparison
     test_rows: Sequence[str]
     """Ids of the random test rows."""
+    rows: pa.Table | None
+    """What the child went by, row by row: the evidence. None: it left nothing of it."""
+    order: PairOrder
 
 
 def look(pair: Pair, pool: Pool, task: TaskSpec, busy: Callable[[], bool], *, fencing_token: int) -> Look | None:
@@ -70,6 +75,8 @@ def look(pair: Pair, pool: Pool, task: TaskSpec, busy: Callable[[], bool], *, fe
         )  # fmt: skip
         pair.check(erasings)
         result = pair.carry_out(order, folder, busy)
+        judged = folder / protocol.JUDGED_FILE
+        rows_judged = pq.read_table(judged) if judged.exists() else None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if result is None:
@@ -78,7 +85,7 @@ def look(pair: Pair, pool: Pool, task: TaskSpec, busy: Callable[[], bool], *, fe
         message = f"pool {pool.pool_id} could not be judged: {result.error}"
         raise RunFailedError(message)
     pair.registry.looks.record(pool.task, look_name(pool.run_id, pool.looks + 1), test_rows, fencing_token=fencing_token)
-    return Look(result.comparison, test_rows)
+    return Look(result.comparison, test_rows, rows_judged, order)
 
 
 def decided(
@@ -88,10 +95,11 @@ def decided(
     run = registry.runs.get(pool.run_id)
     comparison = found.comparison
     must_go = erasure.is_affected(registry, pool.champion)
-    decision = gate.decide(
-        comparison, task.promotion, champion_must_go=must_go,
+    asked = Circumstances(
+        policy=task.promotion, champion_must_go=must_go,
         test_fraction=settings.enrich.test_fraction,
     )  # fmt: skip
+    decision = judged = asked.decide(comparison)
     if comparison.asked is not None and comparison.asked.only_label:
         why = f"All {comparison.rows} labelled rows carry {comparison.asked.only_label}: they say nothing of other labels."
         decision = replace(decision, verdict="insufficient_evidence", reasons=(why, *decision.reasons))
@@ -103,6 +111,10 @@ def decided(
             registry, run, task, pool.champion, decision, must_go=must_go, fencing_token=fencing_token
         )
     level = decision.readiness.level if decision.readiness is not None else None
+    prove_look(
+        registry, settings.evidence_dir, run, pool, found.order, rows=found.rows, comparison=comparison, circumstances=asked,
+        judged=judged, told=decision, fencing_token=fencing_token,
+    )  # fmt: skip
     if decision.verdict != "insufficient_evidence":
         registry.outbox.add(
             {

@@ -138,8 +138,9 @@ class Eraser:
             return
         # Once more: a run may have published what it learnt just before it ended.
         erasure.mark_versions(self._registry, erased, fencing_token=self._token)
-        keeping.erase(self._registry, self._settings.evidence_dir, erased, fencing_token=self._token)
-        present = self._buffer.example_ids() | self._buffer.article_ids()
+        articles = self._buffer.article_ids()
+        keeping.erase(self._registry, self._settings.evidence_dir, erased, articles=articles, fencing_token=self._token)
+        present = self._buffer.example_ids() | articles
         folders = runs.past_runs_holding_more_than(present, self._registry, self._runs_dir)
         self._erasures.add_work("told", erasure.mark_runs(self._registry, folders, fencing_token=self._token))
         runs.remove(self._runs_dir, folders)

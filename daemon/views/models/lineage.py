@@ -12,7 +12,7 @@ import structlog
 from config.errors import UserError
 from daemon.views.view import View
 from registry import lineage
-from registry.evidence import bundle
+from registry.evidence import bundle, names
 from registry.lineage import Family
 from registry.runs import Verdict
 
@@ -167,9 +167,10 @@ def _decisions(registry: Registry, evidence_dir: Path, row_id: str) -> tuple[Par
     A look is counted for test rows alone, and only where the models answered differently: the evidence knows the others.
     """
     rows: dict[str, dict[str, Any] | None] = dict.fromkeys(lineage.looks_at(registry, row_id))
-    for run_id in registry.evidence.runs():
+    for name in registry.evidence.names():
+        run_id = names.run_of(name)
         try:
-            row = bundle.row_of(bundle.path_of(evidence_dir, run_id), row_id)
+            row = bundle.row_of(bundle.path_of(evidence_dir, name), row_id)
         except UserError as error:
             log.debug("lineage.unread", run_id=run_id, reason=str(error))
             continue

@@ -62,8 +62,8 @@ class Verification(View):
     recomputed: Said | None
     told: Said
     """What was recorded of the run: what the gate said, and what else held a promotion up."""
-    judged_again: int
-    """How often the pair was judged again with answers that people were asked for: those looks are not in this evidence."""
+    look: int
+    """0: the verdict of the run. Else the later look, with answers that people were asked for, whose verdict counts now."""
     figures: tuple[Figure, ...]
     """Those that come out otherwise."""
     program: str
@@ -93,11 +93,16 @@ def of(settings: Settings, registry: Registry, name: str) -> Verification:
             "it. A backup may hold it"
         )
         raise UserError(message)
-    pool = registry.pools.find(f"pool-{run.run_id}")
+    pool, last = registry.pools.find(f"pool-{run.run_id}"), registry.evidence.of_pair(run.run_id)[-1]
     again = 0 if pool is None else pool.looks
-    # A later look has put its own words into the record of the run.
-    told = None if again else checking.told_of(run.verdict, run.reasons)
-    return _view(checking.check(path, recorded, told), recorded.erased_at, again)
+    if last == run.run_id:
+        # A look of a release that kept no evidence of it has put its own words into the record of the run.
+        told = None if again else checking.told_of(run.verdict, run.reasons)
+        return _view(checking.check(path, recorded, told), recorded.erased_at)
+    first = checking.check(path, recorded, None)
+    look, known = bundle.path_of(settings.evidence_dir, last), registry.evidence.of_run(last)
+    found = checking.check(look, known, checking.told_of(run.verdict, run.reasons))
+    return _view(checking.after(first, found), known.erased_at if known else None)
 
 
 def of_file(path: Path) -> Verification:
@@ -116,7 +121,7 @@ def _run(registry: Registry, name: str) -> Run:
     return registry.runs.get(name)
 
 
-def _view(found: Checked, erased_at: datetime | None, again: int = 0) -> Verification:
+def _view(found: Checked, erased_at: datetime | None) -> Verification:
     about = found.about
     return Verification(
         run_id=about.run_id,
@@ -132,7 +137,7 @@ def _view(found: Checked, erased_at: datetime | None, again: int = 0) -> Verific
         recorded=_said(about.gate),
         recomputed=None if found.words is None else _said(found.words),
         told=_said(about.told),
-        judged_again=again,
+        look=about.again.look if about.again else 0,
         figures=tuple(Figure.model_validate(one) for one in found.differences),
         program=about.program,
         program_here=found.program,
