@@ -129,6 +129,8 @@ class _Terminal:
     def _show(self, seen: models.Desk, shown: models.Item) -> None:
         say("")
         say((f"{seen.lane.title}, {seen.lane.waiting} waiting", "bold"), (f"  {seen.progress.words}", "dim"))
+        if seen.pair is not None and seen.lane.cannot_tell:
+            say((seen.pair.words, "dim"))
         say(shown.text)
         if shown.cut:
             say((f"cut: the text has {shown.chars} characters", "yellow"))

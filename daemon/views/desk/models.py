@@ -99,6 +99,29 @@ class Progress(View):
         return f"{self.test_rows} of {self.needed} test rows" + (f", {self.coming} on their way" if self.coming else "")
 
 
+class Pair(View):
+    """The two models that are to be told apart. Nothing here says which of them said what of a text."""
+
+    candidate: str
+    champion: str
+    articles: int
+    """That both models answered."""
+    disagreement: float
+    """The share of them that they answer differently, 0..1."""
+    asked: int
+    """Texts that people were asked about so far."""
+    drawn: int
+    """Texts that may be asked about in all."""
+
+    @property
+    def words(self) -> str:
+        """In one sentence."""
+        return (
+            f"{self.candidate} and {self.champion} differ on {100 * self.disagreement:.3g} % of {self.articles:,} articles; "
+            f"asked about so far: {self.asked} of {self.drawn} texts."
+        )
+
+
 class Agreed(View):
     """How often people said the same of one text."""
 
@@ -137,6 +160,8 @@ class Desk(View):
     lane: LaneView
     lanes: tuple[LaneView, ...]
     progress: Progress
+    pair: Pair | None = None
+    """None while no pair of models is asked about."""
     choices: tuple[Choice, ...]
     open_labels: bool
     """Whether other labels than these may be given."""

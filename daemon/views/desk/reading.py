@@ -125,6 +125,7 @@ def look(
         progress=models.Progress(
             test_rows=counts.test_in_window, needed=task.promotion.min_test_examples, coming=seen.coming
         ),
+        pair=_pair(task.name, registry),
         choices=choices(seen.labels), open_labels=task.labels == "open", measured=_measured(task),
         items=tuple(found for one in items if (found := _shown(one, chosen, seen, buffer, settings)) is not None),
         last=tuple(_last(one) for one in newest(seen.done, annotator, _LAST)),
@@ -133,6 +134,18 @@ def look(
             for one in agreement.agreements(seen.pool.said)
         ),
     )  # fmt: skip
+
+
+def _pair(task: str, registry: Registry) -> models.Pair | None:
+    """Return the pair of models that people are asked about, if there is one."""
+    for pool in registry.pools.unclosed():
+        if pool.task == task and pool.state == "open":
+            drawn = registry.pools.requests(pool.pool_id)
+            return models.Pair(
+                candidate=pool.candidate, champion=pool.champion, articles=pool.rows, disagreement=pool.disagreement,
+                asked=sum(one.asked_at is not None for one in drawn), drawn=len(drawn),
+            )  # fmt: skip
+    return None
 
 
 def choices(labels: Sequence[str]) -> tuple[models.Choice, ...]:
