@@ -7,7 +7,7 @@ where it stopped. All of it waits while anything else trains.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -33,6 +33,7 @@ _BATCH_EVERY = timedelta(days=7)
 _TRIES = 3
 _TRY_AGAIN = timedelta(minutes=10)
 _RELEASE_EVERY = timedelta(minutes=1)
+_LOST_EVERY = timedelta(hours=1)
 LANE = "disagreement"
 
 log = structlog.get_logger(__name__)
@@ -73,6 +74,8 @@ class Pools:
         self._clock = clock
         self._failures: dict[str, tuple[int, datetime]] = {}
         self._released: tuple[datetime, int] | None = None
+        self._looked_for: dict[str, tuple[datetime, int]] = {}
+        self._answers: dict[str, tuple[tuple[int, int], frozenset[str]]] = {}
 
     def want(self, run: Run, task: TaskSpec, comparison: Comparison) -> None:
         """Have a pair of models answered, where its comparison had too little evidence and labels could tell them apart.
@@ -177,9 +180,9 @@ class Pools:
         if pool.batches == 0:
             self._ask(pool, 0)
             return None
-        answers = self._buffer.answers_to(task, {one.request_id for one in asked})
+        answered = self._answered(pool, task, asked)
         waiting = [
-            one for one in asked if not (one.request_id in answers or one.gone or one.skips or one.cannot_tell)
+            one for one in asked if not (one.request_id in answered or one.gone or one.skips or one.cannot_tell)
         ]  # fmt: skip
         if waiting:
             return None
@@ -211,9 +214,23 @@ class Pools:
         asked = self._registry.pools.ask(pool.pool_id, batch, event, fencing_token=self._token)
         log.info("pool.asked", batch=batch, texts=len(asked), next=f"`perennial review {pool.task} --lane {LANE}`")
 
+    def _answered(self, pool: Pool, task: TaskSpec, asked: Sequence[ReviewRequest]) -> frozenset[str]:
+        """Return which requests have answers; the examples are read again only when there are new ones."""
+        key = (pool.batches, self._buffer.versions()["examples"])
+        known = self._answers.get(pool.pool_id)
+        if known is None or known[0] != key:
+            known = (key, frozenset(self._buffer.answers_to(task, {one.request_id for one in asked})))
+            self._answers[pool.pool_id] = known
+        return known[1]
+
     def _forget_lost(self, pool: Pool) -> list[ReviewRequest]:
         """Return a pool's requests, after those were marked whose texts were erased or are too old to be kept."""
         requests = self._registry.pools.requests(pool.pool_id)
+        now, erasings = self._clock(), self._buffer.erasings
+        before = self._looked_for.get(pool.pool_id)
+        if before is not None and before[1] == erasings and now - before[0] < _LOST_EVERY:
+            return requests
+        self._looked_for[pool.pool_id] = (now, erasings)
         there = self._buffer.texts_asked_about({one.text_sha256 for one in requests if one.text_sha256 is not None})
         lost = [one.request_id for one in requests if one.text_sha256 is not None and one.text_sha256 not in there]
         if not lost:
@@ -254,7 +271,8 @@ class Pools:
 
     def _close(self, pool: Pool, outcome: Outcome, reason: str) -> None:
         self._registry.pools.close(pool.pool_id, outcome, reason, fencing_token=self._token)
-        self._failures.pop(pool.pool_id, None)
+        for kept in (self._failures, self._looked_for, self._answers):
+            kept.pop(pool.pool_id, None)
         shutil.rmtree(self._pair.folder(pool), ignore_errors=True)
         log.info("pool.closed", outcome=outcome, reason=reason, next="its labels train from now on")
 
