@@ -95,10 +95,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     [
         (
             "perennial_client",
-            {"kafka", "spacy", "spacy-transformers", "transformers"},
+            {"kafka", "onnx", "openvino", "spacy", "spacy-transformers", "transformers"},
             ["httpcore", "httpx", "perennial-artifact"],
         ),
-        ("perennial_artifact", {"spacy", "spacy-transformers", "transformers"}, []),
+        ("perennial_artifact", {"onnx", "openvino", "spacy", "spacy-transformers", "transformers"}, []),
     ],
 )
 def test_a_wheel_holds_its_package_and_names_its_extras(
