@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from typing import TYPE_CHECKING
 
 from config.errors import UserError
-from config.sections import ServingSettings
+
+if TYPE_CHECKING:
+    # The settings' library is heavy, and a shell that completes a command imports this file.
+    from config.sections import ServingSettings
 
 
 def is_loopback(host: str, *, setting: str = "serving.host") -> bool:
