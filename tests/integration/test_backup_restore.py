@@ -80,7 +80,7 @@ def test_all_that_was_there_is_there_again_in_another_folder(world: World, elsew
     restored = restore(elsewhere, tmp_path / "b1")
     assert restored.replaced is None
     assert {path.name for path in elsewhere.data_dir.iterdir()} == {
-        "artifacts", "buffer", "runs", "somebody",
+        "artifacts", "buffer", "reports", "runs", "somebody",
         "dead_letters.db", "erasures.db", "events.db", "last_backup.json", "registry.db",
     }  # fmt: skip
     assert stat.S_IMODE((elsewhere.data_dir / "somebody" / "secret.key").stat().st_mode) == 0o600
