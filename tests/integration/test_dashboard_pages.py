@@ -327,10 +327,13 @@ def test_the_flow_is_sent_whole_to_who_connects(operator: httpx.Client) -> None:
 
 def test_the_plots_have_the_figures_of_the_read_models(operator: httpx.Client, settings: Settings) -> None:
     course = operator.get(f"/ui/tasks/{NAME}/scores.json").json()
-    assert course["y"] == [[0.7, 0.7], [0.5, 0.5]]
-    assert [mark["kind"] for mark in course["marks"]][:2] == ["promote", "promote"]
     with Registry.open(settings.registry_url) as registry:
-        run = next(run for run in registry.runs.list(NAME) if run.state == "decided")
+        decided = [run for run in registry.runs.list(NAME) if run.state == "decided"]
+    compared = [run.comparison for run in reversed(decided) if run.comparison is not None]
+    assert len(compared) == 2
+    assert course["y"] == [[one[name] for one in compared] for name in ("candidate_score", "champion_score")]
+    assert [mark["kind"] for mark in course["marks"]][:2] == ["promote", "promote"]
+    run = decided[0]
     curve = operator.get(f"/ui/runs/{run.run_id}/curve.json").json()
     assert (len(curve["x"]), curve["y"][0][0]) == (40, 1.0)
 
