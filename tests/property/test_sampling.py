@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trainers.compare.metrics.catalog import find
@@ -106,6 +106,7 @@ def test_a_line_is_walked_in_random_order() -> None:
 
 
 @QUICK
+@example([(4, 5e-324)], 8)
 @given(st.lists(st.tuples(st.integers(0, 40), st.floats(0.0, 2.0)), min_size=1, max_size=4), st.integers(8, 60))
 def test_labels_go_where_rows_are_many_and_differ(strata: list[tuple[int, float]], labels: int) -> None:
     sizes, deviations = (np.array(column, dtype=float) for column in zip(*strata, strict=True))

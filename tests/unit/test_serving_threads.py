@@ -44,6 +44,9 @@ def test_a_model_that_does_not_come_back_is_told_and_then_ends_the_process(
     go, busy = threading.Event(), threading.Event()
 
     class Hangs:
+        def divide(self, text: str) -> list[tuple[int, int]]:
+            return [(0, len(text))]
+
         def predict(self, texts: Sequence[str]) -> list[Answer]:
             busy.set()
             assert go.wait(LIMIT_S)

@@ -60,7 +60,9 @@ def by_size(differences: Floats, labels: int, *, floor: float = 0.1) -> Floats:
 def _capped(shares: Floats, total: float, least: Floats, most: Floats) -> Floats:
     """Return multiples of `shares`, each within its bounds, that sum to `total` (which lies between the sums of the bounds)."""
     low, high = 0.0, 1.0
-    shares = np.maximum(shares, 1e-12 * max(float(shares.max(initial=0.0)), 1e-300))
+    # As parts of the largest: the smallest floats times anything usual are 0.
+    largest = float(shares.max(initial=0.0))
+    shares = np.maximum(shares / largest if largest > 0.0 else shares, 1e-12)
     while np.clip(high * shares, least, most).sum() < total * (1.0 - 1e-12) and high < 1e300:  # noqa: PLR2004 - the end of floats
         high *= 2.0
     for _halving in range(200):
