@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -215,5 +216,9 @@ with World(Path(sys.argv[1]), task(), train=trained_as("hangs")) as world:
 
 def _sandbox_of(pid: int) -> psutil.Process | None:
     """Return the sandbox's child of a process."""
-    children = psutil.Process(pid).children()
-    return next((child for child in children if "daemon.serving.sandbox" in child.cmdline()), None)
+    for child in psutil.Process(pid).children():
+        # One that has ended meanwhile has no command line.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "daemon.serving.sandbox" in child.cmdline():
+                return child
+    return None
