@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +17,8 @@ from config.errors import RetryError, RunFailedError
 from config.settings import load_settings
 from daemon.training import aside
 from trainers.job.spec import JobResult, JobSpec, Progress
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_it_is_gone_at_the_end_also_after_a_failure(tmp_path: Path) -> None:
@@ -72,8 +76,16 @@ def test_a_child_that_fails_tells_the_end_of_its_log_because_the_log_goes(
         carried_out(tmp_path, monkeypatch, lambda spec, _stop: JobResult(run_id=spec.run_id, status="failed", error="no rows"))
 
 
-def test_a_signal_stops_the_child_and_the_handlers_are_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.process
+def test_a_signal_stops_the_child_and_the_handlers_are_as_before(tmp_path: Path) -> None:
+    # In a process of its own: libraries that other tests have loaded into this one answer signals too.
+    script = f"from tests.unit.test_aside import stopped_by_a_signal; stopped_by_a_signal({str(tmp_path)!r})"
+    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout.strip()) == (0, "stopped, handlers as before"), ended.stderr
+
+
+def stopped_by_a_signal(folder: str) -> None:
+    """Send this process a signal while it waits for a child, and print what became of both."""
 
     def until_stopped(spec: JobSpec, stop: threading.Event) -> JobResult:
         signal.raise_signal(signal.SIGINT)
@@ -82,6 +94,9 @@ def test_a_signal_stops_the_child_and_the_handlers_are_as_before(tmp_path: Path,
             time.sleep(0.01)
         return JobResult(run_id=spec.run_id, status="stopped" if stop.is_set() else "done")
 
-    with pytest.raises(RunFailedError, match="stopped; nothing was kept"):
-        carried_out(tmp_path, monkeypatch, until_stopped)
-    assert signal.getsignal(signal.SIGINT) == before
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.MonkeyPatch.context() as patched:
+        with pytest.raises(RunFailedError, match="stopped; nothing was kept"):
+            carried_out(Path(folder), patched, until_stopped)
+        assert signal.getsignal(signal.SIGINT) == before
+    sys.stdout.write("stopped, handlers as before")
