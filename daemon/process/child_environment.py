@@ -15,6 +15,7 @@ from pathlib import Path
 from config.keys import ENV_FILE_VARIABLE
 from config.settings import Settings, environment_of
 from config.tasks import TaskSpec
+from trainers.hardware import usable_cores
 
 _NAMES = frozenset(
     {
@@ -61,6 +62,17 @@ def for_trackers(settings: Settings, environment: Mapping[str, str] = os.environ
         }  # fmt: skip
         kept |= {"MLFLOW_TRACKING_URI": said.url} | {name: value for name, value in secrets.items() if value}
     return kept
+
+
+def computing(kept: Mapping[str, str], threads: int) -> dict[str, str]:
+    """Return what a child that computes gets: `kept`, and the size of its pools; 0 threads are all cores but one.
+
+    Before numpy or torch start: their pools are sized at import. A thread of such a pool that waits gives its core up: while it
+    spins, as it does where nothing is said, two threads beside another busy process take twice as long as they need.
+    """
+    count = str(threads or max(1, usable_cores() - 1))
+    sized = {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "TOKENIZERS_PARALLELISM": "false"}
+    return {"OMP_WAIT_POLICY": "PASSIVE"} | dict(kept) | sized
 
 
 def for_sandbox(environment: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -77,6 +77,13 @@ def test_a_training_child_finds_no_secret_of_the_daemon(tmp_path: Path) -> None:
     assert "PATH" in found
 
 
+def test_waiting_threads_of_a_child_that_computes_give_their_core_up_unless_told_otherwise() -> None:
+    assert child_environment.computing({}, 3) == {
+        "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "3", "TOKENIZERS_PARALLELISM": "false",
+    }  # fmt: skip
+    assert child_environment.computing({"OMP_WAIT_POLICY": "ACTIVE"}, 0)["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
 @needs_proc
 def test_the_hubs_token_goes_only_where_the_base_model_may_come_from_the_hub(tmp_path: Path) -> None:
     found, told = found_by_a_training_child(tmp_path, TOPICS.model_copy(update={"base_model": "some-org/gated-model"}))

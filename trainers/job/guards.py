@@ -55,6 +55,8 @@ def cap_threads(threads: int) -> None:
     count = threads or max(1, usable_cores() - 1)
     for variable in _THREAD_VARIABLES:
         os.environ[variable] = str(count)
+    # A waiting thread gives its core up, so that training beside serving does not spin.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def step_back(nice: int) -> None:

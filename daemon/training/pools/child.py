@@ -83,10 +83,8 @@ def _ended(child: Child, order: PairOrder, busy: Callable[[], bool]) -> bool:
 
 
 def _environment(order: PairOrder) -> dict[str, str]:
-    threads = str(order.training.threads or max(1, (os.cpu_count() or 2) - 1))
-    # Before numpy or torch start: their pools are sized at import.
-    sized = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"}
-    return child_environment.for_training(order.task) | sized | {PARENT_VARIABLE: str(os.getpid())}
+    environment = child_environment.computing(child_environment.for_training(order.task), order.training.threads)
+    return environment | {PARENT_VARIABLE: str(os.getpid())}
 
 
 def _tail(path: Path) -> str:

@@ -218,10 +218,7 @@ def _failed(spec: JobSpec, message: str) -> JobResult:
 
 
 def _environment(spec: JobSpec) -> dict[str, str]:
-    environment = child_environment.for_training(spec.task)
-    threads = spec.training.threads or max(1, (os.cpu_count() or 2) - 1)
-    # Before numpy or torch start: their pools are sized at import.
-    environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    environment = child_environment.computing(child_environment.for_training(spec.task), spec.training.threads)
     return environment | {orphans.PARENT_VARIABLE: str(os.getpid())}
 
 

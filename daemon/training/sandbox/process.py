@@ -22,7 +22,6 @@ from daemon.training.runners.child import Child
 from daemon.training.sandbox import order as protocol
 from daemon.training.sandbox.order import Findings, Order
 from trainers import orphans
-from trainers.hardware import usable_cores
 
 # -P: modules are not looked for in the folder that the daemon was started in; a user may have a `config.py` there.
 CHILD = (sys.executable, "-P", "-m", "daemon.serving.sandbox")
@@ -136,10 +135,8 @@ def failed(order: Order, reason: str, cpu_s: float | None) -> Findings:
 
 
 def _environment(order: Order) -> dict[str, str]:
-    threads = str(order.threads or max(1, usable_cores() - 1))
-    # Before numpy or torch start: their pools are sized at import.
-    sized = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"}
-    return child_environment.for_sandbox() | sized | {orphans.PARENT_VARIABLE: str(os.getpid())}
+    environment = child_environment.computing(child_environment.for_sandbox(), order.threads)
+    return environment | {orphans.PARENT_VARIABLE: str(os.getpid())}
 
 
 def _kill(child: Child) -> None:
