@@ -54,17 +54,20 @@ QUICK = Sizes(served_rows=400, training_rows=4_000, idle=100, beside_long=50, tr
 
 def main() -> None:
     """Measure both kinds (`--quick`: entities only) and write the ratios."""
-    arguments = report.parser(__doc__ or "").parse_args()
+    parser = report.parser(__doc__ or "")
+    parser.add_argument("--export", default="none", help="the variant that topics are served by: auto or a name (default none)")
+    parser.add_argument("--tasks", nargs="+", choices=sorted(_KINDS), help="default both, with --quick entities alone")
+    arguments = parser.parse_args()
     sizes = QUICK if arguments.quick else FULL
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings(
             data_dir=Path(folder), serving={"port": 0, "refresh_interval_s": 0.2, "texts_per_s": 0, "requests_per_s": 0}
         )
-        models = Models(settings)
-        tasks = (NER,) if arguments.quick else (CLASSIFICATION, NER)
+        models = Models(settings, export=arguments.export)
+        tasks = arguments.tasks or ([NER] if arguments.quick else [CLASSIFICATION, NER])
         kinds = {_KINDS[task]: _measure(models, task, sizes) for task in tasks}
     ours = [kind["ours"] for kind in kinds.values()]
-    results: dict[str, Any] = {"clients": CLIENTS, **kinds}
+    results: dict[str, Any] = {"clients": CLIENTS, "export": arguments.export, **kinds}
     results["failures_in_ours"] = sum(phase["failures"] for phases in ours for phase in phases.values())
     results["requests_during_swaps"] = sum(phases["swaps"]["requests"] for phases in ours)
     report.write("serving", arguments, results, arguments.json)
@@ -104,7 +107,7 @@ def _measure(models: Models, task: str, sizes: Sizes) -> dict[str, Any]:
         return found
 
     bodies = [json.dumps({"texts": [text]}) for text in texts]
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"variant": models.variant(versions[0])}
     with processes.ours(models) as (port, _pid):
 
         def move_alias() -> None:

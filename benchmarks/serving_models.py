@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from consumers.formats.importing import import_events
 from consumers.formats.options import ImportOptions
 from consumers.training_set.snapshot import SCHEMA, write_training_set
 from daemon.training.runners.local import LocalRunner
+from perennial_artifact.variants.note import VARIANT_FILE
 from registry import promotion
 from registry.artifacts.local import LocalArtifacts
 from registry.store import Registry
@@ -31,8 +33,9 @@ _MONTHS = ("2013-01", "2013-02", "2013-03", "2013-04")
 class Models:
     """Trains, publishes and promotes in the data folder of `settings`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, export: str = "none") -> None:
         self.settings = settings
+        self._export = export
         self.registry = Registry.open(settings.registry_url)
         self._artifacts = LocalArtifacts(settings.artifacts_dir)
         self._stop = threading.Event()
@@ -53,6 +56,8 @@ class Models:
         """Return the order of a full run over `labels`, the last tenth of them held out."""
         spec = self._tasks[task]
         spec = spec.model_copy(update={"labels": "open", "training": spec.training.model_copy(update={"full_epochs": epochs})})
+        if task == CLASSIFICATION:
+            spec = spec.model_copy(update={"export": self._export})
         run_dir = self.settings.runs_dir.resolve() / run_id
         held_out = len(labels) // 10
         roles = ["train"] * (len(labels) - held_out) + ["test"] * held_out
@@ -94,14 +99,17 @@ class Models:
         expected = champion.version if champion else None
         promotion.promote(self.registry, task, version, expected=expected, actor="benchmark", reason="benchmark")
 
+    def variant(self, version: str) -> str:
+        """Return the name of the variant that a version holds, `none` without one."""
+        path = next(self.folder(version).rglob(VARIANT_FILE), None)
+        return str(json.loads(path.read_bytes())["name"]) if path else "none"
+
     def folder(self, version: str) -> Path:
         """Return where a version's model lies."""
         return self._artifacts.folder(self.registry.versions.get(version).artifact_id)
 
 
 def _row(label: Label, role: str) -> dict[str, object]:
-    import json
-
     event = json.loads(to_bytes(label))
     return {
         "example_id": label.event_id, "text": label.text, "target": json.dumps(event["target"]), "weight": 1.0,
