@@ -34,6 +34,10 @@ _TOKENS = {"headlines": 128, "full_texts": 256}
 _MIB = 1 << 20
 
 
+class RefusedError(Exception):
+    """This machine cannot build a variant, or cannot compute by it."""
+
+
 def main() -> None:
     """Read the arguments, measure, report."""
     if sys.argv[1:2] == ["one"]:
@@ -68,6 +72,7 @@ def _kind(kind: str, count: int, folder: Path, threads: int, variants: Sequence[
             measured["accuracy"] = _accuracy(features[name], labels)
         found[name] = measured
     weights = features[WEIGHTS]
+    # A variant that this machine refuses has no features, and its reason stands in the result.
     for name, made in features.items():
         told = found[name]
         told["accuracy_lost"] = found[WEIGHTS]["accuracy"] - told["accuracy"]
@@ -120,7 +125,10 @@ def _one(name: str, folder: Path, case: dict[str, Any]) -> dict[str, Any]:
     if name == PIPELINE:
         compute = _pipeline(folder, case["tokens"])
     else:
-        compute, found = _encoder(name, folder, case)
+        try:
+            compute, found = _encoder(name, folder, case)
+        except RefusedError as error:
+            return {"refused": str(error)}
     texts = case["texts"]
     for text in (texts[:_CALL], *([text] for text in texts[:20])):
         compute(text)
@@ -168,7 +176,8 @@ def _encoder(name: str, folder: Path, case: dict[str, Any]) -> tuple[Callable[[l
         built = build(
             name, folder, folder.parent / f"{name}-built", case["rows"], Hardware("cpu", "fp32", case["threads"]), Limits()
         )
-        assert built.variant is not None, built.reason
+        if built.variant is None:
+            raise RefusedError(built.reason)
         (folder.parent / f"{name}-built" / EXPORT_FOLDER).rename(place / EXPORT_FOLDER)
         told = {"build_cpu_s": built.cpu_s, "size_mib": built.size_bytes / _MIB}
     else:
