@@ -76,11 +76,11 @@ def main() -> None:
     parser.add_argument("--arms", default="keywords,tfidf,head,tuned")
     arguments = parser.parse_args()
     arms = arguments.arms.split(",")
-    messages, names = _messages()
+    messages, names = messages_of()
     if arguments.quick:
         chosen = sorted(random.Random(0).sample(range(len(messages.texts)), _QUICK_MESSAGES))
         messages = Messages([messages.texts[at] for at in chosen], messages.marks[chosen])
-    spec = _spec(names, arguments.tuning_rows)
+    spec = spec_of(names, arguments.tuning_rows)
     began = time.process_time()
     vectors = _embedded(spec, messages.texts) if {"head", "tuned"} & set(arms) else np.zeros((len(messages.texts), 0), np.float32)
     results: dict[str, Any] = {
@@ -99,7 +99,7 @@ def main() -> None:
     report.write("signals", arguments, results, arguments.json)
 
 
-def _messages() -> tuple[Messages, list[str]]:
+def messages_of() -> tuple[Messages, list[str]]:
     """Return every message once, with the categories that any row of its id gives it, and the categories."""
     categories: dict[str, set[str]] = {}
     names: list[str] = []
@@ -121,7 +121,8 @@ def _rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(io.TextIOWrapper(file, "utf-8")))
 
 
-def _spec(names: Sequence[str], tuning_rows: int) -> TaskSpec:
+def spec_of(names: Sequence[str], tuning_rows: int) -> TaskSpec:
+    """Return a task of these categories, each a signal with one tag and its keywords."""
     listed = yaml.safe_load((Path(__file__).parent / "disaster_keywords.yaml").read_text(encoding="utf-8"))
     task = load_task(SHIPPED_TASKS_DIR / "examples" / "city-signals.yaml").model_dump()
     signals = [{"name": name, "tags": [{"name": _TAG, "score": 1.0, "keywords": {"en": listed[name]}}]} for name in names]
@@ -136,7 +137,7 @@ def _measured(messages: Messages, spec: TaskSpec, vectors: Vectors, arms: Sequen
     test, train = order[:border], order[border:]
     texts = [messages.texts[at] for at in test]
     ways: dict[str, Callable[[], Marks]] = {
-        "keywords": lambda: _marks(spec, _answers(spec.keywords, texts)),
+        "keywords": lambda: marks_of(spec, answers_of(spec.keywords, texts)),
         "tfidf": lambda: _tfidf(messages, train, texts),
         "head": lambda: _ours(messages, spec, vectors, train, texts, seed, tuning="never"),
         "tuned": lambda: _ours(messages, spec, vectors, train, texts, seed, tuning="always"),
@@ -155,14 +156,16 @@ def _measured(messages: Messages, spec: TaskSpec, vectors: Vectors, arms: Sequen
     return found
 
 
-def _answers(model: Predictor | None, texts: Sequence[str]) -> list[Answer]:
+def answers_of(model: Predictor | None, texts: Sequence[str]) -> list[Answer]:
+    """Return what a model answers."""
     assert model is not None
     return [
         answer for at in range(0, len(texts), _ANSWERED_AT_ONCE) for answer in model.predict(texts[at : at + _ANSWERED_AT_ONCE])
     ]
 
 
-def _marks(spec: TaskSpec, answers: Sequence[Answer]) -> Marks:
+def marks_of(spec: TaskSpec, answers: Sequence[Answer]) -> Marks:
+    """Return which categories answers speak of, shape (answers, categories)."""
     names = [one.name for one in spec.signals]
     return np.array([[answer["signals"][name]["tag"] != NOTHING for name in names] for answer in answers], dtype=np.intp)
 
@@ -208,7 +211,7 @@ def _ours(  # noqa: PLR0917 - all of them are what one arm has
             base_features=FeatureSet.of([row.example_id for row in rows], vectors[train]),
         )  # fmt: skip
         learner_for(spec).train(plan, Path(folder) / "model")
-        return _marks(spec, _answers(open_model(Path(folder) / "model", _SETTINGS), texts))
+        return marks_of(spec, answers_of(open_model(Path(folder) / "model", _SETTINGS), texts))
 
 
 def _signal(mark: int) -> dict[str, Any]:

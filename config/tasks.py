@@ -24,6 +24,9 @@ from config.task_files.prefilter import Prefilter
 from config.task_files.rates import NUMBER_TAG
 from config.task_files.review import Review
 from config.task_files.sections import TAUGHT_KINDS, FeedbackPolicy, Promotion, Refresh, Section, Training, Trigger
+from config.task_files.weak_labels import WeakLabels, WeakRule
+from config.task_files.weak_labels import keywords_of as keywords_of_rules
+from config.task_files.weak_labels import misfit as unfit_rules
 from perennial_artifact.keywords import Keywords
 
 _TO_WRITE = {
@@ -89,6 +92,9 @@ class TaskSpec(Section):
     prefilter: Annotated[Prefilter | None, Field(description="Rules by which an import leaves texts out; none by default.")] = (
         None
     )
+    weak_labels: Annotated[WeakLabels, Field(description="Rules that label texts nobody has labelled; none by default.")] = (
+        WeakLabels()
+    )
     must_not_break: Annotated[
         tuple[Example, ...],
         Field(
@@ -150,7 +156,7 @@ class TaskSpec(Section):
     def keywords(self) -> Keywords | None:
         """What answers while there is no champion; None where the file lists no keywords."""
         kind = kinds.get(self.kind)
-        return kind.keywords(getattr(self, kind.declares, ())) if isinstance(kind, HasKeywords) else None
+        return kind.keywords(getattr(self, kind.declares, ())) if isinstance(kind, HasKeywords) else keywords_of_rules(self)
 
     @model_validator(mode="after")
     def _of_the_backend(self) -> Self:
@@ -220,6 +226,7 @@ class TaskSpec(Section):
             or label_words.misfit(self, of_whole_texts=isinstance(kind, ExcludesLabels))
             or measured.misfit(self, kind.declares if isinstance(kind, Measures) else None)
             or unfit_example(self)
+            or unfit_rules(self)
         )
 
     def accepts_label(self, label: str) -> bool:
@@ -293,6 +300,7 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
             "promotion": limits.Limit if "limits" in problem["loc"] else Promotion,
             "feedback": FeedbackPolicy,
             "review": Review,
+            "weak_labels": WeakRule if "rules" in problem["loc"][:-1] else WeakLabels,
             "dimensions": Dimension,
             "signals": Tag if "tags" in problem["loc"][:-1] else Category,
         }

@@ -17,7 +17,12 @@ def highest(answer: Answer) -> float | None:
 
 
 def abstains(answer: Answer, below: float) -> bool:
-    """Return whether the highest probability is below `below` (0..1; 0: never); without probabilities it is not."""
+    """Return whether the highest probability is below `below` (0..1; 0: never); without probabilities it is not.
+
+    Keywords, which have none, say it themselves where they find nothing.
+    """
+    if answer.get("abstained") is True:
+        return True
     if below <= 0.0:
         return False
     sure = highest(answer)

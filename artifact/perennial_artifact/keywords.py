@@ -85,7 +85,8 @@ def wrong(phrase: str) -> str | None:
 class Keywords:
     """A predictor made of rules: of each group the rule whose phrases occur most often answers, of several the first.
 
-    Immutable, safe for threads. Its answers are those of the kind of task that it is made for (`signals`).
+    Immutable, safe for threads. Its answers are those of the kind of task that it is made for: `signals`, `classification`,
+    `multilabel`.
     """
 
     def __init__(self, kind: str, rules: Sequence[Rule]) -> None:
@@ -112,7 +113,12 @@ class Keywords:
     def predict(self, texts: Sequence[str]) -> list[Answer]:
         """Return one answer per text, in order; `truncated`: only the first 50,000 characters were read."""
         say = _ANSWERS[self.kind]
-        return [{**say(self._groups, self.found(text)), "truncated": len(text) > _MOST_CHARS} for text in texts]
+        return [{**say(self, text), "truncated": len(text) > _MOST_CHARS} for text in texts]
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """What is decided by itself, in order."""
+        return self._groups
 
     def found(self, text: str) -> Mapping[str, Rule]:
         """Return the rule that answers for each group of which a phrase occurs."""
@@ -187,13 +193,45 @@ def _goes_on(phrase: tuple[_Word, ...], words: Sequence[str], at: int) -> bool:
     return len(behind) == len(phrase) - 1 and all(one.is_in(word) for one, word in zip(phrase[1:], behind, strict=True))
 
 
-def _signals(groups: Sequence[str], found: Mapping[str, Rule]) -> Answer:
+def _signals(keywords: Keywords, text: str) -> Answer:
+    found = keywords.found(text)
+
     def said(group: str) -> dict[str, Any]:
         rule = found.get(group)
         return {"score": 0.0, "tag": NOTHING} if rule is None else {"score": rule.score, "tag": rule.label}
 
-    return {"signals": {group: said(group) for group in groups}}
+    return {"signals": {group: said(group) for group in keywords.groups}}
 
 
-_ANSWERS: Mapping[str, Callable[[Sequence[str], Mapping[str, Rule]], Answer]] = {"signals": _signals}
-"""By kind of task, what the groups of its rules and the rules that were found answer."""
+def _label(keywords: Keywords, text: str) -> Answer:
+    """Answer with the label whose phrases occur most often, of several the first; of none that of the first rule without phrases.
+
+    Where there is no such rule either, the first label is given and the answer abstains.
+    """
+    hits = _by_label(keywords, text)
+    if hits:
+        return {"label": max(hits, key=hits.__getitem__), "scores": {}}
+    otherwise = next((rule.label for rule in keywords.rules if not rule.phrases), None)
+    if otherwise is None:
+        return {"label": keywords.rules[0].label, "scores": {}, "abstained": True}
+    return {"label": otherwise, "scores": {}}
+
+
+def _labels(keywords: Keywords, text: str) -> Answer:
+    return {"labels": sorted(_by_label(keywords, text)), "scores": {}}
+
+
+def _by_label(keywords: Keywords, text: str) -> dict[str, int]:
+    """Return how often phrases of each label occur, in the order of the rules."""
+    hits = keywords.hits(text)
+    found: dict[str, int] = {}
+    for number in sorted(hits):
+        label = keywords.rules[number].label
+        found[label] = found.get(label, 0) + hits[number]
+    return found
+
+
+_ANSWERS: Mapping[str, Callable[[Keywords, str], Answer]] = {
+    "signals": _signals, "classification": _label, "multilabel": _labels,
+}  # fmt: skip
+"""By kind of task, what keywords answer to a text."""

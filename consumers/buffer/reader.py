@@ -18,6 +18,10 @@ from consumers.defence.views import Defence, Quarantined, UserView, Views
 from consumers.labelling import frozen_pool, withheld
 from consumers.labelling.offers import Held, Pool
 from consumers.labelling.reading import Pools, Text, held, text_of
+from consumers.labelling.weak import stored as weak_stored
+from consumers.labelling.weak import texts as weak_texts
+from consumers.labelling.weak.stored import StoredLabel
+from consumers.labelling.weak.texts import Texts
 from consumers.labelling.withheld import AskedText, RequestAnswer, Withheld
 from consumers.rows import document_rows, set_aside
 from consumers.rows import requests as stored_requests
@@ -223,6 +227,16 @@ class BufferReader:
         """Return a text that an article or an example of the task holds, by its SHA-256; None where neither does."""
         with self._lock:
             return text_of(self._tables, text_sha256, task)
+
+    def weak_texts(self, task: TaskSpec, most: int) -> Texts:
+        """Return what a task's rules are applied to: the newest articles that nobody has labelled, and texts that people did."""
+        with self._upkeep.pinned(weak_texts.READ) as tables:
+            return weak_texts.texts_for(tables, task, min_quality=self._min_quality, most=most)
+
+    def weak_labels(self, task: str) -> list[StoredLabel]:
+        """Return the weak labels of a task that are stored, withdrawn ones too."""
+        with self._lock:
+            return weak_stored.stored_labels(self._tables, task)
 
     def held_by_ids(self, event_ids: Sequence[str]) -> list[Held]:
         """Return answers of users by their event ids, whatever was decided about them."""

@@ -30,6 +30,7 @@ from consumers.rows.documents import DocumentSides
 from consumers.rows.enrichment_rows import Enrichment, EnrichmentRows, StoryMember
 from consumers.rows.event_rows import Stored
 from consumers.rows.insertion import Insertion, InsertOutcome
+from consumers.rows.withdrawn import Withdrawn
 from consumers.tables import retention
 from consumers.tables.columns import ARRIVED, ENRICHMENT_OF, TextTable
 from consumers.tables.lance import Tables
@@ -64,6 +65,7 @@ class BufferWriter(BufferReader):
         self._insertion = Insertion(tables, max(highest) + 1)
         self._enrichment = EnrichmentRows(tables, max(numbered_up_to, buffer_folder.highest_seq(tables.folder)))
         self._judge = Judge(tables, self._enrichment, tasks)
+        self._withdrawn = Withdrawn(tables)
         self.erasings = 0
         """How often rows were erased through this buffer: what was read of them before must not be used again."""
         self.splits_moved = 0
@@ -157,6 +159,13 @@ class BufferWriter(BufferReader):
         with self._upkeep.changing(*ENRICHMENT_OF.values()), self._lock, self._made_durable():
             self._check_writing()
             return self._enrichment.take_out({row_id: ("dropped", why) for row_id, why in reasons.items()})
+
+    def withdraw_weak_labels(self) -> int:
+        """Take weak labels that hold no more out of training; returns how many there were. Durable."""
+        with self._upkeep.changing(*ENRICHMENT_OF.values()), self._lock, self._made_durable():
+            self._check_writing()
+            due = self._withdrawn.due()
+            return self._enrichment.take_out(due) if due else 0
 
     def release(self, row_ids: Sequence[str]) -> int:
         """Let labels train that were withheld while a pair of models was open; returns how many. Durable."""

@@ -98,10 +98,13 @@ class Enricher:
         resolved = self._buffer.resolve_waiting()
         articles, dropped_by_articles = self._enrich("articles")
         examples, dropped_by_examples = self._enrich("examples")
+        withdrawn = self._buffer.withdraw_weak_labels()
+        if withdrawn:
+            _log.info("weak_labels.withdrawn", rows=withdrawn)
         judged = self._judge(behind=examples == self._settings.batch_size)
         # Also when nothing waited: predictions are written by ingest alone, and nobody else compacts their table.
         self._buffer.optimize_if_due()
-        busy = resolved or articles or examples or judged.judged or judged.waiting
+        busy = resolved or articles or examples or withdrawn or judged.judged or judged.waiting
         self._nothing_waited_at = None if busy else writes
         if not busy:
             self._in_progress.nothing_waits()

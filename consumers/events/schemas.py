@@ -121,11 +121,11 @@ class _Answer(_Event):
 
 
 class Label(_Answer):
-    """A target chosen without looking at a model's answer."""
+    """A target chosen without looking at a model's answer; with origin `weak` what rules make of a text, which never tests."""
 
     type: Literal["label"] = "label"
     target: Annotated[dict[str, Any], Field(description="What is right.")]
-    origin: Literal["gold", "import", "audit"] = "gold"
+    origin: Literal["gold", "import", "audit", "weak"] = "gold"
     anchor: Annotated[StrictBool, Field(description="Belongs to the anchor set: never trained on, measures forgetting.")] = False
     document_id: Annotated[
         ArticleId | None,
@@ -145,6 +145,10 @@ class Label(_Answer):
     request: Annotated[ForeignId | None, Field(description="The request that it answers, with `selected_by: disagreement`.")] = (
         None
     )
+    weight: Annotated[
+        float | None,
+        Field(gt=0, le=1, description="What a label with `origin: weak` weighs beside a person's 1."),
+    ] = None
 
     @model_validator(mode="after")
     def _names_a_text(self) -> Self:
@@ -153,6 +157,12 @@ class Label(_Answer):
             raise ValueError(message)
         if (self.request is None) != (self.selected_by != "disagreement"):
             message = "request and selected_by: disagreement go together; send both or neither"
+            raise ValueError(message)
+        if (self.weight is None) != (self.origin != "weak"):
+            message = "weight and origin: weak go together; send both or neither"
+            raise ValueError(message)
+        if self.origin == "weak" and (self.anchor or self.annotator or self.selected_by or self.settles):
+            message = "a weak label neither tests nor is a person's; leave out anchor, annotator, selected_by and settles"
             raise ValueError(message)
         return self
 
@@ -210,6 +220,15 @@ class TaskSchema(_Event):
     ]
 
 
+class WeakLabelsWithdrawn(_Event):
+    """Weak labels of a task hold no more: its rules were changed, or somebody has labelled their texts."""
+
+    type: Literal["weak_labels_withdrawn"] = "weak_labels_withdrawn"
+    task: TaskName
+    event_ids: Annotated[tuple[EventId, ...], Field(min_length=1, max_length=1_000, description="By their event ids.")]
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+
+
 class Retrain(_Event):
     """Somebody asks for a run now."""
 
@@ -260,18 +279,20 @@ class Erase(_Event):
 
 
 Event = Annotated[
-    Article | Label | Feedback | PredictionMade | TaskSchema | Retrain | FeedbackReview | Erase, Field(discriminator="type")
+    Article | Label | Feedback | PredictionMade | TaskSchema | WeakLabelsWithdrawn | Retrain | FeedbackReview | Erase,
+    Field(discriminator="type"),
 ]
 EVENT_TYPES: Mapping[str, type[_Event]] = {
     "article": Article, "label": Label, "feedback": Feedback, "prediction": PredictionMade,
-    "task_schema": TaskSchema, "retrain": Retrain, "feedback_review": FeedbackReview, "erase": Erase,
+    "task_schema": TaskSchema, "weak_labels_withdrawn": WeakLabelsWithdrawn, "retrain": Retrain,
+    "feedback_review": FeedbackReview, "erase": Erase,
 }  # fmt: skip
 TOPIC_OF_TYPE: Mapping[str, str] = {
     "article": ARTICLES_TOPIC, "prediction": PREDICTIONS_TOPIC,
-    "label": FEEDBACK_TOPIC, "feedback": FEEDBACK_TOPIC, "task_schema": FEEDBACK_TOPIC,
+    "label": FEEDBACK_TOPIC, "feedback": FEEDBACK_TOPIC, "task_schema": FEEDBACK_TOPIC, "weak_labels_withdrawn": FEEDBACK_TOPIC,
     "retrain": FEEDBACK_TOPIC, "feedback_review": FEEDBACK_TOPIC, "erase": FEEDBACK_TOPIC,
 }  # fmt: skip
-AnyEvent = Article | Label | Feedback | PredictionMade | TaskSchema | Retrain | FeedbackReview | Erase
+AnyEvent = Article | Label | Feedback | PredictionMade | TaskSchema | WeakLabelsWithdrawn | Retrain | FeedbackReview | Erase
 _ADAPTER: TypeAdapter[AnyEvent] = TypeAdapter(Event)
 
 
@@ -312,7 +333,7 @@ def parse(
         raise DeadLetterError(reason, field="occurred_at")
     if isinstance(event, Label | Feedback):
         return with_target_read(event, tasks)
-    if isinstance(event, Retrain | TaskSchema | PredictionMade):
+    if isinstance(event, Retrain | TaskSchema | WeakLabelsWithdrawn | PredictionMade):
         task = _task(event.task, tasks)
         if isinstance(event, PredictionMade):
             check_answer(task, event.answer, event.text)

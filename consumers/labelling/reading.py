@@ -17,6 +17,7 @@ from config.tasks import TaskSpec
 from consumers.defence.views import Quarantined
 from consumers.events.schemas import content_sha256
 from consumers.labelling.offers import Held, Offer, Pool, Said
+from consumers.rows.eligibility import WEAK
 from consumers.rows.renames import asked_for, composed
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot, Tables
@@ -77,8 +78,9 @@ def pool(tables: Tables, task: TaskSpec, *, min_quality: float, audit_per_week: 
     Articles are looked at as far back as `promotion.window_days` before the newest one: what lies behind decides nothing.
     """
     own = f"task = {quoted(task.name)}"
-    labels = tables.scan("examples", ["row_id", "text_sha256", "annotator"], f"{own} AND verdict IS NULL")
-    placed = tables.scan("example_enrichment", ["story_id"], f"{own} AND verdict IS NULL AND split = 'test'")
+    by_people_alone = f"{own} AND verdict IS NULL AND origin != {quoted(WEAK)}"
+    labels = tables.scan("examples", ["row_id", "text_sha256", "annotator"], by_people_alone)
+    placed = tables.scan("example_enrichment", ["story_id"], f"{by_people_alone} AND split = 'test'")
     articles = articles_within(tables, task.promotion.window_days, min_quality)
     labelled = labels["text_sha256"].combine_chunks()
     test = articles.filter(pc.equal(articles["split"], "test"))

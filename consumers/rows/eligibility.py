@@ -13,6 +13,10 @@ Role = Literal["train", "test", "anchor", "corrections"]
 INDEPENDENT = ("gold", "import", "audit", "held_out")
 WITHHELD = "disagreement"
 """Chosen because two models disagree: such a row judges that pair alone, weighted, and is for nothing else while it is open."""
+WEAK = "weak"
+"""What rules make of a text: it trains where nobody has said anything of the text, and never tests."""
+WITHDRAWN = "weak label withdrawn: "
+"""Begins the reason of a weak label that was taken out of training; its story is none the worse for it."""
 RELEASED = "disagreement, released"
 """What the copy of it in `example_enrichment` says once the pair is decided: from then on the row trains like any label."""
 

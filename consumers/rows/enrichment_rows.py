@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from consumers.rows.eligibility import RELEASED, WITHHELD
+from consumers.rows.eligibility import RELEASED, WITHDRAWN, WITHHELD
 from consumers.rows.seen import SeenIds
 from consumers.tables.columns import ENRICHMENT_OF, EXAMPLE_FACTS, SCHEMAS, TextTable, is_one_of, moment, quoted
 from consumers.tables.lance import Tables
@@ -231,8 +231,12 @@ def _columns_of_counts(texts: str) -> list[str]:
 
 
 def _counts(texts: str, rows: pa.Table) -> pa.Array:
-    """Return which rows say anything of their story: users' texts that were left out for their own sake do not."""
+    """Return which rows say anything of their story: what was left out for its own sake does not.
+
+    Such are texts of users that stood on the wrong side of their document, and weak labels that hold no more.
+    """
     if texts != "examples":
         return pa.array([True] * rows.num_rows, pa.bool_())
-    apart = pc.and_(pc.equal(rows["split"], "dropped"), pc.is_null(rows["dropped_because"]))
-    return pc.invert(pc.and_(apart, pc.is_valid(rows["verdict"])))
+    of_users = pc.and_(pc.is_null(rows["dropped_because"]), pc.is_valid(rows["verdict"]))
+    withdrawn = pc.starts_with(pc.fill_null(rows["dropped_because"], ""), WITHDRAWN)
+    return pc.invert(pc.and_(pc.equal(rows["split"], "dropped"), pc.or_(of_users, withdrawn)))

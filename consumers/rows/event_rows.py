@@ -104,7 +104,8 @@ def example_row(ledger: Row, text: str, *, sequence: int, now: datetime) -> Row:
     """Return the example that a ledger row becomes once its text is known."""
     shared = (
         "task", "target", "origin", "verdict", "article_id", "document_id", "prediction_id", "model_version", "user_id", "source",
-        "anchor", "accepted_labels", "annotator", "settles", "note", "request", "payload_sha256", "topic", "partition", "offset",
+        "anchor", "accepted_labels", "annotator", "settles", "note", "request", "weight",
+        "payload_sha256", "topic", "partition", "offset",
         "event_time",
     )  # fmt: skip
     text_sha256 = content_sha256(text)
@@ -133,7 +134,7 @@ def _answer_rows(event: Label | Feedback, arrival: Row, accepted: Sequence[str] 
         "document_id": label.document_id if label else None,
         "annotator": label.annotator if label else None, "settles": label.settles if label else None,
         "note": label.note if label else None, "selected_by": label.selected_by if label else None,
-        "request": label.request if label else None,
+        "request": label.request if label else None, "weight": label.weight if label else None,
         "prediction_id": feedback.prediction_id if feedback else None,
         "model_version": feedback.model_version if feedback else None,
         "user_id": feedback.user_id if feedback else None,

@@ -77,6 +77,8 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             *_columns("note"),
             # The request that it answers, where it was chosen because two models disagree.
             *_columns("request"),
+            # Of a weak label: what it weighs in training.
+            *_columns("weight", kind=pa.float32()),
         ]
     ),
     "feedback": pa.schema(
@@ -88,6 +90,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             *_columns("document_id", "accepted_labels", "annotator"),
             *_columns("settles", kind=pa.bool_()),
             *_columns("note", "selected_by", "request"),
+            *_columns("weight", kind=pa.float32()),
         ]
     ),
     "predictions": pa.schema(

@@ -77,7 +77,7 @@ def freeze(
 def _candidates(snapshot: Snapshot, task: str) -> Iterator[Candidate]:
     facts = ["row_id", "event_time", "text_sha256", "origin", "selected_by", "verdict", "split", "quality", "story_id"]
     enriched = snapshot.scan(ENRICHMENT, facts, _of(task))
-    targets = snapshot.scan("examples", ["row_id", "target", "document_id", "article_id", "accepted_labels"], _of(task))
+    targets = snapshot.scan("examples", ["row_id", "target", "document_id", "article_id", "accepted_labels", "weight"], _of(task))
     judged = Judged(snapshot.scan("feedback_judgements", FACTS, _of(task)))
     joined = enriched.join(targets, "row_id", join_type="inner")
     for batch in joined.to_batches():

@@ -18,6 +18,7 @@ from config.kinds.kind import HasStrata
 from config.kinds.regression.dimensions import VALUES, score_of, tier_of
 from config.tasks import TaskSpec
 from consumers.rows.documents import document_of, place_of
+from consumers.rows.eligibility import WEAK
 from consumers.rows.renames import asked_for, composed
 from consumers.tables.lance import Snapshot
 from consumers.training_set.scopes import labels_of
@@ -131,7 +132,8 @@ def _documents_by_label(snapshot: Snapshot, task: TaskSpec) -> tuple[dict[str, s
 def _labelled(snapshot: Snapshot, task: TaskSpec) -> Iterator[tuple[str, str, frozenset[str]]]:
     in_force = composed((*asked_for(snapshot, task.name), task.renames))
     renames = (in_force,) if in_force else ()
-    own = f"task = '{task.name}'"
+    # What rules say neither tests nor says how often a label comes.
+    own = f"task = '{task.name}' AND origin != '{WEAK}'"
     columns = ["row_id", "split", "text_sha256"]
     enriched = snapshot.scan("example_enrichment", columns, f"{own} AND verdict IS NULL AND split IN ('train', 'test')")
     targets = snapshot.scan("examples", ["row_id", "document_id", "article_id", "target"], f"{own} AND verdict IS NULL")

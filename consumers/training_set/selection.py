@@ -13,7 +13,7 @@ from config.kinds import catalog as kinds
 from config.kinds.kind import ExcludesLabels, KnowsScope, Measures
 from config.tasks import TaskSpec
 from config.words import named
-from consumers.rows.eligibility import INDEPENDENT, RELEASED, Role, eligibility
+from consumers.rows.eligibility import INDEPENDENT, RELEASED, WEAK, Role, eligibility
 from consumers.rows.event_rows import canonical_json
 from consumers.rows.renames import composed, renamed
 from consumers.training_set import scopes
@@ -60,6 +60,8 @@ class Candidate:
     story_id: str | None = None
     accepted_labels: str | None = None
     """The labels that its closed task accepted when it came, as JSON; None: not known."""
+    weight: float | None = None
+    """Of a weak label: what it weighs beside a person's 1."""
 
     @property
     def vouches(self) -> bool:
@@ -142,6 +144,7 @@ def select(
         for best, is_new in _best(texts, task, learnt)
     }
     times = {row.example_id: row.event_time for row in by_role["train"]}
+    weak = frozenset(row.example_id for row in by_role["train"] if row.origin == WEAK)
     waiting: Mapping[str, int] = {}
     if task.labels == "open":
         counts = Counter(label for row in train.values() for label in labels_of(row.target))
@@ -150,7 +153,7 @@ def select(
         # A text with one such label still teaches its others: the learner leaves the one unknown by itself.
         if not kinds.get(task.kind).several:
             train = _without_labels_that_wait(train, counts, waiting, task, left_out)
-    train = _within_budget(train, times, max_rows, left_out)
+    train = _within_budget(train, times, max_rows, left_out, weak)
 
     rows = dict(train)
     rows |= _held_out("test", _recent(by_role["test"], task.promotion.window_days), task, known)
@@ -213,19 +216,23 @@ def _by_text(rows: Iterable[Candidate]) -> dict[str, list[Candidate]]:
 
 
 def _best(texts: Mapping[str, Sequence[Candidate]], task: TaskSpec, learnt: frozenset[str]) -> Iterable[tuple[Candidate, bool]]:
-    """Yield one row per text and whether its answer is new: labels first, then what weighs most, then the newest."""
+    """Yield one row per text and whether its answer is new.
+
+    Labels first, weak ones last, then what weighs most, then the newest.
+    """
     for rows in texts.values():
-        best = max(rows, key=lambda row: (_is_label(row), _weight(row, task), row.event_time, row.example_id))
+        best = max(rows, key=lambda row: (_rank(row), _weight(row, task), row.event_time, row.example_id))
         # Another row may have taught the same answer for the same text.
         yield best, learnt.isdisjoint(row.example_id for row in rows if row.target == best.target)
 
 
-def _is_label(row: Candidate) -> bool:
-    return row.selected_by in (*INDEPENDENT, RELEASED)
+def _rank(row: Candidate) -> int:
+    """Return how far a row goes before others of its text: a label before users' answers, and these before what rules say."""
+    return 2 if row.selected_by in (*INDEPENDENT, RELEASED) else 0 if row.origin == WEAK else 1
 
 
 def _weight(row: Candidate, task: TaskSpec) -> float:
-    return task.feedback.weight(row.verdict) * row.trust
+    return task.feedback.weight(row.verdict) * row.trust * (1.0 if row.weight is None else row.weight)
 
 
 class _Known:
@@ -301,13 +308,17 @@ def _without_labels_that_wait(
 
 
 def _within_budget(
-    train: Mapping[str, Chosen], times: Mapping[str, datetime], max_rows: int, left_out: Counter[str]
+    train: Mapping[str, Chosen], times: Mapping[str, datetime], max_rows: int, left_out: Counter[str], weak: frozenset[str]
 ) -> dict[str, Chosen]:
     """Keep `max_rows`: the new rows, newest first, then as many of the others as there is room for, from all ages alike.
 
-    Feedback comes after all labels: what users send must not crowd them out.
+    Feedback comes after all labels, and `weak` ones last: neither what users send nor what rules say must crowd out the others.
     """
-    newest_first = sorted(train, key=lambda each: (train[each].contributor is None, times[each], each), reverse=True)
+
+    def rank(each: str) -> tuple[bool, bool, datetime, str]:
+        return each not in weak, train[each].contributor is None, times[each], each
+
+    newest_first = sorted(train, key=rank, reverse=True)
     new = [example_id for example_id in newest_first if train[example_id].is_new][:max_rows]
     old = [example_id for example_id in newest_first if not train[example_id].is_new]
     # Not the newest of them: replay samples from what stays here, and what it never sees is forgotten.

@@ -13,6 +13,7 @@ from config.errors import PerennialError, UserError
 from config.files.private import keep_private, refusal
 from daemon.cli import (
     backups,
+    bootstrap,
     dead_letters,
     erasure,
     evaluating,
@@ -37,6 +38,7 @@ from daemon.cli import (
     topics,
     train,
     verifying,
+    weak,
 )
 from daemon.cli.output import Console, say
 
@@ -71,9 +73,11 @@ def _options(
 for group in (
     init,
     operate,
+    bootstrap,
     train,
     pausing,
     importing,
+    weak,
     evaluating,
     verifying,
     runs,

@@ -90,7 +90,7 @@ def _ask_for_a_run(task: str, *, promote: bool, full: bool, overrides: Overrides
     settings = load_settings()
     from daemon.operations import training_now  # noqa: PLC0415 - heavy
 
-    with _Shown(task, quiet=as_json) as watch:
+    with Shown(task, quiet=as_json) as watch:
         run = training_now.train(settings, task, promote=promote, full=full, overrides=overrides, watch=watch)
     if as_json:
         print_json(run)
@@ -107,7 +107,7 @@ def _repeat(which: str, *, as_json: bool) -> None:
     from daemon.operations.repeating import repeat  # noqa: PLC0415 - heavy
 
     training_now.quiet_log(settings)
-    with _Shown(which, quiet=as_json) as watch:
+    with Shown(which, quiet=as_json) as watch:
         found = repeat.repeat(settings, which, watch.hears)
     if as_json:
         print_json(found)
@@ -122,7 +122,7 @@ def _try_out(task: str, part: str, *, full: bool, overrides: Overrides, as_json:
 
     wanted = trying.Part.read(part)
     training_now.quiet_log(settings)
-    with _Shown(task, quiet=as_json) as watch:
+    with Shown(task, quiet=as_json) as watch:
         found = trying.attempt(settings, task, wanted, full=full, overrides=overrides, report=watch.hears)
     if as_json:
         print_json(found)
@@ -193,7 +193,7 @@ def _print_trial(found: Trial) -> None:
     )
 
 
-class _Shown:
+class Shown:
     """A bar on a terminal; elsewhere each new line of progress, as JSON on standard error."""
 
     def __init__(self, task: str, *, quiet: bool) -> None:

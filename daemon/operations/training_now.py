@@ -32,7 +32,7 @@ from registry.store import Registry
 
 _FOLLOW_S = 0.3
 _PICK_UP_LIMIT_S = 60.0
-_OVER = frozenset({"decided", "failed"})
+OVER = frozenset({"decided", "failed"})
 
 
 class Ahead(NamedTuple):
@@ -82,10 +82,10 @@ def train(
         )  # fmt: skip
         queue = Queue(settings, task)
         stack.callback(queue.close)
-        check = _nothing_to_check
+        check = nothing_to_check
         if leader.of(registry).holder is None:
-            check = stack.enter_context(_DaemonHere(settings)).check
-        run = _follow(settings, registry, task, request_key(event_id), queue=queue, check=check, watch=watch)
+            check = stack.enter_context(DaemonHere(settings)).check
+        run = follow(settings, registry, task, request_key(event_id), queue=queue, check=check, watch=watch)
         return runs.of(run)
 
 
@@ -107,7 +107,7 @@ def _refuse_without_examples(settings: Settings, task: str) -> None:
     raise UserError(nothing)
 
 
-class _DaemonHere:
+class DaemonHere:
     """A daemon without serving in this process, for as long as the block lasts."""
 
     def __init__(self, settings: Settings) -> None:
@@ -137,8 +137,12 @@ class _DaemonHere:
             self._error = error
 
 
-def _nothing_to_check() -> None:
+def nothing_to_check() -> None:
     """Do nothing: a daemon elsewhere does the work, and the registry shows it."""
+
+
+Check = Callable[[], None]
+"""Raises what ended the daemon in this process."""
 
 
 class Queue:
@@ -197,7 +201,7 @@ class Patience:
         return self._clock() - self._since > self._limit_s
 
 
-def _follow(
+def follow(
     settings: Settings,
     registry: Registry,
     task: str,
@@ -207,10 +211,11 @@ def _follow(
     check: Callable[[], None],
     watch: Watch,
 ) -> Run:
+    """Return the run of a request once it is over. Raises `RetryError` where it waits to be tried again."""
     patience = Patience(_PICK_UP_LIMIT_S)
     while True:
         run = next(iter(registry.runs.triggered(key, task)), None)
-        if run is not None and run.state in _OVER:
+        if run is not None and run.state in OVER:
             return run
         if run is not None and run.retry_at is not None:
             raise RetryError(_tried_later(run))

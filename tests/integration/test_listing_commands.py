@@ -40,6 +40,8 @@ QUIET = {
     "demo",
     "init",
     "import",
+    "weak",
+    "bootstrap",
     "predict",
     "evaluate",
     "compare",

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import load_task
+from perennial_artifact.abstaining import abstains
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.keywords import Keywords, Rule, is_version_of_keywords, version_of, wrong
+from tests.support import weak
 
 RULES = [
     Rule("crime", "theft", -0.5, ("theft", "pickpocket*", "stolen goods", "stöld")),
@@ -127,3 +129,43 @@ def test_the_brand_of_english_is_no_swedish_fire() -> None:
     assert task.keywords is not None
     [answer] = task.keywords.predict(["A brand new adventure for the brand"])
     assert {one["tag"] for one in answer["signals"].values()} == {"none"}
+
+
+TOPICS = [
+    Rule("", "sport", 1.0, ("match*", "cup final")),
+    Rule("", "economy", 1.0, ("rates",)),
+    Rule("", "sport", 1.0, ("goal",)),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "label"), [("A match", "sport"), ("Rates, rates and a match", "economy"), ("A match, a goal, rates", "sport")]
+)
+def test_one_label_a_text_is_the_one_whose_phrases_occur_most_often(text: str, label: str) -> None:
+    [answer] = Keywords("classification", TOPICS).predict([text])
+    assert answer == {"label": label, "scores": {}, "truncated": False}
+
+
+def test_a_text_without_a_phrase_gets_the_label_named_for_it_or_an_answer_that_abstains() -> None:
+    [answer] = Keywords("classification", [*TOPICS, Rule("", "other", 1.0, ())]).predict(["Weather"])
+    assert (answer["label"], abstains(answer, 0.0)) == ("other", False)
+    [answer] = Keywords("classification", TOPICS).predict(["Weather"])
+    assert (answer["label"], abstains(answer, 0.0)) == ("sport", True)
+
+
+def test_several_labels_a_text_are_all_that_are_found() -> None:
+    answers = Keywords("multilabel", TOPICS).predict(["A match and rates", "Weather"])
+    assert [answer["labels"] for answer in answers] == [["economy", "sport"], []]
+
+
+def test_a_task_file_with_rules_answers_by_their_words() -> None:
+    spec = weak.task(
+        {"name": "a", "label": "sport", "words": ["match"]},
+        {"name": "title alone", "label": "sport", "words": ["cup"], "fields": ["title"]},
+        {"name": "pattern", "label": "economy", "regex": ["rate"]},
+        weak={"otherwise": "other"},
+    )
+    assert spec.keywords is not None
+    assert [(rule.label, rule.phrases) for rule in spec.keywords.rules] == [("sport", ("match",)), ("other", ())]
+    assert weak.task({"name": "pattern", "label": "economy", "regex": ["rate"]}).keywords is None
+    assert Keywords.of(json.loads(json.dumps(spec.keywords.as_json()))) == spec.keywords

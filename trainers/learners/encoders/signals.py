@@ -120,16 +120,16 @@ class _Signals:
         return choosing.start(rows, self.before, self.plan.spec.training.loss)
 
     def read(self, seen: Seen, start: SignalStart) -> SignalRows:  # noqa: ARG002 - the same however a run began
-        return signal_rows(self.rows, seen.features, self.found.shown, self.plan.spec.keywords)
+        return signal_rows(self.rows, seen.features, self.found.shown, self.plan.keywords)
 
     def settled(self, choice: Choice) -> Choice:
         return choice
 
     def solve(self, rows: SignalRows, choice: Choice, about: Solved, unlabelled: Features | None) -> Solution:
-        spec, taught = self.plan.spec, self.plan.taught
+        spec, taught, keywords = self.plan.spec, self.plan.taught, self.plan.keywords
         if taught is not None:
-            rows = taught_signals(rows, self.rows, self.found.shown, taught, unlabelled, spec.keywords)
-        head = build(rows, self.found.shown, choice, spec.training.loss, about, keywords=spec.keywords)
+            rows = taught_signals(rows, self.rows, self.found.shown, taught, unlabelled, keywords)
+        head = build(rows, self.found.shown, choice, spec.training.loss, about, keywords=keywords)
         return Solution(head, tuple(one.name for one in head.categories))
 
     def format(self, *, blocks: bool) -> str:  # noqa: ARG002 - there are none

@@ -1,0 +1,126 @@
+"""The texts that rules read: articles of the train side that nobody has labelled, and labelled texts that judge the rules."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from config.task_files.weak_labels import Place
+from config.tasks import TaskSpec
+from consumers.labelling.reading import articles_within
+from consumers.rows.documents import document_of
+from consumers.rows.eligibility import INDEPENDENT, RELEASED, WEAK
+from consumers.rows.renames import asked_for, composed
+from consumers.tables.columns import is_one_of, quoted
+from consumers.tables.lance import Snapshot
+from consumers.training_set.selection import usable_target
+
+READ = ("articles", "article_enrichment", "examples", "example_enrichment", "requests")
+_ALL_TIME_DAYS = 36_500.0
+
+
+@dataclass(frozen=True, slots=True)
+class WeakText:
+    """A text, and what else rules may look at."""
+
+    text_sha256: str
+    text: str
+    event_time: datetime
+    language: str = ""
+    article_id: str | None = None
+    url: str = ""
+    publisher: str = ""
+    source: str = ""
+    section: str = ""
+
+    def part(self, place: Place) -> str:
+        """Return what stands there. The title is what lies before the first blank line, and all of a text without one."""
+        if place in ("title", "body"):
+            title, _, body = self.text.partition("\n\n")
+            return title if place == "title" else body
+        return str(getattr(self, place))
+
+
+@dataclass(frozen=True, slots=True)
+class GoldText:
+    """A text that people labelled."""
+
+    text: WeakText
+    target: Mapping[str, Any]
+    """Under the names of today."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What rules are applied to."""
+
+    unlabelled: Sequence[WeakText]
+    """Newest first, each text once, without those that anybody has labelled."""
+    gold: Sequence[GoldText]
+    """Of the train side, so that nobody tunes rules on rows that test."""
+    labelled: int
+    """Articles left out because somebody has labelled them, or given feedback on them."""
+    unenriched: int
+    """Articles that cannot be looked at yet."""
+
+
+def texts_for(snapshot: Snapshot, task: TaskSpec, *, min_quality: float, most: int) -> Texts:
+    """Return the newest `most` articles that nobody has labelled, and the texts that people did, of the train side."""
+    found = articles_within(snapshot, _ALL_TIME_DAYS, min_quality)
+    found = found.filter(pc.equal(found["split"], "train"))
+    said = snapshot.scan("examples", ["text_sha256"], f"task = {quoted(task.name)} AND origin != {quoted(WEAK)}")
+    taken = pc.is_in(found["text_sha256"], value_set=pc.unique(said["text_sha256"]).drop_null())
+    free = found.filter(pc.invert(taken)).slice(0, most)
+    enriched = snapshot.scan("article_enrichment", ["row_id"]).num_rows
+    stored = snapshot.scan("articles", ["row_id"]).num_rows
+    return Texts(_articles(snapshot, free), _gold(snapshot, task), found.num_rows - free.num_rows, max(0, stored - enriched))
+
+
+def _articles(snapshot: Snapshot, chosen: pa.Table) -> list[WeakText]:
+    ids = chosen["row_id"].to_pylist()
+    if not ids:
+        return []
+    columns = ["row_id", "text", "article_id", "url", "publisher", "source", "extra"]
+    rows = {row["row_id"]: row for row in snapshot.lookup("articles", "row_id", ids, columns).to_pylist()}
+    languages = snapshot.lookup("article_enrichment", "row_id", ids, ["row_id", "language"])
+    language = dict(zip(languages["row_id"].to_pylist(), languages["language"].to_pylist(), strict=True))
+    return [
+        WeakText(
+            one["text_sha256"], row["text"], one["event_time"], language.get(one["row_id"]) or "", row["article_id"],
+            row["url"] or "", row["publisher"] or "", row["source"] or "", _section(row["extra"]),
+        )
+        for one in chosen.select(["row_id", "text_sha256", "event_time"]).to_pylist()
+        if (row := rows.get(one["row_id"])) is not None
+    ]  # fmt: skip
+
+
+def _section(extra: str | None) -> str:
+    """Return the section that a crawler sent with an article; empty where it sent none."""
+    found = json.loads(extra).get("section") if extra else None
+    return found if isinstance(found, str) else ""
+
+
+def _gold(snapshot: Snapshot, task: TaskSpec) -> list[GoldText]:
+    own = f"task = {quoted(task.name)}"
+    of_people = f"{own} AND split = 'train' AND verdict IS NULL AND {is_one_of('selected_by', (*INDEPENDENT, RELEASED))}"
+    placed = snapshot.scan("example_enrichment", ["row_id", "language", "event_time"], of_people)
+    targets = snapshot.scan("examples", ["row_id", "text", "text_sha256", "target", "document_id", "article_id"], own)
+    in_force = composed((*asked_for(snapshot, task.name), task.renames))
+    newest: dict[str, GoldText] = {}
+    for row in (
+        placed.join(targets, "row_id", join_type="inner")
+        .sort_by([("event_time", "ascending"), ("row_id", "ascending")])
+        .to_pylist()
+    ):
+        target = usable_target(row["target"], task, (in_force,) if in_force else ())
+        if target is not None:
+            document = document_of(row["document_id"], row["article_id"])
+            text = WeakText(row["text_sha256"], row["text"], row["event_time"], row["language"] or "", document)
+            newest[row["text_sha256"]] = GoldText(text, json.loads(target))
+    return list(newest.values())

@@ -1,0 +1,191 @@
+"""From raw articles to a first champion: import, enrich, label by rules, train, and let the gate decide.
+
+Each step looks at what is there already, so a second run goes on where the first was stopped, and does nothing twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from config.errors import RunFailedError, UserError
+from config.files.private import prepare
+from config.settings import Settings
+from config.tasks import TaskSpec, load_tasks
+from config.words import counted
+from consumers.buffer.open import open_reader
+from consumers.formats.importing import Import
+from consumers.log.open import open_event_log
+from daemon.flow.groups import CONSUMERS
+from daemon.operations import importing, training_now, weak_labels
+from daemon.operations.weak_labels import Applied, Look
+from daemon.process import leader
+from daemon.training import asking
+from daemon.training.triggers import request_key
+from daemon.views.models import runs
+from registry import promotion
+from registry.store import Registry
+
+ACTOR = "perennial bootstrap"
+_WAIT_S = 0.3
+_LIMIT_S = 60.0
+Step = Literal["importing", "reading", "enriching", "labelling"]
+
+
+class Watch(training_now.Watch, Protocol):
+    """Receives the progress."""
+
+    def does(self, step: Step, share: float | None, left: int = 0) -> None:
+        """A step before the run is under way; `share` of it is done, and so many texts are left."""
+        ...
+
+    def labelled(self, seen: Look, applied: Applied) -> None:
+        """The rules have spoken."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What it came to."""
+
+    task: str
+    imported: int
+    """Articles that were new."""
+    known: int
+    texts: int
+    labels: Applied
+    run: runs.Run | None
+    """The run that was made; None where nothing was new."""
+    champion: str | None
+    promoted: Literal["gate", "bootstrap"] | None
+    """Who made it the champion now: the gate; or this command, because no label of a person could decide."""
+    test_rows: int
+    """Held-out labels of people that decided, or would have."""
+    test_rows_needed: int
+
+
+def bootstrap(settings: Settings, name: str, files: Sequence[Import], *, promote: bool, watch: Watch) -> Outcome:
+    """Carry it all out and return what came of it; a daemon that runs does its part, else one in this process.
+
+    With `promote`, a first version that no held-out label can judge becomes the champion all the same, and the history says so.
+    Raises `UserError` for a task without rules or one that is paused, and where the rules label nothing.
+    """
+    task = weak_labels.task_with_rules(settings, name)
+    training_now.quiet_log(settings)
+    prepare(settings.data_dir)
+    with ExitStack() as stack:
+        registry = Registry.open(settings.registry_url)
+        stack.callback(registry.close)
+        asking.refuse_paused(registry, name)
+        new = known = 0
+        for found in files:
+            sent = importing.send(settings, found, rate=None, progress=lambda share: watch.does("importing", share))
+            new, known = new + sent.new, known + sent.known
+        check = training_now.nothing_to_check
+        if leader.of(registry).holder is None:
+            check = stack.enter_context(training_now.DaemonHere(settings)).check
+        _until_enriched(settings, check, watch)
+        seen = weak_labels.look(settings, name, lambda share: watch.does("labelling", share))
+        if not seen.figures.labelled:
+            raise UserError(_nothing_labelled(seen))
+        applied = weak_labels.apply(settings, seen)
+        watch.labelled(seen, applied)
+        changed = bool(applied.new or applied.withdrawn)
+        run = _run(settings, registry, name, check, watch, changed=changed)
+        return _promoted(registry, task, run, promote=promote, imported=(new, known), seen=seen, applied=applied)
+
+
+def _run(
+    settings: Settings, registry: Registry, name: str, check: training_now.Check, watch: Watch, *, changed: bool
+) -> runs.Run:
+    """Return the run on the labels that stand: a new one, or where nothing has changed the one that was begun or made on them."""
+    newest = next(iter(registry.runs.list(name)), None)
+    if newest is not None and not changed:
+        if newest.state == "decided" and newest.version is not None:
+            return runs.of(newest)
+        key = newest.trigger_key if newest.state not in training_now.OVER else None
+    else:
+        key = None
+    if key is None:
+        why = "labels by the rules of the task file"
+        key = request_key(asking.ask_for_run(settings, name, full=False, promote=True, by=ACTOR, why=why))
+    with closing(training_now.Queue(settings, name)) as queue:
+        return runs.of(training_now.follow(settings, registry, name, key, queue=queue, check=check, watch=watch))
+
+
+def _promoted(
+    registry: Registry, task: TaskSpec, run: runs.Run, *, promote: bool, imported: tuple[int, int], seen: Look, applied: Applied
+) -> Outcome:
+    """Return what the run came to; where nothing could judge a first version, make it the champion if that is wanted."""
+    by: Literal["gate", "bootstrap"] | None = None
+    rows = (run.comparison.rows or 0) if run.comparison is not None else 0
+    before = registry.versions.champion(task.name)
+    if before is not None and before.version == run.version:
+        by = "gate" if run.verdict == "promote" else "bootstrap"
+    elif promote and before is None and run.version is not None and _may_be_better(run):
+        promotion.promote_by_hand(registry, run.version, actor=ACTOR, reason=_why(run.version, rows, task))
+        by = "bootstrap"
+    champion = registry.versions.champion(task.name)
+    return Outcome(
+        task.name, imported[0], imported[1], seen.figures.texts, applied, run, champion.version if champion else None, by, rows,
+        task.promotion.min_test_examples,
+    )  # fmt: skip
+
+
+def _may_be_better(run: runs.Run) -> bool:
+    """Return whether too little could judge a version, and nothing that could speaks against it."""
+    seen = run.comparison
+    return run.verdict == "insufficient_evidence" and (seen is None or not seen.rows or (seen.gain or 0.0) > 0)
+
+
+def _why(version: str, rows: int, task: TaskSpec) -> str:
+    return (
+        f"first version {version}, learnt from weak labels; not decided by the gate: {rows} of the "
+        f"{task.promotion.min_test_examples} held-out labels of people that it needs"
+    )
+
+
+def _until_enriched(settings: Settings, check: training_now.Check, watch: Watch) -> None:
+    """Return once all events are read and all articles enriched. Raises `RunFailedError` where nothing moves for a minute."""
+    patience = training_now.Patience(_LIMIT_S)
+    most = 0
+    while True:
+        check()
+        unread = _unread(settings)
+        waiting = 0 if unread else _unenriched(settings)
+        if not unread and not waiting:
+            return
+        if patience.is_out((unread, waiting)):
+            message = (
+                f"{counted(unread, 'event')} unread, {counted(waiting, 'text')} not enriched, and no progress for "
+                f"{_LIMIT_S:.0f} s; `perennial status` says why. Run this command again to go on"
+            )
+            raise RunFailedError(message)
+        most = max(most, waiting)
+        watch.does("reading" if unread else "enriching", None if unread else 1.0 - waiting / most, unread or waiting)
+        time.sleep(_WAIT_S)
+
+
+def _unread(settings: Settings) -> int:
+    total = 0
+    with closing(open_event_log(settings)) as event_log:
+        for group, topic in CONSUMERS.items():
+            with closing(event_log.source(group, [topic])) as source:
+                total += sum(source.lag().values())
+    return total
+
+
+def _unenriched(settings: Settings) -> int:
+    if not settings.buffer_dir.exists():
+        return 0
+    tasks = load_tasks(settings.tasks_folder)
+    with closing(open_reader(settings.buffer_dir, tasks=tasks, min_quality=settings.enrich.min_quality)) as buffer:
+        return buffer.behind("articles").texts + buffer.behind("examples").texts
+
+
+def _nothing_labelled(seen: Look) -> str:
+    told = "; ".join(seen.figures.warnings[:3])
+    return f"the rules of task {seen.task.name} label none of {counted(seen.figures.texts, 'text')}; nothing was trained. {told}"
