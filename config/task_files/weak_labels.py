@@ -98,6 +98,9 @@ class WeakLabels(Section):
     min_probability: Annotated[
         float, Field(ge=0, le=1, description="A label that is less probable by the label model is not given.")
     ] = 0.5
+    models: Annotated[
+        bool, Field(description="Whether stored answers of the task's models take part, each version as a source of its own.")
+    ] = False
     prior: Annotated[
         dict[LabelName, Annotated[float, Field(gt=0, le=1)]],
         Field(description="Share of the texts that have each label, where it is known (classification); else it is estimated."),
@@ -186,6 +189,8 @@ def misfit(task: TaskSpec) -> str | None:
     if task.kind != "classification" and (given.otherwise is not None or given.prior):
         what = "otherwise" if given.otherwise is not None else "prior"
         return f"weak_labels.{what} needs one label a text, and kind {task.kind} has others; remove it"
+    if task.kind == "ner" and given.models:
+        return "weak_labels.models is not built for kind ner; remove it"
     return _unfit_label(task) or _unfit_names(task)
 
 

@@ -67,6 +67,8 @@ def show(seen: Figures) -> None:
     if seen.gold:
         say(f"accuracy by {counted(seen.gold, 'text')} that people labelled (of the train side)", indent=2)
     table("", ("rule", "label", "finds", "share", "meets others", "disagrees", "accuracy", "believed"), map(_row, seen.rules))
+    for version, right in seen.models.items():
+        say(f"answers of {version} are believed in {right:.0%}", indent=2)
     for warning in seen.warnings:
         say(("please check: ", "yellow"), warning, indent=2)
 

@@ -17,6 +17,7 @@ from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
 from config.words import counted
 from consumers.buffer.open import open_reader
+from consumers.buffer.reader import BufferReader
 from consumers.formats.importing import Import
 from consumers.log.open import open_event_log
 from daemon.flow.groups import CONSUMERS
@@ -149,41 +150,52 @@ def _why(version: str, rows: int, task: TaskSpec) -> str:
 
 
 def _until_enriched(settings: Settings, check: training_now.Check, watch: Watch) -> None:
-    """Return once all events are read and all articles enriched. Raises `RunFailedError` where nothing moves for a minute."""
-    patience = training_now.Patience(_LIMIT_S)
-    most = 0
-    while True:
-        check()
-        unread = _unread(settings)
-        waiting = 0 if unread else _unenriched(settings)
-        if not unread and not waiting:
-            return
-        if patience.is_out((unread, waiting)):
-            message = (
-                f"{counted(unread, 'event')} unread, {counted(waiting, 'text')} not enriched, and no progress for "
-                f"{_LIMIT_S:.0f} s; `perennial status` says why. Run this command again to go on"
-            )
-            raise RunFailedError(message)
-        most = max(most, waiting)
-        watch.does("reading" if unread else "enriching", None if unread else 1.0 - waiting / most, unread or waiting)
-        time.sleep(_WAIT_S)
+    """Return once all events are read and all texts enriched. Raises `RunFailedError` where nothing moves for a minute."""
+    patience, most = training_now.Patience(_LIMIT_S), 0
+    with closing(_Backlog(settings)) as backlog:
+        while True:
+            check()
+            unread, waiting = backlog.left()
+            if not unread and not waiting:
+                return
+            if patience.is_out((unread, waiting)):
+                left = f"{counted(unread, 'event')} unread, {counted(waiting, 'text')} not enriched"
+                message = (
+                    f"{left}, and no progress for {_LIMIT_S:.0f} s; `perennial status` says why. Run this command again to go on"
+                )
+                raise RunFailedError(message)
+            most = max(most, waiting)
+            watch.does("reading" if unread else "enriching", None if unread else 1.0 - waiting / most, unread or waiting)
+            time.sleep(_WAIT_S)
 
 
-def _unread(settings: Settings) -> int:
-    total = 0
-    with closing(open_event_log(settings)) as event_log:
-        for group, topic in CONSUMERS.items():
-            with closing(event_log.source(group, [topic])) as source:
-                total += sum(source.lag().values())
-    return total
+class _Backlog:
+    """What a daemon has not read, or not enriched, yet."""
 
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._log = open_event_log(settings)
+        self._sources = [self._log.source(group, [topic]) for group, topic in CONSUMERS.items()]
+        self._buffer: BufferReader | None = None
 
-def _unenriched(settings: Settings) -> int:
-    if not settings.buffer_dir.exists():
-        return 0
-    tasks = load_tasks(settings.tasks_folder)
-    with closing(open_reader(settings.buffer_dir, tasks=tasks, min_quality=settings.enrich.min_quality)) as buffer:
-        return buffer.behind("articles").texts + buffer.behind("examples").texts
+    def left(self) -> tuple[int, int]:
+        """Return the events that are unread and, once there are none, the texts that are not enriched."""
+        if unread := sum(sum(source.lag().values()) for source in self._sources):
+            return unread, 0
+        if self._buffer is None and self._settings.buffer_dir.exists():
+            tasks, min_quality = load_tasks(self._settings.tasks_folder), self._settings.enrich.min_quality
+            self._buffer = open_reader(self._settings.buffer_dir, tasks=tasks, min_quality=min_quality)
+        if self._buffer is None:
+            return 0, 0
+        return 0, self._buffer.behind("articles").texts + self._buffer.behind("examples").texts
+
+    def close(self) -> None:
+        """Release the handles."""
+        for source in self._sources:
+            source.close()
+        self._log.close()
+        if self._buffer is not None:
+            self._buffer.close()
 
 
 def _nothing_labelled(seen: Look) -> str:

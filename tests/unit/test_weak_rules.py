@@ -154,17 +154,17 @@ def test_entities_are_marked_in_the_case_that_words_are_written_in() -> None:
 
 
 def test_a_pattern_that_backtracks_for_ever_is_stopped_and_switched_off() -> None:
-    spec = task({"name": "evil", "label": "a", "regex": [r"^(\w+\s?)*$"]}, {"name": "good", "label": "b", "words": ["ends"]})
+    spec = task({"name": "evil", "label": "a", "regex": [r"(a|aa)+$"]}, {"name": "good", "label": "b", "words": ["ends"]})
     rules = Rules(rules_of(spec), pattern_time_s=0.01)
-    hard = "word " * 40 + "!"
+    hard = "a" * 60 + "!"
     for number in range(MOST_STOPPED + 5):
         assert rules.found(text(f"ends {number} {hard}")) == [1], "other rules go on"
     assert rules.stopped == {0: MOST_STOPPED}
     assert rules.is_off(0)
-    assert rules.found(text("word")) == [], "what is switched off says nothing more"
+    assert rules.found(text("aaa")) == [], "what is switched off says nothing more"
 
 
 def test_a_pattern_for_entities_is_stopped_too() -> None:
-    rules = Rules(rules_of(task({"name": "evil", "label": "X", "regex": [r"^(\w+\s?)*$"]}, kind="ner")), pattern_time_s=0.01)
-    assert rules.marks(text("word " * 40 + "!")) == []
+    rules = Rules(rules_of(task({"name": "evil", "label": "X", "regex": [r"(a|aa)+$"]}, kind="ner")), pattern_time_s=0.01)
+    assert rules.marks(text("a" * 60 + "!")) == []
     assert rules.stopped == {0: 1}

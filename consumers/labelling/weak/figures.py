@@ -66,6 +66,8 @@ class Figures:
     labels: Mapping[str, int]
     """Texts that get each label, most frequent first."""
     rules: Sequence[RuleFigures]
+    models: Mapping[str, float]
+    """By version of the task's models how often its answers are right by the label model; empty where they take no part."""
     warnings: Sequence[str]
 
 
@@ -73,14 +75,14 @@ def figures(found: Found, labelled: Labelled) -> Figures:
     """Return what is told of the rules of a task."""
     counts: Counter[str] = Counter()
     for one in labelled.labels:
-        counts.update(dict.fromkeys(names_of(one.target, found.task.kind)))
+        counts.update(set(names_of(one.target, found.task.kind)))
     meets = list(_meetings(found))
     rules = [_of_rule(found, labelled, number, meets) for number in range(len(found.rules))]
     seen = Figures(
         task=found.task.name, texts=len(found.fired), covered=sum(map(bool, found.fired)), labelled=len(labelled.labels),
         unsure=labelled.unsure, conflicts=sum(bool(against) for _with, against in meets), people=found.texts.labelled,
         gold=len(found.texts.gold), unenriched=found.texts.unenriched,
-        labels=dict(counts.most_common()), rules=rules, warnings=(),
+        labels=dict(counts.most_common()), rules=rules, models=labelled.models, warnings=(),
     )  # fmt: skip
     return replace(seen, warnings=tuple(_warnings(seen, found, labelled)))
 

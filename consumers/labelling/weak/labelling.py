@@ -60,6 +60,8 @@ class Labelled:
     """How often each rule is right by the label model; NaN of one that finds nothing."""
     unsure: int
     """Texts of which rules say something, and none of it is probable enough."""
+    models: Mapping[str, float] = field(default_factory=dict)
+    """By version of the task's models how often its answers are right by the label model."""
 
 
 def find(task: TaskSpec, texts: Texts, progress: Callable[[float], None] = lambda _share: None) -> Found:
@@ -113,11 +115,13 @@ def disjoint(marks: Sequence[Mark]) -> list[Mark]:
 def _one_label(found: Found) -> Labelled:
     given, gold = found.task.weak_labels, [str(one.target["label"]) for one in found.texts.gold]
     otherwise = [given.otherwise] if given.otherwise else []
-    names = list(dict.fromkeys([*(rule.label for rule in found.rules), *otherwise, *sorted(set(gold))]))
+    answered = sorted({str(answer["label"]) for said in found.texts.answers.values() for answer in said.values()})
+    names = list(dict.fromkeys([*(rule.label for rule in found.rules), *otherwise, *sorted(set(gold)), *answered]))
     numbers = {name: number for number, name in enumerate(names)}
     votes = _votes(found, [numbers[rule.label] for rule in found.rules])
     if given.otherwise is not None:
         votes = _with_silence(votes, numbers[given.otherwise])
+    votes = np.column_stack([votes, _of_models(found, lambda answer: numbers[answer["label"]])])
     truth = np.full(len(votes), SILENT, np.int32)
     truth[len(found.fired) :] = [numbers[name] for name in gold]
     seen = label_model.estimate(votes, len(names), gold=truth, shares=shares(given.prior, names))
@@ -126,11 +130,11 @@ def _one_label(found: Found) -> Labelled:
         if (votes[at] != SILENT).any():
             best = int(seen.probabilities[at].argmax())
             probability = float(seen.probabilities[at, best])
-            if probability >= given.min_probability:
+            if probability >= given.min_probability and _may_be_given(found.task, names[best]):
                 labels.append(WeakLabel(text, {"label": names[best]}, probability))
             else:
                 unsure += 1
-    return Labelled(labels, seen.precision[: len(found.rules)].tolist(), unsure)
+    return Labelled(labels, seen.precision[: len(found.rules)].tolist(), unsure, _believed(found, [seen.precision]))
 
 
 def _several(found: Found) -> Labelled:
@@ -139,50 +143,45 @@ def _several(found: Found) -> Labelled:
     precision = [float("nan")] * len(found.rules)
     # Where no rule at all finds anything, nothing is known: a text without any of the labels is told by nobody.
     spoken = [at for at, fired in enumerate(found.fired) if fired]
-    sure = np.zeros((len(names), len(found.fired)))
+    sure, of_all = np.zeros((len(names), len(found.fired))), []
     for number, name in enumerate(names):
         own = [at for at, rule in enumerate(found.rules) if rule.label == name]
         gold = [int(name in one.target["labels"]) for one in found.texts.gold]
-        sure[number], own_precision = _yes_or_no(found, own, gold)
-        for at, right in zip(own, own_precision, strict=True):
+        seen = _yes_or_no(found, own, gold, name)
+        sure[number] = seen.probabilities[: len(found.fired), 1]
+        of_all.append(seen.precision)
+        for at, right in zip(own, seen.precision.tolist(), strict=False):
             precision[at] = right
     labels = []
     for at in spoken:
         told = [name for number, name in enumerate(names) if sure[number, at] >= max(given.min_probability, 0.5)]
         if told:
-            probability = float(np.mean([max(sure[number, at], 1 - sure[number, at]) for number in range(len(names))]))
+            probability = float(np.mean(np.maximum(sure[:, at], 1.0 - sure[:, at])))
             labels.append(WeakLabel(found.texts.unlabelled[at], {"labels": sorted(told)}, probability))
-    return Labelled(labels, precision, len(spoken) - len(labels))
+    return Labelled(labels, precision, len(spoken) - len(labels), _believed(found, of_all))
 
 
-def _yes_or_no(found: Found, own: Sequence[int], gold: Sequence[int]) -> tuple[label_model.Floats, list[float]]:
-    """Return how probable one label is for each text without one, and how often each of its rules is right."""
+def _yes_or_no(found: Found, own: Sequence[int], gold: Sequence[int], name: str) -> label_model.Estimate:
+    """Return how probable it is that each text has one label (number 1) or not (0)."""
     votes = _with_silence(_votes(found, [1] * len(found.rules))[:, list(own)], 0)
+    votes = np.column_stack([votes, _of_models(found, lambda answer: int(name in answer["labels"]))])
     truth = np.full(len(votes), SILENT, np.int32)
     truth[len(found.fired) :] = gold
-    believed = [ACCURACY] * len(own) + [SILENCE]
-    seen = label_model.estimate(votes, 2, gold=truth, believed=believed)
-    return seen.probabilities[: len(found.fired), 1], seen.precision[: len(own)].tolist()
+    return label_model.estimate(votes, 2, gold=truth, believed=_before(found, len(own)))
 
 
 def _signals(found: Found) -> Labelled:
     task = found.task
     precision = [float("nan")] * len(found.rules)
     told: list[dict[str, Any]] = [{} for _ in found.fired]
-    sums = np.zeros((2, len(found.fired)))
+    sums, of_all = np.zeros((2, len(found.fired))), []
     for category in task.signals:
         own = [at for at, rule in enumerate(found.rules) if rule.group == category.name]
         if not own:
             continue
         names = [NOTHING, *(tag.name for tag in category.tags)]
-        numbers = {name: number for number, name in enumerate(names)}
-        votes = _votes(found, [numbers.get(rule.label, 0) for rule in found.rules])[:, own]
-        truth = np.full(len(votes), SILENT, np.int32)
-        for at, one in enumerate(found.texts.gold):
-            tag = (one.target["signals"].get(category.name) or {}).get("tag")
-            truth[len(found.fired) + at] = numbers.get(tag, SILENT)
-        believed = [ACCURACY] * len(own) + [SILENCE]
-        seen = label_model.estimate(_with_silence(votes, 0), len(names), gold=truth, believed=believed)
+        seen = _in_category(found, category.name, own, {name: number for number, name in enumerate(names)})
+        of_all.append(seen.precision)
         for at, right in zip(own, seen.precision.tolist(), strict=False):
             precision[at] = right
         scores = {NOTHING: 0.0} | {tag.name: tag.score for tag in category.tags}
@@ -197,7 +196,20 @@ def _signals(found: Found) -> Labelled:
         WeakLabel(text, {"signals": said}, float(sums[0, at] / sums[1, at]))
         for at, (text, said) in enumerate(zip(found.texts.unlabelled, told, strict=True)) if said
     ]  # fmt: skip
-    return Labelled(labels, precision, len(found.fired) - len(labels))
+    return Labelled(labels, precision, len(found.fired) - len(labels), _believed(found, of_all))
+
+
+def _in_category(found: Found, name: str, own: Sequence[int], numbers: Mapping[str, int]) -> label_model.Estimate:
+    """Return how probable each tag of a category is for each text; `own` are the numbers of its rules."""
+    votes = _votes(found, [numbers.get(rule.label, 0) for rule in found.rules])[:, list(own)]
+
+    def tag_of(said: Mapping[str, Any]) -> int:
+        return numbers.get((said["signals"].get(name) or {}).get("tag"), SILENT)
+
+    votes = np.column_stack([_with_silence(votes, numbers[NOTHING]), _of_models(found, tag_of)])
+    truth = np.full(len(votes), SILENT, np.int32)
+    truth[len(found.fired) :] = [tag_of(one.target) for one in found.texts.gold]
+    return label_model.estimate(votes, len(numbers), gold=truth, believed=_before(found, len(own)))
 
 
 def _entities(found: Found) -> Labelled:
@@ -263,6 +275,36 @@ def _votes(found: Found, says: Sequence[int]) -> label_model.Votes:
         for number in fired:
             votes[at, number] = says[number]
     return votes
+
+
+def _of_models(found: Found, says: Callable[[Mapping[str, Any]], int]) -> label_model.Votes:
+    """Return what each version of the task's models says of each text, shape (texts, versions)."""
+    every = [*found.texts.unlabelled, *(one.text for one in found.texts.gold)]
+    votes = np.full((len(every), len(found.texts.answers)), SILENT, np.int32)
+    for column, said in enumerate(found.texts.answers.values()):
+        for at, text in enumerate(every):
+            if text.text_sha256 in said:
+                votes[at, column] = says(said[text.text_sha256])
+    return votes
+
+
+def _before(found: Found, rules: int) -> list[float]:
+    """Return how far the sources of one decision are believed before anything is known: rules, their silence, models."""
+    return [ACCURACY] * rules + [SILENCE] + [ACCURACY] * len(found.texts.answers)
+
+
+def _believed(found: Found, precision: Sequence[label_model.Floats]) -> dict[str, float]:
+    """Return how often each version is right, over all decisions that it takes part in."""
+    versions = list(found.texts.answers)
+    if not versions or not precision:
+        return {}
+    means = np.mean([one[-len(versions) :] for one in precision], axis=0)
+    return {version: float(mean) for version, mean in zip(versions, means, strict=True)}
+
+
+def _may_be_given(task: TaskSpec, name: str) -> bool:
+    """Return whether a label that people or models brought, and no rule, may become a weak one."""
+    return task.accepts_label(name) and name not in task.training.exclude_labels
 
 
 def _with_silence(votes: label_model.Votes, label: int) -> label_model.Votes:

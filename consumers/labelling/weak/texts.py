@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from config.kinds import catalog as kinds
 from config.task_files.weak_labels import Place
 from config.tasks import TaskSpec
+from consumers.events.schemas import content_sha256
 from consumers.labelling.reading import articles_within
 from consumers.rows.documents import document_of
 from consumers.rows.eligibility import INDEPENDENT, RELEASED, WEAK
@@ -21,7 +24,7 @@ from consumers.tables.columns import is_one_of, quoted
 from consumers.tables.lance import Snapshot
 from consumers.training_set.selection import usable_target
 
-READ = ("articles", "article_enrichment", "examples", "example_enrichment", "requests")
+READ = ("articles", "article_enrichment", "examples", "example_enrichment", "requests", "predictions")
 _ALL_TIME_DAYS = 36_500.0
 
 
@@ -68,6 +71,8 @@ class Texts:
     """Articles left out because somebody has labelled them, or given feedback on them."""
     unenriched: int
     """Articles that cannot be looked at yet."""
+    answers: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    """By version of the task's models, what it answered to which text, by SHA-256; empty where they are not asked."""
 
 
 def texts_for(snapshot: Snapshot, task: TaskSpec, *, min_quality: float, most: int) -> Texts:
@@ -79,7 +84,10 @@ def texts_for(snapshot: Snapshot, task: TaskSpec, *, min_quality: float, most: i
     free = found.filter(pc.invert(taken)).slice(0, most)
     enriched = snapshot.scan("article_enrichment", ["row_id"]).num_rows
     stored = snapshot.scan("articles", ["row_id"]).num_rows
-    return Texts(_articles(snapshot, free), _gold(snapshot, task), found.num_rows - free.num_rows, max(0, stored - enriched))
+    articles, gold = _articles(snapshot, free), _gold(snapshot, task)
+    read = frozenset([*(one.text_sha256 for one in articles), *(one.text.text_sha256 for one in gold)])
+    answers = _answers(snapshot, task, read) if task.weak_labels.models else {}
+    return Texts(articles, gold, found.num_rows - free.num_rows, max(0, stored - enriched), answers)
 
 
 def _articles(snapshot: Snapshot, chosen: pa.Table) -> list[WeakText]:
@@ -98,6 +106,18 @@ def _articles(snapshot: Snapshot, chosen: pa.Table) -> list[WeakText]:
         for one in chosen.select(["row_id", "text_sha256", "event_time"]).to_pylist()
         if (row := rows.get(one["row_id"])) is not None
     ]  # fmt: skip
+
+
+def _answers(snapshot: Snapshot, task: TaskSpec, read: frozenset[str]) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """Return what models, and no keywords or corrections in their place, answered to texts; the newest answer of each version."""
+    kind, found = kinds.get(task.kind), defaultdict[str, dict[str, Mapping[str, Any]]](dict)
+    of_models = f"task = {quoted(task.name)} AND (answered_by IS NULL OR answered_by = 'model')"
+    columns = ["model_version", "text", "answer", "event_time"]
+    for row in snapshot.scan("predictions", columns, of_models).sort_by([("event_time", "ascending")]).to_pylist():
+        text_sha256, answer = content_sha256(row["text"]), json.loads(row["answer"])
+        if text_sha256 in read and kind.key in answer and not answer.get("abstained"):
+            found[row["model_version"]][text_sha256] = kind.plain(answer)
+    return dict(sorted(found.items()))
 
 
 def _section(extra: str | None) -> str:
