@@ -79,7 +79,8 @@ def apply(settings: Settings, seen: Look) -> Applied:
     """
     with closing(open_event_log(settings)) as event_log, closing(event_log.sink()) as sink:
         gone = withdrawals(seen.task.name, seen.changes.withdrawn, _WHY, utc_now())
-        for number, event in enumerate([*seen.changes.new, *gone], start=1):
+        every: list[events.Label | events.WeakLabelsWithdrawn] = [*seen.changes.new, *gone]
+        for number, event in enumerate(every, start=1):
             sink.publish(events.TOPIC_OF_TYPE[event.type], events.to_bytes(event), key=events.key_of(event))
             if number % _FLUSH_EVERY == 0:
                 sink.flush()

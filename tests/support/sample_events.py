@@ -41,7 +41,11 @@ REVIEW = {
     "type": "feedback_review", "event_id": "e-8", "occurred_at": "2024-05-01T10:00:00Z", "decision": "reject",
     "event_ids": ["e-2"],
 }  # fmt: skip
-VALID = (ARTICLE, LABEL, SPANS, FEEDBACK, RETRAIN, TASK_SCHEMA, PREDICTION, ERASE, REVIEW)
+WITHDRAWN = {
+    "type": "weak_labels_withdrawn", "event_id": "e-9", "occurred_at": "2024-05-01T10:00:00Z", "task": "news-topics",
+    "event_ids": ["weak-1"], "reason": "rules changed",
+}  # fmt: skip
+VALID = (ARTICLE, LABEL, SPANS, FEEDBACK, RETRAIN, TASK_SCHEMA, PREDICTION, ERASE, REVIEW, WITHDRAWN)
 
 
 def span(start: Any, end: Any, label: Any = "ORG") -> dict[str, Any]:

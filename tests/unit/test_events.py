@@ -81,6 +81,19 @@ def test_every_type_has_a_topic_a_schema_and_an_example_here() -> None:
     assert set(events.EVENT_TYPES) < set(json_schemas())
 
 
+def test_a_weak_label_has_a_weight_and_neither_tests_nor_is_a_persons() -> None:
+    weak = LABEL | {"origin": "weak", "weight": 0.4}
+    event = parse(weak)
+    assert isinstance(event, events.Label)
+    assert (event.origin, event.weight) == ("weak", 0.4)
+    for wrong in (
+        {"weight": None}, {"weight": 0}, {"weight": 1.5}, {"anchor": True}, {"annotator": "anna"}, {"selected_by": "audit"},
+        {"settles": True}, {"origin": "gold"},
+    ):  # fmt: skip
+        with pytest.raises(DeadLetterError):
+            parse(weak | wrong)
+
+
 def test_times_are_kept_in_utc() -> None:
     local = parse(LABEL | {"occurred_at": "2024-05-01T12:00:00+02:00"})
     assert local.occurred_at == NOW - timedelta(hours=2)

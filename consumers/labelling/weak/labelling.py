@@ -204,7 +204,8 @@ def _in_category(found: Found, name: str, own: Sequence[int], numbers: Mapping[s
     votes = _votes(found, [numbers.get(rule.label, 0) for rule in found.rules])[:, list(own)]
 
     def tag_of(said: Mapping[str, Any]) -> int:
-        return numbers.get((said["signals"].get(name) or {}).get("tag"), SILENT)
+        tag = (said["signals"].get(name) or {}).get("tag")
+        return SILENT if tag is None else numbers.get(str(tag), SILENT)
 
     votes = np.column_stack([_with_silence(votes, numbers[NOTHING]), _of_models(found, tag_of)])
     truth = np.full(len(votes), SILENT, np.int32)

@@ -118,7 +118,8 @@ class Rules:
             whole = [" ".join(phrase.split()) for phrase in phrases if "*" not in phrase]
             open_ = [r"\s+".join(map(_word, phrase.split())) for phrase in phrases if "*" in phrase]
             said = "|".join([*open_, *([r"\L<whole>"] if whole else [])])
-            self._exact[number] = regex.compile(rf"(?<!\w)(?:{said})(?!\w)", **({"whole": whole} if whole else {}))
+            pattern = rf"(?<!\w)(?:{said})(?!\w)"
+            self._exact[number] = regex.compile(pattern, whole=whole) if whole else regex.compile(pattern)
         return self._exact[number]
 
 
