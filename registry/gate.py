@@ -13,6 +13,7 @@ from trainers.compare.comparison import Comparison
 from trainers.compare.improvement import minimum_gain, share_base
 from trainers.compare.metrics.scale import Scale
 from trainers.compare.readiness import Judged, Readiness
+from trainers.compare.sequential.pair import PairTest
 from trainers.compare.slices import MIN_SLICE_ROWS, Slice
 
 Verdict = Literal["promote", "keep", "insufficient_evidence"]
@@ -85,19 +86,51 @@ def _weigh_replacement(seen: Comparison, policy: Promotion, test_fraction: float
 
 def _weigh(seen: Comparison, policy: Promotion, test_fraction: float | None) -> tuple[Verdict, tuple[str, ...]]:
     """Judge the gain alone."""
-    needed = _needed_gain(seen)
+    needed = seen.needed_gain
     asked = _asked(policy, seen.scale) if needed else "a statistically significant gain"
     measured = f"{_measured(seen, policy)} Promotion needs {asked}."
     if seen.rows < policy.min_test_examples:
         return "insufficient_evidence", _too_few(seen, policy, measured, test_fraction)
     if math.isinf(seen.required_gain):
         return "keep", (_out_of_reach(seen, policy), measured)
+    if seen.asked is not None and seen.asked.test is not None:
+        return _weigh_look(seen, seen.asked.test, needed, measured)
     if seen.gain > needed:
         doubts = _doubts(seen, needed, statistics.alpha_at(seen.looks), test_fraction)
         return ("insufficient_evidence", (*doubts, measured)) if doubts else ("promote", (measured,))
     if seen.upper_bound <= needed or seen.rows >= seen.required_rows:
         return "keep", (measured,)
     return "insufficient_evidence", (_needs_rows(seen, test_fraction), measured)
+
+
+def _weigh_look(seen: Comparison, test: PairTest, needed: float, measured: str) -> tuple[Verdict, tuple[str, ...]]:
+    """Judge a look at a pair for which labels were asked, by the test of that pair."""
+    if test.passes(needed):
+        return "promote", (measured, *_corrected(seen, test, needed))
+    if seen.upper_bound <= needed:
+        return "keep", (measured,)
+    look, reach = f"look {test.number} at this pair", test.needed(needed)
+    passing = (
+        f"a gain of {seen.scale.format_gain(reach)} would pass, so that all looks together find a candidate that is no better in "
+        f"fewer than {_odds(test.level)} cases"
+        if math.isfinite(reach)
+        else "no gain passes, because these labels say hardly more than those of the last look"
+    )
+    least = f", at least {seen.scale.format_gain(test.gain, sign=True)} whatever nobody could tell"
+    least = least if test.gain < seen.gain else ""
+    why = f"At {look} {passing}; it is {seen.scale.format_gain(seen.gain, sign=True)}{least}."
+    if test.ended:
+        return "keep", (f"{why} As many labels as were planned for this pair are there, so it is asked about no more.", measured)
+    few = (_needs_rows(seen, None),) if seen.rows < seen.required_rows else (f"{_ASKED_NEXT[:1].upper()}{_ASKED_NEXT[1:]}.",)
+    return "insufficient_evidence", (*few, why, measured)
+
+
+def _corrected(seen: Comparison, test: PairTest, needed: float) -> tuple[str, ...]:
+    """Say what the gain is about where a pair that had looks before passes: who stops when a gain is high measures too much."""
+    if test.number == 1:
+        return ()
+    gain = seen.scale.format_gain(test.corrected(needed), sign=True)
+    return (f"It passed at look {test.number} at this pair; corrected for the looks before, the gain is about {gain}.",)
 
 
 def _doubts(seen: Comparison, needed: float, alpha: float, test_fraction: float | None) -> tuple[str, ...]:
@@ -150,12 +183,16 @@ def _out_of_reach(seen: Comparison, policy: Promotion) -> str:
     champion = seen.scale.format_score(seen.champion_score)
     if seen.scale.lower_is_better and seen.champion_score <= seen.scale.best:
         return f"The champion already has the best possible score ({champion}); no candidate can be better."
-    set_to = (
-        "lower promotion.min_improvement, or set promotion.improvement to relative"
-        if seen.scale.lower_is_better
-        else "set promotion.improvement to error_reduction or absolute"
-    )
-    return f"The champion is at {champion}, so no candidate can gain {_asked(policy, seen.scale)}. In the task file, {set_to}."
+    # Not what is set now: recorded reasons are reached again word for word.
+    return f"The champion is at {champion}, so no candidate can gain {_asked(policy, seen.scale)}. {remedy(seen.scale)}"
+
+
+def remedy(scale: Scale, now: str = "") -> str:
+    """Say what to change where no candidate can gain the minimum; `now` is what promotion.improvement is set to already."""
+    if scale.lower_is_better:
+        return "In the task file, lower promotion.min_improvement, or set promotion.improvement to relative."
+    others = [one for one in ("error_reduction", "absolute") if one != now]
+    return f"In the task file, set promotion.improvement to {' or '.join(others)}."
 
 
 def _drop(part: Slice, allowed: float, scale: Scale) -> str | None:
@@ -212,7 +249,7 @@ def _change(seen: Comparison, policy: Promotion) -> str:
         return "No better than"
     word = "better" if seen.gain > 0 else "worse"
     base = share_base(policy, seen.champion_score, seen.scale)
-    if _needed_gain(seen) == 0.0 or base <= 0.0:
+    if seen.needed_gain == 0.0 or base <= 0.0:
         return f"{seen.scale.format_gain(abs(seen.gain))} {word} than"
     share = f"{abs(seen.gain) / base * 100:.1f} %"
     if policy.improvement == "error_reduction":
@@ -238,12 +275,6 @@ def _import_more(missing: int, test_fraction: float | None) -> str:
         return "Import more labelled rows"
     rows = _rounded(math.ceil(missing / test_fraction))
     return f"Import about {rows:,} more labelled rows ({_percent(test_fraction)} are kept for testing)"
-
-
-def _needed_gain(seen: Comparison) -> float:
-    """Return the gain to exceed: 0 for a first version and where the champion scores 0; there any certain gain is enough."""
-    scores_nothing = seen.champion_score == 0.0 and not seen.scale.lower_is_better
-    return 0.0 if seen.champion_version is None or scores_nothing else seen.required_gain
 
 
 def _asked(policy: Promotion, scale: Scale) -> str:

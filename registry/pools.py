@@ -15,6 +15,8 @@ from registry.database.engine import Database, insert_many
 from registry.database.schema import pools, review_requests
 from registry.leases import check_token
 from registry.outbox import Outbox
+from registry.pair_tests import BegunTest
+from trainers.compare.sequential.pair import Look
 
 PoolState = Literal["answering", "open", "closed"]
 Outcome = Literal["promoted", "kept", "undecided", "superseded", "expired", "collected", "empty", "alike", "failed", "turned_off"]
@@ -51,6 +53,8 @@ class Pool:
     """Batches that were asked for."""
     looks: int
     """How often answers were judged."""
+    test: BegunTest | None = None
+    """None before the first look, and of pools of releases without such tests."""
 
     @property
     def disagreement(self) -> float:
@@ -202,11 +206,26 @@ class Pools:
             where = review_requests.c.request_id.in_(sorted(request_ids))
             connection.execute(sa.update(review_requests).where(where).values(text_sha256=None, gone=True))
 
-    def looked(self, pool_id: str, looks: int, *, fencing_token: int | None = None) -> None:
-        """Record that the answers so far have been judged so often."""
+    def begin_test(self, pool_id: str, planned: float, *, fencing_token: int | None = None) -> BegunTest:
+        """Return the test of a pair, with a level from what is left of the task's allowance; one that was begun goes on."""
         with self._database.write() as connection:
             check_token(connection, fencing_token)
-            connection.execute(sa.update(pools).where(pools.c.pool_id == pool_id).values(looks=looks))
+            [pool] = _select(connection, pools.c.pool_id == pool_id)
+            if pool.test is not None:
+                return pool.test
+            others = [one.test for one in _select(connection, (pools.c.task == pool.task) & pools.c.test.is_not(None))]
+            last = max((one for one in others if one is not None), key=lambda one: one.day, default=None)
+            test = BegunTest.begun(last, planned, self._clock())
+            connection.execute(sa.update(pools).where(pools.c.pool_id == pool_id).values(test=test.as_json()))
+            return test
+
+    def looked(self, pool_id: str, looks: int, look: Look | None = None, *, fencing_token: int | None = None) -> None:
+        """Record that the answers so far have been judged so often, and the look of the pair's test where it was one."""
+        with self._database.write() as connection:
+            check_token(connection, fencing_token)
+            [pool] = _select(connection, pools.c.pool_id == pool_id)
+            test = None if pool.test is None else pool.test.with_look(look).as_json()
+            connection.execute(sa.update(pools).where(pools.c.pool_id == pool_id).values(looks=looks, test=test))
 
     def close(self, pool_id: str, outcome: Outcome, reason: str, *, fencing_token: int | None = None) -> None:
         """End a pool: nobody is asked any more, and which texts it asked about is forgotten. A closed one stays as it is."""
@@ -235,7 +254,7 @@ def _select(connection: Connection, where: sa.ColumnElement[bool]) -> list[Pool]
     return [
         Pool(
             **{name: value for name, value in row.items() if name != "id"}
-            | {"sizes": tuple(row["sizes"]), "bounds": tuple(row["bounds"])}
+            | {"sizes": tuple(row["sizes"]), "bounds": tuple(row["bounds"]), "test": BegunTest.of_json(row["test"])}
         )
         for row in rows
     ]

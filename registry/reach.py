@@ -10,6 +10,7 @@ import structlog
 from config.errors import PerennialError
 from config.task_files.sections import Promotion
 from config.tasks import TaskSpec
+from registry.gate import remedy
 from trainers.compare.comparison import Comparison
 from trainers.compare.improvement import required_gain
 from trainers.compare.metrics import catalog
@@ -49,7 +50,7 @@ def out_of_reach(task: TaskSpec, registry: Registry) -> str | None:
         return None
     return (
         f"{champion.version} scored {scale.format_score(score)} when it was compared last, so that no candidate can be better by "
-        f"{_asked(task.promotion, scale)} and none is promoted. {_remedy(task.promotion, scale)}"
+        f"{_asked(task.promotion, scale)} and none is promoted. {remedy(scale, task.promotion.improvement)}"
     )
 
 
@@ -88,10 +89,3 @@ def _last_score(registry: Registry, task: TaskSpec, version: str) -> float | Non
 def _asked(policy: Promotion, scale: Scale) -> str:
     least = policy.min_improvement
     return f"more than {scale.format_gain(least)}" if policy.improvement == "absolute" else f"more than {least * 100:.3g} %"
-
-
-def _remedy(policy: Promotion, scale: Scale) -> str:
-    if scale.lower_is_better:
-        return "Lower promotion.min_improvement, or set promotion.improvement to relative."
-    other = "error_reduction" if policy.improvement != "error_reduction" else "absolute"
-    return f"Set promotion.improvement to {other}, or lower promotion.min_improvement."

@@ -29,6 +29,7 @@ _LEVEL: dict[str, Any] = {"enum": ["DEPLOY", "REVIEW", "FAIL", None]}
 _MOVED: dict[str, Any] = {
     "version": _TEXT, "previous": _TEXT_OR_NONE, "actor": _TEXT, "reason": _TEXT, "generation": {"type": "integer"},
     "uri": {"type": "string", "format": "uri-reference"}, "run_id": _TEXT, "reasons": _TEXTS, "readiness": _LEVEL,
+    "measured": _TEXT, "decides": _TEXT,
 }  # fmt: skip
 OUTGOING: dict[str, dict[str, Any]] = {
     "training.started": {
@@ -38,7 +39,7 @@ OUTGOING: dict[str, dict[str, Any]] = {
     "training.finished": {
         "run_id": _TEXT, "verdict": {"enum": ["promote", "keep", "insufficient_evidence"]}, "reasons": _TEXTS,
         "version": _TEXT_OR_NONE, "refresh": _FLAG, "sandbox": {"enum": ["passed", "failed"]}, "readiness": _LEVEL,
-        "look": {"type": "integer"},
+        "look": {"type": "integer"}, "measured": _TEXT, "decides": _TEXT,
     },
     "label.requested": {"run_id": _TEXT, "pool": _TEXT, "lane": _TEXT, "requests": _TEXTS},
     "training.failed": {"run_id": _TEXT, "error": _TEXT},

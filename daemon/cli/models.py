@@ -96,16 +96,21 @@ def _mib(size_bytes: int) -> float:
 @app.command()
 def show(version: VersionName, as_json: AsJson = False) -> None:
     """Show a version: verdict with reasons, comparison, lineage, settings."""
-    from daemon.views.models import versions  # noqa: PLC0415 - heavy
+    from config.tasks import load_tasks  # noqa: PLC0415 - heavy
+    from daemon.views.models import sentences, versions  # noqa: PLC0415 - heavy
     from registry.reports import cards  # noqa: PLC0415 - heavy
 
-    with opening.registry(load_settings()) as registry:
+    settings = load_settings()
+    with opening.registry(settings) as registry:
         if as_json:
             print_json(versions.of_name(registry, version))
-        elif console.is_terminal:
-            print_card(cards.sections(registry, version))
+            return
+        run_id = registry.versions.get(version).run_id
+        words = sentences.of(registry, run_id, load_tasks(settings.tasks_folder), settings)
+        if console.is_terminal:
+            print_card(cards.sections(registry, version, words=words))
         else:
-            say(cards.card(registry, version))
+            say(cards.card(registry, version, words=words))
 
 
 def print_card(sections: Sequence[Section]) -> None:

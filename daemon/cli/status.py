@@ -103,6 +103,8 @@ def _print_task(task: TaskStatus) -> None:
             _line("", reason)
     if task.last_run:
         _print_last(task.last_run)
+    if task.pair:
+        _line("asking", task.pair.words)
 
 
 def _print_run(run: UnderWay, reasons: tuple[str, ...]) -> None:

@@ -77,7 +77,13 @@ def _kind_of(event: Mapping[str, Any]) -> Kind | None:
 
 def _in_words(kind: Kind, task: str, event: Mapping[str, Any]) -> tuple[str, str]:
     version, before = event.get("version"), event.get("previous")
-    reasons = " ".join(map(str, event.get("reasons") or [event.get("reason") or ""]))
+    sentences = [str(event[name]) for name in ("measured", "decides") if event.get(name)]
+    told = [
+        reason
+        for reason in map(str, event.get("reasons") or [event.get("reason") or ""])
+        if not any(reason in sentence for sentence in sentences)
+    ]
+    reasons = " ".join([*sentences, *told])
     if level := event.get("readiness"):
         reasons = f"{level}: {reasons}"
     if kind == "promoted":

@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Unpack
@@ -23,22 +22,19 @@ from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
 from consumers.faults import of_the_machine
-from consumers.training_set.snapshot import load_training_set
 from daemon.telemetry.metrics import DaemonMetrics
 from daemon.training import evidence, features, heads, holding_out, promoting, publishing, retries, teachers, triggers, warm_start
+from daemon.training.deciding import Decider
 from daemon.training.features import Features
 from daemon.training.learnt import learnt_before
 from daemon.training.pools.pools import Pools
-from daemon.training.proving import prove
 from daemon.training.run_folders import RunFolders
 from daemon.training.runners.protocol import Runner
-from daemon.training.sandbox import step as sandboxed
 from daemon.training.sandbox.protocol import Sandbox
 from daemon.training.telling import Teller
 from daemon.training.triggers import Trigger
-from registry import erasure, gate
+from registry import erasure
 from registry.artifacts.protocol import ArtifactStore
-from registry.evidence.circumstances import Circumstances
 from registry.runs import Run, RunChanges, RunState
 from registry.store import Registry
 from trainers.hardware import usable_cores
@@ -80,7 +76,6 @@ class Cycle:
         self._buffer = buffer
         self._artifacts = artifacts
         self._runner = runner
-        self._sandbox = sandbox
         self._metrics = metrics
         self._stop = stop
         self._features = features
@@ -88,10 +83,14 @@ class Cycle:
         self._clock = clock
         self._ended: set[str] = set()
         self._folders = RunFolders(settings, registry.runs)
-        self._teller = Teller(settings, registry)
+        self._teller = Teller(settings, registry, fencing_token)
+        self._decider = Decider(
+            settings=settings, tasks=tasks, registry=registry, buffer=buffer, artifacts=artifacts, sandbox=sandbox,
+            features=features, folders=self._folders, teller=self._teller, fencing_token=fencing_token, clock=clock,
+        )  # fmt: skip
         self._pools = Pools(
             settings=settings, tasks=tasks, registry=registry, buffer=buffer, artifacts=artifacts, fencing_token=fencing_token,
-            decided=self._decided_later, clock=clock,
+            decided=self._decider.later, clock=clock,
         )  # fmt: skip
 
     def end(self, run_id: str) -> None:
@@ -205,7 +204,7 @@ class Cycle:
     def _freeze(self, run: Run) -> Run:
         asked = triggers.requests_of(self._registry.runs.trigger_keys(run.run_id))
         told = {"requests": asked[:_TOLD_REQUESTS], "requests_served": len(asked)}
-        self._announce(run, "training.started", reason=run.reason, full=run.full, refresh=run.refresh, **told)
+        self._teller.announce(run, "training.started", reason=run.reason, full=run.full, refresh=run.refresh, **told)
         overrides = evidence.overrides_of(asked, self._buffer)
         task = self._task(run)
         task = task.model_copy(update={"training": overrides.applied_to(task.training)})
@@ -309,70 +308,15 @@ class Cycle:
         return self._update(run, state="published", version=version.name)
 
     def _decide(self, run: Run) -> Run:
-        spec, result = self._folders.spec(run), self._folders.result(run)
-        # A task that was removed meanwhile: its run ends as it was begun.
-        task = self._tasks().get(run.task, spec.task)
-        if result.comparison is None or run.version is None:
-            message = f"run {run.run_id} left no comparison; retrain with `perennial train {run.task}`"
-            raise RunFailedError(message)
-        found = sandboxed.checked(
-            self._sandbox, self._registry, run, spec, task, ended=lambda: run.run_id in self._ended, fencing_token=self._token
-        )
-        if found is None:
-            return run
-        # Read before the alias moves: a run that has promoted can fail no more.
-        frozen = load_training_set(spec.training_set)
-        looked_at = frozen.rows("test")["example_id"].to_pylist()
-        must_go = erasure.is_affected(self._registry, spec.champion_version)
-        asked = Circumstances(policy=task.promotion, champion_must_go=must_go, test_fraction=self._settings.enrich.test_fraction)
-        judged = asked.decide(result.comparison)
-        decision = sandboxed.judged(judged, found)
-        if decision.verdict == "promote":
-            decision = promoting.move_alias(
-                self._registry, run, task, spec.champion_version, decision, must_go=must_go, fencing_token=self._token
-            )
-            if decision.verdict == "promote":
-                self._features.keep(self._folders.of(run), self._registry, self._artifacts, run.version)
-        elif (
-            found.outcome == "passed"
-            and (why := evidence.outside_the_window(task, self._buffer, result.comparison.rows)) is not None
-        ):
-            decision = replace(decision, reasons=(why, *decision.reasons))
-        verdict, reasons = decision.verdict, (*decision.reasons, *evidence.labels_that_wait(frozen.manifest))
-        prove(
-            self._registry, self._settings.evidence_dir, run, spec, frozen=frozen, comparison=result.comparison,
-            circumstances=asked, judged=judged, told=gate.Decision(verdict, reasons), now=self._clock(),
-            fencing_token=self._token,
-        )  # fmt: skip
-        if not result.comparison.same_answers:
-            self._registry.looks.record(run.task, run.run_id, looked_at, fencing_token=self._token)
-        level = decision.readiness.level if decision.readiness is not None else None
-        told = {"verdict": verdict, "reasons": list(reasons), "readiness": level, "sandbox": found.outcome}
-        self._announce(run, "training.finished", version=run.version, refresh=run.refresh, **told)
-        comparison = result.comparison.model_copy(update={"readiness": decision.readiness}).model_dump(mode="json")
-        self._teller.report(run, verdict=verdict, reasons=reasons, comparison=comparison, finished_at=self._clock())
-        run = self._update(run, state="decided", verdict=verdict, reasons=reasons, comparison=comparison, error=None)
-        log.info("run.decided", verdict=verdict, reasons=list(reasons), version=run.version)
-        self._teller.card(run, self._folders.of(run))
-        self._folders.settle(run)
-        self._pools.want(run, task, result.comparison)
+        run = self._decider.decide(run, ended=lambda: run.run_id in self._ended)
+        task = self._tasks().get(run.task)
+        if run.state == "decided" and task is not None:
+            self._pools.want(run, task)
         return run
-
-    def _decided_later(self, run: Run, *, promoted: bool) -> None:
-        """Show what labels that were asked for have decided."""
-        folder = self._folders.of(run)
-        if promoted and run.version is not None:
-            self._features.keep(folder, self._registry, self._artifacts, run.version)
-        if run.verdict is not None and run.comparison is not None and run.finished_at is not None and run.erased_at is None:
-            self._teller.report(
-                run, verdict=run.verdict, reasons=run.reasons, comparison=run.comparison, finished_at=run.finished_at
-            )
-        if folder.is_dir():
-            self._teller.card(run, folder)
 
     def _fail(self, run: Run, message: str) -> Run:
         log.error("run.failed", reason=message)
-        self._announce(run, "training.failed", error=message)
+        self._teller.announce(run, "training.failed", error=message)
         self._teller.forget(run)
         run = self._update(run, state="failed", error=message, retry_at=None)
         self._folders.settle(run)
@@ -380,14 +324,6 @@ class Cycle:
 
     def _update(self, run: Run, *, state: RunState | None = None, **changes: Unpack[RunChanges]) -> Run:
         return self._registry.runs.update(run.run_id, state=state, fencing_token=self._token, **changes)
-
-    def _announce(self, run: Run, kind: str, **details: object) -> None:
-        """Queue an event before the state that it tells of is recorded.
-
-        Its id is derived: a step repeated after a crash announces the same event again, which is then queued once.
-        """
-        event = {"event_id": f"{run.run_id}:{kind}", "type": kind, "task": run.task, "run_id": run.run_id, **details}
-        self._registry.outbox.add(event, fencing_token=self._token)
 
     def _place_champion(self, run: Run, name: str) -> Path:
         return self._folders.place_champion(run, heads.fetched(run, self._registry.versions.get(name), self._artifacts))

@@ -9,8 +9,10 @@ import structlog
 from config.errors import UserError
 from config.tasks import TaskSpec
 from registry import gate, promotion
+from registry.evidence import in_words
 from registry.runs import Run
 from registry.store import Registry
+from trainers.compare.comparison import Comparison
 
 ACTOR = "daemon"
 
@@ -24,7 +26,7 @@ def waits(registry: Registry, run: Run) -> bool:
 
 def move_alias(
     registry: Registry, run: Run, task: TaskSpec, champion: str | None, decision: gate.Decision,
-    *, must_go: bool, fencing_token: int,
+    *, comparison: Comparison, must_go: bool, fencing_token: int,
 ) -> gate.Decision:  # fmt: skip
     """Move the alias from the `champion` compared with; return what became of the decision, with the reason where it stayed.
 
@@ -50,12 +52,23 @@ def move_alias(
             actor=ACTOR,
             reason=" ".join(decision.reasons),
             fencing_token=fencing_token,
-            event={"run_id": run.run_id, "reasons": list(decision.reasons), "readiness": level},
+            event={
+                "run_id": run.run_id,
+                "reasons": list(decision.reasons),
+                "readiness": level,
+                **in_words.told(comparison, task.promotion, run, decision),
+            },
         )
     except UserError as error:  # the champion moved meanwhile, it is pinned, or somebody removed the candidate's files
         return _kept(decision, str(error))
     log.info("model.promoted", version=run.version, previous=champion)
     return decision
+
+
+def of_one_class(decision: gate.Decision, label: str, rows: str) -> gate.Decision:
+    """Return what becomes of a decision on `rows`, in words, of which all carry one `label`: nothing is decided by them."""
+    why = f"All {rows} carry {label}: they say nothing of other labels. Label texts of others."
+    return replace(decision, verdict="insufficient_evidence", reasons=(why, *decision.reasons))
 
 
 def _kept(decision: gate.Decision, why: str) -> gate.Decision:

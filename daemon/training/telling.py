@@ -1,4 +1,7 @@
-"""What is written of a run for people: its report and its version's card. Telling of a run never makes it fail."""
+"""What is told of a run: events for programs, and for people its report and its version's card.
+
+A report or a card that cannot be written never makes a run fail.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from typing import Any
 import structlog
 
 from config.settings import Settings
+from config.task_files.sections import Promotion
+from registry.evidence import in_words
 from registry.reports import cards
 from registry.reports.run.kept import Reports
 from registry.runs import Run, Verdict
@@ -20,11 +25,21 @@ log = structlog.get_logger(__name__)
 
 
 class Teller:
-    """Writes reports and cards."""
+    """Announces runs, and writes reports and cards."""
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
+    def __init__(self, settings: Settings, registry: Registry, fencing_token: int) -> None:
         self._registry = registry
+        self._token = fencing_token
+        self._test_fraction = settings.enrich.test_fraction
         self._reports = Reports(settings.reports_dir, settings.runs_dir.resolve(), watts_per_core=settings.reports.watts_per_core)
+
+    def announce(self, run: Run, kind: str, **details: object) -> None:
+        """Queue an event before the state that it tells of is recorded.
+
+        Its id is derived: a step repeated after a crash announces the same event again, which is then queued once.
+        """
+        event = {"event_id": f"{run.run_id}:{kind}", "type": kind, "task": run.task, "run_id": run.run_id, **details}
+        self._registry.outbox.add(event, fencing_token=self._token)
 
     def report(
         self, run: Run, *, verdict: Verdict, reasons: tuple[str, ...], comparison: dict[str, Any], finished_at: datetime
@@ -45,10 +60,11 @@ class Teller:
         """Remove the report of a run that failed after all."""
         self._reports.remove(run.run_id)
 
-    def card(self, run: Run, folder: Path) -> None:
-        """Write the card of the version of a decided run into the run's folder."""
+    def card(self, run: Run, folder: Path, policy: Promotion | None) -> None:
+        """Write the card of the version of a decided run into the run's folder; `policy` is that of its task."""
         assert run.version is not None  # noqa: S101 - a decided run has one; narrows the type
         try:
-            cards.write_card(self._registry, run.version, folder, history=folder / files.HISTORY_FILE)
+            words = in_words.of_run(self._registry, run, policy, test_fraction=self._test_fraction)
+            cards.write_card(self._registry, run.version, folder, history=folder / files.HISTORY_FILE, words=words)
         except Exception:  # drawing a picture never undoes a decision
             log.exception("run.card_failed", version=run.version, next=f"`perennial models show {run.version}` tells the same")

@@ -16,7 +16,7 @@ from daemon.training import triggers
 from daemon.views.explanation import Cause, Estimate, Explanation, Promoting, Retraining
 from daemon.views.models import runs
 from daemon.views.task_status import TaskStatus, due_in_words
-from registry.evidence.in_words import lack_of, tell
+from registry.evidence.in_words import lack_of, of_run
 from registry.reach import out_of_reach
 from trainers.compare.comparison import Comparison
 
@@ -118,11 +118,7 @@ def _promoting(task: TaskSpec, registry: Registry, found: Evidence, settings: Se
     except (PerennialError, ValueError):
         # Recorded by a later release, or by a metric that is not registered here: the words that were recorded stand alone.
         seen = None
-    asked = len(registry.pools.asked(task.name))
-    words = None if seen is None else tell(
-        seen, task.promotion, version=run.version or run.run_id, verdict=run.verdict, reasons=run.reasons,
-        test_fraction=settings.enrich.test_fraction, asked=asked,
-    )  # fmt: skip
+    words = of_run(registry, run, task.promotion, test_fraction=settings.enrich.test_fraction)
     lack = None if seen is None else lack_of(seen, task.promotion, run.verdict)
     missing = max(0, lack.test_rows - found.new_test_examples) if lack else 0
     return Promoting(

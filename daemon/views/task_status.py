@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from config.tasks import TaskSpec
-from daemon.views import feedback
+from daemon.views import feedback, pairs
 from daemon.views.feedback import Standings
 from daemon.views.models import runs
 from daemon.views.models.runs import STANDING_STILL, Ended, UnderWay
+from daemon.views.pairs import Pair
 from daemon.views.view import View
 from registry.reports.cut import texts_cut
 
@@ -79,6 +80,8 @@ class TaskStatus(View):
     """The newest run that ended."""
     last_failed: Ended | None = None
     """The newest of the last 50 runs that failed."""
+    pair: Pair | None = None
+    """The two models that people are asked about; None while there is no such pair."""
 
 
 def read(
@@ -113,6 +116,7 @@ def read(
         run=runs.under_way(going, settings.runs_dir, led=led, held=found.pause is not None, now=now) if going else None,
         last_run=runs.ended(ended) if ended else None,
         last_failed=runs.ended(failed) if failed else None,
+        pair=pairs.of(task, registry, buffer),
     )
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0011"
+HEAD = "0012"
 """The newest migration: the schema this program reads and writes."""
 
 CHAMPION = "champion"
@@ -331,6 +331,8 @@ pools = sa.Table(
     sa.Column("bounds", JsonText, nullable=False),
     sa.Column("batches", sa.Integer, nullable=False),
     sa.Column("looks", sa.Integer, nullable=False),
+    # The pair's own test: its level, what was left of the task's allowance, its plan and its looks; NULL before the first look.
+    sa.Column("test", JsonText),
     sa.CheckConstraint(sa.column("state").in_(("answering", "open", "closed")), name="state"),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -112,16 +112,45 @@ _STANDING = (
 """What a later look takes over from the comparison of its run."""
 
 
-def after(first: Checked, look: Checked) -> Checked:
-    """Return what became of a later look, which stands on what the run had measured: no better than the run's own outcome."""
+def after(first: Checked, look: Checked, earlier: Sequence[tuple[Path, Recorded | None]] = ()) -> Checked:
+    """Return what became of a later look, which stands on what the run had measured: no better than the run's own outcome.
+
+    `earlier` are the bundles of the looks before it, in order: what they say that was known then is what this one counts.
+    """
     problems = [*(f"before people were asked: {problem}" for problem in first.problems), *look.problems]
     outcomes = {first.outcome, look.outcome}
     before = look.about.again.before if look.about.again else {}
     if any(before.get(name) != first.about.comparison.get(name) for name in _STANDING):
         problems.append("the look stands on another comparison than that of its run")
         outcomes.add("differs")
+    for problem, outcome in _earlier(look.about, earlier):
+        problems.append(problem)
+        outcomes.add(outcome)
     outcome = next(one for one in _WORST if one in outcomes)
     return replace(look, outcome=outcome, problems=tuple(problems))
+
+
+def _earlier(about: About, earlier: Sequence[tuple[Path, Recorded | None]]) -> Iterator[tuple[str, Outcome]]:
+    """Yield what is wrong with the looks that a look counts before it, and the outcome of that."""
+    told = []
+    for path, recorded in earlier:
+        if recorded is not None and path.exists() and sha256_of_file(path) != recorded.sha256:
+            yield f"{path.name} was changed after it was written: its SHA-256 is not the one in the registry", "changed"
+        try:
+            test = _test_of(About.of(path))
+        except UserError as error:
+            yield str(error), "differs"
+            return
+        told += [test["now"]] if test and test["now"] else []
+    counted = _test_of(about)
+    # A look that left no rows has no bundle; then this cannot be told.
+    if counted and about.again and about.again.look == len(earlier) + 1 and list(counted["earlier"]) != told:
+        yield "the look counts other looks before it than there were", "differs"
+
+
+def _test_of(about: About) -> Mapping[str, Any] | None:
+    """Return where the test of the pair stood, as JSON has it."""
+    return (about.comparison.get("asked") or {}).get("test")
 
 
 def _outcome(about: About, *, changed: bool, unreadable: bool, problems: list[str]) -> Outcome:

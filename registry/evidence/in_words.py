@@ -6,8 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from config.errors import PerennialError
 from config.task_files.sections import Promotion
 from config.words import counted
+from registry.gate import Decision
+from registry.runs import Run
+from registry.store import Registry
 from trainers.compare.comparison import Comparison
 from trainers.compare.metrics.scale import POINTS
 from trainers.compare.statistics import EQUAL_LEVEL
@@ -38,7 +42,7 @@ class Lack:
 
 def tell(
     seen: Comparison,
-    policy: Promotion,
+    policy: Promotion | None,
     *,
     version: str,
     verdict: str,
@@ -51,6 +55,37 @@ def tell(
         measured=_measured(seen, version),
         decides=_decides(seen, policy, verdict, reasons, test_fraction=test_fraction, asked=asked),
     )
+
+
+def told(
+    seen: Comparison, policy: Promotion, run: Run, decision: Decision, *, test_fraction: float | None = None
+) -> dict[str, str]:
+    """Return both sentences as an outgoing event holds them: `measured` and `decides`."""
+    words = tell(
+        seen, policy, version=run.version or run.run_id, verdict=decision.verdict, reasons=decision.reasons,
+        test_fraction=test_fraction,
+    )  # fmt: skip
+    return {"measured": words.measured, "decides": words.decides}
+
+
+def of_run(registry: Registry, run: Run, policy: Promotion | None, *, test_fraction: float | None = None) -> InWords | None:
+    """Return both sentences on a decided run, by the present `policy` of its task; None where no verdict can be read.
+
+    Without a policy (its task has no file any more) the second sentence names no number of rows.
+    """
+    if run.comparison is None or run.verdict is None:
+        return None
+    try:
+        seen = Comparison.model_validate(run.comparison)
+    except (PerennialError, ValueError):
+        # Recorded by a later release, or by a metric that is not registered here.
+        return None
+    pool = registry.pools.find(f"pool-{run.run_id}")
+    asked = registry.pools.requests(pool.pool_id) if pool is not None and pool.state == "open" else []
+    return tell(
+        seen, policy, version=run.version or run.run_id, verdict=run.verdict, reasons=run.reasons, test_fraction=test_fraction,
+        asked=sum(one.asked_at is not None and not one.gone for one in asked),
+    )  # fmt: skip
 
 
 def lack_of(seen: Comparison, policy: Promotion, verdict: str) -> Lack | None:
@@ -67,7 +102,8 @@ def _measured(seen: Comparison, version: str) -> str:
     name, other = _short(version, seen.task), _short(seen.opponent_in_words, seen.task)
     if seen.rows == 0:
         return f"{name} was compared with {other} on no test row."
-    return f"{name} {_how(seen)} {other} ({_scores(seen)} on {counted(seen.rows, 'test row')}{_chance(seen)})."
+    rows = counted(seen.rows, "test row" if seen.asked is None else "labelled row")
+    return f"{name} {_how(seen)} {other} ({_scores(seen)} on {rows}{_chance(seen)})."
 
 
 def _how(seen: Comparison) -> str:
@@ -97,7 +133,7 @@ def _chance(seen: Comparison) -> str:
 
 
 def _decides(
-    seen: Comparison, policy: Promotion, verdict: str, reasons: Sequence[str], *, test_fraction: float | None, asked: int
+    seen: Comparison, policy: Promotion | None, verdict: str, reasons: Sequence[str], *, test_fraction: float | None, asked: int
 ) -> str:
     first = reasons[0] if reasons else ""
     if first.startswith(_NOT_PROMOTED):
@@ -111,6 +147,8 @@ def _decides(
     if asked:
         texts = counted(asked, "text")
         return f"Answers to {texts} on which the two differ are asked for and may decide: `perennial review {seen.task}`."
+    if policy is None:
+        return first or "It is not decided."
     lack = lack_of(seen, policy, verdict)
     return (
         f"More rows of the same kind would not decide it. {first}".rstrip()

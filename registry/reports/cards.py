@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from config.files.durable import write_atomic
 from config.words import counted
+from registry.evidence.in_words import InWords
 from registry.reports import standing
 from registry.reports.cut import texts_cut
 from registry.reports.diff import flatten
@@ -41,18 +42,19 @@ VERDICTS: Mapping[str | None, str] = {
 }
 
 
-def write_card(registry: Registry, name: str, folder: Path, *, history: Path | None = None) -> Path:
+def write_card(registry: Registry, name: str, folder: Path, *, history: Path | None = None, words: InWords | None = None) -> Path:
     """Write `card.md` and `card.png` of a version into `folder`; return the path of the card.
 
     Where texts have several labels `card-labels.png` stands beside.
-    `history` is the run's `history.jsonl`, where it still exists. Raises `UserError` when there is no such version.
+    `history` is the run's `history.jsonl`, where it still exists; `words` are both sentences on its verdict. Raises `UserError`
+    when there is no such version.
     """
     # matplotlib takes half a second to import, and a card that is only printed needs none of it.
     from registry.reports.label_plot import plot_labels  # noqa: PLC0415 - see above
     from registry.reports.plots import plot  # noqa: PLC0415 - see above
 
     seen = comparison_of(registry.versions.get(name))
-    text = card(registry, name, picture=PLOT_FILE, label_picture=LABEL_PLOT_FILE)
+    text = card(registry, name, picture=PLOT_FILE, label_picture=LABEL_PLOT_FILE, words=words)
     figures = {PLOT_FILE: plot(name, seen, read_history(history))}
     if seen is not None and seen.labels:
         figures[LABEL_PLOT_FILE] = plot_labels(name, seen)
@@ -64,9 +66,11 @@ def write_card(registry: Registry, name: str, folder: Path, *, history: Path | N
     return folder / CARD_FILE
 
 
-def card(registry: Registry, name: str, *, picture: str | None = None, label_picture: str | None = None) -> str:
+def card(
+    registry: Registry, name: str, *, picture: str | None = None, label_picture: str | None = None, words: InWords | None = None
+) -> str:
     """Return the card of a version as Markdown, showing the image files when given, that of labels where there are several."""
-    first, *others = sections(registry, name, picture=picture, label_picture=label_picture)
+    first, *others = sections(registry, name, picture=picture, label_picture=label_picture, words=words)
     parts = [f"# {first.title}", *markdown(first)]
     for section in others:
         parts += [f"## {section.title}", *markdown(section)]
@@ -74,11 +78,12 @@ def card(registry: Registry, name: str, *, picture: str | None = None, label_pic
 
 
 def sections(
-    registry: Registry, name: str, *, picture: str | None = None, label_picture: str | None = None, run: Run | None = None
-) -> list[Section]:
+    registry: Registry, name: str, *, picture: str | None = None, label_picture: str | None = None, run: Run | None = None,
+    words: InWords | None = None,
+) -> list[Section]:  # fmt: skip
     """Return the parts of the card of a version; the first bears its name. Raises `UserError` when there is no such version.
 
-    `run` is the version's as it is about to be recorded; None: as it is on record.
+    `run` is the version's as it is about to be recorded; None: as it is on record. `words` are both sentences on its verdict.
     """
     version = registry.versions.get(name)
     run = run or registry.runs.find(version.run_id)
@@ -90,7 +95,7 @@ def sections(
     settings = sorted(flatten(version.lineage.settings).items())
     return [
         Section(version.name, (made, *_erased(version))),
-        Section("Verdict", (_verdict(run),), run.reasons if run else ()),
+        Section("Verdict", (_verdict(run), *_sentences(words)), run.reasons if run else ()),
         *standing.limits(run),
         Section("Comparison", (*plot, _compared(seen)), (), _SCORES if seen else (), _scored(seen)),
         *_probabilities(seen),
@@ -105,6 +110,10 @@ def sections(
         Section("Settings", (), (), ("Setting", "Value"), tuple((f"`{key}`", value) for key, value in settings)),
         Section("Files", (), (), ("", ""), tuple(_files(version))),
     ]
+
+
+def _sentences(words: InWords | None) -> tuple[str, ...]:
+    return () if words is None else (f"{words.measured} {words.decides}",)
 
 
 def comparison_of(version: Version) -> Comparison | None:

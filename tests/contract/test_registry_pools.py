@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
+
+import pytest
 
 from registry import collection, retention
 from registry.pools import Drawn, Pool
 from registry.store import Registry
 from tests.support.registries import Clock
 from tests.support.registries import add_version as add
+from trainers.compare.sequential.allowance import SAVED, TAKEN
+from trainers.compare.sequential.pair import Look
 
 TASK = "topics"
 
@@ -103,3 +108,26 @@ def test_closed_pools_go_with_time_and_open_ones_stay(registry: Registry, clock:
     assert registry.pools.find(pool.pool_id) is None
     assert registry.pools.requests(pool.pool_id) == []
     assert registry.looks.count(TASK, ["test-1"]) == {"test-1": 0}
+
+
+def test_pairs_of_a_task_share_its_allowance_and_a_test_that_was_begun_goes_on(registry: Registry, clock: Clock) -> None:
+    first, second = wanted(registry), wanted(registry, "r-3")
+    other = registry.pools.want(task="other", run_id="r-4", candidate="other/v2", champion="other/v1", seed=7)
+    begun = registry.pools.begin_test(first.pool_id, 2_000.0)
+    assert (begun.level, begun.looks) == (pytest.approx(TAKEN * SAVED), ())
+    clock.forward(3600)
+    # Again after a crash: the same level, and none of the allowance twice.
+    assert registry.pools.begin_test(first.pool_id, 3_000.0) == begun
+    assert registry.pools.begin_test(other.pool_id, math.inf).level == begun.level
+    after = registry.pools.begin_test(second.pool_id, 2_000.0)
+    assert after.level == pytest.approx(TAKEN * (1 - TAKEN) * SAVED, rel=1e-3)
+    look = Look(information=812.25, share=0.25)
+    registry.pools.looked(first.pool_id, 1, look)
+    registry.pools.looked(first.pool_id, 2)
+    found = registry.pools.find(first.pool_id)
+    assert found is not None
+    assert (found.looks, found.test) == (2, begun.with_look(look))
+    closed = registry.pools.find(other.pool_id)
+    assert closed is not None
+    assert closed.test is not None
+    assert math.isinf(closed.test.planned)

@@ -16,8 +16,7 @@ from config.errors import RetryError, StopError
 from consumers.events.schemas import LIFECYCLE_TOPIC
 from consumers.log.embedded.log import EmbeddedLog
 from daemon.flow.outbox import Publisher
-from daemon.training import cycle as module
-from registry import promotion
+from registry import gate, promotion
 from registry.looks import Looks
 from registry.reports import cards
 from registry.reports.run.kept import Reports
@@ -123,6 +122,18 @@ def test_a_report_that_cannot_be_written_fails_no_run_and_is_logged(world: World
         world.cycle.step()
     assert world.only_run().verdict == "promote"
     assert [line["version"] for line in lines if line["event"] == "run.report_failed"] == [f"{NAME}/v1"]
+
+
+def test_test_rows_of_one_label_promote_nobody(world: World) -> None:
+    world.grow(10)
+    world.cycle.step()
+    # The newest label of a text counts.
+    world.learn([(f"test-again-{number}", f"held out text {number}", "A") for number in range(1, 10, 2)])
+    world.grow(10)
+    world.cycle.step()
+    run = world.registry.runs.list(limit=1)[0]
+    assert (run.verdict, world.champion()) == ("insufficient_evidence", f"{NAME}/v1")
+    assert " A:" in run.reasons[0]
 
 
 @pytest.mark.parametrize(
@@ -446,7 +457,7 @@ def test_a_former_leader_writes_nothing_more(world: World, state: str, monkeypat
     elif state == "training":
         world.train_with(overtaken)
     else:
-        monkeypatch.setattr(module.gate, "decide", lambda *_, **__: deposed() or module.gate.Decision("promote", ("better",)))
+        monkeypatch.setattr(gate, "decide", lambda *_, **__: deposed() or gate.Decision("promote", ("better",)))
     with pytest.raises(StopError, match="no longer the leader"):
         world.cycle.step()
     assert [run.state for run in world.registry.runs.list()] == ([] if state == "queued" else [state])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from config.files.durable import sha256_of_file
 from daemon.views.models import lineage, verification
 from registry.evidence import bundle, keeping, names
 from registry.runs import Run
@@ -31,6 +32,39 @@ def news(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undecided]:
         yield room
 
 
+def test_a_later_look_counts_the_looks_before_it_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Undecided(tmp_path, monkeypatch, review={"per_week": 16, "days": 14}) as news:
+        news.disagree(60, 100)
+        news.train_with(partial(scored, right=0.6, opponent_right=0.5))
+        news.grow(10)
+        news.cycle.step()
+        for _week in range(2):
+            news.answer(lambda text: "B" if int(text.rpartition(" ")[2]) % 2 else truth(text))
+            news.cycle.step()
+            news.clock.forward(8 * 86_400)
+            news.cycle.step()
+        pool, found = news.pool(), verified(news)
+        assert (found.outcome, found.problems, found.look) == ("equal", (), 2)
+        assert pool.test is not None
+        first, second = pool.test.looks
+        assert second.information > first.information
+        about = bundle.About.of(look_of(news, 2))
+        assert about.comparison["asked"]["test"]["earlier"] == [first.model_dump()]
+        # Who says that the first look knew less than it did lets the second spend more.
+        path, rows = look_of(news, 1), bundle.rows_of(look_of(news, 1))
+        other = bundle.About.of(path).model_copy(deep=True)
+        other.comparison["asked"]["test"]["now"]["information"] /= 2
+        path.write_bytes(bundle.to_bytes(other, rows))
+        assert verified(news).outcome == "changed"
+        recorded = sha256_of_file(path)
+        news.registry.evidence.record(path.name.removesuffix(bundle.SUFFIX), recorded, size_bytes=1, rows=rows.num_rows)
+        found = verified(news)
+        assert found.outcome == "differs"
+        assert any("other looks" in problem for problem in found.problems)
+        path.unlink()
+        assert verified(news).outcome == "differs"
+
+
 def run_of(news: Undecided) -> Run:
     return news.registry.runs.list(limit=1)[0]
 
@@ -39,8 +73,8 @@ def verified(news: Undecided) -> verification.Verification:
     return verification.of(news.settings, news.registry, run_of(news).run_id)
 
 
-def look_of(news: Undecided) -> Path:
-    return bundle.path_of(news.settings.evidence_dir, names.name_of(run_of(news).run_id, 1))
+def look_of(news: Undecided, number: int = 1) -> Path:
+    return bundle.path_of(news.settings.evidence_dir, names.name_of(run_of(news).run_id, number))
 
 
 def test_the_verdict_follows_from_the_look_and_the_look_from_the_run(news: Undecided) -> None:

@@ -16,7 +16,7 @@ from config.errors import UserError
 from config.settings import environment_of
 from consumers.events.schemas import Erase
 from daemon.cli.main import app
-from daemon.training import cycle as module
+from daemon.training.telling import Teller
 from daemon.views.models import verification
 from registry.evidence import bundle, keeping
 from registry.lineage import looks_at
@@ -95,7 +95,7 @@ def test_what_held_a_promotion_up_is_told_around_the_gates_words(town: Town) -> 
 def test_a_decision_repeated_after_a_crash_leaves_one_bundle(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     town.grow(10)
     with monkeypatch.context() as patched:
-        patched.setattr(module.Cycle, "_announce", _crash_at_the_end(module.Cycle._announce))
+        patched.setattr(Teller, "announce", _crash_at_the_end(Teller.announce))
         with pytest.raises(KeyboardInterrupt):
             town.ask("request:first")
     (run,) = town.registry.runs.unfinished()

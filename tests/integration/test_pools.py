@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from consumers.events.schemas import Erase
+from daemon.views import pairs
 from registry import collection, erasure, promotion
-from tests.support.pairs import NAME, Undecided, truth, with_review
+from registry.database.schema import versions
+from tests.support.pairs import NAME, Undecided, says, truth, with_review
 from tests.support.tables import rows_of
 
 
@@ -244,6 +247,96 @@ def test_what_is_due_comes_first_and_answering_goes_on_where_it_stopped(news: Un
     news.next_cycle().step()
     assert news.pool().state == "open"
     assert not folder.exists()
+
+
+def test_each_look_spends_of_the_error_of_its_pair_and_its_rows_count_once(news: Undecided) -> None:
+    with_review(news, per_week=4, days=21)
+    news.disagree(40, 40)
+    run = news.compare()
+    before = news.registry.looks.count(NAME, [f"test-{number}" for number in range(10)])
+    for _week in range(2):
+        news.answer(lambda text: "B" if int(text.rpartition(" ")[2]) % 2 else truth(text))
+        news.cycle.step()
+        news.clock.forward(8 * 86_400)
+        news.cycle.step()
+    pool = news.pool()
+    assert (pool.state, pool.looks, pool.batches) == ("open", 2, 3)
+    assert pool.test is not None
+    run = news.registry.runs.get(run.run_id)
+    assert run.comparison is not None
+    told = run.comparison["asked"]["test"]
+    # Fewer than the 25 rows that the policy asks for are no look.
+    assert [look.share for look in pool.test.looks] == ([told["now"]["share"]] if told["now"] else [])
+    assert (told["level"], told["drawn"]) == (pool.test.level, pytest.approx(8 / 12))
+    assert news.registry.looks.count(NAME, [f"test-{number}" for number in range(10)]) == before
+
+
+def test_status_tells_how_far_asking_has_come(news: Undecided) -> None:
+    assert pairs.of(news.task, news.registry, news.buffer) is None
+    with_review(news, per_week=4, days=14)
+    news.disagree(40, 40)
+    news.compare()
+    first, second, *_ = news.look("anna", "disagreement").items
+    news.desk().say("disagreement", first.item, {"label": "A"})
+    news.desk().cannot_tell("disagreement", second.item)
+    news.take_in()
+    found = pairs.of(news.task, news.registry, news.buffer)
+    assert found is not None
+    assert (found.state, found.articles, found.drawn, found.asked, found.answered, found.left) == ("open", 80, 8, 4, 2, 6)
+    assert found.disagreement == pytest.approx(0.5)
+
+
+def test_a_candidate_whose_files_are_gone_is_asked_about_no_more(news: Undecided) -> None:
+    news.disagree(20, 20)
+    run = news.compare()
+    [item, *_] = news.look("anna", "disagreement").items
+    gone = sa.update(versions).where(versions.c.name == run.version).values(collected_at=news.clock())
+    with news.registry.database.write() as connection:
+        connection.execute(gone)
+    news.cycle.step()
+    assert (news.pool().outcome, news.look("anna", "disagreement").items) == ("collected", ())
+    assert not news.desk().say("disagreement", item.item, {"label": "A"}).done
+
+
+def test_a_pool_all_of_whose_texts_are_erased_ends_undecided(news: Undecided) -> None:
+    news.disagree(10, 10)
+    run = news.compare()
+    items = news.look("anna", "disagreement", limit=1000).items
+    for item in items:
+        news.erasures.request(Erase(event_id=f"erase-{item.article_id}", occurred_at=news.clock(), article_id=item.article_id))
+    news.buffer.erase()
+    news.cycle.step()
+    news.cycle.step()
+    assert news.pool().outcome == "undecided"
+    assert news.registry.runs.get(run.run_id).verdict == "insufficient_evidence"
+
+
+def test_texts_that_are_erased_while_a_pool_is_read_are_never_answered(news: Undecided, monkeypatch: pytest.MonkeyPatch) -> None:
+    news.disagree(10, 10)
+    read = news.buffer.frozen_pool
+
+    def erased_meanwhile(*given: Any, **named: Any) -> Any:
+        found = read(*given, **named)
+        news.erasures.request(Erase(event_id="erase-p-0", occurred_at=news.clock(), article_id="p-0"))
+        news.buffer.erase()
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(news.buffer), "frozen_pool", lambda _self, *given, **named: erased_meanwhile(*given, **named))
+        news.compare()
+    assert news.pool().state == "answering"
+    assert not (news.settings.runs_dir / news.pool().pool_id).exists()
+    news.clock.forward(3600)
+    news.cycle.step()
+    assert (news.pool().state, news.pool().rows) == ("open", 19)
+
+
+def test_articles_older_than_the_window_are_in_no_pool(news: Undecided) -> None:
+    window = news.task.promotion.window_days
+    news.articles([says("A", "B", "A", number) for number in range(5)], hours=24 * (window + 1), prefix="old")
+    news.disagree(4, 4)
+    news.compare()
+    assert news.pool().rows == 8
 
 
 def test_turned_off_in_the_task_file_nobody_is_asked(news: Undecided) -> None:

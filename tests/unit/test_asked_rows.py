@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -13,6 +14,8 @@ from tests.support.cycles import task
 from trainers.compare.apart import apart, bounds_of, by_size, strata_of
 from trainers.compare.asked import compare_asked, is_weighable
 from trainers.compare.comparison import Asked, Comparison
+from trainers.compare.one_class import only_label
+from trainers.compare.sequential.pair import PairTest
 from trainers.pair.annotators import Seen, is_doubtful
 from trainers.pair.drawing import draw
 
@@ -130,6 +133,25 @@ def test_the_gain_is_that_over_all_texts_and_surer_than_test_rows_alone_make_it(
     assert abs(np.mean([one.gain for one in equal])) < 0.01
 
 
+def test_labels_that_all_speak_for_one_model_are_uncertain_as_between_equal_ones() -> None:
+    """Sixteen rows that differ, the candidate right in each: nothing varies among them, and the chance of it is 1 in 65,536."""
+    gold, strata = [said("A")] * 24, np.array([0] * 8 + [1] * 16)
+    test = PairTest(level=0.004, planned=math.inf, drawn=0.25)
+    found = compare_asked(
+        ACCURACY, before(), gold=gold, candidate=gold, opponent=[said("A")] * 8 + [said("B")] * 16, strata=strata,
+        sizes=np.array([80.0, 20.0]), clusters=np.arange(24), random=0, looks=1, seed=1,
+        asked=ASKED.model_copy(update={"requests": 24, "labelled": 24, "test": test}),
+    )  # fmt: skip
+    assert found.asked is not None
+    assert found.asked.test is not None
+    assert found.asked.test.now is not None
+    error = found.asked.test.now.information**-0.5
+    assert error == pytest.approx(20 / 100 / math.sqrt(16), rel=0.05)
+    assert error > found.standard_error
+    assert found.asked.test.passes(0.0)
+    assert found.asked.test.gain == pytest.approx(0.2)
+
+
 def test_what_nobody_could_tell_counts_against_the_candidate() -> None:
     whole, part = judged(3, better=0.8), judged(3, better=0.8, unknown=20)
     assert (part.rows, whole.rows) == (210, 230)
@@ -138,6 +160,16 @@ def test_what_nobody_could_tell_counts_against_the_candidate() -> None:
     assert part.p_equal >= whole.p_equal
     assert part.asked is not None
     assert (part.asked.unlabelled, part.asked.only_label) == (20, "")
+
+
+def test_rows_of_one_label_and_rows_of_one_type_of_entities() -> None:
+    assert only_label([said("A"), None, said("A")]) == "A"
+    assert only_label([said("A"), said("B")]) == only_label([None]) == only_label([]) == ""
+    assert only_label([{"labels": ["A"]}, {"labels": ["A"]}]) == "A"
+    assert only_label([{"labels": ["A", "B"]}]) == only_label([{"labels": []}, {"labels": ["A"]}]) == ""
+    # Finding a type of entities or missing it is what such a task is about.
+    assert only_label([{"spans": [{"start": 0, "end": 2, "label": "PERSON"}], "partial": False}] * 2) == ""
+    assert only_label([{"values": {"heat": 2.0}}]) == ""
 
 
 def seen(gold: str, candidate: str = "A", opponent: str = "B", stratum: int = 1) -> Seen:

@@ -67,6 +67,18 @@ def test_what_is_no_news(told: Mapping[str, Any]) -> None:
     assert notice_of(told) is None
 
 
+def test_both_sentences_stand_first_and_no_reason_is_told_twice() -> None:
+    said = {
+        **FINISHED,
+        "measured": "v2 is worse than v1.",
+        "decides": "That decided. Too large.",
+        "reasons": ["Too large.", "No."],
+    }
+    notice = notice_of(event("training.finished", verdict="keep", **said))
+    assert notice is not None
+    assert notice.text == "v2 is worse than v1. That decided. Too large. No."
+
+
 def test_which_notices_repeat_each_other() -> None:
     def repeats(told: Mapping[str, Any]) -> str | None:
         notice = notice_of(told)

@@ -12,6 +12,7 @@ from daemon.views.alerts import Alert
 from daemon.views.feedback import Alarm, Standings
 from daemon.views.flow import Backlog
 from daemon.views.models.runs import VERDICTS, Ended, UnderWay
+from daemon.views.pairs import Pair
 from daemon.views.status import Status
 from daemon.views.task_status import Counts, TaskStatus, due_in_words
 from registry.runs import Verdict
@@ -50,6 +51,18 @@ def shown(status: Status, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
 
 def task_with(**changes: object) -> Status:
     return QUIET.model_copy(update={"tasks": (TASK.model_copy(update=changes),)})
+
+
+def test_the_pair_that_people_are_asked_about_is_told_with_how_far_that_has_come(capsys: pytest.CaptureFixture[str]) -> None:
+    pair = Pair(
+        state="open", candidate="desk/v2", champion="desk/v1", opened_at=None, articles=3_400, disagreement=0.18, drawn=80,
+        asked=40, answered=31, left=49, looks=1,
+    )  # fmt: skip
+    said = shown(task_with(pair=pair), capsys)["asking"]
+    assert all(figure in said for figure in ("3,400", "18 %", "40 of 80", "31", "49"))
+    assert "asking" not in shown(QUIET, capsys)
+    waiting = pair.model_copy(update={"state": "answering", "articles": 0, "drawn": 0, "asked": 0, "answered": 0, "left": 0})
+    assert "0" not in shown(task_with(pair=waiting), capsys)["asking"]
 
 
 def test_zeros_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:

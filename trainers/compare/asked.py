@@ -8,7 +8,6 @@ from statistics import NormalDist
 
 import numpy as np
 
-from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
 from trainers.compare import statistics
 from trainers.compare.answers import Answers
@@ -17,6 +16,7 @@ from trainers.compare.improvement import required_gain
 from trainers.compare.metrics import catalog
 from trainers.compare.metrics.metric import Target
 from trainers.compare.metrics.scale import Scale
+from trainers.compare.one_class import only_label
 from trainers.compare.resampling.paired import Clusters
 from trainers.compare.resampling.sums import PairedSums
 from trainers.compare.sampling.design import Design
@@ -49,8 +49,9 @@ def compare_asked(
 
     The first `random` rows are test rows, the others were asked for; `gold` is None where nobody could tell. Rows of a stratum
     count alike: its `sizes` (strata,), those of the pool and the test rows together, over its labelled rows. Bounds hold
-    whatever the missing labels would be; `p_equal` is the one for the case against the candidate. Slices, anchor set, latency
-    and size stay as they were measured. Raises ValueError where the metric cannot be weighed.
+    whatever the missing labels would be; `p_equal` is the one for the case against the candidate, as is the gain that the test of
+    the pair looks at. Slices, anchor set, latency and size stay as they were measured. Raises ValueError where the metric cannot
+    be weighed.
     """
     policy, metric = task.promotion, catalog.of(task)
     design = Design.of_strata(strata, sizes, clusters)
@@ -63,6 +64,10 @@ def compare_asked(
     needed = required_gain(policy, theirs, metric.scale)
     labelled = sum(target is not None for target in gold)
     against = [theirs if target is None else target for target, theirs in zip(gold, opponent, strict=True)]
+    least, if_equal = _if_equal(metric.pair(against, candidate, opponent), design, metric.scale, seed)
+    # Labels that all speak for one model have no spread among themselves: then what it would be between equal models counts.
+    error_of_look = max(low_error, float(np.sqrt(np.mean(if_equal**2))))
+    test = None if asked.test is None else asked.test.looked(low, error_of_look, enough=labelled >= policy.min_test_examples)
     return before.model_copy(
         update={
             "rows": labelled,
@@ -73,12 +78,16 @@ def compare_asked(
             "lower_bound": low - z * low_error,
             "upper_bound": high + z * high_error,
             "standard_error": error,
-            "p_equal": _chance(metric.pair(against, candidate, opponent), design, metric.scale, seed),
+            "p_equal": (1 + int(np.count_nonzero(if_equal >= least - 1e-9))) / (1 + len(if_equal)),
             "required_gain": needed,
-            "required_rows": statistics.required_rows(labelled, error, needed, looks=looks),
+            "required_rows": (
+                statistics.required_rows(labelled, error, needed, looks=looks)
+                if test is None
+                else statistics.required_rows(labelled, error_of_look, needed)
+            ),
             "same_answers": Answers([], candidate, opponent).alike,
             "looks": looks,
-            "asked": asked.model_copy(update={"only_label": _only_label(gold), "test_rows": random}),
+            "asked": asked.model_copy(update={"only_label": only_label(gold), "test_rows": random, "test": test}),
         }
     )
 
@@ -89,23 +98,15 @@ def _gain(scored: Scored, scale: Scale) -> tuple[float, float]:
     return scored.contrast(sign, -sign)
 
 
-def _chance(paired: object, design: Design, scale: Scale, seed: int) -> float:
-    """Return the one-sided probability of the weighted gain if both models were equal: who gave which answer is a coin toss."""
+def _if_equal(paired: object, design: Design, scale: Scale, seed: int) -> tuple[float, Floats]:
+    """Return the weighted gain, and gains (replicates,) as they would be if both models were equal.
+
+    Who gave which answer is a coin toss then, by document and story.
+    """
     assert isinstance(paired, PairedSums)  # noqa: S101 - `with_skips` has refused others; narrows the type
     weights = design.weights[:, None]
     weighted = replace(
         paired, shared=paired.shared * weights, candidate=paired.candidate * weights, opponent=paired.opponent * weights,
         whole=False,
     ).by_cluster(design.clusters)  # fmt: skip
-    gain = scale.gain(*weighted.scores())
-    if_equal = scale.gain(*weighted.swapped(np.random.default_rng(seed)))
-    return (1 + int(np.count_nonzero(if_equal >= gain - 1e-9))) / (1 + len(if_equal))
-
-
-def _only_label(gold: Sequence[Target | None]) -> str:
-    """Return the label that all labelled rows carry; empty where there are several, or their kind has none."""
-    found: set[str] = set()
-    for target in gold:
-        if target is not None:
-            found.update(kinds.of(target).labels(target) or [""])
-    return next(iter(found)) if len(found) == 1 else ""
+    return scale.gain(*weighted.scores()), np.asarray(scale.gain(*weighted.swapped(np.random.default_rng(seed))))

@@ -20,6 +20,7 @@ from trainers.compare.metrics.metric import KnowsLabels
 from trainers.compare.metrics.scale import MaybeInfinite, Scale
 from trainers.compare.probabilities import Probabilities
 from trainers.compare.readiness import Readiness
+from trainers.compare.sequential.pair import PairTest
 from trainers.compare.signals import as_numbers, as_texts_with_labels, signal_slices
 from trainers.compare.slices import Slice, label_slices, slice_of, slices_of
 
@@ -54,6 +55,8 @@ class Asked(BaseModel):
     """The label that all rows carry; empty where they carry several."""
     test_rows: int = 0
     """Random test rows beside them."""
+    test: PairTest | None = None
+    """Where the test of the pair stands; None: of a release that counted looks as at random test rows."""
 
     @property
     def unlabelled(self) -> int:
@@ -129,6 +132,12 @@ class Comparison(BaseModel):
         if not isinstance(values, dict) or "scale" in values or "metric" not in values:
             return values
         return {**values, "scale": catalog.find(values["metric"]).scale}
+
+    @property
+    def needed_gain(self) -> float:
+        """The gain to exceed: 0 for a first version and where the champion scores 0; there any certain gain is enough."""
+        scores_nothing = self.champion_score == 0.0 and not self.scale.lower_is_better
+        return 0.0 if self.champion_version is None or scores_nothing else self.required_gain
 
     @property
     def opponent_in_words(self) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +18,6 @@ from trainers import orphans
 from trainers.job import guards
 
 _LOG = structlog.get_logger(__name__)
-_NICENESS = 10
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,13 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop.listen()
     orphans.die_with_parent()
     configure_logging(LogSettings(format="auto", level="info"))
-    # Whatever else the machine does comes first.
-    with contextlib.suppress(OSError):
-        os.nice(_NICENESS)
     given = sys.argv[1:] if arguments is None else arguments
     try:
         (folder,) = (Path(argument).resolve() for argument in given)
         content = json.loads((folder / "order.json").read_bytes())
+        # As a training child, and no further: a daemon that is nice itself would leave it no time at all beside other work.
+        guards.step_back(content["training"]["nice"])
         guards.cap_threads(content["training"]["threads"])
         extensions.load(content.get("modules", ()))
     except (OSError, ValueError, KeyError, TypeError, UserError) as error:

@@ -75,6 +75,7 @@ def judge(order: PairOrder, stop: StopRequest, folder: Path) -> PairResult:
         asked=Asked(
             pool=sum(order.look.sizes), disagreement=order.look.differ / max(sum(order.look.sizes), 1), requests=asked.num_rows,
             labelled=labelled, contradicted=sum(asked["contradicted"].to_pylist()), set_aside=len(set_aside),
+            test=order.look.test,
         ),
     )  # fmt: skip
     return PairResult(pool_id=order.pool_id, status="done", comparison=comparison, set_aside=len(set_aside))

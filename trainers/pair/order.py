@@ -17,6 +17,7 @@ from config.files.durable import write_atomic
 from config.sections import TrainingSettings
 from config.tasks import TaskSpec
 from trainers.compare.comparison import Comparison
+from trainers.compare.sequential.pair import PairTest
 
 ORDER_FILE = "order.json"
 RESULT_FILE = "result.json"
@@ -48,7 +49,9 @@ class Looked(_Value):
     bounds: tuple[float, ...]
     differ: int
     looks: int
-    """How often these rows have been looked at, this look included."""
+    """How often the test rows had been looked at when the run was compared, that look included."""
+    test: PairTest | None = None
+    """Where the test of the pair stands before this look."""
     before: Comparison
     """The comparison that had too little evidence: its guards and measurements stand."""
 

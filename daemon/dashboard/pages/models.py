@@ -10,10 +10,11 @@ from daemon.dashboard import shown
 from daemon.dashboard.plots import interval_plot
 from daemon.dashboard.rendering import HEADERS
 from daemon.dashboard.routing import Look
-from daemon.views.models import learnt, logs
+from daemon.views.models import learnt, logs, sentences
 from daemon.views.models import reports as report_views
 from daemon.views.models import runs as run_views
 from daemon.views.models import versions as version_views
+from registry.evidence.in_words import InWords
 from registry.reports import answers
 
 PER_PAGE = 50
@@ -46,6 +47,7 @@ def run(look: Look) -> Response:
         run=found,
         going=_going(look, found),
         cost=_cost(found, version),
+        words=_words(look, found.run_id),
         **_compared(look, found, version),
     )
 
@@ -65,6 +67,7 @@ def version(look: Look) -> Response:
         "version.html", here="Versions", version=found.version, run=found.run, sections=parts, beside=beside, others=others,
         is_champion=alias is not None and alias.version == name,
         difference=_difference(look, beside, name) if beside else None,
+        words=_words(look, found.version.run_id),
         **_compared(look, found.run, found.version),
     )  # fmt: skip
 
@@ -91,10 +94,14 @@ def parts(look: Look) -> dict[str, str]:
     """Return what of a run's page changes while it is under way."""
     found = run_views.of_id(look.sources.reader.registry, look.params["run"])
     going, now = _going(look, found), look.sources.clock()
-    values: dict[str, Any] = {"run": found, "going": going, "log": _log(look, found)}
+    values: dict[str, Any] = {"run": found, "going": going, "log": _log(look, found), "words": _words(look, found.run_id)}
     told = {name: look.render.part("run.html", name, visitor=look.visitor, now=now, **values) for name in ("state", "tail")}
     step = going.progress.step if going is not None and going.progress is not None else 0
     return {**told, "curve": f"{found.state} {step}"}
+
+
+def _words(look: Look, run_id: str) -> InWords | None:
+    return sentences.of(look.sources.reader.registry, run_id, look.sources.tasks, look.sources.settings)
 
 
 _ELSEWHERE = ("Verdict", "Comparison", "Labels", "Tried")

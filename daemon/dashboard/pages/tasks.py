@@ -14,7 +14,7 @@ from daemon.dashboard.pages import acting
 from daemon.dashboard.rendering import HEADERS
 from daemon.dashboard.routing import Look
 from daemon.views import labels_over_time, tasks
-from daemon.views.models import runs, versions
+from daemon.views.models import runs, sentences, versions
 from daemon.views.models import scores as courses
 from daemon.views.task_status import TaskStatus, due_in_words
 
@@ -34,6 +34,8 @@ def page(look: Look) -> Response:
     version = versions.of_name(registry, champion) if champion else None
     course = courses.course(registry, spec.name)
     newest = versions.newest(registry, spec.name, _OLDER_VERSIONS)
+    listed = runs.listed(registry, spec.name, _NEWEST)
+    decided = next((one.run_id for one in listed if one.verdict is not None), None)
     return look.page(
         "task.html",
         here=spec.name,
@@ -41,11 +43,12 @@ def page(look: Look) -> Response:
         done=acting.DONE.get(look.query.get("done", ""), ""),
         status=status,
         due=due_in_words(status) if status else "",
+        words=None if decided is None else sentences.of(registry, decided, look.sources.tasks, look.sources.settings),
         policy=tasks.in_words(tasks.Task.model_validate({**spec.model_dump(), "champion": champion})),
         labels=courses.labels_of(version.run.comparison if version and version.run else None),
         course=course,
         moves=list(reversed(course.moves))[:_NEWEST],
-        runs=runs.listed(registry, spec.name, _NEWEST),
+        runs=listed,
         weeks=look.sources.kept(f"weeks/{spec.name}", partial(courses.weeks, registry, spec.name, look.sources.clock())),
         back=[("", "the previous champion"), *((one.name, one.name) for one in newest if not one.champion)]
         if any(one.alias == "previous" for one in newest)

@@ -23,6 +23,8 @@ CHILD = (sys.executable, "-P", "-m", "trainers.pair")
 _POLL_S = 0.1
 _ASK_S = 5.0
 _LOG_TAIL_CHARS = 600
+_SPARE_S = 1_800.0
+"""To start, to open both models and to finish the part that it is at, of a child that is to answer for so long at most."""
 
 CarryOut = Callable[[PairOrder, Path, Callable[[], bool]], PairResult | None]
 """From an order, the folder that holds what it needs, and whether to stop, to what was found; None where it was stopped."""
@@ -66,12 +68,12 @@ def carry_out(order: PairOrder, folder: Path, busy: Callable[[], bool]) -> PairR
 
 def _ended(child: Child, order: PairOrder, busy: Callable[[], bool]) -> bool:
     """Wait for the end; return False where it must stop before. Raises `RunFailedError` past the time limit."""
+    limit_s = min(order.seconds + _SPARE_S, order.training.time_limit_s)
     began = asked = time.monotonic()
     while child.poll() is None:
         now = time.monotonic()
-        if now - began > order.training.time_limit_s:
-            limit = f"{order.training.time_limit_s:g} s (training.time_limit_s)"
-            message = f"the process for pool {order.pool_id} did not end within {limit}, and was ended"
+        if now - began > limit_s:
+            message = f"the process for pool {order.pool_id} did not end within {limit_s:g} s, and was ended"
             raise RunFailedError(message)
         if now - asked >= _ASK_S:
             asked = now

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from config.clock import MAX_DAYS
 from config.errors import RunFailedError
 from config.settings import Settings
 from config.tasks import TaskSpec
+from config.words import counted
 from consumers.labelling.withheld import AskedText, RequestAnswer, agreed
 from consumers.rows.unlabelled import id_of
 from daemon.training import promoting
@@ -21,11 +24,14 @@ from daemon.training.proving import prove_look
 from daemon.training.sandbox import step as sandboxed
 from daemon.training.sandbox.protocol import recorded
 from registry import erasure
+from registry.evidence import in_words
 from registry.evidence.circumstances import Circumstances
-from registry.pools import Pool, ReviewRequest, look_name
+from registry.pools import Pool, ReviewRequest
 from registry.runs import Run, Verdict
 from registry.store import Registry
 from trainers.compare.comparison import Comparison
+from trainers.compare.sequential.pair import Look as PairLook
+from trainers.compare.sequential.pair import planned
 from trainers.pair import order as protocol
 from trainers.pair.judging import ASKED_SCHEMA
 from trainers.pair.order import Looked, PairOrder
@@ -49,14 +55,17 @@ def look(pair: Pair, pool: Pool, task: TaskSpec, busy: Callable[[], bool], *, fe
     if run.comparison is None:
         message = f"run {run.run_id} has no comparison any more, so pool {pool.pool_id} cannot be judged"
         raise RunFailedError(message)
-    asked = [one for one in pair.registry.pools.requests(pool.pool_id) if one.asked_at is not None and not one.gone]
+    before = Comparison.model_validate(run.comparison)
+    requests = pair.registry.pools.requests(pool.pool_id)
+    asked = [one for one in requests if one.asked_at is not None and not one.gone]
+    # Taken before anything is known of the answers, and the same again after a crash.
+    test = pair.registry.pools.begin_test(pool.pool_id, planned(before.needed_gain), fencing_token=fencing_token)
+    drawn = sum(one.batch < pool.batches for one in requests) / max(len(requests), 1)
     folder, erasings = pair.begun(pool), pair.buffer.erasings
     try:
-        # A teacher's articles are not needed, and one training row is the fewest that a set may have.
-        plain = task.model_copy(update={"training": task.training.model_copy(update={"teacher": None})})
         frozen = pair.buffer.freeze(
-            plain, run_id=pool.pool_id, folder=folder / protocol.TEST_FOLDER, learnt=pair.learnt(pool), max_rows=1,
-            embeddings=False,
+            _of_all_looks(task, pool, pair.registry.clock()), run_id=pool.pool_id, folder=folder / protocol.TEST_FOLDER,
+            learnt=pair.learnt(pool), max_rows=1, embeddings=False,
         )  # fmt: skip
         test_rows = frozen.rows("test", embeddings=False)["example_id"].to_pylist()
         answers = pair.buffer.answers_to(task, {one.request_id for one in asked})
@@ -70,7 +79,7 @@ def look(pair: Pair, pool: Pool, task: TaskSpec, busy: Callable[[], bool], *, fe
             modules=pair.settings.extensions.names,
             look=Looked(
                 sizes=pool.sizes, bounds=pool.bounds, differ=pool.differ,
-                looks=pair.registry.looks.next_number(pool.task, test_rows), before=Comparison.model_validate(run.comparison),
+                looks=before.looks, test=test.before_look(drawn), before=before,
             ),
         )  # fmt: skip
         pair.check(erasings)
@@ -84,8 +93,15 @@ def look(pair: Pair, pool: Pool, task: TaskSpec, busy: Callable[[], bool], *, fe
     if result.comparison is None:
         message = f"pool {pool.pool_id} could not be judged: {result.error}"
         raise RunFailedError(message)
-    pair.registry.looks.record(pool.task, look_name(pool.run_id, pool.looks + 1), test_rows, fencing_token=fencing_token)
+    # Under the run: a row that the pair has been judged by, however often, is one look at it for candidates to come.
+    pair.registry.looks.record(pool.task, pool.run_id, test_rows, fencing_token=fencing_token)
     return Look(result.comparison, test_rows, rows_judged, order)
+
+
+def of_test(found: Look) -> PairLook | None:
+    """Return the look as the pair's test counts it, None where there were too few rows to look at."""
+    asked = found.comparison.asked
+    return None if asked is None or asked.test is None else asked.test.now
 
 
 def decided(
@@ -101,14 +117,14 @@ def decided(
     )  # fmt: skip
     decision = judged = asked.decide(comparison)
     if comparison.asked is not None and comparison.asked.only_label:
-        why = f"All {comparison.rows} labelled rows carry {comparison.asked.only_label}: they say nothing of other labels."
-        decision = replace(decision, verdict="insufficient_evidence", reasons=(why, *decision.reasons))
+        rows = counted(comparison.rows, "labelled row")
+        decision = promoting.of_one_class(decision, comparison.asked.only_label, rows)
     findings = recorded(registry.versions.get(pool.candidate))
     if findings is not None:
         decision = sandboxed.judged(decision, findings)
     if decision.verdict == "promote":
         decision = promoting.move_alias(
-            registry, run, task, pool.champion, decision, must_go=must_go, fencing_token=fencing_token
+            registry, run, task, pool.champion, decision, comparison=comparison, must_go=must_go, fencing_token=fencing_token
         )
     level = decision.readiness.level if decision.readiness is not None else None
     prove_look(
@@ -121,6 +137,7 @@ def decided(
                 "event_id": f"{run.run_id}:training.finished:look-{pool.looks + 1}", "type": "training.finished",
                 "task": run.task, "run_id": run.run_id, "verdict": decision.verdict, "reasons": list(decision.reasons),
                 "version": run.version, "refresh": run.refresh, "look": pool.looks + 1, "readiness": level,
+                **in_words.told(comparison, task.promotion, run, decision),
             },
             fencing_token=fencing_token,
         )  # fmt: skip
@@ -129,6 +146,14 @@ def decided(
         run.run_id, verdict=decision.verdict, reasons=decision.reasons, comparison=told, fencing_token=fencing_token
     )
     return run, decision.verdict
+
+
+def _of_all_looks(task: TaskSpec, pool: Pool, now: datetime) -> TaskSpec:
+    """Return the task as a look freezes its rows: what an earlier look had within the window judges the pair to its end."""
+    days = max((now - (pool.opened_at or now)) / timedelta(days=1), 0.0)
+    policy = task.promotion.model_copy(update={"window_days": min(task.promotion.window_days + days, MAX_DAYS)})
+    # A teacher's articles are not needed, and one training row is the fewest that a set may have.
+    return task.model_copy(update={"promotion": policy, "training": task.training.model_copy(update={"teacher": None})})
 
 
 def _asked_table(

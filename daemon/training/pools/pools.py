@@ -27,7 +27,6 @@ from registry.pools import Outcome, Pool, ReviewRequest
 from registry.runs import Run
 from registry.store import Registry
 from trainers.compare.asked import is_weighable
-from trainers.compare.comparison import Comparison
 
 _BATCH_EVERY = timedelta(days=7)
 _TRIES = 3
@@ -77,12 +76,12 @@ class Pools:
         self._looked_for: dict[str, tuple[datetime, int]] = {}
         self._answers: dict[str, tuple[tuple[int, int], frozenset[str]]] = {}
 
-    def want(self, run: Run, task: TaskSpec, comparison: Comparison) -> None:
+    def want(self, run: Run, task: TaskSpec) -> None:
         """Have a pair of models answered, where its comparison had too little evidence and labels could tell them apart.
 
         An older pair of the task gives way, unless people have begun to label for it: their work is not thrown away.
         """
-        champion = comparison.champion_version
+        champion = (run.comparison or {}).get("champion_version")
         if run.verdict != "insufficient_evidence" or run.version is None or champion is None:
             return
         if not (task.review.disagreement and is_weighable(task)):
@@ -200,7 +199,7 @@ class Pools:
             return None
         run, verdict = looking.decided(self._registry, pool, task, look, self._settings, fencing_token=self._token)
         log.info("pool.looked", look=pool.looks + 1, verdict=verdict, reasons=list(run.reasons))
-        self._registry.pools.looked(pool.pool_id, pool.batches, fencing_token=self._token)
+        self._registry.pools.looked(pool.pool_id, pool.batches, looking.of_test(look), fencing_token=self._token)
         if verdict == "insufficient_evidence":
             return None
         self._decided(run, promoted=verdict == "promote")

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from config.kinds.forms import Widget
+from daemon.views.pairs import Pair
 from daemon.views.view import View
 
 
@@ -97,29 +98,6 @@ class Progress(View):
     def words(self) -> str:
         """In one phrase, such as `142 of 200 test rows`."""
         return f"{self.test_rows} of {self.needed} test rows" + (f", {self.coming} on their way" if self.coming else "")
-
-
-class Pair(View):
-    """The two models that are to be told apart. Nothing here says which of them said what of a text."""
-
-    candidate: str
-    champion: str
-    articles: int
-    """That both models answered."""
-    disagreement: float
-    """The share of them that they answer differently, 0..1."""
-    asked: int
-    """Texts that people were asked about so far."""
-    drawn: int
-    """Texts that may be asked about in all."""
-
-    @property
-    def words(self) -> str:
-        """In one sentence."""
-        return (
-            f"{self.candidate} and {self.champion} differ on {100 * self.disagreement:.3g} % of {self.articles:,} articles; "
-            f"asked about so far: {self.asked} of {self.drawn} texts."
-        )
 
 
 class Agreed(View):

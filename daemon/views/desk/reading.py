@@ -16,6 +16,7 @@ from consumers.labelling import agreement
 from consumers.labelling import queue as queues
 from consumers.labelling.lanes import DISAGREEMENT, LANES, Asked, Item, Lane
 from consumers.labelling.offers import BySaid, Pool, Requested, Said
+from daemon.views import pairs
 from daemon.views.desk import models
 from registry.desk import Done, newest
 from registry.store import Registry
@@ -125,7 +126,7 @@ def look(
         progress=models.Progress(
             test_rows=counts.test_in_window, needed=task.promotion.min_test_examples, coming=seen.coming
         ),
-        pair=_pair(task.name, registry),
+        pair=_pair(task, registry, buffer),
         choices=choices(seen.labels), open_labels=task.labels == "open", measured=_measured(task),
         items=tuple(found for one in items if (found := _shown(one, chosen, seen, buffer, settings)) is not None),
         last=tuple(_last(one) for one in newest(seen.done, annotator, _LAST)),
@@ -136,16 +137,10 @@ def look(
     )  # fmt: skip
 
 
-def _pair(task: str, registry: Registry) -> models.Pair | None:
+def _pair(task: TaskSpec, registry: Registry, buffer: BufferReader) -> pairs.Pair | None:
     """Return the pair of models that people are asked about, if there is one."""
-    for pool in registry.pools.unclosed():
-        if pool.task == task and pool.state == "open":
-            drawn = registry.pools.requests(pool.pool_id)
-            return models.Pair(
-                candidate=pool.candidate, champion=pool.champion, articles=pool.rows, disagreement=pool.disagreement,
-                asked=sum(one.asked_at is not None for one in drawn), drawn=len(drawn),
-            )  # fmt: skip
-    return None
+    found = pairs.of(task, registry, buffer)
+    return found if found is not None and found.state == "open" else None
 
 
 def choices(labels: Sequence[str]) -> tuple[models.Choice, ...]:

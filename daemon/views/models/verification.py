@@ -93,7 +93,7 @@ def of(settings: Settings, registry: Registry, name: str) -> Verification:
             "it. A backup may hold it"
         )
         raise UserError(message)
-    pool, last = registry.pools.find(f"pool-{run.run_id}"), registry.evidence.of_pair(run.run_id)[-1]
+    pool, (*before, last) = registry.pools.find(f"pool-{run.run_id}"), registry.evidence.of_pair(run.run_id)
     again = 0 if pool is None else pool.looks
     if last == run.run_id:
         # A look of a release that kept no evidence of it has put its own words into the record of the run.
@@ -102,7 +102,8 @@ def of(settings: Settings, registry: Registry, name: str) -> Verification:
     first = checking.check(path, recorded, None)
     look, known = bundle.path_of(settings.evidence_dir, last), registry.evidence.of_run(last)
     found = checking.check(look, known, checking.told_of(run.verdict, run.reasons))
-    return _view(checking.after(first, found), known.erased_at if known else None)
+    earlier = [(bundle.path_of(settings.evidence_dir, name), registry.evidence.of_run(name)) for name in before[1:]]
+    return _view(checking.after(first, found, earlier), known.erased_at if known else None)
 
 
 def of_file(path: Path) -> Verification:

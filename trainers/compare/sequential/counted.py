@@ -97,14 +97,16 @@ class OneSided:
     spent: float = 0.0
     """Of the level, by the looks so far."""
 
-    def look(self, information: float) -> tuple[float, OneSided]:
+    def look(self, information: float, share: float | None = None) -> tuple[float, OneSided]:
         """Return the estimate that must be reached at this information, and the test after a look that did not reach it.
 
-        Infinite, and the test as it was, where information has not grown by `GROWTH` since the last look or nothing is left.
+        `share` of the plan is over by then, 0 to 1; by default that of its information. It may follow anything that does not
+        depend on the estimate, such as labels (Lan and DeMets 1989). Infinite, and the test as it was, where information has not
+        grown by `GROWTH` since the last look or nothing is left.
         """
-        if information < self.motion.information * GROWTH or self.motion.information >= self.planned:
+        if information < self.motion.information * GROWTH or self.spent >= self.level:
             return _NEVER, self
-        allowed = self.level * self.spending(information / self.planned)
+        allowed = self.level * self.spending(information / self.planned if share is None else share)
         limit = threshold(self.motion, information, allowed - self.spent)
         after = OneSided(
             self.null, self.level, self.planned, self.spending, self.motion.going_on(information, limit), max(allowed, self.spent)

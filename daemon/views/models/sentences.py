@@ -1,0 +1,25 @@
+"""A run's verdict in two sentences: what was measured, and what decided it or would."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from config.settings import Settings
+from config.tasks import TaskSpec
+from registry.evidence import in_words
+from registry.evidence.in_words import InWords
+
+if TYPE_CHECKING:
+    from registry.store import Registry
+
+
+def of(registry: Registry, run_id: str, tasks: Mapping[str, TaskSpec], settings: Settings) -> InWords | None:
+    """Return the sentences on a run, by the present policy of its task; None where no verdict of it is on record."""
+    run = registry.runs.find(run_id)
+    if run is None:
+        return None
+    task = tasks.get(run.task)
+    return in_words.of_run(
+        registry, run, None if task is None else task.promotion, test_fraction=settings.enrich.test_fraction
+    )  # fmt: skip
