@@ -21,6 +21,7 @@ from config.task_files.label_words import Hypothesis, LabelWords
 from config.task_files.must_not_break import MOST_EXAMPLES, Example
 from config.task_files.must_not_break import misfit as unfit_example
 from config.task_files.prefilter import Prefilter
+from config.task_files.quality import Quality
 from config.task_files.rates import NUMBER_TAG
 from config.task_files.review import Review
 from config.task_files.sections import TAUGHT_KINDS, FeedbackPolicy, Promotion, Refresh, Section, Training, Trigger
@@ -119,6 +120,7 @@ class TaskSpec(Section):
     training: Training = Training()
     promotion: Promotion
     feedback: FeedbackPolicy = FeedbackPolicy()
+    quality: Quality = Quality()
     review: Review = Review()
 
     @model_validator(mode="before")
@@ -299,6 +301,7 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
             "training": Training,
             "promotion": limits.Limit if "limits" in problem["loc"] else Promotion,
             "feedback": FeedbackPolicy,
+            "quality": Quality,
             "review": Review,
             "weak_labels": WeakRule if "rules" in problem["loc"][:-1] else WeakLabels,
             "dimensions": Dimension,

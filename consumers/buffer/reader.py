@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -35,7 +36,7 @@ from consumers.rows.requests import Request
 from consumers.rows.set_aside import SetAside
 from consumers.rows.unlabelled import id_of
 from consumers.tables.columns import ARRIVED, SCHEMAS, TextTable, quoted
-from consumers.tables.lance import Tables
+from consumers.tables.lance import Snapshot, Tables
 from consumers.tables.upkeep import Upkeep
 from consumers.training_set import freezing
 from consumers.training_set.counting import Counting, TaskCounts
@@ -68,6 +69,17 @@ class BufferReader:
     def folder(self) -> Path:
         """The tables' folder."""
         return self._tables.folder
+
+    @property
+    def min_quality(self) -> float:
+        """The quality score below which no text trains (`enrich.min_quality`)."""
+        return self._min_quality
+
+    @contextmanager
+    def looked_at(self, names: Sequence[str]) -> Iterator[Snapshot]:
+        """Pin tables as they are now, for a look at whole columns that holds up nobody."""
+        with self._upkeep.pinned(names) as snapshot:
+            yield snapshot
 
     def use_tasks(self, tasks: Mapping[str, TaskSpec]) -> None:
         """Go by these task files from now on."""

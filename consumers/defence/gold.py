@@ -30,13 +30,13 @@ class GoldLabels:
         found = tables.lookup("example_enrichment", "story_id", stories, columns)
         labels = found.filter(pc.is_in(found["selected_by"], value_set=pa.array(INDEPENDENT))).to_pylist()
         ids = sorted(row["row_id"] for row in labels)
-        targets = {
-            row["row_id"]: row["target"] for row in tables.lookup("examples", "row_id", ids, ["row_id", "target"]).to_pylist()
-        }
-        for row in sorted(labels, key=lambda row: (row["event_time"], row["row_id"])):
+        told = tables.lookup("examples", "row_id", ids, ["row_id", "target", "settles"]).to_pylist()
+        targets = {row["row_id"]: row["target"] for row in told}
+        settling = {row["row_id"] for row in told if row["settles"]}
+        for row in sorted(labels, key=lambda row: (row["row_id"] in settling, row["event_time"], row["row_id"])):
             if row["row_id"] in targets:
                 target = renames.applied(row["task"], targets[row["row_id"]])
-                # The newest counts, as it does when a training set is frozen.
+                # What settles a difference counts, then the newest, as when a training set is frozen.
                 self._of_text[row["task"], row["text_sha256"]] = target
                 self._of_story[row["task"], row["story_id"]].append(target)
 

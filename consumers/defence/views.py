@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,6 +18,7 @@ from consumers.defence import standings, trust
 from consumers.defence.arrivals import TABLE
 from consumers.defence.records import User, evidence_counts, record_of, user_of
 from consumers.defence.standings import Standing
+from consumers.fitness.unfit import Unfit
 from consumers.rows.eligibility import eligibility
 from consumers.tables.columns import is_one_of, quoted
 from consumers.tables.lance import Tables
@@ -88,10 +90,11 @@ class Views:
         self._min_quality = min_quality
         self._known: dict[str, Defence] = {}
         self._version: Mapping[str, int] = {}
+        self._unfit: dict[str, Unfit] = {}
 
     def use_tasks(self, tasks: Mapping[str, TaskSpec]) -> None:
         """Go by these task files from now on."""
-        self._tasks, self._known = tasks, {}
+        self._tasks, self._known, self._unfit = tasks, {}, {}
 
     def defence(self, task: str) -> Defence:
         """Return the standings of a task's feedback."""
@@ -130,9 +133,14 @@ class Views:
         """Return the answers that a person is asked about: no decision lets in what is held out, or too poor to train on."""
         where = is_one_of("standing", standings.QUARANTINED) + (f" AND task = {quoted(task)}" if task else "")
         rows = self._tables.scan(TABLE, sorted({*columns, "row_id", "task", "verdict"}), where)
-        ids, asked = rows["row_id"].to_pylist(), ["row_id", "split", "selected_by", "quality"]
+        ids, asked = rows["row_id"].to_pylist(), ["row_id", "split", "selected_by", "quality", "task", "enriched_seq"]
         facts = self._tables.lookup("example_enrichment", "row_id", ids, asked)
         known = {row["row_id"]: row for row in facts.to_pylist()}
+        for name in {row["task"] for row in known.values()} & self._tasks.keys():
+            of_task = [row for row in known.values() if row["task"] == name]
+            unfit = self._unfit.setdefault(name, Unfit(self._tables, self._tasks[name]))
+            for row, breaks in zip(of_task, unfit.of(np.array([row["enriched_seq"] for row in of_task])), strict=True):
+                row["unfit"] = breaks
         matters = [
             row["task"] in self._tasks
             and row["row_id"] in known
@@ -142,7 +150,7 @@ class Views:
         return rows.filter(pa.array(matters, pa.bool_())).select(list(columns))
 
     def _may_train(self, row: Mapping[str, Any], verdict: str | None, task: TaskSpec) -> bool:
-        good = row["quality"] >= self._min_quality
+        good = row["quality"] >= self._min_quality and not row["unfit"]
         return eligibility(row["split"], row["selected_by"], verdict, good=good, feedback=task.feedback) == "train"
 
     def users(self, task: str | None, settings: FeedbackSettings) -> list[UserView]:

@@ -222,6 +222,7 @@ class Enricher:
             story_id=placement.story_id,
             split="dropped" if dropped else placement.split,
             outline=text.outline,
+            words=found.words,
         )
 
     def _changes(self) -> tuple[int, int]:

@@ -40,6 +40,8 @@ class Enrichment:
     split: Split
     dropped_because: str | None = None
     outline: Outline = ()
+    words: int | None = None
+    """How many the text has; of a long one estimated from its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ class EnrichmentRows:
                     "enriched_seq": self._next_seq + len(rows), "split": one.split, "language": one.language,
                     "quality": one.quality, "quality_reasons": json.dumps(one.quality_reasons), "encoder_id": one.encoder_id,
                     "story_id": one.story_id, "dropped_because": one.dropped_because,
-                    "outline": list(one.outline),
+                    "outline": list(one.outline), "words": one.words,
                     "embedding": None if one.embedding is None else np.asarray(one.embedding, dtype=np.float32),
                 }
             )  # fmt: skip

@@ -48,6 +48,8 @@ _ENRICHMENT = [
 ]
 # Added by a later version, so last of their tables: what a story's leader looks like (consumers/text/outlines.py).
 _OUTLINE = _columns("outline", kind=pa.list_(pa.int32()))
+# Added by a later version, so last: how many words the text has, estimated from the beginning of a long one.
+_WORDS = _columns("words", kind=pa.int32())
 # Copied from the example, so that counting and selecting need no join.
 EXAMPLE_FACTS = ("task", "origin", "selected_by", "verdict", "answer_sha256")
 
@@ -103,7 +105,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         ]
     ),
     "requests": pa.schema([*_required("event_id", "kind", "body"), *_columns("task"), *_ARRIVAL]),
-    "article_enrichment": pa.schema([*_ENRICHMENT, *_OUTLINE]),
+    "article_enrichment": pa.schema([*_ENRICHMENT, *_OUTLINE, *_WORDS]),
     "example_enrichment": pa.schema(
         [
             *_ENRICHMENT,
@@ -111,6 +113,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             *_columns("verdict"),
             *_required("anchor", kind=pa.bool_()),
             *_OUTLINE,
+            *_WORDS,
         ]
     ),
     # One row for each enriched example that came as feedback; see consumers/defence.

@@ -27,6 +27,8 @@ class Snapshot:
 
     def __init__(self, handles: Mapping[str, Any]) -> None:
         self._handles = handles
+        self._held: dict[str, set[str]] = {}
+        """The columns that each table holds; LanceDB reads them anew at every question."""
 
     @property
     def versions(self) -> dict[str, int]:
@@ -35,7 +37,12 @@ class Snapshot:
 
     def scan(self, name: str, columns: Sequence[str], where: str | None = None, *, row_ids: bool = False) -> pa.Table:
         """Return the columns of all rows that fulfil the SQL filter, in no particular order; with `row_ids` also `_rowid`."""
-        return _read(_query(self._handles[name], columns, where).with_row_id(row_ids))
+        handle = self._handles[name]
+        # A reader may come before the writer has added the columns of this version.
+        if name not in self._held:
+            self._held[name] = set(handle.schema.names)
+        held = self._held[name]
+        return _scanned(handle, name, columns, where, held, row_ids=row_ids)
 
     def count(self, name: str, where: str | None = None) -> int:
         """Return how many rows fulfil the filter."""
@@ -86,15 +93,12 @@ class Tables:
         With `row_ids` a column `_rowid` is added, by which `take` finds the rows until the next write.
         """
         handle = self._handles[name]
-        # A reader may come before the writer has added the columns of this version.
-        unknown = set() if self._writer else set(SCHEMAS[name].names).difference(handle.schema.names)
-        present = [column for column in columns if column not in unknown]
-        rows = _read(_query(handle, present, where).with_row_id(row_ids))
-        for place, column in enumerate(columns):
-            if column in unknown:
-                field = SCHEMAS[name].field(column)
-                rows = rows.add_column(place, field, pa.nulls(rows.num_rows, field.type))
-        return rows
+        held = set(SCHEMAS[name].names if self._writer else handle.schema.names)
+        return _scanned(handle, name, columns, where, held, row_ids=row_ids)
+
+    def batches(self, name: str, columns: Sequence[str], where: str | None = None) -> Iterator[pa.RecordBatch]:
+        """Yield columns of the rows that fulfil the filter piece by piece, for columns too large to hold at once."""
+        yield from _query(self._handles[name], columns, where).to_batches()
 
     def take(self, name: str, row_ids: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Return columns of the rows with these `_rowid`s, in no particular order."""
@@ -203,6 +207,25 @@ class Tables:
     def _count_write(self, name: str) -> None:
         self.writes += 1
         self._since_compacted[name] += 1
+
+
+def _scanned(
+    handle: Any,  # noqa: ANN401 - LanceDB ships no types
+    name: str,
+    columns: Sequence[str],
+    where: str | None,
+    held: set[str],
+    *,
+    row_ids: bool,
+) -> pa.Table:
+    """Return columns of the rows that fulfil the filter; those that the table does not hold yet have no value."""
+    unknown = set(SCHEMAS[name].names) - held
+    rows = _read(_query(handle, [column for column in columns if column not in unknown], where).with_row_id(row_ids))
+    for place, column in enumerate(columns):
+        if column in unknown:
+            field = SCHEMAS[name].field(column)
+            rows = rows.add_column(place, field, pa.nulls(rows.num_rows, field.type))
+    return rows
 
 
 def _query(handle: Any, columns: Sequence[str], where: str | None) -> Any:  # noqa: ANN401 - LanceDB ships no types

@@ -32,6 +32,8 @@ class Quality:
 
     score: float
     reasons: tuple[str, ...]
+    words: int
+    """How many the text has; of a long one estimated from its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,17 @@ def assess(text: str) -> Quality:
     score = 1.0
     for finding in findings:
         score *= 1 - finding.penalty
-    return Quality(score=round(score, 3), reasons=tuple(finding.reason for finding in findings))
+    reasons = tuple(finding.reason for finding in findings)
+    return Quality(round(score, 3), reasons, _of_all(len(reading.words), text))
+
+
+def count_words(text: str) -> int:
+    """Return how many words a text has, as `assess` does."""
+    return _of_all(len(words.words(text[:READ_CHARS])), text)
+
+
+def _of_all(read: int, text: str) -> int:
+    return round(read * max(1.0, len(text) / READ_CHARS))
 
 
 def _too_short(reading: _Reading) -> _Finding | None:

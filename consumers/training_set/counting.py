@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from config.task_files.sections import VERDICTS, FeedbackPolicy
 from config.tasks import TaskSpec
 from consumers.defence.in_effect import NOT_JUDGED, InEffect
+from consumers.fitness.unfit import Unfit
 from consumers.rows.eligibility import Role, eligibility
 from consumers.rows.interning import Interning, Numbers
 from consumers.tables.columns import quoted
@@ -62,6 +63,8 @@ class TaskCounts:
     """When the new example came in that made them as many as start a run; None while they are fewer."""
     max_seq: int
     """The highest enrichment number among the task's examples and judgements."""
+    unfit: int = 0
+    """Texts that would be training examples, and break a rule of the task's `quality`."""
 
 
 class Counting:
@@ -74,11 +77,13 @@ class Counting:
         self._in_effect = InEffect(tables)
         self._min_quality = min_quality
         self._counted: dict[tuple[str, int], tuple[dict[str, int], TaskCounts]] = {}
+        self._unfit: dict[str, Unfit] = {}
 
     def use_tasks(self, tasks: Mapping[str, TaskSpec]) -> None:
         """Count by these task files from now on."""
         self._tasks = tasks
         self._counted.clear()
+        self._unfit.clear()
 
     def count(self, task: str, after_seq: int) -> TaskCounts:
         """Count one task's examples; `new` are those enriched after number `after_seq`."""
@@ -109,7 +114,9 @@ class Counting:
         # Feedback counts from when it was let in.
         since = np.where(feedback, self._in_effect.of(seqs), seqs)
         roles = _roles(rows, self._policy(task), self._min_quality)
-        train = roles["train"] & (since > 0)
+        # Rules leave out what would train; what tests stays.
+        unfit = self._breaking(task, seqs) & roles["train"]
+        train = roles["train"] & (since > 0) & ~unfit
         # What an older training row says already is not new, whatever else the same row was compared with when it came in.
         said = np.zeros(answers.max(initial=0) + 1, dtype=bool)
         said[answers[train & (since <= after_seq)]] = True
@@ -134,7 +141,15 @@ class Counting:
             oldest_new_label_at=_oldest(rows["stored_at"], new & ~feedback),
             enough_since=self._enough_since(task, rows["stored_at"].filter(pa.array(new))),
             max_seq=max(int(seqs.max(initial=0)), int(since.max(initial=0))),
+            unfit=_different(texts[unfit & (since > 0)]),
         )
+
+    def _breaking(self, task: str, seqs: Numbers) -> Chosen:
+        """Return which rows break a rule of the task's `quality`."""
+        spec = self._tasks.get(task)
+        if spec is None:
+            return np.zeros(len(seqs), dtype=bool)
+        return self._unfit.setdefault(task, Unfit(self._tables, spec)).of(seqs)
 
     def _weigh(self, task: str, verdicts: pa.ChunkedArray, seqs: Numbers, texts: Numbers, new: Chosen) -> tuple[float, float]:
         """Return what the new texts weigh, and what those weigh of which nothing but confirmations is new.

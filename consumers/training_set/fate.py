@@ -18,6 +18,7 @@ from consumers.rows.ledger import Fate
 from consumers.rows.renames import asked_for, composed
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Tables
+from consumers.training_set.freezing import with_broken_rules
 from consumers.training_set.scopes import labels_of
 from consumers.training_set.selection import HOW_A_LABEL_JOINS, Candidate, Chosen, select, usable_target
 
@@ -53,7 +54,7 @@ def explain(tables: Tables, fate: Fate, *, tasks: Mapping[str, TaskSpec], min_qu
         return Explanation("its example is older than buffer.retention_days and was removed", (fate.example_id,))
     own = found[0]
     same_text = f"task = {quoted(fate.task)} AND text_sha256 = {quoted(own['text_sha256'])}"
-    answers = tables.scan("examples", ["row_id", "answer_sha256", "target"], same_text).to_pylist()
+    answers = tables.scan("examples", ["row_id", "answer_sha256", "target", "settles"], same_text).to_pylist()
     same = [row["row_id"] for row in answers if row["answer_sha256"] == own["answer_sha256"] and row["row_id"] != fate.example_id]
     same_answer = (fate.example_id, *sorted(same)[: _MAX_SAME_ANSWER - 1])
     judgement = tables.scan("feedback_judgements", ["standing", "over_cap"], f"row_id = {quoted(fate.example_id)}").to_pylist()
@@ -66,7 +67,7 @@ def explain(tables: Tables, fate: Fate, *, tasks: Mapping[str, TaskSpec], min_qu
     if fate.task not in tasks:
         reason = f"it is stored as an example, but task {fate.task!r} is no longer defined here"
     else:
-        targets = {row["row_id"]: row["target"] for row in answers}
+        targets = {row["row_id"]: (row["target"], row["settles"]) for row in answers}
         reason = _what_becomes_of_it(
             tables, fate.example_id, tasks[fate.task], min_quality=min_quality, same_text=same_text, targets=targets
         )
@@ -95,15 +96,21 @@ def _why_it_waits(tables: Tables, fate: Fate, now: datetime) -> str:
 
 
 def _what_becomes_of_it(
-    tables: Tables, example_id: str, task: TaskSpec, *, min_quality: float, same_text: str, targets: Mapping[str, str]
+    tables: Tables,
+    example_id: str,
+    task: TaskSpec,
+    *,
+    min_quality: float,
+    same_text: str,
+    targets: Mapping[str, tuple[str, bool | None]],
 ) -> str:
-    facts = ["row_id", "event_time", "text_sha256", "origin", "selected_by", "verdict", "split", "quality", "quality_reasons"]
-    enriched = {row["row_id"]: row for row in tables.scan("example_enrichment", facts, same_text).to_pylist()}
+    facts = ("row_id", "event_time", "text_sha256", "origin", "selected_by", "verdict", "split", "quality", "quality_reasons")
+    enriched = {row["row_id"]: row for row in with_broken_rules(tables, task, same_text, more=facts).to_pylist()}
     if example_id not in enriched:
         return f"it is stored as an example and is being prepared; then {_NEXT_RUN}"
     renames = (composed(asked_for(tables, task.name)),)
     judged = _judged(tables, same_text)
-    rows = [_candidate(row, targets[row_id], judged) for row_id, row in enriched.items() if row_id in targets]
+    rows = [_candidate(row, *targets[row_id], judged) for row_id, row in enriched.items() if row_id in targets]
     if enriched[example_id]["verdict"] and judged.of(example_id)["standing"] == NOT_JUDGED:
         return f"it is stored as an example and is being judged; then {_NEXT_RUN}, or this answer says why not"
     alone = _trained([row for row in rows if row.example_id == example_id], task, renames, min_quality)
@@ -120,10 +127,10 @@ def _what_becomes_of_it(
 
 def _never_trains(tables: Tables, example_id: str, task: TaskSpec, min_quality: float) -> str | None:
     """Return why an example cannot be trained on, whatever a person decides; None where it can."""
-    columns = ["verdict", "split", "selected_by", "quality", "quality_reasons"]
-    for row in tables.scan("example_enrichment", columns, f"row_id = {quoted(example_id)}").to_pylist():
-        facts = (row["split"], row["selected_by"], row["verdict"])
-        if eligibility(*facts, good=row["quality"] >= min_quality, feedback=task.feedback) == "train":
+    columns = ("verdict", "split", "selected_by", "quality", "quality_reasons")
+    for row in with_broken_rules(tables, task, f"row_id = {quoted(example_id)}", more=columns).to_pylist():
+        facts, good = (row["split"], row["selected_by"], row["verdict"]), row["quality"] >= min_quality and not row["unfit"]
+        if eligibility(*facts, good=good, feedback=task.feedback) == "train":
             return None
         return _HELD_OUT if row["split"] == "test" else _own_fault(row, task, min_quality)
     return None
@@ -138,6 +145,11 @@ def _own_fault(row: Mapping[str, Any], task: TaskSpec, min_quality: float) -> st
     if row["quality"] < min_quality:
         why = ", ".join(json.loads(row["quality_reasons"] or "[]")) or "no reason given"
         return f"the quality of its text is {row['quality']:.2f} ({why}); needed is {min_quality:g} (enrich.min_quality)"
+    if row["unfit"]:
+        why = ", ".join(json.loads(row["quality_reasons"] or "[]"))
+        return f"task {task.name} does not learn from such texts: {task.quality.told(row['unfit'])}" + (
+            f" ({why})" if why else ""
+        )
     if row["verdict"] == "confirmation" and task.feedback.confirmation_weight == 0:
         return f"task {task.name} does not train on confirmations (feedback.confirmation_weight is 0)"
     return f"task {task.name} no longer accepts its label"
@@ -169,10 +181,10 @@ def _judged(tables: Tables, same_text: str) -> Judged:
     return Judged(rows, tables.lookup("feedback_judgements", "contributor", users, ["task", "contributor", "evidence"]))
 
 
-def _candidate(row: Mapping[str, Any], target: str, judged: Judged) -> Candidate:
+def _candidate(row: Mapping[str, Any], target: str, settles: bool | None, judged: Judged) -> Candidate:
     facts = {name: value for name, value in row.items() if name not in ("row_id", "quality_reasons")}
     standing = judged.of(row["row_id"]) if row["verdict"] else {}
-    return Candidate(example_id=row["row_id"], target=target, **facts, **standing)
+    return Candidate(example_id=row["row_id"], target=target, settles=settles, **facts, **standing)
 
 
 def _label_that_waits(tables: Tables, task: TaskSpec, target: str, renames: Sequence[Mapping[str, str]]) -> str | None:

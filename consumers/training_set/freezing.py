@@ -11,21 +11,23 @@ import pyarrow.compute as pc
 
 from config.tasks import TaskSpec
 from consumers.defence.records import FACTS, Judged
+from consumers.fitness import facts, rules
 from consumers.rows.documents import document_of
 from consumers.rows.renames import asked_for, composed
 from consumers.tables.columns import quoted
-from consumers.tables.lance import Snapshot
+from consumers.tables.lance import Snapshot, Tables
 from consumers.training_set import unlabelled
 from consumers.training_set.selection import Candidate, Selection, select
 from consumers.training_set.snapshot import SCHEMA, UNLABELLED, TrainingSet, write_training_set
 
 ENRICHMENT = "example_enrichment"
+_FACTS = ("row_id", "event_time", "text_sha256", "origin", "selected_by", "verdict", "split", "quality", "story_id")
 PINNED = ("examples", ENRICHMENT, "feedback_judgements", "requests")
 
 
 def pinned(task: TaskSpec) -> tuple[str, ...]:
     """Return the tables that the training set of a task is read from."""
-    return (*PINNED, *unlabelled.TABLES) if _asked_for(task) else PINNED
+    return tuple(dict.fromkeys((*PINNED, *facts.tables_for(task.quality), *(unlabelled.TABLES if _asked_for(task) else ()))))
 
 
 def freeze(
@@ -45,7 +47,7 @@ def freeze(
     Without `embeddings`, most of the bytes, these are neither read nor written; `embeddings_of` tells them.
     """
     renames, taken, most = asked_for(snapshot, task.name), unlabelled.Taken(), _asked_for(task)
-    candidates = _candidates(snapshot, task.name)
+    candidates = _candidates(snapshot, task)
     chosen = select(
         taken.noting(candidates) if most else candidates,
         task,
@@ -58,7 +60,8 @@ def freeze(
     highest = max(pc.max(snapshot.scan(table, [name], _of(task.name))[name]).as_py() or 0 for table, name in numbers)
     rows = _rows(snapshot, task.name, chosen, embeddings=embeddings)
     if most:
-        rows = pa.concat_tables([rows, _without_label(unlabelled.newest(snapshot, taken, most=most, min_quality=min_quality))])
+        articles = unlabelled.newest(snapshot, taken, most=most, min_quality=min_quality, policy=task.quality)
+        rows = pa.concat_tables([rows, _without_label(articles)])
     return write_training_set(
         folder,
         rows,
@@ -74,17 +77,28 @@ def freeze(
     )
 
 
-def _candidates(snapshot: Snapshot, task: str) -> Iterator[Candidate]:
-    facts = ["row_id", "event_time", "text_sha256", "origin", "selected_by", "verdict", "split", "quality", "story_id"]
-    enriched = snapshot.scan(ENRICHMENT, facts, _of(task))
-    targets = snapshot.scan("examples", ["row_id", "target", "document_id", "article_id", "accepted_labels", "weight"], _of(task))
-    judged = Judged(snapshot.scan("feedback_judgements", FACTS, _of(task)))
+def _candidates(snapshot: Snapshot, task: TaskSpec) -> Iterator[Candidate]:
+    of_task = _of(task.name)
+    enriched = with_broken_rules(snapshot, task, of_task, more=_FACTS)
+    of_examples = ["row_id", "target", "document_id", "article_id", "accepted_labels", "settles", "weight"]
+    targets = snapshot.scan("examples", of_examples, of_task)
+    judged = Judged(snapshot.scan("feedback_judgements", FACTS, of_task))
     joined = enriched.join(targets, "row_id", join_type="inner")
     for batch in joined.to_batches():
         for row in batch.to_pylist():
             example_id = row.pop("row_id")
             document = document_of(row.pop("document_id"), row.pop("article_id"))
             yield Candidate(example_id=example_id, document=document, **row, **(judged.of(example_id) if row["verdict"] else {}))
+
+
+def with_broken_rules(tables: Tables | Snapshot, task: TaskSpec, where: str, *, more: tuple[str, ...]) -> pa.Table:
+    """Return the columns `more` of the enriched examples that fulfil a filter, and `unfit`: the first rule that each breaks."""
+    if not task.quality.rules:
+        rows = tables.scan(ENRICHMENT, list(more), where)
+        return rows.append_column("unfit", pa.nulls(rows.num_rows, pa.string()))
+    rows = facts.facts(tables, task.quality, where, more=more)
+    names = pa.array([None, *task.quality.rules], pa.string())
+    return rows.select(list(more)).append_column("unfit", names.take(pa.array(rules.first_broken(task.quality, rows))))
 
 
 def embeddings_of(snapshot: Snapshot, task: str, example_ids: Sequence[str]) -> pa.Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -23,6 +23,9 @@ _PLAIN = re.compile(r"(?:[!-\[\]-~]|(?<=[!#-~]) (?=[!#-~]))*")
 """Targets whose labels need no normalization, whatever version stored them."""
 _NAMED = 20
 """Labels that get a line of their own in the reasons; the others are counted together."""
+
+_LABEL = 2
+"""The rank of a label that was chosen without looking at a model, or let go."""
 
 HOW_A_LABEL_JOINS = (
     "it joins once a label event carries it (`perennial import`), a person accepts such feedback (`perennial feedback accept`), "
@@ -62,6 +65,10 @@ class Candidate:
     """The labels that its closed task accepted when it came, as JSON; None: not known."""
     weight: float | None = None
     """Of a weak label: what it weighs beside a person's 1."""
+    settles: bool | None = None
+    """Whether it settles what labels of its text differ about."""
+    unfit: str | None = None
+    """The rule of the task's `quality` that its text breaks; None: none."""
 
     @property
     def vouches(self) -> bool:
@@ -118,7 +125,7 @@ def select(
         known.note(candidate)
         if candidate.vouches and task.labels == "open":
             vouching.append(candidate.target)
-        role = _role(candidate, task, min_quality)
+        role = _role(candidate, task, min_quality, left_out)
         if role is None or (role == "corrections" and candidate.cites_a_correction):
             # The slice tells what the champion was told it got wrong.
             continue
@@ -139,6 +146,7 @@ def select(
     documents = {row.document for role in ("test", "anchor") for row in by_role[role]} - {None}
     trainable = [row for row in by_role["train"] if row.text_sha256 not in measured and row.document not in documents]
     texts = _by_text(trainable)
+    _count_overruled(texts, task, left_out)
     train = {
         best.example_id: Chosen("train", _weight(best, task), is_new, best.target, best.contributor, best.document)
         for best, is_new in _best(texts, task, learnt)
@@ -164,8 +172,14 @@ def select(
     return Selection(rows, dict(sorted(counts.items())), dict(sorted(left_out.items())), waiting)
 
 
-def _role(row: Candidate, task: TaskSpec, min_quality: float) -> Role | None:
-    return eligibility(row.split, row.selected_by, row.verdict, good=row.quality >= min_quality, feedback=task.feedback)
+def _role(row: Candidate, task: TaskSpec, min_quality: float, left_out: Counter[str]) -> Role | None:
+    """Return what a row is for; one that would train and breaks a rule of the task is for nothing, and counted."""
+    good = row.quality >= min_quality
+    role = eligibility(row.split, row.selected_by, row.verdict, good=good, feedback=task.feedback)
+    if role == "train" and row.unfit is not None:
+        left_out[task.quality.told(row.unfit)] += 1
+        return None
+    return role
 
 
 def _renamed(target: str, renames: Sequence[Mapping[str, str]]) -> str:
@@ -218,17 +232,34 @@ def _by_text(rows: Iterable[Candidate]) -> dict[str, list[Candidate]]:
 def _best(texts: Mapping[str, Sequence[Candidate]], task: TaskSpec, learnt: frozenset[str]) -> Iterable[tuple[Candidate, bool]]:
     """Yield one row per text and whether its answer is new.
 
-    Labels first, weak ones last, then what weighs most, then the newest.
+    What settles a difference first, labels, weak ones last, then what weighs most, then the newest.
     """
     for rows in texts.values():
-        best = max(rows, key=lambda row: (_rank(row), _weight(row, task), row.event_time, row.example_id))
+        best = max(rows, key=_in_force(task))
         # Another row may have taught the same answer for the same text.
         yield best, learnt.isdisjoint(row.example_id for row in rows if row.target == best.target)
 
 
 def _rank(row: Candidate) -> int:
     """Return how far a row goes before others of its text: a label before users' answers, and these before what rules say."""
-    return 2 if row.selected_by in (*INDEPENDENT, RELEASED) else 0 if row.origin == WEAK else 1
+    return _LABEL if row.selected_by in (*INDEPENDENT, RELEASED) else 0 if row.origin == WEAK else 1
+
+
+def _in_force(task: TaskSpec) -> Callable[[Candidate], tuple[bool, int, float, datetime, str]]:
+    """Return what puts the rows of one text in order, the one that counts last."""
+    return lambda row: (bool(row.settles), _rank(row), _weight(row, task), row.event_time, row.example_id)
+
+
+def _count_overruled(texts: Mapping[str, Sequence[Candidate]], task: TaskSpec, left_out: Counter[str]) -> None:
+    """Count the labels that another label of the same text overrules: no row may be passed over in silence."""
+    overruled = 0
+    for rows in texts.values():
+        labels = [row for row in rows if _rank(row) == _LABEL] if len(rows) > 1 else []
+        if len({row.target for row in labels}) > 1:
+            best = max(labels, key=_in_force(task))
+            overruled += sum(row.target != best.target for row in labels)
+    if overruled:
+        left_out[f"another label of the same text counts (`perennial data suspicious {task.name}`)"] = overruled
 
 
 def _weight(row: Candidate, task: TaskSpec) -> float:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from config.task_files.quality import Quality
+from consumers.fitness import rules
+from consumers.fitness.facts import facts
 from consumers.rows.unlabelled import id_of
 from consumers.tables.lance import Snapshot
 from consumers.training_set.selection import Candidate
@@ -34,14 +37,15 @@ class Taken:
             yield row
 
 
-def newest(snapshot: Snapshot, taken: Taken, *, most: int, min_quality: float) -> pa.Table:
+def newest(snapshot: Snapshot, taken: Taken, *, most: int, min_quality: float, policy: Quality) -> pa.Table:
     """Return the newest articles of the train split: `example_id`, `text`, `event_time`, `story_id`, `language`, `document_id`.
 
-    Each text once, of an article its newest revision; none that is `taken`.
+    Each text once, of an article its newest revision; none that is `taken`, or that breaks a rule of the task's `policy`.
     """
     names = ["row_id", "event_time", "text_sha256", "story_id", "language"]
-    found = snapshot.scan("article_enrichment", [*names, "quality", "split"], "split = 'train'")
-    found = found.filter(pc.greater_equal(found["quality"], min_quality)).select(names)
+    found = facts(snapshot, policy, "split = 'train'", table="articles", more=tuple(names))
+    fit = pa.array(rules.first_broken(policy, found) == 0)
+    found = found.filter(pc.and_(fit, pc.greater_equal(found["quality"], min_quality))).select(names)
     kept = snapshot.scan("articles", ["row_id", "event_id", "article_id"])
     found = found.join(kept, "row_id", join_type="inner").sort_by([("event_time", "descending"), ("event_id", "ascending")])
     chosen: list[dict[str, object]] = []

@@ -99,6 +99,10 @@ def _refuse_without_examples(settings: Settings, task: str) -> None:
         counts = queue.counts()
     if unread or (counts is not None and (counts.train or counts.unenriched)):
         return
+    if counts is not None and counts.unfit:
+        rules = f"the rules of its task file (quality) keep {counted(counts.unfit, 'text')} from training"
+        message = f"{task} has nothing to train on: {rules}; `perennial data policy {task}` shows which. Nothing was queued."
+        raise UserError(message)
     if counts is not None and counts.waiting:
         missing = f"{counted(counts.waiting, 'label')} still without an article"
         raise UserError(

@@ -47,6 +47,7 @@ def gather(task: str, registry: Registry, buffer: BufferReader, *, unread: int |
         enough_since=counts.enough_since,
         unread=unread,
         unenriched=counts.unenriched,
+        unfit=counts.unfit,
         # Read only where it is shown: it costs a little for each write of the last hour.
         enriched_per_s=buffer.enriched_per_s() if counts.unenriched and not has_champion else None,
         has_champion=has_champion,

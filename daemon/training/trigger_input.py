@@ -76,6 +76,8 @@ class Evidence:
     """Events that wait in the log, of whatever task; None: the log has not said yet."""
     unenriched: int = 0
     """Texts of this task that are stored and not enriched yet."""
+    unfit: int = 0
+    """Texts of this task that the rules of its `quality` keep from training."""
     enriched_per_s: float | None = None
     """How quickly texts are enriched; None: none was of late."""
     retry: Retry | None = None

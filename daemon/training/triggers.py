@@ -70,6 +70,7 @@ def _unpaused(task: TaskSpec, evidence: Evidence, schedule: ScheduleSettings, no
         )
     if request is not None:
         reasons.append("a run was requested, but there are no training examples yet: it starts when the first one arrives")
+    reasons += _kept_out(task, evidence)
     weekly, why_not_weekly = _weekly(task, evidence, schedule, now)
     if weekly is not None:
         return Evaluation(weekly, (weekly.reason,))
@@ -189,6 +190,14 @@ def _too_little(task: TaskSpec, evidence: Evidence) -> tuple[str, ...]:
     if evidence.oldest_new_at is not None and evidence.new_weight > 0:
         told.append(_age_in_words(task, evidence, evidence.oldest_new_at))
     return tuple(told)
+
+
+def _kept_out(task: TaskSpec, evidence: Evidence) -> list[str]:
+    """Say that the task's own rules leave little or nothing to train on."""
+    if evidence.unfit <= evidence.train_examples:
+        return []
+    kept = f"the rules of its task file (quality) keep {counted(evidence.unfit, 'text')} from training"
+    return [f"{kept} and leave {evidence.train_examples:,}: `perennial data policy {task.name}` shows which"]
 
 
 def _new(evidence: Evidence) -> str:

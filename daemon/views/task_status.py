@@ -42,6 +42,7 @@ class Counts(View):
     oldest_new_label_at: datetime | None
     enough_since: datetime | None
     max_seq: int
+    unfit: int = 0
 
 
 class Paused(View):

@@ -13,7 +13,10 @@ from consumers.tables.lance import Tables
 from tests.support.buffers import TASKS, article, enrich, feedback, label, opened, stored
 
 OF_LABELS = ["document_id", "accepted_labels", "annotator", "settles", "note", "request"]
-ADDED = {"examples": [*OF_LABELS, "weight"], "feedback": [*OF_LABELS, "selected_by", "weight"]}
+ADDED = {
+    "examples": [*OF_LABELS, "weight"], "feedback": [*OF_LABELS, "selected_by", "weight"],
+    "example_enrichment": ["words"], "article_enrichment": ["words"],
+}  # fmt: skip
 
 
 @pytest.fixture

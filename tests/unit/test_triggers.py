@@ -32,6 +32,14 @@ def test_nothing_new_is_not_due_and_says_how_many_are_missing() -> None:
     assert "next weekly run is due Sun 2026-11-22 03:00 UTC" in found.reasons[-1]
 
 
+def test_rules_that_keep_everything_from_training_are_told_as_the_reason() -> None:
+    asked = Request("r-1", "new desk", full=False)
+    found = look(train_examples=0, unfit=320, request=asked)
+    assert found.trigger is None
+    assert any("quality" in reason and "320 texts" in reason and "data policy" in reason for reason in found.reasons)
+    assert not any("quality" in reason for reason in look(train_examples=500, unfit=40).reasons), "a few are as meant"
+
+
 def test_the_hundredth_example_starts_an_incremental_run() -> None:
     assert look(new_examples=99).trigger is None
     found = look(new_examples=100).trigger

@@ -27,7 +27,7 @@ def examine() -> list[Finding]:
     findings.append(Finding("task files", "ok", f"{', '.join(tasks)} in {settings.tasks_folder}"))
     checks: list[Callable[[Settings, Mapping[str, TaskSpec]], Finding]] = [
         machine.data_folder, machine.disk, stores.event_log, stores.registry, stores.buffer, stores.champions,
-        policies.promotion, models.base_models, models.encoder,
+        policies.promotion, policies.quality, models.base_models, models.encoder,
         machine.processor, serving.address, serving.certificate, serving.port, stores.dead_letters,
     ]  # fmt: skip
     return findings + [check(settings, tasks) for check in checks]

@@ -29,3 +29,28 @@ def promotion(settings: Settings, tasks: Mapping[str, TaskSpec]) -> Finding:
             "promotion", "warning", " ".join(out), "change `promotion` in the task file, then send SIGHUP to the daemon"
         )
     return Finding("promotion", "ok", "every task's minimum gain can be reached")
+
+
+def quality(settings: Settings, tasks: Mapping[str, TaskSpec]) -> Finding:
+    """Check that the rules of each task file leave something to train on."""
+    from daemon.views import opening  # noqa: PLC0415 - loaded only where it is checked
+
+    ruled = [name for name, task in tasks.items() if task.quality.rules]
+    if not ruled or not settings.buffer_dir.exists():
+        return Finding("quality rules", "ok", f"in force for {', '.join(ruled)}" if ruled else "no task file has any")
+    try:
+        with opening.buffer(settings) as buffer:
+            counts = {name: buffer.counts(name) for name in ruled}
+    except PerennialError as error:
+        return Finding("quality rules", "problem", f"not checked: {error}", "fix the buffer first")
+    out = [
+        f"{name}: {count.unfit:,} texts are kept from training, {count.train:,} are left"
+        for name, count in counts.items()
+        if count.unfit > count.train
+    ]
+    if out:
+        shown = "; ".join(f"`perennial data policy {name}`" for name, count in counts.items() if count.unfit > count.train)
+        return Finding(
+            "quality rules", "warning", ". ".join(out), f"see which with {shown}, and change `quality` in the task file"
+        )
+    return Finding("quality rules", "ok", f"in force for {', '.join(ruled)}")
