@@ -163,6 +163,11 @@ class Settings(BaseSettings):
         """Folder of the reports of runs."""
         return self.data_dir / "reports"
 
+    @property
+    def suspicious_dir(self) -> Path:
+        """Folder of what the last looks at labels found, a file a task."""
+        return self.data_dir / "suspicious"
+
 
 def config_file() -> Path:
     """Return the path of the user's settings file (it need not exist)."""

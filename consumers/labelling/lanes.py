@@ -118,6 +118,13 @@ def _adjudication(pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:  # 
             yield Item(text_sha256, offers.get(text_sha256), about)
 
 
+def _suspicious(pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:  # noqa: ARG001 - as every lane
+    for text_sha256 in pool.doubted:
+        about = said.about(text_sha256)
+        if not any(one.settles for one in about):
+            yield Item(text_sha256, said=about)
+
+
 def differ(about: Sequence[Said]) -> bool:
     """Return whether any two of those who labelled a text do not say the same."""
     return any(
@@ -147,6 +154,11 @@ LANES: Mapping[str, Lane] = {
         Lane(
             "adjudication", "Adjudication", "Texts of which two annotators said different things; your label decides.",
             _adjudication, blind=False, settles=True,
+        ),
+        Lane(
+            "suspicious", "Suspicious labels",
+            "Labelled texts whose labels may be wrong, as the last look found; your label decides.",
+            _suspicious, settles=True,
         ),
     )
 }  # fmt: skip

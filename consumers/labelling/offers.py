@@ -73,6 +73,8 @@ class Pool:
     """Stories that have a test row of the task."""
     requested: Sequence[Requested] = ()
     """What is asked of a pair of models, in the order of the draw, which says nothing of either model."""
+    doubted: Sequence[str] = ()
+    """SHA-256 of the texts whose labels are in doubt, the worst first."""
 
 
 @dataclass(slots=True)

@@ -44,7 +44,9 @@ def review(
     task: Annotated[str, typer.Argument(help="Task whose texts are asked about.", autocompletion=completing.tasks)],
     lane: Annotated[
         str,
-        typer.Option(help="test, disagreement, conflicts, audit or adjudication; left out, the first in which something waits."),
+        typer.Option(
+            help="test, disagreement, conflicts, audit, adjudication or suspicious; left out, the first in which something waits."
+        ),
     ] = "",
     annotator: Annotated[str, typer.Option(help="Your name, as answers keep it; left out, your user name.")] = "",
     limit: Annotated[int, typer.Option(help="At most so many texts.", min=1)] = 50,

@@ -6,6 +6,7 @@ bytes go only after readers in other processes have had their hour; models go on
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
@@ -145,6 +146,8 @@ class Eraser:
         self._erasures.add_work("told", erasure.mark_runs(self._registry, folders, fencing_token=self._token))
         runs.remove(self._runs_dir, folders)
         reports = self._reports.forget_absent(self._registry, present)
+        # It names texts by their hashes, and is made again by the next look.
+        shutil.rmtree(self._settings.suspicious_dir, ignore_errors=True)
         self._erasures.reached("removed_at", numbers)
         log.info(
             "erasure.removed",

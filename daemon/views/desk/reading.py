@@ -14,6 +14,7 @@ from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.labelling import agreement
 from consumers.labelling import queue as queues
+from consumers.labelling.doubts import doubt as doubts_file
 from consumers.labelling.lanes import DISAGREEMENT, LANES, Asked, Item, Lane
 from consumers.labelling.offers import BySaid, Pool, Requested, Said
 from daemon.views import pairs
@@ -91,7 +92,10 @@ def see(task: TaskSpec, annotator: str, *, registry: Registry, buffer: BufferRea
     requested = [
         Requested(one.request_id, one.text_sha256) for one in registry.pools.asked(task.name) if one.text_sha256 is not None
     ]
-    whole = replace(queues.with_what_is_on_the_way(pool, way), requested=requested)
+    doubts = doubts_file.read(settings.suspicious_dir, task.name)
+    # An anchor set is frozen: what is wrong there is told, and not asked about.
+    doubted = [one.text_sha256 for one in doubts.doubts if one.side != "anchor"] if doubts is not None else []
+    whole = replace(queues.with_what_is_on_the_way(pool, way), requested=requested, doubted=doubted)
     return Seen(task, annotator, whole, labels, done, way, len(coming), Asked(annotator, settings.desk.double_share))
 
 

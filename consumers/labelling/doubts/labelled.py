@@ -1,0 +1,94 @@
+"""The labelled texts of a task, by narrow columns: which label of each counts, and what else was said of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from config.tasks import TaskSpec
+from consumers.rows.eligibility import WITHHELD
+from consumers.rows.event_rows import canonical_json
+from consumers.rows.renames import asked_for, composed
+from consumers.tables.columns import quoted
+from consumers.tables.lance import Snapshot
+from consumers.training_set.selection import usable_target
+
+READ = ("examples", "example_enrichment", "requests")
+_ROWS_PER_BATCH = 10_000
+
+
+def labelled(snapshot: Snapshot, task: TaskSpec) -> pa.Table:
+    """Return the labels of a task that no user gave: of each text first the one that counts.
+
+    Columns: `row_id`, `text_sha256`, `target` (JSON, under the names of today), `settles`, `event_time`, `story_id`, `split`,
+    `document_id`, `counts` (whether it is the label that counts). Labels that fit the task no more and dropped rows are left out.
+    """
+    own = f"task = {quoted(task.name)} AND verdict IS NULL"
+    columns = ["row_id", "text_sha256", "target", "settles", "event_time", "document_id", "article_id"]
+    rows = snapshot.scan("examples", columns, own)
+    placed = snapshot.scan("example_enrichment", ["row_id", "story_id", "split", "selected_by"], f"{own} AND split != 'dropped'")
+    at = pc.index_in(rows["row_id"].combine_chunks(), value_set=placed["row_id"].combine_chunks())
+    for name in ("story_id", "split", "selected_by"):
+        rows = rows.append_column(name, placed[name].combine_chunks().take(at))
+    rows = rows.append_column("usable", usable(snapshot, task, rows["target"]))
+    rows = rows.filter(
+        pc.and_(pc.is_valid(rows["usable"]), pc.fill_null(pc.not_equal(rows["selected_by"], WITHHELD), False))  # noqa: FBT003 - Arrow's
+    )
+    document = pc.coalesce(rows["document_id"], rows["article_id"])
+    rows = pa.table(
+        {
+            "row_id": rows["row_id"], "text_sha256": rows["text_sha256"], "target": rows["usable"],
+            "settles": pc.fill_null(rows["settles"], False),  # noqa: FBT003 - Arrow's
+            "event_time": rows["event_time"], "story_id": rows["story_id"], "split": rows["split"], "document_id": document,
+        }
+    )  # fmt: skip
+    # As when a training set is frozen: what settles a difference, then the newest.
+    order = [("text_sha256", "ascending"), ("settles", "descending"), ("event_time", "descending"), ("row_id", "descending")]
+    rows = rows.sort_by(order)
+    texts = rows["text_sha256"].combine_chunks().dictionary_encode().indices.to_numpy()
+    return rows.append_column("counts", pa.array(np.diff(texts, prepend=-1) != 0))
+
+
+def usable(snapshot: Snapshot, task: TaskSpec, targets: pa.ChunkedArray) -> pa.Array:
+    """Return targets (JSON) under the names of today; null where one fits the task no more."""
+    in_force = composed((*asked_for(snapshot, task.name), task.renames))
+    renames = (in_force,) if in_force else ()
+    coded = targets.combine_chunks().dictionary_encode()
+    found = [usable_target(target, task, renames) for target in coded.dictionary.to_pylist()]
+    read = [None if target is None else canonical_json(json.loads(target)) for target in found]
+    return pa.array(read, pa.string()).take(coded.indices)
+
+
+def vectors(snapshot: Snapshot, task: str, row_ids: Sequence[str]) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """Return the ids among `row_ids` whose embedding is there, and the embeddings; of several encoders that of most rows.
+
+    Memory: those embeddings, and a batch of the others.
+    """
+    wanted = pa.array(row_ids, pa.string())
+    parts: dict[tuple[str, int], list[tuple[list[str], npt.NDArray[np.float32]]]] = {}
+    columns = ["row_id", "encoder_id", "embedding"]
+    for batch in snapshot.batches("example_enrichment", columns, f"task = {quoted(task)} AND embedding IS NOT NULL"):
+        some = batch.filter(pc.is_in(batch["row_id"], value_set=wanted))
+        for row in pa.Table.from_batches([some]).to_batches(max_chunksize=_ROWS_PER_BATCH):
+            for encoder in pc.unique(row["encoder_id"]).to_pylist():
+                mine = row.filter(pc.equal(row["encoder_id"], encoder))
+                lengths = pc.unique(pc.list_value_length(mine["embedding"])).to_pylist()
+                if len(lengths) == 1:
+                    flat = mine["embedding"].flatten().to_numpy().reshape(len(mine), lengths[0])
+                    parts.setdefault((encoder, lengths[0]), []).append((mine["row_id"].to_pylist(), flat))
+    if not parts:
+        return [], np.empty((0, 0), np.float32)
+    most = max(parts.values(), key=lambda some: sum(len(ids) for ids, _ in some))
+    return [one for ids, _ in most for one in ids], np.concatenate([flat for _, flat in most]).astype(np.float32)
+
+
+def as_target(target: str) -> dict[str, Any]:
+    """Return a target from its JSON."""
+    found: dict[str, Any] = json.loads(target)
+    return found
