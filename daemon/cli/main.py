@@ -14,6 +14,7 @@ from config.files.private import keep_private, refusal
 from daemon.cli import (
     backups,
     bootstrap,
+    data,
     dead_letters,
     erasure,
     evaluating,
@@ -100,6 +101,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(notify.app, name="notify")
 app.add_typer(lineage.app, name="lineage")
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:

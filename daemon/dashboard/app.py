@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from daemon.dashboard import routing
 from daemon.dashboard.live import Live, Parts
-from daemon.dashboard.pages import acting, desk, flow, letters, listed, models, records, reports, tasks
+from daemon.dashboard.pages import acting, data, desk, flow, letters, listed, models, records, reports, tasks
 from daemon.dashboard.rendering import Renderer
 from daemon.dashboard.routing import Look, Page
 from daemon.dashboard.sources import Sources
@@ -25,6 +25,8 @@ PAGES: tuple[tuple[str, Right, Page], ...] = (
     ("/ui/tasks/{task}", "view", tasks.page),
     ("/ui/tasks/{task}/scores.json", "view", tasks.scores),
     ("/ui/tasks/{task}/labels.part", "view", tasks.labels),
+    ("/ui/tasks/{task}/data", "review", data.page),
+    ("/ui/tasks/{task}/data.html", "review", data.report),
     ("/ui/runs", "view", models.runs),
     ("/ui/runs/{run}", "view", models.run),
     ("/ui/runs/{run}/curve.json", "view", models.curve),

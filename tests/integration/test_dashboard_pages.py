@@ -39,7 +39,14 @@ from tests.support.inhabited import FEEDBACK
 
 TOKEN = "s3cret-token-of-the-page"
 VIEW = ["/ui", f"/ui/tasks/{NAME}", "/ui/runs", "/ui/versions", f"/ui/versions/{NAME}/1", "/ui/history", "/ui/ingest"]
-REVIEW = ["/ui/desk", "/ui/feedback", "/ui/dead-letters", "/ui/dead-letters/1"]
+REVIEW = [
+    f"/ui/tasks/{NAME}/data",
+    f"/ui/tasks/{NAME}/data.html",
+    "/ui/desk",
+    "/ui/feedback",
+    "/ui/dead-letters",
+    "/ui/dead-letters/1",
+]
 ADMIN = ["/ui/system"]
 
 

@@ -31,6 +31,7 @@ LISTING = [
     f"models show {NAME}/v2", f"models history {NAME}", f"models history {NAME} --at 2030-01-01",
     f"models diff {NAME}/v1 {NAME}/v2", "keys list", "dlq list", "dlq show 1", "dlq set-aside", "feedback quarantine",
     "feedback users", "feedback corrections", f"feedback show {FEEDBACK}", "topics list", f"verify {NAME}/v2",
+    f"data report {NAME}", f"data policy {NAME}", f"data suspicious {NAME}",
     f"explain {NAME}", f"lineage version {NAME}/v2", "lineage row test-1", f"lineage correction {FEEDBACK}",
 ]  # fmt: skip
 QUIET = {

@@ -13,7 +13,7 @@ from daemon.dashboard.routing import Look
 from daemon.views.models import reports as views
 from daemon.views.models import runs as run_views
 
-_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 """The file brings its style with it; there is no script, and none would run."""
 
 
@@ -33,7 +33,7 @@ def _sent(look: Look, name: str, kind: str, *, saved: bool) -> Response:
     if content is None:
         message = f"no report of {run.run_id} is kept; `perennial report {run.run_id}` makes one of what is known"
         raise UserError(message)
-    headers: Mapping[str, str] = {**HEADERS, "Content-Security-Policy": _POLICY}
+    headers: Mapping[str, str] = {**HEADERS, "Content-Security-Policy": POLICY}
     if saved:
         headers = {**headers, "Content-Disposition": f'attachment; filename="{run.run_id}-{Path(name).name}"'}
     return Response(content, media_type=kind, headers=dict(headers))

@@ -27,7 +27,7 @@ _OLDER_VERSIONS = 20
 
 def page(look: Look) -> Response:
     """Return the page of a task."""
-    spec = _task(look)
+    spec = task_of(look)
     reader = look.sources.reader
     registry, status = reader.registry, _status(look, spec.name)
     champion = status.champion if status else None
@@ -58,7 +58,7 @@ def page(look: Look) -> Response:
 
 def scores(look: Look) -> Response:
     """Return the course of a task's scores as the plot takes it: times in seconds, then one list for each side."""
-    course = courses.course(look.sources.reader.registry, _task(look).name)
+    course = courses.course(look.sources.reader.registry, task_of(look).name)
     points = course.points
     marks = [
         {"at": move.moved_at.timestamp(), "kind": move.kind, "text": f"{move.kind} {move.to_version.partition('/')[2]}"}
@@ -77,7 +77,7 @@ def scores(look: Look) -> Response:
 
 def labels(look: Look) -> Response:
     """Return how often each label was given by week, by people and by models: a piece of the page, which does not wait for it."""
-    spec, buffer = _task(look), look.sources.reader.buffer
+    spec, buffer = task_of(look), look.sources.reader.buffer
     charts = []
     for title, said in _CHARTS:
         read = partial(labels_over_time.read, buffer, spec, said, look.sources.clock())
@@ -86,7 +86,8 @@ def labels(look: Look) -> Response:
     return look.render.fragment("_labels.html", charts=charts)
 
 
-def _task(look: Look) -> TaskSpec:
+def task_of(look: Look) -> TaskSpec:
+    """Return the task that an address names. Raises `UserError` where there is none."""
     name = look.params["task"]
     found = look.sources.tasks.get(name)
     if found is None:

@@ -40,23 +40,23 @@ _DRAWING = threading.Lock()
 
 def loss(points: Losses, judged: Losses) -> Figure:
     """Return the curve of the loss, and that of rows which were kept back."""
-    return _alone(lambda axes: plots.draw_loss(axes, points, judged=judged), 7.2, 2.8)
+    return alone(lambda axes: plots.draw_loss(axes, points, judged=judged), 7.2, 2.8)
 
 
 def gain(seen: Comparison) -> Figure:
     """Return what the candidate gained on all test rows and on parts of them."""
     parts = min(len(seen.slices) + (seen.anchor is not None), plots.MOST_PARTS)
-    return _alone(lambda axes: plots.draw_gain(axes, seen), 7.2, 1.5 + 0.3 * parts)
+    return alone(lambda axes: plots.draw_gain(axes, seen), 7.2, 1.5 + 0.3 * parts)
 
 
 def reliability(seen: Comparison) -> Figure:
     """Return the reliability diagram of both models."""
-    return _alone(lambda axes: plots.draw_reliability(axes, seen), 5.0, 3.8)
+    return alone(lambda axes: plots.draw_reliability(axes, seen), 5.0, 3.8)
 
 
 def levels(seen: Comparison) -> Figure:
     """Return right numbers over answers."""
-    return _alone(lambda axes: plots.draw_levels(axes, seen), 5.4, 4.0)
+    return alone(lambda axes: plots.draw_levels(axes, seen), 5.4, 4.0)
 
 
 def labels(seen: Comparison) -> Figure:
@@ -85,7 +85,7 @@ def confusion(found: Confusion) -> Figure:
         axes.set_ylim(count - 0.5, -0.5)
         axes.spines[["left", "bottom"]].set_visible(False)
 
-    return _alone(draw, 3.0 + 0.48 * count, 1.8 + 0.36 * count)
+    return alone(draw, 3.0 + 0.48 * count, 1.8 + 0.36 * count)
 
 
 def svg(draw: Callable[[], Figure]) -> str:
@@ -124,7 +124,8 @@ def _settings() -> Iterator[None]:
         yield
 
 
-def _alone(draw: Callable[[Axes], None], width: float, height: float) -> Figure:
+def alone(draw: Callable[[Axes], None], width: float, height: float) -> Figure:
+    """Return a figure of one pair of axes; width and height in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     draw(figure.add_subplot())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import structlog
@@ -12,6 +13,7 @@ from markupsafe import Markup, escape
 
 from registry.reports.run.blocks import Block, Picture, Section
 from registry.reports.run.told import Told
+from registry.runs import Level
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MOST_ROWS = 30
@@ -30,13 +32,23 @@ def inert(text: str) -> str:
 
 
 def html(told: Told, sections: Sequence[Section]) -> str:
-    """Return the report."""
+    """Return the report of a run."""
+    run = told.run
+    begun = f", begun {run.started_at:%Y-%m-%d %H:%M} UTC" if run.started_at else ""
+    lead = Markup('Report of run <span class="mono">{}</span> ({}) of <bdi>{}</bdi>{}.').format(
+        run.run_id, run.kind, run.task, begun
+    )
+    return page(title_of(told), lead, sections, made_at=told.made_at, level=told.level)
+
+
+def page(title: str, lead: Markup, sections: Sequence[Section], *, made_at: datetime, level: Level | None = None) -> str:
+    """Return sections as a page that loads nothing; `lead` stands below its title."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         finalize=_finalized,
     )  # fmt: skip
     return environment.get_template("report.html").render(
-        title=title_of(told), run=told.run, level=told.level, made_at=told.made_at, sections=sections, sort_of=_sort_of,
+        title=title, lead=lead, level=level, made_at=made_at, sections=sections, sort_of=_sort_of,
         drawn=_drawn, coded=_coded, most_rows=_MOST_ROWS, shown_open=_SHOWN_OPEN,
     )  # fmt: skip
 
