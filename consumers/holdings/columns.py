@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
 from consumers.rows.documents import document_of
+from consumers.rows.eligibility import WEAK
 from consumers.rows.renames import asked_for, composed
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot
@@ -53,7 +54,7 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """The enriched rows of a task that no user gave; n of them, in one order throughout."""
+    """The enriched rows of a task that neither users nor rules gave; n of them, in one order throughout."""
 
     row_ids: Hashes
     side: Codes
@@ -79,6 +80,8 @@ class Holdings:
     """Rows whose target fits the task no more."""
     feedback: int
     """Rows that users gave; they are counted and not looked at."""
+    weak: int
+    """Likewise, rows that rules gave."""
     unenriched: int
 
     def __len__(self) -> int:
@@ -106,10 +109,11 @@ class Holdings:
 def read(snapshot: Snapshot, task: TaskSpec) -> Holdings:
     """Return what the buffer holds for a task."""
     own = f"task = {quoted(task.name)}"
+    labels = f"{own} AND verdict IS NULL AND selected_by != {quoted(WEAK)}"
     languages = Names()
     parts: list[tuple[Hashes, ...]] = []
     columns = ["row_id", "split", "event_time", "text_sha256", "story_id", "language"]
-    for batch in snapshot.batches("example_enrichment", columns, f"{own} AND verdict IS NULL"):
+    for batch in snapshot.batches("example_enrichment", columns, labels):
         split = pc.index_in(batch["split"], value_set=pa.array(SIDES))
         language = [languages.number(name or "und") for name in batch["language"].to_pylist()]
         parts.append(
@@ -125,14 +129,16 @@ def read(snapshot: Snapshot, task: TaskSpec) -> Holdings:
     )
     order = np.argsort(ids, kind="stable")
     ids = ids[order]
-    said = _said(snapshot, task, own, ids)
+    said = _said(snapshot, task, labels, ids)
     feedback = snapshot.count("example_enrichment", f"{own} AND verdict IS NOT NULL")
+    weak = snapshot.count("example_enrichment", f"{own} AND selected_by = {quoted(WEAK)}")
     return Holdings(
         row_ids=ids, side=side[order].astype(np.int32), months=_months(times[order]), times=times[order], text=text[order],
         story=story[order], document=said.document, language=language_[order].astype(np.int32), languages=languages.names,
         source=said.source, sources=said.sources.names, label_of=np.array(said.label_of, np.int32),
         labelled=np.array(said.labelled, np.int32), labels=said.labels.names, unusable=said.unusable, feedback=feedback,
-        unenriched=max(0, snapshot.count("examples", own) - len(ids) - feedback),
+        weak=weak,
+        unenriched=max(0, snapshot.count("examples", own) - len(ids) - feedback - weak),
     )  # fmt: skip
 
 
@@ -149,12 +155,12 @@ class _Said:
     unusable: int = 0
 
 
-def _said(snapshot: Snapshot, task: TaskSpec, own: str, ids: Hashes) -> _Said:
+def _said(snapshot: Snapshot, task: TaskSpec, where: str, ids: Hashes) -> _Said:
     found = _Said(np.zeros(len(ids), np.int64), np.full(len(ids), -1, np.int32))
     articles = np.zeros(len(ids), np.int64)
     labels_of = _labels_of(snapshot, task)
     columns = ["row_id", "target", "source", "article_id", "document_id"]
-    for batch in snapshot.batches("examples", columns, f"{own} AND verdict IS NULL"):
+    for batch in snapshot.batches("examples", columns, where):
         places = places_in(ids, hashes(batch["row_id"]))
         rows = zip(places.tolist(), *(batch[name].to_pylist() for name in columns[1:]), strict=True)
         for place, target, source, article, document in rows:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from config.tasks import TaskSpec
-from consumers.rows.eligibility import WITHHELD
+from consumers.rows.eligibility import WEAK, WITHHELD
 from consumers.rows.event_rows import canonical_json
 from consumers.rows.renames import asked_for, composed
 from consumers.tables.columns import quoted
@@ -24,7 +24,7 @@ _ROWS_PER_BATCH = 10_000
 
 
 def labelled(snapshot: Snapshot, task: TaskSpec) -> pa.Table:
-    """Return the labels of a task that no user gave: of each text first the one that counts.
+    """Return the labels of a task that neither a user nor a rule gave: of each text first the one that counts.
 
     Columns: `row_id`, `text_sha256`, `target` (JSON, under the names of today), `settles`, `event_time`, `story_id`, `split`,
     `document_id`, `counts` (whether it is the label that counts). Labels that fit the task no more and dropped rows are left out.
@@ -37,9 +37,8 @@ def labelled(snapshot: Snapshot, task: TaskSpec) -> pa.Table:
     for name in ("story_id", "split", "selected_by"):
         rows = rows.append_column(name, placed[name].combine_chunks().take(at))
     rows = rows.append_column("usable", usable(snapshot, task, rows["target"]))
-    rows = rows.filter(
-        pc.and_(pc.is_valid(rows["usable"]), pc.fill_null(pc.not_equal(rows["selected_by"], WITHHELD), False))  # noqa: FBT003 - Arrow's
-    )
+    others = pc.is_in(rows["selected_by"], value_set=pa.array([WITHHELD, WEAK, None], pa.string()))
+    rows = rows.filter(pc.and_(pc.is_valid(rows["usable"]), pc.invert(others)))
     document = pc.coalesce(rows["document_id"], rows["article_id"])
     rows = pa.table(
         {

@@ -119,9 +119,11 @@ class DataReport(View):
     kind: str
     at: datetime
     rows: int
-    """Enriched rows that no user gave."""
+    """Enriched rows that neither users nor rules gave."""
     feedback: int
     """Rows that users gave; they are not looked at here."""
+    weak: int
+    """Likewise, rows that rules gave."""
     unenriched: int
     unusable: int
     """Rows whose target fits the task no more."""
@@ -181,8 +183,8 @@ def read(buffer: BufferReader, task: TaskSpec, settings: Settings, *, now: datet
     labels = _parts(held, held.labels, held.by_label)
     sources = _parts(held, held.sources, held.by_source)
     return DataReport(
-        task=task.name, kind=task.kind, at=now, rows=len(held), feedback=held.feedback, unenriched=held.unenriched,
-        unusable=held.unusable, texts=len(np.unique(held.text)),
+        task=task.name, kind=task.kind, at=now, rows=len(held), feedback=held.feedback, weak=held.weak,
+        unenriched=held.unenriched, unusable=held.unusable, texts=len(np.unique(held.text)),
         sides={side: int(held.on(side).sum()) for side in columns.SIDES},
         labels=labels[:MOST_LABELS], other_labels=max(0, len(labels) - MOST_LABELS),
         sources=sources[:MOST_SOURCES], other_sources=max(0, len(sources) - MOST_SOURCES),

@@ -43,7 +43,7 @@ def sections(found: DataReport) -> list[Section]:
 def _in_all(found: DataReport) -> tuple[Block, ...]:
     counts = [
         ("Labelled rows", found.rows), ("Different texts", found.texts), *found.sides.items(),
-        ("Feedback of users", found.feedback), ("Being enriched", found.unenriched),
+        ("Feedback of users", found.feedback), ("Labels by rules", found.weak), ("Being enriched", found.unenriched),
         ("Labels that fit the task no more", found.unusable),
     ]  # fmt: skip
     rows = [(name.capitalize() if name.islower() else name, f"{count:,}") for name, count in counts]
