@@ -32,7 +32,8 @@ from registry.store import Registry
 
 ACTOR = "perennial bootstrap"
 _WAIT_S = 0.3
-_LIMIT_S = 60.0
+_LIMIT_S = 300.0
+"""Loading an encoder takes half a minute on a busy machine."""
 Step = Literal["importing", "reading", "enriching", "labelling"]
 
 
@@ -150,7 +151,7 @@ def _why(version: str, rows: int, task: TaskSpec) -> str:
 
 
 def _until_enriched(settings: Settings, check: training_now.Check, watch: Watch) -> None:
-    """Return once all events are read and all texts enriched. Raises `RunFailedError` where nothing moves for a minute."""
+    """Return once all events are read and all texts enriched. Raises `RunFailedError` where nothing moves for minutes."""
     patience, most = training_now.Patience(_LIMIT_S), 0
     with closing(_Backlog(settings)) as backlog:
         while True:

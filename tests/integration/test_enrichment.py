@@ -17,7 +17,7 @@ from consumers.buffer.open import open_writer
 from consumers.buffer.writer import BufferWriter
 from consumers.enrichment.enrich import Enricher, EnrichOutcome
 from consumers.enrichment.stories import is_test, story_id_of
-from consumers.events.schemas import AnyEvent, Article, Feedback, Label, PredictionMade, content_sha256
+from consumers.events.schemas import AnyEvent, Article, Feedback, Label, PredictionMade, WeakLabelsWithdrawn, content_sha256
 from consumers.log.protocols import Position
 from consumers.rows.event_rows import Stored
 from tests.support.buffers import FEEDBACK
@@ -282,3 +282,23 @@ def test_the_packaged_encoder_joins_near_duplicates_and_keeps_others_apart(tmp_p
     assert members["l-1"].story_id == members["l-2"].story_id != members["l-3"].story_id
     assert members["l-1"].encoder_id.startswith("minilm@")
     assert len(members["l-1"].embedding) == 384
+
+
+def test_enrichment_takes_withdrawn_weak_labels_out_of_training(tmp_path: Path) -> None:
+    with opened(tmp_path / "buffer") as buffer:
+        weak = label("weak-1", LONG).model_copy(update={"origin": "weak", "weight": 0.4})
+        gone = WeakLabelsWithdrawn(event_id="gone", occurred_at=START, task=TOPIC, event_ids=("weak-1", "never-came"), reason="x")
+        store(buffer, article("a-1", LONG), weak)
+        enricher = Enricher(buffer, enrich_settings(test_fraction=0.0), FEEDBACK, encoder=WordEncoder())
+        all_steps(enricher)
+        assert splits(buffer)["weak-1"] == "train"
+        buffer.insert([Stored(gone, Position("t", 0, 9))])
+        with capture_logs() as logged:
+            enricher.step()
+        assert [entry["rows"] for entry in logged if entry["event"] == "weak_labels.withdrawn"] == [1]
+        assert buffer.counts(TOPIC).train == 0
+        # Another label of the very text trains all the same.
+        again = Enricher(buffer, enrich_settings(test_fraction=0.0), FEEDBACK, encoder=WordEncoder())
+        buffer.insert([Stored(label("l-1", LONG), Position("t", 0, 10))])
+        all_steps(again)
+        assert buffer.counts(TOPIC).train == 1
