@@ -16,7 +16,7 @@ from config.kinds import catalog as kinds
 from config.kinds.kind import ExcludesLabels, HasKeywords, Kind, Measures
 from config.kinds.regression.dimensions import MAX_DIMENSIONS, Dimension
 from config.kinds.signals.categories import MAX_CATEGORIES, Category, Tag
-from config.task_files import built, filters, label_words, limits, measured
+from config.task_files import built, filters, label_problems, label_words, limits, measured
 from config.task_files.label_words import Hypothesis, LabelWords
 from config.task_files.must_not_break import MOST_EXAMPLES, Example
 from config.task_files.must_not_break import misfit as unfit_example
@@ -62,6 +62,13 @@ class TaskSpec(Section):
     renames: Annotated[
         dict[LabelName, LabelName], Field(description="Old label -> new label, applied when a training set is frozen.")
     ] = Field(default_factory=dict)
+    splits: Annotated[
+        dict[LabelName, tuple[LabelName, ...]],
+        Field(description="Label -> the narrower labels that take its place; its rows wait at the desk."),
+    ] = Field(default_factory=dict)
+    retired: Annotated[
+        tuple[LabelName, ...], Field(description="Labels that are neither learnt nor answered any more; their rows are left out.")
+    ] = ()
     label_words: Annotated[
         LabelWords,
         Field(
@@ -220,12 +227,14 @@ class TaskSpec(Section):
             return f"abstain_below needs one label a text and its probability, and answers of kind {self.kind} differ; remove it"
         if self.training.contradicted_weight < 1.0 and "label" not in kind.shown.model_fields:
             return f"training.contradicted_weight needs one label a text, and kind {self.kind} has others; remove it"
-        if not isinstance(kind, ExcludesLabels) and (unfit := self.training.only_of_whole_texts):
+        of_whole_texts = isinstance(kind, ExcludesLabels) and not kind.positional
+        if not of_whole_texts and (unfit := self.training.only_of_whole_texts):
             return f"training.{unfit[0]} does not fit kind {self.kind}, which has no labels of whole texts; remove it"
         return (
             built.misfit(self)
+            or label_problems.misfit(self)
             or limits.misfit(self.promotion.limits, kind.metrics, self.kind)
-            or label_words.misfit(self, of_whole_texts=isinstance(kind, ExcludesLabels))
+            or label_words.misfit(self, of_whole_texts=of_whole_texts)
             or measured.misfit(self, kind.declares if isinstance(kind, Measures) else None)
             or unfit_example(self)
             or unfit_rules(self)
@@ -234,6 +243,15 @@ class TaskSpec(Section):
     def accepts_label(self, label: str) -> bool:
         """Return whether an example may carry `label` (after renames)."""
         return self.labels == "open" or self.renames.get(label, label) in self.label_names
+
+    @property
+    def gone(self) -> frozenset[str]:
+        """Labels that no row teaches and no model answers any more: retired, or split into others."""
+        return frozenset((*self.retired, *self.splits))
+
+    def teaches(self, label: str) -> bool:
+        """Return whether models may learn and answer a label, by its name in force."""
+        return self.accepts_label(label) and label not in self.gone
 
 
 def load_task(path: Path) -> TaskSpec:

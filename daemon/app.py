@@ -43,6 +43,7 @@ from daemon.training.features import Features
 from daemon.training.runners.open import open_runner
 from daemon.training.sandbox.local import LocalSandbox
 from daemon.training.scheduler import Scheduler
+from daemon.upkeep.asked import Asked
 from daemon.upkeep.erasure.worker import Eraser
 from daemon.upkeep.housekeeping import Housekeeping
 from registry import reach
@@ -255,6 +256,9 @@ class Daemon:
             busy = outcome.articles or outcome.examples or outcome.resolved or outcome.judged
             return 0.0 if busy else settings.enrich.interval_s
 
+        asked = Asked(
+            settings=settings, tasks=lambda: self._tasks, buffer=buffer, registry=registry, fencing_token=token,
+        )  # fmt: skip
         housekeeping = Housekeeping(
             settings=settings, buffer=buffer, event_log=event_log, dead_letters=dead_letters, erasures=erasures,
             registry=registry, artifacts=artifacts, fencing_token=token, tasks=lambda: self._tasks,
@@ -280,6 +284,7 @@ class Daemon:
                 for name, mirror in self._mirrors(inner, registry, token).items()
             ),
             SideTask("housekeeping", housekeeping.step, self._stop, step_limit_s=_HOUR_S, deadline_s=STEP_LIMIT_S),
+            SideTask("requests", asked.step, self._stop, step_limit_s=_HOUR_S, deadline_s=STEP_LIMIT_S),
             SideTask("erasure", eraser.step, self._stop, step_limit_s=_HOUR_S, deadline_s=2 * STEP_LIMIT_S),
             SideTask("observing", observer.step, self._stop, step_limit_s=STEP_LIMIT_S, deadline_s=DEADLINE_S),
         ]

@@ -27,6 +27,10 @@ class By(NamedTuple):
     reason: str
 
 
+IMPORT_UNDONE = "import.undo"
+"""The action of an entry that says, in `details`, which versions had learnt from an import that was taken back."""
+
+
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
     """One thing that somebody did."""
@@ -81,6 +85,12 @@ class Audit:
                 details=dict(details or {}),
             )
         )  # fmt: skip
+
+    def of_action(self, action: str) -> list[AuditEntry]:
+        """Return all entries of an action, oldest first."""
+        query = sa.select(audit).where(audit.c.action == action).order_by(audit.c.id)
+        with self._database.read() as connection:
+            return [AuditEntry(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - as in `newest`
 
     def newest(self, task: str | None, limit: int) -> list[AuditEntry]:
         """Return the newest `limit` entries, newest first, of one task or of everything."""

@@ -98,6 +98,13 @@ class Classification:
         scores = {label_of_stored(name): score for name, score in answer.get("scores", {}).items()}
         return {"label": label_of_stored(answer["label"]), "scores": scores}
 
+    def answered(self, answer: Answer, new_name: Callable[[str], str | None]) -> dict[str, Any]:
+        """Return the most probable label that is left, and the probabilities of those left: of merged ones the sum."""
+        scores = values.renamed_scores(answer.get("scores", {}), new_name, lambda one, other: min(1.0, one + other))
+        if not scores:
+            return {**answer, "label": new_name(answer["label"]) or answer["label"]}
+        return {**answer, "label": next(iter(scores)), "scores": scores}
+
     def confirmed(self, answer: Answer) -> dict[str, Any]:
         """Return the target with the answer's label."""
         return {"label": answer["label"]}

@@ -54,6 +54,11 @@ class RowValues(Protocol):
         """Whether the row says that it is only a partial answer about its text."""
         ...
 
+    @property
+    def types(self) -> Sequence[str] | None:
+        """The labels that whoever gave the answer knew, where the row tells; None where it does not."""
+        ...
+
     def label(self, field: str) -> str:
         """Return the label, renamed by the user's label map; empty where the map drops it."""
         ...
@@ -203,6 +208,15 @@ class ExcludesLabels(Protocol):
 
     def without(self, target: Target, excluded: Collection[str]) -> dict[str, Any] | None:
         """Return a target as if the labels `excluded` did not exist; None where then nothing is said of its text."""
+        ...
+
+
+@runtime_checkable
+class AnswersLabels(Protocol):
+    """A kind whose models answer with labels, which may have been renamed or retired since; a `Kind` may be one."""
+
+    def answered(self, answer: Answer, new_name: Callable[[str], str | None]) -> dict[str, Any]:
+        """Return an answer with each label under its new name, and without those that have none (None)."""
         ...
 
 

@@ -127,6 +127,11 @@ class MultiLabel:
         scores = {label_of_stored(name): score for name, score in answer.get("scores", {}).items()}
         return {"labels": list(_as_set(tuple(map(label_of_stored, answer["labels"])))), "scores": scores}
 
+    def answered(self, answer: Answer, new_name: Callable[[str], str | None]) -> dict[str, Any]:
+        """Return the labels that are left, and the probabilities of those left: of merged ones the higher."""
+        names = {name for old in answer["labels"] if (name := new_name(old)) is not None}
+        return {**answer, "labels": sorted(names), "scores": values.renamed_scores(answer.get("scores", {}), new_name, max)}
+
     def confirmed(self, answer: Answer) -> dict[str, Any]:
         """Return the target with the answer's labels."""
         return {"labels": list(_as_set(tuple(answer["labels"])))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Mapping, Sized
 
 from pydantic import BaseModel, ConfigDict
 
@@ -44,6 +44,17 @@ def whole(number: object) -> object:
 def spelt(label: str) -> str:
     """Return how the JSON of a target (without white space) contains a label under the key `label`."""
     return f'"label":{json.dumps(label, ensure_ascii=False)}'
+
+
+def renamed_scores(
+    scores: Mapping[str, float], new_name: Callable[[str], str | None], merge: Callable[[float, float], float]
+) -> dict[str, float]:
+    """Return the probabilities of labels under their new names, the highest first; those without one (None) are left out."""
+    found: dict[str, float] = {}
+    for old, score in scores.items():
+        if (name := new_name(old)) is not None:
+            found[name] = merge(found[name], score) if name in found else score
+    return dict(sorted(found.items(), key=lambda one: -one[1]))
 
 
 def excerpt(text: str, most: int = 100) -> str:

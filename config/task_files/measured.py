@@ -33,8 +33,8 @@ def misfit(task: TaskSpec, declares: str | None) -> str | None:
 
 
 def _for_labels(task: TaskSpec) -> str | None:
-    if task.label_names or task.renames or task.labels == "closed":
-        return f"kind {task.kind} has no labels; remove labels, label_names and renames"
+    if task.label_names or task.renames or task.splits or task.retired or task.labels == "closed":
+        return f"kind {task.kind} has no labels; remove labels, label_names, renames, splits and retired"
     return None
 
 

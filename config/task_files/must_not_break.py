@@ -57,6 +57,19 @@ def target_of(example: Example, task: TaskSpec) -> dict[str, Any]:
     return target
 
 
+def still_asked(task: TaskSpec) -> tuple[Example, ...]:
+    """Return the examples of a task, with its labels in force, that a model can still answer: none of a label that is gone."""
+    kind = kinds.get(task.kind)
+
+    def answerable(example: Example) -> bool:
+        try:
+            return task.gone.isdisjoint(kind.labels(target_of(example, task)))
+        except ValueError:
+            return False  # of a closed task whose label was retired
+
+    return tuple(filter(answerable, task.must_not_break)) if task.gone else task.must_not_break
+
+
 def broken(example: Example, task: TaskSpec, answer: Answer) -> str | None:
     """Return, in words, how a valid answer differs from what an example asks for; None where it says that."""
     kind, target = kinds.get(task.kind), target_of(example, task)

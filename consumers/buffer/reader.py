@@ -13,9 +13,11 @@ import pyarrow as pa
 
 from config.clock import Clock
 from config.sections import FeedbackSettings
+from config.task_files.label_changes import Change
 from config.tasks import TaskSpec
 from consumers.defence import answering
 from consumers.defence.views import Defence, Quarantined, UserView, Views
+from consumers.erasure.tombstones import Tombstones
 from consumers.labelling import frozen_pool, withheld
 from consumers.labelling.offers import Held, Pool
 from consumers.labelling.reading import Pools, Text, held, text_of
@@ -24,23 +26,25 @@ from consumers.labelling.weak import texts as weak_texts
 from consumers.labelling.weak.stored import StoredLabel
 from consumers.labelling.weak.texts import Texts
 from consumers.labelling.withheld import AskedText, RequestAnswer, Withheld
-from consumers.rows import document_rows, set_aside
+from consumers.rows import document_rows, imports, set_aside
 from consumers.rows import requests as stored_requests
 from consumers.rows.answers_over_time import Said, Sample, sample
 from consumers.rows.backlog import Backlog, Behind, TextRow
 from consumers.rows.enrichment_rows import StoryMember, StoryRow, recent_stories, rows_of_stories, unread_languages
+from consumers.rows.imports import Imported
 from consumers.rows.ledger import Fate, Ledger
 from consumers.rows.predictions import StoredPrediction, prediction
-from consumers.rows.renames import asked_for, composed
+from consumers.rows.renames import history, in_force
 from consumers.rows.requests import Request
 from consumers.rows.set_aside import SetAside
 from consumers.rows.unlabelled import id_of
 from consumers.tables.columns import ARRIVED, SCHEMAS, TextTable, quoted
 from consumers.tables.lance import Snapshot, Tables
 from consumers.tables.upkeep import Upkeep
-from consumers.training_set import freezing
+from consumers.training_set import freezing, label_counts, labelled
 from consumers.training_set.counting import Counting, TaskCounts
 from consumers.training_set.fate import Explanation, explain
+from consumers.training_set.labelled import LabelledRows, Wanted
 from consumers.training_set.snapshot import TrainingSet
 
 _PACE_OVER_S = 60.0
@@ -318,10 +322,31 @@ class BufferReader:
             found[text].append(row_id)
         return dict(found)
 
-    def renames(self, task: str) -> dict[str, str]:
-        """Return the renames of labels that events asked for, old name to the name in force."""
-        with self._upkeep.pinned(["requests"]) as tables:
-            return composed(asked_for(tables, task))
+    @contextmanager
+    def labelled_rows(self, task: TaskSpec, wanted: Wanted, *, erased: Tombstones) -> Iterator[LabelledRows]:
+        """All labelled rows of a task at this moment, whatever is stored while the block lasts; nothing that was `erased`."""
+        with self._upkeep.pinned(labelled.READ) as tables:
+            yield LabelledRows(tables, task, wanted, min_quality=self._min_quality, erased=erased)
+
+    def imports(self) -> list[Imported]:
+        """Return the imports that brought rows which are stored, the newest first."""
+        with self._upkeep.pinned(imports.READ) as tables:
+            return imports.stored(tables)
+
+    def label_changes(self, task: str) -> list[Change]:
+        """Return the changes of a task's labels that events asked for, oldest first."""
+        with self._lock:
+            return history(self._tables, task)
+
+    def label_counts(self, task: TaskSpec) -> dict[str, Mapping[str, int]]:
+        """Return label -> side -> rows of labels, under the names in force."""
+        with self._upkeep.pinned(label_counts.READ) as tables:
+            return label_counts.label_counts(tables, task)
+
+    def with_labels_in_force(self, task: TaskSpec) -> TaskSpec:
+        """Return a task, as its file has it, with the labels in force."""
+        with self._lock:
+            return in_force(self._tables, task)
 
     def article_ids(self) -> frozenset[str]:
         """Return what training sets call the articles that are stored."""

@@ -25,7 +25,7 @@ from consumers.erasure import rows as erasure
 from consumers.erasure.requests import Erasures
 from consumers.faults import of_the_machine
 from consumers.log.protocols import TopicPartition
-from consumers.rows import document_rows, set_aside
+from consumers.rows import document_rows, imports, set_aside
 from consumers.rows.documents import DocumentSides
 from consumers.rows.enrichment_rows import Enrichment, EnrichmentRows, StoryMember
 from consumers.rows.event_rows import Stored
@@ -209,6 +209,19 @@ class BufferWriter(BufferReader):
         """Remove rows past their retention, while ingest continues; returns how many of each table. Durable."""
         self._remember_highest_seq()
         return retention.enforce(self._upkeep, self._settings, self._clock())
+
+    def take_back(self, import_id: str, *, stored_before: int) -> frozenset[str]:
+        """Remove what an import brought before number `stored_before`, while ingest continues; returns its example ids. Durable.
+
+        What is imported again comes later, and stays. Killed at any point it continues at the next call.
+        """
+        self._remember_highest_seq()
+        removed = imports.take_back(self._upkeep, import_id, stored_before)
+        if removed:
+            with self._lock:
+                # Documents and stories that only these rows stood for are free again.
+                self.erasings += 1
+        return removed
 
     def holds_erased(self) -> bool:
         """Return whether the tables contain rows of something erased: before `erase`, or after a backup was restored."""

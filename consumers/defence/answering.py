@@ -23,7 +23,7 @@ from consumers.defence.arrivals import TABLE
 from consumers.defence.records import User, evidence_counts, record_of, user_of
 from consumers.rows.eligibility import INDEPENDENT
 from consumers.rows.event_rows import Row
-from consumers.rows.renames import asked_for, composed, renamed
+from consumers.rows.renames import in_force, renamed
 from consumers.tables.columns import is_one_of
 from consumers.tables.lance import Snapshot
 
@@ -164,7 +164,7 @@ def _opinions(
     columns = [
         "row_id", "task", "contributor", "source", "decision", "text_sha256", "target", "verdict", "standing", "arrived_seq",
     ]  # fmt: skip
-    names = {task: (composed((*asked_for(snapshot, task), tasks[task].renames)),) for task in tasks}
+    names = {name: (in_force(snapshot, task).renames,) for name, task in tasks.items()}
     found: dict[tuple[str, str], list[Said]] = defaultdict(list)
     for rows in _about(snapshot, TABLE, texts, columns, is_one_of("standing", _SPEAKING)):
         for row in trusted.among(rows):
@@ -214,9 +214,7 @@ def _correction(task: TaskSpec, text_sha256: str, opinions: Sequence[Said], exam
 
 def _can_answer(target: Target, task: TaskSpec) -> bool:
     kind = kinds.get(task.kind)
-    return (
-        kind.fits(target) and all(task.accepts_label(name) for name in kind.labels(target)) and kind.corrected(target) is not None
-    )
+    return kind.fits(target) and all(task.teaches(name) for name in kind.labels(target)) and kind.corrected(target) is not None
 
 
 def _within_room(newest_first: Sequence[Correction]) -> tuple[tuple[Correction, ...], int]:

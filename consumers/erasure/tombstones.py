@@ -52,7 +52,7 @@ class Tombstones:
 
     def covers(self, event: AnyEvent) -> bool:
         """Return whether an event belongs to what was erased, so that it must not be stored; of requests, a review alone."""
-        if event.type in ("retrain", "task_schema", "erase"):
+        if event.type in ("retrain", "task_schema", "import_undo", "erase"):
             return False
         # Of an article's unknown fields none counts, whatever it is called.
         named = {name: getattr(event, name) for name in type(event).model_fields}

@@ -17,13 +17,14 @@ from consumers.events.schemas import (
 _VERSION = "3.0.0"
 _ABOUT = {
     ARTICLES_TOPIC: "Crawled articles, keyed by article id, so that revisions stay in order.",
-    FEEDBACK_TOPIC: "Labels, feedback, decisions about it, requests to retrain and to erase, changes of labels.",
+    FEEDBACK_TOPIC: "Labels, feedback, decisions about it, requests to retrain, to erase and to undo imports, changes of labels.",
     PREDICTIONS_TOPIC: "The answers that serving gave, which feedback may cite.",
     LIFECYCLE_TOPIC: "What happens to the models, keyed by task; CloudEvents 1.0 in binary mode.",
 }
 _TEXT: dict[str, Any] = {"type": "string"}
 _TEXT_OR_NONE: dict[str, Any] = {"type": ["string", "null"]}
 _TEXTS: dict[str, Any] = {"type": "array", "items": _TEXT}
+_NAMES: dict[str, Any] = {"type": "object", "additionalProperties": _TEXT}
 _FLAG: dict[str, Any] = {"type": "boolean"}
 _LEVEL: dict[str, Any] = {"enum": ["DEPLOY", "REVIEW", "FAIL", None]}
 _MOVED: dict[str, Any] = {
@@ -42,6 +43,10 @@ OUTGOING: dict[str, dict[str, Any]] = {
         "look": {"type": "integer"}, "measured": _TEXT, "decides": _TEXT,
     },
     "label.requested": {"run_id": _TEXT, "pool": _TEXT, "lane": _TEXT, "requests": _TEXTS},
+    "labels.changed": {
+        "change": _TEXT, "does": _TEXTS, "renames": _NAMES, "splits": {"type": "object", "additionalProperties": _TEXTS},
+        "retired": _TEXTS, "added": _TEXTS, "undoes": _TEXT_OR_NONE, "labels": _TEXTS, "actor": _TEXT, "reason": _TEXT,
+    },
     "training.failed": {"run_id": _TEXT, "error": _TEXT},
     "model.promoted": _MOVED,
     "model.rolled_back": _MOVED,

@@ -62,5 +62,6 @@ _RULES: dict[str, dict[str, Any]] = {
         [_not_given("event_ids", []), _given("user_id"), _not_given("alarm"), _not_given("task")],
         [_not_given("event_ids", []), _not_given("user_id"), _given("alarm"), _given("task")],
     ),
+    "task_schema": _any_of("renames", "splits", "retired", "added", "undoes"),
     "erase": _any_of("user_id", "article_id"),
 }

@@ -211,13 +211,46 @@ class PredictionMade(_Event):
 
 
 class TaskSchema(_Event):
-    """Labels of a task were renamed or merged."""
+    """Labels of a task change: they are renamed, merged, split, retired or added, or an earlier change is undone."""
 
     type: Literal["task_schema"] = "task_schema"
     task: TaskName
+    # None where nothing is said: the stored hashes of older events are of what they carry.
     renames: Annotated[
-        dict[LabelName, LabelName], Field(min_length=1, max_length=MAX_RENAMES, description="Old label -> new label.")
+        dict[LabelName, LabelName] | None,
+        Field(min_length=1, max_length=MAX_RENAMES, description="Old label -> new label; two with one new name are merged."),
+    ] = None
+    splits: Annotated[
+        dict[LabelName, Annotated[tuple[LabelName, ...], Field(min_length=2, max_length=MAX_RENAMES)]] | None,
+        Field(min_length=1, max_length=MAX_RENAMES, description="Label -> the narrower ones; people say which, text by text."),
+    ] = None
+    retired: Annotated[
+        tuple[LabelName, ...] | None,
+        Field(min_length=1, max_length=MAX_RENAMES, description="Labels that are neither learnt nor answered any more."),
+    ] = None
+    added: Annotated[
+        tuple[LabelName, ...] | None,
+        Field(min_length=1, max_length=MAX_RENAMES, description="Labels that are known before a text carries them, or again."),
+    ] = None
+    undoes: Annotated[EventId | None, Field(description="The event id of the change that is taken back.")] = None
+    reason: Annotated[str | None, Field(min_length=1, max_length=500, description="Why.")] = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not (self.renames or self.splits or self.retired or self.added or self.undoes):
+            message = "none of renames, splits, retired, added and undoes is given; say what changes"
+            raise ValueError(message)
+        return self
+
+
+class ImportUndo(_Event):
+    """An import is taken back: its rows leave the buffer, as if they had never been sent."""
+
+    type: Literal["import_undo"] = "import_undo"
+    import_id: Annotated[
+        str, Field(pattern=r"^[0-9a-f]{16}$", description="As `perennial import` tells it; the ids of its events hold it.")
     ]
+    reason: Annotated[str | None, Field(min_length=1, max_length=500, description="Why.")] = None
 
 
 class WeakLabelsWithdrawn(_Event):
@@ -279,20 +312,32 @@ class Erase(_Event):
 
 
 Event = Annotated[
-    Article | Label | Feedback | PredictionMade | TaskSchema | WeakLabelsWithdrawn | Retrain | FeedbackReview | Erase,
+    Article
+    | Label
+    | Feedback
+    | PredictionMade
+    | TaskSchema
+    | ImportUndo
+    | WeakLabelsWithdrawn
+    | Retrain
+    | FeedbackReview
+    | Erase,
     Field(discriminator="type"),
 ]
 EVENT_TYPES: Mapping[str, type[_Event]] = {
     "article": Article, "label": Label, "feedback": Feedback, "prediction": PredictionMade,
-    "task_schema": TaskSchema, "weak_labels_withdrawn": WeakLabelsWithdrawn, "retrain": Retrain,
+    "task_schema": TaskSchema, "import_undo": ImportUndo, "weak_labels_withdrawn": WeakLabelsWithdrawn, "retrain": Retrain,
     "feedback_review": FeedbackReview, "erase": Erase,
 }  # fmt: skip
 TOPIC_OF_TYPE: Mapping[str, str] = {
     "article": ARTICLES_TOPIC, "prediction": PREDICTIONS_TOPIC,
-    "label": FEEDBACK_TOPIC, "feedback": FEEDBACK_TOPIC, "task_schema": FEEDBACK_TOPIC, "weak_labels_withdrawn": FEEDBACK_TOPIC,
-    "retrain": FEEDBACK_TOPIC, "feedback_review": FEEDBACK_TOPIC, "erase": FEEDBACK_TOPIC,
+    "label": FEEDBACK_TOPIC, "feedback": FEEDBACK_TOPIC, "task_schema": FEEDBACK_TOPIC, "import_undo": FEEDBACK_TOPIC,
+    "weak_labels_withdrawn": FEEDBACK_TOPIC, "retrain": FEEDBACK_TOPIC, "feedback_review": FEEDBACK_TOPIC,
+    "erase": FEEDBACK_TOPIC,
 }  # fmt: skip
-AnyEvent = Article | Label | Feedback | PredictionMade | TaskSchema | WeakLabelsWithdrawn | Retrain | FeedbackReview | Erase
+AnyEvent = (
+    Article | Label | Feedback | PredictionMade | TaskSchema | ImportUndo | WeakLabelsWithdrawn | Retrain | FeedbackReview | Erase
+)
 _ADAPTER: TypeAdapter[AnyEvent] = TypeAdapter(Event)
 
 

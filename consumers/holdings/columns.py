@@ -20,7 +20,7 @@ from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
 from consumers.rows.documents import document_of
 from consumers.rows.eligibility import WEAK
-from consumers.rows.renames import asked_for, composed
+from consumers.rows.renames import in_force
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot
 from consumers.training_set.selection import usable_target
@@ -202,13 +202,12 @@ def _add_publishers(snapshot: Snapshot, found: _Said, articles: Hashes) -> None:
 
 
 def _labels_of(snapshot: Snapshot, task: TaskSpec) -> Callable[[str], frozenset[str] | None]:
-    in_force = composed((*asked_for(snapshot, task.name), task.renames))
-    renames, kind = (in_force,) if in_force else (), kinds.get(task.kind)
+    task, kind = in_force(snapshot, task), kinds.get(task.kind)
     known: dict[str, frozenset[str] | None] = {}
 
     def labels_of(target: str) -> frozenset[str] | None:
         if target not in known:
-            usable = usable_target(target, task, renames)
+            usable = usable_target(target, task, (task.renames,))
             found = None if usable is None else frozenset(kind.labels(json.loads(usable)))
             if len(known) >= _MOST_KNOWN:
                 return found

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from config.kinds import catalog as kinds
 from consumers.defence.agreement import relation
 from consumers.labelling.offers import BySaid, Held, Offer, Pool, Said
 
@@ -125,6 +126,14 @@ def _suspicious(pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:  # no
             yield Item(text_sha256, said=about)
 
 
+def _changed(pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:  # noqa: ARG001 - as every lane
+    for offer in pool.changed:
+        about = said.about(offer.text_sha256)
+        # Whoever labelled it before the split says nothing of its parts.
+        if all(pool.split.intersection(kinds.of(one.target).labels(one.target)) for one in about):
+            yield Item(offer.text_sha256, offer, about)
+
+
 def differ(about: Sequence[Said]) -> bool:
     """Return whether any two of those who labelled a text do not say the same."""
     return any(
@@ -159,6 +168,10 @@ LANES: Mapping[str, Lane] = {
             "suspicious", "Suspicious labels",
             "Labelled texts whose labels may be wrong, as the last look found; your label decides.",
             _suspicious, settles=True,
+        ),
+        Lane(
+            "changed", "Changed labels", "Texts whose label was split: they count for nothing until you say which part it is.",
+            _changed, blind=False,
         ),
     )
 }  # fmt: skip

@@ -71,6 +71,10 @@ class Pool:
     """SHA-256 of the texts that carry a label of the task, whoever gave it."""
     measured: frozenset[str] = frozenset()
     """Stories that have a test row of the task."""
+    changed: Sequence[Offer] = ()
+    """Texts whose label was split, newest first, until somebody says which part it is."""
+    split: frozenset[str] = frozenset()
+    """Labels that were split."""
     requested: Sequence[Requested] = ()
     """What is asked of a pair of models, in the order of the draw, which says nothing of either model."""
     doubted: Sequence[str] = ()

@@ -18,7 +18,7 @@ from consumers.defence.views import Quarantined
 from consumers.events.schemas import content_sha256
 from consumers.labelling.offers import Held, Offer, Pool, Said
 from consumers.rows.eligibility import WEAK
-from consumers.rows.renames import asked_for, composed
+from consumers.rows.renames import in_force
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot, Tables
 from consumers.training_set.selection import usable_target
@@ -77,7 +77,7 @@ def pool(tables: Tables, task: TaskSpec, *, min_quality: float, audit_per_week: 
 
     Articles are looked at as far back as `promotion.window_days` before the newest one: what lies behind decides nothing.
     """
-    own = f"task = {quoted(task.name)}"
+    own, spec = f"task = {quoted(task.name)}", in_force(tables, task)
     by_people_alone = f"{own} AND verdict IS NULL AND origin != {quoted(WEAK)}"
     labels = tables.scan("examples", ["row_id", "text_sha256", "annotator"], by_people_alone)
     placed = tables.scan("example_enrichment", ["story_id"], f"{by_people_alone} AND split = 'test'")
@@ -94,6 +94,8 @@ def pool(tables: Tables, task: TaskSpec, *, min_quality: float, audit_per_week: 
         said=said,
         labelled=frozenset(labelled.to_pylist()),
         measured=frozenset(placed["story_id"].drop_null().to_pylist()),
+        changed=_changed(tables, spec) if spec.splits else (),
+        split=frozenset(spec.splits),
     )
 
 
@@ -113,18 +115,17 @@ def labels_in_use(tables: Tables, task: TaskSpec) -> list[str]:
 
     Of a closed task only the first.
     """
+    task = in_force(tables, task)
     if task.labels == "closed":
         return list(task.label_names)
-    in_force = composed((*asked_for(tables, task.name), task.renames))
-    renames = (in_force,) if in_force else ()
     rows = tables.scan("examples", ["target", "event_time"], f"task = {quoted(task.name)} AND verdict IS NULL")
     newest = rows.sort_by([("event_time", "descending")]).slice(0, _LABELS_LOOKED_AT)["target"]
     kind = kinds.get(task.kind)
     found: set[str] = set()
     for target in pc.unique(newest).to_pylist():
-        usable = usable_target(target, task, renames)
+        usable = usable_target(target, task, (task.renames,))
         found |= set(kind.labels(json.loads(usable))) if usable is not None else set()
-    return [*task.label_names, *sorted(found.difference(task.label_names))]
+    return [*task.label_names, *sorted(found.difference(task.label_names, task.gone))]
 
 
 def held(one: Quarantined) -> Held:
@@ -148,6 +149,31 @@ def articles_within(tables: Tables | Snapshot, window_days: float, min_quality: 
     newest_of_each = _firsts(revisions, "article_id").select(["row_id", "article_id"])
     found = found.join(newest_of_each, "row_id", join_type="inner")
     return _firsts(found.sort_by([("event_time", "descending"), ("row_id", "ascending")]), "text_sha256")
+
+
+def _changed(tables: Tables, task: TaskSpec) -> list[Offer]:
+    """Return the texts of which every label that anybody gave was split since, newest first; `task` has its labels in force."""
+    columns = ["row_id", "article_id", "text_sha256", "event_time", "target"]
+    by_people = f"task = {quoted(task.name)} AND verdict IS NULL AND origin != {quoted(WEAK)}"
+    rows = tables.scan("examples", columns, by_people)
+    sides = tables.scan("example_enrichment", ["row_id", "story_id", "split"], by_people)
+    kind, waiting, settled = kinds.get(task.kind), list[dict[str, Any]](), set[str]()
+    for row in rows.join(sides, "row_id", join_type="left outer").sort_by([("event_time", "descending")]).to_pylist():
+        usable = usable_target(row["target"], task, (task.renames,))
+        if usable is None:
+            continue
+        if task.splits.keys() & set(kind.labels(json.loads(usable))):
+            waiting.append(row)
+        else:
+            settled.add(row["text_sha256"])
+    once = {row["text_sha256"]: row for row in reversed(waiting) if row["text_sha256"] not in settled}
+    return [
+        Offer(
+            row["row_id"], row["article_id"] or "", row["text_sha256"], row["story_id"], row["event_time"].astimezone(UTC),
+            row["split"] == "test",
+        )
+        for row in reversed(once.values())
+    ][:_MOST_OFFERS]  # fmt: skip
 
 
 def _drawn(articles: pa.Table, per_week: int) -> pa.Table:
@@ -195,10 +221,10 @@ def _said(tables: Tables, task: TaskSpec, row_ids: Sequence[str]) -> list[Said]:
     if not row_ids:
         return []
     rows = tables.lookup("examples", "row_id", row_ids, [*_SAID, "stored_seq"]).sort_by("stored_seq").to_pylist()
-    in_force = composed((*asked_for(tables, task.name), task.renames))
+    task = in_force(tables, task)
     found = []
     for row in rows:
-        target = usable_target(row["target"], task, (in_force,) if in_force else ())
+        target = usable_target(row["target"], task, (task.renames,))
         if target is not None:
             found.append(
                 Said(

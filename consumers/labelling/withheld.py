@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from config.tasks import TaskSpec
 from consumers.defence.agreement import relation
 from consumers.rows.eligibility import WITHHELD
-from consumers.rows.renames import asked_for, composed
+from consumers.rows.renames import in_force
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Tables
 from consumers.training_set.selection import usable_target
@@ -68,10 +68,10 @@ def answers_to(tables: Tables, task: TaskSpec, requests: Collection[str]) -> dic
     """Return what people said to these requests, oldest first; what fits the task no more is left out."""
     where = f"task = {quoted(task.name)} AND selected_by = {quoted(WITHHELD)}"
     rows = tables.scan("examples", [*_ANSWER, "stored_seq"], where).sort_by("stored_seq").to_pylist()
-    in_force = composed((*asked_for(tables, task.name), task.renames))
+    task = in_force(tables, task)
     found: dict[str, list[RequestAnswer]] = defaultdict(list)
     for row in rows:
-        target = usable_target(row["target"], task, (in_force,) if in_force else ()) if row["request"] in requests else None
+        target = usable_target(row["target"], task, (task.renames,)) if row["request"] in requests else None
         if target is not None:
             found[row["request"]].append(
                 RequestAnswer(

@@ -8,7 +8,17 @@ from datetime import timedelta
 
 from config.clock import Clock, utc_now
 from config.settings import Settings
-from consumers.events.schemas import TOPIC_OF_TYPE, Erase, FeedbackReview, Label, Retrain, key_of, to_bytes
+from consumers.events.schemas import (
+    TOPIC_OF_TYPE,
+    Erase,
+    FeedbackReview,
+    ImportUndo,
+    Label,
+    Retrain,
+    TaskSchema,
+    key_of,
+    to_bytes,
+)
 from consumers.log.embedded.log import EmbeddedLog
 from consumers.log.protocols import EventLog
 
@@ -37,7 +47,7 @@ def removed_events(settings: Settings, topics: Collection[str]) -> str | None:
     return ", ".join(f"those before offset {first} of {part.topic} / {part.partition}" for part, first in firsts.items())
 
 
-def publish(settings: Settings, event: Retrain | FeedbackReview | Erase | Label) -> None:
+def publish(settings: Settings, event: Retrain | FeedbackReview | Erase | Label | TaskSchema | ImportUndo) -> None:
     """Hand what somebody asks for or says, at a command or on the page, over to the daemon that leads, durably."""
     with closing(open_event_log(settings)) as event_log, closing(event_log.sink()) as sink:
         sink.publish(TOPIC_OF_TYPE[event.type], to_bytes(event), key=key_of(event))

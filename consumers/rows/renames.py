@@ -1,47 +1,49 @@
-"""Renames of labels, made one after the other."""
+"""The labels of a task that are in force: what its file says, and the changes that events made, one after the other."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from config.foreign.labels import label_of_stored
 from config.kinds import catalog as kinds
+from config.task_files.label_changes import Change, applied
 from config.tasks import TaskSpec
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot, Tables
 
 
-def asked_for(tables: Tables | Snapshot, task: str) -> list[Mapping[str, str]]:
-    """Return the renames that events asked for, oldest first."""
+def history(tables: Tables | Snapshot, task: str) -> list[Change]:
+    """Return the changes of a task's labels that events asked for, oldest first."""
     where = f"kind = 'task_schema' AND task = {quoted(task)}"
     asked = tables.scan("requests", ["body", "event_time", "event_id"], where)
     ordered = asked.sort_by([("event_time", "ascending"), ("event_id", "ascending")])
-    return [_of_stored(json.loads(body)["renames"]) for body in ordered["body"].to_pylist()]
+    return [
+        change_of(event_id, at, json.loads(body))
+        for event_id, at, body in zip(*(ordered[name].to_pylist() for name in ("event_id", "event_time", "body")), strict=True)
+    ]
 
 
-def _of_stored(renames: Mapping[str, str]) -> dict[str, str]:
-    return {label_of_stored(old): label_of_stored(new) for old, new in renames.items()}
+def in_force(tables: Tables | Snapshot, task: TaskSpec) -> TaskSpec:
+    """Return a task, as its file has it, with the labels in force: renames, splits, retired and declared ones."""
+    return applied(task, history(tables, task.name))
 
 
-def composed(renames: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """Return one mapping, old label to the name in force, for mappings that are applied in order.
-
-    What many thousand renames take grows with their number: what bears a name now is looked up, not searched for.
-    """
-    all_at_once: dict[str, str] = {}
-    bear: dict[str, set[str]] = {}
-    for mapping in renames:
-        # Those of one mapping happen at once: two labels may swap their names.
-        moved: dict[str, set[str]] = {}
-        for old, new in mapping.items():
-            labels = bear.pop(old, set()) | (set() if old in all_at_once else {old})
-            moved.setdefault(new, set()).update(labels)
-        for new, labels in moved.items():
-            all_at_once |= dict.fromkeys(labels, new)
-            bear.setdefault(new, set()).update(labels)
-    return {old: new for old, new in all_at_once.items() if old != new}
+def change_of(event_id: str, at: datetime, body: Mapping[str, Any]) -> Change:
+    """Return the change that an event's stored body asks for."""
+    return Change(
+        event_id,
+        at.astimezone(UTC),
+        by=body.get("source") or "",
+        reason=body.get("reason") or "",
+        renames={label_of_stored(old): label_of_stored(new) for old, new in (body.get("renames") or {}).items()},
+        splits={label_of_stored(old): tuple(map(label_of_stored, new)) for old, new in (body.get("splits") or {}).items()},
+        retired=tuple(map(label_of_stored, body.get("retired") or ())),
+        added=tuple(map(label_of_stored, body.get("added") or ())),
+        undoes=body.get("undoes"),
+    )
 
 
 def renamed(target: Mapping[str, Any], renames: Sequence[Mapping[str, str]]) -> dict[str, Any]:
@@ -70,6 +72,5 @@ class Renames:
     def applied(self, task: str, target: str) -> dict[str, Any]:
         """Return a target (JSON) of a task under the names in force."""
         if task not in self._known:
-            of_file = self._tasks[task].renames if task in self._tasks else {}
-            self._known[task] = composed((*asked_for(self._tables, task), of_file))
+            self._known[task] = in_force(self._tables, self._tasks[task]).renames if task in self._tasks else {}
         return renamed(json.loads(target), (self._known[task],))

@@ -27,6 +27,8 @@ class Request:
     """Settings of the run that differ from the task file."""
     source: str = ""
     """Who asked, as the event says."""
+    import_id: str = ""
+    """The import that is to be taken back."""
 
 
 def requests(tables: Tables, kind: str) -> list[Request]:
@@ -38,9 +40,9 @@ def requests(tables: Tables, kind: str) -> list[Request]:
         settings = body.get("training")
         found.append(
             Request(
-                row["event_id"], row["task"] or "", body.get("full", False), body.get("reason", ""), row["event_time"],
+                row["event_id"], row["task"] or "", body.get("full", False), body.get("reason") or "", row["event_time"],
                 row["stored_seq"], body.get("promote", True), Overrides.model_validate(settings) if settings else NONE,
-                body.get("source") or "",
+                body.get("source") or "", body.get("import_id") or "",
             )
         )  # fmt: skip
     return found

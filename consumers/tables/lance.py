@@ -53,6 +53,10 @@ class Snapshot:
         parts = [self.scan(name, columns, is_one_of(column, some)) for some in portions(values, _IDS_PER_FILTER)]
         return pa.concat_tables(parts) if parts else SCHEMAS[name].empty_table().select(list(columns))
 
+    def take(self, name: str, row_ids: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        """Return columns of the rows with these `_rowid`s, in no particular order."""
+        return self._handles[name].take_row_ids(list(row_ids)).select(list(columns)).to_arrow()
+
     def row_ids(self, name: str) -> npt.NDArray[np.uint64]:
         """Return the `_rowid`s of all rows, in order."""
         return compaction.row_ids_of(self._handles[name])

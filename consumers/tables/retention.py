@@ -43,7 +43,9 @@ def enforce(upkeep: Upkeep, settings: BufferSettings, now: datetime) -> dict[str
 
 def _expired(tables: Snapshot, name: str, cutoff: datetime) -> list[int]:
     arrived_at, named_by = _ARRIVED_AT.get(name, "stored_at"), _NAMED_BY.get(name)
-    rows = tables.scan(name, [named_by or arrived_at], f"{arrived_at} < {moment(cutoff)}", row_ids=True)
+    # What became of the labels holds for rows that come later too.
+    old = f"{arrived_at} < {moment(cutoff)}" + (" AND kind != 'task_schema'" if name == "requests" else "")
+    rows = tables.scan(name, [named_by or arrived_at], old, row_ids=True)
     if named_by:
         awaited = tables.scan("feedback", [named_by], "status = 'waiting'")[named_by].drop_null()
         if len(awaited):

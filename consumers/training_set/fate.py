@@ -15,7 +15,7 @@ from consumers.defence.records import FACTS, NOT_JUDGED, Judged
 from consumers.rows.eligibility import INDEPENDENT, RELEASED, WITHHELD, eligibility
 from consumers.rows.event_rows import AS_CITED
 from consumers.rows.ledger import Fate
-from consumers.rows.renames import asked_for, composed
+from consumers.rows.renames import in_force
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Tables
 from consumers.training_set.freezing import with_broken_rules
@@ -108,21 +108,21 @@ def _what_becomes_of_it(
     enriched = {row["row_id"]: row for row in with_broken_rules(tables, task, same_text, more=facts).to_pylist()}
     if example_id not in enriched:
         return f"it is stored as an example and is being prepared; then {_NEXT_RUN}"
-    renames = (composed(asked_for(tables, task.name)),)
+    task = in_force(tables, task)
     judged = _judged(tables, same_text)
     rows = [_candidate(row, *targets[row_id], judged) for row_id, row in enriched.items() if row_id in targets]
     if enriched[example_id]["verdict"] and judged.of(example_id)["standing"] == NOT_JUDGED:
         return f"it is stored as an example and is being judged; then {_NEXT_RUN}, or this answer says why not"
-    alone = _trained([row for row in rows if row.example_id == example_id], task, renames, min_quality)
+    alone = _trained([row for row in rows if row.example_id == example_id], task, min_quality)
     if not alone:
         return _STORED_ONLY + _own_fault(enriched[example_id], task, min_quality)
-    chosen = _trained(rows, task, renames, min_quality)
+    chosen = _trained(rows, task, min_quality)
     if not chosen:
         return _STORED_ONLY + _HELD_OUT
     [(chosen_id, best)] = chosen.items()
     if best.target != alone[example_id].target:
         return _STORED_ONLY + _overruled_by(enriched[chosen_id])
-    return _label_that_waits(tables, task, best.target, renames) or f"it is stored as an example; {_NEXT_RUN}"
+    return _label_that_waits(tables, task, best.target) or f"it is stored as an example; {_NEXT_RUN}"
 
 
 def _never_trains(tables: Tables, example_id: str, task: TaskSpec, min_quality: float) -> str | None:
@@ -161,17 +161,15 @@ def _overruled_by(row: Mapping[str, Any]) -> str:
     return f"feedback {row['row_id']} differs slightly about the same text and wins: its user is trusted more, or it is newer"
 
 
-def _trained(
-    candidates: Sequence[Candidate], task: TaskSpec, renames: Sequence[Mapping[str, str]], min_quality: float
-) -> dict[str, Chosen]:
+def _trained(candidates: Sequence[Candidate], task: TaskSpec, min_quality: float) -> dict[str, Chosen]:
     """Return the row that a training set would take from the rows of one text, by the rules of freezing."""
     # Whether a label is rare, or given by users only, depends on all other rows of the task.
     lenient = task.model_copy(update={"new_label_min_examples": 1})
     if task.labels == "open":
-        targets = (usable_target(row.target, task, (*renames, task.renames)) for row in candidates)
+        targets = (usable_target(row.target, task, (task.renames,)) for row in candidates)
         labels = {label for target in targets if target is not None for label in labels_of(target)}
         lenient = lenient.model_copy(update={"label_names": tuple(labels)})
-    selection = select(candidates, lenient, renames=renames, learnt=frozenset(), min_quality=min_quality, max_rows=1)
+    selection = select(candidates, lenient, renames=(), learnt=frozenset(), min_quality=min_quality, max_rows=1)
     return {example_id: row for example_id, row in selection.rows.items() if row.role == "train"}
 
 
@@ -187,12 +185,12 @@ def _candidate(row: Mapping[str, Any], target: str, settles: bool | None, judged
     return Candidate(example_id=row["row_id"], target=target, settles=settles, **facts, **standing)
 
 
-def _label_that_waits(tables: Tables, task: TaskSpec, target: str, renames: Sequence[Mapping[str, str]]) -> str | None:
+def _label_that_waits(tables: Tables, task: TaskSpec, target: str) -> str | None:
     """Return why a new label of an open task waits: too few rows carry it, or only users have given it.
 
     Never returns a count that may be too high.
     """
-    renamed_to = {new for mapping in (*renames, task.renames) for new in mapping.values()}
+    renamed_to = set(task.renames.values())
     for label in sorted(labels_of(target) - set(task.label_names) - renamed_to if task.labels == "open" else ()):
         spelt = kinds.get(task.kind).spelt(label)
         carry = f"task = {quoted(task.name)} AND contains(target, {quoted(spelt)})"

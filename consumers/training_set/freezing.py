@@ -13,7 +13,7 @@ from config.tasks import TaskSpec
 from consumers.defence.records import FACTS, Judged
 from consumers.fitness import facts, rules
 from consumers.rows.documents import document_of
-from consumers.rows.renames import asked_for, composed
+from consumers.rows.renames import in_force
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot, Tables
 from consumers.training_set import unlabelled
@@ -46,12 +46,12 @@ def freeze(
 
     Without `embeddings`, most of the bytes, these are neither read nor written; `embeddings_of` tells them.
     """
-    renames, taken, most = asked_for(snapshot, task.name), unlabelled.Taken(), _asked_for(task)
+    task, taken, most = in_force(snapshot, task), unlabelled.Taken(), _asked_for(task)
     candidates = _candidates(snapshot, task)
     chosen = select(
         taken.noting(candidates) if most else candidates,
         task,
-        renames=renames,
+        renames=(),
         learnt=learnt,
         min_quality=min_quality,
         max_rows=max_rows,
@@ -73,7 +73,9 @@ def freeze(
         labels=chosen.labels,
         left_out=chosen.left_out,
         waiting=chosen.waiting,
-        renames=composed((*renames, task.renames)),
+        renames=task.renames,
+        gone=sorted(task.gone),
+        declared=task.label_names,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -19,10 +19,10 @@ from config.kinds.regression.dimensions import VALUES, score_of, tier_of
 from config.tasks import TaskSpec
 from consumers.rows.documents import document_of, place_of
 from consumers.rows.eligibility import WEAK
-from consumers.rows.renames import asked_for, composed
+from consumers.rows.renames import in_force
 from consumers.tables.lance import Snapshot
 from consumers.training_set.scopes import labels_of
-from consumers.training_set.selection import usable_target
+from consumers.training_set.selection import accepted, usable_target
 
 Move = tuple[Literal["dropped", "test"], str]
 
@@ -130,8 +130,7 @@ def _documents_by_label(snapshot: Snapshot, task: TaskSpec) -> tuple[dict[str, s
 
 
 def _labelled(snapshot: Snapshot, task: TaskSpec) -> Iterator[tuple[str, str, frozenset[str]]]:
-    in_force = composed((*asked_for(snapshot, task.name), task.renames))
-    renames = (in_force,) if in_force else ()
+    task, left_out = in_force(snapshot, task), Counter[str]()
     # What rules say neither tests nor says how often a label comes.
     own = f"task = '{task.name}' AND origin != '{WEAK}'"
     columns = ["row_id", "split", "text_sha256"]
@@ -139,8 +138,8 @@ def _labelled(snapshot: Snapshot, task: TaskSpec) -> Iterator[tuple[str, str, fr
     targets = snapshot.scan("examples", ["row_id", "document_id", "article_id", "target"], f"{own} AND verdict IS NULL")
     for batch in enriched.join(targets, "row_id", join_type="inner").to_batches(max_chunksize=10_000):
         for row in batch.to_pylist():
-            target = usable_target(row["target"], task, renames)
-            if target is not None:
+            target = usable_target(row["target"], task, (task.renames,))
+            if target is not None and (target := accepted(target, task, left_out)) is not None:
                 yield row["split"], _name(row), _strata(target, task)
 
 

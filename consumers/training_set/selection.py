@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 
 from config.kinds import catalog as kinds
 from config.kinds.kind import ExcludesLabels, KnowsScope, Measures
+from config.task_files.label_changes import composed
 from config.tasks import TaskSpec
 from config.words import named
 from consumers.rows.eligibility import INDEPENDENT, RELEASED, WEAK, Role, eligibility
 from consumers.rows.event_rows import canonical_json
-from consumers.rows.renames import composed, renamed
+from consumers.rows.renames import renamed
 from consumers.training_set import scopes
 from consumers.training_set.scopes import labels_of
 
@@ -112,7 +113,7 @@ def select(
     min_quality: float,
     max_rows: int,
 ) -> Selection:
-    """Choose the rows of one training set. `renames` are applied in order, then those of the task file."""
+    """Choose the rows of one training set for a task with its labels in force. `renames` are applied in order, before its own."""
     # Once, not for each row.
     in_force = composed((*renames, task.renames))
     all_renames = (in_force,) if in_force else ()
@@ -185,7 +186,7 @@ def _role(row: Candidate, task: TaskSpec, min_quality: float, left_out: Counter[
 def _renamed(target: str, renames: Sequence[Mapping[str, str]]) -> str:
     """Return a target (JSON) under the names that renames, applied in order, give to its labels."""
     # Most targets are plain ASCII, which no version ever wrote otherwise.
-    return target if not renames and _PLAIN.fullmatch(target) else canonical_json(renamed(json.loads(target), renames))
+    return target if not any(renames) and _PLAIN.fullmatch(target) else canonical_json(renamed(json.loads(target), renames))
 
 
 def usable_target(target: str, task: TaskSpec, renames: Sequence[Mapping[str, str]]) -> str | None:
@@ -206,6 +207,10 @@ def usable_target(target: str, task: TaskSpec, renames: Sequence[Mapping[str, st
 def accepted(target: str, task: TaskSpec, left_out: Counter[str]) -> str | None:
     """Return a target (JSON) without labels that the task excludes; None, and counted, where it may not be learnt."""
     excluded, kind = task.training.exclude_labels, kinds.get(task.kind)
+    if task.gone and (target_left := _without_those_gone(target, task, left_out)) != target:
+        if target_left is None:
+            return None
+        target = target_left
     if excluded and isinstance(kind, ExcludesLabels) and not labels_of(target).isdisjoint(excluded):
         found = kind.without(json.loads(target), excluded)
         if found is None:
@@ -216,6 +221,22 @@ def accepted(target: str, task: TaskSpec, left_out: Counter[str]) -> str | None:
         left_out["label is no longer accepted"] += 1
         return None
     return target
+
+
+def _without_those_gone(target: str, task: TaskSpec, left_out: Counter[str]) -> str | None:
+    """Return a target without labels that were retired; None, and counted, where nothing is left or a person must look again."""
+    carried = labels_of(target)
+    if waits := sorted(carried.intersection(task.splits)):
+        left_out[f"label {waits[0]} was split, and nobody has said yet which part it is (lane `changed` of the desk)"] += 1
+        return None
+    if carried.isdisjoint(task.retired):
+        return target
+    kind = kinds.get(task.kind)
+    left = kind.without(json.loads(target), task.retired) if isinstance(kind, ExcludesLabels) else None
+    if left is None:
+        left_out["label is retired"] += 1
+        return None
+    return canonical_json(left)
 
 
 def _not_of_the_kind(task: TaskSpec, example_ids: Sequence[str]) -> str:

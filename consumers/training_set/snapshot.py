@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from config.errors import RunFailedError
 from config.files import durable
+from config.task_files.must_not_break import still_asked
+from config.tasks import TaskSpec
 from config.words import named
 
 ROWS_FILE = "rows.parquet"
@@ -84,6 +86,16 @@ class Manifest(BaseModel):
     """Rows of each label that joins no model yet, because users alone carry it."""
     renames: Mapping[str, str] = {}
     """Old label -> the name in force; the targets carry the names in force."""
+    gone: tuple[str, ...] = ()
+    """Labels that were retired or split: no target carries them, and no model is to answer them."""
+    declared: tuple[str, ...] | None = None
+    """Labels that need no row to be known; None: as the task file says (sets of earlier versions)."""
+
+    def in_force(self, task: TaskSpec) -> TaskSpec:
+        """Return the task as whoever learns from this set must know it: with the labels that its targets carry."""
+        labels = {} if self.declared is None else {"label_names": self.declared}
+        known = task.model_copy(update={"renames": dict(self.renames), "retired": self.gone, "splits": {}, **labels})
+        return known.model_copy(update={"must_not_break": still_asked(known)})
 
     @property
     def left_out_told(self) -> str:
@@ -129,6 +141,8 @@ def write_training_set(
     left_out: Mapping[str, int] | None = None,
     waiting: Mapping[str, int] | None = None,
     renames: Mapping[str, str] | None = None,
+    gone: Sequence[str] = (),
+    declared: Sequence[str] | None = None,
 ) -> TrainingSet:
     """Write `table` (columns of `SCHEMA`) as a new training set in `folder`, atomically and durably.
 
@@ -153,6 +167,8 @@ def write_training_set(
         left_out=left_out or {},
         waiting=waiting or {},
         renames=renames or {},
+        gone=tuple(gone),
+        declared=None if declared is None else tuple(declared),
     )
     _write_manifest(manifest, temporary)
     _finish(temporary, folder)

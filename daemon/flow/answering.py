@@ -25,7 +25,7 @@ def answer_of(one: Answering, spec: TaskSpec, known_labels: Collection[str]) -> 
         return None
     labels = frozenset(kind.labels(one.target))
     vouched = one.accepted or spec.labels == "closed" or labels <= {*known_labels, *spec.label_names}
-    if not vouched or not all(map(spec.accepts_label, labels)):
+    if not vouched or not all(map(spec.teaches, labels)):
         return None
     return _measured(one.target, spec) if isinstance(kind, Measures) else kind.corrected(one.target)
 

@@ -87,7 +87,7 @@ def attempt(
         full = full or champion is None or not warm_start.is_allowed(champion, task)
         task, teacher = teachers.chosen(task, champion, refresh=False)
         frozen = _frozen(buffer, registry, task, champion, folder)
-        task = task.model_copy(update={"renames": dict(frozen.manifest.renames)})
+        task = frozen.manifest.in_force(task)
         whole = _cut(frozen, task, part, folder, full=full, seed=settings.training.seed)
         order = JobSpec(
             run_id=folder.name.lstrip("."),

@@ -241,8 +241,8 @@ class Cycle:
             raise RunFailedError(message + frozen.manifest.left_out_told)
         spec = JobSpec(
             run_id=run.run_id,
-            # Renames come by events too; the trainer must know those that the targets carry.
-            task=task.model_copy(update={"renames": dict(frozen.manifest.renames)}),
+            # Labels change by events too; the trainer must know those that the targets carry.
+            task=frozen.manifest.in_force(task),
             training=self._training(),
             full=full,
             refresh=run.refresh and not full,

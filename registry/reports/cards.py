@@ -12,7 +12,9 @@ from pydantic import ValidationError
 
 from config.files.durable import write_atomic
 from config.words import counted
+from registry.audit import IMPORT_UNDONE
 from registry.evidence.in_words import InWords
+from registry.lineage import Family
 from registry.reports import standing
 from registry.reports.cut import texts_cut
 from registry.reports.diff import flatten
@@ -94,7 +96,7 @@ def sections(
     plot = () if picture is None else (f"![{_PICTURE}]({picture})",)
     settings = sorted(flatten(version.lineage.settings).items())
     return [
-        Section(version.name, (made, *_erased(version))),
+        Section(version.name, (made, *_erased(version), *_taken_back(registry, version))),
         Section("Verdict", (_verdict(run), *_sentences(words)), run.reasons if run else ()),
         *standing.limits(run),
         Section("Comparison", (*plot, _compared(seen)), (), _SCORES if seen else (), _scored(seen)),
@@ -151,6 +153,19 @@ def _erased(version: Version) -> list[str]:
         else "Its files are gone"
     )
     return [f"**Learnt from texts that have been erased** (marked {since}, itself or through a parent). {what}."]
+
+
+def _taken_back(registry: Registry, version: Version) -> list[str]:
+    entries = registry.audit.of_action(IMPORT_UNDONE)
+    if not entries:
+        return []
+    line = {version.name, *Family.of(registry, version.task).ancestors(version.name)}
+    return [
+        f"**Learnt from import `{entry.details['import']}`, which was taken back** on {entry.at:%Y-%m-%d %H:%M} UTC "
+        f"({entry.reason}), itself or through a parent."
+        for entry in entries
+        if not line.isdisjoint(entry.details.get("versions", ()))
+    ]
 
 
 def _scored(seen: Comparison | None) -> tuple[tuple[object, ...], ...]:

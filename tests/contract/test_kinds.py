@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,6 +117,7 @@ class GivenRow:
     """A row of a file that says everything there is to say."""
 
     partial: bool = False
+    types: Sequence[str] | None = None
 
     def label(self, field: str) -> str:
         return "sport"

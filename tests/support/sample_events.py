@@ -36,6 +36,7 @@ PREDICTION = {
     "type": "prediction", "event_id": "p-1", "prediction_id": "p-1", "occurred_at": "2024-05-01T10:00:00Z", "task": "news-topics",
     "model_version": "news-topics/v3", "text": "Rates rise", "answer": {"label": "economy", "scores": {"economy": 0.9}},
 }  # fmt: skip
+IMPORT_UNDO = {"type": "import_undo", "event_id": "e-12", "occurred_at": "2024-05-01T10:00:00Z", "import_id": "0123456789abcdef"}
 ERASE = {"type": "erase", "event_id": "e-7", "occurred_at": "2024-05-01T10:00:00Z", "user_id": "u-1"}
 REVIEW = {
     "type": "feedback_review", "event_id": "e-8", "occurred_at": "2024-05-01T10:00:00Z", "decision": "reject",
@@ -45,7 +46,7 @@ WITHDRAWN = {
     "type": "weak_labels_withdrawn", "event_id": "e-9", "occurred_at": "2024-05-01T10:00:00Z", "task": "news-topics",
     "event_ids": ["weak-1"], "reason": "rules changed",
 }  # fmt: skip
-VALID = (ARTICLE, LABEL, SPANS, FEEDBACK, RETRAIN, TASK_SCHEMA, PREDICTION, ERASE, REVIEW, WITHDRAWN)
+VALID = (ARTICLE, LABEL, SPANS, FEEDBACK, RETRAIN, TASK_SCHEMA, PREDICTION, IMPORT_UNDO, ERASE, REVIEW, WITHDRAWN)
 
 
 def span(start: Any, end: Any, label: Any = "ORG") -> dict[str, Any]:

@@ -13,6 +13,7 @@ from config.errors import RunFailedError
 from perennial_artifact.predictor import Predictor
 from trainers.compare import scoring
 from trainers.compare.comparison import Comparison, compare
+from trainers.compare.in_force import with_labels_in_force
 from trainers.job.beside import baseline_name, baseline_of, baseline_score
 from trainers.job.fit import Fit
 from trainers.job.fitting import measure
@@ -118,15 +119,17 @@ def _from_features(
         for text, example_id in zip(table["text"].to_pylist(), table["example_id"].to_pylist(), strict=True)
     }
     refresher = feature_refresher_for(spec.task)
-    return rows, learnt, refresher.open(spec.run_dir / MODEL_FOLDER, stored, by_text), refresher.open(champion, stored, by_text)
+    candidate = refresher.open(spec.run_dir / MODEL_FOLDER, stored, by_text)
+    opponent = with_labels_in_force(refresher.open(champion, stored, by_text), spec.task, described(champion).labels)
+    return rows, learnt, candidate, opponent
 
 
 def _opponent(job: Job, selection: RunRows) -> tuple[Predictor, str, str | None]:
     """Return what the candidate is compared with, its name, and its version where it is the champion."""
     spec = job.spec
-    if spec.champion is not None and described(spec.champion).kind == spec.task.kind:
+    if spec.champion is not None and (known := described(spec.champion)).kind == spec.task.kind:
         version = spec.champion_version or spec.champion.name
-        return open_model(spec.champion, spec.training), version, version
+        return with_labels_in_force(open_model(spec.champion, spec.training), spec.task, known.labels), version, version
     # A champion that answers another kind of question, from before the task was changed, cannot be compared with.
     return (
         baseline_of(spec.task, job.learner or learner_for(spec.task), examples_of(selection.table)),

@@ -22,7 +22,7 @@ def grow(spec: TaskSpec, counts: Mapping[str, int], previous: LabelSet | None, *
         names += joining(spec, counts, known=names)
     remembered = set() if previous is None or from_base else {_new_name(spec, name) for name in previous.seen}
     known = remembered | {name for name, rows in counts.items() if rows > 0}
-    answerable = (name for name in names if name in known and name not in spec.renames and spec.accepts_label(name))
+    answerable = (name for name in names if name in known and name not in spec.renames and spec.teaches(name))
     return LabelSet(tuple(names), frozenset(answerable))
 
 

@@ -86,7 +86,7 @@ def names_of(description: Description, task: TaskSpec) -> tuple[str, ...]:
         known = {dimension.name for dimension in task.dimensions}
         return tuple(name for name in description.labels if name in known)
     renamed = (task.renames.get(name, name) for name in description.labels)
-    return tuple(dict.fromkeys(name for name in renamed if task.accepts_label(name)))
+    return tuple(dict.fromkeys(name for name in renamed if task.teaches(name)))
 
 
 def tags_of(folder: Path, description: Description, task: TaskSpec) -> tuple[str, ...]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Self
 
 from perennial_artifact.predictor import Predictor
+from trainers.compare.in_force import with_labels_in_force
 from trainers.compare.metrics.metric import Target
 from trainers.learners.catalog import learner_for
-from trainers.learners.opening import open_model
+from trainers.learners.opening import described, open_model
 from trainers.learners.protocols import Aligner
 from trainers.pair.order import CANDIDATE_FOLDER, CHAMPION_FOLDER, PairOrder
 
@@ -26,8 +27,10 @@ class BothModels:
     @classmethod
     def open(cls, order: PairOrder, folder: Path) -> Self:
         """Open both. Raises `RunFailedError` where one cannot be used."""
-        candidate = open_model(folder / CANDIDATE_FOLDER, order.training)
-        champion = open_model(folder / CHAMPION_FOLDER, order.training)
+        candidate, champion = (
+            with_labels_in_force(open_model(model, order.training), order.task, described(model).labels)
+            for model in (folder / CANDIDATE_FOLDER, folder / CHAMPION_FOLDER)
+        )
         return cls(candidate, champion, learner_for(order.task).aligner(candidate))
 
     def answers(self, texts: Sequence[str]) -> list[tuple[Target, Target]]:

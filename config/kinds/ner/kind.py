@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -90,6 +90,19 @@ class Ner:
             ]
         }
 
+    def answered(self, answer: Answer, new_name: Callable[[str], str | None]) -> dict[str, Any]:
+        """Return the spans whose type is left."""
+        named = [{**span, "label": new_name(span["label"])} for span in answer["spans"]]
+        return {**answer, "spans": [span for span in named if span["label"] is not None]}
+
+    def without(self, target: Target, excluded: Collection[str]) -> dict[str, Any] | None:
+        """Return the target without entities of these types, of which it then says nothing."""
+        left = {**target, "spans": [span for span in target["spans"] if span["label"] not in excluded]}
+        types = [name for name in target.get("types") or () if name not in excluded]
+        if target.get("types") is not None and not types:
+            return None
+        return {**left, "types": types} if types else left
+
     def confirmed(self, answer: Answer) -> dict[str, Any]:
         """Return the target with the answer's spans."""
         return {"spans": [{name: span[name] for name in ("start", "end", "label")} for span in answer["spans"]]}
@@ -102,8 +115,10 @@ class Ner:
 
     def from_row(self, row: RowValues) -> dict[str, Any] | None:
         """Return the target with the row's spans."""
-        spans = row.spans("spans")
-        return {"spans": spans, "partial": True} if row.partial else {"spans": spans}
+        found: dict[str, Any] = {"spans": row.spans("spans")}
+        if row.partial:
+            found["partial"] = True
+        return found if row.types is None else {**found, "types": sorted(set(row.types))}
 
     def from_form(self, given: forms.Given, text: str) -> dict[str, Any]:
         """Return the target with the marked spans: all that the text has."""

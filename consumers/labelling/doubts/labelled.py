@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,10 +15,10 @@ import pyarrow.compute as pc
 from config.tasks import TaskSpec
 from consumers.rows.eligibility import WEAK, WITHHELD
 from consumers.rows.event_rows import canonical_json
-from consumers.rows.renames import asked_for, composed
+from consumers.rows.renames import in_force
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot
-from consumers.training_set.selection import usable_target
+from consumers.training_set.selection import accepted, usable_target
 
 READ = ("examples", "example_enrichment", "requests")
 _ROWS_PER_BATCH = 10_000
@@ -56,10 +57,10 @@ def labelled(snapshot: Snapshot, task: TaskSpec) -> pa.Table:
 
 def usable(snapshot: Snapshot, task: TaskSpec, targets: pa.ChunkedArray) -> pa.Array:
     """Return targets (JSON) under the names of today; null where one fits the task no more."""
-    in_force = composed((*asked_for(snapshot, task.name), task.renames))
-    renames = (in_force,) if in_force else ()
+    task, left_out = in_force(snapshot, task), Counter[str]()
     coded = targets.combine_chunks().dictionary_encode()
-    found = [usable_target(target, task, renames) for target in coded.dictionary.to_pylist()]
+    found = [usable_target(target, task, (task.renames,)) for target in coded.dictionary.to_pylist()]
+    found = [None if target is None else accepted(target, task, left_out) for target in found]
     read = [None if target is None else canonical_json(json.loads(target)) for target in found]
     return pa.array(read, pa.string()).take(coded.indices)
 

@@ -19,7 +19,7 @@ from consumers.events.schemas import content_sha256
 from consumers.labelling.reading import articles_within
 from consumers.rows.documents import document_of
 from consumers.rows.eligibility import INDEPENDENT, RELEASED, WEAK
-from consumers.rows.renames import asked_for, composed
+from consumers.rows.renames import in_force
 from consumers.tables.columns import is_one_of, quoted
 from consumers.tables.lance import Snapshot
 from consumers.training_set.selection import usable_target
@@ -131,15 +131,15 @@ def _gold(snapshot: Snapshot, task: TaskSpec) -> list[GoldText]:
     of_people = f"{own} AND split = 'train' AND verdict IS NULL AND {is_one_of('selected_by', (*INDEPENDENT, RELEASED))}"
     placed = snapshot.scan("example_enrichment", ["row_id", "language", "event_time"], of_people)
     targets = snapshot.scan("examples", ["row_id", "text", "text_sha256", "target", "document_id", "article_id"], own)
-    in_force = composed((*asked_for(snapshot, task.name), task.renames))
+    task, left_out = in_force(snapshot, task), Counter[str]()
     newest: dict[str, GoldText] = {}
     for row in (
         placed.join(targets, "row_id", join_type="inner")
         .sort_by([("event_time", "ascending"), ("row_id", "ascending")])
         .to_pylist()
     ):
-        target = usable_target(row["target"], task, (in_force,) if in_force else ())
-        if target is not None:
+        target = usable_target(row["target"], task, (task.renames,))
+        if target is not None and (target := accepted(target, task, left_out)) is not None:
             document = document_of(row["document_id"], row["article_id"])
             text = WeakText(row["text_sha256"], row["text"], row["event_time"], row["language"] or "", document)
             newest[row["text_sha256"]] = GoldText(text, json.loads(target))

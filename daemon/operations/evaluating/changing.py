@@ -73,7 +73,7 @@ def _asked(
     task = evaluate.task_of(settings, models, None)
     if plan is not None:
         file = plan(task)
-        rows = read(file, task, evaluate.known(settings, task, models), with_learnt=False, bad=bad).table
+        rows = read(file, evaluate.known(settings, task, models), with_learnt=False, bad=bad).table
         of = f"{counted(rows.num_rows, 'row')} of {file.source.path.name} that neither has learnt from"
     else:
         rows = _held_out(settings, task, models)

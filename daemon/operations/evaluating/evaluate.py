@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from config.errors import UserError
 from config.settings import Settings
+from config.task_files.label_changes import applied
 from config.tasks import TaskSpec, load_tasks
 from consumers.formats.importing import Import
 from consumers.formats.rows import BadRow
@@ -27,6 +28,7 @@ from trainers.compare import scoring, statistics
 from trainers.compare.answers import Answers
 from trainers.compare.clusters import clusters_of
 from trainers.compare.comparison import Comparison, compare
+from trainers.compare.in_force import with_labels_in_force
 from trainers.compare.metrics import catalog
 from trainers.compare.metrics.metric import KnowsLabels
 from trainers.learners.catalog import learner_for
@@ -108,8 +110,12 @@ def evaluate(
 
     Raises `UserError` where no row is left to score, `RunFailedError` where a model cannot be used.
     """
-    rows = read(found, task, known(settings, task, models), with_learnt=with_learnt, bad=bad)
-    opened = [open_model(model.folder, settings.training) for model in models]
+    seen_before = known(settings, task, models)
+    task = seen_before.task
+    rows = read(found, seen_before, with_learnt=with_learnt, bad=bad)
+    opened = [
+        with_labels_in_force(open_model(model.folder, settings.training), task, model.description.labels) for model in models
+    ]
     scores = scored(task, opened, rows.table, report)
     names = [model.name for model in models]
     seen = compare(
@@ -146,10 +152,11 @@ def evaluate(
 def known(settings: Settings, task: TaskSpec, models: Sequence[Candidate]) -> Known:
     """Return what the buffer knows of a task's texts and labels, and what of it the models have learnt."""
     if not settings.buffer_dir.exists():
-        return Known({}, frozenset())
+        return Known(applied(task, ()), frozenset())
     learnt = frozenset[str]().union(*(model.learnt or () for model in models))
     with opening.buffer(settings) as buffer:
-        return Known.of(buffer.renames(task.name), buffer.examples_by_text(task.name) if learnt else {}, learnt)
+        in_force = buffer.with_labels_in_force(task)
+        return Known.of(in_force, buffer.examples_by_text(task.name) if learnt else {}, learnt)
 
 
 def scored(task: TaskSpec, opened: Sequence[Predictor], rows: pa.Table, report: Callable[[int, int], None]) -> pa.Table:

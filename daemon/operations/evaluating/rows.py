@@ -19,7 +19,6 @@ from consumers.formats.importing import Import
 from consumers.formats.rows import BadRow
 from consumers.formats.summary import Summary
 from consumers.rows.event_rows import canonical_json
-from consumers.rows.renames import composed
 from consumers.training_set import scopes
 from consumers.training_set.selection import accepted, usable_target
 
@@ -28,15 +27,15 @@ from consumers.training_set.selection import accepted, usable_target
 class Known:
     """What the buffer knows of a task's texts and labels."""
 
-    renames: Mapping[str, str]
-    """Asked for by events."""
+    task: TaskSpec
+    """With the labels in force."""
     learnt_texts: frozenset[str]
     """SHA-256 of the texts that one of the models has learnt from."""
 
     @classmethod
-    def of(cls, renames: Mapping[str, str], by_text: Mapping[str, Collection[str]], learnt: frozenset[str]) -> Known:
+    def of(cls, task: TaskSpec, by_text: Mapping[str, Collection[str]], learnt: frozenset[str]) -> Known:
         """Read the examples by text, and the ids of those that were learnt."""
-        return cls(renames, frozenset(text for text, ids in by_text.items() if not learnt.isdisjoint(ids)))
+        return cls(task, frozenset(text for text, ids in by_text.items() if not learnt.isdisjoint(ids)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +65,18 @@ class _Row:
     accepted_labels: str | None = None
 
 
-def read(found: Import, task: TaskSpec, known: Known, *, with_learnt: bool, bad: Callable[[BadRow], None]) -> Rows:
-    """Return the rows of a file that `task` can be judged by; `bad` hears of each that cannot be used.
+def read(found: Import, known: Known, *, with_learnt: bool, bad: Callable[[BadRow], None]) -> Rows:
+    """Return the rows of a file that the task can be judged by; `bad` hears of each that cannot be used.
 
     Equal texts are one story: they are one piece of evidence. Raises `UserError` where no row is left.
     """
-    in_force = composed((known.renames, task.renames))
+    task = known.task
     summary, left_out, learnt = Summary(), Counter[str](), 0
     rows: list[_Row] = []
     for event in summary.count(found.events(), bad):
         if not isinstance(event, Label) or event.text is None:
             continue
-        target = usable_target(canonical_json(event.target), task, (in_force,) if in_force else ())
+        target = usable_target(canonical_json(event.target), task, (task.renames,))
         if target is None:
             left_out[f"target does not fit kind {task.kind}"] += 1
             continue
@@ -91,7 +90,7 @@ def read(found: Import, task: TaskSpec, known: Known, *, with_learnt: bool, bad:
     left_out.update(summary.left_out)
     if not rows:
         raise UserError(_nothing_left(found, learnt, left_out, summary.bad))
-    scope = scopes.of(rows, in_force) if isinstance(kinds.get(task.kind), KnowsScope) else {}
+    scope = scopes.of(rows, task.renames) if isinstance(kinds.get(task.kind), KnowsScope) else {}
     table = pa.table(
         {
             "example_id": pa.array([row.example_id for row in rows], pa.string()),

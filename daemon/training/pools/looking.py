@@ -74,7 +74,7 @@ def look(pair: Pair, pool: Pool, task: TaskSpec, busy: Callable[[], bool], *, fe
         rows.parent.mkdir()
         pq.write_table(_asked_table(asked, answers, texts), rows)
         order = PairOrder(
-            pool_id=pool.pool_id, task=task.model_copy(update={"renames": dict(frozen.manifest.renames)}),
+            pool_id=pool.pool_id, task=frozen.manifest.in_force(task),
             training=pair.settings.training, mode="judge", seed=pool.seed, seconds=pair.settings.training.time_limit_s,
             modules=pair.settings.extensions.names,
             look=Looked(

@@ -125,4 +125,5 @@ class LocalSandbox:
 def _with_examples(begun: TaskSpec, now: TaskSpec) -> TaskSpec:
     """Return the task as the run began with it, with the examples of today where they fit it."""
     today = begun.model_copy(update={"must_not_break": now.must_not_break})
+    today = today.model_copy(update={"must_not_break": must_not_break.still_asked(today)})
     return begun if must_not_break.misfit(today) else today

@@ -63,6 +63,8 @@ def write_part(whole: Manifest, learnt: pa.Table, test: pa.Table, folder: Path, 
         left_out=whole.left_out,
         waiting=whole.waiting,
         renames=whole.renames,
+        gone=whole.gone,
+        declared=whole.declared,
     )
 
 

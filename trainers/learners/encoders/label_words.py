@@ -59,7 +59,7 @@ def of(plan: TrainingPlan, rows: Sequence[Example], labels: LabelSet) -> LabelWo
     if spec.label_words == "none" or (spec.label_words == "auto" and entails is None):
         return None
     given = spec.label_words if isinstance(spec.label_words, dict) else {}
-    names = [name for name in dict.fromkeys((*labels.names, *given)) if spec.accepts_label(name) and name not in spec.renames]
+    names = [name for name in dict.fromkeys((*labels.names, *given)) if spec.teaches(name) and name not in spec.renames]
     words = {name: said for name in names if (said := words_of(name, spec.label_words)) is not None}
     if without := [name for name in names if name not in words]:
         plan.note_tried(

@@ -43,7 +43,7 @@ def train(plan: TrainingPlan, output: Path, *, frozen: bool = False) -> None:
     warm = plan.warm_start is not None and not plan.full
     nlp = open_pipeline(str(plan.warm_start)) if warm else base(plan.spec)
     is_open = plan.spec.labels == "open"
-    known = {*plan.spec.label_names, *(types_of(nlp) if is_open else ())} - plan.spec.renames.keys()
+    known = {*plan.spec.label_names, *(types_of(nlp) if is_open else ())} - plan.spec.renames.keys() - plan.spec.gone
     # A closed task keeps to its own types, though the pipeline it began with may know others.
     types = learnable_types(plan.spec, plan.rows, known=known, waiting=plan.waiting)
     kept_back = keep_back(plan.rows, plan.seed) if warm and plan.score else KeptBack(plan.rows, (), ())

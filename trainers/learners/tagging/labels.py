@@ -23,7 +23,7 @@ def of_base(tagger: Tagger, spec: TaskSpec) -> dict[str, str]:
     for own in tagger.types:
         name = label_of_stored(own)
         name = spec.renames.get(name, name)
-        if spec.accepts_label(name):
+        if spec.teaches(name):
             found.setdefault(name, own)
     return found
 

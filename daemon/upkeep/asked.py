@@ -1,0 +1,101 @@
+"""Carries out what events ask of the data: imports are taken back, and changes of labels are told to apps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+import structlog
+
+from config.clock import Clock, utc_now
+from config.settings import Settings
+from config.task_files.label_changes import Change, applied
+from config.tasks import TaskSpec
+from consumers.buffer.writer import BufferWriter
+from consumers.rows.requests import Request
+from registry.audit import IMPORT_UNDONE
+from registry.store import Registry
+
+_PAUSE_S = 2.0
+_LOOKS_AGAIN = 5
+"""Enrichment may store what it found out about a row while that is removed."""
+
+log = structlog.get_logger(__name__)
+
+
+class Asked:
+    """One thread steps. What was done before a crash is done again, and changes nothing."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        tasks: Callable[[], Mapping[str, TaskSpec]],
+        buffer: BufferWriter,
+        registry: Registry,
+        fencing_token: int | None,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._settings = settings
+        self._tasks = tasks
+        self._buffer = buffer
+        self._registry = registry
+        self._token = fencing_token
+        self._clock = clock
+        self._seen_version: int | None = None
+        self._looks_left = 0
+        self._done: set[str] = set()
+        self._told: set[str] = set()
+
+    def step(self) -> float:
+        """Do what was asked for since the last step; return the seconds until the next. Raises `RetryError`, `StopError`."""
+        version = self._buffer.versions()["requests"]
+        if version != self._seen_version:
+            self._looks_left = _LOOKS_AGAIN
+            self._tell_of_labels()
+        if self._looks_left:
+            self._looks_left -= 1
+            for request in self._buffer.requests("import_undo"):
+                self._take_back(request)
+        self._seen_version = version
+        return _PAUSE_S
+
+    def _take_back(self, request: Request) -> None:
+        removed = self._buffer.take_back(request.import_id, stored_before=request.stored_seq)
+        if not removed or request.event_id in self._done:
+            return
+        self._done.add(request.event_id)
+        learners = [
+            name for task in self._tasks() for name in self._registry.versions.who_learnt(task, removed)
+        ]  # fmt: skip
+        told = {"import": request.import_id, "rows": len(removed), "versions": learners}
+        self._registry.audit.add(
+            IMPORT_UNDONE, actor=request.source or "an event", reason=request.reason or "no reason given",
+            subject=f"import {request.import_id}", details=told,
+        )  # fmt: skip
+        log.info(
+            "import.taken_back", import_id=request.import_id, rows=len(removed), versions=learners,
+            next="these versions keep what they learnt until another replaces them" if learners else "no version learnt from it",
+        )  # fmt: skip
+
+    def _tell_of_labels(self) -> None:
+        """Queue an event for apps about each change, once; older than sent events are kept, none is known to be new."""
+        since = self._clock() - timedelta(days=self._settings.events.retention_days)
+        for name, task in self._tasks().items():
+            history = self._buffer.label_changes(name)
+            for at, change in enumerate(history, start=1):
+                if change.change_id in self._told or change.at is None or change.at < since:
+                    continue
+                self._registry.outbox.add(told(task, change, history[:at]), fencing_token=self._token)
+                self._told.add(change.change_id)
+                log.info("labels.changed", task=name, change=change.change_id, does=change.does)
+
+
+def told(task: TaskSpec, change: Change, history: list[Change]) -> dict[str, object]:
+    """Return the outgoing event about a change, with the labels that are declared after it."""
+    return {
+        "event_id": f"{change.change_id}:labels.changed", "type": "labels.changed", "task": task.name, "change": change.change_id,
+        "does": change.does, "renames": dict(change.renames), "splits": {old: list(new) for old, new in change.splits.items()},
+        "retired": list(change.retired), "added": list(change.added), "undoes": change.undoes, "actor": change.by,
+        "reason": change.reason, "labels": list(applied(task, history).label_names),
+    }  # fmt: skip
