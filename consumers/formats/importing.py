@@ -19,11 +19,12 @@ from consumers.formats.files.source import Format, Source, identify
 from consumers.formats.layouts.label_studio import is_task
 from consumers.formats.layouts.recognise import Layout, flat, recognise
 from consumers.formats.layouts.survey import Survey, survey
-from consumers.formats.mapping import ColumnMapping
+from consumers.formats.mapping import SIDE, ColumnMapping
 from consumers.formats.options import ImportOptions
 from consumers.formats.rows import AnyRow, BadRow, Findings, LeftOut, Row
 from consumers.formats.spans import SpanReader
 from consumers.formats.writing import EventWriter
+from consumers.formats.written.columns import ARTICLE, EXAMPLE
 
 _READING = 3
 """Grows when files are read otherwise than before: a file imported again then gives other events."""
@@ -109,7 +110,7 @@ def plan(
             "Post them to /v1/feedback or publish them to Kafka; to import them anyway, name their columns (--text text)"
         )
         raise UserError(message)
-    layout = _layout(source, seen, task, chosen, mapping, studio=tasks.found > 0)
+    layout = _exported(_layout(source, seen, task, chosen, mapping, studio=tasks.found > 0), seen)
     answer = (*kinds.get(task.kind).columns, *_declared(task), *_tag_columns(task)) if task else None
     columns = mapping.resolve([*seen.fields, *layout.columns.values()], layout.columns, answer) if seen.fields else {}
     _require(columns, list(seen.fields), task, chosen)
@@ -121,7 +122,7 @@ def plan(
     untyped = _MAY_BE_DECIMALS if source.format == "csv" else ()
     decimals = frozenset(columns[field] for field in untyped if field in columns and seen.decimals(columns[field]))
     writer = EventWriter(
-        task, columns, chosen, identity, _file_time(path, clock), clock() + future_tolerance, spans, documents, decimals
+        task, columns, chosen, identity, _file_time(source, clock), clock() + future_tolerance, spans, documents, decimals
     )
     rows = seen.rows if layout.tags is None else sum(1 for _ in layout.rows(flat(source.rows())))
     said = [f"column {column!r}: whole numbers written with a decimal point, read without it" for column in sorted(decimals)]
@@ -147,6 +148,14 @@ def _layout(
         return Layout()
     fields = kinds.get(task.kind).columns if task else ()
     return recognise(seen, fields, chosen=options.columns, names=options.labels or {}, given=mapping.given, tasks=studio)
+
+
+def _exported(layout: Layout, seen: Survey) -> Layout:
+    """Return a layout that also finds what `perennial data export` writes beside each text."""
+    if not all(seen.has(name, "text") for name in (SIDE, EXAMPLE, "origin")):
+        return layout
+    own = {SIDE: SIDE, **({"id": ARTICLE} if seen.has(ARTICLE, "text") else {})}
+    return replace(layout, name=layout.name or "Perennial", columns={**own, **layout.columns})
 
 
 def _said(source: Source, layout: Layout, columns: Mapping[str, str], seen: Survey) -> tuple[str, ...]:
@@ -196,13 +205,16 @@ def _tag_columns(task: TaskSpec) -> tuple[str, ...]:
 def _identity(digest: str, task: TaskSpec | None, mapping: ColumnMapping, options: ImportOptions) -> str:
     """Return a digest of everything that decides what a row becomes: the same row read otherwise is another event."""
     meaning = replace(options, since=None, until=None, limit=None)
-    parts = [_READING, digest, task.name if task else "", dict(mapping.meaning), asdict(meaning)]
+    said = asdict(meaning)
+    if meaning.splits is None:
+        del said["splits"]  # added by a later version: files that were imported before must stay known
+    parts = [_READING, digest, task.name if task else "", dict(mapping.meaning), said]
     if task and task.declared:
         parts.append(_declared(task))
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _file_time(path: Path, clock: Clock) -> datetime:
+def _file_time(source: Source, clock: Clock) -> datetime:
     """Return the time that undated rows start from; the file's own, so that a second import gives the very same events."""
-    written = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
+    written = datetime.fromtimestamp(max(path.stat().st_mtime for path in source.files), tz=UTC)
     return min(written, clock())

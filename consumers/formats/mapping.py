@@ -14,7 +14,9 @@ from config.foreign.labels import label
 
 _OWN_NAMES = {"group": "document_id"}
 """Columns that are found by another name than their field's."""
-_NAMED_ONLY = frozenset({"id"})
+SIDE, TYPES = "side", "types"
+"""Which side a row stood on where it was exported, and the types that whoever marked its entities knew."""
+_NAMED_ONLY = frozenset({"id", SIDE})
 _TEXT_FIELDS = ("text", "title", "body")
 _FROM_FILE = "@"
 _OLD_AND_NEW = 2
@@ -74,7 +76,7 @@ class ColumnMapping:
                 f"there is no column {', '.join(map(repr, unknown))} in the file; its columns are {', '.join(map(repr, columns))}"
             )
             raise UserError(message)
-        fields = [*_TEXT_FIELDS, *(answer or ()), "time", "id", *(["group"] if answer is not None else [])]
+        fields = [*_TEXT_FIELDS, *(answer or ()), "time", "id", *(["group", SIDE] if answer is not None else [])]
         own = {field: _OWN_NAMES.get(field, field) for field in fields if field not in _NAMED_ONLY}
         found = {field: column for field, column in own.items() if column in columns}
         return {field: column for field, column in {**found, **layout, **self.given}.items() if field in fields}

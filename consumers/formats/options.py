@@ -29,8 +29,10 @@ class ImportOptions:
     columns: tuple[str, ...] | None = None
     """Where tokens and tags (and sentences) stand: numbers in CoNLL, else names."""
     nested: Nesting = "outermost"
+    splits: tuple[str, ...] | None = None
+    """Parts of a folder, such as `train`; all if left out."""
 
     @property
     def reading(self) -> Reading:
         """Return the part that says how the file itself is read."""
-        return Reading(self.format, self.header, self.delimiter, self.encoding, self.columns)
+        return Reading(self.format, self.header, self.delimiter, self.encoding, self.columns, self.splits)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -41,6 +41,13 @@ class Unreadable:
 
 
 AnyRow = Row | BadRow | LeftOut
+
+
+def renumbered(row: AnyRow, line: int) -> AnyRow:
+    """Return a row with another number."""
+    return replace(row, line=line)
+
+
 NOT_DECODED = "some bytes are not in the encoding of the file; save it as UTF-8, or name its encoding with --encoding"
 
 

@@ -18,6 +18,7 @@ from consumers.events.errors import explain
 from consumers.events.schemas import AnyEvent, Article, Label, article_text
 from consumers.events.targets import read_target
 from consumers.formats.layouts.recognise import PARTIAL
+from consumers.formats.mapping import SIDE, TYPES
 from consumers.formats.numbers import number_or_none, read_numbers
 from consumers.formats.options import ImportOptions
 from consumers.formats.rows import BadRow, LeftOut, Row, Unreadable
@@ -91,7 +92,7 @@ class EventWriter:
         # The text column is the whole text; without one it is put together as an article's is.
         whole, title, body = (self._text(row, name) for name in ("text", "title", "body"))
         kind = kinds.get(task.kind)
-        if not kind.positional:  # offsets count what the file holds
+        if not kind.positional and SIDE not in self.columns:  # offsets count what the file holds; exported texts are plain
             whole, title, body = plain(whole), plain(title), plain(body)
         text = whole or article_text(title, body)
         _refuse_blank(text)
@@ -103,7 +104,7 @@ class EventWriter:
         label = Label(
             event_id=f"import-{self.identity}-{row.line}", occurred_at=occurred_at, source="import", task=task.name,
             article_id=self._id(row, "id"), document_id=self._document(row), text=text, target=target,
-            origin=self.options.origin, anchor=self.options.anchor,
+            origin=self.options.origin, anchor=self.options.anchor or self._was_anchor(row),
         )  # fmt: skip
         read_target(task, target, text)
         return label
@@ -113,6 +114,9 @@ class EventWriter:
             return self._id(row, "group")
         name = row.values.get("document")
         return f"{self.documents}-{name}" if name is not None else None
+
+    def _was_anchor(self, row: Row) -> bool:
+        return SIDE in self.columns and row.values.get(self.columns[SIDE]) == "anchor"
 
     def _id(self, row: Row, name: str) -> str | None:
         return self.read(row, name, read_id) if name in self.columns else None
@@ -153,6 +157,12 @@ class _Values:
     def partial(self) -> bool:
         """Whether the row says that it is only a partial answer about its text."""
         return self.row.values.get(PARTIAL) is True
+
+    @property
+    def types(self) -> list[str] | None:
+        """The labels that whoever gave the answer knew, where the row tells; None where it does not."""
+        types = self.row.values.get(TYPES) if SIDE in self.writer.columns else None
+        return None if missing(types) else read_labels(types, self.writer.options.labels)
 
     def label(self, field: str) -> str:
         """Return the label, as the label map calls it."""

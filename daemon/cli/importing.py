@@ -12,9 +12,10 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from config.errors import UserError
-from config.words import counted, printable
+from config.words import counted, moment, printable
 from daemon.cli import completing, reading
-from daemon.cli.output import AsJson, console, print_json, say
+from daemon.cli.output import AsJson, console, print_json, say, table
+from daemon.cli.pausing import ACTOR
 from daemon.cli.settings import load_settings
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from trainers.learners.reading_length import ReadingLength
 
 _SHOWN_LABELS = 30
+_ABOUT_IMPORTS = ("list", "undo")
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +36,15 @@ def register(app: typer.Typer) -> None:
 
 @reading.with_options
 def import_(  # noqa: PLR0917 - typer gives every option by name
-    file: Annotated[Path, typer.Argument(help=f"{reading.FILES}.")],
+    place: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help=f"{reading.FILES}; or hf://OWNER/NAME[@REVISION][/FOLDER], a data set there. `list` shows the imports, and "
+            "`undo ID` takes one back.",
+        ),
+    ],
+    import_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Of the import to undo.", show_default=False)] = None,
     task: Annotated[
         str | None,
         typer.Option(help="Import rows as labels of this task; without it, as articles.", autocompletion=completing.tasks),
@@ -46,22 +56,28 @@ def import_(  # noqa: PLR0917 - typer gives every option by name
         bool, typer.Option("--anchor", help="Import as the anchor set, which is never trained on and measures forgetting.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what the file contains; import nothing.")] = False,
+    why: Annotated[str, typer.Option("--why", help="Reason of an undoing, kept in the history.")] = "",
     as_json: AsJson = False,
     *,
     how: reading.Reading,
 ) -> None:
-    """Import a file as events. Importing the same file twice changes nothing."""
+    """Import a file, a folder or a data set of the Hub as events. Importing the same rows twice changes nothing."""
     from config.tasks import load_tasks  # noqa: PLC0415 - heavy
     from consumers.events import schemas as events  # noqa: PLC0415 - heavy
     from consumers.formats.summary import Summary  # noqa: PLC0415 - heavy
+    from daemon.operations.handing.fetching import local  # noqa: PLC0415 - heavy
     from daemon.operations.importing import Sent, send  # noqa: PLC0415 - heavy
     from trainers.learners.reading_length import reading_length  # noqa: PLC0415 - heavy
 
     settings = load_settings()
+    if place in _ABOUT_IMPORTS or import_id is not None:
+        _about_imports(settings, place, import_id, why, as_json=as_json)
+        return
     tasks = load_tasks(settings.tasks_folder)
     if task is not None and task not in tasks:
         message = f"task {task!r} is not defined in {settings.tasks_folder}; the tasks are {', '.join(sorted(tasks))}"
         raise UserError(message)
+    file = local(settings, place)
     with _bar(file, hidden=as_json) as (bar, shown):
         found = how.plan(file, tasks[task] if task else None, settings, since=_utc(since), until=_utc(until), anchor=anchor)
         summary = Summary()
@@ -80,6 +96,34 @@ def import_(  # noqa: PLR0917 - typer gives every option by name
     _report(settings, found, summary, length, sent=sent, as_json=as_json)
     if summary.swallowed or not summary.events:
         raise typer.Exit(1)
+
+
+def _about_imports(settings: Settings, place: str, import_id: str | None, why: str, *, as_json: bool) -> None:
+    """Show the imports, or take one back."""
+    from daemon.operations import imports  # noqa: PLC0415 - heavy
+
+    if (place == "undo") != (import_id is not None):
+        message = (
+            "write `perennial import undo ID`, `perennial import list` or `perennial import FILE`; a file called so is ./undo"
+        )
+        raise UserError(message)
+    if import_id is None:
+        found = imports.listed(settings)
+        if as_json:
+            print_json(found)
+            return
+        labels = {one.import_id: ", ".join(f"{task} {rows}" for task, rows in one.tasks.items()) for one in found}
+        rows = [(one.import_id, moment(one.last_stored), labels[one.import_id], one.articles or "") for one in found]
+        table("imports", ("id", "stored", "labels", "articles"), rows)
+        return
+    undone = imports.undo(settings, import_id, by=ACTOR, why=why)
+    if as_json:
+        print_json(undone)
+        return
+    say(
+        f"Import {undone.import_id} is taken back: {counted(undone.rows, 'row')}, within seconds of the daemon's work. Versions "
+        "that learnt from it say so. It can be imported again after that."
+    )
 
 
 def _say(file: Path, found: Import, summary: Summary, length: ReadingLength | None) -> None:
@@ -118,7 +162,8 @@ def _report(
     if as_json:
         left_out = sum(summary.left_out.values())
         print_json({
-            "rows": summary.rows, "sent": new, "known": known, "left_out": left_out, "bad": summary.bad, "labels": summary.labels,
+            "import": found.identity, "rows": summary.rows, "sent": new, "known": known, "left_out": left_out, "bad": summary.bad,
+            "labels": summary.labels,
             "texts_cut": length.cut if length is not None else None,
             "recognised": list(found.said), "noticed": found.findings.in_words(), "seconds": round(seconds, 2),
         })  # fmt: skip
@@ -134,7 +179,8 @@ def _report(
         return
     # Events that wait in Kafka cannot be looked up.
     sure = "" if settings.events.backend == "embedded" or not new else " to this buffer"
-    after = f" Sent in {seconds:.1f} s; follow with `perennial status`." if new else ""
+    undo = f" `perennial import undo {found.identity}` takes it back."
+    after = f" Sent in {seconds:.1f} s; follow with `perennial status`.{undo}" if new else ""
     console.print(f"{read}: {new} new{sure}, {known} already known{excluded}{bad}.{after}")
 
 

@@ -97,13 +97,13 @@ for group in (
     backups,
 ):
     group.register(app)
+app.add_typer(data.app, name="data")
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(topics.app, name="topics")
 app.add_typer(keys.app, name="keys")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(notify.app, name="notify")
 app.add_typer(lineage.app, name="lineage")
-app.add_typer(data.app, name="data")
 
 
 def main() -> None:

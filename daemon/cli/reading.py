@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FILES = (
     "JSONL, JSON, CSV, TSV, Parquet or CoNLL (also .xz or .gz), exports of doccano, Label Studio, Prodigy and spaCy, "
-    "brat's .ann, or a folder of those"
+    "brat's .ann, or a folder of those, such as a data set of the Hugging Face Hub"
 )
 _SHOWN_BAD_ROWS = 10
 _NESTED = ("outermost", "innermost", "refuse")
@@ -72,6 +72,10 @@ class Reading:
     label_map: Annotated[
         str, typer.Option(help="Rename labels: PER=PERSON,MISC= (an empty name drops the label), or @FILE with such pairs.")
     ] = ""
+    split: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PART", help="Only this part of a folder or data set, such as train; may be repeated."),
+    ] = None
     limit: Annotated[int | None, typer.Option(help="Read at most this many rows.", min=1)] = None
 
     def plan(
@@ -101,7 +105,7 @@ class Reading:
             options=ImportOptions(
                 format=cast("Any", self.format_), header=self.header, labels=read_label_map(self.label_map) or None,
                 anchor=anchor, since=since, until=until, limit=self.limit, encoding=self.encoding,
-                nested=cast("Any", self.nested),
+                nested=cast("Any", self.nested), splits=tuple(self.split) if self.split else None,
                 delimiter=delimiter_named(self.delimiter) if self.delimiter else None,
                 columns=tuple(part.strip() for part in self.columns.split(",")) if self.columns else None,
             ),

@@ -1,4 +1,4 @@
-"""A server that speaks the Hugging Face Hub's language, as far as its own client uses it to publish a model."""
+"""A server that speaks the Hugging Face Hub's language, as far as its own client uses it to publish and to fetch."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from huggingface_hub.utils.sha import git_hash
 TOKEN = "hf_secretsecretsecret"
 OWNER = "newsroom"
 LFS_FROM_BYTES = 20_000
+SHA_DIGITS = 40
 
 
 @dataclass
@@ -32,6 +33,8 @@ class Repository:
         """Files at a revision; None where there is none."""
         if revision == "main":
             return self.commits[-1] if self.commits else {}
+        if len(revision) == SHA_DIGITS:
+            return self.commits[int(revision, 16) - 1]
         return self.commits[self.tags[revision]] if revision in self.tags else None
 
 
@@ -41,9 +44,11 @@ class Hub:
 
     url: str = ""
     repositories: dict[str, Repository] = field(default_factory=dict)
+    """By `owner/name`; data sets by `datasets/owner/name`."""
     objects: dict[str, bytes] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     uploaded: list[str] = field(default_factory=list)
+    fetched: list[str] = field(default_factory=list)
     faults: Callable[[str, str], int | None] = lambda _method, _path: None
 
     def commits(self) -> int:
@@ -94,10 +99,12 @@ def hub_server() -> Iterator[Hub]:  # noqa: C901 - one handler
                 self._create(json.loads(body))
             elif place.path.endswith(".git/info/lfs/objects/batch"):
                 self._batch(json.loads(body))
+            elif "/resolve/" in place.path:
+                self._give(place.path)
             else:
                 self._of_repository(place.path, parse_qs(place.query), body)
 
-        do_GET = do_POST = do_PUT = _handle  # noqa: N815 - the library's names
+        do_GET = do_HEAD = do_POST = do_PUT = _handle  # noqa: N815 - the library's names
 
         def _body(self) -> bytes:
             if self.headers.get("transfer-encoding") == "chunked":
@@ -114,7 +121,8 @@ def hub_server() -> Iterator[Hub]:  # noqa: C901 - one handler
             if owner != OWNER:
                 self._refuse(403, "", f"You don't have the rights to create a model under the namespace {owner!r}")
                 return
-            repo, private = f"{owner}/{name}", said.get("visibility") != "public"
+            inside = "datasets/" if said.get("type") == "dataset" else ""
+            repo, private = f"{inside}{owner}/{name}", said.get("visibility") != "public"
             if repo in hub.repositories:
                 self._answer(409, {"error": "You already created this model repo", "url": f"{hub.url}/{repo}"})
                 return
@@ -134,12 +142,30 @@ def hub_server() -> Iterator[Hub]:  # noqa: C901 - one handler
             hub.uploaded.append(oid)
             self._answer(200, {})
 
+        def _give(self, path: str) -> None:
+            repo, _, rest = unquote(path).strip("/").partition("/resolve/")
+            revision, _, name = rest.partition("/")
+            repository = hub.repositories.get(repo)
+            content = (repository.files(revision) or {}).get(name) if repository else None
+            if content is None:
+                self._refuse(404, "EntryNotFound", "Entry not found")
+                return
+            self.send_response(200)
+            sha = hashlib.sha256(content).hexdigest()
+            for header, value in (("content-length", len(content)), ("etag", f'"{sha}"'), ("x-repo-commit", revision)):
+                self.send_header(header, str(value))
+            self.end_headers()
+            if self.command == "GET":
+                hub.fetched.append(name)
+                self.wfile.write(content)
+
         def _of_repository(  # noqa: C901 - one case an address
             self, path: str, query: dict[str, list[str]], body: bytes
         ) -> None:
             _, api, kind, owner, name, *rest = [unquote(part) for part in path.split("/")]
-            assert (api, kind) == ("api", "models")
-            repository = hub.repositories.get(f"{owner}/{name}")
+            assert api == "api"
+            repo = f"{owner}/{name}" if kind == "models" else f"{kind}/{owner}/{name}"
+            repository = hub.repositories.get(repo)
             if repository is None or (owner != OWNER and repository.private):
                 self._refuse(404, "RepoNotFound", "Repository not found")
                 return
@@ -173,7 +199,7 @@ def hub_server() -> Iterator[Hub]:  # noqa: C901 - one handler
                 ]
                 self._answer(200, {"files": modes})
             elif what == "commit":
-                self._commit(f"{owner}/{name}", [json.loads(line) for line in body.splitlines()])
+                self._commit(repo, [json.loads(line) for line in body.splitlines()])
             elif what == "tag":
                 tag = json.loads(body)["tag"]
                 if tag in repository.tags:

@@ -21,8 +21,10 @@ def read(file: ImportFile) -> Iterator[Row]:
     try:
         found = DocBin().from_bytes(file.binary.read())
         for number, document in enumerate(found.get_docs(Vocab()), start=1):
-            values: dict[str, object] = {"text": document.text, "cats": dict(document.cats)}
-            if document.has_annotation("ENT_IOB"):
+            # What `consumers.formats.written.docbin` keeps beside a text; spaCy's own extensions have other keys.
+            kept = {name: value for name, value in document.user_data.items() if isinstance(name, str)}
+            values: dict[str, object] = {**kept, "text": document.text, "cats": dict(document.cats)}
+            if document.has_annotation("ENT_IOB") or kept.get("partial"):
                 values["spans"] = [
                     {"start": entity.start_char, "end": entity.end_char, "label": entity.label_} for entity in document.ents
                 ]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from config.errors import UserError
 from config.files.durable import sha256_of_file
-from consumers.formats.files import brat, conll, csv, docbin, encoding, json, parquet
+from consumers.formats.files import brat, conll, csv, docbin, encoding, folder, json, parquet
 from consumers.formats.files.open import open_import, uncompressed_name
-from consumers.formats.rows import AnyRow
+from consumers.formats.rows import AnyRow, renumbered
 
 Format = Literal["jsonl", "csv", "parquet", "conll", "brat", "docbin"]
 SUFFIXES: Mapping[str, Format] = {
@@ -21,6 +21,8 @@ SUFFIXES: Mapping[str, Format] = {
     ".bmes": "conll", ".conllu": "conll", ".ann": "brat", ".spacy": "docbin",
 }  # fmt: skip
 _MAY_BE_TAGGED = frozenset({".tsv", ".txt", ".csv"})
+_OF_FOLDERS: tuple[Format, ...] = ("jsonl", "csv", "parquet", "docbin")
+"""Formats whose rows say themselves what they belong to, so that several files can be one set of rows."""
 _GUESSED: frozenset[Format] = frozenset({"csv", "conll"})
 """Formats of text that do not say that they are UTF-8."""
 
@@ -35,11 +37,13 @@ class Reading:
     encoding: str | None = None
     columns: tuple[str, ...] | None = None
     """Where tokens and tags (and sentences) stand: numbers in CoNLL, else names."""
+    splits: tuple[str, ...] | None = None
+    """Parts of a folder, such as `train`; all if left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file whose rows can be read as often as they are needed."""
+    """A file, or a folder of files, whose rows can be read as often as they are needed."""
 
     path: Path
     format: Format
@@ -49,13 +53,22 @@ class Source:
     columns: conll.Columns | None
     outside: Mapping[str, str]
     said: tuple[str, ...]
+    parts: tuple[tuple[folder.Part, Source], ...] = ()
+    """The files of a folder; each of the same format."""
+
+    @property
+    def files(self) -> list[Path]:
+        """Return the file, or the files, that rows are read from."""
+        return [part.path for part, _source in self.parts] or [self.path]
 
     def rows(self, progress: Callable[[float], None] | None = None) -> Iterator[AnyRow]:
         """Yield every row, unreadable ones as `BadRow`. `progress` hears how much of the file is read, 0..1.
 
         Raises `UserError` when the file is missing or damaged.
         """
-        if self.format == "brat":
+        if self.parts:
+            yield from self._from_parts(progress)
+        elif self.format == "brat":
             yield from brat.read(self.path, self.encoding.name)
         else:
             yield from self._from_file(progress)
@@ -64,13 +77,29 @@ class Source:
 
     def digest(self) -> str:
         """Return the SHA-256 of all bytes that the rows come from."""
-        if self.format != "brat":
+        if self.format != "brat" and not self.parts:
             return sha256_of_file(self.path)
         found = hashlib.sha256()
+        if self.parts:
+            for one, source in self.parts:
+                found.update(f"{one.name} {source.digest()}\n".encode("utf-8", "surrogateescape"))
+            return found.hexdigest()
         for entities in brat.files(self.path):
             for part in (entities, entities.with_suffix(".txt")):
                 found.update(f"{part.name} {sha256_of_file(part)}\n".encode())
         return found.hexdigest()
+
+    def _from_parts(self, progress: Callable[[float], None] | None) -> Iterator[AnyRow]:
+        """Yield the rows of all files, numbered on from one to the next."""
+        before = 0
+        for at, (_part, source) in enumerate(self.parts):
+            if progress is not None:
+                progress(at / len(self.parts))
+            highest = before
+            for row in source.rows():
+                highest = max(highest, before + row.line)
+                yield renumbered(row, before + row.line)
+            before = highest
 
     def _from_file(self, progress: Callable[[float], None] | None) -> Iterator[AnyRow]:
         with open_import(self.path, self.encoding.name) as file:
@@ -91,6 +120,8 @@ def identify(path: Path, reading: Reading, outside: Mapping[str, str] | None = N
 
     Raises `UserError` when the file is missing, damaged, or of an unknown format.
     """
+    if path.is_dir() and reading.format in (None, *_OF_FOLDERS) and not _is_brat(path):
+        return _of_folder(path, reading)
     chosen = reading.format or _format_of(path)
     found = encoding.named(reading.encoding) if reading.encoding else _encoding_of(path, chosen)
     if reading.format is None and _suffix(path) in _MAY_BE_TAGGED and chosen != "brat":
@@ -112,6 +143,23 @@ def identify(path: Path, reading: Reading, outside: Mapping[str, str] | None = N
             columns = conll.described(file, columns)
         said += columns.said
     return Source(path, chosen, found, reading.header, dialect, columns, outside or {}, tuple(said))
+
+
+def _is_brat(path: Path) -> bool:
+    return next(path.rglob("*.ann"), None) is not None
+
+
+def _of_folder(path: Path, reading: Reading) -> Source:
+    parts = [(part, identify(part.path, reading)) for part in folder.parts(path, reading.splits)]
+    first = parts[0][1]
+    if others := [part.name for part, source in parts if source.format != first.format]:
+        message = f"{path} holds files of several formats ({parts[0][0].name}, {others[0]}); name one of them, or its folder"
+        raise UserError(message)
+    counts: dict[str, int] = {}
+    for part, _source in parts:
+        counts[part.split] = counts.get(part.split, 0) + 1
+    told = ", ".join(f"{split} {number}" for split, number in counts.items())
+    return replace(first, path=path, parts=tuple(parts), said=(f"files: {told}", *first.said))
 
 
 def _suffix(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,7 +22,7 @@ from consumers.rows.eligibility import INDEPENDENT, RELEASED, WEAK
 from consumers.rows.renames import in_force
 from consumers.tables.columns import is_one_of, quoted
 from consumers.tables.lance import Snapshot
-from consumers.training_set.selection import usable_target
+from consumers.training_set.selection import accepted, usable_target
 
 READ = ("articles", "article_enrichment", "examples", "example_enrichment", "requests", "predictions")
 _ALL_TIME_DAYS = 36_500.0
