@@ -24,4 +24,4 @@ class Review(Section):
     ] = 0.1
     days: Annotated[
         float, Field(ge=1, le=365, description="A pair of models is asked about for so many days; then it stays undecided.")
-    ] = 28.0
+    ] = 182.0

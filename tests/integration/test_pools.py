@@ -119,6 +119,33 @@ def test_a_pool_that_nobody_answers_in_time_expires(news: Undecided) -> None:
     assert news.look("anna", "disagreement").items == ()
 
 
+def test_what_stays_unanswered_for_weeks_holds_up_no_pair_that_people_answer(news: Undecided) -> None:
+    with_review(news, per_week=4)
+    news.disagree(40, 40)
+    news.compare()
+    first, *_others = news.look("anna", "disagreement").items
+    news.desk().say("disagreement", first.item, {"label": "A"})
+    news.take_in()
+    news.clock.forward(27 * 86_400)
+    news.cycle.step()
+    assert (news.pool().looks, news.pool().batches) == (0, 1)
+    news.clock.forward(2 * 86_400)
+    news.cycle.step()
+    run = news.registry.runs.list(limit=1)[0]
+    assert run.comparison is not None
+    assert (run.comparison["asked"]["requests"], run.comparison["asked"]["labelled"]) == (4, 1)
+    news.cycle.step()
+    assert (news.pool().looks, news.pool().batches) == (1, 2)
+    # The second batch waits for its own texts alone.
+    for item in news.look("bob", "disagreement").items[-4:]:
+        news.desk("bob").cannot_tell("disagreement", item.item)
+    news.cycle.step()
+    assert news.pool().looks == 2
+    news.clock.forward(200 * 86_400)
+    news.cycle.step()
+    assert news.pool().outcome == "expired"
+
+
 def test_an_answer_to_a_pair_that_is_decided_is_not_sent_and_one_under_way_trains(news: Undecided) -> None:
     news.disagree(20, 20)
     news.compare()

@@ -29,6 +29,8 @@ from registry.store import Registry
 from trainers.compare.asked import is_weighable
 
 _BATCH_EVERY = timedelta(days=7)
+_PATIENCE = timedelta(days=28)
+"""After so long a batch is judged without the texts of it that nobody has answered; one without any answer ends its pair."""
 _TRIES = 3
 _TRY_AGAIN = timedelta(minutes=10)
 _RELEASE_EVERY = timedelta(minutes=1)
@@ -180,11 +182,14 @@ class Pools:
             self._ask(pool, 0)
             return None
         answered = self._answered(pool, task, asked)
+        newest = [one for one in asked if one.batch == pool.batches - 1]
         waiting = [
-            one for one in asked if not (one.request_id in answered or one.gone or one.skips or one.cannot_tell)
+            one for one in newest if not (one.request_id in answered or one.gone or one.skips or one.cannot_tell)
         ]  # fmt: skip
-        if waiting:
+        if waiting and (pool.asked_at is None or self._clock() < pool.asked_at + _PATIENCE):
             return None
+        if waiting and len(waiting) == len(newest):
+            return "expired", f"nobody has answered what was asked {_PATIENCE.days} days ago"
         if pool.looks < pool.batches:
             return self._look(pool, task, busy)
         if not any(one.batch >= pool.batches for one in requests):

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-A_YEAR = 0.005
-"""Promotions of candidates that are no better, in a year: with what is saved 1 of 100 at most."""
-SAVED = 0.005
+A_YEAR = 0.0045
+"""Promotions of candidates that are no better, in a year: with what is saved 0.9 of 100 at most; 1 of 100 is promised."""
+SAVED = 0.0045
 """At most this much of it is saved."""
 TAKEN = 0.8
 """The share of what is there that a candidate takes."""

@@ -72,7 +72,7 @@ class PairTest(_Value):
 
     def needed(self, minimum: float) -> float:
         """Return the gain that passes at this look; infinite where none does, as without more rows than at the last look."""
-        return math.inf if self.now is None else list(self._reaches(minimum))[-1]
+        return math.inf if self.now is None else list(self.reaches(minimum))[-1]
 
     def passes(self, minimum: float) -> bool:
         """Return whether the candidate passes at this look."""
@@ -82,7 +82,7 @@ class PairTest(_Value):
         """Return the gain corrected for the looks before: right in the median, where the measured one is too large."""
         if self.now is None:
             return self.gain
-        reaches = list(self._reaches(minimum))[:-1]
+        reaches = list(self.reaches(minimum))[:-1]
         before = [
             counted.Look(look.information, reach)
             for look, reach in zip(self.earlier, reaches, strict=True)
@@ -90,7 +90,7 @@ class PairTest(_Value):
         ]
         return counted.corrected(self.gain, self.now.information, before)
 
-    def _reaches(self, minimum: float) -> Iterator[float]:
+    def reaches(self, minimum: float) -> Iterator[float]:
         """Yield the gain that passed, or passes, at each look so far, the present one last."""
         tests = [OneSided(0.0, self.level, self.planned, _SPENDING)]
         if minimum > 0.0:
