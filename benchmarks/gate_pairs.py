@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from benchmarks.gate_streams import LABELS_A_WEEK, WEEKS_A_YEAR, WINDOW_WEEKS, Waited
 from benchmarks.gate_worlds import World
 from trainers.compare.sequential.allowance import A_YEAR, SAVED, TAKEN
-from trainers.compare.sequential.pair import Look, PairTest, planned
+from trainers.compare.sequential.look import Look
+from trainers.compare.sequential.pair import PairTest, planned
 
 ASKED_A_WEEK = 20
 _HOPELESS = NormalDist().inv_cdf(0.95)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from trainers.compare.sequential.allowance import Allowance
-from trainers.compare.sequential.pair import Look, PairTest
+from trainers.compare.sequential.look import Look
 
 _DAY_S = 86_400.0
 
@@ -38,10 +38,6 @@ class BegunTest:
     def with_look(self, look: Look | None) -> Self:
         """Return the test after a look; None: rows were too few to look at."""
         return self if look is None else replace(self, looks=(*self.looks, look))
-
-    def before_look(self, drawn: float) -> PairTest:
-        """Return where it stands before the next look, with the share `drawn` (0..1) of the drawn texts asked about."""
-        return PairTest(level=self.level, planned=self.planned, drawn=drawn, earlier=self.looks)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the registry stores it."""

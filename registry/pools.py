@@ -16,7 +16,7 @@ from registry.database.schema import pools, review_requests
 from registry.leases import check_token
 from registry.outbox import Outbox
 from registry.pair_tests import BegunTest
-from trainers.compare.sequential.pair import Look
+from trainers.compare.sequential.look import Look
 
 PoolState = Literal["answering", "open", "closed"]
 Outcome = Literal["promoted", "kept", "undecided", "superseded", "expired", "collected", "empty", "alike", "failed", "turned_off"]

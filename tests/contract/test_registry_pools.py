@@ -13,7 +13,7 @@ from registry.store import Registry
 from tests.support.registries import Clock
 from tests.support.registries import add_version as add
 from trainers.compare.sequential.allowance import SAVED, TAKEN
-from trainers.compare.sequential.pair import Look
+from trainers.compare.sequential.look import Look
 
 TASK = "topics"
 

@@ -15,7 +15,8 @@ from tests.support.registries import Clock
 from tests.unit.test_gate import POLICY, seen
 from trainers.compare.comparison import Asked
 from trainers.compare.sequential.allowance import A_YEAR, SAVED, TAKEN
-from trainers.compare.sequential.pair import WORSE_SHARE, Look, PairTest, planned
+from trainers.compare.sequential.look import Look
+from trainers.compare.sequential.pair import WORSE_SHARE, PairTest, planned
 
 MINIMUM = 0.04
 Z = NormalDist().inv_cdf
@@ -105,8 +106,6 @@ def test_a_test_is_stored_with_its_looks_and_an_endless_plan() -> None:
     begun = BegunTest.begun(None, math.inf, Clock()()).with_look(Look(information=12.5, share=0.25)).with_look(None)
     assert BegunTest.of_json(begun.as_json()) == begun
     assert BegunTest.of_json(None) is None
-    before = begun.before_look(0.5)
-    assert (before.level, before.drawn, before.number, before.now) == (begun.level, 0.5, 2, None)
 
 
 def decided(test: PairTest, **changes: Any) -> Decision:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse, Response
 
@@ -14,8 +14,10 @@ from daemon.views.models import learnt, logs, sentences
 from daemon.views.models import reports as report_views
 from daemon.views.models import runs as run_views
 from daemon.views.models import versions as version_views
-from registry.evidence.in_words import InWords
 from registry.reports import answers
+
+if TYPE_CHECKING:
+    from registry.evidence.in_words import InWords
 
 PER_PAGE = 50
 

@@ -30,8 +30,8 @@ from registry.pools import Pool, ReviewRequest
 from registry.runs import Run, Verdict
 from registry.store import Registry
 from trainers.compare.comparison import Comparison
-from trainers.compare.sequential.pair import Look as PairLook
-from trainers.compare.sequential.pair import planned
+from trainers.compare.sequential.look import Look as PairLook
+from trainers.compare.sequential.pair import PairTest, planned
 from trainers.pair import order as protocol
 from trainers.pair.judging import ASKED_SCHEMA
 from trainers.pair.order import Looked, PairOrder
@@ -59,8 +59,9 @@ def look(pair: Pair, pool: Pool, task: TaskSpec, busy: Callable[[], bool], *, fe
     requests = pair.registry.pools.requests(pool.pool_id)
     asked = [one for one in requests if one.asked_at is not None and not one.gone]
     # Taken before anything is known of the answers, and the same again after a crash.
-    test = pair.registry.pools.begin_test(pool.pool_id, planned(before.needed_gain), fencing_token=fencing_token)
+    begun = pair.registry.pools.begin_test(pool.pool_id, planned(before.needed_gain), fencing_token=fencing_token)
     drawn = sum(one.batch < pool.batches for one in requests) / max(len(requests), 1)
+    test = PairTest(level=begun.level, planned=begun.planned, drawn=drawn, earlier=begun.looks)
     folder, erasings = pair.begun(pool), pair.buffer.erasings
     try:
         frozen = pair.buffer.freeze(
@@ -79,7 +80,7 @@ def look(pair: Pair, pool: Pool, task: TaskSpec, busy: Callable[[], bool], *, fe
             modules=pair.settings.extensions.names,
             look=Looked(
                 sizes=pool.sizes, bounds=pool.bounds, differ=pool.differ,
-                looks=before.looks, test=test.before_look(drawn), before=before,
+                looks=before.looks, test=test, before=before,
             ),
         )  # fmt: skip
         pair.check(erasings)

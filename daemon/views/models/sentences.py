@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from config.tasks import TaskSpec
-from registry.evidence import in_words
-from registry.evidence.in_words import InWords
 
 if TYPE_CHECKING:
+    from registry.evidence.in_words import InWords
     from registry.store import Registry
 
 
 def of(registry: Registry, run_id: str, tasks: Mapping[str, TaskSpec], settings: Settings) -> InWords | None:
     """Return the sentences on a run, by the present policy of its task; None where no verdict of it is on record."""
+    from registry.evidence import in_words  # noqa: PLC0415 - loads numpy, which a page that nobody has opened needs not
+
     run = registry.runs.find(run_id)
     if run is None:
         return None

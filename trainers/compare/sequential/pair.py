@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from trainers.compare.metrics.scale import MaybeInfinite
 from trainers.compare.sequential import counted
 from trainers.compare.sequential.counted import GROWTH, OneSided
+from trainers.compare.sequential.look import Look
 from trainers.compare.statistics import EQUAL_LEVEL
 
 WORSE_SHARE = 0.1
@@ -24,21 +25,10 @@ _EVEN = 0.5
 _SPENDING = counted.power(1.0)
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Look(_Value):
-    """One look: how much was known, and how much of the error may be spent by then."""
-
-    information: float
-    """1 / standard error^2 of the gain."""
-    share: float
-    """0..1 of the plan."""
-
-
-class PairTest(_Value):
+class PairTest(BaseModel):
     """Where the test of a pair stands at a look."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     level: float
     """Probability with which a candidate that is no better passes, over all looks."""
