@@ -82,9 +82,11 @@ def main() -> None:
     quick = parser.parse_args().quick
     for metric, accuracy in (("macro_f1", 0.45), ("accuracy", 0.45), ("macro_f1", 0.80), ("accuracy", 0.80)):
         world = World(metric, accuracy, 0.10)
-        per = [world.spread(asked=asked, labels=250, runs=100 if quick else 400, seed=1).per_label for asked in (False, True)]
+        per_random, per_asked = (
+            world.spread(asked=asked, labels=250, runs=100 if quick else 400, seed=1).per_label for asked in (False, True)
+        )
         for weeks in (4, 8, 13, 26):
-            course = Course(world.minimum, *per, weeks)
+            course = Course(world.minimum, per_random, per_asked, weeks)
             told = [f"{metric} {accuracy:.2f}, {weeks:2d} weeks"]
             for relative in (0.10, 0.20):
                 gain = World(metric, accuracy, relative).gain
