@@ -41,7 +41,6 @@ TOKEN = "s3cret-token-of-the-page"
 VIEW = ["/ui", f"/ui/tasks/{NAME}", "/ui/runs", "/ui/versions", f"/ui/versions/{NAME}/1", "/ui/history", "/ui/ingest"]
 REVIEW = [
     f"/ui/tasks/{NAME}/data",
-    f"/ui/tasks/{NAME}/data.html",
     "/ui/desk",
     "/ui/feedback",
     "/ui/dead-letters",
@@ -143,6 +142,15 @@ def test_every_page_is_there_and_allows_nothing_inline(operator: httpx.Client, p
     assert looked_at.MARKUP not in page.text
     assert not set(page.text) & set("\x1b\x9b\u202e")
     assert page.elapsed.total_seconds() < 10
+
+
+def test_the_report_of_a_tasks_data_is_a_file_in_which_nothing_acts(operator: httpx.Client) -> None:
+    page = operator.get(f"/ui/tasks/{NAME}/data.html?save")
+    assert page.status_code == 200, page.text
+    assert page.headers["content-security-policy"].startswith("sandbox;")
+    assert page.headers["content-disposition"] == f'attachment; filename="{NAME}-data.html"'
+    assert "<script" not in page.text
+    assert looked_at.MARKUP not in page.text
 
 
 @pytest.mark.parametrize(
