@@ -154,8 +154,14 @@ class EnrichSettings(Section):
     story_similarity: Share
     story_window_days: Annotated[float, Field(gt=0, le=MAX_DAYS)]
     test_fraction: Annotated[float, Field(gt=0, lt=1)]
+    max_test_fraction: Annotated[float, Field(gt=0, lt=1)]
     min_quality: Share
     interval_s: Positive
+
+    @property
+    def test_fraction_while_short(self) -> float:
+        """The share that is held out while there are too few test rows."""
+        return max(self.test_fraction, self.max_test_fraction)
 
 
 class FeedbackSettings(Section):

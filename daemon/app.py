@@ -40,6 +40,7 @@ from daemon.telemetry import metrics as telemetry
 from daemon.telemetry.gauges import Observer
 from daemon.training.cycle import Cycle
 from daemon.training.features import Features
+from daemon.training.held_out import Shares
 from daemon.training.runners.open import open_runner
 from daemon.training.sandbox.local import LocalSandbox
 from daemon.training.scheduler import Scheduler
@@ -205,7 +206,8 @@ class Daemon:
             inner.callback(ingest.close)
         features = FeatureStore(settings.data_dir)
         inner.callback(features.close)
-        enricher = Enricher(buffer, settings.enrich, settings.feedback)
+        shares = Shares(lambda: self._tasks, registry, buffer, settings.enrich)
+        enricher = Enricher(buffer, settings.enrich, settings.feedback, share=shares)
         prepared = Features(features, settings.training, self._stop)
         cycle = Cycle(
             settings=settings,

@@ -110,6 +110,8 @@ class Past:
     """Trigger keys of the runs that were tried again in vain until they were given up, and when that was."""
     undecided_rows: int | None
     """Held-out rows that the last decided run had, where its verdict is that the evidence is insufficient."""
+    undecided_required: int | None
+    """Held-out rows that it would have needed, as far as those that it had can tell; likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +298,8 @@ class Runs:
                 waiting=under_way if under_way is not None and under_way.retry_at is not None else None,
                 trained=under_way.run_id if under_way is not None and under_way.state == "published" else None,
                 given_up=given_up,
-                undecided_rows=None if newest is None else _undecided_rows(newest.verdict, newest.comparison),
+                undecided_rows=None if newest is None else _undecided("rows", newest.verdict, newest.comparison),
+                undecided_required=None if newest is None else _undecided("required_rows", newest.verdict, newest.comparison),
             )
 
     def outcomes(self, task: str) -> Outcomes:
@@ -324,8 +327,8 @@ def _used_keys(connection: sa.Connection, task: str) -> frozenset[str]:
     return frozenset(connection.execute(sa.union_all(own, further)).scalars())
 
 
-def _undecided_rows(verdict: str | None, comparison: dict[str, Any] | None) -> int | None:
-    return int((comparison or {}).get("rows", 0)) if verdict == "insufficient_evidence" else None
+def _undecided(figure: str, verdict: str | None, comparison: dict[str, Any] | None) -> int | None:
+    return int((comparison or {}).get(figure, 0)) if verdict == "insufficient_evidence" else None
 
 
 def _run(row: Row[Any]) -> Run:

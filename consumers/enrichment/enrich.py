@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -68,13 +68,19 @@ class Enricher:
         feedback: FeedbackSettings,
         *,
         encoder: TextEncoder | None = None,
+        share: Callable[[str | None], float] | None = None,
         clock: Clock = utc_now,
     ) -> None:
-        """Use `encoder`, or load the one that the settings name at the first text."""
+        """Use `encoder`, or load the one that the settings name at the first text.
+
+        `share` tells which share of new documents is held out for a task, or of articles (None), which are all tasks'; left out,
+        what the settings say.
+        """
         self._buffer = buffer
         self._settings = settings
         self._feedback = feedback
         self._encoder = encoder
+        self._share = share or (lambda _task: settings.test_fraction)
         self._clock = clock
         self._documents: DocumentSides | None = None
         self._index: StoryIndex | None = None
@@ -158,13 +164,14 @@ class Enricher:
         keys = {row.row_id: content_sha256(row.text) for row in rows}
         equal = self._buffer.equal_texts(sorted(set(keys.values())))
         vectors = self._vectors(rows, keys, equal)
+        shares = {task: self._share(task) for task in {row.task for row in rows}}
         texts = [
             NewText(
                 row.row_id, keys[row.row_id], row.event_time, vectors[keys[row.row_id]].vector,
                 anchor=row.anchor, takes_out=row.verdict is None,
                 document=document_of(row.document_id, row.article_id),
                 is_part=row.document_id is not None and row.verdict is None,
-                outline=outline(row.text),
+                outline=outline(row.text), test_fraction=shares[row.task],
             )
             for row in rows
         ]  # fmt: skip

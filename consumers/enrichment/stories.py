@@ -50,6 +50,8 @@ class NewText:
     is_part: bool = False
     """Whether its document has other texts beside it, so that the document decides before any story does."""
     outline: Outline = ()
+    test_fraction: float | None = None
+    """The share held out where its story or document is new; None: the index's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +182,11 @@ class StoryIndex:
             near[same] = np.inf
         # Nearest first, equally near ones by id, so that a restart decides alike.
         candidates = sorted(near, key=lambda story_id: (-near[story_id], story_id))
-        held_out = [story_id for story_id in candidates if self._side(story_id) in ("test", "anchor")]
+        share = self._test_fraction if text.test_fraction is None else text.test_fraction
+        held_out = [story_id for story_id in candidates if self._side(story_id, share) in ("test", "anchor")]
         # Equal texts share their story whatever else is near; otherwise held out wins over nearest.
         story_id = same or next(iter(held_out or candidates), story_id_of(text.text_key))
-        own = self._side_of_document(text, unlike_any=not candidates)
+        own = self._side_of_document(text, share, unlike_any=not candidates)
         dropped: tuple[str, ...] = ()
         if text.anchor or own == "test" or (held_out and own is None):
             # It is held out itself, so that nothing like it may train.
@@ -194,7 +197,7 @@ class StoryIndex:
         if text.anchor and text.document is not None and own == "train":
             dropped += self._document_leaves_training(text.document)
         tied = any(self._rows.get(story_id) for story_id in held_out)
-        split = "anchor" if text.anchor else self._split(text, own, story_id, tied_to_held_out=tied)
+        split = "anchor" if text.anchor else self._split(text, own, story_id, share, tied_to_held_out=tied)
         if text.document is not None and split != "dropped":
             if split == "train":
                 self._trains_now[text.document].append((text.row_id, story_id))
@@ -204,19 +207,19 @@ class StoryIndex:
         self._remember(Member(text.row_id, text.text_key, text.event_time, text.vector, story_id, split, counts, text.outline))
         return Placement(text.row_id, story_id, split, dropped)
 
-    def _side_of_document(self, text: NewText, *, unlike_any: bool) -> Side | None:
+    def _side_of_document(self, text: NewText, share: float, *, unlike_any: bool) -> Side | None:
         """Return where a text's document stands; None where the stories that it is like decide instead."""
         if text.document is None:
             return None
         known = self._documents.side(text.document)
         if known is None and (text.is_part or unlike_any):
-            return "test" if is_test_document(text.document, self._test_fraction) else "train"
+            return "test" if is_test_document(text.document, share) else "train"
         return known
 
-    def _split(self, text: NewText, own: Side | None, story_id: str, *, tied_to_held_out: bool) -> Split:
+    def _split(self, text: NewText, own: Side | None, story_id: str, share: float, *, tied_to_held_out: bool) -> Split:
         """Return the split of a text that is not an anchor: all texts of a document, and of a story, are on the same side."""
         has_rows = bool(self._rows.get(story_id))
-        story = self._side(story_id)
+        story = self._side(story_id, share)
         if own is None:
             return "dropped" if story == "anchor" else story
         if own == "test":
@@ -234,11 +237,14 @@ class StoryIndex:
                 self._rows[story_id][row_id] = _DROPPED
         return tuple(rows)
 
-    def _side(self, story_id: str) -> Split:
-        """Return where the next text of a story goes: held out wins, and a story once dropped stays dropped."""
+    def _side(self, story_id: str, share: float) -> Split:
+        """Return where the next text of a story goes: held out wins, and a story once dropped stays dropped.
+
+        `share`: how much is held out of stories that have no row yet.
+        """
         splits = set(self._rows[story_id].values()) if story_id in self._rows else set()
         if not splits:
-            return "test" if is_test(story_id, self._test_fraction) else "train"
+            return "test" if is_test(story_id, share) else "train"
         return next(split for split in _PRECEDENCE if split in splits)
 
     def _leave_training(self, story_ids: Iterable[str]) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ class TextRow:
     """A label of the anchor set: its split is `anchor`."""
     verdict: str | None = None
     """Of feedback; None for what no user said."""
+    task: str | None = None
+    """Of an example; None for an article."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Backlog:
         order = pc.sort_indices(waiting, [("event_time", "ascending"), ("row_id", "ascending")])
         chosen = waiting.take(order[:limit])
         columns = ["row_id", "text", "event_time", "article_id"]
-        columns += ["document_id", "anchor", "verdict"] if table == "examples" else []
+        columns += ["document_id", "anchor", "verdict", "task"] if table == "examples" else []
         texts = self._tables.take(table, chosen["_rowid"].to_pylist(), columns)
         found = {row["row_id"]: TextRow(**row) for row in texts.to_pylist()}
         return [found[row_id] for row_id in chosen["row_id"].to_pylist()]

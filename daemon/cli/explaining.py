@@ -47,6 +47,8 @@ def _show(found: Explanation) -> None:
     say((found.task, "bold"), f": {found.champion} answers{since}" if found.champion else ": no champion yet")
     for hold in found.holds:
         say(("held: ", "bold yellow"), hold, indent=2)
+    if found.held_out is not None:
+        say(("tests: ", "bold"), f"it {found.held_out.sentence}.", indent=2)
     say(("trains: ", "bold"), found.retraining.sentence, indent=2)
     _expect("next run", found.retraining.expected)
     if found.promoting is None:

@@ -93,6 +93,8 @@ def _print_task(task: TaskStatus) -> None:
     if task.texts_cut:
         _line("cut texts", f"{task.texts_cut}: the model reads only their beginning (training.max_tokens)")
     _line("examples", _examples(task))
+    if task.held_out is not None and task.held_out.raised:
+        _line("", task.held_out.sentence)
     _print_feedback(task)
     if task.run:
         _print_run(task.run, task.reasons)

@@ -65,7 +65,9 @@ class Decider:
         tested = frozen.rows("test", embeddings=False)
         looked_at = tested["example_id"].to_pylist()
         must_go = erasure.is_affected(self.registry, spec.champion_version)
-        asked = Circumstances(policy=task.promotion, champion_must_go=must_go, test_fraction=self.settings.enrich.test_fraction)
+        asked = Circumstances(
+            policy=task.promotion, champion_must_go=must_go, test_fraction=self.settings.enrich.test_fraction_while_short
+        )
         judged = asked.decide(result.comparison)
         decision = sandboxed.judged(judged, found)
         label = only_label(json.loads(target) for target in tested["target"].to_pylist())
@@ -94,7 +96,7 @@ class Decider:
         level = decision.readiness.level if decision.readiness is not None else None
         told = {"verdict": verdict, "reasons": list(reasons), "readiness": level, "sandbox": found.outcome}
         words = in_words.told(
-            result.comparison, task.promotion, run, decision, test_fraction=self.settings.enrich.test_fraction
+            result.comparison, task.promotion, run, decision, test_fraction=self.settings.enrich.test_fraction_while_short
         )  # fmt: skip
         self.teller.announce(run, "training.finished", version=run.version, refresh=run.refresh, **told, **words)
         comparison = result.comparison.model_copy(update={"readiness": decision.readiness}).model_dump(mode="json")

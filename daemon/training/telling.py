@@ -30,7 +30,7 @@ class Teller:
     def __init__(self, settings: Settings, registry: Registry, fencing_token: int) -> None:
         self._registry = registry
         self._token = fencing_token
-        self._test_fraction = settings.enrich.test_fraction
+        self._test_fraction = settings.enrich.test_fraction_while_short
         self._reports = Reports(settings.reports_dir, settings.runs_dir.resolve(), watts_per_core=settings.reports.watts_per_core)
 
     def announce(self, run: Run, kind: str, **details: object) -> None:

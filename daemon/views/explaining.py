@@ -54,6 +54,7 @@ def read(
         champion=status.champion,
         champion_since=status.champion_since,
         holds=tuple(_holds(task, status, registry)),
+        held_out=status.held_out,
         retraining=Retraining(
             due=status.due, sentence=due_in_words(status), reasons=status.reasons,
             expected=_next_run(task, status, found, settings, now),
@@ -118,7 +119,7 @@ def _promoting(task: TaskSpec, registry: Registry, found: Evidence, settings: Se
     except (PerennialError, ValueError):
         # Recorded by a later release, or by a metric that is not registered here: the words that were recorded stand alone.
         seen = None
-    words = of_run(registry, run, task.promotion, test_fraction=settings.enrich.test_fraction)
+    words = of_run(registry, run, task.promotion, test_fraction=settings.enrich.test_fraction_while_short)
     lack = None if seen is None else lack_of(seen, task.promotion, run.verdict)
     missing = max(0, lack.test_rows - found.new_test_examples) if lack else 0
     return Promoting(

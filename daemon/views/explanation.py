@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from daemon.views.task_status import HeldOut
 from daemon.views.view import View
 from registry.runs import Verdict
 
@@ -56,6 +57,8 @@ class Explanation(View):
     champion_since: datetime | None
     holds: tuple[str, ...]
     """What keeps candidates from being promoted by themselves, whatever they are worth."""
+    held_out: HeldOut | None
+    """Which share of new documents is held out for testing, and why."""
     retraining: Retraining
     promoting: Promoting | None
     """None: no run of it has been decided yet."""

@@ -53,6 +53,19 @@ class Paused(View):
     reason: str
 
 
+class HeldOut(View):
+    """Which share of new documents is held out for testing."""
+
+    share: float
+    configured: float
+    """`enrich.test_fraction`."""
+    needed: int
+    """Test rows that the last comparison would have needed; 0 where rows were not what it lacked."""
+    raised: bool
+    sentence: str
+    """The share in words, with the reason where it is raised."""
+
+
 class TaskStatus(View):
     """One task."""
 
@@ -66,6 +79,7 @@ class TaskStatus(View):
     counts: Counts
     tests_needed: int
     """Test rows below which nothing is decided."""
+    held_out: HeldOut | None = None
     feedback: Standings
     new_examples: int
     new_weight: float
@@ -89,7 +103,7 @@ def read(
     task: TaskSpec, registry: Registry, buffer: BufferReader, settings: Settings, *, unread: int | None, led: bool, now: datetime
 ) -> TaskStatus:
     """Return a task's status; `unread` events wait in the log (None: it does not say), `led` says whether a daemon runs."""
-    from daemon.training import evidence, triggers  # noqa: PLC0415 - load LanceDB
+    from daemon.training import evidence, held_out, triggers  # noqa: PLC0415 - load LanceDB
 
     found = evidence.gather(task.name, registry, buffer, unread=unread)
     evaluation = triggers.evaluate(task, found, settings.schedule, now)
@@ -107,6 +121,7 @@ def read(
         paused=Paused(since=found.pause.since, actor=found.pause.actor, reason=found.pause.reason) if found.pause else None,
         counts=Counts.model_validate(buffer.counts(task.name)),
         tests_needed=task.promotion.min_test_examples,
+        held_out=HeldOut.model_validate(held_out.share_of(task, registry, buffer, settings.enrich)),
         feedback=feedback.standings(buffer, task.name),
         new_examples=found.new_examples,
         new_weight=round(found.weight, 3),

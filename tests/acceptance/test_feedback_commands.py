@@ -63,7 +63,10 @@ class Beside:
 
 @pytest.mark.slow
 def test_from_the_quarantine_to_a_decision_that_outlives_the_daemon(tmp_path: Path) -> None:
-    settings = {"feedback": {"alarm_min_count": 30, "max_per_article": 0}, "enrich": {"interval_s": 0.1, "test_fraction": 0.001}}
+    settings = {
+        "feedback": {"alarm_min_count": 30, "max_per_article": 0},
+        "enrich": {"interval_s": 0.1, "test_fraction": 0.001, "max_test_fraction": 0.001},
+    }
     installation = Installation(tmp_path, settings_overrides=settings)
     feedback = Beside(installation)
     with installation:

@@ -59,7 +59,7 @@ def installation(folder: Path, models: Path, *, serve: bool = True) -> Installat
         # Random vectors are all alike: only equal texts make a story.
         "enrich": {
             "encoder": str(models / "encoder"), "story_similarity": 1.0, "min_quality": 0.0, "test_fraction": 0.3,
-            "interval_s": 0.2,
+            "max_test_fraction": 0.3, "interval_s": 0.2,
         },
         "ingest": {"min_free_disk_mib": 1},
         "training": {"device": "cpu", "precision": "fp32", "threads": 1},

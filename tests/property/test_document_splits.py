@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given, settings
@@ -41,7 +42,9 @@ def test_neither_a_document_nor_a_story_is_ever_on_two_sides(
     before: dict[str, Split] = {}
     while waiting:
         size = data.draw(st.integers(1, 8))
-        store.add(waiting[:size])
+        # How much of what is new is held out may change at any time.
+        share = data.draw(st.sampled_from([None, 0.1, 0.8]))
+        store.add([replace(text, test_fraction=share) for text in waiting[:size]])
         waiting = waiting[size:]
         if data.draw(st.booleans()):
             store.index = store.fresh()

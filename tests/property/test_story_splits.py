@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import example, given, settings
@@ -32,7 +33,9 @@ def test_sides_never_mix_and_splits_only_ever_become_dropped(
     waiting = data.draw(st.permutations(texts_of(drawn)))
     while waiting:
         size = data.draw(st.integers(1, 8))
-        store.add(waiting[:size])
+        # How much of what is new is held out may change at any time.
+        share = data.draw(st.sampled_from([None, 0.1, 0.8]))
+        store.add([replace(text, test_fraction=share) for text in waiting[:size]])
         waiting = waiting[size:]
         if data.draw(st.booleans()):
             store.index = store.fresh()

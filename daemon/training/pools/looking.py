@@ -114,7 +114,7 @@ def decided(
     must_go = erasure.is_affected(registry, pool.champion)
     asked = Circumstances(
         policy=task.promotion, champion_must_go=must_go,
-        test_fraction=settings.enrich.test_fraction,
+        test_fraction=settings.enrich.test_fraction_while_short,
     )  # fmt: skip
     decision = judged = asked.decide(comparison)
     if comparison.asked is not None and comparison.asked.only_label:

@@ -22,5 +22,5 @@ def of(registry: Registry, run_id: str, tasks: Mapping[str, TaskSpec], settings:
         return None
     task = tasks.get(run.task)
     return in_words.of_run(
-        registry, run, None if task is None else task.promotion, test_fraction=settings.enrich.test_fraction
+        registry, run, None if task is None else task.promotion, test_fraction=settings.enrich.test_fraction_while_short
     )  # fmt: skip
