@@ -85,7 +85,8 @@ class Strangers:
         self._known: dict[str, list[str]] = {name: [] for name in ("article", "prediction", "answer", "user", "text")}
         self._makers: Mapping[str, Callable[[], dict[str, Any]]] = {
             "article": self._article, "label": self._label, "feedback": self._feedback, "prediction": self._prediction,
-            "task_schema": self._task_schema, "retrain": self._retrain, "feedback_review": self._review, "erase": self._erase,
+            "task_schema": self._task_schema, "retrain": self._retrain, "feedback_review": self._review,
+            "label_correction": self._label_correction, "erase": self._erase,
         }  # fmt: skip
 
     def event(self, kind: str) -> bytes:
@@ -191,6 +192,13 @@ class Strangers:
             move = f"{self._pick(_LABELS)} -> {self._pick(_LABELS)}"
             chosen = {"task": self._pick(list(self._tasks)), "alarm": self._pick([move, self._text(100)[:900].strip() or "x"])}
         return {"decision": self._pick(["accept", "reject"]), **chosen}
+
+    def _label_correction(self) -> dict[str, Any]:
+        task = self._pick(list(self._tasks))
+        return {
+            "task": task, "label_id": self._again("answer", 0.9) or self._id("l"), "annotator": self._pick(["anna", "[red]"]),
+            "target": self._target(self._tasks[task], self._text(200)),
+        }  # fmt: skip
 
     def _erase(self) -> dict[str, Any]:
         # Of few: what is erased is refused from then on, and the rest of the events must still arrive.

@@ -41,6 +41,7 @@ from daemon.telemetry.gauges import Observer
 from daemon.training.cycle import Cycle
 from daemon.training.features import Features
 from daemon.training.held_out import Shares
+from daemon.training.label_corrections import LabelCorrectionsTask
 from daemon.training.runners.open import open_runner
 from daemon.training.sandbox.local import LocalSandbox
 from daemon.training.scheduler import Scheduler
@@ -240,6 +241,9 @@ class Daemon:
         corrections = CorrectionsTask(
             settings=settings, tasks=lambda: self._tasks, buffer=buffer, registry=registry, fencing_token=token
         )
+        label_corrections = LabelCorrectionsTask(
+            settings=settings, tasks=lambda: self._tasks, buffer=buffer, registry=registry, fencing_token=token
+        )  # fmt: skip
         publisher = outbox.Publisher(registry, event_log.sink())
         inner.callback(publisher.close)
         observer = Observer(
@@ -274,6 +278,7 @@ class Daemon:
             # A batch's deadline; the first one loads the encoder, perhaps from a hub that is far away.
             SideTask("enrich", enrich, self._stop, step_limit_s=2 * STEP_LIMIT_S, deadline_s=DEADLINE_S),
             SideTask("corrections", corrections.step, self._stop, step_limit_s=STEP_LIMIT_S, deadline_s=DEADLINE_S),
+            SideTask("label corrections", label_corrections.step, self._stop, step_limit_s=STEP_LIMIT_S, deadline_s=DEADLINE_S),
             # Its step holds whole runs, which have limits of their own.
             SideTask("cycle", lambda: self._look(cycle), self._stop),
             SideTask("outbox", publisher.step, self._stop, step_limit_s=STEP_LIMIT_S, deadline_s=DEADLINE_S),

@@ -86,11 +86,12 @@ class Audit:
             )
         )  # fmt: skip
 
-    def of_action(self, action: str) -> list[AuditEntry]:
-        """Return all entries of an action, oldest first."""
+    def of_action(self, action: str, task: str | None = None) -> list[AuditEntry]:
+        """Return all entries of an action, oldest first, of one task or of everything."""
         query = sa.select(audit).where(audit.c.action == action).order_by(audit.c.id)
         with self._database.read() as connection:
-            return [AuditEntry(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - as in `newest`
+            found = connection.execute(query if task is None else query.where(audit.c.task == task))
+            return [AuditEntry(**row._mapping) for row in found]  # noqa: SLF001 - as in `newest`
 
     def newest(self, task: str | None, limit: int) -> list[AuditEntry]:
         """Return the newest `limit` entries, newest first, of one task or of everything."""

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
+import structlog
 
+from config.errors import UserError
 from registry.database.schema import learnt, looks, runs, versions
+from registry.evidence import bundle, names
 from registry.store import Registry
 
 _LOOK = ":look-"
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +79,30 @@ def looks_at(registry: Registry, example_id: str) -> list[str]:
         found = {name.partition(_LOOK)[0] for name in connection.execute(query).scalars()}
         known = sa.select(runs.c.run_id).where(runs.c.run_id.in_(found)).order_by(runs.c.id)
         return list(connection.execute(known).scalars())
+
+
+def parts_of(registry: Registry, evidence_dir: Path, row_id: str) -> dict[str, dict[str, Any] | None]:
+    """Return the runs that were compared on a row, each with the row as its evidence has it; None where that is gone.
+
+    A look is counted for test rows alone, and only where the models answered differently: the evidence knows the others.
+    """
+    found: dict[str, dict[str, Any] | None] = dict.fromkeys(looks_at(registry, row_id))
+    for name in registry.evidence.names():
+        run_id = names.run_of(name)
+        try:
+            row = bundle.row_of(bundle.path_of(evidence_dir, name), row_id)
+        except UserError as error:
+            log.debug("lineage.unread", run_id=run_id, reason=str(error))
+            continue
+        if row is not None:
+            found[run_id] = row
+    return found
+
+
+def decided_on(registry: Registry, evidence_dir: Path, row_id: str) -> list[str]:
+    """Return the runs whose verdicts a row took part in, as a test row or in a guard, oldest first."""
+    parts = parts_of(registry, evidence_dir, row_id)
+    took_part = [run_id for run_id, row in parts.items() if row is None or row["role"] in ("test", "anchor")]
+    known = registry.runs.several(took_part)
+    ended = sorted((run for run in known.values() if run.finished), key=lambda run: (run.created_at, run.run_id))
+    return [run.run_id for run in ended]

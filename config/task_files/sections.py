@@ -254,6 +254,9 @@ class Promotion(Section):
     window_days: Annotated[
         float, Field(gt=0, le=MAX_DAYS, description="Test rows this far back from the newest decide (event time).")
     ] = 90.0
+    retire_test_rows: Annotated[
+        bool, Field(description="Test rows that have judged and lie behind the window train from then on, once enough are newer.")
+    ] = True
     max_forgetting: Annotated[
         float, Field(ge=0, description="Largest drop on the anchor set, in points (0..1); of an unbounded metric, as a share.")
     ] = 0.05

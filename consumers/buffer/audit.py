@@ -42,7 +42,15 @@ _TYPES_IN: Mapping[str, tuple[str, ...]] = {
     "examples": ("label", "feedback"),
     "feedback": ("label", "feedback"),
     "predictions": ("prediction",),
-    "requests": ("retrain", "task_schema", "import_undo", "weak_labels_withdrawn", "erase", "feedback_review"),
+    "requests": (
+        "retrain",
+        "task_schema",
+        "import_undo",
+        "weak_labels_withdrawn",
+        "erase",
+        "feedback_review",
+        "label_correction",
+    ),
 }
 
 

@@ -32,6 +32,7 @@ from consumers.rows.answers_over_time import Said, Sample, sample
 from consumers.rows.backlog import Backlog, Behind, TextRow
 from consumers.rows.enrichment_rows import StoryMember, StoryRow, recent_stories, rows_of_stories, unread_languages
 from consumers.rows.imports import Imported
+from consumers.rows.label_corrections import Labels
 from consumers.rows.ledger import Fate, Ledger
 from consumers.rows.predictions import StoredPrediction, prediction
 from consumers.rows.renames import history, in_force
@@ -68,6 +69,8 @@ class BufferReader:
         self._backlog = Backlog(tables)
         self._views = Views(tables, tasks, min_quality)
         self._pools = Pools(tables)
+        self.labels = Labels(tables, self._lock)
+        """What single labels say, and said at first."""
 
     @property
     def folder(self) -> Path:
@@ -240,9 +243,14 @@ class BufferReader:
             return withheld.texts_asked_about(self._tables, text_sha256s)
 
     def text(self, text_sha256: str, task: str) -> Text | None:
-        """Return a text that an article or an example of the task holds, by its SHA-256; None where neither does."""
+        """Return a text that an article, an example of the task or one of its predictions holds, by its SHA-256; else None.
+
+        Of predictions those that are drawn for the desk.
+        """
         with self._lock:
-            return text_of(self._tables, text_sha256, task)
+            found = text_of(self._tables, text_sha256, task)
+            spec = self._tasks.get(task) if found is None else None
+            return self._pools.served_text(spec, text_sha256) if spec is not None else found
 
     def weak_texts(self, task: TaskSpec, most: int) -> Texts:
         """Return what a task's rules are applied to: the newest articles that nobody has labelled, and texts that people did."""
@@ -301,6 +309,11 @@ class BufferReader:
         """Return row id and story id of a document's training rows."""
         with self._lock:
             return document_rows.training_rows(self._tables, document)
+
+    def trains(self, story_ids: Sequence[str], document: str | None) -> bool:
+        """Return whether an example, of whatever task, of one of these stories or of a document is on the train side."""
+        with self._lock:
+            return document_rows.trains(self._tables, story_ids, document)
 
     def example_ids(self) -> frozenset[str]:
         """Return the ids of all examples."""

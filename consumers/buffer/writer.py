@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import BinaryIO
@@ -30,12 +30,14 @@ from consumers.rows.documents import DocumentSides
 from consumers.rows.enrichment_rows import Enrichment, EnrichmentRows, StoryMember
 from consumers.rows.event_rows import Stored
 from consumers.rows.insertion import Insertion, InsertOutcome
+from consumers.rows.label_corrections import LabelCorrection, LabelCorrections
 from consumers.rows.withdrawn import Withdrawn
 from consumers.tables import retention
 from consumers.tables.columns import ARRIVED, ENRICHMENT_OF, TextTable
 from consumers.tables.lance import Tables
-from consumers.training_set import freezing
+from consumers.training_set import freezing, retiring
 from consumers.training_set.holding_out import Move, Shortfall, shortfalls
+from consumers.training_set.retiring import Judged, Retirement
 
 
 class BufferWriter(BufferReader):
@@ -66,6 +68,7 @@ class BufferWriter(BufferReader):
         self._enrichment = EnrichmentRows(tables, max(numbered_up_to, buffer_folder.highest_seq(tables.folder)))
         self._judge = Judge(tables, self._enrichment, tasks)
         self._withdrawn = Withdrawn(tables)
+        self._label_corrections = LabelCorrections(tables, self._enrichment)
         self.erasings = 0
         """How often rows were erased through this buffer: what was read of them before must not be used again."""
         self.splits_moved = 0
@@ -185,6 +188,18 @@ class BufferWriter(BufferReader):
             self._check_writing()
             return sides, self._enrichment.take_out(taken)
 
+    def corrections_due(self, passed_over: Collection[str]) -> list[tuple[LabelCorrection, str | None]]:
+        """Return the corrections of labels that are not in force, oldest first, each with why it cannot be, if so."""
+        with self._lock:
+            return self._label_corrections.due(self._tasks, passed_over)
+
+    def correct_label(self, one: LabelCorrection) -> bool:
+        """Give a label its corrected target wherever it is stored; return whether it said something else. Durable."""
+        changing = self._upkeep.changing("examples", "example_enrichment", "feedback")
+        with changing, self._lock, self._made_durable():
+            self._check_writing()
+            return self._label_corrections.apply(one)
+
     def hold_out_more(self, task: TaskSpec, *, test_fraction: float, learnt: frozenset[str]) -> list[Shortfall]:
         """Move documents that no version has `learnt` to the test side, for labels of `task` that fall short there. Durable."""
         with self._upkeep.pinned(freezing.PINNED) as snapshot:
@@ -193,6 +208,25 @@ class BufferWriter(BufferReader):
             with self._upkeep.changing(*ENRICHMENT_OF.values()), self._lock, self._made_durable():
                 self._check_writing()
                 self._enrichment.take_out({row_id: change for one in found for row_id, change in one.rows.items()})
+                self.splits_moved += 1
+        return found
+
+    def retire(self, tasks: Mapping[str, TaskSpec], judged: Judged) -> list[Retirement]:
+        """Move test rows of these tasks that have `judged` and lie behind their windows to training, for good. Durable.
+
+        `tasks` are those with enough newer test rows.
+        """
+        with self._upkeep.pinned(retiring.READ) as snapshot:
+            found = retiring.retirements(snapshot, tasks, judged)
+        for one in found:
+            with self._upkeep.changing(*ENRICHMENT_OF.values()), self._lock, self._made_durable():
+                self._check_writing()
+                # The labels last, all in one step: until they have moved, the next attempt finds the rest with them.
+                why = next(iter(one.labels.values()))
+                now = self._clock()
+                self._enrichment.retire("article_enrichment", dict.fromkeys(one.articles, why), now, as_new=False)
+                self._enrichment.retire("example_enrichment", dict.fromkeys(one.answers, why), now, as_new=False)
+                self._enrichment.retire("example_enrichment", one.labels, now, as_new=True)
                 self.splits_moved += 1
         return found
 

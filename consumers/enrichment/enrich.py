@@ -22,6 +22,7 @@ from consumers.events.schemas import content_sha256
 from consumers.faults import in_words, isolated
 from consumers.rows.backlog import TextRow
 from consumers.rows.documents import DocumentSides, document_of
+from consumers.rows.eligibility import RANDOM
 from consumers.rows.enrichment_rows import Enrichment, StoryMember
 from consumers.tables.columns import TextTable
 from consumers.text import language, ngrams, quality
@@ -172,6 +173,7 @@ class Enricher:
                 document=document_of(row.document_id, row.article_id),
                 is_part=row.document_id is not None and row.verdict is None,
                 outline=outline(row.text), test_fraction=shares[row.task],
+                wanted_for_test=row.selected_by == RANDOM and row.verdict is None,
             )
             for row in rows
         ]  # fmt: skip
@@ -260,6 +262,7 @@ class Enricher:
                 rows_of_stories=self._buffer.rows_of_stories,
                 documents=self._documents,
                 rows_of_document=self._buffer.training_rows_of,
+                trains=self._buffer.trains,
             )
         return self._index
 

@@ -52,6 +52,8 @@ class NewText:
     outline: Outline = ()
     test_fraction: float | None = None
     """The share held out where its story or document is new; None: the index's own."""
+    wanted_for_test: bool = False
+    """Whether it is held out whatever its hash says, unless examples of its document or of a story like it train already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class StoryIndex:
 
     `load(start, end)` returns the members whose event time lies in that span, end not included; `rows_of_stories` all rows of
     these stories, of whatever time. `documents` says where the documents of placed texts stand, and `rows_of_document` returns
-    row id and story id of one's training rows. Not thread-safe.
+    row id and story id of one's training rows; `trains` whether examples of stories, or of a document, train. Not thread-safe.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class StoryIndex:
         rows_of_stories: Callable[[Sequence[str]], Iterable[StoryRow]] = lambda _story_ids: (),
         documents: DocumentSides | None = None,
         rows_of_document: Callable[[str], Iterable[tuple[str, str]]] = lambda _document: (),
+        trains: Callable[[Sequence[str], str | None], bool] = lambda _story_ids, _document: False,
     ) -> None:
         self._similarity = similarity
         self._window_s = window.total_seconds()
@@ -141,6 +144,7 @@ class StoryIndex:
         self._rows_of_stories = rows_of_stories
         self._documents = documents or DocumentSides()
         self._rows_of_document = rows_of_document
+        self._trains = trains
         self._trains_now: dict[str, list[tuple[str, str]]] = defaultdict(list)
         self._periods: dict[int, _Period] = {}
         self._rows: dict[str, dict[str, Split]] = defaultdict(dict)
@@ -188,14 +192,16 @@ class StoryIndex:
         story_id = same or next(iter(held_out or candidates), story_id_of(text.text_key))
         own = self._side_of_document(text, share, unlike_any=not candidates)
         dropped: tuple[str, ...] = ()
+        wanted = text.wanted_for_test and own != "anchor" and not self._trains(candidates, text.document)
+        if (text.anchor or wanted) and text.document is not None and own == "train":
+            dropped = self._document_leaves_training(text.document)
+        own = "test" if wanted else own
         if text.anchor or own == "test" or (held_out and own is None):
             # It is held out itself, so that nothing like it may train.
-            dropped = self._leave_training(candidates) if text.takes_out else ()
+            dropped += self._leave_training(candidates) if text.takes_out else ()
         elif held_out and same is not None:
             # The same text stands in training already, and is like one that is held out.
-            dropped = self._leave_training([same]) if text.takes_out else ()
-        if text.anchor and text.document is not None and own == "train":
-            dropped += self._document_leaves_training(text.document)
+            dropped += self._leave_training([same]) if text.takes_out else ()
         tied = any(self._rows.get(story_id) for story_id in held_out)
         split = "anchor" if text.anchor else self._split(text, own, story_id, share, tied_to_held_out=tied)
         if text.document is not None and split != "dropped":
@@ -230,7 +236,7 @@ class StoryIndex:
         return "train" if joins else "dropped"
 
     def _document_leaves_training(self, document: str) -> tuple[str, ...]:
-        """Drop the train rows of a document, one of whose texts has become an anchor; return their ids."""
+        """Drop the train rows of a document, one of whose texts is held out whatever its hash says; return their ids."""
         rows = dict((*self._rows_of_document(document), *self._trains_now[document]))
         for row_id, story_id in rows.items():
             if self._rows.get(story_id, {}).get(row_id) == "train":

@@ -84,8 +84,9 @@ def erased_rows(tables: Snapshot, stones: Tombstones) -> dict[str, ErasedRows]:
         gone = rows.filter(erased)
         if gone.num_rows:
             found[name] = ErasedRows(tuple(gone["_rowid"].to_pylist()), frozenset(gone[key].to_pylist()))
-    if reviews := _reviews_of_users(tables, stones):
-        found["requests"] = reviews
+    labels = found["examples"].keys if "examples" in found else frozenset()
+    if requests := _requests(tables, stones, labels):
+        found["requests"] = requests
     return found
 
 
@@ -141,11 +142,21 @@ def _orphans(tables: Snapshot) -> dict[str, ErasedRows]:
     return found
 
 
-def _reviews_of_users(tables: Snapshot, stones: Tombstones) -> ErasedRows | None:
-    """Return the decisions of people about all that an erased user had said: they name the user."""
-    rows = tables.scan("requests", ["event_id", "body"], "kind = 'feedback_review'", row_ids=True)
-    named = [json.loads(body).get("user_id") for body in rows["body"].to_pylist()]
-    gone = rows.filter(pa.array([user is not None and stones.has("user", user) for user in named], pa.bool_()))
+def _requests(tables: Snapshot, stones: Tombstones, examples: frozenset[str]) -> ErasedRows | None:
+    """Return the decisions of people about all that an erased user had said, which name the user; and corrections of `examples`.
+
+    A correction of a label that was erased before it came goes too, by its article.
+    """
+    kinds = "kind IN ('feedback_review', 'label_correction')"
+    rows = tables.scan("requests", ["event_id", "body"], kinds, row_ids=True)
+    bodies = [json.loads(body) for body in rows["body"].to_pylist()]
+    goes = [
+        ((user := body.get("user_id")) is not None and stones.has("user", user))
+        or ((article := body.get("article_id")) is not None and stones.has("article", article))
+        or body.get("label_id") in examples
+        for body in bodies
+    ]  # fmt: skip
+    gone = rows.filter(pa.array(goes, pa.bool_()))
     return ErasedRows(tuple(gone["_rowid"].to_pylist()), frozenset(gone["event_id"].to_pylist())) if gone.num_rows else None
 
 

@@ -26,19 +26,18 @@ from pydantic import (
 from config.errors import DeadLetterError
 from config.foreign.ids import ForeignId
 from config.foreign.labels import LabelName
-from config.foreign.times import Moment
-from config.kinds.values import Frozen
 from config.task_files.overrides import Overrides
 from config.tasks import TaskSpec
 from consumers.events.answers import check_answer
 from consumers.events.cloud_events import Headers
+from consumers.events.correcting import LabelCorrection, WeakLabelsWithdrawn
 from consumers.events.errors import explain
+from consumers.events.event import ArticleId, EventFields, EventId, Note, TaskName
 from consumers.events.extra import kept
 from consumers.events.targets import NOT_BLANK, not_blank, read_target
 from consumers.events.wire import decode
 from consumers.text.markup import plain
 
-SCHEMA_VERSION = 1
 ARTICLES_TOPIC = "perennial.articles"
 FEEDBACK_TOPIC = "perennial.feedback"
 PREDICTIONS_TOPIC = "perennial.predictions"
@@ -55,11 +54,6 @@ MAX_RENAMES = 10_000
 _LOGS_BEGIN = datetime(2000, 1, 1, tzinfo=UTC)
 """What a log says arrived before that came without a time (-1 in Kafka)."""
 
-EventId = Annotated[ForeignId, Field(description="Unique id of this event; a redelivery carries the same one.")]
-ArticleId = Annotated[ForeignId, Field(description="The publisher's stable id of the article, such as its URL or guid.")]
-MAX_NOTE_CHARS = 1_000
-Note = Annotated[str | None, Field(min_length=1, max_length=MAX_NOTE_CHARS, description="What whoever decided adds for people.")]
-TaskName = Annotated[str, Field(min_length=1, max_length=63)]
 ModelVersion = Annotated[str, Field(min_length=1, max_length=100, description="Version whose answer was shown.")]
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS, json_schema_extra={"pattern": NOT_BLANK}), AfterValidator(not_blank)]
 # Feeds write null where an article has no body.
@@ -71,14 +65,7 @@ ArticlePart = Annotated[
 ]
 
 
-class _Event(Frozen):
-    schema_version: Literal[1] = 1
-    event_id: EventId
-    occurred_at: Annotated[Moment, Field(description="When it happened (event time), with a zone.")]
-    source: Annotated[str | None, Field(max_length=200, description="Who sent it.")] = None
-
-
-class Article(_Event):
+class Article(EventFields):
     """A crawled article; new content under an old `article_id` is a new revision."""
 
     # Crawlers send much that a model does not need; it must not cost the article.
@@ -112,7 +99,7 @@ class Article(_Event):
         return article_text(plain(self.title), plain(self.body))
 
 
-class _Answer(_Event):
+class _Answer(EventFields):
     task: TaskName
     article_id: ArticleId | None = None
     text: Annotated[Text | None, Field(description="The text, when no article is named (or beside its id).")] = None
@@ -133,9 +120,10 @@ class Label(_Answer):
     ] = None
     annotator: Annotated[ForeignId | None, Field(description="The person who gave it.")] = None
     selected_by: Annotated[
-        Literal["held_out", "audit", "disagreement"] | None,
+        Literal["held_out", "audit", "random", "disagreement"] | None,
         Field(
-            description="How the row was chosen: `held_out` for testing and `audit` at random, neither by a model's answer; "
+            description="How the row was chosen: `held_out` for testing, `audit` at random, `random` among the texts that models "
+            "were asked about, to test with where nothing of it trains; none of them by a model's answer. "
             "`disagreement` with a known probability, because two models answer it (`request` says for which)."
         ),
     ] = None
@@ -191,7 +179,7 @@ class Feedback(_Answer):
         return self
 
 
-class PredictionMade(_Event):
+class PredictionMade(EventFields):
     """An answer that serving gave; feedback cites it by `prediction_id`."""
 
     type: Literal["prediction"] = "prediction"
@@ -210,7 +198,7 @@ class PredictionMade(_Event):
     ] = None
 
 
-class TaskSchema(_Event):
+class TaskSchema(EventFields):
     """Labels of a task change: they are renamed, merged, split, retired or added, or an earlier change is undone."""
 
     type: Literal["task_schema"] = "task_schema"
@@ -243,7 +231,7 @@ class TaskSchema(_Event):
         return self
 
 
-class ImportUndo(_Event):
+class ImportUndo(EventFields):
     """An import is taken back: its rows leave the buffer, as if they had never been sent."""
 
     type: Literal["import_undo"] = "import_undo"
@@ -253,16 +241,7 @@ class ImportUndo(_Event):
     reason: Annotated[str | None, Field(min_length=1, max_length=500, description="Why.")] = None
 
 
-class WeakLabelsWithdrawn(_Event):
-    """Weak labels of a task hold no more: its rules were changed, or somebody has labelled their texts."""
-
-    type: Literal["weak_labels_withdrawn"] = "weak_labels_withdrawn"
-    task: TaskName
-    event_ids: Annotated[tuple[EventId, ...], Field(min_length=1, max_length=1_000, description="By their event ids.")]
-    reason: Annotated[str, Field(min_length=1, max_length=500)]
-
-
-class Retrain(_Event):
+class Retrain(EventFields):
     """Somebody asks for a run now."""
 
     type: Literal["retrain"] = "retrain"
@@ -273,7 +252,7 @@ class Retrain(_Event):
     training: Annotated[Overrides | None, Field(description="What the run takes instead of the task file's `training`.")] = None
 
 
-class FeedbackReview(_Event):
+class FeedbackReview(EventFields):
     """A person decided about feedback: by its ids, by who gave it, or by the label-flip alarm that holds it."""
 
     type: Literal["feedback_review"] = "feedback_review"
@@ -296,7 +275,7 @@ class FeedbackReview(_Event):
         return self
 
 
-class Erase(_Event):
+class Erase(EventFields):
     """A user or an article must be forgotten: everything of it is removed, and refused from then on."""
 
     type: Literal["erase"] = "erase"
@@ -311,34 +290,19 @@ class Erase(_Event):
         return self
 
 
-Event = Annotated[
-    Article
-    | Label
-    | Feedback
-    | PredictionMade
-    | TaskSchema
-    | ImportUndo
-    | WeakLabelsWithdrawn
-    | Retrain
-    | FeedbackReview
-    | Erase,
-    Field(discriminator="type"),
-]
-EVENT_TYPES: Mapping[str, type[_Event]] = {
+AnyEvent = (
+    Article | Label | Feedback | PredictionMade | TaskSchema | ImportUndo | WeakLabelsWithdrawn | Retrain | FeedbackReview
+    | LabelCorrection | Erase
+)  # fmt: skip
+EVENT_TYPES: Mapping[str, type[EventFields]] = {
     "article": Article, "label": Label, "feedback": Feedback, "prediction": PredictionMade,
     "task_schema": TaskSchema, "import_undo": ImportUndo, "weak_labels_withdrawn": WeakLabelsWithdrawn, "retrain": Retrain,
-    "feedback_review": FeedbackReview, "erase": Erase,
+    "feedback_review": FeedbackReview, "label_correction": LabelCorrection, "erase": Erase,
 }  # fmt: skip
 TOPIC_OF_TYPE: Mapping[str, str] = {
-    "article": ARTICLES_TOPIC, "prediction": PREDICTIONS_TOPIC,
-    "label": FEEDBACK_TOPIC, "feedback": FEEDBACK_TOPIC, "task_schema": FEEDBACK_TOPIC, "import_undo": FEEDBACK_TOPIC,
-    "weak_labels_withdrawn": FEEDBACK_TOPIC, "retrain": FEEDBACK_TOPIC, "feedback_review": FEEDBACK_TOPIC,
-    "erase": FEEDBACK_TOPIC,
+    **dict.fromkeys(EVENT_TYPES, FEEDBACK_TOPIC), "article": ARTICLES_TOPIC, "prediction": PREDICTIONS_TOPIC,
 }  # fmt: skip
-AnyEvent = (
-    Article | Label | Feedback | PredictionMade | TaskSchema | ImportUndo | WeakLabelsWithdrawn | Retrain | FeedbackReview | Erase
-)
-_ADAPTER: TypeAdapter[AnyEvent] = TypeAdapter(Event)
+_ADAPTER: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="type")])
 
 
 def article_text(title: str, body: str) -> str:
@@ -378,7 +342,10 @@ def parse(
         raise DeadLetterError(reason, field="occurred_at")
     if isinstance(event, Label | Feedback):
         return with_target_read(event, tasks)
-    if isinstance(event, Retrain | TaskSchema | WeakLabelsWithdrawn | PredictionMade):
+    if isinstance(event, LabelCorrection):
+        # Without its text, which the label has: whether spans lie inside is seen when it is applied.
+        return event.model_copy(update={"target": read_target(_task(event.task, tasks), event.target)})
+    if isinstance(event, Retrain | TaskSchema | PredictionMade | WeakLabelsWithdrawn):
         task = _task(event.task, tasks)
         if isinstance(event, PredictionMade):
             check_answer(task, event.answer, event.text)

@@ -15,6 +15,9 @@ from consumers.labelling.offers import BySaid, Held, Offer, Pool, Said
 
 DISAGREEMENT: Literal["disagreement"] = "disagreement"
 """The lane of texts that tell two models apart, and how its labels were chosen."""
+RANDOM: Literal["random"] = "random"
+"""The lane of texts that were served, and how its labels were chosen."""
+SelectedBy = Literal["held_out", "audit", "random", "disagreement"]
 _FAR = 16
 """Digits of a hash that make a number of 64 bits: the second ones here, because a draw goes by the first."""
 
@@ -51,13 +54,15 @@ class Lane:
     """One sentence for people."""
     items: Callable[[Pool, BySaid, Asked], Iterator[Item]]
     decides: Literal["label", "feedback"] = "label"
-    selected_by: Literal["held_out", "audit", "disagreement"] | None = None
+    selected_by: SelectedBy | None = None
     """How the rows are chosen, as label events say it; None: as the answers before say it."""
     origin: Literal["gold", "audit"] = "gold"
     blind: bool = True
     """Whether what others said is kept from who labels. What a model said is shown in no lane."""
     settles: bool = False
     """Whether an answer decides where annotators differ."""
+    on_request: bool = False
+    """Whether it is asked about only when somebody names it: it never runs dry."""
     cannot_tell: bool = False
     """Whether "I cannot tell" is an answer: it is counted, and the verdict holds whatever would have been right."""
 
@@ -82,6 +87,15 @@ def _test(pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:
 def _audit(pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:
     for offer in pool.drawn:
         if (wanted := _wanted(offer, pool, said, asked)) is not None:
+            yield wanted
+
+
+def _random(pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:
+    # What tells two models apart is withheld while they are open: it cannot be a test row too.
+    requested = {one.text_sha256 for one in pool.requested}
+    for offer in pool.served:
+        wanted = None if offer.text_sha256 in requested else _wanted(offer, pool, said, asked)
+        if wanted is not None:
             yield wanted
 
 
@@ -159,6 +173,10 @@ LANES: Mapping[str, Lane] = {
         Lane(
             "audit", "Audit", "Articles drawn at random each week, whatever a model says of them.", _audit,
             selected_by="audit", origin="audit",
+        ),
+        Lane(
+            RANDOM, "Random answers", "Texts that models were asked about, drawn at random, whatever was answered: they decide.",
+            _random, selected_by=RANDOM, on_request=True,
         ),
         Lane(
             "adjudication", "Adjudication", "Texts of which two annotators said different things; your label decides.",

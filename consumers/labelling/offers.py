@@ -10,10 +10,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An article that a person may be asked about: its newest revision."""
+    """An article that a person may be asked about, its newest revision; or the text of a prediction."""
 
     row_id: str
-    article_id: str
+    """Of a text that was served the id of its prediction."""
+    article_id: str | None
     text_sha256: str
     story_id: str | None
     event_time: datetime
@@ -75,6 +76,8 @@ class Pool:
     """Texts whose label was split, newest first, until somebody says which part it is."""
     split: frozenset[str] = frozenset()
     """Labels that were split."""
+    served: Sequence[Offer] = ()
+    """Texts that models were asked about, in the order of the draw."""
     requested: Sequence[Requested] = ()
     """What is asked of a pair of models, in the order of the draw, which says nothing of either model."""
     doubted: Sequence[str] = ()

@@ -17,13 +17,14 @@ from config.tasks import TaskSpec
 from consumers.defence.views import Quarantined
 from consumers.events.schemas import content_sha256
 from consumers.labelling.offers import Held, Offer, Pool, Said
+from consumers.labelling.served import served
 from consumers.rows.eligibility import WEAK
 from consumers.rows.renames import in_force
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot, Tables
 from consumers.training_set.selection import usable_target
 
-READ = ("articles", "article_enrichment", "examples", "example_enrichment", "requests")
+READ = ("articles", "article_enrichment", "examples", "example_enrichment", "requests", "predictions")
 _SHARE_OF_TIME = 10.0
 _MOST_OFFERS = 2_000
 _WEEK = timedelta(days=7)
@@ -61,6 +62,16 @@ class Pools:
             self._known[task.name] = known
         return replace(known.pool, held=[held(one) for one in waiting]), known.labels
 
+    def served_text(self, task: TaskSpec, text_sha256: str) -> Text | None:
+        """Return a text that was drawn of those that models were asked about; None for any other."""
+        known = self._known.get(task.name)
+        drawn = known.pool.served if known is not None else served(self._tables, task)
+        found = next((one for one in drawn if one.text_sha256 == text_sha256), None)
+        rows = self._tables.lookup(
+            "predictions", "prediction_id", [found.row_id] if found else [], ["text", "article_id", "event_time"]
+        )
+        return next((Text(**row) for row in rows.to_pylist()), None)
+
 
 @dataclass(frozen=True, slots=True)
 class _Known:
@@ -96,6 +107,7 @@ def pool(tables: Tables, task: TaskSpec, *, min_quality: float, audit_per_week: 
         measured=frozenset(placed["story_id"].drop_null().to_pylist()),
         changed=_changed(tables, spec) if spec.splits else (),
         split=frozenset(spec.splits),
+        served=served(tables, task),
     )
 
 

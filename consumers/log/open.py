@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from config.clock import Clock, utc_now
 from config.settings import Settings
+from consumers.events.correcting import LabelCorrection
 from consumers.events.schemas import (
     TOPIC_OF_TYPE,
     Erase,
@@ -47,7 +48,9 @@ def removed_events(settings: Settings, topics: Collection[str]) -> str | None:
     return ", ".join(f"those before offset {first} of {part.topic} / {part.partition}" for part, first in firsts.items())
 
 
-def publish(settings: Settings, event: Retrain | FeedbackReview | Erase | Label | TaskSchema | ImportUndo) -> None:
+def publish(
+    settings: Settings, event: Retrain | FeedbackReview | Erase | Label | LabelCorrection | TaskSchema | ImportUndo
+) -> None:
     """Hand what somebody asks for or says, at a command or on the page, over to the daemon that leads, durably."""
     with closing(open_event_log(settings)) as event_log, closing(event_log.sink()) as sink:
         sink.publish(TOPIC_OF_TYPE[event.type], to_bytes(event), key=key_of(event))

@@ -27,6 +27,8 @@ class TextRow:
     """Of feedback; None for what no user said."""
     task: str | None = None
     """Of an example; None for an article."""
+    selected_by: str | None = None
+    """Likewise, how its row was chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Backlog:
         order = pc.sort_indices(waiting, [("event_time", "ascending"), ("row_id", "ascending")])
         chosen = waiting.take(order[:limit])
         columns = ["row_id", "text", "event_time", "article_id"]
-        columns += ["document_id", "anchor", "verdict", "task"] if table == "examples" else []
+        columns += ["document_id", "anchor", "verdict", "task", "selected_by"] if table == "examples" else []
         texts = self._tables.take(table, chosen["_rowid"].to_pylist(), columns)
         found = {row["row_id"]: TextRow(**row) for row in texts.to_pylist()}
         return [found[row_id] for row_id in chosen["row_id"].to_pylist()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import pyarrow as pa
@@ -47,6 +47,19 @@ def training_rows(tables: Tables, document: str) -> list[tuple[str, str]]:
         placed = tables.lookup(enrichment, "row_id", ids, ["row_id", "story_id"], "split = 'train'")
         found += list(zip(placed["row_id"].to_pylist(), placed["story_id"].to_pylist(), strict=True))
     return found
+
+
+def trains(tables: Tables, story_ids: Sequence[str], document: str | None) -> bool:
+    """Return whether an example of one of these stories, or of a document, is on the train side."""
+    of_train = "split = 'train'"
+    if tables.lookup("example_enrichment", "story_id", story_ids, ["row_id"], of_train).num_rows:
+        return True
+    if document is None:
+        return False
+    named = f"document_id = {quoted(document)} OR article_id = {quoted(document)}"
+    rows = tables.scan("examples", ["row_id", "document_id", "article_id"], named)
+    own = rows.filter(pc.equal(_document(rows), document))["row_id"].to_pylist()
+    return bool(tables.lookup("example_enrichment", "row_id", own, ["row_id"], of_train).num_rows)
 
 
 def _placed(tables: Snapshot, texts: str) -> pa.Table:

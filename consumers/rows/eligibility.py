@@ -10,7 +10,9 @@ Role = Literal["train", "test", "anchor", "corrections"]
 """`test` rows decide comparisons; `corrections` are reported beside them and never decide."""
 
 # Chosen without looking at a model's answer: only these may decide a comparison.
-INDEPENDENT = ("gold", "import", "audit", "held_out")
+RANDOM = "random"
+"""Drawn at random among the texts that a model was asked about: a test row, unless its document or story trains already."""
+INDEPENDENT = ("gold", "import", "audit", "held_out", RANDOM)
 WITHHELD = "disagreement"
 """Chosen because two models disagree: such a row judges that pair alone, weighted, and is for nothing else while it is open."""
 WEAK = "weak"

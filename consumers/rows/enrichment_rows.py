@@ -74,7 +74,8 @@ class StoryRow:
 class EnrichmentRows:
     """The two enrichment tables. A row is enriched once; its split changes once at most, from `train` to `dropped` or `test`.
 
-    A label that was withheld until a pair of models is decided is released once, and then counts as enriched anew.
+    Or from `test` to `train`, when it retires; from then on nothing but `dropped` is open to it. A label that was withheld
+    until a pair of models is decided is released once, and then counts as enriched anew.
     """
 
     def __init__(self, tables: Tables, highest_seq: int = 0) -> None:
@@ -141,12 +142,26 @@ class EnrichmentRows:
                 where = f"split = 'train' AND {is_one_of('row_id', ids[start : start + _ROWS_PER_CHANGE])}"
                 rows = self._tables.scan(table, SCHEMAS[table].names, where)
                 changes = [row_ids[row_id] for row_id in rows["row_id"].to_pylist()]
-                for name, values in (("split", [to for to, _ in changes]), ("dropped_because", [why for _, why in changes])):
-                    place = rows.schema.get_field_index(name)
-                    rows = rows.set_column(place, rows.schema.field(name), pa.array(values, pa.string()))
-                self._tables.replace(table, rows)
+                splits, reasons = [to for to, _ in changes], [why for _, why in changes]
+                told: dict[str, Sequence[Any]] = {"split": splits, "dropped_because": reasons}
+                self._tables.replace(table, _changed(rows, told))
                 taken += rows.num_rows
         return taken
+
+    def retire(self, table: str, row_ids: Mapping[str, str], now: datetime, *, as_new: bool) -> int:
+        """Let held-out rows train from now on: why, by id; in one step. Returns how many there were.
+
+        `as_new`: they count as enriched anew, as labels do.
+        """
+        rows = self._tables.lookup(table, "row_id", sorted(row_ids), SCHEMAS[table].names, "split = 'test'")
+        changes: dict[str, Sequence[Any]] = {
+            "split": ["train"] * rows.num_rows, "retired_at": [now] * rows.num_rows,
+            "retired_because": [row_ids[row_id] for row_id in rows["row_id"].to_pylist()],
+        }  # fmt: skip
+        if as_new:
+            changes["enriched_seq"] = [self.next_number() for _row in range(rows.num_rows)]
+        self._tables.replace(table, _changed(rows, changes))
+        return int(rows.num_rows)
 
     def release(self, row_ids: Sequence[str]) -> int:
         """Let labels that were withheld train from now on, as rows that are new. Returns how many were withheld."""
@@ -156,11 +171,8 @@ class EnrichmentRows:
             some = is_one_of("row_id", row_ids[start : start + _ROWS_PER_CHANGE])
             rows = self._tables.scan(table, SCHEMAS[table].names, f"selected_by = {quoted(WITHHELD)} AND {some}")
             numbers = [self.next_number() for _row in range(rows.num_rows)]
-            for name, values in (("selected_by", [RELEASED] * rows.num_rows), ("enriched_seq", numbers)):
-                place = rows.schema.get_field_index(name)
-                field = rows.schema.field(name)
-                rows = rows.set_column(place, field, pa.array(values, field.type))
-            self._tables.replace(table, rows)
+            released_rows: dict[str, Sequence[Any]] = {"selected_by": [RELEASED] * rows.num_rows, "enriched_seq": numbers}
+            self._tables.replace(table, _changed(rows, released_rows))
             released += rows.num_rows
         return released
 
@@ -168,6 +180,15 @@ class EnrichmentRows:
         """Return the rows of both tables, of whatever time, that hold one of these very texts and have a story."""
         suspects = sorted(set(self._texts.among(text_sha256s)))
         return _members(self._tables, is_one_of("text_sha256", suspects)) if suspects else []
+
+
+def _changed(rows: pa.Table, changes: Mapping[str, Sequence[Any]]) -> pa.Table:
+    """Return rows with other values in some columns."""
+    for name, values in changes.items():
+        place = rows.schema.get_field_index(name)
+        field = rows.schema.field(name)
+        rows = rows.set_column(place, field, pa.array(values, field.type))
+    return rows
 
 
 def recent_stories(tables: Tables, before: datetime, window: timedelta) -> list[StoryMember]:

@@ -113,9 +113,14 @@ def example_row(ledger: Row, text: str, *, sequence: int, now: datetime) -> Row:
         **{name: ledger[name] for name in shared},
         "row_id": ledger["event_id"], "text": text, "text_sha256": text_sha256,
         "selected_by": ledger["selected_by"] or ledger["origin"],
-        "answer_sha256": hashlib.sha256("\n".join((ledger["task"], text_sha256, ledger["target"])).encode()).hexdigest(),
+        "answer_sha256": answer_sha256(ledger["task"], text_sha256, ledger["target"]),
         "stored_seq": sequence, "stored_at": now,
     }  # fmt: skip
+
+
+def answer_sha256(task: str, text_sha256: str, target: str) -> str:
+    """Return the hash by which answers to one text are told to say the same; `target` is JSON."""
+    return hashlib.sha256(f"{task}\n{text_sha256}\n{target}".encode()).hexdigest()
 
 
 def _answer_rows(event: Label | Feedback, arrival: Row, accepted: Sequence[str] | None) -> dict[str, Row]:

@@ -2,7 +2,8 @@
 
 What arrived (`articles`, `examples`, `feedback`, `predictions`, `requests`) and what was found out about it
 (`article_enrichment`, `example_enrichment`, `feedback_judgements`) are kept apart: the first are only ever appended to, so that
-no redelivery can touch what enrichment wrote, and a count never reads a text.
+no redelivery can touch what enrichment wrote, and a count never reads a text. One thing changes there: the target of a label
+that a person has corrected (`consumers/rows/label_corrections.py`).
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ _ENRICHMENT = [
 _OUTLINE = _columns("outline", kind=pa.list_(pa.int32()))
 # Added by a later version, so last: how many words the text has, estimated from the beginning of a long one.
 _WORDS = _columns("words", kind=pa.int32())
+# Likewise: when and why a held-out row went to training (consumers/training_set/retiring.py).
+_RETIRED = [*_columns("retired_at", kind=_TIME), *_columns("retired_because")]
 # Copied from the example, so that counting and selecting need no join.
 EXAMPLE_FACTS = ("task", "origin", "selected_by", "verdict", "answer_sha256")
 
@@ -81,6 +84,8 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             *_columns("request"),
             # Of a weak label: what it weighs in training.
             *_columns("weight", kind=pa.float32()),
+            # Of a label that was wrong: what it said at first, as JSON, and the event that corrected it last.
+            *_columns("first_target", "corrected_by"),
         ]
     ),
     "feedback": pa.schema(
@@ -105,7 +110,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         ]
     ),
     "requests": pa.schema([*_required("event_id", "kind", "body"), *_columns("task"), *_ARRIVAL]),
-    "article_enrichment": pa.schema([*_ENRICHMENT, *_OUTLINE, *_WORDS]),
+    "article_enrichment": pa.schema([*_ENRICHMENT, *_OUTLINE, *_WORDS, *_RETIRED]),
     "example_enrichment": pa.schema(
         [
             *_ENRICHMENT,
@@ -114,6 +119,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             *_required("anchor", kind=pa.bool_()),
             *_OUTLINE,
             *_WORDS,
+            *_RETIRED,
         ]
     ),
     # One row for each enriched example that came as feedback; see consumers/defence.

@@ -57,7 +57,7 @@ class _Placed:
         self.of_story: dict[str, dict[str, str]] = defaultdict(dict)
         """Per story its training rows, with the document of each."""
         self.learnt_stories: set[str] = set()
-        enriched = snapshot.scan("example_enrichment", ["row_id", "split", "story_id", "text_sha256"], "split = 'train'")
+        enriched = snapshot.scan("example_enrichment", ["row_id", "story_id", "text_sha256", "retired_at"], "split = 'train'")
         named = snapshot.scan("examples", ["row_id", "document_id", "article_id"])
         for batch in enriched.join(named, "row_id", join_type="inner").to_batches(max_chunksize=10_000):
             for row in batch.to_pylist():
@@ -67,12 +67,13 @@ class _Placed:
                 document.rows.append(row["row_id"])
                 document.stories.add(story)
                 self.of_story[story][row["row_id"]] = name
-                if row["row_id"] in learnt:
+                # One that has retired from the test side never goes back.
+                if row["row_id"] in learnt or row["retired_at"] is not None:
                     document.learnt = True
                     self.learnt_stories.add(story)
 
     def may_move(self, name: str) -> bool:
-        """Return whether no version has seen anything of a document, nor a near copy of one of its texts."""
+        """Return whether no version has seen anything of a document, nor a near copy of its texts, and none has retired."""
         document = self.documents.get(name)
         return document is not None and not document.learnt and self.learnt_stories.isdisjoint(document.stories)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from daemon.cli import completing
 from daemon.cli.output import AsJson, print_json, table
 from daemon.cli.settings import load_settings
 from daemon.views import opening
+
+if TYPE_CHECKING:
+    from daemon.views.history import Entry
 
 
 def register(app: typer.Typer) -> None:
@@ -38,5 +41,10 @@ def history(
     if as_json:
         print_json(found)
         return
-    rows = [(one.at, one.what, one.version or one.subject or one.task, one.before, one.by, one.why) for one in found]
+    rows = [(one.at, one.what, _about(one), one.before, one.by, one.why) for one in found]
     table("History", ("at (UTC)", "what", "version, task or subject", "before", "by", "why"), rows, empty="nothing was done yet")
+
+
+def _about(one: Entry) -> str | None:
+    since = f" ({one.corrected} of its labels corrected since)" if one.corrected else ""
+    return f"{one.version}{since}" if one.version else one.subject or one.task

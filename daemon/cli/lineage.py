@@ -74,12 +74,19 @@ def row(identifier: Annotated[str, typer.Argument(metavar="ID", help="Its id.")]
     from daemon.views.models import lineage  # noqa: PLC0415 - heavy
 
     settings = load_settings()
-    with opening.registry(settings) as registry:
-        found = lineage.of_row(registry, settings.evidence_dir, identifier)
+    with ExitStack() as stack:
+        registry = stack.enter_context(opening.registry(settings))
+        buffer = stack.enter_context(opening.buffer(settings)) if settings.buffer_dir.exists() else None
+        found = lineage.of_row(registry, settings.evidence_dir, identifier, buffer)
     if as_json:
         print_json(found)
         return
     say((found.row_id, "bold"))
+    if found.retired is not None:
+        say(("went to training: ", "faint"), f"{found.retired.at:%Y-%m-%d %H:%M} UTC: {found.retired.why}")
+    if found.corrected is not None:
+        now = _says(found.corrected.now)
+        say(("corrected: ", "faint"), f"it says {now}, at first {_says(found.corrected.first)} (by {found.corrected.by})")
     say(("learnt by: ", "faint"), _listed(found.learnt_by))
     say(("included in: ", "faint"), _listed(found.included_in))
     rows = [

@@ -14,6 +14,7 @@ from config.files.private import keep_private, refusal
 from daemon.cli import (
     backups,
     bootstrap,
+    correcting,
     data,
     dead_letters,
     erasure,
@@ -89,6 +90,7 @@ for group in (
     handing,
     labels,
     review,
+    correcting,
     status,
     explaining,
     top,

@@ -33,6 +33,8 @@ _FORMS: Mapping[str, str] = {
     "signals": "Answer as name=0.5 tag, other=-1 tag; leave out what you cannot tell.",
 }
 _ENDS = 2
+_RANDOM = "random"
+"""As `consumers.labelling.lanes` has it, which would load the kinds for `--help`."""
 
 
 def register(app: typer.Typer) -> None:
@@ -40,14 +42,18 @@ def register(app: typer.Typer) -> None:
     app.command()(review)
 
 
-def review(
+def review(  # noqa: PLR0917 - typer gives every option by name
     task: Annotated[str, typer.Argument(help="Task whose texts are asked about.", autocompletion=completing.tasks)],
     lane: Annotated[
         str,
         typer.Option(
-            help="test, disagreement, conflicts, audit, adjudication or suspicious; left out, the first in which something waits."
+            help="test, disagreement, conflicts, audit, random, adjudication or suspicious; left out, the first with something."
         ),
     ] = "",
+    random: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Ask about N texts drawn at random of those that models answered.", min=1, max=500),
+    ] = None,
     annotator: Annotated[str, typer.Option(help="Your name, as answers keep it; left out, your user name.")] = "",
     limit: Annotated[int, typer.Option(help="At most so many texts.", min=1)] = 50,
     as_json: AsJson = False,
@@ -58,8 +64,15 @@ def review(
     """
     from daemon.labelling import answering  # noqa: PLC0415 - heavy
 
+    if random is not None:
+        if lane not in ("", _RANDOM):
+            message = f"--random asks in lane {_RANDOM}, and --lane names {lane}; leave one of them out"
+            raise UserError(message)
+        lane, limit = _RANDOM, random
     name = answering.annotator_of(annotator or _user())
     with _opened(task, name) as desk:
+        if random is not None:
+            _check_drawn(desk, random)
         if as_json:
             print_json(_look(desk, lane, limit=limit))
         elif sys.stdin.isatty():
@@ -95,6 +108,19 @@ def _look(desk: Desk, lane: str, *, item: str = "", limit: int = 1) -> models.De
         item=item,
         limit=limit,
     )
+
+
+def _check_drawn(desk: Desk, wanted: int) -> None:
+    """Say where fewer texts can be drawn than are wanted. Raises `UserError` where there is none."""
+    there = _look(desk, _RANDOM).lane.waiting
+    if not there:
+        message = (
+            f"no text of task {desk.task.name} can be drawn: no prediction is stored that is not labelled and of which nothing "
+            f"trains. Serving stores what it answers; `perennial review {desk.task.name}` asks about held-out articles"
+        )
+        raise UserError(message)
+    if there < wanted:
+        sys.stderr.write(f"only {counted(there, 'text')} of the {wanted} can be drawn\n")
 
 
 class _Terminal:

@@ -16,9 +16,10 @@ from config.settings import Settings
 from config.tasks import TaskSpec
 from config.words import counted
 from consumers.defence.agreement import relation
-from consumers.events.schemas import MAX_NOTE_CHARS, FeedbackReview, Label
+from consumers.events.event import MAX_NOTE_CHARS
+from consumers.events.schemas import FeedbackReview, Label
 from consumers.events.targets import read_target
-from consumers.labelling.lanes import DISAGREEMENT, Lane, is_doubled
+from consumers.labelling.lanes import DISAGREEMENT, Lane, SelectedBy, is_doubled
 from consumers.labelling.offers import Said
 from consumers.log.open import publish
 from daemon.views.desk import reading
@@ -32,6 +33,7 @@ if TYPE_CHECKING:  # brings LanceDB, which a page that nobody has opened needs n
 KEY = "key:"
 """Begins the name of an annotator who has an API key; nobody else's may."""
 _MOST_NAME = 100
+_INDEPENDENTLY: tuple[SelectedBy, ...] = ("held_out", "audit", "random")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,15 +212,15 @@ def _deciding(name: str, what: Literal["label", "feedback"]) -> Lane:
     return lane
 
 
-def _selected_by(said: Sequence[Said], request: str | None) -> Literal["held_out", "audit", "disagreement"] | None:
+def _selected_by(said: Sequence[Said], request: str | None) -> SelectedBy | None:
     """Return how the rows were chosen that people have labelled before; None: by none of these ways.
 
     `request` is what a pair of models asks of the text now: once the pair is decided, a label of it is like any other.
     """
-    if any(one.selected_by == "held_out" for one in said):
-        return "held_out"
-    if any(one.selected_by == "audit" for one in said):
-        return "audit"
+    ways = {one.selected_by for one in said}
+    for way in _INDEPENDENTLY:
+        if way in ways:
+            return way
     return DISAGREEMENT if request and any(one.selected_by == DISAGREEMENT for one in said) else None
 
 

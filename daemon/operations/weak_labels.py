@@ -12,6 +12,7 @@ from config.settings import Settings
 from config.task_files.weak_labels import KINDS, rules_of
 from config.tasks import TaskSpec, load_tasks
 from consumers.events import schemas as events
+from consumers.events.correcting import WeakLabelsWithdrawn
 from consumers.labelling.weak.figures import Figures, figures
 from consumers.labelling.weak.labelling import find, label
 from consumers.labelling.weak.stored import Changes, changes, withdrawals
@@ -79,7 +80,7 @@ def apply(settings: Settings, seen: Look) -> Applied:
     """
     with closing(open_event_log(settings)) as event_log, closing(event_log.sink()) as sink:
         gone = withdrawals(seen.task.name, seen.changes.withdrawn, _WHY, utc_now())
-        every: list[events.Label | events.WeakLabelsWithdrawn] = [*seen.changes.new, *gone]
+        every: list[events.Label | WeakLabelsWithdrawn] = [*seen.changes.new, *gone]
         for number, event in enumerate(every, start=1):
             sink.publish(events.TOPIC_OF_TYPE[event.type], events.to_bytes(event), key=events.key_of(event))
             if number % _FLUSH_EVERY == 0:

@@ -1,11 +1,17 @@
-"""Before a freeze: labels that fall short on the test side take documents there."""
+"""Before a freeze: labels that fall short on the test side take documents there, and test rows that have served train."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Mapping
+
 import structlog
 
+from config.sections import EnrichSettings
 from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
+from consumers.faults import of_the_machine
+from daemon.training.held_out import share_of
 from registry.store import Registry
 
 _LOGGED_LABELS = 10
@@ -22,3 +28,30 @@ def hold_out_more(buffer: BufferWriter, registry: Registry, task: TaskSpec, test
     for short in found[:_LOGGED_LABELS]:
         counts = {"documents": short.documents, "held_out": short.held_out, "taken": len(short.taken)}
         log.info("label.held_out_more", label=short.label, **counts)
+
+
+def retire(buffer: BufferWriter, registry: Registry, tasks: Mapping[str, TaskSpec], settings: EnrichSettings) -> None:
+    """Let test rows train that have judged models and lie behind the window, in tasks that have enough newer ones."""
+
+    def judged(task: str, row_ids: Collection[str]) -> Collection[str]:
+        return {row_id for row_id, looks in registry.looks.count(task, row_ids).items() if looks}
+
+    try:
+        ready = {name: task for name, task in tasks.items() if _has_enough(task, buffer, registry, settings)}
+        found = buffer.retire(ready, judged) if ready else []
+    except Exception as error:
+        if of_the_machine(error):
+            raise
+        # No row is worth a run: all stay where they are.
+        log.exception("rows.not_retired", next="they stay test rows; the run goes on")
+        return
+    owners = Counter(why for one in found for why in one.labels.values())
+    for why, rows in owners.items():
+        log.info("rows.retired", rows=rows, reason=why, next="they train from now on, and test no version again")
+
+
+def _has_enough(task: TaskSpec, buffer: BufferWriter, registry: Registry, settings: EnrichSettings) -> bool:
+    if not task.promotion.retire_test_rows or buffer.counts(task.name).test == buffer.counts(task.name).test_in_window:
+        return False
+    share = share_of(task, registry, buffer, settings)
+    return share.test_rows >= max(task.promotion.min_test_examples, share.needed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ class Entry(View):
     why: str
     subject: str | None = None
     """What it was done to, where that is neither a version nor the task: `dead letter 17`."""
+    corrected: int = 0
+    """Of a promotion: labels that the version was decided on and that were corrected since."""
 
 
 def entries(registry: Registry, buffer: BufferReader | None, task: str | None, limit: int) -> list[Entry]:
@@ -36,10 +39,11 @@ def entries(registry: Registry, buffer: BufferReader | None, task: str | None, l
 
     Raises `RetryError` when something cannot be read now.
     """
+    touched = _touched(registry, task)
     moves = [
         Entry(
             at=move.moved_at, task=move.task, what=move.kind, version=move.to_version, before=move.from_version, by=move.actor,
-            why=move.reason,
+            why=move.reason, corrected=touched[move.to_version] if move.kind == "promote" else 0,
         )
         for move in registry.versions.newest_moves(task, limit)
     ]  # fmt: skip
@@ -56,3 +60,12 @@ def entries(registry: Registry, buffer: BufferReader | None, task: str | None, l
         for one in registry.audit.newest(task, limit)
     ]  # fmt: skip
     return sorted((*moves, *asked, *noted), key=lambda entry: entry.at, reverse=True)[:limit]
+
+
+def _touched(registry: Registry, task: str | None) -> Counter[str]:
+    """Return by version how many labels were corrected that it had been decided on."""
+    from registry import corrected  # noqa: PLC0415 - heavy, as the registry is
+
+    runs = Counter(run_id for mark in corrected.marks(registry, task) for run_id in mark.decisions)
+    known = registry.runs.several(list(runs)) if runs else {}
+    return Counter({run.version: runs[run.run_id] for run in known.values() if run.version is not None})

@@ -164,9 +164,8 @@ def _outcome(about: About, *, changed: bool, unreadable: bool, problems: list[st
 
 
 def _again(about: About, rows: pa.Table) -> tuple[Words, tuple[Difference, ...]]:
-    recorded, task = Comparison.model_validate(about.comparison), TaskSpec.model_validate(about.task)
-    found = _compared(about, task, recorded, rows) if about.again is None else _looked(about, about.again, task, recorded, rows)
-    decision = Circumstances.model_validate(about.circumstances).decide(found)
+    recorded = Comparison.model_validate(about.comparison)
+    words, found = reached(about, rows)
     # As JSON tells them: a figure that a release adds has its default on both sides.
     left, right = (dict(_flat(one.model_dump(mode="json"))) for one in (recorded, found))
     differences = tuple(
@@ -174,7 +173,15 @@ def _again(about: About, rows: pa.Table) -> tuple[Words, tuple[Difference, ...]]
         for name in sorted(left.keys() | right.keys())
         if left.get(name) != right.get(name)
     )
-    return Words(verdict=decision.verdict, reasons=decision.reasons), differences
+    return words, differences
+
+
+def reached(about: About, rows: pa.Table) -> tuple[Words, Comparison]:
+    """Return what the gate says of these rows and all that it was told beside them, and the comparison that it says it of."""
+    recorded, task = Comparison.model_validate(about.comparison), TaskSpec.model_validate(about.task)
+    found = _compared(about, task, recorded, rows) if about.again is None else _looked(about, about.again, task, recorded, rows)
+    decision = Circumstances.model_validate(about.circumstances).decide(found)
+    return Words(verdict=decision.verdict, reasons=decision.reasons), found
 
 
 def _looked(about: About, again: Again, task: TaskSpec, recorded: Comparison, rows: pa.Table) -> Comparison:

@@ -94,10 +94,10 @@ def sections(
     where = " and ".join(names).capitalize() or "Not in production"
     made = f"{where}; made on {version.created_at:%Y-%m-%d %H:%M} UTC by run `{version.run_id}`."
     plot = () if picture is None else (f"![{_PICTURE}]({picture})",)
-    settings = sorted(flatten(version.lineage.settings).items())
+    settings, corrections = sorted(flatten(version.lineage.settings).items()), standing.corrections(registry, version)
     return [
         Section(version.name, (made, *_erased(version), *_taken_back(registry, version))),
-        Section("Verdict", (_verdict(run), *_sentences(words)), run.reasons if run else ()),
+        Section("Verdict", (_verdict(run), *_sentences(words), *corrections), run.reasons if run else ()),
         *standing.limits(run),
         Section("Comparison", (*plot, _compared(seen)), (), _SCORES if seen else (), _scored(seen)),
         *_probabilities(seen),

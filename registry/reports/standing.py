@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from config.words import counted
+from registry import corrected
 from registry.reports.section import Section
 from registry.runs import Run
+from registry.store import Registry
 from registry.versions import Version
 from trainers.compare.metrics.scale import Scale
 from trainers.compare.readiness import Judged, Readiness
@@ -17,6 +19,15 @@ from trainers.job.fit import Fit
 _JUDGED = ("Metric", "Score", "Deploy", "Review", "Level")
 _FEW = 50
 """With fewer rows on a side a difference may be chance."""
+
+
+def corrections(registry: Registry, version: Version) -> Iterator[str]:
+    """Yield how many labels that the version was decided on were corrected since, if any were."""
+    if found := corrected.since(registry, version.task, version.run_id):
+        yield (
+            f"Since then {counted(len(found), 'correction')} came of labels that it was decided on; the verdict stands as it "
+            f"fell. `perennial verify {version.name} --recompute` says what it would be now."
+        )
 
 
 def limits(run: Run | None) -> Iterator[Section]:

@@ -13,10 +13,13 @@ from consumers.tables.lance import Tables
 from tests.support.buffers import TASKS, article, enrich, feedback, label, opened, stored
 
 OF_LABELS = ["document_id", "accepted_labels", "annotator", "settles", "note", "request"]
+OF_ENRICHMENT = ["words", "retired_at", "retired_because"]
 ADDED = {
-    "examples": [*OF_LABELS, "weight"], "feedback": [*OF_LABELS, "selected_by", "weight"],
-    "example_enrichment": ["words"], "article_enrichment": ["words"],
-}  # fmt: skip
+    "examples": [*OF_LABELS, "weight", "first_target", "corrected_by"],
+    "feedback": [*OF_LABELS, "selected_by", "weight"],
+    "example_enrichment": OF_ENRICHMENT,
+    "article_enrichment": OF_ENRICHMENT,
+}
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from tests.support.stories import ANGLES, START, TEST_FRACTION, Store, vector
 
 arrivals = st.lists(
     st.tuples(
-        st.integers(0, ANGLES), st.integers(0, 4), st.integers(0, 120), st.sampled_from(["label", "label", "anchor", "user"]),
+        st.integers(0, ANGLES), st.integers(0, 4), st.integers(0, 120),
+        st.sampled_from(["label", "label", "anchor", "user", "random"]),
         st.sampled_from([None, *(f"doc {number}" for number in range(6))]), st.booleans(),
     ),
     min_size=1, max_size=40,
@@ -26,7 +27,8 @@ def texts_of(drawn: list[tuple[int, int, int, str, str | None, bool]]) -> list[N
     return [
         NewText(
             f"row {number}", f"{angle}/{copy}", START + timedelta(days=day), vector(angle), anchor=who == "anchor",
-            takes_out=who != "user", document=document, is_part=is_part and document is not None and who != "user",
+            takes_out=who != "user", wanted_for_test=who == "random", document=document,
+            is_part=is_part and document is not None and who != "user",
         )
         for number, (angle, copy, day, who, document, is_part) in enumerate(drawn)
     ]  # fmt: skip

@@ -46,7 +46,13 @@ WITHDRAWN = {
     "type": "weak_labels_withdrawn", "event_id": "e-9", "occurred_at": "2024-05-01T10:00:00Z", "task": "news-topics",
     "event_ids": ["weak-1"], "reason": "rules changed",
 }  # fmt: skip
-VALID = (ARTICLE, LABEL, SPANS, FEEDBACK, RETRAIN, TASK_SCHEMA, PREDICTION, IMPORT_UNDO, ERASE, REVIEW, WITHDRAWN)
+LABEL_CORRECTION = {
+    "type": "label_correction", "event_id": "e-12", "occurred_at": "2024-05-01T10:00:00Z", "task": "news-topics",
+    "label_id": "e-2", "target": {"label": "sport"}, "annotator": "anna",
+}  # fmt: skip
+VALID = (
+    ARTICLE, LABEL, SPANS, FEEDBACK, RETRAIN, TASK_SCHEMA, PREDICTION, IMPORT_UNDO, ERASE, REVIEW, WITHDRAWN, LABEL_CORRECTION,
+)  # fmt: skip
 
 
 def span(start: Any, end: Any, label: Any = "ORG") -> dict[str, Any]:
@@ -93,6 +99,10 @@ BAD_INPUT: dict[str, tuple[Any, str | None, str, str]] = {
     "a review of two things": (REVIEW | {"user_id": "u-1"}, None, "exactly one of", "event_ids, user_id and alarm"),
     "a review of no task's alarm": (without(REVIEW, "event_ids") | {"alarm": "a -> b"}, None, "go together", "both or neither"),
     "a review without a decision": (without(REVIEW, "decision"), "decision", "missing", "add it"),
+    "a correction of no label": (without(LABEL_CORRECTION, "label_id"), "label_id", "missing", "add it"),
+    "a correction by nobody": (without(LABEL_CORRECTION, "annotator"), "annotator", "missing", "add it"),
+    "a correction in another form": (LABEL_CORRECTION | {"target": {"spans": []}}, "target.label", "missing", "add it"),
+    "a correction of an unknown task": (LABEL_CORRECTION | {"task": "weather"}, "task", "'weather' is not defined", "the tasks"),
     "settings of a run out of bounds": (RETRAIN | {"training": {"epochs": 0}}, "training.epochs", "at least 1, got 0", "correct"),
     "a step size without bounds": (RETRAIN | {"training": {"learning_rate": 5}}, "training.learning_rate", "at most 1", "number"),
     "half a row": (RETRAIN | {"training": {"batch_size": 7.5}}, "training.batch_size", "not a whole number", "send one"),

@@ -199,3 +199,20 @@ def test_the_nearest_of_several_leaders_wins() -> None:
         [placement] = stories.place([new(f"follower {number}", vector)])
         assert placement.story_id == apart[number].story_id
         assert placement.split == "train"
+
+
+def test_what_was_drawn_for_testing_is_held_out_whatever_its_hash_says_unless_examples_like_it_train() -> None:
+    old = Member("article", "old", START, X, story_id_of("old"), "train")
+    drawn = NewText("drawn", TRAIN, START, NEAR_X, document="d", wanted_for_test=True)
+    (placed,) = index([old]).place([drawn])
+    assert (placed.split, placed.story_id, placed.dropped) == ("test", old.story_id, ("article",))
+    taught = index([old])
+    taught._trains = lambda stories, document: (list(stories), document) == ([old.story_id], "d")
+    (kept,) = taught.place([drawn])
+    assert (kept.split, kept.dropped) == ("train", ())
+
+
+def test_what_was_drawn_for_testing_beside_an_anchor_is_left_out() -> None:
+    stories = index()
+    first, second = stories.place([new("a", X, anchor=True), NewText("drawn", "a", START, X, wanted_for_test=True)])
+    assert (first.split, second.split) == ("anchor", "dropped")

@@ -15,7 +15,8 @@ from datetime import datetime
 from typing import Any
 
 from config.tasks import TaskSpec
-from consumers.events.schemas import Label, WeakLabelsWithdrawn
+from consumers.events.correcting import WeakLabelsWithdrawn
+from consumers.events.schemas import Label
 from consumers.labelling.weak.labelling import WeakLabel
 from consumers.rows.eligibility import WEAK
 from consumers.rows.event_rows import canonical_json

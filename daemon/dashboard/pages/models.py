@@ -59,7 +59,7 @@ def version(look: Look) -> Response:
     registry = look.sources.reader.registry
     name = f"{look.params['task']}/v{look.params['number']}"
     found = version_views.of_name(registry, name)
-    from registry.reports import cards  # noqa: PLC0415 - loads numpy
+    from registry.reports import cards, standing  # noqa: PLC0415 - load numpy
 
     parts = [one for one in cards.sections(registry, name) if one.title not in _ELSEWHERE]
     beside = look.query.get("beside", "")
@@ -68,6 +68,7 @@ def version(look: Look) -> Response:
     return look.page(
         "version.html", here="Versions", version=found.version, run=found.run, sections=parts, beside=beside, others=others,
         is_champion=alias is not None and alias.version == name,
+        marks=list(standing.corrections(registry, registry.versions.get(name))),
         difference=_difference(look, beside, name) if beside else None,
         words=_words(look, found.version.run_id),
         **_compared(look, found.run, found.version),

@@ -216,6 +216,8 @@ def scope_of(method: str, path: str) -> Scope:
         return "predict"
     if path == "/v1/review" and method in ("GET", "POST"):
         return "correct"
+    if path == "/v1/labels/correct" and method == "POST":
+        return "correct"
     return "admin"
 
 

@@ -23,6 +23,7 @@ from consumers.events import wire
 from consumers.events.answers import stored_answer, target_of
 from consumers.events.cloud_events import Headers
 from consumers.events.errors import explain
+from consumers.events.event import EventId
 from consumers.events.targets import read_target
 from consumers.log.protocols import EventSink
 from daemon.flow.accepted import Accepted, AcceptedFeedback
@@ -33,7 +34,7 @@ Outcome = Literal["accepted", "repeated", "conflict", "refused", "unavailable"]
 _OUTCOMES: Mapping[int, Outcome] = {409: "conflict", 503: "unavailable"}
 _LOCKS = 64
 _ACKNOWLEDGE_S = 10.0
-_EVENT_ID: TypeAdapter[str] = TypeAdapter(events.EventId)
+_EVENT_ID: TypeAdapter[str] = TypeAdapter(EventId)
 
 
 class FeedbackDesk:

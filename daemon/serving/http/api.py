@@ -19,7 +19,7 @@ from daemon.flow.accepted import Accepted
 from daemon.serving import page
 from daemon.serving.access.callers import Guard
 from daemon.serving.access.visitors import Visitors, is_page
-from daemon.serving.http import document, downloads, errors, predicting, reviewing, schemas
+from daemon.serving.http import correcting, document, downloads, errors, predicting, reviewing, schemas
 from daemon.serving.http.errors import ApiError
 from daemon.serving.http.lane import Lane
 from daemon.serving.http.predicting import json_bytes
@@ -63,6 +63,7 @@ def create_app(service: Service) -> FastAPI:
     _add_views(app, service)
     downloads.add(app, service, partial(_slot, service))
     reviewing.add(app, service, dashboard.sources)
+    correcting.add(app, dashboard.sources)
     _add_health(app, service)
     page.add(app, dashboard, visitors)
     return app

@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from consumers.events.schemas import Feedback
 from daemon.serving.access.callers import OPEN_PATHS
-from daemon.serving.http.schemas import ClassifyRequest, PredictRequest, ReviewAnswer
+from daemon.serving.http.schemas import ClassifyRequest, CorrectionOfLabel, PredictRequest, ReviewAnswer
 
 _REF = "#/components/schemas/{model}"
 _BEARER = "bearer"
@@ -40,6 +40,7 @@ REVIEW_BODY = {
     "$ref": _REF.format(model="ReviewAnswer"),
     "oneOf": [_given(name, kind, without=tuple(other for other in _ACTS if other != name)) for name, kind in _ACTS.items()],
 }
+CORRECTION_BODY = {"$ref": _REF.format(model="CorrectionOfLabel")}
 CLASSIFY_BODY = {"$ref": _REF.format(model="ClassifyRequest"), "anyOf": [_given("title"), _given("description")]}
 _SAYS_WHAT = [
     _given("target", "object"),
@@ -78,6 +79,7 @@ def _document(app: FastAPI, *, is_open: bool) -> dict[str, Any]:
             (ClassifyRequest, "validation"),
             (Feedback, "validation"),
             (ReviewAnswer, "validation"),
+            (CorrectionOfLabel, "validation"),
         ],
         ref_template=_REF,
     )

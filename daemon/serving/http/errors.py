@@ -19,7 +19,8 @@ _DEFAULT_REMEDY = "send a value of that form; `perennial schema` prints the JSON
 
 _ADDRESSES = (
     "/v1/tasks, /v1/tasks/{task}/predict, /v1/tasks/{task}/champion, /v1/feedback, /v1/feedback/{event_id}, /v1/models, "
-    "/v1/models/{version}/manifest, /v1/models/{version}/files/{path}, /v1/review, /healthz, /readyz, /metrics"
+    "/v1/models/{version}/manifest, /v1/models/{version}/files/{path}, /v1/review, /v1/labels/correct, /healthz, "
+    "/readyz, /metrics"
 )
 
 log = structlog.get_logger(__name__)

@@ -72,10 +72,10 @@ def _task(service: Service, name: str) -> TaskSpec:
 def _looked(sources: Sources, task: TaskSpec, who: tuple[str | None, str], lane: str, limit: int) -> Desk:
     from daemon.views.desk import reading  # noqa: PLC0415 - brings LanceDB, which a process that nobody asks needs not
 
-    with _explained():
+    with explained():
         reader = sources.reader
         return reading.look(
-            task, _annotator(*who), lane, registry=reader.registry, buffer=reader.buffer, settings=sources.settings, limit=limit
+            task, annotator_of(*who), lane, registry=reader.registry, buffer=reader.buffer, settings=sources.settings, limit=limit
         )
 
 
@@ -83,25 +83,28 @@ def _answered(sources: Sources, task: TaskSpec, who: tuple[str | None, str], ask
     from daemon.labelling import lines  # noqa: PLC0415 - as above
     from daemon.labelling.answering import Desk as Person  # noqa: PLC0415 - as above
 
-    with _explained(), Registry.open(sources.settings.registry_url, clock=sources.clock, create=False) as registry:
-        name = _annotator(*who)
+    with explained(), Registry.open(sources.settings.registry_url, clock=sources.clock, create=False) as registry:
+        name = annotator_of(*who)
         desk = Person(task, name, f"HTTP, {name}"[:200], sources.settings, registry, sources.reader.buffer)
         told = lines.answer(desk, asked.act())
         return {"done": told.done, "said": told.words}
 
 
-def _annotator(key: str | None, given: str) -> str:
-    from daemon.labelling.answering import KEY, annotator_of  # noqa: PLC0415 - as above
+def annotator_of(key: str | None, given: str) -> str:
+    """Return whose answer it is: with an API key its name, else the one that was given."""
+    from daemon.labelling import answering  # noqa: PLC0415 - as above
 
-    return annotator_of(f"{KEY}{key}", key=True) if key is not None else annotator_of(given or "nobody")
+    if key is not None:
+        return answering.annotator_of(f"{answering.KEY}{key}", key=True)
+    return answering.annotator_of(given or "nobody")
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained(remedy: str = "see what `GET /v1/review` offers") -> Iterator[None]:
     """Turn the errors of the desk into refusals."""
     try:
         yield
     except RetryError as error:
         raise ApiError(503, str(error), "ask again in a moment", headers=_AGAIN) from None
     except UserError as error:
-        raise ApiError(422, str(error), "see what `GET /v1/review` offers", field="body") from None
+        raise ApiError(422, str(error), remedy, field="body") from None

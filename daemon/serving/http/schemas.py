@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from config.kinds import catalog as kinds
 from config.kinds.signals.models import ShownSignal
-from consumers.events.schemas import ArticleId, Text, article_text
+from consumers.events.event import ArticleId
+from consumers.events.schemas import Text, article_text
 from daemon.views.models.versions import Version
 from daemon.views.tasks import TaskSummary
 
@@ -227,6 +228,25 @@ class Reviewed(_Schema):
     """False: nothing was changed, because another person was quicker or the text is not asked about any more."""
     said: str
     """The same for people."""
+
+
+class CorrectionOfLabel(_Schema):
+    """What a label that was wrong says from now on."""
+
+    label_id: Annotated[str, Field(min_length=1, max_length=1_000, description="The event id that the label came under.")]
+    target: Annotated[dict[str, Any], Field(description="What is right.")]
+    reason: Annotated[str, Field(min_length=1, max_length=1_000, description="Why, for people; kept for good.")]
+    annotator: Annotated[
+        str, Field(max_length=100, description="Who corrects it: with an API key its name, whatever is given here.")
+    ] = ""
+
+
+class Corrected(_Schema):
+    """A correction that was taken in."""
+
+    label_id: str
+    in_force: str
+    """When, in words."""
 
 
 class Models(_Schema):

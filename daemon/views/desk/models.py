@@ -84,6 +84,8 @@ class LaneView(View):
     blind: bool
     cannot_tell: bool = False
     """Whether "I cannot tell" is an answer here."""
+    on_request: bool = False
+    """Whether it is asked about only when it is named."""
 
 
 class Progress(View):

@@ -110,7 +110,9 @@ def look(
     widget = form_of(task).widget
     seen = see(task, annotator, registry=registry, buffer=buffer, settings=settings)
     queued = {name: seen.queue(name) for name in LANES}
-    chosen = lane_of(lane or next((name for name, items in queued.items() if items), next(iter(LANES))))
+    chosen = lane_of(
+        lane or next((name for name, items in queued.items() if items and not LANES[name].on_request), next(iter(LANES)))
+    )
     items = [_named(seen, chosen, item, buffer)] if item else queued[chosen.name][:limit]
     lanes = {
         one.name: models.LaneView(
@@ -121,6 +123,7 @@ def look(
             decides=one.decides,
             blind=one.blind,
             cannot_tell=one.cannot_tell,
+            on_request=one.on_request,
         )
         for one in LANES.values()
     }

@@ -7,20 +7,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from config.errors import UserError
 from daemon.views.view import View
 from registry import lineage
-from registry.evidence import bundle, names
 from registry.lineage import Family
 from registry.runs import Verdict
 
 if TYPE_CHECKING:
     from consumers.buffer.reader import BufferReader
+    from consumers.rows.label_corrections import Course
     from registry.store import Registry
-
-log = structlog.get_logger(__name__)
 
 
 class OfCorrection(View):
@@ -83,10 +79,30 @@ class Part(View):
     opponent: dict[str, Any] | None
 
 
+class Retired(View):
+    """When a test row went to training, and why."""
+
+    at: datetime
+    why: str
+
+
+class CorrectedLabel(View):
+    """What a label said at first, and says now."""
+
+    first: dict[str, Any]
+    now: dict[str, Any]
+    by: str
+    """The event that corrected it last."""
+
+
 class OfRow(View):
     """Where one row was learnt and tested."""
 
     row_id: str
+    retired: Retired | None = None
+    """None: it has not gone from the test side to training."""
+    corrected: CorrectedLabel | None = None
+    """None: it says what it said at first."""
     learnt_by: tuple[str, ...]
     included_in: tuple[str, ...]
     decisions: tuple[Part, ...]
@@ -145,11 +161,15 @@ def of_version(registry: Registry, buffer: BufferReader | None, name: str, *, li
     )
 
 
-def of_row(registry: Registry, evidence_dir: Path, row_id: str) -> OfRow:
-    """Return where a row was learnt and which verdicts it took part in. Raises `UserError` where neither is known."""
+def of_row(registry: Registry, evidence_dir: Path, row_id: str, buffer: BufferReader | None = None) -> OfRow:
+    """Return where a row was learnt and which verdicts it took part in; with the buffer, also whether it has retired.
+
+    Raises `UserError` where none of it is known.
+    """
     learners = lineage.learners_of(registry, row_id)
     decisions = _decisions(registry, evidence_dir, row_id)
-    if not learners and not decisions:
+    course = buffer.labels.course(row_id) if buffer is not None else None
+    if not learners and not decisions and (course is None or not (course.retired_at or course.corrected)):
         message = (
             f"no version has learnt row {row_id[:200]!r}, and no verdict that is known was reached on it. Rows are called by "
             "the event id of their label; looks go with buffer.retention_days, evidence with the record of its run"
@@ -158,24 +178,27 @@ def of_row(registry: Registry, evidence_dir: Path, row_id: str) -> OfRow:
     included: list[str] = []
     for task in dict.fromkeys(name.rsplit("/", 1)[0] for name in learners):
         included += Family.of(registry, task).including(learners)
-    return OfRow(row_id=row_id, learnt_by=tuple(learners), included_in=tuple(included), decisions=decisions)
+    return OfRow(
+        row_id=row_id, retired=_retired(course), corrected=_corrected(course), learnt_by=tuple(learners),
+        included_in=tuple(included), decisions=decisions,
+    )  # fmt: skip
+
+
+def _retired(course: Course | None) -> Retired | None:
+    return (
+        None if course is None or course.retired_at is None else Retired(at=course.retired_at, why=course.retired_because or "")
+    )
+
+
+def _corrected(course: Course | None) -> CorrectedLabel | None:
+    if course is None or course.corrected is None:
+        return None
+    found = course.corrected
+    return CorrectedLabel(first=json.loads(found.first), now=json.loads(found.target), by=found.by)
 
 
 def _decisions(registry: Registry, evidence_dir: Path, row_id: str) -> tuple[Part, ...]:
-    """Return the verdicts, by the looks and by the evidence.
-
-    A look is counted for test rows alone, and only where the models answered differently: the evidence knows the others.
-    """
-    rows: dict[str, dict[str, Any] | None] = dict.fromkeys(lineage.looks_at(registry, row_id))
-    for name in registry.evidence.names():
-        run_id = names.run_of(name)
-        try:
-            row = bundle.row_of(bundle.path_of(evidence_dir, name), row_id)
-        except UserError as error:
-            log.debug("lineage.unread", run_id=run_id, reason=str(error))
-            continue
-        if row is not None:
-            rows[run_id] = row
+    rows = lineage.parts_of(registry, evidence_dir, row_id)
     known = registry.runs.several(list(rows))
     found = sorted((run for run in known.values() if run.finished), key=lambda run: (run.created_at, run.run_id))
     return tuple(

@@ -74,7 +74,7 @@ class Verification(View):
 
 def of(settings: Settings, registry: Registry, name: str) -> Verification:
     """Verify the verdict on a version or of a run. Raises `UserError` where there is none, or no bundle of it."""
-    run = _run(registry, name)
+    run = run_of(registry, name)
     recorded = registry.evidence.of_run(run.run_id)
     path = bundle.path_of(settings.evidence_dir, run.run_id)
     if recorded is None:
@@ -111,7 +111,8 @@ def of_file(path: Path) -> Verification:
     return _view(checking.check(path, None, None), None)
 
 
-def _run(registry: Registry, name: str) -> Run:
+def run_of(registry: Registry, name: str) -> Run:
+    """Return a run, or the run that made a version. Raises `UserError` where there is no record of it."""
     if "/" in name:
         run_id = registry.versions.get(name).run_id
         run = registry.runs.find(run_id)

@@ -1,0 +1,111 @@
+"""Puts corrections of labels in force, and marks the verdicts that the labels took part in. No alias moves by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from config.settings import Settings
+from config.tasks import TaskSpec
+from config.words import named
+from consumers.buffer.writer import BufferWriter
+from consumers.faults import in_words, of_the_machine
+from consumers.rows.event_rows import canonical_json
+from consumers.rows.label_corrections import LabelCorrection
+from daemon.training.run_folders import RunFolders
+from daemon.training.telling import Teller
+from registry import corrected, lineage
+from registry.store import Registry
+
+_LOOK_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class LabelCorrectionsTask:
+    """Looks for corrections that are stored and not in force. One thread steps."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        tasks: Callable[[], Mapping[str, TaskSpec]],
+        buffer: BufferWriter,
+        registry: Registry,
+        fencing_token: int,
+    ) -> None:
+        self._settings = settings
+        self._tasks = tasks
+        self._buffer = buffer
+        self._registry = registry
+        self._teller = Teller(settings, registry, fencing_token)
+        self._folders = RunFolders(settings, registry.runs)
+        self._writes = -1
+        self._cards: set[str] = set()
+        """Runs whose cards do not tell of a correction yet."""
+        self._refused: set[str] = set()
+        self._refused_under: Mapping[str, TaskSpec] = {}
+
+    def step(self) -> float:
+        """Look once; return the seconds until the next look. Raises `RetryError`, and `StopError` where it leads no longer."""
+        writes, tasks = self._buffer.writes, self._tasks()
+        if tasks is not self._refused_under:
+            self._refused, self._refused_under = set(), tasks
+        elif writes == self._writes:
+            return _LOOK_S
+        for one, why_not in self._buffer.corrections_due(self._refused):
+            refusal = why_not or self._tried(one)
+            if refusal is not None:
+                self._refused.add(one.event_id)
+                log.warning(
+                    "label.not_corrected", event_id=one.event_id, task=one.task, reason=refusal, next="the label stays as it is"
+                )  # fmt: skip
+        self._write_cards()
+        self._writes = writes
+        return _LOOK_S
+
+    def _tried(self, one: LabelCorrection) -> str | None:
+        """Put a correction in force; return why that failed, None where it did not."""
+        try:
+            self._apply(one)
+        except Exception as error:
+            if of_the_machine(error):
+                raise
+            # One correction must not hold up the others, now and at every later start.
+            log.exception("label.correction_failed", event_id=one.event_id, task=one.task)
+            return f"the program failed on it ({in_words(error)}); please report this"
+        return None
+
+    def _apply(self, one: LabelCorrection) -> None:
+        label = self._buffer.labels.find(one.label_id)
+        decisions: list[str] = []
+        if label is not None and canonical_json(label.target) != one.target:
+            decisions = lineage.decided_on(self._registry, self._settings.evidence_dir, one.label_id)
+            # Recorded before it is done: after a crash in between it is not recorded twice.
+            corrected.record(
+                self._registry, one.task, event_id=one.event_id, actor=_who(one), reason=one.note or "no reason given",
+                subject=self._subject(decisions), decisions=decisions,
+                learnt_by=lineage.learners_of(self._registry, one.label_id),
+            )  # fmt: skip
+        changed = self._buffer.correct_label(one)
+        log.info("label.corrected", event_id=one.event_id, task=one.task, changed=changed, decisions=decisions)
+        self._cards.update(decisions)
+
+    def _write_cards(self) -> None:
+        """Write the cards of the versions whose verdicts were marked, each once however many labels there were."""
+        for run in self._registry.runs.several(self._cards).values() if self._cards else ():
+            if run.version is not None and (folder := self._folders.of(run)).is_dir():
+                task = self._tasks().get(run.task)
+                self._teller.card(run, folder, None if task is None else task.promotion)
+        self._cards.clear()
+
+    def _subject(self, decisions: list[str]) -> str:
+        """Return what was corrected, in words and without its id: an entry stays when the label is erased."""
+        runs = self._registry.runs.several(decisions)
+        touched = [run.version or run.run_id for run in runs.values()]
+        return f"a label that decided {named(touched)}" if touched else "a label that decided nothing"
+
+
+def _who(one: LabelCorrection) -> str:
+    return f"{one.annotator} ({one.source})" if one.source else one.annotator
