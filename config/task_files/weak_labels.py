@@ -234,6 +234,8 @@ def _of_tag(name: str, task: TaskSpec) -> str | None:
 def _of_label(name: str, task: TaskSpec) -> str | None:
     if name in task.training.exclude_labels:
         return "which training.exclude_labels excludes; remove one of them"
+    if name in task.gone:
+        return "which is retired or split; remove one of them"
     if name in task.renames:
         return f"which renames calls {task.renames[name]!r} now; write that"
     if not task.accepts_label(name):

@@ -85,11 +85,11 @@ def in_words(task: Task) -> dict[str, str]:
 
 def _told(task: Task) -> dict[str, str]:
     """Return what a task tells apart: its labels, or what it declares in their place."""
+    keywords = "; keywords answer while there is no champion" if task.keywords is not None else ""
     if task.declared:
         names = ", ".join(one.name for one in task.declared)
-        keywords = "; keywords answer while there is no champion" if task.keywords is not None else ""
         return {"dimensions" if task.dimensions else "signals": f"{names}{keywords}"}
-    return {"labels": f"{task.labels}: {', '.join(task.label_names) or 'learnt from the data'}"}
+    return {"labels": f"{task.labels}: {', '.join(task.label_names) or 'learnt from the data'}{keywords}"}
 
 
 def refuse_unknown(task: str, settings: Settings, registry: Registry) -> None:

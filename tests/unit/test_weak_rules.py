@@ -57,6 +57,7 @@ def test_a_rule_that_cannot_be_meant_is_refused(rule: dict[str, Any], said: str)
         ({"labels": "closed", "label_names": ("economy",)}, "label_names of this closed task lacks"),
         ({"training": {"exclude_labels": ("sport",)}}, "exclude_labels excludes"),
         ({"renames": {"sport": "sports"}}, "'sports' now"),
+        ({"retired": ("sport",)}, "retired or split"),
         ({"weak": {"otherwise": "x", "prior": {"x": 0.9, "sport": 0.2}}}, "adds up to 1.1"),
         ({"kind": "multilabel", "weak": {"otherwise": "x"}}, "needs one label a text"),
         ({"kind": "signals", "signals": (CRIME,)}, "no `category:tag` of this task"),

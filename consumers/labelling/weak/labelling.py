@@ -305,7 +305,7 @@ def _believed(found: Found, precision: Sequence[label_model.Floats]) -> dict[str
 
 def _may_be_given(task: TaskSpec, name: str) -> bool:
     """Return whether a label that people or models brought, and no rule, may become a weak one."""
-    return task.accepts_label(name) and name not in task.training.exclude_labels
+    return task.teaches(name) and name not in task.training.exclude_labels
 
 
 def _with_silence(votes: label_model.Votes, label: int) -> label_model.Votes:
