@@ -36,6 +36,7 @@ from daemon.cli import (
     report,
     review,
     runs,
+    source,
     status,
     top,
     topics,
@@ -100,6 +101,7 @@ for group in (
 ):
     group.register(app)
 app.add_typer(data.app, name="data")
+app.add_typer(source.app, name="source")
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(topics.app, name="topics")
 app.add_typer(keys.app, name="keys")
