@@ -7,7 +7,7 @@ In portions, each a transaction of its own, so that nobody waits for more than m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,6 +31,7 @@ from registry.pools import look_name
 from registry.store import Registry
 
 _PORTION = 5_000
+_ALLOWANCE_REFILLS = timedelta(days=366)
 _KEPT_RUNS = 20
 """Of each task, whatever their age: what status and the trigger policy go by."""
 
@@ -58,10 +59,14 @@ def forget_looks(registry: Registry, before: datetime, *, fencing_token: int | N
 
 
 def forget_pools(registry: Registry, before: datetime, *, fencing_token: int | None = None) -> int:
-    """Remove pools that were closed before a moment, with their requests and the counts of their looks; return how many pools."""
+    """Remove pools that were closed before a moment, with their requests and the counts of their looks; return how many pools.
+
+    What a pair's test took of its task's allowance counts for a year: such a pool stays for as long.
+    """
+    spent_before = min(before, registry.clock() - _ALLOWANCE_REFILLS)
     with registry.database.write() as connection:
         check_token(connection, fencing_token)
-        closed = pools.c.closed_at < before
+        closed = (pools.c.closed_at < before) & (pools.c.test.is_(None) | (pools.c.closed_at < spent_before))
         old = connection.execute(sa.select(pools.c.pool_id, pools.c.run_id, pools.c.looks).where(closed).limit(_PORTION)).all()
         for some in portions([row.pool_id for row in old]):
             connection.execute(sa.delete(review_requests).where(review_requests.c.pool_id.in_(some)))

@@ -131,3 +131,14 @@ def test_pairs_of_a_task_share_its_allowance_and_a_test_that_was_begun_goes_on(r
     assert closed is not None
     assert closed.test is not None
     assert math.isinf(closed.test.planned)
+
+
+def test_a_pool_whose_test_took_of_the_allowance_stays_until_that_is_refilled(registry: Registry, clock: Clock) -> None:
+    pool = opened(registry)
+    begun = registry.pools.begin_test(pool.pool_id, 2_000.0)
+    registry.pools.close(pool.pool_id, "kept", "")
+    clock.forward(200 * 86_400)
+    assert retention.forget_pools(registry, clock()) == 0
+    assert registry.pools.begin_test(wanted(registry, "r-3").pool_id, 2_000.0).level < begun.level
+    clock.forward(200 * 86_400)
+    assert retention.forget_pools(registry, clock()) == 1
