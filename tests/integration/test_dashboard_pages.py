@@ -191,6 +191,8 @@ def test_texts_of_rows_are_for_who_may_review(client: httpx.Client, keys: dict[s
     hidden = client.get(f"/ui/runs/{run.run_id}").text
     sign_in(client, keys["correct"])
     shown = client.get(f"/ui/runs/{run.run_id}").text
+    # What was measured and what decided it is for everybody who looks, wherever the run is shown.
+    assert all('class="told"' in page for page in (hidden, client.get(f"/ui/tasks/{NAME}").text))
     assert "the log began" not in hidden
     assert "the log began" in shown
     assert looked_at.RTL not in hidden

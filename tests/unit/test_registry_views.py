@@ -14,6 +14,7 @@ from config.errors import UserError
 from daemon.views.models import changes
 from registry import collection, promotion
 from registry.artifacts.local import LocalArtifacts
+from registry.evidence.in_words import InWords
 from registry.reports import cards
 from registry.reports.diff import between, flatten
 from registry.reports.plots import plot
@@ -263,6 +264,8 @@ class TestCards:
         assert not any(zero in card for zero in ("Replayed rows", "0 anchor", "longer than the model reads")), "zeros say nothing"
         assert cards.PLOT_FILE in card
         assert cards.PLOT_FILE not in cards.card(registry, version.name)
+        words = InWords(measured="v2 may be better.", decides="37 answers would decide.")
+        assert "v2 may be better. 37 answers would decide." in cards.card(registry, version.name, words=words)
         assert [section.title for section in cards.sections(registry, version.name)][1:3] == ["Verdict", "Comparison"]
         assert (tmp_path / "card" / cards.PLOT_FILE).read_bytes().startswith(b"\x89PNG")
         assert len(cards.read_history(history)) == 9

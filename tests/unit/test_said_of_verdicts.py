@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 
 from config.task_files.sections import Promotion
 from registry import gate, promotion, reach
-from registry.evidence.in_words import InWords, lack_of, tell
+from registry.evidence.in_words import InWords, lack_of, of_run, tell
+from registry.pools import Drawn
 from registry.store import Registry
 from tests.support.registries import add_version
 from tests.support.scored import topics
@@ -81,6 +82,39 @@ def test_what_held_a_promotion_up_is_the_second_sentence() -> None:
     assert said(seen(), verdict="keep", reasons=told).decides == (
         "It passed, but promotion.mode is manual. Promote it with `perennial models promote x`."
     )
+
+
+def test_without_a_policy_no_number_of_rows_is_named() -> None:
+    words = tell(undecided(), None, version="news-topics/v18", verdict="insufficient_evidence", reasons=("Too few test rows.",))
+    assert words.decides == "Too few test rows."
+    assert words.measured == said(undecided()).measured
+
+
+def test_a_run_is_told_with_what_people_are_asked_of_its_own_pair(registry: Registry) -> None:
+    run = registry.runs.create(TASK, "request:1", "asked for", full=False)
+    assert run is not None
+    assert of_run(registry, run, POLICY) is None
+    comparison = undecided().model_dump(mode="json")
+    run = registry.runs.update(
+        run.run_id,
+        state="decided",
+        verdict="insufficient_evidence",
+        reasons=["Few."],
+        comparison=comparison,
+        version=f"{TASK}/v18",
+    )
+    told = of_run(registry, run, POLICY)
+    assert told is not None
+    assert "310 more test rows" in told.decides
+    pool = registry.pools.want(task=TASK, run_id=run.run_id, candidate=f"{TASK}/v18", champion=f"{TASK}/v3", seed=1)
+    drawn = [Drawn(f"{number:064x}", 1, 0.5, number // 5) for number in range(10)]
+    registry.pools.open(pool.pool_id, rows=10, differ=10, sizes=[0, 10], bounds=[], drawn=drawn)
+    registry.pools.ask(pool.pool_id, 0, {"event_id": "e", "type": "label.requested", "task": TASK})
+    told = of_run(registry, run, POLICY)
+    assert told is not None
+    assert "5 texts" in told.decides
+    later = registry.runs.update(run.run_id, comparison={**comparison, "metric": "of_a_later_release", "scale": {"what": 1}})
+    assert of_run(registry, later, POLICY) is None
 
 
 def test_errors_in_their_unit_are_no_percentages() -> None:
