@@ -83,7 +83,8 @@ def forget(connection: Connection, event_ids: Collection[str]) -> None:
     for some in portions(sorted(event_ids)):
         connection.execute(sa.delete(desk).where(desk.c.event_id.in_(some)))
     if event_ids:
-        connection.execute(sa.delete(desk).where(desk.c.did != "label"))
+        # So do labels that no event of its own says: those that corrected others.
+        connection.execute(sa.delete(desk).where((desk.c.did != "label") | desk.c.event_id.is_(None)))
 
 
 def _insert(connection: Connection, done: Done) -> None:

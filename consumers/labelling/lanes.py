@@ -17,6 +17,8 @@ DISAGREEMENT: Literal["disagreement"] = "disagreement"
 """The lane of texts that tell two models apart, and how its labels were chosen."""
 RANDOM: Literal["random"] = "random"
 """The lane of texts that were served, and how its labels were chosen."""
+SUSPICIOUS: Literal["suspicious"] = "suspicious"
+"""The lane of labels in doubt."""
 SelectedBy = Literal["held_out", "audit", "random", "disagreement"]
 _FAR = 16
 """Digits of a hash that make a number of 64 bits: the second ones here, because a draw goes by the first."""
@@ -61,6 +63,8 @@ class Lane:
     """Whether what others said is kept from who labels. What a model said is shown in no lane."""
     settles: bool = False
     """Whether an answer decides where annotators differ."""
+    corrects: bool = False
+    """Whether labels in doubt that say otherwise are corrected themselves."""
     on_request: bool = False
     """Whether it is asked about only when somebody names it: it never runs dry."""
     cannot_tell: bool = False
@@ -183,9 +187,9 @@ LANES: Mapping[str, Lane] = {
             _adjudication, blind=False, settles=True,
         ),
         Lane(
-            "suspicious", "Suspicious labels",
+            SUSPICIOUS, "Suspicious labels",
             "Labelled texts whose labels may be wrong, as the last look found; your label decides.",
-            _suspicious, settles=True,
+            _suspicious, settles=True, corrects=True,
         ),
         Lane(
             "changed", "Changed labels", "Texts whose label was split: they count for nothing until you say which part it is.",

@@ -19,16 +19,20 @@ from consumers.defence.agreement import relation
 from consumers.events.event import MAX_NOTE_CHARS
 from consumers.events.schemas import FeedbackReview, Label
 from consumers.events.targets import read_target
+from consumers.labelling.doubts import doubt as doubts_file
 from consumers.labelling.lanes import DISAGREEMENT, Lane, SelectedBy, is_doubled
 from consumers.labelling.offers import Said
 from consumers.log.open import publish
+from daemon.labelling import correcting
 from daemon.views.desk import reading
+from registry.audit import By
 from registry.desk import Done
 from registry.store import Registry
 
 if TYPE_CHECKING:  # brings LanceDB, which a page that nobody has opened needs not
     from consumers.buffer.reader import BufferReader
     from consumers.labelling.reading import Text
+    from consumers.rows.label_corrections import LabelRow
 
 KEY = "key:"
 """Begins the name of an annotator who has an API key; nobody else's may."""
@@ -90,6 +94,8 @@ class Desk:
             request = None
         elif request is None:
             return Told("Nothing was sent: the pair of models that this text was asked for is decided.", done=False)
+        if lane.corrects and (told := self._corrected(lane, item, target, text.text, note)) is not None:
+            return told
         event = Label(
             # Rises with time: of several labels of one text, all with the text's own time, the newest has the highest id.
             event_id=f"desk-{time.time_ns():020d}-{secrets.token_hex(4)}",
@@ -104,6 +110,27 @@ class Desk:
             self.task.name, lane.name, item, self.annotator, "label", event_id=event.event_id, said=event.target
         )
         return Told(self._label_told(lane, item, event, others, text.text), done=True)
+
+    def _corrected(self, lane: Lane, item: str, target: Mapping[str, Any], text: str, note: str) -> Told | None:
+        """Correct the labels in doubt of a text that say otherwise; None where none does: then a label settles it as it is."""
+        wrong = [label for label in self._in_doubt(item, text) if relation(label.target, target) != "same"]
+        if not wrong:
+            return None
+        at = correcting.At(self.settings, {self.task.name: self.task}, self.registry, self.buffer)
+        by = By(f"{self.annotator} ({self.source})", _note(note) or "a label in doubt, corrected at the desk")
+        for label in wrong:
+            correcting.correct(at, label.label_id, target, annotator=self.annotator, by=by)
+        self.registry.desk.add(self.task.name, lane.name, item, self.annotator, "label", said=target)
+        mine = reading.in_words(target, text)
+        return Told(f"{mine}. {counted(len(wrong), 'label')} corrected; verdicts that took part are marked.", done=True)
+
+    def _in_doubt(self, item: str, text: str) -> list[LabelRow]:
+        """Return the labels of a text that the last look doubts: the one that counts, and others of the very text."""
+        doubts = doubts_file.read(self.settings.suspicious_dir, self.task.name)
+        doubt = next((one for one in doubts.doubts if one.text_sha256 == item), None) if doubts is not None else None
+        ids = () if doubt is None else (doubt.example_id, *doubt.beside)
+        found = [label for label_id in ids if (label := self.buffer.labels.find(label_id)) is not None]
+        return [label for label in found if label.text == text and label.verdict is None and not label.is_weak]
 
     def decide(self, item: str, accept: str | None, note: str = "") -> Told:
         """Accept one of the answers of users about a text, which settles the others, or reject all of them (None).

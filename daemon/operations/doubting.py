@@ -67,7 +67,7 @@ def _contradicted(tables: Snapshot, rows: pa.Table, task: TaskSpec, most: int) -
             side=members[one.place]["split"], beside=(),
         )
         for one in confident.in_doubt(probabilities, labels)
-        if not members[one.place]["settles"]
+        if not members[one.place]["settled"]
     ]  # fmt: skip
     judged = int(np.isfinite(probabilities).all(axis=1).sum()) if len(ids) else 0
     carried = {name: len(np.unique(groups[labels == at])) for name, at in number.items()}

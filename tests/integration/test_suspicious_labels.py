@@ -13,6 +13,7 @@ import pytest
 from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
+from consumers.events.schemas import content_sha256
 from consumers.labelling.doubts.doubt import Doubt, ranked, read
 from consumers.labelling.lanes import Asked
 from consumers.labelling.offers import Pool, Said
@@ -20,6 +21,8 @@ from consumers.labelling.queue import OnTheWay, queue
 from consumers.rows.backlog import TextRow
 from daemon.operations import doubting
 from tests.support.buffers import NOW, TASKS, TOPICS, feedback, finding, judge, label, opened, spans, stored
+from tests.support.desks import Newsroom
+from tests.support.tables import rows_of
 
 TASK = TOPICS.model_copy(update={"new_label_min_examples": 1})
 
@@ -166,3 +169,23 @@ def test_several_signs_of_one_text_are_one_doubt() -> None:
     [one] = ranked([doubt("contradicted", 0.7, suggested={"label": "B"}), doubt("same_text", 1.0, beside=("o",))])
     assert one.sorts == ("contradicted", "same_text")
     assert (one.score, one.suggested, one.beside) == (1.0, {"label": "B"}, ("o",))
+
+
+def test_an_answer_in_the_lane_corrects_the_labels_themselves_or_settles_what_was_right(tmp_path: Path) -> None:
+    wrong, right = "goal in the last minute", "vote number 1 of the day"
+    with Newsroom(tmp_path) as room:
+        twice = [label(f"import-{n}", wrong, name, task=room.task.name) for n, name in enumerate(("A", "B"))]
+        fill(room.buffer, [*twice, label("import-9", right, "A", task=room.task.name)])
+        doubting.look(room.settings, room.task, room.buffer, now=room.clock())
+        [item] = room.look(lane="suspicious").items
+        assert (item.text, item.said) == (wrong, ()), "blind"
+        assert room.desk().say("suspicious", item.item, {"label": "A"}).done
+        assert room.look(lane="suspicious").items == (), "though the file still lists it"
+        room.take_in()
+        assert [one.label_id for one in room.buffer.labels.corrections()] == ["import-1"], "the one that said otherwise"
+        assert rows_of(room.buffer.folder, "examples", ["row_id"]).num_rows == 3, "no second label"
+        confirmed = content_sha256(right)
+        assert room.desk().say("suspicious", confirmed, {"label": "A"}).done
+        room.take_in()
+        settling = [row for row in rows_of(room.buffer.folder, "examples", ["text", "settles"]).to_pylist() if row["settles"]]
+    assert settling == [{"text": right, "settles": True}]

@@ -35,7 +35,7 @@ def same_texts(rows: pa.Table) -> list[Doubt]:
         counts = members[0]
         given = as_target(counts["target"])
         against = [one for one in members[1:] if relation(given, as_target(one["target"])) == "contrary"]
-        if against and not counts["settles"]:
+        if against and not counts["settled"]:
             found.append(_doubt(counts, "same_text", as_target(against[0]["target"]), 1.0, against))
     return found
 
@@ -68,7 +68,7 @@ def _of_story(members: Rows, place: dict[str, int], unit: npt.NDArray[np.float32
         near = [other for other in np.flatnonzero(alike[at] >= LEAST_COSINE) if other != at]
         against = [other for other in near if relation(targets[at], targets[other]) == "contrary"]
         said = Counter(members[other]["target"] for other in near)
-        if not against or one["settles"]:
+        if not against or one["settled"]:
             continue
         most = max((members[other]["target"] for other in against), key=lambda target: (said[target], target))
         # With itself: of two copies that differ both are shown.

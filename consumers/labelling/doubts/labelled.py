@@ -27,11 +27,12 @@ _ROWS_PER_BATCH = 10_000
 def labelled(snapshot: Snapshot, task: TaskSpec) -> pa.Table:
     """Return the labels of a task that neither a user nor a rule gave: of each text first the one that counts.
 
-    Columns: `row_id`, `text_sha256`, `target` (JSON, under the names of today), `settles`, `event_time`, `story_id`, `split`,
+    Columns: `row_id`, `text_sha256`, `target` (JSON, under the names of today), `settles`, `settled` (a person has
+    decided), `event_time`, `story_id`, `split`,
     `document_id`, `counts` (whether it is the label that counts). Labels that fit the task no more and dropped rows are left out.
     """
     own = f"task = {quoted(task.name)} AND verdict IS NULL"
-    columns = ["row_id", "text_sha256", "target", "settles", "event_time", "document_id", "article_id"]
+    columns = ["row_id", "text_sha256", "target", "settles", "corrected_by", "event_time", "document_id", "article_id"]
     rows = snapshot.scan("examples", columns, own)
     placed = snapshot.scan("example_enrichment", ["row_id", "story_id", "split", "selected_by"], f"{own} AND split != 'dropped'")
     at = pc.index_in(rows["row_id"].combine_chunks(), value_set=placed["row_id"].combine_chunks())
@@ -45,6 +46,7 @@ def labelled(snapshot: Snapshot, task: TaskSpec) -> pa.Table:
         {
             "row_id": rows["row_id"], "text_sha256": rows["text_sha256"], "target": rows["usable"],
             "settles": pc.fill_null(rows["settles"], False),  # noqa: FBT003 - Arrow's
+            "settled": pc.or_(pc.fill_null(rows["settles"], False), pc.is_valid(rows["corrected_by"])),  # noqa: FBT003 - Arrow's
             "event_time": rows["event_time"], "story_id": rows["story_id"], "split": rows["split"], "document_id": document,
         }
     )  # fmt: skip

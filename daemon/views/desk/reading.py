@@ -15,7 +15,7 @@ from config.tasks import TaskSpec
 from consumers.labelling import agreement
 from consumers.labelling import queue as queues
 from consumers.labelling.doubts import doubt as doubts_file
-from consumers.labelling.lanes import DISAGREEMENT, LANES, Asked, Item, Lane
+from consumers.labelling.lanes import DISAGREEMENT, LANES, SUSPICIOUS, Asked, Item, Lane
 from consumers.labelling.offers import BySaid, Pool, Requested, Said
 from daemon.views import pairs
 from daemon.views.desk import models
@@ -92,11 +92,18 @@ def see(task: TaskSpec, annotator: str, *, registry: Registry, buffer: BufferRea
     requested = [
         Requested(one.request_id, one.text_sha256) for one in registry.pools.asked(task.name) if one.text_sha256 is not None
     ]
-    doubts = doubts_file.read(settings.suspicious_dir, task.name)
-    # An anchor set is frozen: what is wrong there is told, and not asked about.
-    doubted = [one.text_sha256 for one in doubts.doubts if one.side != "anchor"] if doubts is not None else []
-    whole = replace(queues.with_what_is_on_the_way(pool, way), requested=requested, doubted=doubted)
+    whole = replace(queues.with_what_is_on_the_way(pool, way), requested=requested, doubted=_doubted(task.name, done, settings))
     return Seen(task, annotator, whole, labels, done, way, len(coming), Asked(annotator, settings.desk.double_share))
+
+
+def _doubted(task: str, done: Sequence[Done], settings: Settings) -> list[str]:
+    """Return the texts whose labels the last look doubted and nobody has answered since, the worst first."""
+    doubts = doubts_file.read(settings.suspicious_dir, task)
+    if doubts is None:
+        return []
+    answered = {one.text_sha256 for one in done if one.lane == SUSPICIOUS and one.did == "label" and one.at >= doubts.at}
+    # An anchor set is frozen: what is wrong there is told, and not asked about.
+    return [one.text_sha256 for one in doubts.doubts if one.side != "anchor" and one.text_sha256 not in answered]
 
 
 def look(
