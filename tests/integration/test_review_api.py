@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from config.clock import utc_now
 from daemon.serving.service import Service
 from tests.support.pairs import NAME, Undecided, truth
 from tests.support.served import listening, load_on_cpu
@@ -89,6 +90,24 @@ def test_what_is_not_right_is_refused_and_changes_nothing(
     assert news.registry.desk.of(NAME) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"label_id": "nobody"}, "body"), ({"label_id": ""}, "label_id"), ({"label_id": "x" * 1_001}, "label_id"),
+        ({"target": {"spans": []}}, "body"), ({"target": "A"}, "target"), ({"reason": ""}, "reason"),
+        ({"annotator": "key:editor"}, "body"), ({"colour": "red"}, "colour"),
+    ],
+)  # fmt: skip
+def test_a_correction_that_is_not_right_is_refused(shared: Any, changes: dict[str, Any], field: str) -> None:
+    news, client = shared
+    body = {"label_id": min(news.buffer.example_ids()), "target": {"label": "Z"}, "reason": "wrong", **changes}
+    refused = client.post("/v1/labels/correct", json=body)
+    assert (refused.status_code, refused.json()["error"]["field"]) == (422, field), refused.text
+    news.clock.now = utc_now()
+    news.take_in()
+    assert news.buffer.labels.corrections() == []
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Undecided, httpx.Client]]:
     with pytest.MonkeyPatch.context() as patch, Undecided(tmp_path_factory.mktemp("news"), patch) as news, served(news) as client:
@@ -110,3 +129,12 @@ def test_a_key_needs_the_right_to_correct_and_its_name_is_the_annotators(news: U
         assert client.post("/v1/review", json=answer, headers=allowed).json()["done"] is True
         [done] = news.registry.desk.of(NAME)
         assert (done.annotator, done.lane, done.did) == ("key:editor", "disagreement", "label")
+        wrong = min(news.buffer.example_ids())
+        body = {"label_id": wrong, "target": {"label": "Z"}, "reason": "it was wrong", "annotator": "somebody else"}
+        assert client.post("/v1/labels/correct", json=body, headers=refused).status_code == 403
+        taken = client.post("/v1/labels/correct", json=body, headers=allowed)
+        assert (taken.status_code, taken.json()["label_id"]) == (200, wrong)
+        news.clock.now = utc_now()
+        news.take_in()
+        [correction] = news.buffer.labels.corrections(NAME)
+        assert (correction.label_id, correction.annotator, correction.note) == (wrong, "key:editor", "it was wrong")

@@ -7,6 +7,7 @@ from typing import get_args
 
 import pytest
 
+from consumers.training_set.held_out_share import held_out_share
 from daemon.cli.status import print_status
 from daemon.views.alerts import Alert
 from daemon.views.feedback import Alarm, Standings
@@ -14,7 +15,7 @@ from daemon.views.flow import Backlog
 from daemon.views.models.runs import VERDICTS, Ended, UnderWay
 from daemon.views.pairs import Pair
 from daemon.views.status import Status
-from daemon.views.task_status import Counts, TaskStatus, due_in_words
+from daemon.views.task_status import Counts, HeldOut, TaskStatus, due_in_words
 from registry.runs import Verdict
 
 NO_EXAMPLES = Counts(
@@ -143,3 +144,11 @@ def test_alerts_are_told_with_their_runbook_unless_a_line_tells_of_them_already(
     )
     lines = shown(QUIET.model_copy(update={"alerts": found}), capsys)
     assert lines["alert"] == "erasurelate (docs/runbooks/PerennialErasureLate.md)"
+
+
+def test_what_is_held_out_is_told_while_it_is_more_than_configured(capsys: pytest.CaptureFixture[str]) -> None:
+    for rows, told in ((212, True), (527, False)):
+        share = held_out_share(configured=0.2, most=0.4, test_rows=rows, needed=527)
+        print_status(task_with(held_out=HeldOut.model_validate(share)))
+        printed = " ".join(capsys.readouterr().out.split())
+        assert ("holds out 40 % of new documents because it has 212 of the 527 test rows" in printed) is told
