@@ -302,3 +302,29 @@ def test_enrichment_takes_withdrawn_weak_labels_out_of_training(tmp_path: Path) 
         buffer.insert([Stored(label("l-1", LONG), Position("t", 0, 10))])
         all_steps(again)
         assert buffer.counts(TOPIC).train == 1
+
+
+def test_a_random_answer_is_a_test_row_unless_its_document_trains_and_a_raised_share_moves_nobody(tmp_path: Path) -> None:
+    texts = ["oil prices fall in asia", "a minister resigns over taxes", "the cup final ends in penalties"]
+    shares: dict[str | None, float] = {TOPIC: 1e-6, None: 1e-6}
+    with opened(tmp_path) as buffer:
+        enricher = Enricher(buffer, enrich_settings(), FEEDBACK, encoder=WordEncoder(), share=lambda task: shares[task])
+        store(buffer, *(article(f"a-{number}", text) for number, text in enumerate(texts)))
+        all_steps(enricher)
+        shares |= dict.fromkeys(shares, 0.999999)
+        store(buffer, about(label("known", texts[2]), "a-2"))
+        all_steps(enricher)
+        store(
+            buffer, about(label("plain", texts[0]), "a-0"), about(label("drawn", texts[1]), "a-1", selected_by="random"),
+            about(label("late", texts[2]), "a-2", selected_by="random"),
+        )  # fmt: skip
+        all_steps(enricher)
+        assert splits(buffer) | {"known": "train", "plain": "train", "late": "train", "drawn": "test"} == splits(buffer)
+        assert [buffer.documents()[0].side(f"a-{number}") for number in range(3)] == ["train", "test", "train"]
+        store(buffer, label("new", "something quite different happens here"))
+        all_steps(enricher)
+        assert splits(buffer)["new"] == "test"
+
+
+def about(one: Label, article_id: str, **more: Any) -> Label:
+    return one.model_copy(update={"article_id": article_id, **more})
