@@ -1,15 +1,12 @@
-"""The schema that migrations build is the one that the tables describe."""
+"""How a registry comes to its schema, and what is refused; that creating and migrating give the same is in `tests/contract`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import alembic.command
 import pytest
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import registry.database.migrations
@@ -20,32 +17,12 @@ from registry.store import Registry
 from tests.support import postgres
 
 
-def test_migrating_an_empty_database_gives_the_tables_of_the_schema(tmp_path: Path) -> None:
-    migrated = Registry.open(f"sqlite:///{tmp_path / 'folder' / 'migrated.db'}").database
-    with migrated.read() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, schema.metadata) == []
-    declared = Database(f"sqlite:///{tmp_path / 'declared.db'}")
-    with declared.write() as connection:
-        schema.metadata.create_all(connection)
-    assert described(migrated) == described(declared)
-
-
-def described(database: Database) -> dict[str, Any]:
-    """Return what Alembic's comparison leaves out too: checks, keys, names."""
-    with database.read() as connection:
-        inspector = sa.inspect(connection)
-        return {
-            name: {
-                "checks": sorted((check["name"], check["sqltext"]) for check in inspector.get_check_constraints(name)),
-                "key": inspector.get_pk_constraint(name),
-                "foreign": sorted(map(str, inspector.get_foreign_keys(name))),
-                "unique": sorted(map(str, inspector.get_unique_constraints(name))),
-                "indexes": sorted(map(str, inspector.get_indexes(name))),
-                "columns": [(column["name"], str(column["type"]), column["nullable"]) for column in inspector.get_columns(name)],
-            }
-            for name in schema.metadata.tables
-        }
+def made_by_release(url: str, revision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a registry as a release left it whose newest revision was `revision`."""
+    upgrade = alembic.command.upgrade
+    with monkeypatch.context() as earlier, Database(url).write() as connection:
+        earlier.setattr(alembic.command, "upgrade", lambda config, _head: upgrade(config, revision))
+        registry.database.migrations.upgrade(connection)
 
 
 def test_the_newest_revision_is_the_one_the_program_names() -> None:
@@ -56,16 +33,13 @@ def test_the_newest_revision_is_the_one_the_program_names() -> None:
 
 def test_a_run_that_an_older_release_recorded_is_read_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path / 'registry.db'}"
-    upgrade = alembic.command.upgrade
-    monkeypatch.setattr(alembic.command, "upgrade", lambda config, _head: upgrade(config, "0003"))
+    made_by_release(url, "0003", monkeypatch)
     with Database(url).write() as connection:
-        registry.database.migrations.upgrade(connection)
         values = {"run_id": "r-1", "task": "topics", "trigger_key": "weekly:2026-W46", "reason": "", "state": "training"}
         flags = {"full": True, "promote": True, "attempt": 1, "created_at": "2026-11-20 12:00:00", "reasons": "[]", "max_seq": 7}
         names = ", ".join(f'"{name}"' for name in values | flags)
         marks = ", ".join(f":{name}" for name in values | flags)
         connection.execute(sa.text(f"INSERT INTO runs ({names}) VALUES ({marks})"), values | flags)  # noqa: S608 - our own names
-    monkeypatch.undo()
     with Registry.open(url) as opened:
         (run,) = opened.runs.unfinished()
         assert (run.failures, run.retry_at, run.max_seq) == (0, None, 7)
@@ -86,20 +60,25 @@ def test_a_newer_registry_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
     assert (tmp_path / "registry.db").read_bytes() == before
 
 
-def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", ["create", "upgrade"])
+def test_a_schema_that_was_half_made_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     url = f"sqlite:///{tmp_path / 'registry.db'}"
-    upgrade = registry.database.migrations.upgrade
+    if way == "upgrade":
+        made_by_release(url, "0001", monkeypatch)
+    with Database(url).read() as connection:
+        before = sa.inspect(connection).get_table_names()
+    whole = getattr(registry.database.migrations, way)
 
     def half(connection: sa.Connection) -> None:
-        upgrade(connection)
+        whole(connection)
         message = "power"
         raise KeyboardInterrupt(message)
 
-    monkeypatch.setattr(registry.database.migrations, "upgrade", half)
+    monkeypatch.setattr(registry.database.migrations, way, half)
     with pytest.raises(KeyboardInterrupt):
         Registry.open(url)
     with Database(url).read() as connection:
-        assert sa.inspect(connection).get_table_names() == []
+        assert sa.inspect(connection).get_table_names() == before
     monkeypatch.undo()
     with Registry.open(url) as opened:
         assert opened.versions.list() == []

@@ -11,11 +11,15 @@ from config.errors import RetryError, StopError
 from registry.database import schema
 from registry.database.engine import Database
 
-_REVISION = sa.table("alembic_version", sa.column("version_num"))
+# As Alembic makes it.
+_REVISION = sa.Table(
+    "alembic_version", sa.MetaData(),
+    sa.Column("version_num", sa.String(32), nullable=False), sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)  # fmt: skip
 
 
 def ensure_current(database: Database) -> None:
-    """Migrate to the newest schema; a read-only registry is only checked.
+    """Create the newest schema, or migrate to it; a read-only registry is only checked.
 
     Raises `StopError` when a newer program wrote the registry, `RetryError` when it is read-only and not migrated yet,
     `UserError` when there is none and none may be created.
@@ -40,7 +44,11 @@ def ensure_current(database: Database) -> None:
         raise RetryError(message)
     # Two processes may start at once: the second one waits here and finds nothing left to do.
     with database.write() as connection:
-        upgrade(connection)
+        found = _revision(connection)
+        if found is None:
+            create(connection)
+        elif found != schema.HEAD:
+            upgrade(connection)
 
 
 def _revision(connection: Connection) -> str | None:
@@ -54,9 +62,20 @@ def known_revisions() -> frozenset[str]:
     return frozenset(path.stem.removeprefix("revision_") for path in (Path(__file__).parent / "versions").glob("revision_*.py"))
 
 
+def create(connection: Connection) -> None:
+    """Build the newest schema in a database without one, within the connection's transaction.
+
+    It is the schema that all migrations one after the other leave; tests hold them alike.
+    """
+    # Tables of others that happen to bear our names are an error, as in a migration.
+    schema.metadata.create_all(connection, checkfirst=False)
+    _REVISION.create(connection)
+    connection.execute(sa.insert(_REVISION).values(version_num=schema.HEAD))
+
+
 def upgrade(connection: Connection) -> None:
-    """Bring the schema to this version's, within the connection's transaction."""
-    # Alembic is needed on the first start after an installation only; every other start is quicker without it.
+    """Bring an older schema to this version's, within the connection's transaction."""
+    # Alembic is needed on the first start of a newer release only; every other start is quicker without it.
     from alembic import command  # noqa: PLC0415 - see above
     from alembic.config import Config  # noqa: PLC0415 - see above
 
