@@ -12,19 +12,12 @@ from tests.support import postgres
 from tests.support.registries import Clock
 
 
-@pytest.fixture(scope="module")
-def postgres_server() -> Iterator[postgres.Server]:
-    with postgres.running() as server:
-        yield server
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the URL of an empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'registry.db'}"
-    server: postgres.Server = request.getfixturevalue("postgres_server")
-    return server.empty_database()
+    return postgres.shared().empty_database()
 
 
 @pytest.fixture

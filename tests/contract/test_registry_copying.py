@@ -15,18 +15,12 @@ from tests.support import postgres
 from tests.support.registries import TASK, add_version, check_invariants
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[postgres.Server]:
-    with postgres.running() as running:
-        yield running
-
-
 @pytest.fixture
-def opened(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], Registry]]:
+def opened(tmp_path: Path) -> Iterator[Callable[[str, str], Registry]]:
     made: list[Registry] = []
 
     def make(kind: str, name: str) -> Registry:
-        url = f"sqlite:///{tmp_path / name}.db" if kind == "sqlite" else request.getfixturevalue("server").empty_database()
+        url = f"sqlite:///{tmp_path / name}.db" if kind == "sqlite" else postgres.shared().empty_database()
         made.append(Registry.open(url))
         return made[-1]
 

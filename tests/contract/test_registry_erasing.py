@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,25 +12,7 @@ from registry.artifacts.local import LocalArtifacts
 from registry.reports import cards
 from registry.runs import Run
 from registry.store import Registry
-from tests.support import postgres
-from tests.support.registries import TASK, Clock, add_version
-
-
-@pytest.fixture(scope="module")
-def postgres_server() -> Iterator[postgres.Server]:
-    with postgres.running() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'registry.db'}"
-    else:
-        server: postgres.Server = request.getfixturevalue("postgres_server")
-        url = server.empty_database()
-    with Registry.open(url, clock=Clock()) as opened:
-        yield opened
+from tests.support.registries import TASK, add_version
 
 
 def marked(registry: Registry) -> list[str]:

@@ -380,25 +380,24 @@ def test_a_table_that_is_cleaned_away_meanwhile_makes_it_begin_again_and_in_the_
 
 
 def test_a_registry_in_postgres_is_backed_up_and_put_back(world: World, elsewhere: Settings, tmp_path: Path) -> None:
-    with postgres.running() as server:
-        url = server.empty_database()
+    url = postgres.shared().empty_database()
 
-        def with_postgres(settings: Settings) -> Settings:
-            return settings.model_copy(update={"registry": settings.registry.model_copy(update={"url": url})})
+    def with_postgres(settings: Settings) -> Settings:
+        return settings.model_copy(update={"registry": settings.registry.model_copy(update={"url": url})})
 
-        backup(world.settings, tmp_path / "b1")
-        restore(with_postgres(elsewhere), tmp_path / "b1")
-        assert not (elsewhere.data_dir / "registry.db").exists()
-        taken = backup(with_postgres(elsewhere), tmp_path / "b2")
-        assert taken.champions == {NAME: f"{NAME}/v1"}
-        third = elsewhere.model_copy(update={"data_dir": tmp_path / "third"})
-        with pytest.raises(UserError, match="is not empty"):
-            restore(with_postgres(third), tmp_path / "b2")
-        assert [path.name for path in third.data_dir.iterdir()] == []
-        restore(with_postgres(third), tmp_path / "b2", force=True)
-        with Registry.open(url) as registry:
-            check_invariants(registry, NAME)
-            assert registry.versions.champion(NAME).version == f"{NAME}/v1"
+    backup(world.settings, tmp_path / "b1")
+    restore(with_postgres(elsewhere), tmp_path / "b1")
+    assert not (elsewhere.data_dir / "registry.db").exists()
+    taken = backup(with_postgres(elsewhere), tmp_path / "b2")
+    assert taken.champions == {NAME: f"{NAME}/v1"}
+    third = elsewhere.model_copy(update={"data_dir": tmp_path / "third"})
+    with pytest.raises(UserError, match="is not empty"):
+        restore(with_postgres(third), tmp_path / "b2")
+    assert [path.name for path in third.data_dir.iterdir()] == []
+    restore(with_postgres(third), tmp_path / "b2", force=True)
+    with Registry.open(url) as registry:
+        check_invariants(registry, NAME)
+        assert registry.versions.champion(NAME).version == f"{NAME}/v1"
 
 
 def test_a_registry_file_outside_the_data_folder_goes_back_to_its_place(

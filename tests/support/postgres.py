@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import importlib.util
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.support.missing import missing
@@ -32,6 +34,15 @@ class Server:
             connection.execute("DROP SCHEMA public CASCADE")
             connection.execute("CREATE SCHEMA public")
         return f"postgresql://{self._user}@/postgres?host={self._folder}"
+
+
+@functools.cache
+def shared() -> Server:
+    """Return the server of this test process, started at its first use; as `running` where it cannot run."""
+    started = ExitStack()
+    server = started.enter_context(running())
+    atexit.register(started.close)
+    return server
 
 
 @contextmanager
