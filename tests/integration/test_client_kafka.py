@@ -26,7 +26,7 @@ from perennial_client import feedback as feedback_event
 from perennial_client.kafka import KafkaFeedback
 from tests.kafka.broker import Broker, free_port
 from tests.support.event_logs import read
-from tests.support.kafka_logs import require_kafka, shared_broker
+from tests.support.kafka_logs import mortal_broker, shared_broker
 
 TASKS = load_tasks(SHIPPED_TASKS_DIR)
 FEEDBACK: dict[str, Any] = {
@@ -198,24 +198,20 @@ def send_until_taken(feedback: KafkaFeedback, event_id: str) -> None:
     pytest.fail(f"{event_id} was never taken")
 
 
-def test_a_broker_that_comes_back_takes_the_event_again(tmp_path: Path) -> None:
-    require_kafka()
-    broker = Broker(tmp_path).start()
-    try:
-        topic = make_topic(broker)
-        with KafkaFeedback(broker.address, topic=topic, timeout_s=2) as feedback:
-            send_until_taken(feedback, "first")
-            broker.kill()
-            with pytest.raises(UnavailableError):
-                feedback.send("news-topics", **FEEDBACK, event_id="second")
-            broker.start()
-            send_until_taken(feedback, "second")
-            send_until_taken(feedback, "third")
-        keys: list[bytes | None] = []
-        with closing(KafkaLog([broker.address]).source("test", [topic])) as source:
-            # One that was taken but not acknowledged is there twice, under one id.
-            while b"third" not in keys:
-                keys += [raw.key for raw in read(source, 1, within_s=60)]
-        assert {*keys} == {b"first", b"second", b"third"}
-    finally:
+def test_a_broker_that_comes_back_takes_the_event_again() -> None:
+    broker = mortal_broker()
+    topic = make_topic(broker)
+    with KafkaFeedback(broker.address, topic=topic, timeout_s=2) as feedback:
+        send_until_taken(feedback, "first")
         broker.kill()
+        with pytest.raises(UnavailableError):
+            feedback.send("news-topics", **FEEDBACK, event_id="second")
+        broker.start()
+        send_until_taken(feedback, "second")
+        send_until_taken(feedback, "third")
+    keys: list[bytes | None] = []
+    with closing(KafkaLog([broker.address]).source("test", [topic])) as source:
+        # One that was taken but not acknowledged is there twice, under one id.
+        while b"third" not in keys:
+            keys += [raw.key for raw in read(source, 1, within_s=60)]
+    assert {*keys} == {b"first", b"second", b"third"}

@@ -30,7 +30,7 @@ from consumers.log.kafka.log import KafkaLog
 from consumers.log.protocols import EventSource, RawEvent, TopicPartition
 from tests.kafka.broker import Broker, free_port
 from tests.support.event_logs import read
-from tests.support.kafka_logs import require_kafka, shared_broker
+from tests.support.kafka_logs import mortal_broker, shared_broker
 
 
 @pytest.fixture
@@ -296,94 +296,82 @@ def test_an_open_transaction_is_waited_for(broker: Broker, log: KafkaLog, transa
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
-def test_a_killed_broker_is_waited_for_and_no_event_is_lost(tmp_path: Path) -> None:
-    require_kafka()
-    own = Broker(tmp_path / "kafka").start()
-    try:
-        log = KafkaLog([own.address])
-        name = topic(own)
-        publish(log, name, range(3))
-        with closing(log.source("g", [name])) as source:
-            assert numbers(source, 3) == [0, 1, 2]
-            source.commit({TopicPartition(name, 0): 3})
-            sink = log.sink()
-            sink.publish(name, b"3")
-            sink.flush()
-            own.kill()
-            sink.publish(name, b"4")
-            with pytest.raises(RetryError, match="They are kept"):
-                sink.flush(timeout_s=4)
-            own.start()
-            flushed = False
-            for _ in range(30):
-                try:
-                    sink.flush()
-                except RetryError:
-                    continue
-                flushed = True
-                break
-            assert flushed
-            sink.close()
-            found: set[int] = set()
-            for _ in range(100):
-                try:
-                    found |= {int(event.value or b"-1") for event in source.poll(timeout_s=0.5, max_events=10)}
-                except RetryError:
-                    continue
-                if found >= {3, 4}:
-                    break
-            assert found == {3, 4}
-    finally:
-        own.kill()
-
-
-@pytest.mark.slow
-def test_a_sink_closed_while_its_broker_is_away_says_what_is_left_and_leaves_nothing_running(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    require_kafka()
-    monkeypatch.setattr(sinks, "_CLOSING_FLUSH_S", 1.0)
-    own = Broker(tmp_path / "kafka").start()
-    try:
-        name = topic(own)
-        before = threading.active_count()
-        sink = KafkaLog([own.address]).sink()
-        sink.publish(name, b"0")
+def test_a_killed_broker_is_waited_for_and_no_event_is_lost() -> None:
+    own = mortal_broker()
+    log = KafkaLog([own.address])
+    name = topic(own)
+    publish(log, name, range(3))
+    with closing(log.source("g", [name])) as source:
+        assert numbers(source, 3) == [0, 1, 2]
+        source.commit({TopicPartition(name, 0): 3})
+        sink = log.sink()
+        sink.publish(name, b"3")
         sink.flush()
         own.kill()
-        sink.publish(name, b"1")
-        with pytest.raises(RetryError, match="has not accepted 1 of 1 events"):
-            sink.close()
-        assert threading.active_count() == before
-    finally:
-        own.kill()
+        sink.publish(name, b"4")
+        with pytest.raises(RetryError, match="They are kept"):
+            sink.flush(timeout_s=4)
+        own.start()
+        flushed = False
+        for _ in range(30):
+            try:
+                sink.flush()
+            except RetryError:
+                continue
+            flushed = True
+            break
+        assert flushed
+        sink.close()
+        found: set[int] = set()
+        for _ in range(100):
+            try:
+                found |= {int(event.value or b"-1") for event in source.poll(timeout_s=0.5, max_events=10)}
+            except RetryError:
+                continue
+            if found >= {3, 4}:
+                break
+        assert found == {3, 4}
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
-def test_a_search_ends_when_the_broker_freezes_in_the_middle(tmp_path: Path) -> None:
-    require_kafka()
-    broker = Broker(tmp_path).start()
-    try:
-        make_topic(broker, ARTICLES_TOPIC)
-        with closing(KafkaLog([broker.address])) as log:
-            with closing(log.sink()) as sink:
-                for _ in range(8):
-                    # More than one answer of the broker brings.
-                    sink.publish(ARTICLES_TOPIC, random.randbytes(500_000))
-                sink.flush()
-            searched: list[bytes] = []
+def test_a_search_ends_when_the_broker_freezes_in_the_middle() -> None:
+    broker = mortal_broker()
+    make_topic(broker, ARTICLES_TOPIC)
+    with closing(KafkaLog([broker.address])) as log:
+        with closing(log.sink()) as sink:
+            for _ in range(8):
+                # More than one answer of the broker brings.
+                sink.publish(ARTICLES_TOPIC, random.randbytes(500_000))
+            sink.flush()
+        searched: list[bytes] = []
 
-            def freeze_at_the_first(value: bytes) -> bool:
-                if not searched:
-                    broker.freeze()
-                searched.append(value)
-                return False
+        def freeze_at_the_first(value: bytes) -> bool:
+            if not searched:
+                broker.freeze()
+            searched.append(value)
+            return False
 
-            with pytest.raises(RetryError):
-                log.find(freeze_at_the_first)
-            assert 0 < len(searched) < 8
-            broker.thaw()
-            assert log.find(lambda _value: True)[-1].offset == 7
-    finally:
-        broker.kill()
+        with pytest.raises(RetryError):
+            log.find(freeze_at_the_first)
+        assert 0 < len(searched) < 8
+        broker.thaw()
+        assert log.find(lambda _value: True)[-1].offset == 7
+
+
+@pytest.mark.slow
+def test_a_sink_closed_while_its_broker_is_away_says_what_is_left_and_leaves_nothing_running(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sinks, "_CLOSING_FLUSH_S", 1.0)
+    own = mortal_broker()
+    name = topic(own)
+    before = threading.active_count()
+    sink = KafkaLog([own.address]).sink()
+    sink.publish(name, b"0")
+    sink.flush()
+    own.kill()
+    sink.publish(name, b"1")
+    with pytest.raises(RetryError, match="has not accepted 1 of 1 events"):
+        sink.close()
+    assert threading.active_count() == before

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import functools
 import random
 import re
 import shutil
@@ -28,6 +29,8 @@ from tests.support.processes import freeze
 
 HERE = Path(__file__).parent
 LIBRARY = HERE.parents[1] / ".kafka" / "lib"
+_FORMATTED = LIBRARY / "formatted"
+_BOOTSTRAP = "bootstrap.checkpoint"
 _OLDEST_JAVA = 17
 _START_LIMIT_S = 90.0
 _STOP_LIMIT_S = 20.0
@@ -37,7 +40,7 @@ _STOP_LIMIT_S = 20.0
 _PROPERTIES = """
 process.roles=broker,controller
 node.id={node}
-controller.quorum.bootstrap.servers=127.0.0.1:{controller}
+controller.quorum.voters={voter}@127.0.0.1:{controller}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
@@ -88,10 +91,9 @@ class Broker:
         self.folder = folder
         self.port = port or free_port()
         self.node: int = joins.node + 1 if joins else 1
+        self._voter: int = joins._voter if joins else self.node
         self._extra_properties = (_JOINING if joins else "") + properties
-        self._formatting = ["--no-initial-controllers"] if joins else ["--standalone"]
-        if scram:
-            self._formatting += ["--add-scram", scram]
+        self._scram = scram
         self._controller: int = joins._controller if joins else free_port()
         self._cluster_id: str = joins._cluster_id if joins else _new_cluster_id()
         self._jvm = tuple(jvm)
@@ -103,6 +105,11 @@ class Broker:
         return f"127.0.0.1:{self.port}"
 
     @property
+    def runs(self) -> bool:
+        """Whether its process is there, frozen or not."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def log_file(self) -> Path:
         """What the broker says."""
         return self.folder / "broker.log"
@@ -112,12 +119,15 @@ class Broker:
         properties = self.folder / "server.properties"
         if not properties.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
-            text = _PROPERTIES + self._extra_properties
-            values = {"port": self.port, "controller": self._controller, "logs": self.folder / "logs", "node": self.node}
-            for name, value in values.items():
-                text = text.replace(f"{{{name}}}", str(value))
-            properties.write_text(text)
-            _java(["kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", str(properties), *self._formatting])
+            written = _written(
+                _PROPERTIES + self._extra_properties, port=self.port, controller=self._controller, logs=self.folder / "logs",
+                node=self.node, voter=self._voter,
+            )  # fmt: skip
+            properties.write_text(written)
+            if self._scram:
+                _format(properties, self._cluster_id, "--add-scram", self._scram)
+            else:
+                _copy_format(self.folder / "logs", self._cluster_id, self.node)
         with self.log_file.open("ab") as log:
             said_before = log.tell()
             self._process = subprocess.Popen(
@@ -204,6 +214,7 @@ def resolve_jars() -> None:
         complete.write_text(pom)
 
 
+@functools.cache
 def _java_version() -> int:
     """Return the major version of `java` on PATH, 0 when there is none."""
     if shutil.which("java") is None:
@@ -216,6 +227,32 @@ def _java_version() -> int:
 def _command(arguments: list[str], jvm: Sequence[str] = _QUICK_START) -> list[str]:
     logging = f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"
     return ["java", "-Xms256m", "-Xmx1g", *jvm, logging, "-cp", f"{LIBRARY}/*", *arguments]
+
+
+def _written(properties: str, **values: object) -> str:
+    for name, value in values.items():
+        properties = properties.replace(f"{{{name}}}", str(value))
+    return properties
+
+
+def _format(properties: Path, cluster_id: str, *options: str) -> None:
+    """Format the storage that `properties` name with Kafka's own tool."""
+    _java(["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties), *options])
+
+
+def _copy_format(logs: Path, cluster_id: str, node: int) -> None:
+    """Format a storage as the tool does. It is a second Java, as dear as the broker: so it is asked once for these jars."""
+    with FileLock(LIBRARY.parent / "lock"):
+        if not (_FORMATTED / _BOOTSTRAP).exists():
+            with tempfile.TemporaryDirectory() as folder:
+                properties = Path(folder) / "server.properties"
+                properties.write_text(_written(_PROPERTIES, port=1, controller=2, logs=f"{folder}/logs", node=1, voter=1))
+                _format(properties, _new_cluster_id())
+                shutil.copytree(Path(folder) / "logs", _FORMATTED, dirs_exist_ok=True)
+    logs.mkdir()
+    shutil.copy(_FORMATTED / _BOOTSTRAP, logs)
+    lines = {"version": 1, "cluster.id": cluster_id, "node.id": node, "directory.id": _new_cluster_id()}
+    (logs / "meta.properties").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
 
 
 def _java(arguments: list[str]) -> None:

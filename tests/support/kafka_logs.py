@@ -46,6 +46,25 @@ def shared_broker() -> Broker:
     return broker
 
 
+def mortal_broker() -> Broker:
+    """Return a broker of this test run that a test may kill or freeze; it runs, whatever the last test did to it."""
+    broker = _mortal_broker()
+    if not broker.runs:
+        broker.start()
+    broker.thaw()
+    return broker
+
+
+@functools.cache
+def _mortal_broker() -> Broker:
+    require_kafka()
+    folder = tempfile.TemporaryDirectory(prefix="kafka-", ignore_cleanup_errors=True)
+    broker = Broker(Path(folder.name))
+    atexit.register(folder.cleanup)
+    atexit.register(broker.kill)
+    return broker
+
+
 @contextmanager
 def proxied_broker(folder: Path) -> Iterator[tuple[Broker, Proxy]]:
     """Run a broker that tells clients of its own address, and those that come through the proxy of the proxy's."""
