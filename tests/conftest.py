@@ -27,6 +27,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Several test processes share the cores: a pool of threads in each, which spins while it waits, would take them from the others.
 for _pool in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
     os.environ[_pool] = "1"
+# Nor does one spin where a test asks for a second thread, or a program starts with its own number.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 # Parallel test processes are given the width of a terminal that they do not have.
 os.environ.pop("COLUMNS", None)

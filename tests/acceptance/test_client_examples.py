@@ -24,14 +24,14 @@ EXAMPLES = ROOT / "client" / "examples"
 KEY = "s3cret"
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> ServedData:
-    made = ServedData(tmp_path / "server")
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> ServedData:
+    made = ServedData(tmp_path_factory.mktemp("server"))
     made.champion()
     return made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def address(data: ServedData) -> Iterator[str]:
     with serving(data.settings_with(token=KEY)) as (_process, address):
         eventually(lambda: httpx.get(f"{address}/readyz").status_code == 200, within_s=60)
@@ -103,21 +103,23 @@ def desk(address: str, cache: Path) -> Iterator[httpx.Client]:
 
 
 def test_the_web_app_answers_corrects_and_follows(address: str, data: ServedData, tmp_path: Path) -> None:
+    now = data.champion()
+    headers = {"Authorization": f"Bearer {KEY}"}
+    eventually(lambda: httpx.get(f"{address}/readyz").json()["serving"][TASK] == now, within_s=60)
     with desk(address, tmp_path / "cache") as app:
         answer = app.post("/answer", json={"text": TEXT}).json()
-        assert answer == {"version": f"{TASK}/v1", "spans": [{"start": 4, "end": 11, "label": "V1"}]}
+        assert answer == {"version": now, "spans": [{"start": 4, "end": 11, "label": now.partition("/")[2].upper()}]}
         correction = {"text": TEXT, "user": "desk-7", "version": answer["version"], "target": {"spans": []}}
         posted = app.post("/correct", json=correction)
         assert posted.status_code == 202
-        headers = {"Authorization": f"Bearer {KEY}"}
         fate = httpx.get(f"{address}/v1/feedback/{posted.json()['event_id']}", headers=headers).json()
         assert (fate["status"], fate["task"]) == ("queued", TASK)
         refused = app.post("/correct", json=correction | {"target": {"label": "x"}})
         assert refused.status_code == 422
         assert "target" in refused.json()["where"]
         health = app.get("/health")
-        assert (health.status_code, health.json()["version"], health.json()["last_error"]) == (200, f"{TASK}/v1", None)
-        data.champion()
-        eventually(lambda: app.post("/answer", json={"text": TEXT}).json()["version"] == f"{TASK}/v2", within_s=60)
+        assert (health.status_code, health.json()["version"], health.json()["last_error"]) == (200, now, None)
+        following = data.champion()
+        eventually(lambda: app.post("/answer", json={"text": TEXT}).json()["version"] == following, within_s=60)
     with desk("http://127.0.0.1:9", tmp_path / "cache") as app:
-        assert app.post("/answer", json={"text": TEXT}).json()["version"] == f"{TASK}/v2", "serving is away, the app is not"
+        assert app.post("/answer", json={"text": TEXT}).json()["version"] == following, "serving is away, the app is not"

@@ -22,6 +22,7 @@ from tests.support.serving_process import serving
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "client"
 HEAVY = ("kafka", "lancedb", "apscheduler", "torch", "spacy", "transformers", "numpy", "pydantic")
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 OURS = ("config", "consumers", "trainers", "registry", "daemon")
 
 IMPORTS = """
@@ -60,14 +61,14 @@ def run(*command: object) -> str:
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The wheels of the client and of what it shares with the daemon, by their packages."""
     folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    look = [*pip, "download", "--no-deps", "--dest", str(folder), "httpx"]
+    look = [*PIP, "download", "--no-deps", "--dest", str(folder), "httpx"]
     if subprocess.run(look, capture_output=True, check=False).returncode:
         missing("pip reaches no package index to install the client's dependencies from")
-    for name in ("artifact", "client"):
-        # Where it is built it leaves folders behind.
-        source = shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
-        run(*pip, "wheel", "--no-deps", "--wheel-dir", folder / "dist", source)
+    # Where they are built they leave folders behind.
+    left = shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
+    sources = [shutil.copytree(ROOT / name, folder / name, ignore=left) for name in ("artifact", "client")]
+    # The setuptools of this environment builds them: an environment of their own each would take longer than all the rest.
+    run(*PIP, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder / "dist", *sources)
     return {path.name.partition("-")[0]: path for path in (folder / "dist").glob("*.whl")}
 
 
@@ -75,9 +76,9 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def python(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of a fresh environment with both wheels."""
     environment = tmp_path_factory.mktemp("environment")
-    run(sys.executable, "-m", "venv", environment)
+    run(sys.executable, "-m", "venv", "--without-pip", environment)
     interpreter = environment / "bin" / "python"
-    run(interpreter, "-m", "pip", "--disable-pip-version-check", "install", *wheels.values())
+    run(*PIP, "--python", interpreter, "install", *wheels.values())
     return interpreter
 
 
@@ -122,7 +123,7 @@ def test_importing_it_brings_nothing_heavy_and_nothing_of_the_daemon(python: Pat
     imported, where = json.loads(run(python, "-I", "-c", IMPORTS))
     assert "site-packages" in where
     assert not {*HEAVY, *OURS} & {*imported}
-    installed = {package["name"].lower() for package in json.loads(run(python, "-m", "pip", "list", "--format", "json"))}
+    installed = {package["name"].lower() for package in json.loads(run(*PIP, "--python", python, "list", "--format", "json"))}
     assert len(installed) < 15, f"few dependencies: {installed}"
 
 

@@ -1,4 +1,4 @@
-"""BERT-large at its full size, with random weights: a step of training, published, opened and asked."""
+"""Three layers of BERT-large, as wide as they are, with random weights: a step of training, published, opened and asked."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ from trainers.learners.encoders.bases import source_of
 from trainers.learners.protocols import TrainingStep
 from trainers.learners.tagging.ner import TaggingLearner
 
-_NEEDED_GIB = 8
-_DISK_GIB = 4
+_NEEDED_GIB = 3
+_DISK_GIB = 2
+_LAYERS = 3
+"""The others are the same again, at eight times the cost."""
 CONLL = ("O", "B-MISC", "I-MISC", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
 
 
 @pytest.mark.slow
 def test_bert_large_with_a_head_for_conll_learns_a_step_and_answers(tmp_path: Path) -> None:
-    """Weights, gradients and Adam's two moments in fp32 are 5.4 GB; the documented checkpoint has this shape and these tags."""
+    """The documented checkpoint has this shape and these tags."""
     if psutil.virtual_memory().available < _NEEDED_GIB << 30:
         pytest.skip(f"needs {_NEEDED_GIB} GiB of free memory")
     if shutil.disk_usage(tmp_path).free < _DISK_GIB << 30:
@@ -37,9 +39,11 @@ def test_bert_large_with_a_head_for_conll_learns_a_step_and_answers(tmp_path: Pa
         vocab_size=AutoConfig.from_pretrained(source_of("minilm")).vocab_size, hidden_size=1024, num_hidden_layers=24,
         num_attention_heads=16, intermediate_size=4096, id2label=dict(enumerate(CONLL)),
     )  # fmt: skip
+    with torch.device("meta"):
+        assert sum(weights.numel() for weights in BertForTokenClassification(config).parameters()) > 330_000_000
+    config.num_hidden_layers = _LAYERS
     torch.manual_seed(0)
     made = BertForTokenClassification(config)
-    assert sum(weights.numel() for weights in made.parameters()) > 330_000_000
     made.save_pretrained(base)
     del made
     AutoTokenizer.from_pretrained(source_of("minilm")).save_pretrained(base)
