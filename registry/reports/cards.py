@@ -51,21 +51,28 @@ def write_card(registry: Registry, name: str, folder: Path, *, history: Path | N
     `history` is the run's `history.jsonl`, where it still exists; `words` are both sentences on its verdict. Raises `UserError`
     when there is no such version.
     """
+    text = card(registry, name, picture=PLOT_FILE, label_picture=LABEL_PLOT_FILE, words=words)
+    for file, content in _pictures(name, comparison_of(registry.versions.get(name)), history).items():
+        write_atomic(folder / file, content)
+    write_atomic(folder / CARD_FILE, text.encode())
+    return folder / CARD_FILE
+
+
+def _pictures(name: str, seen: Comparison | None, history: Path | None) -> dict[str, bytes]:
+    """Return what a card shows, by the names of the files."""
     # matplotlib takes half a second to import, and a card that is only printed needs none of it.
     from registry.reports.label_plot import plot_labels  # noqa: PLC0415 - see above
     from registry.reports.plots import plot  # noqa: PLC0415 - see above
 
-    seen = comparison_of(registry.versions.get(name))
-    text = card(registry, name, picture=PLOT_FILE, label_picture=LABEL_PLOT_FILE, words=words)
     figures = {PLOT_FILE: plot(name, seen, read_history(history))}
     if seen is not None and seen.labels:
         figures[LABEL_PLOT_FILE] = plot_labels(name, seen)
+    found = {}
     for file, figure in figures.items():
         drawn = io.BytesIO()
         figure.savefig(drawn, format="png", dpi=150)
-        write_atomic(folder / file, drawn.getvalue())
-    write_atomic(folder / CARD_FILE, text.encode())
-    return folder / CARD_FILE
+        found[file] = drawn.getvalue()
+    return found
 
 
 def card(

@@ -33,6 +33,7 @@ from registry.runs import Run
 from tests.integration.test_features_for_runs import ROWS as FROZEN
 from tests.integration.test_features_for_runs import frozen, prepared
 from tests.support.cycles import NAME, World, task
+from tests.support.runners import HereRunner
 from tests.support.scored import compared, labelled, topics
 from tests.support.tiny_models import make_tiny_bert, toy_plan, toy_rows, toy_rows_of_several, toy_spec
 from trainers.compare.scoring import time_answers
@@ -278,7 +279,7 @@ def test_a_champion_with_both_blocks_is_refreshed_and_shares_its_encoders(tmp_pa
         refresh={"min_new_examples": 10, "cooldown_minutes": 0},
         promotion={"metric": "macro_f1", "min_test_examples": 30, "max_latency_ratio": 1000.0},
     )  # fmt: skip
-    with World(tmp_path, spec) as world:
+    with World(tmp_path, spec, runner=HereRunner()) as world:
         world.learn(_texts("test", ("SPORT", "MARKETS"), 40, seed=1))
         world.learn(_texts("train", ("SPORT", "MARKETS"), 60, seed=2))
         world.cycle.step()

@@ -70,17 +70,19 @@ def test_what_is_recorded_is_enough_to_make_the_version_again(world: World) -> N
     assert run.comparison["looks"] == 2
 
 
-def test_after_publishing_neither_model_nor_checkpoints_stay_in_the_run_folder_but_a_card_does(world: World) -> None:
-    world.grow(10)
-    world.cycle.step()
-    run = world.only_run()
-    folder = world.run_folder(run)
-    assert not (folder / job_spec.MODEL_FOLDER).exists()
-    assert not (folder / job_spec.WORK_FOLDER).exists()
-    version = world.registry.versions.get(f"{NAME}/v1")
-    assert world.artifacts.fetch(version.artifact_id, version.manifest_sha256).is_dir()
-    assert "**Promoted.**" in (folder / "card.md").read_text()
-    assert (folder / "card.png").read_bytes().startswith(b"\x89PNG")
+def test_after_publishing_neither_model_nor_checkpoints_stay_in_the_run_folder_but_a_card_does(tmp_path: Path) -> None:
+    with World(tmp_path, task(), train=better, drawn=True) as world:
+        world.grow(10)
+        world.cycle.step()
+        run = world.only_run()
+        folder = world.run_folder(run)
+        assert not (folder / job_spec.MODEL_FOLDER).exists()
+        assert not (folder / job_spec.WORK_FOLDER).exists()
+        version = world.registry.versions.get(f"{NAME}/v1")
+        assert world.artifacts.fetch(version.artifact_id, version.manifest_sha256).is_dir()
+        assert "**Promoted.**" in (folder / "card.md").read_text()
+        assert (folder / "card.png").read_bytes().startswith(b"\x89PNG")
+        assert "<svg" in (world.settings.reports_dir / run.run_id / "report.html").read_text()
 
 
 def test_a_card_that_cannot_be_drawn_fails_no_run_and_is_logged(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

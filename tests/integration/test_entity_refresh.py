@@ -16,6 +16,7 @@ from registry.runs import Run
 from tests.support import buffers
 from tests.support.cycles import NAME, World, task
 from tests.support.ner_rows import examples
+from tests.support.runners import HereRunner
 from trainers.job import spec as job_spec
 from trainers.learners.protocols import Example
 from trainers.learners.spacy.weights import Weights, weights_of
@@ -50,7 +51,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
         refresh={"enabled": True, "min_new_examples": 10, "cooldown_minutes": 0},
         promotion={"metric": "entity_f1", "min_test_examples": 30, "max_latency_ratio": 1000.0, "min_improvement": 0.01},
     )  # fmt: skip
-    with World(tmp_path_factory.mktemp("refresh"), spec) as world:
+    with World(tmp_path_factory.mktemp("refresh"), spec, runner=HereRunner()) as world:
         runs = []
         for number, (count, types) in enumerate(((60, OLD), (12, ALL), (30, ALL))):
             learn(world, f"test-{number}", distinct(40, f"held out {number}", seed=10 + number, types=types))

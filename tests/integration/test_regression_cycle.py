@@ -14,6 +14,7 @@ from perennial_artifact.sentence.numbers import NumberHead
 from registry.reports.cards import CARD_FILE, PLOT_FILE, card, comparison_of, write_card
 from tests.support import buffers
 from tests.support.cycles import NAME, Refreshed, World
+from tests.support.runners import HereRunner
 from tests.support.tiny_models import make_tiny_bert, toy_numbers, toy_numbers_spec
 
 pytestmark = pytest.mark.slow
@@ -30,7 +31,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refreshed]:
         refresh={"min_new_examples": 10, "cooldown_minutes": 0},
         promotion={"metric": "mae", "min_test_examples": 30, "max_latency_ratio": 1000.0},
     )
-    with World(folder, spec) as world:
+    with World(folder, spec, runner=HereRunner()) as world:
         learn(world, "test", 80, seed=1)
         learn(world, "train", 150, seed=2)
         world.cycle.step()

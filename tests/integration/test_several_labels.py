@@ -15,6 +15,7 @@ from perennial_artifact.sentence.layout import MULTILABEL_FORMAT
 from registry.corrections import Answering
 from tests.support import buffers
 from tests.support.cycles import NAME, Refreshed, World, task
+from tests.support.runners import HereRunner
 from tests.support.tiny_models import make_tiny_bert, toy_rows_of_several
 
 pytestmark = pytest.mark.slow
@@ -33,7 +34,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refreshed]:
         refresh={"min_new_examples": 10, "cooldown_minutes": 0},
         promotion={"metric": "macro_f1", "min_improvement": 0.0, "min_test_examples": 30, "max_latency_ratio": 1000.0},
     )
-    with World(folder, spec) as world:
+    with World(folder, spec, runner=HereRunner()) as world:
         _learn(world, "test", 240, seed=1)
         _learn(world, "train", 60, seed=2)
         first = world.ask(full=True)

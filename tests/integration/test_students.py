@@ -23,6 +23,7 @@ from registry.runs import Run
 from tests.support import buffers, ner_rows
 from tests.support.cycles import NAME, World, task
 from tests.support.opening import ON_CPU, opened
+from tests.support.runners import HereRunner
 from tests.support.tiny_models import (
     TOY_TAGS,
     make_tiny_bert,
@@ -123,7 +124,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def told(bases: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     kind, folder, (large, small) = "classification", tmp_path_factory.mktemp("students"), bases
-    with World(folder, spec_of(kind, large)) as world:
+    with World(folder, spec_of(kind, large), runner=HereRunner()) as world:
         learn(world, rows_of(kind, 30, 1), "test")
         learn(world, rows_of(kind, 90, 2), "train")
         publish_articles(world, rows_of(kind, 30, 3))

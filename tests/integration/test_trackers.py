@@ -21,6 +21,7 @@ from daemon.process import child_environment
 from tests.support.cycles import World, task
 from tests.support.missing import missing
 from tests.support.mlflow_server import mlflow_server
+from tests.support.runners import HereRunner
 from tests.support.tiny_models import make_tiny_bert, toy_plan, toy_rows, toy_spec
 from trainers.job import steps
 from trainers.learners.catalog import learner_for
@@ -132,7 +133,7 @@ def test_a_run_of_the_daemon_is_tracked_in_its_folder(spec: TaskSpec, tmp_path: 
     if find_spec("tensorboard") is None:
         missing("tensorboard is not installed")
     own = task(base_model=spec.base_model, training={"full_epochs": 1, "max_tokens": 32})
-    with World(tmp_path, own, trackers="tensorboard") as world:
+    with World(tmp_path, own, trackers="tensorboard", runner=HereRunner()) as world:
         world.grow(12)
         run = world.ask(full=True)
         assert (run.error, run.state) == (None, "decided")

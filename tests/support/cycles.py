@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from markupsafe import Markup
 
 from config.settings import Settings, load_settings
 from config.tasks import TaskSpec
@@ -29,8 +31,11 @@ from daemon.training.sandbox.local import LocalSandbox
 from daemon.training.sandbox.order import Findings
 from daemon.training.sandbox.process import CHILD
 from daemon.training.sandbox.protocol import Sandbox
+from daemon.training.telling import Teller
 from daemon.training.triggers import Trigger
 from registry.artifacts.local import LocalArtifacts
+from registry.reports import cards
+from registry.reports.run import html
 from registry.runs import Run
 from registry.store import Registry
 from registry.versions import Version
@@ -60,7 +65,14 @@ def task(**changes: object) -> TaskSpec:
 class World:
     """One installation in a folder, driven by hand: `learn`, then `cycle.step()`."""
 
-    def __init__(self, folder: Path, spec: TaskSpec, *, train: Train | None = None, **training: Any) -> None:
+    def __init__(
+        self, folder: Path, spec: TaskSpec, *, train: Train | None = None, runner: Runner | None = None, drawn: bool = False,
+        **training: Any,
+    ) -> None:  # fmt: skip
+        """`train` makes runs up; else `runner` carries them out, by default real children.
+
+        Cards and reports of made-up runs have no pictures unless they are `drawn`: those take half of the time of a run.
+        """
         self.settings: Settings = load_settings(
             data_dir=folder / "data", training={"device": "cpu", "precision": "fp32", "threads": 1, **training}
         )
@@ -70,6 +82,7 @@ class World:
         self.metrics = DaemonMetrics()
         self.stop = threading.Event()
         self._stack = ExitStack()
+        self._drawn = drawn or train is None
         self.registry = Registry.open(self.settings.registry_url, clock=self.clock)
         self._stack.callback(self.registry.close)
         self.erasures = Erasures(self.settings.data_dir, clock=self.clock)
@@ -82,7 +95,7 @@ class World:
         self._stack.callback(self.features.close)
         self.artifacts = LocalArtifacts(self.settings.artifacts_dir)
         self.sandbox: Sandbox = PassesAll()
-        self.runner: Runner = MadeUpRunner(train) if train else LocalRunner(self.settings.training, self.stop)
+        self.runner: Runner = MadeUpRunner(train) if train else runner or LocalRunner(self.settings.training, self.stop)
         self.cycle = self.next_cycle()
 
     def next_cycle(self) -> Cycle:
@@ -95,6 +108,8 @@ class World:
             artifacts=self.artifacts, runner=self.runner, sandbox=self.sandbox, metrics=self.metrics, stop=self.stop,
             fencing_token=token, features=Features(self.features, self.settings.training, self.stop), clock=self.clock,
         )  # fmt: skip
+        if not self._drawn:
+            self.cycle._teller = TellerWithoutPictures(self.settings, self.registry)
         return self.cycle
 
     def use_sandbox(self, *, modules: str = "", command: Sequence[str] = CHILD, **limits: Any) -> None:
@@ -156,6 +171,18 @@ class World:
     def champion(self) -> str | None:
         alias = self.registry.versions.champion(NAME)
         return alias.version if alias else None
+
+
+class TellerWithoutPictures(Teller):
+    """Writes reports and cards whose pictures are empty."""
+
+    def report(self, run: Run, **told: Any) -> None:
+        with patch.object(html, "_drawn", lambda _picture: Markup("<svg></svg>")):
+            super().report(run, **told)
+
+    def card(self, run: Run, folder: Path) -> None:
+        with patch.object(cards, "_pictures", lambda *_given: {cards.PLOT_FILE: b""}):
+            super().card(run, folder)
 
 
 class PassesAll:

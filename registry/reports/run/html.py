@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 import structlog
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from registry.reports.run.blocks import Block, Picture, Section
@@ -43,14 +44,20 @@ def html(told: Told, sections: Sequence[Section]) -> str:
 
 def page(title: str, lead: Markup, sections: Sequence[Section], *, made_at: datetime, level: Level | None = None) -> str:
     """Return sections as a page that loads nothing; `lead` stands below its title."""
+    return _template().render(
+        title=title, lead=lead, level=level, made_at=made_at, sections=sections, sort_of=_sort_of,
+        drawn=_drawn, coded=_coded, most_rows=_MOST_ROWS, shown_open=_SHOWN_OPEN,
+    )  # fmt: skip
+
+
+@cache
+def _template() -> Template:
+    """Return the template, compiled once."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         finalize=_finalized,
     )  # fmt: skip
-    return environment.get_template("report.html").render(
-        title=title, lead=lead, level=level, made_at=made_at, sections=sections, sort_of=_sort_of,
-        drawn=_drawn, coded=_coded, most_rows=_MOST_ROWS, shown_open=_SHOWN_OPEN,
-    )  # fmt: skip
+    return environment.get_template("report.html")
 
 
 def title_of(told: Told) -> str:
