@@ -22,6 +22,7 @@ from perennial_artifact.variants.note import Variant
 from trainers.hardware import Hardware
 from trainers.orphans import PARENT_VARIABLE
 
+_CHILD = (sys.executable, "-P", "-m", "trainers.export")
 _POLL_S = 0.1
 _TELL_EVERY_S = 10.0
 _ROOM = 4
@@ -104,7 +105,7 @@ def _run(  # noqa: PLR0917 - what `build` was given
     path.write_text(json.dumps(order), encoding="utf-8")
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "trainers.export", str(path)],
+            [*_CHILD, str(path)],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             env={**os.environ, "OMP_NUM_THREADS": str(hardware.threads), "TRANSFORMERS_VERBOSITY": "error",
                  PARENT_VARIABLE: str(os.getpid())},
