@@ -17,6 +17,7 @@ from tests.support.daemons import (
     ENTITIES,
     LEASE_S,
     LIMIT_S,
+    SPARED,
     TOPICS,
     VICTIM,
     Asker,
@@ -95,12 +96,12 @@ def test_a_killed_leader_is_followed_and_serving_answers_throughout(
 def test_a_leader_frozen_past_its_lease_is_fenced_off_when_it_goes_on(
     daemon: Installation, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    daemon.start([VICTIM, "frozen-before-promotion,by-words"])
+    daemon.start([VICTIM, f"frozen-before-promotion,{SPARED}"])
     sent = send(daemon, 160)
     ask(daemon, TOPICS)
     wait_until(lambda: is_frozen(daemon))
     frozen_at = time.monotonic()
-    with standby(daemon, "by-words") as second, Asker(daemon):
+    with standby(daemon, SPARED) as second, Asker(daemon):
         wait_for_the_lease(second)
         os.kill(daemon.pid, signal.SIGCONT)
         assert daemon.wait(LIMIT_S) == 1
@@ -139,10 +140,10 @@ def test_a_leader_that_freezes_with_the_registry_locked_is_killed_too(tmp_path: 
     daemon = installation(tmp_path, models)
     try:
         sent = send(daemon, 160)
-        daemon.start([VICTIM, "frozen-in-the-registry,by-words"])
+        daemon.start([VICTIM, f"frozen-in-the-registry,{SPARED}"])
         ask(daemon, TOPICS)
         wait_until(lambda: is_frozen(daemon))
-        with standby(daemon, "by-words") as second:
+        with standby(daemon, SPARED) as second:
             assert daemon.wait(LIMIT_S) == -signal.SIGKILL
             assert "locked the registry" in second.wait_for("daemon.former_leader_hangs")["reason"]
             wait_until(lambda: only_run(daemon, TOPICS).state == "decided")

@@ -23,6 +23,8 @@ from daemon import app
 from daemon.cli import main as cli
 from daemon.flow.outbox import Publisher
 from daemon.process import side_task
+from daemon.training.sandbox.local import LocalSandbox
+from daemon.training.sandbox.order import Findings
 from registry import promotion
 from registry.artifacts import local as artifacts
 from registry.database import engine as database
@@ -138,10 +140,16 @@ def by_words() -> None:
     app.Enricher = partial(Enricher, encoder=WordEncoder())  # type: ignore[assignment,misc]  # the point
 
 
+def unsandboxed() -> None:
+    """Let every candidate pass: where it is not the point, that spares each run a process, 2 s of a core."""
+    LocalSandbox.check = lambda *_given: Findings(outcome="passed", scope="model", texts=1)  # type: ignore[method-assign]  # the point
+
+
 FAULTS: Mapping[str, Callable[[], None]] = {
     "impatient": impatient,
     "unenriched": unenriched,
     "by-words": by_words,
+    "unsandboxed": unsandboxed,
     "mid-ingest": stored_but_not_committed,
     "before-store": lambda: before(BufferWriter, "insert", times=3),
     "frozen-before-store": lambda: frozen(BufferWriter, "insert", times=3),

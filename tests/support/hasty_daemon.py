@@ -26,7 +26,7 @@ from daemon.upkeep.erasure import worker
 from daemon.upkeep.erasure.worker import Eraser
 from registry import erasure
 from registry.artifacts.local import LocalArtifacts
-from tests.support.daemon_victim import by_words
+from tests.support.daemon_victim import by_words, unsandboxed
 
 KEEP = timedelta(seconds=2)
 _LIFE_LIMIT_S = 180
@@ -44,8 +44,9 @@ ROAD: Mapping[str, tuple[Any, str]] = {
 
 
 def hurry() -> None:
-    """Shorten the hour, and enrich by words alone."""
+    """Shorten the hour, enrich by words alone, and let every candidate pass."""
     by_words()
+    unsandboxed()
     wired = Eraser.__init__
 
     def hasty(self: Eraser, **parts: Any) -> None:
