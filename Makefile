@@ -48,8 +48,11 @@ types: $(VENV)/.ready  ## mypy, strict
 imports: $(VENV)/.ready  ## import-linter contracts
 	@$(BIN)/lint-imports
 
-site: $(VENV)/.ready  ## build the documentation as a site into build/site; a broken link or anchor fails
+$(VENV)/.site: $(VENV)/.ready constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt mkdocs-material
+	@touch $@
+
+site: $(VENV)/.site  ## build the documentation as a site into build/site; a broken link or anchor fails
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo "build/site/index.html"
 
 pictures: $(VENV)/.ready  ## make the pictures of README and docs from a demo (needs Chromium; CHROMIUM names it)

@@ -53,7 +53,9 @@ fi
 # pip compiles one file after the other, about half of the time after the download: left out here, and done on every core.
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt \
     --editable ./artifact --editable ./client --editable '.[dev,onnx,openvino,postgres,spacy-transformers]'
-# What cannot be compiled (templates, code for another Python) is left as it is; nobody imports the packages' own tests.
-"$venv/bin/python" -m compileall -q -q -j 0 -x '/tests/' "$venv/lib" >/dev/null 2>&1 || true
+# What cannot be compiled (templates, code for another Python) is left as it is. So is what few import, a fifth of all: the packages'
+# own tests, and the hundreds of architectures that transformers has; Python compiles a file when it is first asked for.
+"$venv/bin/python" -m compileall -q -q -j 0 -x '/tests/|/transformers/models/|/torch/(_inductor|testing)/' "$venv/lib" \
+    >/dev/null 2>&1 || true
 touch "$venv/.ready"
 echo "Ready."
