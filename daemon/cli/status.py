@@ -88,6 +88,10 @@ def _print_task(task: TaskStatus) -> None:
     say("\n", (task.task, "bold"), f" ({task.kind})")
     since = f" since {_moment(task.champion_since)}" if task.champion_since else ""
     _line("champion", f"{task.champion}{since}" if task.champion else "none yet", (" (pinned)" if task.pinned else "", "yellow"))
+    if task.passed_over:
+        _line("served as", task.computes_by or "", ("; its variant is not used", "yellow"), f": {task.passed_over}")
+    elif task.computes_by:
+        _line("served as", task.computes_by)
     if task.paused:
         _line("PAUSED", (f"since {_moment(task.paused.since)} by {task.paused.actor}", "yellow"), f": {task.paused.reason}")
     if task.texts_cut:

@@ -64,6 +64,12 @@ class ServingMetrics:
         self._serving = Gauge(
             "perennial_model_serving", "1 for the version that answers.", ["task", "version"], registry=registry
         )
+        self._computes_by = Gauge(
+            "perennial_model_computes_by",
+            "1 for what the version that answers computes by: a variant of its encoder, or the precision of its weights.",
+            ["task", "variant"],
+            registry=registry,
+        )
         self._load_failures = Counter(
             "perennial_model_load_failures", "Attempts to load a champion that failed.", ["task"], registry=registry
         )
@@ -97,6 +103,7 @@ class ServingMetrics:
         )  # fmt: skip
         self._count_corrections: Callable[[str], int] = lambda _task: 0
         self._versions: dict[str, str] = {}
+        self._variants: dict[str, str] = {}
 
     def watch_task(self, task: str, status: Callable[[], SlotStatus]) -> None:
         """Create a task's series from the start, so that alerts can use them; `status` is called at each scrape."""
@@ -112,11 +119,12 @@ class ServingMetrics:
         """Show nothing more of a task that was dropped: its last figures would raise alarms for ever."""
         for metric in (
             self._swaps, self._load_s, self._load_failures, self._load_failing, self._unreadable, self._ready, self._generation,
-            self._waiting_texts, self._serving, self._predictions, self._batch_texts, self._feedback,
+            self._waiting_texts, self._serving, self._computes_by, self._predictions, self._batch_texts, self._feedback,
             self._corrected, self._corrections,
         ):  # fmt: skip
             metric.remove_by_labels({"task": task})
         self._versions.pop(task, None)
+        self._variants.pop(task, None)
 
     def watch_prediction_log(self, waiting: Callable[[], int]) -> None:
         """Ask `waiting` at each scrape for the predictions that are not in the log yet."""
@@ -139,6 +147,11 @@ class ServingMetrics:
                 self._serving.remove(task, self._versions[task])
             self._serving.labels(task, outcome.version).set(1)
             self._versions[task] = outcome.version
+            if task in self._variants:
+                self._computes_by.remove(task, self._variants.pop(task))
+            if outcome.used is not None:
+                self._variants[task] = outcome.used.name
+                self._computes_by.labels(task, outcome.used.name).set(1)
 
     def watch_corrections(self, count: Callable[[str], int]) -> None:
         """Ask `count` at each scrape for how many texts of a task a correction answers."""

@@ -17,6 +17,7 @@ from consumers.erasure.requests import Erasures
 from consumers.log.open import open_event_log
 from daemon.flow.groups import CONSUMERS, LABELS_TOPIC
 from daemon.process import last_backup, leader, presence, probe
+from daemon.process.probe import Computing
 from daemon.views import alerts, flow, task_status
 from daemon.views.alerts import Alert
 from daemon.views.erasures import in_words
@@ -76,10 +77,11 @@ class StatusReader:
         erasures = self._erasures.unfinished() if self._erasures else []
         # The very process that asks does answer.
         problem = probe.problem(here) if here is not None and here.pid != os.getpid() else None
+        computing = probe.computing(here) if here is not None and here.pid != os.getpid() and problem is None else Computing()
         tasks = tuple(
             task_status.read(
                 task, self.registry, self.buffer, self._settings,
-                unread=moving.lag.get(LABELS_TOPIC), led=leads.holder is not None, now=now,
+                unread=moving.lag.get(LABELS_TOPIC), led=leads.holder is not None, now=now, computing=computing,
             )
             for task in self.tasks.values()
         )  # fmt: skip

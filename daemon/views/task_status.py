@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from config.tasks import TaskSpec
+from daemon.process.probe import Computing
 from daemon.views import feedback, pairs
 from daemon.views.feedback import Standings
 from daemon.views.models import runs
@@ -74,6 +75,10 @@ class TaskStatus(View):
     champion: str | None
     champion_since: datetime | None
     pinned: bool
+    computes_by: str | None = None
+    """What the served version computes by, as serving tells: a variant of its encoder, or `fp32`, `bf16`; None: nobody tells."""
+    passed_over: str | None = None
+    """Why the variant beside its weights is not used, in words; None where it is, or there is none."""
     paused: Paused | None = None
     """None while it is not: then runs start and versions are promoted by themselves."""
     counts: Counts
@@ -100,9 +105,13 @@ class TaskStatus(View):
 
 
 def read(
-    task: TaskSpec, registry: Registry, buffer: BufferReader, settings: Settings, *, unread: int | None, led: bool, now: datetime
-) -> TaskStatus:
-    """Return a task's status; `unread` events wait in the log (None: it does not say), `led` says whether a daemon runs."""
+    task: TaskSpec, registry: Registry, buffer: BufferReader, settings: Settings, *, unread: int | None, led: bool, now: datetime,
+    computing: Computing,
+) -> TaskStatus:  # fmt: skip
+    """Return a task's status; `unread` events wait in the log (None: it does not say), `led` says whether a daemon runs.
+
+    `computing` is what serving tells of its models.
+    """
     from daemon.training import evidence, held_out, triggers  # noqa: PLC0415 - load LanceDB
 
     found = evidence.gather(task.name, registry, buffer, unread=unread)
@@ -118,6 +127,8 @@ def read(
         champion=champion.version if champion else None,
         champion_since=champion.moved_at if champion else None,
         pinned=champion.pinned if champion else False,
+        computes_by=computing.by.get(task.name),
+        passed_over=computing.passed_over.get(task.name),
         paused=Paused(since=found.pause.since, actor=found.pause.actor, reason=found.pause.reason) if found.pause else None,
         counts=Counts.model_validate(buffer.counts(task.name)),
         tests_needed=task.promotion.min_test_examples,

@@ -14,6 +14,9 @@ from config.errors import UserError
 from config.settings import Settings, load_settings
 from consumers.events import schemas as events
 from consumers.log.embedded.log import EmbeddedLog
+from daemon.cli.status import print_status
+from daemon.process import presence, probe
+from daemon.process.probe import Computing
 from daemon.training.triggers import Trigger
 from daemon.views.flow import Backlog
 from daemon.views.models.runs import Progress, last_progress
@@ -180,6 +183,28 @@ def test_too_few_rows_in_the_window_are_counted_and_the_setting_is_named(world: 
         "Only 3 of 69 test rows are within promotion.window_days (90) of the newest one. For an archive raise "
         "promotion.window_days in the task file."
     )
+
+
+def test_what_the_served_version_computes_by_is_told_by_serving(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.grow(10)
+    world.cycle.step()
+    assert read(world).tasks[0].computes_by is None, "nobody serves"
+    here = presence.Presence(0, 0.0, "", "http://127.0.0.1:9")
+    monkeypatch.setattr(presence, "read", lambda _folder: here)
+    monkeypatch.setattr(presence, "is_alive", lambda _here: True)
+    monkeypatch.setattr(probe, "problem", lambda _here: None)
+    for passed_over in ({}, {NAME: "another processor"}):
+        monkeypatch.setattr(probe, "computing", lambda _here, why=passed_over: Computing({NAME: "openvino-int8"}, why))
+        status = read(world)
+        (toy,) = status.tasks
+        assert (toy.computes_by, toy.passed_over) == ("openvino-int8", passed_over.get(NAME))
+        assert as_json(status)["tasks"][0]["computes_by"] == "openvino-int8"
+        print_status(status)
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if line.split()[:2] == ["served", "as"]]
+        assert "openvino-int8" in line
+        assert ("another processor" in line) == bool(passed_over)
 
 
 def test_reading_changes_nothing_and_stands_beside_the_writer(world: World) -> None:

@@ -57,5 +57,5 @@ class BlocksModel(SentenceModel[HeadT]):
         """Return the head's answer to each text, in order; `truncated`: longer than the encoder reads."""
         if not texts:
             return []
-        features, cut = self.encoder.features(texts)
+        features, cut = self._read(texts)
         return self.head.answers(self.blocks.join(features, texts), cut)

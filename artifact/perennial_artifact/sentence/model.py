@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Generic, Protocol, Self, TypeVar
 
+import numpy as np
+
 from perennial_artifact.compute import Compute, Used
 from perennial_artifact.description import Description
 from perennial_artifact.errors import UnusableError
@@ -85,7 +87,18 @@ class SentenceModel(Generic[HeadT]):
         return cls(encoder, head)
 
     def predict(self, texts: Sequence[str]) -> list[Answer]:
-        """Return the head's answer to each text, in order; `truncated`: the text is longer than the model reads."""
+        """Return the head's answer to each text, in order; `truncated`: the text is longer than the model reads.
+
+        Raises `UnusableError` where the encoder computes no numbers.
+        """
         if not texts:
             return []
-        return self.head.answers(*self.encoder.features(texts))
+        return self.head.answers(*self._read(texts))
+
+    def _read(self, texts: Sequence[str]) -> tuple[Features, list[bool]]:
+        """Return the features of texts, and of each whether it was cut. Raises `UnusableError` where they are not finite."""
+        features, cut = self.encoder.features(texts)
+        if not np.isfinite(features).all():
+            message = f"the encoder ({self.used.name}) computes numbers that are not finite, so it answers nothing"
+            raise UnusableError(message)
+        return features, cut

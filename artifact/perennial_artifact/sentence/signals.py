@@ -18,14 +18,14 @@ class SentenceSignals(SentenceModel[SignalHead]):
         """Return the signals of each text, in order; `truncated`: the text is longer than the encoder reads."""
         if not texts:
             return []
-        features, cut = self.encoder.features(texts)
+        features, cut = self._read(texts)
         return self.head.answers(self.head.read_by(features, texts), cut)
 
     def weigh(self, texts: Sequence[str]) -> list[Answer]:
         """Return the score and the probability of every tag in each category, for each text, in order."""
         if not texts:
             return []
-        features, _cut = self.encoder.features(texts)
+        features, _cut = self._read(texts)
         return self.head.weighed(self.head.read_by(features, texts))
 
     @classmethod

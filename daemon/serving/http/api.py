@@ -187,7 +187,11 @@ def _add_health(app: FastAPI, service: Service) -> None:
         reasons = {view.name: view.problem for view in views if not view.ready and not service.slots.came_later(view.name)}
         reasons |= {name: found.reason for name, found in service.troubles().items()}
         notes = {view.name: view.problem for view in views if view.problem and view.name not in reasons}
-        body = {"ready": not reasons, "reasons": reasons, "notes": notes, "serving": {view.name: view.serving for view in views}}
+        body = {
+            "ready": not reasons, "reasons": reasons, "notes": notes, "serving": {view.name: view.serving for view in views},
+            "computes_by": {view.name: view.computes_by for view in views if view.computes_by},
+            "passed_over": {view.name: view.passed_over for view in views if view.passed_over},
+        }  # fmt: skip
         return JSONResponse(body, status_code=503 if reasons else 200)
 
     exposition = {"description": "The metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}
@@ -235,4 +239,8 @@ def _task_view(slot: Slot) -> schemas.TaskView:
     else:
         problem = None
     short = tasks.summary(spec, status.champion)
-    return schemas.TaskView(**dict(short), serving=status.serving, ready=status.ready, problem=problem)
+    used = status.used
+    return schemas.TaskView(
+        **dict(short), serving=status.serving, ready=status.ready, problem=problem,
+        computes_by=used.name if used else None, passed_over=used.passed_over if used else None,
+    )  # fmt: skip

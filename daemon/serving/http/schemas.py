@@ -151,6 +151,11 @@ class Readiness(BaseModel):
     reasons: Annotated[dict[str, str | None], Field(description="Why it is not ready.")]
     notes: Annotated[dict[str, str | None], Field(description="Problems that do not prevent it from being ready.")]
     serving: Annotated[dict[str, str | None], Field(description="The version that answers, by task.")]
+    computes_by: Annotated[
+        dict[str, str],
+        Field(description="What that version computes by, of tasks where it tells: a variant of its encoder, or `fp32`, `bf16`."),
+    ]
+    passed_over: Annotated[dict[str, str], Field(description="Why the variant beside its weights is not used, where so.")]
 
 
 class FeedbackAccepted(_Schema):
@@ -175,6 +180,10 @@ class TaskView(TaskSummary):
     serving: str | None
     ready: bool
     problem: str | None
+    computes_by: Annotated[
+        str | None, Field(description="A variant of its encoder, or the precision of its weights; null where nothing tells.")
+    ] = None
+    passed_over: Annotated[str | None, Field(description="Why the variant beside its weights is not used.")] = None
 
 
 class Tasks(_Schema):

@@ -71,6 +71,8 @@ class Refreshed:
     reason: str | None = None
     generation: int | None = None
     """Of the alias, where the model that it names answers."""
+    used: Used | None = None
+    """What the model that was swapped in computes by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +242,9 @@ class Slot:
             )
             self._opened, self._keywords = opened, None
         self._failure = None
-        outcome = Refreshed("swapped", champion.version, load_s=time.monotonic() - started, generation=champion.generation)
+        outcome = Refreshed(
+            "swapped", champion.version, load_s=time.monotonic() - started, generation=champion.generation, used=opened.used
+        )
         log.info("serving.model_swapped", task=self.spec.name, version=champion.version, load_s=round(outcome.load_s, 3),
                  before=old.version if old else None, **_told(opened.used))  # fmt: skip
         if old is not None:
