@@ -17,6 +17,8 @@ from perennial_artifact.predictor import Answer
 
 FORMAT = "misbehaving"
 MODULE = __name__
+HEAVY_BYTES = 16 << 20
+"""What a heavy one holds while it is loaded."""
 
 
 def said_of(text: str) -> Answer:
@@ -50,6 +52,7 @@ class Misbehaving:
     def __init__(self, how: str, folder: Path) -> None:
         self.how = how
         self.folder = folder
+        self.held = bytearray(b"x") * HEAVY_BYTES if how == "is heavy" else b""
 
     @classmethod
     def open(cls, folder: Path, description: Description, compute: Compute) -> Self:
