@@ -23,6 +23,8 @@ from registry.leases import check_token
 
 SANDBOX = "sandbox"
 """The key under which the metrics of a version hold what its sandbox found."""
+_FAILED = '"outcome": "failed"'
+"""Stands in the metrics, as they are stored, of each version that it refused; whoever reads them looks further."""
 
 
 class Lineage(BaseModel):
@@ -150,6 +152,13 @@ class Versions:
         """Return all versions or the newest `limit`, newest first, of one task or of all; `offset` passes over so many."""
         with self._database.read() as connection:
             return _select(connection, sa.true() if task is None else versions.c.task == task, limit, offset)
+
+    def refused(self, task: str | None, limit: int) -> builtins.list[Version]:
+        """Return the newest `limit` versions that the sandbox refused, newest first, of one task or of all."""
+        failed = sa.cast(versions.c.metrics, sa.Text).like(f"%{_FAILED}%")
+        with self._database.read() as connection:
+            found = _select(connection, failed if task is None else failed & (versions.c.task == task))
+        return [version for version in found if version.refused_by_sandbox is not None][:limit]
 
     def get(self, name: str) -> Version:
         """Return the version called `task/vN`. Raises `UserError` when there is none."""

@@ -116,6 +116,9 @@ def _print(found: Evaluation) -> None:
     names = [model.name for model in found.models]
     say((" and ".join(names), "bold"), f" on {found.file}, task {found.task}")
     say(f"{counted(found.rows, 'row')} in {found.clusters:,} documents or distinct texts", indent=2)
+    for model in found.models:
+        if model.readiness is not None:
+            say(f"{model.name} is ", (model.readiness, "bold"), " by the report of its run", indent=2)
     for line in _left_out(found):
         say(line, indent=2)
     columns = ("metric", *names) if len(names) > 1 else ("metric", "score", f"between ({found.confidence:.0%}, each bound)")

@@ -14,7 +14,7 @@ import typer
 
 from config.errors import UserError
 from config.words import counted
-from daemon.cli import completing
+from daemon.cli import completing, reading
 from daemon.cli.output import AsJson, console, print_json, say, table
 from daemon.cli.settings import load_settings
 from daemon.views import opening
@@ -221,6 +221,7 @@ def _print_answering(task: str, at: datetime, then: Move | None, *, as_json: boo
 
 
 @app.command()
+@reading.with_options
 def diff(
     left: VersionName,
     right: VersionName,
@@ -229,13 +230,17 @@ def diff(
     ] = None,
     limit: Annotated[int, typer.Option(help="Rows to show whose answer changed.", min=0)] = 10,
     as_json: AsJson = False,
+    *,
+    how: reading.Reading,
 ) -> None:
     """Show how two versions differ: the answers that changed, settings, training set, lineage."""
-    from daemon.cli import reading  # noqa: PLC0415 - heavy
     from daemon.operations.evaluating import changing  # noqa: PLC0415 - heavy
 
     settings = load_settings()
-    plan = None if file is None else lambda task: reading.Reading().plan(file, task, settings)
+    if file is None and how != reading.Reading():
+        message = "options about columns and formats say how a FILE is read, and none is given; name one after the versions"
+        raise UserError(message)
+    plan = None if file is None else lambda task: how.plan(file, task, settings)
     with console.status("asking both", spinner="dots") if console.is_terminal and not as_json else nullcontext():
         found = changing.difference(
             settings, left, right, plan=plan, limit=limit, bad=reading.BadRows().show, report=lambda _done, _of: None

@@ -114,18 +114,22 @@ class Reading:
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command that has an option for each field of `Reading`, and hands them over as its argument `how`."""
+    """Return a command that has an option for each field of `Reading`, and hands them over as its argument `how`.
+
+    An option of the command's own with the name of a field stays the command's.
+    """
     options = get_type_hints(Reading, include_extras=True)
     asked = inspect.signature(command, eval_str=True)
     parameters = [one for one in asked.parameters.values() if one.name != "how"]
+    added = [field for field in fields(Reading) if field.name not in asked.parameters]
     parameters += [
         inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=options[field.name])
-        for field in fields(Reading)
+        for field in added
     ]
 
     @wraps(command)
     def run(**given: Any) -> None:  # noqa: ANN401 - typer hands over what the options say
-        how = Reading(**{field.name: given.pop(field.name) for field in fields(Reading)})
+        how = Reading(**{field.name: given.pop(field.name) for field in added})
         command(**given, how=how)
 
     run.__signature__ = asked.replace(parameters=parameters)  # type: ignore[attr-defined]  # what `inspect` and typer read

@@ -20,13 +20,14 @@ class Entry(View):
     task: str | None
     """None: it concerns no task alone."""
     what: str
-    """`promote`, `rollback`, `pin`, `unpin`, `train`, or the action of an audit entry, such as `pause`."""
+    """`promote`, `rollback`, `pin`, `unpin`, `train`, `refuse`, or the action of an audit entry, such as `pause`."""
     version: str | None
     """The version that answers since then; None for what moves no champion."""
     before: str | None
     """The version that answered before."""
     by: str
-    """`gate` for a verdict, `operator` for a command, who was signed in for the page; of `train` the source of its event."""
+    """`gate` for a verdict, `operator` for a command, who was signed in for the page; of `train` the source of its event; of
+    `refuse` the sandbox."""
     why: str
     subject: str | None = None
     """What it was done to, where that is neither a version nor the task: `dead letter 17`."""
@@ -59,7 +60,7 @@ def entries(registry: Registry, buffer: BufferReader | None, task: str | None, l
         )
         for one in registry.audit.newest(task, limit)
     ]  # fmt: skip
-    return sorted((*moves, *asked, *noted), key=lambda entry: entry.at, reverse=True)[:limit]
+    return sorted((*moves, *asked, *noted, *_refused(registry, task, limit)), key=lambda entry: entry.at, reverse=True)[:limit]
 
 
 def _touched(registry: Registry, task: str | None) -> Counter[str]:
@@ -69,3 +70,17 @@ def _touched(registry: Registry, task: str | None) -> Counter[str]:
     runs = Counter(run_id for mark in corrected.marks(registry, task) for run_id in mark.decisions)
     known = registry.runs.several(list(runs)) if runs else {}
     return Counter({run.version: runs[run.run_id] for run in known.values() if run.version is not None})
+
+
+def _refused(registry: Registry, task: str | None, limit: int) -> list[Entry]:
+    """Return an entry for each candidate that the sandbox refused, at the time of the verdict."""
+    versions = registry.versions.refused(task, limit)
+    runs = registry.runs.several([version.run_id for version in versions])
+    decided = {run_id: run.finished_at for run_id, run in runs.items()}
+    return [
+        Entry(
+            at=decided.get(version.run_id) or version.created_at, task=version.task, what="refuse", version=None, before=None,
+            by="sandbox", why=version.refused_by_sandbox or "", subject=version.name,
+        )
+        for version in versions
+    ]  # fmt: skip

@@ -14,8 +14,9 @@ import yaml
 from sklearn.metrics import accuracy_score, f1_score
 from typer.testing import CliRunner
 
-from config.settings import environment_of
+from config.settings import environment_of, load_settings
 from daemon.cli.main import app
+from registry.store import Registry
 from tests.support.cycles import NAME, World
 from tests.support.registries import LINEAGE
 from tests.support.tiny_models import make_tiny_bert, toy_plan, toy_rows, toy_spec
@@ -132,7 +133,7 @@ def test_a_folder_is_a_model_of_the_task_that_is_named(judged: Judged) -> None:
     assert unnamed.exit_code != 0
     assert "--task" in str(unnamed.exception)
     found = told("evaluate", folder, file, "--task", NAME)
-    assert found["models"] == [{"name": str(folder), "learnt_known": False}]
+    assert found["models"] == [{"name": str(folder), "learnt_known": False, "readiness": None}]
     assert found["figures"] == told("evaluate", SECOND, file)["figures"]
 
 
@@ -179,6 +180,33 @@ def test_diff_asks_both_the_rows_of_a_file_that_neither_has_learnt(judged: Judge
     assert any(move["after"] == "WEATHER" for move in changes["moves"])
     compared = told("compare", FIRST, SECOND, file)
     assert compared["answers_differ"] == changes["changed"]
+
+
+def test_diff_reads_the_columns_of_a_file_as_evaluate_does(judged: Judged) -> None:
+    file = judged.folder / "columns.csv"
+    with file.open("w", newline="", encoding="utf-8") as lines:
+        csv.writer(lines, delimiter=";").writerows([("words", "desk"), *((row.text, row.target["label"]) for row in judged.rows)])
+    columns = ("--text", "words", "--label", "desk", "--delimiter", ";")
+    found = told("models", "diff", FIRST, SECOND, file, *columns, "--limit", 1)
+    assert (found["changes"]["rows"], len(found["changes"]["examples"])) == (len(judged.rows), 1)
+    assert found["changes"]["changed"] == told("compare", FIRST, SECOND, file, *columns)["answers_differ"]
+    done = CliRunner().invoke(app, ["models", "diff", FIRST, SECOND, *columns])
+    assert done.exit_code != 0
+    assert "FILE" in str(done.exception)
+
+
+def test_evaluate_tells_what_the_report_of_a_version_says_of_it(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = judged.file("ready.jsonl", judged.rows[:6])
+    assert told("evaluate", SECOND, file)["models"][0]["readiness"] is None, "it was published by hand"
+    with Registry.open(load_settings().registry_url) as registry:
+        run = registry.runs.create(NAME, "request:ready", "asked for", full=True)
+        assert run is not None
+        registry.runs.update(
+            run.run_id, state="decided", verdict="promote", comparison={"readiness": {"level": "REVIEW", "limits": []}}
+        )
+    monkeypatch.setattr("registry.runs.Runs.find", lambda runs, _run_id: runs.get(run.run_id))
+    assert told("evaluate", SECOND, file)["models"][0]["readiness"] == "REVIEW"
+    assert "REVIEW" in CliRunner().invoke(app, ["evaluate", SECOND, str(file)]).output
 
 
 def test_without_a_file_and_held_out_rows_diff_says_why_and_tells_the_rest(judged: Judged) -> None:

@@ -151,3 +151,20 @@ def test_the_course_and_the_history_of_a_task(registry: Registry, clock: Clock) 
         ("promote", f"{TASK}/v2", f"{TASK}/v1", "key:desk, on the page", "because"),
     ]
     assert history.entries(registry, None, "another", 9) == []
+
+
+def test_the_history_tells_of_candidates_that_the_sandbox_refused(registry: Registry, clock: Clock) -> None:
+    for number, outcome in enumerate(("passed", "failed", "failed")):
+        run = registry.runs.create(TASK, f"k{number}", "a reason", full=True)
+        assert run is not None
+        version = add_version(registry, run_id=run.run_id)
+        registry.versions.note_sandbox(version.name, {"outcome": outcome, "reason": f"it hangs, says {number}"})
+        clock.forward(60)
+        registry.runs.update(run.run_id, state="decided", verdict="keep")
+    told = history.entries(registry, None, TASK, 9)
+    assert [(one.at, one.what, one.subject, one.version, one.by, one.why) for one in told] == [
+        (clock.now, "refuse", f"{TASK}/v3", None, "sandbox", "it hangs, says 2"),
+        (clock.now - timedelta(seconds=60), "refuse", f"{TASK}/v2", None, "sandbox", "it hangs, says 1"),
+    ]
+    assert [one.subject for one in history.entries(registry, None, None, 1)] == [f"{TASK}/v3"]
+    assert history.entries(registry, None, "another", 9) == []

@@ -23,6 +23,7 @@ from daemon.views.models.evaluation import Evaluation, Figure, Model, Part
 from perennial_artifact.description import MODEL_FILE, Description
 from perennial_artifact.predictor import Predictor
 from registry import gate
+from registry.runs import Level
 from registry.store import Registry
 from trainers.compare import scoring, statistics
 from trainers.compare.answers import Answers
@@ -46,6 +47,8 @@ class Candidate:
     """Ids of the examples it has learnt from; None: not recorded."""
     task: str | None
     """The task of a version."""
+    readiness: Level | None = None
+    """What the report of a version's run says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,10 @@ def models_of(settings: Settings, names: Sequence[str]) -> list[Candidate]:
                 continue
             registry = registry or stack.enter_context(opening.registry(settings))
             version, published = registry.versions.get(name), folder_of(settings, registry, name)
-            found.append(Candidate(name, published, described(published), registry.versions.learnt(name), version.task))
+            run = registry.runs.find(version.run_id)
+            readiness = run.readiness if run is not None else None
+            learnt = registry.versions.learnt(name)
+            found.append(Candidate(name, published, described(published), learnt, version.task, readiness))
     return found
 
 
@@ -130,7 +136,9 @@ def evaluate(
         task=task.name,
         kind=task.kind,
         file=found.source.path.name,
-        models=tuple(Model(name=model.name, learnt_known=model.learnt is not None) for model in models),
+        models=tuple(
+            Model(name=model.name, learnt_known=model.learnt is not None, readiness=model.readiness) for model in models
+        ),
         rows=seen.rows,
         clusters=seen.stories,
         learnt_left_out=rows.learnt,

@@ -7,6 +7,7 @@ from typing import Literal
 
 from daemon.views.models.comparison import Comparison, Scale
 from daemon.views.view import JsonFloat, View
+from registry.runs import Level
 
 
 class Model(View):
@@ -16,6 +17,8 @@ class Model(View):
     """A version, or a folder."""
     learnt_known: bool
     """Whether what it has learnt from is recorded, so that such rows could be left out."""
+    readiness: Level | None = None
+    """What the report of the run says that made it; None where nothing was said, and of a folder."""
 
 
 class Figure(View):
