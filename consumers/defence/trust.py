@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy.special import betaincinv
-
 from config.kinds.kind import Relation
 
 Evidence = Literal["agreed", "unearned", "contradicted"]
@@ -63,7 +61,12 @@ def is_excluded(record: Record, *, min_evidence: int, exclude_below: float) -> b
     share of right ones (Gelman et al., Bayesian Data Analysis, 2.4) is below `exclude_below`.
     """
     right, wrong = record.agreed + record.unearned, record.contradicted
-    return right + wrong >= min_evidence and bool(betaincinv(1 + right, 1 + wrong, _CERTAINTY) < exclude_below)
+    if right + wrong < min_evidence:
+        return False
+    # A third of a second of a daemon's start, and few users have that much behind them.
+    from scipy.special import betaincinv  # noqa: PLC0415 - see above
+
+    return bool(betaincinv(1 + right, 1 + wrong, _CERTAINTY) < exclude_below)
 
 
 def _mean(right: int, wrong: int) -> float:

@@ -296,6 +296,32 @@ def test_an_open_transaction_is_waited_for(broker: Broker, log: KafkaLog, transa
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
+def test_a_search_ends_when_the_broker_freezes_in_the_middle() -> None:
+    broker = mortal_broker()
+    make_topic(broker, ARTICLES_TOPIC)
+    with closing(KafkaLog([broker.address])) as log:
+        with closing(log.sink()) as sink:
+            for _ in range(8):
+                # More than one answer of the broker brings.
+                sink.publish(ARTICLES_TOPIC, random.randbytes(500_000))
+            sink.flush()
+        searched: list[bytes] = []
+
+        def freeze_at_the_first(value: bytes) -> bool:
+            if not searched:
+                broker.freeze()
+            searched.append(value)
+            return False
+
+        with pytest.raises(RetryError):
+            log.find(freeze_at_the_first)
+        assert 0 < len(searched) < 8
+        broker.thaw()
+        assert log.find(lambda _value: True)[-1].offset == 7
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
 def test_a_killed_broker_is_waited_for_and_no_event_is_lost() -> None:
     own = mortal_broker()
     log = KafkaLog([own.address])
@@ -331,32 +357,6 @@ def test_a_killed_broker_is_waited_for_and_no_event_is_lost() -> None:
             if found >= {3, 4}:
                 break
         assert found == {3, 4}
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("impatient")
-def test_a_search_ends_when_the_broker_freezes_in_the_middle() -> None:
-    broker = mortal_broker()
-    make_topic(broker, ARTICLES_TOPIC)
-    with closing(KafkaLog([broker.address])) as log:
-        with closing(log.sink()) as sink:
-            for _ in range(8):
-                # More than one answer of the broker brings.
-                sink.publish(ARTICLES_TOPIC, random.randbytes(500_000))
-            sink.flush()
-        searched: list[bytes] = []
-
-        def freeze_at_the_first(value: bytes) -> bool:
-            if not searched:
-                broker.freeze()
-            searched.append(value)
-            return False
-
-        with pytest.raises(RetryError):
-            log.find(freeze_at_the_first)
-        assert 0 < len(searched) < 8
-        broker.thaw()
-        assert log.find(lambda _value: True)[-1].offset == 7
 
 
 @pytest.mark.slow

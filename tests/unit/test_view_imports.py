@@ -24,3 +24,10 @@ def test_views_are_imported_without_what_they_read_from() -> None:
     code = f"import sys, {', '.join(LIGHT)}; print(sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.process
+def test_a_daemon_starts_without_what_draws_and_what_computes_trust() -> None:
+    code = "import sys, daemon.app; print(sorted({'matplotlib', 'scipy', 'sklearn', 'torch'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -6,13 +6,16 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from config.words import counted
 from registry.reports import cards
-from registry.reports.run import charts
 from registry.reports.run.blocks import Block, Examples, Items, Picture, Section, Standing, Table, Text
 from registry.reports.run.told import Told
 from registry.runs import Level
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _MEANS: dict[Level | None, str] = {
     "DEPLOY": "Good enough, and better than what it was compared with.",
@@ -24,6 +27,15 @@ _EPOCH = re.compile(r"tuned for (\d+) of ")
 _MARKS = re.compile(r"\*\*|`")
 _MINUTE = 60
 _JOULES_PER_WH = 3_600.0
+
+
+def _drawn(chart: str, *seen: object) -> Figure:
+    """Return one of the charts, by the name of the function that draws it."""
+    # matplotlib takes half a second to import, and a daemon that starts draws nothing.
+    from registry.reports.run import charts  # noqa: PLC0415 - see above
+
+    found: Figure = getattr(charts, chart)(*seen)
+    return found
 
 
 def verdict(told: Told) -> Iterator[Section]:
@@ -51,7 +63,7 @@ def comparison(told: Told) -> Iterator[Section]:
     seen = told.seen
     if seen is not None and seen.rows:
         alt = f"Gain over {seen.opponent_in_words} on all test rows, with its interval, and on parts of them"
-        yield from _of_card(told, "Comparison", Picture(alt, partial(charts.gain, seen)))
+        yield from _of_card(told, "Comparison", Picture(alt, partial(_drawn, "gain", seen)))
     else:
         yield from _of_card(told, "Comparison")
 
@@ -61,7 +73,7 @@ def labels(told: Told) -> Iterator[Section]:
     seen = told.seen
     if seen is not None and seen.labels:
         alt = "F1 on each of the most frequent labels, of this version and of its opponent"
-        yield from _of_card(told, "Labels", Picture(alt, partial(charts.labels, seen)))
+        yield from _of_card(told, "Labels", Picture(alt, partial(_drawn, "labels", seen)))
 
 
 def dimensions(told: Told) -> Iterator[Section]:
@@ -69,7 +81,7 @@ def dimensions(told: Told) -> Iterator[Section]:
     seen = told.seen
     if seen is not None and seen.dimensions:
         alt = "Right numbers over answers, in parts by rising answer: on the diagonal they agree"
-        yield from _of_card(told, "Dimensions", Picture(alt, partial(charts.levels, seen)))
+        yield from _of_card(told, "Dimensions", Picture(alt, partial(_drawn, "levels", seen)))
 
 
 def probabilities(told: Told) -> Iterator[Section]:
@@ -77,7 +89,7 @@ def probabilities(told: Told) -> Iterator[Section]:
     seen = told.seen
     if seen is not None and seen.candidate_probabilities is not None:
         alt = "Reliability diagram: how often answers are right over how sure they are"
-        yield from _of_card(told, "Probabilities", Picture(alt, partial(charts.reliability, seen)))
+        yield from _of_card(told, "Probabilities", Picture(alt, partial(_drawn, "reliability", seen)))
 
 
 def confusion(told: Told) -> Iterator[Section]:
@@ -85,7 +97,9 @@ def confusion(told: Told) -> Iterator[Section]:
     found = told.left.answers
     if found is None or found.confusion is None:
         return
-    blocks: list[Block] = [Picture("Rows by right label and the candidate's answer", partial(charts.confusion, found.confusion))]
+    blocks: list[Block] = [
+        Picture("Rows by right label and the candidate's answer", partial(_drawn, "confusion", found.confusion))
+    ]
     if found.mistaken:
         rows = tuple((one.gold, one.said or "(none)", f"{one.candidate:,}", f"{one.champion:,}") for one in found.mistaken)
         blocks.append(Table(("Right label", "Said", "This version", "Opponent"), rows, frozenset({2, 3})))
@@ -105,7 +119,7 @@ def curve(told: Told) -> Iterator[Section]:
     if told.run.attempt > 1:
         told_of += f" The run took {counted(told.run.attempt, 'attempt')}; earlier ones are pale."
     alt = f"Training loss over steps, from {points[0][1]:.4g} to {points[-1][1]:.4g}"
-    yield Section("Learning curve", (Text(told_of), Picture(alt, partial(charts.loss, points, _judged(told)))))
+    yield Section("Learning curve", (Text(told_of), Picture(alt, partial(_drawn, "loss", points, _judged(told)))))
 
 
 def _judged(told: Told) -> list[tuple[int, float]]:
