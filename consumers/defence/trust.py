@@ -63,7 +63,7 @@ def is_excluded(record: Record, *, min_evidence: int, exclude_below: float) -> b
     right, wrong = record.agreed + record.unearned, record.contradicted
     if right + wrong < min_evidence:
         return False
-    # A third of a second of a daemon's start, and few users have that much behind them.
+    # A twentieth of what a daemon loads when it starts, and few users have that much behind them.
     from scipy.special import betaincinv  # noqa: PLC0415 - see above
 
     return bool(betaincinv(1 + right, 1 + wrong, _CERTAINTY) < exclude_below)
