@@ -16,13 +16,14 @@ import pyarrow.parquet as pq
 from markupsafe import Markup
 
 from config.settings import Settings, load_settings
+from config.task_files.sections import Promotion
 from config.tasks import TaskSpec
 from consumers.buffer.open import open_writer
 from consumers.enrichment.feature_store import FeatureStore
 from consumers.erasure.requests import Erasures
 from consumers.training_set.snapshot import load_training_set
 from daemon.telemetry.metrics import DaemonMetrics
-from daemon.training import evidence, triggers
+from daemon.training import cycle, evidence, triggers
 from daemon.training.cycle import Cycle
 from daemon.training.features import Features
 from daemon.training.runners.local import LocalRunner
@@ -103,13 +104,12 @@ class World:
         self.stop.clear()
         token = self.token = self.registry.lease.acquire(HOLDER, LEASE_S)
         assert token is not None
-        self.cycle = Cycle(
-            settings=self.settings, tasks=lambda: self.tasks, registry=self.registry, buffer=self.buffer,
-            artifacts=self.artifacts, runner=self.runner, sandbox=self.sandbox, metrics=self.metrics, stop=self.stop,
-            fencing_token=token, features=Features(self.features, self.settings.training, self.stop), clock=self.clock,
-        )  # fmt: skip
-        if not self._drawn:
-            self.cycle._teller = TellerWithoutPictures(self.settings, self.registry)
+        with patch.object(cycle, "Teller", Teller if self._drawn else TellerWithoutPictures):
+            self.cycle = Cycle(
+                settings=self.settings, tasks=lambda: self.tasks, registry=self.registry, buffer=self.buffer,
+                artifacts=self.artifacts, runner=self.runner, sandbox=self.sandbox, metrics=self.metrics, stop=self.stop,
+                fencing_token=token, features=Features(self.features, self.settings.training, self.stop), clock=self.clock,
+            )  # fmt: skip
         return self.cycle
 
     def use_sandbox(self, *, modules: str = "", command: Sequence[str] = CHILD, **limits: Any) -> None:
@@ -180,9 +180,9 @@ class TellerWithoutPictures(Teller):
         with patch.object(html, "_drawn", lambda _picture: Markup("<svg></svg>")):
             super().report(run, **told)
 
-    def card(self, run: Run, folder: Path) -> None:
+    def card(self, run: Run, folder: Path, policy: Promotion | None) -> None:
         with patch.object(cards, "_pictures", lambda *_given: {cards.PLOT_FILE: b""}):
-            super().card(run, folder)
+            super().card(run, folder, policy)
 
 
 class PassesAll:
