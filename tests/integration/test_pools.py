@@ -15,6 +15,7 @@ from registry import collection, erasure, promotion
 from registry.database.schema import versions
 from tests.support.pairs import NAME, Undecided, says, truth, with_review
 from tests.support.tables import rows_of
+from trainers.compare.sequential.allowance import SAVED, TAKEN
 
 
 @pytest.fixture
@@ -277,25 +278,30 @@ def test_what_is_due_comes_first_and_answering_goes_on_where_it_stopped(news: Un
 
 
 def test_each_look_spends_of_the_error_of_its_pair_and_its_rows_count_once(news: Undecided) -> None:
-    with_review(news, per_week=4, days=21)
+    with_review(news, per_week=8, days=21)
     news.disagree(40, 40)
     run = news.compare()
     before = news.registry.looks.count(NAME, [f"test-{number}" for number in range(10)])
-    for _week in range(2):
+    tests = []
+    for _week in range(3):
         news.answer(lambda text: "B" if int(text.rpartition(" ")[2]) % 2 else truth(text))
         news.cycle.step()
-        news.clock.forward(8 * 86_400)
+        tests.append(news.pool().test)
+        news.clock.forward(7 * 86_400)
         news.cycle.step()
-    pool = news.pool()
-    assert (pool.state, pool.looks, pool.batches) == ("open", 2, 3)
-    assert pool.test is not None
+    # 18 labelled rows are fewer than the 25 that the policy asks for: no look, and nothing is taken of the allowance.
+    first, second, third = tests
+    assert first is None
+    assert second is not None
+    assert third is not None
+    assert (second.level, len(second.looks)) == (pytest.approx(TAKEN * SAVED), 1)
+    assert (third.level, third.looks[:1], len(third.looks)) == (second.level, second.looks, 2)
     run = news.registry.runs.get(run.run_id)
     assert run.comparison is not None
     told = run.comparison["asked"]["test"]
-    # Fewer than the 25 rows that the policy asks for are no look.
-    assert [look.share for look in pool.test.looks] == ([told["now"]["share"]] if told["now"] else [])
-    assert (told["level"], told["drawn"]) == (pool.test.level, pytest.approx(8 / 12))
+    assert (told["level"], told["drawn"], len(told["earlier"])) == (third.level, 1.0, 1)
     assert news.registry.looks.count(NAME, [f"test-{number}" for number in range(10)]) == before
+    assert news.pool().outcome == "undecided"
 
 
 def test_status_tells_how_far_asking_has_come(news: Undecided) -> None:

@@ -58,10 +58,6 @@ def look(pair: Pair, pool: Pool, task: TaskSpec, busy: Callable[[], bool], *, fe
     before = Comparison.model_validate(run.comparison)
     requests = pair.registry.pools.requests(pool.pool_id)
     asked = [one for one in requests if one.asked_at is not None and not one.gone]
-    # Taken before anything is known of the answers, and the same again after a crash.
-    begun = pair.registry.pools.begin_test(pool.pool_id, planned(before.needed_gain), fencing_token=fencing_token)
-    drawn = sum(one.batch < pool.batches for one in requests) / max(len(requests), 1)
-    test = PairTest(level=begun.level, planned=begun.planned, drawn=drawn, earlier=begun.looks)
     folder, erasings = pair.begun(pool), pair.buffer.erasings
     try:
         frozen = pair.buffer.freeze(
@@ -71,6 +67,8 @@ def look(pair: Pair, pool: Pool, task: TaskSpec, busy: Callable[[], bool], *, fe
         test_rows = frozen.rows("test", embeddings=False)["example_id"].to_pylist()
         answers = pair.buffer.answers_to(task, {one.request_id for one in asked})
         texts = pair.buffer.texts_asked_about({one.text_sha256 for one in asked if one.text_sha256 is not None})
+        labelled = len(test_rows) + sum(agreed(said) is not None for said in answers.values())
+        test = _test(pair, pool, task, before, requests, labelled=labelled, fencing_token=fencing_token)
         rows = folder / protocol.ASKED_FOLDER / protocol.ROWS_FILE
         rows.parent.mkdir()
         pq.write_table(_asked_table(asked, answers, texts), rows)
@@ -147,6 +145,21 @@ def decided(
         run.run_id, verdict=decision.verdict, reasons=decision.reasons, comparison=told, fencing_token=fencing_token
     )
     return run, decision.verdict
+
+
+def _test(
+    pair: Pair, pool: Pool, task: TaskSpec, before: Comparison, requests: Sequence[ReviewRequest], *, labelled: int,
+    fencing_token: int,
+) -> PairTest | None:  # fmt: skip
+    """Return where the pair's test stands; None before it is begun: too few `labelled` rows decide nothing, and cost nothing.
+
+    Its level is taken before the models have answered, and is the same again after a crash.
+    """
+    if pool.test is None and labelled < task.promotion.min_test_examples:
+        return None
+    begun = pair.registry.pools.begin_test(pool.pool_id, planned(before.needed_gain), fencing_token=fencing_token)
+    drawn = sum(one.batch < pool.batches for one in requests) / max(len(requests), 1)
+    return PairTest(level=begun.level, planned=begun.planned, drawn=drawn, earlier=begun.looks)
 
 
 def _of_all_looks(task: TaskSpec, pool: Pool, now: datetime) -> TaskSpec:
