@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from benchmarks import report
-from consumers.events.schemas import Label, article_text
+from consumers.events.schemas import Article, Label, article_text
 
 TASK = "news-topics"
 
@@ -30,6 +30,13 @@ class Row:
         return Label(
             event_id=f"huffpost:{self.identifier}", occurred_at=self.at, source="huffpost", task=TASK, text=self.text,
             origin="import", target={"label": self.label},
+        )  # fmt: skip
+
+    def article(self) -> Article:
+        """Return the row as a crawled article, of which nobody knows the section."""
+        return Article(
+            event_id=f"huffpost-article:{self.identifier}", occurred_at=self.at, source="huffpost",
+            article_id=f"huffpost:{self.identifier}", body=self.text,
         )  # fmt: skip
 
 

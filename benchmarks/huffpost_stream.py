@@ -17,8 +17,10 @@ import signal
 import tempfile
 import time
 from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from benchmarks import huffpost, report
 from benchmarks.huffpost import TASK, Row
@@ -43,9 +45,48 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "enrich": {"interval_s": 0.2, "test_fraction": 0.25},
     "training": {"threads": 2},
 }
+MONTHS = [f"2014-{month:02d}" for month in range(1, 13)]
 _MONTH_LIMIT_S = 1_200.0
 _INTO_READING_S = 0.05
 """How long a daemon that finds a month's events may read before it is killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much of the set is streamed, and under which overrides."""
+
+    old_rows: int
+    recent_rows: int
+    month_rows: int
+    asked_rows: int
+    months: Sequence[str]
+    task: Mapping[str, Any]
+    settings: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, *, quick: bool) -> Self:
+        """Return the plan of the whole year, or of a month after the change of sections."""
+        if not quick:
+            return cls(400, 1_000, 420, 400, MONTHS, OVERRIDES[TASK], SETTINGS)
+        # So few rows hold the 200 only when half of them are held out, and only once nearly all have come.
+        settings = SETTINGS | {"enrich": SETTINGS["enrich"] | {"test_fraction": 0.5}}
+        return cls(0, 500, 500, 200, ["2014-05"], OVERRIDES[TASK] | {"trigger.min_new_examples": 225}, settings)
+
+    def first(self, months: Mapping[str, list[Row]]) -> list[Row]:
+        """Return the rows of the first champion.
+
+        Denser in the last quarter: the policy decides on held-out rows of the last 90 days, and needs 200 of them.
+        """
+        rows = huffpost.sample(_between(months, "2012-01", "2013-10"), self.old_rows, seed=1)
+        return rows + huffpost.sample(_between(months, "2013-10", "2014-01"), self.recent_rows, seed=1)
+
+    def streamed(self, months: Mapping[str, list[Row]], month: str) -> list[Row]:
+        """Return the labelled rows of a month of the stream."""
+        return huffpost.sample(months[month], self.month_rows, seed=2)
+
+    def asked(self, months: Mapping[str, list[Row]], month: str) -> list[Row]:
+        """Return the rows of the month after `month` that the champion of `month` is asked about."""
+        return huffpost.sample(months[next_month(month)], self.asked_rows, seed=3)
 
 
 def main() -> None:
@@ -58,18 +99,10 @@ def main() -> None:
 
 def _stream(arguments: Namespace) -> dict[str, Any]:
     """Play the stream, printing one line a month; return the figures."""
-    old_rows, recent_rows, month_rows, asked_rows = (0, 500, 500, 200) if arguments.quick else (400, 1_000, 420, 400)
-    overrides, settings = OVERRIDES, SETTINGS
-    if arguments.quick:
-        # So few rows hold the 200 only when half of them are held out, and only once nearly all have come.
-        settings = SETTINGS | {"enrich": SETTINGS["enrich"] | {"test_fraction": 0.5}}
-        overrides = {TASK: OVERRIDES[TASK] | {"trigger.min_new_examples": 225}}
-    months = huffpost.by_month()
-    stream_months = ["2014-05"] if arguments.quick else [f"2014-{month:02d}" for month in range(1, 13)]
+    plan, months = Plan.of(quick=arguments.quick), huffpost.by_month()
+    overrides, settings = {TASK: plan.task}, dict(plan.settings)
     scratch_at = set() if arguments.quick else {"2014-05", "2014-09", "2014-12"}
-    # Denser in the last quarter: the policy decides on held-out rows of the last 90 days, and needs 200 of them.
-    first = huffpost.sample(_between(months, "2012-01", "2013-10"), old_rows, seed=1)
-    first += huffpost.sample(_between(months, "2013-10", "2014-01"), recent_rows, seed=1)
+    first = plan.first(months)
     started = time.monotonic()
     lines: list[dict[str, Any]] = []
     kills: list[str] = []
@@ -87,14 +120,13 @@ def _stream(arguments: Namespace) -> dict[str, Any]:
             frozen = _load(installation, frozen_name)
             print(f"first champion {frozen_name} from {len(first)} rows, {time.monotonic() - started:.0f} s")
             so_far = list(first)
-            for month in stream_months:
-                streamed = huffpost.sample(months[month], month_rows, seed=2)
-                asked = huffpost.sample(months[_next(month)], asked_rows, seed=3)
+            for month in plan.months:
+                streamed, asked = plan.streamed(months, month), plan.asked(months, month)
                 if arguments.kafka and not kills:
                     kills.append(_killed_while_reading(installation, streamed))
                 else:
                     installation.publish(row.event() for row in streamed)
-                if arguments.kafka and len(kills) == 1 and (arguments.quick or month != stream_months[0]):
+                if arguments.kafka and len(kills) == 1 and (arguments.quick or month != plan.months[0]):
                     kills.append(_killed_while_training(installation))
                 installation.wait_until_quiet(limit_s=_MONTH_LIMIT_S)
                 so_far += streamed
@@ -111,11 +143,11 @@ def _stream(arguments: Namespace) -> dict[str, Any]:
     return {
         "overrides": {**overrides[TASK], **settings},
         "first_rows": len(first),
-        "rows_a_month": month_rows,
-        "asked_rows": asked_rows,
-        "mean_accuracy_champion": _mean(lines, "champion_accuracy"),
-        "mean_accuracy_frozen": _mean(lines, "frozen_accuracy"),
-        "ratio_champion_to_frozen": _mean(lines, "champion_accuracy") / max(1e-9, _mean(lines, "frozen_accuracy")),
+        "rows_a_month": plan.month_rows,
+        "asked_rows": plan.asked_rows,
+        "mean_accuracy_champion": mean(lines, "champion_accuracy"),
+        "mean_accuracy_frozen": mean(lines, "frozen_accuracy"),
+        "ratio_champion_to_frozen": mean(lines, "champion_accuracy") / max(1e-9, mean(lines, "frozen_accuracy")),
         **_beside_scratch([line for line in lines if "scratch_accuracy" in line]),
         "runs": len(runs),
         "promoted": sum(run["verdict"] == "promote" for run in runs),
@@ -166,7 +198,7 @@ def _through_embedded(folder: Path, overrides: Any, settings: Any, rows: list[Ro
         return dict(installation.status().tables)
 
 
-def _between(months: dict[str, list[Row]], since: str, before: str) -> list[Row]:
+def _between(months: Mapping[str, list[Row]], since: str, before: str) -> list[Row]:
     return [row for month, rows in sorted(months.items()) if since <= month < before for row in rows]
 
 
@@ -174,8 +206,8 @@ def _beside_scratch(lines: list[dict[str, Any]]) -> dict[str, float]:
     if not lines:
         return {}
     return {
-        "champion_at_scratch_points": _mean(lines, "champion_accuracy"),
-        "scratch_accuracy": _mean(lines, "scratch_accuracy"),
+        "champion_at_scratch_points": mean(lines, "champion_accuracy"),
+        "scratch_accuracy": mean(lines, "scratch_accuracy"),
         "train_s_scratch_points": sum(line["scratch_train_s"] for line in lines),
     }
 
@@ -186,10 +218,10 @@ def _line(installation: Installation, month: str, frozen: Predictor, asked: list
     last = installation.task(TASK).last_run
     return {
         "month": month,
-        "asked_about": _next(month),
+        "asked_about": next_month(month),
         "champion": champion,
-        "champion_accuracy": _accuracy(_load(installation, champion), asked),
-        "frozen_accuracy": _accuracy(frozen, asked),
+        "champion_accuracy": accuracy(_load(installation, champion), asked),
+        "frozen_accuracy": accuracy(frozen, asked),
         "last_verdict": (last.verdict or last.state) if last else None,
         "last_reason": next(iter(last.why), None) if last else None,
     }
@@ -214,7 +246,7 @@ def _scratch(installation: Installation, rows: list[Row], asked: list[Row], fold
     catalog.learner_for(spec).train(plan, folder / "model")
     return {
         "scratch_train_s": time.monotonic() - started,
-        "scratch_accuracy": _accuracy(open_model(folder / "model", installation.settings.training), asked),
+        "scratch_accuracy": accuracy(open_model(folder / "model", installation.settings.training), asked),
     }
 
 
@@ -237,17 +269,20 @@ def _runs(installation: Installation) -> list[dict[str, Any]]:
         ]
 
 
-def _accuracy(predictor: Predictor, rows: list[Row]) -> float:
+def accuracy(predictor: Predictor, rows: list[Row]) -> float:
+    """Return the share of the rows that a model answers rightly."""
     answers = predictor.predict([row.text for row in rows])
     return label_metrics.accuracy([row.label for row in rows], [answer["label"] for answer in answers])
 
 
-def _next(month: str) -> str:
+def next_month(month: str) -> str:
+    """Return the month after `2014-12`, and so on."""
     year, number = int(month[:4]), int(month[5:])
     return f"{year + number // 12}-{number % 12 + 1:02d}"
 
 
-def _mean(lines: list[dict[str, Any]], key: str) -> float:
+def mean(lines: list[dict[str, Any]], key: str) -> float:
+    """Return the mean of a figure over lines; nan of none."""
     return sum(line[key] for line in lines) / len(lines) if lines else float("nan")
 
 

@@ -256,6 +256,11 @@ class TaskSpec(Section):
 
 def load_task(path: Path) -> TaskSpec:
     """Read one task file. Raises `UserError` naming file, key, what is wrong and the choices."""
+    return validated(mapping_of(path), path)
+
+
+def mapping_of(path: Path) -> dict[str, Any]:
+    """Return what a YAML file holds. Raises `UserError` where that is not a mapping of keys."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -264,15 +269,16 @@ def load_task(path: Path) -> TaskSpec:
     if not isinstance(content, dict):
         message = f"{path} must hold a mapping of keys such as `name:` and `kind:`; it holds {type(content).__name__}"
         raise UserError(message)
-    return _validated(content, path)
+    return content
 
 
 def load_filter(folder: Path) -> TaskSpec:
     """Read a filter folder as a task (`config.task_files.filters`). Raises `UserError` as `load_task` does."""
-    return _validated(filters.content_of(folder), folder / filters.CONFIG_FILE)
+    return validated(filters.content_of(folder), folder / filters.CONFIG_FILE)
 
 
-def _validated(content: Mapping[str, Any], path: Path) -> TaskSpec:
+def validated(content: Mapping[str, Any], path: Path) -> TaskSpec:
+    """Return the task that the content of the file `path` describes. Raises `UserError` naming each key that is wrong."""
     try:
         return TaskSpec.model_validate(content)
     except ValidationError as error:

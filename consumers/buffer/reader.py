@@ -18,6 +18,8 @@ from config.tasks import TaskSpec
 from consumers.defence import answering
 from consumers.defence.views import Defence, Quarantined, UserView, Views
 from consumers.erasure.tombstones import Tombstones
+from consumers.fitness.facts import tables_for
+from consumers.history import taking
 from consumers.labelling import frozen_pool, withheld
 from consumers.labelling.offers import Held, Pool
 from consumers.labelling.reading import Pools, Text, held, text_of
@@ -360,6 +362,11 @@ class BufferReader:
         """Return a task, as its file has it, with the labels in force."""
         with self._lock:
             return in_force(self._tables, task)
+
+    def take_past(self, task: TaskSpec, folder: Path) -> None:
+        """Copy what is stored of a task into the new folder `folder`, from one version of each table (`consumers.history`)."""
+        with self._upkeep.pinned(taking.READ) as tables:
+            taking.take(tables, task.name, folder, sources="articles" in tables_for(task.quality))
 
     def article_ids(self) -> frozenset[str]:
         """Return what training sets call the articles that are stored."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import BinaryIO
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from config.clock import Clock
@@ -25,7 +26,7 @@ from consumers.erasure import rows as erasure
 from consumers.erasure.requests import Erasures
 from consumers.faults import of_the_machine
 from consumers.log.protocols import TopicPartition
-from consumers.rows import document_rows, imports, set_aside
+from consumers.rows import document_rows, imports, moves, set_aside
 from consumers.rows.documents import DocumentSides
 from consumers.rows.enrichment_rows import Enrichment, EnrichmentRows, StoryMember
 from consumers.rows.event_rows import Stored
@@ -102,6 +103,20 @@ class BufferWriter(BufferReader):
                 (erased if stones and stones.covers(one.event) else kept).append(one)
             accepted = {name: task.label_names for name, task in self._tasks.items() if task.labels == "closed"}
             return replace(self._insertion.insert(kept, self._clock(), accepted=accepted), erased=tuple(erased))
+
+    def take_over(self, name: str, rows: pa.Table) -> None:
+        """Append rows of another buffer as they are, numbers and findings included; not durable. A replay fills its own so."""
+        with self._lock:
+            self._check_writing()
+            self._tables.extend(name, rows)
+            for column in ("enriched_seq", "judged_seq"):
+                if column in rows.column_names and rows.num_rows:
+                    self._enrichment.numbered_up_to(pc.max(rows[column]).as_py())
+
+    def highest_number(self) -> int:
+        """Return the highest enrichment number that was given, 0 before the first."""
+        with self._lock:
+            return self._enrichment.highest_seq
 
     def resolve_waiting(self, limit: int = 1000) -> int:
         """Join answers that waited for their text; returns how many left the queue (joined or refused). Durable."""
@@ -182,9 +197,8 @@ class BufferWriter(BufferReader):
             mixed, sides = document_rows.on_both_sides(snapshot), document_rows.sides(snapshot)
         if not mixed:
             return sides, 0
-        why = "another text of its document {} is held out"
         with self._upkeep.changing(*ENRICHMENT_OF.values()), self._lock, self._made_durable():
-            taken: dict[str, Move] = {row_id: ("dropped", why.format(name)) for row_id, name in mixed.items()}
+            taken: dict[str, Move] = {row_id: ("dropped", moves.beside_held_out(name)) for row_id, name in mixed.items()}
             self._check_writing()
             return sides, self._enrichment.take_out(taken)
 

@@ -20,6 +20,7 @@ from consumers.enrichment.stories import Member, NewText, Placement, StoryIndex
 from consumers.enrichment.vectors import TextEncoder, TextVector, vectors_of
 from consumers.events.schemas import content_sha256
 from consumers.faults import in_words, isolated
+from consumers.rows import moves
 from consumers.rows.backlog import TextRow
 from consumers.rows.documents import DocumentSides, document_of
 from consumers.rows.eligibility import RANDOM
@@ -213,7 +214,7 @@ class Enricher:
         for placement in placements:
             older = [row_id for row_id in placement.dropped if row_id not in new]
             if older:
-                reason = f"its story is tied to held-out story {placement.story_id} by row {placement.row_id}"
+                reason = moves.tied_to_story(placement.story_id, placement.row_id)
                 reasons |= dict.fromkeys(older, reason)
                 _log.info("story_dropped", rows=len(older), tied_by=placement.row_id, held_out=placement.story_id)
         # All at once: each call rewrites rows and makes them durable.

@@ -102,6 +102,10 @@ class EnrichmentRows:
         self._next_seq += 1
         return self._next_seq - 1
 
+    def numbered_up_to(self, number: int) -> None:
+        """Give only numbers above `number` from now on."""
+        self._next_seq = max(self._next_seq, number + 1)
+
     def apply(self, table: TextTable, findings: Sequence[Enrichment]) -> int:
         """Record findings; a row that has some already, or is gone, is passed over. Returns how many were recorded."""
         target = ENRICHMENT_OF[table]

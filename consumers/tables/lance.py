@@ -57,6 +57,10 @@ class Snapshot:
         """Return columns of the rows with these `_rowid`s, in no particular order."""
         return self._handles[name].take_row_ids(list(row_ids)).select(list(columns)).to_arrow()
 
+    def columns(self, name: str) -> list[str]:
+        """Return the columns that a table has; one last written by an earlier version lacks those that were added since."""
+        return list(self._handles[name].schema.names)
+
     def row_ids(self, name: str) -> npt.NDArray[np.uint64]:
         """Return the `_rowid`s of all rows, in order."""
         return compaction.row_ids_of(self._handles[name])
@@ -129,6 +133,16 @@ class Tables:
         if rows:
             self._will_write(name)
             self._handles[name].add(pa.Table.from_pylist(list(rows), schema=SCHEMAS[name]))
+
+    def extend(self, name: str, rows: pa.Table) -> None:
+        """Add rows of another such table in one step; columns that it lacks are empty."""
+        if rows.num_rows:
+            self._will_write(name)
+            whole = [
+                rows[field.name] if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type)
+                for field in SCHEMAS[name]
+            ]
+            self._handles[name].add(pa.table(whole, schema=SCHEMAS[name]))
 
     def replace(self, name: str, rows: pa.Table) -> None:
         """Put whole rows in the place of those with the same key, in one step.

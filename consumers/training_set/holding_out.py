@@ -17,6 +17,7 @@ from config.kinds import catalog as kinds
 from config.kinds.kind import HasStrata
 from config.kinds.regression.dimensions import VALUES, score_of, tier_of
 from config.tasks import TaskSpec
+from consumers.rows import moves
 from consumers.rows.documents import document_of, place_of
 from consumers.rows.eligibility import WEAK
 from consumers.rows.renames import in_force
@@ -86,8 +87,7 @@ class _Placed:
         """Return what becomes of the rows of a document that moves, and of other documents' texts that are like one of its."""
         document = self.documents.pop(name)
         near = {row_id for story in document.stories for row_id in self.of_story[story]}.difference(document.rows)
-        gone = f"its story is tied to held-out document {name}"
-        return dict.fromkeys(near, ("dropped", gone)) | dict.fromkeys(document.rows, ("test", why))
+        return dict.fromkeys(near, ("dropped", moves.near_document(name))) | dict.fromkeys(document.rows, ("test", why))
 
 
 def shortfalls(snapshot: Snapshot, task: TaskSpec, *, test_fraction: float, learnt: frozenset[str]) -> list[Shortfall]:
@@ -110,7 +110,7 @@ def shortfalls(snapshot: Snapshot, task: TaskSpec, *, test_fraction: float, lear
         candidates = (name for name in train[label] - moved - test[label] if placed.may_move(name))
         taken = sorted(candidates, key=placed.cost)[:missing]
         what = "tier" if task.tiers else "tag" if task.signals else "label"
-        why = f"held out so that {what} {label} can be measured: {len(held_out)} of its {documents} documents were"
+        why = moves.held_out_to_measure(f"{what} {label}", len(held_out), documents)
         rows: dict[str, Move] = {}
         for name in taken:
             rows |= placed.move(name, why)

@@ -51,7 +51,7 @@ def carry_out(spec: JobSpec, settings: Settings, report: Callable[[Progress], No
     Raises `RunFailedError` where it does not get to its end, with the end of its log.
     """
     stop = threading.Event()
-    with _set_by_signals(stop):
+    with set_by_signals(stop):
         result = open_runner(settings, stop).run(spec, report)
     if result.status == "done":
         return result
@@ -65,7 +65,9 @@ def carry_out(spec: JobSpec, settings: Settings, report: Callable[[Progress], No
 
 
 @contextmanager
-def _set_by_signals(stop: threading.Event) -> Iterator[None]:
+def set_by_signals(stop: threading.Event) -> Iterator[None]:
+    """While it lasts, SIGINT and SIGTERM set `stop` and nothing else. From the main thread."""
+
     def note(_number: int, _frame: FrameType | None) -> None:
         # Nobody in this thread waits for the event under its lock.
         stop.set()

@@ -66,9 +66,10 @@ class Cycle:
         fencing_token: int,
         features: Features,
         unread: Callable[[], int | None] = lambda: 0,
+        teller: Teller | None = None,
         clock: Clock = utc_now,
     ) -> None:
-        """`unread` says how many events wait in the log; None while that is not known."""
+        """`unread` says how many events wait in the log; None while that is not known. `teller`: one that tells otherwise."""
         self._unread = unread
         self._settings = settings
         self._tasks = tasks
@@ -83,7 +84,7 @@ class Cycle:
         self._clock = clock
         self._ended: set[str] = set()
         self._folders = RunFolders(settings, registry.runs)
-        self._teller = Teller(settings, registry, fencing_token)
+        self._teller = teller or Teller(settings, registry, fencing_token)
         self._decider = Decider(
             settings=settings, tasks=tasks, registry=registry, buffer=buffer, artifacts=artifacts, sandbox=sandbox,
             features=features, folders=self._folders, teller=self._teller, fencing_token=fencing_token, clock=clock,

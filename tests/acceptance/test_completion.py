@@ -62,6 +62,7 @@ def completed(folder: Path, *words: str, **variables: str) -> list[str]:
         (("import", "labels.jsonl", "--task", "u"), ["uplifting"]),
         (("models", "show", "news-desk/"), ["news-desk/v2", "news-desk/v1"]),
         (("models", "diff", "news-desk/v1", "news-desk/v2"), ["news-desk/v2"]),
+        (("simulate", "--task", "news-"), ["news-desk", "news-names"]),
     ],
 )
 def test_names_in_force_are_proposed(town: Path, words: tuple[str, ...], proposed: list[str]) -> None:

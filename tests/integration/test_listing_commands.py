@@ -53,6 +53,7 @@ QUIET = {
     "restore",
     "review",
     "publish",
+    "simulate",
 }
 """Commands of one word that list nothing."""
 COLUMNS = 80
