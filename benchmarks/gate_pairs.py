@@ -9,18 +9,26 @@ An estimate is a normal number with the spread that was measured row by row (`ga
 from __future__ import annotations
 
 import argparse
+import math
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.gate_streams import LABELS_A_WEEK, WEEKS_A_YEAR, WINDOW_WEEKS, Waited
-from benchmarks.gate_worlds import World
+from benchmarks.gate_worlds import LABELS, ON_DISAGREEMENTS, World
+from config.tasks import TaskSpec
+from trainers.compare.asked import compare_asked
+from trainers.compare.comparison import Asked, Comparison
+from trainers.compare.metrics import catalog
 from trainers.compare.sequential.allowance import A_YEAR, SAVED, TAKEN
 from trainers.compare.sequential.look import Look
 from trainers.compare.sequential.pair import PairTest, planned
+from trainers.pair.drawing import draw
 
 ASKED_A_WEEK = 20
+_RANDOM, _POOL = 250, 3_000
+_WORLDS = (("macro_f1", 0.45), ("accuracy", 0.45), ("macro_f1", 0.80), ("accuracy", 0.80))
 _HOPELESS = NormalDist().inv_cdf(0.95)
 _LEVELS = np.geomspace(1e-6, 1e-2, 9)
 
@@ -75,12 +83,67 @@ def stream(course: Course, gain: float, *, streams: int, weeks: int, rng: np.ran
     return Waited(waited, float(candidates.mean()))
 
 
+def passing(metric: str, accuracy: float, pairs: int, *, level: float = 0.05, weeks: int = 4) -> int:
+    """Return how many of so many pairs of equal models pass the test against "no better" at `level`, row by row.
+
+    As the daemon compares: 250 random test rows, and asked ones of a pool of 3,000 that come in by the week.
+    """
+    task = TaskSpec.model_validate({
+        "name": "t", "kind": "classification", "backend": "transformer", "base_model": "minilm", "labels": "open",
+        "promotion": {"metric": metric, "min_test_examples": 100},
+    })  # fmt: skip
+    scale = catalog.of(task).scale
+    before = Comparison(
+        task="t", metric=metric, scale=scale, candidate_run="r", champion_version="t/v1", opponent="t/v1", rows=_RANDOM,
+        stories=_RANDOM, champion_score=0.5, candidate_score=0.5, gain=0.0, confidence=0.95, lower_bound=-0.1, upper_bound=0.1,
+        standard_error=0.05, p_equal=0.5, discordant=0.2, required_gain=0.025, required_rows=900,
+    )  # fmt: skip
+    world, labels = World(metric, accuracy, 0.0), [{"label": f"label-{number}"} for number in range(LABELS)]
+    found = 0
+    for seed in range(pairs):
+        gold, ours, theirs = world.rows(_RANDOM + _POOL, np.random.default_rng(seed))
+        differ = (ours != theirs).astype(np.intp)
+        drawn = draw(
+            differ[_RANDOM:].astype(float),
+            numbers=False,
+            labels=weeks * ASKED_A_WEEK,
+            agreements=1.0 - ON_DISAGREEMENTS,
+            seed=seed,
+        ).rows
+        earlier: tuple[Look, ...] = ()
+        for week in range(1, weeks + 1):
+            rows = np.concatenate([np.arange(_RANDOM), _RANDOM + drawn[: ASKED_A_WEEK * week]])
+            test = PairTest(level=level, planned=math.inf, drawn=week / weeks, earlier=earlier)
+            asked = Asked(pool=_POOL, disagreement=0.0, requests=len(rows) - _RANDOM, labelled=len(rows) - _RANDOM, test=test)
+            said = ([labels[number] for number in column[rows].tolist()] for column in (gold, ours, theirs))
+            right, candidate, opponent = said
+            seen = compare_asked(
+                task, before, gold=right, candidate=candidate, opponent=opponent,
+                strata=differ[rows], sizes=np.bincount(differ, minlength=2).astype(float), clusters=np.arange(len(rows)),
+                random=_RANDOM, looks=1, seed=1, asked=asked,
+            )  # fmt: skip
+            after = seen.asked.test if seen.asked else None
+            if after is None or after.now is None or after.passes(0.0):
+                found += after is not None and after.passes(0.0)
+                break
+            earlier = (*earlier, after.now)
+    return found
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer streams")
-    quick = parser.parse_args().quick
-    for metric, accuracy in (("macro_f1", 0.45), ("accuracy", 0.45), ("macro_f1", 0.80), ("accuracy", 0.80)):
+    parser.add_argument(
+        "--rows", type=int, metavar="PAIRS", help="instead: how many of so many equal pairs pass at 5 %%, row by row"
+    )
+    given = parser.parse_args()
+    if given.rows:
+        for metric, accuracy in _WORLDS:
+            print(f"{metric} {accuracy:.2f}: {passing(metric, accuracy, given.rows)} of {given.rows} passed", flush=True)
+        return
+    quick = given.quick
+    for metric, accuracy in _WORLDS:
         world = World(metric, accuracy, 0.10)
         per_random, per_asked = (
             world.spread(asked=asked, labels=250, runs=100 if quick else 400, seed=1).per_label for asked in (False, True)
