@@ -24,7 +24,17 @@ from config.task_files.prefilter import Prefilter
 from config.task_files.quality import Quality
 from config.task_files.rates import NUMBER_TAG
 from config.task_files.review import Review
-from config.task_files.sections import TAUGHT_KINDS, FeedbackPolicy, Promotion, Refresh, Section, Training, Trigger
+from config.task_files.sections import (
+    TAUGHT_KINDS,
+    FeedbackPolicy,
+    Promotion,
+    Refresh,
+    SafeRefresh,
+    Section,
+    SliceGuard,
+    Training,
+    Trigger,
+)
 from config.task_files.weak_labels import WeakLabels, WeakRule
 from config.task_files.weak_labels import keywords_of as keywords_of_rules
 from config.task_files.weak_labels import misfit as unfit_rules
@@ -323,7 +333,7 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
             "trigger": Trigger,
             "refresh": Refresh,
             "training": Training,
-            "promotion": limits.Limit if "limits" in problem["loc"] else Promotion,
+            "promotion": _of_promotion(problem["loc"][1:-1]),
             "feedback": FeedbackPolicy,
             "quality": Quality,
             "review": Review,
@@ -337,6 +347,12 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
         return f"key `{key}` is missing; {_to_write(str(problem['loc'][-1]))}"
     message = problem["msg"].removeprefix("Value error, ")
     return f"`{key}`: {message}, got {problem['input']!r}" if key else message
+
+
+def _of_promotion(path: tuple[object, ...]) -> type[BaseModel]:
+    """Return the section that a key of `promotion` stands in."""
+    inner: dict[object, type[BaseModel]] = {"limits": limits.Limit, "slices": SliceGuard, "safe_refresh": SafeRefresh}
+    return inner.get(path[0], Promotion) if path else Promotion
 
 
 def _to_write(key: str) -> str:

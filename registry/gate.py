@@ -10,17 +10,19 @@ from config.task_files.sections import Promotion
 from config.words import counted
 from trainers.compare import readiness, statistics
 from trainers.compare.comparison import Comparison
+from trainers.compare.guarding import figures, judging, refreshing
+from trainers.compare.guarding.guard import Guard
+from trainers.compare.guarding.served import Served
 from trainers.compare.improvement import minimum_gain, share_base
 from trainers.compare.metrics.scale import Scale
 from trainers.compare.readiness import Judged, Readiness
 from trainers.compare.sequential.pair import PairTest
-from trainers.compare.slices import MIN_SLICE_ROWS, Slice
 
 Verdict = Literal["promote", "keep", "insufficient_evidence"]
 
 _ASKED_NEXT = "the next texts on which the models differ are asked for, or label held-out articles"
-MIN_ANCHOR_ROWS = 50
-"""A smaller anchor set says more of chance than of forgetting."""
+PAUSED = "Paused: "
+"""Begins the first reason of a verdict that waits for a guard alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,28 +33,66 @@ class Decision:
     reasons: tuple[str, ...]
     readiness: Readiness | None = None
     """Whether the candidate is good enough as such: FAIL where it is not to be deployed, REVIEW where a person is to look."""
+    guards: tuple[Guard, ...] = ()
+    """Every guard, whatever became of it."""
+    paused: bool = False
+    """Whether it would be promoted but for guards that cannot be judged (`promotion.strict`)."""
+
+    def noted_in(self, comparison: Comparison) -> Comparison:
+        """Return a comparison with what was judged of it, as it is recorded."""
+        return comparison.model_copy(update={"readiness": self.readiness, "guards": self.guards})
 
 
 def decide(
-    comparison: Comparison, policy: Promotion, *, champion_must_go: bool = False, test_fraction: float | None = None
+    comparison: Comparison,
+    policy: Promotion,
+    *,
+    champion_must_go: bool = False,
+    test_fraction: float | None = None,
+    served: Served | None = None,
 ) -> Decision:
     """Return whether the candidate becomes champion under the policy. `policy.mode` is not considered here.
 
     `champion_must_go`: the champion learnt from texts that were erased, so a candidate that is not worse replaces it.
-    `test_fraction` is the share of labelled rows that is kept for testing; with it, reasons say how many rows to import. Every
-    gain is an improvement in the metric's direction, so the rules are the same where lower is better. Raises `UserError` where
-    the policy does not fit the metric's scale.
+    `test_fraction` is the share of labelled rows that is kept for testing; with it, reasons say how many rows to import.
+    `served` is what the sandbox measured. Every gain is an improvement in the metric's direction, so the rules are the same where
+    lower is better. Raises `UserError` where the policy does not fit the metric's scale.
     """
-    broken, notes = _guards(comparison, policy)
-    weigh = _weigh_replacement if champion_must_go else _weigh
-    verdict, reasons = weigh(comparison, policy, test_fraction)
+    guards = judging.judge(comparison, policy, served)
+    broken, unjudged = _sorted_out(guards)
+    if champion_must_go:
+        verdict, reasons = _weigh_replacement(comparison, policy, test_fraction)
+    else:
+        verdict, reasons = _by_either_way(comparison, policy, guards, test_fraction)
     limits, unchecked = _limits(comparison, policy)
-    beyond = [one.in_words for one in limits if one.level == "FAIL"]
-    notes += [one.in_words for one in limits if one.level == "REVIEW"] + unchecked
-    broken = [*beyond, *broken]
+    broken = [*(one.in_words for one in limits if one.level == "FAIL"), *broken]
+    unchecked = [*(one.in_words for one in limits if one.level == "REVIEW"), *unchecked]
+    # Few tasks have an anchor set from the start; only where all is to be judged that is a reason.
+    notes = [one.in_words for one in unjudged if one.name != judging.ANCHOR or one.rows is not None] + unchecked
     if broken and verdict != "insufficient_evidence":
-        return Decision("keep", (*broken, *reasons, *notes), _readiness("keep", limits))
-    return Decision(verdict, (*reasons, *broken, *notes), _readiness(verdict, limits))
+        return Decision("keep", (*broken, *reasons, *notes), _readiness("keep", limits), guards)
+    if unjudged and policy.strict and verdict == "promote" and not champion_must_go:
+        why = f"{PAUSED}promotion.strict is set, and {counted(len(unjudged), 'guard')} cannot be judged."
+        told = (why, *(one.in_words for one in unjudged), *reasons, *unchecked)
+        return Decision("insufficient_evidence", told, _readiness("insufficient_evidence", limits), guards, paused=True)
+    return Decision(verdict, (*reasons, *broken, *notes), _readiness(verdict, limits), guards)
+
+
+def _sorted_out(guards: tuple[Guard, ...]) -> tuple[list[str], list[Guard]]:
+    """Return what is broken, in words, and the guards that cannot be judged."""
+    # What the sandbox found of examples it tells itself; and who passes as usual is better on all test rows anyway.
+    told = [one for one in guards if one.name not in {figures.MUST_NOT_BREAK, judging.OVERALL}]
+    return [one.in_words for one in told if one.result == "broken"], [one for one in told if one.result == "not judged"]
+
+
+def _by_either_way(
+    seen: Comparison, policy: Promotion, guards: tuple[Guard, ...], test_fraction: float | None
+) -> tuple[Verdict, tuple[str, ...]]:
+    """Judge by the gain, and where that does not promote as a safe refresh, if the policy knows one."""
+    verdict, reasons = _weigh(seen, policy, test_fraction)
+    if verdict == "promote" or (way := refreshing.judge(seen, policy, guards)) is None:
+        return verdict, reasons
+    return ("promote", (way.in_words, *reasons)) if way.passed else (verdict, (*reasons, way.in_words))
 
 
 def _limits(seen: Comparison, policy: Promotion) -> tuple[tuple[Judged, ...], list[str]]:
@@ -96,7 +136,7 @@ def _weigh(seen: Comparison, policy: Promotion, test_fraction: float | None) -> 
     if seen.asked is not None and seen.asked.test is not None:
         return _weigh_look(seen, seen.asked.test, needed, measured)
     if seen.gain > needed:
-        doubts = _doubts(seen, needed, statistics.alpha_at(seen.looks), test_fraction)
+        doubts = _doubts(seen, needed, statistics.alpha_at(seen.looks * policy.ways), test_fraction)
         return ("insufficient_evidence", (*doubts, measured)) if doubts else ("promote", (measured,))
     if seen.upper_bound <= needed or seen.rows >= seen.required_rows:
         return "keep", (measured,)
@@ -150,34 +190,6 @@ def _doubts(seen: Comparison, needed: float, alpha: float, test_fraction: float 
     return tuple(doubts)
 
 
-def _guards(seen: Comparison, policy: Promotion) -> tuple[list[str], list[str]]:
-    """Return the guards that are broken, and notes on those that could not be judged."""
-    broken: list[str] = []
-    notes: list[str] = []
-    slices = {part.name: part for part in seen.slices}
-    for guard in policy.slices:
-        part = slices.get(guard.slice)
-        if part is None or part.rows < guard.min_rows:
-            has = f"{part.rows} of" if part else f"fewer than {MIN_SLICE_ROWS} of"
-            notes.append(f"Slice {guard.slice} was not checked: it has {has} the {guard.min_rows} test rows needed.")
-        elif (drop := _drop(part, guard.max_drop, seen.scale)) is not None:
-            broken.append(f"Slice {guard.slice} got {drop}")
-    if seen.anchor and seen.anchor.rows < MIN_ANCHOR_ROWS:
-        notes.append(f"Forgetting was not checked: the anchor set has {seen.anchor.rows} of the {MIN_ANCHOR_ROWS} rows needed.")
-    elif seen.anchor and (drop := _drop(seen.anchor, policy.max_forgetting, seen.scale)) is not None:
-        broken.append(f"It forgets what the champion knew: the anchor set got {drop}")
-    if seen.candidate_latency and seen.champion_latency:
-        ours, theirs = seen.candidate_latency.p99_ms, seen.champion_latency.p99_ms
-        if ours > policy.max_latency_ratio * theirs:
-            allowed = f"at most {policy.max_latency_ratio:g} times as long is allowed (promotion.max_latency_ratio)"
-            broken.append(f"Too slow: p99 is {ours:.1f} ms against the champion's {theirs:.1f} ms; {allowed}.")
-    if seen.size_mib > policy.max_size_mib:
-        broken.append(
-            f"Too large: {seen.size_mib:,.0f} MiB; at most {policy.max_size_mib:,.0f} MiB are allowed (promotion.max_size_mib)."
-        )
-    return broken, notes
-
-
 def _out_of_reach(seen: Comparison, policy: Promotion) -> str:
     """Say that no candidate can reach the minimum gain, and which setting would change that."""
     champion = seen.scale.format_score(seen.champion_score)
@@ -193,18 +205,6 @@ def remedy(scale: Scale, now: str = "") -> str:
         return "In the task file, lower promotion.min_improvement, or set promotion.improvement to relative."
     others = [one for one in ("error_reduction", "absolute") if one != now]
     return f"In the task file, set promotion.improvement to {' or '.join(others)}."
-
-
-def _drop(part: Slice, allowed: float, scale: Scale) -> str | None:
-    """Say by how much a part is worse, if by more than `allowed`: in points of a bounded metric, else a share of its score."""
-    worse = -part.gain
-    if worse <= (allowed if scale.bounded else allowed * abs(part.champion_score)):
-        return None
-    of_score = not scale.bounded and part.champion_score != 0.0
-    drop = f"{worse / abs(part.champion_score) * 100:.1f} %" if of_score else scale.format_gain(worse)
-    scores = f"{scale.format_score(part.candidate_score)} against {scale.format_score(part.champion_score)}"
-    most = scale.format_gain(allowed) if scale.bounded else _percent(allowed)
-    return f"{drop} worse: {scores} on {counted(part.rows, 'row')}; at most {most} allowed."
 
 
 def _too_few(seen: Comparison, policy: Promotion, measured: str, test_fraction: float | None) -> tuple[str, ...]:

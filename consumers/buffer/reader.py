@@ -44,7 +44,7 @@ from consumers.rows.unlabelled import id_of
 from consumers.tables.columns import ARRIVED, SCHEMAS, TextTable, quoted
 from consumers.tables.lance import Snapshot, Tables
 from consumers.tables.upkeep import Upkeep
-from consumers.training_set import freezing, label_counts, labelled
+from consumers.training_set import anchor, freezing, label_counts, labelled
 from consumers.training_set.counting import Counting, TaskCounts
 from consumers.training_set.fate import Explanation, explain
 from consumers.training_set.labelled import LabelledRows, Wanted
@@ -175,6 +175,16 @@ class BufferReader:
                 now=self._clock(),
                 embeddings=embeddings,
             )
+
+    def anchor_parts(self, task: str) -> list[anchor.AnchorPart]:
+        """Return the anchor rows of a task by where they came from."""
+        with self._upkeep.pinned(anchor.READ) as snapshot:
+            return anchor.parts_of(snapshot, task)
+
+    def tied_to_training(self, task: TaskSpec, *, documents: Collection[str], texts: Collection[str]) -> anchor.Tied:
+        """Return which of these documents and texts (SHA-256) rows that train have, and which labels the task's rows carry."""
+        with self._upkeep.pinned(anchor.READ) as snapshot:
+            return anchor.tied_to_training(snapshot, task, documents=documents, texts=texts)
 
     def embeddings_of(self, task: str, example_ids: Sequence[str]) -> pa.Table:
         """Return `example_id`, `embedding` and `encoder_id` of the examples of a task that have an embedding, in any order."""

@@ -36,7 +36,7 @@ from consumers.rows.withdrawn import Withdrawn
 from consumers.tables import retention
 from consumers.tables.columns import ARRIVED, ENRICHMENT_OF, TextTable
 from consumers.tables.lance import Tables
-from consumers.training_set import freezing, retiring
+from consumers.training_set import anchor, freezing, retiring
 from consumers.training_set.holding_out import Move, Shortfall, shortfalls
 from consumers.training_set.retiring import Judged, Retirement
 
@@ -243,6 +243,19 @@ class BufferWriter(BufferReader):
                 self._enrichment.retire("example_enrichment", one.labels, now, as_new=True)
                 self.splits_moved += 1
         return found
+
+    def build_anchor(self, task: TaskSpec) -> int:
+        """Let the oldest held-out documents join the anchor set of `task`, where nobody imported one. Durable.
+
+        Returns how many rows joined.
+        """
+        with self._upkeep.pinned(anchor.READ) as snapshot:
+            joining = anchor.oldest_held_out(snapshot, task) if task.promotion.anchor_rows else {}
+        if not joining:
+            return 0
+        with self._upkeep.changing("example_enrichment"), self._lock, self._made_durable():
+            self._check_writing()
+            return self._enrichment.anchor(joining)
 
     def judge_feedback(self, settings: FeedbackSettings, limit: int = 500, *, patience: timedelta = timedelta(0)) -> JudgeOutcome:
         """Judge enriched answers of users, oldest arrival first: until then they neither train nor count. Durable.

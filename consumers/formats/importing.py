@@ -206,6 +206,7 @@ def _identity(digest: str, task: TaskSpec | None, mapping: ColumnMapping, option
     """Return a digest of everything that decides what a row becomes: the same row read otherwise is another event."""
     meaning = replace(options, since=None, until=None, limit=None)
     said = asdict(meaning)
+    del said["source"]
     if meaning.splits is None:
         del said["splits"]  # added by a later version: files that were imported before must stay known
     parts = [_READING, digest, task.name if task else "", dict(mapping.meaning), said]

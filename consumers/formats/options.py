@@ -21,6 +21,8 @@ class ImportOptions:
     """Label in the file -> label here; nothing leaves it out."""
     origin: Literal["gold", "import", "audit"] = "import"
     anchor: bool = False
+    source: str = "import"
+    """What labels name as their source. It is no part of what a row becomes: the same file gives the same events."""
     since: datetime | None = None
     until: datetime | None = None
     limit: int | None = None

@@ -102,7 +102,7 @@ class EventWriter:
         if target is None:
             return LeftOut(row.line, "rows with a label that --label-map drops")
         label = Label(
-            event_id=f"import-{self.identity}-{row.line}", occurred_at=occurred_at, source="import", task=task.name,
+            event_id=f"import-{self.identity}-{row.line}", occurred_at=occurred_at, source=self.options.source, task=task.name,
             article_id=self._id(row, "id"), document_id=self._document(row), text=text, target=target,
             origin=self.options.origin, anchor=self.options.anchor or self._was_anchor(row),
         )  # fmt: skip

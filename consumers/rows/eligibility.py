@@ -34,7 +34,8 @@ def eligibility(split: str, selected_by: str, verdict: str | None, *, good: bool
     if split == "train":
         return "train" if good and feedback.weight(verdict) > 0 else None
     if split == "anchor":
-        return "anchor"
+        # Whatever users say of such a text: it is frozen.
+        return "anchor" if verdict is None else None
     if split == "test" and selected_by in INDEPENDENT:
         return "test"
     # Corrections of the champion's answers: reported, never deciding. Confirmations never test.

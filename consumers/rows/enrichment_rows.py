@@ -72,7 +72,7 @@ class StoryRow:
 
 
 class EnrichmentRows:
-    """The two enrichment tables. A row is enriched once; its split changes once at most, from `train` to `dropped` or `test`.
+    """The two enrichment tables. A row is enriched once; its split goes from `train` to `dropped` or `test`, or on to `anchor`.
 
     Or from `test` to `train`, when it retires; from then on nothing but `dropped` is open to it. A label that was withheld
     until a pair of models is decided is released once, and then counts as enriched anew.
@@ -138,19 +138,25 @@ class EnrichmentRows:
 
     def take_out(self, row_ids: Mapping[str, tuple[Literal["dropped", "test"], str]]) -> int:
         """Take rows of split `train` out of training for good: where each goes, and why. Returns how many there were."""
-        taken = 0
+        return sum(self._move(table, "train", row_ids) for table in ENRICHMENT_OF.values())
+
+    def anchor(self, row_ids: Mapping[str, str]) -> int:
+        """Let rows of split `test` join the anchor set for good; each with the reason. Returns how many there were."""
+        return self._move(ENRICHMENT_OF["examples"], "test", {row_id: ("anchor", why) for row_id, why in row_ids.items()})
+
+    def _move(self, table: str, before: Split, row_ids: Mapping[str, tuple[Split, str]]) -> int:
+        moved = 0
         ids = list(row_ids)
-        for table in ENRICHMENT_OF.values():
-            # In portions, so that no filter and no rewriting grows with the table.
-            for start in range(0, len(ids), _ROWS_PER_CHANGE):
-                where = f"split = 'train' AND {is_one_of('row_id', ids[start : start + _ROWS_PER_CHANGE])}"
-                rows = self._tables.scan(table, SCHEMAS[table].names, where)
-                changes = [row_ids[row_id] for row_id in rows["row_id"].to_pylist()]
-                splits, reasons = [to for to, _ in changes], [why for _, why in changes]
-                told: dict[str, Sequence[Any]] = {"split": splits, "dropped_because": reasons}
-                self._tables.replace(table, _changed(rows, told))
-                taken += rows.num_rows
-        return taken
+        # In portions, so that no filter and no rewriting grows with the table.
+        for start in range(0, len(ids), _ROWS_PER_CHANGE):
+            where = f"split = '{before}' AND {is_one_of('row_id', ids[start : start + _ROWS_PER_CHANGE])}"
+            rows = self._tables.scan(table, SCHEMAS[table].names, where)
+            changes = [row_ids[row_id] for row_id in rows["row_id"].to_pylist()]
+            splits, reasons = [to for to, _ in changes], [why for _, why in changes]
+            told: dict[str, Sequence[Any]] = {"split": splits, "dropped_because": reasons}
+            self._tables.replace(table, _changed(rows, told))
+            moved += rows.num_rows
+        return moved
 
     def retire(self, table: str, row_ids: Mapping[str, str], now: datetime, *, as_new: bool) -> int:
         """Let held-out rows train from now on: why, by id; in one step. Returns how many there were.

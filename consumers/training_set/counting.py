@@ -50,6 +50,8 @@ class TaskCounts:
     new_test: int
     """Those in the window that were enriched after the asked-for number."""
     anchor: int
+    anchor_imported: int
+    """Those of them that came as anchors; the others were the oldest held-out documents."""
     corrections: int
     """Held-out corrections: reported, never deciding."""
     waiting: int
@@ -105,7 +107,7 @@ class Counting:
 
     def _fresh(self, task: str, after_seq: int) -> TaskCounts:
         own = f"task = {quoted(task)}"
-        columns = ["split", "selected_by", "verdict", "quality", "enriched_seq", "stored_at", "event_time"]
+        columns = ["split", "selected_by", "verdict", "quality", "enriched_seq", "stored_at", "event_time", "anchor"]
         # One look at the narrow columns costs less than a filter for each figure.
         rows = self._tables.scan("example_enrichment", columns, own)
         seqs = rows["enriched_seq"].to_numpy()
@@ -134,6 +136,7 @@ class Counting:
             test_in_window=_different(texts[in_window]),
             new_test=_different(texts[in_window & (seqs > after_seq)]),
             anchor=_different(texts[roles["anchor"]]),
+            anchor_imported=_different(texts[roles["anchor"] & rows["anchor"].to_numpy()]),
             corrections=_different(texts[roles["corrections"] & (since > 0)]),
             waiting=self._tables.count("feedback", f"{own} AND status = 'waiting'"),
             unenriched=max(0, self._tables.count("examples", own) - int(np.count_nonzero(since != NOT_JUDGED))),

@@ -112,7 +112,7 @@ def embeddings_of(snapshot: Snapshot, task: str, example_ids: Sequence[str]) -> 
 
 def _rows(snapshot: Snapshot, task: str, selection: Selection, *, embeddings: bool) -> pa.Table:
     ids = pa.array(list(selection.rows), pa.string())
-    texts = _chosen(snapshot, "examples", ["row_id", "text", "event_time", "origin", "selected_by"], task, ids)
+    texts = _chosen(snapshot, "examples", ["row_id", "text", "event_time", "origin", "selected_by", "source"], task, ids)
     enriched = ["row_id", "story_id", "language", *(["embedding"] if embeddings else []), "encoder_id"]
     found = _chosen(snapshot, ENRICHMENT, enriched, task, ids)
     # Arrow cannot join list columns; both sides hold the same ids once sorted.
@@ -134,6 +134,7 @@ def _rows(snapshot: Snapshot, task: str, selection: Selection, *, embeddings: bo
         "contributor": _contributors([one.contributor for one in chosen]),
         "document_id": pa.array([one.document for one in chosen], pa.string()),
         "scope": pa.array([one.scope for one in chosen], pa.list_(pa.string())),
+        "source": texts["source"],
         "embedding": found["embedding"] if embeddings else pa.nulls(len(order), SCHEMA.field("embedding").type),
         "encoder_id": found["encoder_id"],
     }

@@ -50,6 +50,8 @@ SCHEMA = pa.schema(
         pa.field("document_id", pa.string()),
         # The labels that whoever gave the target knew (consumers/training_set/scopes.py); null where that is not known. Likewise.
         pa.field("scope", pa.list_(pa.string())),
+        # Who sent the label or the answer; null where it does not say. Likewise.
+        pa.field("source", pa.string()),
         pa.field("embedding", pa.list_(pa.float32())),
         # What made the embedding. Likewise.
         pa.field("encoder_id", pa.string()),

@@ -12,6 +12,7 @@ import typer
 from config.errors import PerennialError, UserError
 from config.files.private import keep_private, refusal
 from daemon.cli import (
+    anchors,
     backups,
     bootstrap,
     correcting,
@@ -110,6 +111,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(notify.app, name="notify")
 app.add_typer(lineage.app, name="lineage")
+app.add_typer(anchors.app, name="anchor")
 
 
 def main() -> None:

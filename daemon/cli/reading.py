@@ -87,6 +87,7 @@ class Reading:
         since: datetime | None = None,
         until: datetime | None = None,
         anchor: bool = False,
+        source: str = "import",
     ) -> Import:
         """Look at the whole of a file, read so. Raises `UserError` where that is not possible."""
         from consumers.formats.files.csv import delimiter_named  # noqa: PLC0415 - heavy
@@ -104,7 +105,7 @@ class Reading:
             ),
             options=ImportOptions(
                 format=cast("Any", self.format_), header=self.header, labels=read_label_map(self.label_map) or None,
-                anchor=anchor, since=since, until=until, limit=self.limit, encoding=self.encoding,
+                anchor=anchor, source=source, since=since, until=until, limit=self.limit, encoding=self.encoding,
                 nested=cast("Any", self.nested), splits=tuple(self.split) if self.split else None,
                 delimiter=delimiter_named(self.delimiter) if self.delimiter else None,
                 columns=tuple(part.strip() for part in self.columns.split(",")) if self.columns else None,

@@ -138,6 +138,8 @@ def _waiting(found: Status) -> tuple[str | tuple[str, str], ...]:
 
 def _examples(task: TaskStatus) -> str:
     """Say how many rows there are to train and test with, and how many are being prepared; zeros are left out."""
+    from daemon.views.task_status import anchor_in_words  # noqa: PLC0415 - heavy
+
     counts = task.counts
     weight = "" if task.new_weight == task.new_examples else f", weighing {task.new_weight:g}"
     unused = f" ({task.new_examples} unused{weight})" if task.new_examples else ""
@@ -145,7 +147,7 @@ def _examples(task: TaskStatus) -> str:
     needed = f" of {task.tests_needed} needed" if counts.test_in_window < task.tests_needed else ""
     outside = f" ({older} more are older than promotion.window_days)" if older else ""
     has = [f"training rows {counts.train}{unused}", f"test rows {counts.test_in_window}{needed}{outside}"]
-    has += [f"anchor rows {counts.anchor}"] if counts.anchor else []
+    has += [told] if (told := anchor_in_words(counts)) else []
     coming = [f"preparing {counts.unenriched}"] if counts.unenriched else []
     coming += [f"{counts.waiting} waiting for their article"] if counts.waiting else []
     return "; ".join([", ".join(has), *([f"still {', '.join(coming)}"] if coming else [])])

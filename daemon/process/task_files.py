@@ -16,12 +16,14 @@ log = structlog.get_logger(__name__)
 def loaded(folder: Path) -> Mapping[str, TaskSpec]:
     """Read the task files. Raises `UserError` naming the file, also where a task's metric cannot be read as its policy asks."""
     from trainers.compare import improvement, readiness  # noqa: PLC0415 - it brings numpy, and whoever reads no task file does without
+    from trainers.compare.guarding import margins  # noqa: PLC0415 - likewise
 
     tasks = load_tasks(folder)
     for task in tasks.values():
         try:
             improvement.check(task.promotion)
             readiness.check(task.promotion)
+            margins.check(task.promotion)
         except UserError as error:
             message = f"{folder}: task {task.name!r}: {error}"
             raise UserError(message) from None

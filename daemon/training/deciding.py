@@ -66,8 +66,9 @@ class Decider:
         looked_at = tested["example_id"].to_pylist()
         must_go = erasure.is_affected(self.registry, spec.champion_version)
         asked = Circumstances(
-            policy=task.promotion, champion_must_go=must_go, test_fraction=self.settings.enrich.test_fraction_while_short
-        )
+            policy=task.promotion, champion_must_go=must_go, test_fraction=self.settings.enrich.test_fraction_while_short,
+            served=sandboxed.served(found),
+        )  # fmt: skip
         judged = asked.decide(result.comparison)
         decision = sandboxed.judged(judged, found)
         label = only_label(json.loads(target) for target in tested["target"].to_pylist())
@@ -99,7 +100,7 @@ class Decider:
             result.comparison, task.promotion, run, decision, test_fraction=self.settings.enrich.test_fraction_while_short
         )  # fmt: skip
         self.teller.announce(run, "training.finished", version=run.version, refresh=run.refresh, **told, **words)
-        comparison = result.comparison.model_copy(update={"readiness": decision.readiness}).model_dump(mode="json")
+        comparison = decision.noted_in(result.comparison).model_dump(mode="json")
         self.teller.report(run, verdict=verdict, reasons=reasons, comparison=comparison, finished_at=self.clock())
         run = self.registry.runs.update(
             run.run_id, state="decided", fencing_token=self.fencing_token, verdict=verdict, reasons=reasons,

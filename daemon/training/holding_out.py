@@ -1,4 +1,4 @@
-"""Before a freeze: labels that fall short on the test side take documents there, and test rows that have served train."""
+"""Before a freeze: labels that fall short on the test side take documents there; the oldest test rows become anchors, or train."""
 
 from __future__ import annotations
 
@@ -31,12 +31,18 @@ def hold_out_more(buffer: BufferWriter, registry: Registry, task: TaskSpec, test
 
 
 def retire(buffer: BufferWriter, registry: Registry, tasks: Mapping[str, TaskSpec], settings: EnrichSettings) -> None:
-    """Let test rows train that have judged models and lie behind the window, in tasks that have enough newer ones."""
+    """Let test rows train that have judged models and lie behind the window, in tasks that have enough newer ones.
+
+    The oldest of them become the anchor set first, until it is full: what measures forgetting never trains.
+    """
 
     def judged(task: str, row_ids: Collection[str]) -> Collection[str]:
         return {row_id for row_id, looks in registry.looks.count(task, row_ids).items() if looks}
 
     try:
+        for task in tasks.values():
+            if registry.versions.champion(task.name) is not None and (rows := buffer.build_anchor(task)):
+                log.info("anchor.joined", of=task.name, rows=rows)
         ready = {name: task for name, task in tasks.items() if _has_enough(task, buffer, registry, settings)}
         found = buffer.retire(ready, judged) if ready else []
     except Exception as error:

@@ -63,7 +63,7 @@ def prove(
         task=checking.as_plain(spec.task),
         comparison=comparison.model_dump(mode="json"),
         circumstances=circumstances.model_dump(mode="json"),
-        gate=Words(verdict=judged.verdict, reasons=judged.reasons),
+        gate=Words.of(judged),
         told=Words(verdict=told.verdict, reasons=told.reasons),
     )
     path = keeping.keep(registry, folder, about, table, fencing_token=fencing_token)
@@ -101,7 +101,7 @@ def prove_look(
         task=checking.as_plain(order.task),
         comparison=comparison.model_dump(mode="json"),
         circumstances=circumstances.model_dump(mode="json"),
-        gate=Words(verdict=judged.verdict, reasons=judged.reasons),
+        gate=Words.of(judged),
         again=Again(
             look=pool.looks + 1, before=order.look.before.model_dump(mode="json"), sizes=order.look.sizes,
             random=rows["role"].to_pylist().count("test"),

@@ -36,6 +36,7 @@ class Counts(View):
     test_in_window: int
     new_test: int
     anchor: int
+    anchor_imported: int = 0
     corrections: int
     waiting: int
     unenriched: int
@@ -145,6 +146,15 @@ def read(
         last_failed=runs.ended(failed) if failed else None,
         pair=pairs.of(task, registry, buffer),
     )
+
+
+def anchor_in_words(counts: Counts) -> str:
+    """Return how many rows the anchor set has and where they came from; empty where there is none."""
+    if not counts.anchor:
+        return ""
+    built = counts.anchor - counts.anchor_imported
+    came = f"{counts.anchor_imported} imported" if counts.anchor_imported and built else "imported" if not built else ""
+    return f"anchor rows {counts.anchor} ({came or 'the oldest held-out'})"
 
 
 def due_in_words(task: TaskStatus) -> str:

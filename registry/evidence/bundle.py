@@ -19,6 +19,8 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from config.errors import UserError
+from registry.gate import Decision
+from trainers.compare.guarding.guard import Guard
 
 SUFFIX = ".evidence.parquet"
 FORMAT_VERSION = 1
@@ -35,6 +37,13 @@ class Words(BaseModel):
 
     verdict: str
     reasons: tuple[str, ...]
+    guards: tuple[Guard, ...] = ()
+    """As the gate judged them; of what was recorded of its words, and of releases without them, none."""
+
+    @classmethod
+    def of(cls, decision: Decision) -> Self:
+        """Return what the gate made of a comparison."""
+        return cls(verdict=decision.verdict, reasons=decision.reasons, guards=decision.guards)
 
 
 class Again(BaseModel):

@@ -88,7 +88,7 @@ def check(path: Path, recorded: Recorded | None, told: Words | None) -> Checked:
     except (PerennialError, ValidationError, KeyError, ValueError, TypeError, AttributeError, pa.ArrowException) as error:
         unreadable = f"this program cannot recompute it ({type(error).__name__}: {' '.join(str(error).split())[:300]})"
         problems.append(unreadable)
-    if words is not None and words != about.gate:
+    if words is not None and (words.verdict, words.reasons) != (about.gate.verdict, about.gate.reasons):
         problems.append("recomputed, the gate says something else")
     if any(not one.last_digits for one in differences):
         problems.append(f"{sum(not one.last_digits for one in differences)} figures come out otherwise")
@@ -107,7 +107,8 @@ _WORST: tuple[Outcome, ...] = ("changed", "unreadable", "differs", "erased", "eq
 
 
 _STANDING = (
-    "metric", "opponent", "champion_version", "anchor", "slices", "candidate_latency", "champion_latency", "size_mib",
+    "metric", "opponent", "champion_version", "anchor", "slices", "calibration", "newest", "candidate_latency",
+    "champion_latency", "size_mib",
 )  # fmt: skip
 """What a later look takes over from the comparison of its run."""
 
@@ -168,9 +169,15 @@ def _again(about: About, rows: pa.Table) -> tuple[Words, tuple[Difference, ...]]
     words, found = reached(about, rows)
     # As JSON tells them: a figure that a release adds has its default on both sides.
     left, right = (dict(_flat(one.model_dump(mode="json"))) for one in (recorded, found))
+    if about.gate.guards:
+        left |= dict(_flat([one.model_dump(mode="json") for one in about.gate.guards], "guards"))
+        right |= dict(_flat([one.model_dump(mode="json") for one in words.guards], "guards"))
+    # What a later release measures beside it was not recorded.
+    known = dict(_flat(about.comparison)).keys() | {name for name in left if name.startswith("guards")}
+    added = {name for name in right if name not in known and not left.get(name)}
     differences = tuple(
         Difference(name, left.get(name), right.get(name), last_digits=_close(left.get(name), right.get(name)))
-        for name in sorted(left.keys() | right.keys())
+        for name in sorted((left.keys() | right.keys()) - added)
         if left.get(name) != right.get(name)
     )
     return words, differences
@@ -181,7 +188,7 @@ def reached(about: About, rows: pa.Table) -> tuple[Words, Comparison]:
     recorded, task = Comparison.model_validate(about.comparison), TaskSpec.model_validate(about.task)
     found = _compared(about, task, recorded, rows) if about.again is None else _looked(about, about.again, task, recorded, rows)
     decision = Circumstances.model_validate(about.circumstances).decide(found)
-    return Words(verdict=decision.verdict, reasons=decision.reasons), found
+    return Words.of(decision), found
 
 
 def _looked(about: About, again: Again, task: TaskSpec, recorded: Comparison, rows: pa.Table) -> Comparison:

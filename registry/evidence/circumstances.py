@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from config.task_files.sections import Promotion
 from registry import gate
 from trainers.compare.comparison import Comparison
+from trainers.compare.guarding.served import Served
 
 
 class Circumstances(BaseModel):
@@ -21,6 +22,11 @@ class Circumstances(BaseModel):
     test_fraction: float | None
     """Share of labelled rows that is kept for testing; it stands in the words only."""
 
+    served: Served | None = None
+    """What the sandbox measured; None of releases that did not ask, and where it has not been in one."""
+
     def decide(self, comparison: Comparison) -> gate.Decision:
         """Return the gate's decision. Raises as `gate.decide` does."""
-        return gate.decide(comparison, self.policy, champion_must_go=self.champion_must_go, test_fraction=self.test_fraction)
+        return gate.decide(
+            comparison, self.policy, champion_must_go=self.champion_must_go, test_fraction=self.test_fraction, served=self.served
+        )

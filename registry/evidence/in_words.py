@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from config.errors import PerennialError
 from config.task_files.sections import Promotion
 from config.words import counted
-from registry.gate import Decision
+from registry.gate import PAUSED, Decision
 from registry.runs import Run
 from registry.store import Registry
 from trainers.compare.comparison import Comparison
+from trainers.compare.guarding import refreshing
 from trainers.compare.metrics.scale import POINTS
 from trainers.compare.statistics import EQUAL_LEVEL
 
@@ -138,6 +139,8 @@ def _decides(
     first = reasons[0] if reasons else ""
     if first.startswith(_NOT_PROMOTED):
         return f"It passed, but {first.removeprefix(_NOT_PROMOTED)}"
+    if first.startswith(PAUSED) or (verdict == "promote" and first.startswith(refreshing.PASSED)):
+        return first
     if verdict == "promote":
         return "That decided: the gain is beyond the minimum and beyond chance, and no guard is broken."
     if verdict == "keep":
@@ -147,14 +150,15 @@ def _decides(
     if asked:
         texts = counted(asked, "text")
         return f"Answers to {texts} on which the two differ are asked for and may decide: `perennial review {seen.task}`."
-    if policy is None:
-        return first or "It is not decided."
+    return (first or "It is not decided.") if policy is None else _lacked(seen, policy, verdict, first, test_fraction)
+
+
+def _lacked(seen: Comparison, policy: Promotion, verdict: str, first: str, test_fraction: float | None) -> str:
+    """Say how many rows an undecided comparison lacks, or that none would decide it."""
     lack = lack_of(seen, policy, verdict)
-    return (
-        f"More rows of the same kind would not decide it. {first}".rstrip()
-        if lack is None
-        else _lacks(seen, policy, lack, test_fraction)
-    )
+    if lack is None:
+        return f"More rows of the same kind would not decide it. {first}".rstrip()
+    return _lacks(seen, policy, lack, test_fraction)
 
 
 def _lacks(seen: Comparison, policy: Promotion, lack: Lack, test_fraction: float | None) -> str:

@@ -106,6 +106,7 @@ def sections(
         Section(version.name, (made, *_erased(version), *_taken_back(registry, version))),
         Section("Verdict", (_verdict(run), *_sentences(words), *corrections), run.reasons if run else ()),
         *standing.limits(run),
+        *standing.guards(run),
         Section("Comparison", (*plot, _compared(seen)), (), _SCORES if seen else (), _scored(seen)),
         *_probabilities(seen),
         *_dimensions(seen),

@@ -12,11 +12,13 @@ from registry.reports.section import Section
 from registry.runs import Run
 from registry.store import Registry
 from registry.versions import Version
+from trainers.compare.guarding.guard import Guard
 from trainers.compare.metrics.scale import Scale
 from trainers.compare.readiness import Judged, Readiness
 from trainers.job.fit import Fit
 
 _JUDGED = ("Metric", "Score", "Deploy", "Review", "Level")
+_GUARDS = ("Guard", "Result", "Rows", "Documents", "Measured", "Bound", "Allowed")
 _FEW = 50
 """With fewer rows on a side a difference may be chance."""
 
@@ -42,6 +44,27 @@ def limits(run: Run | None) -> Iterator[Section]:
     )
     text = "On the test rows, whatever the champion does (`promotion.limits`). Beyond the last one nothing is promoted by itself."
     yield Section("Limits", (text,), (), _JUDGED, rows)
+
+
+def guards(run: Run | None) -> Iterator[Section]:
+    """Yield each guard as it was judged: what was measured, its bound, its margin, and what followed."""
+    recorded = (run.comparison or {}).get("guards") if run is not None else None
+    judged = [Guard.model_validate(one) for one in recorded or ()]
+    if not judged:
+        return
+    rows = tuple(
+        (
+            one.name, f"**{one.result}**", one.rows, one.documents, one.told(one.measured, sign=one.bound is not None),
+            one.told(one.bound, sign=True), one.told(one.allowed),
+        )
+        for one in judged
+    )  # fmt: skip
+    text = (
+        "Of parts of the rows: the gain, positive is better, its lower bound by document, and the largest drop allowed; all of "
+        "these bounds hold at once but for `promotion.guard_error`. Of others: the figure and the largest that is allowed."
+    )
+    found = tuple(one.in_words for one in judged if one.result != "holds")
+    yield Section("Guards", (text,), found, _GUARDS, rows)
 
 
 def overfitting(version: Version, scale: Scale | None) -> Iterator[Section]:

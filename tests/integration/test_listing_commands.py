@@ -33,6 +33,7 @@ LISTING = [
     "feedback users", "feedback corrections", f"feedback show {FEEDBACK}", "topics list", f"verify {NAME}/v2",
     f"data report {NAME}", f"data policy {NAME}", f"data suspicious {NAME}",
     f"explain {NAME}", f"labels {NAME}", f"lineage version {NAME}/v2", "lineage row test-1", f"lineage correction {FEEDBACK}",
+    "anchor list", f"anchor list {NAME}",
 ]  # fmt: skip
 QUIET = {
     "schema",
@@ -95,7 +96,7 @@ def every_command(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def test_every_command_that_takes_json_without_doing_anything_is_listed_here() -> None:
-    acting = {"create", "revoke", "gc", "test", "export", "publish", "rss", "sitemap", "gdelt", "jsonl"}
+    acting = {"create", "revoke", "gc", "test", "export", "publish", "rss", "sitemap", "gdelt", "jsonl", "import"}
     for name, command in every_command(typer.main.get_command(app)):
         takes_json = any("--json" in parameter.opts for parameter in command.params)
         if takes_json and name not in QUIET and name.split()[-1] not in acting:

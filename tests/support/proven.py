@@ -40,13 +40,13 @@ def proof(
     )  # fmt: skip
     asked = Circumstances(policy=task.promotion, champion_must_go=must_go, test_fraction=0.2)
     decision = asked.decide(seen)
-    words = Words(verdict=decision.verdict, reasons=decision.reasons)
+    told = Words(verdict=decision.verdict, reasons=decision.reasons)
     ids = scores["example_id"].to_pylist()
     rows = bundle.with_hashes(scores, {example_id: f"{number:064x}" for number, example_id in enumerate(ids)})
     about = About(
         program=origin.code(), run_id=run_id, version=VERSION, decided_at=AT, rows=scores.num_rows, training_set_sha256="0" * 64,
         seed=seed, task=checking.as_plain(task), comparison=seen.model_dump(mode="json"),
-        circumstances=asked.model_dump(mode="json"), gate=words, told=words,
+        circumstances=asked.model_dump(mode="json"), gate=Words.of(decision), told=told,
     )  # fmt: skip
     return about, rows
 

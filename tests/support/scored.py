@@ -53,6 +53,8 @@ def table(
             "document_id": pa.array(list(documents) if documents else [None] * count, pa.string()),
             "event_time": pa.array([_START + timedelta(hours=index) for index in range(count)], pa.timestamp("us", tz="UTC")),
             "language": pa.array(list(languages) if languages else ["en"] * count, pa.string()),
+            "source": pa.array(["desk" if index % 2 else "import" for index in range(count)], pa.string()),
+            "length": pa.array([(index * 37) % 1_000 for index in range(count)], pa.int32()),
             "gold": pa.array([json.dumps(each) for each in gold], pa.string()),
             "candidate": pa.array([json.dumps(each) for each in candidate], pa.string()),
             "opponent": pa.array([json.dumps(each) for each in opponent], pa.string()),

@@ -113,8 +113,8 @@ def test_scores_without_rows_are_zero() -> None:
 
 
 def test_percentiles_are_in_milliseconds() -> None:
-    p50, p99 = scoring.percentiles_ms([number / 1000 for number in range(1, 102)])
-    assert (p50, p99) == (pytest.approx(51.0), pytest.approx(100.0))
+    p50, p95, p99 = scoring.percentiles_ms([number / 1000 for number in range(1, 102)])
+    assert (p50, p95, p99) == (pytest.approx(51.0), pytest.approx(96.0), pytest.approx(100.0))
     with pytest.raises(ValueError, match="no duration"):
         scoring.percentiles_ms([])
     assert not math.isnan(p99)

@@ -94,6 +94,40 @@ def test_other_words_in_bundle_or_registry_are_found(tmp_path: Path, proven: tup
     assert found.words == about.gate
 
 
+def test_guards_are_reached_again_with_their_numbers(tmp_path: Path) -> None:
+    task = topics(
+        slices=[{"slice": "newest", "max_drop": 0.1}, {"slice": "source:desk", "max_drop": 0.1}], strict=True,
+        safe_refresh={"max_drop": 0.05, "newest_days": 3},
+    )  # fmt: skip
+    gold = [("a", "b", "c")[index % 3] for index in range(300)]
+    about, rows = proof(task, labelled(gold, gold, ["a"] * 300))
+    names = [guard.name for guard in about.gate.guards]
+    assert names == ["all test rows", "slice newest", "slice source:desk", "anchor set", "size"]
+    path, recorded = written(tmp_path, about, rows)
+    assert checking.check(path, recorded, about.told).outcome == "equal"
+    better = about.gate.guards[1].model_copy(update={"bound": 0.9})
+    gate = about.gate.model_copy(update={"guards": (about.gate.guards[0], better, *about.gate.guards[2:])})
+    path, recorded = written(tmp_path, about.model_copy(update={"gate": gate}), rows)
+    found = checking.check(path, recorded, about.told)
+    assert found.outcome == "differs"
+    assert [one.name for one in found.differences] == ["guards.1.bound"]
+
+
+def test_what_a_later_release_measures_beside_it_is_no_difference(tmp_path: Path) -> None:
+    gold = [("a", "b", "c")[index % 3] for index in range(300)]
+    anchor = labelled(gold[:60], gold[:60], gold[:60], role="anchor")
+    about, rows = proof(topics(), pa.concat_tables([labelled(gold, gold, ["a"] * 300), anchor]))
+    later = ("calibration", "newest", "guards")
+    before = {name: value for name, value in about.comparison.items() if name not in later}
+    for part in (before["anchor"], *before["slices"]):
+        del part["documents"], part["standard_error"]
+    old = about.model_copy(update={"comparison": before, "gate": about.gate.model_copy(update={"guards": ()})})
+    path, recorded = written(tmp_path, old, rows)
+    found = checking.check(path, recorded, about.told)
+    assert found.differences == ()
+    assert found.outcome == "equal"
+
+
 def test_what_held_a_promotion_up_stands_around_the_gates_words(tmp_path: Path, proven: tuple[About, pa.Table]) -> None:
     about, rows = proven
     told = Words(verdict="keep", reasons=("Not promoted: promotion.mode is manual.", *about.gate.reasons, "Not learnt, yet."))

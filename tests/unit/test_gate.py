@@ -23,8 +23,10 @@ def seen(**changes: Any) -> Comparison:
     return Comparison(**{**values, **changes})
 
 
-def slice_of(name: str, champion: float, candidate: float, rows: int = 200) -> Slice:
-    return Slice(name=name, rows=rows, champion_score=champion, candidate_score=candidate)
+def slice_of(name: str, champion: float, candidate: float, rows: int = 400, error: float | None = 0.01) -> Slice:
+    return Slice(
+        name=name, rows=rows, champion_score=champion, candidate_score=candidate, documents=rows, standard_error=error
+    )  # fmt: skip
 
 
 def test_a_clear_gain_promotes_and_says_what_was_measured() -> None:
@@ -132,8 +134,15 @@ def test_repeated_looks_ask_for_more_certainty() -> None:
     [
         ({"anchor": slice_of("anchor", 0.9, 0.84)}, "forgets"),
         ({"slices": (slice_of("language:sv", 0.8, 0.75),)}, "language:sv got 5.0 points worse"),
-        ({"candidate_latency": Latency(p50_ms=9, p99_ms=31), "champion_latency": Latency(p50_ms=5, p99_ms=10)}, "31.0 ms"),
-        ({"size_mib": 3000.0}, "3,000 MiB"),
+        (
+            {
+                "candidate_latency": Latency(p50_ms=9, p95_ms=31, p99_ms=40),
+                "champion_latency": Latency(p50_ms=5, p95_ms=10, p99_ms=90),
+            },
+            "p95 is 31.0 ms",
+        ),
+        ({"candidate_latency": Latency(p50_ms=9, p99_ms=31), "champion_latency": Latency(p50_ms=5, p99_ms=10)}, "p99 is 31.0 ms"),
+        ({"size_mib": 3000.0}, "3,000.0 MiB"),
     ],
 )
 def test_each_guard_keeps_the_champion_and_says_why(change: dict[str, Any], words: str) -> None:
@@ -142,6 +151,7 @@ def test_each_guard_keeps_the_champion_and_says_why(change: dict[str, Any], word
     assert decision.verdict == "keep"
     assert words in decision.reasons[0]
     assert decision.reasons[1].startswith("7.2 % better")
+    assert [guard.result for guard in decision.guards].count("broken") == 1
 
 
 def test_guards_hold_at_their_limits() -> None:
@@ -149,10 +159,14 @@ def test_guards_hold_at_their_limits() -> None:
         {"metric": "macro_f1", "slices": [{"slice": "newest", "max_drop": 0.25}], "max_forgetting": 0.25}
     )
     at_limit = seen(
-        anchor=slice_of("anchor", 0.75, 0.5), slices=(slice_of("newest", 0.75, 0.5),), size_mib=2048.0,
-        candidate_latency=Latency(p50_ms=1, p99_ms=30), champion_latency=Latency(p50_ms=1, p99_ms=10),
+        anchor=slice_of("anchor", 0.75, 0.55), slices=(slice_of("newest", 0.75, 0.55),), size_mib=2048.0,
+        candidate_latency=Latency(p50_ms=1, p95_ms=30, p99_ms=40), champion_latency=Latency(p50_ms=1, p95_ms=10, p99_ms=10),
     )  # fmt: skip
-    assert decide(at_limit, policy).verdict == "promote"
+    decision = decide(at_limit, policy)
+    assert decision.verdict == "promote"
+    assert {guard.name: guard.result for guard in decision.guards} == dict.fromkeys(
+        ["slice newest", "anchor set", "latency", "size"], "holds"
+    )
 
 
 def test_a_guard_that_cannot_be_judged_is_named() -> None:
@@ -160,15 +174,15 @@ def test_a_guard_that_cannot_be_judged_is_named() -> None:
     decision = decide(seen(anchor=slice_of("anchor", 0.9, 0.1, rows=12)), policy)
     assert decision.verdict == "promote"
     assert decision.reasons[1:] == (
-        "Slice label:energy was not checked: it has fewer than 10 of the 50 test rows needed.",
-        "Forgetting was not checked: the anchor set has 12 of the 50 rows needed.",
+        "Slice label:energy cannot be judged: it has fewer than 10 of the 50 rows needed.",
+        "Anchor set cannot be judged: it has 12 rows of the 50 needed.",
     )
 
 
 def test_too_little_evidence_stays_that_whatever_the_guards_say() -> None:
     decision = decide(seen(rows=100, size_mib=3000.0), POLICY)
     assert decision.verdict == "insufficient_evidence"
-    assert any("3,000 MiB" in reason for reason in decision.reasons)
+    assert any("3,000.0 MiB" in reason for reason in decision.reasons)
 
 
 def test_error_reduction_is_told_as_such() -> None:

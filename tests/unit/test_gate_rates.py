@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from benchmarks import gate_streams
+from benchmarks import gate_guards, gate_streams
 from benchmarks.gate_rates import Cell, simulate
 from benchmarks.gate_worlds import World
 
@@ -86,3 +86,25 @@ def test_counted_looks_seldom_pass_equal_candidates_and_pass_better_ones_sooner(
     found = gate_streams.corrections(plan, 0.05, streams=150, rng=rng)
     assert found["corrected_gain_of_passed"] < found["measured_gain_of_passed"]
     assert found["lower_bound_95_covers"] > 0.87
+
+
+@pytest.mark.parametrize(
+    ("candidate", "promised"),
+    [
+        ("equal", 0.01),
+        ("worse by the margin everywhere", 0.001),
+        ("equal on the newest, worse by the margin on the older rows", 0.001),
+        # Three guards share 5 %.
+        ("10 points better on the newest, worse by the margin on the anchor set", 0.05 / 3),
+        ("10 points better on the newest, worse by the margin in the language", 0.05 / 3),
+    ],
+)
+def test_a_safe_refresh_lets_no_more_pass_than_it_promises(candidate: str, promised: float) -> None:
+    looks = 120
+    found = gate_guards.rates(gate_guards.CANDIDATES[candidate], looks, seed=7)
+    assert found["as_a_safe_refresh"] * looks <= int(binom.isf(1e-4, looks, promised))
+
+
+def test_a_safe_refresh_promotes_what_is_better_on_the_newest_rows() -> None:
+    found = gate_guards.rates(gate_guards.CANDIDATES["10 points better on the newest, 2 elsewhere"], 40, seed=7)
+    assert found["as_a_safe_refresh"] > 0.3

@@ -93,9 +93,9 @@ def test_forgetting_and_slices_are_shares_where_a_score_has_no_upper_bound() -> 
     assert decision.verdict == "keep"
     assert decision.reasons[0].startswith("It forgets")
     worse = -seen.anchor.gain / seen.anchor.champion_score
-    assert f"{worse * 100:.1f} % worse" in decision.reasons[0]
+    assert f"{worse * 100:.3g} % worse" in decision.reasons[0]
     assert "at most 5 % allowed" in decision.reasons[0]
-    within = seen.anchor.model_copy(update={"candidate_score": 1.04 * seen.anchor.champion_score})
+    within = seen.anchor.model_copy(update={"candidate_score": 1.01 * seen.anchor.champion_score, "standard_error": 0.01})
     assert decide(seen.model_copy(update={"anchor": within}), task.promotion).verdict == "promote"
 
 

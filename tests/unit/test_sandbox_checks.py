@@ -68,7 +68,7 @@ def test_one_that_serving_could_not_use_fails_with_the_reason(tmp_path: Path, ho
 def test_an_unknown_format_a_broken_example_and_another_kind_fail(tmp_path: Path) -> None:
     assert "format 'nobody-knows' is not known" in found_of(tmp_path, "is all right", name="nobody-knows").reason
     broken = found_of(tmp_path, "is all right", must_not_break=[{"text": "three", "label": "A"}])
-    assert (broken.outcome, broken.examples) == ("failed", 0)
+    assert (broken.outcome, broken.examples, broken.broken) == ("failed", 1, 1)
     assert "must_not_break" in broken.reason
 
 

@@ -15,7 +15,7 @@ from daemon.views.flow import Backlog
 from daemon.views.models.runs import VERDICTS, Ended, UnderWay
 from daemon.views.pairs import Pair
 from daemon.views.status import Status
-from daemon.views.task_status import Counts, HeldOut, TaskStatus, due_in_words
+from daemon.views.task_status import Counts, HeldOut, TaskStatus, anchor_in_words, due_in_words
 from registry.runs import Verdict
 
 NO_EXAMPLES = Counts(
@@ -83,7 +83,7 @@ def test_zeros_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
          ("training rows 316 (9 unused, weighing 2.7), test rows 3 of 200 needed (66 more are older than "
           "promotion.window_days); still 4 waiting for their article")),
         ({"train": 900, "test": 240, "test_in_window": 240, "anchor": 50}, {},
-         "training rows 900, test rows 240, anchor rows 50"),
+         "training rows 900, test rows 240, anchor rows 50 (the oldest held-out)"),
     ],
 )  # fmt: skip
 def test_rows_are_told_with_what_is_needed(
@@ -152,3 +152,16 @@ def test_what_is_held_out_is_told_while_it_is_more_than_configured(capsys: pytes
         print_status(task_with(held_out=HeldOut.model_validate(share)))
         printed = " ".join(capsys.readouterr().out.split())
         assert ("holds out 40 % of new documents because it has 212 of the 527 test rows" in printed) is told
+
+
+@pytest.mark.parametrize(
+    ("rows", "imported", "words"),
+    [
+        (0, 0, ""),
+        (6, 0, "anchor rows 6 (the oldest held-out)"),
+        (6, 6, "anchor rows 6 (imported)"),
+        (6, 2, "anchor rows 6 (2 imported)"),
+    ],
+)
+def test_it_says_where_anchor_rows_came_from(rows: int, imported: int, words: str) -> None:
+    assert anchor_in_words(NO_EXAMPLES.model_copy(update={"anchor": rows, "anchor_imported": imported})) == words

@@ -81,7 +81,7 @@ def compare_asked(
             "p_equal": (1 + int(np.count_nonzero(if_equal >= least - 1e-9))) / (1 + len(if_equal)),
             "required_gain": needed,
             "required_rows": (
-                statistics.required_rows(labelled, error, needed, looks=looks)
+                statistics.required_rows(labelled, error, needed, looks=looks * policy.ways)
                 if test is None
                 else statistics.required_rows(labelled, error_of_look, needed)
             ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +15,8 @@ from trainers.compare.answers import Answers, rows_where
 from trainers.compare.by_label import LabelMeasures, measures_of
 from trainers.compare.clusters import clusters_of
 from trainers.compare.dimensions import DimensionScores, dimension_slices, scores_of
+from trainers.compare.guarding.guard import Guard
+from trainers.compare.guarding.parts import Newest, Parts
 from trainers.compare.improvement import required_gain
 from trainers.compare.metrics import catalog
 from trainers.compare.metrics.metric import KnowsLabels
@@ -22,7 +25,7 @@ from trainers.compare.probabilities import Probabilities
 from trainers.compare.readiness import Readiness
 from trainers.compare.sequential.pair import PairTest
 from trainers.compare.signals import as_numbers, as_texts_with_labels, signal_slices
-from trainers.compare.slices import Slice, label_slices, slice_of, slices_of
+from trainers.compare.slices import Slice, label_slices, places_of, slice_of, slices_of
 
 
 class Latency(BaseModel):
@@ -31,6 +34,8 @@ class Latency(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     p50_ms: float
+    p95_ms: float | None = None
+    """None: an earlier release measured it."""
     p99_ms: float
 
 
@@ -102,6 +107,10 @@ class Comparison(BaseModel):
     """Rows at which an equal candidate shows the required gain in fewer than 1 of 100 looks."""
     anchor: Slice | None = None
     slices: tuple[Slice, ...] = ()
+    calibration: Slice | None = None
+    """Both calibration errors, lower is better; None where the policy does not guard it, or answers have no probabilities."""
+    newest: Newest | None = None
+    """The newest window; None where the policy knows no safe refresh."""
     candidate_probabilities: Probabilities | None = None
     """Of the deciding rows; None where answers carry none, or a release that did not measure them compared."""
     champion_probabilities: Probabilities | None = None
@@ -122,6 +131,8 @@ class Comparison(BaseModel):
     """The candidate's, by each metric that the task has absolute limits for."""
     readiness: Readiness | None = None
     """Whether the candidate is good enough as such; None until the gate has decided, and of releases without limits."""
+    guards: tuple[Guard, ...] = ()
+    """As the gate judged them; empty until it has decided, and of releases that recorded none."""
     asked: Asked | None = None
     """None where all deciding rows are random test rows."""
 
@@ -167,7 +178,7 @@ def compare(
     """
     policy, metric = task.promotion, catalog.of(task)
     answers, roles = Answers.read(scores), scores["role"].to_pylist()
-    test = rows_where(roles, "test")
+    test, anchor = rows_where(roles, "test"), rows_where(roles, "anchor")
     deciding = answers.take(test)
     stories = clusters_of(scores.take(pa.array(test)))
     paired = metric.pair(*deciding.columns)
@@ -182,6 +193,8 @@ def compare(
     # What reports show of numbers and labels they show of scores and tags.
     numbers, labelled = (as_numbers(deciding), as_texts_with_labels(deciding)) if task.signals else (deciding, deciding)
     needed = 0.0 if champion_version is None else required_gain(policy, champion_score, metric.scale)
+    places = places_of(scores, test, {guard.slice for guard in policy.slices})
+    parts = Parts(metric, scores, answers, test, places, signals=bool(task.signals), seed=seed)
     return Comparison(
         task=task.name,
         metric=metric.name,
@@ -201,13 +214,20 @@ def compare(
         p_equal=evidence.p_equal,
         discordant=labels.discordant if labels else None,
         required_gain=needed,
-        required_rows=statistics.required_rows(len(test), evidence.standard_error, needed, looks=looks),
-        anchor=slice_of(metric, "anchor", answers.take(rows_where(roles, "anchor")), at_least=1),
-        slices=(
-            *slices_of(metric, scores, answers, test),
-            *(label_slices(metric, labels.by_label, [guard.slice for guard in policy.slices]) if labels else ()),
-            *(signal_slices(metric, deciding, names) if task.signals else dimension_slices(metric, deciding, names)),
+        required_rows=statistics.required_rows(len(test), evidence.standard_error, needed, looks=looks * policy.ways),
+        anchor=parts.whole(slice_of(metric, "anchor", answers.take(anchor), at_least=1), anchor),
+        slices=tuple(
+            parts.guarded(
+                chain(
+                    slices_of(metric, answers, places),
+                    label_slices(metric, labels.by_label, [guard.slice for guard in policy.slices]) if labels else (),
+                    signal_slices(metric, deciding, names) if task.signals else dimension_slices(metric, deciding, names),
+                ),
+                policy,
+            )
         ),
+        calibration=None if policy.max_calibration_rise is None else parts.calibration(),
+        newest=parts.newest(policy),
         candidate_probabilities=candidate_probabilities,
         champion_probabilities=champion_probabilities,
         abstain_below=task.abstain_below,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from trainers.compare.answers import Answers
+from trainers.compare.answers import Answers, Where
 from trainers.compare.metrics import catalog
 from trainers.compare.metrics.metric import LabelScores, Metric, Target
 from trainers.compare.slices import MIN_SLICE_ROWS, Slice
@@ -59,7 +59,7 @@ def scores_of(answers: Answers, names: list[str]) -> tuple[DimensionScores, ...]
 def dimension_slices(metric: Metric, answers: Answers, names: list[str]) -> Iterator[Slice]:
     """Yield the deciding metric of each dimension with enough rows, by which a task may guard it."""
     for name in names if len(names) > 1 else ():
-        part = _part(answers, name)
+        part = part_of(answers, name)[0]
         if len(part) >= MIN_SLICE_ROWS:
             candidate, champion = metric.pair(*part.columns).scores()
             found = LabelScores(len(part), candidate, champion)
@@ -70,7 +70,7 @@ def dimension_slices(metric: Metric, answers: Answers, names: list[str]) -> Iter
 
 
 def _of_one(answers: Answers, name: str) -> DimensionScores | None:
-    part = _part(answers, name)
+    part = part_of(answers, name)[0]
     if not len(part):
         return None
     found = {metric: catalog.find(metric).pair(*part.columns).scores() for metric in _METRICS}
@@ -78,10 +78,11 @@ def _of_one(answers: Answers, name: str) -> DimensionScores | None:
     return DimensionScores(name=name, rows=len(part), candidate=candidate, champion=champion, levels=_levels(part, name))
 
 
-def _part(answers: Answers, name: str) -> Answers:
-    """Return the rows in which all three have a number for a dimension, without the other dimensions."""
-    here = [all(name in one[_VALUES] for one in row) for row in zip(*answers.columns, strict=True)]
-    return Answers(*([_alone(row, name) for row, known in zip(column, here, strict=True) if known] for column in answers.columns))
+def part_of(answers: Answers, name: str) -> tuple[Answers, Where]:
+    """Return the rows in which all three have a number for a dimension, without the other dimensions, and which they are."""
+    known = (all(name in one[_VALUES] for one in row) for row in zip(*answers.columns, strict=True))
+    here = np.flatnonzero(np.fromiter(known, np.bool_, len(answers)))
+    return Answers(*([_alone(column[at], name) for at in here.tolist()] for column in answers.columns)), here
 
 
 def _alone(row: Target, name: str) -> dict[str, Any]:

@@ -53,13 +53,14 @@ class Probabilities(_Value):
     @classmethod
     def of(cls, gold: Sequence[Target], answers: Sequence[Target], *, abstain_below: float = 0.0) -> Self | None:
         """Return what the answers' `scores` are worth against `gold`; None without rows, or where an answer carries none."""
-        if not answers or not all(starmap(_comparable, zip(gold, answers, strict=True))):
+        found = sureness(gold, answers)
+        if found is None:
             return None
+        _rows, sure, right = found
         if "labels" in gold[0]:
-            return cls._of_each_label(gold, answers)
+            error = expected_calibration_error(sure, right)
+            return cls(calibration_error=error, top_2=None, top_3=None, reliability=_reliability(sure, right), of_each_label=True)
         labels, scores = [str(each["label"]) for each in gold], [each["scores"] for each in answers]
-        right = [each["label"] == label for label, each in zip(labels, answers, strict=True)]
-        sure = [highest(each) or 0.0 for each in answers]
         answered = [place for place, each in enumerate(answers) if not abstains(each, abstain_below)]
         others = accuracy([labels[place] for place in answered], [str(answers[place]["label"]) for place in answered])
         asked = abstain_below > 0.0
@@ -72,18 +73,28 @@ class Probabilities(_Value):
             accuracy_of_others=others if asked and answered else None,
         )
 
-    @classmethod
-    def _of_each_label(cls, gold: Sequence[Target], answers: Sequence[Target]) -> Self:
-        """Return the same of texts with several labels; of a label that whoever gave the gold did not know nothing is counted."""
-        sure: list[float] = []
-        right: list[bool] = []
-        for target, answer in zip(gold, answers, strict=True):
-            carried, scope = set(target["labels"]), target.get("scope")
-            known = answer["scores"].keys() if scope is None else answer["scores"].keys() & {*scope, *carried}
-            sure += [min(max(float(answer["scores"][name]), 0.0), 1.0) for name in known]
-            right += [name in carried for name in known]
-        error = expected_calibration_error(sure, right)
-        return cls(calibration_error=error, top_2=None, top_3=None, reliability=_reliability(sure, right), of_each_label=True)
+
+def sureness(gold: Sequence[Target], answers: Sequence[Target]) -> tuple[list[int], list[float], list[bool]] | None:
+    """Return row, probability and whether it was right of each answer; None without rows, or where an answer has none.
+
+    Of texts with several labels these are of each label of each text; of a label that whoever gave the gold did not know nothing
+    is counted.
+    """
+    if not answers or not all(starmap(_comparable, zip(gold, answers, strict=True))):
+        return None
+    if "labels" not in gold[0]:
+        right = [each["label"] == str(target["label"]) for target, each in zip(gold, answers, strict=True)]
+        return list(range(len(answers))), [highest(each) or 0.0 for each in answers], right
+    rows: list[int] = []
+    sure: list[float] = []
+    right = []
+    for at, (target, answer) in enumerate(zip(gold, answers, strict=True)):
+        carried, scope = set(target["labels"]), target.get("scope")
+        known = answer["scores"].keys() if scope is None else answer["scores"].keys() & {*scope, *carried}
+        rows += [at] * len(known)
+        sure += [min(max(float(answer["scores"][name]), 0.0), 1.0) for name in known]
+        right += [name in carried for name in known]
+    return rows, sure, right
 
 
 def _comparable(gold: Target, answer: Target) -> bool:

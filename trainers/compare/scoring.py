@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from perennial_artifact.predictor import Predictor
 from trainers.compare.comparison import Latency
+from trainers.compare.slices import LENGTH
 from trainers.learners.protocols import Aligner
 
 ROLES = ("test", "anchor", "corrections")
@@ -24,7 +25,8 @@ _TIMED_TEXTS = 300
 _TIMING_BUDGET_S = 20.0
 _MIN_TIMED_TEXTS = 20
 
-_COLUMNS = ("example_id", "role", "story_id", "document_id", "event_time", "language")
+_COLUMNS = ("example_id", "role", "story_id", "document_id", "event_time", "language", "source")
+"""Rows from elsewhere than a training set tell no source."""
 
 
 def score(
@@ -35,7 +37,7 @@ def score(
     align: Aligner,
     report: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> pa.Table:
-    """Return one line per row: its identity, `gold`, and what `candidate` and `opponent` answer, the three as JSON.
+    """Return one line per row: its identity, the length of its text, and as JSON `gold` and what both models answer.
 
     `rows` has the columns of a training set; all three went through `align`. `report` is called with rows done and all rows after
     each batch. Without an opponent the candidate's answers stand in both columns, and it is asked once.
@@ -54,7 +56,8 @@ def score(
                     json.dumps({**one, "scores": _highest(one["scores"])} if "scores" in one else one, ensure_ascii=False)
                 )
         report(start + len(batch), len(texts))
-    scores = rows.select(list(_COLUMNS))
+    told = [name for name in _COLUMNS if name in rows.column_names]
+    scores = rows.select(told).append_column(LENGTH, pa.array(map(len, texts), pa.int32()))
     for name, column in columns.items():
         scores = scores.append_column(name, pa.array(column, pa.string()))
     return scores
@@ -95,14 +98,14 @@ def time_answers(
             before = clock()
             models[which].predict([text])
             durations_s[which].append(clock() - before)
-    first, second = (Latency(p50_ms=p50, p99_ms=p99) for p50, p99 in map(percentiles_ms, durations_s))
+    first, second = (Latency(p50_ms=p50, p95_ms=p95, p99_ms=p99) for p50, p95, p99 in map(percentiles_ms, durations_s))
     return first, second
 
 
-def percentiles_ms(durations_s: Sequence[float]) -> tuple[float, float]:
-    """Return the median and the 99th percentile, in milliseconds. Raises ValueError when nothing was timed."""
+def percentiles_ms(durations_s: Sequence[float]) -> tuple[float, float, float]:
+    """Return the median, the 95th and the 99th percentile, in milliseconds. Raises ValueError when nothing was timed."""
     if not durations_s:
         message = "no duration was measured"
         raise ValueError(message)
-    median, tail = np.percentile(np.asarray(durations_s, dtype=np.float64) * 1000.0, [50, 99])
-    return float(median), float(tail)
+    median, slow, slowest = np.percentile(np.asarray(durations_s, dtype=np.float64) * 1000.0, [50, 95, 99])
+    return float(median), float(slow), float(slowest)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from trainers.compare.answers import Answers
-from trainers.compare.metrics.metric import LabelScores, Metric
+import numpy as np
+
+from trainers.compare.answers import Answers, Where
+from trainers.compare.metrics.metric import LabelScores, Metric, Target
 from trainers.compare.metrics.signals import SIGNALS, as_labels, as_values
 from trainers.compare.slices import MIN_SLICE_ROWS, Slice
 
@@ -25,16 +28,22 @@ def as_texts_with_labels(answers: Answers) -> Answers:
 def signal_slices(metric: Metric, answers: Answers, names: Sequence[str]) -> Iterator[Slice]:
     """Yield the deciding metric of each category with enough rows, by which a task may guard it."""
     for name in names if len(names) > 1 else ():
-        here = [at for at, row in enumerate(answers.gold) if name in row[SIGNALS]]
+        part, here = part_of(answers, name)
         if len(here) < MIN_SLICE_ROWS:
             continue
-        part = (
-            [{SIGNALS: {key: said for key, said in column[at][SIGNALS].items() if key == name}} for at in here]
-            for column in answers.columns
-        )
-        candidate, champion = metric.pair(*part).scores()
+        candidate, champion = metric.pair(*part.columns).scores()
         found = LabelScores(len(here), candidate, champion)
         yield Slice(
             name=f"{SIGNAL}{name}", rows=found.rows, champion_score=found.opponent, candidate_score=found.candidate,
             lower_is_better=metric.scale.lower_is_better,
         )  # fmt: skip
+
+
+def part_of(answers: Answers, name: str) -> tuple[Answers, Where]:
+    """Return the rows that gold says something of a category of, without the other categories, and which they are."""
+    here = np.flatnonzero(np.fromiter((name in row[SIGNALS] for row in answers.gold), np.bool_, len(answers)))
+    return Answers(*([_alone(column[at], name) for at in here.tolist()] for column in answers.columns)), here
+
+
+def _alone(row: Target, name: str) -> dict[str, Any]:
+    return {SIGNALS: {key: said for key, said in row[SIGNALS].items() if key == name}}

@@ -1,9 +1,8 @@
-"""Parts of the rows that are scored on their own: the newest, corrections, languages, labels."""
+"""Parts of the rows that are scored on their own: by age and length, corrections, languages, sources, labels."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,9 +16,12 @@ MIN_SLICE_ROWS = 10
 """A slice with fewer rows is not reported."""
 MAX_LABEL_SLICES = 100
 """Labels with a slice of their own, those with most rows: more than that nobody reads."""
-NEWEST_SHARE = 4
-"""The newest slice holds one row of this many."""
+QUARTER = 4
+"""Slices by age and by length hold one row of this many."""
+LENGTH = "length"
+"""The column of scores with each text's length in characters."""
 LABEL = "label:"
+SOURCE = "source:"
 
 
 class Slice(BaseModel):
@@ -32,6 +34,10 @@ class Slice(BaseModel):
     champion_score: MaybeInfinite
     candidate_score: MaybeInfinite
     lower_is_better: bool = False
+    documents: int = 0
+    """Independent pieces of evidence: documents, with what shares their story. 0 of parts that no guard looks at."""
+    standard_error: MaybeInfinite | None = None
+    """Of the gain, by document. None of parts that no guard looks at."""
 
     @property
     def gain(self) -> float:
@@ -49,20 +55,36 @@ def slice_of(metric: Metric, name: str, part: Answers, *, at_least: int = MIN_SL
     return _slice(metric, name, LabelScores(len(part), candidate, champion))
 
 
-def slices_of(metric: Metric, scores: pa.Table, answers: Answers, test: Where) -> Iterator[Slice]:
-    """Yield the slices with enough rows: newest, corrections, and one per language of the `test` rows.
+def places_of(scores: pa.Table, test: Where, guarded: Collection[str]) -> dict[str, Where]:
+    """Return the rows of each slice that rows themselves tell of: the newest quarter, corrections, and each language.
 
-    `answers` are those of all rows of `scores`.
+    The other quarters by age and by length, and sources, are slices where they are `guarded`. Scores of earlier releases tell
+    neither length nor source.
     """
-    times: np.ndarray[Any, Any] = scores["event_time"].to_numpy()[test]
-    newest = test[np.argsort(times, kind="stable")[len(test) - len(test) // NEWEST_SHARE :]]
-    languages = scores["language"].take(pa.array(test)).to_pylist()
+    quarter = len(test) // QUARTER
+    by_time = test[np.argsort(scores["event_time"].to_numpy()[test], kind="stable")]
     parts: dict[str, Where] = {
-        "newest": newest,
+        "newest": by_time[len(test) - quarter :],
         "corrections": rows_where(scores["role"].to_pylist(), "corrections"),
-        **{f"language:{name}": test[rows_where(languages, name)] for name in sorted({name for name in languages if name})},
     }
-    for name, where in parts.items():
+    if "oldest" in guarded:
+        parts["oldest"] = by_time[:quarter]
+    if LENGTH in scores.column_names and not {"shortest", "longest"}.isdisjoint(guarded):
+        by_length = test[np.argsort(scores[LENGTH].to_numpy()[test], kind="stable")]
+        ends = {"shortest": by_length[:quarter], "longest": by_length[len(test) - quarter :]}
+        parts |= {name: where for name, where in ends.items() if name in guarded}
+    languages = scores["language"].take(pa.array(test)).to_pylist()
+    parts |= {f"language:{name}": test[rows_where(languages, name)] for name in sorted({name for name in languages if name})}
+    sources = sorted(name.removeprefix(SOURCE) for name in guarded if name.startswith(SOURCE))
+    if sources and "source" in scores.column_names:
+        told = scores["source"].take(pa.array(test)).to_pylist()
+        parts |= {f"{SOURCE}{name}": test[rows_where(told, name)] for name in sources}
+    return parts
+
+
+def slices_of(metric: Metric, answers: Answers, places: Mapping[str, Where]) -> Iterator[Slice]:
+    """Yield the slices of `places_of` with enough rows. `answers` are those of all rows."""
+    for name, where in places.items():
         if (found := slice_of(metric, name, answers.take(where))) is not None:
             yield found
 

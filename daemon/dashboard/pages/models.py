@@ -107,7 +107,7 @@ def _words(look: Look, run_id: str) -> InWords | None:
     return sentences.of(look.sources.reader.registry, run_id, look.sources.tasks, look.sources.settings)
 
 
-_ELSEWHERE = ("Verdict", "Comparison", "Labels", "Tried")
+_ELSEWHERE = ("Verdict", "Guards", "Comparison", "Labels", "Tried")
 """Parts of a card that the page shows in its own way."""
 
 

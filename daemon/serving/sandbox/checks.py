@@ -12,6 +12,7 @@ from config.kinds import catalog as kinds
 from config.kinds.kind import Answer, Measures
 from config.task_files import must_not_break
 from config.tasks import TaskSpec
+from config.words import counted
 from perennial_artifact.description import Description
 from trainers.learners.protocols import Aligner
 
@@ -19,6 +20,7 @@ MOST_DIFFERENT = 0.05
 """Share of the compared answers that may say something else: a text in a batch and alone is added up in another order, and a
 close call may then go the other way."""
 _SHOWN_CHARS = 80
+_NAMED = 3
 
 
 class WrongError(Exception):
@@ -70,11 +72,21 @@ def differences(answered: Sequence[tuple[str, Answer, Mapping[str, Any]]], task:
     return len(differ)
 
 
-def check_example(example: must_not_break.Example, answer: Answer, task: TaskSpec) -> None:
-    """Raise `WrongError` where an example of the task file is broken."""
-    if (what := must_not_break.broken(example, task, answer)) is not None:
-        message = f"an example of must_not_break is broken: it answers {example.text[:_SHOWN_CHARS]!r} with {what}"
-        raise WrongError(message)
+def broken_by(example: must_not_break.Example, answer: Answer, task: TaskSpec) -> str | None:
+    """Return, in words, how an answer breaks an example of the task file; None where it does not."""
+    what = must_not_break.broken(example, task, answer)
+    return None if what is None else f"it answers {example.text[:_SHOWN_CHARS]!r} with {what}"
+
+
+def check_examples(broken: Sequence[str], asked: int) -> None:
+    """Raise `WrongError` where examples of the task file are broken; it names the first ones."""
+    if not broken:
+        return
+    told = "; ".join(broken[:_NAMED])
+    more = f"; and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
+    are = "is" if len(broken) == 1 else "are"
+    message = f"{len(broken)} of {counted(asked, 'example')} of must_not_break {are} broken: {told}{more}"
+    raise WrongError(message)
 
 
 def _of(text: str, problem: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
 from daemon.serving.models.batching import Batcher
-from daemon.serving.sandbox.checks import WrongError, check_example, check_shape, differences
+from daemon.serving.sandbox.checks import WrongError, broken_by, check_examples, check_shape, differences
 from daemon.training.sandbox.order import Findings, Order
 from perennial_artifact.description import Description
 from perennial_artifact.predictor import Answer, Predictor
@@ -39,6 +39,7 @@ class _Figures:
     warm_s: float = 0.0
     texts: int = 0
     examples: int = 0
+    broken: int = 0
     compared: int = 0
     differ: int = 0
     latencies_ms: list[float] = field(default_factory=list)
@@ -69,6 +70,7 @@ def findings_of(order: Order, reason: str, figures: _Figures | None = None) -> F
         code=origin.code(),
         texts=seen.texts,
         examples=seen.examples,
+        broken=seen.broken,
         compared=seen.compared,
         differ=seen.differ,
         load_s=seen.load_s,
@@ -125,9 +127,14 @@ def _ask_all(
             compared.append((one.text, answer, one.recorded))
     figures.compared = len(compared)
     figures.differ = differences(compared, task, align)
+    broken = []
     for example in task.must_not_break:
-        check_example(example, answer_to(example.text), task)
+        what = broken_by(example, answer_to(example.text), task)
         figures.examples += 1
+        if what is not None:
+            broken.append(what)
+            figures.broken += 1
+    check_examples(broken, figures.examples)
 
 
 def _opened(order: Order, task: TaskSpec) -> tuple[Predictor, Aligner]:

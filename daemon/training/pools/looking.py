@@ -110,15 +110,15 @@ def decided(
     run = registry.runs.get(pool.run_id)
     comparison = found.comparison
     must_go = erasure.is_affected(registry, pool.champion)
+    findings = recorded(registry.versions.get(pool.candidate))
     asked = Circumstances(
-        policy=task.promotion, champion_must_go=must_go,
-        test_fraction=settings.enrich.test_fraction_while_short,
+        policy=task.promotion, champion_must_go=must_go, test_fraction=settings.enrich.test_fraction_while_short,
+        served=sandboxed.served(findings),
     )  # fmt: skip
     decision = judged = asked.decide(comparison)
     if comparison.asked is not None and comparison.asked.only_label:
         rows = counted(comparison.rows, "labelled row")
         decision = promoting.of_one_class(decision, comparison.asked.only_label, rows)
-    findings = recorded(registry.versions.get(pool.candidate))
     if findings is not None:
         decision = sandboxed.judged(decision, findings)
     if decision.verdict == "promote":
@@ -140,7 +140,7 @@ def decided(
             },
             fencing_token=fencing_token,
         )  # fmt: skip
-    told = comparison.model_copy(update={"readiness": decision.readiness}).model_dump(mode="json")
+    told = decision.noted_in(comparison).model_dump(mode="json")
     run = registry.runs.update(
         run.run_id, verdict=decision.verdict, reasons=decision.reasons, comparison=told, fencing_token=fencing_token
     )

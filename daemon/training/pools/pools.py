@@ -23,6 +23,7 @@ from daemon.training.pools import answering, child, looking
 from daemon.training.pools.child import CarryOut
 from daemon.training.pools.pair import Pair
 from registry.artifacts.protocol import ArtifactStore
+from registry.gate import PAUSED
 from registry.pools import Outcome, Pool, ReviewRequest
 from registry.runs import Run
 from registry.store import Registry
@@ -85,6 +86,9 @@ class Pools:
         """
         champion = (run.comparison or {}).get("champion_version")
         if run.verdict != "insufficient_evidence" or run.version is None or champion is None:
+            return
+        if any(reason.startswith(PAUSED) for reason in run.reasons):
+            # It waits for a guard, of which labels where both models differ say nothing.
             return
         if not (task.review.disagreement and is_weighable(task)):
             return

@@ -66,7 +66,9 @@ class Findings(_Value):
     texts: int = 0
     """Answered, examples included."""
     examples: int = 0
-    """Of `must_not_break`."""
+    """Of `must_not_break`, all that were asked."""
+    broken: int = 0
+    """Those of them that were answered otherwise."""
     compared: int = 0
     """Answers that were compared with those of the comparison."""
     differ: int = 0

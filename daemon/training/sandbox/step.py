@@ -12,6 +12,7 @@ from daemon.training.sandbox.protocol import Sandbox, recorded
 from registry import gate
 from registry.runs import Run
 from registry.store import Registry
+from trainers.compare.guarding.served import Served
 from trainers.compare.readiness import Readiness
 from trainers.job.spec import JobSpec
 
@@ -57,4 +58,17 @@ def judged(decision: gate.Decision, found: Findings) -> gate.Decision:
         return decision
     limits = decision.readiness.limits if decision.readiness is not None else ()
     why = f"Not promoted: the sandbox refused it, because {found.reason}."
-    return gate.Decision("keep", (why, *decision.reasons), Readiness(level="FAIL", limits=limits))
+    return gate.Decision("keep", (why, *decision.reasons), Readiness(level="FAIL", limits=limits), decision.guards)
+
+
+def served(found: Findings | None) -> Served | None:
+    """Return what of it the gate looks at: of a head alone that neither time nor memory, which are the whole model's."""
+    if found is None:
+        return None
+    whole = found.scope == "model"
+    return Served(
+        p95_ms=found.p95_ms if whole else None,
+        peak_memory_mib=found.peak_memory_mib if whole else None,
+        examples=found.examples,
+        broken=found.broken,
+    )

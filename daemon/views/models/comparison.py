@@ -91,6 +91,21 @@ class LabelMeasures(Recorded):
     champion: LabelFigures
 
 
+class Guard(Recorded):
+    """One guard as the gate judged it; the figures are those of `trainers.compare.guarding.guard.Guard`."""
+
+    name: str
+    result: str
+    """`holds`, `broken` or `not judged`."""
+    in_words: str
+    rows: int | None = None
+    documents: int | None = None
+    measured: JsonFloat | None = None
+    bound: JsonFloat | None = None
+    allowed: JsonFloat | None = None
+    unit: str = "points"
+
+
 class Comparison(Recorded):
     """Both models on the rows that decide. The figures are those of `trainers.compare.comparison.Comparison`.
 
@@ -128,3 +143,5 @@ class Comparison(Recorded):
     """On the deciding rows, the most frequent first; empty where a text has one label."""
     anchor: Part | None = None
     slices: tuple[Part, ...] = ()
+    guards: tuple[Guard, ...] = ()
+    """Empty until the gate has decided."""

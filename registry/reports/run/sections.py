@@ -58,6 +58,11 @@ def limits(told: Told) -> Iterator[Section]:
     yield from _of_card(told, "Limits")
 
 
+def guards(told: Told) -> Iterator[Section]:
+    """Yield what must not get worse: each guard with margin, bound, rows and result."""
+    yield from _of_card(told, "Guards")
+
+
 def comparison(told: Told) -> Iterator[Section]:
     """Yield both models on the test rows and on each part of them."""
     seen = told.seen
@@ -223,7 +228,7 @@ def settings(told: Told) -> Iterator[Section]:
 
 
 SECTIONS: tuple[Callable[[Told], Iterator[Section]], ...] = (
-    verdict, limits, comparison, labels, dimensions, probabilities, confusion, rows, curve, overfitting, sandbox, tried,
+    verdict, limits, guards, comparison, labels, dimensions, probabilities, confusion, rows, curve, overfitting, sandbox, tried,
     teacher, cost, lineage, work, settings,
 )  # fmt: skip
 """Another section is another function here."""

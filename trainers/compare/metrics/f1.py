@@ -61,6 +61,18 @@ class MeanF1:
         apart = sum(_wholly_right(one) != _wholly_right(other) for one, other in zip(ours, theirs, strict=True))
         return LabelDetail(by_label, apart / len(ours) if ours else 0.0)
 
+    def pair_labels(
+        self, gold: Sequence[Target], candidate: Sequence[Target], opponent: Sequence[Target], labels: Sequence[str]
+    ) -> dict[str, PairedSums]:
+        """Return of each label the counts of the rows, whose score is F1 on it."""
+        there, ours = _tally(self._counted(gold, candidate), labels)
+        theirs = _tally(self._counted(gold, opponent), labels)[1]
+        columns = {label: [index, len(labels) + index] for index, label in enumerate(labels)}
+        return {
+            label: PairedSums(there[:, own[:1]], ours[:, own], theirs[:, own], mean_f1, whole=True)
+            for label, own in columns.items()
+        }
+
     def _counted(self, gold: Sequence[Target], answers: Sequence[Target]) -> list[RowCounts]:
         return [self.count(target, answer) for target, answer in zip(gold, answers, strict=True)]
 

@@ -66,6 +66,17 @@ class KnowsLabels(Protocol):
 
 
 @runtime_checkable
+class PairsLabels(Protocol):
+    """A metric whose score on one label can be resampled, so that a guard of a label has a bound."""
+
+    def pair_labels(
+        self, gold: Sequence[Target], candidate: Sequence[Target], opponent: Sequence[Target], labels: Sequence[str]
+    ) -> Mapping[str, Paired]:
+        """Return of each label the same rows, whose score is that of `label_detail`."""
+        ...
+
+
+@runtime_checkable
 class TakesWeights(Protocol):
     """A metric that is a mean over dimensions."""
 

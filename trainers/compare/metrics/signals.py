@@ -50,6 +50,12 @@ class SignalScore:
         """Return both models' F1 on each tag, and the share of rows that exactly one has wholly right."""
         return MACRO_F1.label_detail(*as_labels(gold, candidate, opponent))
 
+    def pair_labels(
+        self, gold: Sequence[Target], candidate: Sequence[Target], opponent: Sequence[Target], labels: Sequence[str]
+    ) -> dict[str, PairedSums]:
+        """Return of each tag the counts of the rows, whose score is F1 on it."""
+        return MACRO_F1.pair_labels(*as_labels(gold, candidate, opponent), labels)
+
 
 def as_labels(
     gold: Sequence[Target], candidate: Sequence[Target], opponent: Sequence[Target]

@@ -1,0 +1,139 @@
+"""What guards look at, measured by document: guarded slices, the anchor set, the calibration error, the newest window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict
+
+from config.task_files.sections import Promotion
+from trainers.compare import dimensions, signals, statistics
+from trainers.compare.answers import Answers, Where
+from trainers.compare.clusters import clusters_of
+from trainers.compare.guarding import calibration
+from trainers.compare.guarding.spread import standard_error
+from trainers.compare.metrics.metric import Metric, PairsLabels
+from trainers.compare.metrics.scale import MaybeInfinite, Scale
+from trainers.compare.resampling.paired import Clusters, Paired
+from trainers.compare.slices import LABEL, Slice
+
+
+class Newest(BaseModel):
+    """Both models on the newest window of the test rows, for a safe refresh."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    days: float
+    rows: int
+    documents: int
+    champion_score: MaybeInfinite
+    candidate_score: MaybeInfinite
+    gain: MaybeInfinite
+    lower_bound: MaybeInfinite
+    """Of the gain, one-sided at the policy's confidence, as of all test rows."""
+    p_equal: float
+    """One-sided probability of a gain this large if both were equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The scored rows of a run, as guards take parts of them."""
+
+    metric: Metric
+    scores: pa.Table
+    answers: Answers
+    """Of all rows."""
+    test: Where
+    """The rows that decide."""
+    places: Mapping[str, Where]
+    """Rows of the slices that rows themselves tell of."""
+    signals: bool
+    seed: int
+
+    def guarded(self, slices: Iterator[Slice], policy: Promotion) -> Iterator[Slice]:
+        """Yield the slices, those that the policy guards with documents and standard error."""
+        found = list(slices)
+        names = {guard.slice for guard in policy.slices}
+        labels = self._of_labels([one.name for one in found if one.name in names and one.name.startswith(LABEL)])
+        for one in found:
+            part = labels.get(one.name) if one.name.startswith(LABEL) else self._part(one.name) if one.name in names else None
+            yield one if part is None else self.measured(one, *part, scale=self.metric.scale)
+
+    def measured(self, part: Slice, paired: Paired, clusters: Clusters, documents: int, *, scale: Scale) -> Slice:
+        """Return a part with what its gain may be off by chance."""
+        error = standard_error(paired, clusters, scale, seed=self.seed)
+        return part.model_copy(update={"documents": documents, "standard_error": error})
+
+    def whole(self, part: Slice | None, where: Where) -> Slice | None:
+        """Return a part that is wholly scored by the metric, such as the anchor set, with its standard error."""
+        if part is None:
+            return None
+        return self.measured(part, *self._paired(self.answers.take(where), where), scale=self.metric.scale)
+
+    def calibration(self) -> Slice | None:
+        """Return both calibration errors on the deciding rows; None where answers have no probabilities."""
+        paired = calibration.paired(self.answers.take(self.test))
+        if paired is None:
+            return None
+        candidate, champion = paired.scores()
+        part = Slice(
+            name=calibration.NAME, rows=len(self.test), champion_score=champion, candidate_score=candidate, lower_is_better=True
+        )
+        clusters = self._clusters(self.test)
+        return self.measured(part, paired, clusters, _count(clusters), scale=calibration.SCALE)
+
+    def newest(self, policy: Promotion) -> Newest | None:
+        """Return both models on the newest window; None where the policy has none, or there are no test rows."""
+        if policy.safe_refresh is None or not len(self.test):
+            return None
+        times = self.scores["event_time"].take(pa.array(self.test))
+        days = policy.safe_refresh.newest_days
+        start = pa.scalar(pc.max(times).as_py() - timedelta(days=days), times.type)
+        where = self.test[np.flatnonzero(pc.greater_equal(times, start).to_numpy())]
+        paired, clusters, documents = self._paired(self.answers.take(where), where)
+        scale = self.metric.scale
+        found = statistics.weigh(paired, clusters, scale, confidence=policy.confidence, seed=self.seed)
+        candidate, champion = paired.scores()
+        return Newest(
+            days=days, rows=len(where), documents=documents, champion_score=champion, candidate_score=candidate,
+            gain=found.gain, lower_bound=found.lower_bound, p_equal=found.p_equal,
+        )  # fmt: skip
+
+    def _part(self, name: str) -> tuple[Paired, Clusters, int] | None:
+        """Return the rows of a guarded slice that is none of a label."""
+        if (where := self.places.get(name)) is not None:
+            return self._paired(self.answers.take(where), where)
+        _field, _colon, which = name.partition(":")
+        part, here = (signals if self.signals else dimensions).part_of(self.answers.take(self.test), which)
+        return self._paired(part, self.test[here])
+
+    def _of_labels(self, names: list[str]) -> Mapping[str, tuple[Paired, Clusters, int]]:
+        """Return the rows that a label's score is made of: all test rows, because each may be taken for it by mistake."""
+        if not names or not isinstance(self.metric, PairsLabels):
+            return {}
+        clusters = self._clusters(self.test)
+        labels = [name.removeprefix(LABEL) for name in names]
+        found = self.metric.pair_labels(*self.answers.take(self.test).columns, labels)
+        return {f"{LABEL}{label}": (paired, clusters, _carrying(paired, clusters)) for label, paired in found.items()}
+
+    def _paired(self, part: Answers, where: Where) -> tuple[Paired, Clusters, int]:
+        clusters = self._clusters(where)
+        return self.metric.pair(*part.columns), clusters, _count(clusters)
+
+    def _clusters(self, where: Where) -> Clusters:
+        return clusters_of(self.scores.take(pa.array(where)))
+
+
+def _count(clusters: Clusters) -> int:
+    return int(clusters.max(initial=-1)) + 1
+
+
+def _carrying(paired: Any, clusters: Clusters) -> int:  # noqa: ANN401 - sums, whose first column is gold
+    """Return how many documents have a label in gold."""
+    return len(np.unique(clusters[paired.shared[:, 0] > 0]))
