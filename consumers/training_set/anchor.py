@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from config.tasks import TaskSpec
 from consumers.rows.documents import document_of
 from consumers.rows.eligibility import INDEPENDENT
-from consumers.rows.renames import asked_for, composed
+from consumers.rows.renames import in_force
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot
 from consumers.training_set.scopes import labels_of
@@ -54,7 +54,9 @@ class Tied:
     texts: frozenset[str]
     """SHA-256."""
     labels: frozenset[str]
-    """All labels that the task's rows carry, under the names in force."""
+    """All labels that the task's rows carry, or its file names, under the names in force."""
+    renames: Mapping[str, str]
+    """Old label -> the name in force."""
     rows: int
     """Enriched rows of the task."""
 
@@ -81,19 +83,18 @@ def tied_to_training(snapshot: Snapshot, task: TaskSpec, *, documents: Collectio
     own = f"task = {quoted(task.name)}"
     enriched = snapshot.scan("example_enrichment", ["row_id", "split"], f"{own} AND verdict IS NULL")
     targets = snapshot.scan("examples", [*_NAMES, "target"], f"{own} AND verdict IS NULL")
-    in_force = composed((*asked_for(snapshot, task.name), task.renames))
-    renames = (in_force,) if in_force else ()
+    task = in_force(snapshot, task)
     wanted, wanted_texts = set(documents), set(texts)
     shared: set[str] = set()
     equal: set[str] = set()
-    labels: set[str] = set()
+    labels = set(task.label_names)
     for row in enriched.join(targets, "row_id", join_type="inner").to_pylist():
-        if (target := usable_target(row["target"], task, renames)) is not None:
+        if (target := usable_target(row["target"], task, (task.renames,))) is not None:
             labels |= labels_of(target)
         if row["split"] == "train":
             shared.update(wanted & {document_of(row["document_id"], row["article_id"]) or ""})
             equal.update(wanted_texts & {row["text_sha256"]})
-    return Tied(frozenset(shared), frozenset(equal), frozenset(labels), enriched.num_rows)
+    return Tied(frozenset(shared), frozenset(equal), frozenset(labels), task.renames, enriched.num_rows)
 
 
 def oldest_held_out(snapshot: Snapshot, task: TaskSpec) -> dict[str, str]:

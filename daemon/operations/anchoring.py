@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,8 +103,7 @@ def look(
 
 def _refuse_unknown(found: Tied, task: TaskSpec, labels: Mapping[str, int]) -> None:
     """Raise `UserError` for labels that nothing else of the task carries; without any row nobody knows."""
-    known: Collection[str] = found.labels | set(task.label_names)
-    unknown = [name for name in labels if task.renames.get(name, name) not in known]
+    unknown = [name for name in labels if found.renames.get(name, name) not in found.labels]
     if not found.rows or not unknown:
         return
     told = named([f"{name!r} ({counted(labels[name], 'row')})" for name in sorted(unknown)])

@@ -1,4 +1,4 @@
-"""Before a freeze: labels that fall short on the test side take documents there; the oldest test rows become anchors, or train."""
+"""Before a freeze: labels that fall short on the test side take documents there; old test rows become anchors, or train."""
 
 from __future__ import annotations
 
