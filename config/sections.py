@@ -331,6 +331,12 @@ class ReportsSettings(Section):
     watts_per_core: NotNegative
 
 
+class CollectSettings(Section):
+    """What articles the daemon fetches itself."""
+
+    file: str
+
+
 class TelemetrySettings(Section):
     """The daemon's own metrics."""
 

@@ -16,6 +16,7 @@ from config.errors import UserError
 from config.keys import ENV_FILE_VARIABLE, ENV_PREFIX, flatten, key_of, variable_of, variables
 from config.sections import (
     BufferSettings,
+    CollectSettings,
     DeskSettings,
     EnrichSettings,
     ErasureSettings,
@@ -85,6 +86,7 @@ class Settings(BaseSettings):
     mlflow: MlflowSettings
     desk: DeskSettings
     reports: ReportsSettings
+    collect: CollectSettings
 
     @classmethod
     def settings_customise_sources(  # noqa: D102 - pydantic-settings' own hook

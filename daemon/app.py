@@ -27,6 +27,7 @@ from daemon.flow.alarms import Alarms
 from daemon.flow.corrections import CorrectionsTask
 from daemon.flow.groups import CONSUMERS, LABELS_TOPIC
 from daemon.flow.ingest_task import DEADLINE_S, STEP_LIMIT_S, IngestTask
+from daemon.flow.sources import Sources
 from daemon.mirroring.mirror import Mirror
 from daemon.mirroring.open import mirrors_of
 from daemon.notifications.notifier import Notifier
@@ -291,6 +292,11 @@ class Daemon:
                 for name, mirror in self._mirrors(inner, registry, token).items()
             ),
             SideTask("housekeeping", housekeeping.step, self._stop, step_limit_s=_HOUR_S, deadline_s=STEP_LIMIT_S),
+            *(
+                [SideTask("sources", Sources(settings).step, self._stop, step_limit_s=_HOUR_S, deadline_s=_HOUR_S)]
+                if settings.collect.file
+                else []
+            ),
             SideTask("requests", asked.step, self._stop, step_limit_s=_HOUR_S, deadline_s=STEP_LIMIT_S),
             SideTask("erasure", eraser.step, self._stop, step_limit_s=_HOUR_S, deadline_s=2 * STEP_LIMIT_S),
             SideTask("observing", observer.step, self._stop, step_limit_s=STEP_LIMIT_S, deadline_s=DEADLINE_S),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -184,6 +184,14 @@ class Versions:
         """Return the names of the versions that learnt from any of these examples (not through a parent), oldest first."""
         # Version by version: the key of what they learnt begins with the version, and a look for the example alone reads all.
         learners = sa.exists().where(learnt_table.c.version_id == versions.c.id, learnt_table.c.example_id.in_(example_ids))
+        query = sa.select(versions.c.name).where(versions.c.task == task, learners).order_by(versions.c.number)
+        with self._database.read() as connection:
+            return builtins.list(connection.execute(query).scalars())
+
+    def who_learnt_of(self, task: str, beginnings: Sequence[str]) -> builtins.list[str]:
+        """Return the names of the versions that learnt from examples whose ids begin so (not through a parent), oldest first."""
+        begins = sa.or_(*(learnt_table.c.example_id.startswith(one, autoescape=True) for one in beginnings))
+        learners = sa.exists().where(learnt_table.c.version_id == versions.c.id, begins)
         query = sa.select(versions.c.name).where(versions.c.task == task, learners).order_by(versions.c.number)
         with self._database.read() as connection:
             return builtins.list(connection.execute(query).scalars())

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from consumers.rows.unlabelled import id_of
-from consumers.tables.columns import KEYS
+from consumers.tables.columns import KEYS, quoted
 from consumers.tables.lance import Snapshot
 from consumers.tables.upkeep import Upkeep
 
@@ -32,6 +32,11 @@ class Imported:
     articles: int
     first_stored: datetime
     last_stored: datetime
+
+
+def beginning(import_id: str) -> str:
+    """Return what the ids of an import's events begin with."""
+    return f"import-{import_id}-"
 
 
 def stored(tables: Snapshot) -> list[Imported]:
@@ -76,7 +81,7 @@ def take_back(upkeep: Upkeep, import_id: str, stored_before: int) -> frozenset[s
 
 def _rows(tables: Snapshot, import_id: str, stored_before: int) -> tuple[dict[str, list[int]], frozenset[str]]:
     """Return the rows of each table by LanceDB's ids, findings first, and the ids by which versions know them."""
-    begins, before = f"'import-{import_id}-'", f"stored_seq < {stored_before}"
+    begins, before = quoted(beginning(import_id)), f"stored_seq < {stored_before}"
     found: dict[str, pa.Table] = {}
     for name, key in _OF_EVENTS.items():
         columns = sorted({key, KEYS[name], "row_id"} if name == "articles" else {key})

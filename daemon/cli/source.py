@@ -15,7 +15,7 @@ from daemon.cli.output import AsJson, print_json, say
 from daemon.cli.settings import load_settings
 
 if TYPE_CHECKING:
-    from daemon.operations.collecting import Collected
+    from daemon.flow.collecting import Collected
 
 app = typer.Typer(help="Articles from feeds, sitemaps, GDELT and folders, politely and each once.", no_args_is_help=True)
 
@@ -41,7 +41,7 @@ def rss(  # noqa: PLR0917 - each is an option of the command
     as_json: AsJson = False,
 ) -> None:
     """Send the new articles of feeds; robots.txt is kept to, and what has not changed is not read again."""
-    from daemon.operations import collecting  # noqa: PLC0415 - heavy
+    from daemon.flow import collecting  # noqa: PLC0415 - heavy
 
     settings, limits = load_settings(), collecting.Limits(articles, int(max_mib * 2**20), pause)
     means = collecting.Means(dry_run)
@@ -59,7 +59,7 @@ def sitemap(  # noqa: PLR0917 - each is an option of the command
     as_json: AsJson = False,
 ) -> None:
     """Send the new articles of news sitemaps: titles and addresses."""
-    from daemon.operations import collecting  # noqa: PLC0415 - heavy
+    from daemon.flow import collecting  # noqa: PLC0415 - heavy
 
     settings, limits = load_settings(), collecting.Limits(articles, int(max_mib * 2**20), pause)
     means = collecting.Means(dry_run)
@@ -82,7 +82,7 @@ def gdelt(  # noqa: PLR0917 - each is an option of the command
 ) -> None:
     """Send articles that GDELT knows: titles and addresses, the newest first."""
     from consumers.collecting.gdelt import PAUSE_S, Query  # noqa: PLC0415 - heavy
-    from daemon.operations import collecting  # noqa: PLC0415 - heavy
+    from daemon.flow import collecting  # noqa: PLC0415 - heavy
 
     settings, limits = load_settings(), collecting.Limits(articles, pause_s=PAUSE_S)
     query, means = Query(" ".join(words or ()), country, theme, language), collecting.Means(dry_run)
@@ -101,7 +101,7 @@ def jsonl(
     as_json: AsJson = False,
 ) -> None:
     """Send the articles of lines that were added to the files of a folder."""
-    from daemon.operations import collecting  # noqa: PLC0415 - heavy
+    from daemon.flow import collecting  # noqa: PLC0415 - heavy
 
     settings, limits, means = load_settings(), collecting.Limits(articles), collecting.Means(dry_run)
     _again(lambda: collecting.jsonl(settings, folder, limits, means), every, as_json=as_json, dry_run=dry_run)

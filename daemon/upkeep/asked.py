@@ -12,7 +12,9 @@ from config.settings import Settings
 from config.task_files.label_changes import Change, applied
 from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
+from consumers.rows import imports
 from consumers.rows.requests import Request
+from consumers.rows.unlabelled import id_of
 from registry.audit import IMPORT_UNDONE
 from registry.store import Registry
 
@@ -65,9 +67,9 @@ class Asked:
         if not removed or request.event_id in self._done:
             return
         self._done.add(request.event_id)
-        learners = [
-            name for task in self._tasks() for name in self._registry.versions.who_learnt(task, removed)
-        ]  # fmt: skip
+        # By how their ids begin: an import may have more rows than a query takes ids.
+        begins = [imports.beginning(request.import_id), id_of(imports.beginning(request.import_id))]
+        learners = [name for task in self._tasks() for name in self._registry.versions.who_learnt_of(task, begins)]
         told = {"import": request.import_id, "rows": len(removed), "versions": learners}
         self._registry.audit.add(
             IMPORT_UNDONE, actor=request.source or "an event", reason=request.reason or "no reason given",

@@ -21,8 +21,8 @@ from config.settings import Settings, load_settings
 from consumers.collecting import gdelt as gdelts
 from consumers.collecting.kept import FILE_NAME
 from consumers.log.open import open_event_log
-from daemon.operations import collecting
-from daemon.operations.collecting import Collected, Limits, Means
+from daemon.flow import collecting
+from daemon.flow.collecting import Collected, Limits, Means
 from tests.support.buffers import NOW, Moving
 
 RSS = """<?xml version="1.0" encoding="UTF-8"?><rss version="2.0"><channel><title>City Desk</title>{items}</channel></rss>"""

@@ -1,0 +1,79 @@
+"""Reads the sources that `collect.file` lists, each when it is due: one at a step, so that a stop waits for one at most."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from config.errors import UserError
+from config.settings import Settings
+from consumers.collecting import gdelt, listed
+from daemon.flow import collecting
+
+_PAUSE_S = 5.0
+_WRONG_S = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+class Sources:
+    """One thread steps."""
+
+    def __init__(
+        self, settings: Settings, *, means: collecting.Means | None = None, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._settings = settings
+        self._means = means or collecting.Means()
+        self._now = now
+        self._due: dict[tuple[str, str], float] = {}
+        self._wrong: str | None = None
+
+    def step(self) -> float:
+        """Read the source that has waited longest of those that are due; return the seconds until the next step.
+
+        The file is read each time, so that a change counts at once; one that is wrong is logged, and nothing is read meanwhile.
+        Raises `RetryError` where the event log cannot be written now.
+        """
+        try:
+            sources = listed.read(Path(self._settings.collect.file))
+        except UserError as error:
+            if str(error) != self._wrong:
+                self._wrong = str(error)
+                log.error(  # noqa: TRY400 - what is wrong with a file needs no traceback
+                    "sources.wrong", reason=str(error), next="no source is read until the file is mended"
+                )
+            return _WRONG_S
+        self._wrong = None
+        now = self._now()
+        due = [one for one in sources if self._due.get((one.kind, one.place), now) <= now]
+        if not due:
+            return _PAUSE_S
+        source = min(due, key=lambda one: self._due.get((one.kind, one.place), 0.0))
+        self._due[source.kind, source.place] = now + source.every_minutes * 60
+        for told in self._read(source):
+            if not told.error:
+                log.info(
+                    "source.read", source=told.source, sent=told.sent, known=told.known, unusable=told.unusable,
+                    unchanged=told.unchanged, cut=told.cut,
+                )  # fmt: skip
+        return 0.0
+
+    def _read(self, source: listed.Source) -> list[collecting.Collected]:
+        limits = collecting.Limits(source.articles)
+        if source.kind == "jsonl":
+            try:
+                return collecting.jsonl(self._settings, Path(source.place), limits, self._means)
+            except UserError as error:
+                log.warning("source.failed", source=source.place, reason=str(error), next="it is tried again")
+                return []
+        if source.gdelt is not None:
+            asked = source.gdelt
+            query = gdelt.Query(asked.words, asked.country, asked.theme, asked.language)
+            limits = collecting.Limits(source.articles, pause_s=gdelt.PAUSE_S)
+            return collecting.gdelt(self._settings, query, limits, span=timedelta(hours=asked.hours), means=self._means)
+        read = collecting.rss if source.kind == "rss" else collecting.sitemap
+        return read(self._settings, [source.place], limits, self._means)
