@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
@@ -10,8 +11,9 @@ from daemon.dashboard.pages.reports import POLICY
 from daemon.dashboard.pages.tasks import task_of
 from daemon.dashboard.rendering import HEADERS
 from daemon.dashboard.routing import Look
-from daemon.views.data import report as views
-from daemon.views.data.report import DataReport
+
+if TYPE_CHECKING:
+    from daemon.views.data.report import DataReport
 
 
 def page(look: Look) -> Response:
@@ -34,6 +36,8 @@ def report(look: Look) -> Response:
 
 
 def _read(look: Look) -> DataReport:
+    from daemon.views.data import report as views  # noqa: PLC0415 - loads numpy, which a page that nobody has opened needs not
+
     task, sources = task_of(look), look.sources
     # Without near copies, which take seconds: the command looks for them.
     read = partial(views.read, sources.reader.buffer, task, sources.settings, now=sources.clock(), near=False)
