@@ -17,7 +17,6 @@ from trainers.learners.features import FeatureSet
 from trainers.learners.tried import Tried
 
 if TYPE_CHECKING:
-    from perennial_artifact.keywords import Keywords
     from trainers.learners.taught import Taught
     from trainers.tracking import Tracking
 
@@ -41,8 +40,6 @@ class Example:
     """Whether it was chosen without looking at a model's answer."""
     is_new: bool = True
     """Whether the champion has not learnt from it."""
-    weak: bool = False
-    """Whether rules gave it, not a person."""
     scope: frozenset[str] | None = None
     """The labels that whoever gave the target knew: of others its silence says nothing. None: not known, so all are meant."""
 
@@ -120,15 +117,6 @@ class TrainingPlan:
         if self.rows_per_step is None:
             return self.spec.training.gradient_accumulation
         return max(1, round(self.rows_per_step / self.batch_size))
-
-    @property
-    def keywords(self) -> Keywords | None:
-        """The keywords whose hits heads read beside features; None where there are none, and where most rows are weak labels.
-
-        What weak labels say follows from the keywords: heads that read their hits would learn to repeat them, and no more.
-        """
-        weak = sum(row.weak for row in self.rows)
-        return None if 2 * weak > len(self.rows) else self.spec.keywords
 
     def of_weight(self) -> TrainingPlan:
         """Return the plan without rows that weigh nothing: they teach nothing, and must not look as if they did."""

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import pyarrow as pa
 
-from consumers.rows.eligibility import INDEPENDENT, WEAK
+from consumers.rows.eligibility import INDEPENDENT
 from trainers.learners.protocols import Example
 
 _TARGETS = 10_000
@@ -24,7 +24,7 @@ def examples_of(rows: pa.Table) -> Sequence[Example]:
         Example(
             example_id=example_id, text=text, target=parsed(target), weight=weight, event_time=event_time,
             document=document or story, story=story, independent=selected_by in INDEPENDENT, is_new=is_new,
-            weak=selected_by == WEAK, scope=None if scope is None else frozenset(scope),
+            scope=None if scope is None else frozenset(scope),
         )
         for example_id, text, target, weight, event_time, document, story, selected_by, is_new, scope in zip(
             *(rows[name].to_pylist() for name in names), strict=True

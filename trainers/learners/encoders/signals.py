@@ -120,13 +120,13 @@ class _Signals:
         return choosing.start(rows, self.before, self.plan.spec.training.loss)
 
     def read(self, seen: Seen, start: SignalStart) -> SignalRows:  # noqa: ARG002 - the same however a run began
-        return signal_rows(self.rows, seen.features, self.found.shown, self.plan.keywords)
+        return signal_rows(self.rows, seen.features, self.found.shown, self.plan.spec.keywords)
 
     def settled(self, choice: Choice) -> Choice:
         return choice
 
     def solve(self, rows: SignalRows, choice: Choice, about: Solved, unlabelled: Features | None) -> Solution:
-        spec, taught, keywords = self.plan.spec, self.plan.taught, self.plan.keywords
+        spec, taught, keywords = self.plan.spec, self.plan.taught, self.plan.spec.keywords
         if taught is not None:
             rows = taught_signals(rows, self.rows, self.found.shown, taught, unlabelled, keywords)
         head = build(rows, self.found.shown, choice, spec.training.loss, about, keywords=keywords)

@@ -39,7 +39,7 @@ class SignalRefresh:
         features = stored.rows([row.example_id for row in known])
         refuse_of_another(before.read_by(features, [row.text for row in known]), before)
         found = usable(replace(plan, rows=known)) if len(known) < len(every.rows) else every
-        keywords = plan.keywords
+        keywords = plan.spec.keywords
         rows, choice = signal_rows(known, features, found.shown, keywords), choice_of(before)
         if len(rows) * len(found.shown.categories) <= _MOST_CHOSEN_CELLS:
             choice = choose(rows, choice, plan.note_tried)

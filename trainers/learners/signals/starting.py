@@ -17,7 +17,7 @@ SignalStart = starting.Start[Choice, choosing.Start]
 def ways(plan: TrainingPlan, shown: Shown) -> Ways[SignalRows, Choice, choosing.Start]:
     """Return how heads of these categories are chosen, judged and solved."""
     return Ways(
-        rows=partial(signal_rows, shown=shown, keywords=plan.keywords),
+        rows=partial(signal_rows, shown=shown, keywords=plan.spec.keywords),
         choose=lambda rows, before: choosing.choose(rows, before, plan.note_tried),
         compare=lambda ours, base, choice, until: choosing.compare(ours, base, choice, newer_than_days=until),
         solve=lambda rows, choice: choosing.start(rows, choice, plan.spec.training.loss),

@@ -1,0 +1,148 @@
+"""`perennial bootstrap`: what it makes champion, and that a second run does nothing twice; the run itself is made up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.errors import UserError
+from consumers.labelling.weak.figures import figures
+from consumers.labelling.weak.labelling import find, label
+from consumers.labelling.weak.stored import Changes, changes
+from daemon.operations import bootstrapping, training_now
+from daemon.operations.bootstrapping import Outcome, bootstrap
+from daemon.operations.weak_labels import Applied, Look
+from daemon.process.leader import Leader
+from tests.support import weak
+from tests.support.cycles import NAME, World, better, task
+from trainers.job.spec import JobResult, JobSpec
+
+RULES = {"rules": [weak.SPORT, weak.MONEY]}
+
+
+class Silent:
+    """Watches, and keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.looks: list[Look] = []
+
+    def does(self, step: str, share: float | None, left: int = 0) -> None: ...
+
+    def labelled(self, seen: Look, applied: Applied) -> None:
+        self.looks.append(seen)
+
+    def waits(self, ahead: Any) -> None: ...
+
+    def goes_on(self, run: Any, progress: Any) -> None: ...
+
+
+def unjudged(spec: JobSpec, *, rows: int = 0, gain: float = 0.0) -> JobResult:
+    found = better(spec, gain=gain)
+    assert found.comparison is not None
+    return found.model_copy(update={"comparison": found.comparison.model_copy(update={"rows": rows, "stories": rows})})
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path, task(weak_labels=RULES), train=unjudged, keep_runs=3) as made:
+        yield made
+
+
+@pytest.fixture
+def asked(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+    """Bootstrap the world: its articles are there, a daemon leads, and runs are made up."""
+    spec = world.tasks[NAME]
+    stands: list[str] = []
+
+    def look(_settings: Any, _name: str, _progress: Any) -> Look:
+        found = find(spec, weak.texts("A match", "Rates rise"))
+        labelled = label(found)
+        new = changes(spec, labelled.labels, [])
+        return Look(spec, figures(found, labelled), Changes([], (), 2) if stands else new)
+
+    def apply(_settings: Any, seen: Look) -> Applied:
+        stands.extend(one.event_id for one in seen.changes.new)
+        return Applied(len(seen.changes.new), len(seen.changes.withdrawn), seen.changes.unchanged)
+
+    def follow(_settings: Any, _registry: Any, _task: str, key: str, **_more: Any) -> Any:
+        begun = world.registry.runs.unfinished()
+        return world.cycle.advance(begun[0]) if begun else world.ask(key)
+
+    monkeypatch.setattr(bootstrapping.weak_labels, "task_with_rules", lambda _settings, _name: spec)
+    monkeypatch.setattr(bootstrapping.weak_labels, "look", look)
+    monkeypatch.setattr(bootstrapping.weak_labels, "apply", apply)
+    monkeypatch.setattr(bootstrapping.leader, "of", lambda _registry: Leader("another process", None))
+    monkeypatch.setattr(bootstrapping, "_until_enriched", lambda *_all: None)
+    monkeypatch.setattr(bootstrapping.asking, "ask_for_run", lambda *_all, **_more: f"e-{len(world.registry.runs.list())}")
+    monkeypatch.setattr(training_now, "follow", follow)
+    monkeypatch.setattr(training_now, "quiet_log", lambda _settings: None)
+    world.learn((f"train-{number}", f"text {number}", "AB"[number % 2]) for number in range(20))
+    return lambda **more: bootstrap(world.settings, NAME, [], **{"promote": True, "watch": Silent(), **more})
+
+
+def test_a_first_version_that_no_label_can_judge_is_promoted_and_the_history_says_so(
+    world: World, asked: Callable[..., Outcome]
+) -> None:
+    outcome = asked()
+    assert outcome.run is not None
+    assert (outcome.promoted, outcome.champion, outcome.test_rows) == ("bootstrap", world.champion(), 0)
+    assert outcome.run.verdict == "insufficient_evidence", "no verdict is made up"
+    [move] = world.registry.versions.history(NAME)
+    assert (move.actor, "not decided by the gate: 0 of the 5" in move.reason) == ("perennial bootstrap", True)
+
+    again = asked()
+    assert (again.promoted, again.champion, again.labels.new) == ("bootstrap", outcome.champion, 0)
+    assert len(world.registry.runs.list()) == 1, "nothing has changed, so nothing is trained again"
+
+
+def test_no_promote_leaves_a_candidate_that_a_second_run_promotes_without_training(
+    world: World, asked: Callable[..., Outcome]
+) -> None:
+    first = asked(promote=False)
+    assert (first.promoted, first.champion) == (None, None)
+    second = asked()
+    assert (second.promoted, second.champion) == ("bootstrap", first.run and first.run.version)
+    assert len(world.registry.runs.list()) == 1
+
+
+def test_where_labels_of_people_decide_the_gate_does(world: World, asked: Callable[..., Outcome]) -> None:
+    world.train_with(better)
+    outcome = asked()
+    assert (outcome.promoted, outcome.champion) == ("gate", world.champion())
+    [move] = world.registry.versions.history(NAME)
+    assert move.actor == "daemon"
+
+
+@pytest.mark.parametrize("rows", [3, 600])
+def test_what_labels_of_people_speak_against_is_not_promoted(rows: int, world: World, asked: Callable[..., Outcome]) -> None:
+    world.train_with(lambda spec: unjudged(spec, rows=rows, gain=-0.1))
+    outcome = asked()
+    assert (outcome.promoted, outcome.champion) == (None, None)
+
+
+def test_a_run_that_was_interrupted_is_followed_to_its_end(world: World, asked: Callable[..., Outcome]) -> None:
+    world.stop.set()
+    cut_off = asked()
+    assert (cut_off.run and cut_off.run.state, cut_off.champion) == ("queued", None)
+    world.stop.clear()
+    outcome = asked()
+    assert outcome.promoted == "bootstrap"
+    assert len(world.registry.runs.list()) == 1
+
+
+def test_rules_that_label_nothing_train_nothing(world: World, asked: Callable[..., Outcome], monkeypatch: Any) -> None:
+    spec = world.tasks[NAME]
+    found = find(spec, weak.texts("Weather"))
+    empty = Look(spec, figures(found, label(found)), Changes([], (), 0))
+    monkeypatch.setattr(bootstrapping.weak_labels, "look", lambda *_all: empty)
+    with pytest.raises(UserError, match="label none of 1 text"):
+        asked()
+    assert world.registry.runs.list() == []
+
+
+def test_a_task_without_rules_is_refused_before_anything_is_imported(world: World) -> None:
+    with pytest.raises(UserError, match="has no rules"):
+        bootstrap(world.settings, "news-topics", [], promote=True, watch=Silent())
