@@ -4,13 +4,14 @@ AG News with made-up labels that are wrong as a crowd's are: each wrong label go
 noise: a share of each class moves, most of it to one other), and texts near the border move more often. And NoisyAG, whose labels
 a crowd gave. All arms judge the same texts on the same stored features (`minilm`). Ours is what `perennial data suspicious` runs:
 heads cross-validated by story, and near copies. cleanlab ranks the same probabilities, and those of its user's usual way, five
-folds of scikit-learn's logistic regression.
+folds of scikit-learn's logistic regression; where it is not installed (`pip install cleanlab`) its arms are left out.
 """
 
 from __future__ import annotations
 
 import csv
 import importlib
+import importlib.metadata
 import importlib.util
 import lzma
 import statistics
