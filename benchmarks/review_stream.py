@@ -27,6 +27,8 @@ from typing import Any, Self
 from benchmarks import huffpost, report
 from benchmarks.huffpost import TASK, Row
 from benchmarks.huffpost_stream import Plan, accuracy, mean
+from config.logging import configure_logging
+from config.sections import LogSettings
 from config.tasks import load_tasks
 from consumers.buffer.open import open_writer
 from consumers.enrichment.enrich import Enricher
@@ -144,6 +146,7 @@ class Course:
 def main() -> None:
     """Read the arguments, play both courses, report."""
     arguments = report.parser(__doc__ or "").parse_args()
+    configure_logging(LogSettings(format="auto", level="warning"))
     report.write("review_stream", arguments, _both(arguments), arguments.json)
 
 
