@@ -30,11 +30,14 @@ def text(content: str, **more: Any) -> WeakText:
     return WeakText(content_sha256(content), content, NOW, **more)
 
 
-def texts(*contents: str | WeakText, gold: dict[str, Any] | None = None) -> Texts:
-    """Texts without a label, and with `gold` those that people labelled: text -> target."""
+def texts(
+    *contents: str | WeakText, gold: dict[str, Any] | None = None, answers: dict[str, dict[str, Any]] | None = None
+) -> Texts:
+    """Texts without a label; with `gold` those that people labelled: text -> target; `answers`: version -> text -> answer."""
     found = [one if isinstance(one, WeakText) else text(one) for one in contents]
     people = [GoldText(text(content), target) for content, target in (gold or {}).items()]
-    return Texts(found, people, labelled=0, unenriched=0)
+    said = {version: {content_sha256(one): answer for one, answer in of.items()} for version, of in (answers or {}).items()}
+    return Texts(found, people, labelled=0, unenriched=0, answers=said)
 
 
 def hours(number: float) -> timedelta:

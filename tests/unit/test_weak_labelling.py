@@ -171,3 +171,27 @@ def test_nothing_to_look_at_is_said() -> None:
     assert not labelled.labels
     assert any("no article without a label" in one for one in seen.warnings)
     assert all(math.isclose(rule.coverage, 0.0) and rule.precision is None for rule in seen.rules)
+
+
+def test_stored_answers_of_a_model_take_part_as_a_source_that_people_measure() -> None:
+    gold: dict[str, Any] = {f"gold {number}": {"label": "sport"} for number in range(60)}
+    right = {content: {"label": "sport"} for content in gold}
+    said = {"mine/v1": {**right, "Weather": {"label": "sport"}, "Rates rise": {"label": "sport"}}}
+    labelled, seen = applied(task(), texts("Weather", "Rates rise", gold=gold, answers=said))
+    assert targets(labelled)["Weather"] == {"label": "sport"}, "a text of which no rule says anything"
+    assert seen.models["mine/v1"] > 0.9
+    assert seen.covered == 1, "what rules find is told apart from what models say"
+
+
+def test_answers_of_a_model_take_part_in_several_labels_and_in_signals() -> None:
+    said = {"mine/v1": {"The match": {"labels": ["economy", "sport"]}}}
+    labelled, seen = applied(task(kind="multilabel"), texts("The match", answers=said))
+    assert targets(labelled) == {"The match": {"labels": ["sport"]}}, "silence of the rules of economy weighs more"
+    assert 0.5 < seen.models["mine/v1"] < 1.0
+    crime = {"name": "crime", "tags": [{"name": "theft", "score": -0.5, "keywords": {"en": ["stolen"]}}]}
+    answer = {"signals": {"crime": {"score": -0.5, "tag": "theft"}}}
+    labelled, seen = applied(
+        task(kind="signals", signals=(crime,)), texts("A stolen bike", answers={"mine/v1": {"A stolen bike": answer}})
+    )
+    assert targets(labelled) == {"A stolen bike": answer}
+    assert set(seen.models) == {"mine/v1"}
