@@ -194,7 +194,7 @@ def compare(
     numbers, labelled = (as_numbers(deciding), as_texts_with_labels(deciding)) if task.signals else (deciding, deciding)
     needed = 0.0 if champion_version is None else required_gain(policy, champion_score, metric.scale)
     places = places_of(scores, test, {guard.slice for guard in policy.slices})
-    parts = Parts(metric, scores, answers, test, places, signals=bool(task.signals), seed=seed)
+    parts = Parts(metric, scores, answers, test, stories, places, signals=bool(task.signals), seed=seed)
     return Comparison(
         task=task.name,
         metric=metric.name,
