@@ -201,10 +201,10 @@ def test_evaluate_tells_what_the_report_of_a_version_says_of_it(judged: Judged, 
     with Registry.open(load_settings().registry_url) as registry:
         run = registry.runs.create(NAME, "request:ready", "asked for", full=True)
         assert run is not None
-        registry.runs.update(
+        decided = registry.runs.update(
             run.run_id, state="decided", verdict="promote", comparison={"readiness": {"level": "REVIEW", "limits": []}}
         )
-    monkeypatch.setattr("registry.runs.Runs.find", lambda runs, _run_id: runs.get(run.run_id))
+    monkeypatch.setattr("registry.runs.Runs.find", lambda _runs, _run_id: decided)
     assert told("evaluate", SECOND, file)["models"][0]["readiness"] == "REVIEW"
     assert "REVIEW" in CliRunner().invoke(app, ["evaluate", SECOND, str(file)]).output
 
