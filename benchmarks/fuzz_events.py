@@ -82,11 +82,12 @@ class Strangers:
         self._random = random.Random(seed)
         self._tasks = dict(tasks)
         self._made = 0
-        self._known: dict[str, list[str]] = {name: [] for name in ("article", "prediction", "answer", "user", "text")}
+        self._known: dict[str, list[str]] = {name: [] for name in ("article", "prediction", "answer", "user", "text", "change")}
         self._makers: Mapping[str, Callable[[], dict[str, Any]]] = {
             "article": self._article, "label": self._label, "feedback": self._feedback, "prediction": self._prediction,
             "task_schema": self._task_schema, "retrain": self._retrain, "feedback_review": self._review,
-            "label_correction": self._label_correction, "erase": self._erase,
+            "label_correction": self._label_correction, "erase": self._erase, "import_undo": self._import_undo,
+            "weak_labels_withdrawn": self._weak_labels_withdrawn,
         }  # fmt: skip
 
     def event(self, kind: str) -> bytes:
@@ -173,7 +174,20 @@ class Strangers:
 
     def _task_schema(self) -> dict[str, Any]:
         names = self._random.choices(_LABELS, k=2 * self._random.randrange(1, 4))
-        return {"task": self._pick(list(self._tasks)), "renames": dict(zip(names[::2], names[1::2], strict=True))}
+        changes: list[dict[str, Any]] = [
+            {"renames": dict(zip(names[::2], names[1::2], strict=True))}, {"splits": {names[0]: names}}, {"retired": names},
+            {"added": names}, {"undoes": self._again("change", 0.9) or self._id("t")},
+        ]  # fmt: skip
+        event_id = self._named("change", self._id("t"))
+        return {"task": self._pick(list(self._tasks)), "event_id": event_id, **self._pick(changes)}
+
+    def _import_undo(self) -> dict[str, Any]:
+        # Of imports that were never made: the rest of the events must still be there.
+        return {"import_id": f"{self._random.getrandbits(64):016x}", "reason": self._text(400)[:500].strip() or "x"}
+
+    def _weak_labels_withdrawn(self) -> dict[str, Any]:
+        event_ids = [self._again("answer", 0.9) or self._id("w") for _ in range(self._random.randrange(1, 9))]
+        return {"task": self._pick(list(self._tasks)), "event_ids": event_ids, "reason": self._text(400)[:500].strip() or "x"}
 
     def _retrain(self) -> dict[str, Any]:
         return {
