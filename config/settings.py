@@ -170,6 +170,11 @@ class Settings(BaseSettings):
         """Folder of what the last looks at labels found, a file a task."""
         return self.data_dir / "suspicious"
 
+    @property
+    def next_labels_dir(self) -> Path:
+        """Folder of what was last drawn to be labelled next, a file a task."""
+        return self.data_dir / "next_labels"
+
 
 def config_file() -> Path:
     """Return the path of the user's settings file (it need not exist)."""

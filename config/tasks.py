@@ -20,6 +20,7 @@ from config.task_files import built, filters, label_problems, label_words, limit
 from config.task_files.label_words import Hypothesis, LabelWords
 from config.task_files.must_not_break import MOST_EXAMPLES, Example
 from config.task_files.must_not_break import misfit as unfit_example
+from config.task_files.next_labels import NextLabels
 from config.task_files.prefilter import Prefilter
 from config.task_files.quality import Quality
 from config.task_files.rates import NUMBER_TAG
@@ -139,6 +140,7 @@ class TaskSpec(Section):
     feedback: FeedbackPolicy = FeedbackPolicy()
     quality: Quality = Quality()
     review: Review = Review()
+    next_labels: NextLabels = NextLabels()
 
     @model_validator(mode="before")
     @classmethod
@@ -337,6 +339,7 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
             "feedback": FeedbackPolicy,
             "quality": Quality,
             "review": Review,
+            "next_labels": NextLabels,
             "weak_labels": WeakRule if "rules" in problem["loc"][:-1] else WeakLabels,
             "dimensions": Dimension,
             "signals": Tag if "tags" in problem["loc"][:-1] else Category,

@@ -21,7 +21,7 @@ from consumers.defence import trust
 from consumers.defence.agreement import relation
 from consumers.defence.arrivals import TABLE
 from consumers.defence.records import User, evidence_counts, record_of, user_of
-from consumers.rows.eligibility import INDEPENDENT
+from consumers.rows.eligibility import OF_PEOPLE
 from consumers.rows.event_rows import Row
 from consumers.rows.renames import in_force, renamed
 from consumers.tables.columns import is_one_of
@@ -203,7 +203,7 @@ def _correction(task: TaskSpec, text_sha256: str, opinions: Sequence[Said], exam
     own = next((row for row in examples if row["row_id"] == chosen.row_id), None)
     if own is None:
         return None
-    labels = [row for row in examples if row["selected_by"] in INDEPENDENT]
+    labels = [row for row in examples if row["selected_by"] in OF_PEOPLE]
     newest = max(labels, key=lambda row: (row["event_time"], row["row_id"]), default=own)
     if newest["answer_sha256"] != own["answer_sha256"]:
         # A label wins over feedback: no model will ever learn the correction.

@@ -120,11 +120,12 @@ class Label(_Answer):
     ] = None
     annotator: Annotated[ForeignId | None, Field(description="The person who gave it.")] = None
     selected_by: Annotated[
-        Literal["held_out", "audit", "random", "disagreement"] | None,
+        Literal["held_out", "audit", "random", "disagreement", "model"] | None,
         Field(
             description="How the row was chosen: `held_out` for testing, `audit` at random, `random` among the texts that models "
             "were asked about, to test with where nothing of it trains; none of them by a model's answer. "
-            "`disagreement` with a known probability, because two models answer it (`request` says for which)."
+            "`disagreement` with a known probability, because two models answer it (`request` says for which). "
+            "`model` by what a model makes of the text: it trains and never tests."
         ),
     ] = None
     # None where it is not so: the stored hashes of older events are of what they carry.

@@ -19,7 +19,9 @@ RANDOM: Literal["random"] = "random"
 """The lane of texts that were served, and how its labels were chosen."""
 SUSPICIOUS: Literal["suspicious"] = "suspicious"
 """The lane of labels in doubt."""
-SelectedBy = Literal["held_out", "audit", "random", "disagreement"]
+NEXT: Literal["next"] = "next"
+"""The lane of texts that a draw chose to be labelled next."""
+SelectedBy = Literal["held_out", "audit", "random", "disagreement", "model"]
 _FAR = 16
 """Digits of a hash that make a number of 64 bits: the second ones here, because a draw goes by the first."""
 
@@ -35,6 +37,8 @@ class Item:
     """What people said of it, the newest last."""
     held: Sequence[Held] = ()
     """The feedback about it that waits."""
+    why: str | None = None
+    """Why it is asked about, in words, where the lane tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,8 @@ class Lane:
     items: Callable[[Pool, BySaid, Asked], Iterator[Item]]
     decides: Literal["label", "feedback"] = "label"
     selected_by: SelectedBy | None = None
-    """How the rows are chosen, as label events say it; None: as the answers before say it."""
+    """How the rows are chosen, as label events say it; None: as the answers before say it. What a draw took at random is
+    `audit` in the lane `next` too."""
     origin: Literal["gold", "audit"] = "gold"
     blind: bool = True
     """Whether what others said is kept from who labels. What a model said is shown in no lane."""
@@ -105,11 +110,26 @@ def _random(pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:
 
 def _wanted(offer: Offer, pool: Pool, said: BySaid, asked: Asked) -> Item | None:
     """Return an article as an item where its text needs a label of this person."""
-    about = said.about(offer.text_sha256)
+    about = _open(offer.text_sha256, pool, said, asked)
+    return None if about is None else Item(offer.text_sha256, offer, about)
+
+
+def _open(text_sha256: str, pool: Pool, said: BySaid, asked: Asked) -> Sequence[Said] | None:
+    """Return what people said of a text that needs a label of this person; None where it needs none."""
+    about = said.about(text_sha256)
     if not about:
-        return None if offer.text_sha256 in pool.labelled else Item(offer.text_sha256, offer)
+        return None if text_sha256 in pool.labelled else ()
     by_another = len(about) == 1 and about[0].annotator != asked.annotator and not about[0].settles
-    return Item(offer.text_sha256, offer, about) if by_another and is_doubled(offer.text_sha256, asked.double_share) else None
+    return about if by_another and is_doubled(text_sha256, asked.double_share) else None
+
+
+def _next(pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:
+    # As with random ones: what a pair of models asks about is withheld while the pair is open.
+    requested = {one.text_sha256 for one in pool.requested}
+    for one in pool.next:
+        about = None if one.text_sha256 in requested else _open(one.text_sha256, pool, said, asked)
+        if about is not None:
+            yield Item(one.text_sha256, said=about, why=one.why)
 
 
 def _disagreement(pool: Pool, said: BySaid, asked: Asked) -> Iterator[Item]:
@@ -194,6 +214,10 @@ LANES: Mapping[str, Lane] = {
         Lane(
             "changed", "Changed labels", "Texts whose label was split: they count for nothing until you say which part it is.",
             _changed, blind=False,
+        ),
+        Lane(
+            NEXT, "To label next", "Texts that the last draw chose: their labels may teach most, and some are drawn at random.",
+            _next, selected_by="model",
         ),
     )
 }  # fmt: skip

@@ -57,6 +57,17 @@ class Requested:
 
 
 @dataclass(frozen=True, slots=True)
+class Next:
+    """A text that was chosen to be labelled next."""
+
+    text_sha256: str
+    at_random: bool
+    """Whether no model had a part in it."""
+    why: str
+    """In words."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """Everything that the lanes of one task draw from."""
 
@@ -82,6 +93,8 @@ class Pool:
     """What is asked of a pair of models, in the order of the draw, which says nothing of either model."""
     doubted: Sequence[str] = ()
     """SHA-256 of the texts whose labels are in doubt, the worst first."""
+    next: Sequence[Next] = ()
+    """What the last draw chose to be labelled next."""
 
 
 @dataclass(slots=True)

@@ -21,6 +21,10 @@ WITHDRAWN = "weak label withdrawn: "
 """Begins the reason of a weak label that was taken out of training; its story is none the worse for it."""
 RELEASED = "disagreement, released"
 """What the copy of it in `example_enrichment` says once the pair is decided: from then on the row trains like any label."""
+CHOSEN: Literal["model"] = "model"
+"""Chosen by what a model makes of the text (what to label next): a person's label that trains and never tests."""
+OF_PEOPLE = (*INDEPENDENT, RELEASED, CHOSEN)
+"""Labels that people gave and that count: in training they go before answers of users and what rules say."""
 
 
 def eligibility(split: str, selected_by: str, verdict: str | None, *, good: bool, feedback: FeedbackPolicy) -> Role | None:
@@ -35,7 +39,7 @@ def eligibility(split: str, selected_by: str, verdict: str | None, *, good: bool
         return "train" if good and feedback.weight(verdict) > 0 else None
     if split == "anchor":
         # Whatever users say of such a text: it is frozen.
-        return "anchor" if verdict is None else None
+        return "anchor" if verdict is None and selected_by != CHOSEN else None
     if split == "test" and selected_by in INDEPENDENT:
         return "test"
     # Corrections of the champion's answers: reported, never deciding. Confirmations never test.

@@ -12,7 +12,7 @@ from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
 from consumers.defence import standings
 from consumers.defence.records import FACTS, NOT_JUDGED, Judged
-from consumers.rows.eligibility import INDEPENDENT, RELEASED, WITHHELD, eligibility
+from consumers.rows.eligibility import CHOSEN, OF_PEOPLE, WITHHELD, eligibility
 from consumers.rows.event_rows import AS_CITED
 from consumers.rows.ledger import Fate
 from consumers.rows.renames import in_force
@@ -28,6 +28,7 @@ _LATE = timedelta(hours=1)
 _MAX_SAME_ANSWER = 100
 _NEXT_RUN = "the next training run uses it"
 _HELD_OUT = "the same text is reserved for testing"
+_CHOSEN_NEVER_TESTS = f"{_HELD_OUT}, and a label whose text a model chose never tests"
 _STORED_ONLY = "it is stored but not used for training: "
 
 
@@ -115,7 +116,9 @@ def _what_becomes_of_it(
         return f"it is stored as an example and is being judged; then {_NEXT_RUN}, or this answer says why not"
     alone = _trained([row for row in rows if row.example_id == example_id], task, min_quality)
     if not alone:
-        return _STORED_ONLY + _own_fault(enriched[example_id], task, min_quality)
+        chosen_by_a_model = (enriched[example_id]["split"], enriched[example_id]["selected_by"]) == ("test", CHOSEN)
+        fault = _CHOSEN_NEVER_TESTS if chosen_by_a_model else _own_fault(enriched[example_id], task, min_quality)
+        return _STORED_ONLY + fault
     chosen = _trained(rows, task, min_quality)
     if not chosen:
         return _STORED_ONLY + _HELD_OUT
@@ -156,7 +159,7 @@ def _own_fault(row: Mapping[str, Any], task: TaskSpec, min_quality: float) -> st
 
 
 def _overruled_by(row: Mapping[str, Any]) -> str:
-    if row["selected_by"] in (*INDEPENDENT, RELEASED):
+    if row["selected_by"] in OF_PEOPLE:
         return f"label {row['row_id']} ({row['origin']}) disagrees about the same text, and a label wins over feedback"
     return f"feedback {row['row_id']} differs slightly about the same text and wins: its user is trusted more, or it is newer"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,7 +34,7 @@ _FORMS: Mapping[str, str] = {
     "signals": "Answer as name=0.5 tag, other=-1 tag; leave out what you cannot tell.",
 }
 _ENDS = 2
-_RANDOM = "random"
+_RANDOM, _NEXT = "random", "next"
 """As `consumers.labelling.lanes` has it, which would load the kinds for `--help`."""
 
 
@@ -47,12 +48,19 @@ def review(  # noqa: PLR0917 - typer gives every option by name
     lane: Annotated[
         str,
         typer.Option(
-            help="test, disagreement, conflicts, audit, random, adjudication or suspicious; left out, the first with something."
+            help="test, disagreement, conflicts, audit, random, adjudication, suspicious, changed or next; "
+            "left out, the first with something."
         ),
     ] = "",
     random: Annotated[
         int | None,
         typer.Option(metavar="N", help="Ask about N texts drawn at random of those that models answered.", min=1, max=500),
+    ] = None,
+    draw_next: Annotated[
+        int | None,
+        typer.Option(
+            "--next", metavar="N", help="Choose N texts anew whose labels may teach most, and ask about them.", min=1, max=500
+        ),
     ] = None,
     annotator: Annotated[str, typer.Option(help="Your name, as answers keep it; left out, your user name.")] = "",
     limit: Annotated[int, typer.Option(help="At most so many texts.", min=1)] = 50,
@@ -69,10 +77,17 @@ def review(  # noqa: PLR0917 - typer gives every option by name
             message = f"--random asks in lane {_RANDOM}, and --lane names {lane}; leave one of them out"
             raise UserError(message)
         lane, limit = _RANDOM, random
+    if draw_next is not None:
+        if random is not None or lane not in ("", _NEXT):
+            message = f"--next asks in lane {_NEXT}; leave out --random and --lane {lane}".rstrip()
+            raise UserError(message)
+        lane, limit = _NEXT, draw_next
     name = answering.annotator_of(annotator or _user())
     with _opened(task, name) as desk:
         if random is not None:
             _check_drawn(desk, random)
+        if draw_next is not None:
+            _draw_next(desk, draw_next, quiet=as_json)
         if as_json:
             print_json(_look(desk, lane, limit=limit))
         elif sys.stdin.isatty():
@@ -123,6 +138,33 @@ def _check_drawn(desk: Desk, wanted: int) -> None:
         sys.stderr.write(f"only {counted(there, 'text')} of the {wanted} can be drawn\n")
 
 
+def _draw_next(desk: Desk, wanted: int, *, quiet: bool) -> None:
+    """Choose what to label next, and say by what. Raises `UserError` where no article can be chosen."""
+    from daemon.operations import drawing_next  # noqa: PLC0415 - heavy
+
+    requested = {one.text_sha256 for one in desk.registry.pools.asked(desk.task.name) if one.text_sha256 is not None}
+    made = drawing_next.draw(
+        desk.settings, desk.task, desk.buffer, requested=requested, count=wanted, now=desk.registry.clock()
+    )  # fmt: skip
+    if not made.picks:
+        message = (
+            f"no article without a label of task {desk.task.name} can be chosen within promotion.window_days; send articles, or "
+            f"`perennial source` collects them"
+        )
+        raise UserError(message)
+    if len(made.picks) < wanted:
+        sys.stderr.write(f"only {counted(len(made.picks), 'text')} of the {wanted} can be chosen\n")
+    if quiet:
+        return
+    ways = Counter(one.way for one in made.picks)
+    told = ", ".join(f"{count} {way}" for way, count in ways.most_common())
+    say((f"{counted(len(made.picks), 'text')} chosen of {made.looked_at:,}: ", "bold"), told)
+    if made.without_model:
+        say((made.without_model, "dim"))
+    for line in made.gain:
+        say((line, "dim"))
+
+
 class _Terminal:
     """Asks a person about one text after another."""
 
@@ -159,7 +201,7 @@ class _Terminal:
         say((f"{seen.lane.title}, {seen.lane.waiting} waiting", "bold"), (f"  {seen.progress.words}", "dim"))
         if seen.pair is not None and seen.lane.cannot_tell:
             say((seen.pair.words, "dim"))
-        say(shown.text)
+        say(*([(f"why this one: {shown.why}\n", "dim")] if shown.why else []), shown.text)
         if shown.cut:
             say((f"cut: the text has {shown.chars} characters", "yellow"))
         for one in shown.said:

@@ -20,9 +20,10 @@ from consumers.events.event import MAX_NOTE_CHARS
 from consumers.events.schemas import FeedbackReview, Label
 from consumers.events.targets import read_target
 from consumers.labelling.doubts import doubt as doubts_file
-from consumers.labelling.lanes import DISAGREEMENT, Lane, SelectedBy, is_doubled
+from consumers.labelling.lanes import DISAGREEMENT, NEXT, Lane, SelectedBy, is_doubled
 from consumers.labelling.offers import Said
 from consumers.log.open import publish
+from consumers.rows.eligibility import CHOSEN
 from daemon.labelling import correcting
 from daemon.views.desk import reading
 from registry.audit import By
@@ -90,6 +91,8 @@ class Desk:
         others = [one for one in seen.said_about(item) if one.annotator != self.annotator]
         request = seen.request_for(item)
         selected_by = lane.selected_by or _selected_by(others, request)
+        if lane.name == NEXT and seen.drawn_at_random(item):
+            selected_by = "audit"
         if selected_by != DISAGREEMENT:
             request = None
         elif request is None:
@@ -245,7 +248,7 @@ def _selected_by(said: Sequence[Said], request: str | None) -> SelectedBy | None
     `request` is what a pair of models asks of the text now: once the pair is decided, a label of it is like any other.
     """
     ways = {one.selected_by for one in said}
-    for way in _INDEPENDENTLY:
+    for way in (*_INDEPENDENTLY, CHOSEN):
         if way in ways:
             return way
     return DISAGREEMENT if request and any(one.selected_by == DISAGREEMENT for one in said) else None

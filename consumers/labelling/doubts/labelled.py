@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from config.tasks import TaskSpec
 from consumers.rows.eligibility import WEAK, WITHHELD
 from consumers.rows.event_rows import canonical_json
 from consumers.rows.renames import in_force
-from consumers.tables.columns import quoted
+from consumers.tables.columns import ENRICHMENT_OF, TextTable, quoted
 from consumers.tables.lance import Snapshot
 from consumers.training_set.selection import accepted, usable_target
 
@@ -68,26 +69,48 @@ def usable(snapshot: Snapshot, task: TaskSpec, targets: pa.ChunkedArray) -> pa.A
 
 
 def vectors(snapshot: Snapshot, task: str, row_ids: Sequence[str]) -> tuple[list[str], npt.NDArray[np.float32]]:
-    """Return the ids among `row_ids` whose embedding is there, and the embeddings; of several encoders that of most rows.
+    """Return the ids among `row_ids`, examples of a task, whose embedding is there, and the embeddings; see `embeddings`."""
+    found = embeddings(snapshot, row_ids, own=f"task = {quoted(task)}")
+    return found.ids, found.features
 
-    Memory: those embeddings, and a batch of the others.
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """The stored embeddings of some rows, all of one encoder."""
+
+    ids: list[str]
+    features: npt.NDArray[np.float32]
+    """Shape (rows, dimensions), in the order of `ids`."""
+    encoder: str | None
+    """None where there are none."""
+
+
+def embeddings(
+    snapshot: Snapshot, row_ids: Sequence[str], *, table: TextTable = "examples", own: str = "", encoder: str | None = None
+) -> Embeddings:
+    """Return the embeddings among `row_ids` that are stored, of `encoder`; where that is None, of the one that made most.
+
+    `own` filters the rows of `table`, if given. Memory: those embeddings, and a batch of the others.
     """
     wanted = pa.array(row_ids, pa.string())
     parts: dict[tuple[str, int], list[tuple[list[str], npt.NDArray[np.float32]]]] = {}
     columns = ["row_id", "encoder_id", "embedding"]
-    for batch in snapshot.batches("example_enrichment", columns, f"task = {quoted(task)} AND embedding IS NOT NULL"):
+    filters = [own] if own else []
+    filters += ["embedding IS NOT NULL", *([f"encoder_id = {quoted(encoder)}"] if encoder is not None else [])]
+    for batch in snapshot.batches(ENRICHMENT_OF[table], columns, " AND ".join(filters)):
         some = batch.filter(pc.is_in(batch["row_id"], value_set=wanted))
         for row in pa.Table.from_batches([some]).to_batches(max_chunksize=_ROWS_PER_BATCH):
-            for encoder in pc.unique(row["encoder_id"]).to_pylist():
-                mine = row.filter(pc.equal(row["encoder_id"], encoder))
+            for made_by in pc.unique(row["encoder_id"]).to_pylist():
+                mine = row.filter(pc.equal(row["encoder_id"], made_by))
                 lengths = pc.unique(pc.list_value_length(mine["embedding"])).to_pylist()
                 if len(lengths) == 1:
                     flat = mine["embedding"].flatten().to_numpy().reshape(len(mine), lengths[0])
-                    parts.setdefault((encoder, lengths[0]), []).append((mine["row_id"].to_pylist(), flat))
+                    parts.setdefault((made_by, lengths[0]), []).append((mine["row_id"].to_pylist(), flat))
     if not parts:
-        return [], np.empty((0, 0), np.float32)
-    most = max(parts.values(), key=lambda some: sum(len(ids) for ids, _ in some))
-    return [one for ids, _ in most for one in ids], np.concatenate([flat for _, flat in most]).astype(np.float32)
+        return Embeddings([], np.empty((0, 0), np.float32), None)
+    (most_by, _dimensions), most = max(parts.items(), key=lambda pair: sum(len(ids) for ids, _ in pair[1]))
+    ids = [one for some, _ in most for one in some]
+    return Embeddings(ids, np.concatenate([flat for _, flat in most]).astype(np.float32), most_by)
 
 
 def as_target(target: str) -> dict[str, Any]:

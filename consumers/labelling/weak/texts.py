@@ -18,7 +18,7 @@ from config.tasks import TaskSpec
 from consumers.events.schemas import content_sha256
 from consumers.labelling.reading import articles_within
 from consumers.rows.documents import document_of
-from consumers.rows.eligibility import INDEPENDENT, RELEASED, WEAK
+from consumers.rows.eligibility import OF_PEOPLE, WEAK
 from consumers.rows.renames import in_force
 from consumers.tables.columns import is_one_of, quoted
 from consumers.tables.lance import Snapshot
@@ -128,7 +128,7 @@ def _section(extra: str | None) -> str:
 
 def _gold(snapshot: Snapshot, task: TaskSpec) -> list[GoldText]:
     own = f"task = {quoted(task.name)}"
-    of_people = f"{own} AND split = 'train' AND verdict IS NULL AND {is_one_of('selected_by', (*INDEPENDENT, RELEASED))}"
+    of_people = f"{own} AND split = 'train' AND verdict IS NULL AND {is_one_of('selected_by', OF_PEOPLE)}"
     placed = snapshot.scan("example_enrichment", ["row_id", "language", "event_time"], of_people)
     targets = snapshot.scan("examples", ["row_id", "text", "text_sha256", "target", "document_id", "article_id"], own)
     task, left_out = in_force(snapshot, task), Counter[str]()

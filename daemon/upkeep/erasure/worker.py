@@ -146,8 +146,9 @@ class Eraser:
         self._erasures.add_work("told", erasure.mark_runs(self._registry, folders, fencing_token=self._token))
         runs.remove(self._runs_dir, folders)
         reports = self._reports.forget_absent(self._registry, present)
-        # It names texts by their hashes, and is made again by the next look.
-        shutil.rmtree(self._settings.suspicious_dir, ignore_errors=True)
+        # They name texts by their hashes, and are made again by the next look and the next draw.
+        for folder in (self._settings.suspicious_dir, self._settings.next_labels_dir):
+            shutil.rmtree(folder, ignore_errors=True)
         self._erasures.reached("removed_at", numbers)
         log.info(
             "erasure.removed",

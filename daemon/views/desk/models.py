@@ -53,6 +53,8 @@ class Item(View):
     item: str
     """Its id: the SHA-256 of the text."""
     lane: str
+    why: str | None = None
+    """Why it is asked about, in the lane of what to label next."""
     request: str | None = None
     """What a label of it answers, where a pair of models is asked about."""
     text: str
@@ -142,6 +144,8 @@ class Desk(View):
     progress: Progress
     pair: Pair | None = None
     """None while no pair of models is asked about."""
+    gain: tuple[str, ...] = ()
+    """What more labels may bring, in words, as the last draw of texts to label next found."""
     choices: tuple[Choice, ...]
     open_labels: bool
     """Whether other labels than these may be given."""

@@ -14,9 +14,10 @@ from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.labelling import agreement
 from consumers.labelling import queue as queues
+from consumers.labelling.choosing import draw as draws
 from consumers.labelling.doubts import doubt as doubts_file
-from consumers.labelling.lanes import DISAGREEMENT, LANES, SUSPICIOUS, Asked, Item, Lane
-from consumers.labelling.offers import BySaid, Pool, Requested, Said
+from consumers.labelling.lanes import DISAGREEMENT, LANES, NEXT, SUSPICIOUS, Asked, Item, Lane
+from consumers.labelling.offers import BySaid, Next, Pool, Requested, Said
 from daemon.views import pairs
 from daemon.views.desk import models
 from registry.desk import Done, newest
@@ -48,6 +49,8 @@ class Seen:
     way: queues.OnTheWay
     coming: int
     asked: Asked
+    gain: tuple[str, ...] = ()
+    """What more labels may bring, in words."""
 
     def queue(self, lane: str) -> list[Item]:
         """Return the items of a lane, the next one first."""
@@ -56,6 +59,10 @@ class Seen:
     def request_for(self, text_sha256: str) -> str | None:
         """Return the request that a label of a text answers; None where no pair of models needs one."""
         return next((one.request for one in self.pool.requested if one.text_sha256 == text_sha256), None)
+
+    def drawn_at_random(self, text_sha256: str) -> bool:
+        """Return whether the last draw of texts to label next took a text at random."""
+        return any(one.at_random for one in self.pool.next if one.text_sha256 == text_sha256)
 
     def said_about(self, text_sha256: str) -> Sequence[Said]:
         """Return what people said of a text, the newest last."""
@@ -92,8 +99,13 @@ def see(task: TaskSpec, annotator: str, *, registry: Registry, buffer: BufferRea
     requested = [
         Requested(one.request_id, one.text_sha256) for one in registry.pools.asked(task.name) if one.text_sha256 is not None
     ]
-    whole = replace(queues.with_what_is_on_the_way(pool, way), requested=requested, doubted=_doubted(task.name, done, settings))
-    return Seen(task, annotator, whole, labels, done, way, len(coming), Asked(annotator, settings.desk.double_share))
+    draw = draws.read(settings.next_labels_dir, task.name)
+    whole = replace(
+        queues.with_what_is_on_the_way(pool, way), requested=requested, doubted=_doubted(task.name, done, settings),
+        next=[] if draw is None else [Next(one.text_sha256, one.way == "random", one.why) for one in draw.picks],
+    )  # fmt: skip
+    asked, gain = Asked(annotator, settings.desk.double_share), () if draw is None else draw.gain
+    return Seen(task, annotator, whole, labels, done, way, len(coming), asked, gain)
 
 
 def _doubted(task: str, done: Sequence[Done], settings: Settings) -> list[str]:
@@ -140,7 +152,7 @@ def look(
         progress=models.Progress(
             test_rows=counts.test_in_window, needed=task.promotion.min_test_examples, coming=seen.coming
         ),
-        pair=_pair(task, registry, buffer),
+        pair=_pair(task, registry, buffer), gain=seen.gain if chosen.name == NEXT else (),
         choices=choices(seen.labels), open_labels=task.labels == "open", measured=_measured(task),
         items=tuple(found for one in items if (found := _shown(one, chosen, seen, buffer, settings)) is not None),
         last=tuple(_last(one) for one in newest(seen.done, annotator, _LAST)),
@@ -217,7 +229,7 @@ def _shown(item: Item, lane: Lane, seen: Seen, buffer: BufferReader, settings: S
         return models.Opinion(annotator=one.annotator, target=dict(one.target), words=words, note=one.note)
 
     return models.Item(
-        item=item.text_sha256, lane=lane.name,
+        item=item.text_sha256, lane=lane.name, why=item.why,
         text=text.text[: settings.desk.text_chars], chars=len(text.text),
         request=seen.request_for(item.text_sha256) if lane.selected_by == DISAGREEMENT else None,
         article_id=text.article_id, event_time=text.event_time,
