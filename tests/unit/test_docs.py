@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from config.settings import DEFAULTS_FILE, known_keys
+from config.task_files.next_labels import NextLabels
 from config.task_files.quality import Quality
 from config.task_files.review import Review
 from config.task_files.sections import FeedbackPolicy, Promotion, Refresh, Training, Trigger
@@ -73,10 +74,10 @@ def test_every_setting_is_documented_with_its_default() -> None:
         assert tomllib.loads(f"v = {row[1]}")["v"] == value, f"docs/settings.md gives another default for {key}"
 
 
-@pytest.mark.parametrize("part", [TaskSpec, Trigger, Refresh, Training, Promotion, FeedbackPolicy, Quality, Review])
+@pytest.mark.parametrize("part", [TaskSpec, Trigger, Refresh, Training, Promotion, FeedbackPolicy, Quality, Review, NextLabels])
 def test_every_key_of_a_task_file_is_documented(part: type[TaskSpec]) -> None:
     text = (ROOT / "docs" / "define-a-task.md").read_text()
     for key, field in part.model_fields.items():
         assert f"`{key}`" in text, f"docs/define-a-task.md leaves out {key}"
-        if field.annotation not in (Trigger, Refresh, Training, Promotion, FeedbackPolicy, Quality, Review):
+        if field.annotation not in (Trigger, Refresh, Training, Promotion, FeedbackPolicy, Quality, Review, NextLabels):
             assert field.description, f"{part.__name__}.{key} has no description"
