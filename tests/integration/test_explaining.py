@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from config.errors import UserError
 from config.settings import environment_of
 from daemon.cli.main import app
+from daemon.process.probe import Computing
 from daemon.training import evidence
 from daemon.training.trigger_input import Evidence
 from daemon.views import explaining, task_status
@@ -59,7 +60,7 @@ def here(town: Town, monkeypatch: pytest.MonkeyPatch) -> Town:
 def explained(town: Town, **changes: Any) -> Explanation:
     spec = town.tasks[NAME].model_copy(update=changes)
     now = town.clock()
-    status = task_status.read(spec, town.registry, town.buffer, town.settings, unread=0, led=True, now=now)
+    status = task_status.read(spec, town.registry, town.buffer, town.settings, unread=0, led=True, now=now, computing=Computing())
     return explaining.read(spec, status, town.registry, town.buffer, town.settings, unread=0, now=now)
 
 

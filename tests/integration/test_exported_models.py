@@ -179,6 +179,8 @@ class TestRefusing:
             return Built(note, cpu_s=1.0)
 
         monkeypatch.setattr(choosing, "build", build)
+        # Whatever processor the tests run on.
+        monkeypatch.setattr("trainers.export.openvino.native_bf16", lambda _device: True)
         return self.built
 
     def choose(self, folder: Path, wish: str, *judged: choosing.Judged) -> tuple[notes.Variant | None, list[choosing.Attempt]]:
