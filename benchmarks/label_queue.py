@@ -23,6 +23,7 @@ from benchmarks import huffpost, report
 from config.task_files.next_labels import NextLabels
 from consumers.enrichment.embedding import Encoder
 from consumers.labelling.choosing import mix
+from consumers.labelling.choosing.ways import WAYS, Way
 from consumers.text.near_copies import unit
 from trainers.learners.heads.doubling import STRENGTH
 from trainers.learners.heads.solving import Ids, Weights, solve
@@ -107,8 +108,8 @@ def _chosen(arm: str, head: Weights, texts: Texts, known: Sequence[int], left: I
         return [int(row) for row in left[np.argsort(highest[:, -1] - highest[:, -2], kind="stable")[:_ROUND]]]
     counts = Counter(int(label) for label in texts.labels[known])
     short = {at: _MIX.enough - counts[int(label)] for at, label in enumerate(head.labels) if counts[int(label)] < _MIX.enough}
-    shares: dict[mix.Way, float] = {way: getattr(_MIX, way) for way in mix.WAYS}
-    wanted = mix.apportioned(shares, _ROUND, mix.WAYS if short else ("uncertain", "diverse", "random"))
+    shares: dict[Way, float] = {way: getattr(_MIX, way) for way in WAYS}
+    wanted = mix.apportioned(shares, _ROUND, WAYS if short else ("uncertain", "diverse", "random"))
     drawn = [int(row) for row in left[: wanted["random"]]]
     names = [str(row) for row in left]
     some = mix.Candidates(texts.features[left], names, shown, texts.features[known])

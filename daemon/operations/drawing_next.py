@@ -19,6 +19,7 @@ from consumers.buffer.reader import BufferReader
 from consumers.labelling.choosing import mix
 from consumers.labelling.choosing.articles import READ, without_label
 from consumers.labelling.choosing.draw import Doubling, Draw, Pick, Scarce, write
+from consumers.labelling.choosing.ways import WAYS, Way
 from consumers.labelling.doubts.labelled import as_target, embeddings, labelled
 from consumers.rows.renames import in_force
 from consumers.tables.columns import quoted
@@ -27,7 +28,7 @@ from consumers.text.near_copies import unit
 
 _MOST_LEARNT = 5_000
 """The newest so many labelled texts stand for all: a head that only chooses needs no more."""
-_MODEL_WAYS: tuple[mix.Way, ...] = ("uncertain", "diverse", "short")
+_MODEL_WAYS: tuple[Way, ...] = ("uncertain", "diverse", "short")
 
 
 def draw(
@@ -38,7 +39,7 @@ def draw(
     `requested`: texts that a pair of models asks about, which are left to it. Memory: narrow columns, and the embeddings of
     `next_labels.pool_rows` articles and 5,000 labelled texts.
     """
-    shares: dict[mix.Way, float] = {way: getattr(task.next_labels, way) for way in mix.WAYS}
+    shares: dict[Way, float] = {way: getattr(task.next_labels, way) for way in WAYS}
     with buffer.looked_at(READ) as tables:
         found = without_label(
             tables, task, min_quality=settings.enrich.min_quality, left_out=requested, most=task.next_labels.pool_rows
@@ -49,7 +50,7 @@ def draw(
     shown, why = _probabilities(pool, learnt, task)
     columns = {name: at for at, name in enumerate(learnt.names)}
     missing = {columns[one.label]: one.enough - one.there for one in scarce if one.label in columns}
-    open_: list[mix.Way] = ["random"]
+    open_: list[Way] = ["random"]
     open_ += ["diverse"] if len(pool.texts) else []
     open_ += ["uncertain"] if shown is not None else []
     open_ += ["short"] if shown is not None and missing else []
@@ -61,7 +62,7 @@ def draw(
     taken = {pool.stories[places[text]] for text in chosen if text in places}
     candidates = mix.Candidates(pool.features, pool.stories, shown, pool.known)
     picked = mix.by_model(candidates, wanted, missing, taken)
-    by_way: dict[mix.Way, list[str]] = {way: [pool.texts[one.place] for one in picked if one.way == way] for way in _MODEL_WAYS}
+    by_way: dict[Way, list[str]] = {way: [pool.texts[one.place] for one in picked if one.way == way] for way in _MODEL_WAYS}
     texts = {*chosen, *(text for some in by_way.values() for text in some)}
     # Where a way finds too few, more are drawn.
     rest = [text for text in order[len(chosen) :] if text not in texts][: sum(wanted.values()) - len(texts)]

@@ -129,7 +129,7 @@ def test_an_example_of_the_task_file_as_it_is_now_is_asked(world: World) -> None
     world.tasks[NAME] = task(must_not_break=[{"text": "four", "label": "A"}, {"text": "three", "label": "A"}])
     run = run_of(world, "is all right")
     assert (run.verdict, world.champion()) == ("keep", None)
-    assert "1 of 1 example of must_not_break is broken" in run.reasons[0]
+    assert "1 of 2 examples of must_not_break is broken" in run.reasons[0]
     assert "'three'" in run.reasons[0]
     assert "must_not_break" not in world.registry.versions.get(f"{NAME}/v1").lineage.settings["task"]
 

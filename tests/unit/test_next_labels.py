@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from config.task_files.sections import FeedbackPolicy
 from consumers.labelling.choosing import draw, mix
+from consumers.labelling.choosing.ways import WAYS, Way
 from consumers.labelling.lanes import NEXT, Asked
 from consumers.labelling.offers import Next, Pool, Requested, Said
 from consumers.labelling.queue import OnTheWay, queue
 from consumers.rows.eligibility import CHOSEN, INDEPENDENT, OF_PEOPLE, eligibility
 from trainers.learners.heads.doubling import doubling
 
-SHARES: dict[mix.Way, float] = {"uncertain": 0.4, "diverse": 0.2, "short": 0.2, "random": 0.2}
+SHARES: dict[Way, float] = {"uncertain": 0.4, "diverse": 0.2, "short": 0.2, "random": 0.2}
 EYE = np.eye(4, dtype=np.float32)
 
 
@@ -35,8 +36,8 @@ def sha(name: str) -> str:
 
 
 @settings(deadline=None)
-@given(st.dictionaries(st.sampled_from(mix.WAYS), st.floats(0, 1)), st.integers(0, 500), st.sets(st.sampled_from(mix.WAYS)))
-def test_the_shares_add_up_and_what_is_not_open_gets_none(shares: dict[mix.Way, float], count: int, open_: set[mix.Way]) -> None:
+@given(st.dictionaries(st.sampled_from(WAYS), st.floats(0, 1)), st.integers(0, 500), st.sets(st.sampled_from(WAYS)))
+def test_the_shares_add_up_and_what_is_not_open_gets_none(shares: dict[Way, float], count: int, open_: set[Way]) -> None:
     found = mix.apportioned(shares, count, open_)
     assert sum(found.values()) == count
     weights = {way: shares.get(way, 0.0) for way in open_ if shares.get(way, 0.0) > 0} or {"random": 1.0}

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from config.files.durable import write_atomic
 from config.words import counted
-from consumers.labelling.choosing.mix import Way
+from consumers.labelling.choosing.ways import Way
 
 FORMAT_VERSION = 1
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-Way = Literal["uncertain", "diverse", "short", "random"]
-WAYS: tuple[Way, ...] = get_args(Way)
+from consumers.labelling.choosing.ways import WAYS, Way
+
 Floats = npt.NDArray[np.float32]
 _SPREAD_OVER = 4
 """The uncertain ones are spread over so many times as many: the least certain of all often tell the same thing."""
