@@ -325,6 +325,25 @@ class MlflowSettings(Section):
     mirror: bool
 
 
+class OracleSettings(Section):
+    """The language model that labels texts where a task file has a rubric, and what it may cost."""
+
+    base_url: Annotated[str, Field(pattern=_ADDRESS_OR_NONE)]
+    model: Annotated[str, Field(max_length=200)]
+    api_key: SecretStr
+    json_mode: bool
+    temperature: Annotated[float, Field(ge=0, le=2)]
+    max_answer_tokens: Annotated[int, Field(gt=0, le=100_000)]
+    timeout_s: Annotated[float, Field(gt=0, le=3_600)]
+    concurrency: Annotated[int, Field(gt=0, le=64)]
+    requests_per_minute: NotNegative
+    retries: Annotated[int, Field(ge=0, le=20)]
+    price_per_million_in: NotNegative
+    price_per_million_out: NotNegative
+    max_cost: NotNegative
+    max_tokens: NotNegativeInt
+
+
 class ReportsSettings(Section):
     """What the reports of runs tell."""
 

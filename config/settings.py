@@ -29,6 +29,7 @@ from config.sections import (
     LogSettings,
     MlflowSettings,
     NotificationsSettings,
+    OracleSettings,
     RegistrySettings,
     ReportsSettings,
     SandboxSettings,
@@ -87,6 +88,7 @@ class Settings(BaseSettings):
     desk: DeskSettings
     reports: ReportsSettings
     collect: CollectSettings
+    oracle: OracleSettings
 
     @classmethod
     def settings_customise_sources(  # noqa: D102 - pydantic-settings' own hook

@@ -21,6 +21,8 @@ from config.task_files.label_words import Hypothesis, LabelWords
 from config.task_files.must_not_break import MOST_EXAMPLES, Example
 from config.task_files.must_not_break import misfit as unfit_example
 from config.task_files.next_labels import NextLabels
+from config.task_files.oracle import Calibration, Oracle
+from config.task_files.oracle import misfit as unfit_oracle
 from config.task_files.prefilter import Prefilter
 from config.task_files.quality import Quality
 from config.task_files.rates import NUMBER_TAG
@@ -114,6 +116,7 @@ class TaskSpec(Section):
     weak_labels: Annotated[WeakLabels, Field(description="Rules that label texts nobody has labelled; none by default.")] = (
         WeakLabels()
     )
+    oracle: Annotated[Oracle, Field(description="What a language model is told that labels texts; none by default.")] = Oracle()
     must_not_break: Annotated[
         tuple[Example, ...],
         Field(
@@ -250,6 +253,7 @@ class TaskSpec(Section):
             or measured.misfit(self, kind.declares if isinstance(kind, Measures) else None)
             or unfit_example(self)
             or unfit_rules(self)
+            or unfit_oracle(self)
         )
 
     def accepts_label(self, label: str) -> bool:
@@ -341,6 +345,7 @@ def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
             "review": Review,
             "next_labels": NextLabels,
             "weak_labels": WeakRule if "rules" in problem["loc"][:-1] else WeakLabels,
+            "oracle": Calibration if "calibration" in problem["loc"][:-1] else Oracle,
             "dimensions": Dimension,
             "signals": Tag if "tags" in problem["loc"][:-1] else Category,
         }

@@ -264,10 +264,10 @@ class BufferReader:
             spec = self._tasks.get(task) if found is None else None
             return self._pools.served_text(spec, text_sha256) if spec is not None else found
 
-    def weak_texts(self, task: TaskSpec, most: int) -> Texts:
+    def weak_texts(self, task: TaskSpec, most: int, *, answers: bool = False) -> Texts:
         """Return what a task's rules are applied to: the newest articles that nobody has labelled, and texts that people did."""
         with self._upkeep.pinned(weak_texts.READ) as tables:
-            return weak_texts.texts_for(tables, task, min_quality=self._min_quality, most=most)
+            return weak_texts.texts_for(tables, task, min_quality=self._min_quality, most=most, answers=answers)
 
     def weak_labels(self, task: str) -> list[StoredLabel]:
         """Return the weak labels of a task that are stored, withdrawn ones too."""

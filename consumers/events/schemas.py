@@ -108,11 +108,14 @@ class _Answer(EventFields):
 
 
 class Label(_Answer):
-    """A target chosen without looking at a model's answer; with origin `weak` what rules make of a text, which never tests."""
+    """A target chosen without looking at a model's answer.
+
+    With origin `weak` or `oracle` it is what rules or a language model make of a text, which never tests.
+    """
 
     type: Literal["label"] = "label"
     target: Annotated[dict[str, Any], Field(description="What is right.")]
-    origin: Literal["gold", "import", "audit", "weak"] = "gold"
+    origin: Literal["gold", "import", "audit", "weak", "oracle"] = "gold"
     anchor: Annotated[StrictBool, Field(description="Belongs to the anchor set: never trained on, measures forgetting.")] = False
     document_id: Annotated[
         ArticleId | None,
@@ -136,7 +139,7 @@ class Label(_Answer):
     )
     weight: Annotated[
         float | None,
-        Field(gt=0, le=1, description="What a label with `origin: weak` weighs beside a person's 1."),
+        Field(gt=0, le=1, description="What a label with `origin: weak` or `oracle` weighs beside a person's 1."),
     ] = None
 
     @model_validator(mode="after")
@@ -147,11 +150,12 @@ class Label(_Answer):
         if (self.request is None) != (self.selected_by != "disagreement"):
             message = "request and selected_by: disagreement go together; send both or neither"
             raise ValueError(message)
-        if (self.weight is None) != (self.origin != "weak"):
-            message = "weight and origin: weak go together; send both or neither"
+        is_made = self.origin in ("weak", "oracle")
+        if (self.weight is None) == is_made:
+            message = "weight goes with origin: weak or oracle alone; send both or neither"
             raise ValueError(message)
-        if self.origin == "weak" and (self.anchor or self.annotator or self.selected_by or self.settles):
-            message = "a weak label neither tests nor is a person's; leave out anchor, annotator, selected_by and settles"
+        if is_made and (self.anchor or self.annotator or self.selected_by or self.settles):
+            message = "origin weak or oracle neither tests nor is a person; leave out anchor, annotator, selected_by and settles"
             raise ValueError(message)
         return self
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from consumers.labelling.doubts.labelled import vectors
-from consumers.rows.eligibility import WEAK
-from consumers.tables.columns import quoted
+from consumers.rows.eligibility import MADE
+from consumers.tables.columns import is_one_of, quoted
 from consumers.tables.lance import Snapshot
 from consumers.text import near_copies
 
@@ -89,7 +89,7 @@ def _best(ones: Sequence[str], others: Sequence[str], pairs: Iterable[near_copie
 
 def _newest(snapshot: Snapshot, task: str, side: str, most: int) -> pa.Table:
     """Return `row_id` and `begins` of the newest rows of one side."""
-    where = f"task = {quoted(task)} AND verdict IS NULL AND selected_by != {quoted(WEAK)} AND split = {quoted(side)}"
+    where = f"task = {quoted(task)} AND verdict IS NULL AND NOT {is_one_of('selected_by', MADE)} AND split = {quoted(side)}"
     rows = snapshot.scan("example_enrichment", ["row_id", "event_time"], where)
     chosen = rows.sort_by([("event_time", "descending"), ("row_id", "ascending")]).slice(0, most)["row_id"].combine_chunks()
     parts = []

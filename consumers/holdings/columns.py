@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
 from consumers.rows.documents import document_of
-from consumers.rows.eligibility import WEAK
+from consumers.rows.eligibility import MADE
 from consumers.rows.renames import in_force
-from consumers.tables.columns import quoted
+from consumers.tables.columns import is_one_of, quoted
 from consumers.tables.lance import Snapshot
 from consumers.training_set.selection import usable_target
 
@@ -109,7 +109,7 @@ class Holdings:
 def read(snapshot: Snapshot, task: TaskSpec) -> Holdings:
     """Return what the buffer holds for a task."""
     own = f"task = {quoted(task.name)}"
-    labels = f"{own} AND verdict IS NULL AND selected_by != {quoted(WEAK)}"
+    labels = f"{own} AND verdict IS NULL AND NOT {is_one_of('selected_by', MADE)}"
     languages = Names()
     parts: list[tuple[Hashes, ...]] = []
     columns = ["row_id", "split", "event_time", "text_sha256", "story_id", "language"]
@@ -131,7 +131,7 @@ def read(snapshot: Snapshot, task: TaskSpec) -> Holdings:
     ids = ids[order]
     said = _said(snapshot, task, labels, ids)
     feedback = snapshot.count("example_enrichment", f"{own} AND verdict IS NOT NULL")
-    weak = snapshot.count("example_enrichment", f"{own} AND selected_by = {quoted(WEAK)}")
+    weak = snapshot.count("example_enrichment", f"{own} AND {is_one_of('selected_by', MADE)}")
     return Holdings(
         row_ids=ids, side=side[order].astype(np.int32), months=_months(times[order]), times=times[order], text=text[order],
         story=story[order], document=said.document, language=language_[order].astype(np.int32), languages=languages.names,

@@ -18,9 +18,9 @@ from consumers.defence.views import Quarantined
 from consumers.events.schemas import content_sha256
 from consumers.labelling.offers import Held, Offer, Pool, Said
 from consumers.labelling.served import served
-from consumers.rows.eligibility import WEAK
+from consumers.rows.eligibility import MADE
 from consumers.rows.renames import in_force
-from consumers.tables.columns import quoted
+from consumers.tables.columns import is_one_of, quoted
 from consumers.tables.lance import Snapshot, Tables
 from consumers.training_set.selection import usable_target
 
@@ -89,7 +89,7 @@ def pool(tables: Tables, task: TaskSpec, *, min_quality: float, audit_per_week: 
     Articles are looked at as far back as `promotion.window_days` before the newest one: what lies behind decides nothing.
     """
     own, spec = f"task = {quoted(task.name)}", in_force(tables, task)
-    by_people_alone = f"{own} AND verdict IS NULL AND origin != {quoted(WEAK)}"
+    by_people_alone = f"{own} AND verdict IS NULL AND NOT {is_one_of('origin', MADE)}"
     labels = tables.scan("examples", ["row_id", "text_sha256", "annotator"], by_people_alone)
     placed = tables.scan("example_enrichment", ["story_id"], f"{by_people_alone} AND split = 'test'")
     articles = articles_within(tables, task.promotion.window_days, min_quality)
@@ -166,7 +166,7 @@ def articles_within(tables: Tables | Snapshot, window_days: float, min_quality: 
 def _changed(tables: Tables, task: TaskSpec) -> list[Offer]:
     """Return the texts of which every label that anybody gave was split since, newest first; `task` has its labels in force."""
     columns = ["row_id", "article_id", "text_sha256", "event_time", "target"]
-    by_people = f"task = {quoted(task.name)} AND verdict IS NULL AND origin != {quoted(WEAK)}"
+    by_people = f"task = {quoted(task.name)} AND verdict IS NULL AND NOT {is_one_of('origin', MADE)}"
     rows = tables.scan("examples", columns, by_people)
     sides = tables.scan("example_enrichment", ["row_id", "story_id", "split"], by_people)
     kind, waiting, settled = kinds.get(task.kind), list[dict[str, Any]](), set[str]()

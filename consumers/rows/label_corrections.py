@@ -19,7 +19,7 @@ from config.errors import DeadLetterError
 from config.tasks import TaskSpec
 from consumers.events.targets import read_target
 from consumers.faults import in_words, of_the_machine
-from consumers.rows.eligibility import WEAK
+from consumers.rows.eligibility import MADE
 from consumers.rows.enrichment_rows import EnrichmentRows
 from consumers.rows.event_rows import answer_sha256, canonical_json
 from consumers.tables.columns import SCHEMAS, quoted
@@ -68,8 +68,8 @@ class LabelRow:
     article_id: str | None
     verdict: str | None
     """Of feedback; None for a label."""
-    is_weak: bool = False
-    """Whether rules gave it."""
+    is_made: bool = False
+    """Whether rules or a language model gave it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,8 @@ def _label(tables: Tables, label_id: str) -> LabelRow | None:
     columns = ["row_id", "task", "text", "target", "article_id", "verdict", "origin"]
     for row in tables.scan("examples", columns, f"row_id = {quoted(label_id)}").to_pylist():
         target = json.loads(row["target"])
-        is_weak = row["origin"] == WEAK
-        return LabelRow(row["row_id"], row["task"], row["text"], target, row["article_id"], row["verdict"], is_weak)
+        is_made = row["origin"] in MADE
+        return LabelRow(row["row_id"], row["task"], row["text"], target, row["article_id"], row["verdict"], is_made)
     return None
 
 
@@ -204,8 +204,8 @@ def _correction(row: Mapping[str, Any], body: Mapping[str, Any]) -> LabelCorrect
 
 
 def _why_not(one: LabelCorrection, row: Mapping[str, Any], tasks: Mapping[str, TaskSpec]) -> str | None:
-    kind = "feedback of a user" if row["verdict"] is not None else "a weak label" if row["origin"] == WEAK else ""
-    if kind:
+    if row["verdict"] is not None or row["origin"] in MADE:
+        kind = "feedback of a user" if row["verdict"] is not None else "a label by rules or a language model"
         return f"{one.label_id} is {kind}, not a label that a person gave"
     if row["task"] != one.task or one.task not in tasks:
         return f"{one.label_id} is a label of task {row['task']}, not of {one.task}, or that task has no task file here"

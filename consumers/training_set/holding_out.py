@@ -19,8 +19,9 @@ from config.kinds.regression.dimensions import VALUES, score_of, tier_of
 from config.tasks import TaskSpec
 from consumers.rows import moves
 from consumers.rows.documents import document_of, place_of
-from consumers.rows.eligibility import WEAK
+from consumers.rows.eligibility import MADE
 from consumers.rows.renames import in_force
+from consumers.tables.columns import is_one_of
 from consumers.tables.lance import Snapshot
 from consumers.training_set.scopes import labels_of
 from consumers.training_set.selection import accepted, usable_target
@@ -133,7 +134,7 @@ def _documents_by_label(snapshot: Snapshot, task: TaskSpec) -> tuple[dict[str, s
 def _labelled(snapshot: Snapshot, task: TaskSpec) -> Iterator[tuple[str, str, frozenset[str]]]:
     task, left_out = in_force(snapshot, task), Counter[str]()
     # What rules say neither tests nor says how often a label comes.
-    own = f"task = '{task.name}' AND origin != '{WEAK}'"
+    own = f"task = '{task.name}' AND NOT {is_one_of('origin', MADE)}"
     columns = ["row_id", "split", "text_sha256"]
     enriched = snapshot.scan("example_enrichment", columns, f"{own} AND verdict IS NULL AND split IN ('train', 'test')")
     targets = snapshot.scan("examples", ["row_id", "document_id", "article_id", "target"], f"{own} AND verdict IS NULL")

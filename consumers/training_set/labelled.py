@@ -18,7 +18,7 @@ from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
 from consumers.defence.records import FACTS, Judged
 from consumers.erasure.tombstones import Tombstones
-from consumers.rows.eligibility import WEAK, WITHHELD, eligibility
+from consumers.rows.eligibility import MADE, WITHHELD, eligibility
 from consumers.rows.renames import in_force
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot
@@ -130,8 +130,8 @@ class LabelledRows:
         why = self._never
         if row["verdict"] is not None and judged is None:
             why["feedback of users"] += 1
-        elif row["selected_by"] == WEAK and not self._wanted.weak:
-            why["labels of rules (weak)"] += 1
+        elif row["selected_by"] in MADE and not self._wanted.weak:
+            why["labels of rules or a language model"] += 1
         elif row["split"] == "dropped":
             why["texts that tie training to held-out stories (dropped)"] += 1
         elif row["selected_by"] == WITHHELD:

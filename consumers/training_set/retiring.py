@@ -14,7 +14,7 @@ from typing import Any
 
 from config.tasks import TaskSpec
 from consumers.rows.documents import document_of
-from consumers.rows.eligibility import INDEPENDENT, WEAK
+from consumers.rows.eligibility import INDEPENDENT, MADE
 from consumers.tables.lance import Snapshot
 
 READ = ("articles", "article_enrichment", "examples", "example_enrichment")
@@ -93,7 +93,7 @@ def _examples(snapshot: Snapshot) -> Iterator[_Row]:
         stays = row["split"] == "anchor" or row["dropped_because"] is not None
         keys = _keys(document_of(row["document_id"], row["article_id"]), row["story_id"], row["row_id"])
         # What users and rules say of a text follows it.
-        is_label = row["verdict"] is None and row["origin"] != WEAK
+        is_label = row["verdict"] is None and row["origin"] not in MADE
         yield _Row(row["row_id"], row["task"], is_label, row["event_time"], keys, stays)
 
 

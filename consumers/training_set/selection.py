@@ -14,7 +14,7 @@ from config.kinds.kind import ExcludesLabels, KnowsScope, Measures
 from config.task_files.label_changes import composed
 from config.tasks import TaskSpec
 from config.words import named
-from consumers.rows.eligibility import OF_PEOPLE, WEAK, Role, eligibility
+from consumers.rows.eligibility import MADE, OF_PEOPLE, Role, eligibility
 from consumers.rows.event_rows import canonical_json
 from consumers.rows.renames import renamed
 from consumers.training_set import scopes
@@ -153,7 +153,7 @@ def select(
         for best, is_new in _best(texts, task, learnt)
     }
     times = {row.example_id: row.event_time for row in by_role["train"]}
-    weak = frozenset(row.example_id for row in by_role["train"] if row.origin == WEAK)
+    weak = frozenset(row.example_id for row in by_role["train"] if row.origin in MADE)
     waiting: Mapping[str, int] = {}
     if task.labels == "open":
         counts = Counter(label for row in train.values() for label in labels_of(row.target))
@@ -263,7 +263,7 @@ def _best(texts: Mapping[str, Sequence[Candidate]], task: TaskSpec, learnt: froz
 
 def _rank(row: Candidate) -> int:
     """Return how far a row goes before others of its text: a label before users' answers, and these before what rules say."""
-    return _LABEL if row.selected_by in OF_PEOPLE else 0 if row.origin == WEAK else 1
+    return _LABEL if row.selected_by in OF_PEOPLE else 0 if row.origin in MADE else 1
 
 
 def _in_force(task: TaskSpec) -> Callable[[Candidate], tuple[bool, int, float, datetime, str]]:

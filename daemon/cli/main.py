@@ -33,6 +33,7 @@ from daemon.cli import (
     models,
     notify,
     operate,
+    oracle,
     pausing,
     report,
     review,
@@ -105,6 +106,7 @@ for group in (
     group.register(app)
 app.add_typer(data.app, name="data")
 app.add_typer(source.app, name="source")
+app.add_typer(oracle.app, name="oracle")
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(topics.app, name="topics")
 app.add_typer(keys.app, name="keys")

@@ -133,7 +133,7 @@ class Desk:
         doubt = next((one for one in doubts.doubts if one.text_sha256 == item), None) if doubts is not None else None
         ids = () if doubt is None else (doubt.example_id, *doubt.beside)
         found = [label for label_id in ids if (label := self.buffer.labels.find(label_id)) is not None]
-        return [label for label in found if label.text == text and label.verdict is None and not label.is_weak]
+        return [label for label in found if label.text == text and label.verdict is None and not label.is_made]
 
     def decide(self, item: str, accept: str | None, note: str = "") -> Told:
         """Accept one of the answers of users about a text, which settles the others, or reject all of them (None).

@@ -63,8 +63,8 @@ def _checked(tasks: Mapping[str, TaskSpec], label: LabelRow, said: Mapping[str, 
             "`perennial feedback reject` takes it out"
         )
         raise UserError(message)
-    if label.is_weak:
-        message = f"{label.label_id} is a weak label, which follows its rules; nothing was corrected. Label its text at the desk"
+    if label.is_made:
+        message = f"{label.label_id} is a label that no person gave; nothing was corrected. Label its text at the desk"
         raise UserError(message)
     if label.task not in tasks:
         message = f"task {label.task!r} of label {label.label_id} has no task file here; nothing was corrected"

@@ -11,8 +11,8 @@ from config.tasks import TaskSpec
 from consumers.fitness import rules
 from consumers.fitness.facts import facts
 from consumers.labelling.reading import articles_within
-from consumers.rows.eligibility import WEAK
-from consumers.tables.columns import quoted
+from consumers.rows.eligibility import MADE
+from consumers.tables.columns import is_one_of, quoted
 from consumers.tables.lance import Snapshot
 
 READ = ("articles", "article_enrichment", "examples", "example_enrichment", "requests")
@@ -25,7 +25,7 @@ def without_label(snapshot: Snapshot, task: TaskSpec, *, min_quality: float, lef
     `left_out` are texts (SHA-256) that are asked about elsewhere.
     """
     found = articles_within(snapshot, task.promotion.window_days, min_quality)
-    by_people = f"task = {quoted(task.name)} AND verdict IS NULL AND origin != {quoted(WEAK)}"
+    by_people = f"task = {quoted(task.name)} AND verdict IS NULL AND NOT {is_one_of('origin', MADE)}"
     labelled = snapshot.scan("examples", ["text_sha256"], by_people)["text_sha256"].combine_chunks()
     for taken in (labelled, pa.array(sorted(left_out), pa.string())):
         found = found.filter(pc.invert(pc.is_in(found["text_sha256"], value_set=taken)))

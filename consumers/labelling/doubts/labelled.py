@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from config.tasks import TaskSpec
-from consumers.rows.eligibility import WEAK, WITHHELD
+from consumers.rows.eligibility import MADE, WITHHELD
 from consumers.rows.event_rows import canonical_json
 from consumers.rows.renames import in_force
 from consumers.tables.columns import ENRICHMENT_OF, TextTable, quoted
@@ -40,7 +40,7 @@ def labelled(snapshot: Snapshot, task: TaskSpec) -> pa.Table:
     for name in ("story_id", "split", "selected_by"):
         rows = rows.append_column(name, placed[name].combine_chunks().take(at))
     rows = rows.append_column("usable", usable(snapshot, task, rows["target"]))
-    others = pc.is_in(rows["selected_by"], value_set=pa.array([WITHHELD, WEAK, None], pa.string()))
+    others = pc.is_in(rows["selected_by"], value_set=pa.array([WITHHELD, *MADE, None], pa.string()))
     rows = rows.filter(pc.and_(pc.is_valid(rows["usable"]), pc.invert(others)))
     document = pc.coalesce(rows["document_id"], rows["article_id"])
     rows = pa.table(

@@ -75,8 +75,12 @@ class Texts:
     """By version of the task's models, what it answered to which text, by SHA-256; empty where they are not asked."""
 
 
-def texts_for(snapshot: Snapshot, task: TaskSpec, *, min_quality: float, most: int) -> Texts:
-    """Return the newest `most` articles that nobody has labelled, and the texts that people did, of the train side."""
+def texts_for(snapshot: Snapshot, task: TaskSpec, *, min_quality: float, most: int, answers: bool = False) -> Texts:
+    """Return the newest `most` articles that nobody has labelled, and the texts that people did, of the train side.
+
+    Labels by rules count as none, so rules go on speaking of their texts; one of a language model (`oracle`) counts.
+    `answers`: also what the task's models answered, where the task file does not ask for it.
+    """
     found = articles_within(snapshot, _ALL_TIME_DAYS, min_quality)
     found = found.filter(pc.equal(found["split"], "train"))
     said = snapshot.scan("examples", ["text_sha256"], f"task = {quoted(task.name)} AND origin != {quoted(WEAK)}")
@@ -86,8 +90,8 @@ def texts_for(snapshot: Snapshot, task: TaskSpec, *, min_quality: float, most: i
     stored = snapshot.scan("articles", ["row_id"]).num_rows
     articles, gold = _articles(snapshot, free), _gold(snapshot, task)
     read = frozenset([*(one.text_sha256 for one in articles), *(one.text.text_sha256 for one in gold)])
-    answers = _answers(snapshot, task, read) if task.weak_labels.models else {}
-    return Texts(articles, gold, found.num_rows - free.num_rows, max(0, stored - enriched), answers)
+    said_of = _answers(snapshot, task, read) if answers or task.weak_labels.models else {}
+    return Texts(articles, gold, found.num_rows - free.num_rows, max(0, stored - enriched), said_of)
 
 
 def _articles(snapshot: Snapshot, chosen: pa.Table) -> list[WeakText]:

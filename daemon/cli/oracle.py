@@ -1,0 +1,119 @@
+"""`perennial oracle`: labels by a language model, after its prompt has been judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from config.words import counted
+from daemon.cli import completing
+from daemon.cli.output import AsJson, console, print_json, say, table
+from daemon.cli.settings import load_settings
+
+if TYPE_CHECKING:
+    from consumers.labelling.oracle.ledger import Spent
+    from consumers.labelling.oracle.verdict import NameFigures, Share
+    from daemon.operations.oracle import Calibrated
+
+app = typer.Typer(help="Labels by a language model, after its prompt was judged on samples.", no_args_is_help=True)
+
+_Task = Annotated[str, typer.Argument(help="Task whose rubric is used.", autocompletion=completing.tasks)]
+_EXIT_NOT_PASSED = 1
+
+
+@app.command()
+def calibrate(task: _Task, as_json: AsJson = False) -> None:
+    """Judge a task's rubric: PASS, REVIEW or FAIL with reasons, on a sample, and where it passes on a fresh one. Labels nothing.
+
+    Ends with 1 where the prompt may not label.
+    """
+    settings = load_settings()
+    from daemon.operations import oracle  # noqa: PLC0415 - heavy
+
+    with _bar(task, as_json=as_json) as progress:
+        found = oracle.calibrate(settings, task, progress)
+    if as_json:
+        print_json(found)
+    else:
+        for one in found.samples:
+            _show(one)
+        if found.fresh_before is not None:
+            say(f"fresh sample: {found.fresh_before.verdict}, judged before with this prompt; another prompt gets another one")
+        _say_spent(found.spent)
+        if found.may_label:
+            say(("The prompt may label", "green"), f": `perennial oracle label {task} --most N`.")
+        else:
+            say(("The prompt may not label yet.", "yellow"), " Change the rubric in the task file, and calibrate again.")
+    if not found.may_label:
+        raise typer.Exit(_EXIT_NOT_PASSED)
+
+
+@app.command()
+def label(
+    task: _Task,
+    most: Annotated[int, typer.Option("--most", metavar="N", help="Label at most so many articles, the newest first.", min=1)],
+    force: Annotated[bool, typer.Option("--force", help="Label although the prompt has not passed; this is recorded.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Label articles that nobody has labelled, with origin `oracle`: they train, and never test. Run again, it goes on."""
+    settings = load_settings()
+    from daemon.operations import oracle  # noqa: PLC0415 - heavy
+
+    with _bar(task, as_json=as_json) as progress:
+        made = oracle.label(settings, task, most, force=force, progress=progress)
+    if as_json:
+        print_json(made)
+        return
+    if made.forced:
+        say(("Forced", "yellow"), ": the prompt has not passed both samples, and that is recorded.")
+    told = f"{counted(made.labelled, 'label')} by the language model"
+    told += f", {made.cached:,} of them paid for before" if made.cached else ""
+    say(
+        f"{made.task}: {told}. Handed to the daemon; follow with `perennial status`."
+        if made.labelled
+        else f"{made.task}: no label."
+    )
+    if made.refused:
+        what = ", ".join(f"{name} {count:,}" for name, count in made.refused.items())
+        say(f"{counted(sum(made.refused.values()), 'text')} without a usable answer ({what})", indent=2)
+    if made.stopped:
+        say(("stopped: ", "yellow"), f"{made.stopped}. Run the same command to go on.", indent=2)
+    _say_spent(made.spent)
+
+
+def _show(one: Calibrated) -> None:
+    found, colour = one.judgement, {"PASS": "green", "REVIEW": "yellow", "FAIL": "red"}[one.judgement.verdict]
+    sizes = ", ".join(f"{stratum} {count}" for stratum, count in found.strata.items())
+    say(f"{one.name} sample: ", (found.verdict, f"bold {colour}"), f" ({sizes}; sorted by {one.sorted_by}; seed {one.seed})")
+    for reason in found.reasons:
+        say(reason, indent=2)
+    table("", ("name", "said", "by rules", "recall", "precision", "error"), map(_row, found.names))
+    for example in found.examples:
+        say((f"{example.stratum}: {example.why}", "bold"), f"  {' '.join(one.excerpts[example.text_sha256].split())}", indent=2)
+        if example.said is not None:
+            say(f"oracle {dict(example.said)}; expected {example.expected}", indent=4)
+
+
+def _row(one: NameFigures) -> tuple[str, ...]:
+    error = "" if one.error is None else f"{one.error:.0%} of the range"
+    return one.name, f"{one.said:,}", _told(one.by_rules), _told(one.recall), "" if error else _told(one.precision), error
+
+
+def _told(share: Share) -> str:
+    return f"{share.value:.0%} of {share.of}" if share.of else ""
+
+
+def _say_spent(spent: Spent) -> None:
+    say(f"spent on this task so far: {counted(spent.requests, 'request')}, {spent.tokens:,} tokens, {spent.cost:.4f}")
+
+
+@contextmanager
+def _bar(task: str, *, as_json: bool) -> Iterator[Callable[[int, int], None]]:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, disable=as_json or not console.is_terminal, transient=True) as bar:
+        line = bar.add_task(f"{task}: asking", total=None)
+        yield lambda done, of: bar.update(line, completed=done, total=of)

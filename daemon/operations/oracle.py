@@ -1,0 +1,249 @@
+"""Labels by a language model: judges its prompt on samples, and hands the labels of a judged prompt over to the daemon."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+
+from config.errors import UserError
+from config.settings import Settings
+from config.tasks import TaskSpec, load_tasks
+from consumers.events import schemas as events
+from consumers.labelling.oracle import samples, verdict
+from consumers.labelling.oracle.answers import Said
+from consumers.labelling.oracle.asking import Oracle, Text, prompt_of
+from consumers.labelling.oracle.endpoint import Endpoint
+from consumers.labelling.oracle.ledger import Cap, Ledger, Price, Sample, SampleName, Spent
+from consumers.labelling.oracle.problems import Problem
+from consumers.labelling.oracle.samples import ByStratum, Drawn
+from consumers.labelling.oracle.verdict import Judgement
+from consumers.labelling.weak.labelling import find
+from consumers.labelling.weak.texts import Texts, WeakText
+from consumers.log.open import open_event_log
+from consumers.rows.event_rows import canonical_json
+from daemon.training import asking
+from daemon.views import opening
+
+SOURCE = "perennial oracle"
+_FLUSH_EVERY = 50
+_LEAST_WEIGHT = 0.01
+
+Progress = Callable[[int, int], None]
+"""Receives how many texts are done, of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """One judged sample."""
+
+    name: SampleName
+    seed: int
+    sorted_by: str
+    judgement: Judgement
+    excerpts: Mapping[str, str] = field(default_factory=dict)
+    """How the texts of its examples begin, by SHA-256. They are shown, and not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What both samples say of the prompt in force."""
+
+    task: str
+    prompt: str
+    may_label: bool
+    samples: Sequence[Calibrated]
+    fresh_before: Sample | None
+    """The fresh sample, where this prompt was judged on one already: it is judged on no second one."""
+    spent: Spent
+    """On this task, ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a batch made."""
+
+    task: str
+    prompt: str
+    forced: bool
+    labelled: int
+    cached: int
+    """Of these the ones that had been answered, and paid, before."""
+    refused: Mapping[str, int]
+    """Texts without a label, by what was wrong with the answers."""
+    stopped: str
+    """Why texts were left over; empty where none were."""
+    spent: Spent
+    """On this task, ever."""
+
+
+def task_with_rubric(settings: Settings, name: str) -> TaskSpec:
+    """Return a task whose file has a rubric. Raises `UserError` for an unknown one, and for one that has none."""
+    asking.refuse_unknown(settings, name)
+    task = load_tasks(settings.tasks_folder)[name]
+    if not task.oracle.rubric:
+        message = f"the file of task {name!r} has no rubric; write one under `oracle: {{rubric: ...}}` (docs/oracle.md shows how)"
+        raise UserError(message)
+    if not settings.oracle.max_cost and not settings.oracle.max_tokens:
+        message = (
+            "nothing limits what the language model may cost; set oracle.max_cost (with oracle.price_per_million_in and _out) or "
+            "oracle.max_tokens"
+        )
+        raise UserError(message)
+    if settings.oracle.max_cost and not settings.oracle.price_per_million_in + settings.oracle.price_per_million_out:
+        message = (
+            "oracle.max_cost limits nothing while tokens cost nothing; set oracle.price_per_million_in and _out, or "
+            "oracle.max_tokens"
+        )
+        raise UserError(message)
+    return task
+
+
+def calibrate(settings: Settings, name: str, progress: Progress = lambda _done, _of: None) -> Calibration:
+    """Judge the prompt of a task on the first sample and, where that passes, on a fresh one that nobody has seen.
+
+    Raises `UserError` where the task has no rubric, no text, or the endpoint or the budget ends before the sample does.
+    """
+    task = task_with_rubric(settings, name)
+    there = samples.sort(task, find(task, _texts(settings, task, answers=True)))
+    with _opened(settings) as (ledger, endpoint):
+        judge = _Judge(task, ledger, there, lambda: Oracle(task, settings.oracle, ledger, endpoint), progress)
+        prompt = prompt_of(task, settings.oracle)
+        fresh = ledger.sample(name, prompt, "fresh")
+        found = [judge.of("first", task.oracle.calibration.seed)]
+        passed = found[0].judgement.verdict == "PASS"
+        if passed and fresh is None:
+            found.append(judge.of("fresh", int(prompt[:8], 16)))
+        last = found[-1].judgement.verdict if len(found) > 1 else fresh.verdict if fresh else ""
+        return Calibration(name, prompt, passed and last == "PASS", found, fresh, ledger.spent(name))
+
+
+def label(
+    settings: Settings, name: str, most: int, *, force: bool = False, progress: Progress = lambda _done, _of: None
+) -> Made:  # fmt: skip
+    """Label up to `most` of the newest articles of the train side that neither people nor an oracle have labelled.
+
+    The leading daemon stores the labels, or the next one that leads. Stopped at any point, the same call goes on: what has been
+    answered is not asked again. Raises `UserError` where the prompt has not passed both samples and `force` is not given.
+    """
+    task = task_with_rubric(settings, name)
+    with _opened(settings) as (ledger, endpoint):
+        oracle = Oracle(task, settings.oracle, ledger, endpoint)
+        why_not = _why_not(ledger, name, oracle.prompt)
+        if why_not and not force:
+            message = (
+                f"the prompt of task {name!r} may not label: {why_not}. Run `perennial oracle calibrate {name}`, or add --force"
+            )
+            raise UserError(message)
+        texts = _texts(settings, task, answers=False)
+        chosen = [one for one in texts.unlabelled if samples.can_be_shown(task, one.text)][:most]
+        # Before the first question: a batch that is cut off was forced all the same.
+        ledger.note_batch(name, oracle.prompt, most, forced=bool(why_not), why=why_not)
+        made = _label(settings, oracle, chosen, progress)
+        labelled, cached, refused = made
+        return Made(name, oracle.prompt, bool(why_not), labelled, cached, refused, oracle.why, ledger.spent(name))
+
+
+def _label(settings: Settings, oracle: Oracle, chosen: Sequence[WeakText], progress: Progress) -> tuple[int, int, Counter[str]]:
+    whole = {one.text_sha256: one for one in chosen}
+    labelled = cached = 0
+    refused: Counter[str] = Counter()
+    with closing(open_event_log(settings)) as event_log, closing(event_log.sink()) as sink:
+        try:
+            for number, one in enumerate(oracle.ask_all(Text(text.text_sha256, text.text) for text in chosen), start=1):
+                if isinstance(one.answer, Said):
+                    event = event_of(oracle.task, oracle.prompt, whole[one.text.text_sha256], one.answer)
+                    sink.publish(events.TOPIC_OF_TYPE[event.type], events.to_bytes(event), key=events.key_of(event))
+                    labelled, cached = labelled + 1, cached + one.cached
+                    if labelled % _FLUSH_EVERY == 0:
+                        sink.flush()
+                elif isinstance(one.answer, Problem):
+                    refused[one.answer.what] += 1
+                progress(number, len(chosen))
+        finally:
+            sink.flush()
+    return labelled, cached, refused
+
+
+def event_of(task: TaskSpec, prompt: str, text: WeakText, said: Said) -> events.Label:
+    """Return the label of a text as an event. Its id follows from what it says: sent twice, it is one label."""
+    target = canonical_json(said.target)
+    weight = max(_LEAST_WEIGHT, round(task.oracle.weight * said.confidence, 2))
+    digest = hashlib.sha256(json.dumps([task.name, prompt, text.text_sha256, target, weight]).encode()).hexdigest()[:24]
+    return events.Label(
+        event_id=f"oracle-{digest}", occurred_at=text.event_time, source=SOURCE, task=task.name, article_id=text.article_id,
+        text=text.text, target=json.loads(target), origin="oracle", weight=weight,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Judges one prompt on the texts of its task."""
+
+    task: TaskSpec
+    ledger: Ledger
+    there: ByStratum
+    oracle: Callable[[], Oracle]
+    """A new one: after a sample that stopped nothing more is asked."""
+    progress: Progress
+
+    def of(self, name: SampleName, seed: int) -> Calibrated:
+        """Ask about a sample, judge it and note that."""
+        seen = self.ledger.sampled(self.task.name) if name == "fresh" else ()
+        drawn = {one.text.text_sha256: one for one in samples.draw(self.task, self.there, seed, seen)}
+        if not drawn:
+            further = "further " if seen else ""
+            message = (
+                f"there is no {further}text to judge the prompt of task {self.task.name!r} on; import articles, without --task"
+            )
+            raise UserError(message)
+        oracle = self.oracle()
+        found = verdict.judge(self.task, self._answers(oracle, name, drawn))
+        first = self.ledger.sample(self.task.name, oracle.prompt, "first")
+        if name == "fresh" and first is not None:
+            found = verdict.with_reasons(found, verdict.worse(first.report, found))
+        self.ledger.note_sample(self.task.name, oracle.prompt, Sample(name, seed, found.verdict, found.plain()), list(drawn))
+        excerpts = {one.text_sha256: drawn[one.text_sha256].text.text[:200] for one in found.examples}
+        return Calibrated(name, seed, self.there.by, found, excerpts)
+
+    def _answers(self, oracle: Oracle, name: str, drawn: Mapping[str, Drawn]) -> list[verdict.Answered]:
+        found: list[verdict.Answered] = []
+        for one in oracle.ask_all(Text(sha, drawn_.text.text) for sha, drawn_ in drawn.items()):
+            if one.answer is not None:
+                found.append((drawn[one.text.text_sha256], one.answer))
+                self.progress(len(found), len(drawn))
+        if (left := len(drawn) - len(found)) > 0:
+            message = (
+                f"{left} of {len(drawn)} texts of the {name} sample have no answer: {oracle.why or 'it was stopped'}. Nothing "
+                "was judged; what was answered is kept, and the same command goes on there"
+            )
+            raise UserError(message)
+        return sorted(found, key=lambda pair: pair[0].text.text_sha256)
+
+
+def _why_not(ledger: Ledger, task: str, prompt: str) -> str:
+    """Return why a prompt may not label; empty where it may."""
+    names: tuple[SampleName, ...] = ("first", "fresh")
+    for name in names:
+        sample = ledger.sample(task, prompt, name)
+        if sample is None:
+            return f"it was not judged on a {name} sample since it was changed"
+        if sample.verdict != "PASS":
+            return f"its {name} sample is {sample.verdict}"
+    return ""
+
+
+def _texts(settings: Settings, task: TaskSpec, *, answers: bool) -> Texts:
+    with opening.buffer(settings) as buffer:
+        return buffer.weak_texts(task, task.training.max_rows, answers=answers)
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[tuple[Ledger, Endpoint]]:
+    said = settings.oracle
+    price, cap = Price(said.price_per_million_in, said.price_per_million_out), Cap(said.max_cost, said.max_tokens)
+    with closing(Endpoint(said)) as endpoint, closing(Ledger(settings.data_dir, price, cap)) as ledger:
+        yield ledger, endpoint

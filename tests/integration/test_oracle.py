@@ -1,0 +1,202 @@
+"""`perennial oracle`: from a rubric to labels in the buffer, through a judged prompt, with a model on this machine."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from config.errors import UserError
+from config.settings import Settings, environment_of, load_settings
+from consumers.events import schemas as events
+from consumers.labelling.oracle.ledger import FILE_NAME, Cap, Ledger, Price
+from consumers.log.open import open_event_log
+from daemon.operations import oracle
+from tests.support import buffers, oracles
+from tests.support.oracles import KEY, Model, model, task
+from tests.support.weak import MONEY, SPORT
+
+SPEC = task(
+    weak_labels={"rules": [SPORT, MONEY], "otherwise": "other"},
+    oracle={"calibration": {"on_topic": 20, "off_topic": 10, "edge": 0, "gold": 10}}, new_label_min_examples=1,
+)  # fmt: skip
+
+
+FREE = {"price_per_million_in": 0.0, "price_per_million_out": 0.0}
+
+
+def right(text: str) -> oracles.Said:
+    label = "economy" if "rates" in text.lower() else "sport" if "match" in text.lower() or "goal" in text else "other"
+    return oracles.Said(f'{{"label": "{label}", "confidence": 0.9}}')
+
+
+def side(row: Any) -> str:
+    return "test" if row.text.startswith("Held out") else "train"
+
+
+@pytest.fixture
+def served() -> Iterator[Model]:
+    with model() as opened:
+        opened.answer = right
+        yield opened
+
+
+@pytest.fixture
+def settings(tmp_path: Path, served: Model) -> Settings:
+    """An installation with articles that nobody has labelled, some gold, and a task with a rubric."""
+    tasks = tmp_path / "tasks"
+    tasks.mkdir()
+    (tasks / "mine.yaml").write_text(yaml.safe_dump(SPEC.model_dump(mode="json", exclude_unset=True)))
+    made = load_settings(
+        data_dir=tmp_path / "data", tasks_dir=str(tasks), oracle=oracles.settings(base_url=served.url).model_dump()
+    )
+    bodies = [f"{words} {number}" for words in ("A match", "Rates rise", "Weather") for number in range(30)]
+    said: list[events.AnyEvent] = [buffers.article(f"e-{body}", f"a-{body}", body) for body in [*bodies, "Held out match"]]
+    said += [buffers.label(f"l-{number}", f"A goal {number}", "sport", task="mine") for number in range(30)]
+    with buffers.opened(made.buffer_dir, tasks={"mine": SPEC}) as buffer:
+        buffer.insert(buffers.stored(*said))
+        buffers.enrich(buffer, "articles", split=side)
+        buffers.enrich(buffer, split=side)
+    return made
+
+
+def sent(settings: Settings) -> list[events.Label]:
+    """The labels that were handed over."""
+    with closing(open_event_log(settings)) as log, closing(log.source("test", [events.TOPIC_OF_TYPE["label"]])) as source:
+        records = source.poll(timeout_s=0.0, max_events=1_000)
+    return [events.Label.model_validate_json(record.value or b"") for record in records]
+
+
+def test_nothing_is_labelled_before_both_samples_have_passed(settings: Settings, served: Model) -> None:
+    with pytest.raises(UserError):
+        oracle.label(settings, "mine", 5)
+    assert served.bodies == []
+    found = oracle.calibrate(settings, "mine")
+    assert [(one.name, one.judgement.verdict, one.judgement.reasons) for one in found.samples] == [
+        ("first", "PASS", ()), ("fresh", "PASS", ()),
+    ]  # fmt: skip
+    assert found.may_label
+    assert Counter(one.judgement.accepted.of for one in found.samples) == {40: 2}
+    asked = len(served.bodies)
+    assert asked == len(set(served.asked)), "the fresh sample has other texts"
+
+    again = oracle.calibrate(settings, "mine")
+    assert (again.may_label, len(again.samples), len(served.bodies)) == (True, 1, asked), "known answers are not asked for again"
+
+    made = oracle.label(settings, "mine", 200)
+    assert (made.labelled, made.forced, made.stopped) == (90, False, "")
+    assert made.cached == 60
+    assert len(served.bodies) == len(set(served.asked)), "no text is paid twice"
+    assert not any("Held out" in text for text in served.asked)
+
+
+def test_labels_train_with_their_weight_and_never_test(settings: Settings, tmp_path: Path) -> None:
+    oracle.label(settings, "mine", 10, force=True)
+    labels = sent(settings)
+    assert len(labels) == 10
+    assert {(one.origin, one.weight) for one in labels} == {("oracle", 0.63)}
+    weak = events.Label(
+        event_id="w-1",
+        occurred_at=buffers.NOW,
+        task="mine",
+        text=labels[0].text,
+        target={"label": "other"},
+        origin="weak",
+        weight=0.5,
+    )
+    person = buffers.label("p-1", labels[1].text, "other", task="mine")
+    with buffers.opened(settings.buffer_dir, tasks={"mine": SPEC}) as buffer:
+        buffer.insert(buffers.stored(*labels, weak, person, offset=500))
+        buffers.enrich(buffer, split=side)
+        frozen = buffer.freeze(SPEC, run_id="r", folder=tmp_path / "r", learnt=frozenset())
+        rows = {row["text"]: row for row in frozen.rows("train").to_pylist()}
+        assert not frozen.rows("test", "anchor", "corrections").num_rows
+        assert rows[str(labels[0].text)]["origin"] == "oracle", "what weighs more goes before a rule"
+        assert rows[str(labels[1].text)]["origin"] == "gold", "a person's label goes first"
+        assert len(buffer.weak_texts(SPEC, 1_000).unlabelled) == 80, "nobody is asked again, and rules leave these texts"
+        pool, _labels = buffer.asked_of_people(SPEC, audit_per_week=10)
+        assert pool is not None
+
+
+def test_force_is_recorded_and_a_changed_rubric_has_to_pass_anew(settings: Settings) -> None:
+    assert oracle.label(settings, "mine", 1, force=True).forced
+    oracle.calibrate(settings, "mine")
+    file = settings.tasks_folder / "mine.yaml"
+    file.write_text(file.read_text().replace("What is the article about?", "What is it about?"))
+    with pytest.raises(UserError):
+        oracle.label(settings, "mine", 1)
+    with closing(Ledger(settings.data_dir, Price(0, 0), Cap(0, 0))) as ledger:
+        assert [batch["forced"] for batch in ledger.batches("mine")] == [True]
+
+
+def test_a_prompt_that_was_fitted_to_the_first_sample_fails_on_the_fresh_one(settings: Settings, served: Model) -> None:
+    known: set[str] = set()
+
+    def fitted(text: str) -> oracles.Said:
+        known.update([text] if len(known) < 40 else [])
+        return right(text) if text in known else oracles.Said('{"label": "other", "confidence": 1}')
+
+    served.answer = fitted
+    found = oracle.calibrate(settings, "mine")
+    assert [one.judgement.verdict for one in found.samples] == ["PASS", "FAIL"]
+    assert not found.may_label
+    again = oracle.calibrate(settings, "mine")
+    assert (len(again.samples), again.may_label) == (1, False), "this prompt gets no second fresh sample"
+
+
+def test_a_budget_that_ends_in_the_middle_leaves_what_was_answered(settings: Settings, served: Model) -> None:
+    small = settings.model_copy(update={"oracle": settings.oracle.model_copy(update={"max_tokens": 6_000})})
+    made = oracle.label(small, "mine", 90, force=True)
+    assert 0 < made.labelled < 90
+    assert made.stopped
+    assert made.spent.tokens <= 6_000
+    assert len(sent(settings)) == made.labelled
+    assert oracle.label(settings, "mine", 90, force=True).labelled == 90
+    assert len(served.bodies) == len(set(served.asked))
+    assert len({one.event_id for one in sent(settings)}) == 90
+
+
+@pytest.mark.parametrize("changes", [{"max_cost": 0.0}, FREE, {"base_url": ""}])
+def test_without_a_limit_or_an_endpoint_nothing_is_asked(settings: Settings, changes: dict[str, Any]) -> None:
+    other = settings.model_copy(update={"oracle": settings.oracle.model_copy(update=changes)})
+    with pytest.raises(UserError):
+        oracle.label(other, "mine", 5, force=True)
+
+
+@pytest.mark.process
+def test_killed_in_the_middle_no_text_is_paid_twice(settings: Settings, served: Model) -> None:
+    arrived, hold, numbers = threading.Semaphore(0), threading.Event(), itertools.count(1)
+    under_way: set[str] = set()
+
+    def answer(text: str) -> oracles.Said:
+        if next(numbers) > 20 and not hold.is_set():
+            under_way.add(text)
+            arrived.release()
+            hold.wait(120)
+        return right(text)
+
+    served.answer = answer
+    words: Sequence[str] = ("oracle", "label", "mine", "--most", "90", "--force")
+    environment = {**os.environ, **environment_of(settings), "PERENNIAL_ORACLE__API_KEY": KEY}
+    command, root = [sys.executable, "-m", "daemon", *words], Path(__file__).parents[2]
+    child = subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _thread in range(settings.oracle.concurrency):
+        assert arrived.acquire(timeout=120), "all that were answered are noted once the next ones are asked"
+    child.kill()
+    child.wait()
+    hold.set()
+    made = oracle.label(settings, "mine", 90, force=True)
+    assert (made.labelled, made.cached) == (90, 20)
+    twice = {text for text, times in Counter(served.asked).items() if times > 1}
+    assert twice <= under_way, "what was under way is all that may be asked again"
+    assert (settings.data_dir / FILE_NAME).exists()
