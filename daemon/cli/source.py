@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,9 +44,8 @@ def rss(  # noqa: PLR0917 - each is an option of the command
     """Send the new articles of feeds; robots.txt is kept to, and what has not changed is not read again."""
     from daemon.flow import collecting  # noqa: PLC0415 - heavy
 
-    settings, limits = load_settings(), collecting.Limits(articles, int(max_mib * 2**20), pause)
-    means = collecting.Means(dry_run)
-    _again(lambda: collecting.rss(settings, urls, limits, means), every, as_json=as_json, dry_run=dry_run)
+    limits = collecting.Limits(articles, int(max_mib * 2**20), pause)
+    _again(partial(collecting.rss, load_settings(), urls, limits), every, as_json=as_json, dry_run=dry_run)
 
 
 @app.command()
@@ -61,9 +61,8 @@ def sitemap(  # noqa: PLR0917 - each is an option of the command
     """Send the new articles of news sitemaps: titles and addresses."""
     from daemon.flow import collecting  # noqa: PLC0415 - heavy
 
-    settings, limits = load_settings(), collecting.Limits(articles, int(max_mib * 2**20), pause)
-    means = collecting.Means(dry_run)
-    _again(lambda: collecting.sitemap(settings, urls, limits, means), every, as_json=as_json, dry_run=dry_run)
+    limits = collecting.Limits(articles, int(max_mib * 2**20), pause)
+    _again(partial(collecting.sitemap, load_settings(), urls, limits), every, as_json=as_json, dry_run=dry_run)
 
 
 @app.command()
@@ -84,12 +83,9 @@ def gdelt(  # noqa: PLR0917 - each is an option of the command
     from consumers.collecting.gdelt import PAUSE_S, Query  # noqa: PLC0415 - heavy
     from daemon.flow import collecting  # noqa: PLC0415 - heavy
 
-    settings, limits = load_settings(), collecting.Limits(articles, pause_s=PAUSE_S)
-    query, means = Query(" ".join(words or ()), country, theme, language), collecting.Means(dry_run)
-    _again(
-        lambda: collecting.gdelt(settings, query, limits, span=timedelta(hours=hours), means=means),
-        every, as_json=as_json, dry_run=dry_run,
-    )  # fmt: skip
+    query, limits = Query(" ".join(words or ()), country, theme, language), collecting.Limits(articles, pause_s=PAUSE_S)
+    look = partial(collecting.gdelt, load_settings(), query, limits, span=timedelta(hours=hours))
+    _again(look, every, as_json=as_json, dry_run=dry_run)
 
 
 @app.command()
@@ -103,14 +99,17 @@ def jsonl(
     """Send the articles of lines that were added to the files of a folder."""
     from daemon.flow import collecting  # noqa: PLC0415 - heavy
 
-    settings, limits, means = load_settings(), collecting.Limits(articles), collecting.Means(dry_run)
-    _again(lambda: collecting.jsonl(settings, folder, limits, means), every, as_json=as_json, dry_run=dry_run)
+    look = partial(collecting.jsonl, load_settings(), folder, collecting.Limits(articles))
+    _again(look, every, as_json=as_json, dry_run=dry_run)
 
 
-def _again(look: Callable[[], list[Collected]], every: float | None, *, as_json: bool, dry_run: bool) -> None:
+def _again(look: Callable[..., list[Collected]], every: float | None, *, as_json: bool, dry_run: bool) -> None:
     """Look once, or again and again until somebody ends it."""
+    from daemon.flow.collecting import Means  # noqa: PLC0415 - heavy
+
+    means = Means(dry_run)
     while True:
-        found = look()
+        found = look(means=means)
         if as_json:
             print_json(found)
         else:

@@ -19,7 +19,8 @@ from consumers.defence.agreement import relation
 from consumers.events.event import MAX_NOTE_CHARS
 from consumers.events.schemas import FeedbackReview, Label
 from consumers.events.targets import read_target
-from consumers.labelling.doubts import doubt as doubts_file
+from consumers.labelling import kept
+from consumers.labelling.doubts.doubt import Doubts
 from consumers.labelling.lanes import DISAGREEMENT, NEXT, Lane, SelectedBy, is_doubled
 from consumers.labelling.offers import Said
 from consumers.log.open import publish
@@ -129,7 +130,7 @@ class Desk:
 
     def _in_doubt(self, item: str, text: str) -> list[LabelRow]:
         """Return the labels of a text that the last look doubts: the one that counts, and others of the very text."""
-        doubts = doubts_file.read(self.settings.suspicious_dir, self.task.name)
+        doubts = kept.read(self.settings.suspicious_dir, Doubts, self.task.name)
         doubt = next((one for one in doubts.doubts if one.text_sha256 == item), None) if doubts is not None else None
         ids = () if doubt is None else (doubt.example_id, *doubt.beside)
         found = [label for label_id in ids if (label := self.buffer.labels.find(label_id)) is not None]

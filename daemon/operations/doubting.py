@@ -14,8 +14,9 @@ from config.settings import Settings
 from config.tasks import TaskSpec
 from config.words import counted, named
 from consumers.buffer.reader import BufferReader
+from consumers.labelling import kept
 from consumers.labelling.doubts import contradicting
-from consumers.labelling.doubts.doubt import MOST, Doubt, Doubts, Sort, ranked, write
+from consumers.labelling.doubts.doubt import MOST, Doubt, Doubts, Sort, ranked
 from consumers.labelling.doubts.labelled import READ, as_target, labelled, vectors
 from consumers.tables.lance import Snapshot
 
@@ -39,7 +40,7 @@ def look(settings: Settings, task: TaskSpec, buffer: BufferReader, *, now: datet
     doubts = Doubts(
         task=task.name, at=now, texts=texts, judged=judged, counts=dict(counts), not_judged=why, doubts=tuple(every[:MOST])
     )
-    write(settings.suspicious_dir, doubts)
+    kept.write(settings.suspicious_dir, doubts, doubts.task)
     return doubts
 
 

@@ -16,9 +16,10 @@ from config.kinds import catalog as kinds
 from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.buffer.reader import BufferReader
+from consumers.labelling import kept
 from consumers.labelling.choosing import mix
 from consumers.labelling.choosing.articles import READ, without_label
-from consumers.labelling.choosing.draw import Doubling, Draw, Pick, Scarce, write
+from consumers.labelling.choosing.draw import Doubling, Draw, Pick, Scarce
 from consumers.labelling.choosing.ways import WAYS, Way
 from consumers.labelling.doubts.labelled import as_target, embeddings, labelled
 from consumers.rows.renames import in_force
@@ -74,7 +75,7 @@ def draw(
             for text, way in mix.mixed({**by_way, "random": [*chosen, *rest]})
         ),
     )  # fmt: skip
-    write(settings.next_labels_dir, made)
+    kept.write(settings.next_labels_dir, made, made.task)
     return made
 
 

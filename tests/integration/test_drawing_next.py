@@ -15,7 +15,8 @@ from config.errors import UserError
 from config.settings import Settings, environment_of
 from config.task_files.next_labels import NextLabels
 from consumers.buffer.writer import BufferWriter
-from consumers.labelling.choosing.draw import Draw, read
+from consumers.labelling import kept
+from consumers.labelling.choosing.draw import Draw
 from consumers.rows.backlog import TextRow
 from daemon.cli.main import app
 from daemon.operations import drawing_next
@@ -63,7 +64,7 @@ def test_a_draw_mixes_scarce_diverse_uncertain_and_random_texts(tmp_path: Path) 
         made = drawing_next.draw(settings, TASK, buffer, requested=(), count=20, now=NOW)
     sides = column(tmp_path / "b", "article_enrichment", "split")
     texts = column(tmp_path / "b", "articles", "text")
-    assert read(settings.next_labels_dir, TASK.name) == made
+    assert kept.read(settings.next_labels_dir, Draw, TASK.name) == made
     assert Counter(one.way for one in made.picks) == {"uncertain": 8, "diverse": 4, "short": 4, "random": 4}
     assert made.looked_at == 105
     assert [(one.label, one.there) for one in made.scarce if one.there] == [("economy", 6)]
@@ -130,7 +131,7 @@ def test_the_command_draws_and_says_what_it_cannot(room: Newsroom, monkeypatch: 
     room.articles(["one", "two"])
     found = CliRunner().invoke(app, ["review", NAME, "--next", "5", "--json"])
     assert found.exit_code == 0
-    made = read(room.settings.next_labels_dir, NAME)
+    made = kept.read(room.settings.next_labels_dir, Draw, NAME)
     assert made is not None
     assert [found.stdout.count(one.text_sha256) for one in made.picks] == [1, 1]
     assert "only 2 texts of the 5" in found.output

@@ -14,7 +14,8 @@ from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import content_sha256
-from consumers.labelling.doubts.doubt import Doubt, ranked, read
+from consumers.labelling import kept
+from consumers.labelling.doubts.doubt import Doubt, Doubts, ranked
 from consumers.labelling.lanes import Asked
 from consumers.labelling.offers import Pool, Said
 from consumers.labelling.queue import OnTheWay, queue
@@ -71,16 +72,14 @@ def test_what_is_wrong_is_found_by_each_sign(tmp_path: Path, settings: Settings)
     with opened(tmp_path / "b") as buffer:
         fill(buffer, [*news(), *wrong])
         found = look(buffer, settings)
-        kept = read(settings.suspicious_dir, TASK.name)
+        last = kept.read(settings.suspicious_dir, Doubts, TASK.name)
     assert "contradicted" in found["turned"].sorts
     assert found["turned"].suggested == {"label": "sport"}
     assert found["twice-2"].sorts[0] == "same_text"
     assert found["twice-2"].beside == ("twice-1",)
     assert {"near_copy", "contradicted"} <= set(found["copy"].sorts)
-    assert kept is not None
-    assert kept.texts == 39
-    assert kept.judged == 39
-    assert kept.not_judged is None
+    assert last is not None
+    assert (last.texts, last.judged, last.not_judged) == (39, 39, None)
     assert [len(one.sorts) for one in found.values()] == sorted((len(one.sorts) for one in found.values()), reverse=True)
     assert b"budget" not in (settings.suspicious_dir / f"{TASK.name}.json").read_bytes(), "no text is kept"
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.task_files.sections import FeedbackPolicy
+from consumers.labelling import kept
 from consumers.labelling.choosing import draw, mix
 from consumers.labelling.choosing.ways import WAYS, Way
 from consumers.labelling.lanes import NEXT, Asked
@@ -137,14 +138,14 @@ def test_a_draw_is_kept_and_another_version_of_it_is_none(tmp_path: Path) -> Non
         scarce=(draw.Scarce(label="impact", there=10, enough=50),), doubling=draw.Doubling(texts=200, half=0.81, whole=0.84),
         without_model=None,
     )  # fmt: skip
-    draw.write(tmp_path, made)
-    assert draw.read(tmp_path, "t") == made
+    kept.write(tmp_path, made, made.task)
+    assert kept.read(tmp_path, draw.Draw, "t") == made
     assert made.gain[0] == "about 40 more of `impact` (10 of 50)"
     assert "3.0 points" in made.gain[1]
     assert "`impact`" in made.picks[0].why
-    draw.write(tmp_path, made.model_copy(update={"format_version": 2}))
-    assert draw.read(tmp_path, "t") is None
-    assert draw.read(tmp_path, "other") is None
+    (tmp_path / "t.json").write_text(made.model_dump_json().replace('"format_version":1', '"format_version":2'))
+    assert kept.read(tmp_path, draw.Draw, "t") is None
+    assert kept.read(tmp_path, draw.Draw, "other") is None
 
 
 def test_the_last_doubling_is_measured_on_texts_that_no_head_has_seen() -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from config.files.durable import write_atomic
 from config.words import counted
 from consumers.labelling.choosing.ways import Way
-
-FORMAT_VERSION = 1
 
 
 class Pick(BaseModel):
@@ -74,7 +71,7 @@ class Draw(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format_version: int = FORMAT_VERSION
+    format_version: Literal[1] = 1
     task: str
     at: datetime
     looked_at: int
@@ -91,23 +88,3 @@ class Draw(BaseModel):
         """What more labels may bring, in words."""
         told = [one.words for one in self.scarce]
         return (*told, *([self.doubling.words] if self.doubling is not None else ()))
-
-
-def file_of(folder: Path, task: str) -> Path:
-    """Return where the last draw of a task is kept."""
-    return folder / f"{task}.json"
-
-
-def write(folder: Path, draw: Draw) -> None:
-    """Keep a draw in the place of the last."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(file_of(folder, draw.task), draw.model_dump_json(indent=1).encode())
-
-
-def read(folder: Path, task: str) -> Draw | None:
-    """Return the last draw of a task; None where there was none, or another version wrote it."""
-    try:
-        found = Draw.model_validate_json(file_of(folder, task).read_bytes())
-    except (OSError, ValidationError):
-        return None
-    return found if found.format_version == FORMAT_VERSION else None

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from config.files.durable import write_atomic
+from pydantic import BaseModel, ConfigDict
 
 Sort = Literal["same_text", "near_copy", "contradicted"]
-FORMAT_VERSION = 1
 MOST = 2_000
 """So many are kept, the worst first; all are counted."""
 
@@ -42,7 +38,7 @@ class Doubts(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format_version: int = FORMAT_VERSION
+    format_version: Literal[1] = 1
     task: str
     at: datetime
     texts: int
@@ -74,22 +70,3 @@ def _both(one: Doubt, other: Doubt) -> Doubt:
             "beside": tuple(dict.fromkeys((*first.beside, *second.beside))),
         }
     )
-
-
-def file_of(folder: Path, task: str) -> Path:
-    """Return where the last look at a task is kept."""
-    return folder / f"{task}.json"
-
-
-def write(folder: Path, doubts: Doubts) -> None:
-    """Keep what a look found, in the place of the last."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(file_of(folder, doubts.task), doubts.model_dump_json(indent=1).encode())
-
-
-def read(folder: Path, task: str) -> Doubts | None:
-    """Return what the last look at a task found; None where there was none, or another version wrote it."""
-    try:
-        return Doubts.model_validate_json(file_of(folder, task).read_bytes())
-    except (OSError, ValidationError):
-        return None

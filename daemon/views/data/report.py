@@ -173,13 +173,14 @@ def leak_in_words(leak: Leaking) -> str:
 def read(buffer: BufferReader, task: TaskSpec, settings: Settings, *, now: datetime, near: bool = True) -> DataReport:
     """Return the report. Memory: some tens of bytes a row; with `near`, also the beginnings of 11,000 texts."""
     from consumers.holdings import across, columns, findings  # noqa: PLC0415 - load LanceDB and scipy
-    from consumers.labelling.doubts import doubt  # noqa: PLC0415 - likewise
+    from consumers.labelling import kept  # noqa: PLC0415 - likewise
+    from consumers.labelling.doubts.doubt import Doubts  # noqa: PLC0415 - likewise
 
     with buffer.looked_at(columns.READ) as tables:
         held = columns.read(tables, task)
         found = across.near_across(tables, task.name) if near else None
     effect = policy.read(buffer, task)
-    doubts = doubt.read(settings.suspicious_dir, task.name)
+    doubts = kept.read(settings.suspicious_dir, Doubts, task.name)
     labels = _parts(held, held.labels, held.by_label)
     sources = _parts(held, held.sources, held.by_source)
     return DataReport(

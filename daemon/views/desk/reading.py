@@ -12,10 +12,10 @@ from config.kinds import catalog as kinds
 from config.kinds.kind import HasForm
 from config.settings import Settings
 from config.tasks import TaskSpec
-from consumers.labelling import agreement
+from consumers.labelling import agreement, kept
 from consumers.labelling import queue as queues
-from consumers.labelling.choosing import draw as draws
-from consumers.labelling.doubts import doubt as doubts_file
+from consumers.labelling.choosing.draw import Draw
+from consumers.labelling.doubts.doubt import Doubts
 from consumers.labelling.lanes import DISAGREEMENT, LANES, NEXT, SUSPICIOUS, Asked, Item, Lane
 from consumers.labelling.offers import BySaid, Next, Pool, Requested, Said
 from daemon.views import pairs
@@ -99,7 +99,7 @@ def see(task: TaskSpec, annotator: str, *, registry: Registry, buffer: BufferRea
     requested = [
         Requested(one.request_id, one.text_sha256) for one in registry.pools.asked(task.name) if one.text_sha256 is not None
     ]
-    draw = draws.read(settings.next_labels_dir, task.name)
+    draw = kept.read(settings.next_labels_dir, Draw, task.name)
     whole = replace(
         queues.with_what_is_on_the_way(pool, way), requested=requested, doubted=_doubted(task.name, done, settings),
         next=[] if draw is None else [Next(one.text_sha256, one.way == "random", one.why) for one in draw.picks],
@@ -110,7 +110,7 @@ def see(task: TaskSpec, annotator: str, *, registry: Registry, buffer: BufferRea
 
 def _doubted(task: str, done: Sequence[Done], settings: Settings) -> list[str]:
     """Return the texts whose labels the last look doubted and nobody has answered since, the worst first."""
-    doubts = doubts_file.read(settings.suspicious_dir, task)
+    doubts = kept.read(settings.suspicious_dir, Doubts, task)
     if doubts is None:
         return []
     answered = {one.text_sha256 for one in done if one.lane == SUSPICIOUS and one.did == "label" and one.at >= doubts.at}
