@@ -129,7 +129,8 @@ def test_both_answers_to_every_held_out_row_are_kept(first: tuple[JobSpec, int, 
     spec = first[0]
     scores = pq.read_table(spec.run_dir / job_spec.SCORES_FILE)
     assert scores.column_names == [
-        "example_id", "role", "story_id", "document_id", "event_time", "language", "source", "gold", "candidate", "opponent",
+        "example_id", "role", "story_id", "document_id", "event_time", "language", "source", "length", "gold", "candidate",
+        "opponent",
     ]  # fmt: skip
     assert scores["role"].to_pylist() == ["test"] * 40 + ["anchor"] * 6
     assert set(scores["opponent"].to_pylist()) == {'{"spans": []}'}
