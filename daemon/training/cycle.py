@@ -222,7 +222,9 @@ class Cycle:
         before = self._registry.versions.get(champion.version) if champion else None
         full = run.full or before is None or not warm_start.is_allowed(before, task)
         task, teacher = teachers.chosen(task, before, refresh=run.refresh and not full)
-        holding_out.retire(self._buffer, self._registry, self._tasks(), self._settings.enrich)
+        if not run.refresh:
+            # It reads every test row; a refresh is to take seconds.
+            holding_out.retire(self._buffer, self._registry, self._tasks(), self._settings.enrich)
         holding_out.hold_out_more(self._buffer, self._registry, task, self._settings.enrich.test_fraction)
         # A refresh from features needs no embeddings beside these.
         whole = not run.refresh or full or not refreshes_from_features(task.kind, task.backend)
