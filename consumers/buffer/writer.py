@@ -180,10 +180,14 @@ class BufferWriter(BufferReader):
 
     def withdraw_weak_labels(self) -> int:
         """Take weak labels that hold no more out of training; returns how many there were. Durable."""
+        with self._lock:
+            due = self._withdrawn.due()
+        if not due:
+            # Enrichment asks with every batch: it does not wait for a compaction to learn that there is nothing to do.
+            return 0
         with self._upkeep.changing(*ENRICHMENT_OF.values()), self._lock, self._made_durable():
             self._check_writing()
-            due = self._withdrawn.due()
-            return self._enrichment.take_out(due) if due else 0
+            return self._enrichment.take_out(due)
 
     def release(self, row_ids: Sequence[str]) -> int:
         """Let labels train that were withheld while a pair of models was open; returns how many. Durable."""
