@@ -14,11 +14,11 @@ import pytest
 
 from config.errors import UserError
 from consumers.labelling.oracle import endpoint as endpoints
-from consumers.labelling.oracle import prompts
+from consumers.labelling.oracle import forgetting, prompts
 from consumers.labelling.oracle.answers import Said
 from consumers.labelling.oracle.asking import Oracle, Pace, Result, Text, backoff_s
 from consumers.labelling.oracle.endpoint import Endpoint
-from consumers.labelling.oracle.ledger import FILE_NAME, Cap, Ledger, Price
+from consumers.labelling.oracle.ledger import FILE_NAME, Cap, Ledger, Price, Sample
 from consumers.labelling.oracle.problems import Problem
 from tests.support import oracles
 from tests.support.oracles import KEY, Model, model, task
@@ -238,6 +238,29 @@ def test_the_file_holds_no_text(asking: Asking, tmp_path: Path) -> None:
     assert "mayor" not in dump
     assert "secret" not in dump
     assert KEY not in dump
+
+
+def test_texts_that_are_erased_leave_the_file_and_what_they_cost_stays(asking: Asking, tmp_path: Path) -> None:
+    gone, stays = "c" * 64, "d" * 64
+    asking(Text(gone, "One"), Text(stays, "Another"))
+    examples = [{"text_sha256": sha, "why": "edge"} for sha in (gone, stays)]
+    with closing(Ledger(tmp_path, Price(1, 1), NO_CAP)) as ledger:
+        ledger.note_sample("mine", "p", Sample("first", 0, "PASS", {"examples": examples}), [gone, stays])
+        spent = ledger.spent()
+        assert forgetting.keep_texts(tmp_path, {stays}) == 1
+        assert forgetting.keep_texts(tmp_path, {stays}) == 0
+        assert (ledger.spent(), ledger.sampled("mine")) == (spent, {stays})
+        found = ledger.sample("mine", "p", "first")
+    assert found is not None
+    assert (found.verdict, found.report["examples"]) == ("PASS", examples[1:])
+    content = (tmp_path / FILE_NAME).read_bytes()
+    assert gone.encode() not in content
+    assert stays.encode() in content
+
+
+def test_nothing_is_forgotten_where_nobody_asked(tmp_path: Path) -> None:
+    assert forgetting.keep_texts(tmp_path, ()) == 0
+    assert not (tmp_path / FILE_NAME).exists()
 
 
 def test_batches_and_whether_they_were_forced_are_kept(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ from consumers.labelling.oracle.problems import Problem, What
 
 FILE_NAME = "oracle.db"
 _LOCK_NAME = "oracle.lock"
-_FORMAT = 1
-_SCHEMA = """
+FORMAT = 1
+SCHEMA = """
 CREATE TABLE answers (
     prompt_sha256 TEXT NOT NULL, text_sha256 TEXT NOT NULL, tries INTEGER NOT NULL, target TEXT, confidence REAL,
     what TEXT, message TEXT, at TEXT NOT NULL, PRIMARY KEY (prompt_sha256, text_sha256)
@@ -115,7 +115,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._held = _alone(data_dir / _LOCK_NAME)
         try:
-            self._connection = open_file(self._path, schema=_SCHEMA, format_version=_FORMAT)
+            self._connection = open_file(self._path, schema=SCHEMA, format_version=FORMAT)
         except BaseException:
             os.close(self._held)
             raise

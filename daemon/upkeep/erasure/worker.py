@@ -21,6 +21,7 @@ from consumers.enrichment.feature_store import FeatureStore
 from consumers.erasure.requests import Erasure, Erasures
 from consumers.erasure.tombstones import is_erase_request, names_in
 from consumers.events.schemas import FEEDBACK_TOPIC, Retrain, to_bytes
+from consumers.labelling.oracle import forgetting as oracle
 from consumers.log.protocols import EventLog, Position
 from daemon.flow.accepted import AcceptedFeedback
 from daemon.telemetry.metrics import DaemonMetrics
@@ -126,8 +127,9 @@ class Eraser:
             return
         if numbers != self._gone_from_tables:
             rows = self._buffer.erase()
-            features = self._features.keep_texts(self._buffer.text_hashes())
-            log.info("erasure.rows_removed", erasures=numbers, rows=rows, features=features)
+            texts = self._buffer.text_hashes()
+            features, answers = self._features.keep_texts(texts), oracle.keep_texts(self._settings.data_dir, texts)
+            log.info("erasure.rows_removed", erasures=numbers, rows=rows, features=features, oracle=answers)
             self._clear_log_and_letters()
             self._gone_from_tables = numbers
         erased = self._erasures.work("example")
