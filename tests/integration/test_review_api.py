@@ -48,7 +48,7 @@ def test_answers_over_http_decide_between_two_models(news: Undecided) -> None:
         assert all(item["request"].startswith(f"pool-{run.run_id}-") for item in desk["items"])
         # Nothing that is sent says what a model says, or in which stratum a text lies.
         assert {name for item in desk["items"] for name in item} == {
-            "item", "lane", "request", "text", "chars", "article_id", "event_time", "said", "held", "yours",
+            "item", "lane", "request", "text", "chars", "article_id", "event_time", "said", "held", "yours", "why",
         }  # fmt: skip
         unsure, *others = desk["items"]
         told = client.post("/v1/review", json={**ASK, "item": unsure["item"], "annotator": "anna", "cannot_tell": True})
