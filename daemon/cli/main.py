@@ -11,43 +11,15 @@ import typer
 
 from config.errors import PerennialError, UserError
 from config.files.private import keep_private, refusal
-from daemon.cli import (
-    anchors,
-    backups,
-    bootstrap,
-    correcting,
-    data,
-    dead_letters,
-    erasure,
-    evaluating,
-    explaining,
-    feedback,
-    handing,
-    history,
-    importing,
-    init,
-    inspect,
-    keys,
-    labels,
-    lineage,
-    models,
-    notify,
-    operate,
-    oracle,
-    pausing,
-    report,
-    review,
-    runs,
-    simulating,
-    source,
-    status,
-    top,
-    topics,
-    train,
-    verifying,
-    weak,
-)
+from daemon.cli.data import dead_letters, importing, source, topics
+from daemon.cli.data import group as data
+from daemon.cli.labelling import correcting, feedback, labels, oracle, review, weak
+from daemon.cli.models import anchors, evaluating, handing, lineage, verifying
+from daemon.cli.models import versions as models
+from daemon.cli.operations import backups, erasure, history, inspect, keys, notify, status, top
 from daemon.cli.output import Console, say
+from daemon.cli.starting import bootstrap, init, operate
+from daemon.cli.training import explaining, pausing, report, runs, simulating, train
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2

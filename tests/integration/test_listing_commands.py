@@ -18,8 +18,9 @@ from typer.testing import CliRunner
 from config.settings import Settings, environment_of
 from consumers.log.kafka import topics
 from consumers.log.kafka.topics import TopicState
-from daemon.cli import models, output
+from daemon.cli import output
 from daemon.cli.main import app
+from daemon.cli.models import versions as models
 from daemon.serving.service import Service
 from tests.support import inhabited
 from tests.support.cycles import NAME

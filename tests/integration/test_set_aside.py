@@ -22,7 +22,7 @@ from consumers.defence import conflicts
 from consumers.enrichment.enrich import Enricher
 from consumers.events.schemas import AnyEvent
 from consumers.rows import ledger, set_aside
-from daemon.cli import dead_letters
+from daemon.cli.data import dead_letters
 from tests.support.buffers import (
     ENTITIES,
     FEEDBACK,

@@ -14,7 +14,7 @@ from config.errors import UserError
 from config.settings import Settings, load_settings
 from consumers.events import schemas as events
 from consumers.log.embedded.log import EmbeddedLog
-from daemon.cli.status import print_status
+from daemon.cli.operations.status import print_status
 from daemon.process import presence, probe
 from daemon.process.probe import Computing
 from daemon.training.triggers import Trigger

@@ -10,7 +10,8 @@ import pytest
 from rich.text import Text
 
 from config.words import printable
-from daemon.cli import models, output
+from daemon.cli import output
+from daemon.cli.models import versions as models
 from daemon.cli.output import print_json, table
 from registry.reports.cards import Section
 from registry.versions import Lineage

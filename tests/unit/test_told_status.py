@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from consumers.training_set.held_out_share import held_out_share
-from daemon.cli.status import print_status
+from daemon.cli.operations.status import print_status
 from daemon.views.alerts import Alert
 from daemon.views.feedback import Alarm, Standings
 from daemon.views.flow import Backlog

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from config.errors import UserError
-from daemon.cli.top import screen_of, top
+from daemon.cli.operations.top import screen_of, top
 from daemon.views.alerts import Alert
 from daemon.views.models.runs import Ended, Progress, UnderWay
 from daemon.views.status import Status

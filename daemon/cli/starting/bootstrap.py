@@ -10,7 +10,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from config.errors import UserError
 from config.words import counted, printable
-from daemon.cli import completing, reading, weak
+from daemon.cli import completing, reading
+from daemon.cli.labelling import weak
 from daemon.cli.output import AsJson, console, print_json, say
 from daemon.cli.settings import load_settings
 
@@ -121,7 +122,7 @@ class _Shown:
     """A line on a terminal; elsewhere each new step, on standard error."""
 
     def __init__(self, task: str, *, quiet: bool) -> None:
-        from daemon.cli.train import Shown  # noqa: PLC0415 - its bar shows the run
+        from daemon.cli.training.train import Shown  # noqa: PLC0415 - its bar shows the run
 
         self._task = task
         self._quiet = quiet

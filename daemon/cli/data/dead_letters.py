@@ -11,8 +11,8 @@ import typer
 
 from config.errors import DeadLetterError, UserError
 from config.words import counted
+from daemon.cli.actor import ACTOR
 from daemon.cli.output import AsJson, console, print_json, say, table
-from daemon.cli.pausing import ACTOR
 from daemon.cli.settings import load_settings
 from daemon.views import opening
 

@@ -15,6 +15,7 @@ import typer
 from config.errors import UserError
 from config.words import counted
 from daemon.cli import completing, reading
+from daemon.cli.actor import ACTOR
 from daemon.cli.output import AsJson, console, print_json, say, table
 from daemon.cli.settings import load_settings
 from daemon.views import opening
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Model versions and the champion.", no_args_is_help=True)
 
-_ACTOR = "operator"
 _BY_HAND = "promoted by hand"
 _SHA256 = re.compile("[0-9a-f]{64}")
 _HASH_SHOWN = 12
@@ -146,7 +146,7 @@ def promote(
         message = "--force needs --reason: say in a few words why; the history keeps it. Nothing was changed"
         raise UserError(message)
     with opening.registry(load_settings()) as registry:
-        alias = promotion.promote_by_hand(registry, version, actor=_ACTOR, reason=reason, force=force)
+        alias = promotion.promote_by_hand(registry, version, actor=ACTOR, reason=reason, force=force)
     say(f"{alias.version} is the champion of {alias.task}; serving follows within seconds")
 
 
@@ -160,7 +160,7 @@ def rollback(
     from registry import promotion  # noqa: PLC0415 - heavy
 
     with opening.registry(load_settings()) as registry:
-        alias = promotion.rollback(registry, task, to=to, actor=_ACTOR, reason=reason)
+        alias = promotion.rollback(registry, task, to=to, actor=ACTOR, reason=reason)
     say(f"{alias.version} is the champion of {task} again; serving follows within seconds")
 
 
@@ -170,7 +170,7 @@ def pin(task: TaskName, reason: Reason = "pinned by hand") -> None:
     from registry import promotion  # noqa: PLC0415 - heavy
 
     with opening.registry(load_settings()) as registry:
-        alias = promotion.pin(registry, task, actor=_ACTOR, reason=reason)
+        alias = promotion.pin(registry, task, actor=ACTOR, reason=reason)
     say(f"{alias.version} stays the champion of {task} until `perennial models unpin {task}`")
 
 
@@ -180,7 +180,7 @@ def unpin(task: TaskName, reason: Reason = "unpinned by hand") -> None:
     from registry import promotion  # noqa: PLC0415 - heavy
 
     with opening.registry(load_settings()) as registry:
-        alias = promotion.unpin(registry, task, actor=_ACTOR, reason=reason)
+        alias = promotion.unpin(registry, task, actor=ACTOR, reason=reason)
     say(f"{alias.version} can be replaced again")
 
 

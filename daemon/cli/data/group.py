@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from daemon.cli import rows
-from daemon.cli.clean import policy, report, suspicious
+from daemon.cli.data import policy, report, rows, suspicious
 
 app = typer.Typer(
     help="What the buffer holds for a task, how fit it is to learn from, and its rows for others.", no_args_is_help=True

@@ -14,8 +14,8 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from config.errors import UserError
 from config.words import counted, moment, printable
 from daemon.cli import completing, reading
+from daemon.cli.actor import ACTOR
 from daemon.cli.output import AsJson, console, print_json, say, table
-from daemon.cli.pausing import ACTOR
 from daemon.cli.settings import load_settings
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import typer
 
 from config.clock import utc_now
 from config.errors import UserError
+from daemon.cli.actor import ACTOR
 from daemon.cli.output import AsJson, print_json, say, table
-from daemon.cli.pausing import ACTOR
 from daemon.cli.settings import load_settings
 
 User = Annotated[str | None, typer.Option(help="Id of the user.")]

@@ -7,12 +7,11 @@ from typing import Annotated
 import typer
 
 from daemon.cli import completing
+from daemon.cli.actor import ACTOR
 from daemon.cli.output import say
 from daemon.cli.settings import load_settings
 from daemon.views import opening
 
-ACTOR = "operator"
-"""Who did what a command did, as the history tells it."""
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Task name.", autocompletion=completing.tasks)]
 
 

@@ -10,8 +10,8 @@ import typer
 
 from config.clock import MAX_DAYS, utc_now
 from config.errors import UserError
+from daemon.cli.actor import ACTOR
 from daemon.cli.output import AsJson, console, print_json, table
-from daemon.cli.pausing import ACTOR
 from daemon.cli.settings import load_settings
 
 if TYPE_CHECKING:

@@ -1,1 +1,0 @@
-"""The commands that look at a task's data: what it holds, what rules leave out, which labels are in doubt."""

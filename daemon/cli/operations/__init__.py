@@ -1,0 +1,1 @@
+"""Commands of whoever keeps the installation running: status, history, keys, backups, erasure."""

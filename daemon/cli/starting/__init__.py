@@ -1,0 +1,1 @@
+"""Commands to begin with: a task file, a first champion, and the processes that run."""
