@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from config.errors import UserError
 from config.words import printable
+from daemon.cli import grouped
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -114,28 +112,8 @@ class Reading:
         )  # fmt: skip
 
 
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command that has an option for each field of `Reading`, and hands them over as its argument `how`.
-
-    An option of the command's own with the name of a field stays the command's.
-    """
-    options = get_type_hints(Reading, include_extras=True)
-    asked = inspect.signature(command, eval_str=True)
-    parameters = [one for one in asked.parameters.values() if one.name != "how"]
-    added = [field for field in fields(Reading) if field.name not in asked.parameters]
-    parameters += [
-        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=options[field.name])
-        for field in added
-    ]
-
-    @wraps(command)
-    def run(**given: Any) -> None:  # noqa: ANN401 - typer hands over what the options say
-        how = Reading(**{field.name: given.pop(field.name) for field in added})
-        command(**given, how=how)
-
-    run.__signature__ = asked.replace(parameters=parameters)  # type: ignore[attr-defined]  # what `inspect` and typer read
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
-    return run
+with_options = grouped.with_options(how=Reading)
+"""Gives a command an option for each field of `Reading`, and hands them over as its argument `how`."""
 
 
 def _check_choices(format_: str | None, nested: str) -> None:

@@ -216,9 +216,11 @@ class _Lines:
         self.name = str(path.resolve())
         self._path = path
 
-    def items(self, place: Place, told: Collected) -> Given:  # noqa: ARG002 - as every source
+    def items(self, place: Place, told: Collected) -> Given:
         # A file that was replaced by a shorter one is read from its beginning.
-        start = place.offset if place.offset <= self._path.stat().st_size else 0
+        size = self._path.stat().st_size
+        start = place.offset if place.offset <= size else 0
+        told.unchanged = 0 < start == size
         for line in folders.lines(self._path, start):
             yield line.found, Place(offset=line.ends)
 

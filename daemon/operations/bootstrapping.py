@@ -6,9 +6,9 @@ Each step looks at what is there already, so a second run goes on where the firs
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from config.errors import RunFailedError, UserError
@@ -20,6 +20,7 @@ from consumers.buffer.open import open_reader
 from consumers.buffer.reader import BufferReader
 from consumers.formats.importing import Import
 from consumers.log.open import open_event_log
+from daemon.flow.collecting import Collected, Means
 from daemon.flow.groups import CONSUMERS
 from daemon.operations import importing, training_now, weak_labels
 from daemon.operations.weak_labels import Applied, Look
@@ -34,7 +35,9 @@ ACTOR = "perennial bootstrap"
 _WAIT_S = 0.3
 _LIMIT_S = 300.0
 """Loading an encoder takes half a minute on a busy machine."""
-Step = Literal["importing", "reading", "enriching", "labelling"]
+Collect = Callable[[Means], Sequence[Collected]]
+"""Reads sources once."""
+Step = Literal["collecting", "importing", "reading", "enriching", "labelling"]
 
 
 class Watch(training_now.Watch, Protocol):
@@ -42,6 +45,10 @@ class Watch(training_now.Watch, Protocol):
 
     def does(self, step: Step, share: float | None, left: int = 0) -> None:
         """A step before the run is under way; `share` of it is done, and so many texts are left."""
+        ...
+
+    def collected(self, found: Sequence[Collected]) -> None:
+        """The sources were read."""
         ...
 
     def labelled(self, seen: Look, applied: Applied) -> None:
@@ -67,13 +74,20 @@ class Outcome:
     test_rows: int
     """Held-out labels of people that decided, or would have."""
     test_rows_needed: int
+    sources: Sequence[Collected] = ()
+    """What each source gave, where sources were read."""
 
 
-def bootstrap(settings: Settings, name: str, files: Sequence[Import], *, promote: bool, watch: Watch) -> Outcome:
+def bootstrap(
+    settings: Settings, name: str, files: Sequence[Import], *, promote: bool, watch: Watch, collect: Collect | None = None
+) -> Outcome:  # fmt: skip
     """Carry it all out and return what came of it; a daemon that runs does its part, else one in this process.
 
+    `collect` reads sources of articles. What is wrong with some of them holds up no other, and is told in the outcome.
+
     With `promote`, a first version that no held-out label can judge becomes the champion all the same, and the history says so.
-    Raises `UserError` for a task without rules or one that is paused, and where the rules label nothing.
+    Raises `UserError` for a task without rules or one that is paused, where sources bring nothing at all, and where the rules
+    label nothing or too little to learn from.
     """
     task = weak_labels.task_with_rules(settings, name)
     training_now.quiet_log(settings)
@@ -86,18 +100,21 @@ def bootstrap(settings: Settings, name: str, files: Sequence[Import], *, promote
         for found in files:
             sent = importing.send(settings, found, rate=None, progress=lambda share: watch.does("importing", share))
             new, known = new + sent.new, known + sent.known
+        sources = _collected(collect, name, watch) if collect is not None else ()
+        new, known = new + sum(one.sent for one in sources), known + sum(one.known for one in sources)
         check = training_now.nothing_to_check
         if leader.of(registry).holder is None:
             check = stack.enter_context(training_now.DaemonHere(settings)).check
         _until_enriched(settings, check, watch)
         seen = weak_labels.look(settings, name, lambda share: watch.does("labelling", share))
-        if not seen.figures.labelled:
-            raise UserError(_nothing_labelled(seen))
+        if why := _too_little(seen):
+            raise UserError(why + (_MORE if collect is not None else ""))
         applied = weak_labels.apply(settings, seen)
         watch.labelled(seen, applied)
         changed = bool(applied.new or applied.withdrawn)
         run = _run(settings, registry, name, check, watch, changed=changed)
-        return _promoted(registry, task, run, promote=promote, imported=(new, known), seen=seen, applied=applied)
+        found = _promoted(registry, task, run, promote=promote, imported=(new, known), seen=seen, applied=applied)
+        return replace(found, sources=sources)
 
 
 def _run(
@@ -199,6 +216,49 @@ class _Backlog:
             self._buffer.close()
 
 
-def _nothing_labelled(seen: Look) -> str:
-    told = "; ".join(seen.figures.warnings[:3])
-    return f"the rules of task {seen.task.name} label none of {counted(seen.figures.texts, 'text')}; nothing was trained. {told}"
+def _collected(collect: Collect, name: str, watch: Watch) -> Sequence[Collected]:
+    """Read the sources. Raises `UserError` where nothing of them can be used, before anything is waited for."""
+    watch.does("collecting", None)
+    found = collect(Means())
+    watch.collected(found)
+    if any(one.sent or one.known or one.unchanged for one in found):
+        return found
+    stored = f"`perennial bootstrap {name}` without --source goes on with the articles that are stored"
+    if not found:
+        message = f"the folder has no file that ends in .jsonl or .ndjson; nothing was trained. {stored}"
+    elif all(one.error for one in found):
+        told = "; ".join(f"{one.source}: {one.error}" for one in found)
+        message = f"no source could be read ({told}); nothing was trained. Run this command again later; {stored}"
+    elif any(one.read for one in found):
+        told = "; ".join(f"{one.source}: {'; '.join(one.examples)}" for one in found if one.unusable)
+        message = f"the sources have no item that can be used as an article ({told}); nothing was trained. {stored}"
+    else:
+        told = ", ".join(one.source for one in found if not one.error)
+        message = f"there is no article now in {told}; nothing was trained. Name other sources, or wait for more; {stored}"
+    raise UserError(message)
+
+
+def _too_little(seen: Look) -> str:
+    """Return why nothing can be learnt from what rules label, where no person's label helps; empty where it can."""
+    figures, task = seen.figures, seen.task
+    told = "; ".join(figures.warnings[:3])
+    if not figures.labelled:
+        return f"the rules of task {task.name} label none of {counted(figures.texts, 'text')}; nothing was trained. {told}"
+    if figures.gold or task.kind == "signals":
+        # Tags of signals have scores: few texts of one are learnt with those of others.
+        return ""
+    least, needed = task.new_label_min_examples, 2 if task.kind == "classification" else 1
+    enough = [name for name, texts in figures.labels.items() if texts >= (1 if name in task.label_names else least)]
+    if len(enough) >= needed:
+        return ""
+    labels = ", ".join(f"{name} {texts}" for name, texts in figures.labels.items())
+    return (
+        f"too few articles: the rules of task {task.name} label {figures.labelled} of {figures.texts} texts ({labels}); "
+        f"a model needs {counted(needed, 'label')} with {counted(least, 'text')} or more; nothing was trained. {told}"
+    )
+
+
+_MORE = (
+    ". What was read is kept: run this command again once the sources have more, name further ones, or import files "
+    "(`perennial import`)"
+)

@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from config.errors import UserError
 from consumers.labelling.weak.figures import figures
 from consumers.labelling.weak.labelling import find, label
 from consumers.labelling.weak.stored import Changes, changes
+from daemon.cli.main import app
+from daemon.cli.starting import bootstrap as bootstrap_command
+from daemon.flow.collecting import Collected, Means
 from daemon.operations import bootstrapping, training_now
 from daemon.operations.bootstrapping import Outcome, bootstrap
 from daemon.operations.weak_labels import Applied, Look
 from daemon.process.leader import Leader
+from tests.integration.test_collecting import SITEMAP, rss, serving
 from tests.support import weak
 from tests.support.cycles import NAME, World, better, task
 from trainers.job.spec import JobResult, JobSpec
@@ -30,6 +35,8 @@ class Silent:
         self.looks: list[Look] = []
 
     def does(self, step: str, share: float | None, left: int = 0) -> None: ...
+
+    def collected(self, found: Any) -> None: ...
 
     def labelled(self, seen: Look, applied: Applied) -> None:
         self.looks.append(seen)
@@ -47,7 +54,7 @@ def unjudged(spec: JobSpec, *, rows: int = 0, gain: float = 0.0) -> JobResult:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with World(tmp_path, task(weak_labels=RULES), train=unjudged, keep_runs=3) as made:
+    with World(tmp_path, task(weak_labels=RULES, new_label_min_examples=1), train=unjudged, keep_runs=3) as made:
         yield made
 
 
@@ -146,3 +153,111 @@ def test_rules_that_label_nothing_train_nothing(world: World, asked: Callable[..
 def test_a_task_without_rules_is_refused_before_anything_is_imported(world: World) -> None:
     with pytest.raises(UserError, match="has no rules"):
         bootstrap(world.settings, "news-topics", [], promote=True, watch=Silent())
+
+
+def failed(source: str, *, sent: int = 0) -> Collected:
+    return Collected(source, read=sent, sent=sent, error="it does not answer")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([], "no file that ends in"),
+        ([failed("a"), failed("b")], "no source could be read"),
+        ([Collected("a")], "there is no article now in a"),
+        ([Collected("a", read=2, unusable=2, examples=["x: it has no title"])], "no item that can be used"),
+    ],
+)
+def test_sources_that_bring_nothing_train_nothing(
+    world: World, asked: Callable[..., Outcome], given: list[Collected], told: str
+) -> None:
+    with pytest.raises(UserError, match=told):
+        asked(collect=lambda _means: given)
+    assert world.registry.runs.list() == []
+
+
+def test_a_source_that_fails_midway_holds_up_nothing_and_is_told(asked: Callable[..., Outcome]) -> None:
+    found = [failed("a", sent=3), Collected("b", read=2, sent=1, known=1)]
+    outcome = asked(collect=lambda _means: found)
+    assert (outcome.promoted, outcome.sources) == ("bootstrap", found)
+    assert (outcome.imported, outcome.known) == (4, 1)
+
+
+def test_too_few_articles_are_said_with_what_is_missing(
+    world: World, asked: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = world.tasks[NAME].model_copy(update={"new_label_min_examples": 3})
+    found = find(spec, weak.texts("A match", "Another match", "Third match", "Rates rise"))
+    labelled = label(found)
+    few = Look(spec, figures(found, labelled), changes(spec, labelled.labels, []))
+    monkeypatch.setattr(bootstrapping.weak_labels, "look", lambda *_all: few)
+    with pytest.raises(UserError, match=r"too few articles: .*\(sport 3, economy 1\).*run this command again once the sources"):
+        asked(collect=lambda _means: [Collected("a", sent=4)])
+    with pytest.raises(UserError, match="too few articles"):
+        asked()
+    assert world.registry.runs.list() == []
+    with_people = find(spec, weak.texts("A match", "Rates rise", gold={"A goal": {"label": "sport"}}))
+    seen = label(with_people)
+    enough = Look(spec, figures(with_people, seen), changes(spec, seen.labels, []))
+    monkeypatch.setattr(bootstrapping.weak_labels, "look", lambda *_all: enough)
+    assert asked().run is not None, "labels of people may be enough"
+
+
+class _ReachedError(Exception):
+    """The command has come to the operation."""
+
+
+@pytest.fixture
+def command(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Run the command up to its operation, and return what its source gives there; None: it reads none."""
+
+    def operation(_settings: Any, _name: str, files: Any, *, collect: Any = None, **_more: Any) -> Outcome:
+        kept.append(collect(Means(sleep=lambda _s: None)) if collect else None)
+        raise _ReachedError
+
+    def run(*words: str) -> Any:
+        result = CliRunner().invoke(app, ["bootstrap", NAME, *words])
+        if isinstance(result.exception, _ReachedError):
+            return kept[-1]
+        assert isinstance(result.exception, UserError), result.output
+        return str(result.exception)
+
+    kept: list[Any] = []
+    monkeypatch.setattr(bootstrap_command, "load_settings", lambda: world.settings)
+    monkeypatch.setattr(bootstrapping, "bootstrap", operation)
+    monkeypatch.setattr(bootstrapping.weak_labels, "task_with_rules", lambda _settings, _name: world.tasks[NAME])
+    return run
+
+
+def test_the_command_reads_feeds_sitemaps_and_folders(command: Callable[..., Any], tmp_path: Path) -> None:
+    folder = tmp_path / "crawl"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text('{"title": "One"}\n{"title": "Two"}\n')
+    with serving() as site:
+        feed, broken = site.put("/rss", rss(1, 2, 3)), site.put("/gone", b"", status=410)
+        found = command("--source", "rss", "--pause", "0", "--articles", "2", feed, broken)
+        assert [(one.source, one.sent, bool(one.error)) for one in found] == [(feed, 2, False), (broken, 0, True)]
+        [found] = command("--source", "sitemap", "--pause", "0", site.put("/map.xml", SITEMAP.encode()))
+        assert found.sent == 1
+    [found] = command("--source", "jsonl", str(folder))
+    assert found.sent == 2
+    [again] = command("--source", "jsonl", str(folder))
+    assert (again.sent, again.unchanged) == (0, True), "a second run finds nothing new, and goes on with what is stored"
+    assert command() is None
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--source", "ftp", "x"], "choose one of rss, sitemap, gdelt, jsonl"),
+        (["--source", "rss"], "wants addresses"),
+        (["--source", "jsonl", "a", "b"], "one folder at a time"),
+        (["--source", "rss", "https://x.example/", "--country", "sweden"], "--country is an option of `--source gdelt`"),
+        (["--articles", "5"], "--articles is an option of"),
+        (["--source", "rss", "https://x.example/", "--title", "headline"], "--title says how files are read"),
+        (["https://x.example/rss"], "add --source rss"),
+        (["--source", "gdelt"], "ask for something"),
+    ],
+)
+def test_what_does_not_go_together_is_named(command: Callable[..., Any], words: list[str], told: str) -> None:
+    assert told in command(*words)

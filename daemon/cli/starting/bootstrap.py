@@ -10,22 +10,27 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from config.errors import UserError
 from config.words import counted, printable
-from daemon.cli import completing, reading
+from daemon.cli import completing, grouped, reading, sources
+from daemon.cli.data.source import tell
 from daemon.cli.labelling import weak
 from daemon.cli.output import AsJson, console, print_json, say
+from daemon.cli.reading import Reading
 from daemon.cli.settings import load_settings
+from daemon.cli.sources import SourceOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from config.settings import Settings
     from consumers.formats.importing import Import
+    from daemon.flow.collecting import Collected
     from daemon.operations.bootstrapping import Outcome, Step
     from daemon.operations.training_now import Ahead
     from daemon.operations.weak_labels import Applied, Look
     from daemon.views.models import runs as run_views
 
 _STEPS = {
+    "collecting": "sources are read",
     "importing": "articles are imported",
     "reading": "events are read",
     "enriching": "texts are enriched",
@@ -38,28 +43,43 @@ def register(app: typer.Typer) -> None:
     app.command()(bootstrap)
 
 
-@reading.with_options
+@grouped.with_options(how=Reading, asked=SourceOptions)
 def bootstrap(
     task: Annotated[str, typer.Argument(help="Task whose file lists rules.", autocompletion=completing.tasks)],
     files: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Files with articles, as `perennial import` reads them; none: what is stored."),
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILES | URLS | WORDS]...",
+            help="Files with articles, as `perennial import` reads them; with --source what `perennial source` reads: addresses "
+            "(rss, sitemap), words (gdelt), a folder (jsonl). None: what is stored.",
+        ),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(metavar="KIND", help="Read a source in the place of files: rss, sitemap, gdelt or jsonl.")
     ] = None,
     promote: Annotated[
         bool, typer.Option("--promote/--no-promote", help="Make a first version champion where no held-out label can judge it.")
     ] = True,
     as_json: AsJson = False,
     *,
-    how: reading.Reading,
+    how: Reading,
+    asked: SourceOptions,
 ) -> None:
-    """Import articles, enrich them, label them by rules, train, and promote a first champion. A second run goes on."""
-    settings = load_settings()
+    """Bring in articles, enrich them, label them by rules, train, and promote a first champion. A second run goes on."""
+    settings, given = load_settings(), files or []
+    sources.refuse_misfit(source, given, asked)
+    if source is None:
+        _refuse_addresses(given)
+    elif how != Reading():
+        message = f"{grouped.given(how)[0]} says how files are read, and --source {source} reads none; leave one of them out"
+        raise UserError(message)
     from daemon.operations import bootstrapping, weak_labels  # noqa: PLC0415 - heavy
 
     weak_labels.task_with_rules(settings, task)
-    found = [_planned(settings, file, how, quiet=as_json) for file in files or ()]
+    collect = sources.look(settings, source, given, asked) if source is not None else None
+    found = [_planned(settings, Path(file), how, quiet=as_json) for file in given] if source is None else []
     with _Shown(task, quiet=as_json) as watch:
-        outcome = bootstrapping.bootstrap(settings, task, found, promote=promote, watch=watch)
+        outcome = bootstrapping.bootstrap(settings, task, found, promote=promote, watch=watch, collect=collect)
     if as_json:
         print_json(outcome)
     else:
@@ -68,7 +88,15 @@ def bootstrap(
     raise typer.Exit(1 if failed else 0)
 
 
-def _planned(settings: Settings, file: Path, how: reading.Reading, *, quiet: bool) -> Import:
+def _refuse_addresses(files: Sequence[str]) -> None:
+    for one in files:
+        # A data set of the Hub is read like a file.
+        if "://" in one and not one.startswith("hf://"):
+            message = f"{printable(one)} is an address, not a file; add --source rss or --source sitemap"
+            raise UserError(message)
+
+
+def _planned(settings: Settings, file: Path, how: Reading, *, quiet: bool) -> Import:
     """Return a file as it will be imported, after all of it was looked at. Raises `UserError` where nothing of it can be used."""
     from consumers.formats.summary import Summary  # noqa: PLC0415 - heavy
 
@@ -109,6 +137,8 @@ def _next(outcome: Outcome) -> Sequence[str]:
     """Return what to do next."""
     name = outcome.task
     found = ["next:"]
+    if any(one.error for one in outcome.sources):
+        found.append("- run this command again for what could not be read of the sources")
     if outcome.champion is not None:
         found.append(f'- `perennial run` serves it; `perennial predict {name} --text "..."` asks it here')
     if outcome.test_rows < outcome.test_rows_needed:
@@ -150,6 +180,13 @@ class _Shown:
         if step != self._step and not self._quiet and not console.is_terminal:
             typer.echo(told, err=True)
         self._step = step
+
+    def collected(self, found: Sequence[Collected]) -> None:
+        """Show what the sources gave, above the bar."""
+        self._bar.stop()
+        if not self._quiet:
+            tell(found)
+        self._bar.start()
 
     def labelled(self, seen: Look, applied: Applied) -> None:
         """Show what the rules have found, above the bar."""
