@@ -32,6 +32,7 @@ from consumers.rows import document_rows, imports, set_aside
 from consumers.rows import requests as stored_requests
 from consumers.rows.answers_over_time import Said, Sample, sample
 from consumers.rows.backlog import Backlog, Behind, TextRow
+from consumers.rows.eligibility import ORACLE
 from consumers.rows.enrichment_rows import StoryMember, StoryRow, recent_stories, rows_of_stories, unread_languages
 from consumers.rows.imports import Imported
 from consumers.rows.label_corrections import Labels
@@ -264,15 +265,23 @@ class BufferReader:
             spec = self._tasks.get(task) if found is None else None
             return self._pools.served_text(spec, text_sha256) if spec is not None else found
 
-    def weak_texts(self, task: TaskSpec, most: int, *, answers: bool = False) -> Texts:
-        """Return what a task's rules are applied to: the newest articles that nobody has labelled, and texts that people did."""
+    def weak_texts(self, task: TaskSpec, most: int, *, answers: bool = False, but_of: str | None = None) -> Texts:
+        """Return what a task's rules are applied to: the newest articles that nobody has labelled, and texts that people did.
+
+        `but_of`: labels of a language model by other prompts than this one count as none.
+        """
         with self._upkeep.pinned(weak_texts.READ) as tables:
-            return weak_texts.texts_for(tables, task, min_quality=self._min_quality, most=most, answers=answers)
+            return weak_texts.texts_for(tables, task, min_quality=self._min_quality, most=most, answers=answers, but_of=but_of)
 
     def weak_labels(self, task: str) -> list[StoredLabel]:
         """Return the weak labels of a task that are stored, withdrawn ones too."""
         with self._lock:
             return weak_stored.stored_labels(self._tables, task)
+
+    def oracle_labels(self, task: str) -> list[StoredLabel]:
+        """Return the labels by a language model that are stored for a task, withdrawn ones too."""
+        with self._lock:
+            return weak_stored.stored_labels(self._tables, task, ORACLE)
 
     def held_by_ids(self, event_ids: Sequence[str]) -> list[Held]:
         """Return answers of users by their event ids, whatever was decided about them."""

@@ -179,7 +179,7 @@ class BufferWriter(BufferReader):
             return self._enrichment.take_out({row_id: ("dropped", why) for row_id, why in reasons.items()})
 
     def withdraw_weak_labels(self) -> int:
-        """Take weak labels that hold no more out of training; returns how many there were. Durable."""
+        """Take labels of rules and language models that hold no more out of training; returns how many there were. Durable."""
         with self._lock:
             due = self._withdrawn.due()
         if not due:

@@ -25,7 +25,7 @@ class LabelCorrection(EventFields):
 
 
 class WeakLabelsWithdrawn(EventFields):
-    """Weak labels of a task hold no more: its rules were changed, or somebody has labelled their texts."""
+    """Labels that no person gave (by rules, or a language model) hold no more: rules or prompt were changed, or people spoke."""
 
     type: Literal["weak_labels_withdrawn"] = "weak_labels_withdrawn"
     task: TaskName

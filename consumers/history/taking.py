@@ -94,7 +94,7 @@ def _numbers_of(snapshot: Snapshot, row_ids: list[str]) -> dict[str, int]:
 
 
 def _withdrawn(snapshot: Snapshot, mine: str) -> dict[str, int]:
-    """Return before which number weak labels were withdrawn: the first that was stored after the event."""
+    """Return before which number labels that no person gave were withdrawn: the first that was stored after the event."""
     asked = snapshot.scan("requests", ["body", "stored_seq"], f"{mine} AND kind = {quoted(WITHDRAWN)}")
     facts = snapshot.scan("example_enrichment", ["stored_seq", "enriched_seq"], mine).sort_by("stored_seq")
     stored, numbers = facts["stored_seq"].to_numpy(), facts["enriched_seq"].to_numpy()

@@ -266,7 +266,7 @@ def _columns_of_counts(texts: str) -> list[str]:
 def _counts(texts: str, rows: pa.Table) -> pa.Array:
     """Return which rows say anything of their story: what was left out for its own sake does not.
 
-    Such are texts of users that stood on the wrong side of their document, and weak labels that hold no more.
+    Such are texts of users that stood on the wrong side of their document, and labels of rules and models that hold no more.
     """
     if texts != "examples":
         return pa.array([True] * rows.num_rows, pa.bool_())

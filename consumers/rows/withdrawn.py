@@ -1,4 +1,4 @@
-"""Weak labels that hold no more: they leave training, as events ask for it, once they are enriched."""
+"""Labels that no person gave and that hold no more: they leave training, as events ask for it, once they are enriched."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import json
 from collections.abc import Mapping
 from typing import Literal
 
-from consumers.rows.eligibility import WEAK, WITHDRAWN
-from consumers.tables.columns import quoted
-from consumers.tables.lance import Tables
+from consumers.rows.eligibility import MADE, WITHDRAWN
+from consumers.tables.columns import is_one_of, quoted
+from consumers.tables.lance import Snapshot, Tables
 
 KIND = "weak_labels_withdrawn"
 _READ = ("requests", "example_enrichment")
 
 
 class Withdrawn:
-    """Looks for weak labels that are to leave training, again only when a table has changed."""
+    """Looks for labels by rules or a language model that are to leave training, again only when a table has changed."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -35,7 +35,7 @@ class Withdrawn:
         if not self._left:
             return {}
         found = self._tables.lookup(
-            "example_enrichment", "row_id", sorted(self._left), ["row_id", "split"], f"origin = {quoted(WEAK)}"
+            "example_enrichment", "row_id", sorted(self._left), ["row_id", "split"], is_one_of("origin", MADE)
         ).to_pylist()
         # A row changes its side once: what trains no more needs no second look.
         out = {row["row_id"] for row in found if row["split"] != "train"}
@@ -43,8 +43,8 @@ class Withdrawn:
         return {row_id: ("dropped", f"{WITHDRAWN}{self._left[row_id]}") for row in found if (row_id := row["row_id"]) not in out}
 
 
-def withdrawn_ids(tables: Tables, task: str | None = None) -> dict[str, str]:
-    """Return the ids of all weak labels that were withdrawn, with the reason; of one task or of all."""
+def withdrawn_ids(tables: Tables | Snapshot, task: str | None = None) -> dict[str, str]:
+    """Return the ids of all labels that were withdrawn, with the reason; of one task or of all."""
     where = f"kind = {quoted(KIND)}" + (f" AND task = {quoted(task)}" if task is not None else "")
     bodies = map(json.loads, tables.scan("requests", ["body"], where)["body"].to_pylist())
     return {event_id: body["reason"] for body in bodies for event_id in body["event_ids"]}

@@ -113,8 +113,8 @@ def bootstrap(
         watch.labelled(seen, applied)
         changed = bool(applied.new or applied.withdrawn)
         run = _run(settings, registry, name, check, watch, changed=changed)
-        found = _promoted(registry, task, run, promote=promote, imported=(new, known), seen=seen, applied=applied)
-        return replace(found, sources=sources)
+        outcome = _promoted(registry, task, run, promote=promote, imported=(new, known), seen=seen, applied=applied)
+        return replace(outcome, sources=sources)
 
 
 def _run(

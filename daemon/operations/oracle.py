@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -12,7 +10,6 @@ from dataclasses import dataclass, field
 from config.errors import UserError
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
-from consumers.events import schemas as events
 from consumers.labelling.oracle import samples, verdict
 from consumers.labelling.oracle.answers import Said
 from consumers.labelling.oracle.asking import Oracle, Text, prompt_of
@@ -22,15 +19,12 @@ from consumers.labelling.oracle.problems import Problem
 from consumers.labelling.oracle.samples import ByStratum, Drawn
 from consumers.labelling.oracle.verdict import Judgement
 from consumers.labelling.weak.labelling import find
-from consumers.labelling.weak.texts import Texts, WeakText
+from consumers.labelling.weak.stored import StoredLabel
+from consumers.labelling.weak.texts import WeakText
 from consumers.log.open import open_event_log
-from consumers.rows.event_rows import canonical_json
+from daemon.operations.oracle_labels import Handover
 from daemon.training import asking
 from daemon.views import opening
-
-SOURCE = "perennial oracle"
-_FLUSH_EVERY = 50
-_LEAST_WEIGHT = 0.01
 
 Progress = Callable[[int, int], None]
 """Receives how many texts are done, of how many."""
@@ -78,6 +72,10 @@ class Made:
     """Why texts were left over; empty where none were."""
     spent: Spent
     """On this task, ever."""
+    withdrawn: int = 0
+    """Labels of other prompts that left for these."""
+    others: int = 0
+    """Labels of other prompts that stand."""
 
 
 def task_with_rubric(settings: Settings, name: str) -> TaskSpec:
@@ -108,7 +106,10 @@ def calibrate(settings: Settings, name: str, progress: Progress = lambda _done, 
     Raises `UserError` where the task has no rubric, no text, or the endpoint or the budget ends before the sample does.
     """
     task = task_with_rubric(settings, name)
-    there = samples.sort(task, find(task, _texts(settings, task, answers=True)))
+    with opening.buffer(settings) as buffer:
+        # A changed prompt is judged on what an earlier one has labelled, too.
+        texts = buffer.weak_texts(task, task.training.max_rows, answers=True, but_of=prompt_of(task, settings.oracle))
+    there = samples.sort(task, find(task, texts))
     with _opened(settings) as (ledger, endpoint):
         judge = _Judge(task, ledger, there, lambda: Oracle(task, settings.oracle, ledger, endpoint), progress)
         prompt = prompt_of(task, settings.oracle)
@@ -122,11 +123,13 @@ def calibrate(settings: Settings, name: str, progress: Progress = lambda _done, 
 
 
 def label(
-    settings: Settings, name: str, most: int, *, force: bool = False, progress: Progress = lambda _done, _of: None
+    settings: Settings, name: str, most: int, *, force: bool = False, again: bool = False,
+    progress: Progress = lambda _done, _of: None,
 ) -> Made:  # fmt: skip
     """Label up to `most` of the newest articles of the train side that neither people nor an oracle have labelled.
 
-    The leading daemon stores the labels, or the next one that leads. Stopped at any point, the same call goes on: what has been
+    `again`: also those that it labelled by another prompt, whose labels are withdrawn for the new ones. The leading daemon
+    stores the labels, or the next one that leads. Stopped at any point, the same call goes on: what has been
     answered is not asked again. Raises `UserError` where the prompt has not passed both samples and `force` is not given.
     """
     task = task_with_rubric(settings, name)
@@ -138,45 +141,36 @@ def label(
                 f"the prompt of task {name!r} may not label: {why_not}. Run `perennial oracle calibrate {name}`, or add --force"
             )
             raise UserError(message)
-        texts = _texts(settings, task, answers=False)
+        with opening.buffer(settings) as buffer:
+            texts = buffer.weak_texts(task, task.training.max_rows, but_of=oracle.prompt if again else None)
+            stored = buffer.oracle_labels(name)
         chosen = [one for one in texts.unlabelled if samples.can_be_shown(task, one.text)][:most]
         # Before the first question: a batch that is cut off was forced all the same.
         ledger.note_batch(name, oracle.prompt, most, forced=bool(why_not), why=why_not)
-        made = _label(settings, oracle, chosen, progress)
-        labelled, cached, refused = made
-        return Made(name, oracle.prompt, bool(why_not), labelled, cached, refused, oracle.why, ledger.spent(name))
+        handover, refused = _label(settings, oracle, chosen, stored, progress)
+        return Made(
+            name, oracle.prompt, bool(why_not), handover.labelled, handover.cached, refused, oracle.why, ledger.spent(name),
+            handover.withdrawn, handover.others,
+        )  # fmt: skip
 
 
-def _label(settings: Settings, oracle: Oracle, chosen: Sequence[WeakText], progress: Progress) -> tuple[int, int, Counter[str]]:
+def _label(
+    settings: Settings, oracle: Oracle, chosen: Sequence[WeakText], stored: Sequence[StoredLabel], progress: Progress
+) -> tuple[Handover, Counter[str]]:  # fmt: skip
     whole = {one.text_sha256: one for one in chosen}
-    labelled = cached = 0
     refused: Counter[str] = Counter()
     with closing(open_event_log(settings)) as event_log, closing(event_log.sink()) as sink:
+        handover = Handover(oracle.task, oracle.prompt, stored, sink)
         try:
             for number, one in enumerate(oracle.ask_all(Text(text.text_sha256, text.text) for text in chosen), start=1):
                 if isinstance(one.answer, Said):
-                    event = event_of(oracle.task, oracle.prompt, whole[one.text.text_sha256], one.answer)
-                    sink.publish(events.TOPIC_OF_TYPE[event.type], events.to_bytes(event), key=events.key_of(event))
-                    labelled, cached = labelled + 1, cached + one.cached
-                    if labelled % _FLUSH_EVERY == 0:
-                        sink.flush()
+                    handover.label(whole[one.text.text_sha256], one.answer, cached=one.cached)
                 elif isinstance(one.answer, Problem):
                     refused[one.answer.what] += 1
                 progress(number, len(chosen))
         finally:
-            sink.flush()
-    return labelled, cached, refused
-
-
-def event_of(task: TaskSpec, prompt: str, text: WeakText, said: Said) -> events.Label:
-    """Return the label of a text as an event. Its id follows from what it says: sent twice, it is one label."""
-    target = canonical_json(said.target)
-    weight = max(_LEAST_WEIGHT, round(task.oracle.weight * said.confidence, 2))
-    digest = hashlib.sha256(json.dumps([task.name, prompt, text.text_sha256, target, weight]).encode()).hexdigest()[:24]
-    return events.Label(
-        event_id=f"oracle-{digest}", occurred_at=text.event_time, source=SOURCE, task=task.name, article_id=text.article_id,
-        text=text.text, target=json.loads(target), origin="oracle", weight=weight,
-    )  # fmt: skip
+            handover.flush()
+    return handover, refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,11 +228,6 @@ def _why_not(ledger: Ledger, task: str, prompt: str) -> str:
         if sample.verdict != "PASS":
             return f"its {name} sample is {sample.verdict}"
     return ""
-
-
-def _texts(settings: Settings, task: TaskSpec, *, answers: bool) -> Texts:
-    with opening.buffer(settings) as buffer:
-        return buffer.weak_texts(task, task.training.max_rows, answers=answers)
 
 
 @contextmanager

@@ -34,7 +34,7 @@ LISTING = [
     "feedback users", "feedback corrections", f"feedback show {FEEDBACK}", "topics list", f"verify {NAME}/v2",
     f"data report {NAME}", f"data policy {NAME}", f"data suspicious {NAME}",
     f"explain {NAME}", f"labels {NAME}", f"lineage version {NAME}/v2", "lineage row test-1", f"lineage correction {FEEDBACK}",
-    "anchor list", f"anchor list {NAME}",
+    "anchor list", f"anchor list {NAME}", f"oracle prompts {NAME}",
 ]  # fmt: skip
 QUIET = {
     "schema",

@@ -12,16 +12,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import yaml
 
+from config.clock import utc_now
 from config.errors import UserError
 from config.settings import Settings, environment_of, load_settings
 from consumers.events import schemas as events
 from consumers.labelling.oracle.ledger import FILE_NAME, Cap, Ledger, Price
 from consumers.log.open import open_event_log
-from daemon.operations import oracle
+from consumers.training_set.snapshot import load_training_set
+from daemon.operations import oracle, oracle_labels
+from daemon.views import opening
 from tests.support import buffers, oracles
 from tests.support.oracles import KEY, Model, model, task
 from tests.support.weak import MONEY, SPORT
@@ -70,11 +74,32 @@ def settings(tmp_path: Path, served: Model) -> Settings:
     return made
 
 
-def sent(settings: Settings) -> list[events.Label]:
-    """The labels that were handed over."""
+def handed(settings: Settings) -> list[events.AnyEvent]:
+    """All that was handed over."""
     with closing(open_event_log(settings)) as log, closing(log.source("test", [events.TOPIC_OF_TYPE["label"]])) as source:
         records = source.poll(timeout_s=0.0, max_events=1_000)
-    return [events.Label.model_validate_json(record.value or b"") for record in records]
+    return [events.parse(record.value or b"", tasks={"mine": SPEC}, now=utc_now()) for record in records]
+
+
+def sent(settings: Settings) -> list[events.Label]:
+    """The labels among it."""
+    return [one for one in handed(settings) if isinstance(one, events.Label)]
+
+
+def rubric(settings: Settings, words: str) -> None:
+    """Ask something else from now on."""
+    changed = SPEC.model_copy(update={"oracle": SPEC.oracle.model_copy(update={"rubric": words})})
+    (settings.tasks_folder / "mine.yaml").write_text(yaml.safe_dump(changed.model_dump(mode="json", exclude_unset=True)))
+
+
+def stored(settings: Settings, folder: Path, offset: int) -> dict[str, str]:
+    """Let the daemon store what was handed over; return the ids and texts that train."""
+    with buffers.opened(settings.buffer_dir, tasks={"mine": SPEC}) as buffer:
+        buffer.insert(buffers.stored(*handed(settings), offset=offset))
+        buffers.enrich(buffer, split=side)
+        buffer.withdraw_weak_labels()
+        frozen = buffer.freeze(SPEC, run_id=folder.name, folder=folder, learnt=frozenset())
+        return {row["example_id"]: row["text"] for row in frozen.rows("train").to_pylist() if row["origin"] == "oracle"}
 
 
 def test_nothing_is_labelled_before_both_samples_have_passed(settings: Settings, served: Model) -> None:
@@ -137,6 +162,57 @@ def test_force_is_recorded_and_a_changed_rubric_has_to_pass_anew(settings: Setti
         oracle.label(settings, "mine", 1)
     with closing(Ledger(settings.data_dir, Price(0, 0), Cap(0, 0))) as ledger:
         assert [batch["forced"] for batch in ledger.batches("mine")] == [True]
+
+
+def test_labels_of_an_earlier_prompt_are_replaced_on_request_and_withdrawn_for_good(settings: Settings, tmp_path: Path) -> None:
+    oracle.label(settings, "mine", 10, force=True)
+    first = stored(settings, tmp_path / "r-1", 1_000)
+    assert len(first) == 10
+    [before] = oracle_labels.prompts(settings, "mine")
+    assert (before.labels, before.withdrawn, before.in_force) == (10, 0, True)
+
+    rubric(settings, "What is it mainly about?")
+    made = oracle.label(settings, "mine", 5, force=True)
+    assert (made.labelled, made.withdrawn, made.others) == (5, 0, 10), "what another prompt labelled is left alone"
+    made = oracle.label(settings, "mine", 90, force=True, again=True)
+    assert (made.labelled, made.cached, made.withdrawn, made.others) == (90, 5, 10, 0)
+    second = stored(settings, tmp_path / "r-2", 2_000)
+    assert (len(second), set(second) & set(first)) == (90, set())
+    assert set(first.values()) <= set(second.values())
+    learnt = load_training_set(tmp_path / "r-1").rows("train").to_pylist()
+    assert set(first) == {row["example_id"] for row in learnt if row["origin"] == "oracle"}, "what a run learnt stays told"
+    with opening.buffer(settings) as buffer:
+        fate = buffer.feedback_fate(next(iter(first)))
+    assert fate is not None
+    assert "label withdrawn: its text was labelled anew by prompt" in fate.reason
+
+    now, then = oracle_labels.prompts(settings, "mine")
+    assert ((now.labels, now.in_force), (then.labels, then.withdrawn, then.in_force)) == ((90, True), (0, 10, False))
+    with pytest.raises(UserError, match=now.prompt):
+        oracle_labels.withdraw(settings, "mine", "0")
+    assert oracle_labels.withdraw(settings, "mine", now.prompt[:8]).labels == 90
+    assert stored(settings, tmp_path / "r-3", 3_000) == {}
+    assert oracle_labels.withdraw(settings, "mine", now.prompt).labels == 0
+
+    again = oracle.label(settings, "mine", 20, force=True)
+    assert (again.labelled, again.cached) == (20, 20), "nothing is paid twice"
+    back = stored(settings, tmp_path / "r-4", 4_000)
+    assert len(back) == 20
+    assert not set(back) & {*first, *second}, "what was withdrawn stays withdrawn"
+
+
+def test_a_command_that_was_cut_off_before_it_withdrew_is_made_good(settings: Settings, tmp_path: Path) -> None:
+    oracle.label(settings, "mine", 3, force=True)
+    stored(settings, tmp_path / "r-1", 1_000)
+    rubric(settings, "What is it mainly about?")
+    with patch.object(oracle_labels, "withdrawals", lambda *_all: []):
+        oracle.label(settings, "mine", 90, force=True, again=True)
+    assert len(stored(settings, tmp_path / "r-2", 2_000)) == 90, "the newer label of a text trains"
+    made = oracle.label(settings, "mine", 1, force=True)
+    assert (made.labelled, made.withdrawn) == (0, 3)
+    assert oracle_labels.prompts(settings, "mine")[1].labels == 3, "until the daemon has read it"
+    stored(settings, tmp_path / "r-3", 3_000)
+    assert [one.labels for one in oracle_labels.prompts(settings, "mine")] == [90, 0]
 
 
 def test_a_prompt_that_was_fitted_to_the_first_sample_fails_on_the_fresh_one(settings: Settings, served: Model) -> None:

@@ -106,7 +106,7 @@ def test_a_changed_rule_replaces_its_labels_and_changed_back_gives_them_anew(buf
     }
     fate = buffer.feedback_fate(changed.withdrawn[0])
     assert fate is not None
-    assert (fate.status, "weak label withdrawn: rules changed" in fate.reason) == ("held_out", True)
+    assert (fate.status, "label withdrawn: rules changed" in fate.reason) == ("held_out", True)
 
     buffer.use_tasks({"news-topics": TASK})
     back = applied(buffer, offset=300)

@@ -37,7 +37,7 @@ Saying = tuple[str, str, float]
 
 @dataclass(frozen=True, slots=True)
 class StoredLabel:
-    """A weak label in the buffer."""
+    """A label in the buffer that no person gave."""
 
     event_id: str
     says: Saying
@@ -55,9 +55,9 @@ class Changes:
     unchanged: int
 
 
-def stored_labels(tables: Tables, task: str) -> list[StoredLabel]:
-    """Return all weak labels of a task that are stored, withdrawn ones too."""
-    own = f"task = {quoted(task)} AND origin = {quoted(WEAK)}"
+def stored_labels(tables: Tables, task: str, origin: str = WEAK) -> list[StoredLabel]:
+    """Return all labels of a task and an origin that are stored, withdrawn ones too."""
+    own = f"task = {quoted(task)} AND origin = {quoted(origin)}"
     gone = withdrawn_ids(tables, task)
     enriched = set(tables.scan("example_enrichment", ["row_id"], own)["row_id"].to_pylist())
     return [
@@ -91,14 +91,14 @@ def says_of(task: TaskSpec, label: WeakLabel) -> Saying:
     return label.text.text_sha256, canonical_json(label.target), weight
 
 
-def withdrawals(task: str, event_ids: Sequence[str], why: str, at: datetime) -> list[WeakLabelsWithdrawn]:
+def withdrawals(task: str, event_ids: Sequence[str], why: str, at: datetime, source: str = SOURCE) -> list[WeakLabelsWithdrawn]:
     """Return the events by which these labels leave training."""
     portions = [tuple(event_ids[start : start + _PER_EVENT]) for start in range(0, len(event_ids), _PER_EVENT)]
     return [
         WeakLabelsWithdrawn(
             event_id=f"weak-gone-{_digest([task, *some])}",
             occurred_at=at,
-            source=SOURCE,
+            source=source,
             task=task,
             event_ids=some,
             reason=why,

@@ -16,10 +16,12 @@ from config.kinds import catalog as kinds
 from config.task_files.weak_labels import Place
 from config.tasks import TaskSpec
 from consumers.events.schemas import content_sha256
+from consumers.labelling.oracle.ids import prompt_of, short
 from consumers.labelling.reading import articles_within
 from consumers.rows.documents import document_of
-from consumers.rows.eligibility import OF_PEOPLE, WEAK
+from consumers.rows.eligibility import OF_PEOPLE, ORACLE, WEAK
 from consumers.rows.renames import in_force
+from consumers.rows.withdrawn import withdrawn_ids
 from consumers.tables.columns import is_one_of, quoted
 from consumers.tables.lance import Snapshot
 from consumers.training_set.selection import accepted, usable_target
@@ -75,16 +77,18 @@ class Texts:
     """By version of the task's models, what it answered to which text, by SHA-256; empty where they are not asked."""
 
 
-def texts_for(snapshot: Snapshot, task: TaskSpec, *, min_quality: float, most: int, answers: bool = False) -> Texts:
+def texts_for(
+    snapshot: Snapshot, task: TaskSpec, *, min_quality: float, most: int, answers: bool = False, but_of: str | None = None
+) -> Texts:
     """Return the newest `most` articles that nobody has labelled, and the texts that people did, of the train side.
 
     Labels by rules count as none, so rules go on speaking of their texts; one of a language model (`oracle`) counts.
-    `answers`: also what the task's models answered, where the task file does not ask for it.
+    `but_of`: a prompt; labels by other ones count as none, too. `answers`: also what the task's models answered, where the task
+    file does not ask for it.
     """
     found = articles_within(snapshot, _ALL_TIME_DAYS, min_quality)
     found = found.filter(pc.equal(found["split"], "train"))
-    said = snapshot.scan("examples", ["text_sha256"], f"task = {quoted(task.name)} AND origin != {quoted(WEAK)}")
-    taken = pc.is_in(found["text_sha256"], value_set=pc.unique(said["text_sha256"]).drop_null())
+    taken = pc.is_in(found["text_sha256"], value_set=_spoken_of(snapshot, task.name, but_of))
     free = found.filter(pc.invert(taken)).slice(0, most)
     enriched = snapshot.scan("article_enrichment", ["row_id"]).num_rows
     stored = snapshot.scan("articles", ["row_id"]).num_rows
@@ -92,6 +96,16 @@ def texts_for(snapshot: Snapshot, task: TaskSpec, *, min_quality: float, most: i
     read = frozenset([*(one.text_sha256 for one in articles), *(one.text.text_sha256 for one in gold)])
     said_of = _answers(snapshot, task, read) if answers or task.weak_labels.models else {}
     return Texts(articles, gold, found.num_rows - free.num_rows, max(0, stored - enriched), said_of)
+
+
+def _spoken_of(snapshot: Snapshot, task: str, but_of: str | None) -> pa.Array:
+    """Return the texts, by SHA-256, that people or a language model have labelled."""
+    said = snapshot.scan("examples", ["row_id", "text_sha256", "origin"], f"task = {quoted(task)} AND origin != {quoted(WEAK)}")
+    of_oracle = pc.equal(said["origin"], ORACLE)
+    ids, gone = said.filter(of_oracle)["row_id"].to_pylist(), withdrawn_ids(snapshot, task)
+    holds = {one for one in ids if one not in gone and (but_of is None or prompt_of(one) == short(but_of))}
+    counted = pc.or_(pc.invert(of_oracle), pc.is_in(said["row_id"], value_set=pa.array(holds, pa.string())))
+    return pc.unique(said.filter(counted)["text_sha256"].combine_chunks()).drop_null()
 
 
 def _articles(snapshot: Snapshot, chosen: pa.Table) -> list[WeakText]:

@@ -56,6 +56,9 @@ def calibrate(task: _Task, as_json: AsJson = False) -> None:
 def label(
     task: _Task,
     most: Annotated[int, typer.Option("--most", metavar="N", help="Label at most so many articles, the newest first.", min=1)],
+    again: Annotated[
+        bool, typer.Option("--again", help="Also articles that another prompt labelled; the new labels replace those.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Label although the prompt has not passed; this is recorded.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -64,7 +67,7 @@ def label(
     from daemon.operations import oracle  # noqa: PLC0415 - heavy
 
     with _bar(task, as_json=as_json) as progress:
-        made = oracle.label(settings, task, most, force=force, progress=progress)
+        made = oracle.label(settings, task, most, force=force, again=again, progress=progress)
     if as_json:
         print_json(made)
         return
@@ -77,12 +80,53 @@ def label(
         if made.labelled
         else f"{made.task}: no label."
     )
+    if made.withdrawn:
+        say(f"{counted(made.withdrawn, 'label')} of other prompts withdrawn for these", indent=2)
+    if made.others:
+        told = f"{counted(made.others, 'label')} of other prompts stand: --again labels their texts anew, and"
+        say(f"{told} `perennial oracle withdraw {made.task}` takes them back", indent=2)
     if made.refused:
         what = ", ".join(f"{name} {count:,}" for name, count in made.refused.items())
         say(f"{counted(sum(made.refused.values()), 'text')} without a usable answer ({what})", indent=2)
     if made.stopped:
         say(("stopped: ", "yellow"), f"{made.stopped}. Run the same command to go on.", indent=2)
     _say_spent(made.spent)
+
+
+@app.command()
+def prompts(task: _Task, as_json: AsJson = False) -> None:
+    """Show by which prompts the stored labels of a task were made, and how many of each stand."""
+    settings = load_settings()
+    from daemon.operations import oracle_labels  # noqa: PLC0415 - heavy
+
+    found = oracle_labels.prompts(settings, task)
+    if as_json:
+        print_json(found)
+        return
+    rows = [(one.prompt, f"{one.labels:,}", f"{one.withdrawn:,}", "yes" if one.in_force else "") for one in found]
+    if rows:
+        table("", ("prompt", "labels", "withdrawn", "in force"), rows)
+    else:
+        say(f"{task}: no label by a language model is stored.")
+
+
+@app.command()
+def withdraw(
+    task: _Task,
+    prompt: Annotated[str, typer.Option("--prompt", metavar="HASH", help="The prompt, as `perennial oracle prompts` tells it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Take back all labels of a prompt: they train no more. What has learnt from them stays, and says so."""
+    settings = load_settings()
+    from daemon.operations import oracle_labels  # noqa: PLC0415 - heavy
+
+    found = oracle_labels.withdraw(settings, task, prompt)
+    if as_json:
+        print_json(found)
+    elif found.labels:
+        say(f"{task}: {counted(found.labels, 'label')} of prompt {found.prompt} withdrawn. Handed to the daemon.")
+    else:
+        say(f"{task}: all labels of prompt {found.prompt} are withdrawn already.")
 
 
 def _show(one: Calibrated) -> None:
