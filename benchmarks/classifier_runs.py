@@ -27,7 +27,7 @@ from consumers.enrichment.embedding import Encoder
 from consumers.enrichment.feature_store import FeatureStore
 from consumers.events.schemas import content_sha256 as text_id
 from consumers.training_set.snapshot import SCHEMA, write_training_set
-from daemon.training.features import Features, encoder_key
+from daemon.training.preparing.features import Features, encoder_key
 from perennial_artifact.sentence.head import Head
 from registry.artifacts.local import LocalArtifacts
 from registry.artifacts.protocol import Published

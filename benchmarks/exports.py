@@ -188,7 +188,7 @@ def _encoder(name: str, folder: Path, case: dict[str, Any]) -> tuple[Callable[[l
 
 
 def _linked(folder: Path, place: Path) -> None:
-    from trainers.learners.heads.links import link_encoder
+    from trainers.learners.heads.published.links import link_encoder
 
     place.mkdir()
     link_encoder(folder, place)

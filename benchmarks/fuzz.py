@@ -41,7 +41,7 @@ from consumers.events.schemas import TOPIC_OF_TYPE
 from consumers.ingest import Ingest
 from consumers.log.embedded.log import EmbeddedLog
 from consumers.text import language, quality
-from daemon.training import evidence, triggers
+from daemon.training.due import evidence, triggers
 from registry.store import Registry
 
 _ROUND = 5_000

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from benchmarks import report
 from config.task_files.sections import Promotion
 from config.tasks import TaskSpec
-from registry import gate
+from registry.judging import gate
 from trainers.compare import statistics
 from trainers.compare.comparison import Comparison, compare
 from trainers.compare.guarding.parts import Newest

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from benchmarks import gate_looks, gate_streams, report
 from benchmarks.gate_worlds import Spread, World
 from config.task_files.sections import Promotion
-from registry import gate
+from registry.judging import gate
 from trainers.compare import comparison, statistics
 from trainers.compare.improvement import required_gain
 from trainers.compare.metrics.f1 import ACCURACY, paired_counts

@@ -153,7 +153,7 @@ def _bare_merge(folder: str, count: int) -> float:
 
     from consumers.events.schemas import parse
     from consumers.log.protocols import Position
-    from consumers.rows.event_rows import Stored, payload_sha256, rows_of
+    from consumers.rows.arriving.event_rows import Stored, payload_sha256, rows_of
     from consumers.tables.columns import SCHEMAS
 
     # The very rows that ours stores, made beforehand: only the merge is timed.

@@ -23,10 +23,10 @@ import numpy as np
 
 from benchmarks import huffpost, report
 from consumers.enrichment.embedding import Encoder
-from trainers.learners.heads.contradictions import contradicted, own_probability
-from trainers.learners.heads.forward import Choice, choose, solved
 from trainers.learners.heads.rows import HeadRows
 from trainers.learners.heads.solving import Floats, Ids
+from trainers.learners.heads.validation.contradictions import contradicted, own_probability
+from trainers.learners.heads.validation.forward import Choice, choose, solved
 
 _WEIGHT = 0.3
 _WRONG = 0.2

@@ -25,8 +25,8 @@ from consumers.enrichment.embedding import Encoder
 from consumers.labelling.choosing import mix
 from consumers.labelling.choosing.ways import WAYS, Way
 from consumers.text.near_copies import unit
-from trainers.learners.heads.doubling import STRENGTH
 from trainers.learners.heads.solving import Ids, Weights, solve
+from trainers.learners.heads.validation.doubling import STRENGTH
 
 _ENOUGH_OF_ALL = 0.95
 _START, _ROUND, _MOST = 50, 50, 2_000

@@ -23,8 +23,8 @@ from consumers.buffer.open import open_writer
 from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import FEEDBACK_TOPIC, Label, parse, to_bytes
 from consumers.log.protocols import Position
+from consumers.rows.arriving.event_rows import Stored
 from consumers.rows.enrichment_rows import Enrichment
-from consumers.rows.event_rows import Stored
 from trainers.compare.answers import Answers
 from trainers.compare.metrics.f1 import MACRO_F1
 from trainers.learners.label_set import grow

@@ -30,8 +30,8 @@ from consumers.events.schemas import TOPIC_OF_TYPE, Label
 from consumers.formats.importing import import_events
 from consumers.formats.options import ImportOptions
 from consumers.log.protocols import Position
-from consumers.rows.event_rows import Stored
-from registry import gate
+from consumers.rows.arriving.event_rows import Stored
+from registry.judging import gate
 from trainers.compare.metrics import entities
 from trainers.job import steps as job_steps
 from trainers.job.guards import StopRequest

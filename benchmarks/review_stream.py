@@ -35,14 +35,14 @@ from consumers.enrichment.enrich import Enricher
 from consumers.enrichment.feature_store import FeatureStore
 from consumers.events.schemas import TOPIC_OF_TYPE, AnyEvent, Label, content_sha256
 from consumers.log.protocols import Position
-from consumers.rows.event_rows import Stored
+from consumers.rows.arriving.event_rows import Stored
 from daemon.demo.installation import Installation
 from daemon.operations.simulating.ways import NoSandbox
 from daemon.operations.simulating.world import HistoryClock, SilentTeller
 from daemon.serving.client import load_version
 from daemon.telemetry.metrics import DaemonMetrics
 from daemon.training.cycle import Cycle
-from daemon.training.features import Features
+from daemon.training.preparing.features import Features
 from daemon.training.runners.open import open_runner
 from perennial_artifact.predictor import Predictor
 from registry.artifacts.open import open_store

@@ -26,8 +26,8 @@ import numpy.typing as npt
 from benchmarks import report
 from consumers.enrichment.embedding import Encoder
 from consumers.text import near_copies
-from trainers.learners.heads.confident import cross_validated, in_doubt
 from trainers.learners.heads.solving import Floats, Ids
+from trainers.learners.heads.validation.confident import cross_validated, in_doubt
 
 _AT = (100, 500)
 _WRONG = 0.2

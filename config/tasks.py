@@ -16,8 +16,9 @@ from config.kinds import catalog as kinds
 from config.kinds.kind import ExcludesLabels, HasKeywords, Kind, Measures
 from config.kinds.regression.dimensions import MAX_DIMENSIONS, Dimension
 from config.kinds.signals.categories import MAX_CATEGORIES, Category, Tag
-from config.task_files import built, filters, label_problems, label_words, limits, measured
-from config.task_files.label_words import Hypothesis, LabelWords
+from config.task_files import built, filters, limits, measured
+from config.task_files.labels import label_problems, label_words
+from config.task_files.labels.label_words import Hypothesis, LabelWords
 from config.task_files.must_not_break import MOST_EXAMPLES, Example
 from config.task_files.must_not_break import misfit as unfit_example
 from config.task_files.next_labels import NextLabels

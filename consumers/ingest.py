@@ -26,7 +26,7 @@ from consumers.events.cloud_events import batch_in
 from consumers.events.schemas import AnyEvent, Erase, Retrain, parse
 from consumers.faults import in_words, isolated, of_the_machine
 from consumers.log.protocols import EventSource, RawEvent, TopicPartition
-from consumers.rows.event_rows import Stored
+from consumers.rows.arriving.event_rows import Stored
 
 _MIB = 1 << 20
 _log = structlog.get_logger(__name__)

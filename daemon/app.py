@@ -40,17 +40,17 @@ from daemon.process.systemd import Systemd
 from daemon.telemetry import metrics as telemetry
 from daemon.telemetry.gauges import Observer
 from daemon.training.cycle import Cycle
-from daemon.training.features import Features
-from daemon.training.held_out import Shares
+from daemon.training.due.scheduler import Scheduler
 from daemon.training.label_corrections import LabelCorrectionsTask
+from daemon.training.preparing.features import Features
+from daemon.training.preparing.held_out import Shares
 from daemon.training.runners.open import open_runner
 from daemon.training.sandbox.local import LocalSandbox
-from daemon.training.scheduler import Scheduler
 from daemon.upkeep.asked import Asked
 from daemon.upkeep.erasure.worker import Eraser
 from daemon.upkeep.housekeeping import Housekeeping
-from registry import reach
 from registry.artifacts.open import open_store
+from registry.judging import reach
 from registry.store import Registry
 
 SIDE_TASKS_LIMIT_S = 30.0

@@ -6,20 +6,20 @@ from types import TracebackType
 from typing import Self
 
 from config.clock import Clock, utc_now
-from registry.api_keys import ApiKeys
-from registry.audit import Audit
-from registry.corrections import Corrections
 from registry.database.engine import Database
 from registry.database.migrations import ensure_current
-from registry.desk import Desk
+from registry.events.gaps import Gaps
+from registry.events.notices import Notices
+from registry.events.outbox import Outbox
 from registry.evidence.records import Evidence
-from registry.gaps import Gaps
+from registry.judging.looks import Looks
 from registry.leases import Lease
-from registry.looks import Looks
-from registry.notices import Notices
-from registry.outbox import Outbox
-from registry.pauses import Pauses
-from registry.pools import Pools
+from registry.people.api_keys import ApiKeys
+from registry.people.audit import Audit
+from registry.people.corrections import Corrections
+from registry.people.desk import Desk
+from registry.people.pauses import Pauses
+from registry.people.pools import Pools
 from registry.runs import Runs
 from registry.versions import Versions
 

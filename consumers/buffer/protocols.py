@@ -9,8 +9,8 @@ from typing import Protocol
 import pyarrow as pa
 
 from config.tasks import TaskSpec
-from consumers.rows.event_rows import Stored
-from consumers.rows.insertion import InsertOutcome
+from consumers.rows.arriving.event_rows import Stored
+from consumers.rows.arriving.insertion import InsertOutcome
 from consumers.training_set.snapshot import TrainingSet
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from config.clock import Clock
 from config.sections import FeedbackSettings
-from config.task_files.label_changes import Change
+from config.task_files.labels.label_changes import Change
 from config.tasks import TaskSpec
 from consumers.defence import answering
 from consumers.defence.views import Defence, Quarantined, UserView, Views
@@ -28,20 +28,21 @@ from consumers.labelling.weak import texts as weak_texts
 from consumers.labelling.weak.stored import StoredLabel
 from consumers.labelling.weak.texts import Texts
 from consumers.labelling.withheld import AskedText, RequestAnswer, Withheld
-from consumers.rows import document_rows, imports, set_aside
-from consumers.rows import requests as stored_requests
-from consumers.rows.answers_over_time import Said, Sample, sample
+from consumers.rows import document_rows, set_aside
+from consumers.rows.arriving import imports
+from consumers.rows.arriving import requests as stored_requests
+from consumers.rows.arriving.imports import Imported
+from consumers.rows.arriving.predictions import StoredPrediction, prediction
+from consumers.rows.arriving.requests import Request
 from consumers.rows.backlog import Backlog, Behind, TextRow
 from consumers.rows.eligibility import ORACLE
 from consumers.rows.enrichment_rows import StoryMember, StoryRow, recent_stories, rows_of_stories, unread_languages
-from consumers.rows.imports import Imported
-from consumers.rows.label_corrections import Labels
+from consumers.rows.labels.answers_over_time import Said, Sample, sample
+from consumers.rows.labels.label_corrections import Labels
+from consumers.rows.labels.renames import history, in_force
+from consumers.rows.labels.unlabelled import id_of
 from consumers.rows.ledger import Fate, Ledger
-from consumers.rows.predictions import StoredPrediction, prediction
-from consumers.rows.renames import history, in_force
-from consumers.rows.requests import Request
 from consumers.rows.set_aside import SetAside
-from consumers.rows.unlabelled import id_of
 from consumers.tables.columns import ARRIVED, SCHEMAS, TextTable, quoted
 from consumers.tables.lance import Snapshot, Tables
 from consumers.tables.upkeep import Upkeep

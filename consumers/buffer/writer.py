@@ -26,13 +26,14 @@ from consumers.erasure import rows as erasure
 from consumers.erasure.requests import Erasures
 from consumers.faults import of_the_machine
 from consumers.log.protocols import TopicPartition
-from consumers.rows import document_rows, imports, moves, set_aside
+from consumers.rows import document_rows, moves, set_aside
+from consumers.rows.arriving import imports
+from consumers.rows.arriving.event_rows import Stored
+from consumers.rows.arriving.insertion import Insertion, InsertOutcome
 from consumers.rows.documents import DocumentSides
 from consumers.rows.enrichment_rows import Enrichment, EnrichmentRows, StoryMember
-from consumers.rows.event_rows import Stored
-from consumers.rows.insertion import Insertion, InsertOutcome
-from consumers.rows.label_corrections import LabelCorrection, LabelCorrections
-from consumers.rows.withdrawn import Withdrawn
+from consumers.rows.labels.label_corrections import LabelCorrection, LabelCorrections
+from consumers.rows.labels.withdrawn import Withdrawn
 from consumers.tables import retention
 from consumers.tables.columns import ARRIVED, ENRICHMENT_OF, TextTable
 from consumers.tables.lance import Tables

@@ -15,7 +15,7 @@ from config.kinds.kind import ANY
 from config.sections import FeedbackSettings
 from consumers.defence.arrivals import TABLE
 from consumers.defence.flips import Flow
-from consumers.rows.event_rows import Row
+from consumers.rows.arriving.event_rows import Row
 from consumers.tables.columns import is_one_of, moment, quoted
 from consumers.tables.lance import Tables
 

@@ -21,9 +21,9 @@ from consumers.defence import trust
 from consumers.defence.agreement import relation
 from consumers.defence.arrivals import TABLE
 from consumers.defence.records import User, evidence_counts, record_of, user_of
+from consumers.rows.arriving.event_rows import Row
 from consumers.rows.eligibility import OF_PEOPLE
-from consumers.rows.event_rows import Row
-from consumers.rows.renames import in_force, renamed
+from consumers.rows.labels.renames import in_force, renamed
 from consumers.tables.columns import is_one_of
 from consumers.tables.lance import Snapshot
 

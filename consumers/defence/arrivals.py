@@ -19,8 +19,8 @@ from consumers.defence.caps import Arrival, Seats
 from consumers.events.answers import stored_answer
 from consumers.events.schemas import KEY_SOURCE, content_sha256
 from consumers.faults import in_words, of_the_machine
-from consumers.rows.event_rows import Row
-from consumers.rows.renames import renamed
+from consumers.rows.arriving.event_rows import Row
+from consumers.rows.labels.renames import renamed
 from consumers.rows.set_aside import mark
 from consumers.tables.columns import is_one_of
 from consumers.tables.lance import Tables

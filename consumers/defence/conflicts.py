@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from config.kinds.kind import Target
 from consumers.defence.agreement import relation
 from consumers.defence.standings import Decision, Standing
-from consumers.rows.event_rows import canonical_json
+from consumers.rows.arriving.event_rows import canonical_json
 
 
 @dataclass(frozen=True, slots=True)

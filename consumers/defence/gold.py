@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from config.kinds import catalog as kinds
 from config.kinds.kind import Target
 from consumers.defence.arrivals import TABLE
+from consumers.rows.arriving.event_rows import Row
 from consumers.rows.eligibility import INDEPENDENT
-from consumers.rows.event_rows import Row
-from consumers.rows.renames import Renames
+from consumers.rows.labels.renames import Renames
 from consumers.tables.columns import is_one_of
 from consumers.tables.lance import Tables
 

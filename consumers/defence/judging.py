@@ -30,9 +30,9 @@ from consumers.defence.records import User, evidence_counts, record_of, user_of
 from consumers.defence.reviews import Reviews, review_of
 from consumers.defence.standings import SILENT
 from consumers.faults import in_words, isolated, of_the_machine
+from consumers.rows.arriving.event_rows import Row
 from consumers.rows.enrichment_rows import EnrichmentRows
-from consumers.rows.event_rows import Row
-from consumers.rows.renames import Renames
+from consumers.rows.labels.renames import Renames
 from consumers.tables.columns import SCHEMAS, is_one_of
 from consumers.tables.lance import Tables
 

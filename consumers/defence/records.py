@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from consumers.defence import trust
-from consumers.rows.event_rows import Row
+from consumers.rows.arriving.event_rows import Row
 
 User = tuple[str, str]
 """Task and contributor: whoever knows topics need not know entities."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from consumers.defence.standings import Decision
-from consumers.rows.event_rows import Row
+from consumers.rows.arriving.event_rows import Row
 from consumers.tables.columns import is_one_of, quoted
 
 

@@ -19,7 +19,7 @@ from consumers.erasure import tombstones as hashes
 from consumers.erasure.requests import Derived, Erasures
 from consumers.erasure.tombstones import Kind, Tombstones
 from consumers.events.schemas import content_sha256
-from consumers.rows.unlabelled import id_of
+from consumers.rows.labels.unlabelled import id_of
 from consumers.tables.columns import ARRIVED, ENRICHMENT_OF, KEYS, SCHEMAS
 from consumers.tables.compaction import FRAGMENT_BITS
 from consumers.tables.lance import Snapshot

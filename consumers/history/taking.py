@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from consumers.history.leaving import Leaving
 from consumers.rows import moves
-from consumers.rows.withdrawn import KIND as WITHDRAWN
+from consumers.rows.labels.withdrawn import KIND as WITHDRAWN
 from consumers.tables.columns import SCHEMAS, is_one_of, quoted
 from consumers.tables.lance import Snapshot, Tables
 

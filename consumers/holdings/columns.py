@@ -20,7 +20,7 @@ from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
 from consumers.rows.documents import document_of
 from consumers.rows.eligibility import MADE
-from consumers.rows.renames import in_force
+from consumers.rows.labels.renames import in_force
 from consumers.tables.columns import is_one_of, quoted
 from consumers.tables.lance import Snapshot
 from consumers.training_set.selection import usable_target

@@ -17,7 +17,7 @@ from config.kinds import catalog as kinds
 from config.kinds.kind import Target
 from consumers.defence.agreement import relation
 from consumers.labelling.offers import BySaid, Said
-from consumers.rows.event_rows import canonical_json
+from consumers.rows.arriving.event_rows import canonical_json
 
 _MOST_TEXTS = 500
 """The newest so many texts are compared."""

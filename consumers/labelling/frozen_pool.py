@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from config.tasks import TaskSpec
 from consumers.labelling.reading import articles_within
-from consumers.rows.unlabelled import id_of
+from consumers.rows.labels.unlabelled import id_of
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot
 

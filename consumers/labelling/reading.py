@@ -19,7 +19,7 @@ from consumers.events.schemas import content_sha256
 from consumers.labelling.offers import Held, Offer, Pool, Said
 from consumers.labelling.served import served
 from consumers.rows.eligibility import MADE
-from consumers.rows.renames import in_force
+from consumers.rows.labels.renames import in_force
 from consumers.tables.columns import is_one_of, quoted
 from consumers.tables.lance import Snapshot, Tables
 from consumers.training_set.selection import usable_target

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from config.tasks import TaskSpec
 from consumers.defence.agreement import relation
 from consumers.rows.eligibility import WITHHELD
-from consumers.rows.renames import in_force
+from consumers.rows.labels.renames import in_force
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Tables
 from consumers.training_set.selection import usable_target

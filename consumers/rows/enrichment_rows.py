@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from consumers.rows.arriving.seen import SeenIds
 from consumers.rows.eligibility import RELEASED, WITHDRAWN, WITHHELD
-from consumers.rows.seen import SeenIds
 from consumers.tables.columns import ENRICHMENT_OF, EXAMPLE_FACTS, SCHEMAS, TextTable, is_one_of, moment, quoted
 from consumers.tables.lance import Tables
 from consumers.text import ngrams

@@ -18,10 +18,10 @@ from config.tasks import TaskSpec
 from consumers.events.answers import stored_answer, target_of
 from consumers.events.targets import read_target
 from consumers.faults import in_words, of_the_machine
-from consumers.rows.event_rows import AS_CITED, Row, canonical_json, example_row
-from consumers.rows.insertion import Insertion
-from consumers.rows.renames import renamed
-from consumers.rows.revisions import Revisions
+from consumers.rows.arriving.event_rows import AS_CITED, Row, canonical_json, example_row
+from consumers.rows.arriving.insertion import Insertion
+from consumers.rows.arriving.revisions import Revisions
+from consumers.rows.labels.renames import renamed
 from consumers.rows.set_aside import is_mark
 from consumers.tables.columns import SCHEMAS, quoted
 from consumers.tables.lance import Tables

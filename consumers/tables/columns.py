@@ -3,7 +3,7 @@
 What arrived (`articles`, `examples`, `feedback`, `predictions`, `requests`) and what was found out about it
 (`article_enrichment`, `example_enrichment`, `feedback_judgements`) are kept apart: the first are only ever appended to, so that
 no redelivery can touch what enrichment wrote, and a count never reads a text. One thing changes there: the target of a label
-that a person has corrected (`consumers/rows/label_corrections.py`).
+that a person has corrected (`consumers/rows/labels/label_corrections.py`).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from config.tasks import TaskSpec
 from consumers.rows.documents import document_of
 from consumers.rows.eligibility import INDEPENDENT
-from consumers.rows.renames import in_force
+from consumers.rows.labels.renames import in_force
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot
 from consumers.training_set.scopes import labels_of

@@ -12,10 +12,10 @@ from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
 from consumers.defence import standings
 from consumers.defence.records import FACTS, NOT_JUDGED, Judged
+from consumers.rows.arriving.event_rows import AS_CITED
 from consumers.rows.eligibility import CHOSEN, OF_PEOPLE, WITHHELD, eligibility
-from consumers.rows.event_rows import AS_CITED
+from consumers.rows.labels.renames import in_force
 from consumers.rows.ledger import Fate
-from consumers.rows.renames import in_force
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Tables
 from consumers.training_set.freezing import with_broken_rules

@@ -13,7 +13,7 @@ from config.tasks import TaskSpec
 from consumers.defence.records import FACTS, Judged
 from consumers.fitness import facts, rules
 from consumers.rows.documents import document_of
-from consumers.rows.renames import in_force
+from consumers.rows.labels.renames import in_force
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot, Tables
 from consumers.training_set import unlabelled

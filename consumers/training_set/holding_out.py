@@ -20,7 +20,7 @@ from config.tasks import TaskSpec
 from consumers.rows import moves
 from consumers.rows.documents import document_of, place_of
 from consumers.rows.eligibility import MADE
-from consumers.rows.renames import in_force
+from consumers.rows.labels.renames import in_force
 from consumers.tables.columns import is_one_of
 from consumers.tables.lance import Snapshot
 from consumers.training_set.scopes import labels_of

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from config.kinds import catalog as kinds
 from config.tasks import TaskSpec
-from consumers.rows.renames import in_force
+from consumers.rows.labels.renames import in_force
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot
 from consumers.training_set.selection import usable_target

@@ -19,7 +19,7 @@ from config.tasks import TaskSpec
 from consumers.defence.records import FACTS, Judged
 from consumers.erasure.tombstones import Tombstones
 from consumers.rows.eligibility import MADE, WITHHELD, eligibility
-from consumers.rows.renames import in_force
+from consumers.rows.labels.renames import in_force
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot
 from consumers.tables.pace import portions

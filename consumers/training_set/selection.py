@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 
 from config.kinds import catalog as kinds
 from config.kinds.kind import ExcludesLabels, KnowsScope, Measures
-from config.task_files.label_changes import composed
+from config.task_files.labels.label_changes import composed
 from config.tasks import TaskSpec
 from config.words import named
+from consumers.rows.arriving.event_rows import canonical_json
 from consumers.rows.eligibility import MADE, OF_PEOPLE, Role, eligibility
-from consumers.rows.event_rows import canonical_json
-from consumers.rows.renames import renamed
+from consumers.rows.labels.renames import renamed
 from consumers.training_set import scopes
 from consumers.training_set.scopes import labels_of
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from config.task_files.quality import Quality
 from consumers.fitness import rules
 from consumers.fitness.facts import facts
-from consumers.rows.unlabelled import id_of
+from consumers.rows.labels.unlabelled import id_of
 from consumers.tables.lance import Snapshot
 from consumers.training_set.selection import Candidate
 

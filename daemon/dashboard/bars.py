@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from daemon.views.labels_over_time import LabelsOverTime
+from daemon.views.task.labels_over_time import LabelsOverTime
 
 WIDTH, HEIGHT = 560.0, 150.0
 _LEFT, _TOP, _BAR = 44.0, 8.0, 0.72

@@ -13,10 +13,10 @@ from config.clock import Clock, utc_now
 from config.errors import PerennialError, UserError
 from config.settings import Settings
 from config.tasks import TaskSpec
-from daemon.views.serving_pace import ServingPace
+from daemon.views.installation.serving_pace import ServingPace
 
 if TYPE_CHECKING:  # LanceDB is slow to import, and a process that nobody looks at needs none
-    from daemon.views.status import Status, StatusReader
+    from daemon.views.installation.status import Status, StatusReader
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +73,7 @@ class Sources:
 
     def _current(self, reader: StatusReader | None) -> StatusReader:
         if reader is None:
-            from daemon.views.status import StatusReader  # noqa: PLC0415 - see above
+            from daemon.views.installation.status import StatusReader  # noqa: PLC0415 - see above
 
             reader = StatusReader(self.settings, clock=self.clock)
         if reader.tasks is not self._tasks():

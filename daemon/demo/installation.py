@@ -23,8 +23,8 @@ from consumers.log.open import open_event_log
 from consumers.log.protocols import EventLog
 from daemon.process import presence
 from daemon.serving.client import post
-from daemon.views.status import Status, StatusReader
-from daemon.views.task_status import TaskStatus
+from daemon.views.installation.status import Status, StatusReader
+from daemon.views.task.task_status import TaskStatus
 
 PROGRAM = ("-P", "-m", "daemon")
 """What the interpreter runs: `perennial`, which looks for no modules in the working folder."""

@@ -11,7 +11,7 @@ from config.kinds.regression.dimensions import score_of, tier_of
 from config.tasks import TaskSpec
 from perennial_artifact.description import describe
 from perennial_artifact.errors import UnusableError
-from registry.corrections import Answering
+from registry.people.corrections import Answering
 
 
 def answer_of(one: Answering, spec: TaskSpec, known_labels: Collection[str]) -> Answer | None:

@@ -12,7 +12,7 @@ from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import KEY_SOURCE
-from registry.corrections import Correction
+from registry.people.corrections import Correction
 from registry.store import Registry
 
 _LOOK_S = 0.25

@@ -17,7 +17,7 @@ from config.tasks import TaskSpec
 from consumers.dead_letters.store import DeadLetter, DeadLetters
 from consumers.events.schemas import AnyEvent, parse
 from consumers.log.open import open_event_log
-from registry.audit import By
+from registry.people.audit import By
 from registry.store import Registry
 
 _MOST_NAMED = 20

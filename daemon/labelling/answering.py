@@ -27,14 +27,14 @@ from consumers.log.open import publish
 from consumers.rows.eligibility import CHOSEN
 from daemon.labelling import correcting
 from daemon.views.desk import reading
-from registry.audit import By
-from registry.desk import Done
+from registry.people.audit import By
+from registry.people.desk import Done
 from registry.store import Registry
 
 if TYPE_CHECKING:  # brings LanceDB, which a page that nobody has opened needs not
     from consumers.buffer.reader import BufferReader
     from consumers.labelling.reading import Text
-    from consumers.rows.label_corrections import LabelRow
+    from consumers.rows.labels.label_corrections import LabelRow
 
 KEY = "key:"
 """Begins the name of an annotator who has an API key; nobody else's may."""

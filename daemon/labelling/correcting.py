@@ -12,12 +12,12 @@ from config.tasks import TaskSpec
 from consumers.events.correcting import LabelCorrection
 from consumers.events.targets import read_target
 from consumers.log.open import publish
-from consumers.rows.event_rows import canonical_json
-from registry.audit import By, refuse_named
+from consumers.rows.arriving.event_rows import canonical_json
+from registry.people.audit import By, refuse_named
 
 if TYPE_CHECKING:  # brings LanceDB, which a page that nobody has opened needs not
     from consumers.buffer.reader import BufferReader
-    from consumers.rows.label_corrections import LabelRow
+    from consumers.rows.labels.label_corrections import LabelRow
     from registry.store import Registry
 
 

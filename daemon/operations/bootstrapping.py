@@ -25,8 +25,8 @@ from daemon.flow.groups import CONSUMERS
 from daemon.operations import importing, training_now, weak_labels
 from daemon.operations.weak_labels import Applied, Look
 from daemon.process import leader
-from daemon.training import asking
-from daemon.training.triggers import request_key
+from daemon.training.due import asking
+from daemon.training.due.triggers import request_key
 from daemon.views.models import runs
 from registry import promotion
 from registry.store import Registry

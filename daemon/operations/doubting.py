@@ -58,7 +58,7 @@ def _contradicted(tables: Snapshot, rows: pa.Table, task: TaskSpec, most: int) -
     number = {name: at for at, name in enumerate(names)}
     labels = np.array([number[as_target(row["target"])["label"]] for row in members], dtype=np.intp)
     groups = _groups(members)
-    from trainers.learners.heads import confident  # noqa: PLC0415 - loads scikit-learn
+    from trainers.learners.heads.validation import confident  # noqa: PLC0415 - loads scikit-learn
 
     probabilities = confident.cross_validated(features, labels, groups)
     doubts = [

@@ -22,7 +22,7 @@ from consumers.labelling.choosing.articles import READ, without_label
 from consumers.labelling.choosing.draw import Doubling, Draw, Pick, Scarce
 from consumers.labelling.choosing.ways import WAYS, Way
 from consumers.labelling.doubts.labelled import as_target, embeddings, labelled
-from consumers.rows.renames import in_force
+from consumers.rows.labels.renames import in_force
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot
 from consumers.text.near_copies import unit
@@ -152,8 +152,8 @@ def _probabilities(pool: _Pool, learnt: _Learnt, task: TaskSpec) -> tuple[npt.ND
         return None, "no article has an embedding of the encoder that the labelled texts have, so all are drawn at random"
     from scipy.special import softmax  # noqa: PLC0415 - only where it is needed
 
-    from trainers.learners.heads.doubling import STRENGTH  # noqa: PLC0415 - loads scikit-learn
     from trainers.learners.heads.solving import solve  # noqa: PLC0415 - loads scikit-learn
+    from trainers.learners.heads.validation.doubling import STRENGTH  # noqa: PLC0415 - loads scikit-learn
 
     head = solve(unit(learnt.features), learnt.labels, np.ones(len(learnt.labels)), strength=STRENGTH)
     return np.asarray(softmax(head.scores(pool.features), axis=1), dtype=np.float64), None
@@ -162,7 +162,7 @@ def _probabilities(pool: _Pool, learnt: _Learnt, task: TaskSpec) -> tuple[npt.ND
 def _doubling(learnt: _Learnt) -> Doubling | None:
     if len(learnt.names) < 2:  # noqa: PLR2004 - as above
         return None
-    from trainers.learners.heads.doubling import doubling  # noqa: PLC0415 - loads scikit-learn
+    from trainers.learners.heads.validation.doubling import doubling  # noqa: PLC0415 - loads scikit-learn
 
     step = doubling(unit(learnt.features), learnt.labels, learnt.groups)
     return None if step is None else Doubling(texts=step.texts, half=step.half, whole=step.whole)

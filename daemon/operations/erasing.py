@@ -16,7 +16,7 @@ from consumers.erasure.requests import Erasures
 from consumers.erasure.tombstones import Kind
 from consumers.events import schemas as events
 from consumers.log.open import publish
-from registry.audit import By, refuse_named
+from registry.people.audit import By, refuse_named
 from registry.store import Registry
 
 _LOOK_S = 1.0

@@ -11,7 +11,7 @@ from config.errors import UserError
 from config.settings import Settings
 from consumers.events.schemas import ImportUndo
 from consumers.log.open import publish
-from consumers.rows.imports import Imported
+from consumers.rows.arriving.imports import Imported
 from daemon.views import opening
 
 _ID = re.compile(r"(?:import-)?([0-9a-f]{16})(?:-\d+)?")

@@ -11,13 +11,13 @@ from config.errors import UserError
 from config.kinds import catalog as kinds
 from config.kinds.kind import Measures
 from config.settings import Settings
-from config.task_files.label_changes import Change
-from config.task_files.label_problems import problem
+from config.task_files.labels.label_changes import Change
+from config.task_files.labels.label_problems import problem
 from config.tasks import TaskSpec, load_tasks
 from consumers.events.schemas import TaskSchema
 from consumers.log.open import publish
-from daemon.views import labels as views
 from daemon.views import opening
+from daemon.views.task import labels as views
 
 
 @dataclass(frozen=True, slots=True)

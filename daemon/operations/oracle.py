@@ -23,7 +23,7 @@ from consumers.labelling.weak.stored import StoredLabel
 from consumers.labelling.weak.texts import WeakText
 from consumers.log.open import open_event_log
 from daemon.operations.oracle_labels import Handover
-from daemon.training import asking
+from daemon.training.due import asking
 from daemon.views import opening
 
 Progress = Callable[[int, int], None]

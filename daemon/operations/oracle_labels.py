@@ -20,8 +20,8 @@ from consumers.labelling.weak.stored import Saying, StoredLabel, withdrawals
 from consumers.labelling.weak.texts import WeakText
 from consumers.log.open import open_event_log
 from consumers.log.protocols import EventSink
-from consumers.rows.event_rows import canonical_json
-from daemon.training import asking
+from consumers.rows.arriving.event_rows import canonical_json
+from daemon.training.due import asking
 from daemon.views import opening
 
 SOURCE = "perennial oracle"

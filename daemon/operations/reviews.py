@@ -15,7 +15,7 @@ from consumers.buffer.reader import BufferReader
 from consumers.events import schemas as events
 from consumers.log.open import publish
 from daemon.views import opening
-from registry.audit import By, refuse_named
+from registry.people.audit import By, refuse_named
 from registry.store import Registry
 
 _IDS_PER_EVENT = 1_000

@@ -23,8 +23,8 @@ from consumers.training_set.counting import TaskCounts
 from daemon.app import Daemon
 from daemon.flow.groups import CONSUMERS, LABELS_TOPIC
 from daemon.process import leader
-from daemon.training import asking
-from daemon.training.triggers import request_key
+from daemon.training.due import asking
+from daemon.training.due.triggers import request_key
 from daemon.views.models import runs
 from daemon.views.models.runs import Progress
 from registry.runs import Run

@@ -17,8 +17,8 @@ from config.task_files.overrides import Overrides
 from config.tasks import TaskSpec, load_tasks
 from consumers.buffer.reader import BufferReader
 from consumers.training_set.snapshot import TrainingSet
-from daemon.training import teachers, warm_start
 from daemon.training.aside import carry_out, scratch_folder
+from daemon.training.preparing import teachers, warm_start
 from daemon.training.run_folders import place_champion
 from daemon.views import opening
 from daemon.views.models.comparison import Scale

@@ -17,7 +17,7 @@ from consumers.labelling.weak.figures import Figures, figures
 from consumers.labelling.weak.labelling import find, label
 from consumers.labelling.weak.stored import Changes, changes, withdrawals
 from consumers.log.open import open_event_log
-from daemon.training import asking
+from daemon.training.due import asking
 from daemon.views import opening
 
 _FLUSH_EVERY = 1_000

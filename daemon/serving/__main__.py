@@ -40,7 +40,7 @@ from daemon.serving.http.listening import BACKLOG, address_of, listen
 from daemon.serving.http.security import refuse_open_bind
 from daemon.serving.models.trouble import Trouble
 from daemon.serving.service import Service
-from daemon.views import keys
+from daemon.views.installation import keys
 
 IN_FLIGHT_LIMIT_S = 8
 """After SIGTERM nothing new is taken and requests in flight have this long to be answered."""

@@ -32,7 +32,8 @@ from daemon.serving.access.visitors import Visitors
 from daemon.serving.http import connections, tls
 from daemon.serving.http.listening import address_of, listen
 from daemon.serving.http.security import BodyLimit, HeadAsGet, refuse_open_bind
-from daemon.views import keys, opening
+from daemon.views import opening
+from daemon.views.installation import keys
 
 _BODY_BYTES = 65_536
 _STOP_LIMIT_S = 5

@@ -20,7 +20,7 @@ from daemon.serving.http.errors import ApiError
 from daemon.serving.http.lane import Lane
 from daemon.serving.http.predicting import PREDICT
 from daemon.serving.http.security import discard
-from daemon.views.serving_pace import Paces, Reading
+from daemon.views.installation.serving_pace import Paces, Reading
 
 if TYPE_CHECKING:
     from daemon.serving.service import Service

@@ -30,7 +30,7 @@ from daemon.serving.models.loading import RegistryChampions, loader
 from daemon.serving.models.slot import Load, Slot
 from daemon.serving.models.slots import Slots
 from daemon.serving.models.trouble import Trouble, trouble
-from daemon.views.fates import Fates
+from daemon.views.feedback.fates import Fates
 from registry.artifacts.open import open_store
 from registry.store import Registry
 

@@ -23,18 +23,21 @@ from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
 from consumers.faults import of_the_machine
 from daemon.telemetry.metrics import DaemonMetrics
-from daemon.training import evidence, features, heads, holding_out, promoting, publishing, retries, teachers, triggers, warm_start
-from daemon.training.deciding import Decider
-from daemon.training.features import Features
-from daemon.training.learnt import learnt_before
+from daemon.training import retries
+from daemon.training.concluding import promoting, publishing
+from daemon.training.concluding.deciding import Decider
+from daemon.training.concluding.telling import Teller
+from daemon.training.due import evidence, triggers
+from daemon.training.due.triggers import Trigger
 from daemon.training.pools.pools import Pools
+from daemon.training.preparing import features, heads, holding_out, teachers, warm_start
+from daemon.training.preparing.features import Features
+from daemon.training.preparing.learnt import learnt_before
 from daemon.training.run_folders import RunFolders
 from daemon.training.runners.protocol import Runner
 from daemon.training.sandbox.protocol import Sandbox
-from daemon.training.telling import Teller
-from daemon.training.triggers import Trigger
-from registry import erasure
 from registry.artifacts.protocol import ArtifactStore
+from registry.removal import erasure
 from registry.runs import Run, RunChanges, RunState
 from registry.store import Registry
 from trainers.hardware import usable_cores

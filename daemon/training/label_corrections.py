@@ -11,11 +11,12 @@ from config.tasks import TaskSpec
 from config.words import named
 from consumers.buffer.writer import BufferWriter
 from consumers.faults import in_words, of_the_machine
-from consumers.rows.event_rows import canonical_json
-from consumers.rows.label_corrections import LabelCorrection
+from consumers.rows.arriving.event_rows import canonical_json
+from consumers.rows.labels.label_corrections import LabelCorrection
+from daemon.training.concluding.telling import Teller
 from daemon.training.run_folders import RunFolders
-from daemon.training.telling import Teller
-from registry import corrected, lineage
+from registry import lineage
+from registry.people import corrected
 from registry.store import Registry
 
 _LOOK_S = 1.0

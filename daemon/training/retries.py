@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from config.errors import PerennialError, RunFailedError, UserError
 from config.sections import TrainingSettings
-from consumers.rows.requests import Request
+from consumers.rows.arriving.requests import Request
 from registry.runs import Run
 from trainers.job.passing import cause_that_passes
 

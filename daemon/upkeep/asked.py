@@ -9,13 +9,13 @@ import structlog
 
 from config.clock import Clock, utc_now
 from config.settings import Settings
-from config.task_files.label_changes import Change, applied
+from config.task_files.labels.label_changes import Change, applied
 from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
-from consumers.rows import imports
-from consumers.rows.requests import Request
-from consumers.rows.unlabelled import id_of
-from registry.audit import IMPORT_UNDONE
+from consumers.rows.arriving import imports
+from consumers.rows.arriving.requests import Request
+from consumers.rows.labels.unlabelled import id_of
+from registry.people.audit import IMPORT_UNDONE
 from registry.store import Registry
 
 _PAUSE_S = 2.0

@@ -15,11 +15,12 @@ from consumers.dead_letters.store import DeadLetters
 from consumers.erasure.requests import Erasures
 from consumers.log.protocols import EventLog
 from consumers.tables.pace import portions
-from daemon.training import aside, teachers
+from daemon.training import aside
+from daemon.training.preparing import teachers
 from daemon.upkeep.erasure import runs
-from registry import collection, retention
 from registry.artifacts.protocol import ArtifactStore
 from registry.evidence import keeping
+from registry.removal import collection, retention
 from registry.reports.run.kept import Reports
 from registry.store import Registry
 

@@ -65,7 +65,7 @@ def entries(registry: Registry, buffer: BufferReader | None, task: str | None, l
 
 def _touched(registry: Registry, task: str | None) -> Counter[str]:
     """Return by version how many labels were corrected that it had been decided on."""
-    from registry import corrected  # noqa: PLC0415 - heavy, as the registry is
+    from registry.people import corrected  # noqa: PLC0415 - heavy, as the registry is
 
     runs = Counter(run_id for mark in corrected.marks(registry, task) for run_id in mark.decisions)
     known = registry.runs.several(list(runs)) if runs else {}

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from config.errors import UserError
-from registry.gate import Decision
+from registry.judging.gate import Decision
 from trainers.compare.guarding.guard import Guard
 
 SUFFIX = ".evidence.parquet"

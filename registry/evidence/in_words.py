@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from config.errors import PerennialError
 from config.task_files.sections import Promotion
 from config.words import counted
-from registry.gate import PAUSED, Decision
+from registry.judging.gate import PAUSED, Decision
 from registry.runs import Run
 from registry.store import Registry
 from trainers.compare.comparison import Comparison

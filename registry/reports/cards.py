@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from config.files.durable import write_atomic
 from config.words import counted
-from registry.audit import IMPORT_UNDONE
 from registry.evidence.in_words import InWords
 from registry.lineage import Family
+from registry.people.audit import IMPORT_UNDONE
 from registry.reports import standing
 from registry.reports.cut import texts_cut
 from registry.reports.diff import flatten

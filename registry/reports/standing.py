@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from config.words import counted
-from registry import corrected
+from registry.people import corrected
 from registry.reports.section import Section
 from registry.runs import Run
 from registry.store import Registry

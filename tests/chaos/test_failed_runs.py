@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from consumers.buffer.writer import BufferWriter
-from daemon.training import triggers
+from daemon.training.due import triggers
 from tests.support import buffers
 from tests.support.cycles import NAME, MadeUpRunner, World, better, task
 from trainers.job.spec import SPEC_FILE, JobResult, JobSpec

@@ -17,7 +17,7 @@ from tests.support.processes import freeze
 SLEEPER = """
 import threading
 from config.settings import load_settings
-from daemon.training.scheduler import Scheduler
+from daemon.training.due.scheduler import Scheduler
 woken = threading.Event()
 Scheduler(load_settings().schedule.model_copy(update={"check_interval_s": 1.0}), wake_cycle=woken).start()
 while woken.wait():

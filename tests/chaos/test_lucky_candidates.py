@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from registry import gate, promotion
+from registry import promotion
+from registry.judging import gate
 from registry.store import Registry
 from tests.support import scored
 from tests.support.registries import add_version, check_invariants

@@ -14,9 +14,9 @@ from alembic import command
 
 import registry.database.migrations
 from config.errors import RetryError, UserError
-from registry import api_keys
 from registry.database import schema
 from registry.database.engine import Database
+from registry.people import api_keys
 from registry.store import Registry
 from tests.support.registries import TASK, Clock
 

@@ -18,7 +18,7 @@ from config.kinds import catalog
 from config.kinds.kind import Kind, Measures
 from config.kinds.ner.kind import Ner
 from config.kinds.regression.dimensions import Dimension
-from consumers.rows.event_rows import canonical_json
+from consumers.rows.arriving.event_rows import canonical_json
 from tests.kinds.tone.kind import Tone
 from trainers.compare.metrics import catalog as metrics
 from trainers.learners import catalog as learners

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from config.errors import UserError
-from registry.api_keys import hash_of
-from registry.audit import By, refuse_named
 from registry.database.copying import copy_all
-from registry.gaps import Gap
+from registry.events.gaps import Gap
+from registry.people.api_keys import hash_of
+from registry.people.audit import By, refuse_named
 from registry.store import Registry
 from tests.support.registries import Clock
 

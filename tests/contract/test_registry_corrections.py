@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from config.errors import StopError
-from registry import erasure
-from registry.corrections import Correction
 from registry.database.copying import copy_all
+from registry.people.corrections import Correction
+from registry.removal import erasure
 from registry.store import Registry
 from tests.support.registries import TASK, Clock, add_version
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from config.errors import StopError
-from registry import erasure, promotion
+from registry import promotion
 from registry.artifacts.local import LocalArtifacts
+from registry.removal import erasure
 from registry.reports import cards
 from registry.runs import Run
 from registry.store import Registry

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from registry import collection, retention
-from registry.pools import Drawn, Pool
+from registry.people.pools import Drawn, Pool
+from registry.removal import collection, retention
 from registry.store import Registry
 from tests.support.registries import Clock
 from tests.support.registries import add_version as add

@@ -8,8 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from config.errors import StopError
-from registry import promotion, retention
+from registry import promotion
 from registry.database import schema
+from registry.removal import retention
 from registry.runs import Run
 from registry.store import Registry
 from tests.support.registries import TASK, Clock, add_version

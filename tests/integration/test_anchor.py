@@ -21,7 +21,7 @@ from consumers.training_set.anchor import BUILT
 from daemon.cli.main import app
 from daemon.operations import anchoring
 from daemon.operations.anchoring import Rows
-from daemon.views import anchors
+from daemon.views.task import anchors
 from tests.integration.test_import_command import ROWS, store_what_waits, written
 from tests.support.buffers import TOPICS, enrich, feedback, label, opened, stored, take
 from tests.support.tables import rows_of

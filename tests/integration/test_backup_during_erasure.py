@@ -14,7 +14,7 @@ from consumers.buffer.writer import BufferWriter
 from daemon.operations.backups import take as taking
 from daemon.operations.backups.restore import restore
 from daemon.operations.backups.take import take
-from registry import erasure
+from registry.removal import erasure
 from tests.support.cycles import NAME, MadeUpRunner, worse
 from tests.support.markers import places_of
 from tests.support.towns import KEEP, WORD, Town

@@ -28,8 +28,8 @@ from daemon.operations.backups.manifest import Backup
 from daemon.operations.backups.restore import check, restore
 from daemon.operations.backups.take import take as backup
 from daemon.process import last_backup, presence
-from registry import collection
 from registry.artifacts.local import LocalArtifacts
+from registry.removal import collection
 from registry.store import Registry
 from tests.support import buffers, postgres
 from tests.support.cycles import NAME, MadeUpRunner, World, better, task

@@ -16,7 +16,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from consumers.enrichment.feature_store import FeatureStore
 from consumers.events.schemas import content_sha256
-from daemon.training.features import encoder_key
+from daemon.training.preparing.features import encoder_key
 from perennial_artifact.blocks.classifier import BlocksClassifier
 from perennial_artifact.blocks.encoders import SideBySide
 from perennial_artifact.blocks.features import Blocks
@@ -28,7 +28,7 @@ from perennial_artifact.sentence.encoder import SentenceEncoder
 from perennial_artifact.sentence.head import Head
 from perennial_artifact.sentence.layout import BASE_FOLDER, BLOCKS_FORMAT, BLOCKS_MULTILABEL_FORMAT, FORMAT, WEIGHTS_FILE
 from registry.artifacts.local import LocalArtifacts
-from registry.gate import decide
+from registry.judging.gate import decide
 from registry.runs import Run
 from tests.integration.test_features_for_runs import ROWS as FROZEN
 from tests.integration.test_features_for_runs import frozen, prepared

@@ -12,7 +12,7 @@ import pytest
 from config.errors import StopError
 from consumers.buffer.writer import BufferWriter
 from consumers.log.protocols import TopicPartition
-from consumers.rows.event_rows import Stored
+from consumers.rows.arriving.event_rows import Stored
 from tests.support.buffers import article, enrich, feedback, label, opened, prediction, retrain, stored
 
 ARTICLES, FEEDBACK = TopicPartition("perennial.articles", 0), TopicPartition("perennial.feedback", 0)

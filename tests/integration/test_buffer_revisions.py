@@ -11,7 +11,7 @@ import pytest
 from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import AnyEvent
 from consumers.log.protocols import Position
-from consumers.rows.event_rows import Stored
+from consumers.rows.arriving.event_rows import Stored
 from consumers.tables.lance import Tables
 from tests.support.buffers import article, feedback, label, opened, spans, stored
 from tests.support.tables import rows_of

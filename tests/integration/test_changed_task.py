@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from config.tasks import TaskSpec
-from daemon.training.triggers import Trigger
+from daemon.training.due.triggers import Trigger
 from perennial_artifact.description import describe
 from registry import promotion
 from tests.support import buffers, first_release

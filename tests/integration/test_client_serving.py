@@ -18,7 +18,7 @@ from consumers.events.schemas import FEEDBACK_TOPIC, content_sha256
 from consumers.log.embedded.log import EmbeddedLog
 from daemon.serving.service import Service
 from perennial_client import AsyncClient, Client, NoChampionError, RefusedError, Retries, UnavailableError
-from registry.corrections import Correction
+from registry.people.corrections import Correction
 from tests.support.event_logs import read
 from tests.support.proxies import Proxy, proxied
 from tests.support.served import TASK, TEXT, TOPICS, ServedData, eventually, listening, load_on_cpu

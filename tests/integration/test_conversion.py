@@ -22,7 +22,7 @@ from transformers import (
 
 from config.settings import load_settings
 from consumers.enrichment.feature_store import FeatureStore
-from daemon.training.features import Features
+from daemon.training.preparing.features import Features
 from perennial_artifact.compute import Compute
 from perennial_artifact.description import Description, Input, describe
 from perennial_artifact.errors import UnusableError
@@ -36,7 +36,7 @@ from trainers.job import steps as job_steps
 from trainers.job.guards import StopRequest
 from trainers.job.progress import ProgressLog
 from trainers.job.spec import JobSpec
-from trainers.learners.heads.conversion import convert
+from trainers.learners.heads.published.conversion import convert
 
 NAMES = ("SPORT", "MARKETS", "WEATHER")
 TEXTS = [row.text for row in toy_rows(NAMES, 10)] + ["", "goal " * 500]

@@ -15,7 +15,7 @@ from config.settings import Settings, load_settings
 from config.tasks import TaskSpec
 from consumers.defence import answering
 from daemon.flow.corrections import CorrectionsTask
-from registry.corrections import Correction
+from registry.people.corrections import Correction
 from registry.store import Registry
 from tests.support.buffers import TASKS, TOPICS, accepted, feedback, opened, review
 from tests.support.corrected import TEXT, Buffer

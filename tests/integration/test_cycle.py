@@ -16,8 +16,9 @@ from config.errors import RetryError, StopError
 from consumers.events.schemas import LIFECYCLE_TOPIC
 from consumers.log.embedded.log import EmbeddedLog
 from daemon.flow.outbox import Publisher
-from registry import gate, promotion
-from registry.looks import Looks
+from registry import promotion
+from registry.judging import gate
+from registry.judging.looks import Looks
 from registry.reports import cards
 from registry.reports.run.kept import Reports
 from registry.runs import Run

@@ -30,7 +30,7 @@ from daemon.serving.access.visitors import Asked, Visitors
 from daemon.serving.http.errors import ApiError
 from daemon.serving.service import Service
 from daemon.views import history
-from daemon.views.status import StatusReader
+from daemon.views.installation.status import StatusReader
 from registry.database import schema
 from registry.store import Registry
 from tests.support import looked_at

@@ -17,7 +17,7 @@ from tests.support.cycles import Train, World, better, task
 from tests.unit.test_heads_bad_input import champion
 from trainers.job import spec as job_spec
 from trainers.job.spec import JobResult, JobSpec
-from trainers.learners.heads.conversion import OLD_FORMAT
+from trainers.learners.heads.published.conversion import OLD_FORMAT
 
 
 def with_a_head(spec: JobSpec) -> JobResult:

@@ -19,7 +19,7 @@ from consumers.enrichment.enrich import Enricher, EnrichOutcome
 from consumers.enrichment.stories import is_test, story_id_of
 from consumers.events.schemas import AnyEvent, Article, Feedback, Label, PredictionMade, WeakLabelsWithdrawn, content_sha256
 from consumers.log.protocols import Position
-from consumers.rows.event_rows import Stored
+from consumers.rows.arriving.event_rows import Stored
 from tests.support.buffers import FEEDBACK
 from tests.support.encoders import WordEncoder
 from tests.support.sample_events import TASKS

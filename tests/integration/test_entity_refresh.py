@@ -11,7 +11,7 @@ import pytest
 import spacy
 
 from consumers.training_set.snapshot import load_training_set
-from daemon.training.learnt import learnt_before
+from daemon.training.preparing.learnt import learnt_before
 from registry.runs import Run
 from tests.support import buffers
 from tests.support.cycles import NAME, World, task

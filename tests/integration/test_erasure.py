@@ -17,8 +17,9 @@ from consumers.events.schemas import FEEDBACK_TOPIC, LIFECYCLE_TOPIC, Erase, to_
 from daemon.flow.accepted import Accepted
 from daemon.flow.corrections import CorrectionsTask
 from daemon.flow.outbox import Publisher
-from registry import erasure, promotion
+from registry import promotion
 from registry.database import schema
+from registry.removal import erasure
 from registry.reports import cards
 from registry.reports.answers import Answers, Row, Words
 from registry.reports.run import left as of_left

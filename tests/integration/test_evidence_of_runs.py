@@ -16,7 +16,7 @@ from config.errors import UserError
 from config.settings import environment_of
 from consumers.events.schemas import Erase
 from daemon.cli.main import app
-from daemon.training.telling import Teller
+from daemon.training.concluding.telling import Teller
 from daemon.views.models import verification
 from registry.evidence import bundle, keeping
 from registry.lineage import looks_at

@@ -17,11 +17,11 @@ from config.errors import UserError
 from config.settings import environment_of
 from daemon.cli.main import app
 from daemon.process.probe import Computing
-from daemon.training import evidence
-from daemon.training.trigger_input import Evidence
-from daemon.views import explaining, task_status
-from daemon.views.explanation import Explanation
+from daemon.training.due import evidence
+from daemon.training.due.trigger_input import Evidence
 from daemon.views.models import lineage
+from daemon.views.task import explaining, task_status
+from daemon.views.task.explanation import Explanation
 from registry import lineage as queries
 from tests.support.cycles import NAME, task
 from tests.support.proven import scored

@@ -16,7 +16,7 @@ import pytest
 from pydantic import ValidationError
 
 from config.errors import RunFailedError
-from daemon.training.features import encoder_key
+from daemon.training.preparing.features import encoder_key
 from perennial_artifact.blocks.classifier import BlocksClassifier
 from perennial_artifact.blocks.features import BLOCKS_FILE, NAMES, Blocks, Ngrams, named
 from perennial_artifact.compute import Compute
@@ -28,7 +28,7 @@ from perennial_artifact.sentence.layout import BASE_FOLDER, BLOCKS_FORMAT, FORMA
 from tests.support.tiny_models import make_tiny_bert, toy_plan, toy_rows, toy_spec
 from trainers.learners.encoders.classification import ClassificationLearner
 from trainers.learners.features import FeatureSet
-from trainers.learners.heads.refresh import HeadRefresh
+from trainers.learners.heads.published.refresh import HeadRefresh
 
 ROWS = toy_rows(("SPORT", "MARKETS"), 60)
 WIDTH = 32
@@ -122,7 +122,7 @@ def test_a_refresh_keeps_the_blocks_and_gives_the_same_answers_from_stored_featu
 def test_a_refresh_of_it_loads_no_torch(made: Made) -> None:
     code = (
         "import sys; from pathlib import Path; import numpy as np; from trainers.learners.features import FeatureSet;"
-        "from trainers.learners.heads.refresh import HeadRefresh;"
+        "from trainers.learners.heads.published.refresh import HeadRefresh;"
         f"features = FeatureSet.of(['a'], np.zeros((1, {made.features.matrix.shape[1]}), np.float32));"
         f"HeadRefresh().open(Path({str(made.folder)!r}), features, {{'a text': 'a'}}).predict(['a text']);"
         "print('torch' in sys.modules)"

@@ -18,7 +18,7 @@ from consumers.enrichment.feature_store import FeatureStore
 from consumers.events.schemas import content_sha256
 from consumers.text import ngrams
 from consumers.training_set.snapshot import SCHEMA, load_training_set, write_training_set
-from daemon.training.features import Features, StoppedError, encoder_key
+from daemon.training.preparing.features import Features, StoppedError, encoder_key
 from perennial_artifact.description import describe
 from perennial_artifact.sentence.head import Head
 from tests.support.ner_rows import training_set

@@ -16,7 +16,7 @@ from config.settings import load_settings
 from consumers.buffer.open import open_reader
 from consumers.buffer.writer import BufferWriter
 from consumers.training_set.snapshot import TrainingSet
-from daemon.training import evidence, triggers
+from daemon.training.due import evidence, triggers
 from registry.store import Registry
 from tests.support.buffers import (
     FEEDBACK,

@@ -11,7 +11,7 @@ import pytest
 from config.tasks import TaskSpec
 from daemon.serving.client import load_version
 from daemon.serving.service import Service
-from daemon.training import warm_start
+from daemon.training.preparing import warm_start
 from perennial_artifact.description import Description, describe
 from perennial_client import Client, Model, Prediction
 from registry import promotion

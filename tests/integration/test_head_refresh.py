@@ -10,7 +10,7 @@ import pytest
 
 from consumers.training_set.snapshot import load_training_set
 from daemon.operations.repeating.repeat import repeat
-from daemon.training import evidence
+from daemon.training.due import evidence
 from daemon.training.sandbox.protocol import recorded
 from perennial_artifact.compute import Compute
 from perennial_artifact.description import describe

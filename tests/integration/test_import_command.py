@@ -17,7 +17,7 @@ from consumers.buffer.open import open_writer
 from consumers.events.schemas import ARTICLES_TOPIC, FEEDBACK_TOPIC, parse
 from consumers.log.open import open_event_log
 from consumers.log.protocols import TopicPartition
-from consumers.rows.event_rows import Stored
+from consumers.rows.arriving.event_rows import Stored
 from daemon.cli.main import app
 from daemon.flow.groups import CONSUMERS
 from tests.support.sample_events import TASKS

@@ -14,7 +14,7 @@ from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import ImportUndo
 from daemon.operations import imports
 from daemon.upkeep.asked import Asked
-from registry.audit import IMPORT_UNDONE
+from registry.people.audit import IMPORT_UNDONE
 from registry.reports import cards
 from registry.store import Registry
 from tests.support.buffers import NOW, TASKS, article, label, opened, renaming, stored, take

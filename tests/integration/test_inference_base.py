@@ -23,7 +23,7 @@ from trainers.learners.encoders import label_words
 from trainers.learners.encoders.entailment import entailment_of, log_odds
 from trainers.learners.encoders.label_words import LabelWords
 from trainers.learners.features import FeatureSet
-from trainers.learners.heads import starts
+from trainers.learners.heads.label_words import starts
 from trainers.learners.protocols import Example
 from trainers.learners.tried import Tried
 

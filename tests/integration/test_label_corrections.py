@@ -21,8 +21,8 @@ from daemon.labelling import correcting
 from daemon.training.label_corrections import LabelCorrectionsTask
 from daemon.views import history
 from daemon.views.models import lineage, recomputation, verification
-from registry import corrected
-from registry.audit import By
+from registry.people import corrected
+from registry.people.audit import By
 from registry.reports import cards
 from tests.support import buffers
 from tests.support.cycles import NAME

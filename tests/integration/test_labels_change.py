@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from config.errors import UserError
 from config.settings import Settings, environment_of, load_settings
-from config.task_files.label_changes import Change
+from config.task_files.labels.label_changes import Change
 from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import TaskSchema
 from consumers.log.open import open_event_log
@@ -21,7 +21,7 @@ from consumers.training_set.snapshot import TrainingSet
 from daemon.cli.main import app
 from daemon.operations import labels as operations
 from daemon.upkeep.asked import told
-from daemon.views import labels as views
+from daemon.views.task import labels as views
 from tests.support.buffers import NOW, TOPICS, label, opened, stored, take
 
 OPEN = TOPICS.model_copy(update={"labels": "open", "label_names": (), "new_label_min_examples": 1})

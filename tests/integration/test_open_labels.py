@@ -14,7 +14,7 @@ from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import to_bytes
 from consumers.training_set.snapshot import TrainingSet
-from daemon.training import evidence
+from daemon.training.due import evidence
 from tests.support import cycles
 from tests.support.buffers import (
     ENTITIES,

@@ -10,9 +10,10 @@ import pytest
 import sqlalchemy as sa
 
 from consumers.events.schemas import Erase
-from daemon.views import pairs
-from registry import collection, erasure, promotion
+from daemon.views.task import pairs
+from registry import promotion
 from registry.database.schema import versions
+from registry.removal import collection, erasure
 from tests.support.pairs import NAME, Undecided, says, truth, with_review
 from tests.support.tables import rows_of
 from trainers.compare.sequential.allowance import SAVED, TAKEN

@@ -16,7 +16,7 @@ from config.errors import RetryError, UserError
 from config.settings import environment_of
 from daemon.cli.main import app
 from daemon.operations.handing.publishing import Published, publish
-from registry import erasure
+from registry.removal import erasure
 from registry.reports.model_card import README_FILE
 from tests.support.handed import Handing
 from tests.support.hub import CUT, OWNER, TOKEN, Hub, Repository, hub_server

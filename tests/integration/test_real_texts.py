@@ -18,7 +18,7 @@ from consumers.formats.mapping import ColumnMapping
 from consumers.formats.options import ImportOptions
 from consumers.formats.rows import BadRow
 from consumers.log.protocols import Position
-from consumers.rows.event_rows import Stored
+from consumers.rows.arriving.event_rows import Stored
 from consumers.text.quality import assess
 from tests.support.buffers import FEEDBACK
 from tests.support.encoders import WordEncoder

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from config.task_files.overrides import Overrides
-from daemon.training import evidence
+from daemon.training.due import evidence
 from daemon.views.models import runs as views
 from registry.database import schema
 from tests.support import buffers

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from config.sections import ScheduleSettings
 from config.settings import load_settings
-from daemon.training.scheduler import Scheduler
+from daemon.training.due.scheduler import Scheduler
 from tests.support.cycles import World, better, task
 
 RARELY = load_settings().schedule.model_copy(update={"check_interval_s": 3600.0})

@@ -12,7 +12,7 @@ from perennial_artifact.description import describe
 from perennial_artifact.formats import open_after, open_model
 from perennial_artifact.sentence.head import Head
 from perennial_artifact.sentence.layout import MULTILABEL_FORMAT
-from registry.corrections import Answering
+from registry.people.corrections import Answering
 from tests.support import buffers
 from tests.support.cycles import NAME, Refreshed, World, task
 from tests.support.runners import HereRunner

@@ -17,7 +17,7 @@ from consumers.history.playing import Player
 from consumers.tables.columns import is_one_of
 from daemon.operations.simulating import simulate as module
 from daemon.operations.simulating.simulate import simulate
-from daemon.training.telling import Teller
+from daemon.training.concluding.telling import Teller
 from daemon.views.models.simulation import Simulation
 from tests.support import buffers, simulated
 from tests.support.cycles import NAME

@@ -17,10 +17,10 @@ from consumers.log.embedded.log import EmbeddedLog
 from daemon.cli.operations.status import print_status
 from daemon.process import presence, probe
 from daemon.process.probe import Computing
-from daemon.training.triggers import Trigger
-from daemon.views.flow import Backlog
+from daemon.training.due.triggers import Trigger
+from daemon.views.installation.flow import Backlog
+from daemon.views.installation.status import Status, StatusReader
 from daemon.views.models.runs import Progress, last_progress
-from daemon.views.status import Status, StatusReader
 from daemon.views.view import as_json
 from registry import promotion
 from tests.support import buffers

@@ -17,7 +17,8 @@ from consumers.events.schemas import Erase
 from consumers.training_set.snapshot import UNLABELLED, load_training_set
 from daemon.operations.handing import exporting
 from perennial_artifact.description import describe
-from registry import erasure, promotion
+from registry import promotion
+from registry.removal import erasure
 from registry.reports import cards
 from registry.runs import Run
 from tests.support import buffers, ner_rows

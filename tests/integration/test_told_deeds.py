@@ -15,7 +15,7 @@ from consumers.log.open import open_event_log
 from daemon.operations import erasing, reviews
 from daemon.views import history
 from daemon.views.history import Entry
-from registry.audit import By
+from registry.people.audit import By
 from registry.store import Registry
 from tests.support.buffers import TASKS, feedback, opened, stored
 

@@ -11,7 +11,7 @@ from consumers.buffer.writer import BufferWriter
 from consumers.events.schemas import Label
 from consumers.labelling.withheld import RequestAnswer, agreed
 from consumers.rows.backlog import TextRow
-from consumers.rows.unlabelled import id_of
+from consumers.rows.labels.unlabelled import id_of
 from tests.support import buffers
 
 TASK = "news-topics"

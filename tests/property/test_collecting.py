@@ -8,8 +8,9 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry import collection, promotion
+from registry import promotion
 from registry.artifacts.local import LocalArtifacts
+from registry.removal import collection
 from registry.store import Registry
 from registry.versions import Version
 from tests.support.registries import TASK, Clock, add_version

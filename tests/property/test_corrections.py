@@ -11,7 +11,7 @@ from consumers.defence.answering import Said, settled
 from consumers.events.schemas import content_sha256
 from daemon.serving.feedback.corrections import CorrectionBook
 from daemon.serving.models.slot import SlotStatus
-from registry.corrections import Answering, Generation
+from registry.people.corrections import Answering, Generation
 from tests.support.buffers import NOW, TOPICS
 
 LABELS = ("economy", "sport", "science")

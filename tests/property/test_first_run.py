@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_tasks
-from daemon.training import triggers
-from daemon.training.trigger_input import Evidence
+from daemon.training.due import triggers
+from daemon.training.due.trigger_input import Evidence
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 TASK = load_tasks(SHIPPED_TASKS_DIR)["news-topics"]

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consumers.rows.arriving.event_rows import Stored
 from consumers.rows.backlog import TextRow
-from consumers.rows.event_rows import Stored
 from consumers.training_set.snapshot import Manifest
 from tests.support.buffers import TOPICS, article, enrich, feedback, label, opened, prediction, renaming, stored
 

@@ -5,7 +5,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from config.task_files.sections import Promotion
-from registry.gate import decide
+from registry.judging.gate import decide
 from tests.support.scored import compared, labelled, topics
 from trainers.compare import statistics
 from trainers.compare.comparison import Comparison

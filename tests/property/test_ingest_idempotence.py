@@ -22,8 +22,8 @@ from consumers.events.schemas import FEEDBACK_TOPIC
 from consumers.ingest import Ingest
 from consumers.log.embedded.log import EmbeddedLog
 from consumers.log.protocols import EventSource, RawEvent, TopicPartition
-from consumers.rows.event_rows import Stored
-from consumers.rows.insertion import InsertOutcome
+from consumers.rows.arriving.event_rows import Stored
+from consumers.rows.arriving.insertion import InsertOutcome
 from tests.support.ingest_bench import open_buffer, publish, rows
 from tests.support.sample_events import ARTICLE, LABEL, NOW, RETRAIN, TASKS
 

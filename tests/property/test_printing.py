@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from config.words import printable
 from daemon.cli import output
 from daemon.cli.operations.status import print_status
-from daemon.views.status import Status
+from daemon.views.installation.status import Status
 from tests.support.made_up import HOSTILE, of_type
 
 COLUMNS = 80

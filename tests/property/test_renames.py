@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.task_files.label_changes import composed
+from config.task_files.labels.label_changes import composed
 
 names = st.sampled_from("abcdef")
 

@@ -27,9 +27,9 @@ from consumers.events.schemas import (
     TaskSchema,
 )
 from consumers.log.protocols import Position
+from consumers.rows.arriving.event_rows import Stored
 from consumers.rows.backlog import TextRow
 from consumers.rows.enrichment_rows import Enrichment
-from consumers.rows.event_rows import Stored
 from consumers.tables.columns import TextTable
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)

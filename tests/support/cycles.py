@@ -23,17 +23,18 @@ from consumers.enrichment.feature_store import FeatureStore
 from consumers.erasure.requests import Erasures
 from consumers.training_set.snapshot import load_training_set
 from daemon.telemetry.metrics import DaemonMetrics
-from daemon.training import cycle, evidence, triggers
+from daemon.training import cycle
+from daemon.training.concluding.telling import Teller
 from daemon.training.cycle import Cycle
-from daemon.training.features import Features
+from daemon.training.due import evidence, triggers
+from daemon.training.due.triggers import Trigger
+from daemon.training.preparing.features import Features
 from daemon.training.runners.local import LocalRunner
 from daemon.training.runners.protocol import Runner
 from daemon.training.sandbox.local import LocalSandbox
 from daemon.training.sandbox.order import Findings
 from daemon.training.sandbox.process import CHILD
 from daemon.training.sandbox.protocol import Sandbox
-from daemon.training.telling import Teller
-from daemon.training.triggers import Trigger
 from registry.artifacts.local import LocalArtifacts
 from registry.reports import cards
 from registry.reports.run import html

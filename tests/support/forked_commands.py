@@ -20,9 +20,9 @@ from typing import Any, Self
 
 _LIMIT_S = 120.0
 IMPORTED = (
-    "daemon.cli.main", "registry.store", "daemon.views.keys", "daemon.views.dead_letters", "daemon.views.models.runs",
-    "daemon.views.models.versions", "daemon.views.tasks", "daemon.views.settings", "daemon.views.erasures",
-    "daemon.operations.erasing", "consumers.log.open", "consumers.formats.importing",
+    "daemon.cli.main", "registry.store", "daemon.views.installation.keys", "daemon.views.dead_letters",
+    "daemon.views.models.runs", "daemon.views.models.versions", "daemon.views.tasks", "daemon.views.installation.settings",
+    "daemon.views.erasures", "daemon.operations.erasing", "consumers.log.open", "consumers.formats.importing",
 )  # fmt: skip
 
 

@@ -24,8 +24,8 @@ from daemon.cli import main as cli
 from daemon.upkeep.erasure import runs as run_folders
 from daemon.upkeep.erasure import worker
 from daemon.upkeep.erasure.worker import Eraser
-from registry import erasure
 from registry.artifacts.local import LocalArtifacts
+from registry.removal import erasure
 from tests.support.daemon_victim import by_words, unsandboxed
 
 KEEP = timedelta(seconds=2)

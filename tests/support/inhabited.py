@@ -13,9 +13,9 @@ from consumers.dead_letters.store import DeadLetters
 from consumers.events import schemas as events
 from consumers.log.embedded.log import EmbeddedLog
 from consumers.log.protocols import Position, RawEvent
-from daemon.training.triggers import Trigger
+from daemon.training.due.triggers import Trigger
 from registry import promotion
-from registry.corrections import Correction
+from registry.people.corrections import Correction
 from registry.runs import Run
 from tests.support import buffers
 from tests.support.cycles import NAME, World, failing, task

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from config.tasks import TaskSpec
 from consumers.events.schemas import Label, content_sha256
-from consumers.rows.event_rows import Stored, canonical_json
-from consumers.rows.insertion import Conflict, InsertOutcome
+from consumers.rows.arriving.event_rows import Stored, canonical_json
+from consumers.rows.arriving.insertion import Conflict, InsertOutcome
 from consumers.training_set.selection import Candidate, select
 from consumers.training_set.snapshot import SCHEMA, TrainingSet, write_training_set
 from tests.support.buffers import NOW

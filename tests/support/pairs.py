@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daemon.training.pools import child
-from registry.pools import Pool
+from registry.people.pools import Pool
 from registry.runs import Run
 from tests.support.cycles import NAME, better, task
 from tests.support.desks import Newsroom

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import yaml
 
-from daemon.views import alerts, runbooks
-from daemon.views.alerts import Looked, OfTask
-from daemon.views.flow import Backlog, Flow
+from daemon.views.installation import alerts, runbooks
+from daemon.views.installation.alerts import Looked, OfTask
+from daemon.views.installation.flow import Backlog, Flow
 from tests.unit.test_docs import ROOT
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

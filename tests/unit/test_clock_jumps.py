@@ -11,7 +11,8 @@ import pytest
 
 from config.clock import ClockWatch
 from config.settings import load_settings
-from daemon.training import retries, triggers
+from daemon.training import retries
+from daemon.training.due import triggers
 from registry.leases import Lease
 from registry.store import Registry
 from tests.support.buffers import FEEDBACK, NOW, feedback, finding, opened, stored

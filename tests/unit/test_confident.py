@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.learners.heads.confident import InDoubt, cross_validated, in_doubt
+from trainers.learners.heads.validation.confident import InDoubt, cross_validated, in_doubt
 
 
 def clouds(per_label: int, labels: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

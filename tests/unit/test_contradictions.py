@@ -16,9 +16,9 @@ from tests.support.tiny_models import CPU, toy_spec
 from tests.unit.test_heads import NAMES, rows
 from trainers.learners.contradicted import Contradicted
 from trainers.learners.features import FeatureSet
-from trainers.learners.heads.contradictions import contradicted, lightened, own_probability
-from trainers.learners.heads.forward import Choice
 from trainers.learners.heads.rows import HeadRows
+from trainers.learners.heads.validation.contradictions import contradicted, lightened, own_probability
+from trainers.learners.heads.validation.forward import Choice
 from trainers.learners.protocols import Example, TrainingPlan
 
 PLAIN = Choice(None, None, 30.0)
@@ -129,7 +129,7 @@ def test_one_label_is_not_judged() -> None:
 
 
 def test_the_card_counts_them_and_an_erasure_takes_out_what_it_erases(tmp_path: Path) -> None:
-    from registry import erasure  # noqa: PLC0415 - only this test
+    from registry.removal import erasure  # noqa: PLC0415 - only this test
 
     told = Contradicted(rows=4, judged=300, weight=0.3, strongest=("e-10", "e-60"))
     with Registry.open(f"sqlite:///{tmp_path / 'registry.db'}") as registry:

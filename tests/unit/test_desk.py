@@ -13,7 +13,7 @@ import pytest
 from config.errors import UserError
 from consumers.events.schemas import Label
 from daemon.labelling.answering import annotator_of
-from registry import erasure
+from registry.removal import erasure
 from tests.support import buffers
 from tests.support.cycles import task
 from tests.support.desks import HELD_OUT, NAME, Newsroom

@@ -16,8 +16,8 @@ from config.settings import load_settings
 from consumers.dead_letters.store import DeadLetters
 from consumers.events.schemas import Article, content_sha256
 from consumers.log.protocols import Position, RawEvent
+from consumers.rows.arriving.event_rows import Stored, revision_id
 from consumers.rows.enrichment_rows import Enrichment
-from consumers.rows.event_rows import Stored, revision_id
 from consumers.text import ngrams
 from daemon.operations.doctor import machine
 from daemon.operations.doctor.examine import examine

@@ -13,7 +13,7 @@ from config.errors import DeadLetterError
 from consumers.events import schemas as events
 from consumers.events import targets
 from consumers.events.json_schemas import json_schemas
-from consumers.rows.event_rows import payload_sha256
+from consumers.rows.arriving.event_rows import payload_sha256
 from tests.support.sample_events import (
     ARTICLE,
     BAD_INPUT,

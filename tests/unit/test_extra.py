@@ -14,7 +14,7 @@ from consumers.erasure.tombstones import Tombstones, digest
 from consumers.events import schemas as events
 from consumers.events.extra import MAX_EXTRA_BYTES, kept
 from consumers.log.protocols import Position
-from consumers.rows.event_rows import Stored, payload_sha256, rows_of
+from consumers.rows.arriving.event_rows import Stored, payload_sha256, rows_of
 from tests.support.sample_events import ARTICLE, FEEDBACK, LABEL, NOW, TASKS, wire
 
 

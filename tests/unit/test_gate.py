@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from config.task_files.sections import Promotion
-from registry.gate import decide
+from registry.judging.gate import decide
 from trainers.compare import statistics
 from trainers.compare.comparison import Comparison, Latency
 from trainers.compare.slices import Slice

@@ -15,7 +15,7 @@ from scipy import stats
 from config.errors import UserError
 from config.task_files.sections import Promotion, SliceGuard
 from registry.evidence import in_words
-from registry.gate import PAUSED, Decision, decide
+from registry.judging.gate import PAUSED, Decision, decide
 from tests.support.scored import compared, labelled, table, topics
 from tests.unit.test_gate import POLICY, seen, slice_of
 from trainers.compare.answers import Answers

@@ -13,14 +13,14 @@ from scipy.special import softmax
 from config.errors import RunFailedError
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.sentence.head import UNLEARNT_BIAS, Solved
-from trainers.learners.heads import forward
 from trainers.learners.heads.building import build, choice_of
 from trainers.learners.heads.families import calibration
 from trainers.learners.heads.families.family import Judged
 from trainers.learners.heads.families.multinomial import Multinomial
-from trainers.learners.heads.forward import Choice
 from trainers.learners.heads.rows import HeadRows
 from trainers.learners.heads.solving import solve
+from trainers.learners.heads.validation import forward
+from trainers.learners.heads.validation.forward import Choice
 from trainers.learners.heads.weighting import decayed, prior
 from trainers.learners.tried import Tried
 

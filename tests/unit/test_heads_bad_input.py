@@ -19,11 +19,11 @@ from perennial_artifact.sentence.layout import FORMAT
 from tests.support.tiny_models import CPU, toy_spec
 from tests.unit.test_heads import NAMES, rows
 from trainers.learners.features import FeatureSet, read_features, write_features
-from trainers.learners.heads import forward
 from trainers.learners.heads.building import build
-from trainers.learners.heads.forward import Choice
-from trainers.learners.heads.refresh import HeadRefresh
+from trainers.learners.heads.published.refresh import HeadRefresh
 from trainers.learners.heads.solving import solve
+from trainers.learners.heads.validation import forward
+from trainers.learners.heads.validation.forward import Choice
 from trainers.learners.protocols import Example, TrainingPlan
 
 WIDTH = 8

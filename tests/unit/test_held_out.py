@@ -13,7 +13,7 @@ from config.errors import RetryError
 from config.settings import load_settings
 from config.tasks import TaskSpec, load_tasks
 from consumers.buffer.reader import BufferReader
-from daemon.training.held_out import Shares, share_of
+from daemon.training.preparing.held_out import Shares, share_of
 from registry.runs import Verdict
 from registry.store import Registry
 

@@ -27,8 +27,8 @@ from consumers.erasure.requests import Erasures
 from consumers.ingest import Ingest, IngestOutcome
 from consumers.log.embedded.log import EmbeddedLog
 from consumers.log.protocols import EventSource, Position, RawEvent, TopicPartition
-from consumers.rows.event_rows import Stored
-from consumers.rows.insertion import Conflict, InsertOutcome
+from consumers.rows.arriving.event_rows import Stored
+from consumers.rows.arriving.insertion import Conflict, InsertOutcome
 from tests.support.sample_events import ARTICLE, BAD_INPUT, ERASE, LABEL, NOW, RETRAIN, TASK_SCHEMA, TASKS, wire
 
 A_BUG = "a bug"

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from config.errors import RetryError
 from daemon.serving.access import key_ring
 from daemon.serving.access.key_ring import KeyRing
-from registry import api_keys
+from registry.people import api_keys
 from registry.store import Registry
 from tests.support.registries import Clock
 from tests.support.served import eventually

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from config.task_files.label_changes import OF_FILE, Change, applied, in_force
-from config.task_files.label_problems import problem
+from config.task_files.labels.label_changes import OF_FILE, Change, applied, in_force
+from config.task_files.labels.label_problems import problem
 from config.tasks import TaskSpec
 from tests.support.sample_events import TASKS
 

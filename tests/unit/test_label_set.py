@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from config.task_files.label_changes import composed
+from config.task_files.labels.label_changes import composed
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.labels import LABELS_FILE, LabelSet
 from tests.support.tiny_models import toy_spec

@@ -11,18 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from config.task_files.label_words import words_of
+from config.task_files.labels.label_words import words_of
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.sentence.head import UNLEARNT_BIAS, Head, Solved
 from tests.support.tiny_models import toy_spec
-from trainers.learners.heads import starts, words
 from trainers.learners.heads.building import build, choice_of
 from trainers.learners.heads.families.binomial import Binomial
-from trainers.learners.heads.forward import Choice, solved
+from trainers.learners.heads.label_words import starts, words
+from trainers.learners.heads.label_words.starts import Starts
 from trainers.learners.heads.rows import HeadRows
 from trainers.learners.heads.solving import solve, solve_near
-from trainers.learners.heads.starts import Starts
+from trainers.learners.heads.validation.forward import Choice, solved
 from trainers.learners.tried import Tried
 
 WIDTH, COUNT = 24, 8

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from config.errors import UserError
 from config.task_files.sections import Promotion
 from config.tasks import TaskSpec
-from registry import gate
+from registry.judging import gate
 from tests.support.cycles import task
 from tests.unit.test_registry_views import COMPARISON
 from trainers.compare import readiness

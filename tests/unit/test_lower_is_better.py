@@ -17,7 +17,7 @@ from config.errors import UserError
 from config.task_files.sections import Promotion
 from config.tasks import TaskSpec
 from daemon.process import task_files
-from registry.gate import decide
+from registry.judging.gate import decide
 from registry.reports import cards
 from registry.reports.diff import between
 from registry.reports.plots import plot

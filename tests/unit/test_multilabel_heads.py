@@ -16,13 +16,13 @@ from perennial_artifact.errors import UnusableError
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.sentence.head import HEAD_FILE, Head, Solved
 from perennial_artifact.sentence.layout import HEAD_FOLDER
-from trainers.learners.heads import forward
 from trainers.learners.heads.building import build
 from trainers.learners.heads.families import calibration, thresholds
 from trainers.learners.heads.families.binomial import NOT_KNOWN, Binomial
 from trainers.learners.heads.families.family import Judged
-from trainers.learners.heads.forward import Choice
 from trainers.learners.heads.rows import HeadRows
+from trainers.learners.heads.validation import forward
+from trainers.learners.heads.validation.forward import Choice
 from trainers.learners.protocols import Example
 
 NAMES = LabelSet(("SPORT", "MARKETS", "WEATHER"), frozenset({"SPORT", "MARKETS", "WEATHER"}))

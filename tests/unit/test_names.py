@@ -15,7 +15,7 @@ from config.foreign.labels import LABEL_PATTERN, label, label_of_stored
 from config.settings import SHIPPED_TASKS_DIR
 from config.tasks import TaskSpec, load_tasks
 from consumers.defence.arrivals import contributor_of
-from consumers.rows.renames import renamed
+from consumers.rows.labels.renames import renamed
 
 SAME = [
     ("politics", "politics"),

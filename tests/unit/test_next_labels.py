@@ -20,7 +20,7 @@ from consumers.labelling.lanes import NEXT, Asked
 from consumers.labelling.offers import Next, Pool, Requested, Said
 from consumers.labelling.queue import OnTheWay, queue
 from consumers.rows.eligibility import CHOSEN, INDEPENDENT, OF_PEOPLE, eligibility
-from trainers.learners.heads.doubling import doubling
+from trainers.learners.heads.validation.doubling import doubling
 
 SHARES: dict[Way, float] = {"uncertain": 0.4, "diverse": 0.2, "short": 0.2, "random": 0.2}
 EYE = np.eye(4, dtype=np.float32)

@@ -17,7 +17,7 @@ from consumers.log.protocols import Position, RawEvent
 from daemon.process import last_backup
 from daemon.telemetry.gauges import Observer
 from daemon.telemetry.metrics import DaemonMetrics
-from daemon.training.trigger_input import Evidence
+from daemon.training.due.trigger_input import Evidence
 from registry import promotion
 from registry.store import Registry
 from tests.support.registries import TASK, add_version

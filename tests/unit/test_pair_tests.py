@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from registry.gate import Decision, decide
-from registry.pair_tests import BegunTest
+from registry.judging.gate import Decision, decide
+from registry.judging.pair_tests import BegunTest
 from tests.support.registries import Clock
 from tests.unit.test_gate import POLICY, seen
 from trainers.compare.comparison import Asked

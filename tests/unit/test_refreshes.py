@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from config.tasks import TaskSpec
-from daemon.training import triggers
-from daemon.training.trigger_input import Evidence
+from daemon.training.due import triggers
+from daemon.training.due.trigger_input import Evidence
 from registry.runs import REFRESH_KEY
 from tests.support.tiny_models import toy_spec
 

@@ -12,9 +12,10 @@ import pytest
 
 from config.errors import UserError
 from daemon.views.models import changes
-from registry import collection, promotion
+from registry import promotion
 from registry.artifacts.local import LocalArtifacts
 from registry.evidence.in_words import InWords
+from registry.removal import collection
 from registry.reports import cards
 from registry.reports.diff import between, flatten
 from registry.reports.plots import plot

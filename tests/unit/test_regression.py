@@ -29,7 +29,7 @@ from perennial_artifact.errors import UnusableError
 from perennial_artifact.sentence.head import Solved
 from perennial_artifact.sentence.layout import HEAD_FOLDER
 from perennial_artifact.sentence.numbers import DIMENSIONS_FILE, Measured, NumberHead
-from registry.corrections import Answering
+from registry.people.corrections import Answering
 from tests.support.tiny_models import toy_numbers, toy_plan
 from trainers.learners.ridge import choosing
 from trainers.learners.ridge.choosing import Choice

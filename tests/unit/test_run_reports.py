@@ -267,8 +267,8 @@ def test_a_report_stays_as_long_as_the_files_of_its_version_or_the_folder_of_its
     unrecorded.mkdir()
     assert written.prune(registry) == 1
     assert written.file(run.run_id, kept.HTML_FILE) is not None
-    from registry import collection  # noqa: PLC0415 - only this needs it
     from registry.artifacts.local import LocalArtifacts  # noqa: PLC0415 - only this needs it
+    from registry.removal import collection  # noqa: PLC0415 - only this needs it
 
     collection.collect(registry, LocalArtifacts(tmp_path / "artifacts"), keep=0)
     assert written.prune(registry) == 1

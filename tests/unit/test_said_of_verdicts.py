@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from config.task_files.sections import Promotion
-from registry import gate, promotion, reach
+from registry import promotion
 from registry.evidence.in_words import InWords, lack_of, of_run, tell
-from registry.pools import Drawn
+from registry.judging import gate, reach
+from registry.people.pools import Drawn
 from registry.store import Registry
 from tests.support.registries import add_version
 from tests.support.scored import topics

@@ -14,7 +14,8 @@ from daemon.serving.sandbox import examining
 from daemon.training.sandbox.order import Asked, Findings, Order
 from daemon.training.sandbox.step import judged
 from daemon.training.sandbox.texts import ODD
-from registry import gate, promotion
+from registry import promotion
+from registry.judging import gate
 from tests.support import sandboxed_format
 from tests.support.cycles import NAME, PassesAll, World, better, task
 

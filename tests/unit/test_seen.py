@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from consumers.rows import seen
-from consumers.rows.seen import SeenIds
+from consumers.rows.arriving import seen
+from consumers.rows.arriving.seen import SeenIds
 
 
 @pytest.mark.parametrize("merge_at", [1, 7, 1_000])

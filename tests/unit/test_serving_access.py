@@ -18,7 +18,7 @@ from daemon.serving.access.key_ring import KeyRing
 from daemon.serving.http.api import create_app
 from daemon.serving.http.errors import ApiError
 from daemon.serving.service import Service
-from registry.api_keys import SCOPES
+from registry.people.api_keys import SCOPES
 from registry.store import Registry
 from tests.support.registries import Clock
 from tests.support.served import TASK, TEXT, ServedData, eventually, listening, load_on_cpu

@@ -19,7 +19,7 @@ from daemon.serving.feedback.corrections import CorrectionBook
 from daemon.serving.models.slot import SlotStatus
 from daemon.serving.service import Service
 from registry import promotion
-from registry.corrections import Correction
+from registry.people.corrections import Correction
 from registry.store import Registry
 from tests.support.buffers import TOPICS
 from tests.support.registries import add_version

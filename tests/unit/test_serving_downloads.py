@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from daemon.serving.service import Service
-from registry import collection
+from registry.removal import collection
 from tests.support.served import TASK, TOPICS, ServedData, listening, load_on_cpu
 
 CHAMPION = f"/v1/tasks/{TASK}/champion"

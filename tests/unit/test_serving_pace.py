@@ -7,7 +7,7 @@ import math
 import pytest
 
 from daemon.serving.metrics import ServingMetrics
-from daemon.views.serving_pace import Paces, Reading, quantile_ms
+from daemon.views.installation.serving_pace import Paces, Reading, quantile_ms
 
 LIMITS = (0.01, 0.1, 1.0, math.inf)
 

@@ -26,7 +26,7 @@ from perennial_artifact.errors import UnusableError
 from perennial_artifact.sentence.head import Solved
 from perennial_artifact.sentence.layout import HEAD_FOLDER
 from perennial_artifact.sentence.signal_head import KEYWORDS_FILE, SIGNALS_FILE, SignalHead, Told
-from registry.corrections import Answering
+from registry.people.corrections import Answering
 from tests.support.tiny_models import toy_plan, toy_signals, toy_signals_spec
 from trainers.compare.metrics import catalog as metrics
 from trainers.job.beside import baseline_name, baseline_of

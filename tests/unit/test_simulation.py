@@ -27,7 +27,7 @@ from daemon.operations.simulating import simulate as playing
 from daemon.operations.simulating.looks import Looks
 from daemon.operations.simulating.quality import edges
 from daemon.operations.simulating.ways import REAL, SAMPLED
-from daemon.training.trigger_input import Evidence
+from daemon.training.due.trigger_input import Evidence
 from daemon.views.models.comparison import Scale
 from daemon.views.models.simulation import Difference, Period, PlayedRun, PolicyPlayed, Reproduction, Simulation
 from tests.support.buffers import ENTITIES, TOPICS

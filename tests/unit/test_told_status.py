@@ -9,13 +9,13 @@ import pytest
 
 from consumers.training_set.held_out_share import held_out_share
 from daemon.cli.operations.status import print_status
-from daemon.views.alerts import Alert
-from daemon.views.feedback import Alarm, Standings
-from daemon.views.flow import Backlog
+from daemon.views.feedback.overview import Alarm, Standings
+from daemon.views.installation.alerts import Alert
+from daemon.views.installation.flow import Backlog
+from daemon.views.installation.status import Status
 from daemon.views.models.runs import VERDICTS, Ended, UnderWay
-from daemon.views.pairs import Pair
-from daemon.views.status import Status
-from daemon.views.task_status import Counts, HeldOut, TaskStatus, anchor_in_words, due_in_words
+from daemon.views.task.pairs import Pair
+from daemon.views.task.task_status import Counts, HeldOut, TaskStatus, anchor_in_words, due_in_words
 from registry.runs import Verdict
 
 NO_EXAMPLES = Counts(

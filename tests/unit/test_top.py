@@ -10,9 +10,9 @@ from rich.text import Text
 
 from config.errors import UserError
 from daemon.cli.operations.top import screen_of, top
-from daemon.views.alerts import Alert
+from daemon.views.installation.alerts import Alert
+from daemon.views.installation.status import Status
 from daemon.views.models.runs import Ended, Progress, UnderWay
-from daemon.views.status import Status
 from tests.unit.test_told_status import NO_EXAMPLES, QUIET, TASK
 
 RUN = UnderWay(

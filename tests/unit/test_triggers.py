@@ -7,9 +7,9 @@ import pytest
 
 from config.settings import SHIPPED_TASKS_DIR, load_settings
 from config.tasks import load_tasks
-from daemon.training import triggers
-from daemon.training.trigger_input import Evidence, Request, Retry
-from registry.pauses import Pause
+from daemon.training.due import triggers
+from daemon.training.due.trigger_input import Evidence, Request, Retry
+from registry.people.pauses import Pause
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)  # a Friday
 TASK = load_tasks(SHIPPED_TASKS_DIR)["news-topics"]

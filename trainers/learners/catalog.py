@@ -31,8 +31,8 @@ class _Refreshing:
 _REFRESHERS: dict[tuple[str, str], _Refreshing] = {
     ("ner", "spacy"): _Refreshing("trainers.learners.spacy.refresh:RecogniserRefresh", from_features=False),
     ("ner", "transformer"): _Refreshing("trainers.learners.tagging.refresh:TaggingRefresh", from_features=False),
-    ("classification", "transformer"): _Refreshing("trainers.learners.heads.refresh:HeadRefresh", from_features=True),
-    ("multilabel", "transformer"): _Refreshing("trainers.learners.heads.refresh:HeadRefresh", from_features=True),
+    ("classification", "transformer"): _Refreshing("trainers.learners.heads.published.refresh:HeadRefresh", from_features=True),
+    ("multilabel", "transformer"): _Refreshing("trainers.learners.heads.published.refresh:HeadRefresh", from_features=True),
     ("regression", "transformer"): _Refreshing("trainers.learners.ridge.refresh:RidgeRefresh", from_features=True),
     ("signals", "transformer"): _Refreshing("trainers.learners.signals.refresh:SignalRefresh", from_features=True),
 }

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from config.tasks import TaskSpec
+from consumers.rows.arriving.event_rows import canonical_json
 from consumers.rows.eligibility import MADE, WITHHELD
-from consumers.rows.event_rows import canonical_json
-from consumers.rows.renames import in_force
+from consumers.rows.labels.renames import in_force
 from consumers.tables.columns import ENRICHMENT_OF, TextTable, quoted
 from consumers.tables.lance import Snapshot
 from consumers.training_set.selection import accepted, usable_target

@@ -18,9 +18,9 @@ from config.tasks import TaskSpec
 from consumers.events.correcting import WeakLabelsWithdrawn
 from consumers.events.schemas import Label
 from consumers.labelling.weak.labelling import WeakLabel
+from consumers.rows.arriving.event_rows import canonical_json
 from consumers.rows.eligibility import WEAK
-from consumers.rows.event_rows import canonical_json
-from consumers.rows.withdrawn import withdrawn_ids
+from consumers.rows.labels.withdrawn import withdrawn_ids
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Tables
 

@@ -20,8 +20,8 @@ from consumers.labelling.oracle.ids import prompt_of, short
 from consumers.labelling.reading import articles_within
 from consumers.rows.documents import document_of
 from consumers.rows.eligibility import OF_PEOPLE, ORACLE, WEAK
-from consumers.rows.renames import in_force
-from consumers.rows.withdrawn import withdrawn_ids
+from consumers.rows.labels.renames import in_force
+from consumers.rows.labels.withdrawn import withdrawn_ids
 from consumers.tables.columns import is_one_of, quoted
 from consumers.tables.lance import Snapshot
 from consumers.training_set.selection import accepted, usable_target

@@ -74,7 +74,7 @@ def replay(
 ) -> None:
     """Publish dead letters again, for example after a task file was fixed."""
     from daemon.flow import settling  # noqa: PLC0415 - heavy
-    from registry.audit import By  # noqa: PLC0415 - heavy
+    from registry.people.audit import By  # noqa: PLC0415 - heavy
 
     if not everything and not identifiers:
         message = "name the dead letters to replay, or give --all"
@@ -95,7 +95,7 @@ def mend(
     """Publish a corrected event in the place of a dead letter, once it is valid; the letter's own bytes stay recorded."""
     from config.tasks import load_tasks  # noqa: PLC0415 - heavy
     from daemon.flow import settling  # noqa: PLC0415 - heavy
-    from registry.audit import By  # noqa: PLC0415 - heavy
+    from registry.people.audit import By  # noqa: PLC0415 - heavy
 
     settings = load_settings()
     tasks = load_tasks(settings.tasks_folder)
@@ -139,7 +139,7 @@ def drop(
 ) -> None:
     """Mark dead letters as dropped. Their bytes stay until `ingest.dead_letters_days` are over, unless `--permanently`."""
     from daemon.flow import settling  # noqa: PLC0415 - heavy
-    from registry.audit import By  # noqa: PLC0415 - heavy
+    from registry.people.audit import By  # noqa: PLC0415 - heavy
 
     settings, by = load_settings(), By(ACTOR, why)
     if bool(identifiers) == (before is not None):

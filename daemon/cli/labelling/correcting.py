@@ -30,7 +30,7 @@ def correct(
     from config.tasks import load_tasks  # noqa: PLC0415 - heavy
     from daemon.labelling import correcting  # noqa: PLC0415 - heavy
     from daemon.labelling.answering import annotator_of  # noqa: PLC0415 - heavy
-    from registry.audit import By  # noqa: PLC0415 - heavy
+    from registry.people.audit import By  # noqa: PLC0415 - heavy
 
     said, who = _said(label, target), annotator_of(annotator or _user())
     settings = load_settings()

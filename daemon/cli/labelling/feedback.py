@@ -17,7 +17,7 @@ from daemon.cli.settings import load_settings
 from daemon.views import opening
 
 if TYPE_CHECKING:
-    from daemon.views.feedback import FeedbackFate
+    from daemon.views.feedback.overview import FeedbackFate
 
 app = typer.Typer(help="Review quarantined feedback, and look up what became of feedback.", no_args_is_help=True)
 
@@ -37,7 +37,7 @@ def quarantine(
     as_json: AsJson = False,
 ) -> None:
     """List feedback that waits for a person, and open label-flip alarms."""
-    from daemon.views import feedback as views  # noqa: PLC0415 - only the commands that list need it
+    from daemon.views.feedback import overview as views  # noqa: PLC0415 - only the commands that list need it
 
     settings = load_settings()
     with opening.buffer(settings) as buffer:
@@ -75,7 +75,7 @@ def _decides(decision: Literal["accept", "reject"], what: str) -> None:
         why: _Why = "decided by hand",
     ) -> None:  # fmt: skip
         from daemon.operations import reviews  # noqa: PLC0415 - heavy
-        from registry.audit import By  # noqa: PLC0415 - heavy
+        from registry.people.audit import By  # noqa: PLC0415 - heavy
 
         about = reviews.About(identifiers or (), user=user, task=task, alarm=alarm)
         runs = reviews.decide(load_settings(), decision, about, By(ACTOR, why))
@@ -92,7 +92,7 @@ _decides("reject", "Exclude feedback from training permanently; each rejected co
 @app.command()
 def show(identifier: Annotated[str, typer.Argument(metavar="ID", help="The event id.")], as_json: AsJson = False) -> None:
     """Show what became of one label or feedback event, and why."""
-    from daemon.views import fates  # noqa: PLC0415 - heavy
+    from daemon.views.feedback import fates  # noqa: PLC0415 - heavy
 
     settings = load_settings()
     with fates.opened(settings) as answers:
@@ -114,7 +114,7 @@ def corrections(
 ) -> None:
     """List corrections that answer for their own texts until a champion has learnt them; `reject` ends one."""
     from config.tasks import load_tasks  # noqa: PLC0415 - heavy
-    from daemon.views.corrections import Answers  # noqa: PLC0415 - heavy
+    from daemon.views.feedback.corrections import Answers  # noqa: PLC0415 - heavy
     from registry.artifacts.open import open_store  # noqa: PLC0415 - heavy
 
     settings = load_settings()
@@ -134,7 +134,7 @@ def users(
     as_json: AsJson = False,
 ) -> None:
     """List users by trust, lowest first: how often they agreed with independent labels."""
-    from daemon.views import feedback as views  # noqa: PLC0415 - only the commands that list need it
+    from daemon.views.feedback import overview as views  # noqa: PLC0415 - only the commands that list need it
 
     settings = load_settings()
     with opening.buffer(settings) as buffer:

@@ -16,8 +16,8 @@ from daemon.cli.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from config.task_files.label_changes import Change
-    from daemon.views.labels import Label, LabelChange, Labels
+    from config.task_files.labels.label_changes import Change
+    from daemon.views.task.labels import Label, LabelChange, Labels
 
 
 def register(application: typer.Typer) -> None:
@@ -81,7 +81,7 @@ class _Wanted(NamedTuple):
 
 def _change(wanted: _Wanted, undo: str | None, why: str) -> Change:
     from config.foreign.labels import label  # noqa: PLC0415 - heavy
-    from config.task_files.label_changes import Change  # noqa: PLC0415 - heavy
+    from config.task_files.labels.label_changes import Change  # noqa: PLC0415 - heavy
 
     def read(name: str) -> str:
         try:

@@ -73,7 +73,7 @@ def list_(
 ) -> None:
     """Show the anchor set of each task: its size, and where its rows came from."""
     from config.tasks import load_tasks  # noqa: PLC0415 - heavy
-    from daemon.views import anchors  # noqa: PLC0415 - heavy
+    from daemon.views.task import anchors  # noqa: PLC0415 - heavy
 
     settings = load_settings()
     names = [_task(settings, task).name] if task is not None else sorted(load_tasks(settings.tasks_folder))

@@ -310,9 +310,9 @@ def gc(
 ) -> None:
     """Remove the files of versions that are no longer needed; their records stay."""
     from config.tasks import load_tasks  # noqa: PLC0415 - heavy
-    from daemon.training import teachers  # noqa: PLC0415 - heavy
-    from registry import collection  # noqa: PLC0415 - heavy
+    from daemon.training.preparing import teachers  # noqa: PLC0415 - heavy
     from registry.artifacts.open import open_store  # noqa: PLC0415 - heavy
+    from registry.removal import collection  # noqa: PLC0415 - heavy
 
     settings = load_settings()
     referred = teachers.named_by(load_tasks(settings.tasks_folder).values())

@@ -46,7 +46,7 @@ def erase(
         message = f"nothing has run in {settings.data_dir}, so there is nothing to erase; give this command the daemon's settings"
         raise UserError(message)
     from daemon.operations import erasing  # noqa: PLC0415 - heavy
-    from registry.audit import By  # noqa: PLC0415 - heavy
+    from registry.people.audit import By  # noqa: PLC0415 - heavy
 
     if forget_tombstone:
         kinds = " and ".join(erasing.let_in_again(settings, user, article, By(ACTOR, why)))

@@ -65,7 +65,7 @@ def kinds(as_json: AsJson = False) -> None:
 
 def config(as_json: AsJson = False) -> None:
     """Show the effective settings and where each comes from. Secrets are masked."""
-    from daemon.views.settings import in_force  # noqa: PLC0415 - only this needs it
+    from daemon.views.installation.settings import in_force  # noqa: PLC0415 - only this needs it
 
     found = in_force(load_settings())
     if as_json:

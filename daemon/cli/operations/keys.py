@@ -46,9 +46,9 @@ def create(
     if expires is not None and not 0 < expires <= MAX_DAYS:
         message = f"--expires {expires:g}: give more than 0 and at most {MAX_DAYS} days, or leave it out"
         raise UserError(message)
-    from daemon.views import keys as views  # noqa: PLC0415 - heavy
-    from registry import api_keys  # noqa: PLC0415 - heavy
-    from registry.audit import By  # noqa: PLC0415 - heavy
+    from daemon.views.installation import keys as views  # noqa: PLC0415 - heavy
+    from registry.people import api_keys  # noqa: PLC0415 - heavy
+    from registry.people.audit import By  # noqa: PLC0415 - heavy
 
     # Before a registry is created for it.
     api_keys.check(name, scope)
@@ -68,7 +68,7 @@ def create(
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List all keys with scopes and state. The keys themselves are not stored."""
-    from daemon.views import keys as views  # noqa: PLC0415 - heavy
+    from daemon.views.installation import keys as views  # noqa: PLC0415 - heavy
 
     with _registry(create=False) as registry:
         keys = views.listed(registry)
@@ -84,8 +84,8 @@ def list_(as_json: AsJson = False) -> None:
 @app.command()
 def revoke(name: Name, why: Why = "revoked by hand", as_json: AsJson = False) -> None:
     """Revoke a key; serving refuses it within seconds."""
-    from daemon.views import keys as views  # noqa: PLC0415 - heavy
-    from registry.audit import By  # noqa: PLC0415 - heavy
+    from daemon.views.installation import keys as views  # noqa: PLC0415 - heavy
+    from registry.people.audit import By  # noqa: PLC0415 - heavy
 
     with _registry(create=False) as registry:
         key = registry.api_keys.revoke(name, by=By(ACTOR, why))

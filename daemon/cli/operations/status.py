@@ -13,9 +13,9 @@ from daemon.cli.output import AsJson, print_json, say
 from daemon.cli.settings import load_settings
 
 if TYPE_CHECKING:
+    from daemon.views.installation.status import Status
     from daemon.views.models.runs import Ended, Progress, UnderWay
-    from daemon.views.status import Status
-    from daemon.views.task_status import TaskStatus
+    from daemon.views.task.task_status import TaskStatus
 
 _MARGIN = 12
 """Width of the column of names; long lines continue to the right of it."""
@@ -35,7 +35,7 @@ def status(
     watch: Annotated[float, typer.Option(help="Refresh every this many seconds; 0 prints once.", min=0)] = 0.0,
 ) -> None:
     """Show the daemon, the buffer, and for each task why it is or is not due for training."""
-    from daemon.views.status import StatusReader  # noqa: PLC0415 - heavy
+    from daemon.views.installation.status import StatusReader  # noqa: PLC0415 - heavy
 
     reader = StatusReader(load_settings())
     try:
@@ -138,7 +138,7 @@ def _waiting(found: Status) -> tuple[str | tuple[str, str], ...]:
 
 def _examples(task: TaskStatus) -> str:
     """Say how many rows there are to train and test with, and how many are being prepared; zeros are left out."""
-    from daemon.views.task_status import anchor_in_words  # noqa: PLC0415 - heavy
+    from daemon.views.task.task_status import anchor_in_words  # noqa: PLC0415 - heavy
 
     counts = task.counts
     weight = "" if task.new_weight == task.new_examples else f", weighing {task.new_weight:g}"

@@ -19,9 +19,9 @@ from daemon.cli.settings import load_settings
 from daemon.dashboard import shown
 
 if TYPE_CHECKING:
+    from daemon.views.installation.status import Status
     from daemon.views.models.runs import UnderWay
-    from daemon.views.status import Status
-    from daemon.views.task_status import TaskStatus
+    from daemon.views.task.task_status import TaskStatus
 
 _BAR, _SHORT_BAR = 16, 8
 _WIDE = 100
@@ -40,7 +40,7 @@ def top(every: Annotated[float, typer.Option(help="Seconds between two looks.", 
     if not console.is_terminal or not sys.stdin.isatty():
         message = "perennial top draws on a terminal, and this is none; `perennial status --watch 2` prints again and again"
         raise UserError(message)
-    from daemon.views.status import StatusReader  # noqa: PLC0415 - heavy
+    from daemon.views.installation.status import StatusReader  # noqa: PLC0415 - heavy
 
     reader = StatusReader(load_settings())
     try:
@@ -102,7 +102,7 @@ def _head(found: Status) -> Iterator[Line]:
 
 
 def _task(task: TaskStatus, found: Status, bar_columns: int) -> Iterator[Line]:
-    from daemon.views.task_status import due_in_words  # noqa: PLC0415 - heavy
+    from daemon.views.task.task_status import due_in_words  # noqa: PLC0415 - heavy
 
     since = f" since {shown.ago(task.champion_since, found.at)}" if task.champion_since else ""
     champion = f"{task.champion}{since}" if task.champion else "no champion yet"

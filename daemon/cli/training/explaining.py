@@ -12,7 +12,7 @@ from daemon.cli.output import AsJson, print_json, say
 from daemon.cli.settings import load_settings
 
 if TYPE_CHECKING:
-    from daemon.views.explanation import Estimate, Explanation
+    from daemon.views.task.explanation import Estimate, Explanation
 
 
 def register(app: typer.Typer) -> None:
@@ -24,8 +24,8 @@ def explain(
     task: Annotated[str, typer.Argument(help="Task name.", autocompletion=completing.tasks)], as_json: AsJson = False
 ) -> None:
     """Say why a task did or did not train and promote, and when it is expected to."""
-    from daemon.views import explaining  # noqa: PLC0415 - heavy
-    from daemon.views.status import StatusReader  # noqa: PLC0415 - heavy
+    from daemon.views.installation.status import StatusReader  # noqa: PLC0415 - heavy
+    from daemon.views.task import explaining  # noqa: PLC0415 - heavy
 
     settings = load_settings()
     reader = StatusReader(settings)

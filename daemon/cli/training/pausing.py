@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 def pause(task: TaskName, why: Annotated[str, typer.Option("--why", help="Reason, kept in the history.")]) -> None:
     """Pause a task: it starts no run and promotes nothing by itself until `perennial resume`. Ingest and serving go on."""
-    from daemon.training import asking  # noqa: PLC0415 - heavy
+    from daemon.training.due import asking  # noqa: PLC0415 - heavy
 
     settings = load_settings()
     asking.refuse_unknown(settings, task)

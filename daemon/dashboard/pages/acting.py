@@ -10,7 +10,7 @@ from starlette.responses import Response
 from config.errors import UserError
 from daemon.dashboard import routing
 from daemon.dashboard.routing import Look
-from daemon.training import asking
+from daemon.training.due import asking
 from registry import promotion
 from registry.store import Registry
 

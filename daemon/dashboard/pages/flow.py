@@ -10,14 +10,14 @@ from starlette.responses import Response
 from config.words import counted
 from daemon.dashboard import shown
 from daemon.dashboard.routing import Look
-from daemon.views import alerts
+from daemon.views.installation import alerts
+from daemon.views.installation.serving_pace import ServingPace
 from daemon.views.models.runs import STANDING_STILL
-from daemon.views.serving_pace import ServingPace
-from daemon.views.task_status import due_in_words
+from daemon.views.task.task_status import due_in_words
 
 if TYPE_CHECKING:  # brings LanceDB, which a page that nobody has opened needs not
-    from daemon.views.status import Status
-    from daemon.views.task_status import TaskStatus
+    from daemon.views.installation.status import Status
+    from daemon.views.task.task_status import TaskStatus
 
 _PARTS = ("head", "alerts", "loop", "tasks")
 

@@ -15,7 +15,7 @@ from daemon.dashboard.pages import acting
 from daemon.dashboard.routing import Look
 from daemon.flow import settling
 from daemon.views import dead_letters as views
-from registry.audit import By
+from registry.people.audit import By
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

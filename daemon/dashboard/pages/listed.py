@@ -6,8 +6,8 @@ from starlette.responses import Response
 
 from daemon.dashboard.routing import Look
 from daemon.views import history as histories
-from daemon.views import runbooks, system
-from daemon.views import settings as settings_views
+from daemon.views.installation import runbooks, system
+from daemon.views.installation import settings as settings_views
 
 _ENTRIES = 100
 

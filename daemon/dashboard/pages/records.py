@@ -5,9 +5,10 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from daemon.dashboard.routing import Look
-from daemon.views import erasures, fates
-from daemon.views import feedback as views
-from daemon.views.corrections import Answers
+from daemon.views import erasures
+from daemon.views.feedback import fates
+from daemon.views.feedback import overview as views
+from daemon.views.feedback.corrections import Answers
 from registry.artifacts.open import open_store
 
 _SHOWN = 50

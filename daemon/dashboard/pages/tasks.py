@@ -13,10 +13,11 @@ from daemon.dashboard.bars import bar_plot
 from daemon.dashboard.pages import acting
 from daemon.dashboard.rendering import HEADERS
 from daemon.dashboard.routing import Look
-from daemon.views import labels_over_time, tasks
+from daemon.views import tasks
 from daemon.views.models import runs, sentences, versions
 from daemon.views.models import scores as courses
-from daemon.views.task_status import TaskStatus, due_in_words
+from daemon.views.task import labels_over_time
+from daemon.views.task.task_status import TaskStatus, due_in_words
 
 _CHARTS: tuple[tuple[str, labels_over_time.Said], ...] = (
     ("Labels and corrections that came", "examples"), ("Answers that models gave", "predictions"),

@@ -13,7 +13,7 @@ from daemon.operations.doctor.reading import has_registry, open_registry
 
 def promotion(settings: Settings, tasks: Mapping[str, TaskSpec]) -> Finding:
     """Check that a candidate can be promoted beside the champion of each task."""
-    from registry import reach  # noqa: PLC0415 - loaded only where it is checked
+    from registry.judging import reach  # noqa: PLC0415 - loaded only where it is checked
 
     try:
         if has_registry(settings):

@@ -24,7 +24,7 @@ _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound to
 def address(settings: Settings, _tasks: Mapping[str, TaskSpec]) -> Finding:
     """Check that serving is not open to everyone."""
     from daemon.serving.http import security  # noqa: PLC0415 - loaded only where it is checked
-    from daemon.views import keys  # noqa: PLC0415 - loads the registry
+    from daemon.views.installation import keys  # noqa: PLC0415 - loads the registry
 
     try:
         security.refuse_open_bind(settings.serving, lambda: has_registry(settings) and keys.any_made(settings, read_only=True))

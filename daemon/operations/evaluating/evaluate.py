@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from config.errors import UserError
 from config.settings import Settings
-from config.task_files.label_changes import applied
+from config.task_files.labels.label_changes import applied
 from config.tasks import TaskSpec, load_tasks
 from consumers.formats.importing import Import
 from consumers.formats.rows import BadRow
@@ -22,7 +22,7 @@ from daemon.views import opening
 from daemon.views.models.evaluation import Evaluation, Figure, Model, Part
 from perennial_artifact.description import MODEL_FILE, Description
 from perennial_artifact.predictor import Predictor
-from registry import gate
+from registry.judging import gate
 from registry.runs import Level
 from registry.store import Registry
 from trainers.compare import scoring, statistics

@@ -18,7 +18,7 @@ from consumers.events.schemas import Label, content_sha256
 from consumers.formats.importing import Import
 from consumers.formats.rows import BadRow
 from consumers.formats.summary import Summary
-from consumers.rows.event_rows import canonical_json
+from consumers.rows.arriving.event_rows import canonical_json
 from consumers.training_set import scopes
 from consumers.training_set.selection import accepted, usable_target
 

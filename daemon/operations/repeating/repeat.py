@@ -19,8 +19,8 @@ from config.settings import Settings
 from daemon.operations.repeating import agreement, left
 from daemon.operations.repeating.agreement import Expected
 from daemon.operations.repeating.left import Left
-from daemon.training import teachers
 from daemon.training.aside import carry_out, scratch_folder
+from daemon.training.preparing import teachers
 from daemon.training.run_folders import link_or_copy, place_champion
 from daemon.views import opening
 from daemon.views.models.repetition import Made, Repetition

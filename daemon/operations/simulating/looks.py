@@ -15,8 +15,8 @@ import numpy as np
 from config.sections import ScheduleSettings
 from config.tasks import TaskSpec
 from consumers.history.past import Past, microseconds, moment
-from daemon.training import triggers
-from daemon.training.trigger_input import Evidence
+from daemon.training.due import triggers
+from daemon.training.due.trigger_input import Evidence
 
 
 class Looks:

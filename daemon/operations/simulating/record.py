@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from config.task_files import policies
 from config.tasks import TaskSpec
 from consumers.history.past import Seen
-from daemon.training import promoting
+from daemon.training.concluding import promoting
 from registry.aliases import AliasMove
-from registry.pools import Pool
+from registry.people.pools import Pool
 from registry.runs import Run
 from registry.store import Registry
 from registry.versions import Version

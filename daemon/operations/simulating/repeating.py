@@ -15,11 +15,11 @@ import pyarrow as pa
 from config.errors import UserError
 from config.tasks import TaskSpec
 from config.words import counted, named
-from consumers.rows.unlabelled import is_article
+from consumers.rows.labels.unlabelled import is_article
 from daemon.operations.simulating.playing import Playing
 from daemon.operations.simulating.record import Record, looked_at, policy_of
 from daemon.operations.simulating.ways import Ways
-from daemon.training.triggers import Trigger
+from daemon.training.due.triggers import Trigger
 from daemon.views.models.simulation import Difference, Reproduction
 from registry import promotion
 from registry.aliases import AliasMove

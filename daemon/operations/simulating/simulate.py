@@ -24,7 +24,7 @@ from config.words import counted, named
 from consumers.buffer.open import open_reader
 from consumers.history import past as history
 from consumers.history.past import By, Past
-from consumers.rows.unlabelled import is_article
+from consumers.rows.labels.unlabelled import is_article
 from daemon.operations.simulating import quality, record
 from daemon.operations.simulating.playing import Played, Playing
 from daemon.operations.simulating.record import Record

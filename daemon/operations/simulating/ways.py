@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from config.settings import Settings
 from config.tasks import TaskSpec
-from daemon.training.features import Features
+from daemon.training.preparing.features import Features
 from daemon.training.runners.open import open_runner
 from daemon.training.runners.protocol import Runner
 from daemon.training.sandbox.local import LocalSandbox

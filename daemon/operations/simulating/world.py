@@ -24,15 +24,15 @@ from consumers.history.past import Past
 from consumers.history.playing import Player
 from daemon.operations.simulating.ways import Ways
 from daemon.telemetry.metrics import DaemonMetrics
-from daemon.training import evidence, triggers
+from daemon.training.concluding.telling import Teller
 from daemon.training.cycle import Cycle
-from daemon.training.features import Features
+from daemon.training.due import evidence, triggers
+from daemon.training.due.trigger_input import Evidence
+from daemon.training.due.triggers import Evaluation
+from daemon.training.preparing.features import Features
 from daemon.training.runners.protocol import Runner
-from daemon.training.telling import Teller
-from daemon.training.trigger_input import Evidence
-from daemon.training.triggers import Evaluation
-from registry import collection
 from registry.artifacts.open import open_store
+from registry.removal import collection
 from registry.runs import Run, Verdict
 from registry.store import Registry
 from trainers.job.spec import JobResult, JobSpec, Progress

@@ -19,7 +19,7 @@ from daemon.serving.access.key_ring import KeyRing
 from daemon.serving.access.rate_limit import RateLimit
 from daemon.serving.http.errors import ApiError
 from daemon.serving.http.security import discard, foreign
-from registry.api_keys import PREFIX, SCOPES, ApiKey, Scope
+from registry.people.api_keys import PREFIX, SCOPES, ApiKey, Scope
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 

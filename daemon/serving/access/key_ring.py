@@ -12,8 +12,8 @@ import structlog
 
 from config.clock import Clock
 from config.errors import PerennialError
-from registry import api_keys
-from registry.api_keys import ApiKey, ApiKeys
+from registry.people import api_keys
+from registry.people.api_keys import ApiKey, ApiKeys
 
 REFRESH_S = 2.0
 """A key made or revoked counts after at most this long and one read of the registry."""

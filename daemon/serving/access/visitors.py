@@ -14,7 +14,7 @@ from daemon.serving.access.callers import Access, Caller
 from daemon.serving.access.sessions import LIFE_S, Session, Sessions
 from daemon.serving.http.errors import ApiError
 from daemon.serving.http.security import misdirected
-from registry.api_keys import Scope
+from registry.people.api_keys import Scope
 
 PAGES = "/ui"
 SIGN_IN, SIGN_OUT, STATIC = "/ui/sign-in", "/ui/sign-out", "/ui/static/"

@@ -16,7 +16,7 @@ from config.tasks import TaskSpec
 from consumers.events.schemas import content_sha256
 from daemon.flow.answering import answer_of
 from daemon.serving.models.slot import SlotStatus
-from registry.corrections import Corrections
+from registry.people.corrections import Corrections
 
 log = structlog.get_logger(__name__)
 

@@ -29,9 +29,9 @@ from daemon.serving.metrics import Measured
 from daemon.serving.models.slot import Slot
 from daemon.serving.service import Service
 from daemon.views import tasks
-from daemon.views.explanation import Explanation
-from daemon.views.feedback import FeedbackFate, Progress
+from daemon.views.feedback.overview import FeedbackFate, Progress
 from daemon.views.models import versions
+from daemon.views.task.explanation import Explanation
 from daemon.views.view import as_json
 
 
@@ -153,7 +153,7 @@ def _add_views(app: FastAPI, service: Service) -> None:
 
 
 def _explained(sources: Sources, task: str) -> Explanation:
-    from daemon.views import explaining  # noqa: PLC0415 - brings LanceDB, and few ask
+    from daemon.views.task import explaining  # noqa: PLC0415 - brings LanceDB, and few ask
 
     try:
         status = sources.status()

@@ -13,7 +13,7 @@ from daemon.serving.http.lane import Lane
 from daemon.serving.http.predicting import asked_in, json_bytes
 from daemon.serving.http.refusals import GUARDED, declared
 from daemon.serving.http.reviewing import annotator_of, explained
-from registry.audit import By
+from registry.people.audit import By
 from registry.store import Registry
 
 

@@ -12,7 +12,7 @@ from config.addresses import is_loopback
 from config.errors import UserError
 from config.sections import ServingSettings
 from daemon.serving.http.errors import ApiError
-from registry.api_keys import PREFIX
+from registry.people.api_keys import PREFIX
 
 _DISCARD_LIMIT_BYTES = 64 << 20
 """An oversize body is read to its end up to this size, so that the sender reads the answer instead of a broken connection."""

@@ -11,7 +11,7 @@ from config.errors import RunFailedError
 from config.files import durable
 from config.tasks import TaskSpec
 from daemon.training.pools.pair import Pair
-from registry.pools import Drawn, Pool
+from registry.people.pools import Drawn, Pool
 from trainers.pair import order as protocol
 from trainers.pair.order import PairOrder, PairResult
 

@@ -17,16 +17,16 @@ from config.settings import Settings
 from config.tasks import TaskSpec
 from config.words import counted
 from consumers.labelling.withheld import AskedText, RequestAnswer, agreed
-from consumers.rows.unlabelled import id_of
-from daemon.training import promoting
+from consumers.rows.labels.unlabelled import id_of
+from daemon.training.concluding import promoting
+from daemon.training.concluding.proving import prove_look
 from daemon.training.pools.pair import Pair
-from daemon.training.proving import prove_look
 from daemon.training.sandbox import step as sandboxed
 from daemon.training.sandbox.protocol import recorded
-from registry import erasure
 from registry.evidence import in_words
 from registry.evidence.circumstances import Circumstances
-from registry.pools import Pool, ReviewRequest
+from registry.people.pools import Pool, ReviewRequest
+from registry.removal import erasure
 from registry.runs import Run, Verdict
 from registry.store import Registry
 from trainers.compare.comparison import Comparison

@@ -12,7 +12,7 @@ from consumers.buffer.writer import BufferWriter
 from daemon.training.pools.child import CarryOut
 from daemon.training.run_folders import place
 from registry.artifacts.protocol import ArtifactStore
-from registry.pools import Pool
+from registry.people.pools import Pool
 from registry.store import Registry
 from trainers.pair.order import CANDIDATE_FOLDER, CHAMPION_FOLDER
 

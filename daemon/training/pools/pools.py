@@ -18,13 +18,13 @@ from config.errors import PerennialError, RetryError, StopError
 from config.settings import Settings
 from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
-from daemon.training import promoting
+from daemon.training.concluding import promoting
 from daemon.training.pools import answering, child, looking
 from daemon.training.pools.child import CarryOut
 from daemon.training.pools.pair import Pair
 from registry.artifacts.protocol import ArtifactStore
-from registry.gate import PAUSED
-from registry.pools import Outcome, Pool, ReviewRequest
+from registry.judging.gate import PAUSED
+from registry.people.pools import Outcome, Pool, ReviewRequest
 from registry.runs import Run
 from registry.store import Registry
 from trainers.compare.asked import is_weighable

@@ -14,7 +14,7 @@ from config.errors import RunFailedError
 from config.settings import Settings
 from config.task_files import must_not_break
 from config.tasks import TaskSpec
-from daemon.training.features import Features, StoppedError
+from daemon.training.preparing.features import Features, StoppedError
 from daemon.training.retries import TryLaterError
 from daemon.training.sandbox import process, texts
 from daemon.training.sandbox.order import FEATURES_FILE, FOLDER, Asked, Findings, Order

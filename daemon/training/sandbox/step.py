@@ -9,7 +9,7 @@ import structlog
 from config.tasks import TaskSpec
 from daemon.training.sandbox.order import Findings
 from daemon.training.sandbox.protocol import Sandbox, recorded
-from registry import gate
+from registry.judging import gate
 from registry.runs import Run
 from registry.store import Registry
 from trainers.compare.guarding.served import Served

@@ -26,11 +26,11 @@ from consumers.log.protocols import EventLog, Position
 from daemon.flow.accepted import AcceptedFeedback
 from daemon.telemetry.metrics import DaemonMetrics
 from daemon.training.cycle import Cycle
-from daemon.training.triggers import request_key
+from daemon.training.due.triggers import request_key
 from daemon.upkeep.erasure import runs
-from registry import erasure
 from registry.artifacts.protocol import ArtifactStore
 from registry.evidence import keeping
+from registry.removal import erasure
 from registry.reports.run.kept import Reports
 from registry.store import Registry
 from registry.versions import Version

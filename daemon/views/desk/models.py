@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from config.kinds.forms import Widget
-from daemon.views.pairs import Pair
+from daemon.views.task.pairs import Pair
 from daemon.views.view import View
 
 

@@ -18,9 +18,9 @@ from consumers.labelling.choosing.draw import Draw
 from consumers.labelling.doubts.doubt import Doubts
 from consumers.labelling.lanes import DISAGREEMENT, LANES, NEXT, SUSPICIOUS, Asked, Item, Lane
 from consumers.labelling.offers import BySaid, Next, Pool, Requested, Said
-from daemon.views import pairs
 from daemon.views.desk import models
-from registry.desk import Done, newest
+from daemon.views.task import pairs
+from registry.people.desk import Done, newest
 from registry.store import Registry
 
 if TYPE_CHECKING:  # brings LanceDB, which a page that nobody has opened needs not

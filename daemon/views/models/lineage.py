@@ -15,7 +15,7 @@ from registry.runs import Verdict
 
 if TYPE_CHECKING:
     from consumers.buffer.reader import BufferReader
-    from consumers.rows.label_corrections import Course
+    from consumers.rows.labels.label_corrections import Course
     from registry.store import Registry
 
 

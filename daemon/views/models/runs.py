@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, get_args
 
-from daemon.training.triggers import request_key
+from daemon.training.due.triggers import request_key
 from daemon.views.models.comparison import Comparison
 from daemon.views.view import Recorded, View
 from registry.runs import Level, RunState, Verdict

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from daemon.views.labels_over_time import monday_of
 from daemon.views.models.comparison import Comparison, Part, Scale
 from daemon.views.models.versions import Move, history
+from daemon.views.task.labels_over_time import monday_of
 from daemon.views.view import JsonFloat, View
 from registry.runs import Run as Record
 from registry.runs import Verdict

@@ -28,17 +28,17 @@ from trainers.learners.encoders.label_words import LabelWords
 from trainers.learners.encoders.slow.heads import Seen, Solution, Tuning, known_of, read_from
 from trainers.learners.encoders.slow.order import as_they_are, learn, more_to_learn, refuse_no_rows
 from trainers.learners.encoders.slow.steps import read_now, served, to_tune
-from trainers.learners.heads import words
 from trainers.learners.heads.blocks import note_compared
 from trainers.learners.heads.building import build, choice_of, thresholds_of
-from trainers.learners.heads.contradictions import lightened
-from trainers.learners.heads.forward import Choice
+from trainers.learners.heads.label_words import words
+from trainers.learners.heads.label_words.starts import Starts
+from trainers.learners.heads.label_words.starts import read as starts_of
 from trainers.learners.heads.rows import HeadRows, head_rows
 from trainers.learners.heads.soft import taught_rows
 from trainers.learners.heads.solving import Weights
-from trainers.learners.heads.starts import Starts
-from trainers.learners.heads.starts import read as starts_of
 from trainers.learners.heads.tuning import LabelStart, ways
+from trainers.learners.heads.validation.contradictions import lightened
+from trainers.learners.heads.validation.forward import Choice
 from trainers.learners.labelling import Labelling
 from trainers.learners.labelling import of as labelling_of
 from trainers.learners.opening import usable as usable_model

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import RidgeCV
 
-from config.task_files.label_words import words_of
+from config.task_files.labels.label_words import words_of
 from config.words import named
 from perennial_artifact.labels import LabelSet
 from trainers.learners.encoders.entailment import entailment_of, log_odds
 from trainers.learners.features import Features
-from trainers.learners.heads.starts import Starts
+from trainers.learners.heads.label_words.starts import Starts
 from trainers.learners.protocols import Example, TrainingPlan
 from trainers.learners.tried import Tried
 

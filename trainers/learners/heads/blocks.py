@@ -14,10 +14,10 @@ from perennial_artifact.labels import LabelSet
 from perennial_artifact.sentence.head import Head
 from perennial_artifact.sentence.layout import WITH_BLOCKS, WITH_HEAD
 from trainers.learners.features import Features, FeatureSet
-from trainers.learners.heads import forward, splits
-from trainers.learners.heads.forward import Choice
 from trainers.learners.heads.rows import HeadRows, days_of, head_rows
 from trainers.learners.heads.solving import Matrix
+from trainers.learners.heads.validation import forward, splits
+from trainers.learners.heads.validation.forward import Choice
 from trainers.learners.labelling import of as labelling_of
 from trainers.learners.opening import usable
 from trainers.learners.protocols import Example, TrainingPlan

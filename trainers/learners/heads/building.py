@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.sentence.head import UNLEARNT_BIAS, Head, Solved
-from trainers.learners.heads import forward
 from trainers.learners.heads.families.family import Answering
-from trainers.learners.heads.forward import Choice
+from trainers.learners.heads.label_words.unseen import from_words
 from trainers.learners.heads.rows import HeadRows
 from trainers.learners.heads.solving import Weights
-from trainers.learners.heads.unseen import from_words
+from trainers.learners.heads.validation import forward
+from trainers.learners.heads.validation.forward import Choice
 
 
 def build(

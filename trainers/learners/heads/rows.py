@@ -11,8 +11,8 @@ import numpy.typing as npt
 from perennial_artifact.labels import LabelSet
 from trainers.learners.heads.families.family import Family, Gold
 from trainers.learners.heads.families.multinomial import Multinomial
+from trainers.learners.heads.label_words.starts import Starts
 from trainers.learners.heads.solving import Floats, Ids, Matrix
-from trainers.learners.heads.starts import Starts
 from trainers.learners.protocols import Example
 
 _SECONDS_A_DAY = 86_400.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from perennial_artifact.labels import LabelSet
-from trainers.learners.heads import forward
 from trainers.learners.heads.families.family import Family
-from trainers.learners.heads.forward import Choice
 from trainers.learners.heads.rows import HeadRows, head_rows
 from trainers.learners.heads.solving import Weights
+from trainers.learners.heads.validation import forward
+from trainers.learners.heads.validation.forward import Choice
 from trainers.learners.protocols import TrainingPlan
 from trainers.learners.starting import Start, Ways
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from perennial_artifact.blocks.features import Blocks, named
 from perennial_artifact.sentence.numbers import Measured
-from trainers.learners.heads import splits
 from trainers.learners.heads.blocks import read
 from trainers.learners.heads.rows import days_of
+from trainers.learners.heads.validation import splits
 from trainers.learners.protocols import Example, TrainingPlan
 from trainers.learners.ridge.choosing import Choice, compare_over_time
 from trainers.learners.ridge.rows import number_rows

@@ -10,8 +10,8 @@ import numpy as np
 
 from perennial_artifact.sentence.head import Solved
 from perennial_artifact.sentence.numbers import Measured, NumberHead
-from trainers.learners.heads import splits
 from trainers.learners.heads.solving import Floats, Ids
+from trainers.learners.heads.validation import splits
 from trainers.learners.heads.weighting import decayed
 from trainers.learners.ridge.rows import NumberRows
 from trainers.learners.ridge.solving import Loss, Map, solve

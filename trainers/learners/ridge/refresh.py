@@ -15,8 +15,8 @@ from perennial_artifact.sentence.layout import WITH_NUMBERS
 from perennial_artifact.sentence.numbers import NumberHead
 from trainers.learners.features import FeatureSet
 from trainers.learners.heads.blocks import blocks_of, read
-from trainers.learners.heads.links import link_encoder
-from trainers.learners.heads.stored import FromFeatures, champion_of, known_rows, refuse_of_another
+from trainers.learners.heads.published.links import link_encoder
+from trainers.learners.heads.published.stored import FromFeatures, champion_of, known_rows, refuse_of_another
 from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import TrainingPlan, TrainingStep
 from trainers.learners.ridge.choosing import build, choice_of, choose

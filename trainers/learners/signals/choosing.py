@@ -12,8 +12,9 @@ from perennial_artifact.keywords import NOTHING, Keywords
 from perennial_artifact.labels import LabelSet
 from perennial_artifact.sentence.head import Head, Solved
 from perennial_artifact.sentence.signal_head import ScoresSolved, SignalHead, Told
-from trainers.learners.heads import building, forward
+from trainers.learners.heads import building
 from trainers.learners.heads.solving import Weights
+from trainers.learners.heads.validation import forward
 from trainers.learners.protocols import Example
 from trainers.learners.ridge import choosing as ridge
 from trainers.learners.ridge.solving import Loss, Map

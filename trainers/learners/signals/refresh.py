@@ -11,8 +11,8 @@ from perennial_artifact.predictor import Predictor
 from perennial_artifact.sentence.layout import SIGNALS_FORMAT
 from perennial_artifact.sentence.signal_head import SignalHead
 from trainers.learners.features import FeatureSet
-from trainers.learners.heads.links import link_encoder
-from trainers.learners.heads.stored import FromFeatures, champion_of, known_rows, refuse_of_another
+from trainers.learners.heads.published.links import link_encoder
+from trainers.learners.heads.published.stored import FromFeatures, champion_of, known_rows, refuse_of_another
 from trainers.learners.opening import usable as usable_model
 from trainers.learners.protocols import TrainingPlan, TrainingStep
 from trainers.learners.signals.choosing import build, choice_of, choose

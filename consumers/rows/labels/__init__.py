@@ -1,0 +1,1 @@
+"""What rows are said to be: renames, corrections, labels withdrawn, answers over time."""

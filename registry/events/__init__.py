@@ -1,0 +1,1 @@
+"""Events on their way out, what each channel was sent, and events that were lost unread."""

@@ -1,0 +1,1 @@
+"""What people may do, what they did and said, and what they are asked."""

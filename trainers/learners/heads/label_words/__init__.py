@@ -1,0 +1,1 @@
+"""Heads that begin at what the words of labels say."""

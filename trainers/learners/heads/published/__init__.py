@@ -1,0 +1,1 @@
+"""Published heads: solved anew on stored features, converted, linked."""
