@@ -338,6 +338,7 @@ class OracleSettings(Section):
     concurrency: Annotated[int, Field(gt=0, le=64)]
     requests_per_minute: NotNegative
     retries: Annotated[int, Field(ge=0, le=20)]
+    batch_poll_s: Annotated[float, Field(ge=1, le=3_600)]
     price_per_million_in: NotNegative
     price_per_million_out: NotNegative
     max_cost: NotNegative

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -10,9 +11,10 @@ from dataclasses import dataclass, field
 from config.errors import UserError
 from config.settings import Settings
 from config.tasks import TaskSpec, load_tasks
-from consumers.labelling.oracle import samples, verdict
+from consumers.labelling.oracle import jobs, samples, verdict
 from consumers.labelling.oracle.answers import Said
 from consumers.labelling.oracle.asking import Oracle, Text, prompt_of
+from consumers.labelling.oracle.batching import Batching, Told
 from consumers.labelling.oracle.endpoint import Endpoint
 from consumers.labelling.oracle.ledger import Cap, Ledger, Price, Sample, SampleName, Spent
 from consumers.labelling.oracle.problems import Problem
@@ -76,6 +78,8 @@ class Made:
     """Labels of other prompts that left for these."""
     others: int = 0
     """Labels of other prompts that stand."""
+    batch: Told | None = None
+    """What batches brought, where they were asked for."""
 
 
 def task_with_rubric(settings: Settings, name: str) -> TaskSpec:
@@ -111,6 +115,7 @@ def calibrate(settings: Settings, name: str, progress: Progress = lambda _done, 
         texts = buffer.weak_texts(task, task.training.max_rows, answers=True, but_of=prompt_of(task, settings.oracle))
     there = samples.sort(task, find(task, texts))
     with _opened(settings) as (ledger, endpoint):
+        _refuse_under_way(ledger, name)
         judge = _Judge(task, ledger, there, lambda: Oracle(task, settings.oracle, ledger, endpoint), progress)
         prompt = prompt_of(task, settings.oracle)
         fresh = ledger.sample(name, prompt, "fresh")
@@ -124,13 +129,15 @@ def calibrate(settings: Settings, name: str, progress: Progress = lambda _done, 
 
 def label(
     settings: Settings, name: str, most: int, *, force: bool = False, again: bool = False,
-    progress: Progress = lambda _done, _of: None,
+    batch: bool = False, give_up_batch: bool = False, progress: Progress = lambda _done, _of: None,
 ) -> Made:  # fmt: skip
     """Label up to `most` of the newest articles of the train side that neither people nor an oracle have labelled.
 
-    `again`: also those that it labelled by another prompt, whose labels are withdrawn for the new ones. The leading daemon
-    stores the labels, or the next one that leads. Stopped at any point, the same call goes on: what has been
-    answered is not asked again. Raises `UserError` where the prompt has not passed both samples and `force` is not given.
+    `again`: also those that it labelled by another prompt, whose labels are withdrawn for the new ones. `batch`: ask by the
+    endpoint's batch API, and one by one only about what a completed batch has left. `give_up_batch`: wait for no batch that was
+    sent before. The leading daemon stores the labels, or the next one that leads. Stopped at any point, the same call goes on:
+    what has been answered is not asked again. Raises `UserError` where the prompt has not passed both samples and `force` is not
+    given.
     """
     task = task_with_rubric(settings, name)
     with _opened(settings) as (ledger, endpoint):
@@ -145,13 +152,40 @@ def label(
             texts = buffer.weak_texts(task, task.training.max_rows, but_of=oracle.prompt if again else None)
             stored = buffer.oracle_labels(name)
         chosen = [one for one in texts.unlabelled if samples.can_be_shown(task, one.text)][:most]
+        if give_up_batch:
+            jobs.give_up(ledger, jobs.open_jobs(ledger, name))
+        if not batch:
+            _refuse_under_way(ledger, name)
         # Before the first question: a batch that is cut off was forced all the same.
         ledger.note_batch(name, oracle.prompt, most, forced=bool(why_not), why=why_not)
+        known = {one.text_sha256 for one in chosen if _is_known(ledger, oracle.prompt, one)}
+        told = None
+        if batch:
+            every = {one.text_sha256: Text(one.text_sha256, one.text) for one in texts.unlabelled}
+            batching = Batching(task, settings.oracle, ledger, endpoint, prompt=oracle.prompt, texts=every, sleep=time.sleep)
+            told = batching.fill([every[one.text_sha256] for one in chosen], progress)
+            if told.stopped:
+                chosen = [one for one in chosen if _is_known(ledger, oracle.prompt, one)]
         handover, refused = _label(settings, oracle, chosen, stored, progress)
         return Made(
-            name, oracle.prompt, bool(why_not), handover.labelled, handover.cached, refused, oracle.why, ledger.spent(name),
-            handover.withdrawn, handover.others,
+            name, oracle.prompt, bool(why_not), handover.labelled, len(handover.texts & known), refused,
+            (told.stopped if told else "") or oracle.why, ledger.spent(name), handover.withdrawn, handover.others, told,
         )  # fmt: skip
+
+
+def _refuse_under_way(ledger: Ledger, name: str) -> None:
+    """Raise `UserError` where a batch is under way: asked one by one, its texts would be paid twice."""
+    if jobs.open_jobs(ledger, name):
+        message = (
+            f"a batch of task {name!r} may be under way at the endpoint, and texts of it would be paid twice; go on with "
+            f"`perennial oracle label {name} --batch`, or give up its answers with --give-up-batch"
+        )
+        raise UserError(message)
+
+
+def _is_known(ledger: Ledger, prompt: str, text: WeakText) -> bool:
+    known = ledger.answer(prompt, text.text_sha256)
+    return known is not None and known.is_final
 
 
 def _label(
@@ -164,7 +198,7 @@ def _label(
         try:
             for number, one in enumerate(oracle.ask_all(Text(text.text_sha256, text.text) for text in chosen), start=1):
                 if isinstance(one.answer, Said):
-                    handover.label(whole[one.text.text_sha256], one.answer, cached=one.cached)
+                    handover.label(whole[one.text.text_sha256], one.answer)
                 elif isinstance(one.answer, Problem):
                     refused[one.answer.what] += 1
                 progress(number, len(chosen))

@@ -46,19 +46,26 @@ class Handover:
             # A command that was cut off may have replaced a label without withdrawing what it replaced.
             if not one.withdrawn:
                 self._gone += self._of_others.pop(one.says[0], ())
-        self.labelled = self.cached = self.withdrawn = 0
+        self.withdrawn = 0
+        self.texts: set[str] = set()
+        """Those that got a label, by SHA-256."""
+
+    @property
+    def labelled(self) -> int:
+        """How many labels were handed over."""
+        return len(self.texts)
 
     @property
     def others(self) -> int:
         """Labels of other prompts that stand."""
         return sum(map(len, self._of_others.values()))
 
-    def label(self, text: WeakText, said: Said, *, cached: bool) -> None:
+    def label(self, text: WeakText, said: Said) -> None:
         """Hand a label over."""
         event = event_of(self._task, self._prompt, text, said, self._times)
         self._sink.publish(events.TOPIC_OF_TYPE[event.type], events.to_bytes(event), key=events.key_of(event))
         self._gone += self._of_others.pop(text.text_sha256, ())
-        self.labelled, self.cached = self.labelled + 1, self.cached + cached
+        self.texts.add(text.text_sha256)
         if self.labelled % _FLUSH_EVERY == 0:
             self.flush()
 

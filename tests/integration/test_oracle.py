@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -21,6 +22,7 @@ from config.clock import utc_now
 from config.errors import UserError
 from config.settings import Settings, environment_of, load_settings
 from consumers.events import schemas as events
+from consumers.labelling.oracle.batch_endpoint import BatchEndpoint
 from consumers.labelling.oracle.ledger import FILE_NAME, Cap, Ledger, Price
 from consumers.log.open import open_event_log
 from consumers.training_set.snapshot import load_training_set
@@ -240,6 +242,35 @@ def test_a_budget_that_ends_in_the_middle_leaves_what_was_answered(settings: Set
     assert oracle.label(settings, "mine", 90, force=True).labelled == 90
     assert len(served.bodies) == len(set(served.asked))
     assert len({one.event_id for one in sent(settings)}) == 90
+
+
+def test_batches_bring_the_labels_and_what_they_leave_is_asked_one_by_one(settings: Settings, served: Model) -> None:
+    busy: set[str] = set()
+
+    def answer(text: str) -> oracles.Said:
+        if text == "Weather 3" and not busy:
+            busy.add(text)
+            return oracles.Said(status=500)
+        return right(text)
+
+    served.answer = answer
+    oracle.label(settings, "mine", 5, force=True)
+    made = oracle.label(settings, "mine", 90, force=True, batch=True)
+    assert (made.labelled, made.cached, made.stopped) == (90, 5, "")
+    assert made.batch is not None
+    assert (made.batch.asked, made.batch.answered, made.batch.failed) == (85, 84, 1)
+    assert {text for text, times in Counter(served.asked).items() if times > 1} == busy
+    rubric(settings, "What is it about now?")
+    with patch.object(BatchEndpoint, "get", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        oracle.label(settings, "mine", 3, force=True, batch=True)
+    for asks in (oracle.calibrate, partial(oracle.label, most=3, force=True)):
+        with pytest.raises(UserError, match="--batch"):
+            asks(settings, "mine")
+    assert oracle.label(settings, "mine", 3, force=True, batch=True).cached == 0
+    served.batches.status, served.batches.worked_on = "expired", 30
+    rubric(settings, "What is it mainly about?")
+    early = oracle.label(settings, "mine", 90, force=True, batch=True)
+    assert (early.labelled, bool(early.stopped)) == (30, True), "what came is handed over, and the rest waits for the next batch"
 
 
 @pytest.mark.parametrize("changes", [{"max_cost": 0.0}, FREE, {"base_url": ""}])

@@ -21,7 +21,8 @@ from consumers.labelling.oracle.problems import Problem
 from consumers.labelling.oracle.prompts import Message
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
-_OVERHEAD_TOKENS = 50
+OVERHEAD_TOKENS = 50
+"""Of a question beside the words of its messages."""
 
 _MOST_REJECTED = 5
 """Questions in a row that the endpoint does not take, after which the reason is not the texts."""
@@ -143,7 +144,7 @@ class Oracle:
         """Ask until an answer is noted, or none can be had."""
         messages = prompts.messages(self.task, text.text, text.text_sha256, problem)
         # A token has at least one byte, so no question has more tokens than bytes.
-        most_in = sum(len(message["content"].encode()) for message in messages) + _OVERHEAD_TOKENS
+        most_in = sum(len(message["content"].encode()) for message in messages) + OVERHEAD_TOKENS
         for attempt in range(self._settings.retries + 1):
             if not self._ended.is_set():
                 self._pace.turn()

@@ -6,8 +6,10 @@ import email.utils
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -60,7 +62,7 @@ class Endpoint:
             )
             raise UserError(message)
         self._settings = settings
-        self._where = f"the endpoint of oracle.base_url ({urlsplit(settings.base_url).hostname})"
+        self.where = f"the endpoint of oracle.base_url ({urlsplit(settings.base_url).hostname})"
         key = settings.api_key.get_secret_value()
         if not key.isascii() or not key.isprintable():
             message = "oracle.api_key has characters that no header can carry; set it again, without line ends"
@@ -75,56 +77,93 @@ class Endpoint:
 
     def ask(self, messages: Sequence[Message]) -> Reply:
         """Ask once. Raises `UnavailableError`, `RejectedError`, and `UserError` where asking anything cannot help."""
+        kind = {"Content-Type": "application/json"}
+        status, headers, content = self.send("POST", "/chat/completions", json.dumps(self.question(messages)).encode(), kind)
+        if status in _TRY_AGAIN or status >= _SERVER_ERROR:
+            message = f"{self.where} answered {status}"
+            raise UnavailableError(message, may_cost=False, wait_s=retry_after(headers.get("retry-after"), time.time()))
+        if status in _THIS_ONE:
+            message = f"{self.where} refused with {status}; check oracle.json_mode, oracle.model and oracle.max_chars of the task"
+            raise RejectedError(message)
+        if status != _SUCCESS:
+            message = (
+                f"{self.where} refused with {status}; nothing more is asked. Check oracle.base_url, oracle.model and "
+                "oracle.api_key, and your account there"
+            )
+            raise UserError(message)
+        try:
+            reply = read(json.loads(content))
+        except (ValueError, RecursionError):
+            reply = None
+        if reply is None:
+            message = f"{self.where} answered something else than a chat completion"
+            raise UnavailableError(message, may_cost=True)
+        return reply
+
+    def question(self, messages: Sequence[Message]) -> dict[str, object]:
+        """Return the body of a request for one chat completion."""
         said = self._settings
         body: dict[str, object] = {
             "model": said.model, "messages": list(messages), "temperature": said.temperature,
             "max_tokens": said.max_answer_tokens,
         }  # fmt: skip
-        if said.json_mode:
-            body["response_format"] = {"type": "json_object"}
-        status, headers, content = self._post(json.dumps(body).encode())
-        if status in _TRY_AGAIN or status >= _SERVER_ERROR:
-            message = f"{self._where} answered {status}"
-            raise UnavailableError(message, may_cost=False, wait_s=retry_after(headers.get("retry-after"), time.time()))
-        if status in _THIS_ONE:
-            message = (
-                f"{self._where} refused with {status}; check oracle.json_mode, oracle.model and oracle.max_chars of the task"
-            )
-            raise RejectedError(message)
-        if status != _SUCCESS:
-            message = (
-                f"{self._where} refused with {status}; nothing more is asked. Check oracle.base_url, oracle.model and "
-                "oracle.api_key, and your account there"
-            )
-            raise UserError(message)
-        reply = _read(content)
-        if reply is None:
-            message = f"{self._where} answered something else than a chat completion"
-            raise UnavailableError(message, may_cost=True)
-        return reply
+        return body | ({"response_format": {"type": "json_object"}} if said.json_mode else {})
 
-    def _post(self, body: bytes) -> tuple[int, httpx.Headers, bytes]:
-        url, until, content = f"{self._settings.base_url}/chat/completions", time.monotonic() + self._settings.timeout_s, b""
+    def send(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> tuple[int, httpx.Headers, bytes]:  # fmt: skip
+        """Return status, headers and content of one answer, of which no more than some megabytes are read.
+
+        Raises `UnavailableError`, and `UserError` for an address that is none.
+        """
+        content = b""
+        with (
+            self._translated(),
+            self._client.stream(method, f"{self._settings.base_url}{path}", content=body, headers=dict(headers or {})) as answer,
+        ):
+            # Begun here: how long a body takes to go out is bound by its size.
+            until = time.monotonic() + self._settings.timeout_s
+            for part in answer.iter_bytes():
+                content += part
+                if len(content) > _MOST_BYTES:
+                    break
+                if time.monotonic() > until:
+                    message = f"{self.where} takes longer than oracle.timeout_s"
+                    raise UnavailableError(message, may_cost=True)
+            return answer.status_code, answer.headers, content
+
+    def lines(self, path: str) -> Iterator[bytes]:
+        """Yield the lines of a file there; of one that is far too long for an answer an empty one in its place.
+
+        Raises `UnavailableError` where it cannot be read to its end.
+        """
+        with self._translated(), self._client.stream("GET", f"{self._settings.base_url}{path}") as answer:
+            if answer.status_code != _SUCCESS:
+                message = f"{self.where} answered {answer.status_code} when a file of results was asked for"
+                raise UnavailableError(message, may_cost=False)
+            held, long = b"", False
+            for part in answer.iter_bytes():
+                *whole, held = (held + part).split(b"\n")
+                for number, line in enumerate(whole):
+                    yield b"" if long and number == 0 else line
+                long = (long and not whole) or len(held) > _MOST_BYTES
+                held = b"" if long else held
+            if held:
+                yield held
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
         try:
-            with self._client.stream("POST", url, content=body, headers={"Content-Type": "application/json"}) as answer:
-                status, headers = answer.status_code, answer.headers
-                for part in answer.iter_bytes():
-                    content += part
-                    if len(content) > _MOST_BYTES:
-                        break
-                    if time.monotonic() > until:
-                        message = f"{self._where} takes longer than oracle.timeout_s"
-                        raise UnavailableError(message, may_cost=True)
+            yield
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            message = f"{self._where} cannot be reached ({type(error).__name__})"
+            message = f"{self.where} cannot be reached ({type(error).__name__})"
             raise UnavailableError(message, may_cost=False) from error
         except httpx.HTTPError as error:
-            message = f"{self._where} does not answer ({type(error).__name__})"
+            message = f"{self.where} does not answer ({type(error).__name__})"
             raise UnavailableError(message, may_cost=True) from error
         except (httpx.InvalidURL, UnicodeError) as error:
             message = f"oracle.base_url is no address that can be used ({type(error).__name__})"
             raise UserError(message) from error
-        return status, headers, content
 
 
 def retry_after(value: str | None, now: float) -> float | None:
@@ -141,12 +180,12 @@ def retry_after(value: str | None, now: float) -> float | None:
     return min(_MOST_WAIT_S, max(0.0, wait)) if math.isfinite(wait) else None
 
 
-def _read(content: bytes) -> Reply | None:
+def read(whole: Any) -> Reply | None:  # noqa: ANN401 - whatever came
+    """Return what a chat completion says; None where it is none."""
     try:
-        whole = json.loads(content)
         choice = whole["choices"][0]
         said, finish, refusal = choice["message"].get("content"), choice.get("finish_reason"), choice["message"].get("refusal")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+    except (KeyError, IndexError, TypeError, AttributeError):
         return None
     used = _used(whole.get("usage"))
     if refusal or finish == "content_filter":

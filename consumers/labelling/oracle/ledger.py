@@ -10,8 +10,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,6 +47,14 @@ CREATE TABLE batches (
     forced INTEGER NOT NULL, why TEXT NOT NULL
 );
 """
+ADDED = (
+    """CREATE TABLE IF NOT EXISTS jobs (
+        id INTEGER PRIMARY KEY, task TEXT NOT NULL, prompt_sha256 TEXT NOT NULL, name TEXT NOT NULL UNIQUE, at TEXT NOT NULL,
+        state TEXT NOT NULL, file_id TEXT, batch_id TEXT
+    )""",
+    "CREATE TABLE IF NOT EXISTS job_calls (call INTEGER PRIMARY KEY, job INTEGER NOT NULL, tries INTEGER NOT NULL)",
+)
+"""Tables of later versions: earlier ones leave them alone."""
 
 SampleName = Literal["first", "fresh"]
 _LAST_TRY = 2
@@ -116,6 +125,9 @@ class Ledger:
         self._held = _alone(data_dir / _LOCK_NAME)
         try:
             self._connection = open_file(self._path, schema=SCHEMA, format_version=FORMAT)
+            with self.writing() as connection:
+                for statement in ADDED:
+                    connection.execute(statement)
         except BaseException:
             os.close(self._held)
             raise
@@ -128,7 +140,7 @@ class Ledger:
     def answer(self, prompt: str, text_sha256: str) -> Answer | None:
         """Return what is known of a text under a prompt."""
         sql = "SELECT target, confidence, what, message, tries FROM answers WHERE prompt_sha256 = ? AND text_sha256 = ?"
-        found = self._rows(sql, prompt, text_sha256)
+        found = self.rows(sql, prompt, text_sha256)
         if not found:
             return None
         target, confidence, what, message, tries = found[0]
@@ -137,28 +149,36 @@ class Ledger:
 
     def begin(self, task: str, prompt: str, text_sha256: str, tokens_in: int, tokens_out: int) -> int | None:
         """Note a question with the most that it can cost, durably, and return its number; None where that passes the cap."""
-        cost = self._price.of(tokens_in, tokens_out)
-        with self._write():
-            spent = self._spent()
-            if self._cap.cost and spent.cost + cost > self._cap.cost:
-                return None
-            if self._cap.tokens and spent.tokens + tokens_in + tokens_out > self._cap.tokens:
-                return None
+        with self.writing():
+            return next(self.reserve(task, prompt, [(text_sha256, tokens_in)], tokens_out), None)
+
+    def reserve(self, task: str, prompt: str, texts: Iterable[tuple[str, int]], tokens_out: int) -> Iterator[int]:
+        """Yield the numbers of questions that are noted within `writing`, in order, as far as the cap allows.
+
+        `texts`: of each its SHA-256 and the most tokens that its question can have.
+        """
+        spent = self._spent()
+        cost, tokens = spent.cost, spent.tokens
+        for text_sha256, tokens_in in texts:
+            most = self._price.of(tokens_in, tokens_out)
+            cost, tokens = cost + most, tokens + tokens_in + tokens_out
+            if (self._cap.cost and cost > self._cap.cost) or (self._cap.tokens and tokens > self._cap.tokens):
+                return
             columns = "task, prompt_sha256, text_sha256, at, state, tokens_in, tokens_out, cost"
             sql = f"INSERT INTO calls ({columns}) VALUES (?,?,?,?,?,?,?,?)"  # noqa: S608 - a constant
-            values = (task, prompt, text_sha256, self._now(), "sent", tokens_in, tokens_out, cost)
-            return self._connection.execute(sql, values).lastrowid
+            values = (task, prompt, text_sha256, self.now(), "sent", tokens_in, tokens_out, most)
+            yield cast("int", self._connection.execute(sql, values).lastrowid)
 
     def failed(self, call: int, *, may_cost: bool) -> None:
         """Note that no answer came; `may_cost`: the endpoint may have worked all the same, so it counts at its most."""
-        with self._write():
+        with self.writing():
             nothing = "" if may_cost else ", tokens_in = 0, tokens_out = 0, cost = 0"
             sql = f"UPDATE calls SET state = 'failed'{nothing} WHERE id = ?"  # noqa: S608 - two constants
             self._connection.execute(sql, (call,))
 
     def answered(self, call: int, answer: Said | Problem, tries: int, used: tuple[int, int] | None) -> None:
         """Note an answer and what it cost, in one transaction; `used`: its tokens, None where the endpoint did not tell."""
-        with self._write():
+        with self.writing():
             if used is not None:
                 sql = "UPDATE calls SET state = 'answered', tokens_in = ?, tokens_out = ?, cost = ? WHERE id = ?"
                 self._connection.execute(sql, (*used, self._price.of(*used), call))
@@ -167,8 +187,19 @@ class Ledger:
             target = json.dumps(answer.target, ensure_ascii=False) if isinstance(answer, Said) else None
             problem = (None, None) if isinstance(answer, Said) else (answer.what, answer.message)
             confidence = answer.confidence if isinstance(answer, Said) else None
-            sql = "INSERT OR REPLACE INTO answers SELECT prompt_sha256, text_sha256, ?, ?, ?, ?, ?, ? FROM calls WHERE id = ?"
-            self._connection.execute(sql, (tries, target, confidence, *problem, self._now(), call))
+            sql = (
+                "INSERT OR REPLACE INTO answers SELECT prompt_sha256, text_sha256, ?, ?, ?, ?, ?, ? FROM calls "
+                "WHERE id = ? AND text_sha256 != ''"  # its text may have been erased meanwhile
+            )
+            self._connection.execute(sql, (tries, target, confidence, *problem, self.now(), call))
+
+    def paid(self, call: int, used: tuple[int, int] | None) -> None:
+        """Note what a question cost whose answer can be of no use any more."""
+        with self.writing() as connection:
+            tokens = (*used, self._price.of(*used)) if used is not None else None
+            counted = ", tokens_in = ?, tokens_out = ?, cost = ?" if tokens else ""
+            sql = f"UPDATE calls SET state = 'answered'{counted} WHERE id = ?"  # noqa: S608 - two constants
+            connection.execute(sql, (*(tokens or ()), call))
 
     def spent(self, task: str | None = None) -> Spent:
         """Return what was spent, for one task or all; questions without an answer at their most."""
@@ -177,10 +208,10 @@ class Ledger:
 
     def note_sample(self, task: str, prompt: str, sample: Sample, texts: Sequence[str]) -> None:
         """Note a judged sample and the SHA-256 of its texts: no later fresh sample has one of them."""
-        with self._write():
+        with self.writing():
             sql = "INSERT INTO samples (task, prompt_sha256, name, seed, verdict, report, at) VALUES (?,?,?,?,?,?,?)"
             report = json.dumps(sample.report, ensure_ascii=False)
-            values = (task, prompt, sample.name, sample.seed, sample.verdict, report, self._now())
+            values = (task, prompt, sample.name, sample.seed, sample.verdict, report, self.now())
             number = self._connection.execute(sql, values).lastrowid
             self._connection.executemany("INSERT INTO sampled VALUES (?, ?, ?)", [(number, task, text) for text in texts])
 
@@ -188,22 +219,22 @@ class Ledger:
         """Return the newest sample of a name that was judged with this very prompt."""
         where = "task = ? AND prompt_sha256 = ? AND name = ?"
         sql = f"SELECT name, seed, verdict, report FROM samples WHERE {where} ORDER BY id DESC LIMIT 1"  # noqa: S608 - a constant
-        found = self._rows(sql, task, prompt, name)
+        found = self.rows(sql, task, prompt, name)
         return Sample(found[0][0], found[0][1], found[0][2], json.loads(found[0][3])) if found else None
 
     def sampled(self, task: str) -> Collection[str]:
         """Return the texts of all samples of a task, by SHA-256: whoever wrote its prompts may have seen them."""
-        return {row[0] for row in self._rows("SELECT DISTINCT text_sha256 FROM sampled WHERE task = ?", task)}
+        return {row[0] for row in self.rows("SELECT DISTINCT text_sha256 FROM sampled WHERE task = ?", task)}
 
     def note_batch(self, task: str, prompt: str, most: int, *, forced: bool, why: str) -> None:
         """Note that labels are about to be made, and whether nobody vouched for the prompt."""
-        with self._write():
+        with self.writing():
             sql = "INSERT INTO batches (task, prompt_sha256, at, most, forced, why) VALUES (?,?,?,?,?,?)"
-            self._connection.execute(sql, (task, prompt, self._now(), most, int(forced), why))
+            self._connection.execute(sql, (task, prompt, self.now(), most, int(forced), why))
 
     def batches(self, task: str) -> list[dict[str, Any]]:
         """Return the batches of a task, the oldest first."""
-        found = self._rows("SELECT at, most, forced, why, prompt_sha256 FROM batches WHERE task = ? ORDER BY id", task)
+        found = self.rows("SELECT at, most, forced, why, prompt_sha256 FROM batches WHERE task = ? ORDER BY id", task)
         return [
             {"at": at, "most": most, "forced": bool(forced), "why": why, "prompt": prompt}
             for at, most, forced, why, prompt in found
@@ -216,16 +247,19 @@ class Ledger:
         sql = f"SELECT {sums} FROM calls{where}"  # noqa: S608 - constants
         return Spent(*self._connection.execute(sql, values).fetchone())
 
-    def _rows(self, sql: str, *values: object) -> list[Any]:
+    def rows(self, sql: str, *values: object) -> list[Any]:
+        """Return what a question to the file gives."""
         with self._lock, translated_errors(self._path):
             return self._connection.execute(sql, values).fetchall()
 
     @contextmanager
-    def _write(self) -> Iterator[None]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Change the file in one durable transaction."""
         with self._lock, transaction(self._connection, self._path):
-            yield
+            yield self._connection
 
-    def _now(self) -> str:
+    def now(self) -> str:
+        """Return the time as the file notes it."""
         return self._clock().isoformat()
 
 

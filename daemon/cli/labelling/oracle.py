@@ -53,13 +53,19 @@ def calibrate(task: _Task, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def label(
+def label(  # noqa: PLR0917 - each is an option of the command
     task: _Task,
     most: Annotated[int, typer.Option("--most", metavar="N", help="Label at most so many articles, the newest first.", min=1)],
     again: Annotated[
         bool, typer.Option("--again", help="Also articles that another prompt labelled; the new labels replace those.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Label although the prompt has not passed; this is recorded.")] = False,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Ask by the endpoint's batch API, which may take a day and cost less.")
+    ] = False,
+    give_up_batch: Annotated[
+        bool, typer.Option("--give-up-batch", help="Wait for no batch that was sent before; its questions count at their most.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Label articles that nobody has labelled, with origin `oracle`: they train, and never test. Run again, it goes on."""
@@ -67,7 +73,9 @@ def label(
     from daemon.operations import oracle  # noqa: PLC0415 - heavy
 
     with _bar(task, as_json=as_json) as progress:
-        made = oracle.label(settings, task, most, force=force, again=again, progress=progress)
+        made = oracle.label(
+            settings, task, most, force=force, again=again, batch=batch, give_up_batch=give_up_batch, progress=progress
+        )
     if as_json:
         print_json(made)
         return
@@ -80,6 +88,12 @@ def label(
         if made.labelled
         else f"{made.task}: no label."
     )
+    if made.batch is not None:
+        one = made.batch
+        unknown = f", {counted(one.unknown, 'line')} of no question" if one.unknown else ""
+        say(
+            f"by batches: {one.answered:,} of {counted(one.asked, 'question')} answered, {one.failed:,} failed{unknown}", indent=2
+        )
     if made.withdrawn:
         say(f"{counted(made.withdrawn, 'label')} of other prompts withdrawn for these", indent=2)
     if made.others:
