@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import BinaryIO
@@ -276,13 +276,14 @@ class BufferWriter(BufferReader):
         self._remember_highest_seq()
         return retention.enforce(self._upkeep, self._settings, self._clock())
 
-    def take_back(self, import_id: str, *, stored_before: int) -> frozenset[str]:
+    def take_back(self, import_id: str, *, stored_before: int, first: Callable[[frozenset[str]], None]) -> frozenset[str]:
         """Remove what an import brought before number `stored_before`, while ingest continues; returns its example ids. Durable.
 
-        What is imported again comes later, and stays. Killed at any point it continues at the next call.
+        `first` is told these ids before any row goes. What is imported again comes later, and stays. Killed at any point it
+        continues at the next call.
         """
         self._remember_highest_seq()
-        removed = imports.take_back(self._upkeep, import_id, stored_before)
+        removed = imports.take_back(self._upkeep, import_id, stored_before, first)
         if removed:
             with self._lock:
                 # Documents and stories that only these rows stood for are free again.

@@ -46,7 +46,6 @@ class Asked:
         self._clock = clock
         self._seen_version: int | None = None
         self._looks_left = 0
-        self._done: set[str] = set()
         self._told: set[str] = set()
 
     def step(self) -> float:
@@ -63,22 +62,34 @@ class Asked:
         return _PAUSE_S
 
     def _take_back(self, request: Request) -> None:
-        removed = self._buffer.take_back(request.import_id, stored_before=request.stored_seq)
-        if not removed or request.event_id in self._done:
-            return
-        self._done.add(request.event_id)
+        learners: list[str] = []
+
+        def record(rows: frozenset[str]) -> None:
+            learners.extend(self._record(request, len(rows)))
+
+        removed = self._buffer.take_back(request.import_id, stored_before=request.stored_seq, first=record)
+        if removed:
+            kept = "these versions keep what they learnt until another replaces them"
+            log.info(
+                "import.taken_back", import_id=request.import_id, rows=len(removed), versions=learners,
+                next=kept if learners else "no version learnt from it",
+            )  # fmt: skip
+
+    def _record(self, request: Request, rows: int) -> list[str]:
+        """Record a request once, before any row goes; return the versions that learnt from the import.
+
+        Where a crash comes between, the rows that are left go at the next start, and the entry is there already.
+        """
         # By how their ids begin: an import may have more rows than a query takes ids.
         begins = [imports.beginning(request.import_id), id_of(imports.beginning(request.import_id))]
         learners = [name for task in self._tasks() for name in self._registry.versions.who_learnt_of(task, begins)]
-        told = {"import": request.import_id, "rows": len(removed), "versions": learners}
-        self._registry.audit.add(
-            IMPORT_UNDONE, actor=request.source or "an event", reason=request.reason or "no reason given",
-            subject=f"import {request.import_id}", details=told,
-        )  # fmt: skip
-        log.info(
-            "import.taken_back", import_id=request.import_id, rows=len(removed), versions=learners,
-            next="these versions keep what they learnt until another replaces them" if learners else "no version learnt from it",
-        )  # fmt: skip
+        if all(entry.details.get("event") != request.event_id for entry in self._registry.audit.of_action(IMPORT_UNDONE)):
+            told = {"import": request.import_id, "event": request.event_id, "rows": rows, "versions": learners}
+            self._registry.audit.add(
+                IMPORT_UNDONE, actor=request.source or "an event", reason=request.reason or "no reason given",
+                subject=f"import {request.import_id}", details=told,
+            )  # fmt: skip
+        return learners
 
     def _tell_of_labels(self) -> None:
         """Queue an event for apps about each change, once; older than sent events are kept, none is known to be new."""

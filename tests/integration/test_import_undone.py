@@ -103,6 +103,37 @@ def test_versions_that_learnt_it_say_so(buffer: BufferWriter, registry: Registry
     assert len(registry.audit.of_action(IMPORT_UNDONE)) == 1
 
 
+def test_a_crash_while_rows_go_leaves_the_entry_and_no_second_one(
+    settings: Settings, buffer: BufferWriter, registry: Registry, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer.insert(stored(undo("u-1", ONE), offset=90))
+    for left in (0, 1):
+        with monkeypatch.context() as faults:
+            faults.setattr(buffer._upkeep, "delete", deleting(left, buffer._upkeep.delete))
+            with pytest.raises(InterruptedError):
+                asked.step()
+        [entry] = registry.audit.of_action(IMPORT_UNDONE)
+        assert (entry.details["event"], entry.details["rows"]) == ("u-1", 3)
+        asked = Asked(
+            settings=settings, tasks=lambda: TASKS, buffer=buffer, registry=registry, fencing_token=None, clock=lambda: NOW
+        )
+    asked.step()
+    assert len(registry.audit.of_action(IMPORT_UNDONE)) == 1
+    assert [one.import_id for one in buffer.imports()] == [OTHER]
+
+
+def deleting(times: int, delete: Any) -> Any:
+    """Delete so many times, then fail as a process ends."""
+    left = iter(range(times))
+
+    def one(name: str, row_ids: Any) -> Any:
+        if next(left, None) is None:
+            raise InterruptedError
+        return delete(name, row_ids)
+
+    return one
+
+
 def test_a_restart_tells_nothing_twice(settings: Settings, buffer: BufferWriter, registry: Registry, asked: Asked) -> None:
     buffer.insert(stored(undo("u-1", ONE), renaming("s-1", sport="business"), offset=90))
     asked.step()

@@ -53,6 +53,14 @@ def test_every_command_and_option_is_documented(path: str, command: Any) -> None
             )
 
 
+@pytest.mark.parametrize(("path", "command"), ALL, ids=[path for path, _ in ALL])
+def test_every_argument_is_spelt_in_capitals(path: str, command: Any) -> None:
+    for parameter in command.params:
+        if parameter.param_type_name == "argument":
+            assert parameter.metavar, f"{parameter.name} of {path} has no metavar"
+            assert parameter.metavar.isupper(), f"{parameter.metavar} of {path}"
+
+
 def test_the_docs_name_no_command_that_does_not_exist() -> None:
     known = {path for path, _ in ALL}
     groups = {path.rsplit(" ", 1)[0] for path, _ in ALL if path.count(" ") == 2}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -62,10 +62,10 @@ def stored(tables: Snapshot) -> list[Imported]:
     return sorted(every, key=lambda one: one.last_stored, reverse=True)
 
 
-def take_back(upkeep: Upkeep, import_id: str, stored_before: int) -> frozenset[str]:
+def take_back(upkeep: Upkeep, import_id: str, stored_before: int, first: Callable[[frozenset[str]], None]) -> frozenset[str]:
     """Remove the rows that an import brought before number `stored_before`; return the ids by which versions know them.
 
-    Looks until nothing more is found: enrichment may write while it removes.
+    `first` is told these ids before any row goes. Looks until nothing more is found: enrichment may write while it removes.
     """
     removed: set[str] = set()
     while True:
@@ -73,6 +73,8 @@ def take_back(upkeep: Upkeep, import_id: str, stored_before: int) -> frozenset[s
             rows, examples = _rows(tables, import_id, stored_before)
         if not rows:
             return frozenset(removed)
+        if not removed:
+            first(examples)
         removed |= examples
         # Findings first: what a killed process leaves then is a text that is enriched again, and taken back at the next start.
         for name, row_ids in rows.items():

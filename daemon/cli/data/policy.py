@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def policy(
-    task: Annotated[str, typer.Argument(help="Task whose rules are looked at.", autocompletion=completing.tasks)],
+    task: Annotated[str, typer.Argument(metavar="TASK", help="Task whose rules are looked at.", autocompletion=completing.tasks)],
     as_json: AsJson = False,
 ) -> None:
     """Show what each rule of a task file's section `quality` leaves out of training, with examples."""

@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    task: Annotated[str, typer.Argument(help="Task whose rows are looked at.", autocompletion=completing.tasks)],
+    task: Annotated[str, typer.Argument(metavar="TASK", help="Task whose rows are looked at.", autocompletion=completing.tasks)],
     output: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write the report as one HTML file; - is standard output.")
     ] = None,

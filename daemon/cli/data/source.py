@@ -80,7 +80,9 @@ def gdelt(  # noqa: PLR0917 - each is an option of the command
 
 @app.command()
 def jsonl(
-    folder: Annotated[Path, typer.Argument(help="Folder of .jsonl files: an object a line, with title, body, url, published.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder of .jsonl files: an object a line, with title, body, url, published.")
+    ],
     articles: _Articles = None,
     every: _Every = None,
     dry_run: _DryRun = False,

@@ -22,7 +22,9 @@ def register(app: typer.Typer) -> None:
 
 
 def suspicious(
-    task: Annotated[str, typer.Argument(help="Task whose labels are looked at.", autocompletion=completing.tasks)],
+    task: Annotated[
+        str, typer.Argument(metavar="TASK", help="Task whose labels are looked at.", autocompletion=completing.tasks)
+    ],
     limit: Annotated[int, typer.Option(help="Show at most this many, the worst first.", min=1)] = 20,
     rows: Annotated[int, typer.Option(help="A model judges the newest so many texts.", min=1)] = 50_000,
     as_json: AsJson = False,

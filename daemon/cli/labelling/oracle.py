@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Labels by a language model, after its prompt was judged on samples.", no_args_is_help=True)
 
-_Task = Annotated[str, typer.Argument(help="Task whose rubric is used.", autocompletion=completing.tasks)]
+_Task = Annotated[str, typer.Argument(metavar="TASK", help="Task whose rubric is used.", autocompletion=completing.tasks)]
 _EXIT_NOT_PASSED = 1
 
 

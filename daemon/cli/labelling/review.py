@@ -44,7 +44,9 @@ def register(app: typer.Typer) -> None:
 
 
 def review(  # noqa: PLR0917 - typer gives every option by name
-    task: Annotated[str, typer.Argument(help="Task whose texts are asked about.", autocompletion=completing.tasks)],
+    task: Annotated[
+        str, typer.Argument(metavar="TASK", help="Task whose texts are asked about.", autocompletion=completing.tasks)
+    ],
     lane: Annotated[
         str,
         typer.Option(

@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def weak(
-    task: Annotated[str, typer.Argument(help="Task whose rules are applied.", autocompletion=completing.tasks)],
+    task: Annotated[str, typer.Argument(metavar="TASK", help="Task whose rules are applied.", autocompletion=completing.tasks)],
     apply: Annotated[bool, typer.Option("--apply", help="Store the labels; withdraw earlier ones that hold no more.")] = False,
     as_json: AsJson = False,
 ) -> None:

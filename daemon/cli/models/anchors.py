@@ -25,7 +25,7 @@ app = typer.Typer(help="The anchor set: frozen rows that measure forgetting.", n
 @reading.with_options
 def import_(
     task: Annotated[str, typer.Argument(metavar="TASK", help="Task name.", autocompletion=completing.tasks)],
-    file: Annotated[Path, typer.Argument(help=f"{reading.FILES}.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=f"{reading.FILES}.")],
     add: Annotated[bool, typer.Option("--add", help="Import it beside the anchor set that is there.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only look at the file; import nothing.")] = False,
     as_json: AsJson = False,

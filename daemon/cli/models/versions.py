@@ -55,7 +55,7 @@ def register(application: typer.Typer) -> None:
 
 @app.command("list")
 def list_(
-    task: Annotated[str | None, typer.Argument(help="Only this task.", autocompletion=completing.tasks)] = None,
+    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Only this task.", autocompletion=completing.tasks)] = None,
     as_json: AsJson = False,
 ) -> None:
     """List versions, newest first, with verdict, scores and alias (champion, previous)."""
@@ -284,7 +284,7 @@ def _words(said: Sequence[Words]) -> str:
 @app.command()
 def export(
     version: VersionName,
-    folder: Annotated[Path, typer.Argument(help="Where to: a new folder, or an empty one.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to: a new folder, or an empty one.")],
     as_format: ExportFormat = "perennial",
     as_json: AsJson = False,
 ) -> None:
@@ -327,8 +327,10 @@ def gc(
 
 
 def predict(
-    task: Annotated[str, typer.Argument(help="Task name.", autocompletion=completing.tasks)],
-    text: Annotated[list[str] | None, typer.Argument(help="Texts; by default one per line from standard input.")] = None,
+    task: Annotated[str, typer.Argument(metavar="TASK", help="Task name.", autocompletion=completing.tasks)],
+    text: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts; by default one per line from standard input.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict with the champion. Asks the serving process if it runs, else loads the model here."""

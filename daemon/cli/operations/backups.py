@@ -25,7 +25,9 @@ def register(app: typer.Typer) -> None:
 
 
 def backup(
-    folder: Annotated[Path, typer.Argument(help="New folder for the backup; it appears only once it is complete.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="New folder for the backup; it appears only once it is complete.")
+    ],
     link_to: Annotated[
         Path | None, typer.Option(help="An earlier backup; unchanged files are hard-linked to it and take no space.")
     ] = None,
@@ -39,7 +41,7 @@ def backup(
 
 
 def restore(
-    folder: Annotated[Path, typer.Argument(help="A folder that `perennial backup` has made.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder that `perennial backup` has made.")],
     force: Annotated[bool, typer.Option("--force", help="Move the present files of the data folder aside.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only verify the backup and show what it contains.")] = False,
     as_json: AsJson = False,

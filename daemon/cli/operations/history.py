@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def history(
-    task: Annotated[str | None, typer.Argument(help="Only this task.", autocompletion=completing.tasks)] = None,
+    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Only this task.", autocompletion=completing.tasks)] = None,
     limit: Annotated[int, typer.Option(help="At most this many.", min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:

@@ -76,7 +76,7 @@ def config(as_json: AsJson = False) -> None:
 
 def schema(
     output: Annotated[
-        Path | None, typer.Argument(help="Folder to write one file per schema; by default all are printed.")
+        Path | None, typer.Argument(metavar="[FOLDER]", help="Folder to write one file per schema; by default all are printed.")
     ] = None,
     asyncapi: Annotated[bool, typer.Option("--asyncapi", help="Print the AsyncAPI document of all topics instead.")] = False,
 ) -> None:

@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 @grouped.with_options(how=Reading, asked=SourceOptions)
 def bootstrap(
-    task: Annotated[str, typer.Argument(help="Task whose file lists rules.", autocompletion=completing.tasks)],
+    task: Annotated[str, typer.Argument(metavar="TASK", help="Task whose file lists rules.", autocompletion=completing.tasks)],
     files: Annotated[
         list[str] | None,
         typer.Argument(

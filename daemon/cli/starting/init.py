@@ -31,7 +31,9 @@ def register(app: typer.Typer) -> None:
 
 
 def init(
-    file: Annotated[Path | None, typer.Argument(help="File of labelled texts, as `perennial import` reads it.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="File of labelled texts, as `perennial import` reads it.")
+    ] = None,
     *,
     name: Annotated[str | None, typer.Option(help="Name of the task.")] = None,
     kind: Annotated[str | None, typer.Option(help="Kind of the task; `perennial tasks kinds` lists them.")] = None,

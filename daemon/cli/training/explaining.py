@@ -21,7 +21,8 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    task: Annotated[str, typer.Argument(help="Task name.", autocompletion=completing.tasks)], as_json: AsJson = False
+    task: Annotated[str, typer.Argument(metavar="TASK", help="Task name.", autocompletion=completing.tasks)],
+    as_json: AsJson = False,
 ) -> None:
     """Say why a task did or did not train and promote, and when it is expected to."""
     from daemon.views.installation.status import StatusReader  # noqa: PLC0415 - heavy

@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    task: Annotated[str | None, typer.Argument(help="Task to train.", autocompletion=completing.tasks)] = None,
+    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Task to train.", autocompletion=completing.tasks)] = None,
     *,
     promote: Annotated[bool, typer.Option("--promote/--no-promote", help="Promote the new version if it is better.")] = True,
     full: Annotated[bool, typer.Option("--full", help="Start from the base model and use all rows, not only new ones.")] = False,
