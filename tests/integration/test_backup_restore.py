@@ -21,6 +21,9 @@ from consumers.buffer import copying as buffer_copy
 from consumers.dead_letters.store import DeadLetters
 from consumers.enrichment import feature_store
 from consumers.events.schemas import FEEDBACK_TOPIC
+from consumers.labelling.oracle import jobs
+from consumers.labelling.oracle.answers import Said
+from consumers.labelling.oracle.ledger import Cap, Ledger, Price, Sample
 from consumers.log.open import open_event_log
 from consumers.log.protocols import Position, RawEvent, TopicPartition
 from daemon.operations.backups import manifest, take
@@ -58,7 +61,18 @@ def world(tmp_path: Path) -> Iterator[World]:
         secret.write_text("hush")
         secret.chmod(0o600)
         (made.settings.data_dir / "serving.json").write_text("{}")
-        yield made
+        with closing(ledger(made.settings)) as asked:
+            call = asked.begin(NAME, "prompt", "a" * 64, 900, 100)
+            assert call is not None
+            asked.answered(call, Said({"label": "A"}, 0.9), 1, (700, 50))
+            asked.note_sample(NAME, "prompt", Sample("first", 1, "PASS", {}), ["a" * 64])
+            assert jobs.note(asked, NAME, "prompt", [("b" * 64, 1, 400)], 100) is not None
+            yield made
+
+
+def ledger(settings: Settings) -> Ledger:
+    """What a language model was asked; no more than 2,000 tokens may be spent."""
+    return Ledger(settings.data_dir, Price(1, 1), Cap(0, 2_000))
 
 
 @pytest.fixture
@@ -72,7 +86,7 @@ def test_all_that_was_there_is_there_again_in_another_folder(world: World, elsew
     assert taken.rows["examples"] == 20
     assert taken.positions[FEEDBACK_TOPIC] == {0: 30}
     assert taken.warnings == ()
-    assert not {"serving.json", "last_backup.json", "buffer/writer.lock"} & taken.files.keys()
+    assert not {"serving.json", "last_backup.json", "buffer/writer.lock", "oracle.lock"} & taken.files.keys()
     assert stat.S_IMODE((tmp_path / "b1").stat().st_mode) == 0o700, "a backup holds texts and keys"
     assert last_backup.last_backup_at(world.settings.data_dir) == taken.completed_at
     assert check(tmp_path / "b1") == taken
@@ -81,8 +95,15 @@ def test_all_that_was_there_is_there_again_in_another_folder(world: World, elsew
     assert restored.replaced is None
     assert {path.name for path in elsewhere.data_dir.iterdir()} == {
         "artifacts", "buffer", "reports", "runs", "somebody",
-        "dead_letters.db", "erasures.db", "events.db", "last_backup.json", "registry.db",
+        "dead_letters.db", "erasures.db", "events.db", "last_backup.json", "oracle.db", "registry.db",
     }  # fmt: skip
+    with closing(ledger(elsewhere)) as asked:
+        known, first = asked.answer("prompt", "a" * 64), asked.sample(NAME, "prompt", "first")
+        assert (known and known.said, first and first.verdict) == (Said({"label": "A"}, 0.9), "PASS")
+        assert asked.spent().tokens == 750 + 500, "what was under way counts, so the limit holds"
+        assert asked.begin(NAME, "prompt", "c" * 64, 900, 100) is None
+        [job] = jobs.open_jobs(asked, NAME)
+        assert [one.text_sha256 for one in jobs.waiting(asked, job).values()] == ["b" * 64], "a batch is found again"
     assert stat.S_IMODE((elsewhere.data_dir / "somebody" / "secret.key").stat().st_mode) == 0o600
     with Registry.open(elsewhere.registry_url) as registry:
         check_invariants(registry, NAME)
