@@ -37,7 +37,7 @@ from sklearn.metrics import f1_score
 from benchmarks import report
 from benchmarks.signals import Marks, Messages, answers_of, marks_of, messages_of, spec_of
 from config.settings import SHIPPED_TASKS_DIR, environment_of, load_settings, shipped_settings
-from config.task_files.weak_labels import rules_of
+from config.task_files.sections.weak_labels import rules_of
 from config.tasks import TaskSpec, load_task
 from consumers.events.schemas import content_sha256
 from consumers.labelling.weak.figures import figures

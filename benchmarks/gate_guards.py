@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from benchmarks import report
-from config.task_files.sections import Promotion
+from config.task_files.sections.promotion import Promotion
 from config.tasks import TaskSpec
 from registry.judging import gate
 from trainers.compare import statistics

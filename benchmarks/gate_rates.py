@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks import gate_looks, gate_streams, report
 from benchmarks.gate_worlds import Spread, World
-from config.task_files.sections import Promotion
+from config.task_files.sections.promotion import Promotion
 from registry.judging import gate
 from trainers.compare import comparison, statistics
 from trainers.compare.improvement import required_gain

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from scipy.special import softmax
 
 from benchmarks import huffpost, report
-from config.task_files.next_labels import NextLabels
+from config.task_files.sections.next_labels import NextLabels
 from consumers.enrichment.embedding import Encoder
 from consumers.labelling.choosing import mix
 from consumers.labelling.choosing.ways import WAYS, Way

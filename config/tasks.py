@@ -16,32 +16,27 @@ from config.kinds import catalog as kinds
 from config.kinds.kind import ExcludesLabels, HasKeywords, Kind, Measures
 from config.kinds.regression.dimensions import MAX_DIMENSIONS, Dimension
 from config.kinds.signals.categories import MAX_CATEGORIES, Category, Tag
-from config.task_files import built, filters, limits, measured
+from config.task_files import built, filters, measured
 from config.task_files.labels import label_problems, label_words
 from config.task_files.labels.label_words import Hypothesis, LabelWords
-from config.task_files.must_not_break import MOST_EXAMPLES, Example
-from config.task_files.must_not_break import misfit as unfit_example
-from config.task_files.next_labels import NextLabels
-from config.task_files.oracle import Calibration, Oracle
-from config.task_files.oracle import misfit as unfit_oracle
-from config.task_files.prefilter import Prefilter
-from config.task_files.quality import Quality
-from config.task_files.rates import NUMBER_TAG
-from config.task_files.review import Review
-from config.task_files.sections import (
-    TAUGHT_KINDS,
-    FeedbackPolicy,
-    Promotion,
-    Refresh,
-    SafeRefresh,
-    Section,
-    SliceGuard,
-    Training,
-    Trigger,
-)
-from config.task_files.weak_labels import WeakLabels, WeakRule
-from config.task_files.weak_labels import keywords_of as keywords_of_rules
-from config.task_files.weak_labels import misfit as unfit_rules
+from config.task_files.sections import limits
+from config.task_files.sections.due import Refresh, Trigger
+from config.task_files.sections.feedback import FeedbackPolicy
+from config.task_files.sections.must_not_break import MOST_EXAMPLES, Example
+from config.task_files.sections.must_not_break import misfit as unfit_example
+from config.task_files.sections.next_labels import NextLabels
+from config.task_files.sections.oracle import Calibration, Oracle
+from config.task_files.sections.oracle import misfit as unfit_oracle
+from config.task_files.sections.prefilter import Prefilter
+from config.task_files.sections.promotion import Promotion, SafeRefresh, SliceGuard
+from config.task_files.sections.quality import Quality
+from config.task_files.sections.rates import NUMBER_TAG
+from config.task_files.sections.review import Review
+from config.task_files.sections.section import Section
+from config.task_files.sections.training import TAUGHT_KINDS, Training
+from config.task_files.sections.weak_labels import WeakLabels, WeakRule
+from config.task_files.sections.weak_labels import keywords_of as keywords_of_rules
+from config.task_files.sections.weak_labels import misfit as unfit_rules
 from perennial_artifact.keywords import Keywords
 
 _TO_WRITE = {

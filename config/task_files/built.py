@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from config.task_files.sections import Training
+from config.task_files.sections.training import Training
 
 if TYPE_CHECKING:
     from config.tasks import TaskSpec

@@ -1,7 +1,8 @@
 """A filter folder, as article filters labelled by a language model are kept, read as a task of kind `regression`.
 
 `config.yaml` names the dimensions with their weights, and the tiers; `prefilter.yaml`, where there is one, holds the rules of
-`config.task_files.prefilter`. The prompt beside them is for whoever labels, and is not read. `docs/regression.md` has the keys.
+`config.task_files.sections.prefilter`. The prompt beside them is for whoever labels, and is not read. `docs/regression.md` has
+the keys.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from config.kinds.values import Frozen, whole
-from config.task_files.sections import MAX_ACCUMULATION, Training
+from config.task_files.sections.training import MAX_ACCUMULATION, Training
 
 MAX_EPOCHS, MAX_BATCH = 1_000, 4_096
 MAX_LEARNING_RATE = 1.0

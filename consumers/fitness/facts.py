@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from config.task_files.quality import Quality
+from config.task_files.sections.quality import Quality
 from consumers.fitness.rules import FACTS
 from consumers.tables.columns import ENRICHMENT_OF, TextTable
 from consumers.tables.lance import Snapshot, Tables

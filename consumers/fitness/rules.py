@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from config.task_files.quality import Finding, Quality
+from config.task_files.sections.quality import Finding, Quality
 from consumers.text.language import UNKNOWN
 
 Mask = npt.NDArray[np.bool_]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from config.task_files.sections import FeedbackPolicy
+from config.task_files.sections.feedback import FeedbackPolicy
 
 Role = Literal["train", "test", "anchor", "corrections"]
 """`test` rows decide comparisons; `corrections` are reported beside them and never decide."""

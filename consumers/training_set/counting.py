@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from config.task_files.sections import VERDICTS, FeedbackPolicy
+from config.task_files.sections.feedback import VERDICTS, FeedbackPolicy
 from config.tasks import TaskSpec
 from consumers.defence.in_effect import NOT_JUDGED, InEffect
 from consumers.fitness.unfit import Unfit

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from config.errors import RunFailedError
 from config.files import durable
-from config.task_files.must_not_break import still_asked
+from config.task_files.sections.must_not_break import still_asked
 from config.tasks import TaskSpec
 from config.words import named
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from config.task_files.quality import Quality
+from config.task_files.sections.quality import Quality
 from consumers.fitness import rules
 from consumers.fitness.facts import facts
 from consumers.rows.labels.unlabelled import id_of

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from config.clock import utc_now
 from config.errors import UserError
 from config.settings import Settings
-from config.task_files.weak_labels import KINDS, rules_of
+from config.task_files.sections.weak_labels import KINDS, rules_of
 from config.tasks import TaskSpec, load_tasks
 from consumers.events import schemas as events
 from consumers.events.correcting import WeakLabelsWithdrawn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from config.task_files.sections import Promotion
+from config.task_files.sections.promotion import Promotion
 from registry.judging import gate
 from trainers.compare.comparison import Comparison
 from trainers.compare.guarding.served import Served

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from config.errors import PerennialError
-from config.task_files.sections import Promotion
+from config.task_files.sections.promotion import Promotion
 from config.words import counted
 from registry.judging.gate import PAUSED, Decision
 from registry.runs import Run

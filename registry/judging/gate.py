@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from config.task_files.sections import Promotion
+from config.task_files.sections.promotion import Promotion
 from config.words import counted
 from trainers.compare import readiness, statistics
 from trainers.compare.comparison import Comparison

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from config.errors import PerennialError
-from config.task_files.sections import Promotion
+from config.task_files.sections.promotion import Promotion
 from config.tasks import TaskSpec
 from registry.judging.gate import remedy
 from trainers.compare.comparison import Comparison

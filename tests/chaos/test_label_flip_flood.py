@@ -19,7 +19,7 @@ from sklearn.naive_bayes import MultinomialNB
 
 from config.sections import FeedbackSettings
 from config.settings import Settings, load_settings
-from config.task_files.sections import FeedbackPolicy
+from config.task_files.sections.feedback import FeedbackPolicy
 from consumers.buffer.open import open_writer
 from consumers.buffer.writer import BufferWriter
 from consumers.dead_letters.store import DeadLetters

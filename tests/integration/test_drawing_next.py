@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from config.errors import UserError
 from config.settings import Settings, environment_of
-from config.task_files.next_labels import NextLabels
+from config.task_files.sections.next_labels import NextLabels
 from consumers.buffer.writer import BufferWriter
 from consumers.labelling import kept
 from consumers.labelling.choosing.draw import Draw

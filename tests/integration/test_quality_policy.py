@@ -8,7 +8,7 @@ from typing import Any
 import lancedb
 import pytest
 
-from config.task_files.quality import Quality
+from config.task_files.sections.quality import Quality
 from config.tasks import TaskSpec
 from consumers.buffer.writer import BufferWriter
 from consumers.rows.backlog import TextRow

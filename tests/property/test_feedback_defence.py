@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.task_files.sections import FeedbackPolicy
+from config.task_files.sections.feedback import FeedbackPolicy
 from consumers.buffer.writer import BufferWriter
 from tests.support.buffers import FEEDBACK, NOW, TASKS, TOPICS, feedback, finding, label, opened, stored
 from tests.support.tables import rows_of

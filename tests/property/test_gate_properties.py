@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from config.task_files.sections import Promotion
+from config.task_files.sections.promotion import Promotion
 from registry.judging.gate import decide
 from tests.support.scored import compared, labelled, topics
 from trainers.compare import statistics

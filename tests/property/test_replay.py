@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.task_files.sections import FeedbackPolicy, Training
+from config.task_files.sections.feedback import FeedbackPolicy
+from config.task_files.sections.training import Training
 from trainers.job.rows import replay
 
 rows = st.lists(st.tuples(st.sampled_from(["a", "b", "c", "rare", ""]), st.integers(0, 10**6)), min_size=1, max_size=120)

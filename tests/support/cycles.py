@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from markupsafe import Markup
 
 from config.settings import Settings, load_settings
-from config.task_files.sections import Promotion
+from config.task_files.sections.promotion import Promotion
 from config.tasks import TaskSpec
 from consumers.buffer.open import open_writer
 from consumers.enrichment.feature_store import FeatureStore

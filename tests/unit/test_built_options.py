@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from config.kinds import catalog
 from config.task_files.built import BUILT, SHIPPED, Pair
-from config.task_files.sections import Training
+from config.task_files.sections.training import Training
 from config.tasks import TaskSpec
 from daemon.views.kinds import kinds
 from trainers.learners import catalog as learners

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from config.task_files.sections import Promotion
+from config.task_files.sections.promotion import Promotion
 from config.tasks import TaskSpec
 from tests.support.scored import compared, labelled, table, topics
 from trainers.compare import scoring

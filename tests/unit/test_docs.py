@@ -12,10 +12,13 @@ import pytest
 import typer
 
 from config.settings import DEFAULTS_FILE, known_keys
-from config.task_files.next_labels import NextLabels
-from config.task_files.quality import Quality
-from config.task_files.review import Review
-from config.task_files.sections import FeedbackPolicy, Promotion, Refresh, Training, Trigger
+from config.task_files.sections.due import Refresh, Trigger
+from config.task_files.sections.feedback import FeedbackPolicy
+from config.task_files.sections.next_labels import NextLabels
+from config.task_files.sections.promotion import Promotion
+from config.task_files.sections.quality import Quality
+from config.task_files.sections.review import Review
+from config.task_files.sections.training import Training
 from config.tasks import TaskSpec
 from daemon.cli.main import app
 

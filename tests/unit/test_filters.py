@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from config.errors import UserError
-from config.task_files.prefilter import Prefilter
+from config.task_files.sections.prefilter import Prefilter
 from config.tasks import load_filter, load_tasks
 from consumers.events.schemas import Label
 from consumers.formats.importing import import_events

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from config.task_files.sections import Promotion
+from config.task_files.sections.promotion import Promotion
 from registry.judging.gate import decide
 from trainers.compare import statistics
 from trainers.compare.comparison import Comparison, Latency

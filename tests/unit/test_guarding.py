@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from scipy import stats
 
 from config.errors import UserError
-from config.task_files.sections import Promotion, SliceGuard
+from config.task_files.sections.promotion import Promotion, SliceGuard
 from registry.evidence import in_words
 from registry.judging.gate import PAUSED, Decision, decide
 from tests.support.scored import compared, labelled, table, topics

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from config.task_files.must_not_break import still_asked
+from config.task_files.sections.must_not_break import still_asked
 from config.tasks import TaskSpec
 from consumers.training_set.snapshot import Manifest
 from perennial_artifact.labels import LabelSet

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from config.errors import UserError
-from config.task_files.sections import Promotion
+from config.task_files.sections.promotion import Promotion
 from config.tasks import TaskSpec
 from registry.judging import gate
 from tests.support.cycles import task

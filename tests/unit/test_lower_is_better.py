@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.errors import UserError
-from config.task_files.sections import Promotion
+from config.task_files.sections.promotion import Promotion
 from config.tasks import TaskSpec
 from daemon.process import task_files
 from registry.judging.gate import decide

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from config.task_files.must_not_break import broken, target_of
+from config.task_files.sections.must_not_break import broken, target_of
 from config.tasks import TaskSpec
 
 KINDS: dict[str, dict[str, Any]] = {

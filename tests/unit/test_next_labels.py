@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.task_files.sections import FeedbackPolicy
+from config.task_files.sections.feedback import FeedbackPolicy
 from consumers.labelling import kept
 from consumers.labelling.choosing import draw, mix
 from consumers.labelling.choosing.ways import WAYS, Way

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from config.kinds import catalog as kinds
-from config.task_files.oracle import names_of
+from config.task_files.sections.oracle import names_of
 from consumers.labelling.oracle import prompts
 from consumers.labelling.oracle.answers import Said, read
 from consumers.labelling.oracle.problems import Problem

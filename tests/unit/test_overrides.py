@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from config.task_files.overrides import Overrides
-from config.task_files.sections import Training
+from config.task_files.sections.training import Training
 
 
 def test_what_is_set_goes_for_incremental_and_full_runs_alike_and_the_rest_stays() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from config.task_files.sections import Training
+from config.task_files.sections.training import Training
 from trainers.learners.entities.passes import passes_of
 
 

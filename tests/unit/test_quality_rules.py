@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from config.errors import DeadLetterError, UserError
-from config.task_files.quality import Quality
+from config.task_files.sections.quality import Quality
 from config.tasks import load_task
 from consumers.events.schemas import Article, parse
 from consumers.fitness import rules

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.task_files.sections import Training
+from config.task_files.sections.training import Training
 from trainers.job.rows.reducing import kept
 
 

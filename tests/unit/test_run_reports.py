@@ -81,7 +81,7 @@ def decided(registry: Registry, **metrics: Any) -> Run:
 
 
 def _limit() -> Any:
-    from config.task_files.limits import Limit  # noqa: PLC0415 - only this needs it
+    from config.task_files.sections.limits import Limit  # noqa: PLC0415 - only this needs it
 
     return Limit(deploy=0.7, review=0.6)
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from config.task_files.sections import Promotion
+from config.task_files.sections.promotion import Promotion
 from registry import promotion
 from registry.evidence.in_words import InWords, lack_of, of_run, tell
 from registry.judging import gate, reach

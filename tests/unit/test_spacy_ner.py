@@ -14,7 +14,7 @@ from thinc.api import Adam
 
 from config.errors import RunFailedError
 from config.settings import SHIPPED_TASKS_DIR
-from config.task_files.sections import Training
+from config.task_files.sections.training import Training
 from config.tasks import TaskSpec, load_task
 from perennial_artifact.pieces import pieces
 from perennial_artifact.spacy.entities import borders_of

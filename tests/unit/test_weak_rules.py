@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from config.errors import UserError
 from config.settings import SHIPPED_TASKS_DIR
-from config.task_files.weak_labels import rules_of
+from config.task_files.sections.weak_labels import rules_of
 from config.tasks import load_task
 from consumers.labelling.weak.rules import MOST_STOPPED, Rules
 from tests.support.weak import SPORT, task, text

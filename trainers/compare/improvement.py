@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from config.errors import UserError
-from config.task_files.sections import Promotion
+from config.task_files.sections.promotion import Promotion
 from trainers.compare.metrics import catalog
 from trainers.compare.metrics.metric import KnowsLabels
 from trainers.compare.metrics.scale import Scale

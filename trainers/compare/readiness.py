@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from config.errors import UserError
-from config.task_files.limits import Limit
-from config.task_files.sections import Promotion
+from config.task_files.sections.limits import Limit
+from config.task_files.sections.promotion import Promotion
 from trainers.compare.metrics import catalog
 from trainers.compare.metrics.scale import MaybeInfinite, Scale
 

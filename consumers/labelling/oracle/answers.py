@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from config.kinds import catalog as kinds
-from config.task_files.oracle import names_of
+from config.task_files.sections.oracle import names_of
 from config.tasks import TaskSpec
 from consumers.labelling.oracle.problems import Problem
 

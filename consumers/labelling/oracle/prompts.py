@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
-from config.task_files.oracle import names_of
+from config.task_files.sections.oracle import names_of
 from config.tasks import TaskSpec
 from consumers.labelling.oracle.problems import Problem
 

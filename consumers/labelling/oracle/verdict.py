@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from config.task_files.oracle import names_of
+from config.task_files.sections.oracle import names_of
 from config.tasks import TaskSpec
 from config.words import counted
 from consumers.labelling.oracle.answers import Said

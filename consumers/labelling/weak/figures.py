@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from config.task_files.weak_labels import RuleOf
+from config.task_files.sections.weak_labels import RuleOf
 from config.words import counted
 from consumers.labelling.weak.labelling import Found, Labelled, names_of, right_of
 from perennial_artifact.keywords import NOTHING

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from config.kinds.signals.categories import label_of
-from config.task_files.weak_labels import RuleOf, rules_of, shares
+from config.task_files.sections.weak_labels import RuleOf, rules_of, shares
 from config.tasks import TaskSpec
 from consumers.labelling.weak import label_model
 from consumers.labelling.weak.label_model import ACCURACY, SILENT, SMOOTHING

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import regex
 
-from config.task_files.weak_labels import TEXT, Place, RuleOf
+from config.task_files.sections.weak_labels import TEXT, Place, RuleOf
 from consumers.labelling.weak.texts import WeakText
 from perennial_artifact.keywords import Keywords, Rule
 

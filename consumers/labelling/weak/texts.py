@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from config.kinds import catalog as kinds
-from config.task_files.weak_labels import Place
+from config.task_files.sections.weak_labels import Place
 from config.tasks import TaskSpec
 from consumers.events.schemas import content_sha256
 from consumers.labelling.oracle.ids import prompt_of, short

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from config.settings import Settings
-from config.task_files.sections import Promotion
+from config.task_files.sections.promotion import Promotion
 from config.tasks import TaskSpec
 from consumers.buffer.open import open_writer
 from consumers.enrichment.feature_store import FeatureStore

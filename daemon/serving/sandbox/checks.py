@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from config.kinds import catalog as kinds
 from config.kinds.kind import Answer, Measures
-from config.task_files import must_not_break
+from config.task_files.sections import must_not_break
 from config.tasks import TaskSpec
 from config.words import counted
 from perennial_artifact.description import Description

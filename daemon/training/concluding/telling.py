@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from config.settings import Settings
-from config.task_files.sections import Promotion
+from config.task_files.sections.promotion import Promotion
 from registry.evidence import in_words
 from registry.reports import cards
 from registry.reports.run.kept import Reports

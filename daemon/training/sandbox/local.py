@@ -12,7 +12,7 @@ import structlog
 
 from config.errors import RunFailedError
 from config.settings import Settings
-from config.task_files import must_not_break
+from config.task_files.sections import must_not_break
 from config.tasks import TaskSpec
 from daemon.training.preparing.features import Features, StoppedError
 from daemon.training.retries import TryLaterError

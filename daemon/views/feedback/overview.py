@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from config.settings import Settings
-from config.task_files.sections import Verdict
+from config.task_files.sections.feedback import Verdict
 from config.tasks import load_tasks
 from daemon.views.view import View
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from config.task_files.sections import Promotion
+from config.task_files.sections.promotion import Promotion
 from config.words import counted
 from trainers.compare.comparison import Comparison
 from trainers.compare.guarding.guard import Guard

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from config.task_files.sections import Promotion
+from config.task_files.sections.promotion import Promotion
 from config.words import counted
 from trainers.compare.comparison import Comparison
 from trainers.compare.guarding import calibration, figures

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
-from config.task_files.sections import Promotion
+from config.task_files.sections.promotion import Promotion
 from trainers.compare import dimensions, signals, statistics
 from trainers.compare.answers import Answers, Where
 from trainers.compare.clusters import clusters_of

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from config.task_files.sections import Promotion
+from config.task_files.sections.promotion import Promotion
 from config.words import counted
 from trainers.compare import statistics
 from trainers.compare.comparison import Comparison

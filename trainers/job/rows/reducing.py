@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from config.task_files.sections import Training
+from config.task_files.sections.training import Training
 
 
 def kept(strata: Sequence[str], is_new: NDArray[np.bool_], training: Training) -> NDArray[np.bool_]:

@@ -17,7 +17,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from config.kinds import catalog as kinds
-from config.task_files.sections import FeedbackPolicy, Training
+from config.task_files.sections.feedback import FeedbackPolicy
+from config.task_files.sections.training import Training
 from trainers.job.rows import reducing, shares
 
 AGE_BANDS = 4

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from config.task_files.sections import FeedbackPolicy
+from config.task_files.sections.feedback import FeedbackPolicy
 
 
 @dataclass(frozen=True, slots=True)

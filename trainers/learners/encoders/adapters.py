@@ -16,7 +16,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from config.errors import UserError
-from config.task_files.sections import Training
+from config.task_files.sections.training import Training
 from perennial_artifact.transformer.adapter import Adapter, adapter_of, keep_foundation, note
 from trainers.learners.tuning import processes
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
-from config.task_files.sections import Training
+from config.task_files.sections.training import Training
 from trainers.learners.entities.alignment import TokenSpan
 
 _ENOUGH_OF_A_TYPE = 300

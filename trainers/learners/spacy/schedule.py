@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from spacy.training.batchers import minibatch_by_words
 
-from config.task_files.sections import Training
+from config.task_files.sections.training import Training
 from trainers.learners.entities.passes import passes_of
 from trainers.learners.spacy.rows import TokenRow
 

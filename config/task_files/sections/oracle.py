@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from config.foreign.labels import LabelName
 from config.kinds.signals.categories import label_of
-from config.task_files.sections import Section
+from config.task_files.sections.section import Section
 
 if TYPE_CHECKING:
     from config.tasks import TaskSpec

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from config.kinds import catalog as kinds
 from config.kinds.kind import Answer, Kind, Measures
-from config.task_files.sections import Section
+from config.task_files.sections.section import Section
 
 if TYPE_CHECKING:
     from config.tasks import TaskSpec

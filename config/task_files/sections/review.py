@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from config.task_files.sections import Section
+from config.task_files.sections.section import Section
 
 
 class Review(Section):

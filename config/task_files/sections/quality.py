@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from config.task_files.sections import Section
+from config.task_files.sections.section import Section
 
 Finding = Literal[
     "boilerplate", "capitals", "digits", "encoding", "links", "markup", "menu", "paywall", "repetition", "short"

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from config.foreign.labels import LabelName
 from config.kinds.signals.categories import Language, label_of
-from config.task_files.sections import Section
+from config.task_files.sections.section import Section
 from config.words import named
 from perennial_artifact.keywords import NOTHING, Keywords
 from perennial_artifact.keywords import Rule as Listed
