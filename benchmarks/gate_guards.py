@@ -1,6 +1,6 @@
 """Guards and safe refreshes: how often they let the wrong candidate through, and what a comparison of 100,000 rows costs.
 
-    python -m benchmarks.gate_guards [--quick] [--json FILE]
+    python -m benchmarks.gate_guards [--quick] [--cost-alone] [--json FILE]
 
 A look has 1,200 test rows, of which 300 are the newest window and 400 of one guarded language, and an anchor set of 400 rows.
 Accuracy is 0.80, and 15 % of the answers differ. Candidates are equal, worse, or better in some parts only.
@@ -142,9 +142,12 @@ def _newest(part: PairedSums, seed: int) -> Newest:
     )  # fmt: skip
 
 
-def cost(rows: int, *, guarded: bool, seed: int = 1) -> dict[str, float]:
-    """Return the seconds that comparison and verdict of so many rows take: macro F1 over 30 labels, with guards or without."""
-    scores = _scores(rows, np.random.default_rng(seed))
+def cost(rows: int, *, guarded: bool, named: int = 1, seed: int = 1) -> dict[str, float]:
+    """Return the seconds that comparison and verdict of so many rows take: macro F1 over 30 labels, with guards or without.
+
+    Each answer gives the probabilities of so many labels (`named`).
+    """
+    scores = _scores(rows, np.random.default_rng(seed), named)
     promotion: dict[str, object] = {"metric": "macro_f1", "strict": guarded}
     if guarded:
         slices = ["newest", "oldest", "shortest", "longest", "language:l0", "language:l1", *(f"label:t{n}" for n in range(5))]
@@ -172,7 +175,7 @@ def cost(rows: int, *, guarded: bool, seed: int = 1) -> dict[str, float]:
     }  # fmt: skip
 
 
-def _scores(rows: int, rng: np.random.Generator) -> pa.Table:
+def _scores(rows: int, rng: np.random.Generator, named: int) -> pa.Table:
     """Return made-up scores: 30 labels, the opponent right in 70 %, the candidate in 75 %; one row in fifty is an anchor."""
     gold = rng.integers(0, _LABELS, rows)
     start = datetime(2026, 1, 1, tzinfo=UTC)
@@ -182,8 +185,11 @@ def _scores(rows: int, rng: np.random.Generator) -> pa.Table:
 
     def answers(labels: NDArray[np.int_]) -> list[str]:
         sure = np.round(rng.uniform(0.4, 0.99, rows), 3)
+        others = np.round(rng.uniform(0.0, 0.1, (rows, named - 1)), 6)
+        names = [[f"t{(label + place) % _LABELS}" for place in range(named)] for label in range(_LABELS)]
         return [
-            json.dumps({"label": f"t{one}", "scores": {f"t{one}": float(how)}}) for one, how in zip(labels, sure, strict=True)
+            json.dumps({"label": f"t{one}", "scores": dict(zip(names[one], (float(how), *rest), strict=True))})
+            for one, how, rest in zip(labels, sure, others.tolist(), strict=True)
         ]
 
     return pa.table(
@@ -202,15 +208,17 @@ def _scores(rows: int, rng: np.random.Generator) -> pa.Table:
 
 def main() -> None:
     """Simulate, time, print and write."""
-    arguments = report.parser(__doc__ or "").parse_args()
+    parser = report.parser(__doc__ or "")
+    parser.add_argument("--cost-alone", action="store_true", help="only what a comparison costs; no candidate is simulated")
+    arguments = parser.parse_args()
     looks, rows = (200, 20_000) if arguments.quick else (2_000, 100_000)
     results: dict[str, object] = {"looks": looks}
-    for name, candidate in CANDIDATES.items():
+    for name, candidate in () if arguments.cost_alone else CANDIDATES.items():
         results[name] = rates(candidate, looks)
         print(f"{name}: {json.dumps(results[name])}", flush=True)
-    for guarded in (False, True):
-        name = f"{rows:,} rows, {'all guards' if guarded else 'no guards'}"
-        results[name] = cost(rows, guarded=guarded)
+    for guarded, named in ((False, 1), (True, 1), (True, 10)):
+        name = f"{rows:,} rows, {'all guards' if guarded else 'no guards'}, probabilities of {named}"
+        results[name] = cost(rows, guarded=guarded, named=named)
         print(f"{name}: {json.dumps(results[name])}", flush=True)
     report.write("gate_guards", arguments, results, arguments.json)
 

@@ -54,6 +54,8 @@ _WEEKS = ((1, 8), (8, 15), (15, 22), (22, 32))
 """Of a month: first day, and the day after the last."""
 _ARTICLES_A_MONTH = 1_200
 _QUICK = {"training.tuning": "never", "review.pool_rows": 200}
+_NOT_NICE = {"nice": 0}
+"""Nothing is served beside a training child here: one that stepped back would only wait for other programs of the machine."""
 _QUICK_ARTICLES = 300
 _LEASE_S = 1e9
 
@@ -152,6 +154,7 @@ def main() -> None:
 
 def _both(arguments: Namespace) -> dict[str, Any]:
     plan, months = Plan.of(quick=arguments.quick), huffpost.by_month()
+    plan = replace(plan, settings={**plan.settings, "training": {**plan.settings["training"], **_NOT_NICE}})
     if arguments.quick:
         plan = replace(plan, task={**plan.task, **_QUICK})
     articles = _QUICK_ARTICLES if arguments.quick else _ARTICLES_A_MONTH

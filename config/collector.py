@@ -1,4 +1,4 @@
-"""The garbage collector while libraries are imported: it looks through what they make again and again, and finds nothing."""
+"""The garbage collector while libraries are imported or much is read: it looks through it again and again, and finds nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def resting() -> Iterator[None]:
-    """Let the collector rest while heavy libraries are imported in this block: its looks are a fifth of that time, and more.
+    """Let the collector rest in this block or function: while heavy libraries are imported, its looks are a fifth of the time.
 
     Where it rests already, for this thread or for another, nothing changes.
     """

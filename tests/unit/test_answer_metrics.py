@@ -83,11 +83,11 @@ def test_top_k_agrees_with_scikit_learn() -> None:
     table = [[row[label] for label in names] for row in scores]
     for k in (1, 2, 3):
         expected = reference.top_k_accuracy_score(gold, table, k=k, labels=names)
-        assert labels.top_k_accuracy(gold, scores, k) == pytest.approx(expected)
+        assert labels.within(labels.ranked(gold, scores)[1], k) == pytest.approx(expected)
 
 
 def test_top_k_counts_a_label_the_model_does_not_know_as_a_miss() -> None:
-    assert labels.top_k_accuracy(["new"], [{"old": 1.0}], 3) == 0.0
+    assert labels.within(labels.ranked(["new"], [{"old": 1.0}])[1], 3) == 0.0
 
 
 def test_a_model_as_sure_as_it_is_right_is_calibrated() -> None:
@@ -108,7 +108,7 @@ def test_calibration_refuses_lists_of_different_length() -> None:
 
 
 def test_scores_without_rows_are_zero() -> None:
-    assert labels.accuracy([], []) == labels.top_k_accuracy([], [], 1) == 0.0
+    assert labels.accuracy([], []) == labels.within(labels.ranked([], [])[1], 1) == 0.0
     assert labels.expected_calibration_error([], []) == 0.0
 
 

@@ -27,7 +27,7 @@ from trainers.compare.guarding.served import Served
 from trainers.compare.guarding.spread import cautious, needed_rows, quantile, standard_error
 from trainers.compare.metrics.catalog import find
 from trainers.compare.metrics.f1 import ACCURACY, MACRO_F1
-from trainers.compare.probabilities import Probabilities
+from trainers.compare.probabilities import Probabilities, sureness
 
 LABELS = ("a", "b", "c")
 SCALE = ACCURACY.scale
@@ -223,13 +223,12 @@ def test_the_calibration_error_has_a_bound(several: bool) -> None:
             said = right if rng.random() < 0.7 else "c"
             scores = {name: sure if name == said else (1 - sure) / 2 for name in LABELS}
             side.append({"labels" if several else "label": [said] if several else said, "scores": scores})
-    answers = Answers(gold, *sides)
-    paired = calibration.paired(answers)
+    paired = calibration.paired([sureness(gold, side) for side in sides], 400)
     assert paired is not None
     expected = [Probabilities.of(gold, side) for side in sides]
     assert paired.scores() == pytest.approx([one.calibration_error for one in expected if one is not None])
     assert 0.001 < standard_error(paired, np.arange(400), calibration.SCALE, seed=1) < 0.05
-    assert calibration.paired(Answers([{"label": "a"}], [{"label": "a"}], [{"label": "a"}])) is None
+    assert calibration.paired([sureness(gold, sides[0]), sureness([{"label": "a"}], [{"label": "a"}])], 400) is None
 
 
 def test_a_rise_of_the_calibration_error_is_a_guard() -> None:

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from trainers.compare.metrics.metric import Target
@@ -28,14 +29,14 @@ class Answers:
     @classmethod
     def read(cls, scores: pa.Table) -> Self:
         """Read the columns `gold`, `candidate` and `opponent`: targets and answers as JSON."""
-        return cls(*([json.loads(text) for text in scores[name].to_pylist()] for name in ("gold", "candidate", "opponent")))
+        return cls(*(_targets(scores[name]) for name in ("gold", "candidate", "opponent")))
 
     def __len__(self) -> int:
         return len(self.gold)
 
     def take(self, where: Where) -> Answers:
         """Return these rows, in this order."""
-        return Answers(*([column[index] for index in where] for column in self.columns))
+        return Answers(*([column[index] for index in where.tolist()] for column in self.columns))
 
     @property
     def alike(self) -> bool:
@@ -53,6 +54,19 @@ def said(answer: Target) -> Mapping[str, Any]:
     return {key: value for key, value in answer.items() if key not in ("scores", "truncated")}
 
 
-def rows_where(column: Sequence[Any], value: Any) -> Where:  # noqa: ANN401 - any value of the column
-    """Return which rows hold this value."""
-    return np.array([index for index, each in enumerate(column) if each == value], dtype=np.intp)
+def rows_where(column: pa.ChunkedArray, value: str) -> Where:
+    """Return which rows of a column hold this value."""
+    return np.flatnonzero(pc.fill_null(pc.equal(column, value), fill_value=False).to_numpy())
+
+
+def _targets(column: pa.ChunkedArray) -> list[Target]:
+    """Return each row's target; rows with the same text share one, which nobody changes."""
+    texts = column.combine_chunks().dictionary_encode()
+    targets = _read(texts.dictionary.to_pylist())
+    return [targets[index] for index in texts.indices.to_pylist()]
+
+
+def _read(texts: list[str]) -> list[Target]:
+    """Return what JSON texts say: read as one text, which takes half the time of reading each."""
+    found: list[Target] = json.loads(f"[{','.join(texts)}]")
+    return found if len(found) == len(texts) else [json.loads(text) for text in texts]

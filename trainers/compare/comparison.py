@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from config import collector
 from config.tasks import TaskSpec
 from trainers.compare import statistics
 from trainers.compare.answers import Answers, rows_where
@@ -19,10 +20,10 @@ from trainers.compare.guarding.guard import Guard
 from trainers.compare.guarding.parts import Newest, Parts
 from trainers.compare.improvement import required_gain
 from trainers.compare.metrics import catalog
-from trainers.compare.metrics.metric import KnowsLabels
 from trainers.compare.metrics.scale import MaybeInfinite, Scale
-from trainers.compare.probabilities import Probabilities
+from trainers.compare.probabilities import Probabilities, sureness
 from trainers.compare.readiness import Readiness
+from trainers.compare.reading import reading_of
 from trainers.compare.sequential.pair import PairTest
 from trainers.compare.signals import as_numbers, as_texts_with_labels, signal_slices
 from trainers.compare.slices import Slice, label_slices, places_of, slice_of, slices_of
@@ -157,6 +158,7 @@ class Comparison(BaseModel):
         return f"the {kind} ({name})" if colon else self.opponent
 
 
+@collector.resting()
 def compare(
     task: TaskSpec,
     *,
@@ -177,24 +179,25 @@ def compare(
     policy cannot be read on the metric's scale, `RunFailedError` where an answer cannot be scored.
     """
     policy, metric = task.promotion, catalog.of(task)
-    answers, roles = Answers.read(scores), scores["role"].to_pylist()
+    answers, roles = Answers.read(scores), scores["role"]
     test, anchor = rows_where(roles, "test"), rows_where(roles, "anchor")
     deciding = answers.take(test)
     stories = clusters_of(scores.take(pa.array(test)))
-    paired = metric.pair(*deciding.columns)
+    read = reading_of(metric, answers)
+    paired = read.pair(test)
     evidence = statistics.weigh(paired, stories, metric.scale, confidence=policy.confidence, seed=seed)
     candidate_score, champion_score = paired.scores()
-    labels = metric.label_detail(*deciding.columns) if isinstance(metric, KnowsLabels) else None
+    labels = read.label_detail(test)
+    sides = [(said, sureness(deciding.gold, said)) for said in (deciding.candidate, deciding.opponent)]
     candidate_probabilities, champion_probabilities = (
-        Probabilities.of(deciding.gold, said, abstain_below=task.abstain_below)
-        for said in (deciding.candidate, deciding.opponent)
+        sure and Probabilities.of_sure(sure, deciding.gold, said, abstain_below=task.abstain_below) for said, sure in sides
     )
     names = [one.name for one in task.declared]
     # What reports show of numbers and labels they show of scores and tags.
     numbers, labelled = (as_numbers(deciding), as_texts_with_labels(deciding)) if task.signals else (deciding, deciding)
     needed = 0.0 if champion_version is None else required_gain(policy, champion_score, metric.scale)
     places = places_of(scores, test, {guard.slice for guard in policy.slices})
-    parts = Parts(metric, scores, answers, test, stories, places, signals=bool(task.signals), seed=seed)
+    parts = Parts(metric, read, scores, answers, test, stories, places, signals=bool(task.signals), seed=seed)
     return Comparison(
         task=task.name,
         metric=metric.name,
@@ -215,18 +218,18 @@ def compare(
         discordant=labels.discordant if labels else None,
         required_gain=needed,
         required_rows=statistics.required_rows(len(test), evidence.standard_error, needed, looks=looks * policy.ways),
-        anchor=parts.whole(slice_of(metric, "anchor", answers.take(anchor), at_least=1), anchor),
+        anchor=parts.whole(slice_of(metric, "anchor", read, anchor, at_least=1), anchor),
         slices=tuple(
             parts.guarded(
                 chain(
-                    slices_of(metric, answers, places),
+                    slices_of(metric, read, places),
                     label_slices(metric, labels.by_label, [guard.slice for guard in policy.slices]) if labels else (),
                     signal_slices(metric, deciding, names) if task.signals else dimension_slices(metric, deciding, names),
                 ),
                 policy,
             )
         ),
-        calibration=None if policy.max_calibration_rise is None else parts.calibration(),
+        calibration=None if policy.max_calibration_rise is None else parts.calibration([sure for _said, sure in sides]),
         newest=parts.newest(policy),
         candidate_probabilities=candidate_probabilities,
         champion_probabilities=champion_probabilities,

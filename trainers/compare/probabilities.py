@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import starmap
+from operator import eq, itemgetter
 from typing import Annotated, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from perennial_artifact.abstaining import abstains, highest
-from trainers.compare.metrics.labels import BINS, accuracy, bin_of, expected_calibration_error, top_k_accuracy
+from perennial_artifact.abstaining import abstains
+from trainers.compare.metrics.labels import BINS, accuracy, bin_of, expected_calibration_error, ranked, within
 from trainers.compare.metrics.metric import Target
 
 _Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -54,61 +57,89 @@ class Probabilities(_Value):
     def of(cls, gold: Sequence[Target], answers: Sequence[Target], *, abstain_below: float = 0.0) -> Self | None:
         """Return what the answers' `scores` are worth against `gold`; None without rows, or where an answer carries none."""
         found = sureness(gold, answers)
-        if found is None:
-            return None
-        _rows, sure, right = found
-        if "labels" in gold[0]:
-            error = expected_calibration_error(sure, right)
-            return cls(calibration_error=error, top_2=None, top_3=None, reliability=_reliability(sure, right), of_each_label=True)
-        labels, scores = [str(each["label"]) for each in gold], [each["scores"] for each in answers]
-        answered = [place for place, each in enumerate(answers) if not abstains(each, abstain_below)]
-        others = accuracy([labels[place] for place in answered], [str(answers[place]["label"]) for place in answered])
+        return None if found is None else cls.of_sure(found, gold, answers, abstain_below=abstain_below)
+
+    @classmethod
+    def of_sure(cls, found: Sureness, gold: Sequence[Target], answers: Sequence[Target], *, abstain_below: float = 0.0) -> Self:
+        """Return the same, where it is `found` already how sure the answers are."""
+        error, reliability = expected_calibration_error(found.sure, found.right), _reliability(found)
+        if found.ranks is None:
+            return cls(calibration_error=error, top_2=None, top_3=None, reliability=reliability, of_each_label=True)
         asked = abstain_below > 0.0
+        answered = [place for place, each in enumerate(answers) if not abstains(each, abstain_below)] if asked else []
+        others = accuracy([str(gold[place]["label"]) for place in answered], [str(answers[place]["label"]) for place in answered])
         return cls(
-            calibration_error=expected_calibration_error(sure, right),
-            top_2=top_k_accuracy(labels, scores, 2),
-            top_3=top_k_accuracy(labels, scores, 3),
-            reliability=_reliability(sure, right),
+            calibration_error=error,
+            top_2=within(found.ranks, 2),
+            top_3=within(found.ranks, 3),
+            reliability=reliability,
             abstained=1.0 - len(answered) / len(answers) if asked else None,
-            accuracy_of_others=others if asked and answered else None,
+            accuracy_of_others=others if answered else None,
         )
 
 
-def sureness(gold: Sequence[Target], answers: Sequence[Target]) -> tuple[list[int], list[float], list[bool]] | None:
-    """Return row, probability and whether it was right of each answer; None without rows, or where an answer has none.
+@dataclass(frozen=True, slots=True)
+class Sureness:
+    """How sure a model is of each answer, or of each label of each answer, and whether that is right; one place each."""
+
+    rows: NDArray[np.intp]
+    """Which row each belongs to."""
+    sure: NDArray[np.float64]
+    """Probabilities, 0..1."""
+    right: NDArray[np.bool_]
+    ranks: NDArray[np.intp] | None
+    """Of each row how many labels are more probable than the right one; None where texts may have several labels."""
+
+
+def sureness(gold: Sequence[Target], answers: Sequence[Target]) -> Sureness | None:
+    """Return how sure answers are and which are right; None without rows, or where an answer has no probabilities.
 
     Of texts with several labels these are of each label of each text; of a label that whoever gave the gold did not know nothing
     is counted.
     """
-    if not answers or not all(starmap(_comparable, zip(gold, answers, strict=True))):
+    if not answers or len(gold) != len(answers):
         return None
     if "labels" not in gold[0]:
-        right = [each["label"] == str(target["label"]) for target, each in zip(gold, answers, strict=True)]
-        return list(range(len(answers))), [highest(each) or 0.0 for each in answers], right
+        return _of_one_label(gold, answers)
+    if not all(starmap(_comparable, zip(gold, answers, strict=True))):
+        return None
     rows: list[int] = []
     sure: list[float] = []
-    right = []
+    right: list[bool] = []
     for at, (target, answer) in enumerate(zip(gold, answers, strict=True)):
         carried, scope = set(target["labels"]), target.get("scope")
         known = answer["scores"].keys() if scope is None else answer["scores"].keys() & {*scope, *carried}
         rows += [at] * len(known)
         sure += [min(max(float(answer["scores"][name]), 0.0), 1.0) for name in known]
         right += [name in carried for name in known]
-    return rows, sure, right
+    return Sureness(np.array(rows, np.intp), np.array(sure, np.float64), np.array(right, np.bool_), None)
+
+
+def _of_one_label(gold: Sequence[Target], answers: Sequence[Target]) -> Sureness | None:
+    """Return the sureness of texts that have one label. Each step is one call for all rows: there may be 100,000."""
+    try:
+        right, said = (list(map(itemgetter("label"), targets)) for targets in (gold, answers))
+        scores = list(map(itemgetter("scores"), answers))
+    except KeyError:
+        return None
+    kinds = set(map(type, scores))
+    if not all(issubclass(kind, Mapping) for kind in kinds) or not all(scores):
+        return None
+    highest, ranks = ranked(right, scores if kinds == {dict} else list(map(dict, scores)))
+    return Sureness(np.arange(len(answers)), highest, np.fromiter(map(eq, said, right), np.bool_, len(said)), ranks)
 
 
 def _comparable(gold: Target, answer: Target) -> bool:
     scores = answer.get("scores")
-    alike = any(key in gold and key in answer for key in ("label", "labels"))
-    return alike and isinstance(scores, Mapping) and bool(scores)
+    return "labels" in gold and "labels" in answer and isinstance(scores, Mapping) and bool(scores)
 
 
-def _reliability(sure: Sequence[float], right: Sequence[bool]) -> Reliability:
-    which = bin_of(sure)
+def _reliability(found: Sureness) -> Reliability:
+    which = bin_of(found.sure)
     rows = np.bincount(which, minlength=BINS)
     held = np.flatnonzero(rows)
     confidence, hits = (
         np.bincount(which, weights=np.asarray(values, dtype=np.float64), minlength=BINS)[held] / rows[held]
-        for values in (sure, right)
+        for values in (found.sure, found.right)
     )
     return Reliability(rows=tuple(rows[held].tolist()), confidence=tuple(confidence.tolist()), accuracy=tuple(hits.tolist()))

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from trainers.compare.answers import Answers, Where, rows_where
+from trainers.compare.answers import Where, rows_where
 from trainers.compare.metrics.metric import LabelScores, Metric
 from trainers.compare.metrics.scale import MaybeInfinite
+from trainers.compare.reading import Reading
 
 MIN_SLICE_ROWS = 10
 """A slice with fewer rows is not reported."""
@@ -47,12 +48,12 @@ class Slice(BaseModel):
         )
 
 
-def slice_of(metric: Metric, name: str, part: Answers, *, at_least: int = MIN_SLICE_ROWS) -> Slice | None:
+def slice_of(metric: Metric, name: str, read: Reading, where: Where, *, at_least: int = MIN_SLICE_ROWS) -> Slice | None:
     """Return both models' scores on a part of the rows; None where it has fewer than `at_least`."""
-    if len(part) < at_least:
+    if len(where) < at_least:
         return None
-    candidate, champion = metric.pair(*part.columns).scores()
-    return _slice(metric, name, LabelScores(len(part), candidate, champion))
+    candidate, champion = read.pair(where).scores()
+    return _slice(metric, name, LabelScores(len(where), candidate, champion))
 
 
 def places_of(scores: pa.Table, test: Where, guarded: Collection[str]) -> dict[str, Where]:
@@ -65,7 +66,7 @@ def places_of(scores: pa.Table, test: Where, guarded: Collection[str]) -> dict[s
     by_time = test[np.argsort(scores["event_time"].to_numpy()[test], kind="stable")]
     parts: dict[str, Where] = {
         "newest": by_time[len(test) - quarter :],
-        "corrections": rows_where(scores["role"].to_pylist(), "corrections"),
+        "corrections": rows_where(scores["role"], "corrections"),
     }
     if "oldest" in guarded:
         parts["oldest"] = by_time[:quarter]
@@ -73,19 +74,20 @@ def places_of(scores: pa.Table, test: Where, guarded: Collection[str]) -> dict[s
         by_length = test[np.argsort(scores[LENGTH].to_numpy()[test], kind="stable")]
         ends = {"shortest": by_length[:quarter], "longest": by_length[len(test) - quarter :]}
         parts |= {name: where for name, where in ends.items() if name in guarded}
-    languages = scores["language"].take(pa.array(test)).to_pylist()
-    parts |= {f"language:{name}": test[rows_where(languages, name)] for name in sorted({name for name in languages if name})}
+    languages = scores["language"].take(pa.array(test))
+    spoken = sorted(name for name in languages.unique().to_pylist() if name)
+    parts |= {f"language:{name}": test[rows_where(languages, name)] for name in spoken}
     sources = sorted(name.removeprefix(SOURCE) for name in guarded if name.startswith(SOURCE))
     if sources and "source" in scores.column_names:
-        told = scores["source"].take(pa.array(test)).to_pylist()
+        told = scores["source"].take(pa.array(test))
         parts |= {f"{SOURCE}{name}": test[rows_where(told, name)] for name in sources}
     return parts
 
 
-def slices_of(metric: Metric, answers: Answers, places: Mapping[str, Where]) -> Iterator[Slice]:
-    """Yield the slices of `places_of` with enough rows. `answers` are those of all rows."""
+def slices_of(metric: Metric, read: Reading, places: Mapping[str, Where]) -> Iterator[Slice]:
+    """Yield the slices of `places_of` with enough rows. All rows were `read`."""
     for name, where in places.items():
-        if (found := slice_of(metric, name, answers.take(where))) is not None:
+        if (found := slice_of(metric, name, read, where)) is not None:
             yield found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -18,8 +18,11 @@ from trainers.compare.answers import Answers, Where
 from trainers.compare.clusters import clusters_of
 from trainers.compare.guarding import calibration
 from trainers.compare.guarding.spread import standard_error
-from trainers.compare.metrics.metric import Metric, PairsLabels
+from trainers.compare.metrics.metric import Metric
 from trainers.compare.metrics.scale import MaybeInfinite, Scale
+from trainers.compare.probabilities import Sureness
+from trainers.compare.reading import Reading
+from trainers.compare.resampling.folded import FoldedSums
 from trainers.compare.resampling.paired import Clusters, Paired
 from trainers.compare.slices import LABEL, Slice
 
@@ -46,6 +49,8 @@ class Parts:
     """The scored rows of a run, as guards take parts of them."""
 
     metric: Metric
+    read: Reading
+    """All rows, as the metric reads them."""
     scores: pa.Table
     answers: Answers
     """Of all rows."""
@@ -76,11 +81,11 @@ class Parts:
         """Return a part that is wholly scored by the metric, such as the anchor set, with its standard error."""
         if part is None:
             return None
-        return self.measured(part, *self._paired(self.answers.take(where), where), scale=self.metric.scale)
+        return self.measured(part, *self._paired(where), scale=self.metric.scale)
 
-    def calibration(self) -> Slice | None:
-        """Return both calibration errors on the deciding rows; None where answers have no probabilities."""
-        paired = calibration.paired(self.answers.take(self.test))
+    def calibration(self, sides: Sequence[Sureness | None]) -> Slice | None:
+        """Return both calibration errors on the deciding rows, by how sure both models are; None where one does not say."""
+        paired = calibration.paired(sides, len(self.test))
         if paired is None:
             return None
         candidate, champion = paired.scores()
@@ -98,7 +103,7 @@ class Parts:
         days = policy.safe_refresh.newest_days
         start = pa.scalar(pc.max(times).as_py() - timedelta(days=days), times.type)
         where = self.test[np.flatnonzero(pc.greater_equal(times, start).to_numpy())]
-        paired, clusters, documents = self._paired(self.answers.take(where), where)
+        paired, clusters, documents = self._paired(where)
         scale = self.metric.scale
         found = statistics.weigh(paired, clusters, scale, confidence=policy.confidence, seed=self.seed)
         candidate, champion = paired.scores()
@@ -110,23 +115,23 @@ class Parts:
     def _part(self, name: str) -> tuple[Paired, Clusters, int] | None:
         """Return the rows of a guarded slice that is none of a label."""
         if (where := self.places.get(name)) is not None:
-            return self._paired(self.answers.take(where), where)
+            return self._paired(where)
         _field, _colon, which = name.partition(":")
         part, here = (signals if self.signals else dimensions).part_of(self.answers.take(self.test), which)
-        return self._paired(part, self.test[here])
+        clusters = self._clusters(self.test[here])
+        return self.metric.pair(*part.columns), clusters, _count(clusters)
 
     def _of_labels(self, names: list[str]) -> Mapping[str, tuple[Paired, Clusters, int]]:
         """Return the rows that a label's score is made of: all test rows, because each may be taken for it by mistake."""
-        if not names or not isinstance(self.metric, PairsLabels):
+        if not names:
             return {}
         clusters = self._clusters(self.test)
-        labels = [name.removeprefix(LABEL) for name in names]
-        found = self.metric.pair_labels(*self.answers.take(self.test).columns, labels)
+        found = self.read.pair_labels(self.test, [name.removeprefix(LABEL) for name in names])
         return {f"{LABEL}{label}": (paired, clusters, _carrying(paired, clusters)) for label, paired in found.items()}
 
-    def _paired(self, part: Answers, where: Where) -> tuple[Paired, Clusters, int]:
+    def _paired(self, where: Where) -> tuple[Paired, Clusters, int]:
         clusters = self._clusters(where)
-        return self.metric.pair(*part.columns), clusters, _count(clusters)
+        return self.read.pair(where), clusters, _count(clusters)
 
     def _clusters(self, where: Where) -> Clusters:
         """Return what is one piece of evidence in a part: of rows that decide as in all of them, which takes no second look."""
@@ -142,4 +147,5 @@ def _count(clusters: Clusters) -> int:
 
 def _carrying(paired: Any, clusters: Clusters) -> int:  # noqa: ANN401 - sums, whose first column is gold
     """Return how many documents have a label in gold."""
-    return len(np.unique(clusters[paired.shared[:, 0] > 0]))
+    has = (paired.patterns.shared[:, 0] > 0)[paired.at] if isinstance(paired, FoldedSums) else paired.shared[:, 0] > 0
+    return int(np.count_nonzero(np.bincount(clusters[has])))

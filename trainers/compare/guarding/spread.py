@@ -9,6 +9,7 @@ import numpy as np
 
 from trainers.compare import statistics
 from trainers.compare.metrics.scale import Scale
+from trainers.compare.resampling.folded import FoldedSums
 from trainers.compare.resampling.paired import Clusters, Paired
 from trainers.compare.resampling.sums import PairedSums
 from trainers.compare.sampling.design import Design
@@ -26,7 +27,7 @@ def standard_error(paired: Paired, clusters: Clusters, scale: Scale, *, seed: in
     """
     if len(paired) == 0:
         return math.inf
-    if isinstance(paired, PairedSums):
+    if isinstance(paired, PairedSums | FoldedSums):
         return scored(paired, Design.random(clusters)).contrast(1.0, -1.0)[1]
     rng = np.random.default_rng(seed)
     gains = scale.gain(*paired.by_cluster(statistics.grouped(clusters, rng)).bootstrapped(rng))

@@ -10,9 +10,11 @@ answered wholly right). The classes are the same for both models and in every re
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
+from operator import contains, itemgetter
 
 import numpy as np
 
@@ -38,6 +40,11 @@ class MeanF1:
     """Counts one row, from gold and an answer."""
     gathered: Callable[[RowCounts], RowCounts] | None = None
     """Makes one class of a row's labels; None: every label is a separate class."""
+    keys: Callable[[Sequence[Target]], Sequence[Hashable]] | None = None
+    """Of targets or answers all that counting reads of them: equal keys, equal counts. None: rows are hardly ever alike.
+
+    A key that is a text is the one label there is, counted once.
+    """
 
     def pair(self, gold: Sequence[Target], candidate: Sequence[Target], opponent: Sequence[Target]) -> PairedSums:
         """Return the counts of the rows, per label or in one class."""
@@ -178,13 +185,22 @@ def _count_labels(gold: Target, answer: Target) -> RowCounts:
     return {label: (int(label in there), int(label in there and label in said), int(label in said)) for label in there | said}
 
 
+def _label_keys(targets: Sequence[Target]) -> Sequence[Hashable]:
+    """Return of each target its label or labels, with the labels that whoever gave it knew where that is told."""
+    if not any(any(map(contains, targets, repeat(key))) for key in ("labels", "scope")):
+        return list(map(itemgetter("label"), targets))
+    return [
+        (_labels_of(target), None if (scope := target.get("scope")) is None else frozenset(scope)) for target in targets
+    ]  # fmt: skip
+
+
 def _labels_of(target: Target) -> frozenset[str]:
     """Return the labels of `{"labels": [...]}`, or the one of `{"label": ...}`."""
     return frozenset(target["labels"]) if "labels" in target else frozenset((target["label"],))
 
 
-ACCURACY = MeanF1("accuracy", Scale(title="accuracy"), _count_labels, _as_one_answer)
-MACRO_F1 = MeanF1("macro_f1", Scale(title="macro F1"), _count_labels)
-MICRO_F1 = MeanF1("micro_f1", Scale(title="micro F1"), _count_labels, _in_one_class)
-SUBSET_ACCURACY = MeanF1("subset_accuracy", Scale(title="subset accuracy"), _count_labels, _as_one_answer)
+ACCURACY = MeanF1("accuracy", Scale(title="accuracy"), _count_labels, _as_one_answer, _label_keys)
+MACRO_F1 = MeanF1("macro_f1", Scale(title="macro F1"), _count_labels, keys=_label_keys)
+MICRO_F1 = MeanF1("micro_f1", Scale(title="micro F1"), _count_labels, _in_one_class, _label_keys)
+SUBSET_ACCURACY = MeanF1("subset_accuracy", Scale(title="subset accuracy"), _count_labels, _as_one_answer, _label_keys)
 ENTITY_F1 = MeanF1("entity_f1", Scale(title="entity F1"), _count_entities, _in_one_class)

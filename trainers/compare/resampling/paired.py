@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ class Paired(Protocol):
         """Return the number of units."""
         ...
 
-    def by_cluster(self, clusters: Clusters) -> Self:
+    def by_cluster(self, clusters: Clusters) -> Paired:
         """Return the same answers with the rows of each cluster drawn together."""
         ...
 

@@ -69,11 +69,16 @@ class PairedSums:
         """
         differences = self.candidate - self.opponent
         apart = self._compact(differences[np.any(differences != 0.0, axis=1)])
+        total = apart.sum(axis=0, dtype=np.float64)
         shared, both = self.shared.sum(axis=0), (self.candidate + self.opponent).sum(axis=0)
         ours, theirs = [], []
         for size in _blocks(replicates, len(apart)):
-            sides = 2 * rng.integers(0, 2, size=(size, len(apart)), dtype=np.int8) - 1
-            difference = (sides.astype(apart.dtype) @ apart).astype(np.float64)
+            sides = rng.integers(0, 2, size=(size, len(apart)), dtype=np.int8)
+            if self.whole:
+                # Counts, so exact: what is given to one model is twice its difference from giving it to the other.
+                difference = 2.0 * (sides.astype(apart.dtype) @ apart).astype(np.float64) - total
+            else:
+                difference = (2 * sides - 1).astype(apart.dtype) @ apart
             ours.append(self.score(shared, (both + difference) / 2.0))
             theirs.append(self.score(shared, (both - difference) / 2.0))
         return np.concatenate(ours), np.concatenate(theirs)

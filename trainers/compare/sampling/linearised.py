@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.compare.resampling.folded import FoldedSums
 from trainers.compare.resampling.sums import PairedSums, Sums
 from trainers.compare.sampling.design import Design
 from trainers.compare.sampling.expected import Expected
@@ -37,7 +38,7 @@ class Scored:
         return float(by @ self.scores), float(np.sqrt(max(by @ self.covariance @ by, 0.0)))
 
 
-def scored(paired: PairedSums, design: Design, expected: Expected | None = None) -> Scored:
+def scored(paired: PairedSums | FoldedSums, design: Design, expected: Expected | None = None) -> Scored:
     """Return both models' scores over the pool that the rows of `design` were drawn from.
 
     `paired` has one unit a row. With `expected` labels correct what answers alone let one expect. Shares of strata that were
@@ -51,18 +52,28 @@ def scored(paired: PairedSums, design: Design, expected: Expected | None = None)
         raise ValueError(message)
     if len(paired) == 0:
         return Scored(np.zeros(2), np.diag(np.full(2, np.inf)))
+    if isinstance(paired, FoldedSums):
+        if expected is None:
+            scores, influences = _linear(paired.patterns, paired.times(design.weights), np.ones(len(paired.patterns)), None)
+            return Scored(scores, covariance(influences[paired.at], design))
+        paired = paired.each
+    trust = np.ones(len(paired)) if expected is None else expected.trust
+    scores, influences = _linear(paired, design.weights * trust, trust, expected)
+    return Scored(scores, covariance(influences, design))
+
+
+def _linear(paired: PairedSums, counts: Floats, trust: Floats, expected: Expected | None) -> tuple[Floats, Floats]:
+    """Return both scores (2,) of units that count `counts`, and the influence of each unit on them (units, 2)."""
     scores, influences = np.empty(2), np.empty((len(paired), 2))
     shared, ours, theirs = _beyond(paired, expected)
     base = (0.0, 0.0, 0.0) if expected is None else expected.totals
-    trust = np.ones(len(paired)) if expected is None else expected.trust
-    counts = design.weights * trust
     for which, (own, known) in enumerate(((ours, base[1]), (theirs, base[2]))):
         # A correction of what is expected may leave less than nothing of a rare class.
         totals = np.maximum(base[0] + counts @ shared, 0.0), np.maximum(known + counts @ own, 0.0)
         scores[which] = float(paired.score(*totals))
         of_shared, of_own = _gradient(paired, *totals)
         influences[:, which] = trust * (shared @ of_shared + own @ of_own)
-    return Scored(scores, covariance(influences, design))
+    return scores, influences
 
 
 def covariance(influences: Floats, design: Design) -> Floats:
@@ -109,7 +120,7 @@ def _gradient(paired: PairedSums, shared: Sums, own: Sums) -> tuple[Sums, Sums]:
     totals = np.concatenate([shared, own])
     gradient = np.zeros(len(totals))
     columns = np.flatnonzero(totals != 0.0)
-    portion = max(1, _CELLS_AT_ONCE // (2 * len(totals)))
+    portion = max(1, _CELLS_AT_ONCE // max(2 * len(totals), 1))
     for start in range(0, len(columns), portion):
         some = columns[start : start + portion]
         steps = np.abs(totals[some]) * _STEP
