@@ -266,13 +266,17 @@ class BufferReader:
             spec = self._tasks.get(task) if found is None else None
             return self._pools.served_text(spec, text_sha256) if spec is not None else found
 
-    def weak_texts(self, task: TaskSpec, most: int, *, answers: bool = False, but_of: str | None = None) -> Texts:
+    def weak_texts(
+        self, task: TaskSpec, most: int, *, answers: bool = False, but_of: str | None = None, clustered: bool = False
+    ) -> Texts:
         """Return what a task's rules are applied to: the newest articles that nobody has labelled, and texts that people did.
 
-        `but_of`: labels of a language model by other prompts than this one count as none.
+        `but_of`: labels of a language model by other prompts than this one count as none. `clustered`: also which are alike.
         """
         with self._upkeep.pinned(weak_texts.READ) as tables:
-            return weak_texts.texts_for(tables, task, min_quality=self._min_quality, most=most, answers=answers, but_of=but_of)
+            return weak_texts.texts_for(
+                tables, task, min_quality=self._min_quality, most=most, answers=answers, but_of=but_of, clustered=clustered
+            )
 
     def weak_labels(self, task: str) -> list[StoredLabel]:
         """Return the weak labels of a task that are stored, withdrawn ones too."""

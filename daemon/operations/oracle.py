@@ -112,7 +112,8 @@ def calibrate(settings: Settings, name: str, progress: Progress = lambda _done, 
     task = task_with_rubric(settings, name)
     with opening.buffer(settings) as buffer:
         # A changed prompt is judged on what an earlier one has labelled, too.
-        texts = buffer.weak_texts(task, task.training.max_rows, answers=True, but_of=prompt_of(task, settings.oracle))
+        prompt = prompt_of(task, settings.oracle)
+        texts = buffer.weak_texts(task, task.training.max_rows, answers=True, but_of=prompt, clustered=True)
     there = samples.sort(task, find(task, texts))
     with _opened(settings) as (ledger, endpoint):
         _refuse_under_way(ledger, name)

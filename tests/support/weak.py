@@ -31,13 +31,17 @@ def text(content: str, **more: Any) -> WeakText:
 
 
 def texts(
-    *contents: str | WeakText, gold: dict[str, Any] | None = None, answers: dict[str, dict[str, Any]] | None = None
+    *contents: str | WeakText,
+    gold: dict[str, Any] | None = None,
+    answers: dict[str, dict[str, Any]] | None = None,
+    clusters: dict[str, int] | None = None,
 ) -> Texts:
     """Texts without a label; with `gold` those that people labelled: text -> target; `answers`: version -> text -> answer."""
     found = [one if isinstance(one, WeakText) else text(one) for one in contents]
     people = [GoldText(text(content), target) for content, target in (gold or {}).items()]
     said = {version: {content_sha256(one): answer for one, answer in of.items()} for version, of in (answers or {}).items()}
-    return Texts(found, people, labelled=0, unenriched=0, answers=said)
+    alike = {content_sha256(one): number for one, number in (clusters or {}).items()}
+    return Texts(found, people, labelled=0, unenriched=0, answers=said, clusters=alike)
 
 
 def hours(number: float) -> timedelta:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
+from unittest.mock import patch
 
+import numpy as np
 import pytest
 
 from config.tasks import TaskSpec
-from consumers.labelling.oracle import samples, verdict
+from consumers.labelling.oracle import clusters, samples, verdict
 from consumers.labelling.oracle.answers import Said
 from consumers.labelling.oracle.problems import Problem
 from consumers.labelling.oracle.samples import Drawn
@@ -77,6 +79,114 @@ def test_answers_of_models_sort_texts_where_there_are_no_rules() -> None:
     assert {one.text.text: one.stratum for one in samples.draw(spec, found, 1)} == {
         "sure": "on topic", "torn": "edge", "unasked": "unsorted",
     }  # fmt: skip
+
+
+SPAN = {"start": 0, "end": 4, "label": "PERSON"}
+
+
+def signal(score: float, tag: str, probability: float | None = None) -> dict[str, Any]:
+    return {"signals": {"housing": {"score": score, "tag": tag, "probability": probability}}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "answers", "expected"),
+    [
+        ("ner", {"some": {"spans": [SPAN]}, "none": {"spans": []}}, {"some": "on topic", "none": "off topic"}),
+        (
+            "signals",
+            {"some": signal(-0.5, "rents", 0.9), "none": signal(0, "none", 0.9), "torn": signal(-0.5, "rents", 0.4)},
+            {"some": "on topic", "none": "off topic", "torn": "edge"},
+        ),
+        ("signals", {"keywords": signal(-0.5, "rents")}, {"keywords": "on topic"}),
+        (
+            "multilabel",
+            {"some": {"labels": ["sport"], "scores": {"sport": 0.9, "economy": 0.1}},
+             "none": {"labels": [], "scores": {"sport": 0.1, "economy": 0.1}},
+             "torn": {"labels": ["sport"], "scores": {"sport": 0.6}}},
+            {"some": "on topic", "none": "off topic", "torn": "edge"},
+        ),
+        ("regression", {"high": {"values": {"hope": 9.0}}}, {"high": "unsorted"}),
+    ],
+)  # fmt: skip
+def test_answers_of_models_sort_the_texts_of_every_kind(
+    kind: str, answers: dict[str, dict[str, Any]], expected: dict[str, str]
+) -> None:
+    spec = task(kind)
+    found = sorted_texts(spec, weak.texts(*answers, answers={"mine/v1": answers}))
+    assert found.by == "models"
+    assert {one.text.text: one.stratum for one in samples.draw(spec, found, 1)} == expected
+
+
+@pytest.mark.parametrize(
+    ("rules", "texts", "expected"),
+    [
+        ("multilabel", ["match", "match rates", "weather"], ["on topic", "edge", "off topic"]),
+        ("ner", ["a match", "rates match", "weather"], ["on topic", "on topic", "off topic"]),
+        ("signals", ["rent", "rent home", "weather"], ["on topic", "edge", "off topic"]),
+    ],
+)
+def test_rules_sort_the_texts_of_every_kind_that_has_them(rules: str, texts: list[str], expected: list[str]) -> None:
+    if rules == "signals":
+        tags = [
+            {"name": "rents", "score": -0.5, "keywords": {"en": ["rent"]}},
+            {"name": "homes", "score": 0.5, "keywords": {"en": ["home"]}},
+        ]
+        spec = task("signals", signals=[{"name": "housing", "tags": tags}])
+    else:
+        spec = task(rules, weak_labels={"rules": [SPORT, MONEY]}, label_names=["sport", "economy"])
+    found = sorted_texts(spec, weak.texts(*texts))
+    assert found.by == "rules"
+    assert {one.text.text: one.stratum for one in samples.draw(spec, found, 1)} == dict(zip(texts, expected, strict=True))
+
+
+def test_numbers_are_drawn_from_every_third_that_models_answer_or_people_gave() -> None:
+    spec = task("regression", oracle={"calibration": {"on_topic": 4, "off_topic": 1, "edge": 1, "gold": 3}})
+    values = {f"text {number}": {"values": {"hope": 5.0 if number > 3 else 9.0 * (number % 2)}} for number in range(80)}
+    people = {f"gold {number}": {"values": {"hope": 9.9 if number == 7 else 5.0 if number % 2 else 0.5}} for number in range(20)}
+    drawn = samples.draw(spec, sorted_texts(spec, weak.texts(*values, answers={"mine/v1": values}, gold=people)), 1)
+    thirds = Counter((one.stratum, next(iter(one.names))) for one in drawn)
+    assert thirds == {
+        ("unsorted", "hope low"): 2, ("unsorted", "hope middle"): 2, ("unsorted", "hope high"): 2,
+        ("gold", "hope low"): 1, ("gold", "hope middle"): 1, ("gold", "hope high"): 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["classification", "multilabel", "ner", "regression", "signals"])
+def test_where_nothing_sorts_texts_each_cluster_has_its_turn(kind: str) -> None:
+    spec = task(kind, oracle={"calibration": {"on_topic": 4, "off_topic": 2, "edge": 0, "gold": 0}})
+    texts = {f"text {number}": max(0, number - 97) for number in range(100)}
+    found = sorted_texts(spec, weak.texts(*texts, clusters=texts))
+    assert found.by == "clusters"
+    assert Counter(next(iter(one.names)) for one in samples.draw(spec, found, 1)) == {
+        "cluster 0": 4, "cluster 1": 1, "cluster 2": 1,
+    }  # fmt: skip
+
+
+def test_rare_labels_of_people_have_their_turn_in_every_kind() -> None:
+    spec = task("multilabel", oracle={"calibration": {"gold": 4}})
+    gold = {f"text {number}": {"labels": ["economy", "sport"] if number == 50 else ["sport"]} for number in range(60)}
+    drawn = samples.draw(spec, sorted_texts(spec, weak.texts(gold=gold)), 1)
+    assert "text 50" in {one.text.text for one in drawn}
+    spans = {f"text {number}": {"spans": [SPAN, *([SPAN | {"start": 5, "end": 9, "label": "ORG"}] if number == 50 else [])]}
+             for number in range(60)}  # fmt: skip
+    entities = task("ner", oracle={"calibration": {"gold": 4}})
+    drawn = samples.draw(entities, sorted_texts(entities, weak.texts(gold=spans)), 1)
+    assert "text 50" in {one.text.text for one in drawn}
+
+
+def test_clusters_are_of_texts_that_are_alike_and_the_same_in_any_order() -> None:
+    draws = np.random.default_rng(3)
+    centres = np.eye(3, 16, dtype=np.float32)
+    features = np.concatenate([centre + 0.1 * draws.normal(size=(20, 16)).astype(np.float32) for centre in centres])
+    names = [f"{number * 7919 % 60:064x}" for number in range(60)]
+    with patch.object(clusters, "CLUSTERS", 3):
+        found = clusters.clusters(names, features)
+        again = clusters.clusters(names[::-1], features[::-1])
+    assert [len({found[name] for name in names[at : at + 20]}) for at in (0, 20, 40)] == [1, 1, 1]
+    assert len(set(found.values())) == 3
+    assert found == again
+    assert clusters.clusters([], features[:0]) == {}
+    assert len(set(clusters.clusters(names[:2], np.zeros((2, 16), np.float32)).values())) == 1
 
 
 def test_entities_are_asked_about_in_whole_texts_alone() -> None:

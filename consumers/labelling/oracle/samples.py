@@ -7,22 +7,19 @@ the same texts again.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, zip_longest
+from itertools import zip_longest
 from typing import Any, Literal
 
 from config.tasks import TaskSpec
+from consumers.labelling.oracle import strata
+from consumers.labelling.oracle.strata import Stratum
 from consumers.labelling.weak.labelling import Found
-from consumers.labelling.weak.texts import WeakText
-from perennial_artifact.keywords import NOTHING
+from consumers.labelling.weak.texts import Texts, WeakText
 
-Stratum = Literal["on topic", "off topic", "edge", "unsorted", "gold"]
-By = Literal["rules", "models", "nothing"]
-_SORTED: tuple[Stratum, ...] = ("on topic", "off topic", "edge")
-_SURE, _UNSURE = 0.8, 0.2
-"""Probabilities from which on a model is sure that something applies, and below which that nothing does."""
+By = Literal["rules", "models", "clusters", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +32,8 @@ class Drawn:
     """What rules find in it, where it is on topic by rules: labels, of signals `category:tag`."""
     gold: Mapping[str, Any] | None = None
     """What people say of it."""
+    names: frozenset[str] = frozenset()
+    """By which it is drawn in turn with others of its stratum: labels, thirds of a range, or its cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +46,34 @@ class ByStratum:
 
 
 def sort(task: TaskSpec, found: Found) -> ByStratum:
-    """Sort the texts of a task: by its rules where it has some, else by the newest answers of its models."""
+    """Sort the texts of a task: by its rules where it has some, else by the newest answers of its models, else by clusters."""
     texts = found.texts
-    strata: dict[Stratum, list[Drawn]] = defaultdict(list)
+    drawable: dict[Stratum, list[Drawn]] = defaultdict(list)
     answers = {sha: answer for of_version in texts.answers.values() for sha, answer in of_version.items()}
-    by: By = "rules" if found.rules else "models" if answers and task.kind in ("classification", "multilabel") else "nothing"
+    by: By = "rules" if found.rules else "models" if answers else "clusters" if texts.clusters else "nothing"
     for number, text in enumerate(texts.unlabelled):
         if not _can_be_shown(task, text):
             continue
+        cluster, answer = _cluster(texts, text), answers.get(text.text_sha256)
         if by == "rules":
-            strata[_by_rules(found, number)].append(Drawn(text, _by_rules(found, number), _expected(found, number)))
+            stratum, rules = strata.by_rules(found, number), strata.expected(found, number)
+            drawable[stratum].append(Drawn(text, stratum, rules, names=rules or cluster))
         elif by == "models":
-            stratum = _by_answer(task, answers.get(text.text_sha256))
-            strata[stratum].append(Drawn(text, stratum))
+            stratum = strata.by_answer(task, answer)
+            names = strata.names(task, answer) if answer is not None else frozenset[str]()
+            drawable[stratum].append(Drawn(text, stratum, names=names or cluster))
         else:
-            strata["unsorted"].append(Drawn(text, "unsorted"))
-    strata["gold"] = [
-        Drawn(one.text, "gold", gold=one.target)
+            drawable["unsorted"].append(Drawn(text, "unsorted", names=cluster))
+    drawable["gold"] = [
+        Drawn(one.text, "gold", gold=one.target, names=strata.names(task, one.target))
         for one in texts.gold if _can_be_shown(task, one.text) and not one.target.get("partial")
     ]  # fmt: skip
-    return ByStratum(by, strata)
+    return ByStratum(by, drawable)
+
+
+def _cluster(texts: Texts, text: WeakText) -> frozenset[str]:
+    number = texts.clusters.get(text.text_sha256)
+    return frozenset() if number is None else frozenset([f"cluster {number}"])
 
 
 def draw(task: TaskSpec, texts: ByStratum, seed: int, without: Collection[str] = ()) -> list[Drawn]:
@@ -78,7 +85,7 @@ def draw(task: TaskSpec, texts: ByStratum, seed: int, without: Collection[str] =
     }  # fmt: skip
     if texts.by == "models":
         # Texts that no model was asked about make up for those that are missing.
-        sizes["unsorted"] -= sum(min(sizes[one], len(texts.drawable.get(one, ()))) for one in _SORTED)
+        sizes["unsorted"] -= sum(min(sizes[one], len(texts.drawable.get(one, ()))) for one in strata.SORTED)
     found: list[Drawn] = []
     for stratum, size in sizes.items():
         there = [one for one in texts.drawable.get(stratum, ()) if one.text.text_sha256 not in without]
@@ -87,11 +94,11 @@ def draw(task: TaskSpec, texts: ByStratum, seed: int, without: Collection[str] =
 
 
 def _in_turn(there: Sequence[Drawn], seed: int) -> list[Drawn]:
-    """Return texts in the order in which they are drawn: of each label that rules expect, or people gave, one after the other."""
+    """Return texts in the order in which they are drawn: of each name one after the other, a text by its rarest one."""
+    often = Counter(name for one in there for name in one.names)
     groups: dict[str, list[Drawn]] = defaultdict(list)
     for one in sorted(there, key=lambda one: _place(seed, one.text.text_sha256)):
-        label = one.gold.get("label") if one.gold is not None else None
-        groups[str(label) if label else min(one.expected, default="")].append(one)
+        groups[min(one.names, key=lambda name: (often[name], name), default="")].append(one)
     rounds = zip_longest(*(groups[name] for name in sorted(groups)))
     return [one for together in rounds for one in together if one is not None]
 
@@ -107,34 +114,3 @@ def _can_be_shown(task: TaskSpec, text: WeakText) -> bool:
 def can_be_shown(task: TaskSpec, text: str) -> bool:
     """Return whether a text can be asked about: of entities only whole ones, because silence about the rest would be a "no"."""
     return bool(text.strip()) and (task.kind != "ner" or len(text) <= task.oracle.max_chars)
-
-
-def _by_rules(found: Found, number: int) -> Stratum:
-    fired = found.fired[number]
-    if not fired:
-        return "off topic"
-    if found.task.kind == "ner":
-        marks = sorted(found.marks[number])
-        apart = all(
-            one[1] <= other[0] or found.rules[one[2]].label == found.rules[other[2]].label for one, other in pairwise(marks)
-        )
-        return "on topic" if apart else "edge"
-    labels: dict[str, set[str]] = defaultdict(set)
-    for rule in fired:
-        labels[found.rules[rule].group].add(found.rules[rule].label)
-    return "edge" if any(len(names) > 1 for names in labels.values()) else "on topic"
-
-
-def _expected(found: Found, number: int) -> frozenset[str]:
-    rules = [found.rules[rule] for rule in found.fired[number]]
-    return frozenset(f"{rule.group}:{rule.label}" if rule.group else rule.label for rule in rules if rule.label != NOTHING)
-
-
-def _by_answer(task: TaskSpec, answer: Mapping[str, Any] | None) -> Stratum:
-    scores = (answer or {}).get("scores")
-    if not scores:
-        return "unsorted"
-    best = max(scores.values())
-    if best >= _SURE:
-        return "on topic"
-    return "off topic" if task.kind == "multilabel" and best < _UNSURE else "edge"

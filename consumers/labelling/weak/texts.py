@@ -75,16 +75,25 @@ class Texts:
     """Articles that cannot be looked at yet."""
     answers: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     """By version of the task's models, what it answered to which text, by SHA-256; empty where they are not asked."""
+    clusters: Mapping[str, int] = field(default_factory=dict)
+    """The number of the cluster of each text without a label, by SHA-256, that has an embedding; empty where nobody asked."""
 
 
 def texts_for(
-    snapshot: Snapshot, task: TaskSpec, *, min_quality: float, most: int, answers: bool = False, but_of: str | None = None
+    snapshot: Snapshot,
+    task: TaskSpec,
+    *,
+    min_quality: float,
+    most: int,
+    answers: bool = False,
+    but_of: str | None = None,
+    clustered: bool = False,
 ) -> Texts:
     """Return the newest `most` articles that nobody has labelled, and the texts that people did, of the train side.
 
     Labels by rules count as none, so rules go on speaking of their texts; one of a language model (`oracle`) counts.
     `but_of`: a prompt; labels by other ones count as none, too. `answers`: also what the task's models answered, where the task
-    file does not ask for it.
+    file does not ask for it. `clustered`: also which texts are alike.
     """
     found = articles_within(snapshot, _ALL_TIME_DAYS, min_quality)
     found = found.filter(pc.equal(found["split"], "train"))
@@ -95,7 +104,8 @@ def texts_for(
     articles, gold = _articles(snapshot, free), _gold(snapshot, task)
     read = frozenset([*(one.text_sha256 for one in articles), *(one.text.text_sha256 for one in gold)])
     said_of = _answers(snapshot, task, read) if answers or task.weak_labels.models else {}
-    return Texts(articles, gold, found.num_rows - free.num_rows, max(0, stored - enriched), said_of)
+    alike = _clusters(snapshot, free) if clustered else {}
+    return Texts(articles, gold, found.num_rows - free.num_rows, max(0, stored - enriched), said_of, alike)
 
 
 def _spoken_of(snapshot: Snapshot, task: str, but_of: str | None) -> pa.Array:
@@ -106,6 +116,16 @@ def _spoken_of(snapshot: Snapshot, task: str, but_of: str | None) -> pa.Array:
     holds = {one for one in ids if one not in gone and (but_of is None or prompt_of(one) == short(but_of))}
     counted = pc.or_(pc.invert(of_oracle), pc.is_in(said["row_id"], value_set=pa.array(holds, pa.string())))
     return pc.unique(said.filter(counted)["text_sha256"].combine_chunks()).drop_null()
+
+
+def _clusters(snapshot: Snapshot, free: pa.Table) -> dict[str, int]:
+    # Whatever opens a buffer would load numpy for this.
+    from consumers.labelling.doubts.labelled import embeddings  # noqa: PLC0415
+    from consumers.labelling.oracle.clusters import clusters  # noqa: PLC0415
+
+    texts = dict(zip(free["row_id"].to_pylist(), free["text_sha256"].to_pylist(), strict=True))
+    there = embeddings(snapshot, list(texts), table="articles")
+    return clusters([texts[row_id] for row_id in there.ids], there.features)
 
 
 def _articles(snapshot: Snapshot, chosen: pa.Table) -> list[WeakText]:
