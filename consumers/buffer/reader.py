@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -22,6 +23,8 @@ from consumers.fitness.facts import tables_for
 from consumers.history import taking
 from consumers.labelling import frozen_pool, withheld
 from consumers.labelling.offers import Held, Pool
+from consumers.labelling.oracle import held_out
+from consumers.labelling.oracle.held_out import HeldOut
 from consumers.labelling.reading import Pools, Text, held, text_of
 from consumers.labelling.weak import stored as weak_stored
 from consumers.labelling.weak import texts as weak_texts
@@ -46,7 +49,7 @@ from consumers.rows.set_aside import SetAside
 from consumers.tables.columns import ARRIVED, SCHEMAS, TextTable, quoted
 from consumers.tables.lance import Snapshot, Tables
 from consumers.tables.upkeep import Upkeep
-from consumers.training_set import anchor, freezing, label_counts, labelled
+from consumers.training_set import anchor, beside, freezing, label_counts, labelled
 from consumers.training_set.counting import Counting, TaskCounts
 from consumers.training_set.fate import Explanation, explain
 from consumers.training_set.labelled import LabelledRows, Wanted
@@ -277,6 +280,16 @@ class BufferReader:
             return weak_texts.texts_for(
                 tables, task, min_quality=self._min_quality, most=most, answers=answers, but_of=but_of, clustered=clustered
             )
+
+    def second_people(self, task: TaskSpec, counting: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+        """Return what a second person says of texts, by SHA-256; `counting` tells of each text the example whose label counts."""
+        with self._upkeep.pinned(beside.READ) as snapshot:
+            return beside.second_people(snapshot, task, counting)
+
+    def held_out_texts(self, task: TaskSpec) -> list[HeldOut]:
+        """Return the texts that test a task, the newest first, each with the label that counts."""
+        with self._upkeep.pinned(freezing.pinned(task)) as snapshot:
+            return held_out.held_out(snapshot, task, min_quality=self._min_quality)
 
     def weak_labels(self, task: str) -> list[StoredLabel]:
         """Return the weak labels of a task that are stored, withdrawn ones too."""

@@ -47,9 +47,9 @@ def freeze(
     Without `embeddings`, most of the bytes, these are neither read nor written; `embeddings_of` tells them.
     """
     task, taken, most = in_force(snapshot, task), unlabelled.Taken(), _asked_for(task)
-    candidates = _candidates(snapshot, task)
+    found = candidates(snapshot, task)
     chosen = select(
-        taken.noting(candidates) if most else candidates,
+        taken.noting(found) if most else found,
         task,
         renames=(),
         learnt=learnt,
@@ -79,7 +79,8 @@ def freeze(
     )
 
 
-def _candidates(snapshot: Snapshot, task: TaskSpec) -> Iterator[Candidate]:
+def candidates(snapshot: Snapshot, task: TaskSpec) -> Iterator[Candidate]:
+    """Yield the enriched rows of a task, with what is known of each."""
     of_task = _of(task.name)
     enriched = with_broken_rules(snapshot, task, of_task, more=_FACTS)
     of_examples = ["row_id", "target", "document_id", "article_id", "accepted_labels", "settles", "weight"]

@@ -15,6 +15,7 @@ from consumers.labelling.oracle import jobs, samples, verdict
 from consumers.labelling.oracle.answers import Said
 from consumers.labelling.oracle.asking import Oracle, Text, prompt_of
 from consumers.labelling.oracle.batching import Batching, Told
+from consumers.labelling.oracle.belief import NOTHING_KNOWN, Belief, belief
 from consumers.labelling.oracle.endpoint import Endpoint
 from consumers.labelling.oracle.ledger import Cap, Ledger, Price, Sample, SampleName, Spent
 from consumers.labelling.oracle.problems import Problem
@@ -22,7 +23,7 @@ from consumers.labelling.oracle.samples import ByStratum, Drawn
 from consumers.labelling.oracle.verdict import Judgement
 from consumers.labelling.weak.labelling import find
 from consumers.labelling.weak.stored import StoredLabel
-from consumers.labelling.weak.texts import WeakText
+from consumers.labelling.weak.texts import Texts, WeakText
 from consumers.log.open import open_event_log
 from daemon.operations.oracle_labels import Handover
 from daemon.training.due import asking
@@ -80,6 +81,8 @@ class Made:
     """Labels of other prompts that stand."""
     batch: Told | None = None
     """What batches brought, where they were asked for."""
+    belief: Belief = NOTHING_KNOWN
+    """How far the stated confidence was believed."""
 
 
 def task_with_rubric(settings: Settings, name: str) -> TaskSpec:
@@ -115,7 +118,7 @@ def calibrate(settings: Settings, name: str, progress: Progress = lambda _done, 
         prompt = prompt_of(task, settings.oracle)
         texts = buffer.weak_texts(task, task.training.max_rows, answers=True, but_of=prompt, clustered=True)
     there = samples.sort(task, find(task, texts))
-    with _opened(settings) as (ledger, endpoint):
+    with opened(settings) as (ledger, endpoint):
         _refuse_under_way(ledger, name)
         judge = _Judge(task, ledger, there, lambda: Oracle(task, settings.oracle, ledger, endpoint), progress)
         prompt = prompt_of(task, settings.oracle)
@@ -141,24 +144,25 @@ def label(
     given.
     """
     task = task_with_rubric(settings, name)
-    with _opened(settings) as (ledger, endpoint):
+    with opened(settings) as (ledger, endpoint):
         oracle = Oracle(task, settings.oracle, ledger, endpoint)
-        why_not = _why_not(ledger, name, oracle.prompt)
-        if why_not and not force:
+        reason = why_not(ledger, name, oracle.prompt)
+        if reason and not force:
             message = (
-                f"the prompt of task {name!r} may not label: {why_not}. Run `perennial oracle calibrate {name}`, or add --force"
+                f"the prompt of task {name!r} may not label: {reason}. Run `perennial oracle calibrate {name}`, or add --force"
             )
             raise UserError(message)
         with opening.buffer(settings) as buffer:
             texts = buffer.weak_texts(task, task.training.max_rows, but_of=oracle.prompt if again else None)
             stored = buffer.oracle_labels(name)
+        trusted = _belief(ledger, oracle, texts)
         chosen = [one for one in texts.unlabelled if samples.can_be_shown(task, one.text)][:most]
         if give_up_batch:
             jobs.give_up(ledger, jobs.open_jobs(ledger, name))
         if not batch:
             _refuse_under_way(ledger, name)
         # Before the first question: a batch that is cut off was forced all the same.
-        ledger.note_batch(name, oracle.prompt, most, forced=bool(why_not), why=why_not)
+        ledger.note_batch(name, oracle.prompt, most, forced=bool(reason), why=reason)
         known = {one.text_sha256 for one in chosen if _is_known(ledger, oracle.prompt, one)}
         told = None
         if batch:
@@ -167,10 +171,10 @@ def label(
             told = batching.fill([every[one.text_sha256] for one in chosen], progress)
             if told.stopped:
                 chosen = [one for one in chosen if _is_known(ledger, oracle.prompt, one)]
-        handover, refused = _label(settings, oracle, chosen, stored, progress)
+        handover, refused = _label(settings, oracle, chosen, stored, trusted, progress)
         return Made(
-            name, oracle.prompt, bool(why_not), handover.labelled, len(handover.texts & known), refused,
-            (told.stopped if told else "") or oracle.why, ledger.spent(name), handover.withdrawn, handover.others, told,
+            name, oracle.prompt, bool(reason), handover.labelled, len(handover.texts & known), refused,
+            (told.stopped if told else "") or oracle.why, ledger.spent(name), handover.withdrawn, handover.others, told, trusted,
         )  # fmt: skip
 
 
@@ -189,13 +193,23 @@ def _is_known(ledger: Ledger, prompt: str, text: WeakText) -> bool:
     return known is not None and known.is_final
 
 
-def _label(
-    settings: Settings, oracle: Oracle, chosen: Sequence[WeakText], stored: Sequence[StoredLabel], progress: Progress
+def _belief(ledger: Ledger, oracle: Oracle, texts: Texts) -> Belief:
+    """Return how far the confidence of a prompt is to be believed, from what it was asked of texts that people labelled."""
+    told = [(ledger.answer(oracle.prompt, one.text.text_sha256), one.target) for one in texts.gold]
+    return belief(
+        oracle.task,
+        [(one.said, gold) for one, gold in told if one is not None and one.said is not None and not gold.get("partial")],
+    )
+
+
+def _label(  # noqa: PLR0917 - each is one thing that labelling needs
+    settings: Settings, oracle: Oracle, chosen: Sequence[WeakText], stored: Sequence[StoredLabel], trusted: Belief,
+    progress: Progress,
 ) -> tuple[Handover, Counter[str]]:  # fmt: skip
     whole = {one.text_sha256: one for one in chosen}
     refused: Counter[str] = Counter()
     with closing(open_event_log(settings)) as event_log, closing(event_log.sink()) as sink:
-        handover = Handover(oracle.task, oracle.prompt, stored, sink)
+        handover = Handover(oracle.task, oracle.prompt, stored, sink, trusted)
         try:
             for number, one in enumerate(oracle.ask_all(Text(text.text_sha256, text.text) for text in chosen), start=1):
                 if isinstance(one.answer, Said):
@@ -253,7 +267,7 @@ class _Judge:
         return sorted(found, key=lambda pair: pair[0].text.text_sha256)
 
 
-def _why_not(ledger: Ledger, task: str, prompt: str) -> str:
+def why_not(ledger: Ledger, task: str, prompt: str) -> str:
     """Return why a prompt may not label; empty where it may."""
     names: tuple[SampleName, ...] = ("first", "fresh")
     for name in names:
@@ -266,7 +280,8 @@ def _why_not(ledger: Ledger, task: str, prompt: str) -> str:
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator[tuple[Ledger, Endpoint]]:
+def opened(settings: Settings) -> Iterator[tuple[Ledger, Endpoint]]:
+    """Open ledger and endpoint; one process at a time asks."""
     said = settings.oracle
     price, cap = Price(said.price_per_million_in, said.price_per_million_out), Cap(said.max_cost, said.max_tokens)
     with closing(Endpoint(said)) as endpoint, closing(Ledger(settings.data_dir, price, cap)) as ledger:

@@ -16,6 +16,7 @@ from consumers.events import schemas as events
 from consumers.labelling.oracle import ids
 from consumers.labelling.oracle.answers import Said
 from consumers.labelling.oracle.asking import prompt_of
+from consumers.labelling.oracle.belief import Belief, weight_of
 from consumers.labelling.weak.stored import Saying, StoredLabel, withdrawals
 from consumers.labelling.weak.texts import WeakText
 from consumers.log.open import open_event_log
@@ -26,15 +27,14 @@ from daemon.views import opening
 
 SOURCE = "perennial oracle"
 _FLUSH_EVERY = 50
-_LEAST_WEIGHT = 0.01
 
 
 class Handover:
     """Publishes the labels of one prompt; with each the withdrawal of what other prompts said of its text."""
 
-    def __init__(self, task: TaskSpec, prompt: str, stored: Sequence[StoredLabel], sink: EventSink) -> None:
-        """`stored`: the task's labels by a language model, as the buffer holds them."""
-        self._task, self._prompt, self._sink = task, prompt, sink
+    def __init__(self, task: TaskSpec, prompt: str, stored: Sequence[StoredLabel], sink: EventSink, trusted: Belief) -> None:
+        """`stored`: the task's labels by a language model, as the buffer holds them; `trusted`: how far it is believed."""
+        self._task, self._prompt, self._sink, self._trusted = task, prompt, sink, trusted
         mine = [one for one in stored if ids.prompt_of(one.event_id) == ids.short(prompt)]
         self._times: Counter[Saying] = Counter(one.says for one in mine if one.withdrawn)
         self._of_others: dict[str, list[str]] = defaultdict(list)
@@ -62,7 +62,9 @@ class Handover:
 
     def label(self, text: WeakText, said: Said) -> None:
         """Hand a label over."""
-        event = event_of(self._task, self._prompt, text, said, self._times)
+        event = event_of(
+            self._task, self._prompt, text, said, weight=weight_of(self._task, said, self._trusted), times=self._times
+        )  # fmt: skip
         self._sink.publish(events.TOPIC_OF_TYPE[event.type], events.to_bytes(event), key=events.key_of(event))
         self._gone += self._of_others.pop(text.text_sha256, ())
         self.texts.add(text.text_sha256)
@@ -77,13 +79,14 @@ class Handover:
         self.withdrawn, self._gone = self.withdrawn + len(self._gone), []
 
 
-def event_of(task: TaskSpec, prompt: str, text: WeakText, said: Said, times: Counter[Saying]) -> events.Label:
+def event_of(
+    task: TaskSpec, prompt: str, text: WeakText, said: Said, *, weight: float, times: Counter[Saying]
+) -> events.Label:  # fmt: skip
     """Return the label of a text as an event. Its id follows from what it says: sent twice, it is one label.
 
     `times`: how often what was withdrawn before.
     """
     target = canonical_json(said.target)
-    weight = max(_LEAST_WEIGHT, round(task.oracle.weight * said.confidence, 2))
     says = (text.text_sha256, target, weight)
     return events.Label(
         event_id=ids.event_id(task.name, prompt, says, times[says]), occurred_at=text.event_time,

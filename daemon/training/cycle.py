@@ -31,6 +31,7 @@ from daemon.training.due import evidence, triggers
 from daemon.training.due.triggers import Trigger
 from daemon.training.pools.pools import Pools
 from daemon.training.preparing import features, heads, holding_out, teachers, warm_start
+from daemon.training.preparing.beside import note_others
 from daemon.training.preparing.features import Features
 from daemon.training.preparing.learnt import learnt_before
 from daemon.training.run_folders import RunFolders
@@ -270,6 +271,7 @@ class Cycle:
         except features.StoppedError as stopped:
             log.info("run.stopped", reason=str(stopped))
             return run
+        note_others(spec, task, frozen, self._buffer, self._settings.data_dir)
         self._runner.prepare(spec)
         return self._update(run, state="frozen")
 

@@ -11,6 +11,7 @@ from config.files import durable
 from config.settings import Settings
 from registry.runs import Run, Runs
 from trainers.job import spec as job_spec
+from trainers.job.files import BESIDE_FILE
 from trainers.job.spec import JobResult, JobSpec
 
 
@@ -47,7 +48,10 @@ class RunFolders:
         return place_champion(self.of(run), published)
 
     def clear(self, run: Run, *, model: bool = False) -> None:
-        """Remove what only a run under way needs: checkpoints, champion and teacher and, once it is published, the model."""
+        """Remove what only a run under way needs.
+
+        Checkpoints, champion, teacher, what others say of test rows and, once it is published, the model.
+        """
         for name in (
             job_spec.WORK_FOLDER,
             job_spec.CHAMPION_FOLDER,
@@ -55,6 +59,7 @@ class RunFolders:
             *([job_spec.MODEL_FOLDER] if model else []),
         ):
             shutil.rmtree(self.of(run) / name, ignore_errors=True)
+        (self.of(run) / BESIDE_FILE).unlink(missing_ok=True)
 
     def settle(self, run: Run) -> None:
         """Keep of an ended run what is needed to repeat it (`train --from-manifest`), and of one that failed what tells of it.

@@ -15,7 +15,7 @@ from config.words import counted
 from registry.evidence.in_words import InWords
 from registry.lineage import Family
 from registry.people.audit import IMPORT_UNDONE
-from registry.reports import standing
+from registry.reports import beside, standing
 from registry.reports.cut import texts_cut
 from registry.reports.diff import flatten
 from registry.reports.section import Section
@@ -113,6 +113,7 @@ def sections(
         *_labels(seen, label_picture),
         *standing.overfitting(version, None if seen is None else seen.scale),
         *_teacher(version.metrics.get("teacher"), None if seen is None else seen.scale),
+        *beside.sides(version.metrics.get("sides"), version.task, "opponent" if seen is None else seen.opponent_in_words),
         *standing.sandbox(version.metrics.get(SANDBOX)),
         Section("Made from", (), (), ("", ""), tuple(_origin(version, run, len(registry.versions.learnt(name))))),
         Section("Training", (), (), ("", ""), tuple(_effort(version))),

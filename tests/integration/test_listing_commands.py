@@ -100,6 +100,7 @@ def test_every_command_that_takes_json_without_doing_anything_is_listed_here() -
     acting = {
         "create",
         "calibrate",
+        "check",
         "label",
         "revoke",
         "gc",

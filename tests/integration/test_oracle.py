@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -26,11 +27,14 @@ from consumers.labelling.oracle.batch_endpoint import BatchEndpoint
 from consumers.labelling.oracle.ledger import FILE_NAME, Cap, Ledger, Price
 from consumers.log.open import open_event_log
 from consumers.training_set.snapshot import load_training_set
-from daemon.operations import oracle, oracle_labels
+from daemon.operations import oracle, oracle_check, oracle_labels
+from daemon.training.preparing.beside import note_others
 from daemon.views import opening
 from tests.support import buffers, oracles
 from tests.support.oracles import KEY, Model, model, task
 from tests.support.weak import MONEY, SPORT
+from trainers.job.files import BESIDE_FILE
+from trainers.job.spec import JobSpec
 
 SPEC = task(
     weak_labels={"rules": [SPORT, MONEY], "otherwise": "other"},
@@ -153,6 +157,54 @@ def test_labels_train_with_their_weight_and_never_test(settings: Settings, tmp_p
         assert len(buffer.weak_texts(SPEC, 1_000).unlabelled) == 80, "nobody is asked again, and rules leave these texts"
         pool, _labels = buffer.asked_of_people(SPEC, audit_per_week=10)
         assert pool is not None
+
+
+def test_held_out_texts_are_asked_about_once_the_prompt_passed_and_teach_nothing(
+    settings: Settings, tmp_path: Path, served: Model
+) -> None:  # fmt: skip
+    said = [
+        buffers.label(f"h-{number}", f"Held out match {number}", "sport", task="mine", annotator=name, origin="audit")
+        for number in range(4)
+        for name in (("anna", "bo") if number == 0 else ("anna",))
+    ]
+    said[1] = buffers.label("h-0b", "Held out match 0", "economy", task="mine", annotator="bo", origin="audit", hours=1)
+    with buffers.opened(settings.buffer_dir, tasks={"mine": SPEC}) as buffer:
+        buffer.insert(buffers.stored(*said, offset=700))
+        buffers.enrich(buffer, split=side)
+    with pytest.raises(UserError):
+        oracle_check.check(settings, "mine", 10)
+    assert not served.bodies
+    found = oracle_check.check(settings, "mine", 3, force=True)
+    assert (found.rows, found.unasked, found.score, found.forced) == (3, 1, 1.0, True)
+    assert not sent(settings)
+    asked = len(served.bodies)
+    assert oracle_check.check(settings, "mine", 10, force=True).rows == 4
+    assert len(served.bodies) == asked + 1, "known answers are not asked for again"
+
+    with buffers.opened(settings.buffer_dir, tasks={"mine": SPEC}) as buffer:
+        frozen = buffer.freeze(SPEC, run_id="r", folder=tmp_path / "r", learnt=frozenset())
+        order = JobSpec(
+            run_id="r", task=SPEC, training=settings.training, full=True, training_set=tmp_path / "r", run_dir=tmp_path,
+            champion=None, champion_version=None, batch_size=4,
+        )  # fmt: skip
+        note_others(order, SPEC, frozen, buffer, settings.data_dir)
+    told = json.loads((tmp_path / BESIDE_FILE).read_bytes())
+    assert set(told["oracle"]) == set(frozen.rows("test")["example_id"].to_pylist())
+    assert all(one == {"label": "sport"} for one in told["oracle"].values())
+    assert list(told["people"].values()) == [{"label": "economy"}], "the second person's, not the one that counts"
+    assert not any("Held out" in str(one.text) for one in sent(settings))
+
+
+def test_a_confidence_that_people_do_not_bear_out_weighs_less(settings: Settings, served: Model) -> None:
+    served.answer = lambda text: right(text) if "goal" not in text else oracles.Said('{"label": "other", "confidence": 0.9}')
+    oracle.calibrate(settings, "mine")
+    assert oracle.label(settings, "mine", 5, force=True).belief.factor == 1.0, "10 texts of people say too little"
+    more = settings.tasks_folder / "mine.yaml"
+    more.write_text(more.read_text().replace("gold: 10", "gold: 25"))
+    oracle.calibrate(settings, "mine")
+    made = oracle.label(settings, "mine", 5, force=True)
+    assert (made.belief.right, made.belief.of) == (0, 25)
+    assert {one.weight for one in sent(settings)} == {0.63, 0.03}
 
 
 def test_force_is_recorded_and_a_changed_rubric_has_to_pass_anew(settings: Settings) -> None:

@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import structlog
 
 from config.errors import RunFailedError
 from perennial_artifact.predictor import Predictor
 from trainers.compare import scoring
 from trainers.compare.comparison import Comparison, compare
 from trainers.compare.in_force import with_labels_in_force
+from trainers.job import siding
 from trainers.job.beside import baseline_name, baseline_of, baseline_score
 from trainers.job.fit import Fit
 from trainers.job.fitting import measure
@@ -21,6 +23,7 @@ from trainers.job.gap import Beside
 from trainers.job.job import Job, from_features
 from trainers.job.rows.examples import examples_of
 from trainers.job.rows.replay import RunRows
+from trainers.job.sides import Sides
 from trainers.job.spec import CHAMPION_FOLDER, MODEL_FOLDER, SCORES_FILE, JobSpec
 from trainers.job.student import beside_teacher
 from trainers.job.teaching import unlabelled_of
@@ -28,6 +31,8 @@ from trainers.learners.catalog import feature_refresher_for, learner_for
 from trainers.learners.features import FeatureSet
 from trainers.learners.opening import described, open_model
 from trainers.parquet import write_table
+
+_LOG = structlog.get_logger(__name__)
 
 
 class Compared(NamedTuple):
@@ -44,6 +49,8 @@ class Compared(NamedTuple):
     """The candidate beside its teacher, where it had one."""
     fit: Fit | None
     """The candidate on rows that it has learnt."""
+    sides: Sides | None
+    """The candidate beside the oracle and people, where these say something of test rows."""
 
 
 def compare_models(job: Job, selection: RunRows, *, answered: int = 0) -> Compared:
@@ -98,7 +105,12 @@ def compare_models(job: Job, selection: RunRows, *, answered: int = 0) -> Compar
             answered=answered, unlabelled=unlabelled,
         )  # fmt: skip
     fit = measure(spec.task, candidate, learnt, found, align=align, seed=spec.training.seed, check=job.stop.check)
-    return Compared(found, scores.num_rows, cut, baseline, gap, fit)
+    beside = None
+    try:
+        beside = siding.sides(spec, scores, rows, align=align)
+    except (RunFailedError, LookupError, TypeError, ValueError):  # only shown: no reason for the run to fail
+        _LOG.exception("run.sides_failed", next="the report says nothing of oracle and people")
+    return Compared(found, scores.num_rows, cut, baseline, gap, fit, beside)
 
 
 def _from_features(

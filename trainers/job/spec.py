@@ -38,6 +38,7 @@ from trainers.job.files import (
 )
 from trainers.job.fit import Fit
 from trainers.job.gap import Beside
+from trainers.job.sides import Sides
 from trainers.learners.contradicted import Contradicted
 from trainers.learners.tried import Tried
 
@@ -175,6 +176,8 @@ class JobResult(_Value):
     """The student beside its teacher; None where the run had none."""
     fit: Fit | None = None
     """The candidate on rows that it has learnt; None where nothing was compared."""
+    sides: Sides | None = None
+    """The candidate beside the oracle and people; None where the task has no oracle and no second person spoke."""
 
 
 def write_spec(spec: JobSpec) -> None:

@@ -128,6 +128,7 @@ def execute(spec: JobSpec, stop: StopRequest, progress: ProgressLog) -> JobResul
         baseline_score=compared.baseline,
         teacher=compared.teacher,
         fit=compared.fit,
+        sides=compared.sides,
     )
 
 

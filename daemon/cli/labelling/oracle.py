@@ -99,6 +99,9 @@ def label(  # noqa: PLR0917 - each is an option of the command
     if made.others:
         told = f"{counted(made.others, 'label')} of other prompts stand: --again labels their texts anew, and"
         say(f"{told} `perennial oracle withdraw {made.task}` takes them back", indent=2)
+    if made.labelled and made.belief.factor < 1:
+        told = f"{made.belief.right} of {made.belief.of} answers agree with people, and it states {made.belief.stated:.2f}"
+        say(f"its confidence counts for {made.belief.factor:.0%}: {told}", indent=2)
     if made.refused:
         what = ", ".join(f"{name} {count:,}" for name, count in made.refused.items())
         say(f"{counted(sum(made.refused.values()), 'text')} without a usable answer ({what})", indent=2)
@@ -141,6 +144,37 @@ def withdraw(
         say(f"{task}: {counted(found.labels, 'label')} of prompt {found.prompt} withdrawn. Handed to the daemon.")
     else:
         say(f"{task}: all labels of prompt {found.prompt} are withdrawn already.")
+
+
+@app.command()
+def check(
+    task: _Task,
+    most: Annotated[int, typer.Option("--most", metavar="N", help="Ask about at most so many texts, the newest first.", min=1)],
+    force: Annotated[bool, typer.Option("--force", help="Ask although the prompt has not passed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask about texts that test and that people labelled, and score the answers. No label comes of it.
+
+    Reports of later runs set oracle, student and people side by side on these rows.
+    """
+    settings = load_settings()
+    from daemon.operations import oracle_check  # noqa: PLC0415 - heavy
+
+    with _bar(task, as_json=as_json) as progress:
+        found = oracle_check.check(settings, task, most, force=force, progress=progress)
+    if as_json:
+        print_json(found)
+        return
+    say(oracle_check.in_words(found))
+    if found.refused:
+        what = ", ".join(f"{name} {count:,}" for name, count in found.refused.items())
+        say(f"{counted(sum(found.refused.values()), 'text')} without a usable answer ({what})", indent=2)
+    if found.stopped:
+        say(("stopped: ", "yellow"), f"{found.stopped}. Run the same command to go on.", indent=2)
+    elif found.unasked:
+        say(f"{counted(found.unasked, 'held-out text')} not asked about", indent=2)
+    say(f"The report of the next run (`perennial report {task}/vN`) sets oracle, student and people side by side.", indent=2)
+    _say_spent(found.spent)
 
 
 def _show(one: Calibrated) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from config.words import counted
-from registry.reports import cards
+from registry.reports import beside, cards
 from registry.reports.run.blocks import Block, Examples, Items, Picture, Section, Standing, Table, Text
 from registry.reports.run.told import Told
 from registry.runs import Level
@@ -185,6 +185,11 @@ def rows(told: Told) -> Iterator[Section]:
     yield Section("Rows where the models differ", (*blocks, *(one for one in groups if one.rows)))
 
 
+def oracle_and_people(told: Told) -> Iterator[Section]:
+    """Yield the version, its opponent, the oracle and people side by side on held-out rows that people labelled."""
+    yield from _of_card(told, beside.TITLE)
+
+
 def cost(told: Told) -> Iterator[Section]:
     """Yield what the run took: time by the clock, processor time, memory, and an estimate of energy."""
     run, metrics = told.run, told.metrics
@@ -228,8 +233,8 @@ def settings(told: Told) -> Iterator[Section]:
 
 
 SECTIONS: tuple[Callable[[Told], Iterator[Section]], ...] = (
-    verdict, limits, guards, comparison, labels, dimensions, probabilities, confusion, rows, curve, overfitting, sandbox, tried,
-    teacher, cost, lineage, work, settings,
+    verdict, limits, guards, comparison, labels, dimensions, probabilities, oracle_and_people, confusion, rows, curve,
+    overfitting, sandbox, tried, teacher, cost, lineage, work, settings,
 )  # fmt: skip
 """Another section is another function here."""
 
