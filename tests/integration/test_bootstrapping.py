@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from config.clock import utc_now
 from config.errors import UserError
+from consumers.collecting import gdelt as gdelts
 from consumers.labelling.weak.figures import figures
 from consumers.labelling.weak.labelling import find, label
 from consumers.labelling.weak.stored import Changes, changes
+from consumers.log.open import open_event_log
+from consumers.log.protocols import TopicPartition
 from daemon.cli.main import app
 from daemon.cli.starting import bootstrap as bootstrap_command
+from daemon.flow import collecting
 from daemon.flow.collecting import Collected, Means
 from daemon.operations import bootstrapping, training_now
 from daemon.operations.bootstrapping import Outcome, bootstrap
@@ -244,6 +252,29 @@ def test_the_command_reads_feeds_sitemaps_and_folders(command: Callable[..., Any
     [again] = command("--source", "jsonl", str(folder))
     assert (again.sent, again.unchanged) == (0, True), "a second run finds nothing new, and goes on with what is stored"
     assert command() is None
+
+
+def test_gdelt_that_fails_midway_keeps_what_it_gave(
+    command: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gdelts, "MOST_RECORDS", 2)
+    seen = [f"{utc_now() - timedelta(hours=hours):%Y%m%dT%H%M%SZ}" for hours in (1, 2)]
+    stories = [{"url": f"https://g.example/{at}", "title": f"Story {at}", "seendate": at, "domain": "g.example"} for at in seen]
+    answers = iter([json.dumps({"articles": stories}).encode(), b"Please limit requests to one every 5 seconds"])
+
+    class Pages(dict[str, Any]):
+        def get(self, path: str, default: Any = None) -> Any:
+            return (lambda _handler: (200, {}, next(answers))) if path.startswith("/doc") else default
+
+    with serving() as site:
+        site.pages = Pages()
+        monkeypatch.setitem(collecting.gdelt.__kwdefaults__, "endpoint", f"{site.url}/doc")
+        [found] = command("--source", "gdelt", "--country", "sweden", "--hours", "72", "storm")
+        asked = [path for path, _headers in site.asked if path.startswith("/doc")]
+    assert (found.sent, "Please limit" in found.error) == (2, True)
+    assert "storm+sourcecountry%3Asweden" in asked[0]
+    with closing(open_event_log(world.settings)) as log:
+        assert log.kept(TopicPartition("perennial.articles", 0)) == 2
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ FAULTS = (
     "data folder of an earlier release", "texts of one document on both sides of the split",
     "sybils bring a label of their own", "very many labels in an open task",
     "a correction outlives its reason",
+    "whoever asks a language model is killed", "a language model's batch expires, is cut off, or is lost",
 )  # fmt: skip
 
 

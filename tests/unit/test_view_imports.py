@@ -11,10 +11,10 @@ HEAVY = {"lancedb", "pyarrow", "numpy", "torch", "spacy", "transformers", "matpl
 LIGHT = [
     "daemon.serving.http.api", "daemon.serving.service", "daemon.dashboard.app", "registry.reports.answers",
     *(f"daemon.views.{name}" for name in (
-        "alerts", "explanation", "history", "models.reports", "models.logs", "models.scores", "runbooks", "serving_pace",
-        "system",
-        "models.comparison", "dead_letters", "erasures", "fates", "feedback", "flow", "keys", "opening", "models.runs",
-        "settings", "task_status", "tasks", "models.versions", "view",
+        "installation.alerts", "task.explanation", "history", "models.reports", "models.logs", "models.scores",
+        "installation.runbooks", "installation.serving_pace", "installation.system", "models.comparison", "dead_letters",
+        "erasures", "feedback.corrections", "feedback.fates", "feedback.overview", "installation.flow", "installation.keys",
+        "opening", "models.runs", "installation.settings", "task.task_status", "tasks", "models.versions", "view",
     )),
 ]  # fmt: skip
 
