@@ -19,7 +19,6 @@ from consumers.labelling.weak.figures import figures
 from consumers.labelling.weak.labelling import find, label
 from consumers.labelling.weak.stored import Changes, changes
 from consumers.log.open import open_event_log
-from consumers.log.protocols import TopicPartition
 from daemon.cli.main import app
 from daemon.cli.starting import bootstrap as bootstrap_command
 from daemon.flow import collecting
@@ -274,7 +273,7 @@ def test_gdelt_that_fails_midway_keeps_what_it_gave(
     assert (found.sent, "Please limit" in found.error) == (2, True)
     assert "storm+sourcecountry%3Asweden" in asked[0]
     with closing(open_event_log(world.settings)) as log:
-        assert log.kept(TopicPartition("perennial.articles", 0)) == 2
+        assert log.kept("perennial.articles") == 2
 
 
 @pytest.mark.parametrize(
