@@ -2,52 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from base64 import b64decode
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from config.clock import MAX_DAYS
-
-Positive = Annotated[float, Field(gt=0)]
-PositiveInt = Annotated[int, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-NotNegativeInt = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-_TRACKER = r"(tensorboard|mlflow|wandb)"
-_TRACKERS = rf"^\s*({_TRACKER}\s*(,\s*{_TRACKER}\s*)*)?$"
-_KIND = r"(promoted|rolled_back|refused|labels_wanted|alarm|run_failed)"
-_KINDS = rf"^\s*({_KIND}\s*(,\s*{_KIND}\s*)*)?$"
-_ADDRESS = re.compile(r"[!-?A-~]+@[!-?A-~]+")
-_ADDRESS_OR_NONE = r"^(https?://[^\s/@]+(/[^\s?#]*[^\s?#/])?)?$"
-_HTTP = re.compile(r"https?://[^\s/@]+(/\S*)?")
-
-
-def _an_address(value: SecretStr) -> SecretStr:
-    if (url := value.get_secret_value()) and not _HTTP.fullmatch(url):
-        message = "it must be an address that begins with http:// or https://, without a user name"
-        raise ValueError(message)
-    return value
-
-
-def _base64(value: SecretStr) -> SecretStr:
-    try:
-        b64decode(value.get_secret_value().removeprefix("whsec_"), validate=True)
-    except ValueError:
-        message = "it must be base64, with or without the prefix whsec_; `openssl rand -base64 32` makes one"
-        raise ValueError(message) from None
-    return value
-
-
-def _listed(value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-SecretUrl = Annotated[SecretStr, AfterValidator(_an_address)]
-"""Whoever knows the address of an incoming webhook can post to it."""
+from config.values import (
+    ADDRESS,
+    ADDRESS_OR_NONE,
+    KINDS,
+    TRACKERS,
+    NotNegative,
+    NotNegativeInt,
+    Positive,
+    PositiveInt,
+    SecretUrl,
+    Share,
+    listed,
+    must_be_base64,
+)
 
 
 class Section(BaseModel):
@@ -71,7 +44,7 @@ class ExtensionsSettings(Section):
     @property
     def names(self) -> tuple[str, ...]:
         """The modules, one by one."""
-        return _listed(self.modules)
+        return listed(self.modules)
 
 
 class EventsSettings(Section):
@@ -197,12 +170,12 @@ class TrainingSettings(Section):
     export_limit_s: Positive
     seed: NotNegativeInt
     keep_runs: PositiveInt
-    trackers: Annotated[str, Field(pattern=_TRACKERS)] = ""
+    trackers: Annotated[str, Field(pattern=TRACKERS)] = ""
 
     @property
     def tracked_by(self) -> tuple[str, ...]:
         """The trackers, one by one."""
-        return tuple(dict.fromkeys(_listed(self.trackers)))
+        return tuple(dict.fromkeys(listed(self.trackers)))
 
 
 class SandboxSettings(Section):
@@ -236,7 +209,7 @@ class ServingSettings(Section):
 
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
-    public_url: Annotated[str, Field(pattern=_ADDRESS_OR_NONE)]
+    public_url: Annotated[str, Field(pattern=ADDRESS_OR_NONE)]
     token: SecretStr
     keys_grace_s: Annotated[float, Field(ge=10)]
     tls_certificate: str
@@ -268,7 +241,7 @@ class NotificationsSettings(Section):
     """Who is told what happened, beside readers of the outgoing events."""
 
     webhook_url: SecretUrl
-    webhook_secret: Annotated[SecretStr, AfterValidator(_base64)]
+    webhook_secret: Annotated[SecretStr, AfterValidator(must_be_base64)]
     slack_url: SecretUrl
     email_host: str
     email_port: Annotated[int, Field(ge=1, le=65535)]
@@ -278,29 +251,29 @@ class NotificationsSettings(Section):
     email_ca: str
     email_from: str
     email_to: str
-    kinds: Annotated[str, Field(pattern=_KINDS)]
+    kinds: Annotated[str, Field(pattern=KINDS)]
     repeat_after_hours: NotNegative
     give_up_after_hours: Positive
 
     @property
     def wanted(self) -> tuple[str, ...]:
         """What is told of, one by one."""
-        return _listed(self.kinds)
+        return listed(self.kinds)
 
     @property
     def receivers(self) -> tuple[str, ...]:
         """The addresses that mail goes to, one by one."""
-        return _listed(self.email_to)
+        return listed(self.email_to)
 
     @model_validator(mode="after")
     def _mail_can_be_sent(self) -> Self:
         if not self.email_host:
             return self
-        missing = [name for name in ("email_from", "email_to") if not _listed(getattr(self, name))]
+        missing = [name for name in ("email_from", "email_to") if not listed(getattr(self, name))]
         if missing:
             message = f"notifications.email_host needs {' and '.join(f'notifications.{name}' for name in missing)}"
             raise ValueError(message)
-        odd = [address for address in (self.email_from, *self.receivers) if not _ADDRESS.fullmatch(address)]
+        odd = [address for address in (self.email_from, *self.receivers) if not ADDRESS.fullmatch(address)]
         if odd:
             message = f"{odd[0]!r} in notifications.email_from or email_to is no address of the form name@host"
             raise ValueError(message)
@@ -310,14 +283,14 @@ class NotificationsSettings(Section):
 class HubSettings(Section):
     """Where `perennial publish` sends models."""
 
-    endpoint: Annotated[str, Field(pattern=_ADDRESS_OR_NONE)]
+    endpoint: Annotated[str, Field(pattern=ADDRESS_OR_NONE)]
     token: SecretStr
 
 
 class MlflowSettings(Section):
     """The MLflow server that mirrors versions, and that runs are tracked on."""
 
-    url: Annotated[str, Field(pattern=_ADDRESS_OR_NONE)]
+    url: Annotated[str, Field(pattern=ADDRESS_OR_NONE)]
     username: str
     password: SecretStr
     token: SecretStr
@@ -328,7 +301,7 @@ class MlflowSettings(Section):
 class OracleSettings(Section):
     """The language model that labels texts where a task file has a rubric, and what it may cost."""
 
-    base_url: Annotated[str, Field(pattern=_ADDRESS_OR_NONE)]
+    base_url: Annotated[str, Field(pattern=ADDRESS_OR_NONE)]
     model: Annotated[str, Field(max_length=200)]
     api_key: SecretStr
     json_mode: bool

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from config.errors import UserError
 from config.foreign.labels import LabelName
 from config.kinds import catalog as kinds
 from config.kinds.kind import ExcludesLabels, HasKeywords, Kind, Measures
 from config.kinds.regression.dimensions import MAX_DIMENSIONS, Dimension
-from config.kinds.signals.categories import MAX_CATEGORIES, Category, Tag
-from config.task_files import built, filters, measured
+from config.kinds.signals.categories import MAX_CATEGORIES, Category
+from config.task_files import built, filters, measured, problems
 from config.task_files.labels import label_problems, label_words
 from config.task_files.labels.label_words import Hypothesis, LabelWords
 from config.task_files.sections import limits
@@ -25,27 +25,18 @@ from config.task_files.sections.feedback import FeedbackPolicy
 from config.task_files.sections.must_not_break import MOST_EXAMPLES, Example
 from config.task_files.sections.must_not_break import misfit as unfit_example
 from config.task_files.sections.next_labels import NextLabels
-from config.task_files.sections.oracle import Calibration, Oracle
+from config.task_files.sections.oracle import Oracle
 from config.task_files.sections.oracle import misfit as unfit_oracle
 from config.task_files.sections.prefilter import Prefilter
-from config.task_files.sections.promotion import Promotion, SafeRefresh, SliceGuard
+from config.task_files.sections.promotion import Promotion
 from config.task_files.sections.quality import Quality
-from config.task_files.sections.rates import NUMBER_TAG
 from config.task_files.sections.review import Review
 from config.task_files.sections.section import Section
 from config.task_files.sections.training import TAUGHT_KINDS, Training
-from config.task_files.sections.weak_labels import WeakLabels, WeakRule
+from config.task_files.sections.weak_labels import WeakLabels
 from config.task_files.sections.weak_labels import keywords_of as keywords_of_rules
 from config.task_files.sections.weak_labels import misfit as unfit_rules
 from perennial_artifact.keywords import Keywords
-
-_TO_WRITE = {
-    "name": "write `name:` with lower-case letters, digits and dashes, such as `name: news-topics`",
-    "labels": "write `labels: open` (new labels may join) or `labels: closed`",
-    "slice": "write `slice: newest`, `slice: corrections`, or one such as `slice: label:sport` or `slice: language:de`",
-    "max_drop": "write `max_drop: 0.03` or another largest drop",
-}
-"""What to write where a key is missing that has no default, whatever the kind."""
 
 
 class TaskSpec(Section):
@@ -294,7 +285,7 @@ def validated(content: Mapping[str, Any], path: Path) -> TaskSpec:
     try:
         return TaskSpec.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
+        lines = [problems.explain(problem, TaskSpec) for problem in error.errors()]
         raise UserError("\n".join(f"{path}: {line}" for line in lines)) from None
 
 
@@ -326,50 +317,3 @@ def changes(before: Mapping[str, TaskSpec], after: Mapping[str, TaskSpec]) -> di
         "removed": sorted(before.keys() - after.keys()),
         "changed": sorted(name for name in before.keys() & after.keys() if before[name] != after[name]),
     }
-
-
-def _explain(problem: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
-    key = ".".join(str(part) for part in problem["loc"] if part != NUMBER_TAG)
-    if problem["type"] == "extra_forbidden":
-        parts: dict[str, type[BaseModel]] = {
-            "trigger": Trigger,
-            "refresh": Refresh,
-            "training": Training,
-            "promotion": _of_promotion(problem["loc"][1:-1]),
-            "feedback": FeedbackPolicy,
-            "quality": Quality,
-            "review": Review,
-            "next_labels": NextLabels,
-            "weak_labels": WeakRule if "rules" in problem["loc"][:-1] else WeakLabels,
-            "oracle": Calibration if "calibration" in problem["loc"][:-1] else Oracle,
-            "dimensions": Dimension,
-            "signals": Tag if "tags" in problem["loc"][:-1] else Category,
-        }
-        parent = parts.get(str(problem["loc"][0]) if len(problem["loc"]) > 1 else "", TaskSpec)
-        return f"unknown key `{key}`; the keys there are {', '.join(parent.model_fields)}"
-    if problem["type"] == "missing":
-        return f"key `{key}` is missing; {_to_write(str(problem['loc'][-1]))}"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"`{key}`: {message}, got {problem['input']!r}" if key else message
-
-
-def _of_promotion(path: tuple[object, ...]) -> type[BaseModel]:
-    """Return the section that a key of `promotion` stands in."""
-    inner: dict[object, type[BaseModel]] = {"limits": limits.Limit, "slices": SliceGuard, "safe_refresh": SafeRefresh}
-    return inner.get(path[0], Promotion) if path else Promotion
-
-
-def _to_write(key: str) -> str:
-    """Return what to write where a key is missing that has no default."""
-    every = kinds.every()
-    if key == "kind":
-        return "write " + " or ".join(f"`kind: {kind.name}` ({kind.words.about})" for kind in every)
-    if key == "backend":
-        return "write " + " or ".join(f"`backend: {backend}` (for {kind.name})" for kind in every for backend in kind.backends)
-    if key == "base_model":
-        others = "".join(f"; for {kind.name} {kind.words.base_model}" for kind in every if kind.words.base_model)
-        return f"write `base_model: minilm`, a Hugging Face id or a path{others}"
-    if key in ("promotion", "metric"):
-        choices = ", or ".join(f"{' or '.join(f'`metric: {name}`' for name in kind.metrics)} ({kind.name})" for kind in every)
-        return f"write `promotion:` and under it {choices}" if key == "promotion" else f"write {choices}"
-    return _TO_WRITE.get(key, "add it")

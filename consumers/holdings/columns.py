@@ -23,7 +23,7 @@ from consumers.rows.eligibility import MADE
 from consumers.rows.labels.renames import in_force
 from consumers.tables.columns import is_one_of, quoted
 from consumers.tables.lance import Snapshot
-from consumers.training_set.selection import usable_target
+from consumers.training_set.targets import usable_target
 
 READ = ("examples", "example_enrichment", "articles", "requests")
 SIDES = ("train", "test", "anchor", "dropped")

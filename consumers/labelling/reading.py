@@ -22,7 +22,7 @@ from consumers.rows.eligibility import MADE
 from consumers.rows.labels.renames import in_force
 from consumers.tables.columns import is_one_of, quoted
 from consumers.tables.lance import Snapshot, Tables
-from consumers.training_set.selection import usable_target
+from consumers.training_set.targets import usable_target
 
 READ = ("articles", "article_enrichment", "examples", "example_enrichment", "requests", "predictions")
 _SHARE_OF_TIME = 10.0

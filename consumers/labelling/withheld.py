@@ -17,7 +17,7 @@ from consumers.rows.eligibility import WITHHELD
 from consumers.rows.labels.renames import in_force
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Tables
-from consumers.training_set.selection import usable_target
+from consumers.training_set.targets import usable_target
 
 _ANSWER = ["row_id", "request", "text", "text_sha256", "target", "annotator", "settles", "article_id", "event_time"]
 

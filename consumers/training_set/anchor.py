@@ -23,7 +23,7 @@ from consumers.rows.labels.renames import in_force
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot
 from consumers.training_set.scopes import labels_of
-from consumers.training_set.selection import usable_target
+from consumers.training_set.targets import usable_target
 
 READ = ("examples", "example_enrichment", "requests")
 BUILT = "the oldest held-out documents"

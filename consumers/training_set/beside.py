@@ -15,7 +15,7 @@ from consumers.rows.eligibility import OF_PEOPLE
 from consumers.rows.labels.renames import in_force
 from consumers.tables.columns import is_one_of, quoted
 from consumers.tables.lance import Snapshot
-from consumers.training_set.selection import accepted, usable_target
+from consumers.training_set.targets import accepted, usable_target
 
 READ = ("examples", "requests")
 _COLUMNS = ["row_id", "text_sha256", "annotator", "target", "settles", "stored_seq"]

@@ -20,7 +20,8 @@ from consumers.tables.columns import quoted
 from consumers.tables.lance import Tables
 from consumers.training_set.freezing import with_broken_rules
 from consumers.training_set.scopes import labels_of
-from consumers.training_set.selection import HOW_A_LABEL_JOINS, Candidate, Chosen, select, usable_target
+from consumers.training_set.selection import HOW_A_LABEL_JOINS, Candidate, Chosen, select
+from consumers.training_set.targets import usable_target
 
 # Serving logs an answer within a second; after this time it was lost, or ingest is far behind.
 _LATE = timedelta(hours=1)

@@ -24,7 +24,7 @@ from consumers.rows.labels.renames import in_force
 from consumers.tables.columns import is_one_of
 from consumers.tables.lance import Snapshot
 from consumers.training_set.scopes import labels_of
-from consumers.training_set.selection import accepted, usable_target
+from consumers.training_set.targets import accepted, usable_target
 
 Move = tuple[Literal["dropped", "test"], str]
 

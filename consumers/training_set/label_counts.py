@@ -11,7 +11,7 @@ from config.tasks import TaskSpec
 from consumers.rows.labels.renames import in_force
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot
-from consumers.training_set.selection import usable_target
+from consumers.training_set.targets import usable_target
 
 READ = ("examples", "example_enrichment", "requests")
 

@@ -23,7 +23,7 @@ from consumers.rows.labels.renames import in_force
 from consumers.tables.columns import quoted
 from consumers.tables.lance import Snapshot
 from consumers.tables.pace import portions
-from consumers.training_set.selection import accepted, usable_target
+from consumers.training_set.targets import accepted, usable_target
 
 READ = ("examples", "example_enrichment", "feedback_judgements", "requests")
 SIDES = ("train", "test", "anchor")

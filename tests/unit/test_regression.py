@@ -23,7 +23,7 @@ from consumers.events.targets import read_target
 from consumers.formats.importing import import_events
 from consumers.formats.mapping import ColumnMapping
 from consumers.formats.rows import BadRow
-from consumers.training_set.selection import usable_target
+from consumers.training_set.targets import usable_target
 from daemon.flow.answering import answer_of
 from perennial_artifact.errors import UnusableError
 from perennial_artifact.sentence.head import Solved

@@ -19,7 +19,7 @@ from consumers.rows.eligibility import MADE, WITHHELD
 from consumers.rows.labels.renames import in_force
 from consumers.tables.columns import ENRICHMENT_OF, TextTable, quoted
 from consumers.tables.lance import Snapshot
-from consumers.training_set.selection import accepted, usable_target
+from consumers.training_set.targets import accepted, usable_target
 
 READ = ("examples", "example_enrichment", "requests")
 _ROWS_PER_BATCH = 10_000

@@ -24,7 +24,7 @@ from consumers.rows.labels.renames import in_force
 from consumers.rows.labels.withdrawn import withdrawn_ids
 from consumers.tables.columns import is_one_of, quoted
 from consumers.tables.lance import Snapshot
-from consumers.training_set.selection import accepted, usable_target
+from consumers.training_set.targets import accepted, usable_target
 
 READ = ("articles", "article_enrichment", "examples", "example_enrichment", "requests", "predictions")
 _ALL_TIME_DAYS = 36_500.0

@@ -20,7 +20,7 @@ from consumers.formats.rows import BadRow
 from consumers.formats.summary import Summary
 from consumers.rows.arriving.event_rows import canonical_json
 from consumers.training_set import scopes
-from consumers.training_set.selection import accepted, usable_target
+from consumers.training_set.targets import accepted, usable_target
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import structlog
 from config.errors import PerennialError
 from consumers.history.past import Past, microseconds, moment
 from consumers.rows.documents import document_of
-from consumers.training_set.selection import accepted, usable_target
+from consumers.training_set.targets import accepted, usable_target
 from daemon.operations.simulating.ways import Ways
 from daemon.operations.simulating.world import World
 from daemon.views.models.simulation import Period

@@ -10,7 +10,7 @@ from config.errors import PerennialError, UserError
 from config.settings import Settings
 from config.tasks import TaskSpec
 from config.words import counted
-from consumers.training_set.selection import usable_target
+from consumers.training_set.targets import usable_target
 from daemon.views.models import verification
 from daemon.views.models.verification import Said
 from daemon.views.view import JsonFloat, View
