@@ -275,3 +275,12 @@ def test_a_text_that_is_erased_while_a_batch_is_under_way_leaves_nothing(asking:
     told = asking(TEXTS[1])
     assert (told.answered, asking.spent.tokens) == (2, 220)
     assert TEXTS[0].text_sha256.encode() not in (tmp_path / "oracle.db").read_bytes()
+
+
+def test_a_file_of_before_batches_takes_them(tmp_path: Path) -> None:
+    with closing(Ledger(tmp_path, Price(1, 1), NO_CAP)) as ledger, ledger.writing() as connection:
+        connection.execute("DROP TABLE jobs")
+        connection.execute("DROP TABLE job_calls")
+    with closing(Ledger(tmp_path, Price(1, 1), NO_CAP)) as ledger:
+        assert jobs.note(ledger, "mine", "p", [("a" * 64, 1, 10)], 10) is not None
+        assert [job.prompt for job in jobs.open_jobs(ledger, "mine")] == ["p"]
